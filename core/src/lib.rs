@@ -1,0 +1,24 @@
+//! Peerway links computers behind home routers directly, by public key.
+
+#![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
+#[cfg(feature = "net")]
+mod connection;
+#[cfg(feature = "net")]
+mod endpoint;
+mod identity;
+mod snapshot;
+mod ticket;
+#[cfg(feature = "net")]
+pub mod tls;
+
+#[cfg(feature = "net")]
+pub use connection::{Connection, LinkStatus};
+#[cfg(feature = "net")]
+pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
+pub use identity::{ParseIdError, PeerId, SecretKey};
+pub use snapshot::{
+    Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
+    PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,
+};
+pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

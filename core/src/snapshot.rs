@@ -1,0 +1,344 @@
+//! What a node shows of itself: the one vocabulary of commands, JSON, logs and the dashboard.
+//!
+//! Everything here is plain data. Times are milliseconds; `*_ms` fields that may be fractional are `f64`. Rates are bytes per
+//! second over the last second, computed by the node from byte counters, so that viewers only have to keep samples.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PeerId, RelayUrl, Ticket};
+
+/// One consistent view of a node, taken by `Endpoint::snapshot`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeSnapshot {
+    /// When it was taken, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Time since the node was started, milliseconds.
+    pub uptime_ms: u64,
+    /// The node's own id.
+    pub id: PeerId,
+    /// A ticket that peers can dial.
+    pub ticket: Ticket,
+    /// What is known of the network the node is in.
+    pub network: NetworkSnapshot,
+    /// The relays this node is or wants to be registered with, home relays first.
+    pub relays: Vec<RelaySnapshot>,
+    /// All peers with any state, ordered by id.
+    pub peers: Vec<PeerSnapshot>,
+    /// Traffic of all peers together.
+    pub traffic: Traffic,
+    /// Datagrams of strangers that were dropped without an answer.
+    pub strangers: u64,
+}
+
+/// What is known of the network the node is in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NetworkSnapshot {
+    /// Addresses of this computer's interfaces that are offered to peers, with the socket's port.
+    pub local: Vec<SocketAddr>,
+    /// Our IPv4 address as a relay sees it.
+    pub public_v4: Option<SocketAddr>,
+    /// Our IPv6 address as a relay sees it.
+    pub public_v6: Option<SocketAddr>,
+    /// How the router in front of us behaves (RFC 4787).
+    pub nat: NatReport,
+    /// A port that the router forwards to us.
+    pub port_mapping: Option<PortMapping>,
+    /// When the report was last brought up to date, milliseconds since the Unix epoch.
+    pub checked_at_ms: Option<u64>,
+}
+
+/// A NAT in the terms of RFC 4787.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatReport {
+    /// Section 4.1: whether the public port depends on the destination.
+    pub mapping: NatBehavior,
+    /// Section 5: whose packets are let in.
+    pub filtering: NatBehavior,
+}
+
+/// One axis of RFC 4787's classification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "RFC 4787 names three behaviours and no more"
+)]
+pub enum NatBehavior {
+    /// The same for every destination.
+    EndpointIndependent,
+    /// Depends on the destination's address.
+    AddressDependent,
+    /// Depends on the destination's address and port.
+    AddressAndPortDependent,
+    /// Not measured, or the measurement was inconclusive.
+    #[default]
+    Unknown,
+}
+
+/// A port that the router forwards to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PortMapping {
+    /// The protocol by which the router was asked.
+    pub protocol: MappingProtocol,
+    /// The address on the router's outside.
+    pub external: SocketAddr,
+    /// Remaining lifetime, seconds, if it ends at all.
+    pub expires_in_s: Option<u32>,
+}
+
+impl PortMapping {
+    /// A mapping as a router granted it.
+    #[must_use]
+    pub fn new(protocol: MappingProtocol, external: SocketAddr, expires_in_s: Option<u32>) -> Self {
+        Self {
+            protocol,
+            external,
+            expires_in_s,
+        }
+    }
+}
+
+/// How a router is asked to forward a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MappingProtocol {
+    /// UPnP Internet Gateway Device.
+    Upnp,
+    /// Port Control Protocol, RFC 6887.
+    Pcp,
+    /// NAT Port Mapping Protocol, RFC 6886.
+    NatPmp,
+}
+
+/// One relay as this node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RelaySnapshot {
+    /// Its address and key.
+    pub url: RelayUrl,
+    /// Whether the node is registered with it.
+    pub state: RelayState,
+    /// Round-trip time to it, once measured.
+    pub rtt_ms: Option<f64>,
+    /// Whether it is in our ticket.
+    pub home: bool,
+    /// Why it is down, if it is.
+    pub error: Option<String>,
+}
+
+/// Registration with a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RelayState {
+    /// Dialling, or waiting for the next try.
+    Connecting,
+    /// Registered: peers reach us through it.
+    Up,
+    /// The last try failed; another follows.
+    Down,
+}
+
+/// One peer as this node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PeerSnapshot {
+    /// The peer's id.
+    pub id: PeerId,
+    /// Where the link to it stands.
+    pub state: PeerState,
+    /// The path that carries data now, if any.
+    pub path: Option<PathInfo>,
+    /// Why the link is not direct; absent when it is.
+    pub why: Option<Why>,
+    /// When the next attempt at a direct path starts, milliseconds from now.
+    pub next_try_ms: Option<u64>,
+    /// Since when the link has been in this state, milliseconds.
+    pub state_age_ms: u64,
+    /// Smoothed round-trip time of the current path.
+    pub rtt_ms: Option<f64>,
+    /// Share of lost packets over all connections to this peer, 0 to 1.
+    pub loss: f64,
+    /// Open QUIC connections.
+    pub connections: u32,
+    /// Its traffic.
+    pub traffic: Traffic,
+    /// Probes sent in the current or last round.
+    pub probes_sent: u32,
+    /// Of those, the answered ones.
+    pub probes_answered: u32,
+}
+
+/// Bytes of UDP payload, all paths together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Received since the start.
+    pub rx_bytes: u64,
+    /// Sent since the start.
+    pub tx_bytes: u64,
+    /// Received in the last second, bytes per second.
+    pub rx_rate: u64,
+    /// Sent in the last second, bytes per second.
+    pub tx_rate: u64,
+}
+
+/// The states of a link, `traversal` section 7.2 in the design notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PeerState {
+    /// A direct path carries the data.
+    Direct,
+    /// The direct path fell silent: data goes both ways while it is probed.
+    Suspect,
+    /// The relay carries the data.
+    Relayed,
+    /// Both sides know each other's candidates and probe them.
+    Punch,
+    /// Saying hello through the relay or directly.
+    Intro,
+    /// No answer; tried again later.
+    Failed,
+    /// Nothing wanted from this peer.
+    Idle,
+}
+
+/// A path that carries data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PathInfo {
+    /// Straight to the peer.
+    Direct {
+        /// The peer's address as we send to it.
+        remote: SocketAddr,
+        /// Whether that is an address of a network we share.
+        lan: bool,
+    },
+    /// Through a relay.
+    Relay {
+        /// The relay's address and key.
+        remote: RelayUrl,
+    },
+}
+
+/// The short reason why a link is not direct; the full explanation grows out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Why {
+    /// The peer has not answered yet.
+    NoAnswer,
+    /// The candidates are being probed right now.
+    Trying,
+    /// Both NATs choose ports that cannot be foreseen.
+    HardNats,
+    /// No candidate of either side answered.
+    Silent,
+    /// The direct path stopped answering.
+    DirectLost,
+    /// The peer is not registered with any relay we can reach.
+    Offline,
+    /// This node was told to use relays only.
+    RelayOnly,
+}
+
+/// Something that happened on the node, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// An event at the given time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(at_ms: u64, kind: EventKind) -> Self {
+        Self { at_ms, kind }
+    }
+}
+
+/// The kinds of [`Event`]; in JSON the tag is `event`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// Registered with a relay.
+    RelayUp {
+        /// Which.
+        relay: RelayUrl,
+        /// Round-trip time to it.
+        rtt_ms: f64,
+    },
+    /// A relay was lost or refused us; the node tries again by itself.
+    RelayDown {
+        /// Which.
+        relay: RelayUrl,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Our address as relays see it changed.
+    PublicAddress {
+        /// The new one.
+        addr: SocketAddr,
+    },
+    /// The router forwards a port to us, or no longer does.
+    PortMapped {
+        /// The mapping, or none when it was lost.
+        mapping: Option<PortMapping>,
+    },
+    /// Interfaces or routes of this computer changed.
+    NetworkChanged {
+        /// What changed, in words.
+        what: String,
+    },
+    /// The state of the link to a peer changed.
+    PeerState {
+        /// Which peer.
+        peer: PeerId,
+        /// Before.
+        from: PeerState,
+        /// After.
+        to: PeerState,
+        /// Why the link is not direct, if it is not.
+        why: Option<Why>,
+    },
+    /// Another path carries the data to a peer.
+    PathChanged {
+        /// Which peer.
+        peer: PeerId,
+        /// The path now, or none when there is no path left.
+        path: Option<PathInfo>,
+        /// Its round-trip time, once measured.
+        rtt_ms: Option<f64>,
+    },
+    /// A QUIC connection was established.
+    Connected {
+        /// With whom.
+        peer: PeerId,
+        /// The application protocol.
+        alpn: String,
+        /// Whether we dialled.
+        outgoing: bool,
+    },
+    /// A QUIC connection ended.
+    Disconnected {
+        /// With whom.
+        peer: PeerId,
+        /// The application protocol.
+        alpn: String,
+        /// Why, in words.
+        reason: String,
+    },
+}

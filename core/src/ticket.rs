@@ -1,0 +1,534 @@
+//! What one person hands to another so that their computers can meet: [`Ticket`] and [`RelayUrl`].
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::identity::{ParseIdError, PeerId, decode_base32};
+
+/// Where a relay is and which key it must have: `relay://KEY@HOST:PORT`.
+///
+/// The host is a DNS name or an IP address (IPv6 in brackets); the port defaults to [`RelayUrl::DEFAULT_PORT`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayUrl {
+    key: PeerId,
+    host: String,
+    port: u16,
+}
+
+impl RelayUrl {
+    /// The UDP and TCP port of a relay that names no other.
+    pub const DEFAULT_PORT: u16 = 4433;
+
+    /// A relay by key, host and port.
+    ///
+    /// # Errors
+    /// [`ParseRelayUrlError::Host`] if the host is neither an IP address nor a DNS name (RFC 1123).
+    pub fn new(key: PeerId, host: &str, port: u16) -> Result<Self, ParseRelayUrlError> {
+        if host.parse::<IpAddr>().is_err() && !is_dns_name(host) {
+            return Err(ParseRelayUrlError::Host {
+                host: host.to_owned(),
+            });
+        }
+        Ok(Self {
+            key,
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    /// The relay's key.
+    #[must_use]
+    pub fn key(&self) -> PeerId {
+        self.key
+    }
+
+    /// Its DNS name or IP address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// RFC 1123 section 2.1: labels of letters, digits and hyphens; an all-numeric name would be a mistyped address.
+fn is_dns_name(host: &str) -> bool {
+    let label_ok = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253
+        && host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(label_ok)
+        && host.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+impl fmt::Display for RelayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let brackets = self.host.contains(':');
+        let (open, close) = if brackets { ("[", "]") } else { ("", "") };
+        write!(
+            f,
+            "relay://{}@{open}{}{close}:{}",
+            self.key, self.host, self.port
+        )
+    }
+}
+
+impl FromStr for RelayUrl {
+    type Err = ParseRelayUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRelayUrlError> {
+        let rest = text
+            .strip_prefix("relay://")
+            .ok_or(ParseRelayUrlError::Scheme)?;
+        let (key, authority) = rest.split_once('@').ok_or(ParseRelayUrlError::NoKey)?;
+        let key = key.parse()?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let (host, port) = if let Some(v6) = authority.strip_prefix('[') {
+            let (host, after) = v6.split_once(']').ok_or(ParseRelayUrlError::Host {
+                host: authority.to_owned(),
+            })?;
+            (host, after.strip_prefix(':'))
+        } else {
+            match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            }
+        };
+        let port = match port {
+            None => Self::DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(port) if port > 0 => port,
+                _ => {
+                    return Err(ParseRelayUrlError::Port {
+                        port: port.to_owned(),
+                    });
+                }
+            },
+        };
+        Self::new(key, host, port)
+    }
+}
+
+impl Serialize for RelayUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RelayUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a text is no [`RelayUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseRelayUrlError {
+    /// Write the URL as the relay printed it.
+    #[error("a relay URL starts with relay://, as in relay://KEY@relay.example.org:4433")]
+    Scheme,
+    /// The key is what makes the relay trustworthy; copy the whole URL that it printed.
+    #[error("the relay URL has no key before an @, as in relay://KEY@relay.example.org:4433")]
+    NoKey,
+    /// The part before the @ is damaged.
+    #[error("in the relay URL's key: {0}")]
+    Key(#[from] ParseIdError),
+    /// Name a host by DNS name or IP address.
+    #[error("the relay URL's host {host:?} is neither a DNS name nor an IP address")]
+    Host {
+        /// What stood there.
+        host: String,
+    },
+    /// Ports are numbers from 1 to 65535.
+    #[error("the relay URL's port {port:?} is not a number from 1 to 65535")]
+    Port {
+        /// What stood there.
+        port: String,
+    },
+}
+
+/// Who a peer is and where it can be found: its id, its home relays, and addresses that it chose to give away.
+///
+/// The text form is `PEERWAY1` followed by upper-case base32, so that a QR code can use its alphanumeric mode; parsing
+/// accepts either case. With one relay of an ordinary name it stays within 154 characters (QR version 5-L).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// The peer.
+    pub id: PeerId,
+    /// Its home relays, best first, at most [`Ticket::MAX_RELAYS`].
+    pub relays: Vec<RelayUrl>,
+    /// Addresses to try without any relay, at most [`Ticket::MAX_ADDRS`].
+    pub addrs: Vec<SocketAddr>,
+}
+
+const PREFIX: &str = "PEERWAY1";
+const CHECK_LEN: usize = 3;
+const HOST_V4: u8 = 0;
+const HOST_V6: u8 = 1;
+const HOST_NAME: u8 = 2;
+
+impl Ticket {
+    /// Relays that a ticket can name.
+    pub const MAX_RELAYS: usize = 4;
+    /// Addresses that a ticket can carry.
+    pub const MAX_ADDRS: usize = 8;
+
+    /// A ticket; relays and addresses beyond the limits are left out.
+    #[must_use]
+    pub fn new(id: PeerId, mut relays: Vec<RelayUrl>, mut addrs: Vec<SocketAddr>) -> Self {
+        relays.truncate(Self::MAX_RELAYS);
+        addrs.truncate(Self::MAX_ADDRS);
+        Self { id, relays, addrs }
+    }
+
+    /// Layout: id 32 | relay count (4 bits), address count (4 bits) | relays: key 32, host, port 2 | addresses: IP, port 2 |
+    /// checksum 3. A host is a tag and 4 or 16 bytes of address, or a length and a name.
+    fn to_bytes(&self) -> Vec<u8> {
+        let relays = &self.relays[..self.relays.len().min(Self::MAX_RELAYS)];
+        let addrs = &self.addrs[..self.addrs.len().min(Self::MAX_ADDRS)];
+        let mut out = self.id.as_bytes().to_vec();
+        out.push((relays.len() as u8) << 4 | addrs.len() as u8);
+        for relay in relays {
+            out.extend_from_slice(relay.key.as_bytes());
+            match relay.host.parse() {
+                Ok(ip) => put_ip(&mut out, ip),
+                Err(_) => {
+                    out.extend_from_slice(&[HOST_NAME, relay.host.len() as u8]);
+                    out.extend_from_slice(relay.host.as_bytes());
+                }
+            }
+            out.extend_from_slice(&relay.port.to_be_bytes());
+        }
+        for addr in addrs {
+            put_ip(&mut out, addr.ip());
+            out.extend_from_slice(&addr.port().to_be_bytes());
+        }
+        let check = checksum(&out);
+        out.extend_from_slice(&check);
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {
+        let body_len = bytes
+            .len()
+            .checked_sub(CHECK_LEN)
+            .ok_or(ParseTicketError::Truncated)?;
+        let (body, check) = bytes.split_at(body_len);
+        if check != checksum(body) {
+            return Err(ParseTicketError::Checksum);
+        }
+        let mut reader = Reader(body);
+        let id = reader.id()?;
+        let counts = reader.byte()?;
+        let (relay_count, addr_count) = ((counts >> 4) as usize, (counts & 15) as usize);
+        if relay_count > Self::MAX_RELAYS || addr_count > Self::MAX_ADDRS {
+            return Err(ParseTicketError::Contents(
+                "more relays or addresses than a ticket can hold",
+            ));
+        }
+        let relays = (0..relay_count)
+            .map(|_| reader.relay())
+            .collect::<Result<_, _>>()?;
+        let addrs = (0..addr_count)
+            .map(|_| reader.addr())
+            .collect::<Result<_, _>>()?;
+        if !reader.0.is_empty() {
+            return Err(ParseTicketError::Contents("bytes after the last address"));
+        }
+        Ok(Self { id, relays, addrs })
+    }
+}
+
+fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            out.push(HOST_V4);
+            out.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(HOST_V6);
+            out.extend_from_slice(&ip.octets());
+        }
+    }
+}
+
+fn checksum(body: &[u8]) -> [u8; CHECK_LEN] {
+    use blake2::{Blake2s256, Digest};
+    let hash = Blake2s256::new()
+        .chain_update(b"peerway ticket 1")
+        .chain_update(body)
+        .finalize();
+    [hash[0], hash[1], hash[2]]
+}
+
+/// Reads a ticket's body from front to back.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], ParseTicketError> {
+        let (head, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(ParseTicketError::Truncated)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn byte(&mut self) -> Result<u8, ParseTicketError> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn id(&mut self) -> Result<PeerId, ParseTicketError> {
+        Ok(PeerId::from_bytes(self.take()?)?)
+    }
+
+    fn port(&mut self) -> Result<u16, ParseTicketError> {
+        match u16::from_be_bytes(self.take()?) {
+            0 => Err(ParseTicketError::Contents("a port of 0")),
+            port => Ok(port),
+        }
+    }
+
+    fn ip(&mut self, tag: u8) -> Result<IpAddr, ParseTicketError> {
+        match tag {
+            HOST_V4 => Ok(IpAddr::from(self.take::<4>()?)),
+            HOST_V6 => Ok(IpAddr::from(self.take::<16>()?)),
+            _ => Err(ParseTicketError::Contents("an address of unknown kind")),
+        }
+    }
+
+    fn addr(&mut self) -> Result<SocketAddr, ParseTicketError> {
+        let tag = self.byte()?;
+        Ok(SocketAddr::new(self.ip(tag)?, self.port()?))
+    }
+
+    fn relay(&mut self) -> Result<RelayUrl, ParseTicketError> {
+        let key = self.id()?;
+        let host = match self.byte()? {
+            HOST_NAME => {
+                let len = self.byte()? as usize;
+                let (name, rest) = self
+                    .0
+                    .split_at_checked(len)
+                    .ok_or(ParseTicketError::Truncated)?;
+                self.0 = rest;
+                let name = str::from_utf8(name)
+                    .map_err(|_| ParseTicketError::Contents("a relay name that is no text"))?;
+                if name.parse::<IpAddr>().is_ok() {
+                    return Err(ParseTicketError::Contents(
+                        "an address in the place of a relay name",
+                    ));
+                }
+                name.to_owned()
+            }
+            tag => self.ip(tag)?.to_string(),
+        };
+        let port = self.port()?;
+        RelayUrl::new(key, &host, port)
+            .map_err(|_| ParseTicketError::Contents("a relay name that is no DNS name"))
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&self.to_bytes()))
+    }
+}
+
+impl FromStr for Ticket {
+    type Err = ParseTicketError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTicketError> {
+        let Some((prefix, body)) = text.split_at_checked(PREFIX.len()) else {
+            return Err(ParseTicketError::Prefix);
+        };
+        if !prefix.eq_ignore_ascii_case(PREFIX) {
+            return Err(ParseTicketError::Prefix);
+        }
+        let bytes = decode_base32(body).map_err(|position| ParseTicketError::Character {
+            position: position + PREFIX.len(),
+        })?;
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl Serialize for Ticket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ticket {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<PeerId> for Ticket {
+    /// A bare id: the peer is looked for at the dialler's own relays.
+    fn from(id: PeerId) -> Self {
+        Self {
+            id,
+            relays: Vec::new(),
+            addrs: Vec::new(),
+        }
+    }
+}
+
+/// Why a text is no [`Ticket`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseTicketError {
+    /// Tickets of other programs or versions cannot be read.
+    #[error("a ticket starts with {PREFIX}")]
+    Prefix,
+    /// Look at the named character.
+    #[error("character {position} of the ticket is not base32 (A-Z, 2-7)")]
+    Character {
+        /// Position of the first wrong character, counted from 1.
+        position: usize,
+    },
+    /// The end is missing; copy the whole ticket.
+    #[error("the ticket is cut short; copy all of it")]
+    Truncated,
+    /// One or more characters were mistyped.
+    #[error(
+        "the ticket's checksum does not match: some of its characters were changed; copy it again"
+    )]
+    Checksum,
+    /// It names a key that is none.
+    #[error("in the ticket: {0}")]
+    Id(#[from] ParseIdError),
+    /// It was made by a broken or hostile program.
+    #[error("the ticket holds {0}")]
+    Contents(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    fn id(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
+    }
+
+    fn full() -> Ticket {
+        let relays = ["relay.example.org", "192.0.2.7", "2001:db8::7"]
+            .iter()
+            .map(|host| RelayUrl::new(id(2), host, 4433).unwrap())
+            .collect();
+        Ticket::new(
+            id(1),
+            relays,
+            vec![
+                "192.0.2.1:5000".parse().unwrap(),
+                "[2001:db8::1]:5000".parse().unwrap(),
+            ],
+        )
+    }
+
+    #[test]
+    fn a_ticket_survives_its_text_form_in_either_case() {
+        for ticket in [full(), id(1).into()] {
+            let text = ticket.to_string();
+            assert_eq!(text.parse(), Ok(ticket.clone()));
+            assert_eq!(text.to_ascii_lowercase().parse(), Ok(ticket));
+            assert_eq!(text, text.to_ascii_uppercase());
+        }
+    }
+
+    #[test]
+    fn a_ticket_with_one_relay_fits_a_small_qr_code() {
+        let relay = RelayUrl::new(id(2), "relay.example.org", 4433).unwrap();
+        assert!(Ticket::new(id(1), vec![relay], vec![]).to_string().len() <= 154);
+    }
+
+    #[test]
+    fn a_changed_or_cut_ticket_is_refused_with_the_reason() {
+        let text = full().to_string();
+        assert_eq!("peer".parse::<Ticket>(), Err(ParseTicketError::Prefix));
+        assert_eq!(
+            "PEERWAY1".parse::<Ticket>(),
+            Err(ParseTicketError::Truncated)
+        );
+        let mut changed = text.clone();
+        changed.replace_range(20..21, if &text[20..21] == "A" { "B" } else { "A" });
+        assert_eq!(changed.parse::<Ticket>(), Err(ParseTicketError::Checksum));
+        changed.replace_range(20..21, "!");
+        assert_eq!(
+            changed.parse::<Ticket>(),
+            Err(ParseTicketError::Character { position: 21 })
+        );
+        for end in 0..text.len() {
+            assert!(text[..end].parse::<Ticket>().is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_relay_url_survives_its_text_form() {
+        for host in ["relay.example.org", "192.0.2.7", "2001:db8::7"] {
+            let url = RelayUrl::new(id(2), host, 443).unwrap();
+            assert_eq!(url.to_string().parse(), Ok(url));
+        }
+        let without_port: RelayUrl = format!("relay://{}@relay.example.org", id(2))
+            .parse()
+            .unwrap();
+        assert_eq!(without_port.port(), RelayUrl::DEFAULT_PORT);
+    }
+
+    #[test]
+    fn a_malformed_relay_url_names_its_wrong_part() {
+        let key = id(2);
+        let error = |text: &str| text.parse::<RelayUrl>().unwrap_err();
+        assert_eq!(
+            error("https://relay.example.org"),
+            ParseRelayUrlError::Scheme
+        );
+        assert_eq!(
+            error("relay://relay.example.org"),
+            ParseRelayUrlError::NoKey
+        );
+        assert!(matches!(
+            error("relay://abc@relay.example.org"),
+            ParseRelayUrlError::Key(_)
+        ));
+        assert!(matches!(
+            error(&format!("relay://{key}@a b")),
+            ParseRelayUrlError::Host { .. }
+        ));
+        assert!(matches!(
+            error(&format!("relay://{key}@1.2.3")),
+            ParseRelayUrlError::Host { .. }
+        ));
+        assert!(matches!(
+            error(&format!("relay://{key}@host:0")),
+            ParseRelayUrlError::Port { .. }
+        ));
+    }
+}

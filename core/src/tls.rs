@@ -1,0 +1,257 @@
+//! TLS 1.3 with raw public keys (RFC 7250): the key *is* the certificate, on both sides.
+//!
+//! A dialler puts the key it expects into the server name, so that rustls' session cache is keyed by peer and the verifier
+//! can compare. Nothing of it is sent: SNI is off.
+
+use std::sync::Arc;
+
+use data_encoding::BASE32_NOPAD;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::{
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error,
+    PeerIncompatible, SignatureScheme,
+    client::{
+        AlwaysResolvesClientRawPublicKeys,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature_with_raw_key,
+    },
+    pki_types::{
+        CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
+        UnixTime,
+    },
+    server::{
+        AlwaysResolvesServerRawPublicKeys,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::CertifiedKey,
+};
+
+use crate::{PeerId, SecretKey};
+
+/// RFC 8410: the SubjectPublicKeyInfo of an ed25519 key is this prefix and the key.
+const SPKI_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+/// RFC 8410: the PKCS #8 form of an ed25519 seed is this prefix and the seed.
+const PKCS8_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
+/// The client half: dials with `key`, speaking `alpn`.
+///
+/// # Errors
+/// rustls' error, if it refuses the key or the settings.
+pub fn client_config(key: &SecretKey, alpn: &[u8]) -> Result<QuicClientConfig, Error> {
+    let provider = provider();
+    let verifier = Arc::new(RawKeyVerifier {
+        algorithms: provider.signature_verification_algorithms,
+    });
+    let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified(
+            key, &provider,
+        )?)));
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.enable_sni = false;
+    QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// The server half: accepts any key, speaking one of `alpns`; who may do what is decided above.
+///
+/// # Errors
+/// rustls' error, if it refuses the key or the settings.
+pub fn server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<QuicServerConfig, Error> {
+    let provider = provider();
+    let verifier = Arc::new(RawKeyVerifier {
+        algorithms: provider.signature_verification_algorithms,
+    });
+    let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified(
+            key, &provider,
+        )?)));
+    config.alpn_protocols = alpns.to_vec();
+    QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// The server name to dial `id` with: two DNS labels that spell the key.
+#[must_use]
+pub fn server_name(id: PeerId) -> String {
+    format!("{id}.peerway")
+}
+
+/// The verified key at the other end of an established connection.
+#[must_use]
+pub fn peer_id(connection: &quinn::Connection) -> Option<PeerId> {
+    let identity = connection
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
+    raw_key(identity.first()?)
+}
+
+/// AES-128-GCM first: fastest in hardware, and hybrid post-quantum key exchange first, which is the provider's default order.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some());
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
+}
+
+fn certified(key: &SecretKey, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
+    let mut der = PKCS8_PREFIX.to_vec();
+    der.extend_from_slice(key.seed().as_ref());
+    let signer = provider
+        .key_provider
+        .load_private_key(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)))?;
+    let mut spki = SPKI_PREFIX.to_vec();
+    spki.extend_from_slice(key.id().as_bytes());
+    Ok(Arc::new(CertifiedKey::new(
+        vec![CertificateDer::from(spki)],
+        signer,
+    )))
+}
+
+fn raw_key(spki: &CertificateDer<'_>) -> Option<PeerId> {
+    let key = spki.strip_prefix(&SPKI_PREFIX)?;
+    PeerId::from_bytes(key.try_into().ok()?).ok()
+}
+
+/// What [`server_name`] spelt.
+fn expected_key(name: &ServerName<'_>) -> Option<PeerId> {
+    let ServerName::DnsName(name) = name else {
+        return None;
+    };
+    let text = name.as_ref().strip_suffix(".peerway")?;
+    let bytes = BASE32_NOPAD
+        .decode(text.to_ascii_uppercase().as_bytes())
+        .ok()?;
+    PeerId::from_bytes(bytes.try_into().ok()?).ok()
+}
+
+#[derive(Debug)]
+struct RawKeyVerifier {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl RawKeyVerifier {
+    fn check_key(
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<PeerId, Error> {
+        match raw_key(end_entity) {
+            Some(key) if intermediates.is_empty() => Ok(key),
+            _ => Err(Error::InvalidCertificate(CertificateError::BadEncoding)),
+        }
+    }
+
+    fn check_signature(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = SubjectPublicKeyInfoDer::from(key.as_ref());
+        verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)
+    }
+}
+
+fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(Error::PeerIncompatible(
+        PeerIncompatible::Tls13RequiredForQuic,
+    ))
+}
+
+impl ServerCertVerifier for RawKeyVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let key = Self::check_key(end_entity, intermediates)?;
+        if expected_key(server_name) == Some(key) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _key: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_signature(message, key, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for RawKeyVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Self::check_key(end_entity, intermediates).map(|_| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _key: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        key: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_signature(message, key, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
