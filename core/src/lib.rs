@@ -2,20 +2,25 @@
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+mod access;
+mod addr;
 #[cfg(feature = "net")]
 mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
+mod proto;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
+pub mod wire;
 
+pub use access::Access;
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
-pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
+pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
