@@ -2,11 +2,16 @@
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the endpoint machine uses it"))]
+mod addr;
 #[cfg(feature = "net")]
 mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
+#[cfg(feature = "net")]
+mod net;
+mod proto;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
@@ -17,6 +22,8 @@ pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
 pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
+#[cfg(feature = "net")]
+pub use net::stun;
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,
