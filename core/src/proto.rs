@@ -7,6 +7,7 @@ pub(crate) mod endpoint;
 mod handshake;
 pub(crate) mod io;
 pub(crate) mod local;
+pub(crate) mod nat;
 mod peer;
 mod session;
 mod timing;
