@@ -7,10 +7,14 @@ mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
+#[cfg(feature = "net")]
+#[allow(dead_code, reason = "the driver that uses it is not there yet")]
+mod net;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
+pub mod wire;
 
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
