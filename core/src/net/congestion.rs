@@ -113,8 +113,13 @@ impl PathAware {
         self.stale = self.in_flight;
     }
 
-    fn was_sent_before_switch(&self, sent: Instant) -> bool {
-        self.switched.is_some_and(|switched| sent < switched)
+    /// Whether bytes were sent before the switch; if so they are settled with that.
+    fn settle_stale(&mut self, sent: Instant, bytes: u64) -> bool {
+        let is_stale = self.switched.is_some_and(|switched| sent < switched);
+        if is_stale {
+            self.stale = self.stale.saturating_sub(bytes);
+        }
+        is_stale
     }
 }
 
@@ -138,8 +143,7 @@ impl Controller for PathAware {
         rtt: &RttEstimator,
     ) {
         self.follow(now);
-        if self.was_sent_before_switch(sent) {
-            self.stale = self.stale.saturating_sub(bytes);
+        if self.settle_stale(sent, bytes) {
             return;
         }
         self.rtt = rtt.get();
@@ -169,8 +173,7 @@ impl Controller for PathAware {
     ) {
         self.follow(now);
         self.in_flight = self.in_flight.saturating_sub(lost_bytes);
-        if self.was_sent_before_switch(sent) {
-            self.stale = self.stale.saturating_sub(lost_bytes);
+        if self.settle_stale(sent, lost_bytes) {
             return;
         }
         self.current
@@ -221,3 +224,6 @@ impl Controller for PathAware {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

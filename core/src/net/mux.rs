@@ -443,3 +443,6 @@ fn is_sendable(addr: SocketAddr) -> bool {
     };
     ip_is_fit && addr.port() != 0
 }
+
+#[cfg(test)]
+mod tests;
