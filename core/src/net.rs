@@ -1,7 +1,8 @@
 //! The only room with sockets, clocks and tasks.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver uses it"))]
-mod hops;
-#[cfg_attr(not(test), expect(dead_code, reason = "the driver uses it"))]
-mod interfaces;
+pub(crate) mod congestion;
+pub(crate) mod hops;
+pub(crate) mod interfaces;
+pub(crate) mod mux;
 pub mod stun;
+pub(crate) mod transport;

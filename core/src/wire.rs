@@ -16,6 +16,7 @@
 mod codec;
 pub mod candidate;
 pub mod intro;
+pub mod lane;
 pub mod probe;
 pub mod sealed;
 
