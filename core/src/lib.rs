@@ -8,7 +8,11 @@ mod connection;
 mod endpoint;
 mod identity;
 #[cfg(feature = "net")]
-#[allow(dead_code, reason = "the driver that uses it is not there yet")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the driver that uses it is not there yet"
+)]
 mod net;
 mod snapshot;
 mod ticket;
