@@ -2,6 +2,9 @@
 
 use std::{future::poll_fn, io::IoSliceMut};
 
+use quinn::AsyncUdpSocket;
+use quinn_udp::{RecvMeta, Transmit};
+
 use super::*;
 use crate::{SecretKey, wire::datagram};
 

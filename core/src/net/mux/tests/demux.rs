@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{super::demux::Outlets, *};
+use super::{super::demux::Sorter, *};
 
 const RELAY: &str = "192.0.2.1:4433";
 const PEER: &str = "192.0.2.2:1000";
