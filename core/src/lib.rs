@@ -11,6 +11,7 @@ mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
+pub mod wire;
 
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
