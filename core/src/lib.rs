@@ -7,6 +7,8 @@ mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
+#[cfg(feature = "net")]
+mod net;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
@@ -18,6 +20,8 @@ pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
 pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
+#[cfg(feature = "net")]
+pub use net::stun;
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,

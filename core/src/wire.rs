@@ -1,4 +1,5 @@
-//! Bytes to messages and back: pure parsers and emitters, one file per family.
+//! Bytes ⇄ messages: pure parsers and emitters, one file per message, shared by the library and the relay.
 
+pub mod datagram;
 pub mod lane;
 pub mod relay;
