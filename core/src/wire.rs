@@ -19,6 +19,7 @@ pub mod datagram;
 pub mod intro;
 pub mod lane;
 pub mod probe;
+pub mod relay;
 pub mod sealed;
 
 /// Version of everything in this module; a datagram of another version is dropped.
