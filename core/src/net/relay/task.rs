@@ -86,6 +86,9 @@ impl Inbox {
     }
 }
 
+/// Nobody takes our events any more.
+struct Unheard;
+
 /// Why a registration ended.
 enum End {
     Stop,
@@ -180,7 +183,7 @@ impl Task {
         }
         let dial = match self.inbox.interrupt().await {
             Interrupt::Dial(addr) => addr,
-            other => return Err(other),
+            other @ (Interrupt::Stop | Interrupt::NetworkChanged) => return Err(other),
         };
         let connect = self.dialer.connect(dial, &self.url);
         let (session, welcome) = match self.inbox.during(connect).await? {
@@ -314,17 +317,22 @@ impl Task {
         }
     }
 
-    /// Stops when nobody listens any more.
-    async fn emit(&self, event: RelayEvent) -> Result<(), Interrupt> {
+    async fn emit(&self, event: RelayEvent) -> Result<(), Unheard> {
         self.events
             .send((self.url.clone(), event))
             .await
-            .map_err(|_| Interrupt::Stop)
+            .map_err(|_| Unheard)
     }
 }
 
-impl From<Interrupt> for End {
-    fn from(_: Interrupt) -> Self {
+impl From<Unheard> for End {
+    fn from(_: Unheard) -> Self {
+        Self::Stop
+    }
+}
+
+impl From<Unheard> for Interrupt {
+    fn from(_: Unheard) -> Self {
         Self::Stop
     }
 }
