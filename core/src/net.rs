@@ -4,6 +4,6 @@
 mod hops;
 #[cfg_attr(not(test), expect(dead_code, reason = "the driver uses it"))]
 mod interfaces;
-#[expect(dead_code, reason = "the driver uses it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the driver uses it"))]
 mod portmap;
 pub mod stun;

@@ -1,3 +1,4 @@
+mod miniupnpd;
 mod router;
 
 use crate::{MappingProtocol, addr::LocalAddr};
