@@ -28,19 +28,31 @@ ip netns exec router sh -e -c '
     ip link set wan up
     ip link set internet up
     nft add table inet filter
+    nft add chain inet filter input "{ type filter hook input priority 0; }"
+    nft add rule inet filter input udp dport 5351 $0
     nft add chain inet filter miniupnpd "{ type filter hook forward priority 0; }"
     nft add chain inet filter prerouting_miniupnpd "{ type nat hook prerouting priority -100; }"
     nft add chain inet filter postrouting_miniupnpd "{ type nat hook postrouting priority 100; }"
-'
+' "$1"
 ip route add default via 192.168.1.1
 "#;
+
+const CONFIG: &str = "\
+ext_ifname=wan
+listening_ip=lan
+enable_upnp=yes
+enable_natpmp=yes
+secure_mode=yes
+uuid=4d2e1a3c-0000-4000-8000-000000000001
+allow 1024-65535 0.0.0.0/0 1024-65535
+";
 
 #[test]
 #[ignore = "needs miniupnpd, nft and user namespaces"]
 fn miniupnpd_grants_and_takes_back_a_port_by_pcp() {
     check(
         "miniupnpd_grants_and_takes_back_a_port_by_pcp",
-        "yes",
+        "accept",
         MappingProtocol::Pcp,
     );
 }
@@ -50,17 +62,18 @@ fn miniupnpd_grants_and_takes_back_a_port_by_pcp() {
 fn miniupnpd_grants_and_takes_back_a_port_by_upnp() {
     check(
         "miniupnpd_grants_and_takes_back_a_port_by_upnp",
-        "no",
+        "reject",
         MappingProtocol::Upnp,
     );
 }
 
+/// `port_control` is what the router's firewall does with PCP and NAT-PMP.
 fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
     if std::env::var_os(INSIDE).is_none() {
         return in_a_network_of_its_own(test);
     }
-    run("sh", &["-e", "-c", HOME_WITH_ROUTER]);
-    let mut router = miniupnpd(port_control);
+    run("sh", &["-e", "-c", HOME_WITH_ROUTER, "sh", port_control]);
+    let mut router = miniupnpd();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,12 +96,8 @@ fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
     );
 }
 
-fn miniupnpd(port_control: &str) -> Child {
-    let config = format!(
-        "ext_ifname=wan\nlistening_ip=lan\nenable_upnp=yes\nenable_natpmp={port_control}\nsecure_mode=yes\n\
-         uuid=4d2e1a3c-0000-4000-8000-000000000001\nallow 1024-65535 0.0.0.0/0 1024-65535\n"
-    );
-    std::fs::write("/run/miniupnpd.conf", config).unwrap();
+fn miniupnpd() -> Child {
+    std::fs::write("/run/miniupnpd.conf", CONFIG).unwrap();
     let mut router = Command::new("ip")
         .args("netns exec router miniupnpd -d -f /run/miniupnpd.conf".split(' '))
         .stderr(Stdio::piped())
@@ -96,7 +105,7 @@ fn miniupnpd(port_control: &str) -> Child {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(router.stderr.take().unwrap()).lines();
-    let ready = log.any(|line| line.unwrap().contains("HTTP listening on port"));
+    let ready = log.any(|line| line.unwrap().contains("Listening for NAT-PMP/PCP traffic"));
     assert!(ready, "miniupnpd ended");
     std::thread::spawn(move || log.for_each(drop));
     router
