@@ -7,6 +7,8 @@ mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
+#[cfg(feature = "net")]
+pub mod services;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
