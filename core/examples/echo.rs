@@ -5,6 +5,8 @@
 //! echo dial TICKET hello                prints "hello" as it came back
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use std::error::Error;
 
 use peerway::{Endpoint, RelayUrl, Ticket};

@@ -240,7 +240,9 @@ impl From<WriteError> for SpeedError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::ConnectionLost(error) => Self::Connection(error),
-            _ => Self::Refused,
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+                Self::Refused
+            }
         }
     }
 }
@@ -249,7 +251,10 @@ impl From<ReadError> for SpeedError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::ConnectionLost(error) => Self::Connection(error),
-            _ => Self::Refused,
+            ReadError::Reset(_)
+            | ReadError::ClosedStream
+            | ReadError::IllegalOrderedRead
+            | ReadError::ZeroRttRejected => Self::Refused,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One TCP connection and one QUIC stream made into one.
 
+use std::pin::pin;
+
 use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
@@ -38,24 +40,27 @@ pub(super) async fn splice(
 }
 
 async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(), Broken> {
-    let stopped = send.stopped();
+    let mut acknowledged = pin!(send.stopped());
     let copy = async {
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(CHUNK);
             if tcp.read_buf(&mut buffer).await? == 0 {
-                send.finish().map_err(|_| Broken::Peer)?;
-                return Ok::<_, Broken>(std::future::pending().await);
+                return send.finish().map_err(|_| Broken::Peer);
             }
             send.write_chunk(buffer.split().freeze()).await?;
         }
     };
-    tokio::select! {
-        ended = copy => ended,
-        stopped = stopped => match stopped? {
-            None => Ok(()),
-            Some(_) => Err(Broken::Peer),
-        },
+    let stop = tokio::select! {
+        copied = copy => {
+            copied?;
+            acknowledged.await?
+        }
+        early = &mut acknowledged => early?,
+    };
+    match stop {
+        None => Ok(()),
+        Some(_) => Err(Broken::Peer),
     }
 }
 
@@ -82,7 +87,9 @@ impl From<WriteError> for Broken {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::ConnectionLost(error) => Self::Link(error),
-            _ => Self::Peer,
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+                Self::Peer
+            }
         }
     }
 }
@@ -91,7 +98,10 @@ impl From<ReadError> for Broken {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::ConnectionLost(error) => Self::Link(error),
-            _ => Self::Peer,
+            ReadError::Reset(_)
+            | ReadError::ClosedStream
+            | ReadError::IllegalOrderedRead
+            | ReadError::ZeroRttRejected => Self::Peer,
         }
     }
 }
@@ -100,7 +110,7 @@ impl From<StoppedError> for Broken {
     fn from(error: StoppedError) -> Self {
         match error {
             StoppedError::ConnectionLost(error) => Self::Link(error),
-            _ => Self::Peer,
+            StoppedError::ZeroRttRejected => Self::Peer,
         }
     }
 }

@@ -1,0 +1,3 @@
+//! The parts of the `peerway` program.
+
+pub mod cli;
