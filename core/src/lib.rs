@@ -8,17 +8,24 @@ mod connection;
 mod endpoint;
 mod identity;
 #[cfg(feature = "net")]
+pub mod keyfile;
+#[cfg(feature = "net")]
+mod net;
+#[cfg(feature = "net")]
 pub mod services;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
+pub mod wire;
 
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
 pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
+#[cfg(feature = "net")]
+pub use net::stun;
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,

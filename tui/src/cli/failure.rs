@@ -8,6 +8,7 @@ use std::{
 
 use peerway::{
     BindError, ConnectError,
+    keyfile::KeyFileError,
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
@@ -31,6 +32,8 @@ pub(super) enum Failure {
         dir.display()
     )]
     InUse { dir: PathBuf },
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("no relay could be reached: {reason}; check the network and the URL given to --relay")]
@@ -69,6 +72,7 @@ impl Failure {
             Self::Runtime(_)
             | Self::StateDir { .. }
             | Self::InUse { .. }
+            | Self::Key(_)
             | Self::Bind(_)
             | Self::Ping(_)
             | Self::Speed(_)

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peerway::{PeerId, SecretKey};
+use peerway::{PeerId, SecretKey, keyfile};
 
 use super::{args::Globals, failure::Failure};
 
@@ -34,7 +34,7 @@ impl StateDir {
 
     /// The identity, made at the first use.
     pub(super) fn key(&self) -> Result<SecretKey, Failure> {
-        Ok(SecretKey::generate()?)
+        Ok(keyfile::load_or_create(&self.0.join("key"))?)
     }
 
     pub(super) fn id(&self) -> Result<PeerId, Failure> {

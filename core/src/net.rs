@@ -1,0 +1,3 @@
+//! The only room with sockets, clocks and tasks.
+
+pub mod stun;
