@@ -1,0 +1,3 @@
+//! The parts of the `peerway` program that tests and other tools use too.
+
+pub mod dash;
