@@ -4,6 +4,7 @@
 //! per line whose keys stay stable; a failure is one line on stderr that says what to try.
 
 mod args;
+mod dashboard;
 mod expose;
 mod failure;
 mod forward;
@@ -22,7 +23,10 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tokio::time::Instant;
@@ -36,7 +40,9 @@ use failure::Failure;
 pub fn main() -> ExitCode {
     let started_at = Instant::now();
     let Args { globals, command } = Args::parse();
-    log_to_stderr(globals.verbose);
+    if command.is_some() || !io::stderr().is_terminal() {
+        log_to_stderr(globals.verbose);
+    }
     let result = tokio::runtime::Runtime::new()
         .map_err(Failure::Runtime)
         .and_then(|runtime| runtime.block_on(run(command, &globals, started_at)));
@@ -49,7 +55,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, globals: &Globals, started_at: Instant) -> Result<(), Failure> {
+async fn run(
+    command: Option<Command>,
+    globals: &Globals,
+    started_at: Instant,
+) -> Result<(), Failure> {
+    let Some(command) = command else {
+        return dashboard::run(globals).await;
+    };
     match command {
         Command::Up(args) => up::run(globals, &args).await,
         Command::Id => id::run(globals),

@@ -9,13 +9,15 @@ use peerway::{
 };
 
 /// Direct, encrypted links between computers behind home routers, by public key.
+///
+/// Without a command: the dashboard.
 #[derive(Debug, Parser)]
 #[command(name = "peerway", version)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) globals: Globals,
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -12,6 +12,8 @@ use peerway::{
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
+use crate::dash;
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const RELAYED_ONLY: u8 = 3;
@@ -52,6 +54,8 @@ pub(super) enum Failure {
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
     Listen { addr: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Dashboard(#[from] dash::Error),
     #[error("the ticket does not fit into a QR code: name fewer relays")]
     TooLongForQr,
     #[error("interrupted")]
@@ -78,6 +82,7 @@ impl Failure {
             | Self::Speed(_)
             | Self::Forward(_)
             | Self::Listen { .. }
+            | Self::Dashboard(_)
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }

@@ -47,18 +47,27 @@ impl Node {
         Self::start(builder, Some(claim)).await
     }
 
-    /// A node to dial with: where another process is reached under the folder's identity, it takes one of its own.
+    /// A node to dial with.
     pub(super) async fn dialling(
         globals: &Globals,
         relays: Vec<RelayUrl>,
     ) -> Result<Self, Failure> {
+        Self::beside(globals, relays, &[]).await
+    }
+
+    /// A node of the folder's identity or, beside another process that has it, of a temporary one.
+    pub(super) async fn beside(
+        globals: &Globals,
+        relays: Vec<RelayUrl>,
+        alpns: &[&[u8]],
+    ) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
-        let mut builder = Endpoint::builder().relays(relays);
+        let mut builder = Endpoint::builder().relays(relays).alpns(alpns);
         let claim = state.claim()?;
         if claim.is_some() {
             builder = builder.secret_key(state.key()?);
         } else {
-            info!("another peerway runs with this identity: dialling with a temporary one");
+            info!("another peerway runs with this identity: taking a temporary one");
         }
         Self::start(builder, claim).await
     }

@@ -36,7 +36,7 @@ fn global_flags_may_follow_the_command() {
 #[test]
 fn ping_takes_a_ticket_or_an_id_and_has_defaults() {
     for peer in [id(), ticket()] {
-        let Command::Ping(ping) = parse(&["ping", &peer]).command else {
+        let Some(Command::Ping(ping)) = parse(&["ping", &peer]).command else {
             panic!("not a ping");
         };
         assert_eq!(ping.peer.id.to_string(), id());
@@ -48,7 +48,7 @@ fn ping_takes_a_ticket_or_an_id_and_has_defaults() {
 #[test]
 fn forward_splits_peer_and_name() {
     let service = format!("{}/web", ticket());
-    let Command::Forward(forward) =
+    let Some(Command::Forward(forward)) =
         parse(&["forward", &service, "--listen", "127.0.0.1:9000"]).command
     else {
         panic!("not a forward");
@@ -131,6 +131,11 @@ fn bad_input_is_named_together_with_the_expected_form() {
         assert!(text.contains(expected), "{arguments:?} gave:\n{text}");
         assert_eq!(error.exit_code(), 2, "{arguments:?}");
     }
+}
+
+#[test]
+fn without_a_command_it_is_the_dashboard() {
+    assert!(parse(&[]).command.is_none());
 }
 
 #[test]
