@@ -14,6 +14,8 @@ pub mod keyfile;
 #[cfg(feature = "net")]
 mod net;
 mod proto;
+#[cfg(feature = "net")]
+pub mod services;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
