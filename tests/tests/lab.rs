@@ -190,13 +190,12 @@ fn a_line_loses_the_share_of_packets_it_was_told_to() {
         let home = lab.home_on("a", NatKind::Public, lossy).unwrap();
         let [to, ..] = relay_sockets(&lab);
         let socket = open(&home);
-        for _ in 0..400 {
-            socket.send_to(b"maybe", to.local_addr().unwrap()).unwrap();
+        let target = to.local_addr().unwrap();
+        for text in [b"maybe"; 200].into_iter().chain([b"ended"; 50]) {
+            socket.send_to(text, target).unwrap();
         }
-        lab.set_line(&home, Line::default()).unwrap();
-        socket.send_to(b"end", to.local_addr().unwrap()).unwrap();
-        let arrived = (0..=400).take_while(|_| receive(&to) == "maybe").count();
-        assert!((260..340).contains(&arrived), "{arrived} of 400");
+        let arrived = (0..200).take_while(|_| receive(&to) == "maybe").count();
+        assert!((120..180).contains(&arrived), "{arrived} of 200");
     });
 }
 
@@ -242,18 +241,14 @@ fn commands_and_futures_run_on_their_host() {
         let listing = String::from_utf8(listing.stdout).unwrap();
         assert!(listing.contains(&home.addr().to_string()), "{listing}");
         let addr = SocketAddr::from((home.addr(), 0));
-        home.block_on(async { tokio::net::UdpSocket::bind(addr).await.map(drop) })
-            .unwrap();
-        home.block_on(
-            home.spawn(async move { tokio::net::TcpListener::bind(addr).await.map(drop) }),
-        )
-        .unwrap()
-        .unwrap();
-        home.block_on(tokio::task::spawn_blocking(move || {
-            UdpSocket::bind(addr).map(drop)
-        }))
-        .unwrap()
-        .unwrap();
+        home.block_on(async {
+            tokio::net::UdpSocket::bind(addr).await.unwrap();
+            tokio::task::spawn_blocking(move || UdpSocket::bind(addr).unwrap())
+                .await
+                .unwrap();
+        });
+        let bound = home.spawn(async move { tokio::net::TcpListener::bind(addr).await.map(drop) });
+        home.block_on(bound).unwrap().unwrap();
     });
 }
 

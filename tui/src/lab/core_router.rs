@@ -106,15 +106,13 @@ impl Core {
     }
 
     fn edit_cut(&self, verb: &str, a: Ipv4Addr, b: Ipv4Addr) -> Result<(), LabError> {
-        self.netns
-            .nft(&format!(
-                "{verb} element ip internet cut {{ {a} . {b}, {b} . {a} }}"
-            ))
-            .map(drop)
+        self.netns.nft(&format!(
+            "{verb} element ip internet cut {{ {a} . {b}, {b} . {a} }}"
+        ))
     }
 
     pub(super) fn packets_to(&self, addr: Ipv4Addr) -> Result<u64, LabError> {
-        let listing = self.netns.nft("list set ip internet seen")?;
+        let listing = self.netns.nft_list("set ip internet seen")?;
         let count = serde_json::from_str::<serde_json::Value>(&listing)
             .ok()
             .and_then(|listing| {

@@ -71,10 +71,15 @@ impl Netns {
         feed(ip.args(["-batch", "-"]), script).map(drop)
     }
 
-    /// Runs an nft script and returns what it printed.
-    pub(super) fn nft(&self, script: &str) -> Result<String, LabError> {
+    /// Runs an nft script.
+    pub(super) fn nft(&self, script: &str) -> Result<(), LabError> {
+        feed(self.command("nft").args(["--file", "-"]), script).map(drop)
+    }
+
+    /// What `nft list` has to say about `object`, as JSON.
+    pub(super) fn nft_list(&self, object: &str) -> Result<String, LabError> {
         let mut nft = self.command("nft");
-        feed(nft.args(["--json", "--file", "-"]), script)
+        feed(nft.args(["--json", "list"]).args(object.split(' ')), "")
     }
 
     /// Sets a sysctl below `/proc/sys/net`.
