@@ -1,5 +1,10 @@
 //! The lab's NATs are what they claim to be, seen through plain UDP sockets.
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is all test code"
+)]
 
 use std::{
     io::{Read as _, Write as _},
