@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::broadcast;
 
-use crate::{Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket};
+use crate::{Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket};
 
 /// A node: one identity, one UDP socket, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or
 /// when the last clone is dropped.
@@ -73,17 +73,6 @@ impl Endpoint {
     pub async fn close(&self) {
         todo!()
     }
-}
-
-/// Who may open connections to this node. Others get no answer at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Access {
-    /// Everybody who knows the id, for the protocols given to [`Builder::alpns`].
-    #[default]
-    Anyone,
-    /// Only these peers.
-    Only(Vec<PeerId>),
 }
 
 /// Configures an [`Endpoint`].
