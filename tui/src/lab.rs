@@ -72,11 +72,11 @@ impl Lab {
         Home::build(&mut self.core, name, nat, line)
     }
 
-    /// Changes a home's line from now on; packets already on it keep their delay.
+    /// Changes a home's line from now on; packets that are on it keep their delay.
     ///
     /// # Errors
     /// A missing tool or what the kernel refused.
-    pub fn set_line(&mut self, home: &Home, line: Line) -> Result<(), LabError> {
+    pub fn set_line(&self, home: &Home, line: Line) -> Result<(), LabError> {
         self.core.set_line(home.port(), line)
     }
 

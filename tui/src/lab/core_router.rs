@@ -89,7 +89,7 @@ impl Core {
         Ok(port)
     }
 
-    pub(super) fn set_line(&mut self, port: Port, line: Line) -> Result<(), LabError> {
+    pub(super) fn set_line(&self, port: Port, line: Line) -> Result<(), LabError> {
         self.delays.set(port.index, line)
     }
 

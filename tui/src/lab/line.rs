@@ -44,7 +44,7 @@ impl Line {
 pub(super) struct DelayHop {
     core: Netns,
     lines: Arc<Mutex<Vec<Line>>>,
-    running: bool,
+    running: Mutex<bool>,
 }
 
 impl DelayHop {
@@ -52,14 +52,15 @@ impl DelayHop {
         Self {
             core,
             lines: Arc::default(),
-            running: false,
+            running: Mutex::default(),
         }
     }
 
-    pub(super) fn set(&mut self, index: u8, line: Line) -> Result<(), LabError> {
-        if line != Line::default() && !self.running {
+    pub(super) fn set(&self, index: u8, line: Line) -> Result<(), LabError> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if line != Line::default() && !*running {
             self.start()?;
-            self.running = true;
+            *running = true;
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let index = usize::from(index);
