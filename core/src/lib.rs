@@ -10,6 +10,8 @@ mod connection;
 mod endpoint;
 mod identity;
 #[cfg(feature = "net")]
+pub mod keyfile;
+#[cfg(feature = "net")]
 mod net;
 mod proto;
 mod snapshot;

@@ -3,6 +3,9 @@
 pub(crate) mod congestion;
 pub(crate) mod hops;
 pub(crate) mod interfaces;
+pub(crate) mod driver;
 pub(crate) mod mux;
+pub(crate) mod portmap;
+pub(crate) mod relay;
 pub mod stun;
 pub(crate) mod transport;

@@ -13,52 +13,17 @@
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
 //! | 0x40–0xff | QUIC (RFC 9000) | | QUIC |
 
-mod codec;
 pub mod candidate;
+mod codec;
+pub mod datagram;
 pub mod intro;
 pub mod lane;
 pub mod probe;
+pub mod relay;
 pub mod sealed;
 
 /// Version of everything in this module; a datagram of another version is dropped.
 pub const VERSION: u8 = 1;
-
-/// What a datagram is by its first byte, length and, for STUN, magic cookie. Nothing is authenticated by this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A STUN message.
-    Stun,
-    /// [`intro::IntroPacket`].
-    Intro,
-    /// [`intro::AckPacket`].
-    Ack,
-    /// [`probe::ProbePacket`].
-    Probe,
-    /// [`sealed::SealedPacket`].
-    Sealed,
-    /// A packet on a relay's lane.
-    Lane,
-    /// A QUIC packet.
-    Quic,
-}
-
-/// Sorts a datagram; none for what belongs to no protocol of ours, which is to be dropped without an answer.
-#[must_use]
-pub fn classify(datagram: &[u8]) -> Option<Kind> {
-    const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-    let kind = match (datagram.first()?, datagram.len()) {
-        (0x00..=0x03, 20..) if datagram.get(4..8) == Some(&STUN_COOKIE) => Kind::Stun,
-        (&intro::INTRO, intro::PACKET_LEN) => Kind::Intro,
-        (&intro::ACK, intro::PACKET_LEN) => Kind::Ack,
-        (&probe::PROBE, probe::PACKET_LEN) => Kind::Probe,
-        (&sealed::SEALED, sealed::MIN_LEN..=sealed::MAX_LEN) => Kind::Sealed,
-        (0x20, 9..) => Kind::Lane,
-        (0x40.., _) => Kind::Quic,
-        _ => return None,
-    };
-    Some(kind)
-}
 
 /// Why bytes are no message of ours. There is nothing to do about it but to drop them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::timing::{
-    ATTESTED_PROBES, CREDIT_FACTOR, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE,
-};
+use super::timing::{ATTESTED_PROBES, CREDIT_FACTOR, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE};
 use crate::wire::probe;
 
 /// The budget that all peers share.
@@ -26,7 +24,11 @@ const BURST: f64 = PROBES_PER_SECOND as f64 / 4.0;
 
 impl Budget {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { tokens: BURST, filled: now, unattested: BTreeMap::new() }
+        Self {
+            tokens: BURST,
+            filled: now,
+            unattested: BTreeMap::new(),
+        }
     }
 
     /// Takes one probe out of the common rate.
@@ -43,7 +45,8 @@ impl Budget {
 
     /// Counts one probe to an address that no relay attests; false if it had its share.
     pub(crate) fn take_unattested(&mut self, now: Instant, ip: IpAddr) -> bool {
-        self.unattested.retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
+        self.unattested
+            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
         if self.unattested.len() >= MAX_COUNTED && !self.unattested.contains_key(&ip) {
             return false;
         }
@@ -114,7 +117,9 @@ mod tests {
     fn all_peers_together_stay_below_the_common_rate() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        let sent = (0..10_000).filter(|step| budget.take(start + Duration::from_millis(*step))).count();
+        let sent = (0..10_000)
+            .filter(|step| budget.take(start + Duration::from_millis(*step)))
+            .count();
         assert!((4000..=4000 + BURST as usize).contains(&sent), "{sent}");
     }
 
@@ -123,7 +128,8 @@ mod tests {
         let start = Instant::now();
         let mut budget = Budget::new(start);
         let ip = IpAddr::from([192, 0, 2, 1]);
-        let take = |budget: &mut Budget, at| (0..50).filter(|_| budget.take_unattested(at, ip)).count();
+        let take =
+            |budget: &mut Budget, at| (0..50).filter(|_| budget.take_unattested(at, ip)).count();
         assert_eq!(take(&mut budget, start), 10);
         assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
         assert_eq!(take(&mut budget, start + MINUTE), 10);

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
     wire::{
-        self, Kind,
+        candidate::Candidate,
+        datagram::Kind,
         intro::{AckPacket, IntroPacket},
         probe::ProbePacket,
         sealed::SealedPacket,
@@ -64,14 +65,19 @@ struct Clock {
 
 impl Clock {
     fn unix_ms(&self, now: Instant) -> u64 {
-        self.unix_ms.saturating_add(now.saturating_duration_since(self.origin).as_millis() as u64)
+        self.unix_ms
+            .saturating_add(now.saturating_duration_since(self.origin).as_millis() as u64)
     }
 
     /// Takes a relay's time, but no nonsense from outside this and the next century.
     fn set(&mut self, now: Instant, unix_ms: u64) {
         const SANE: std::ops::Range<u64> = 1_600_000_000_000..6_000_000_000_000;
         if SANE.contains(&unix_ms) {
-            *self = Self { origin: now, unix_ms, synced: true };
+            *self = Self {
+                origin: now,
+                unix_ms,
+                synced: true,
+            };
         }
     }
 }
@@ -91,7 +97,15 @@ pub(crate) struct PeerView {
 
 impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
-        let Settings { key, access, relay_only, ports, seed, now, unix_ms } = settings;
+        let Settings {
+            key,
+            access,
+            relay_only,
+            ports,
+            seed,
+            now,
+            unix_ms,
+        } = settings;
         Self {
             local: Local {
                 id: key.id(),
@@ -109,7 +123,11 @@ impl Machine {
             convs: BTreeMap::new(),
             budget: Budget::new(now),
             rng: ChaCha20Rng::from_seed(seed),
-            clock: Clock { origin: now, unix_ms, synced: false },
+            clock: Clock {
+                origin: now,
+                unix_ms,
+                synced: false,
+            },
             out: VecDeque::new(),
             stopped: false,
         }
@@ -121,10 +139,17 @@ impl Machine {
             return;
         }
         match input {
-            Input::RelayUp { relay, addr, observed, unix_ms } => {
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                unix_ms,
+            } => {
                 self.clock.set(now, unix_ms);
                 let before = self.local.candidates(self.local.id, true, None);
-                self.local.relays.insert(relay.clone(), RelayView { addr, observed });
+                self.local
+                    .relays
+                    .insert(relay.clone(), RelayView { addr, observed });
                 self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
                 self.if_changed(now, before);
             }
@@ -135,15 +160,25 @@ impl Machine {
                 let before = self.local.candidates(self.local.id, true, None);
                 if let Some(view) = self.local.relays.get_mut(&relay) {
                     view.observed = addr;
-                    self.out.push_back(Output::Event(EventKind::PublicAddress { addr }));
+                    self.out
+                        .push_back(Output::Event(EventKind::PublicAddress { addr }));
                 }
                 self.if_changed(now, before);
             }
-            Input::RelayMessage { relay, from, attested, bytes } => {
+            Input::RelayMessage {
+                relay,
+                from,
+                attested,
+                bytes,
+            } => {
                 self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
             }
-            Input::RelayGone { relay, peer } => self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay)),
-            Input::Datagram { source, bytes } => self.on_message(now, bytes, &Source::Direct(source), None),
+            Input::RelayGone { relay, peer } => {
+                self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
+            }
+            Input::Datagram { source, bytes } => {
+                self.on_message(now, bytes, &Source::Direct(source), None)
+            }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
                 let before = self.local.candidates(self.local.id, true, None);
@@ -152,10 +187,21 @@ impl Machine {
             }
             Input::Nat(report) => self.local.nat = report,
             Input::Hops(hops) => self.local.hops = Some(hops),
-            Input::Connect { peer, relays, addrs } => self.connect(now, peer, relays, addrs),
+            Input::Connect {
+                peer,
+                relays,
+                addrs,
+            } => self.connect(now, peer, relays, addrs),
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
-            Input::Silence { peer, since, rtt } => self.with(now, peer, |peer, ctx| peer.on_silence(ctx, since, rtt)),
+            Input::Silence {
+                peer,
+                since,
+                sent,
+                rtt,
+            } => self.with(now, peer, |peer, ctx| {
+                peer.on_silence(ctx, since, sent, rtt)
+            }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
             Input::Shutdown => {
                 self.each(now, Peer::shut);
@@ -209,7 +255,9 @@ impl Machine {
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
             path: path.map(|(path, _)| path),
             why: peer.why(&self.local),
-            next_try: peer.next_round().map(|at| at.saturating_duration_since(now)),
+            next_try: peer
+                .next_round()
+                .map(|at| at.saturating_duration_since(now)),
             probes_sent,
             probes_answered,
         }
@@ -219,27 +267,42 @@ impl Machine {
         if self.entry(now, id) {
             self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
         } else {
-            self.out.push_back(Output::Failed { peer: id, reason: Failure::Silent });
+            self.out.push_back(Output::Failed {
+                peer: id,
+                reason: Failure::Silent,
+            });
         }
     }
 
     /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.
     fn on_message(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
-        match wire::classify(bytes) {
+        match Kind::of(bytes) {
             Some(Kind::Intro) => self.on_intro(now, bytes, source, from),
-            Some(Kind::Ack) => {
-                let Ok(packet) = AckPacket::parse(bytes) else { return };
-                let Some(id) = self.owner(packet.conv(), from) else { return };
+            Some(Kind::IntroAck) => {
+                let Ok(packet) = AckPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv(), from) else {
+                    return;
+                };
                 self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
             }
             Some(Kind::Probe) => {
-                let (Source::Direct(addr), Ok(packet)) = (source, ProbePacket::parse(bytes)) else { return };
-                let Some(id) = self.owner(packet.conv, from) else { return };
+                let (Source::Direct(addr), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
                 self.with(now, id, |peer, ctx| peer.on_probe(ctx, *addr, bytes));
             }
             Some(Kind::Sealed) => {
-                let Ok(packet) = SealedPacket::parse(bytes) else { return };
-                let Some(id) = self.owner(packet.conv, from) else { return };
+                let Ok(packet) = SealedPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
                 let attested = match source {
                     Source::Relay { attested, .. } => Some(*attested),
                     Source::Direct(_) => None,
@@ -252,18 +315,26 @@ impl Machine {
 
     /// Whose conversation it is; nobody's if a relay says it comes from somebody else.
     fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
-        self.convs.get(&conv).copied().filter(|owner| from.is_none_or(|from| from == *owner))
+        self.convs
+            .get(&conv)
+            .copied()
+            .filter(|owner| from.is_none_or(|from| from == *owner))
     }
 
     fn on_intro(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
-        let Ok(packet) = IntroPacket::parse(bytes) else { return };
+        let Ok(packet) = IntroPacket::parse(bytes) else {
+            return;
+        };
         let opened = match Opened::open(&self.key, packet, &mut self.rng) {
             Ok(opened) => opened,
             Err(error) => return tracing::trace!(%error, "INTRO refused"),
         };
         let id = opened.body.id;
         let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        if from.is_some_and(|from| from != id) || id == self.local.id || !(known || self.local.lets_in(id)) {
+        if from.is_some_and(|from| from != id)
+            || id == self.local.id
+            || !(known || self.local.lets_in(id))
+        {
             return;
         }
         if self.entry(now, id) {
@@ -273,9 +344,18 @@ impl Machine {
         }
     }
 
-    fn on_interfaces(&mut self, now: Instant, addrs: Vec<crate::addr::LocalAddr>, lost_route: bool) {
+    fn on_interfaces(
+        &mut self,
+        now: Instant,
+        addrs: Vec<crate::addr::LocalAddr>,
+        lost_route: bool,
+    ) {
         let before = self.local.candidates(self.local.id, true, None);
-        let lost_addr = self.local.interfaces.iter().any(|known| !addrs.contains(known));
+        let lost_addr = self
+            .local
+            .interfaces
+            .iter()
+            .any(|known| !addrs.contains(known));
         self.local.interfaces = addrs;
         if lost_route || lost_addr {
             self.each(now, |peer, ctx| {
@@ -288,7 +368,7 @@ impl Machine {
     }
 
     /// Tells the peers if what we can offer is no longer what it was.
-    fn if_changed(&mut self, now: Instant, before: Vec<wire::candidate::Candidate>) {
+    fn if_changed(&mut self, now: Instant, before: Vec<Candidate>) {
         if self.local.candidates(self.local.id, true, None) != before {
             self.each(now, Peer::on_local_change);
         }
@@ -298,7 +378,12 @@ impl Machine {
     fn entry(&mut self, now: Instant, id: PeerId) -> bool {
         if !self.peers.contains_key(&id) {
             if self.peers.len() >= MAX_PEERS {
-                let Some(idle) = self.peers.values().find(|peer| peer.is_idle()).map(|peer| peer.id) else {
+                let Some(idle) = self
+                    .peers
+                    .values()
+                    .find(|peer| peer.is_idle())
+                    .map(|peer| peer.id)
+                else {
                     return false;
                 };
                 self.peers.remove(&idle);
@@ -309,11 +394,38 @@ impl Machine {
     }
 
     fn with(&mut self, now: Instant, id: PeerId, f: impl FnOnce(&mut Peer, &mut Context<'_>)) {
-        let Self { peers, key, local, rng, budget, convs, out, clock, .. } = self;
-        let window_ms = if clock.synced { INTRO_WINDOW_MS } else { UNSYNCED_WINDOW_MS };
+        let Self {
+            peers,
+            key,
+            local,
+            rng,
+            budget,
+            convs,
+            out,
+            clock,
+            ..
+        } = self;
+        let window_ms = if clock.synced {
+            INTRO_WINDOW_MS
+        } else {
+            UNSYNCED_WINDOW_MS
+        };
         let unix_ms = clock.unix_ms(now);
         if let Some(peer) = peers.get_mut(&id) {
-            f(peer, &mut Context { now, unix_ms, window_ms, key, local, rng, budget, convs, out });
+            f(
+                peer,
+                &mut Context {
+                    now,
+                    unix_ms,
+                    window_ms,
+                    key,
+                    local,
+                    rng,
+                    budget,
+                    convs,
+                    out,
+                },
+            );
         }
     }
 

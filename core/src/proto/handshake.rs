@@ -52,13 +52,24 @@ impl Initiation {
         let mut packet = vec![0; intro::PACKET_LEN];
         packet[0] = intro::INTRO;
         packet[1] = VERSION;
-        noise.write_message(&body.emit(), &mut packet[2..intro::PACKET_LEN - intro::MAC_LEN])?;
+        noise.write_message(
+            &body.emit(),
+            &mut packet[2..intro::PACKET_LEN - intro::MAC_LEN],
+        )?;
         append_mac1(&mut packet, peer);
-        Ok(Self { noise, session: Session::new(body.conv, &body.probe_secret, true), packet })
+        Ok(Self {
+            noise,
+            session: Session::new(body.conv, &body.probe_secret, true),
+            packet,
+        })
     }
 
     /// Reads the answer. On failure nothing has changed: a forged answer does not spoil the handshake.
-    pub(crate) fn read(&mut self, key: &SecretKey, ack: AckPacket<'_>) -> Result<Description, HandshakeError> {
+    pub(crate) fn read(
+        &mut self,
+        key: &SecretKey,
+        ack: AckPacket<'_>,
+    ) -> Result<Description, HandshakeError> {
         check_mac1(ack.mac1(), key.id())?;
         let mut body = [0; intro::ACK_BODY_LEN];
         self.noise.read_message(ack.noise(), &mut body)?;
@@ -88,7 +99,10 @@ impl Opened {
     ) -> Result<Self, HandshakeError> {
         check_mac1(packet.mac1(), key.id())?;
         let (secret, prologue) = (key.to_x25519(), prologue(key.id()));
-        let mut noise = builder(rng)?.local_private_key(secret.as_ref())?.prologue(&prologue)?.build_responder()?;
+        let mut noise = builder(rng)?
+            .local_private_key(secret.as_ref())?
+            .prologue(&prologue)?
+            .build_responder()?;
         let mut body = [0; intro::INTRO_BODY_LEN];
         noise.read_message(packet.noise(), &mut body)?;
         let body = IntroBody::parse(&body)?;
@@ -99,12 +113,18 @@ impl Opened {
     }
 
     /// Answers: the session, and the INTRO_ACK to send.
-    pub(crate) fn answer(mut self, description: &Description) -> Result<(Session, Vec<u8>), HandshakeError> {
+    pub(crate) fn answer(
+        mut self,
+        description: &Description,
+    ) -> Result<(Session, Vec<u8>), HandshakeError> {
         let mut packet = vec![0; intro::PACKET_LEN];
         packet[0] = intro::ACK;
         packet[1] = VERSION;
         packet[2..10].copy_from_slice(&self.body.conv.to_be_bytes());
-        self.noise.write_message(&description.emit(), &mut packet[10..intro::PACKET_LEN - intro::MAC_LEN])?;
+        self.noise.write_message(
+            &description.emit(),
+            &mut packet[10..intro::PACKET_LEN - intro::MAC_LEN],
+        )?;
         append_mac1(&mut packet, self.body.id);
         let mut session = Session::new(self.body.conv, &self.body.probe_secret, false);
         session.establish(self.noise.into_stateless_transport_mode()?);
@@ -135,8 +155,12 @@ fn prologue(responder: PeerId) -> Vec<u8> {
 }
 
 fn mac1(covered: &[u8], receiver: PeerId) -> [u8; 16] {
-    let key = Blake2s256::new().chain_update(b"peerway mac1").chain_update(receiver.as_bytes()).finalize();
-    let mac = <Blake2sMac<U16> as Mac>::new_from_slice(&key).map(|mac| mac.chain_update(covered).finalize());
+    let key = Blake2s256::new()
+        .chain_update(b"peerway mac1")
+        .chain_update(receiver.as_bytes())
+        .finalize();
+    let mac = <Blake2sMac<U16> as Mac>::new_from_slice(&key)
+        .map(|mac| mac.chain_update(covered).finalize());
     mac.map_or([0; 16], |mac| mac.into_bytes().into())
 }
 
@@ -146,12 +170,19 @@ fn append_mac1(packet: &mut [u8], receiver: PeerId) {
 }
 
 fn check_mac1((covered, mac): (&[u8], &[u8]), receiver: PeerId) -> Result<(), HandshakeError> {
-    if bool::from(mac1(covered, receiver).ct_eq(mac)) { Ok(()) } else { Err(HandshakeError::Mac) }
+    if bool::from(mac1(covered, receiver).ct_eq(mac)) {
+        Ok(())
+    } else {
+        Err(HandshakeError::Mac)
+    }
 }
 
 fn builder<'a>(rng: &mut ChaCha20Rng) -> Result<Builder<'a>, snow::Error> {
     let params = "Noise_IK_25519_ChaChaPoly_BLAKE2s".parse()?;
-    Ok(Builder::with_resolver(params, Box::new(SeededResolver { seed: rng.random() })))
+    Ok(Builder::with_resolver(
+        params,
+        Box::new(SeededResolver { seed: rng.random() }),
+    ))
 }
 
 /// snow's own primitives, but the ephemeral key comes from our seed, so that a run can be repeated.
@@ -196,7 +227,13 @@ mod tests {
     }
 
     fn description() -> Description {
-        Description { nat: NatReport::default(), direct: true, relay_rtt_ms: 80, candidates: vec![], opened: vec![] }
+        Description {
+            nat: NatReport::default(),
+            direct: true,
+            relay_rtt_ms: 80,
+            candidates: vec![],
+            opened: vec![],
+        }
     }
 
     fn initiate(from: &SecretKey, to: PeerId, claimed: PeerId) -> Initiation {
@@ -211,7 +248,11 @@ mod tests {
     }
 
     fn open(to: &SecretKey, packet: &[u8]) -> Result<Opened, HandshakeError> {
-        Opened::open(to, IntroPacket::parse(packet).unwrap(), &mut ChaCha20Rng::from_seed([2; 32]))
+        Opened::open(
+            to,
+            IntroPacket::parse(packet).unwrap(),
+            &mut ChaCha20Rng::from_seed([2; 32]),
+        )
     }
 
     #[test]
@@ -221,11 +262,19 @@ mod tests {
         let opened = open(&bob, &initiation.packet).unwrap();
         assert_eq!(opened.body.id, alice.id());
         let (mut bobs, ack) = opened.answer(&description()).unwrap();
-        assert_eq!(initiation.read(&alice, AckPacket::parse(&ack).unwrap()).unwrap(), description());
+        assert_eq!(
+            initiation
+                .read(&alice, AckPacket::parse(&ack).unwrap())
+                .unwrap(),
+            description()
+        );
         let mut alices = initiation.into_session().unwrap();
         let sealed = alices.seal_news(b"hello").unwrap();
         assert_eq!(bobs.open_news(&sealed).unwrap(), b"hello");
-        assert!(bobs.open_news(&sealed).is_none(), "a replay is not opened twice");
+        assert!(
+            bobs.open_news(&sealed).is_none(),
+            "a replay is not opened twice"
+        );
     }
 
     #[test]
@@ -237,19 +286,33 @@ mod tests {
     #[test]
     fn an_id_that_is_not_the_senders_is_refused() {
         let packet = initiate(&key(1), key(2).id(), key(3).id()).packet;
-        assert!(matches!(open(&key(2), &packet), Err(HandshakeError::Identity)));
+        assert!(matches!(
+            open(&key(2), &packet),
+            Err(HandshakeError::Identity)
+        ));
     }
 
     #[test]
     fn a_forged_answer_does_not_spoil_the_handshake() {
         let (alice, bob) = (key(1), key(2));
         let mut initiation = initiate(&alice, bob.id(), alice.id());
-        let (_, ack) = open(&bob, &initiation.packet).unwrap().answer(&description()).unwrap();
+        let (_, ack) = open(&bob, &initiation.packet)
+            .unwrap()
+            .answer(&description())
+            .unwrap();
         let mut forged = ack.clone();
         forged[40] ^= 1;
         append_mac1(&mut forged, alice.id());
-        assert!(initiation.read(&alice, AckPacket::parse(&forged).unwrap()).is_err());
-        assert!(initiation.read(&alice, AckPacket::parse(&ack).unwrap()).is_ok());
+        assert!(
+            initiation
+                .read(&alice, AckPacket::parse(&forged).unwrap())
+                .is_err()
+        );
+        assert!(
+            initiation
+                .read(&alice, AckPacket::parse(&ack).unwrap())
+                .is_ok()
+        );
     }
 
     #[test]

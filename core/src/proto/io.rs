@@ -11,19 +11,32 @@ use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     /// Registered with a relay, at this address, which sees us there and has this time.
-    RelayUp { relay: RelayUrl, addr: SocketAddr, observed: SocketAddr, unix_ms: u64 },
+    RelayUp {
+        relay: RelayUrl,
+        addr: SocketAddr,
+        observed: SocketAddr,
+        unix_ms: u64,
+    },
     /// Not registered with it any more.
     RelayDown { relay: RelayUrl },
     /// The relay sees us at another address now.
     Observed { relay: RelayUrl, addr: SocketAddr },
     /// A message that the relay forwarded, with the address at which it sees the sender.
-    RelayMessage { relay: RelayUrl, from: PeerId, attested: SocketAddr, bytes: &'a [u8] },
+    RelayMessage {
+        relay: RelayUrl,
+        from: PeerId,
+        attested: SocketAddr,
+        bytes: &'a [u8],
+    },
     /// The relay does not know the peer.
     RelayGone { relay: RelayUrl, peer: PeerId },
     /// A datagram of ours: INTRO, INTRO_ACK, PROBE or SEALED.
     Datagram { source: SocketAddr, bytes: &'a [u8] },
     /// Our interfaces' addresses, complete.
-    Interfaces { addrs: Vec<LocalAddr>, lost_route: bool },
+    Interfaces {
+        addrs: Vec<LocalAddr>,
+        lost_route: bool,
+    },
     /// The router forwards this address to us, or none.
     PortMapped(Option<SocketAddr>),
     /// How our NAT behaves.
@@ -31,13 +44,21 @@ pub(crate) enum Input<'a> {
     /// Routers between us and a relay.
     Hops(u8),
     /// Somebody wants a link to the peer, to be met at these relays and addresses.
-    Connect { peer: PeerId, relays: Vec<RelayUrl>, addrs: Vec<SocketAddr> },
+    Connect {
+        peer: PeerId,
+        relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    },
     /// A connection with the peer stands.
     Hold { peer: PeerId },
     /// Nobody wants a link to the peer any more.
     Release { peer: PeerId },
     /// Since `since` nothing came back on the peer's direct path; QUIC's estimate of its round trip is `rtt`.
-    Silence { peer: PeerId, since: Instant, rtt: Duration },
+    Silence {
+        peer: PeerId,
+        since: Instant,
+        rtt: Duration,
+    },
     /// Data flows to or from the peer.
     Traffic { peer: PeerId },
     /// The node ends: say goodbye.
@@ -48,9 +69,17 @@ pub(crate) enum Input<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Output {
     /// Send a datagram; with a TTL if it is not meant to arrive.
-    SendDatagram { to: SocketAddr, ttl: Option<u8>, bytes: Vec<u8> },
+    SendDatagram {
+        to: SocketAddr,
+        ttl: Option<u8>,
+        bytes: Vec<u8>,
+    },
     /// Have the relay forward a message.
-    SendRelay { relay: RelayUrl, to: PeerId, bytes: Vec<u8> },
+    SendRelay {
+        relay: RelayUrl,
+        to: PeerId,
+        bytes: Vec<u8>,
+    },
     /// Register with this relay too.
     NeedRelay { relay: RelayUrl },
     /// QUIC packets from this address belong to the peer.

@@ -46,7 +46,11 @@ impl Local {
     /// The addresses of our interfaces, with the socket's port.
     pub(crate) fn hosts(&self) -> Vec<SocketAddr> {
         let with_port = |local: &LocalAddr| {
-            let port = if local.ip.is_ipv4() { self.ports.v4 } else { self.ports.v6 };
+            let port = if local.ip.is_ipv4() {
+                self.ports.v4
+            } else {
+                self.ports.v6
+            };
             (port != 0).then_some(SocketAddr::new(local.ip, port))
         };
         self.interfaces.iter().filter_map(with_port).collect()
@@ -54,11 +58,19 @@ impl Local {
 
     /// Our address as relays see it.
     pub(crate) fn public(&self, v4: bool) -> Option<SocketAddr> {
-        self.relays.values().map(|relay| relay.observed).find(|addr| addr.is_ipv4() == v4)
+        self.relays
+            .values()
+            .map(|relay| relay.observed)
+            .find(|addr| addr.is_ipv4() == v4)
     }
 
     /// What we offer to `peer`, who was seen at `attested`: host addresses only to those who are known or near.
-    pub(crate) fn candidates(&self, peer: PeerId, dialled: bool, attested: Option<SocketAddr>) -> Vec<Candidate> {
+    pub(crate) fn candidates(
+        &self,
+        peer: PeerId,
+        dialled: bool,
+        attested: Option<SocketAddr>,
+    ) -> Vec<Candidate> {
         if self.relay_only {
             return Vec::new();
         }
@@ -92,15 +104,22 @@ impl Local {
 
     /// Whether we meet others at a relay on this computer, by loopback.
     pub(crate) fn relay_is_loopback(&self) -> bool {
-        self.relays.values().any(|relay| Scope::of(relay.addr.ip()) == Scope::Loopback)
+        self.relays
+            .values()
+            .any(|relay| Scope::of(relay.addr.ip()) == Scope::Loopback)
     }
 
     /// The TTL that gets a packet through our own NATs, but not to `remote`.
     pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
-        let neighbours = self.relays.values().any(|relay| match (relay.observed.ip(), remote.ip()) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..2] == theirs.octets()[..2],
-            _ => false,
-        });
+        let neighbours =
+            self.relays
+                .values()
+                .any(|relay| match (relay.observed.ip(), remote.ip()) {
+                    (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                        ours.octets()[..2] == theirs.octets()[..2]
+                    }
+                    _ => false,
+                });
         let (low, high) = LOW_TTL;
         match self.hops {
             _ if neighbours => low,
@@ -112,7 +131,11 @@ impl Local {
     /// Whether a candidate of a peer may be probed; the list of what is known of both is borrowed by the caller.
     pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
         let own = self.hosts();
-        let own_public: Vec<IpAddr> = self.relays.values().map(|relay| relay.observed.ip()).collect();
+        let own_public: Vec<IpAddr> = self
+            .relays
+            .values()
+            .map(|relay| relay.observed.ip())
+            .collect();
         let context = ProbeContext {
             own: &own,
             interfaces: &self.interfaces,

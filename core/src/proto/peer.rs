@@ -37,10 +37,7 @@ use super::{
 };
 use crate::{
     EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
-    wire::{
-        intro::Description,
-        sealed::News,
-    },
+    wire::{intro::Description, sealed::News},
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -127,7 +124,12 @@ impl Peer {
     }
 
     /// Somebody wants the link. Relays and addresses add to those that are known.
-    pub(crate) fn connect(&mut self, ctx: &mut Context<'_>, relays: Vec<RelayUrl>, addrs: Vec<SocketAddr>) {
+    pub(crate) fn connect(
+        &mut self,
+        ctx: &mut Context<'_>,
+        relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    ) {
         self.wanted = true;
         self.dialled = true;
         self.linger = None;
@@ -186,8 +188,19 @@ impl Peer {
     }
 
     /// News of an established session.
-    pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], attested: Option<SocketAddr>) {
-        let Some(body) = self.session.as_mut().and_then(|session| session.open_news(datagram)) else { return };
+    pub(crate) fn on_news(
+        &mut self,
+        ctx: &mut Context<'_>,
+        datagram: &[u8],
+        attested: Option<SocketAddr>,
+    ) {
+        let Some(body) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.open_news(datagram))
+        else {
+            return;
+        };
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
@@ -203,11 +216,25 @@ impl Peer {
     }
 
     fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
-        let Some(bytes) = self.session.as_mut().and_then(|session| session.seal_news(&news.emit())) else { return };
+        let Some(bytes) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.seal_news(&news.emit()))
+        else {
+            return;
+        };
         if let Some(relay) = self.live_via(ctx.local) {
-            ctx.out.push_back(Output::SendRelay { relay, to: self.id, bytes });
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                bytes,
+            });
         } else if let Some(path) = &self.path {
-            ctx.out.push_back(Output::SendDatagram { to: path.addr, ttl: None, bytes });
+            ctx.out.push_back(Output::SendDatagram {
+                to: path.addr,
+                ttl: None,
+                bytes,
+            });
         }
     }
 
@@ -221,7 +248,9 @@ impl Peer {
         Description {
             nat: local.nat,
             direct: !local.relay_only,
-            relay_rtt_ms: self.relay_rtt.map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
+            relay_rtt_ms: self
+                .relay_rtt
+                .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
             candidates: local.candidates(self.id, self.dialled, self.attested),
             opened,
         }
@@ -229,7 +258,9 @@ impl Peer {
 
     /// The relay of this link, if we are registered there.
     fn live_via(&self, local: &Local) -> Option<RelayUrl> {
-        self.via.clone().filter(|relay| local.relays.contains_key(relay))
+        self.via
+            .clone()
+            .filter(|relay| local.relays.contains_key(relay))
     }
 
     /// The IP addresses that relays attest for the peer.
@@ -255,13 +286,25 @@ impl Peer {
     /// The next thing that will be due, and what it is.
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Deadline)> {
         [
-            self.attempt.as_ref().map(|attempt| (attempt.next, Deadline::Intro)),
+            self.attempt
+                .as_ref()
+                .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
-            self.path.as_ref().and_then(DirectPath::next_probe).map(|at| (at, Deadline::Suspect)),
+            self.path
+                .as_ref()
+                .and_then(DirectPath::next_probe)
+                .map(|at| (at, Deadline::Suspect)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;
-                (at, if failed { Deadline::Retry } else { Deadline::NextRound })
+                (
+                    at,
+                    if failed {
+                        Deadline::Retry
+                    } else {
+                        Deadline::NextRound
+                    },
+                )
             }),
             self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
             self.linger.map(|at| (at, Deadline::Linger)),
@@ -279,13 +322,21 @@ impl Peer {
         self.since = ctx.now;
         tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
         let why = self.why(ctx.local);
-        ctx.out.push_back(Output::Event(EventKind::PeerState { peer: self.id, from, to: state, why }));
+        ctx.out.push_back(Output::Event(EventKind::PeerState {
+            peer: self.id,
+            from,
+            to: state,
+            why,
+        }));
     }
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.offline = matches!(reason, Failure::Offline(_));
         self.drop_attempt(ctx);
-        ctx.out.push_back(Output::Failed { peer: self.id, reason });
+        ctx.out.push_back(Output::Failed {
+            peer: self.id,
+            reason,
+        });
         self.become_(ctx, PeerState::Failed);
         self.schedule_retry(ctx);
     }
@@ -315,27 +366,42 @@ impl Peer {
     pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
         match (&self.path, self.state) {
             (Some(path), PeerState::Direct | PeerState::Suspect) => {
-                let info = PathInfo::Direct { remote: path.addr, lan: local.is_lan(path.addr) };
+                let info = PathInfo::Direct {
+                    remote: path.addr,
+                    lan: local.is_lan(path.addr),
+                };
                 Some((info, Some(path.rtt)))
             }
             (_, PeerState::Idle | PeerState::Failed) => None,
-            _ => Some((PathInfo::Relay { remote: self.via.clone()? }, self.relay_rtt)),
+            _ => Some((
+                PathInfo::Relay {
+                    remote: self.via.clone()?,
+                },
+                self.relay_rtt,
+            )),
         }
     }
 
     /// Why the link is not direct; none if it is.
     pub(crate) fn why(&self, local: &Local) -> Option<Why> {
         let hard = |nat: Option<NatBehavior>| {
-            matches!(nat, Some(NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent))
+            matches!(
+                nat,
+                Some(NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent)
+            )
         };
         match self.state {
             PeerState::Direct | PeerState::Idle => None,
             PeerState::Suspect => Some(Why::DirectLost),
             PeerState::Failed if self.offline => Some(Why::Offline),
             PeerState::Failed | PeerState::Intro => Some(Why::NoAnswer),
-            _ if local.relay_only || self.remote.as_ref().is_some_and(|remote| !remote.direct) => Some(Why::RelayOnly),
+            _ if local.relay_only || self.remote.as_ref().is_some_and(|remote| !remote.direct) => {
+                Some(Why::RelayOnly)
+            }
             PeerState::Punch => Some(Why::Trying),
-            _ if hard(Some(local.nat.mapping)) || hard(self.remote.as_ref().map(|r| r.nat.mapping)) => {
+            _ if hard(Some(local.nat.mapping))
+                || hard(self.remote.as_ref().map(|r| r.nat.mapping)) =>
+            {
                 Some(Why::HardNats)
             }
             _ if self.lost_direct => Some(Why::DirectLost),
@@ -351,18 +417,28 @@ impl Peer {
             (None, _, Some(relay)) => Route::Relay(relay),
             (None, _, None) => return,
         };
-        ctx.out.push_back(Output::Route { peer: self.id, route });
+        ctx.out.push_back(Output::Route {
+            peer: self.id,
+            route,
+        });
     }
 
     fn announce_path(&mut self, ctx: &mut Context<'_>) {
         let info = self.path_info(ctx.local);
-        let rtt_ms = info.as_ref().and_then(|(_, rtt)| *rtt).map(|rtt| rtt.as_secs_f64() * 1e3);
+        let rtt_ms = info
+            .as_ref()
+            .and_then(|(_, rtt)| *rtt)
+            .map(|rtt| rtt.as_secs_f64() * 1e3);
         let path = info.map(|(path, _)| path);
         if path == self.announced {
             return;
         }
         self.announced.clone_from(&path);
-        ctx.out.push_back(Output::Event(EventKind::PathChanged { peer: self.id, path, rtt_ms }));
+        ctx.out.push_back(Output::Event(EventKind::PathChanged {
+            peer: self.id,
+            path,
+            rtt_ms,
+        }));
     }
 
     fn drop_session(&mut self, ctx: &mut Context<'_>) {

@@ -51,8 +51,14 @@ impl Session {
     /// A probe's datagram.
     pub(crate) fn seal_probe(&mut self, probe: &Probe) -> Option<Vec<u8>> {
         let mut packet = probe::header(probe::PROBE, self.conv, self.next_probe);
-        let payload = Payload { msg: &probe.emit(), aad: &packet };
-        let sealed = self.probe_tx.encrypt(&nonce(self.next_probe), payload).ok()?;
+        let payload = Payload {
+            msg: &probe.emit(),
+            aad: &packet,
+        };
+        let sealed = self
+            .probe_tx
+            .encrypt(&nonce(self.next_probe), payload)
+            .ok()?;
         self.next_probe += 1;
         packet.extend_from_slice(&sealed);
         Some(packet)
@@ -61,8 +67,14 @@ impl Session {
     /// Opens a probe of this session; none if it is forged, malformed or was seen before.
     pub(crate) fn open_probe(&mut self, datagram: &[u8]) -> Option<Probe> {
         let packet = ProbePacket::parse(datagram).ok()?;
-        let payload = Payload { msg: packet.sealed, aad: &datagram[..HEADER_LEN] };
-        let body = self.probe_rx.decrypt(&nonce(packet.counter), payload).ok()?;
+        let payload = Payload {
+            msg: packet.sealed,
+            aad: &datagram[..HEADER_LEN],
+        };
+        let body = self
+            .probe_rx
+            .decrypt(&nonce(packet.counter), payload)
+            .ok()?;
         if !self.seen_probes.admit(packet.counter) {
             return None;
         }
@@ -74,7 +86,8 @@ impl Session {
         let news = self.news.as_ref()?;
         let mut packet = probe::header(SEALED, self.conv, self.next_news);
         packet.resize(HEADER_LEN + body.len() + 16, 0);
-        news.write_message(self.next_news, body, &mut packet[HEADER_LEN..]).ok()?;
+        news.write_message(self.next_news, body, &mut packet[HEADER_LEN..])
+            .ok()?;
         self.next_news += 1;
         Some(packet)
     }
@@ -83,14 +96,22 @@ impl Session {
     pub(crate) fn open_news(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
         let packet = SealedPacket::parse(datagram).ok()?;
         let mut body = vec![0; packet.sealed.len()];
-        let len = self.news.as_ref()?.read_message(packet.counter, packet.sealed, &mut body).ok()?;
+        let len = self
+            .news
+            .as_ref()?
+            .read_message(packet.counter, packet.sealed, &mut body)
+            .ok()?;
         body.truncate(len);
         self.seen_news.admit(packet.counter).then_some(body)
     }
 }
 
 fn probe_key(secret: &[u8; 32], direction: u8) -> ChaCha20Poly1305 {
-    let hash = Blake2s256::new().chain_update(b"peerway probe").chain_update([direction]).chain_update(secret).finalize();
+    let hash = Blake2s256::new()
+        .chain_update(b"peerway probe")
+        .chain_update([direction])
+        .chain_update(secret)
+        .finalize();
     ChaCha20Poly1305::new(&hash)
 }
 
@@ -117,7 +138,11 @@ impl Window {
         }
         if counter >= self.next {
             let ahead = counter + 1 - self.next;
-            self.seen = if ahead < 64 { self.seen << ahead | 1 } else { 1 };
+            self.seen = if ahead < 64 {
+                self.seen << ahead | 1
+            } else {
+                1
+            };
             self.next = counter + 1;
             return true;
         }
@@ -136,11 +161,18 @@ mod tests {
     use crate::wire::probe::ProbeKind;
 
     fn pair() -> (Session, Session) {
-        (Session::new(1, &[3; 32], true), Session::new(1, &[3; 32], false))
+        (
+            Session::new(1, &[3; 32], true),
+            Session::new(1, &[3; 32], false),
+        )
     }
 
     fn probe() -> Probe {
-        Probe { kind: ProbeKind::Request, tx: 5, observed: "192.0.2.1:4".parse().unwrap() }
+        Probe {
+            kind: ProbeKind::Request,
+            tx: 5,
+            observed: "192.0.2.1:4".parse().unwrap(),
+        }
     }
 
     #[test]
@@ -168,7 +200,15 @@ mod tests {
     #[test]
     fn a_window_lets_each_counter_pass_once_in_any_order() {
         let mut window = Window::default();
-        assert!([5, 3, 4, 70, 69, 7].into_iter().all(|counter| window.admit(counter)));
-        assert!([5, 3, 70, 6, u64::MAX].into_iter().all(|counter| !window.admit(counter)));
+        assert!(
+            [5, 3, 4, 70, 69, 7]
+                .into_iter()
+                .all(|counter| window.admit(counter))
+        );
+        assert!(
+            [5, 3, 70, 6, u64::MAX]
+                .into_iter()
+                .all(|counter| !window.admit(counter))
+        );
     }
 }

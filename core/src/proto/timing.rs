@@ -22,8 +22,16 @@ pub(crate) const INTRO_WINDOW_MS: u64 = 90_000;
 pub(crate) const UNSYNCED_WINDOW_MS: u64 = 26 * 3_600_000;
 
 /// Gaps between the probes of one candidate. Doubling, so that a lost probe costs little and a dead address little too.
-pub(crate) const PROBE_GAPS: [Duration; 8] =
-    [ms(20), ms(20), ms(40), ms(80), ms(160), ms(320), ms(640), ms(1280)];
+pub(crate) const PROBE_GAPS: [Duration; 8] = [
+    ms(20),
+    ms(20),
+    ms(40),
+    ms(80),
+    ms(160),
+    ms(320),
+    ms(640),
+    ms(1280),
+];
 /// First probes to different candidates leave this far apart (RFC 8445 section 14.2: Ta is at least 5 ms).
 pub(crate) const PROBE_PACING: Duration = ms(5);
 /// How long a round probes before it is called unsuccessful.

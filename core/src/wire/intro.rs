@@ -136,7 +136,10 @@ pub struct IntroBody {
 
 impl std::fmt::Debug for IntroBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IntroBody").field("id", &self.id).field("description", &self.description).finish_non_exhaustive()
+        f.debug_struct("IntroBody")
+            .field("id", &self.id)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +191,10 @@ impl Description {
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
-            nat: NatReport { mapping: behavior(reader.u8()?)?, filtering: behavior(reader.u8()?)? },
+            nat: NatReport {
+                mapping: behavior(reader.u8()?)?,
+                filtering: behavior(reader.u8()?)?,
+            },
             direct: match reader.u8()? {
                 0 => false,
                 1 => true,
@@ -239,10 +245,20 @@ mod tests {
     fn largest() -> Description {
         let addr = "[2001:db8::1]:65535".parse().unwrap();
         Description {
-            nat: NatReport { mapping: NatBehavior::Unknown, filtering: NatBehavior::AddressDependent },
+            nat: NatReport {
+                mapping: NatBehavior::Unknown,
+                filtering: NatBehavior::AddressDependent,
+            },
             direct: true,
             relay_rtt_ms: u16::MAX,
-            candidates: vec![Candidate { addr, kind: CandidateKind::Mapped, open: true }; MAX_CANDIDATES],
+            candidates: vec![
+                Candidate {
+                    addr,
+                    kind: CandidateKind::Mapped,
+                    open: true
+                };
+                MAX_CANDIDATES
+            ],
             opened: vec!["192.0.2.1:9".parse().unwrap(); MAX_CANDIDATES],
         }
     }
@@ -264,7 +280,10 @@ mod tests {
     fn a_body_cut_anywhere_is_an_error_or_means_the_same() {
         let body = largest().emit();
         for end in 0..body.len() {
-            assert!(Description::parse(&body[..end]).is_ok_and(|d| d == largest()) || end < 5 + 1 + 16 * 20 + 1 + 16 * 18);
+            assert!(
+                Description::parse(&body[..end]).is_ok_and(|d| d == largest())
+                    || end < 5 + 1 + 16 * 20 + 1 + 16 * 18
+            );
         }
     }
 
@@ -272,7 +291,10 @@ mod tests {
     fn more_candidates_than_allowed_are_refused() {
         let mut body = largest().emit();
         body[5] = 17;
-        assert_eq!(Description::parse(&body), Err(Malformed::Field("candidate count")));
+        assert_eq!(
+            Description::parse(&body),
+            Err(Malformed::Field("candidate count"))
+        );
     }
 
     #[test]
@@ -280,7 +302,13 @@ mod tests {
         let mut packet = [0; PACKET_LEN];
         packet[0] = INTRO;
         packet[1] = 2;
-        assert_eq!(IntroPacket::parse(&packet).err(), Some(Malformed::Version(2)));
-        assert_eq!(AckPacket::parse(&packet).err(), Some(Malformed::Field("type")));
+        assert_eq!(
+            IntroPacket::parse(&packet).err(),
+            Some(Malformed::Version(2))
+        );
+        assert_eq!(
+            AckPacket::parse(&packet).err(),
+            Some(Malformed::Field("type"))
+        );
     }
 }

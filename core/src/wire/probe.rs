@@ -42,7 +42,11 @@ impl<'a> ProbePacket<'a> {
             return Err(Malformed::Truncated);
         }
         let (conv, counter, sealed) = split(datagram, PROBE)?;
-        Ok(Self { conv, counter, sealed })
+        Ok(Self {
+            conv,
+            counter,
+            sealed,
+        })
     }
 }
 
@@ -100,7 +104,11 @@ impl Probe {
             1 => ProbeKind::Answer,
             _ => return Err(Malformed::Field("probe kind")),
         };
-        Ok(Self { kind, tx: reader.u64()?, observed: reader.addr()? })
+        Ok(Self {
+            kind,
+            tx: reader.u64()?,
+            observed: reader.addr()?,
+        })
     }
 
     /// Writes the body, padded.
@@ -126,7 +134,11 @@ mod tests {
     #[test]
     fn a_probe_survives_the_wire() {
         for kind in [ProbeKind::Request, ProbeKind::Answer] {
-            let probe = Probe { kind, tx: u64::MAX, observed: "192.0.2.1:4".parse().unwrap() };
+            let probe = Probe {
+                kind,
+                tx: u64::MAX,
+                observed: "192.0.2.1:4".parse().unwrap(),
+            };
             assert_eq!(Probe::parse(&probe.emit()), Ok(probe));
         }
     }
@@ -136,7 +148,10 @@ mod tests {
         let mut packet = header(PROBE, 3, 4);
         packet.resize(PACKET_LEN, 9);
         let view = ProbePacket::parse(&packet).unwrap();
-        assert_eq!((view.conv, view.counter, view.sealed), (3, 4, &[9; PACKET_LEN - HEADER_LEN][..]));
+        assert_eq!(
+            (view.conv, view.counter, view.sealed),
+            (3, 4, &[9; PACKET_LEN - HEADER_LEN][..])
+        );
         packet[1] = 9;
         assert_eq!(ProbePacket::parse(&packet), Err(Malformed::Version(9)));
         assert_eq!(ProbePacket::parse(&packet[1..]), Err(Malformed::Truncated));

@@ -40,7 +40,11 @@ impl<'a> SealedPacket<'a> {
             return Err(Malformed::Truncated);
         }
         let (conv, counter, sealed) = split(datagram, SEALED)?;
-        Ok(Self { conv, counter, sealed })
+        Ok(Self {
+            conv,
+            counter,
+            sealed,
+        })
     }
 }
 

@@ -71,6 +71,10 @@ fn subscribe() -> io::Result<AsyncFd<OwnedFd>> {
         netlink.as_raw_fd(),
         &NetlinkAddr::new(0, groups.cast_unsigned()),
     )?;
+    #[expect(
+        deprecated,
+        reason = "an OwnedFd keeps its descriptor, and the successor is unsafe"
+    )]
     AsyncFd::with_interest(netlink, Interest::READABLE)
 }
 

@@ -18,7 +18,8 @@ use crate::{
     proto::{
         io::Output,
         timing::{
-            LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND, TIMED_PROBES,
+            LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
+            ROUND, TIMED_PROBES,
         },
     },
     wire::{
@@ -89,12 +90,17 @@ impl Checks {
 impl Peer {
     /// The peer's addresses that are about to be probed, which opens our NAT for them.
     pub(super) fn opening(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
-        self.targets(ctx).iter().map(|candidate| candidate.addr).collect()
+        self.targets(ctx)
+            .iter()
+            .map(|candidate| candidate.addr)
+            .collect()
     }
 
     /// The peer's candidates that may be probed, most promising first.
     fn targets(&self, ctx: &Context<'_>) -> Vec<Candidate> {
-        let Some(remote) = self.remote.as_ref().filter(|_| self.consents(ctx.local)) else { return Vec::new() };
+        let Some(remote) = self.remote.as_ref().filter(|_| self.consents(ctx.local)) else {
+            return Vec::new();
+        };
         let attested = self.attested_ips();
         let mut targets: Vec<Candidate> = Vec::new();
         for candidate in &remote.candidates {
@@ -104,7 +110,8 @@ impl Peer {
                 targets.push(*candidate);
             }
         }
-        targets.sort_by_key(|candidate| rank(candidate, ctx.local.is_lan(candidate.addr), &attested));
+        targets
+            .sort_by_key(|candidate| rank(candidate, ctx.local.is_lan(candidate.addr), &attested));
         let mut locals = 0;
         targets.retain(|candidate| {
             let local = Scope::of(candidate.addr.ip()).is_local();
@@ -118,10 +125,16 @@ impl Peer {
     /// Before the peer has answered, but with its candidates at hand from an earlier round: opens our NAT at once, and probes
     /// when the peer should just have opened its own.
     pub(super) fn begin_early_checks(&mut self, ctx: &mut Context<'_>) {
-        if self.attempt.as_ref().is_none_or(|attempt| attempt.initiation.is_none()) {
+        if self
+            .attempt
+            .as_ref()
+            .is_none_or(|attempt| attempt.initiation.is_none())
+        {
             return;
         }
-        let peer_opens = self.relay_rtt.map(|rtt| ctx.now + rtt / 2 + TIMED_PROBES[0]);
+        let peer_opens = self
+            .relay_rtt
+            .map(|rtt| ctx.now + rtt / 2 + TIMED_PROBES[0]);
         self.fill_checks(ctx, peer_opens.unwrap_or(ctx.now + LOW_TTL_FOR));
     }
 
@@ -156,7 +169,10 @@ impl Peer {
                 rtt: None,
             };
             self.checks.list.push(match old.position(candidate.addr) {
-                Some(known) => Check { pending: std::mem::take(&mut old.list[known].pending), ..check },
+                Some(known) => Check {
+                    pending: std::mem::take(&mut old.list[known].pending),
+                    ..check
+                },
                 None => check,
             });
         }
@@ -165,7 +181,10 @@ impl Peer {
 
     pub(super) fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
         for position in 0..self.checks.list.len() {
-            if self.checks.list[position].next.is_some_and(|at| at <= ctx.now) {
+            if self.checks.list[position]
+                .next
+                .is_some_and(|at| at <= ctx.now)
+            {
                 self.send_check(ctx, position);
             }
         }
@@ -182,7 +201,9 @@ impl Peer {
         let check = &mut self.checks.list[position];
         let gap = PROBE_GAPS.get(check.step).copied();
         check.step += 1;
-        check.next = gap.filter(|_| check.probes < MAX_PROBES).map(|gap| timed.unwrap_or(ctx.now + gap));
+        check.next = gap
+            .filter(|_| check.probes < MAX_PROBES)
+            .map(|gap| timed.unwrap_or(ctx.now + gap));
         if check.probes >= MAX_PROBES {
             return;
         }
@@ -197,8 +218,16 @@ impl Peer {
         check.probes += 1;
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
-        let probe = Probe { kind: ProbeKind::Request, tx, observed: to };
-        let session = match self.attempt.as_mut().and_then(|attempt| attempt.initiation.as_mut()) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: to,
+        };
+        let session = match self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut())
+        {
             Some(initiation) => Some(&mut initiation.session),
             None => self.session.as_mut(),
         };
@@ -211,13 +240,23 @@ impl Peer {
     fn timed_probe(&self, ctx: &Context<'_>, position: usize) -> Option<Instant> {
         self.attempt.as_ref()?;
         let opens = self.checks.list[position].full_ttl_from;
-        TIMED_PROBES.iter().map(|offset| opens + (*offset - TIMED_PROBES[0])).find(|at| *at > ctx.now)
+        TIMED_PROBES
+            .iter()
+            .map(|offset| opens + (*offset - TIMED_PROBES[0]))
+            .find(|at| *at > ctx.now)
     }
 
     /// A probe of one of our conversations with this peer came in.
     pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: SocketAddr, datagram: &[u8]) {
-        let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else { return };
-        let Some(probe) = self.session_of(conv).and_then(|session| session.open_probe(datagram)) else { return };
+        let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else {
+            return;
+        };
+        let Some(probe) = self
+            .session_of(conv)
+            .and_then(|session| session.open_probe(datagram))
+        else {
+            return;
+        };
         self.credit.earn(PACKET_LEN);
         let mut seen = self.attested_ips();
         seen.push(source.ip());
@@ -231,23 +270,55 @@ impl Peer {
     }
 
     fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
-        let pending = self.attempt.as_mut().and_then(|attempt| attempt.initiation.as_mut());
-        let sessions = [self.session.as_mut(), pending.map(|initiation| &mut initiation.session)];
-        sessions.into_iter().flatten().find(|session| session.conv == conv)
+        let pending = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let sessions = [
+            self.session.as_mut(),
+            pending.map(|initiation| &mut initiation.session),
+        ];
+        sessions
+            .into_iter()
+            .flatten()
+            .find(|session| session.conv == conv)
     }
 
     /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: SocketAddr, tx: u64) {
-        let answer = Probe { kind: ProbeKind::Answer, tx, observed: source };
-        if let Some(bytes) = self.session_of(conv).and_then(|session| session.seal_probe(&answer)) {
-            ctx.out.push_back(Output::SendDatagram { to: source, ttl: None, bytes });
+        let answer = Probe {
+            kind: ProbeKind::Answer,
+            tx,
+            observed: source,
+        };
+        if let Some(bytes) = self
+            .session_of(conv)
+            .and_then(|session| session.seal_probe(&answer))
+        {
+            ctx.out.push_back(Output::SendDatagram {
+                to: source,
+                ttl: None,
+                bytes,
+            });
         }
-        let Some(position) = self.checks.position(source).or_else(|| self.add_reflexive(ctx, source)) else { return };
-        ctx.out.push_back(Output::Admit { peer: self.id, addr: source });
+        let Some(position) = self
+            .checks
+            .position(source)
+            .or_else(|| self.add_reflexive(ctx, source))
+        else {
+            return;
+        };
+        ctx.out.push_back(Output::Admit {
+            peer: self.id,
+            addr: source,
+        });
         let proven = self.path.as_ref().is_some_and(|path| path.addr == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
-        if check.rtt.is_none() && !proven && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now) {
+        if check.rtt.is_none()
+            && !proven
+            && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
+        {
             check.step = 0;
             self.send_check(ctx, position);
         }
@@ -274,12 +345,16 @@ impl Peer {
     }
 
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: SocketAddr, tx: u64) {
-        if self.suspect_answered(ctx, source, tx) {
+        if self.path_answered(ctx, source, tx) {
             return;
         }
-        let Some(position) = self.checks.position(source) else { return };
+        let Some(position) = self.checks.position(source) else {
+            return;
+        };
         let check = &mut self.checks.list[position];
-        let Some(found) = check.pending.iter().position(|(pending, _)| *pending == tx) else { return };
+        let Some(found) = check.pending.iter().position(|(pending, _)| *pending == tx) else {
+            return;
+        };
         let (_, sent) = check.pending.swap_remove(found);
         let rtt = ctx.now.saturating_duration_since(sent);
         check.rtt = Some(rtt);

@@ -39,7 +39,10 @@ pub(crate) struct Attempt {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// Through a relay, which sees the sender at this address.
-    Relay { relay: RelayUrl, attested: SocketAddr },
+    Relay {
+        relay: RelayUrl,
+        attested: SocketAddr,
+    },
     /// Directly from this address.
     Direct(SocketAddr),
 }
@@ -110,23 +113,41 @@ impl Peer {
         if self.live_via(ctx.local).is_some() {
             return;
         }
-        self.via = self.relays.iter().find(|relay| ctx.local.relays.contains_key(*relay)).cloned();
+        self.via = self
+            .relays
+            .iter()
+            .find(|relay| ctx.local.relays.contains_key(*relay))
+            .cloned();
         if self.via.is_none() {
             for relay in self.relays.iter().take(2) {
-                ctx.out.push_back(Output::NeedRelay { relay: relay.clone() });
+                ctx.out.push_back(Output::NeedRelay {
+                    relay: relay.clone(),
+                });
             }
         }
     }
 
     fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
         let via = self.live_via(ctx.local).filter(|_| by_relay);
-        let Some(attempt) = &mut self.attempt else { return };
-        let Some(initiation) = &attempt.initiation else { return };
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let Some(initiation) = &attempt.initiation else {
+            return;
+        };
         if let Some(relay) = via {
-            ctx.out.push_back(Output::SendRelay { relay, to: self.id, bytes: initiation.packet.clone() });
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                bytes: initiation.packet.clone(),
+            });
         }
         for addr in &self.addrs {
-            ctx.out.push_back(Output::SendDatagram { to: *addr, ttl: None, bytes: initiation.packet.clone() });
+            ctx.out.push_back(Output::SendDatagram {
+                to: *addr,
+                ttl: None,
+                bytes: initiation.packet.clone(),
+            });
         }
         if !self.addrs.is_empty()
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
@@ -138,7 +159,9 @@ impl Peer {
     }
 
     pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) {
-        let Some(attempt) = &mut self.attempt else { return };
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
         if attempt.next > ctx.now {
             return;
         }
@@ -156,7 +179,14 @@ impl Peer {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
             let reached = self.live_via(ctx.local).is_some() || !self.addrs.is_empty();
-            self.fail(ctx, if reached { Failure::Silent } else { Failure::NoRelay });
+            self.fail(
+                ctx,
+                if reached {
+                    Failure::Silent
+                } else {
+                    Failure::NoRelay
+                },
+            );
         } else {
             self.drop_attempt(ctx);
             self.round_unanswered(ctx);
@@ -210,7 +240,12 @@ impl Peer {
     }
 
     /// Somebody proved to be this peer and says hello. Returns whether it was answered.
-    pub(crate) fn on_intro(&mut self, ctx: &mut Context<'_>, opened: Opened, source: &Source) -> bool {
+    pub(crate) fn on_intro(
+        &mut self,
+        ctx: &mut Context<'_>,
+        opened: Opened,
+        source: &Source,
+    ) -> bool {
         let body = &opened.body;
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
         if body.timestamp_ms <= self.newest_intro_ms || off > ctx.window_ms {
@@ -226,7 +261,8 @@ impl Peer {
         self.drop_attempt(ctx);
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
-            self.relay_rtt.get_or_insert(Duration::from_millis(rtt.into()));
+            self.relay_rtt
+                .get_or_insert(Duration::from_millis(rtt.into()));
         }
         let theirs = opened.body.description.opened.clone();
         let opening = self.opening(ctx);
@@ -248,28 +284,47 @@ impl Peer {
     /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
     fn ours_wins(&self, ctx: &Context<'_>) -> bool {
         let fresh = self.attempt.as_ref().is_some_and(|attempt| {
-            attempt.initiation.is_some() && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
+            attempt.initiation.is_some()
+                && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
         });
         fresh && ctx.local.id < self.id
     }
 
     fn reply(&self, ctx: &mut Context<'_>, source: &Source, bytes: Vec<u8>) {
         ctx.out.push_back(match source {
-            Source::Relay { relay, .. } => Output::SendRelay { relay: relay.clone(), to: self.id, bytes },
-            Source::Direct(addr) => Output::SendDatagram { to: *addr, ttl: None, bytes },
+            Source::Relay { relay, .. } => Output::SendRelay {
+                relay: relay.clone(),
+                to: self.id,
+                bytes,
+            },
+            Source::Direct(addr) => Output::SendDatagram {
+                to: *addr,
+                ttl: None,
+                bytes,
+            },
         });
     }
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let Some(initiation) = self.attempt.as_mut().and_then(|attempt| attempt.initiation.as_mut()) else { return };
+        let Some(initiation) = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut())
+        else {
+            return;
+        };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let Some(attempt) = self.attempt.take() else { return };
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
         let rtt = ctx.now.saturating_duration_since(attempt.sent);
-        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else { return };
+        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+            return;
+        };
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
         if matches!(source, Source::Relay { .. }) {
@@ -309,8 +364,14 @@ impl Peer {
             (Some(_), _) => self.suspect(ctx),
             (None, Source::Direct(addr)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                ctx.out.push_back(Output::Admit { peer: self.id, addr: *addr });
-                ctx.out.push_back(Output::Route { peer: self.id, route: Route::Direct(*addr) });
+                ctx.out.push_back(Output::Admit {
+                    peer: self.id,
+                    addr: *addr,
+                });
+                ctx.out.push_back(Output::Route {
+                    peer: self.id,
+                    route: Route::Direct(*addr),
+                });
                 self.become_(ctx, PeerState::Punch);
             }
             (None, _) => {

@@ -22,6 +22,10 @@ pub(super) struct DirectPath {
     pub(super) addr: SocketAddr,
     /// Smoothed round trip of probes.
     pub(super) rtt: Duration,
+    /// When a probe was last answered.
+    heard: Instant,
+    /// A probe sent when QUIC has been waiting for a while: mostly it has merely nothing more to say.
+    inquiry: Option<(u64, Instant)>,
     suspicion: Option<Suspicion>,
 }
 
@@ -49,10 +53,18 @@ enum Tier {
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
-        let tier = |addr| if ctx.local.is_lan(addr) { Tier::Lan } else { Tier::Internet };
+        let tier = |addr| {
+            if ctx.local.is_lan(addr) {
+                Tier::Lan
+            } else {
+                Tier::Internet
+            }
+        };
         let take = match &self.path {
             None if self.rounds.in_quarantine(addr, ctx.now) => false,
-            None => self.relay_rtt.is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
+            None => self
+                .relay_rtt
+                .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
             Some(path) if path.addr == addr => false,
             Some(path) if path.suspicion.is_some() => true,
             Some(path) => {
@@ -66,28 +78,78 @@ impl Peer {
     }
 
     fn select(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
-        self.path = Some(DirectPath { addr, rtt, suspicion: None });
+        self.path = Some(DirectPath {
+            addr,
+            rtt,
+            suspicion: None,
+        });
         self.rounds.direct();
         self.lost_direct = false;
-        ctx.out.push_back(Output::Admit { peer: self.id, addr });
+        ctx.out.push_back(Output::Admit {
+            peer: self.id,
+            addr,
+        });
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
     }
 
-    /// Nothing came back on the direct path since `since`; `rtt` is QUIC's own estimate.
-    pub(crate) fn on_silence(&mut self, ctx: &mut Context<'_>, since: Instant, rtt: Duration) {
-        let Some(path) = &self.path else { return };
+    /// QUIC got nothing back on the direct path since `since`, though it sent until `sent`. Asks first, then suspects.
+    pub(crate) fn on_silence(
+        &mut self,
+        ctx: &mut Context<'_>,
+        since: Instant,
+        sent: Instant,
+        rtt: Duration,
+    ) {
+        let Some(path) = self
+            .path
+            .as_mut()
+            .filter(|path| self.state == PeerState::Direct && sent > path.heard)
+        else {
+            return;
+        };
+        let since = since.max(path.heard);
         let patience = SUSPECT_AFTER.max(path.rtt.max(rtt) * 3);
-        if self.state == PeerState::Direct && ctx.now.saturating_duration_since(since) >= patience {
+        let silence = ctx.now.saturating_duration_since(since);
+        if silence >= patience {
             self.suspect(ctx);
+        } else if silence >= patience / 2 && path.inquiry.is_none_or(|(_, asked)| asked < since) {
+            let tx = ctx.rng.random();
+            path.inquiry = Some((tx, ctx.now));
+            let to = path.addr;
+            self.ask(ctx, to, tx);
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Context<'_>, to: SocketAddr, tx: u64) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: to,
+        };
+        if let Some(bytes) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.seal_probe(&probe))
+        {
+            ctx.out.push_back(Output::SendDatagram {
+                to,
+                ttl: None,
+                bytes,
+            });
         }
     }
 
     /// Has every packet take the relay as well, and asks whether the path still works.
     pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = &mut self.path else { return };
-        path.suspicion = Some(Suspicion { since: ctx.now, next: ctx.now, step: 0, pending: Vec::new() });
+        path.suspicion = Some(Suspicion {
+            since: ctx.now,
+            next: ctx.now,
+            step: 0,
+            pending: Vec::new(),
+        });
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
         self.announce_route(ctx);
@@ -96,7 +158,13 @@ impl Peer {
 
     pub(super) fn suspect_timeout(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = &mut self.path else { return };
-        let Some(suspicion) = path.suspicion.as_mut().filter(|suspicion| suspicion.next <= ctx.now) else { return };
+        let Some(suspicion) = path
+            .suspicion
+            .as_mut()
+            .filter(|suspicion| suspicion.next <= ctx.now)
+        else {
+            return;
+        };
         let dead_at = suspicion.since + DEAD_AFTER;
         if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at {
             return self.dead(ctx);
@@ -108,24 +176,50 @@ impl Peer {
         suspicion.step += 1;
         let (to, tx) = (path.addr, ctx.rng.random());
         suspicion.pending.push((tx, ctx.now));
-        let probe = Probe { kind: ProbeKind::Request, tx, observed: to };
-        if let Some(bytes) = self.session.as_mut().and_then(|session| session.seal_probe(&probe)) {
-            ctx.out.push_back(Output::SendDatagram { to, ttl: None, bytes });
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: to,
+        };
+        if let Some(bytes) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.seal_probe(&probe))
+        {
+            ctx.out.push_back(Output::SendDatagram {
+                to,
+                ttl: None,
+                bytes,
+            });
         }
     }
 
-    /// Whether this answers a probe of the suspect path, which ends the suspicion.
-    pub(super) fn suspect_answered(&mut self, ctx: &mut Context<'_>, source: SocketAddr, tx: u64) -> bool {
-        let Some(path) = self.path.as_mut().filter(|path| path.addr == source) else { return false };
-        let sent = path.suspicion.as_ref().and_then(|suspicion| {
-            suspicion.pending.iter().find(|(pending, _)| *pending == tx).map(|(_, sent)| *sent)
-        });
-        let Some(sent) = sent else { return false };
+    /// Whether this answers a probe of the path in use, which ends any suspicion.
+    pub(super) fn path_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        source: SocketAddr,
+        tx: u64,
+    ) -> bool {
+        let Some(path) = self.path.as_mut().filter(|path| path.addr == source) else {
+            return false;
+        };
+        let asked = path
+            .suspicion
+            .iter()
+            .flat_map(|suspicion| &suspicion.pending)
+            .chain(&path.inquiry);
+        let Some((_, sent)) = asked.copied().find(|(pending, _)| *pending == tx) else {
+            return false;
+        };
         let rtt = ctx.now.saturating_duration_since(sent);
         path.rtt = (path.rtt * 7 + rtt) / 8;
-        path.suspicion = None;
-        self.become_(ctx, PeerState::Direct);
-        self.announce_route(ctx);
+        path.heard = ctx.now;
+        path.inquiry = None;
+        if path.suspicion.take().is_some() {
+            self.become_(ctx, PeerState::Direct);
+            self.announce_route(ctx);
+        }
         true
     }
 

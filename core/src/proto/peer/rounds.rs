@@ -11,7 +11,8 @@ use super::{Context, Peer};
 use crate::{
     PeerState,
     proto::timing::{
-        LINGER, QUARANTINE, QUARANTINE_MAX, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC,
+        LINGER, QUARANTINE, QUARANTINE_MAX, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING,
+        ROUND_TRAFFIC,
     },
 };
 
@@ -44,11 +45,17 @@ impl Rounds {
     }
 
     pub(super) fn in_quarantine(&self, addr: SocketAddr, now: Instant) -> bool {
-        self.quarantine.iter().any(|(dead, until, _)| *dead == addr && now < *until)
+        self.quarantine
+            .iter()
+            .any(|(dead, until, _)| *dead == addr && now < *until)
     }
 
     pub(super) fn quarantine(&mut self, addr: SocketAddr, now: Instant) {
-        let before = self.quarantine.iter().position(|(dead, ..)| *dead == addr).map(|at| self.quarantine.remove(at));
+        let before = self
+            .quarantine
+            .iter()
+            .position(|(dead, ..)| *dead == addr)
+            .map(|at| self.quarantine.remove(at));
         let fresh = before.filter(|(_, until, time)| now < *until + *time);
         let time = fresh.map_or(QUARANTINE, |(_, _, time)| (time * 2).min(QUARANTINE_MAX));
         if self.quarantine.len() >= MAX_QUARANTINE {
@@ -58,7 +65,8 @@ impl Rounds {
     }
 
     fn in_use(&self, now: Instant) -> bool {
-        self.traffic.is_some_and(|at| now.saturating_duration_since(at) < ROUND_TRAFFIC)
+        self.traffic
+            .is_some_and(|at| now.saturating_duration_since(at) < ROUND_TRAFFIC)
     }
 }
 
@@ -92,10 +100,17 @@ impl Peer {
         let first_at_once = self.lost_direct && self.rounds.count == 0;
         let gap = match self.rounds.count {
             _ if first_at_once => Duration::ZERO,
-            count => ROUND_GAPS.get(count).copied().unwrap_or_else(|| jittered(ctx, ROUND_LATER)),
+            count => ROUND_GAPS
+                .get(count)
+                .copied()
+                .unwrap_or_else(|| jittered(ctx, ROUND_LATER)),
         };
         // Both sides count their own rounds; the larger id leaves the first move to the other.
-        let courtesy = if ctx.local.id < self.id { Duration::ZERO } else { ROUND_SPACING };
+        let courtesy = if ctx.local.id < self.id {
+            Duration::ZERO
+        } else {
+            ROUND_SPACING
+        };
         self.rounds.next = Some(ctx.now + gap + courtesy);
     }
 
@@ -104,7 +119,11 @@ impl Peer {
         let wait = (first * 2u32.saturating_pow(self.rounds.count as u32)).min(longest);
         self.rounds.count += 1;
         let half = wait / 2;
-        let wait = if self.wanted { half + half.mul_f64(ctx.rng.random()) } else { LINGER };
+        let wait = if self.wanted {
+            half + half.mul_f64(ctx.rng.random())
+        } else {
+            LINGER
+        };
         self.rounds.next = Some(ctx.now + wait);
     }
 
@@ -133,7 +152,11 @@ impl Peer {
     pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
         let idle = !self.rounds.in_use(ctx.now);
         self.rounds.traffic = Some(ctx.now);
-        if idle && self.state == PeerState::Relayed && self.attempt.is_none() && self.rounds.next.is_none() {
+        if idle
+            && self.state == PeerState::Relayed
+            && self.attempt.is_none()
+            && self.rounds.next.is_none()
+        {
             self.schedule_round(ctx);
         }
     }
@@ -143,7 +166,10 @@ impl Peer {
         match self.state {
             PeerState::Direct | PeerState::Suspect => self.send_update(ctx),
             PeerState::Relayed | PeerState::Punch if self.wanted && self.consents(ctx.local) => {
-                let soonest = self.rounds.last.map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
+                let soonest = self
+                    .rounds
+                    .last
+                    .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
                 self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
             }
             _ => {}
@@ -152,7 +178,10 @@ impl Peer {
 
     /// The relay forgot that we and the peer belong together, or the peer is not back yet: asks again, ever more rarely.
     pub(super) fn rebind_later(&mut self, ctx: &mut Context<'_>) {
-        let wait = self.rounds.rebind_wait.map_or(REBIND, |wait| (wait * 2).min(ROUND_LATER));
+        let wait = self
+            .rounds
+            .rebind_wait
+            .map_or(REBIND, |wait| (wait * 2).min(ROUND_LATER));
         self.rounds.rebind_wait = Some(wait);
         if self.wanted {
             self.rounds.rebind = Some(ctx.now + wait);
