@@ -13,7 +13,11 @@ use peerway::Endpoint;
 
 pub use self::error::DemoError;
 
-use self::{scene::Scene, timeline::Timeline, world::World};
+use self::{
+    scene::Scene,
+    timeline::{Form, Timeline},
+    world::World,
+};
 
 /// Plays the demo once and prints what happens, as text or as one JSON object per line.
 ///
@@ -22,13 +26,9 @@ use self::{scene::Scene, timeline::Timeline, world::World};
 /// # Errors
 /// What kept the homes from being linked directly, or the data from arriving intact.
 pub fn print(json: bool) -> Result<(), DemoError> {
-    let timeline = Timeline::new(json);
     let world = World::build()?;
-    timeline.step(&world.describe());
-    world.run(async {
-        let scene = Scene::set(&world).await?;
-        scene.tell(&timeline).await
-    })
+    let timeline = Timeline::new(if json { Form::Json } else { Form::Text });
+    world.run(async { Scene::set(&world, timeline).await?.tell().await })
 }
 
 /// Plays the demo under a dashboard of the first home's node until the dashboard ends.
@@ -44,11 +44,12 @@ where
 {
     let world = World::build()?;
     world.run(async {
-        let scene = Scene::set(&world).await?;
-        let visible = dashboard(scene.node());
-        tokio::select! {
-            shown = visible => Ok(shown),
+        let scene = Scene::set(&world, Timeline::new(Form::Silent)).await?;
+        let shown = tokio::select! {
+            shown = dashboard(scene.node()) => shown,
             never = scene.play_on() => match never {},
-        }
+        };
+        scene.close().await;
+        Ok(shown)
     })
 }

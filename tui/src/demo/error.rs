@@ -23,7 +23,9 @@ pub enum DemoError {
     #[error("the demo broke: {0}")]
     Broken(#[from] tokio::task::JoinError),
     /// A node did not reach the relay.
-    #[error("home {home} did not reach the relay within {seconds} s; run again with -vv to see why")]
+    #[error(
+        "home {home} did not reach the relay within {seconds} s; run again with -vv to see why"
+    )]
     Offline {
         /// Which.
         home: char,

@@ -65,7 +65,9 @@ pub(super) async fn answer(connection: Connection) {
 async fn answer_one(mut send: SendStream, mut receive: RecvStream) -> Result<(), DemoError> {
     let incoming = receive.read_to_end(LARGEST).await.map_err(broken)?;
     send.write_all(&hash(&incoming)).await.map_err(broken)?;
-    send.write_all(&random(2, incoming.len())).await.map_err(broken)?;
+    send.write_all(&random(2, incoming.len()))
+        .await
+        .map_err(broken)?;
     send.finish().map_err(broken)
 }
 

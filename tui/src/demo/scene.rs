@@ -2,10 +2,11 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use peerway::{Connection, Endpoint, Event, PathInfo, RelayUrl, SecretKey, Ticket};
+use peerway::{BindError, Connection, Endpoint, Event, PathInfo, RelayUrl, SecretKey};
 use peerway_relay::{Config, Relay};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
@@ -26,25 +27,35 @@ const CURTAIN: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Scene<'a> {
-    world: &'a World,
-    relay: RelayUrl,
+pub(super) struct Scene {
+    timeline: Timeline,
     a: Endpoint,
     b: Endpoint,
 }
 
-impl<'a> Scene<'a> {
+impl Scene {
     /// Starts the relay and both nodes, home B's answering exchanges.
-    pub(super) async fn set(world: &'a World) -> Result<Self, DemoError> {
-        let key = SecretKey::generate().map_err(|error| DemoError::Runtime(error.into()))?;
+    pub(super) async fn set(world: &World, timeline: Timeline) -> Result<Self, DemoError> {
+        timeline.step(&world.describe());
+        let key = SecretKey::generate().map_err(BindError::Random)?;
         let config = Config::new(world.relay_addr(), key);
         let relay = world.spawn(Place::Relay, Relay::bind(config)).await??;
         let url = relay.url();
+        timeline.step(&Step::Relay { url: url.clone() });
         world.spawn(Place::Relay, async move { relay.run().await });
         let a = start_node(world, Place::HomeA, &url).await?;
+        world.spawn(Place::HomeA, relate(timeline, 'A', a.events()));
         let b = start_node(world, Place::HomeB, &url).await?;
+        world.spawn(Place::HomeB, relate(timeline, 'B', b.events()));
         world.spawn(Place::HomeB, answer_all(b.clone()));
-        Ok(Self { world, relay: url, a, b })
+        for (home, node) in [('A', &a), ('B', &b)] {
+            online(home, node).await?;
+            timeline.step(&Step::Ready {
+                home,
+                id: node.id(),
+            });
+        }
+        Ok(Self { timeline, a, b })
     }
 
     /// Home A's node.
@@ -52,31 +63,32 @@ impl<'a> Scene<'a> {
         self.a.clone()
     }
 
-    /// Links the homes and moves data until the path is direct and has carried some, printing all that happens.
-    pub(super) async fn tell(&self, timeline: &Timeline) -> Result<(), DemoError> {
-        timeline.step(&Step::Relay { url: self.relay.clone() });
-        for (home, node) in [('A', &self.a), ('B', &self.b)] {
-            self.world.spawn(Place::HomeA, relate(*timeline, home, node.events()));
-            online(home, node).await?;
-            timeline.step(&Step::Ready { home, id: node.id() });
-        }
+    /// Links the homes and moves data until the path is direct and has carried some.
+    pub(super) async fn tell(&self) -> Result<(), DemoError> {
         let dialled = Instant::now();
-        let connection = self.a.connect(self.b_ticket(), ALPN).await?;
+        let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         let connected = dialled.elapsed();
-        let (first, direct) = tokio::try_join!(freight::exchange(&connection, FREIGHT), direct(&connection, dialled))?;
-        timeline.step(&exchanged(first, &connection));
+        let (first, direct) = tokio::try_join!(
+            freight::exchange(&connection, FREIGHT),
+            direct(&connection, dialled)
+        )?;
+        self.timeline.step(&exchanged(first, &connection));
         let second = freight::exchange(&connection, FREIGHT).await?;
-        timeline.step(&exchanged(second, &connection));
+        self.timeline.step(&exchanged(second, &connection));
         let path_kind = path_kind(&connection);
         connection.close(0, b"done");
-        tokio::join!(self.a.close(), self.b.close());
-        timeline.step(&Step::Summary(Summary {
+        self.close().await;
+        self.timeline.step(&Step::Summary(Summary {
             connected_ms: milliseconds(connected),
             direct_ms: milliseconds(direct),
             bytes: 4 * FREIGHT,
             path_kind,
         }));
         Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        tokio::join!(self.a.close(), self.b.close());
     }
 
     /// Links the homes and keeps data moving, whatever happens.
@@ -91,15 +103,11 @@ impl<'a> Scene<'a> {
     }
 
     async fn play(&self) -> Result<(), DemoError> {
-        let connection = self.a.connect(self.b_ticket(), ALPN).await?;
+        let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         loop {
             freight::exchange(&connection, SMALL_FREIGHT).await?;
             sleep(BETWEEN_EXCHANGES).await;
         }
-    }
-
-    fn b_ticket(&self) -> Ticket {
-        self.b.ticket()
     }
 }
 
@@ -112,10 +120,12 @@ async fn start_node(world: &World, place: Place, relay: &RelayUrl) -> Result<End
 }
 
 async fn online(home: char, node: &Endpoint) -> Result<(), DemoError> {
-    timeout(PATIENCE, node.online()).await.map_err(|_| DemoError::Offline {
-        home,
-        seconds: PATIENCE.as_secs(),
-    })
+    timeout(PATIENCE, node.online())
+        .await
+        .map_err(|_| DemoError::Offline {
+            home,
+            seconds: PATIENCE.as_secs(),
+        })
 }
 
 /// When the connection's path became direct, since `dialled`.
@@ -125,13 +135,16 @@ async fn direct(connection: &Connection, dialled: Instant) -> Result<Duration, D
     match timeout(PATIENCE, is_direct).await {
         Ok(Ok(_)) => Ok(dialled.elapsed()),
         Ok(Err(_)) => Err(DemoError::Transfer("the node ended".to_owned())),
-        Err(_) => Err(DemoError::NotDirect { seconds: PATIENCE.as_secs() }),
+        Err(_) => Err(DemoError::NotDirect {
+            seconds: PATIENCE.as_secs(),
+        }),
     }
 }
 
 async fn answer_all(node: Endpoint) {
+    let mut exchanges = JoinSet::new();
     while let Some(connection) = node.accept().await {
-        freight::answer(connection).await;
+        exchanges.spawn(freight::answer(connection));
     }
 }
 

@@ -4,28 +4,51 @@ use std::{
     fmt,
     io::{self, Write as _},
     net::Ipv4Addr,
+    time::Duration,
 };
 
 use peerway::{Event, EventKind, PathInfo, PeerId, RelayUrl};
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Stdout as lines of text or of JSON.
+/// Stdout, unless a dashboard has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline {
-    json: bool,
+    form: Form,
     started: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Silent,
+    Text,
+    Json,
 }
 
 /// Something the demo did itself; in JSON the tag is `event`, as with the events of nodes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Step {
-    Homes { a: Ipv4Addr, b: Ipv4Addr },
-    Loopback { why: String },
-    Relay { url: RelayUrl },
-    Ready { home: char, id: PeerId },
-    Exchanged { bytes: usize, hash: String, took_ms: f64, path_kind: &'static str },
+    Homes {
+        a: Ipv4Addr,
+        b: Ipv4Addr,
+    },
+    Loopback {
+        why: String,
+    },
+    Relay {
+        url: RelayUrl,
+    },
+    Ready {
+        home: char,
+        id: PeerId,
+    },
+    Exchanged {
+        bytes: usize,
+        hash: String,
+        took_ms: f64,
+        path_kind: &'static str,
+    },
     Summary(Summary),
 }
 
@@ -42,29 +65,35 @@ pub(super) struct Summary {
 }
 
 impl Timeline {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json, started: Instant::now() }
+    pub(super) fn new(form: Form) -> Self {
+        Self {
+            form,
+            started: Instant::now(),
+        }
     }
 
     pub(super) fn step(&self, step: &Step) {
-        if self.json {
-            self.object(None, step);
-        } else {
-            self.text(step);
+        match self.form {
+            Form::Silent => {}
+            Form::Text => self.text(step),
+            Form::Json => self.object(None, step),
         }
     }
 
     /// An event of the node in a home. Text leaves out those that only matter to scripts.
     pub(super) fn node(&self, home: char, event: &Event) {
-        if self.json {
-            self.object(Some(home), event);
-        } else if let Some(words) = words(&event.kind) {
-            self.text(&format!("home {home}: {words}"));
+        match (self.form, words(&event.kind)) {
+            (Form::Json, _) => self.object(Some(home), event),
+            (Form::Text, Some(words)) => self.text(&format!("home {home}: {words}")),
+            (Form::Text, None) | (Form::Silent, _) => {}
         }
     }
 
     fn text(&self, line: &impl fmt::Display) {
-        self.line(format!("{:7.3} s  {line}\n", self.started.elapsed().as_secs_f64()));
+        self.line(format!(
+            "{:7.3} s  {line}\n",
+            self.started.elapsed().as_secs_f64()
+        ));
     }
 
     fn object(&self, home: Option<char>, what: &impl Serialize) {
@@ -77,7 +106,11 @@ impl Timeline {
             what: &'a T,
         }
         let elapsed_ms = milliseconds(self.started.elapsed());
-        match serde_json::to_string(&Line { elapsed_ms, home, what }) {
+        match serde_json::to_string(&Line {
+            elapsed_ms,
+            home,
+            what,
+        }) {
             Ok(line) => self.line(line + "\n"),
             Err(error) => tracing::error!(%error, "an event cannot be shown"),
         }
@@ -86,7 +119,9 @@ impl Timeline {
     /// Whole lines at once. Where nobody reads any more, the exit code still tells.
     fn line(&self, line: String) {
         let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+        let _ = stdout
+            .write_all(line.as_bytes())
+            .and_then(|()| stdout.flush());
     }
 }
 
@@ -97,10 +132,21 @@ impl fmt::Display for Step {
                 f,
                 "two homes behind port-restricted NATs, {a} and {b}, and a relay, in namespaces of this computer"
             ),
-            Self::Loopback { why } => write!(f, "two nodes and a relay on loopback, without NATs: {why}"),
+            Self::Loopback { why } => {
+                write!(f, "two nodes and a relay on loopback, without NATs: {why}")
+            }
             Self::Relay { url } => write!(f, "relay: {url}"),
-            Self::Ready { home, id } => write!(f, "home {home}: registered with the relay as {}", id.short()),
-            Self::Exchanged { bytes, hash, took_ms, path_kind } => write!(
+            Self::Ready { home, id } => write!(
+                f,
+                "home {home}: registered with the relay as {}",
+                id.short()
+            ),
+            Self::Exchanged {
+                bytes,
+                hash,
+                took_ms,
+                path_kind,
+            } => write!(
                 f,
                 "{} MiB each way in {took_ms:.0} ms, now {path_kind}, intact: blake2s {}…",
                 bytes >> 20,
@@ -117,17 +163,25 @@ impl fmt::Display for Step {
     }
 }
 
-pub(super) fn milliseconds(duration: std::time::Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e5).round() / 100.0
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other events only matter to scripts"
+)]
 fn words(event: &EventKind) -> Option<String> {
     match event {
         EventKind::PublicAddress { addr } => Some(format!("seen from the internet as {addr}")),
-        EventKind::PathChanged { path: Some(PathInfo::Relay { .. }), .. } => Some("data goes through the relay".to_owned()),
-        EventKind::PathChanged { path: Some(PathInfo::Direct { remote, .. }), .. } => {
-            Some(format!("data goes directly to {remote}"))
-        }
+        EventKind::PathChanged {
+            path: Some(PathInfo::Relay { .. }),
+            ..
+        } => Some("data goes through the relay".to_owned()),
+        EventKind::PathChanged {
+            path: Some(PathInfo::Direct { remote, .. }),
+            ..
+        } => Some(format!("data goes directly to {remote}")),
         EventKind::PathChanged { path: None, .. } => Some("no path left".to_owned()),
         EventKind::Connected { outgoing: true, .. } => Some("connected".to_owned()),
         _ => None,

@@ -18,8 +18,19 @@ use crate::lab::{self, Home, Lab, LabError, Line, NatKind};
 #[derive(Debug)]
 pub(super) enum World {
     #[cfg(target_os = "linux")]
-    Homes { lab: Lab, a: Home, b: Home },
-    Loopback { runtime: Runtime, why: String },
+    Homes(Box<Homes>),
+    Loopback {
+        runtime: Runtime,
+        why: String,
+    },
+}
+
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Homes {
+    lab: Lab,
+    a: Home,
+    b: Home,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +45,9 @@ impl World {
     pub(super) fn build() -> Result<Self, DemoError> {
         match lab::enter() {
             Ok(()) => Ok(Self::homes()?),
-            Err(error @ (LabError::Missing { .. } | LabError::Forbidden { .. })) => Self::loopback(error.to_string()),
+            Err(error @ (LabError::Missing { .. } | LabError::Forbidden { .. })) => {
+                Self::loopback(error.to_string())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -53,20 +66,23 @@ impl World {
         lab.set_line(lab.relay(), far)?;
         let a = lab.home_on("home-a", NatKind::PortRestricted, near)?;
         let b = lab.home_on("home-b", NatKind::PortRestricted, near)?;
-        Ok(Self::Homes { lab, a, b })
+        Ok(Self::Homes(Box::new(Homes { lab, a, b })))
     }
 
     fn loopback(why: String) -> Result<Self, DemoError> {
-        let runtime = Builder::new_multi_thread().enable_all().build().map_err(DemoError::Runtime)?;
+        let runtime = Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(DemoError::Runtime)?;
         Ok(Self::Loopback { runtime, why })
     }
 
     pub(super) fn describe(&self) -> Step {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes { a, b, .. } => Step::Homes {
-                a: a.public_addr(),
-                b: b.public_addr(),
+            Self::Homes(homes) => Step::Homes {
+                a: homes.a.public_addr(),
+                b: homes.b.public_addr(),
             },
             Self::Loopback { why, .. } => Step::Loopback { why: why.clone() },
         }
@@ -75,7 +91,7 @@ impl World {
     pub(super) fn relay_addr(&self) -> SocketAddr {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes { lab, .. } => (lab.relay().public_addr(), 4433).into(),
+            Self::Homes(homes) => (homes.lab.relay().public_addr(), 4433).into(),
             Self::Loopback { .. } => (Ipv4Addr::LOCALHOST, 0).into(),
         }
     }
@@ -84,7 +100,7 @@ impl World {
     pub(super) fn node_addr(&self) -> Option<SocketAddr> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes { .. } => None,
+            Self::Homes(_) => None,
             Self::Loopback { .. } => Some((Ipv4Addr::LOCALHOST, 0).into()),
         }
     }
@@ -95,10 +111,10 @@ impl World {
     {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes { lab, a, b } => match place {
-                Place::Relay => lab.relay().spawn(future),
-                Place::HomeA => a.spawn(future),
-                Place::HomeB => b.spawn(future),
+            Self::Homes(homes) => match place {
+                Place::Relay => homes.lab.relay().spawn(future),
+                Place::HomeA => homes.a.spawn(future),
+                Place::HomeB => homes.b.spawn(future),
             },
             Self::Loopback { runtime, .. } => runtime.spawn(future),
         }
@@ -108,7 +124,7 @@ impl World {
     pub(super) fn run<F: Future<Output: Send> + Send>(&self, future: F) -> F::Output {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes { a, .. } => a.block_on(future),
+            Self::Homes(homes) => homes.a.block_on(future),
             Self::Loopback { runtime, .. } => runtime.block_on(future),
         }
     }
