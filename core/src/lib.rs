@@ -27,7 +27,7 @@ pub use connection::{Connection, LinkStatus};
 pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]
-pub use net::stun;
+pub use net::{relay, stun};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,

@@ -1,9 +1,9 @@
 //! The only room with sockets, clocks and tasks.
 
 pub(crate) mod congestion;
+pub(crate) mod driver;
 pub(crate) mod hops;
 pub(crate) mod interfaces;
-pub(crate) mod driver;
 pub(crate) mod mux;
 pub(crate) mod portmap;
 pub(crate) mod relay;

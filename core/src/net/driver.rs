@@ -45,6 +45,8 @@ pub(crate) enum Command {
     },
     /// An outgoing connection stands.
     Opened { connection: Connection },
+    /// A dial came to nothing.
+    Abandoned { peer: PeerId },
     /// Say goodbye and end.
     Shutdown { done: oneshot::Sender<()> },
 }
@@ -124,7 +126,11 @@ enum Done {
     /// An incoming handshake; the connection if it succeeded.
     Handshake(PeerId, Option<quinn::Connection>),
     /// A connection ended.
-    Closed { peer: PeerId, id: usize, reason: String },
+    Closed {
+        peer: PeerId,
+        id: usize,
+        reason: String,
+    },
     /// Routers between us and the relay.
     Hops(Option<u8>),
 }
@@ -185,6 +191,7 @@ impl Driver {
                 command = self.commands.recv() => match command {
                     Some(Command::Link { target, reply }) => self.lease(&target, reply),
                     Some(Command::Opened { connection }) => self.adopt(connection, true),
+                    Some(Command::Abandoned { peer }) => self.abandon(peer),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;
                         let _ = done.send(());
@@ -211,7 +218,11 @@ impl Driver {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let early = self.early.front().map(|packet| packet.at + EARLY_TIME);
         let far = now() + Duration::from_secs(3600);
-        [machine, early, self.gathering.poll_timeout()].into_iter().flatten().min().unwrap_or(far)
+        [machine, early, self.gathering.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
     }
 
     /// Does what is due and carries out what the machine decided.
@@ -220,7 +231,11 @@ impl Driver {
         if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.machine.handle_timeout(now);
         }
-        while self.early.front().is_some_and(|packet| packet.at + EARLY_TIME <= now) {
+        while self
+            .early
+            .front()
+            .is_some_and(|packet| packet.at + EARLY_TIME <= now)
+        {
             self.early.pop_front();
         }
         self.drive_classifier(now);
@@ -241,12 +256,24 @@ impl Driver {
             Side::Message { source, bytes } if bytes.first().is_some_and(|first| *first < 4) => {
                 self.on_stun(source, &bytes);
             }
-            Side::Message { source, bytes } => self.feed(Input::Datagram { source, bytes: &bytes }),
-            Side::EarlyLane { relay, channel, packet } => {
+            Side::Message { source, bytes } => self.feed(Input::Datagram {
+                source,
+                bytes: &bytes,
+            }),
+            Side::EarlyLane {
+                relay,
+                channel,
+                packet,
+            } => {
                 if self.early.len() >= MAX_EARLY {
                     self.early.pop_front();
                 }
-                self.early.push_back(EarlyPacket { at: now(), relay, channel, packet });
+                self.early.push_back(EarlyPacket {
+                    at: now(),
+                    relay,
+                    channel,
+                    packet,
+                });
             }
         }
     }
@@ -287,7 +314,10 @@ impl Driver {
     }
 
     fn take_interfaces(&mut self, interfaces: Interfaces, lost_route: bool) {
-        self.feed(Input::Interfaces { addrs: interfaces.addresses, lost_route });
+        self.feed(Input::Interfaces {
+            addrs: interfaces.addresses,
+            lost_route,
+        });
         self.dirty = true;
     }
 
@@ -298,17 +328,23 @@ impl Driver {
         self.settle();
         let polite = Duration::from_secs(1);
         let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
-        self.close_relays().await;
+        self.relays.clear();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver is where the clock is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver is where the clock is read"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver is where the clock is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver is where the clock is read"
+)]
 pub(crate) fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)

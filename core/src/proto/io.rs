@@ -53,10 +53,12 @@ pub(crate) enum Input<'a> {
     Hold { peer: PeerId },
     /// Nobody wants a link to the peer any more.
     Release { peer: PeerId },
-    /// Since `since` nothing came back on the peer's direct path; QUIC's estimate of its round trip is `rtt`.
+    /// Since `since` QUIC got nothing back on the peer's direct path, to which it last sent at `sent`; its own
+    /// estimate of the round trip is `rtt`.
     Silence {
         peer: PeerId,
         since: Instant,
+        sent: Instant,
         rtt: Duration,
     },
     /// Data flows to or from the peer.

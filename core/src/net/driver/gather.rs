@@ -97,8 +97,14 @@ impl Driver {
                 let lost = change.default_route_lost;
                 self.gathering.interfaces = change.now.clone();
                 self.take_interfaces(change.now, lost);
-                let what = if lost { "the route to the internet was lost" } else { "addresses changed" };
-                self.tell(EventKind::NetworkChanged { what: what.to_owned() });
+                let what = if lost {
+                    "the route to the internet was lost"
+                } else {
+                    "addresses changed"
+                };
+                self.tell(EventKind::NetworkChanged {
+                    what: what.to_owned(),
+                });
                 self.classify();
             }
             News::Mapping(mapping) => {
@@ -118,13 +124,25 @@ impl Driver {
     pub(super) fn drive_classifier(&mut self, now: Instant) {
         if self.gathering.classify_at.is_some_and(|at| at <= now) {
             self.gathering.classify_at = Some(now + CLASSIFY_EVERY);
-            let up = self.relays.values().filter(|relay| relay.state == RelayState::Up);
+            let up = self
+                .relays
+                .values()
+                .filter(|relay| relay.state == RelayState::Up);
             let relays: Vec<SocketAddr> = up.filter_map(|relay| relay.addr).collect();
-            let local: Vec<_> = self.gathering.interfaces.addresses.iter().map(|local| local.ip).collect();
+            let local: Vec<_> = self
+                .gathering
+                .interfaces
+                .addresses
+                .iter()
+                .map(|local| local.ip)
+                .collect();
             let mut rng = ChaCha20Rng::from_os_rng();
-            self.gathering.classifier = (!relays.is_empty()).then(|| Classifier::new(now, &relays, &local, &mut rng));
+            self.gathering.classifier =
+                (!relays.is_empty()).then(|| Classifier::new(now, &relays, &local, &mut rng));
         }
-        let Some(classifier) = &mut self.gathering.classifier else { return };
+        let Some(classifier) = &mut self.gathering.classifier else {
+            return;
+        };
         if classifier.poll_timeout().is_some_and(|at| at <= now) {
             classifier.handle_timeout(now);
         }
@@ -141,10 +159,25 @@ impl Driver {
     }
 
     pub(super) fn on_stun(&mut self, source: SocketAddr, bytes: &[u8]) {
-        let Some(classifier) = &mut self.gathering.classifier else { return };
+        let Some(classifier) = &mut self.gathering.classifier else {
+            return;
+        };
         match stun::parse_response(bytes) {
-            Ok(stun::Response { tx, mapped, other_address, .. }) => {
-                classifier.handle_response(now(), StunResponse { from: source, tx, mapped, other_address });
+            Ok(stun::Response {
+                tx,
+                mapped,
+                other_address,
+                ..
+            }) => {
+                classifier.handle_response(
+                    now(),
+                    StunResponse {
+                        from: source,
+                        tx,
+                        mapped,
+                        other_address,
+                    },
+                );
             }
             Err(error) => tracing::trace!(%error, "STUN"),
         }

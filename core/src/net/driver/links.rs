@@ -59,9 +59,16 @@ impl Driver {
             failed: failed_receiver,
         };
         if reply.send(lease).is_ok() {
-            let relays =
-                if target.relays.is_empty() { self.home_relays.clone() } else { target.relays.clone() };
-            self.feed(Input::Connect { peer: id, relays, addrs: target.addrs.clone() });
+            let relays = if target.relays.is_empty() {
+                self.home_relays.clone()
+            } else {
+                target.relays.clone()
+            };
+            self.feed(Input::Connect {
+                peer: id,
+                relays,
+                addrs: target.addrs.clone(),
+            });
         }
     }
 
@@ -70,7 +77,11 @@ impl Driver {
         self.links.entry(peer).or_insert_with(|| {
             let link = self.mux.add_link();
             self.handles.insert(link.handle(), peer);
-            let status = LinkStatus { state: PeerState::Idle, path: None, why: None };
+            let status = LinkStatus {
+                state: PeerState::Idle,
+                path: None,
+                why: None,
+            };
             PeerLink {
                 transport: Arc::new(transport_config(link.epoch().clone())),
                 link,
@@ -107,14 +118,18 @@ impl Driver {
         use proto::io::Route as Decided;
         let lane = |driver: &Self, relay| {
             let addr = driver.relays.get(relay)?.addr?;
-            Some(Dest::Lane { relay: addr, channel: Channel::between(driver.key.id(), peer) })
+            Some(Dest::Lane {
+                relay: addr,
+                channel: Channel::between(driver.key.id(), peer),
+            })
         };
         let dests: Vec<Dest> = match &route {
             Decided::Direct(addr) => vec![Dest::Direct(*addr)],
             Decided::Relay(relay) => lane(self, relay).into_iter().collect(),
-            Decided::Both(addr, relay) => {
-                [Some(Dest::Direct(*addr)), lane(self, relay)].into_iter().flatten().collect()
-            }
+            Decided::Both(addr, relay) => [Some(Dest::Direct(*addr)), lane(self, relay)]
+                .into_iter()
+                .flatten()
+                .collect(),
         };
         if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
             && let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr)
@@ -125,7 +140,12 @@ impl Driver {
         let link = self.link(peer);
         let first = dests.first().copied();
         let switch = first.is_some() && first != link.first;
-        mux.set_route(&link.link, Route { dests }, first.map_or(0, path_key), switch);
+        mux.set_route(
+            &link.link,
+            Route { dests },
+            first.map_or(0, path_key),
+            switch,
+        );
         link.first = first;
         for open in &link.connections {
             nudge(&open.quic);
@@ -140,7 +160,13 @@ impl Driver {
 
     /// The link is over.
     pub(super) fn forget(&mut self, peer: PeerId) {
-        let Some(link) = self.links.get(&peer).filter(|link| link.connections.is_empty()) else { return };
+        let Some(link) = self
+            .links
+            .get(&peer)
+            .filter(|link| link.connections.is_empty())
+        else {
+            return;
+        };
         let handle = link.link.handle();
         self.mux.remove_link(handle);
         self.handles.remove(&handle);
@@ -151,33 +177,51 @@ impl Driver {
 
     pub(super) fn fail(&mut self, peer: PeerId, reason: &Failure) {
         let error = match reason {
-            Failure::Offline(relay) => ConnectError::Offline { relay: relay.clone() },
+            Failure::Offline(relay) => ConnectError::Offline {
+                relay: relay.clone(),
+            },
             Failure::NoAddress => ConnectError::NoAddress,
-            Failure::Silent => ConnectError::Timeout { seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs() },
+            Failure::Silent => ConnectError::Timeout {
+                seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
+            },
             Failure::NoRelay => self.relay_trouble(),
         };
-        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
         for waiting in link.ready.drain(..) {
             let _ = waiting.send(Err(error.clone()));
         }
         for waiting in link.failed.drain(..) {
             let _ = waiting.send(error.clone());
         }
-        if link.connections.is_empty() {
+        self.abandon(peer);
+    }
+
+    /// A dial came to nothing; without other connections nobody needs the link.
+    pub(super) fn abandon(&mut self, peer: PeerId) {
+        if self
+            .links
+            .get(&peer)
+            .is_none_or(|link| link.connections.is_empty())
+        {
             self.feed(Input::Release { peer });
         }
     }
 
     /// quinn saw an Initial of a link's peer.
     pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
-        let peer = handle_of(incoming.remote_address()).and_then(|handle| self.handles.get(&handle)).copied();
+        let peer = handle_of(incoming.remote_address())
+            .and_then(|handle| self.handles.get(&handle))
+            .copied();
         let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
             return incoming.ignore();
         };
         server.transport_config(self.link(peer).transport.clone());
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => self.pending.push(Box::pin(async move {
-                let connection = tokio::time::timeout(crate::endpoint::CONNECT_TIMEOUT, connecting).await;
+                let connection =
+                    tokio::time::timeout(crate::endpoint::CONNECT_TIMEOUT, connecting).await;
                 Done::Handshake(peer, connection.ok().and_then(Result::ok))
             })),
             Err(error) => tracing::debug!(%error, "incoming handshake"),
@@ -205,26 +249,53 @@ impl Driver {
         let closed = quic.clone();
         self.pending.push(Box::pin(async move {
             let reason = closed.closed().await.to_string();
-            Done::Closed { peer, id: closed.stable_id(), reason }
+            Done::Closed {
+                peer,
+                id: closed.stable_id(),
+                reason,
+            }
         }));
-        self.link(peer).connections.push(Open { quic, alpn: alpn.clone() });
+        self.link(peer).connections.push(Open {
+            quic,
+            alpn: alpn.clone(),
+        });
         self.feed(Input::Hold { peer });
-        self.tell(EventKind::Connected { peer, alpn, outgoing });
+        self.tell(EventKind::Connected {
+            peer,
+            alpn,
+            outgoing,
+        });
     }
 
     pub(super) fn on_closed(&mut self, peer: PeerId, id: usize, reason: String) {
-        let Some(link) = self.links.get_mut(&peer) else { return };
-        let Some(at) = link.connections.iter().position(|open| open.quic.stable_id() == id) else { return };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let Some(at) = link
+            .connections
+            .iter()
+            .position(|open| open.quic.stable_id() == id)
+        else {
+            return;
+        };
         let open = link.connections.swap_remove(at);
-        if link.connections.is_empty() {
-            self.feed(Input::Release { peer });
-        }
-        self.tell(EventKind::Disconnected { peer, alpn: open.alpn, reason });
+        self.abandon(peer);
+        self.tell(EventKind::Disconnected {
+            peer,
+            alpn: open.alpn,
+            reason,
+        });
     }
 
     pub(super) fn update_status(&mut self, peer: PeerId) {
-        let Some(view) = self.machine.peer(peer, now()) else { return };
-        let status = LinkStatus { state: view.state, path: view.path, why: view.why };
+        let Some(view) = self.machine.peer(peer, now()) else {
+            return;
+        };
+        let status = LinkStatus {
+            state: view.state,
+            path: view.path,
+            why: view.why,
+        };
         if let Some(link) = self.links.get(&peer) {
             link.status.send_if_modified(|known| {
                 let changed = *known != status;
@@ -240,7 +311,8 @@ impl Driver {
         let mut silent = Vec::new();
         self.watched.retain(|handle, active| {
             let peer = self.handles.get(handle).copied();
-            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?))) else {
+            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
+            else {
                 return false;
             };
             let sent_bytes = link.link.direct().sent_bytes;
@@ -251,14 +323,23 @@ impl Driver {
                 link.link.unwatch();
                 return false;
             }
-            let rtt = link.connections.first().map(|open| open.quic.rtt()).unwrap_or_default();
+            let rtt = link
+                .connections
+                .first()
+                .map(|open| open.quic.rtt())
+                .unwrap_or_default();
             if let (Some(since), Some(sent)) = (link.link.silent_since(), link.sent.1) {
                 silent.push((peer, since, sent, rtt));
             }
             true
         });
         for (peer, since, sent, rtt) in silent {
-            self.feed(Input::Silence { peer, since, sent, rtt });
+            self.feed(Input::Silence {
+                peer,
+                since,
+                sent,
+                rtt,
+            });
         }
     }
 }

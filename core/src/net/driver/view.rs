@@ -31,7 +31,11 @@ impl Driver {
     }
 
     pub(super) fn publish(&mut self) {
-        let peers: Vec<PeerSnapshot> = self.machine.peers(now()).map(|view| self.peer_snapshot(view)).collect();
+        let peers: Vec<PeerSnapshot> = self
+            .machine
+            .peers(now())
+            .map(|view| self.peer_snapshot(view))
+            .collect();
         let mut traffic = Traffic::default();
         for peer in &peers {
             traffic.rx_bytes += peer.traffic.rx_bytes;
@@ -55,7 +59,11 @@ impl Driver {
 
     /// Addresses for the ticket: none where a relay tells them to those who are meant to know.
     fn direct_addrs(&self) -> Vec<std::net::SocketAddr> {
-        if self.home_relays.is_empty() { self.machine.local().hosts() } else { Vec::new() }
+        if self.home_relays.is_empty() {
+            self.machine.local().hosts()
+        } else {
+            Vec::new()
+        }
     }
 
     fn network_snapshot(&self) -> NetworkSnapshot {
@@ -89,8 +97,14 @@ impl Driver {
     fn peer_snapshot(&self, view: PeerView) -> PeerSnapshot {
         let link = self.links.get(&view.id);
         let quic = |open: &super::links::Open| open.quic.stats().path;
-        let stats: Vec<_> = link.iter().flat_map(|link| &link.connections).map(quic).collect();
-        let (sent, lost) = stats.iter().fold((0, 0), |(sent, lost), path| (sent + path.sent_packets, lost + path.lost_packets));
+        let stats: Vec<_> = link
+            .iter()
+            .flat_map(|link| &link.connections)
+            .map(quic)
+            .collect();
+        let (sent, lost) = stats.iter().fold((0, 0), |(sent, lost), path| {
+            (sent + path.sent_packets, lost + path.lost_packets)
+        });
         let rtt = stats.first().map(|path| path.rtt).or(view.rtt);
         let (rx_bytes, tx_bytes) = link.map(|link| total(&link.link)).unwrap_or_default();
         let (rx_rate, tx_rate) = link.map(|link| link.rates).unwrap_or_default();
@@ -102,9 +116,18 @@ impl Driver {
             next_try_ms: view.next_try.map(|wait| wait.as_millis() as u64),
             state_age_ms: view.age.as_millis() as u64,
             rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-            loss: if sent == 0 { 0.0 } else { lost as f64 / sent as f64 },
+            loss: if sent == 0 {
+                0.0
+            } else {
+                lost as f64 / sent as f64
+            },
             connections: stats.len() as u32,
-            traffic: Traffic { rx_bytes, tx_bytes, rx_rate, tx_rate },
+            traffic: Traffic {
+                rx_bytes,
+                tx_bytes,
+                rx_rate,
+                tx_rate,
+            },
             probes_sent: view.probes_sent,
             probes_answered: view.probes_answered,
         }
@@ -114,5 +137,8 @@ impl Driver {
 /// Bytes received and sent over all paths.
 fn total(link: &Link) -> (u64, u64) {
     let (direct, lane) = (link.direct(), link.lane());
-    (direct.received_bytes + lane.received_bytes, direct.sent_bytes + lane.sent_bytes)
+    (
+        direct.received_bytes + lane.received_bytes,
+        direct.sent_bytes + lane.sent_bytes,
+    )
 }

@@ -81,6 +81,8 @@ impl Peer {
         self.path = Some(DirectPath {
             addr,
             rtt,
+            heard: ctx.now,
+            inquiry: None,
             suspicion: None,
         });
         self.rounds.direct();
@@ -176,22 +178,7 @@ impl Peer {
         suspicion.step += 1;
         let (to, tx) = (path.addr, ctx.rng.random());
         suspicion.pending.push((tx, ctx.now));
-        let probe = Probe {
-            kind: ProbeKind::Request,
-            tx,
-            observed: to,
-        };
-        if let Some(bytes) = self
-            .session
-            .as_mut()
-            .and_then(|session| session.seal_probe(&probe))
-        {
-            ctx.out.push_back(Output::SendDatagram {
-                to,
-                ttl: None,
-                bytes,
-            });
-        }
+        self.ask(ctx, to, tx);
     }
 
     /// Whether this answers a probe of the path in use, which ends any suspicion.
