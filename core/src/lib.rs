@@ -2,29 +2,32 @@
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+mod access;
+mod addr;
 #[cfg(feature = "net")]
 mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
 mod identity;
 #[cfg(feature = "net")]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the driver that uses it is not there yet"
-)]
+pub mod keyfile;
+#[cfg(feature = "net")]
 mod net;
+mod proto;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
 pub mod wire;
 
+pub use access::Access;
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
-pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
+pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
+#[cfg(feature = "net")]
+pub use net::{relay, stun};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,

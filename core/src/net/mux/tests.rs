@@ -96,12 +96,12 @@ async fn strangers_get_nothing_and_are_counted() {
     let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut lane = channel(1, 2).header().to_vec();
     lane.extend_from_slice(&SHORT_QUIC);
-    for datagram in [&SHORT_QUIC[..], &lane, &[0x30; 80], &[datagram::INTRO; 80]] {
+    for datagram in [&SHORT_QUIC[..], &lane, &[0x30; 80], &[intro::INTRO; 80]] {
         stranger.send_to(datagram, addr(&mux)).await.unwrap();
     }
     stranger.send_to(&[], addr(&mux)).await.unwrap();
     stranger
-        .send_to(&[datagram::PROBE; datagram::PROBE_LEN], addr(&mux))
+        .send_to(&[probe::PROBE; probe::PACKET_LEN], addr(&mux))
         .await
         .unwrap();
     let bytes = tokio::select! {
@@ -112,7 +112,7 @@ async fn strangers_get_nothing_and_are_counted() {
         bytes,
         Side::Message {
             source: stranger.local_addr().unwrap(),
-            bytes: vec![datagram::PROBE; datagram::PROBE_LEN],
+            bytes: vec![probe::PROBE; probe::PACKET_LEN],
         }
     );
     assert_eq!(mux.strangers(), 4);
@@ -130,7 +130,7 @@ async fn an_expelled_source_is_a_stranger_again() {
     assert_eq!(receive(&b).await, [(from_a.handle(), SHORT_QUIC.to_vec())]);
     b.expel(addr(&a));
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
-    a.send_message(addr(&b), None, &[datagram::PROBE; datagram::PROBE_LEN])
+    a.send_message(addr(&b), None, &[probe::PROBE; probe::PACKET_LEN])
         .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
@@ -277,7 +277,7 @@ async fn offload_that_was_lost_on_one_path_is_back_on_the_next() {
 #[tokio::test]
 async fn a_message_with_a_time_to_live_of_its_own_arrives() {
     let ((a, _), (b, mut side)) = (mux(), mux());
-    let probe = [datagram::PROBE; datagram::PROBE_LEN];
+    let probe = [probe::PROBE; probe::PACKET_LEN];
     a.send_message(addr(&b), Some(3), &probe).unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
@@ -291,7 +291,7 @@ async fn a_message_with_a_time_to_live_of_its_own_arrives() {
 #[tokio::test]
 async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
     let ((a, _), (b, side)) = (mux(), mux());
-    let probe = [datagram::PROBE; datagram::PROBE_LEN];
+    let probe = [probe::PROBE; probe::PACKET_LEN];
     let from_a = b.add_link();
     b.admit(addr(&a), &from_a);
     let to_b = a.add_link();
@@ -318,7 +318,7 @@ async fn a_removed_link_is_gone_with_its_sources_and_channels() {
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
     a.remove_link(to_b.handle());
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
-    a.send_message(addr(&b), None, &[datagram::PROBE; datagram::PROBE_LEN])
+    a.send_message(addr(&b), None, &[probe::PROBE; probe::PACKET_LEN])
         .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),

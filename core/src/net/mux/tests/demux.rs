@@ -102,7 +102,7 @@ fn frame(i: usize, packet: &[u8]) -> Vec<u8> {
 #[test]
 fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
     let mut f = Fixture::new();
-    let probe = vec![datagram::PROBE; datagram::PROBE_LEN];
+    let probe = vec![probe::PROBE; probe::PACKET_LEN];
     let batch = [quic(1, STRIDE), quic(2, STRIDE), probe.clone()].concat();
     let kept = f.sort(PEER, STRIDE, &batch);
     let peer = f.peer.handle();
@@ -121,8 +121,8 @@ fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
 #[test]
 fn messages_between_quic_packets_are_cut_out() {
     let mut f = Fixture::new();
-    let size = datagram::PROBE_LEN;
-    let probe = vec![datagram::PROBE; size];
+    let size = probe::PACKET_LEN;
+    let probe = vec![probe::PROBE; size];
     let batch = [probe.clone(), quic(1, size), probe, quic(2, 10)].concat();
     let peer = f.peer.handle();
     assert_eq!(

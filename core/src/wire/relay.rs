@@ -1,0 +1,184 @@
+//! The relay's control protocol: frames on one bidirectional QUIC stream.
+//!
+//! | type | frame | body |
+//! |---|---|---|
+//! | 0x01 | HELLO | version u8 |
+//! | 0x02 | SIGNAL | to 32, payload |
+//! | 0x03 | KEEPALIVE | |
+//! | 0x81 | WELCOME | version u8, unix time ms u64, observed address |
+//! | 0x82 | OBSERVED | address |
+//! | 0x83 | DELIVER | from 32, unix time ms u64, address, payload |
+//! | 0x84 | GONE | peer 32, reason u8 |
+//! | 0x85 | DRAIN | reconnect in ms u32 |
+//! | 0x86 | KEEPALIVE_ACK | |
+//!
+//! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
+//! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. Bodies may grow at the end in later versions only where
+//! nothing follows already; until then surplus bytes are an error. Frames of unknown type are skipped.
+
+mod body;
+mod reader;
+mod to_client;
+mod to_relay;
+
+pub use reader::FrameReader;
+pub use to_client::{GoneReason, ToClient};
+pub use to_relay::ToRelay;
+
+/// The application protocol of the control connection.
+pub const ALPN: &[u8] = b"peerway-relay/1";
+/// The version that HELLO and WELCOME name.
+pub const VERSION: u8 = 1;
+/// The longest payload of SIGNAL and DELIVER.
+pub const MAX_PAYLOAD: usize = 1400;
+/// The longest body of any frame, known or unknown.
+pub const MAX_BODY: usize = 2048;
+
+/// A frame of one direction.
+pub trait Frame: Sized {
+    /// Reads the body of a frame of type `kind`; `None` if this direction has no such type.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    fn parse(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError>;
+
+    /// The frame's type, having appended its body to `out`.
+    fn emit_body(&self, out: &mut Vec<u8>) -> u8;
+
+    /// Appends the whole frame to `out`.
+    fn emit(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; 3]);
+        let kind = self.emit_body(out);
+        let [high, low] = ((out.len() - start - 3) as u16).to_be_bytes();
+        if let Some(header) = out.get_mut(start..start + 3) {
+            header.copy_from_slice(&[high, low, kind]);
+        }
+    }
+}
+
+/// Bytes that travel inside SIGNAL and DELIVER, at most [`MAX_PAYLOAD`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload(Vec<u8>);
+
+impl Payload {
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<u8>> for Payload {
+    type Error = FrameError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, FrameError> {
+        if bytes.len() > MAX_PAYLOAD {
+            return Err(FrameError::PayloadTooLong { len: bytes.len() });
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        payload.0
+    }
+}
+
+/// Why bytes are no frame. The sender broke the protocol: close the connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The announced body exceeds [`MAX_BODY`].
+    #[error("a frame announces {len} bytes, the longest may have {MAX_BODY}")]
+    TooLong {
+        /// Bytes announced.
+        len: usize,
+    },
+    /// The payload exceeds [`MAX_PAYLOAD`].
+    #[error("a payload of {len} bytes, the longest may have {MAX_PAYLOAD}")]
+    PayloadTooLong {
+        /// Its length.
+        len: usize,
+    },
+    /// The body ends too early.
+    #[error("the body of frame type {kind:#04x} is cut short")]
+    Truncated {
+        /// Type of the frame.
+        kind: u8,
+    },
+    /// The body goes on after its end.
+    #[error("the body of frame type {kind:#04x} is too long")]
+    Surplus {
+        /// Type of the frame.
+        kind: u8,
+    },
+    /// A field holds what it must not.
+    #[error("in frame type {kind:#04x}: {field} is not valid")]
+    Field {
+        /// Type of the frame.
+        kind: u8,
+        /// Which field.
+        field: &'static str,
+    },
+}
+
+/// Why either side ends a control connection: the QUIC application error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client or the relay is done.
+    Goodbye,
+    /// The same key registered again: stay away for a while, do not fight over it.
+    Replaced,
+    /// The other side broke the protocol, or speaks another version.
+    Protocol,
+    /// The client did not read what was sent to it.
+    TooSlow,
+    /// The relay has no room for more connections from there.
+    Full,
+}
+
+impl CloseReason {
+    /// The error code on the wire.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Goodbye => 0,
+            Self::Replaced => 1,
+            Self::Protocol => 2,
+            Self::TooSlow => 3,
+            Self::Full => 4,
+        }
+    }
+
+    /// The reason of an error code, if it is one of ours.
+    #[must_use]
+    pub fn from_code(code: u64) -> Option<Self> {
+        [
+            Self::Goodbye,
+            Self::Replaced,
+            Self::Protocol,
+            Self::TooSlow,
+            Self::Full,
+        ]
+        .into_iter()
+        .find(|reason| u64::from(reason.code()) == code)
+    }
+
+    /// The reason in words.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Goodbye => "closed",
+            Self::Replaced => "the same key registered from elsewhere",
+            Self::Protocol => "the control protocol was broken, or its version is not spoken",
+            Self::TooSlow => "the client does not read",
+            Self::Full => "too many connections from this address",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The fields that bodies are made of.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{FrameError, Payload};
+use crate::PeerId;
+
+const V4: u8 = 4;
+const V6: u8 = 6;
+
+/// Takes fields off the front of the body of a frame of type `kind`.
+pub(super) struct BodyReader<'a> {
+    kind: u8,
+    rest: &'a [u8],
+}
+
+impl<'a> BodyReader<'a> {
+    pub(super) fn new(kind: u8, body: &'a [u8]) -> Self {
+        Self { kind, rest: body }
+    }
+
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        let kind = self.kind;
+        let (head, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or(FrameError::Truncated { kind })?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, FrameError> {
+        self.take().map(|[byte]| byte)
+    }
+
+    pub(super) fn id(&mut self) -> Result<PeerId, FrameError> {
+        let bytes = self.take()?;
+        PeerId::from_bytes(bytes).map_err(|_| self.field("the peer's key"))
+    }
+
+    pub(super) fn addr(&mut self) -> Result<SocketAddr, FrameError> {
+        let ip = match self.byte()? {
+            V4 => IpAddr::from(self.take::<4>()?),
+            V6 => IpAddr::from(self.take::<16>()?),
+            _ => return Err(self.field("the address family")),
+        };
+        if ip.to_canonical() != ip {
+            return Err(self.field("the address"));
+        }
+        Ok(SocketAddr::new(ip, u16::from_be_bytes(self.take()?)))
+    }
+
+    /// All that is left.
+    pub(super) fn payload(&mut self) -> Result<Payload, FrameError> {
+        std::mem::take(&mut self.rest).to_vec().try_into()
+    }
+
+    /// Checks that nothing is left.
+    pub(super) fn end<T>(self, frame: T) -> Result<Option<T>, FrameError> {
+        if self.rest.is_empty() {
+            Ok(Some(frame))
+        } else {
+            Err(FrameError::Surplus { kind: self.kind })
+        }
+    }
+
+    pub(super) fn field(&self, field: &'static str) -> FrameError {
+        FrameError::Field {
+            kind: self.kind,
+            field,
+        }
+    }
+}
+
+pub(super) fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            out.push(V4);
+            out.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(V6);
+            out.extend_from_slice(&ip.octets());
+        }
+    }
+    out.extend_from_slice(&addr.port().to_be_bytes());
+}

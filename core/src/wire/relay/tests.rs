@@ -1,0 +1,168 @@
+use std::net::{IpAddr, SocketAddr};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{PeerId, SecretKey};
+
+fn id() -> impl Strategy<Value = PeerId> {
+    any::<[u8; 32]>().prop_map(|seed| SecretKey::from_seed(&seed).id())
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    proptest::collection::vec(any::<u8>(), 0..=MAX_PAYLOAD)
+        .prop_map(|bytes| bytes.try_into().unwrap())
+}
+
+fn addr() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port))
+}
+
+fn to_relay() -> impl Strategy<Value = ToRelay> {
+    prop_oneof![
+        any::<u8>().prop_map(|version| ToRelay::Hello { version }),
+        (id(), payload()).prop_map(|(to, payload)| ToRelay::Signal { to, payload }),
+        Just(ToRelay::KeepAlive),
+    ]
+}
+
+fn reason() -> impl Strategy<Value = GoneReason> {
+    prop_oneof![
+        Just(GoneReason::NotRegistered),
+        Just(GoneReason::Refused),
+        Just(GoneReason::Busy),
+    ]
+}
+
+fn to_client() -> impl Strategy<Value = ToClient> {
+    prop_oneof![
+        (any::<u8>(), any::<u64>(), addr()).prop_map(|(version, time_ms, observed)| {
+            ToClient::Welcome {
+                version,
+                time_ms,
+                observed,
+            }
+        }),
+        addr().prop_map(|addr| ToClient::Observed { addr }),
+        (id(), any::<u64>(), addr(), payload()).prop_map(|(from, time_ms, observed, payload)| {
+            ToClient::Deliver {
+                from,
+                time_ms,
+                observed,
+                payload,
+            }
+        }),
+        (id(), reason()).prop_map(|(peer, reason)| ToClient::Gone { peer, reason }),
+        any::<u32>().prop_map(|reconnect_in_ms| ToClient::Drain { reconnect_in_ms }),
+        Just(ToClient::KeepAliveAck),
+    ]
+}
+
+/// Reads `frames` back from their bytes, cut in two at every place.
+fn survives_every_split<F: Frame + PartialEq + std::fmt::Debug>(frames: &[F]) {
+    let mut bytes = Vec::new();
+    frames.iter().for_each(|frame| frame.emit(&mut bytes));
+    for split in 0..=bytes.len() {
+        let mut reader = FrameReader::<F>::default();
+        let mut read = Vec::new();
+        for part in [&bytes[..split], &bytes[split..]] {
+            reader.push(part);
+            while let Some(frame) = reader.poll().unwrap() {
+                read.push(frame);
+            }
+        }
+        assert_eq!(read, frames, "split at {split}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn frames_to_the_relay_survive_the_wire_split_anywhere(frame in to_relay(), next in to_relay()) {
+        survives_every_split(&[frame, next]);
+    }
+
+    #[test]
+    fn frames_to_the_client_survive_the_wire_split_anywhere(frame in to_client(), next in to_client()) {
+        survives_every_split(&[frame, next]);
+    }
+
+    #[test]
+    fn no_bytes_upset_the_readers(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        let mut clients = FrameReader::<ToRelay>::default();
+        clients.push(&bytes);
+        while let Ok(Some(_)) = clients.poll() {}
+        let mut relays = FrameReader::<ToClient>::default();
+        relays.push(&bytes);
+        while let Ok(Some(_)) = relays.poll() {}
+    }
+
+    #[test]
+    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x88, body in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(Some(frame)) = ToClient::parse(kind, &body) {
+            let mut out = Vec::new();
+            prop_assert_eq!(frame.emit_body(&mut out), kind);
+            prop_assert_eq!(out, body);
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_unknown_type_is_skipped_and_counted() {
+    let mut reader = FrameReader::<ToRelay>::default();
+    let mut bytes = vec![0, 2, 0x7f, 1, 2];
+    ToRelay::KeepAlive.emit(&mut bytes);
+    reader.push(&bytes);
+    assert_eq!(reader.poll(), Ok(Some(ToRelay::KeepAlive)));
+    assert_eq!(reader.poll(), Ok(None));
+    assert_eq!(reader.unknown(), 1);
+}
+
+#[test]
+fn a_frame_that_announces_too_much_is_refused_before_its_body_comes() {
+    let mut reader = FrameReader::<ToRelay>::default();
+    reader.push(&[0xff, 0xff, 0x02]);
+    assert_eq!(reader.poll(), Err(FrameError::TooLong { len: 0xffff }));
+}
+
+#[test]
+fn a_payload_beyond_the_limit_is_refused() {
+    let len = MAX_PAYLOAD + 1;
+    assert_eq!(
+        Payload::try_from(vec![0; len]),
+        Err(FrameError::PayloadTooLong { len })
+    );
+}
+
+#[test]
+fn an_ipv4_address_never_travels_in_ipv6_clothes() {
+    let mut body = vec![6];
+    body.extend_from_slice(
+        &"::ffff:192.0.2.1"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets(),
+    );
+    body.extend_from_slice(&[0, 1]);
+    assert_eq!(
+        ToClient::parse(0x82, &body),
+        Err(FrameError::Field {
+            kind: 0x82,
+            field: "the address"
+        })
+    );
+    let mut out = Vec::new();
+    let addr = "[::ffff:192.0.2.1]:9".parse().unwrap();
+    ToClient::Observed { addr }.emit_body(&mut out);
+    assert_eq!(out, [4, 192, 0, 2, 1, 0, 9]);
+}
+
+#[test]
+fn close_reasons_survive_their_codes() {
+    for code in 0..5 {
+        let reason = CloseReason::from_code(code).unwrap();
+        assert_eq!(u64::from(reason.code()), code);
+    }
+    assert_eq!(CloseReason::from_code(5), None);
+}

@@ -1,0 +1,162 @@
+//! What a relay says to its client.
+
+use std::net::SocketAddr;
+
+use super::{
+    Frame, FrameError, Payload,
+    body::{BodyReader, put_addr},
+};
+use crate::PeerId;
+
+const WELCOME: u8 = 0x81;
+const OBSERVED: u8 = 0x82;
+const DELIVER: u8 = 0x83;
+const GONE: u8 = 0x84;
+const DRAIN: u8 = 0x85;
+const KEEPALIVE_ACK: u8 = 0x86;
+
+/// A frame from a relay to a client. Times are milliseconds since the Unix epoch by the relay's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ToClient {
+    /// The answer to HELLO: the client is registered.
+    Welcome {
+        /// The protocol version the relay speaks.
+        version: u8,
+        /// The relay's clock.
+        time_ms: u64,
+        /// The client's address as the relay sees it.
+        observed: SocketAddr,
+    },
+    /// The client's address is no longer the one it registered from. The relay goes on using the registered one until
+    /// the client registers anew from the new one.
+    Observed {
+        /// Where the last frame came from.
+        addr: SocketAddr,
+    },
+    /// A payload that another client signalled.
+    Deliver {
+        /// The sender; the relay vouches for it.
+        from: PeerId,
+        /// The relay's clock.
+        time_ms: u64,
+        /// The address the sender registered from; the relay vouches for it.
+        observed: SocketAddr,
+        /// Unread by the relay.
+        payload: Payload,
+    },
+    /// A SIGNAL was not delivered.
+    Gone {
+        /// Whom it was for.
+        peer: PeerId,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// The relay is about to stop: leave, and come back after this time.
+    Drain {
+        /// Milliseconds to wait, different for each client.
+        reconnect_in_ms: u32,
+    },
+    /// The answer to KEEPALIVE.
+    KeepAliveAck,
+}
+
+/// Why a SIGNAL was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GoneReason {
+    /// No client with this key is registered here.
+    NotRegistered,
+    /// The relay does not connect these two.
+    Refused,
+    /// One of the two has too many pairs, or signals too much; try again later.
+    Busy,
+}
+
+impl GoneReason {
+    fn code(self) -> u8 {
+        match self {
+            Self::NotRegistered => 0,
+            Self::Refused => 1,
+            Self::Busy => 2,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::NotRegistered, Self::Refused, Self::Busy]
+            .into_iter()
+            .find(|reason| reason.code() == code)
+    }
+}
+
+impl Frame for ToClient {
+    fn parse(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
+        let mut body = BodyReader::new(kind, body);
+        let frame = match kind {
+            WELCOME => Self::Welcome {
+                version: body.byte()?,
+                time_ms: u64::from_be_bytes(body.take()?),
+                observed: body.addr()?,
+            },
+            OBSERVED => Self::Observed { addr: body.addr()? },
+            DELIVER => Self::Deliver {
+                from: body.id()?,
+                time_ms: u64::from_be_bytes(body.take()?),
+                observed: body.addr()?,
+                payload: body.payload()?,
+            },
+            GONE => Self::Gone {
+                peer: body.id()?,
+                reason: GoneReason::from_code(body.byte()?)
+                    .ok_or_else(|| body.field("the reason"))?,
+            },
+            DRAIN => Self::Drain {
+                reconnect_in_ms: u32::from_be_bytes(body.take()?),
+            },
+            KEEPALIVE_ACK => Self::KeepAliveAck,
+            _ => return Ok(None),
+        };
+        body.end(frame)
+    }
+
+    fn emit_body(&self, out: &mut Vec<u8>) -> u8 {
+        match self {
+            Self::Welcome {
+                version,
+                time_ms,
+                observed,
+            } => {
+                out.push(*version);
+                out.extend_from_slice(&time_ms.to_be_bytes());
+                put_addr(out, *observed);
+                WELCOME
+            }
+            Self::Observed { addr } => {
+                put_addr(out, *addr);
+                OBSERVED
+            }
+            Self::Deliver {
+                from,
+                time_ms,
+                observed,
+                payload,
+            } => {
+                out.extend_from_slice(from.as_bytes());
+                out.extend_from_slice(&time_ms.to_be_bytes());
+                put_addr(out, *observed);
+                out.extend_from_slice(payload.as_bytes());
+                DELIVER
+            }
+            Self::Gone { peer, reason } => {
+                out.extend_from_slice(peer.as_bytes());
+                out.push(reason.code());
+                GONE
+            }
+            Self::Drain { reconnect_in_ms } => {
+                out.extend_from_slice(&reconnect_in_ms.to_be_bytes());
+                DRAIN
+            }
+            Self::KeepAliveAck => KEEPALIVE_ACK,
+        }
+    }
+}

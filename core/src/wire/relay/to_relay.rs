@@ -1,0 +1,61 @@
+//! What a client says to its relay.
+
+use super::{Frame, FrameError, Payload, body::BodyReader};
+use crate::PeerId;
+
+const HELLO: u8 = 0x01;
+const SIGNAL: u8 = 0x02;
+const KEEPALIVE: u8 = 0x03;
+
+/// A frame from a client to its relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ToRelay {
+    /// Registers the connection's key; the first frame.
+    Hello {
+        /// The protocol version the client speaks.
+        version: u8,
+    },
+    /// Carries a payload to another client, and opens the lane between the two.
+    Signal {
+        /// The receiver.
+        to: PeerId,
+        /// Unread by the relay.
+        payload: Payload,
+    },
+    /// Asks for KEEPALIVE_ACK, and shows the relay our current address.
+    KeepAlive,
+}
+
+impl Frame for ToRelay {
+    fn parse(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
+        let mut body = BodyReader::new(kind, body);
+        let frame = match kind {
+            HELLO => Self::Hello {
+                version: body.byte()?,
+            },
+            SIGNAL => Self::Signal {
+                to: body.id()?,
+                payload: body.payload()?,
+            },
+            KEEPALIVE => Self::KeepAlive,
+            _ => return Ok(None),
+        };
+        body.end(frame)
+    }
+
+    fn emit_body(&self, out: &mut Vec<u8>) -> u8 {
+        match self {
+            Self::Hello { version } => {
+                out.push(*version);
+                HELLO
+            }
+            Self::Signal { to, payload } => {
+                out.extend_from_slice(to.as_bytes());
+                out.extend_from_slice(payload.as_bytes());
+                SIGNAL
+            }
+            Self::KeepAlive => KEEPALIVE,
+        }
+    }
+}

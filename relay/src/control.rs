@@ -1,0 +1,175 @@
+//! One client's control connection: reads its frames, writes those for it.
+
+use std::{sync::Arc, time::Duration};
+
+use peerway::{
+    tls,
+    wire::relay::{CloseReason, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
+};
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{debug, info};
+
+use crate::{
+    hub::{Hub, close},
+    server::{ClientId, Route},
+};
+
+/// Within this time a connection must say HELLO.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Within this time a client must take what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Upper bound of the random time after which a client of a stopping relay is to come back.
+const DRAIN_JITTER_MS: u32 = 1000;
+
+/// Serves a client until its connection ends.
+pub(crate) async fn serve(
+    hub: Arc<Hub>,
+    connection: Connection,
+    route: Route,
+    draining: watch::Receiver<bool>,
+) {
+    let end = match Session::open(&hub, &connection, route).await {
+        Ok(session) => session.run(draining).await,
+        Err(end) => end,
+    };
+    match end {
+        End::Ours(reason) => close(&connection, reason),
+        End::Theirs => {}
+    }
+}
+
+/// Who ended the connection.
+enum End {
+    Ours(CloseReason),
+    Theirs,
+}
+
+/// A registered client.
+struct Session<'a> {
+    hub: &'a Hub,
+    connection: &'a Connection,
+    registration: Registration<'a>,
+    queue: mpsc::Receiver<ToClient>,
+    frames: FrameReader<ToRelay>,
+    send: SendStream,
+    recv: RecvStream,
+}
+
+impl<'a> Session<'a> {
+    async fn open(hub: &'a Hub, connection: &'a Connection, route: Route) -> Result<Self, End> {
+        let Some(key) = tls::peer_id(connection) else {
+            return Err(End::Ours(CloseReason::Protocol));
+        };
+        let mut frames = FrameReader::default();
+        let hello = async {
+            let (send, mut recv) = connection.accept_bi().await.map_err(|_| End::Theirs)?;
+            let first = next_frame(&mut recv, &mut frames).await?;
+            Ok((send, recv, first))
+        };
+        let (send, recv, first) = timeout(HELLO_TIMEOUT, hello)
+            .await
+            .unwrap_or(Err(End::Ours(CloseReason::Protocol)))?;
+        if first != (ToRelay::Hello { version: VERSION }) {
+            return Err(End::Ours(CloseReason::Protocol));
+        }
+        let (id, queue) = hub.register(key, route, connection.clone());
+        info!(client = %key.short(), "registered");
+        Ok(Self {
+            hub,
+            connection,
+            registration: Registration { hub, id },
+            queue,
+            frames,
+            send,
+            recv,
+        })
+    }
+
+    async fn run(mut self, mut draining: watch::Receiver<bool>) -> End {
+        loop {
+            let step = tokio::select! {
+                Some(frame) = self.queue.recv() => self.write(frame).await,
+                frame = next_frame(&mut self.recv, &mut self.frames) => frame.map(|frame| {
+                    let from = self.connection.remote_address();
+                    self.hub.handle_frame(self.registration.id, from, frame);
+                }),
+                () = requested(&mut draining) => return self.drain().await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Writes a frame, and with it all that wait already.
+    async fn write(&mut self, frame: ToClient) -> Result<(), End> {
+        let mut bytes = Vec::new();
+        frame.emit(&mut bytes);
+        while let Ok(frame) = self.queue.try_recv() {
+            frame.emit(&mut bytes);
+        }
+        match timeout(WRITE_TIMEOUT, self.send.write_all(&bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Theirs),
+            Err(_) => Err(End::Ours(CloseReason::TooSlow)),
+        }
+    }
+
+    /// Asks the client to come back later, and waits for it to leave.
+    async fn drain(mut self) -> End {
+        let jitter = getrandom::u32().unwrap_or_default() % (DRAIN_JITTER_MS + 1);
+        let frame = ToClient::Drain {
+            reconnect_in_ms: jitter,
+        };
+        if let Err(end) = self.write(frame).await {
+            return end;
+        }
+        self.connection.closed().await;
+        End::Theirs
+    }
+}
+
+/// Waits until the relay is to drain, or is gone.
+pub(crate) async fn requested(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Ends with the client's task, however that ends.
+struct Registration<'a> {
+    hub: &'a Hub,
+    id: ClientId,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        debug!(client = ?self.id, "gone");
+        self.hub.unregister(self.id);
+    }
+}
+
+/// The next frame; may be dropped and called again without losing any.
+async fn next_frame(
+    recv: &mut RecvStream,
+    frames: &mut FrameReader<ToRelay>,
+) -> Result<ToRelay, End> {
+    let mut buffer = [0; MAX_BODY];
+    loop {
+        match frames.poll() {
+            Ok(Some(frame)) => return Ok(frame),
+            Ok(None) => {}
+            Err(error) => {
+                debug!(%error, "a client broke the protocol");
+                return Err(End::Ours(CloseReason::Protocol));
+            }
+        }
+        match recv.read(&mut buffer).await {
+            Ok(Some(len)) => frames.push(buffer.get(..len).unwrap_or_default()),
+            Ok(None) => return Err(End::Ours(CloseReason::Goodbye)),
+            Err(_) => return Err(End::Theirs),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The relay as a whole: [`Relay`].
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use peerway::{
+    ParseRelayUrlError, RelayUrl, SecretKey, tls,
+    wire::relay::{ALPN, CloseReason},
+};
+use quinn::{
+    Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tracing::{debug, info};
+
+use crate::{
+    control, host,
+    hub::{Hub, close},
+    port::Port,
+    server::{
+        Limits, Route,
+        admission::{Admission, Admitted, Decision},
+    },
+    socket::MainSocket,
+    stun,
+};
+
+/// A client that is silent for this long is gone. It sends KEEPALIVE three times as often.
+const IDLE_TIMEOUT_MS: u32 = 45_000;
+/// Round-trip time assumed before the first measurement.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// What a client may send before we read it; several of the largest frames.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+/// What waits for a client's acknowledgement; writing blocks beyond it.
+const SEND_WINDOW: u64 = 256 << 10;
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long clients have to leave before the relay stops.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// How long goodbyes may take to leave the computer.
+const CLOSE_TIME: Duration = Duration::from_millis(500);
+
+/// How to run a relay.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address and UDP port for everything; port 0 takes any free one.
+    pub bind: SocketAddr,
+    /// Second UDP port, at the same address, for the NAT tests of RFC 5780; 0 takes any free one.
+    pub stun_port: u16,
+    /// The relay's identity; clients know it from its URL.
+    pub secret_key: SecretKey,
+    /// Name or address that clients dial; guessed from `bind` and the routing table if absent.
+    pub public_host: Option<String>,
+    /// How much one party may use.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A relay at `bind` with default limits.
+    #[must_use]
+    pub fn new(bind: SocketAddr, secret_key: SecretKey) -> Self {
+        Self {
+            bind,
+            stun_port: 0,
+            secret_key,
+            public_host: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why a relay could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Choose another port, or end the program that holds it.
+    #[error("cannot open UDP {addr}: {source}")]
+    Socket { addr: SocketAddr, source: io::Error },
+    /// Correct the public host.
+    #[error("cannot make the relay's URL: {0}")]
+    Host(#[from] ParseRelayUrlError),
+    /// rustls refuses the key.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The operating system refuses what every relay needs.
+    #[error("cannot start QUIC: {0}")]
+    Quic(io::Error),
+}
+
+/// What a relay did since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Registered clients, now.
+    pub clients: usize,
+    /// Open channels, now.
+    pub channels: usize,
+    /// Signals delivered.
+    pub signals: u64,
+    /// Lane bytes that were to be forwarded.
+    pub lane_bytes: u64,
+    /// Lane bytes dropped because their sender is not at one end of the channel.
+    pub stranger_bytes: u64,
+    /// Lane bytes dropped because a budget was used up.
+    pub over_budget_bytes: u64,
+    /// Datagrams and batches that the kernel did not take.
+    pub sends_dropped: u64,
+}
+
+/// A running relay. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    hub: Arc<Hub>,
+    endpoint: Endpoint,
+    url: RelayUrl,
+    limits: Limits,
+    draining: watch::Sender<bool>,
+}
+
+impl Relay {
+    /// Opens the ports. The relay serves from [`Relay::run`] on.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    #[expect(
+        clippy::unused_async,
+        reason = "the sockets belong to the runtime that awaits this"
+    )]
+    pub async fn bind(config: Config) -> Result<Self, BindError> {
+        let port = open(config.bind)?;
+        let stun_port = open(SocketAddr::new(config.bind.ip(), config.stun_port))?;
+        let addr = port.local_addr().map_err(BindError::Quic)?;
+        let host = config
+            .public_host
+            .unwrap_or_else(|| host::guess(addr.ip()).to_string());
+        let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
+        let hub = Arc::new(Hub::new(port, stun_port, config.limits));
+        let mut endpoint_config = EndpointConfig::default();
+        endpoint_config.grease_quic_bit(false);
+        let endpoint = Endpoint::new_with_abstract_socket(
+            endpoint_config,
+            Some(server_config(&config.secret_key)?),
+            Arc::new(MainSocket::new(hub.clone())),
+            Arc::new(quinn::TokioRuntime),
+        )
+        .map_err(BindError::Quic)?;
+        Ok(Self {
+            hub,
+            endpoint,
+            url,
+            limits: config.limits,
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// What clients dial.
+    #[must_use]
+    pub fn url(&self) -> RelayUrl {
+        self.url.clone()
+    }
+
+    /// Where the relay listens.
+    ///
+    /// # Errors
+    /// The operating system's, if it does not know.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.hub.port.local_addr()
+    }
+
+    /// Serves until [`Relay::shutdown`] is done; clients are dropped if this future is.
+    pub async fn run(&self) {
+        let admission = Arc::new(Mutex::new(Admission::new(self.limits.connections_per_ip)));
+        let mut stun = JoinSet::new();
+        stun.spawn(stun::serve(self.hub.clone()));
+        let mut tasks = JoinSet::new();
+        let mut draining = self.draining.subscribe();
+        loop {
+            tokio::select! {
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.attempt(incoming, &admission, &mut tasks),
+                    None => return,
+                },
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        debug!(%error, "a task failed");
+                    }
+                }
+                () = control::requested(&mut draining) => break,
+            }
+        }
+        self.drain(tasks).await;
+    }
+
+    /// Asks all clients to come back later, and ends [`Relay::run`] when they left, or after 2 s.
+    pub async fn shutdown(&self) {
+        info!("draining");
+        self.draining.send_replace(true);
+        self.draining.closed().await;
+    }
+
+    /// What the relay did since its start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.hub.lock();
+        let counters = state.server.counters();
+        Stats {
+            clients: state.server.clients(),
+            channels: state.server.channels(),
+            signals: counters.signals,
+            lane_bytes: counters.lane_bytes,
+            stranger_bytes: counters.stranger_bytes,
+            over_budget_bytes: counters.over_budget_bytes,
+            sends_dropped: self.hub.port.sends_dropped(),
+        }
+    }
+
+    fn attempt(
+        &self,
+        incoming: Incoming,
+        admission: &Arc<Mutex<Admission>>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let remote = incoming.remote_address();
+        let decision = admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .attempt(remote, incoming.remote_address_validated());
+        match decision {
+            (Decision::Accept, Some(admitted)) => {
+                let seat = Seat {
+                    admission: admission.clone(),
+                    admitted: Some(admitted),
+                };
+                tasks.spawn(handshake(
+                    self.hub.clone(),
+                    incoming,
+                    seat,
+                    self.draining.subscribe(),
+                ));
+            }
+            (Decision::Retry, _) if incoming.may_retry() => {
+                let _ = incoming.retry();
+            }
+            _ => incoming.refuse(),
+        }
+    }
+
+    async fn drain(&self, mut tasks: JoinSet<()>) {
+        self.endpoint.set_server_config(None);
+        let all_left = async { while tasks.join_next().await.is_some() {} };
+        if timeout(DRAIN_TIME, all_left).await.is_err() {
+            debug!(clients = tasks.len(), "not all clients left in time");
+        }
+        self.endpoint.close(CloseReason::Goodbye.code().into(), b"");
+        let _ = timeout(CLOSE_TIME, self.endpoint.wait_idle()).await;
+    }
+}
+
+/// From an accepted attempt to a served client.
+async fn handshake(
+    hub: Arc<Hub>,
+    incoming: Incoming,
+    mut seat: Seat,
+    draining: watch::Receiver<bool>,
+) {
+    let route = Route {
+        remote: incoming.remote_address(),
+        local: incoming.local_ip(),
+    };
+    let Ok(connecting) = incoming.accept() else {
+        return;
+    };
+    let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, connecting).await else {
+        return;
+    };
+    if !seat.proven() {
+        return close(&connection, CloseReason::Full);
+    }
+    control::serve(hub, connection, route, draining).await;
+}
+
+/// A place among the connections of its network, given back at the end.
+struct Seat {
+    admission: Arc<Mutex<Admission>>,
+    admitted: Option<Admitted>,
+}
+
+impl Seat {
+    fn proven(&mut self) -> bool {
+        let mut admission = self
+            .admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.admitted = self
+            .admitted
+            .take()
+            .and_then(|admitted| admission.proven(admitted));
+        self.admitted.is_some()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.admitted.take() {
+            self.admission
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .end(admitted);
+        }
+    }
+}
+
+fn open(addr: SocketAddr) -> Result<Port, BindError> {
+    Port::open(addr).map_err(|source| BindError::Socket { addr, source })
+}
+
+fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .initial_rtt(INITIAL_RTT)
+        .mtu_discovery_config(None)
+        .max_concurrent_bidi_streams(1_u32.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(RECEIVE_WINDOW.into())
+        .receive_window(RECEIVE_WINDOW.into())
+        .send_window(SEND_WINDOW);
+    let crypto = tls::server_config(key, &[ALPN.to_vec()])?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}

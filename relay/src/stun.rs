@@ -1,0 +1,67 @@
+//! STUN requests and their answers, on either port.
+
+use std::{
+    future::poll_fn,
+    io::IoSliceMut,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use peerway::wire::datagram::Kind;
+use quinn_udp::{RecvMeta, Transmit};
+
+use crate::{hub::Hub, port::Port};
+
+/// Longest batch of requests that the kernel may hand over at once.
+const BUFFER: usize = 1 << 16;
+
+/// Answers a request that came to `this` port; what is no Binding request gets no answer.
+pub(crate) fn answer(this: &Port, other: &Port, meta: &RecvMeta, request: &[u8]) {
+    let announced = announced(other, meta.dst_ip);
+    let Some(answer) = peerway::stun::answer(request, meta.addr, announced) else {
+        return;
+    };
+    let port = if answer.from_other_port { other } else { this };
+    port.send(&Transmit {
+        destination: meta.addr,
+        ecn: None,
+        contents: &answer.bytes,
+        segment_size: None,
+        src_ip: meta.dst_ip,
+    });
+}
+
+/// Serves the port that takes nothing but STUN.
+pub(crate) async fn serve(hub: Arc<Hub>) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let mut metas = [RecvMeta::default()];
+        let received = poll_fn(|cx| {
+            let mut bufs = [IoSliceMut::new(&mut buffer)];
+            hub.stun_port.poll_recv(cx, &mut bufs, &mut metas)
+        })
+        .await;
+        let [meta] = metas;
+        if !matches!(received, Ok(1)) {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let datagrams = buffer.get(..meta.len).unwrap_or_default();
+        for request in datagrams.chunks(meta.stride.max(1)) {
+            if Kind::of(request) == Some(Kind::Stun) {
+                answer(&hub.stun_port, &hub.port, &meta, request);
+            }
+        }
+    }
+}
+
+/// The other port at the address the client already talks to.
+fn announced(other: &Port, local: Option<IpAddr>) -> Option<SocketAddr> {
+    let addr = other.local_addr().ok()?;
+    let ip = if addr.ip().is_unspecified() {
+        local?
+    } else {
+        addr.ip()
+    };
+    Some(SocketAddr::new(ip.to_canonical(), addr.port()))
+}
