@@ -6,7 +6,10 @@ use quinn::AsyncUdpSocket;
 use quinn_udp::{RecvMeta, Transmit};
 
 use super::*;
-use crate::{SecretKey, wire::datagram};
+use crate::{
+    SecretKey,
+    wire::{intro, probe},
+};
 
 mod demux;
 mod transfer;
