@@ -1,1 +1,54 @@
-fn main() {}
+//! `peerway-relay`: the relay as a program.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use peerway::keyfile;
+use peerway_relay::{Config, Limits, Rate, Relay};
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::Options;
+
+const KEY_FILE: &str = "relay.key";
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    options.start_logging();
+    match serve(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            cli::complain(&*cause);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let mut config = Config::new(
+        options.bind,
+        keyfile::load_or_create(&options.state_dir.join(KEY_FILE))?,
+    );
+    config.stun_port = options.stun_port;
+    config.public_host = options.host.clone();
+    config.limits = Limits {
+        client_rate: Rate::bytes_per_second(options.client_rate.0),
+        pair_rate: Rate::bytes_per_second(options.pair_rate.0),
+        ..Limits::default()
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let relay = Relay::bind(config).await?;
+    options.announce(&relay.url())?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        relay.shutdown().await;
+    };
+    tokio::join!(relay.run(), stop);
+    Ok(())
+}

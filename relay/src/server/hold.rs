@@ -64,6 +64,11 @@ impl Holds {
         self.by_client.remove(&id);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_client.is_empty()
+    }
+
     /// Drops what waited too long.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some(&(until, id)) = self.expiry.front()

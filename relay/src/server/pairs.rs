@@ -63,6 +63,11 @@ impl Pairs {
         self.by_channel.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_channel.is_empty() && self.by_client.is_empty()
+    }
+
     pub(super) fn get_mut(&mut self, channel: Channel) -> Option<&mut Pair> {
         self.by_channel.get_mut(&channel)
     }

@@ -1,1 +1,401 @@
+use peerway::{SecretKey, wire::lane::HEADER_LEN};
+use proptest::prelude::*;
 
+use super::*;
+
+/// A server, a clock that only the test moves, and a client per seed at an address of its own.
+struct World {
+    server: Server,
+    start: Instant,
+    elapsed: Duration,
+}
+
+impl World {
+    fn new(limits: Limits) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        Self {
+            server: Server::new(limits),
+            start,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            instant: self.start + self.elapsed,
+            unix_ms: self.elapsed.as_millis() as u64,
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.elapsed += Duration::from_millis(ms);
+    }
+
+    fn commands(&mut self) -> Vec<Command> {
+        std::iter::from_fn(|| self.server.poll_command()).collect()
+    }
+
+    fn register(&mut self, seed: u8) -> ClientId {
+        self.register_at(seed, addr(seed))
+    }
+
+    fn register_at(&mut self, seed: u8, remote: SocketAddr) -> ClientId {
+        let id = self.server.register(self.now(), key(seed), route(remote));
+        self.commands();
+        id
+    }
+
+    fn signal(&mut self, id: ClientId, from: u8, to: u8) -> Vec<Command> {
+        let frame = ToRelay::Signal {
+            to: key(to),
+            payload: payload(),
+        };
+        self.server.handle_frame(self.now(), id, addr(from), frame);
+        self.commands()
+    }
+
+    fn lane(&mut self, src: u8, channel: Channel) -> Verdict {
+        let now = self.now().instant;
+        self.server.lane(now, addr(src), channel, 1200)
+    }
+}
+
+fn key(seed: u8) -> PeerId {
+    SecretKey::from_seed(&[seed; 32]).id()
+}
+
+fn addr(seed: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, seed], 1000))
+}
+
+fn route(remote: SocketAddr) -> Route {
+    Route {
+        remote,
+        local: None,
+    }
+}
+
+fn channel(a: u8, b: u8) -> Channel {
+    Channel::between(key(a), key(b))
+}
+
+fn payload() -> Payload {
+    b"hello".to_vec().try_into().unwrap()
+}
+
+fn gone(to: ClientId, peer: u8, reason: GoneReason) -> Vec<Command> {
+    let frame = ToClient::Gone {
+        peer: key(peer),
+        reason,
+    };
+    vec![Command::Send { to, frame }]
+}
+
+fn deliver(to: ClientId, from: u8, time_ms: u64) -> Vec<Command> {
+    let frame = ToClient::Deliver {
+        from: key(from),
+        time_ms,
+        observed: addr(from),
+        payload: payload(),
+    };
+    vec![Command::Send { to, frame }]
+}
+
+#[test]
+fn a_client_is_welcomed_with_its_address_in_its_plain_form() {
+    let mut world = World::new(Limits::default());
+    let mapped = "[::ffff:192.0.2.1]:1000".parse().unwrap();
+    let id = world.server.register(world.now(), key(1), route(mapped));
+    let frame = ToClient::Welcome {
+        version: VERSION,
+        time_ms: 0,
+        observed: addr(1),
+    };
+    assert_eq!(world.commands(), [Command::Send { to: id, frame }]);
+}
+
+#[test]
+fn a_signal_reaches_its_receiver_with_the_attested_address_of_its_sender() {
+    let mut world = World::new(Limits::default());
+    let (a, b) = (world.register(1), world.register(2));
+    world.wait(7);
+    assert_eq!(world.signal(a, 1, 2), deliver(b, 1, 7));
+    assert_eq!(world.signal(b, 2, 1), deliver(a, 2, 7));
+}
+
+#[test]
+fn a_signal_to_nobody_comes_back() {
+    let mut world = World::new(Limits::default());
+    let a = world.register(1);
+    assert_eq!(world.signal(a, 1, 2), gone(a, 2, GoneReason::NotRegistered));
+    assert_eq!(world.signal(a, 1, 1), gone(a, 1, GoneReason::Refused));
+    assert_eq!(world.server.channels(), 0);
+}
+
+#[test]
+fn the_lane_forwards_both_ways_and_only_between_its_two_ends() {
+    let mut world = World::new(Limits::default());
+    let a = world.register(1);
+    for seed in 2..4 {
+        world.register(seed);
+    }
+    world.signal(a, 1, 2);
+    let lane = channel(1, 2);
+    assert_eq!(world.lane(1, lane), Verdict::Forward(route(addr(2))));
+    assert_eq!(world.lane(2, lane), Verdict::Forward(route(addr(1))));
+    assert_eq!(world.lane(3, lane), Verdict::Drop, "another client");
+    assert_eq!(world.lane(9, lane), Verdict::Drop, "a stranger");
+    assert_eq!(
+        world.lane(9, channel(9, 1)),
+        Verdict::Drop,
+        "a stranger early"
+    );
+    assert_eq!(world.server.counters().stranger_bytes, 3 * 1200);
+}
+
+#[test]
+fn the_first_lane_datagrams_wait_for_their_signal() {
+    let mut world = World::new(Limits::default());
+    let (a, _) = (world.register(1), world.register(2));
+    let lane = channel(1, 2);
+    let now = world.now().instant;
+    for number in 0..20 {
+        assert_eq!(world.lane(1, lane), Verdict::Hold(a));
+        world.server.hold(now, a, lane, &[number; HEADER_LEN + 1]);
+    }
+    world
+        .server
+        .hold(now, a, channel(1, 3), b"another channel's");
+    world.wait(249);
+    let mut commands = world.signal(a, 1, 2);
+    let delivered = commands.split_off(8);
+    assert_eq!(delivered.len(), 1, "the signal itself");
+    for (number, command) in (0..).zip(commands) {
+        let to = route(addr(2));
+        let datagram = vec![number; HEADER_LEN + 1];
+        assert_eq!(command, Command::Release { to, datagram });
+    }
+}
+
+#[test]
+fn a_lane_datagram_does_not_wait_for_longer_than_its_time() {
+    let mut world = World::new(Limits::default());
+    let (a, b) = (world.register(1), world.register(2));
+    let now = world.now().instant;
+    world.server.hold(now, a, channel(1, 2), b"early");
+    world.wait(250);
+    assert_eq!(world.signal(a, 1, 2), deliver(b, 1, 250));
+}
+
+#[test]
+fn a_moved_client_is_told_and_served_where_it_registered_until_it_registers_anew() {
+    let mut world = World::new(Limits::default());
+    let (a, b) = (world.register(1), world.register(2));
+    world.signal(a, 1, 2);
+    world
+        .server
+        .handle_frame(world.now(), a, addr(7), ToRelay::KeepAlive);
+    let told = [ToClient::Observed { addr: addr(7) }, ToClient::KeepAliveAck];
+    assert_eq!(
+        world.commands(),
+        told.map(|frame| Command::Send { to: a, frame })
+    );
+    let lane = channel(1, 2);
+    assert_eq!(world.lane(7, lane), Verdict::Drop);
+    assert_eq!(world.lane(2, lane), Verdict::Forward(route(addr(1))));
+    assert_eq!(world.signal(a, 7, 2), deliver(b, 1, 0));
+
+    world.register_at(1, addr(7));
+    assert_eq!(world.lane(7, lane), Verdict::Forward(route(addr(2))));
+    assert_eq!(world.lane(2, lane), Verdict::Forward(route(addr(7))));
+    assert_eq!(world.lane(1, lane), Verdict::Drop);
+}
+
+#[test]
+fn the_last_registration_of_a_key_wins_and_the_older_is_told() {
+    let mut world = World::new(Limits::default());
+    let older = world.register(1);
+    let newer = world.server.register(world.now(), key(1), route(addr(7)));
+    assert_eq!(
+        world.commands()[0],
+        Command::Close {
+            client: older,
+            reason: CloseReason::Replaced
+        }
+    );
+    world.server.unregister(older);
+    let b = world.register(2);
+    assert_eq!(world.server.clients(), 2);
+    assert!(matches!(
+        world.signal(b, 2, 1)[..],
+        [Command::Send { to, .. }] if to == newer
+    ));
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_channels_with_it() {
+    let mut world = World::new(Limits::default());
+    let (a, b) = (world.register(1), world.register(2));
+    world.signal(a, 1, 2);
+    world.server.unregister(b);
+    assert_eq!(world.server.channels(), 0);
+    assert_eq!(world.signal(a, 1, 2), gone(a, 2, GoneReason::NotRegistered));
+}
+
+#[test]
+fn a_client_beyond_its_budget_is_dropped_and_recovers() {
+    let limits = Limits {
+        client_rate: Rate::bytes_per_second(100_000),
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    let (a, b) = (world.register(1), world.register(2));
+    world.signal(a, 1, 2);
+    let lane = channel(1, 2);
+    let passed = (0..100)
+        .take_while(|_| world.lane(1, lane) != Verdict::Drop)
+        .count();
+    assert!((20..30).contains(&passed), "{passed}");
+    assert_ne!(world.lane(2, lane), Verdict::Drop, "the other has its own");
+    assert_eq!(world.signal(a, 1, 2), gone(a, 2, GoneReason::Busy));
+    world.wait(100);
+    assert_ne!(world.lane(1, lane), Verdict::Drop);
+    assert_eq!(world.signal(b, 2, 1).len(), 1);
+}
+
+#[test]
+fn a_pair_beyond_its_budget_is_dropped_whoever_sends() {
+    let limits = Limits {
+        pair_rate: Rate::bytes_per_second(100_000),
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    let (a, _, _) = (world.register(1), world.register(2), world.register(3));
+    world.signal(a, 1, 2);
+    world.signal(a, 1, 3);
+    while world.lane(1, channel(1, 2)) != Verdict::Drop {}
+    assert_eq!(world.lane(2, channel(1, 2)), Verdict::Drop);
+    assert_ne!(world.lane(1, channel(1, 3)), Verdict::Drop);
+}
+
+#[test]
+fn a_client_with_many_channels_gets_room_only_from_idle_ones() {
+    let limits = Limits {
+        pairs_per_client: 2,
+        ..Limits::default()
+    };
+    let mut world = World::new(limits);
+    let ids: Vec<_> = (1..=5).map(|seed| world.register(seed)).collect();
+    world.signal(ids[0], 1, 2);
+    world.signal(ids[0], 1, 3);
+    let refused = world.signal(ids[3], 4, 1);
+    assert_eq!(refused, gone(ids[3], 1, GoneReason::Busy));
+    world.wait(59_000);
+    world.lane(1, channel(1, 2));
+    world.wait(1_000);
+    assert_eq!(world.signal(ids[3], 4, 1).len(), 1);
+    assert_ne!(world.lane(1, channel(1, 2)), Verdict::Drop, "in use");
+    assert_eq!(world.lane(3, channel(1, 3)), Verdict::Hold(ids[2]), "idle");
+}
+
+#[test]
+fn the_limits_are_on_by_default() {
+    let limits = Limits::default();
+    assert_eq!(limits.connections_per_ip, 64);
+    assert_eq!(limits.pairs_per_client, 256);
+    assert_eq!(limits.client_rate, Rate::mib_per_second(64));
+    assert_eq!(limits.pair_rate, Rate::mib_per_second(64));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register(u8, u8),
+    Unregister(usize),
+    KeepAlive(usize, u8),
+    Hello(usize),
+    Signal(usize, u8, u8),
+    Lane(u8, u8, u8),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let peer = || 1_u8..6;
+    let client = || 0_usize..12;
+    prop_oneof![
+        (peer(), peer()).prop_map(|(key, at)| Step::Register(key, at)),
+        client().prop_map(Step::Unregister),
+        (client(), peer()).prop_map(|(id, at)| Step::KeepAlive(id, at)),
+        client().prop_map(Step::Hello),
+        (client(), peer(), peer()).prop_map(|(id, at, to)| Step::Signal(id, at, to)),
+        (peer(), peer(), peer()).prop_map(|(src, a, b)| Step::Lane(src, a, b)),
+        (0_u64..100_000).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Nothing is ever sent to where nobody registered from, and nothing is left when all are gone.
+    #[test]
+    fn no_sequence_of_calls_upsets_the_server(steps in proptest::collection::vec(step(), 0..200)) {
+        let limits = Limits { pairs_per_client: 2, ..Limits::default() };
+        let mut world = World::new(limits);
+        let mut ids = Vec::new();
+        let mut addrs = std::collections::BTreeSet::new();
+        for step in steps {
+            let now = world.now();
+            match step {
+                Step::Register(seed, at) => {
+                    addrs.insert(addr(at));
+                    ids.push(world.server.register(now, key(seed), route(addr(at))));
+                }
+                Step::Unregister(index) => {
+                    if let Some(id) = ids.get(index) {
+                        world.server.unregister(*id);
+                    }
+                }
+                Step::KeepAlive(index, at) => {
+                    if let Some(id) = ids.get(index) {
+                        world.server.handle_frame(now, *id, addr(at + 100), ToRelay::KeepAlive);
+                    }
+                }
+                Step::Hello(index) => {
+                    if let Some(id) = ids.get(index) {
+                        let hello = ToRelay::Hello { version: VERSION };
+                        world.server.handle_frame(now, *id, addr(1), hello);
+                    }
+                }
+                Step::Signal(index, at, to) => {
+                    if let Some(id) = ids.get(index) {
+                        let frame = ToRelay::Signal { to: key(to), payload: payload() };
+                        world.server.handle_frame(now, *id, addr(at), frame);
+                    }
+                }
+                Step::Lane(src, a, b) => {
+                    let lane = channel(a, b);
+                    match world.server.lane(now.instant, addr(src), lane, 1200) {
+                        Verdict::Forward(to) => prop_assert!(addrs.contains(&to.remote)),
+                        Verdict::Hold(id) => world.server.hold(now.instant, id, lane, &[0; 40]),
+                        Verdict::Drop => {}
+                    }
+                }
+                Step::Wait(ms) => world.wait(ms),
+            }
+            for command in world.commands() {
+                if let Command::Release { to, .. } = command {
+                    prop_assert!(addrs.contains(&to.remote));
+                }
+            }
+        }
+        for id in ids {
+            world.server.unregister(id);
+        }
+        prop_assert_eq!(world.server.clients(), 0);
+        prop_assert_eq!(world.server.channels(), 0);
+        prop_assert!(world.server.by_key.is_empty());
+        prop_assert!(world.server.by_addr.is_empty());
+        prop_assert!(world.server.pairs.is_empty());
+        prop_assert!(world.server.holds.is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+//! The client half of the relay control protocol: stays registered with one relay, whatever happens to it or to the network.
+//!
+//! The task that [`spawn`] starts resolves the relay's name, has the caller admit the address it found, dials, says HELLO,
+//! and then carries signals both ways. It registers anew, with growing pauses, whenever the connection is lost; and without a
+//! pause when the relay sees us at a new address or the network changed, keeping the old connection until the new one is
+//! registered, so that the relay can hand over our channels.
+
+mod backoff;
+mod session;
+mod task;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use quinn::{ClientConfig, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use tokio::sync::mpsc;
+
+use crate::{
+    PeerId, RelayUrl, SecretKey, tls,
+    wire::relay::{ALPN, GoneReason, Payload},
+};
+
+/// Commands that may wait for the task; those beyond are dropped.
+const QUEUE: usize = 64;
+/// A relay that is silent for this long is gone; KEEPALIVE makes it answer three times as often.
+const IDLE_TIMEOUT_MS: u32 = 45_000;
+/// Round-trip time assumed before the first measurement.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// What happens at a relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayEvent {
+    /// The relay is to be dialled at this address: admit it, and answer with [`RelayHandle::dial`].
+    Resolved(SocketAddr),
+    /// Registered. Comes again without a [`RelayEvent::Down`] in between when the registration moved to a new address.
+    Up {
+        /// Round-trip time to the relay.
+        rtt: Duration,
+        /// Our address as the relay sees it.
+        observed: SocketAddr,
+        /// The relay's clock, milliseconds since the Unix epoch.
+        relay_time_ms: u64,
+    },
+    /// The relay sees us at a new address. The registration follows by itself.
+    Observed(SocketAddr),
+    /// A peer signalled.
+    Deliver {
+        /// The peer; the relay vouches for it.
+        from: PeerId,
+        /// The peer's address as the relay sees it.
+        attested: SocketAddr,
+        /// The relay's clock, milliseconds since the Unix epoch.
+        relay_time_ms: u64,
+        /// The payload.
+        payload: Vec<u8>,
+    },
+    /// A signal was not delivered.
+    Gone {
+        /// Whom it was for.
+        peer: PeerId,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// Not registered; another try follows.
+    Down {
+        /// Why, in words.
+        reason: String,
+        /// Whoever answers in the relay's place does not hold its key.
+        identity_mismatch: bool,
+        /// When the next try starts, from now.
+        next_try: Duration,
+    },
+}
+
+#[derive(Debug)]
+enum Command {
+    Dial(SocketAddr),
+    Signal { to: PeerId, payload: Payload },
+    KeepAlive,
+    NetworkChanged,
+}
+
+/// Talks to the task of one relay, which ends when the handle is dropped.
+#[derive(Debug)]
+pub struct RelayHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl RelayHandle {
+    /// Answers [`RelayEvent::Resolved`]: dial here, at the address itself or at one that stands for it on the endpoint's socket.
+    pub fn dial(&self, addr: SocketAddr) {
+        self.send(Command::Dial(addr));
+    }
+
+    /// Has the relay carry `payload` to a peer, and open the lane to it. Lost while the relay is down: repeat what matters.
+    pub fn signal(&self, to: PeerId, payload: Payload) {
+        self.send(Command::Signal { to, payload });
+    }
+
+    /// Checks the connection now. It is lost if the relay does not answer within 3 s.
+    pub fn keepalive(&self) {
+        self.send(Command::KeepAlive);
+    }
+
+    /// Registers anew at once: the network is not what it was.
+    pub fn network_changed(&self) {
+        self.send(Command::NetworkChanged);
+    }
+
+    fn send(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::debug!("a command to the relay's task was dropped: too many wait");
+        }
+    }
+}
+
+/// Starts to keep `key` registered with the relay `url`. Events go to `events`, each with the relay it is about; the task
+/// waits while that is full and ends when it is closed.
+///
+/// # Errors
+/// rustls' error, if it refuses the key.
+pub fn spawn(
+    endpoint: Endpoint,
+    url: RelayUrl,
+    key: &SecretKey,
+    events: mpsc::Sender<(RelayUrl, RelayEvent)>,
+) -> Result<RelayHandle, rustls::Error> {
+    let (commands, inbox) = mpsc::channel(QUEUE);
+    let dialer = session::Dialer {
+        endpoint,
+        config: client_config(key)?,
+    };
+    let task = task::Task::new(url, dialer, task::Inbox::new(inbox), events);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "each relay has a task, which owns its connection and nothing else"
+    )]
+    tokio::spawn(task.run());
+    Ok(RelayHandle { commands })
+}
+
+fn client_config(key: &SecretKey) -> Result<ClientConfig, rustls::Error> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .initial_rtt(INITIAL_RTT)
+        .mtu_discovery_config(None)
+        .max_concurrent_bidi_streams(0_u32.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .datagram_receive_buffer_size(None);
+    let mut config = ClientConfig::new(Arc::new(tls::client_config(key, ALPN)?));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}

@@ -1,0 +1,361 @@
+//! The loop that keeps the registration.
+
+use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{debug, info};
+
+use super::{
+    Command, RelayEvent,
+    backoff::Backoff,
+    session::{Dialer, Session, SessionError, resolve},
+};
+use crate::{
+    PeerId, RelayUrl,
+    wire::relay::{CloseReason, Payload, ToClient, ToRelay},
+};
+
+/// Mean pause between KEEPALIVEs, and how far a single one may be off, so that clients do not march in step. Below the
+/// 30 s that a NAT keeps an idle UDP mapping.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_JITTER: Duration = Duration::from_secs(2);
+/// Within this time the relay must answer a KEEPALIVE; time for two retransmissions.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A registration that held for this long was a success: the next loss is tried again without a pause.
+const SETTLED: Duration = Duration::from_secs(10);
+/// After somebody else registered with our key. Two hosts with one key then swap at most once a minute.
+const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+/// Signals that wait while a registration moves.
+const WAITING_SIGNALS: usize = 16;
+
+/// Commands, and the signals that could not be sent yet.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    waiting: VecDeque<(PeerId, Payload)>,
+}
+
+/// A command that matters while there is no connection.
+enum Interrupt {
+    /// The handle was dropped.
+    Stop,
+    NetworkChanged,
+    Dial(SocketAddr),
+}
+
+impl Inbox {
+    pub(super) fn new(commands: mpsc::Receiver<Command>) -> Self {
+        Self {
+            commands,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    async fn interrupt(&mut self) -> Interrupt {
+        while let Some(command) = self.commands.recv().await {
+            match command {
+                Command::Dial(addr) => return Interrupt::Dial(addr),
+                Command::NetworkChanged => return Interrupt::NetworkChanged,
+                Command::Signal { to, payload } => {
+                    if self.waiting.len() >= WAITING_SIGNALS {
+                        self.waiting.pop_front();
+                    }
+                    self.waiting.push_back((to, payload));
+                }
+                Command::KeepAlive => {}
+            }
+        }
+        Interrupt::Stop
+    }
+
+    /// Does `work`, which nobody needs any more when the network changes.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interrupt> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                interrupt = self.interrupt() => match interrupt {
+                    Interrupt::Stop | Interrupt::NetworkChanged => return Err(interrupt),
+                    Interrupt::Dial(_) => {}
+                },
+            }
+        }
+    }
+}
+
+/// Nobody takes our events any more.
+struct Unheard;
+
+/// Why a registration ended.
+enum End {
+    Stop,
+    /// It is to be made anew from where we are now; the old one may stay until then.
+    Move(Session),
+    Lost(SessionError),
+}
+
+#[derive(Debug)]
+pub(super) struct Task {
+    url: RelayUrl,
+    dialer: Dialer,
+    inbox: Inbox,
+    events: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    backoff: Backoff,
+    /// Tries so far, to take the relay's addresses in turn.
+    tries: usize,
+    /// A registration that is to be replaced.
+    old: Option<Session>,
+}
+
+impl Task {
+    pub(super) fn new(
+        url: RelayUrl,
+        dialer: Dialer,
+        inbox: Inbox,
+        events: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    ) -> Self {
+        Self {
+            url,
+            dialer,
+            inbox,
+            events,
+            backoff: Backoff::default(),
+            tries: 0,
+            old: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut pause = self.backoff.next(random());
+        while self.pause(pause).await.is_continue() {
+            let result = self.register().await;
+            let end = match result {
+                Ok(session) => self.serve(session).await,
+                Err(end) => end,
+            };
+            pause = match end {
+                End::Stop => return,
+                End::Move(session) => {
+                    self.old = Some(session);
+                    self.backoff.next(random())
+                }
+                End::Lost(error) => match self.lost(&error).await {
+                    ControlFlow::Continue(pause) => pause,
+                    ControlFlow::Break(()) => return,
+                },
+            };
+        }
+    }
+
+    /// Waits before a try; a change of the network ends the wait.
+    async fn pause(&mut self, pause: Duration) -> ControlFlow<()> {
+        match self.inbox.during(sleep(pause)).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(Interrupt::Stop) => ControlFlow::Break(()),
+            Err(Interrupt::NetworkChanged | Interrupt::Dial(_)) => {
+                self.backoff.reset();
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    /// One try, begun anew when the network changes.
+    async fn register(&mut self) -> Result<Session, End> {
+        loop {
+            match self.dial().await {
+                Ok(session) => return session,
+                Err(Interrupt::Stop) => return Err(End::Stop),
+                Err(Interrupt::NetworkChanged | Interrupt::Dial(_)) => {}
+            }
+        }
+    }
+
+    async fn dial(&mut self) -> Result<Result<Session, End>, Interrupt> {
+        let addrs = match self.inbox.during(resolve(&self.url)).await? {
+            Ok(addrs) => addrs,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        if let Some(addr) = self.next_addr(&addrs) {
+            self.emit(RelayEvent::Resolved(addr)).await?;
+        }
+        let dial = match self.inbox.interrupt().await {
+            Interrupt::Dial(addr) => addr,
+            other @ (Interrupt::Stop | Interrupt::NetworkChanged) => return Err(other),
+        };
+        let connect = self.dialer.connect(dial, &self.url);
+        let (session, welcome) = match self.inbox.during(connect).await? {
+            Ok(connected) => connected,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.old = None;
+        info!(relay = %self.url.key().short(), "registered");
+        self.emit(RelayEvent::Up {
+            rtt: session.rtt(),
+            observed: welcome.observed,
+            relay_time_ms: welcome.time_ms,
+        })
+        .await?;
+        Ok(Ok(session))
+    }
+
+    fn next_addr(&mut self, addrs: &[SocketAddr]) -> Option<SocketAddr> {
+        let addr = addrs.iter().cycle().nth(self.tries % addrs.len().max(1));
+        self.tries += 1;
+        addr.copied()
+    }
+
+    /// Carries frames until the registration ends.
+    async fn serve(&mut self, mut session: Session) -> End {
+        let since = Instant::now();
+        let end = match self.exchange(&mut session).await {
+            Ok(()) => End::Move(session),
+            Err(End::Lost(SessionError::Timeout)) => {
+                self.old = Some(session);
+                End::Lost(SessionError::Timeout)
+            }
+            Err(end) => {
+                session.goodbye();
+                end
+            }
+        };
+        if since.elapsed() >= SETTLED {
+            self.backoff.reset();
+        }
+        end
+    }
+
+    /// Returns when the registration is to be made anew.
+    async fn exchange(&mut self, session: &mut Session) -> Result<(), End> {
+        while let Some((to, payload)) = self.inbox.waiting.pop_front() {
+            session.write(&ToRelay::Signal { to, payload }).await?;
+        }
+        let mut next_keepalive = Instant::now() + keepalive_pause();
+        let mut answer_by = None;
+        loop {
+            tokio::select! {
+                frame = session.read() => {
+                    answer_by = None;
+                    if self.handle_frame(frame?).await?.is_break() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                command = self.inbox.commands.recv() => match command {
+                    None => return Err(End::Stop),
+                    Some(Command::Signal { to, payload }) => {
+                        session.write(&ToRelay::Signal { to, payload }).await?;
+                        continue;
+                    }
+                    Some(Command::NetworkChanged) => {
+                        self.backoff.reset();
+                        return Ok(());
+                    }
+                    Some(Command::Dial(_)) => continue,
+                    Some(Command::KeepAlive) => {}
+                },
+                () = sleep_until(next_keepalive) => {}
+                () = wait_until(answer_by) => return Err(End::Lost(SessionError::Timeout)),
+            }
+            session.write(&ToRelay::KeepAlive).await?;
+            next_keepalive = Instant::now() + keepalive_pause();
+            answer_by.get_or_insert_with(|| Instant::now() + ANSWER_TIMEOUT);
+        }
+    }
+
+    /// Breaks when the relay sees us elsewhere.
+    async fn handle_frame(&self, frame: ToClient) -> Result<ControlFlow<()>, End> {
+        let event = match frame {
+            ToClient::Deliver {
+                from,
+                time_ms,
+                observed,
+                payload,
+            } => RelayEvent::Deliver {
+                from,
+                attested: observed,
+                relay_time_ms: time_ms,
+                payload: payload.into(),
+            },
+            ToClient::Gone { peer, reason } => RelayEvent::Gone { peer, reason },
+            ToClient::Observed { addr } => {
+                self.emit(RelayEvent::Observed(addr)).await?;
+                return Ok(ControlFlow::Break(()));
+            }
+            ToClient::Drain { reconnect_in_ms } => {
+                let reconnect_in = Duration::from_millis(u64::from(reconnect_in_ms));
+                return Err(End::Lost(SessionError::Draining { reconnect_in }));
+            }
+            ToClient::KeepAliveAck | ToClient::Welcome { .. } => {
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
+        self.emit(event).await?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reports a loss; the value is the pause before the next try.
+    async fn lost(&mut self, error: &SessionError) -> ControlFlow<(), Duration> {
+        let pause = if let SessionError::Draining { reconnect_in } = error {
+            *reconnect_in
+        } else if matches!(error, SessionError::Closed(CloseReason::Replaced)) {
+            REPLACED_PAUSE
+        } else {
+            self.backoff.next(random())
+        };
+        debug!(relay = %self.url.key().short(), %error, ?pause, "not registered");
+        let event = RelayEvent::Down {
+            reason: error.to_string(),
+            identity_mismatch: matches!(error, SessionError::IdentityMismatch),
+            next_try: pause,
+        };
+        match self.emit(event).await {
+            Ok(()) => ControlFlow::Continue(pause),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    async fn emit(&self, event: RelayEvent) -> Result<(), Unheard> {
+        self.events
+            .send((self.url.clone(), event))
+            .await
+            .map_err(|_| Unheard)
+    }
+}
+
+impl From<Unheard> for End {
+    fn from(_: Unheard) -> Self {
+        Self::Stop
+    }
+}
+
+impl From<Unheard> for Interrupt {
+    fn from(_: Unheard) -> Self {
+        Self::Stop
+    }
+}
+
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn keepalive_pause() -> Duration {
+    let share = f64::from(random()) / f64::from(u32::MAX);
+    KEEPALIVE - KEEPALIVE_JITTER + KEEPALIVE_JITTER.mul_f64(2.0 * share)
+}
+
+/// Without randomness from the operating system every pause is the shortest; nothing depends on it but politeness.
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}

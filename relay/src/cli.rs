@@ -1,0 +1,157 @@
+//! Options of the program, and what it prints.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::Parser;
+use peerway::{RelayUrl, SecretKey};
+use tracing_subscriber::EnvFilter;
+
+/// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
+#[derive(Debug, Parser)]
+#[command(name = "peerway-relay", version)]
+pub(crate) struct Options {
+    /// UDP address to serve, as in 0.0.0.0:4433 or [::]:4433
+    #[arg(long, env = "PEERWAY_RELAY_BIND", default_value = "0.0.0.0:4433", value_parser = parse_bind)]
+    pub(crate) bind: SocketAddr,
+
+    /// Folder for the relay's key
+    #[arg(long, value_name = "DIR", env = "PEERWAY_RELAY_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+
+    /// Name or IP address under which clients reach the relay; default: its own address
+    #[arg(long, value_name = "NAME_OR_IP", env = "PEERWAY_RELAY_HOST", value_parser = parse_host)]
+    pub(crate) host: Option<String>,
+
+    /// Second UDP port, for tests of the clients' NATs; 0 = any free one
+    #[arg(
+        long,
+        value_name = "PORT",
+        env = "PEERWAY_RELAY_STUN_PORT",
+        default_value_t = 0
+    )]
+    pub(crate) stun_port: u16,
+
+    /// What one client may send per second, as in 500k, 64M or 1G bytes
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "PEERWAY_RELAY_CLIENT_RATE",
+        default_value = "64M"
+    )]
+    pub(crate) client_rate: ByteCount,
+
+    /// What two clients may send each other per second
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "PEERWAY_RELAY_PAIR_RATE",
+        default_value = "64M"
+    )]
+    pub(crate) pair_rate: ByteCount,
+
+    /// Print one JSON object per line on stdout
+    #[arg(long, env = "PEERWAY_RELAY_JSON")]
+    json: bool,
+
+    /// Log more; twice: everything but single packets, three times: everything
+    #[arg(short, long, action = clap::ArgAction::Count, env = "PEERWAY_RELAY_VERBOSE")]
+    verbose: u8,
+}
+
+impl Options {
+    pub(crate) fn start_logging(&self) {
+        let level = match self.verbose {
+            0 => "warn",
+            1 => "peerway=info,peerway_relay=info,warn",
+            2 => "peerway=debug,peerway_relay=debug,info",
+            _ => "trace",
+        };
+        tracing_subscriber::fmt()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .with_env_filter(EnvFilter::new(level))
+            .init();
+    }
+
+    /// The first line on stdout.
+    pub(crate) fn announce(&self, url: &RelayUrl) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let ready = serde_json::json!({ "event": "ready", "url": url });
+            writeln!(out, "{ready}")?;
+        } else {
+            writeln!(
+                out,
+                "Relay is ready. Give this to its clients: --relay {url}"
+            )?;
+        }
+        out.flush()
+    }
+}
+
+/// Says on stderr why the program ends.
+pub(crate) fn complain(cause: &dyn std::error::Error) {
+    let _ = writeln!(io::stderr(), "error: {cause}");
+}
+
+/// A number of bytes with an optional unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteCount(pub(crate) u64);
+
+impl FromStr for ByteCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, unit) = match text.as_bytes().last() {
+            Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+            Some(b'M') => (&text[..text.len() - 1], 1 << 20),
+            Some(b'G') => (&text[..text.len() - 1], 1 << 30),
+            _ => (text, 1),
+        };
+        digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|count| count.checked_mul(unit))
+            .filter(|count| *count > 0)
+            .map(Self)
+            .ok_or_else(|| "expected a number of bytes like 500000, 500k, 64M or 1G".to_owned())
+    }
+}
+
+fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, like 0.0.0.0:4433 or [::]:4433".to_owned())
+}
+
+fn parse_host(text: &str) -> Result<String, String> {
+    let any_key = SecretKey::from_seed(&[0; 32]).id();
+    RelayUrl::new(any_key, text, RelayUrl::DEFAULT_PORT)
+        .map(|url| url.host().to_owned())
+        .map_err(|_| "expected a DNS name or an IP address, like relay.example.org".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_are_well_formed() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn byte_counts_take_units() {
+        assert_eq!("64M".parse(), Ok(ByteCount(64 << 20)));
+        assert_eq!("500k".parse(), Ok(ByteCount(500 << 10)));
+        assert_eq!("17".parse(), Ok(ByteCount(17)));
+        for wrong in ["", "M", "-1", "0", "1.5M", "é", "99999999999G"] {
+            assert!(wrong.parse::<ByteCount>().is_err(), "{wrong}");
+        }
+    }
+}
