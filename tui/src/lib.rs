@@ -2,3 +2,6 @@
 
 pub mod cli;
 pub mod dash;
+pub mod demo;
+#[cfg(target_os = "linux")]
+pub mod lab;

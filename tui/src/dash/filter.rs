@@ -2,7 +2,7 @@
 
 use peerway::PeerSnapshot;
 
-use super::words::{Kind, Words, short_reason};
+use super::words::{Address, Kind, Words, short_reason};
 
 /// Terms that must all hold; without terms every peer is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,18 +21,14 @@ enum Term {
 impl Filter {
     /// Reads a filter; the error names the part that is none.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let term = |word: &str| {
-            match word.split_once('=') {
+        let term = |word: &str| match word.split_once('=') {
             None => Ok(Term::Contains(word.to_lowercase())),
             Some(("path", kind)) => Kind::ALL
                 .into_iter()
                 .find(|known| known.word() == kind)
                 .map(Term::Path)
-                .ok_or_else(|| {
-                    format!("path={kind}: paths are direct, suspect, relay, connecting, idle, unreachable")
-                }),
+                .ok_or_else(|| format!("path={kind}: no such path; try relay or direct")),
             Some((field, _)) => Err(format!("{field}= is no field; there is path=")),
-        }
         };
         Ok(Self {
             text: text.trim().to_owned(),
@@ -58,7 +54,7 @@ impl Filter {
                 let searched = [
                     words.name(&peer.id).to_lowercase(),
                     peer.id.to_string(),
-                    words.link(peer, true).to_lowercase(),
+                    words.link(peer, Address::Ip).to_lowercase(),
                     peer.why.map(short_reason).unwrap_or_default().to_owned(),
                 ];
                 searched.iter().any(|text| text.contains(part.as_str()))

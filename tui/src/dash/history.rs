@@ -16,6 +16,17 @@ pub(super) struct Rate {
     pub(super) up: u64,
 }
 
+impl std::ops::Add for Rate {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            down: self.down + other.down,
+            up: self.up + other.up,
+        }
+    }
+}
+
 /// The samples of the node and of each of its peers, all ending in the same second.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
@@ -64,9 +75,8 @@ impl History {
         let mut columns: Vec<_> = (0..columns)
             .map(|_| {
                 let (mut sum, mut count) = (Rate::default(), 0);
-                for (down, up) in newest_first.by_ref().take(filled) {
-                    sum.down += u64::from(*down);
-                    sum.up += u64::from(*up);
+                for rate in newest_first.by_ref().take(filled).map(widened) {
+                    sum = sum + rate;
                     count += 1;
                 }
                 filled = seconds;
@@ -104,13 +114,27 @@ impl Track {
         push(&mut self.rtts, rtt_ms.map(|ms| ms as f32), KEPT_RTTS);
     }
 
+    pub(super) fn latest(&self) -> Rate {
+        self.rates.back().map(widened).unwrap_or_default()
+    }
+
+    /// The highest rates of the last `seconds`, each for itself.
+    pub(super) fn peak(&self, seconds: usize) -> Rate {
+        let recent = self.rates.iter().rev().take(seconds).map(widened);
+        recent.fold(Rate::default(), |peak, rate| Rate {
+            down: peak.down.max(rate.down),
+            up: peak.up.max(rate.up),
+        })
+    }
+
     /// Bytes in the last `seconds`, both ways.
     pub(super) fn volume(&self, seconds: usize) -> u64 {
         self.rates
             .iter()
             .rev()
             .take(seconds)
-            .map(|(down, up)| u64::from(*down) + u64::from(*up))
+            .map(widened)
+            .map(|rate| rate.down + rate.up)
             .sum()
     }
 
@@ -131,6 +155,13 @@ impl Track {
             .collect();
         means.reverse();
         means
+    }
+}
+
+fn widened((down, up): &(u32, u32)) -> Rate {
+    Rate {
+        down: u64::from(*down),
+        up: u64::from(*up),
     }
 }
 

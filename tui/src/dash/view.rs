@@ -13,7 +13,7 @@ mod throughput;
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Constraint, Layout, Margin, Rect},
     style::Style,
     text::{Line, Span},
     widgets::{Block, Clear, Paragraph, Wrap},
@@ -65,7 +65,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
 fn too_small(frame: &mut Frame<'_>) {
     let area = frame.area();
     let text = format!(
-        "Terminal {} x {} is too small, needs {MIN_WIDTH} x {MIN_HEIGHT}. q quits.",
+        "Terminal {} x {} is too small,\nneeds {MIN_WIDTH} x {MIN_HEIGHT}. q quits.",
         area.width, area.height
     );
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
@@ -78,7 +78,12 @@ fn panel<'a>(model: &Model, title: &str, right: &str, panel: Option<Panel>) -> B
         .look
         .style(if focused { Role::Accent } else { Role::Dim });
     let line = model.look.glyphs.border.horizontal_top;
-    let piece = |text: &str, role| Span::styled(format!(" {text} "), model.look.style(role));
+    let piece = |text: &str, role| {
+        Span::styled(
+            format!(" {text} "),
+            Style::reset().patch(model.look.style(role)),
+        )
+    };
     let rule = Span::styled(line, border);
     let block = Block::bordered()
         .border_set(model.look.glyphs.border)
@@ -100,14 +105,14 @@ fn popup(
     title: &str,
 ) -> Rect {
     let area = within.centered(
-        ratatui::layout::Constraint::Length(width.min(within.width)),
-        ratatui::layout::Constraint::Length(height.min(within.height)),
+        Constraint::Length(width.min(within.width)),
+        Constraint::Length(height.min(within.height)),
     );
     let block = panel(model, title, "", None).border_style(model.look.style(Role::Accent));
     let inside = block.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(block, area);
-    inside.intersection(frame.area())
+    inside.inner(Margin::new(1, 0)).intersection(frame.area())
 }
 
 /// Text at the left and at the right of one line; the left gives way.
@@ -115,9 +120,9 @@ fn sides(frame: &mut Frame<'_>, area: Rect, left: Line<'_>, right: Line<'_>) {
     let right_width = u16::try_from(right.width())
         .unwrap_or(u16::MAX)
         .min(area.width);
-    let [left_area, right_area] = area.layout(&ratatui::layout::Layout::horizontal([
-        ratatui::layout::Constraint::Fill(1),
-        ratatui::layout::Constraint::Length(right_width),
+    let [left_area, right_area] = area.layout(&Layout::horizontal([
+        Constraint::Fill(1),
+        Constraint::Length(right_width),
     ]));
     frame.render_widget(left, left_area);
     frame.render_widget(right, right_area);

@@ -33,6 +33,14 @@ pub(super) enum Kind {
     Unreachable,
 }
 
+/// How much of an address is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    None,
+    Ip,
+    Full,
+}
+
 impl Kind {
     pub(super) const ALL: [Self; 6] = [
         Self::Direct,
@@ -129,8 +137,8 @@ impl Words<'_> {
         text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
     }
 
-    /// `direct v6`, `direct lan`, `relay fra1`; with the address if there is room for it.
-    pub(super) fn path(&self, path: &PathInfo, with_address: bool) -> String {
+    /// `direct v6`, `direct lan`, `relay fra1`, and as much of the address as is wanted.
+    pub(super) fn path(&self, path: &PathInfo, address: Address) -> String {
         match path {
             PathInfo::Direct { remote, lan } => {
                 let family = match (lan, remote) {
@@ -138,10 +146,11 @@ impl Words<'_> {
                     (false, SocketAddr::V6(_)) => "v6",
                     (false, SocketAddr::V4(_)) => "v4",
                 };
-                if with_address {
-                    format!("direct {family:<3} {}", self.addr(*remote))
-                } else {
-                    format!("direct {family}")
+                match address {
+                    Address::None => format!("direct {family}"),
+                    Address::Ip if self.masked => format!("direct {family:<3} hidden"),
+                    Address::Ip => format!("direct {family:<3} {}", remote.ip()),
+                    Address::Full => format!("direct {family} {}", self.addr(*remote)),
                 }
             }
             PathInfo::Relay { remote } => format!("relay {}", self.relay(remote)),
@@ -150,8 +159,8 @@ impl Words<'_> {
     }
 
     /// The PATH column: where the link stands and what is being tried.
-    pub(super) fn link(&self, peer: &PeerSnapshot, with_address: bool) -> String {
-        let path = peer.path.as_ref().map(|path| self.path(path, with_address));
+    pub(super) fn link(&self, peer: &PeerSnapshot, address: Address) -> String {
+        let path = peer.path.as_ref().map(|path| self.path(path, address));
         let probing = if peer.probes_sent > 0 {
             format!(" {}/{}", peer.probes_answered, peer.probes_sent)
         } else {
@@ -161,7 +170,7 @@ impl Words<'_> {
         match (Kind::of(peer), path) {
             (Kind::Direct | Kind::Relay, Some(path)) => {
                 if peer.state == PeerState::Punch {
-                    format!("{path} {} punching{probing}", glyphs.right)
+                    format!("{path} {} punch{probing}", glyphs.right)
                 } else {
                     path
                 }

@@ -1,3 +1,4 @@
+mod miniupnpd;
 mod router;
 
 use crate::{MappingProtocol, addr::LocalAddr};
@@ -9,7 +10,7 @@ const PORT: NonZeroU16 = NonZeroU16::new(41000).unwrap();
 
 #[tokio::test]
 async fn a_port_is_mapped_by_pcp_and_given_back_at_the_end() {
-    let mut router = Router::new("127.77.0.1").await;
+    let mut router = Router::new(1).await;
     router.serve_pcp();
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
@@ -25,7 +26,7 @@ async fn a_port_is_mapped_by_pcp_and_given_back_at_the_end() {
 
 #[tokio::test]
 async fn a_router_without_pcp_is_asked_by_nat_pmp() {
-    let mut router = Router::new("127.77.0.2").await;
+    let mut router = Router::new(2).await;
     router.serve_nat_pmp();
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
@@ -40,7 +41,7 @@ async fn a_router_without_pcp_is_asked_by_nat_pmp() {
 
 #[tokio::test]
 async fn a_router_without_either_is_asked_by_upnp() {
-    let mut router = Router::new("127.77.0.3").await;
+    let mut router = Router::new(3).await;
     router.serve_upnp(None);
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
@@ -55,7 +56,7 @@ async fn a_router_without_either_is_asked_by_upnp() {
 
 #[tokio::test]
 async fn another_port_is_taken_where_ours_is_in_use() {
-    let mut router = Router::new("127.77.0.4").await;
+    let mut router = Router::new(4).await;
     router.serve_upnp(Some((718, PORT.get())));
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
@@ -69,7 +70,7 @@ async fn another_port_is_taken_where_ours_is_in_use() {
 
 #[tokio::test]
 async fn a_change_of_the_network_has_the_mapping_renewed_and_only_news_published() {
-    let mut router = Router::new("127.77.0.5").await;
+    let mut router = Router::new(5).await;
     router.serve_pcp();
     let (mapper, mut updates) = mapper(&router);
     updates.recv().await.unwrap().unwrap();

@@ -292,9 +292,13 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(node: &Value, options: &Options) -> Self {
+        Self::with(snapshot(node), options)
+    }
+
+    fn with(first: Arc<NodeSnapshot>, options: &Options) -> Self {
         let look = Look::resolve(options.color, options.ascii, |_| None);
         let mut desk = Self {
-            model: Model::new(look, options, 0, snapshot(node)),
+            model: Model::new(look, options, 0, first),
             now: Duration::ZERO,
         };
         desk.send(Msg::Resize(80, 24));
@@ -307,9 +311,10 @@ impl Desk {
 
     /// Twelve peers after two minutes of traffic that rises and falls.
     pub(super) fn twelve(options: &Options) -> Self {
-        let mut desk = Self::new(&scaled(&node(twelve()), 0), options);
+        let node = snapshot(&node(twelve()));
+        let mut desk = Self::with(Arc::new(later(&node, 0)), options);
         for second in 1..=120 {
-            desk.sample(&scaled(&node(twelve()), second));
+            desk.sample(Arc::new(later(&node, second)));
         }
         for event in events() {
             desk.send(Msg::Event(event));
@@ -321,9 +326,10 @@ impl Desk {
         update(&mut self.model, msg, self.now)
     }
 
-    pub(super) fn sample(&mut self, node: &Value) {
+    /// A second passes.
+    pub(super) fn sample(&mut self, snapshot: Arc<NodeSnapshot>) {
         self.now += Duration::from_secs(1);
-        self.send(Msg::Sample(snapshot(node)));
+        self.send(Msg::Sample(snapshot));
     }
 
     pub(super) fn key(&mut self, code: KeyCode) -> Vec<Effect> {
@@ -359,22 +365,14 @@ pub(super) fn options() -> Options {
 }
 
 /// The node `second` seconds later, its rates on a slow wave.
-fn scaled(node: &Value, second: u64) -> Value {
+fn later(node: &NodeSnapshot, second: u64) -> NodeSnapshot {
+    let wave = |rate: u64| rate * (60 + 40 * (second % 60).abs_diff(30) / 30) / 100;
     let mut node = node.clone();
-    let wave = 60 + 40 * (second % 60).abs_diff(30) / 30;
-    node["at_ms"] = json!(AT_MS - 120_000 + second * 1000);
-    let mut totals = (0, 0);
-    if let Some(peers) = node["peers"].as_array_mut() {
-        for peer in peers {
-            let traffic = &mut peer["traffic"];
-            for key in ["rx_rate", "tx_rate"] {
-                traffic[key] = json!(traffic[key].as_u64().unwrap_or_default() * wave / 100);
-            }
-            totals.0 += traffic["rx_rate"].as_u64().unwrap_or_default();
-            totals.1 += traffic["tx_rate"].as_u64().unwrap_or_default();
-        }
+    node.at_ms = AT_MS - 120_000 + second * 1000;
+    let all = node.peers.iter_mut().map(|peer| &mut peer.traffic);
+    for traffic in all.chain([&mut node.traffic]) {
+        traffic.rx_rate = wave(traffic.rx_rate);
+        traffic.tx_rate = wave(traffic.tx_rate);
     }
-    node["traffic"]["rx_rate"] = json!(totals.0);
-    node["traffic"]["tx_rate"] = json!(totals.1);
     node
 }

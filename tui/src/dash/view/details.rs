@@ -13,7 +13,7 @@ use crate::dash::{
     format,
     look::Role,
     model::Model,
-    words::{Kind, explanation},
+    words::{Address, Kind, explanation},
 };
 
 pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
@@ -32,24 +32,24 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
 fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> {
     let kind = Kind::of(peer);
     let headline = match kind {
-        Kind::Direct => format!(" {name} is linked directly."),
-        Kind::Suspect => format!(" The direct path to {name} fell silent."),
-        Kind::Relay => format!(" Why is {name} relayed?"),
-        Kind::Connecting => format!(" {name} is being connected."),
-        Kind::Idle => format!(" {name} is idle."),
-        Kind::Unreachable => format!(" Why is {name} unreachable?"),
+        Kind::Direct => format!("{name} is linked directly."),
+        Kind::Suspect => format!("The direct path to {name} fell silent."),
+        Kind::Relay => format!("Why is {name} relayed?"),
+        Kind::Connecting => format!("{name} is being connected."),
+        Kind::Idle => format!("{name} is idle."),
+        Kind::Unreachable => format!("Why is {name} unreachable?"),
     };
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
     if let Some(why) = peer.why {
         let (cause, remedy) = explanation(why);
-        lines.push(Line::raw(format!(" {cause}")));
+        lines.push(Line::raw(format!("{cause}")));
         if let Some(remedy) = remedy {
-            let text = format!(" {} {remedy}", model.look.glyphs.right);
+            let text = format!("{} {remedy}", model.look.glyphs.right);
             lines.push(Line::styled(text, model.look.style(Role::Info)));
         }
     }
     if let Some(ms) = peer.next_try_ms {
-        lines.push(Line::raw(format!(" Next try in {}.", format::age(ms))));
+        lines.push(Line::raw(format!("Next try in {}.", format::age(ms))));
     }
     lines
 }
@@ -58,10 +58,10 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
     let none = model.look.glyphs.none;
     let traffic = peer.traffic;
     let glyphs = model.look.glyphs;
-    let path = peer
-        .path
-        .as_ref()
-        .map_or_else(|| none.to_owned(), |path| model.words().path(path, true));
+    let path = peer.path.as_ref().map_or_else(
+        || none.to_owned(),
+        |path| model.words().path(path, Address::Full),
+    );
     let rtt = peer.rtt_ms.map_or_else(|| none.to_owned(), format::rtt);
     let rates = format!(
         "{} {}  {} {}",
@@ -78,6 +78,10 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         format::bytes(traffic.tx_bytes)
     );
     let probes = format!("{} of {} answered", peer.probes_answered, peer.probes_sent);
+    let connections = match peer.connections {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
+    };
     let state = format!(
         "{} for {}",
         Kind::of(peer).word(),
@@ -92,6 +96,6 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         fact(model, "probes", &probes),
         fact(model, "now", &rates),
         fact(model, "total", &totals),
-        fact(model, "QUIC", &format!("{} connections", peer.connections)),
+        fact(model, "QUIC", &connections),
     ]
 }

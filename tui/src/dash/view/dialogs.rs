@@ -2,7 +2,7 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
     widgets::{Paragraph, Wrap},
 };
@@ -19,20 +19,20 @@ pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, b
     let inside = popup(model, frame, body, (64, 10), "Connect");
     let (look, dot) = (model.look, model.look.glyphs.dot);
     let keys = match connect.progress {
-        Progress::Typing | Progress::Failed(_) => format!(" Enter dials {dot} Esc cancels"),
-        Progress::Dialling(_) => format!(" Esc closes {dot} the dial goes on"),
+        Progress::Typing | Progress::Failed(_) => format!("Enter dials {dot} Esc cancels"),
+        Progress::Dialling(_) => format!("Esc closes {dot} the dial goes on"),
     };
     let mut lines = vec![
-        Line::raw(" Paste a ticket or a peer id:"),
+        Line::raw("Paste a ticket or a peer id:"),
         Line::default(),
         input_line(model, connect, usize::from(inside.width)),
         Line::default(),
     ];
     lines.extend(verdict(model, connect));
     let text = Paragraph::new(lines).wrap(Wrap { trim: false });
-    let [text_area, key_area] = inside.layout(&ratatui::layout::Layout::vertical([
-        ratatui::layout::Constraint::Fill(1),
-        ratatui::layout::Constraint::Length(1),
+    let [text_area, key_area] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
     ]));
     frame.render_widget(text, text_area);
     frame.render_widget(Line::styled(keys, look.style(Role::Dim)), key_area);
@@ -42,7 +42,7 @@ pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, b
 fn input_line(model: &Model, connect: &Connect, width: usize) -> Line<'static> {
     let (before, after) = split_at_char(connect.text(), connect.cursor());
     let count = format!("  {} chars", connect.text().chars().count());
-    let room = width.saturating_sub(4 + count.len());
+    let room = width.saturating_sub(3 + count.len());
     let skipped = before.chars().count().saturating_sub(room);
     let seen_before: String = before.chars().skip(skipped).collect();
     let seen_after: String = after
@@ -50,7 +50,7 @@ fn input_line(model: &Model, connect: &Connect, width: usize) -> Line<'static> {
         .take(room.saturating_sub(seen_before.chars().count()))
         .collect();
     Line::from(vec![
-        Span::styled(" > ", model.look.style(Role::Accent)),
+        Span::styled("> ", model.look.style(Role::Accent)),
         Span::raw(seen_before),
         Span::styled(model.look.glyphs.caret, model.look.style(Role::Accent)),
         Span::raw(seen_after),
@@ -63,22 +63,22 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
     match &connect.progress {
         Progress::Dialling(peer) => {
             let name = model.words().name(peer);
-            let text = format!(" {} dialling {name}", glyphs.connecting);
+            let text = format!("{} dialling {name}", glyphs.connecting);
             return vec![Line::styled(text, look.style(Role::Info))];
         }
         Progress::Failed(reason) => {
-            let text = format!(" {} {}", glyphs.unreachable, model.words().foreign(reason));
+            let text = format!("{} {}", glyphs.unreachable, model.words().foreign(reason));
             return vec![Line::styled(text, look.style(Role::Bad))];
         }
         Progress::Typing => {}
     }
     match connect.reading(model.data().snapshot.id) {
         Reading::Nothing => vec![Line::styled(
-            " The other side shows its ticket with Y, or with `peerway ticket`.",
+            "The other side shows its ticket with Y, or with `peerway ticket`.",
             look.style(Role::Dim),
         )],
         Reading::Wrong(error) => vec![Line::styled(
-            format!(" {} {error}", glyphs.unreachable),
+            format!("{} {error}", glyphs.unreachable),
             look.style(Role::Bad),
         )],
         Reading::Ticket { ticket, bare } => {
@@ -100,10 +100,10 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
             };
             vec![
                 Line::styled(
-                    format!(" {} {what} {}", glyphs.check, ticket.id.short()),
+                    format!("{} {what} {}", glyphs.check, ticket.id.short()),
                     look.style(Role::Good),
                 ),
-                Line::raw(format!("   {relays} {} {addresses}", glyphs.dot)),
+                Line::raw(format!("  {relays} {} {addresses}", glyphs.dot)),
             ]
         }
     }
@@ -123,7 +123,6 @@ pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         format!("{open} open connections")
     };
     let text = format!("This window runs the node. Quitting ends {ends}.\n\nq quits, Esc stays.");
-    let inside = inside.inner(ratatui::layout::Margin::new(1, 0));
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
 }
 
@@ -131,7 +130,7 @@ pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
 pub(super) fn fact(model: &Model, name: &str, value: &str) -> Line<'static> {
     let value = format::fit(value, 200, model.look.glyphs.ellipsis);
     Line::from(vec![
-        Span::styled(format!(" {name:<10} "), model.look.style(Role::Dim)),
+        Span::styled(format!("{name:<10} "), model.look.style(Role::Dim)),
         Span::raw(value),
     ])
 }

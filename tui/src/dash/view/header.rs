@@ -94,7 +94,13 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 Role::Accent
             };
             let (before, after) = split_at_char(input.value(), input.cursor());
-            let error = error.as_ref().map(|error| format!("   {error}"));
+            let room = room.saturating_sub(input.value().width() + 5);
+            let error = error.as_ref().map(|error| {
+                format!(
+                    "   {}",
+                    format::fit(error, room, model.look.glyphs.ellipsis)
+                )
+            });
             Line::from(vec![
                 Span::styled(format!(" /{before}"), model.look.style(role)),
                 Span::raw(model.look.glyphs.caret),

@@ -16,7 +16,7 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
         .map(|binding| {
             Line::from(vec![
                 Span::styled(
-                    format!(" {:<14} ", binding.labels(glyphs)),
+                    format!("{:<14} ", binding.labels(glyphs)),
                     model.look.style(Role::Accent),
                 ),
                 Span::raw(binding.help),
@@ -27,7 +27,7 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
     for kind in Kind::ALL {
         lines.push(Line::from(vec![
             Span::styled(
-                format!(" {:<14} ", kind.glyph(glyphs)),
+                format!("{:<14} ", kind.glyph(glyphs)),
                 model.look.style(kind.role()),
             ),
             Span::raw(meaning(kind)),

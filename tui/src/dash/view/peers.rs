@@ -3,10 +3,10 @@
 use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
-    layout::{Alignment, Constraint, Rect},
+    layout::{Alignment, Constraint, Margin, Rect},
     style::Style,
     text::{Line, Span},
-    widgets::{Paragraph, Row, Table},
+    widgets::{Paragraph, Row, Table, Wrap},
 };
 
 use super::panel;
@@ -16,7 +16,7 @@ use crate::dash::{
     look::Role,
     model::Model,
     sort,
-    words::{Kind, short_reason},
+    words::{Address, Kind, short_reason},
 };
 
 /// Cells of the round-trip time's sparkline.
@@ -32,7 +32,10 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let inside = block.inner(area);
     let height = usize::from(inside.height.saturating_sub(1));
     let block = match range(model, height) {
-        Some(range) => block.title_bottom(Line::styled(range, model.look.style(Role::Dim))),
+        Some(range) => block.title_bottom(Line::styled(
+            range,
+            Style::reset().patch(model.look.style(Role::Dim)),
+        )),
         None => block,
     };
     frame.render_widget(block, area);
@@ -42,11 +45,13 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         } else {
             "No peer matches the filter. Esc clears it."
         };
-        let text = Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: true });
+        let text = Paragraph::new(text).wrap(Wrap { trim: true });
+        let inside = inside.inner(Margin::new(1, 0));
         frame.render_widget(text.style(model.look.style(Role::Dim)), inside);
         return;
     }
     let columns = columns(model, inside.width);
+    let path_width = path_width(&columns, inside.width);
     let rows = model
         .rows
         .iter()
@@ -55,14 +60,14 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .take(height)
         .filter_map(|(row, index)| {
             let peer = model.data().snapshot.peers.get(*index)?;
-            let style = if row == model.cursor && model.focus == Panel::Peers {
+            let style = if marked(model, row) {
                 model.look.style(Role::Selected)
             } else {
                 Style::new()
             };
             let cells = columns
                 .iter()
-                .map(|column| cell(model, peer, *column, row == model.cursor));
+                .map(|column| cell(model, peer, (*column, path_width), marked(model, row)));
             Some(Row::new(cells).style(style))
         });
     let widths = columns.iter().map(|column| column.width(inside.width));
@@ -126,11 +131,11 @@ impl Column {
             Self::Name => 12,
             Self::Id => 8,
             Self::Path => return Constraint::Fill(1),
-            Self::Rtt => 7,
+            Self::Rtt => 6,
             Self::Spark => SPARK_CELLS as u16,
             Self::Loss => 5,
             Self::Down | Self::Up if wide => 9,
-            Self::Down | Self::Up => 6,
+            Self::Down | Self::Up => 5,
             Self::Age => 6,
             Self::Why => 11,
         })
@@ -167,7 +172,28 @@ impl Column {
     }
 }
 
-fn cell(model: &Model, peer: &PeerSnapshot, column: Column, selected: bool) -> Line<'static> {
+fn marked(model: &Model, row: usize) -> bool {
+    row == model.cursor && model.focus == Panel::Peers
+}
+
+/// What the other columns leave to PATH.
+fn path_width(columns: &[Column], inside: u16) -> usize {
+    let others: u16 = columns
+        .iter()
+        .map(|column| match column.width(inside) {
+            Constraint::Length(width) => width + 1,
+            _ => 0,
+        })
+        .sum();
+    usize::from(inside.saturating_sub(others))
+}
+
+fn cell(
+    model: &Model,
+    peer: &PeerSnapshot,
+    (column, path_width): (Column, usize),
+    selected: bool,
+) -> Line<'static> {
     let (look, glyphs) = (model.look, model.look.glyphs);
     let wide = model.screen.width >= 110;
     let rate = |rate| match (rate, wide) {
@@ -196,7 +222,13 @@ fn cell(model: &Model, peer: &PeerSnapshot, column: Column, selected: bool) -> L
         Column::Id => peer.id.short(),
         Column::Path if model.screen.width < 60 => kind.word().to_owned(),
         Column::Path => {
-            let text = model.words().link(peer, wide);
+            let address = if wide && kind == Kind::Direct {
+                Address::Ip
+            } else {
+                Address::None
+            };
+            let text = model.words().link(peer, address);
+            let text = format::fit(&text, path_width, glyphs.ellipsis);
             return Line::styled(text, look.style(kind.role()));
         }
         Column::Rtt => measured(peer.rtt_ms.map(format::rtt)),

@@ -3,7 +3,7 @@
 use qrcode::{Color, EcLevel, QrCode};
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin, Rect},
+    layout::{Constraint, Layout, Rect},
     style::{Color as Paint, Style},
     text::Line,
     widgets::{Paragraph, Wrap},
@@ -18,21 +18,25 @@ const TEXT_WIDTH: u16 = 32;
 
 pub(super) fn share(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     let ticket = model.data().snapshot.ticket.to_string();
-    // The body leaves out the footer, which the largest code needs too.
-    let screen = frame.area().union(body);
+    // The largest code needs the footer's line too.
+    let screen = frame.area();
     let code = QrCode::with_error_correction_level(&ticket, EcLevel::L).ok();
     let size = code.as_ref().map(|code| Cells::of(model, code));
     let fitting = size.filter(|cells| {
-        cells.width + TEXT_WIDTH + 3 <= screen.width && cells.height + 2 <= screen.height
+        cells.width + TEXT_WIDTH + 4 <= screen.width && cells.height + 2 <= screen.height
     });
     match (code, fitting) {
         (Some(code), Some(cells)) => {
-            let size = (cells.width + TEXT_WIDTH + 3, cells.height + 2);
+            let size = (cells.width + TEXT_WIDTH + 4, cells.height + 2);
             let inside = popup(model, frame, screen, size, "Share this node");
             let [code_area, text_area] = inside.layout(&Layout::horizontal([
-                Constraint::Length(cells.width),
+                Constraint::Length(cells.width + 1),
                 Constraint::Fill(1),
             ]));
+            let code_area = Rect {
+                width: cells.width,
+                ..code_area
+            };
             draw(model, frame, code_area, &code);
             text(model, frame, text_area, &ticket, None);
         }
@@ -42,7 +46,7 @@ pub(super) fn share(model: &Model, frame: &mut Frame<'_>, body: Rect) {
                 |cells| {
                     format!(
                         "The QR code needs a terminal of {} x {}.",
-                        cells.width + TEXT_WIDTH + 3,
+                        cells.width + TEXT_WIDTH + 4,
                         cells.height + 2
                     )
                 },
@@ -121,18 +125,19 @@ fn is_light(code: &QrCode, x: usize, y: usize) -> bool {
 }
 
 fn text(model: &Model, frame: &mut Frame<'_>, area: Rect, ticket: &str, note: Option<String>) {
-    let area = area.inner(Margin::new(1, 0));
     let dim = model.look.style(Role::Dim);
-    let mut lines = vec![
+    let mut lines = Vec::new();
+    if let Some(note) = note {
+        lines.push(Line::styled(note, model.look.style(Role::Warn)));
+        lines.push(Line::default());
+    }
+    lines.extend([
         Line::styled("ticket", dim),
         Line::raw(ticket.to_owned()),
         Line::default(),
         Line::raw("It holds this node's key, its relays, and addresses if you added any."),
         Line::default(),
         Line::styled("y copies it, Esc closes", dim),
-    ];
-    if let Some(note) = note {
-        lines.push(Line::styled(note, model.look.style(Role::Warn)));
-    }
+    ]);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }

@@ -1,6 +1,10 @@
 //! Download and upload in one line each, for terminals without room for the throughput panel.
 
-use ratatui::{Frame, layout::Rect, text::Line};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Margin, Rect},
+    text::Line,
+};
 
 use super::{panel, put, throughput::stretched};
 use crate::dash::{format, history::Rate, look::Role, model::Model};
@@ -20,16 +24,17 @@ fn sparkline(
     let block = panel(model, &format!("{title} {}", model.window.name()), "", None);
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    let [chart, legend] = inside.layout(&ratatui::layout::Layout::vertical([
-        ratatui::layout::Constraint::Fill(1),
-        ratatui::layout::Constraint::Length(1),
+    let [chart, legend] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
     ]));
-    let chart = chart.inner(ratatui::layout::Margin::new(1, 0));
+    let chart = chart.inner(Margin::new(1, 0));
     let width = usize::from(chart.width);
     let history = &model.data().history;
-    let columns: Vec<u64> = stretched(history, history.total(), model.window, width)
+    let track = history.total();
+    let columns: Vec<u64> = stretched(history, track, model.window, width)
         .into_iter()
-        .map(value)
+        .map(&value)
         .collect();
     let peak = columns.iter().copied().max().unwrap_or_default();
     let style = model.look.style(Role::Info);
@@ -40,11 +45,10 @@ fn sparkline(
             put(frame, (x, chart.y), symbol, style);
         }
     }
-    let now = columns.last().copied().unwrap_or_default();
     let text = format!(
         " now {:<8} peak {}",
-        format::short_rate(now),
-        format::short_rate(peak)
+        format::short_rate(value(track.latest())),
+        format::short_rate(value(track.peak(model.window.seconds())))
     );
     frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), legend);
 }

@@ -3,7 +3,7 @@
 use peerway::PeerId;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Rect},
+    layout::{Constraint, Layout, Margin, Rect},
     text::{Line, Span},
 };
 
@@ -83,7 +83,7 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     legends(
         model,
         frame,
-        legend.inner(ratatui::layout::Margin::new(1, 0)),
+        legend.inner(Margin::new(1, 0)),
         &series,
         down_plot.height,
     );
@@ -93,6 +93,7 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 struct Series {
     peer: Option<PeerId>,
     columns: Vec<Rate>,
+    now: Rate,
 }
 
 /// The peers with the most traffic in the window, then all others together.
@@ -111,19 +112,22 @@ fn series(model: &Model, width: usize) -> Vec<Series> {
         .map(|(_, id, track)| Series {
             peer: Some(*id),
             columns: columns(track),
+            now: track.latest(),
         })
         .collect();
     if ranked.len() > NAMED {
         let mut others = vec![Rate::default(); width];
+        let mut now = Rate::default();
         for (_, _, track) in ranked.iter().skip(NAMED) {
+            now = now + track.latest();
             for (sum, rate) in others.iter_mut().zip(columns(track)) {
-                sum.down += rate.down;
-                sum.up += rate.up;
+                *sum = *sum + rate;
             }
         }
         series.push(Series {
             peer: None,
             columns: others,
+            now,
         });
     }
     series
@@ -326,16 +330,15 @@ fn legends(model: &Model, frame: &mut Frame<'_>, area: Rect, series: &[Series], 
             Span::raw(format!(" {name}{padding}{:>9}", format::rate(rate))),
         ])
     };
-    let now = |one: &Series| one.columns.last().copied().unwrap_or_default();
     let [down_area, up_area] = area.layout(&Layout::vertical([
         Constraint::Length(down_rows),
         Constraint::Fill(1),
     ]));
     for ((index, one), row) in series.iter().enumerate().zip(down_area.rows()) {
-        let line = line(index, one, shade(model, index), now(one).down);
+        let line = line(index, one, shade(model, index), one.now.down);
         frame.render_widget(line, row);
     }
     for ((index, one), row) in series.iter().enumerate().zip(up_area.rows()) {
-        frame.render_widget(line(index, one, glyphs.up, now(one).up), row);
+        frame.render_widget(line(index, one, glyphs.up, one.now.up), row);
     }
 }

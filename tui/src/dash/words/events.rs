@@ -2,7 +2,7 @@
 
 use peerway::{EventKind, MappingProtocol, PathInfo, PeerState, PortMapping, Why};
 
-use super::{Words, short_reason};
+use super::{Address, Words, short_reason};
 use crate::dash::{format, look::Role};
 
 /// One line of the event list.
@@ -83,9 +83,10 @@ impl Words<'_> {
             EventKind::NetworkChanged { what } => self.foreign(what),
             EventKind::PeerState { to, why, .. } => state_sentence(*to, *why),
             EventKind::PathChanged { path, rtt_ms, .. } => {
-                let path = path
-                    .as_ref()
-                    .map_or_else(|| "no path left".to_owned(), |path| self.path(path, true));
+                let path = path.as_ref().map_or_else(
+                    || "no path left".to_owned(),
+                    |path| self.path(path, Address::Full),
+                );
                 let rtt = rtt_ms.map(|ms| format!(", {}", format::rtt(ms)));
                 format!("data goes {path}{}", rtt.unwrap_or_default())
             }
@@ -146,8 +147,10 @@ fn state_sentence(to: PeerState, why: Option<Why>) -> String {
         PeerState::Idle => "idle",
         _ => "in a new state",
     };
-    match why {
-        Some(why) if to != PeerState::Direct => format!("{now}: {}", short_reason(why)),
+    match (to, why) {
+        (PeerState::Relayed | PeerState::Failed, Some(why)) => {
+            format!("{now}: {}", short_reason(why))
+        }
         _ => now.to_owned(),
     }
 }

@@ -32,8 +32,10 @@ struct State {
 }
 
 impl Router {
-    pub(super) async fn new(ip: &str) -> Self {
-        let ip: IpAddr = ip.parse().unwrap();
+    /// The port of PCP is given, so every router needs an address that no other test and no other run of the tests has.
+    pub(super) async fn new(number: u8) -> Self {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let ip = IpAddr::from([127, 64 + number, high, low]);
         Self {
             ip,
             ssdp: Arc::new(UdpSocket::bind((ip, 0)).await.unwrap()),
