@@ -12,6 +12,7 @@ mod msg;
 mod pace;
 mod shell;
 mod sort;
+mod stack;
 mod terminal;
 #[cfg(test)]
 mod tests;

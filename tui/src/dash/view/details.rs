@@ -42,7 +42,7 @@ fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> 
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
     if let Some(why) = peer.why {
         let (cause, remedy) = explanation(why);
-        lines.push(Line::raw(format!("{cause}")));
+        lines.push(Line::raw(cause));
         if let Some(remedy) = remedy {
             let text = format!("{} {remedy}", model.look.glyphs.right);
             lines.push(Line::styled(text, model.look.style(Role::Info)));

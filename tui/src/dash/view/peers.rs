@@ -70,7 +70,11 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 .map(|column| cell(model, peer, (*column, path_width), marked(model, row)));
             Some(Row::new(cells).style(style))
         });
-    let widths = columns.iter().map(|column| column.width(inside.width));
+    let widths = columns.iter().map(|column| {
+        column
+            .width(inside.width)
+            .map_or(Constraint::Fill(1), Constraint::Length)
+    });
     let heading = columns.iter().map(|column| {
         Line::styled(column.heading(model), model.look.style(Role::Dim))
             .alignment(column.alignment())
@@ -122,15 +126,16 @@ fn columns(model: &Model, inside_width: u16) -> Vec<Column> {
 }
 
 impl Column {
-    fn width(self, inside: u16) -> Constraint {
+    /// None for the column that takes what the others leave.
+    fn width(self, inside: u16) -> Option<u16> {
         let wide = inside >= 108;
-        Constraint::Length(match self {
+        Some(match self {
             Self::State => 2,
             Self::Name if inside >= 148 => 20,
             Self::Name if inside < 58 => 10,
             Self::Name => 12,
             Self::Id => 8,
-            Self::Path => return Constraint::Fill(1),
+            Self::Path => return None,
             Self::Rtt => 6,
             Self::Spark => SPARK_CELLS as u16,
             Self::Loss => 5,
@@ -180,10 +185,8 @@ fn marked(model: &Model, row: usize) -> bool {
 fn path_width(columns: &[Column], inside: u16) -> usize {
     let others: u16 = columns
         .iter()
-        .map(|column| match column.width(inside) {
-            Constraint::Length(width) => width + 1,
-            _ => 0,
-        })
+        .filter_map(|column| column.width(inside))
+        .map(|width| width + 1)
         .sum();
     usize::from(inside.saturating_sub(others))
 }

@@ -6,8 +6,8 @@ use ratatui::{
     text::Line,
 };
 
-use super::{panel, put, throughput::stretched};
-use crate::dash::{format, history::Rate, look::Role, model::Model};
+use super::{panel, put};
+use crate::dash::{format, history::Rate, look::Role, model::Model, stack::stretched};
 
 pub(super) fn sparklines(model: &Model, frame: &mut Frame<'_>, down: Rect, up: Rect) {
     sparkline(model, frame, down, "Down", |rate| rate.down);
