@@ -4,11 +4,11 @@ use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
     layout::Rect,
-    text::Line,
+    text::{Line, Span},
     widgets::{Paragraph, Wrap},
 };
 
-use super::{dialogs::fact, popup};
+use super::popup;
 use crate::dash::{
     format,
     look::Role,
@@ -98,4 +98,11 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         fact(model, "total", &totals),
         fact(model, "QUIC", &connections),
     ]
+}
+
+fn fact(model: &Model, name: &str, value: &str) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("{name:<10} "), model.look.style(Role::Dim)),
+        Span::raw(value.to_owned()),
+    ])
 }

@@ -96,12 +96,13 @@ enum Column {
     Loss,
     Down,
     Up,
+    Total,
     Age,
     Why,
 }
 
 /// The columns in the order of the screen, with the terminal's width from which they are shown.
-const COLUMNS: [(Column, u16); 11] = [
+const COLUMNS: [(Column, u16); 12] = [
     (Column::State, 0),
     (Column::Name, 0),
     (Column::Id, 104),
@@ -111,6 +112,7 @@ const COLUMNS: [(Column, u16); 11] = [
     (Column::Loss, 112),
     (Column::Down, 60),
     (Column::Up, 60),
+    (Column::Total, 150),
     (Column::Age, 72),
     (Column::Why, 80),
 ];
@@ -141,6 +143,7 @@ impl Column {
             Self::Loss => 5,
             Self::Down | Self::Up if wide => 9,
             Self::Down | Self::Up => 5,
+            Self::Total => 15,
             Self::Age => 6,
             Self::Why => 11,
         })
@@ -149,9 +152,13 @@ impl Column {
     fn alignment(self) -> Alignment {
         match self {
             Self::State | Self::Name | Self::Id | Self::Path | Self::Spark => Alignment::Left,
-            Self::Rtt | Self::Loss | Self::Down | Self::Up | Self::Age | Self::Why => {
-                Alignment::Right
-            }
+            Self::Rtt
+            | Self::Loss
+            | Self::Down
+            | Self::Up
+            | Self::Total
+            | Self::Age
+            | Self::Why => Alignment::Right,
         }
     }
 
@@ -166,6 +173,7 @@ impl Column {
             Self::Loss => ("LOSS", None),
             Self::Down => ("DOWN", Some(sort::Column::Down)),
             Self::Up => ("UP", Some(sort::Column::Up)),
+            Self::Total => ("TOTAL", None),
             Self::Age => ("AGE", Some(sort::Column::Age)),
             Self::Why => ("WHY", None),
         };
@@ -202,7 +210,7 @@ fn cell(
     let rate = |rate| match (rate, wide) {
         (0, _) => "0".to_owned(),
         (rate, true) => format::rate(rate),
-        (rate, false) => format::short_rate(rate),
+        (rate, false) => format::short(rate),
     };
     let reached = !matches!(Kind::of(peer), Kind::Connecting | Kind::Unreachable);
     let measured = |text: Option<String>| {
@@ -239,6 +247,13 @@ fn cell(
         Column::Loss => measured(Some(format!("{:.1}%", peer.loss * 100.0))),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
+        Column::Total => format!(
+            "{}{} {}{}",
+            glyphs.down,
+            format::short(peer.traffic.rx_bytes),
+            glyphs.up,
+            format::short(peer.traffic.tx_bytes)
+        ),
         Column::Age => format::age(peer.state_age_ms),
         Column::Why => {
             let why = peer.why.map(short_reason).unwrap_or_default();

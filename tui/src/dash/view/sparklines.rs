@@ -47,8 +47,8 @@ fn sparkline(
     }
     let text = format!(
         " now {:<8} peak {}",
-        format::short_rate(value(track.latest())),
-        format::short_rate(value(track.peak(model.window.seconds())))
+        format::short(value(track.latest())),
+        format::short(value(track.peak(model.window.seconds())))
     );
     frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), legend);
 }

@@ -149,7 +149,7 @@ fn axes(
 
 /// Scales are round, so that their decimals say nothing.
 fn compact(rate: u64) -> String {
-    format::short_rate(rate).replace(".0", "")
+    format::short(rate).replace(".0", "")
 }
 
 fn times(model: &Model, frame: &mut Frame<'_>, area: Rect) {
