@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     DemoError,
-    freight::{self, ALPN, Shipment},
+    freight::{self, ALPN, Freight, Shipment},
     timeline::{Step, Summary, Timeline, milliseconds},
     world::{Place, World},
 };
@@ -65,15 +65,16 @@ impl Scene {
 
     /// Links the homes and moves data until the path is direct and has carried some.
     pub(super) async fn tell(&self) -> Result<(), DemoError> {
+        let freight = Freight::load(1, FREIGHT).await?;
         let dialled = Instant::now();
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         let connected = dialled.elapsed();
         let (first, direct) = tokio::try_join!(
-            freight::exchange(&connection, FREIGHT),
+            freight::exchange(&connection, &freight),
             direct(&connection, dialled)
         )?;
         self.timeline.step(&exchanged(first, &connection));
-        let second = freight::exchange(&connection, FREIGHT).await?;
+        let second = freight::exchange(&connection, &freight).await?;
         self.timeline.step(&exchanged(second, &connection));
         let path_kind = path_kind(&connection);
         connection.close(0, b"done");
@@ -103,9 +104,10 @@ impl Scene {
     }
 
     async fn play(&self) -> Result<(), DemoError> {
+        let freight = Freight::load(1, SMALL_FREIGHT).await?;
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         loop {
-            freight::exchange(&connection, SMALL_FREIGHT).await?;
+            freight::exchange(&connection, &freight).await?;
             sleep(BETWEEN_EXCHANGES).await;
         }
     }
