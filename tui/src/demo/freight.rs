@@ -37,6 +37,10 @@ impl Freight {
         Self::weigh(move || random(seed, bytes)).await
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
     /// Hashing and making megabytes takes long enough to hold up a runtime.
     async fn weigh(data: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Self, DemoError> {
         let weigh = || {
@@ -53,7 +57,7 @@ pub(super) async fn exchange(
     connection: &Connection,
     freight: &Freight,
 ) -> Result<Shipment, DemoError> {
-    let bytes = freight.data.len();
+    let bytes = freight.bytes();
     let started = Instant::now();
     let (mut send, mut receive) = connection.open_bi().await.map_err(broken)?;
     let sending = async {
@@ -93,23 +97,24 @@ pub(super) async fn answer(connection: Connection) {
 async fn answer_one(mut send: SendStream, mut receive: RecvStream) -> Result<(), DemoError> {
     let incoming = receive.read_to_end(LARGEST).await.map_err(broken)?;
     let incoming = Freight::weigh(|| incoming).await?;
-    let outgoing = Freight::load(2, incoming.data.len()).await?;
+    let outgoing = Freight::load(2, incoming.bytes()).await?;
     send.write_all(&incoming.hash).await.map_err(broken)?;
     send.write_all(&outgoing.hash).await.map_err(broken)?;
     send.write_all(&outgoing.data).await.map_err(broken)?;
     send.finish().map_err(broken)
 }
 
-/// Marsaglia's xorshift64: random enough that nothing on the way can compress or guess it.
+/// Marsaglia's xorshift64: nothing on the way can compress or guess it.
 fn random(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut data = vec![0; bytes];
     let mut state = seed;
-    let words = std::iter::repeat_with(|| {
+    for chunk in data.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(bytes).collect()
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
+    data
 }
 
 fn broken(error: impl ToString) -> DemoError {
