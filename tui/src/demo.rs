@@ -14,10 +14,14 @@ use peerway::Endpoint;
 pub use self::error::DemoError;
 
 use self::{
+    freight::Freight,
     scene::Scene,
     timeline::{Form, Timeline},
     world::World,
 };
+
+/// What each exchange carries, each way.
+const FREIGHT: usize = 8 << 20;
 
 /// Plays the demo once and prints what happens, as text or as one JSON object per line.
 ///
@@ -28,7 +32,11 @@ use self::{
 pub fn print(json: bool) -> Result<(), DemoError> {
     let world = World::build()?;
     let timeline = Timeline::new(if json { Form::Json } else { Form::Text });
-    world.run(async { Scene::set(&world, timeline).await?.tell().await })
+    world.run(async {
+        let (scene, freight) =
+            tokio::try_join!(Scene::set(&world, timeline), Freight::load(1, FREIGHT))?;
+        scene.tell(&freight).await
+    })
 }
 
 /// Plays the demo under a dashboard of the first home's node until the dashboard ends.

@@ -5,16 +5,22 @@ use std::time::Duration;
 use blake2::{Blake2s256, Digest as _};
 use peerway::Connection;
 use quinn::{RecvStream, SendStream};
-use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 
 use super::DemoError;
 
-/// The protocol between the two homes: each side sends as many bytes as the other, the answer after the hash of what it answers.
+/// The protocol between the two homes: the answer is as long as the question, and after the hashes of both.
 pub(super) const ALPN: &[u8] = b"peerway-demo/1";
 
 const HASH: usize = 32;
 const LARGEST: usize = 64 << 20;
+
+/// Bytes that look random, and their hash.
+#[derive(Clone, Debug)]
+pub(super) struct Freight {
+    data: Vec<u8>,
+    hash: [u8; HASH],
+}
 
 /// What one exchange carried.
 #[derive(Clone, Debug)]
@@ -26,29 +32,55 @@ pub(super) struct Shipment {
     pub(super) took: Duration,
 }
 
-/// Sends random bytes, checks by hash that they arrived, and that what came back did too.
-pub(super) async fn exchange(connection: &Connection, bytes: usize) -> Result<Shipment, DemoError> {
-    let outgoing = random(1, bytes);
-    let (expected_back, sent) = (hash(&random(2, bytes)), hash(&outgoing));
+impl Freight {
+    pub(super) async fn load(seed: u64, bytes: usize) -> Result<Self, DemoError> {
+        Self::weigh(move || random(seed, bytes)).await
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Hashing and making megabytes takes long enough to hold up a runtime.
+    async fn weigh(data: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Self, DemoError> {
+        let weigh = || {
+            let data = data();
+            let hash = Blake2s256::digest(&data).into();
+            Self { data, hash }
+        };
+        Ok(spawn_blocking(weigh).await?)
+    }
+}
+
+/// Sends `freight`, and checks by hash that it arrived and that what came back did too.
+pub(super) async fn exchange(
+    connection: &Connection,
+    freight: &Freight,
+) -> Result<Shipment, DemoError> {
+    let bytes = freight.bytes();
     let started = Instant::now();
     let (mut send, mut receive) = connection.open_bi().await.map_err(broken)?;
     let sending = async {
-        send.write_all(&outgoing).await.map_err(broken)?;
+        send.write_all(&freight.data).await.map_err(broken)?;
         send.finish().map_err(broken)
     };
-    let receiving = async { receive.read_to_end(HASH + bytes).await.map_err(broken) };
-    let ((), answer) = tokio::try_join!(sending, receiving)?;
-    let took = started.elapsed();
-    let Some((arrived, back)) = answer.split_at_checked(HASH) else {
-        return Err(DemoError::Damaged);
+    let receiving = async {
+        let mut arrived = [0; HASH];
+        let mut there = [0; HASH];
+        receive.read_exact(&mut arrived).await.map_err(broken)?;
+        receive.read_exact(&mut there).await.map_err(broken)?;
+        let back = receive.read_to_end(bytes).await.map_err(broken)?;
+        Ok((arrived, there, back))
     };
-    let back = hash(back);
-    if arrived != sent || back != expected_back {
+    let ((), (arrived, there, back)) = tokio::try_join!(sending, receiving)?;
+    let took = started.elapsed();
+    let back = Freight::weigh(|| back).await?;
+    if arrived != freight.hash || back.hash != there || back.data.len() != bytes {
         return Err(DemoError::Damaged);
     }
     Ok(Shipment {
         bytes,
-        hash: back.iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: back.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         took,
     })
 }
@@ -64,21 +96,25 @@ pub(super) async fn answer(connection: Connection) {
 
 async fn answer_one(mut send: SendStream, mut receive: RecvStream) -> Result<(), DemoError> {
     let incoming = receive.read_to_end(LARGEST).await.map_err(broken)?;
-    send.write_all(&hash(&incoming)).await.map_err(broken)?;
-    send.write_all(&random(2, incoming.len()))
-        .await
-        .map_err(broken)?;
+    let incoming = Freight::weigh(|| incoming).await?;
+    let outgoing = Freight::load(2, incoming.bytes()).await?;
+    send.write_all(&incoming.hash).await.map_err(broken)?;
+    send.write_all(&outgoing.hash).await.map_err(broken)?;
+    send.write_all(&outgoing.data).await.map_err(broken)?;
     send.finish().map_err(broken)
 }
 
+/// Marsaglia's xorshift64: nothing on the way can compress or guess it.
 fn random(seed: u64, bytes: usize) -> Vec<u8> {
     let mut data = vec![0; bytes];
-    StdRng::seed_from_u64(seed).fill_bytes(&mut data);
+    let mut state = seed;
+    for chunk in data.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
     data
-}
-
-fn hash(data: &[u8]) -> [u8; HASH] {
-    Blake2s256::digest(data).into()
 }
 
 fn broken(error: impl ToString) -> DemoError {

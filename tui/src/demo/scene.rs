@@ -12,14 +12,12 @@ use tokio::{
 
 use super::{
     DemoError,
-    freight::{self, ALPN, Shipment},
+    freight::{self, ALPN, Freight, Shipment},
     timeline::{Step, Summary, Timeline, milliseconds},
     world::{Place, World},
 };
 
-/// What each exchange of the told demo carries, each way.
-const FREIGHT: usize = 8 << 20;
-/// The same under a dashboard, where exchanges go on.
+/// What each exchange under a dashboard carries, each way.
 const SMALL_FREIGHT: usize = 1 << 20;
 const BETWEEN_EXCHANGES: Duration = Duration::from_millis(500);
 /// How long the dashboard shows the node unconnected.
@@ -64,16 +62,16 @@ impl Scene {
     }
 
     /// Links the homes and moves data until the path is direct and has carried some.
-    pub(super) async fn tell(&self) -> Result<(), DemoError> {
+    pub(super) async fn tell(&self, freight: &Freight) -> Result<(), DemoError> {
         let dialled = Instant::now();
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         let connected = dialled.elapsed();
         let (first, direct) = tokio::try_join!(
-            freight::exchange(&connection, FREIGHT),
+            freight::exchange(&connection, freight),
             direct(&connection, dialled)
         )?;
         self.timeline.step(&exchanged(first, &connection));
-        let second = freight::exchange(&connection, FREIGHT).await?;
+        let second = freight::exchange(&connection, freight).await?;
         self.timeline.step(&exchanged(second, &connection));
         let path_kind = path_kind(&connection);
         connection.close(0, b"done");
@@ -81,7 +79,7 @@ impl Scene {
         self.timeline.step(&Step::Summary(Summary {
             connected_ms: milliseconds(connected),
             direct_ms: milliseconds(direct),
-            bytes: 4 * FREIGHT,
+            bytes: 4 * freight.bytes(),
             path_kind,
         }));
         Ok(())
@@ -103,9 +101,10 @@ impl Scene {
     }
 
     async fn play(&self) -> Result<(), DemoError> {
+        let freight = Freight::load(1, SMALL_FREIGHT).await?;
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         loop {
-            freight::exchange(&connection, SMALL_FREIGHT).await?;
+            freight::exchange(&connection, &freight).await?;
             sleep(BETWEEN_EXCHANGES).await;
         }
     }
