@@ -11,7 +11,10 @@ use peerway_relay::Limits;
 use quinn::Endpoint;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::world::{ANY, Client, PATIENCE, Running, id, payload, secret};
+use crate::{
+    program::{Program, free_port},
+    world::{ANY, Client, PATIENCE, Running, id, payload, secret},
+};
 
 struct Registered {
     endpoint: Endpoint,
@@ -98,24 +101,20 @@ async fn clients_signal_each_other_by_key() {
 
 #[tokio::test]
 async fn a_relay_that_was_killed_and_comes_back_is_registered_with_again() {
-    let relay = Running::start().await;
-    let (addr, url) = (relay.addr, relay.url());
+    let state = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut relay = Program::start(state.path(), port, &["--json"]);
+    let url = relay.url();
     let mut client = Registered::up(url.clone(), 1).await;
-    relay.kill().await;
+    relay.kill();
     client.handle.keepalive();
     let down = client.next().await;
     assert!(
-        matches!(
-            down,
-            RelayEvent::Down {
-                identity_mismatch: false,
-                ..
-            }
-        ),
+        matches!(&down, RelayEvent::Down { reason, .. } if reason == "it does not answer"),
         "{down:?}"
     );
-    let relay = restart(addr).await;
-    assert_eq!(relay.url(), url);
+    let again = Program::start(state.path(), port, &["--json"]);
+    assert_eq!(again.url(), url);
     while !matches!(client.next().await, RelayEvent::Up { .. }) {}
 }
 

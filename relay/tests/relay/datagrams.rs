@@ -154,6 +154,23 @@ async fn a_stun_request_is_answered_from_the_port_it_asks_for() {
 }
 
 #[tokio::test]
+async fn a_relay_on_both_address_families_shows_ipv4_clients_their_ipv4_address() {
+    let mut relay = Running::with("[::]:0".parse().unwrap(), Limits::default()).await;
+    relay.addr.set_ip(ANY.ip());
+    let (a, b) = pair(&relay).await;
+    a.lane(2, b"there").await;
+    assert_eq!(b.expect_lane().await, lane_datagram(id(1), id(2), b"there"));
+    let socket = UdpSocket::bind(ANY).await.unwrap();
+    let request = stun::binding_request([1; 12], false);
+    socket.send_to(&request, relay.addr).await.unwrap();
+    let mut buffer = [0; 1500];
+    let received = timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap();
+    let response = stun::parse_response(&buffer[..received.unwrap()]).unwrap();
+    assert_eq!(response.mapped, socket.local_addr().unwrap());
+    assert_eq!(response.other_address.unwrap().ip(), ANY.ip());
+}
+
+#[tokio::test]
 async fn garbage_gets_no_answer() {
     let relay = Running::start().await;
     let socket = UdpSocket::bind(ANY).await.unwrap();

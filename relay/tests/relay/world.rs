@@ -66,12 +66,6 @@ impl Running {
         self.relay.url()
     }
 
-    /// Ends the relay without a word to its clients.
-    pub(crate) async fn kill(self) {
-        self.serving.abort();
-        let _ = self.serving.await;
-    }
-
     pub(crate) async fn shutdown(self) {
         self.relay.shutdown().await;
         timeout(PATIENCE, self.serving).await.unwrap().unwrap();
