@@ -144,7 +144,7 @@ fn options_can_come_from_the_environment() {
 }
 
 #[test]
-fn a_key_that_others_can_read_stops_the_command() {
+fn a_key_that_others_can_read_stops_the_program() {
     use std::os::unix::fs::PermissionsExt;
     let state = tempfile::tempdir().unwrap();
     let key = state.path().join("relay.key");
