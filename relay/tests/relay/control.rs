@@ -115,6 +115,19 @@ async fn a_frame_of_a_later_version_is_skipped() {
     assert_eq!(a.hear().await, ToClient::KeepAliveAck);
 }
 
+/// More at once than the relay works on for one address without having it proven.
+#[tokio::test]
+async fn clients_that_start_all_at_once_all_register() {
+    let relay = std::sync::Arc::new(Running::start().await);
+    let mut clients = tokio::task::JoinSet::new();
+    for seed in 1..=40 {
+        let relay = relay.clone();
+        clients.spawn(async move { Client::register(&relay, seed).await });
+    }
+    let clients = clients.join_all().await;
+    assert_eq!(relay.relay.stats().clients, clients.len());
+}
+
 #[tokio::test]
 async fn one_address_gets_so_many_connections_and_no_more() {
     let limits = Limits {
