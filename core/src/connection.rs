@@ -15,6 +15,14 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn new(
+        quic: quinn::Connection,
+        peer: PeerId,
+        path: watch::Receiver<LinkStatus>,
+    ) -> Self {
+        Self { quic, peer, path }
+    }
+
     /// The peer's verified id.
     #[must_use]
     pub fn peer(&self) -> PeerId {

@@ -1,16 +1,48 @@
 //! The public face of a node: [`Endpoint`].
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::broadcast;
+use tokio::{
+    sync::{Mutex, broadcast, mpsc, oneshot, watch},
+    time::timeout,
+};
 
-use crate::{Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket};
+use crate::{
+    Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
+    net::{
+        driver::{self, Command, Driver, Lease, Outlets, Parts},
+        mux::Mux,
+        transport::endpoint_config,
+    },
+    proto::{
+        endpoint::{Machine, Settings},
+        local::Ports,
+    },
+    tls,
+};
 
-/// A node: one identity, one UDP socket, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or
-/// when the last clone is dropped.
+/// How long a dial may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Events that a slow reader may lag behind.
+const EVENTS: usize = 256;
+/// Connections that may wait to be accepted.
+const BACKLOG: usize = 64;
+
+/// A node: one identity, one UDP port, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or when
+/// the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
-    id: PeerId,
+pub struct Endpoint(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    key: SecretKey,
+    quic: quinn::Endpoint,
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<Event>,
+    snapshot: watch::Receiver<Arc<NodeSnapshot>>,
+    online: watch::Receiver<bool>,
+    accepted: Mutex<mpsc::Receiver<Connection>>,
 }
 
 impl Endpoint {
@@ -23,18 +55,18 @@ impl Endpoint {
     /// This node's id.
     #[must_use]
     pub fn id(&self) -> PeerId {
-        self.id
+        self.0.key.id()
     }
 
-    /// A ticket with the home relays, for others to dial.
+    /// A ticket for others to dial: with the home relays, or with this computer's addresses where there is no relay.
     #[must_use]
     pub fn ticket(&self) -> Ticket {
-        todo!()
+        self.snapshot().ticket.clone()
     }
 
     /// Waits until the node can be reached: registered with a relay, or at once when none is configured.
     pub async fn online(&self) {
-        todo!()
+        let _ = self.0.online.clone().wait_for(|online| *online).await;
     }
 
     /// Dials a peer by ticket or id.
@@ -48,42 +80,99 @@ impl Endpoint {
         target: impl Into<Ticket>,
         alpn: &[u8],
     ) -> Result<Connection, ConnectError> {
-        let _ = (target.into(), alpn);
-        todo!()
+        let target = target.into();
+        let peer = target.id;
+        if peer == self.id() {
+            return Err(ConnectError::OwnId);
+        }
+        let dialled = timeout(CONNECT_TIMEOUT, self.dial(target, alpn)).await;
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        let outcome = dialled.unwrap_or(Err(ConnectError::Timeout { seconds }));
+        let news = match &outcome {
+            Ok(connection) => Command::Opened {
+                connection: connection.clone(),
+            },
+            Err(_) => Command::Abandoned { peer },
+        };
+        self.0
+            .commands
+            .send(news)
+            .await
+            .map_err(|_| ConnectError::Shutdown)?;
+        outcome
+    }
+
+    async fn dial(&self, target: Ticket, alpn: &[u8]) -> Result<Connection, ConnectError> {
+        let peer = target.id;
+        let (reply, lease) = oneshot::channel();
+        let link = Command::Link { target, reply };
+        self.0
+            .commands
+            .send(link)
+            .await
+            .map_err(|_| ConnectError::Shutdown)?;
+        let Lease {
+            addr,
+            transport,
+            status,
+            ready,
+            failed,
+        } = lease.await.map_err(|_| ConnectError::Shutdown)?;
+        ready.await.map_err(|_| ConnectError::Shutdown)??;
+        let crypto =
+            tls::client_config(&self.0.key, alpn).map_err(|error| ConnectError::Closed {
+                reason: error.to_string(),
+            })?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(transport);
+        let connecting = self
+            .0
+            .quic
+            .connect_with(config, addr, &tls::server_name(peer))
+            .map_err(|_| ConnectError::Shutdown)?;
+        let quic = tokio::select! {
+            quic = connecting => quic.map_err(ConnectError::from_quic)?,
+            Ok(error) = failed => return Err(error),
+        };
+        Ok(Connection::new(quic, peer, status))
     }
 
     /// The next connection that a peer opened to us, its handshake complete; none after [`Endpoint::close`].
     pub async fn accept(&self) -> Option<Connection> {
-        todo!()
+        self.0.accepted.lock().await.recv().await
     }
 
     /// What happens from now on. A receiver that lags more than 256 events behind is told how many it missed.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.0.events.subscribe()
     }
 
-    /// The node as it is now.
+    /// The node as it is now, to the second.
     #[must_use]
     pub fn snapshot(&self) -> Arc<NodeSnapshot> {
-        todo!()
+        self.0.snapshot.borrow().clone()
+    }
+
+    /// The node as it is, to read or to wait on for changes; a new value comes every second and with every event.
+    #[must_use]
+    pub fn snapshots(&self) -> watch::Receiver<Arc<NodeSnapshot>> {
+        self.0.snapshot.clone()
     }
 
     /// Says goodbye to all peers and relays, and frees the socket.
     pub async fn close(&self) {
-        todo!()
+        let (done, finished) = oneshot::channel();
+        if self
+            .0
+            .commands
+            .send(Command::Shutdown { done })
+            .await
+            .is_ok()
+        {
+            let _ = finished.await;
+        }
     }
-}
-
-/// Who may open connections to this node. Others get no answer at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Access {
-    /// Everybody who knows the id, for the protocols given to [`Builder::alpns`].
-    #[default]
-    Anyone,
-    /// Only these peers.
-    Only(Vec<PeerId>),
 }
 
 /// Configures an [`Endpoint`].
@@ -156,7 +245,88 @@ impl Builder {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(self) -> Result<Endpoint, BindError> {
-        todo!()
+        let key = match self.secret_key {
+            Some(key) => key,
+            None => SecretKey::generate().map_err(BindError::Random)?,
+        };
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (mux, side) = Mux::bind(self.bind).map_err(|source| BindError::Socket {
+            addr: self.bind.unwrap_or(any),
+            source,
+        })?;
+        let server = match self.alpns.as_slice() {
+            [] => None,
+            alpns => {
+                let crypto = tls::server_config(&key, alpns)?;
+                let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+                config.migration(false);
+                Some(config)
+            }
+        };
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let quic = quinn::Endpoint::new_with_abstract_socket(
+            endpoint_config(),
+            server.clone(),
+            mux.clone(),
+            runtime,
+        )
+        .map_err(|source| BindError::Socket {
+            addr: self.bind.unwrap_or(any),
+            source,
+        })?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
+        let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
+        let machine = Machine::new(Settings {
+            key: key.clone(),
+            access: self.access,
+            relay_only: self.relay_only,
+            ports: Ports {
+                v4: port(mux.local_v4()),
+                v6: port(mux.local_v6()),
+            },
+            seed,
+            now: driver::now(),
+            unix_ms: driver::unix_ms(),
+        });
+        let (commands, inbox) = mpsc::channel(64);
+        let (accepted, backlog) = mpsc::channel(BACKLOG);
+        let events = broadcast::Sender::new(EVENTS);
+        let snapshot = watch::Sender::new(Arc::new(NodeSnapshot::empty(key.id())));
+        let online = watch::Sender::new(self.relays.is_empty());
+        let inner = Inner {
+            key: key.clone(),
+            quic: quic.clone(),
+            commands,
+            events: events.clone(),
+            snapshot: snapshot.subscribe(),
+            online: online.subscribe(),
+            accepted: Mutex::new(backlog),
+        };
+        let driver = Driver::start(Parts {
+            key,
+            machine,
+            mux,
+            side,
+            quic,
+            server,
+            home_relays: self.relays,
+            map_ports: !self.no_port_mapping,
+            commands: inbox,
+            outlets: Outlets {
+                events,
+                snapshot,
+                online,
+                accepted,
+            },
+        })
+        .await;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one task that owns the node's state"
+        )]
+        tokio::spawn(driver.run());
+        Ok(Endpoint(Arc::new(inner)))
     }
 }
 
@@ -227,4 +397,32 @@ pub enum ConnectError {
     /// The endpoint was closed.
     #[error("this node was shut down")]
     Shutdown,
+}
+
+impl ConnectError {
+    fn from_quic(error: quinn::ConnectionError) -> Self {
+        /// QUIC reports TLS alerts as 0x100 + alert (RFC 9001 section 4.8).
+        const BAD_CERTIFICATE: u64 = 0x12a;
+        const NO_APPLICATION_PROTOCOL: u64 = 0x178;
+        match &error {
+            quinn::ConnectionError::TransportError(reason) => match u64::from(reason.code) {
+                BAD_CERTIFICATE => Self::IdentityMismatch,
+                NO_APPLICATION_PROTOCOL => Self::NoSuchService,
+                _ => Self::Closed {
+                    reason: error.to_string(),
+                },
+            },
+            quinn::ConnectionError::ConnectionClosed(close)
+                if u64::from(close.error_code) == NO_APPLICATION_PROTOCOL =>
+            {
+                Self::NoSuchService
+            }
+            quinn::ConnectionError::TimedOut => Self::Timeout {
+                seconds: CONNECT_TIMEOUT.as_secs(),
+            },
+            _ => Self::Closed {
+                reason: error.to_string(),
+            },
+        }
+    }
 }

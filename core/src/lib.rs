@@ -2,6 +2,8 @@
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+mod access;
+mod addr;
 #[cfg(feature = "net")]
 mod connection;
 #[cfg(feature = "net")]
@@ -11,16 +13,20 @@ mod identity;
 pub mod keyfile;
 #[cfg(feature = "net")]
 mod net;
+mod proto;
+#[cfg(feature = "net")]
+pub mod services;
 mod snapshot;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
 pub mod wire;
 
+pub use access::Access;
 #[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
-pub use endpoint::{Access, BindError, Builder, ConnectError, Endpoint};
+pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
 pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]
 pub use net::{relay, stun};

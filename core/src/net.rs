@@ -1,4 +1,11 @@
 //! The only room with sockets, clocks and tasks.
 
-pub mod relay;
+pub(crate) mod congestion;
+pub(crate) mod driver;
+pub(crate) mod hops;
+pub(crate) mod interfaces;
+pub(crate) mod mux;
+pub(crate) mod portmap;
+pub(crate) mod relay;
 pub mod stun;
+pub(crate) mod transport;

@@ -33,6 +33,24 @@ pub struct NodeSnapshot {
     pub strangers: u64,
 }
 
+#[cfg(feature = "net")]
+impl NodeSnapshot {
+    /// A node that has not looked around yet.
+    pub(crate) fn empty(id: PeerId) -> Self {
+        Self {
+            at_ms: 0,
+            uptime_ms: 0,
+            id,
+            ticket: Ticket::from(id),
+            network: NetworkSnapshot::default(),
+            relays: Vec::new(),
+            peers: Vec::new(),
+            traffic: Traffic::default(),
+            strangers: 0,
+        }
+    }
+}
+
 /// What is known of the network the node is in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -43,7 +43,7 @@ pub enum StunError {
     /// It asks for something that we do not know (RFC 8489 section 6.3.3); drop it.
     #[error("the STUN response needs an attribute that is not supported; drop it")]
     UnknownAttribute,
-    /// There is no XOR-MAPPED-ADDRESS in it; ask another server.
+    /// There is no XOR-MAPPED-ADDRESS in it, or one that nobody can have; ask another server.
     #[error("the STUN response names no address; ask another server")]
     NoAddress,
 }
@@ -51,7 +51,7 @@ pub enum StunError {
 /// A Binding request; with `change_port` the server is asked to answer from its other port (RFC 5780 section 7.2).
 #[must_use]
 pub fn binding_request(tx: [u8; 12], change_port: bool) -> Vec<u8> {
-    let builder = message(MessageClass::Request, tx);
+    let builder = binding(MessageClass::Request, tx);
     let builder = if change_port {
         builder.with_attribute(ChangeRequest::new(Some(
             ChangeRequestFlags::ChangePort.into(),
@@ -82,13 +82,15 @@ pub fn parse_response(datagram: &[u8]) -> Result<Response, StunError> {
     let mapped = message
         .get::<XorMappedAddress>()
         .and_then(|attribute| attribute.as_xor_mapped_address().ok())
+        .map(|mapped| *mapped.socket_address())
+        .filter(|mapped| mapped.port() != 0 && !mapped.ip().is_unspecified())
         .ok_or(StunError::NoAddress)?;
     let other_address = message
         .get::<OtherAddress>()
         .and_then(|attribute| attribute.as_other_address().ok());
     Ok(Response {
         tx: *message.transaction_id().as_bytes(),
-        mapped: *mapped.socket_address(),
+        mapped,
         other_address: other_address.map(|other| *other.socket_address()),
     })
 }
@@ -134,8 +136,8 @@ pub fn answer(request: &[u8], source: SocketAddr, other: Option<SocketAddr>) -> 
         });
     }
     let mapped = SocketAddr::new(source.ip().to_canonical(), source.port());
-    let builder = self::message(MessageClass::SuccessResponse, tx)
-        .with_attribute(XorMappedAddress::from(mapped));
+    let builder =
+        binding(MessageClass::SuccessResponse, tx).with_attribute(XorMappedAddress::from(mapped));
     let builder = match other {
         Some(other) => builder.with_attribute(OtherAddress::from(other)),
         None => builder,
@@ -152,7 +154,7 @@ const CHANGE_REQUEST: u16 = 0x0003;
 /// Attribute types below this one must be understood (RFC 8489 section 14).
 const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
-fn message(class: MessageClass, tx: [u8; 12]) -> StunMessageBuilder {
+fn binding(class: MessageClass, tx: [u8; 12]) -> StunMessageBuilder {
     StunMessageBuilder::new(BINDING, class).with_transaction_id(TransactionId::from(tx))
 }
 
@@ -163,7 +165,7 @@ fn refusal(tx: [u8; 12], unknown: &[u16]) -> Option<Vec<u8>> {
     for attribute_type in unknown {
         types.add(*attribute_type);
     }
-    let message = message(MessageClass::ErrorResponse, tx)
+    let message = binding(MessageClass::ErrorResponse, tx)
         .with_attribute(ErrorCode::from(error))
         .with_attribute(types)
         .build();
@@ -259,7 +261,7 @@ mod tests {
     fn a_change_of_ip_address_is_refused() {
         let flags = ChangeRequestFlags::ChangeIp | ChangeRequestFlags::ChangePort;
         let request =
-            message(MessageClass::Request, TX).with_attribute(ChangeRequest::new(Some(flags)));
+            binding(MessageClass::Request, TX).with_attribute(ChangeRequest::new(Some(flags)));
         let source = "203.0.113.7:4000".parse().unwrap();
         let other = "198.51.100.1:3479".parse().unwrap();
         let refused = answer(&encode(&request.build()), source, Some(other)).unwrap();
@@ -282,7 +284,7 @@ mod tests {
             .unwrap()
             .bytes;
         assert_eq!(answer(&response, source, None), None);
-        let indication = encode(&message(MessageClass::Indication, TX).build());
+        let indication = encode(&binding(MessageClass::Indication, TX).build());
         assert_eq!(answer(&indication, source, None), None);
         assert_eq!(answer(&[], source, None), None);
         assert_eq!(answer(&[0; 20], source, None), None);
@@ -297,6 +299,15 @@ mod tests {
         request.push(0);
         assert!(parse_response(&response).is_err());
         assert_eq!(answer(&request, source, None), None);
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_have_is_no_address() {
+        for source in ["0.0.0.0:4000", "203.0.113.7:0", "[::]:4000"] {
+            let response = answer(&binding_request(TX, false), source.parse().unwrap(), None);
+            let parsed = parse_response(&response.unwrap().bytes);
+            assert_eq!(parsed, Err(StunError::NoAddress), "{source}");
+        }
     }
 
     #[test]

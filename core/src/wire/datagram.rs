@@ -2,25 +2,10 @@
 //!
 //! The ranges leave out those of other protocols that are seen on such ports (RFC 7983).
 
-use super::lane;
+use super::{intro, lane, probe, sealed};
 
-/// Length of INTRO and INTRO_ACK datagrams: padded, so that an answer is never larger than the question.
-pub const INTRO_LEN: usize = 1200;
-/// Length of a PROBE datagram.
-pub const PROBE_LEN: usize = 80;
-/// Largest SEALED datagram.
-pub const SEALED_MAX: usize = 1200;
 /// Largest STUN message we read; RFC 8489 section 6.1 keeps requests below the path MTU.
 pub const STUN_MAX: usize = 1280;
-
-/// First byte of an INTRO.
-pub const INTRO: u8 = 0x04;
-/// First byte of an INTRO_ACK.
-pub const INTRO_ACK: u8 = 0x05;
-/// First byte of a PROBE.
-pub const PROBE: u8 = 0x0a;
-/// First byte of a SEALED message.
-pub const SEALED: u8 = 0x0c;
 
 /// Every QUIC packet has this bit set (RFC 9000 section 17, "fixed bit"); nothing else of ours has.
 const QUIC_FIXED_BIT: u8 = 0x40;
@@ -57,10 +42,13 @@ impl Kind {
             _ if is_quic(first) => (Self::Quic, true),
             lane::TAG => (Self::Lane, lane::Frame::parse(datagram).is_some()),
             0x00..=0x03 => (Self::Stun, is_stun(datagram)),
-            INTRO => (Self::Intro, len == INTRO_LEN),
-            INTRO_ACK => (Self::IntroAck, len == INTRO_LEN),
-            PROBE => (Self::Probe, len == PROBE_LEN),
-            SEALED => (Self::Sealed, len <= SEALED_MAX),
+            intro::INTRO => (Self::Intro, len == intro::PACKET_LEN),
+            intro::ACK => (Self::IntroAck, len == intro::PACKET_LEN),
+            probe::PROBE => (Self::Probe, len == probe::PACKET_LEN),
+            sealed::SEALED => (
+                Self::Sealed,
+                (sealed::MIN_LEN..=sealed::MAX_LEN).contains(&len),
+            ),
             _ => return None,
         };
         fits.then_some(kind)
@@ -91,17 +79,20 @@ mod tests {
     #[test]
     fn our_messages_are_told_by_first_byte_and_exact_length() {
         for (first, len, kind) in [
-            (INTRO, INTRO_LEN, Kind::Intro),
-            (INTRO_ACK, INTRO_LEN, Kind::IntroAck),
-            (PROBE, PROBE_LEN, Kind::Probe),
+            (intro::INTRO, intro::PACKET_LEN, Kind::Intro),
+            (intro::ACK, intro::PACKET_LEN, Kind::IntroAck),
+            (probe::PROBE, probe::PACKET_LEN, Kind::Probe),
         ] {
             let mut datagram = vec![first; len];
             assert_eq!(Kind::of(&datagram), Some(kind));
             datagram.push(0);
             assert_eq!(Kind::of(&datagram), None);
         }
-        assert_eq!(Kind::of(&[SEALED; SEALED_MAX]), Some(Kind::Sealed));
-        assert_eq!(Kind::of(&[SEALED; SEALED_MAX + 1]), None);
+        assert_eq!(
+            Kind::of(&[sealed::SEALED; sealed::MAX_LEN]),
+            Some(Kind::Sealed)
+        );
+        assert_eq!(Kind::of(&[sealed::SEALED; sealed::MAX_LEN + 1]), None);
         assert_eq!(Kind::of(&[0x40; 30]), Some(Kind::Quic));
         assert_eq!(Kind::of(&[0x3f; 30]), None);
         assert_eq!(Kind::of(&[]), None);

@@ -1,0 +1,47 @@
+//! One stream over a direct path, Peerway against raw quinn.
+
+use crate::{
+    Ends, Failure, peerway_pair, quinn_pair,
+    stats::Estimate,
+    transfer::{self, Figures},
+};
+
+/// Runs the pairs and prints each, then the median ratios of Peerway to quinn.
+pub(crate) async fn run(ends: &Ends, pairs: usize, megabytes: usize) -> Result<(), Failure> {
+    let mut throughput = Vec::new();
+    let mut cpu = Vec::new();
+    for pair in 1..=pairs {
+        let (quinn, peerway) = if pair % 2 == 0 {
+            let quinn = quinn(ends, megabytes).await?;
+            (quinn, peerway(ends, megabytes).await?)
+        } else {
+            let peerway = peerway(ends, megabytes).await?;
+            (quinn(ends, megabytes).await?, peerway)
+        };
+        throughput.push(peerway.megabytes_per_second / quinn.megabytes_per_second);
+        cpu.push(peerway.cpu_seconds_per_gigabyte / quinn.cpu_seconds_per_gigabyte);
+        println!("pair {pair:2}  quinn {quinn}  peerway {peerway}");
+    }
+    println!("throughput ratio  {}", Estimate::of(throughput));
+    println!("CPU per GB ratio  {}", Estimate::of(cpu));
+    Ok(())
+}
+
+async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
+    let pair = quinn_pair::connect(ends).await?;
+    let figures = transfer::measure(ends, pair.sender, pair.receiver, megabytes).await;
+    for endpoint in pair.endpoints {
+        endpoint.close(0_u32.into(), b"");
+        endpoint.wait_idle().await;
+    }
+    figures
+}
+
+async fn peerway(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
+    let pair = peerway_pair::connect(ends).await?;
+    let figures = transfer::measure(ends, pair.sender, pair.receiver, megabytes).await;
+    for endpoint in pair.endpoints {
+        endpoint.close().await;
+    }
+    figures
+}

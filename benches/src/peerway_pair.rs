@@ -1,0 +1,62 @@
+//! Two Peerway nodes on loopback, linked directly.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use peerway::{Endpoint, PeerState, Ticket};
+use quinn::{RecvStream, SendStream};
+
+use crate::{Ends, Failure};
+
+const ALPN: &[u8] = b"bench";
+/// Makes the stream known to the receiver.
+const HELLO: &[u8] = b"hello";
+
+/// One stream between two nodes.
+pub(crate) struct Pair {
+    pub(crate) sender: SendStream,
+    pub(crate) receiver: RecvStream,
+    pub(crate) endpoints: [Endpoint; 2],
+}
+
+/// Starts two new nodes, one at each end, and waits until their link is direct.
+pub(crate) async fn connect(ends: &Ends) -> Result<Pair, Failure> {
+    let server = ends.receiving.spawn(node()).await??;
+    let dialling = ends.sending.spawn(dial(server.ticket()));
+    let accepting = ends.receiving.spawn(accept(server));
+    let (client, sender) = dialling.await??;
+    let (server, receiver) = accepting.await??;
+    Ok(Pair {
+        sender,
+        receiver,
+        endpoints: [client, server],
+    })
+}
+
+async fn node() -> Result<Endpoint, Failure> {
+    let node = Endpoint::builder()
+        .bind_addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .alpns([ALPN])
+        .port_mapping(false)
+        .bind()
+        .await?;
+    node.online().await;
+    Ok(node)
+}
+
+async fn dial(ticket: Ticket) -> Result<(Endpoint, SendStream), Failure> {
+    let client = node().await?;
+    let connection = client.connect(ticket, ALPN).await?;
+    let mut path = connection.path();
+    path.wait_for(|link| link.state == PeerState::Direct)
+        .await?;
+    let mut sender = connection.open_uni().await?;
+    sender.write_all(HELLO).await?;
+    Ok((client, sender))
+}
+
+async fn accept(server: Endpoint) -> Result<(Endpoint, RecvStream), Failure> {
+    let connection = server.accept().await.ok_or("the node was closed")?;
+    let mut receiver = connection.accept_uni().await?;
+    receiver.read_exact(&mut [0; HELLO.len()]).await?;
+    Ok((server, receiver))
+}

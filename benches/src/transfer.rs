@@ -1,0 +1,77 @@
+//! The measured transfer, the same for every pair.
+
+use std::fmt;
+
+use nix::time::{ClockId, clock_gettime};
+use quinn::{RecvStream, SendStream};
+use tokio::time::Instant;
+
+use crate::{Ends, Failure};
+
+const MEGABYTE: usize = 1_000_000;
+/// Carried before the clock starts, so that the path's MTU is found and the window is open.
+const WARM_UP: usize = 32;
+
+/// What one run gave. Processor time is of both ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) megabytes_per_second: f64,
+    pub(crate) cpu_seconds_per_gigabyte: f64,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            megabytes_per_second,
+            cpu_seconds_per_gigabyte,
+        } = self;
+        write!(
+            f,
+            "{megabytes_per_second:5.0} MB/s {cpu_seconds_per_gigabyte:.3} CPU s/GB"
+        )
+    }
+}
+
+/// Sends `megabytes` through the stream.
+pub(crate) async fn measure(
+    ends: &Ends,
+    mut sender: SendStream,
+    mut receiver: RecvStream,
+    megabytes: usize,
+) -> Result<Figures, Failure> {
+    let sending = ends.sending.spawn(async move {
+        let chunk = vec![0x5a; MEGABYTE];
+        for _ in 0..WARM_UP + megabytes {
+            sender.write_all(&chunk).await?;
+        }
+        Ok::<_, Failure>(sender)
+    });
+    let receiving = ends.receiving.spawn(async move {
+        read(&mut receiver, WARM_UP).await?;
+        let (start, cpu) = (Instant::now(), cpu_seconds()?);
+        read(&mut receiver, megabytes).await?;
+        Ok::<_, Failure>((start.elapsed(), cpu_seconds()? - cpu))
+    });
+    let (elapsed, cpu) = receiving.await??;
+    sending.await??;
+    let megabytes = megabytes as f64;
+    Ok(Figures {
+        megabytes_per_second: megabytes / elapsed.as_secs_f64(),
+        cpu_seconds_per_gigabyte: cpu / (megabytes / 1000.0),
+    })
+}
+
+async fn read(receiver: &mut RecvStream, megabytes: usize) -> Result<(), Failure> {
+    let mut missing = megabytes * MEGABYTE;
+    while missing > 0 {
+        let chunk = receiver.read_chunk(missing, true).await?;
+        missing -= chunk.ok_or("the stream ended early")?.bytes.len();
+    }
+    Ok(())
+}
+
+/// Processor time that this process has used.
+fn cpu_seconds() -> nix::Result<f64> {
+    let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
+    Ok(used.tv_sec() as f64 + used.tv_nsec() as f64 / 1e9)
+}

@@ -1,0 +1,14 @@
+//! Who is let in.
+
+use crate::PeerId;
+
+/// Who may open connections to this node. Others get no answer at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Everybody who knows the id, for the protocols the node accepts.
+    #[default]
+    Anyone,
+    /// Only these peers.
+    Only(Vec<PeerId>),
+}

@@ -1,0 +1,357 @@
+//! The driver: the one task that owns a node's state. It turns what happens into inputs of the machine, and the machine's
+//! outputs into deeds.
+
+mod gather;
+mod links;
+mod relays;
+mod view;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::{Interval, MissedTickBehavior, interval, sleep_until},
+};
+
+use self::{gather::Gathering, links::PeerLink, relays::RelayEntry};
+use super::{
+    interfaces::Interfaces,
+    mux::{LinkHandle, Mux, Side},
+    relay::RelayEvent,
+};
+use crate::{
+    ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
+    SecretKey, Ticket,
+    proto::{
+        endpoint::Machine,
+        io::{Input, Output},
+    },
+    wire::lane::Channel,
+};
+
+/// What the public API asks of the driver.
+pub(crate) enum Command {
+    /// A link to a peer, for a connection that is about to be dialled.
+    Link {
+        target: Ticket,
+        reply: oneshot::Sender<Lease>,
+    },
+    /// An outgoing connection stands.
+    Opened { connection: Connection },
+    /// A dial came to nothing.
+    Abandoned { peer: PeerId },
+    /// Say goodbye and end.
+    Shutdown { done: oneshot::Sender<()> },
+}
+
+/// A link as a dialler uses it.
+pub(crate) struct Lease {
+    /// Where quinn has to dial.
+    pub(crate) addr: SocketAddr,
+    pub(crate) transport: Arc<quinn::TransportConfig>,
+    pub(crate) status: watch::Receiver<LinkStatus>,
+    /// Becomes ready when there is a path to send on, or with the reason why there is none.
+    pub(crate) ready: oneshot::Receiver<Result<(), ConnectError>>,
+    /// The reason why the link failed after all.
+    pub(crate) failed: oneshot::Receiver<ConnectError>,
+}
+
+/// What the driver shows to the public API.
+pub(crate) struct Outlets {
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) snapshot: watch::Sender<Arc<NodeSnapshot>>,
+    /// Whether the node can be reached: registered with a relay, or none configured.
+    pub(crate) online: watch::Sender<bool>,
+    pub(crate) accepted: mpsc::Sender<Connection>,
+}
+
+/// What the driver starts with.
+pub(crate) struct Parts {
+    pub(crate) key: SecretKey,
+    pub(crate) machine: Machine,
+    pub(crate) mux: Arc<Mux>,
+    pub(crate) side: mpsc::Receiver<Side>,
+    pub(crate) quic: quinn::Endpoint,
+    /// None if no protocol is accepted.
+    pub(crate) server: Option<quinn::ServerConfig>,
+    pub(crate) home_relays: Vec<RelayUrl>,
+    pub(crate) map_ports: bool,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) outlets: Outlets,
+}
+
+/// See the [module](self).
+pub(crate) struct Driver {
+    key: SecretKey,
+    machine: Machine,
+    mux: Arc<Mux>,
+    side: mpsc::Receiver<Side>,
+    quic: quinn::Endpoint,
+    server: Option<quinn::ServerConfig>,
+    home_relays: Vec<RelayUrl>,
+    commands: mpsc::Receiver<Command>,
+    outlets: Outlets,
+    links: BTreeMap<PeerId, PeerLink>,
+    handles: BTreeMap<LinkHandle, PeerId>,
+    relays: BTreeMap<RelayUrl, RelayEntry>,
+    relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
+    relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    gathering: Gathering,
+    /// Lane packets that came before the handshake that explains them.
+    early: VecDeque<EarlyPacket>,
+    /// Links whose direct path is being watched for silence.
+    watched: BTreeMap<LinkHandle, Instant>,
+    /// Things that take time, and what came of them.
+    pending: FuturesUnordered<BoxFuture<'static, Done>>,
+    started: Instant,
+    dirty: bool,
+}
+
+struct EarlyPacket {
+    at: Instant,
+    relay: SocketAddr,
+    channel: Channel,
+    packet: Bytes,
+}
+
+/// Something that took time is over.
+enum Done {
+    /// An incoming handshake; the connection if it succeeded.
+    Handshake(PeerId, Option<quinn::Connection>),
+    /// A connection ended.
+    Closed {
+        peer: PeerId,
+        id: usize,
+        reason: String,
+    },
+    /// Routers between us and the relay.
+    Hops(Option<u8>),
+}
+
+/// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
+const EARLY_TIME: Duration = Duration::from_millis(250);
+const MAX_EARLY: usize = 16;
+/// How often a watched link is looked at.
+const WATCH_TICK: Duration = Duration::from_millis(50);
+/// Rates are sampled this often.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+impl Driver {
+    pub(crate) async fn start(parts: Parts) -> Self {
+        let (relay_sender, relay_events) = mpsc::channel(256);
+        let port = parts.mux.local_v4().map_or(0, |addr| addr.port());
+        let gathering = Gathering::start(port, parts.map_ports).await;
+        let mut driver = Self {
+            key: parts.key,
+            machine: parts.machine,
+            mux: parts.mux,
+            side: parts.side,
+            quic: parts.quic,
+            server: parts.server,
+            home_relays: parts.home_relays,
+            commands: parts.commands,
+            outlets: parts.outlets,
+            links: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            relays: BTreeMap::new(),
+            relay_events,
+            relay_sender,
+            gathering,
+            early: VecDeque::new(),
+            watched: BTreeMap::new(),
+            pending: FuturesUnordered::new(),
+            started: now(),
+            dirty: true,
+        };
+        driver.take_interfaces(driver.gathering.interfaces.clone(), false);
+        for relay in driver.home_relays.clone() {
+            driver.need_relay(relay);
+        }
+        driver.publish();
+        driver
+    }
+
+    /// Runs until the node is shut down, or nobody holds it any more.
+    pub(crate) async fn run(mut self) {
+        let mut sample = interval_of(SAMPLE);
+        let mut watch = interval_of(WATCH_TICK);
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                Some(side) = self.side.recv() => self.on_side(side),
+                Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
+                command = self.commands.recv() => match command {
+                    Some(Command::Link { target, reply }) => self.lease(&target, reply),
+                    Some(Command::Opened { connection }) => self.adopt(connection, true),
+                    Some(Command::Abandoned { peer }) => self.abandon(peer),
+                    Some(Command::Shutdown { done }) => {
+                        self.shutdown().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.shutdown().await,
+                },
+                () = sleep_until(deadline.into()) => {}
+                Some(done) = self.pending.next() => self.on_done(done),
+                Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
+                links = self.mux.activity() => {
+                    self.watched.extend(links.into_iter().map(|handle| (handle, now())));
+                }
+                _ = watch.tick(), if !self.watched.is_empty() => self.look_for_silence(),
+                Some(news) = self.gathering.next() => self.on_gathered(news),
+                _ = sample.tick() => self.sample(),
+            }
+            self.settle();
+        }
+    }
+
+    /// When something is due at the latest.
+    fn deadline(&self) -> Instant {
+        let machine = self.machine.poll_timeout().map(|(at, _)| at);
+        let early = self.early.front().map(|packet| packet.at + EARLY_TIME);
+        let far = now() + Duration::from_secs(3600);
+        [machine, early, self.gathering.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
+    }
+
+    /// Does what is due and carries out what the machine decided.
+    fn settle(&mut self) {
+        let now = now();
+        if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.machine.handle_timeout(now);
+        }
+        while self
+            .early
+            .front()
+            .is_some_and(|packet| packet.at + EARLY_TIME <= now)
+        {
+            self.early.pop_front();
+        }
+        self.drive_classifier(now);
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(output);
+        }
+        if std::mem::take(&mut self.dirty) {
+            self.publish();
+        }
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        self.machine.handle(now(), input);
+    }
+
+    fn on_side(&mut self, side: Side) {
+        match side {
+            Side::Message { source, bytes } if bytes.first().is_some_and(|first| *first < 4) => {
+                self.on_stun(source, &bytes);
+            }
+            Side::Message { source, bytes } => self.feed(Input::Datagram {
+                source,
+                bytes: &bytes,
+            }),
+            Side::EarlyLane {
+                relay,
+                channel,
+                packet,
+            } => {
+                if self.early.len() >= MAX_EARLY {
+                    self.early.pop_front();
+                }
+                self.early.push_back(EarlyPacket {
+                    at: now(),
+                    relay,
+                    channel,
+                    packet,
+                });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        tracing::trace!(?output, "output");
+        match output {
+            Output::SendDatagram { to, ttl, bytes } => {
+                if let Err(error) = self.mux.send_message(to, ttl, &bytes) {
+                    tracing::trace!(%to, %error, "cannot send");
+                }
+            }
+            Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
+            Output::NeedRelay { relay } => self.need_relay(relay),
+            Output::Admit { peer, addr } => self.admit(peer, addr),
+            Output::Route { peer, route } => self.set_route(peer, route),
+            Output::Forget { peer } => self.forget(peer),
+            Output::Failed { peer, reason } => self.fail(peer, &reason),
+            Output::Event(kind) => self.tell(kind),
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Handshake(peer, connection) => self.on_handshake(peer, connection),
+            Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
+            Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
+            Done::Hops(None) => {}
+        }
+    }
+
+    fn tell(&mut self, kind: EventKind) {
+        if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
+            self.update_status(*peer);
+        }
+        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
+        self.dirty = true;
+    }
+
+    fn take_interfaces(&mut self, interfaces: Interfaces, lost_route: bool) {
+        self.feed(Input::Interfaces {
+            addrs: interfaces.addresses,
+            lost_route,
+        });
+        self.dirty = true;
+    }
+
+    /// Says goodbye to peers and relays; waits a moment for it to be sent.
+    async fn shutdown(&mut self) {
+        self.feed(Input::Shutdown);
+        self.quic.close(0u32.into(), b"shutting down");
+        self.settle();
+        let polite = Duration::from_secs(1);
+        let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
+        self.relays.clear();
+        let _ = tokio::time::timeout(polite, self.gathering.close()).await;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver is where the clock is read"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver is where the clock is read"
+)]
+pub(crate) fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+fn interval_of(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}

@@ -1,0 +1,185 @@
+//! Learning about our surroundings: interfaces, the NAT's behaviour, a forwarded port.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU16,
+    time::{Duration, Instant},
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use tokio::sync::mpsc;
+
+use super::{Driver, now};
+use crate::{
+    EventKind, PortMapping, RelayState,
+    net::{
+        interfaces::{Change, Interfaces},
+        portmap::PortMapper,
+        stun,
+    },
+    proto::{
+        io::Input,
+        nat::{Classifier, StunResponse},
+    },
+};
+
+/// The NAT is measured again after this long.
+const CLASSIFY_EVERY: Duration = Duration::from_secs(300);
+/// Registrations that come within this time are measured together.
+const CLASSIFY_SOON: Duration = Duration::from_millis(50);
+
+/// What is learnt, and when it is learnt anew.
+pub(super) struct Gathering {
+    pub(super) interfaces: Interfaces,
+    changes: mpsc::Receiver<Change>,
+    mapper: Option<PortMapper>,
+    mappings: mpsc::Receiver<Option<PortMapping>>,
+    pub(super) mapping: Option<PortMapping>,
+    classifier: Option<Classifier>,
+    classify_at: Option<Instant>,
+    pub(super) checked_at_ms: Option<u64>,
+}
+
+/// Something was learnt.
+pub(super) enum News {
+    Interfaces(Change),
+    Mapping(Option<PortMapping>),
+}
+
+impl Gathering {
+    pub(super) async fn start(port: u16, map_ports: bool) -> Self {
+        let (interfaces, changes) = Interfaces::watch().await;
+        let (sender, mappings) = mpsc::channel(4);
+        let port = NonZeroU16::new(port).filter(|_| map_ports);
+        Self {
+            interfaces,
+            changes,
+            mapper: port.map(|port| PortMapper::spawn(port, sender)),
+            mappings,
+            mapping: None,
+            classifier: None,
+            classify_at: None,
+            checked_at_ms: None,
+        }
+    }
+
+    /// The next news; none when there will be no more.
+    pub(super) async fn next(&mut self) -> Option<News> {
+        tokio::select! {
+            Some(change) = self.changes.recv() => Some(News::Interfaces(change)),
+            Some(mapping) = self.mappings.recv() => Some(News::Mapping(mapping)),
+            else => None,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let measuring = self.classifier.as_ref().and_then(Classifier::poll_timeout);
+        [measuring, self.classify_at].into_iter().flatten().min()
+    }
+
+    pub(super) async fn close(&mut self) {
+        if let Some(mapper) = self.mapper.take() {
+            mapper.close().await;
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn on_gathered(&mut self, news: News) {
+        match news {
+            News::Interfaces(change) => {
+                self.mux.refresh();
+                self.relays_network_changed();
+                if let Some(mapper) = &self.gathering.mapper {
+                    mapper.network_changed();
+                }
+                let lost = change.default_route_lost;
+                self.gathering.interfaces = change.now.clone();
+                self.take_interfaces(change.now, lost);
+                let what = if lost {
+                    "the route to the internet was lost"
+                } else {
+                    "addresses changed"
+                };
+                self.tell(EventKind::NetworkChanged {
+                    what: what.to_owned(),
+                });
+                self.classify();
+            }
+            News::Mapping(mapping) => {
+                self.gathering.mapping = mapping;
+                self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
+                self.tell(EventKind::PortMapped { mapping });
+            }
+        }
+    }
+
+    /// Has the NAT measured soon.
+    pub(super) fn classify(&mut self) {
+        self.gathering.classify_at = Some(now() + CLASSIFY_SOON);
+    }
+
+    /// Starts, continues and ends measurements of the NAT.
+    pub(super) fn drive_classifier(&mut self, now: Instant) {
+        if self.gathering.classify_at.is_some_and(|at| at <= now) {
+            self.gathering.classify_at = Some(now + CLASSIFY_EVERY);
+            let up = self
+                .relays
+                .values()
+                .filter(|relay| relay.state == RelayState::Up);
+            let relays: Vec<SocketAddr> = up.filter_map(|relay| relay.addr).collect();
+            let local: Vec<_> = self
+                .gathering
+                .interfaces
+                .addresses
+                .iter()
+                .map(|local| local.ip)
+                .collect();
+            let mut rng = ChaCha20Rng::from_os_rng();
+            self.gathering.classifier =
+                (!relays.is_empty()).then(|| Classifier::new(now, &relays, &local, &mut rng));
+        }
+        let Some(classifier) = &mut self.gathering.classifier else {
+            return;
+        };
+        if classifier.poll_timeout().is_some_and(|at| at <= now) {
+            classifier.handle_timeout(now);
+        }
+        while let Some(request) = classifier.poll_transmit() {
+            let bytes = stun::binding_request(request.tx, request.change_port);
+            let _ = self.mux.send_message(request.to, None, &bytes);
+        }
+        if let Some(report) = classifier.report() {
+            self.gathering.classifier = None;
+            self.gathering.checked_at_ms = Some(super::unix_ms());
+            self.feed(Input::Nat(report));
+            self.dirty = true;
+        }
+    }
+
+    pub(super) fn on_stun(&mut self, source: SocketAddr, bytes: &[u8]) {
+        let Some(classifier) = &mut self.gathering.classifier else {
+            return;
+        };
+        match stun::parse_response(bytes) {
+            Ok(stun::Response {
+                tx,
+                mapped,
+                other_address,
+                ..
+            }) => {
+                classifier.handle_response(
+                    now(),
+                    StunResponse {
+                        from: source,
+                        tx,
+                        mapped,
+                        other_address,
+                    },
+                );
+            }
+            Err(error) => tracing::trace!(%error, "STUN"),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Links to peers: their route in the mux, their connections, and who waits for them.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::{Done, Driver, Lease, now};
+use crate::{
+    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, Ticket,
+    net::{
+        mux::{Dest, Link, Route, handle_of, virtual_addr},
+        transport::{nudge, transport_config},
+    },
+    proto::{
+        self,
+        io::{Failure, Input},
+    },
+    tls,
+    wire::lane::Channel,
+};
+
+/// A peer that quinn has an address for.
+pub(super) struct PeerLink {
+    pub(super) link: Arc<Link>,
+    transport: Arc<quinn::TransportConfig>,
+    pub(super) status: watch::Sender<LinkStatus>,
+    pub(super) connections: Vec<Open>,
+    /// Where the packets go first; a change of it is a change of path.
+    first: Option<Dest>,
+    ready: Vec<oneshot::Sender<Result<(), ConnectError>>>,
+    failed: Vec<oneshot::Sender<ConnectError>>,
+    pub(super) sampled: (u64, u64),
+    pub(super) rates: (u64, u64),
+    /// Bytes sent directly when the link was last looked at for silence, and when that had last grown.
+    sent: (u64, Option<Instant>),
+}
+
+/// A QUIC connection of a link.
+pub(super) struct Open {
+    pub(super) quic: quinn::Connection,
+    alpn: String,
+}
+
+impl Driver {
+    /// Makes a link ready for a dialler.
+    pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
+        let id = target.id;
+        let (ready, ready_receiver) = oneshot::channel();
+        let (failed, failed_receiver) = oneshot::channel();
+        let link = self.link(id);
+        link.ready.push(ready);
+        link.failed.retain(|waiting| !waiting.is_closed());
+        link.failed.push(failed);
+        let lease = Lease {
+            addr: virtual_addr(link.link.handle()),
+            transport: link.transport.clone(),
+            status: link.status.subscribe(),
+            ready: ready_receiver,
+            failed: failed_receiver,
+        };
+        if reply.send(lease).is_ok() {
+            let relays = if target.relays.is_empty() {
+                self.home_relays.clone()
+            } else {
+                target.relays.clone()
+            };
+            self.feed(Input::Connect {
+                peer: id,
+                relays,
+                addrs: target.addrs.clone(),
+            });
+        }
+    }
+
+    /// The peer's link, made if there is none.
+    pub(super) fn link(&mut self, peer: PeerId) -> &mut PeerLink {
+        self.links.entry(peer).or_insert_with(|| {
+            let link = self.mux.add_link();
+            self.handles.insert(link.handle(), peer);
+            let status = LinkStatus {
+                state: PeerState::Idle,
+                path: None,
+                why: None,
+            };
+            PeerLink {
+                transport: Arc::new(transport_config(link.epoch().clone())),
+                link,
+                status: watch::Sender::new(status),
+                connections: Vec::new(),
+                first: None,
+                ready: Vec::new(),
+                failed: Vec::new(),
+                sampled: (0, 0),
+                rates: (0, 0),
+                sent: (0, None),
+            }
+        })
+    }
+
+    pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr) {
+        let link = self.link(peer).link.clone();
+        self.mux.admit(addr, &link);
+    }
+
+    /// Takes the peer's packets from this relay's lane, those included that came too early.
+    pub(super) fn admit_lane(&mut self, peer: PeerId, relay: SocketAddr) {
+        let channel = Channel::between(self.key.id(), peer);
+        let link = self.link(peer).link.clone();
+        self.mux.admit_channel(relay, channel, &link);
+        let mine = |held: &super::EarlyPacket| held.relay == relay && held.channel == channel;
+        for held in self.early.iter().filter(|held| mine(held)) {
+            self.mux.inject(link.handle(), held.packet.clone());
+        }
+        self.early.retain(|held| !mine(held));
+    }
+
+    pub(super) fn set_route(&mut self, peer: PeerId, route: proto::io::Route) {
+        use proto::io::Route as Decided;
+        let lane = |driver: &Self, relay| {
+            let addr = driver.relays.get(relay)?.addr?;
+            Some(Dest::Lane {
+                relay: addr,
+                channel: Channel::between(driver.key.id(), peer),
+            })
+        };
+        let dests: Vec<Dest> = match &route {
+            Decided::Direct(addr) => vec![Dest::Direct(*addr)],
+            Decided::Relay(relay) => lane(self, relay).into_iter().collect(),
+            Decided::Both(addr, relay) => [Some(Dest::Direct(*addr)), lane(self, relay)]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
+            && let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr)
+        {
+            self.admit_lane(peer, addr);
+        }
+        let mux = self.mux.clone();
+        let link = self.link(peer);
+        let first = dests.first().copied();
+        let switch = first.is_some() && first != link.first;
+        mux.set_route(
+            &link.link,
+            Route { dests },
+            first.map_or(0, path_key),
+            switch,
+        );
+        link.first = first;
+        for open in &link.connections {
+            nudge(&open.quic);
+        }
+        if first.is_some() {
+            for waiting in link.ready.drain(..) {
+                let _ = waiting.send(Ok(()));
+            }
+        }
+        self.dirty = true;
+    }
+
+    /// The link is over.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        let Some(link) = self
+            .links
+            .get(&peer)
+            .filter(|link| link.connections.is_empty())
+        else {
+            return;
+        };
+        let handle = link.link.handle();
+        self.mux.remove_link(handle);
+        self.handles.remove(&handle);
+        self.watched.remove(&handle);
+        self.links.remove(&peer);
+        self.dirty = true;
+    }
+
+    pub(super) fn fail(&mut self, peer: PeerId, reason: &Failure) {
+        let error = match reason {
+            Failure::Offline(relay) => ConnectError::Offline {
+                relay: relay.clone(),
+            },
+            Failure::NoAddress => ConnectError::NoAddress,
+            Failure::Silent => ConnectError::Timeout {
+                seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
+            },
+            Failure::NoRelay => self.relay_trouble(),
+        };
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        for waiting in link.ready.drain(..) {
+            let _ = waiting.send(Err(error.clone()));
+        }
+        for waiting in link.failed.drain(..) {
+            let _ = waiting.send(error.clone());
+        }
+        self.abandon(peer);
+    }
+
+    /// A dial came to nothing; without other connections nobody needs the link.
+    pub(super) fn abandon(&mut self, peer: PeerId) {
+        if self
+            .links
+            .get(&peer)
+            .is_none_or(|link| link.connections.is_empty())
+        {
+            self.feed(Input::Release { peer });
+        }
+    }
+
+    /// quinn saw an Initial of a link's peer.
+    pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
+        let peer = handle_of(incoming.remote_address())
+            .and_then(|handle| self.handles.get(&handle))
+            .copied();
+        let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
+            return incoming.ignore();
+        };
+        server.transport_config(self.link(peer).transport.clone());
+        match incoming.accept_with(Arc::new(server)) {
+            Ok(connecting) => self.pending.push(Box::pin(async move {
+                let connection =
+                    tokio::time::timeout(crate::endpoint::CONNECT_TIMEOUT, connecting).await;
+                Done::Handshake(peer, connection.ok().and_then(Result::ok))
+            })),
+            Err(error) => tracing::debug!(%error, "incoming handshake"),
+        }
+    }
+
+    pub(super) fn on_handshake(&mut self, peer: PeerId, connection: Option<quinn::Connection>) {
+        let Some(quic) = connection else { return };
+        if tls::peer_id(&quic) != Some(peer) {
+            return quic.close(1u32.into(), b"identity mismatch");
+        }
+        let connection = Connection::new(quic, peer, self.link(peer).status.subscribe());
+        let Ok(permit) = self.outlets.accepted.clone().try_reserve_owned() else {
+            return connection.close(2, b"too many connections wait to be accepted");
+        };
+        self.adopt(connection.clone(), false);
+        permit.send(connection);
+    }
+
+    /// A connection stands, whoever dialled it.
+    pub(super) fn adopt(&mut self, connection: Connection, outgoing: bool) {
+        let peer = connection.peer();
+        let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
+        let quic = connection.quic.clone();
+        let closed = quic.clone();
+        self.pending.push(Box::pin(async move {
+            let reason = closed.closed().await.to_string();
+            Done::Closed {
+                peer,
+                id: closed.stable_id(),
+                reason,
+            }
+        }));
+        self.link(peer).connections.push(Open {
+            quic,
+            alpn: alpn.clone(),
+        });
+        self.feed(Input::Hold { peer });
+        self.tell(EventKind::Connected {
+            peer,
+            alpn,
+            outgoing,
+        });
+    }
+
+    pub(super) fn on_closed(&mut self, peer: PeerId, id: usize, reason: String) {
+        let Some(link) = self.links.get_mut(&peer) else {
+            return;
+        };
+        let Some(at) = link
+            .connections
+            .iter()
+            .position(|open| open.quic.stable_id() == id)
+        else {
+            return;
+        };
+        let open = link.connections.swap_remove(at);
+        self.abandon(peer);
+        self.tell(EventKind::Disconnected {
+            peer,
+            alpn: open.alpn,
+            reason,
+        });
+    }
+
+    pub(super) fn update_status(&mut self, peer: PeerId) {
+        let Some(view) = self.machine.peer(peer, now()) else {
+            return;
+        };
+        let status = LinkStatus {
+            state: view.state,
+            path: view.path,
+            why: view.why,
+        };
+        if let Some(link) = self.links.get(&peer) {
+            link.status.send_if_modified(|known| {
+                let changed = *known != status;
+                known.clone_from(&status);
+                changed
+            });
+        }
+    }
+
+    /// Hands to the machine which direct paths have been silent for how long.
+    pub(super) fn look_for_silence(&mut self) {
+        let now = now();
+        let mut silent = Vec::new();
+        self.watched.retain(|handle, active| {
+            let peer = self.handles.get(handle).copied();
+            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
+            else {
+                return false;
+            };
+            let sent_bytes = link.link.direct().sent_bytes;
+            if sent_bytes != link.sent.0 {
+                link.sent = (sent_bytes, Some(now));
+                *active = now;
+            } else if now.saturating_duration_since(*active) > super::SAMPLE {
+                link.link.unwatch();
+                return false;
+            }
+            let rtt = link
+                .connections
+                .first()
+                .map(|open| open.quic.rtt())
+                .unwrap_or_default();
+            if let (Some(since), Some(sent)) = (link.link.silent_since(), link.sent.1) {
+                silent.push((peer, since, sent, rtt));
+            }
+            true
+        });
+        for (peer, since, sent, rtt) in silent {
+            self.feed(Input::Silence {
+                peer,
+                since,
+                sent,
+                rtt,
+            });
+        }
+    }
+}
+
+/// Tells paths apart for the congestion controllers that are kept per path: 0 is the relay's.
+fn path_key(dest: Dest) -> u8 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    match dest {
+        Dest::Lane { .. } => 0,
+        Dest::Direct(addr) => {
+            let mut hasher = DefaultHasher::new();
+            addr.hash(&mut hasher);
+            (hasher.finish() as u8).max(1)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the node shows of itself: snapshots and rates.
+
+use std::sync::Arc;
+
+use super::{Driver, now, unix_ms};
+use crate::{
+    NetworkSnapshot, NodeSnapshot, PeerSnapshot, RelaySnapshot, Ticket, Traffic,
+    net::mux::Link,
+    proto::{endpoint::PeerView, io::Input},
+};
+
+/// Less than this in a second is keep-alive, not use.
+const IN_USE: u64 = 256;
+
+impl Driver {
+    /// Takes the second's samples and shows them.
+    pub(super) fn sample(&mut self) {
+        let mut used = Vec::new();
+        for (peer, link) in &mut self.links {
+            let total = total(&link.link);
+            link.rates = (total.0 - link.sampled.0, total.1 - link.sampled.1);
+            link.sampled = total;
+            if link.rates.0 + link.rates.1 > IN_USE {
+                used.push(*peer);
+            }
+        }
+        for peer in used {
+            self.feed(Input::Traffic { peer });
+        }
+        self.dirty = true;
+    }
+
+    pub(super) fn publish(&mut self) {
+        let peers: Vec<PeerSnapshot> = self
+            .machine
+            .peers(now())
+            .map(|view| self.peer_snapshot(view))
+            .collect();
+        let mut traffic = Traffic::default();
+        for peer in &peers {
+            traffic.rx_bytes += peer.traffic.rx_bytes;
+            traffic.tx_bytes += peer.traffic.tx_bytes;
+            traffic.rx_rate += peer.traffic.rx_rate;
+            traffic.tx_rate += peer.traffic.tx_rate;
+        }
+        let snapshot = NodeSnapshot {
+            at_ms: unix_ms(),
+            uptime_ms: now().saturating_duration_since(self.started).as_millis() as u64,
+            id: self.key.id(),
+            ticket: Ticket::new(self.key.id(), self.home_relays.clone(), self.direct_addrs()),
+            network: self.network_snapshot(),
+            relays: self.relay_snapshots(),
+            peers,
+            traffic,
+            strangers: self.mux.strangers(),
+        };
+        self.outlets.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    /// Addresses for the ticket: none where a relay tells them to those who are meant to know.
+    fn direct_addrs(&self) -> Vec<std::net::SocketAddr> {
+        if self.home_relays.is_empty() {
+            self.machine.local().hosts()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn network_snapshot(&self) -> NetworkSnapshot {
+        let local = self.machine.local();
+        NetworkSnapshot {
+            local: local.hosts(),
+            public_v4: local.public(true),
+            public_v6: local.public(false),
+            nat: local.nat,
+            port_mapping: self.gathering.mapping,
+            checked_at_ms: self.gathering.checked_at_ms,
+        }
+    }
+
+    fn relay_snapshots(&self) -> Vec<RelaySnapshot> {
+        let mut relays: Vec<RelaySnapshot> = self
+            .relays
+            .iter()
+            .map(|(url, relay)| RelaySnapshot {
+                url: url.clone(),
+                state: relay.state,
+                rtt_ms: relay.rtt_ms,
+                home: relay.home,
+                error: relay.error.clone(),
+            })
+            .collect();
+        relays.sort_by_key(|relay| !relay.home);
+        relays
+    }
+
+    fn peer_snapshot(&self, view: PeerView) -> PeerSnapshot {
+        let link = self.links.get(&view.id);
+        let quic = |open: &super::links::Open| open.quic.stats().path;
+        let stats: Vec<_> = link
+            .iter()
+            .flat_map(|link| &link.connections)
+            .map(quic)
+            .collect();
+        let (sent, lost) = stats.iter().fold((0, 0), |(sent, lost), path| {
+            (sent + path.sent_packets, lost + path.lost_packets)
+        });
+        let rtt = stats.first().map(|path| path.rtt).or(view.rtt);
+        let (rx_bytes, tx_bytes) = link.map(|link| total(&link.link)).unwrap_or_default();
+        let (rx_rate, tx_rate) = link.map(|link| link.rates).unwrap_or_default();
+        PeerSnapshot {
+            id: view.id,
+            state: view.state,
+            path: view.path,
+            why: view.why,
+            next_try_ms: view.next_try.map(|wait| wait.as_millis() as u64),
+            state_age_ms: view.age.as_millis() as u64,
+            rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+            loss: if sent == 0 {
+                0.0
+            } else {
+                lost as f64 / sent as f64
+            },
+            connections: stats.len() as u32,
+            traffic: Traffic {
+                rx_bytes,
+                tx_bytes,
+                rx_rate,
+                tx_rate,
+            },
+            probes_sent: view.probes_sent,
+            probes_answered: view.probes_answered,
+        }
+    }
+}
+
+/// Bytes received and sent over all paths.
+fn total(link: &Link) -> (u64, u64) {
+    let (direct, lane) = (link.direct(), link.lane());
+    (
+        direct.received_bytes + lane.received_bytes,
+        direct.sent_bytes + lane.sent_bytes,
+    )
+}

@@ -1,0 +1,214 @@
+//! The addresses of this computer, its router, and when they change.
+//!
+//! Lists come from netdev. Linux says by netlink that something changed; elsewhere the list is read again every ten seconds.
+//! netwatch would do both, but waits 250 ms after the last of a flood of messages, and brings an async framework of its own.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use netdev::interface::{interface::Interface, ipv6_addr_flags::Ipv6AddrFlags};
+use tokio::{sync::mpsc, time::sleep};
+use tracing::debug;
+
+use crate::addr::{LocalAddr, Scope};
+
+use signal::ChangeSignal;
+
+/// One change of an interface arrives as a flood of messages; this long after the first, the list is read.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// How this computer is attached to the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interfaces {
+    /// What peers may be told, ordered: loopback only where nothing else is, of an IPv6 network only the temporary addresses
+    /// (RFC 8981) if it has any, nothing deprecated or link-local.
+    pub(crate) addresses: Vec<LocalAddr>,
+    /// The IPv4 router, if it is in a network of ours.
+    pub(crate) gateway: Option<Gateway>,
+    /// Whether there is a route to the internet at large, of either family.
+    pub(crate) default_route: bool,
+}
+
+/// The router that our packets to the internet go to first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gateway {
+    pub(crate) router: IpAddr,
+    /// Our address towards it.
+    pub(crate) local: LocalAddr,
+}
+
+/// A change of [`Interfaces`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) now: Interfaces,
+    /// There was a default route, and there is none now.
+    pub(crate) default_route_lost: bool,
+}
+
+impl Interfaces {
+    /// How things are, and every change from then on until the receiver is dropped.
+    pub(crate) async fn watch() -> (Self, mpsc::Receiver<Change>) {
+        let signal = ChangeSignal::open();
+        let current = Self::read().await;
+        let (changes, receiver) = mpsc::channel(8);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it owns its state and ends with its receiver"
+        )]
+        tokio::spawn(follow(current.clone(), signal, changes));
+        (current, receiver)
+    }
+
+    /// How things are. The kernel is asked on a thread of its own, since netdev also reads files.
+    pub(crate) async fn read() -> Self {
+        tokio::task::spawn_blocking(|| {
+            Self::from_list(&netdev::get_interfaces(), &routed_sources())
+        })
+        .await
+        .unwrap_or_default()
+    }
+
+    /// `sources` are the addresses from which packets to the internet leave.
+    fn from_list(list: &[Interface], sources: &[IpAddr]) -> Self {
+        let usable = || list.iter().filter(|one| one.is_up() && one.is_running());
+        let mut addresses: Vec<LocalAddr> = usable().flat_map(offered).collect();
+        if addresses.is_empty() {
+            addresses = usable().flat_map(loopback).collect();
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        Self {
+            addresses,
+            gateway: usable().find_map(|one| gateway_of(one, sources)),
+            default_route: !sources.is_empty(),
+        }
+    }
+}
+
+async fn follow(mut current: Interfaces, signal: ChangeSignal, changes: mpsc::Sender<Change>) {
+    loop {
+        tokio::select! {
+            () = changes.closed() => return,
+            () = signal.changed() => {}
+        }
+        sleep(DEBOUNCE).await;
+        signal.clear();
+        let now = Interfaces::read().await;
+        if now == current {
+            continue;
+        }
+        let default_route_lost = current.default_route && !now.default_route;
+        debug!(
+            addresses = now.addresses.len(),
+            default_route_lost, "interfaces changed"
+        );
+        current = now.clone();
+        let change = Change {
+            now,
+            default_route_lost,
+        };
+        if changes.send(change).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn offered(interface: &Interface) -> Vec<LocalAddr> {
+    let v4 = interface
+        .ipv4
+        .iter()
+        .map(|net| local(net.addr().into(), net.prefix_len()));
+    let flags = |at: usize| interface.ipv6_addr_flags.get(at).copied();
+    let v6: Vec<(LocalAddr, bool)> = interface
+        .ipv6
+        .iter()
+        .enumerate()
+        .map(|(at, net)| (net, flags(at).unwrap_or_default()))
+        .filter(|(net, flags)| {
+            is_settled(*flags) && Scope::of(net.addr().into()) != Scope::LinkLocal
+        })
+        .map(|(net, flags)| {
+            let address = local(net.addr().into(), net.prefix_len());
+            (address, flags.temporary)
+        })
+        .collect();
+    let replaced = |address: &LocalAddr| {
+        v6.iter()
+            .any(|(other, temporary)| *temporary && other.shares_prefix(address.ip))
+    };
+    let v6 = v6
+        .iter()
+        .filter(|(address, temporary)| *temporary || !replaced(address))
+        .map(|(address, _)| *address);
+    v4.chain(v6)
+        .filter(|address| {
+            !matches!(
+                Scope::of(address.ip),
+                Scope::Loopback | Scope::Unspecified | Scope::Multicast
+            )
+        })
+        .collect()
+}
+
+fn loopback(interface: &Interface) -> Vec<LocalAddr> {
+    interface
+        .ip_addrs()
+        .into_iter()
+        .filter(IpAddr::is_loopback)
+        .map(|ip| local(ip, if ip.is_ipv4() { 8 } else { 128 }))
+        .collect()
+}
+
+fn is_settled(flags: Ipv6AddrFlags) -> bool {
+    !(flags.deprecated || flags.tentative || flags.duplicated)
+}
+
+fn gateway_of(interface: &Interface, sources: &[IpAddr]) -> Option<Gateway> {
+    let routers = &interface.gateway.as_ref()?.ipv4;
+    interface
+        .ipv4
+        .iter()
+        .map(|net| local(net.addr().into(), net.prefix_len()))
+        .filter(|local| sources.contains(&local.ip))
+        .find_map(|local| {
+            routers
+                .iter()
+                .map(|router| IpAddr::V4(*router))
+                .find(|router| local.shares_prefix(*router))
+                .map(|router| Gateway { router, local })
+        })
+}
+
+fn local(ip: IpAddr, prefix_len: u8) -> LocalAddr {
+    LocalAddr { ip, prefix_len }
+}
+
+/// The addresses the kernel would send from to addresses that only a default route leads to. Connecting sends nothing.
+fn routed_sources() -> Vec<IpAddr> {
+    const V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+    const V6: SocketAddr = SocketAddr::new(
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        9,
+    );
+    let source = |any: IpAddr, beyond: SocketAddr| {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(beyond)?;
+        socket.local_addr().map(|local| local.ip())
+    };
+    [
+        source(Ipv4Addr::UNSPECIFIED.into(), V4),
+        source(Ipv6Addr::UNSPECIFIED.into(), V6),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+#[cfg_attr(target_os = "linux", path = "interfaces/netlink.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "interfaces/poll.rs")]
+mod signal;
+
+#[cfg(test)]
+mod tests;

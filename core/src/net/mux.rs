@@ -1,0 +1,290 @@
+//! The mux: one UDP socket per address family under one quinn endpoint, and a stable virtual address for every link.
+//!
+//! quinn sends to a virtual address, and the mux sends to wherever the link's [`Route`] points at that moment. What comes
+//! in is told apart segment by segment: QUIC packets of admitted sources go up under the virtual address of their link,
+//! STUN and our own messages go to the driver, and everything else is dropped without an answer.
+//!
+//! Here is what the driver sets and asks; `data_path` is what quinn calls. It only reads tables that are replaced as a whole
+//! (`arc-swap`) and takes no lock.
+
+mod data_path;
+mod demux;
+mod inject;
+mod link;
+mod poller;
+mod socket;
+mod tables;
+
+use std::{
+    collections::hash_map::Entry,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
+
+use crate::wire::lane::Channel;
+
+pub(crate) use demux::Side;
+pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
+
+use demux::{Outlets, SIDE_CAPACITY};
+use link::RESERVED;
+use socket::Socket;
+use tables::{Source, Tables};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Mux {
+    v4: Option<Socket>,
+    v6: Option<Socket>,
+    tables: ArcSwap<Tables>,
+    next_handle: AtomicU32,
+    outlets: Outlets,
+    /// Links that began to send directly; locked on that edge only.
+    active: Mutex<Vec<LinkHandle>>,
+    activity: Notify,
+    v6_first: AtomicBool,
+}
+
+impl Mux {
+    /// Opens the sockets: of both families at one port where possible, or the one that `addr` names.
+    ///
+    /// The receiver takes what is for the driver; it holds 512 datagrams and then loses more.
+    ///
+    /// # Errors
+    /// The operating system's, if there is no socket to be had.
+    pub(crate) fn bind(addr: Option<SocketAddr>) -> io::Result<(Arc<Self>, mpsc::Receiver<Side>)> {
+        let (v4, v6) = match addr {
+            None => bind_both(0)?,
+            Some(addr) if addr.ip().is_unspecified() => bind_both(addr.port())?,
+            Some(addr) if addr.is_ipv4() => (Some(Socket::bind(addr)?), None),
+            Some(addr) => (None, Some(Socket::bind(addr)?)),
+        };
+        let (side, receiver) = mpsc::channel(SIDE_CAPACITY);
+        let mux = Self {
+            v4,
+            v6,
+            tables: ArcSwap::default(),
+            next_handle: AtomicU32::new(RESERVED.0 + 1),
+            outlets: Outlets::new(side),
+            active: Mutex::default(),
+            activity: Notify::new(),
+            v6_first: AtomicBool::new(false),
+        };
+        Ok((Arc::new(mux), receiver))
+    }
+
+    /// The address of the IPv4 socket.
+    pub(crate) fn local_v4(&self) -> Option<SocketAddr> {
+        self.v4.as_ref().map(Socket::local_addr)
+    }
+
+    /// The address of the IPv6 socket.
+    pub(crate) fn local_v6(&self) -> Option<SocketAddr> {
+        self.v6.as_ref().map(Socket::local_addr)
+    }
+
+    /// Makes a link that leads nowhere yet.
+    pub(crate) fn add_link(&self) -> Arc<Link> {
+        loop {
+            let handle = LinkHandle(self.next_handle.fetch_add(1, Ordering::Relaxed));
+            let mut added = None;
+            self.tables.rcu(|tables| {
+                let mut tables = Tables::clone(tables);
+                added = match tables.links.entry(handle) {
+                    Entry::Vacant(entry) if handle != RESERVED => {
+                        Some(entry.insert(Arc::new(Link::new(handle))).clone())
+                    }
+                    Entry::Vacant(_) | Entry::Occupied(_) => None,
+                };
+                tables
+            });
+            if let Some(link) = added {
+                return link;
+            }
+        }
+    }
+
+    /// Forgets a link, its sources and its channels.
+    pub(crate) fn remove_link(&self, handle: LinkHandle) {
+        self.edit(|tables| tables.remove(handle));
+    }
+
+    /// Sends the link's packets over `route` from now on. `switch` says that this is another path than before, known to
+    /// the congestion controller as `path_key`; [`nudge`](super::transport::nudge) the link's connections then.
+    pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u8, switch: bool) {
+        route.dests.retain(|dest| is_sendable(dest.addr()));
+        link.route.store(Arc::new(route));
+        if switch {
+            self.restore_offload();
+            link.epoch().switch_to(path_key);
+        }
+    }
+
+    /// Takes QUIC packets from `source` as the link's.
+    pub(crate) fn admit(&self, source: SocketAddr, link: &Arc<Link>) {
+        self.admit_source(source, link, false);
+    }
+
+    /// Takes QUIC packets from `source` as the link's, and lane frames too.
+    pub(crate) fn admit_relay(&self, source: SocketAddr, link: &Arc<Link>) {
+        self.admit_source(source, link, true);
+    }
+
+    /// Undoes [`Self::admit`] and [`Self::admit_relay`].
+    pub(crate) fn expel(&self, source: SocketAddr) {
+        self.edit(|tables| {
+            tables.sources.remove(&source);
+        });
+    }
+
+    /// Takes lane frames of `channel` from `relay` as the link's packets.
+    pub(crate) fn admit_channel(&self, relay: SocketAddr, channel: Channel, link: &Arc<Link>) {
+        self.edit(|tables| {
+            tables.channels.insert((relay, channel), link.clone());
+        });
+    }
+
+    /// Undoes [`Self::admit_channel`].
+    pub(crate) fn expel_channel(&self, relay: SocketAddr, channel: Channel) {
+        self.edit(|tables| {
+            tables.channels.remove(&(relay, channel));
+        });
+    }
+
+    /// Gives quinn a packet of the link that was held back.
+    pub(crate) fn inject(&self, link: LinkHandle, packet: Bytes) {
+        self.outlets.injected.push(link, packet);
+    }
+
+    /// Sends a message of ours or STUN, not through what carries bulk data. Linux alone can send it with a `ttl` of its own.
+    ///
+    /// # Errors
+    /// The operating system's; also if the address cannot be sent to, or we have no socket of its family.
+    pub(crate) fn send_message(
+        &self,
+        dst: SocketAddr,
+        ttl: Option<u8>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        if !is_sendable(dst) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let socket = self.socket(dst).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        socket.send_message(dst, ttl, bytes)
+    }
+
+    /// Waits for links that send directly while nobody watches them; from then on they count as watched, until
+    /// [`Link::unwatch`]. Nothing is lost if the future is dropped.
+    pub(crate) async fn activity(&self) -> Vec<LinkHandle> {
+        loop {
+            let active =
+                std::mem::take(&mut *self.active.lock().unwrap_or_else(PoisonError::into_inner));
+            if !active.is_empty() {
+                return active;
+            }
+            self.activity.notified().await;
+        }
+    }
+
+    /// Call it after the network changed: what was refused on the old one may work on the new one.
+    pub(crate) fn refresh(&self) {
+        self.restore_offload();
+    }
+
+    /// Datagrams dropped unread: from sources not admitted, or of no known kind.
+    pub(crate) fn strangers(&self) -> u64 {
+        self.outlets.strangers.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams for the driver that were lost because it did not keep up.
+    pub(crate) fn side_dropped(&self) -> u64 {
+        self.outlets.side_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Batches that the system refused to send.
+    pub(crate) fn unsendable(&self) -> u64 {
+        self.sockets().map(Socket::unsendable).sum()
+    }
+
+    fn admit_source(&self, source: SocketAddr, link: &Arc<Link>, is_relay: bool) {
+        self.edit(|tables| {
+            let link = link.clone();
+            tables.sources.insert(source, Source { link, is_relay });
+        });
+    }
+
+    fn edit(&self, change: impl Fn(&mut Tables)) {
+        self.tables.rcu(|tables| {
+            let mut tables = Tables::clone(tables);
+            change(&mut tables);
+            tables
+        });
+    }
+
+    fn restore_offload(&self) {
+        self.sockets().for_each(Socket::restore_offload);
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    fn socket(&self, dst: SocketAddr) -> Option<&Socket> {
+        match dst {
+            SocketAddr::V4(_) => self.v4.as_ref(),
+            SocketAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+
+    fn report_activity(&self, link: LinkHandle) {
+        self.active
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(link);
+        self.activity.notify_one();
+    }
+}
+
+fn bind_both(port: u16) -> io::Result<(Option<Socket>, Option<Socket>)> {
+    let bind_v6 = |port| Socket::bind((Ipv6Addr::UNSPECIFIED, port).into());
+    match Socket::bind((Ipv4Addr::UNSPECIFIED, port).into()) {
+        Ok(v4) => {
+            let v6 = bind_v6(v4.local_addr().port()).or_else(|_| bind_v6(0));
+            Ok((Some(v4), v6.ok()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        Err(error) => match bind_v6(port) {
+            Ok(v6) => Ok((None, Some(v6))),
+            Err(_) => Err(error),
+        },
+    }
+}
+
+/// Whether the kernel would take the address at all: it answers others with the error that costs segmentation offload.
+fn is_sendable(addr: SocketAddr) -> bool {
+    let scope = match addr {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(addr) => addr.scope_id(),
+    };
+    let ip_is_fit = match addr.ip() {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => {
+            !ip.is_unspecified()
+                && !ip.is_multicast()
+                && ip.to_ipv4_mapped().is_none()
+                && (!ip.is_unicast_link_local() || scope != 0)
+        }
+    };
+    ip_is_fit && addr.port() != 0
+}
+
+#[cfg(test)]
+mod tests;

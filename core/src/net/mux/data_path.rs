@@ -1,0 +1,178 @@
+//! The mux as quinn sees it: one socket.
+
+use std::{
+    cell::RefCell,
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn_udp::{RecvMeta, Transmit};
+
+use super::{
+    Mux,
+    demux::Sorter,
+    link::{Dest, Link, RESERVED, handle_of, virtual_addr},
+    poller::Poller,
+    socket::Socket,
+};
+use crate::wire::lane::HEADER_LEN;
+
+/// The largest batch the kernel hands out is 64 KiB, and quinn allots 1472 bytes for each segment we name.
+const MAX_RECEIVE_SEGMENTS: usize = 65_535 / 1472 + 1;
+/// Batches read in one poll that may turn out to hold nothing for quinn, before other tasks get their turn.
+const MAX_ROUNDS: usize = 32;
+
+thread_local! {
+    /// Where lane frames are put together.
+    static FRAMES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl AsyncUdpSocket for Mux {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Poller::new(move || {
+            let mux = self.clone();
+            // A socket that was not blocked is writable at once, so this waits for the one that was.
+            async move {
+                for socket in mux.sockets() {
+                    socket.writable().await?;
+                }
+                Ok(())
+            }
+        }))
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let tables = self.tables.load();
+        let link = handle_of(transmit.destination).and_then(|handle| tables.links.get(&handle));
+        let Some(link) = link else {
+            return Ok(());
+        };
+        let mut sent = false;
+        let mut blocked = Ok(());
+        for dest in &link.route.load().dests {
+            match self.send_to(link, *dest, transmit) {
+                Ok(()) => sent = true,
+                Err(error) => blocked = Err(error),
+            }
+        }
+        if sent { Ok(()) } else { blocked }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        for _ in 0..MAX_ROUNDS {
+            if !self.outlets.injected.is_empty() {
+                return Poll::Ready(Ok(self.outlets.injected.deliver(bufs, meta)));
+            }
+            match self.poll_sockets(cx, bufs, meta) {
+                Poll::Ready(0) => {}
+                Poll::Ready(count) => return Poll::Ready(Ok(count)),
+                Poll::Pending => {
+                    self.outlets.injected.register(cx);
+                    if self.outlets.injected.is_empty() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// quinn only connects to IPv6 addresses from an IPv6 address.
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(virtual_addr(RESERVED))
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        let segments = self.sockets().map(Socket::max_transmit_segments);
+        segments.min().unwrap_or(1)
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        let segments = self.sockets().map(Socket::max_receive_segments);
+        segments.max().unwrap_or(1).min(MAX_RECEIVE_SEGMENTS)
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.sockets().any(Socket::may_fragment)
+    }
+}
+
+impl Mux {
+    fn send_to(&self, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io::Result<()> {
+        let Some(socket) = self.socket(dest.addr()) else {
+            return Ok(());
+        };
+        let len = transmit.contents.len();
+        let segment = transmit.segment_size.unwrap_or(len).max(1);
+        let datagrams = len.div_ceil(segment) as u64;
+        match dest {
+            Dest::Direct(addr) => {
+                socket.send(&Transmit {
+                    destination: addr,
+                    ecn: transmit.ecn,
+                    contents: transmit.contents,
+                    segment_size: transmit.segment_size,
+                    src_ip: None,
+                })?;
+                if link.sent_direct(datagrams, len as u64) {
+                    self.report_activity(link.handle());
+                }
+            }
+            Dest::Lane { relay, channel } => {
+                FRAMES.with_borrow_mut(|frames| {
+                    frames.clear();
+                    for packet in transmit.contents.chunks(segment) {
+                        frames.extend_from_slice(&channel.header());
+                        frames.extend_from_slice(packet);
+                    }
+                    socket.send(&Transmit {
+                        destination: relay,
+                        ecn: transmit.ecn,
+                        contents: frames,
+                        segment_size: transmit.segment_size.map(|size| size + HEADER_LEN),
+                        src_ip: None,
+                    })
+                })?;
+                link.sent_lane(datagrams, len as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// One round over both sockets: how many buffers quinn gets, or that there was nothing at all to read.
+    fn poll_sockets(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<usize> {
+        let v6_first = self.v6_first.fetch_xor(true, Ordering::Relaxed);
+        let order = if v6_first {
+            [&self.v6, &self.v4]
+        } else {
+            [&self.v4, &self.v6]
+        };
+        let mut any = false;
+        for socket in order.into_iter().flatten() {
+            if let Poll::Ready(count) = socket.poll_recv(cx, bufs, meta) {
+                any = true;
+                let tables = self.tables.load();
+                let kept = Sorter::new(&tables, &self.outlets).sort(bufs, meta, count);
+                if kept > 0 {
+                    return Poll::Ready(kept);
+                }
+            }
+        }
+        if any { Poll::Ready(0) } else { Poll::Pending }
+    }
+}

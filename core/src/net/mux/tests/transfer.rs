@@ -1,0 +1,161 @@
+//! Real quinn connections whose path changes under them.
+
+use std::sync::Arc;
+
+use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TokioRuntime};
+use tokio::net::UdpSocket;
+
+use super::*;
+use crate::{
+    net::transport::{endpoint_config, nudge, transport_config},
+    tls,
+};
+
+const ALPN: &[u8] = b"test";
+const DIRECT: u8 = 1;
+const RELAYED: u8 = 2;
+
+/// One end: a mux, the link to the other end, and quinn over it.
+struct End {
+    mux: Arc<Mux>,
+    link: Arc<Link>,
+    endpoint: Endpoint,
+}
+
+impl End {
+    fn new(key: &SecretKey, is_server: bool) -> Self {
+        let (mux, _side) = mux();
+        let link = mux.add_link();
+        let transport = Arc::new(transport_config(link.epoch().clone()));
+        let server = is_server.then(|| {
+            let tls = tls::server_config(key, &[ALPN.to_vec()]).unwrap();
+            let mut config = ServerConfig::with_crypto(Arc::new(tls));
+            config.transport_config(transport.clone());
+            config
+        });
+        let mut endpoint = Endpoint::new_with_abstract_socket(
+            endpoint_config(),
+            server,
+            mux.clone(),
+            Arc::new(TokioRuntime),
+        )
+        .unwrap();
+        let mut config = ClientConfig::new(Arc::new(tls::client_config(key, ALPN).unwrap()));
+        config.transport_config(transport);
+        endpoint.set_default_client_config(config);
+        Self {
+            mux,
+            link,
+            endpoint,
+        }
+    }
+
+    fn go_direct(&self, other: &Self) {
+        self.mux.admit(addr(&other.mux), &self.link);
+        let route = direct(addr(&other.mux));
+        self.mux.set_route(&self.link, route, DIRECT, true);
+    }
+
+    fn go_relayed(&self, relay: SocketAddr) {
+        let channel = channel(1, 2);
+        self.mux.admit_channel(relay, channel, &self.link);
+        let lane = Dest::Lane { relay, channel };
+        let route = Route { dests: vec![lane] };
+        self.mux.set_route(&self.link, route, RELAYED, true);
+    }
+}
+
+/// A client and a server connected directly.
+async fn connected() -> (End, End, Connection, Connection) {
+    let keys = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
+    let client = End::new(&keys[0], false);
+    let server = End::new(&keys[1], true);
+    client.go_direct(&server);
+    server.go_direct(&client);
+    let dialling = client
+        .endpoint
+        .connect(
+            virtual_addr(client.link.handle()),
+            &tls::server_name(keys[1].id()),
+        )
+        .unwrap();
+    let accepting = async { server.endpoint.accept().await.unwrap().await.unwrap() };
+    let (dialled, accepted) = tokio::join!(dialling, accepting);
+    (client, server, dialled.unwrap(), accepted)
+}
+
+/// Passes datagrams on between two addresses, as a relay does with lane frames.
+async fn forward(socket: UdpSocket, ends: [SocketAddr; 2]) {
+    let mut buf = [0; 2048];
+    loop {
+        let (len, from) = socket.recv_from(&mut buf).await.unwrap();
+        let to = if from == ends[0] { ends[1] } else { ends[0] };
+        socket.send_to(&buf[..len], to).await.unwrap();
+    }
+}
+
+fn byte_at(position: usize) -> u8 {
+    (position % 251) as u8
+}
+
+#[tokio::test]
+async fn a_transfer_goes_on_from_direct_to_the_lane_and_back_without_losing_a_byte() {
+    const PART: usize = 4 << 20;
+    let (client, server, dialled, accepted) = connected().await;
+    let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let relay_addr = relay.local_addr().unwrap();
+    let forwarding = forward(relay, [addr(&client.mux), addr(&server.mux)]);
+
+    let sending = async {
+        let mut stream = dialled.open_uni().await.unwrap();
+        for part in 0..3 {
+            let bytes: Vec<u8> = (part * PART..(part + 1) * PART).map(byte_at).collect();
+            stream.write_all(&bytes).await.unwrap();
+        }
+        stream.finish().unwrap();
+    };
+    let receiving = async {
+        let mut stream = accepted.accept_uni().await.unwrap();
+        let mut position = 0;
+        while let Some(chunk) = stream.read_chunk(1 << 16, true).await.unwrap() {
+            let before = position / PART;
+            for byte in chunk.bytes {
+                assert_eq!(byte, byte_at(position));
+                position += 1;
+            }
+            match (before, position / PART) {
+                (0, 1) => [&client, &server].map(|end| end.go_relayed(relay_addr)),
+                (1, 2) => {
+                    client.go_direct(&server);
+                    server.go_direct(&client);
+                    continue;
+                }
+                _ => continue,
+            };
+            nudge(&dialled);
+            nudge(&accepted);
+        }
+        position
+    };
+    let received = tokio::select! {
+        (received, ()) = async { tokio::join!(receiving, sending) } => received,
+        () = forwarding => unreachable!("it has no end"),
+    };
+    assert_eq!(received, 3 * PART);
+    assert!(client.link.lane().sent_bytes > 0);
+    assert!(client.link.direct().sent_bytes > PART as u64);
+    assert!(dialled.close_reason().is_none());
+    assert_eq!(dialled.remote_address(), virtual_addr(client.link.handle()));
+}
+
+#[tokio::test]
+async fn a_nudge_makes_an_idle_connection_send_every_time() {
+    let (_client, _server, dialled, accepted) = connected().await;
+    for round in 1..=3 {
+        nudge(&dialled);
+        while accepted.stats().frame_rx.max_data < round {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(dialled.stats().frame_tx.max_data, round);
+    }
+}

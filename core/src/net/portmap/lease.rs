@@ -1,0 +1,237 @@
+//! One port of one router, by whichever protocol it speaks.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+    time::Duration,
+};
+
+use crab_nat::{
+    InternetProtocol, PortMappingOptions, PortMappingType, TimeoutConfig, natpmp,
+    pcp::{self, BaseMapRequest},
+};
+use futures_util::future::{Either, select};
+use igd_next::{
+    AddPortError, PortMappingProtocol, SearchOptions,
+    aio::{
+        self,
+        tokio::{Tokio, search_gateway},
+    },
+};
+use tokio::time::timeout;
+
+use crate::{MappingProtocol, PortMapping, net::interfaces::Gateway};
+
+/// What RFC 6886 section 3.3 recommends, seconds.
+const LIFETIME: u32 = 7200;
+
+/// No lease is renewed faster, however short a router grants it.
+const MIN_RENEWAL: Duration = Duration::from_secs(60);
+
+/// For the search, and again for the mapping.
+const UPNP_LIMIT: Duration = Duration::from_secs(3);
+
+/// PCP and NAT-PMP are a question to the next box: it answers at once, or a repetition does no harm.
+const PORT_CONTROL_TIMING: TimeoutConfig = TimeoutConfig {
+    initial_timeout: Duration::from_millis(250),
+    max_retries: 1,
+    max_retry_timeout: None,
+};
+
+/// What is wanted, and of whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) gateway: Gateway,
+    /// Where UPnP devices are searched for.
+    pub(super) ssdp: SocketAddr,
+    /// Our UDP port, and the one that we would like outside.
+    pub(super) port: NonZeroU16,
+}
+
+/// A granted mapping.
+#[derive(Debug)]
+pub(super) struct Lease {
+    request: Request,
+    mapping: PortMapping,
+    grant: Grant,
+}
+
+#[derive(Debug)]
+enum Grant {
+    /// PCP or NAT-PMP.
+    PortControl(crab_nat::PortMapping),
+    Upnp(aio::Gateway<Tokio>),
+}
+
+/// Why there is no mapping. It is asked for again later in every case.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LeaseError {
+    #[error("the router granted no port by {0}; switch PCP or UPnP on in it")]
+    PortControl(#[from] crab_nat::MappingFailure),
+    #[error("no UPnP router was found ({0}); switch PCP or UPnP on in it")]
+    Search(#[from] igd_next::SearchError),
+    #[error("a UPnP device answered from outside of our network; remove it")]
+    ForeignDevice,
+    #[error("the UPnP router granted no port ({0}); allow mappings in it")]
+    AddPort(#[from] AddPortError),
+    #[error("the UPnP router granted no port ({0}); allow mappings in it")]
+    AddAnyPort(#[from] igd_next::AddAnyPortError),
+    #[error("the UPnP router did not tell its address ({0}); wait until it is online")]
+    Outside(#[from] igd_next::GetExternalIpError),
+    #[error("the UPnP router did not take the mapping back ({0}); it expires by itself")]
+    Remove(#[from] igd_next::RemovePortError),
+    #[error("the UPnP router did not answer in time; wait for the next attempt")]
+    Timeout(#[from] tokio::time::error::Elapsed),
+    #[error("the router granted a mapping to nowhere; wait until it is online")]
+    Nowhere,
+}
+
+impl Lease {
+    /// Asks by PCP, else NAT-PMP, and searches for UPnP meanwhile, which is used if those fail.
+    pub(super) async fn acquire(request: Request) -> Result<Self, LeaseError> {
+        let port_control = Box::pin(by_port_control(request));
+        let search = Box::pin(search_upnp(request));
+        let found = match select(port_control, search).await {
+            Either::Left((Ok(lease), _search)) => return Ok(lease),
+            Either::Left((Err(_), search)) => search.await,
+            Either::Right((found, port_control)) => match port_control.await {
+                Ok(lease) => return Ok(lease),
+                Err(_) => found,
+            },
+        };
+        timeout(UPNP_LIMIT, by_upnp(request, found?, request.port.get())).await?
+    }
+
+    pub(super) fn gateway(&self) -> Gateway {
+        self.request.gateway
+    }
+
+    pub(super) fn mapping(&self) -> PortMapping {
+        self.mapping
+    }
+
+    /// How long to wait before [`Self::renew`]: half the life.
+    pub(super) fn renewal(&self) -> Duration {
+        let lifetime = self.mapping.expires_in_s.unwrap_or(LIFETIME);
+        Duration::from_secs((lifetime / 2).into()).max(MIN_RENEWAL)
+    }
+
+    /// Asks for the same once more.
+    pub(super) async fn renew(&self) -> Result<Self, LeaseError> {
+        match &self.grant {
+            Grant::PortControl(granted) => {
+                let mut granted = granted.clone();
+                granted.renew().await?;
+                from_port_control(self.request, granted).await
+            }
+            Grant::Upnp(router) => {
+                let port = self.mapping.external.port();
+                timeout(UPNP_LIMIT, by_upnp(self.request, router.clone(), port)).await?
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(self) -> Result<(), LeaseError> {
+        match self.grant {
+            Grant::PortControl(granted) => Ok(granted
+                .try_drop()
+                .await
+                .map_err(|(error, _granted)| error)?),
+            Grant::Upnp(router) => Ok(router
+                .remove_port(PortMappingProtocol::UDP, self.mapping.external.port())
+                .await?),
+        }
+    }
+}
+
+async fn by_port_control(request: Request) -> Result<Lease, LeaseError> {
+    let router = request.gateway.router.into();
+    let options = PortMappingOptions {
+        external_port: Some(request.port),
+        lifetime_seconds: Some(LIFETIME),
+        timeout_config: Some(PORT_CONTROL_TIMING),
+    };
+    let client = request.gateway.local.ip;
+    let ask = BaseMapRequest::new(router, client, InternetProtocol::Udp, request.port);
+    let granted = match pcp::port_mapping(ask, None, None, options).await {
+        Ok(granted) => granted,
+        Err(_) => natpmp::port_mapping(router, InternetProtocol::Udp, request.port, options)
+            .await
+            .map_err(crab_nat::MappingFailure::from)?,
+    };
+    from_port_control(request, granted).await
+}
+
+async fn from_port_control(
+    request: Request,
+    granted: crab_nat::PortMapping,
+) -> Result<Lease, LeaseError> {
+    let (protocol, outside) = match granted.mapping_type() {
+        PortMappingType::Pcp { external_ip, .. } => (MappingProtocol::Pcp, external_ip),
+        PortMappingType::NatPmp => {
+            let outside =
+                natpmp::external_address(granted.gateway(), Some(PORT_CONTROL_TIMING)).await;
+            let outside = outside.map_err(crab_nat::MappingFailure::from)?;
+            (MappingProtocol::NatPmp, outside.into())
+        }
+    };
+    let lifetime = granted.lifetime();
+    if outside.is_unspecified() || lifetime == 0 {
+        return Err(LeaseError::Nowhere);
+    }
+    let external = SocketAddr::new(outside, granted.external_port().get());
+    Ok(Lease {
+        request,
+        mapping: PortMapping::new(protocol, external, Some(lifetime)),
+        grant: Grant::PortControl(granted),
+    })
+}
+
+/// igd-next reads at most 1 MiB of XML, 64 levels deep, follows no redirects, and fetches only from the device that answered.
+async fn search_upnp(request: Request) -> Result<aio::Gateway<Tokio>, LeaseError> {
+    let Gateway { router, local } = request.gateway;
+    let mut options = SearchOptions::default();
+    options.bind_addr = SocketAddr::new(local.ip, 0);
+    options.broadcast_address = request.ssdp;
+    options.timeout = Some(UPNP_LIMIT);
+    options.allowed_gateway_ips = vec![router];
+    let found = search_gateway(options).await?;
+    if local.shares_prefix(found.addr.ip()) {
+        Ok(found)
+    } else {
+        Err(LeaseError::ForeignDevice)
+    }
+}
+
+async fn by_upnp(
+    request: Request,
+    router: aio::Gateway<Tokio>,
+    wanted: u16,
+) -> Result<Lease, LeaseError> {
+    const NAME: &str = "peerway";
+    let udp = PortMappingProtocol::UDP;
+    let inside = SocketAddr::new(request.gateway.local.ip, request.port.get());
+    let (port, lifetime) = match router.add_port(udp, wanted, inside, LIFETIME, NAME).await {
+        Ok(()) => (wanted, Some(LIFETIME)),
+        Err(AddPortError::PortInUse) => {
+            let port = router.add_any_port(udp, inside, LIFETIME, NAME).await?;
+            (port, Some(LIFETIME))
+        }
+        Err(AddPortError::OnlyPermanentLeasesSupported) => {
+            router.add_port(udp, wanted, inside, 0, NAME).await?;
+            (wanted, None)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let outside: IpAddr = router.get_external_ip().await?;
+    if outside.is_unspecified() {
+        return Err(LeaseError::Nowhere);
+    }
+    let external = SocketAddr::new(outside, port);
+    Ok(Lease {
+        request,
+        mapping: PortMapping::new(MappingProtocol::Upnp, external, lifetime),
+        grant: Grant::Upnp(router),
+    })
+}

@@ -1,0 +1,122 @@
+mod miniupnpd;
+mod router;
+
+use crate::{MappingProtocol, addr::LocalAddr};
+
+use super::*;
+use router::{Asked, Router};
+
+const PORT: NonZeroU16 = NonZeroU16::new(41000).unwrap();
+
+#[tokio::test]
+async fn a_port_is_mapped_by_pcp_and_given_back_at_the_end() {
+    let mut router = Router::new(1).await;
+    router.serve_pcp();
+    let (mapper, mut updates) = mapper(&router);
+    let mapping = updates.recv().await.unwrap().unwrap();
+    assert_eq!(mapping.protocol, MappingProtocol::Pcp);
+    assert_eq!(mapping.external, "100.64.0.9:41000".parse().unwrap());
+    assert_eq!(mapping.expires_in_s, Some(7200));
+    mapper.close().await;
+    assert_eq!(
+        router.asked(),
+        [Asked::Map(PORT.get()), Asked::Unmap(PORT.get())]
+    );
+}
+
+#[tokio::test]
+async fn a_router_without_pcp_is_asked_by_nat_pmp() {
+    let mut router = Router::new(2).await;
+    router.serve_nat_pmp();
+    let (mapper, mut updates) = mapper(&router);
+    let mapping = updates.recv().await.unwrap().unwrap();
+    assert_eq!(mapping.protocol, MappingProtocol::NatPmp);
+    assert_eq!(mapping.external, "100.64.0.9:41000".parse().unwrap());
+    mapper.close().await;
+    assert_eq!(
+        router.asked(),
+        [Asked::Map(PORT.get()), Asked::Unmap(PORT.get())]
+    );
+}
+
+#[tokio::test]
+async fn a_router_without_either_is_asked_by_upnp() {
+    let mut router = Router::new(3).await;
+    router.serve_upnp(None);
+    let (mapper, mut updates) = mapper(&router);
+    let mapping = updates.recv().await.unwrap().unwrap();
+    assert_eq!(mapping.protocol, MappingProtocol::Upnp);
+    assert_eq!(mapping.external, "100.64.0.9:41000".parse().unwrap());
+    mapper.close().await;
+    assert_eq!(
+        router.asked(),
+        [Asked::Map(PORT.get()), Asked::Unmap(PORT.get())]
+    );
+}
+
+#[tokio::test]
+async fn another_port_is_taken_where_ours_is_in_use() {
+    let mut router = Router::new(4).await;
+    router.serve_upnp(Some((718, PORT.get())));
+    let (mapper, mut updates) = mapper(&router);
+    let mapping = updates.recv().await.unwrap().unwrap();
+    assert_ne!(mapping.external.port(), PORT.get());
+    mapper.close().await;
+    assert_eq!(
+        router.asked().last(),
+        Some(&Asked::Unmap(mapping.external.port()))
+    );
+}
+
+#[tokio::test]
+async fn a_change_of_the_network_has_the_mapping_renewed_and_only_news_published() {
+    let mut router = Router::new(5).await;
+    router.serve_pcp();
+    let (mapper, mut updates) = mapper(&router);
+    updates.recv().await.unwrap().unwrap();
+    mapper.network_changed();
+    router.wait_for(2).await;
+    router.move_outside("100.64.0.10");
+    mapper.network_changed();
+    let moved = updates.recv().await.unwrap().unwrap();
+    assert_eq!(moved.external, "100.64.0.10:41000".parse().unwrap());
+    mapper.close().await;
+}
+
+#[tokio::test]
+async fn without_a_router_there_is_no_mapping_and_no_error() {
+    let (sender, mut updates) = mpsc::channel(1);
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let mapper = PortMapper::spawn_towards(async || None, nowhere, PORT, sender);
+    assert_eq!(updates.recv().await, Some(None));
+    mapper.close().await;
+}
+
+#[tokio::test]
+async fn closing_waits_neither_for_a_running_attempt_nor_for_a_reader_of_updates() {
+    let (sender, mut updates) = mpsc::channel(1);
+    sender.send(None).await.unwrap();
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let mapper = PortMapper::spawn_towards(async || None, nowhere, PORT, sender.clone());
+    tokio::task::yield_now().await;
+    mapper.close().await;
+    let mapper = PortMapper::spawn_towards(std::future::pending, nowhere, PORT, sender);
+    tokio::task::yield_now().await;
+    mapper.close().await;
+    assert_eq!(updates.recv().await, Some(None));
+    assert_eq!(updates.recv().await, None);
+}
+
+fn mapper(router: &Router) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>) {
+    let (sender, updates) = mpsc::channel(1);
+    let gateway = Gateway {
+        router: router.ip(),
+        local: LocalAddr {
+            ip: Ipv4Addr::LOCALHOST.into(),
+            prefix_len: 8,
+        },
+    };
+    let find = move || std::future::ready(Some(gateway));
+    let mapper = PortMapper::spawn_towards(find, router.ssdp(), PORT, sender);
+    (mapper, updates)
+}

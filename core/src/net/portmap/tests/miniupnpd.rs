@@ -1,0 +1,138 @@
+//! The router software of many homes, on the far side of a link in a network of the test's own.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{MappingProtocol, PortMapping, net::portmap::PortMapper};
+
+/// Set where the test runs itself again inside of its network.
+const INSIDE: &str = "PEERWAY_TEST_INSIDE_NETNS";
+
+const HOME_WITH_ROUTER: &str = r#"
+mount -t tmpfs none /run
+ip netns add router
+ip link set lo up
+ip link add home type veth peer name lan netns router
+ip addr add 192.168.1.2/24 dev home
+ip link set home up
+ip netns exec router sh -e -c '
+    ip link set lo up
+    ip addr add 192.168.1.1/24 dev lan
+    ip link set lan up
+    ip link add wan type veth peer name internet
+    ip addr add 9.9.9.9/24 dev wan
+    ip link set wan up
+    ip link set internet up
+    nft add table inet filter
+    nft add chain inet filter input "{ type filter hook input priority 0; }"
+    nft add rule inet filter input udp dport 5351 $0
+    nft add chain inet filter miniupnpd "{ type filter hook forward priority 0; }"
+    nft add chain inet filter prerouting_miniupnpd "{ type nat hook prerouting priority -100; }"
+    nft add chain inet filter postrouting_miniupnpd "{ type nat hook postrouting priority 100; }"
+' "$1"
+ip route add default via 192.168.1.1
+"#;
+
+const CONFIG: &str = "\
+ext_ifname=wan
+listening_ip=lan
+enable_upnp=yes
+enable_natpmp=yes
+secure_mode=yes
+uuid=4d2e1a3c-0000-4000-8000-000000000001
+allow 1024-65535 0.0.0.0/0 1024-65535
+";
+
+#[test]
+#[ignore = "needs miniupnpd, nft and user namespaces"]
+fn miniupnpd_grants_and_takes_back_a_port_by_pcp() {
+    check(
+        "miniupnpd_grants_and_takes_back_a_port_by_pcp",
+        "accept",
+        MappingProtocol::Pcp,
+    );
+}
+
+#[test]
+#[ignore = "needs miniupnpd, nft and user namespaces"]
+fn miniupnpd_grants_and_takes_back_a_port_by_upnp() {
+    check(
+        "miniupnpd_grants_and_takes_back_a_port_by_upnp",
+        "reject",
+        MappingProtocol::Upnp,
+    );
+}
+
+/// `port_control` is what the router's firewall does with PCP and NAT-PMP.
+fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
+    if std::env::var_os(INSIDE).is_none() {
+        return in_a_network_of_its_own(test);
+    }
+    run("sh", &["-e", "-c", HOME_WITH_ROUTER, "sh", port_control]);
+    let mut router = miniupnpd();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mapping = runtime.block_on(async {
+        let (sender, mut updates) = mpsc::channel(1);
+        let mapper = PortMapper::spawn(41000.try_into().unwrap(), sender);
+        let mapping = updates.recv().await.unwrap();
+        assert!(forwards_our_port());
+        mapper.close().await;
+        mapping
+    });
+    assert!(!forwards_our_port());
+    router.kill().unwrap();
+    router.wait().unwrap();
+    let external = "9.9.9.9:41000".parse().unwrap();
+    assert_eq!(
+        mapping,
+        Some(PortMapping::new(protocol, external, Some(7200)))
+    );
+}
+
+fn miniupnpd() -> Child {
+    std::fs::write("/run/miniupnpd.conf", CONFIG).unwrap();
+    let mut router = Command::new("ip")
+        .args("netns exec router miniupnpd -d -f /run/miniupnpd.conf".split(' '))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(router.stderr.take().unwrap()).lines();
+    let ready = log.any(|line| line.unwrap().contains("Listening for NAT-PMP/PCP traffic"));
+    assert!(ready, "miniupnpd ended");
+    std::thread::spawn(move || log.for_each(drop));
+    router
+}
+
+fn forwards_our_port() -> bool {
+    let rules = Command::new("ip")
+        .args("netns exec router nft list ruleset".split(' '))
+        .output()
+        .unwrap();
+    String::from_utf8(rules.stdout)
+        .unwrap()
+        .contains("192.168.1.2:41000")
+}
+
+fn in_a_network_of_its_own(test: &str) {
+    let test = format!("{}::{test}", module_path!().trim_start_matches("peerway::"));
+    let status = Command::new("unshare")
+        .args("--user --map-root-user --net --mount --pid --fork --kill-child".split(' '))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", &test])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn run(program: &str, args: &[&str]) {
+    assert!(Command::new(program).args(args).status().unwrap().success());
+}

@@ -1,0 +1,68 @@
+//! How quinn is set up on a link whose path may change at any time.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use super::congestion::{Epoch, PathAwareFactory};
+
+/// Largest QUIC packet on any path: with the lane's 8 bytes and an IPv6 header of 48 it fills an Ethernet frame of 1500.
+///
+/// One limit for all paths, so that a switch is never a black hole for packets that fitted before.
+const MAX_PACKET: u16 = 1444;
+/// What every network carries (RFC 9000 section 14).
+const MIN_PACKET: u16 = 1200;
+
+/// Longer than a path takes to fail over, a router to restart, or a laptop to change networks.
+const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// Four chances within the idle timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Paths whose MTU grew are noticed this soon; quinn's default is 10 minutes.
+const MTU_INTERVAL: Duration = Duration::from_secs(30);
+const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
+/// Between a path inside a city and one through a relay abroad.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// Per stream. quinn gives a stream up at 1024 gaps; this window cannot hold as many.
+const STREAM_WINDOW: u32 = 2_500_000;
+/// Per connection, each way: 800 Mbit/s at 100 ms.
+const CONNECTION_WINDOW: u32 = 10_000_000;
+
+/// The settings of all connections of the link that `epoch` belongs to.
+pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
+    let mut mtu_discovery = MtuDiscoveryConfig::default();
+    mtu_discovery
+        .upper_bound(MAX_PACKET)
+        .interval(MTU_INTERVAL)
+        .black_hole_cooldown(BLACK_HOLE_COOLDOWN);
+    let mut config = TransportConfig::default();
+    config
+        .initial_mtu(MIN_PACKET)
+        .min_mtu(MIN_PACKET)
+        .mtu_discovery_config(Some(mtu_discovery))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .initial_rtt(INITIAL_RTT)
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW))
+        .congestion_controller_factory(Arc::new(PathAwareFactory::cubic(epoch)));
+    config
+}
+
+/// The settings of the one quinn endpoint, with a new random key for stateless resets.
+pub(crate) fn endpoint_config() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    // The mux tells QUIC from everything else by the fixed bit, so it must not be greased (RFC 9287).
+    config.grease_quic_bit(false);
+    config
+}
+
+/// Makes a connection send at once after its path changed, instead of waiting out a probe timeout grown on the dead path.
+///
+/// Taking one byte off the receive window and giving it back queues a MAX_DATA frame, which the peer must acknowledge,
+/// and wakes the connection; nothing else changes.
+pub(crate) fn nudge(connection: &quinn::Connection) {
+    connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW - 1));
+    connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+}

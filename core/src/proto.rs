@@ -1,0 +1,13 @@
+//! Decisions: pure state machines, without sockets, tasks, clocks or randomness of their own.
+//!
+//! [`endpoint::Machine`] is the whole of it for the outside: events and the time go in, comparable values come out.
+
+mod budget;
+pub(crate) mod endpoint;
+mod handshake;
+pub(crate) mod io;
+pub(crate) mod local;
+pub(crate) mod nat;
+mod peer;
+mod session;
+mod timing;

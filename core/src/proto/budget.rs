@@ -1,0 +1,137 @@
+//! How much may be sent to addresses that have not proved that they want it.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use super::timing::{ATTESTED_PROBES, CREDIT_FACTOR, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE};
+use crate::wire::probe;
+
+/// The budget that all peers share.
+pub(crate) struct Budget {
+    tokens: f64,
+    filled: Instant,
+    unattested: BTreeMap<IpAddr, (Instant, u32)>,
+}
+
+/// Unattested addresses that are counted at a time; beyond, no new ones are probed.
+const MAX_COUNTED: usize = 1024;
+const MINUTE: Duration = Duration::from_secs(60);
+/// A quarter of a second's worth may leave at once.
+const BURST: f64 = PROBES_PER_SECOND as f64 / 4.0;
+
+impl Budget {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            tokens: BURST,
+            filled: now,
+            unattested: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one probe out of the common rate.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * f64::from(PROBES_PER_SECOND)).min(BURST);
+        self.filled = now;
+        let some = self.tokens >= 1.0;
+        if some {
+            self.tokens -= 1.0;
+        }
+        some
+    }
+
+    /// Counts one probe to an address that no relay attests; false if it had its share.
+    pub(crate) fn take_unattested(&mut self, now: Instant, ip: IpAddr) -> bool {
+        self.unattested
+            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
+        if self.unattested.len() >= MAX_COUNTED && !self.unattested.contains_key(&ip) {
+            return false;
+        }
+        let (_, count) = self.unattested.entry(ip).or_insert((now, 0));
+        *count += 1;
+        *count <= UNATTESTED_PER_MINUTE
+    }
+}
+
+/// One peer's credit: it never goes below zero.
+#[derive(Debug, Default)]
+pub(crate) struct Credit {
+    bytes: i64,
+    attested_probes: i64,
+}
+
+/// No peer can hoard more than this: some hundred probes.
+const MAX_CREDIT: i64 = 16 * 1024;
+
+impl Credit {
+    /// An authenticated message of this length came from the peer.
+    pub(crate) fn earn(&mut self, len: usize) {
+        self.bytes = (self.bytes + CREDIT_FACTOR * len as i64).min(MAX_CREDIT);
+    }
+
+    /// A round begins: the attested address gets its own probes again.
+    pub(crate) fn begin_round(&mut self) {
+        self.attested_probes = ATTESTED_PROBES;
+    }
+
+    /// Pays for one probe to an unproven address; false if there is nothing left.
+    pub(crate) fn pay(&mut self, attested: bool) -> bool {
+        if attested && self.attested_probes > 0 {
+            self.attested_probes -= 1;
+            return true;
+        }
+        let cost = probe::PACKET_LEN as i64;
+        if self.bytes < cost {
+            return false;
+        }
+        self.bytes -= cost;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intro_pays_for_45_probes_and_not_one_more() {
+        let mut credit = Credit::default();
+        assert!(!credit.pay(false));
+        credit.earn(1200);
+        assert_eq!((0..100).filter(|_| credit.pay(false)).count(), 45);
+    }
+
+    #[test]
+    fn an_attested_address_has_64_probes_of_its_own_each_round() {
+        let mut credit = Credit::default();
+        for _ in 0..2 {
+            credit.begin_round();
+            assert_eq!((0..100).filter(|_| credit.pay(true)).count(), 64);
+        }
+    }
+
+    #[test]
+    fn all_peers_together_stay_below_the_common_rate() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        let sent = (0..10_000)
+            .filter(|step| budget.take(start + Duration::from_millis(*step)))
+            .count();
+        assert!((4000..=4000 + BURST as usize).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn an_unattested_address_gets_ten_probes_a_minute() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let take =
+            |budget: &mut Budget, at| (0..50).filter(|_| budget.take_unattested(at, ip)).count();
+        assert_eq!(take(&mut budget, start), 10);
+        assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
+        assert_eq!(take(&mut budget, start + MINUTE), 10);
+    }
+}

@@ -1,0 +1,438 @@
+//! The endpoint machine: what concerns all peers, and who a message is for.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+use super::{
+    budget::Budget,
+    handshake::Opened,
+    io::{Deadline, Failure, Input, Output},
+    local::{Local, Ports, RelayView},
+    peer::{Context, Peer, Source},
+    timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
+};
+use crate::{
+    Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    wire::{
+        candidate::Candidate,
+        datagram::Kind,
+        intro::{AckPacket, IntroPacket},
+        probe::ProbePacket,
+        sealed::SealedPacket,
+    },
+};
+
+/// All decisions of a node about its links. Takes [`Input`]s and the time, gives [`Output`]s and a deadline; does nothing else.
+///
+/// The loop around it: hand in what happened, drain [`Machine::poll_output`], sleep until [`Machine::poll_timeout`] at the
+/// latest, call [`Machine::handle_timeout`].
+pub(crate) struct Machine {
+    key: SecretKey,
+    local: Local,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Which peer a conversation belongs to.
+    convs: BTreeMap<u64, PeerId>,
+    budget: Budget,
+    rng: ChaCha20Rng,
+    clock: Clock,
+    out: VecDeque<Output>,
+    stopped: bool,
+}
+
+/// How a machine is set up.
+pub(crate) struct Settings {
+    pub(crate) key: SecretKey,
+    pub(crate) access: Access,
+    pub(crate) relay_only: bool,
+    pub(crate) ports: Ports,
+    pub(crate) seed: [u8; 32],
+    pub(crate) now: Instant,
+    pub(crate) unix_ms: u64,
+}
+
+/// Wall time: our own until a relay tells us a better one, so that both sides of a handshake agree.
+struct Clock {
+    origin: Instant,
+    unix_ms: u64,
+    synced: bool,
+}
+
+impl Clock {
+    fn unix_ms(&self, now: Instant) -> u64 {
+        self.unix_ms
+            .saturating_add(now.saturating_duration_since(self.origin).as_millis() as u64)
+    }
+
+    /// Takes a relay's time, but no nonsense from outside this and the next century.
+    fn set(&mut self, now: Instant, unix_ms: u64) {
+        const SANE: std::ops::Range<u64> = 1_600_000_000_000..6_000_000_000_000;
+        if SANE.contains(&unix_ms) {
+            *self = Self {
+                origin: now,
+                unix_ms,
+                synced: true,
+            };
+        }
+    }
+}
+
+/// A peer, for snapshots.
+pub(crate) struct PeerView {
+    pub(crate) id: PeerId,
+    pub(crate) state: PeerState,
+    pub(crate) age: Duration,
+    pub(crate) path: Option<PathInfo>,
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) why: Option<Why>,
+    pub(crate) next_try: Option<Duration>,
+    pub(crate) probes_sent: u32,
+    pub(crate) probes_answered: u32,
+}
+
+impl Machine {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let Settings {
+            key,
+            access,
+            relay_only,
+            ports,
+            seed,
+            now,
+            unix_ms,
+        } = settings;
+        Self {
+            local: Local {
+                id: key.id(),
+                access,
+                relay_only,
+                ports,
+                interfaces: Vec::new(),
+                mapped: None,
+                nat: NatReport::default(),
+                hops: None,
+                relays: BTreeMap::new(),
+            },
+            key,
+            peers: BTreeMap::new(),
+            convs: BTreeMap::new(),
+            budget: Budget::new(now),
+            rng: ChaCha20Rng::from_seed(seed),
+            clock: Clock {
+                origin: now,
+                unix_ms,
+                synced: false,
+            },
+            out: VecDeque::new(),
+            stopped: false,
+        }
+    }
+
+    /// Takes in what happened.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input<'_>) {
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                unix_ms,
+            } => {
+                self.clock.set(now, unix_ms);
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local
+                    .relays
+                    .insert(relay.clone(), RelayView { addr, observed });
+                self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
+                self.if_changed(now, before);
+            }
+            Input::RelayDown { relay } => {
+                self.local.relays.remove(&relay);
+            }
+            Input::Observed { relay, addr } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                if let Some(view) = self.local.relays.get_mut(&relay) {
+                    view.observed = addr;
+                    self.out
+                        .push_back(Output::Event(EventKind::PublicAddress { addr }));
+                }
+                self.if_changed(now, before);
+            }
+            Input::RelayMessage {
+                relay,
+                from,
+                attested,
+                bytes,
+            } => {
+                self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
+            }
+            Input::RelayGone { relay, peer } => {
+                self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
+            }
+            Input::Datagram { source, bytes } => {
+                self.on_message(now, bytes, &Source::Direct(source), None)
+            }
+            Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
+            Input::PortMapped(addr) => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.mapped = addr;
+                self.if_changed(now, before);
+            }
+            Input::Nat(report) => self.local.nat = report,
+            Input::Hops(hops) => self.local.hops = Some(hops),
+            Input::Connect {
+                peer,
+                relays,
+                addrs,
+            } => self.connect(now, peer, relays, addrs),
+            Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
+            Input::Release { peer } => self.with(now, peer, Peer::release),
+            Input::Silence {
+                peer,
+                since,
+                sent,
+                rtt,
+            } => self.with(now, peer, |peer, ctx| {
+                peer.on_silence(ctx, since, sent, rtt)
+            }),
+            Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
+            Input::Shutdown => {
+                self.each(now, Peer::shut);
+                self.stopped = true;
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if !self.stopped {
+            self.each(now, Peer::handle_timeout);
+        }
+    }
+
+    /// What is to be done outside; drain it after every call that takes `now`.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Machine::handle_timeout`] is to be called at the latest, and why.
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Deadline)> {
+        if self.stopped {
+            return None;
+        }
+        self.peers.values().filter_map(Peer::poll_timeout).min()
+    }
+
+    /// What is known of ourselves.
+    pub(crate) fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// All peers, ordered by id.
+    pub(crate) fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> {
+        self.peers.values().map(move |peer| self.view(peer, now))
+    }
+
+    /// One peer.
+    pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
+        self.peers.get(&id).map(|peer| self.view(peer, now))
+    }
+
+    fn view(&self, peer: &Peer, now: Instant) -> PeerView {
+        let path = peer.path_info(&self.local);
+        let (probes_sent, probes_answered) = peer.probes();
+        PeerView {
+            id: peer.id,
+            state: peer.state(),
+            age: now.saturating_duration_since(peer.since()),
+            rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
+            path: path.map(|(path, _)| path),
+            why: peer.why(&self.local),
+            next_try: peer
+                .next_round()
+                .map(|at| at.saturating_duration_since(now)),
+            probes_sent,
+            probes_answered,
+        }
+    }
+
+    fn connect(&mut self, now: Instant, id: PeerId, relays: Vec<RelayUrl>, addrs: Vec<SocketAddr>) {
+        if self.entry(now, id) {
+            self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
+        } else {
+            self.out.push_back(Output::Failed {
+                peer: id,
+                reason: Failure::Silent,
+            });
+        }
+    }
+
+    /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.
+    fn on_message(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
+        match Kind::of(bytes) {
+            Some(Kind::Intro) => self.on_intro(now, bytes, source, from),
+            Some(Kind::IntroAck) => {
+                let Ok(packet) = AckPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv(), from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
+            }
+            Some(Kind::Probe) => {
+                let (Source::Direct(addr), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_probe(ctx, *addr, bytes));
+            }
+            Some(Kind::Sealed) => {
+                let Ok(packet) = SealedPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                let attested = match source {
+                    Source::Relay { attested, .. } => Some(*attested),
+                    Source::Direct(_) => None,
+                };
+                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, attested));
+            }
+            Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
+        }
+    }
+
+    /// Whose conversation it is; nobody's if a relay says it comes from somebody else.
+    fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
+        self.convs
+            .get(&conv)
+            .copied()
+            .filter(|owner| from.is_none_or(|from| from == *owner))
+    }
+
+    fn on_intro(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
+        let Ok(packet) = IntroPacket::parse(bytes) else {
+            return;
+        };
+        let opened = match Opened::open(&self.key, packet, &mut self.rng) {
+            Ok(opened) => opened,
+            Err(error) => return tracing::trace!(%error, "INTRO refused"),
+        };
+        let id = opened.body.id;
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        if from.is_some_and(|from| from != id)
+            || id == self.local.id
+            || !(known || self.local.lets_in(id))
+        {
+            return;
+        }
+        if self.entry(now, id) {
+            self.with(now, id, |peer, ctx| {
+                peer.on_intro(ctx, opened, source);
+            });
+        }
+    }
+
+    fn on_interfaces(
+        &mut self,
+        now: Instant,
+        addrs: Vec<crate::addr::LocalAddr>,
+        lost_route: bool,
+    ) {
+        let before = self.local.candidates(self.local.id, true, None);
+        let lost_addr = self
+            .local
+            .interfaces
+            .iter()
+            .any(|known| !addrs.contains(known));
+        self.local.interfaces = addrs;
+        if lost_route || lost_addr {
+            self.each(now, |peer, ctx| {
+                if peer.state() == PeerState::Direct {
+                    peer.suspect(ctx);
+                }
+            });
+        }
+        self.if_changed(now, before);
+    }
+
+    /// Tells the peers if what we can offer is no longer what it was.
+    fn if_changed(&mut self, now: Instant, before: Vec<Candidate>) {
+        if self.local.candidates(self.local.id, true, None) != before {
+            self.each(now, Peer::on_local_change);
+        }
+    }
+
+    /// Makes sure that there is an entry for the peer; an idle one gives way if there are too many.
+    fn entry(&mut self, now: Instant, id: PeerId) -> bool {
+        if !self.peers.contains_key(&id) {
+            if self.peers.len() >= MAX_PEERS {
+                let Some(idle) = self
+                    .peers
+                    .values()
+                    .find(|peer| peer.is_idle())
+                    .map(|peer| peer.id)
+                else {
+                    return false;
+                };
+                self.peers.remove(&idle);
+            }
+            self.peers.insert(id, Peer::new(id, now));
+        }
+        true
+    }
+
+    fn with(&mut self, now: Instant, id: PeerId, f: impl FnOnce(&mut Peer, &mut Context<'_>)) {
+        let Self {
+            peers,
+            key,
+            local,
+            rng,
+            budget,
+            convs,
+            out,
+            clock,
+            ..
+        } = self;
+        let window_ms = if clock.synced {
+            INTRO_WINDOW_MS
+        } else {
+            UNSYNCED_WINDOW_MS
+        };
+        let unix_ms = clock.unix_ms(now);
+        if let Some(peer) = peers.get_mut(&id) {
+            f(
+                peer,
+                &mut Context {
+                    now,
+                    unix_ms,
+                    window_ms,
+                    key,
+                    local,
+                    rng,
+                    budget,
+                    convs,
+                    out,
+                },
+            );
+        }
+    }
+
+    fn each(&mut self, now: Instant, mut f: impl FnMut(&mut Peer, &mut Context<'_>)) {
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        for id in ids {
+            self.with(now, id, &mut f);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What goes into the machine and what comes out: plain values.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub(crate) enum Input<'a> {
+    /// Registered with a relay, at this address, which sees us there and has this time.
+    RelayUp {
+        relay: RelayUrl,
+        addr: SocketAddr,
+        observed: SocketAddr,
+        unix_ms: u64,
+    },
+    /// Not registered with it any more.
+    RelayDown { relay: RelayUrl },
+    /// The relay sees us at another address now.
+    Observed { relay: RelayUrl, addr: SocketAddr },
+    /// A message that the relay forwarded, with the address at which it sees the sender.
+    RelayMessage {
+        relay: RelayUrl,
+        from: PeerId,
+        attested: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// The relay does not know the peer.
+    RelayGone { relay: RelayUrl, peer: PeerId },
+    /// A datagram of ours: INTRO, INTRO_ACK, PROBE or SEALED.
+    Datagram { source: SocketAddr, bytes: &'a [u8] },
+    /// Our interfaces' addresses, complete.
+    Interfaces {
+        addrs: Vec<LocalAddr>,
+        lost_route: bool,
+    },
+    /// The router forwards this address to us, or none.
+    PortMapped(Option<SocketAddr>),
+    /// How our NAT behaves.
+    Nat(NatReport),
+    /// Routers between us and a relay.
+    Hops(u8),
+    /// Somebody wants a link to the peer, to be met at these relays and addresses.
+    Connect {
+        peer: PeerId,
+        relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    },
+    /// A connection with the peer stands.
+    Hold { peer: PeerId },
+    /// Nobody wants a link to the peer any more.
+    Release { peer: PeerId },
+    /// Since `since` QUIC got nothing back on the peer's direct path, to which it last sent at `sent`; its own
+    /// estimate of the round trip is `rtt`.
+    Silence {
+        peer: PeerId,
+        since: Instant,
+        sent: Instant,
+        rtt: Duration,
+    },
+    /// Data flows to or from the peer.
+    Traffic { peer: PeerId },
+    /// The node ends: say goodbye.
+    Shutdown,
+}
+
+/// Something to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Output {
+    /// Send a datagram; with a TTL if it is not meant to arrive.
+    SendDatagram {
+        to: SocketAddr,
+        ttl: Option<u8>,
+        bytes: Vec<u8>,
+    },
+    /// Have the relay forward a message.
+    SendRelay {
+        relay: RelayUrl,
+        to: PeerId,
+        bytes: Vec<u8>,
+    },
+    /// Register with this relay too.
+    NeedRelay { relay: RelayUrl },
+    /// QUIC packets from this address belong to the peer.
+    Admit { peer: PeerId, addr: SocketAddr },
+    /// QUIC packets to the peer go here from now on.
+    Route { peer: PeerId, route: Route },
+    /// The link is over: forget its addresses and route.
+    Forget { peer: PeerId },
+    /// The dial failed.
+    Failed { peer: PeerId, reason: Failure },
+    /// Tell whoever listens.
+    Event(EventKind),
+}
+
+/// Where a peer's QUIC packets go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Straight to this address.
+    Direct(SocketAddr),
+    /// On the relay's lane.
+    Relay(RelayUrl),
+    /// Both, because the address fell silent.
+    Both(SocketAddr, RelayUrl),
+}
+
+/// Why no link came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The relay does not know the peer.
+    Offline(RelayUrl),
+    /// No relay of the peer could be reached, and no address answered.
+    NoRelay,
+    /// Nobody answered.
+    Silent,
+    /// Nothing says where the peer is.
+    NoAddress,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// Repeat or give up an INTRO.
+    Intro,
+    /// Probe a candidate.
+    Probe,
+    /// End a round.
+    RoundEnd,
+    /// Probe a suspect path, or call it dead.
+    Suspect,
+    /// Begin the next round while relayed.
+    NextRound,
+    /// Try a failed peer again.
+    Retry,
+    /// Have the relay bind the lane again.
+    Rebind,
+    /// Let go of a link without connections.
+    Linger,
+}

@@ -1,0 +1,162 @@
+//! What this node knows of itself: the addresses it can offer and what it is willing to do.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::timing::LOW_TTL;
+use crate::{
+    Access, NatReport, PeerId, RelayUrl,
+    addr::{LocalAddr, ProbeContext, Scope, canonical},
+    wire::candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
+};
+
+/// The node's own situation.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) id: PeerId,
+    pub(crate) access: Access,
+    pub(crate) relay_only: bool,
+    /// Port of the IPv4 and of the IPv6 socket.
+    pub(crate) ports: Ports,
+    pub(crate) interfaces: Vec<LocalAddr>,
+    pub(crate) mapped: Option<SocketAddr>,
+    pub(crate) nat: NatReport,
+    pub(crate) hops: Option<u8>,
+    /// Relays we are registered with, and where they see us.
+    pub(crate) relays: BTreeMap<RelayUrl, RelayView>,
+}
+
+/// The ports that the sockets are bound to; 0 where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ports {
+    pub(crate) v4: u16,
+    pub(crate) v6: u16,
+}
+
+/// A relay we are registered with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RelayView {
+    pub(crate) addr: SocketAddr,
+    pub(crate) observed: SocketAddr,
+}
+
+impl Local {
+    /// The addresses of our interfaces, with the socket's port.
+    pub(crate) fn hosts(&self) -> Vec<SocketAddr> {
+        let with_port = |local: &LocalAddr| {
+            let port = if local.ip.is_ipv4() {
+                self.ports.v4
+            } else {
+                self.ports.v6
+            };
+            (port != 0).then_some(SocketAddr::new(local.ip, port))
+        };
+        self.interfaces.iter().filter_map(with_port).collect()
+    }
+
+    /// Our address as relays see it.
+    pub(crate) fn public(&self, v4: bool) -> Option<SocketAddr> {
+        self.relays
+            .values()
+            .map(|relay| relay.observed)
+            .find(|addr| addr.is_ipv4() == v4)
+    }
+
+    /// What we offer to `peer`, who was seen at `attested`: host addresses only to those who are known or near.
+    pub(crate) fn candidates(
+        &self,
+        peer: PeerId,
+        dialled: bool,
+        attested: Option<SocketAddr>,
+    ) -> Vec<Candidate> {
+        if self.relay_only {
+            return Vec::new();
+        }
+        let near = attested.is_some_and(|theirs| self.is_public(theirs.ip()));
+        let known = dialled || matches!(&self.access, Access::Only(peers) if peers.contains(&peer));
+        let mut out: Vec<Candidate> = Vec::new();
+        let mut offer = |addr: SocketAddr, kind, open| {
+            if out.len() < MAX_CANDIDATES && !out.iter().any(|known| known.addr == addr) {
+                out.push(Candidate { addr, kind, open });
+            }
+        };
+        for addr in self.hosts() {
+            let visible = Scope::of(addr.ip()) == Scope::Global || known || near;
+            if visible && Scope::of(addr.ip()) != Scope::Loopback {
+                offer(addr, CandidateKind::Host, false);
+            }
+        }
+        if let Some(addr) = self.mapped {
+            offer(addr, CandidateKind::Mapped, true);
+        }
+        for relay in self.relays.values() {
+            offer(relay.observed, CandidateKind::Reflexive, false);
+        }
+        out
+    }
+
+    /// Whether relays see us at this IP address.
+    pub(crate) fn is_public(&self, ip: IpAddr) -> bool {
+        self.relays.values().any(|relay| relay.observed.ip() == ip)
+    }
+
+    /// Whether we meet others at a relay on this computer, by loopback.
+    pub(crate) fn relay_is_loopback(&self) -> bool {
+        self.relays
+            .values()
+            .any(|relay| Scope::of(relay.addr.ip()) == Scope::Loopback)
+    }
+
+    /// The TTL that gets a packet through our own NATs, but not to `remote`.
+    pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
+        let neighbours =
+            self.relays
+                .values()
+                .any(|relay| match (relay.observed.ip(), remote.ip()) {
+                    (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                        ours.octets()[..2] == theirs.octets()[..2]
+                    }
+                    _ => false,
+                });
+        let (low, high) = LOW_TTL;
+        match self.hops {
+            _ if neighbours => low,
+            Some(hops) => hops.clamp(low, high),
+            None => high,
+        }
+    }
+
+    /// Whether a candidate of a peer may be probed; the list of what is known of both is borrowed by the caller.
+    pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
+        let own = self.hosts();
+        let own_public: Vec<IpAddr> = self
+            .relays
+            .values()
+            .map(|relay| relay.observed.ip())
+            .collect();
+        let context = ProbeContext {
+            own: &own,
+            interfaces: &self.interfaces,
+            own_public: &own_public,
+            peer_attested: attested,
+            relay_is_loopback: self.relay_is_loopback(),
+        };
+        crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether an address lies in a network that we are in.
+    pub(crate) fn is_lan(&self, addr: SocketAddr) -> bool {
+        let ip = canonical(addr).ip();
+        Scope::of(ip).is_local() && self.interfaces.iter().any(|local| local.shares_prefix(ip))
+    }
+
+    /// Whether a peer may open a link to us.
+    pub(crate) fn lets_in(&self, peer: PeerId) -> bool {
+        match &self.access {
+            Access::Anyone => true,
+            Access::Only(peers) => peers.contains(&peer),
+        }
+    }
+}

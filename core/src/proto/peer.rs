@@ -1,0 +1,453 @@
+//! The link to one peer: hello, probing, the choice of a path, and holding it.
+//!
+//! ```text
+//!            Connect / INTRO            both know candidates          a probe answered
+//!   Idle ───────────────────► Intro ──────────────────────► Punch ────────────────────► Direct
+//!                               │                             │                         │   ▲
+//!                     no answer │                  no answer  │                 silence │   │ answer
+//!                               ▼                             ▼        dead             ▼   │
+//!                             Failed                       Relayed ◄───────────────── Suspect
+//! ```
+//! The state for NATs whose ports have to be guessed, between Punch and Relayed, is not there yet.
+//!
+//! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
+//! peer that was restarted in between is met again by the same means.
+
+mod checks;
+mod intro;
+mod path;
+mod rounds;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand_chacha::ChaCha20Rng;
+
+pub(crate) use self::intro::Source;
+use self::{checks::Checks, intro::Attempt, path::DirectPath, rounds::Rounds};
+use super::{
+    budget::{Budget, Credit},
+    io::{Deadline, Failure, Output, Route},
+    local::Local,
+    session::Session,
+    timing::LINGER,
+};
+use crate::{
+    EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    wire::{intro::Description, sealed::News},
+};
+
+/// What a peer needs of its endpoint while it handles something.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) unix_ms: u64,
+    /// How far an INTRO's timestamp may be off, milliseconds.
+    pub(crate) window_ms: u64,
+    pub(crate) key: &'a SecretKey,
+    pub(crate) local: &'a Local,
+    pub(crate) rng: &'a mut ChaCha20Rng,
+    pub(crate) budget: &'a mut Budget,
+    /// Which peer a conversation belongs to.
+    pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
+    pub(crate) out: &'a mut VecDeque<Output>,
+}
+
+/// One peer.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    state: PeerState,
+    since: Instant,
+    /// Whether anybody here wants the link.
+    wanted: bool,
+    /// Whether we dialled it, and so do not hide our local addresses from it.
+    dialled: bool,
+    /// Relays at which the peer may be met, best first.
+    relays: Vec<RelayUrl>,
+    /// The relay that carries this link.
+    via: Option<RelayUrl>,
+    /// Addresses to say hello to without a relay.
+    addrs: Vec<SocketAddr>,
+    attempt: Option<Attempt>,
+    session: Option<Session>,
+    /// Timestamp of the newest INTRO from the peer.
+    newest_intro_ms: u64,
+    /// Timestamp of our newest INTRO to it.
+    sent_intro_ms: u64,
+    /// What the peer said of itself.
+    remote: Option<Description>,
+    /// Where its relay sees it.
+    attested: Option<SocketAddr>,
+    /// Round trip between INTRO and its answer through the relay.
+    relay_rtt: Option<Duration>,
+    checks: Checks,
+    path: Option<DirectPath>,
+    credit: Credit,
+    rounds: Rounds,
+    linger: Option<Instant>,
+    /// Whether the last direct path died, for [`Why`].
+    lost_direct: bool,
+    offline: bool,
+    /// The path that was last told of in an event.
+    announced: Option<PathInfo>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, now: Instant) -> Self {
+        Self {
+            id,
+            state: PeerState::Idle,
+            since: now,
+            wanted: false,
+            dialled: false,
+            relays: Vec::new(),
+            via: None,
+            addrs: Vec::new(),
+            attempt: None,
+            session: None,
+            newest_intro_ms: 0,
+            sent_intro_ms: 0,
+            remote: None,
+            attested: None,
+            relay_rtt: None,
+            checks: Checks::default(),
+            path: None,
+            credit: Credit::default(),
+            rounds: Rounds::default(),
+            linger: None,
+            lost_direct: false,
+            offline: false,
+            announced: None,
+        }
+    }
+
+    /// Somebody wants the link. Relays and addresses add to those that are known.
+    pub(crate) fn connect(
+        &mut self,
+        ctx: &mut Context<'_>,
+        relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    ) {
+        self.wanted = true;
+        self.dialled = true;
+        self.linger = None;
+        self.meet_at(relays);
+        for addr in addrs {
+            if !self.addrs.contains(&addr) {
+                self.addrs.insert(0, addr);
+            }
+        }
+        self.addrs.truncate(MAX_ADDRS);
+        match self.state {
+            PeerState::Idle | PeerState::Failed => self.dial(ctx),
+            PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
+            _ => self.announce_route(ctx),
+        }
+    }
+
+    fn meet_at(&mut self, relays: Vec<RelayUrl>) {
+        for relay in relays.into_iter().rev() {
+            self.relays.retain(|known| *known != relay);
+            self.relays.insert(0, relay);
+        }
+        self.relays.truncate(MAX_RELAYS);
+    }
+
+    /// A connection to the peer stands: the link is to be kept as good as can be.
+    pub(crate) fn hold(&mut self) {
+        self.wanted = true;
+        self.linger = None;
+    }
+
+    /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
+    pub(crate) fn release(&mut self, ctx: &mut Context<'_>) {
+        self.wanted = false;
+        self.linger = Some(ctx.now + LINGER);
+    }
+
+    /// Says goodbye and forgets the link, but not what was learnt of the peer.
+    pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
+        self.send_news(ctx, &News::Bye);
+        self.end(ctx);
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>) {
+        self.drop_session(ctx);
+        self.drop_attempt(ctx);
+        self.checks.clear();
+        self.path = None;
+        self.rounds = Rounds::default();
+        self.linger = None;
+        self.via = None;
+        self.lost_direct = false;
+        ctx.out.push_back(Output::Forget { peer: self.id });
+        self.become_(ctx, PeerState::Idle);
+        self.announce_path(ctx);
+    }
+
+    /// News of an established session.
+    pub(crate) fn on_news(
+        &mut self,
+        ctx: &mut Context<'_>,
+        datagram: &[u8],
+        attested: Option<SocketAddr>,
+    ) {
+        let Some(body) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.open_news(datagram))
+        else {
+            return;
+        };
+        self.credit.earn(datagram.len());
+        match News::parse(&body) {
+            Ok(News::Update(description)) => {
+                self.attested = attested.or(self.attested);
+                self.remote = Some(description);
+                if self.state == PeerState::Relayed || self.state == PeerState::Punch {
+                    self.begin_checks(ctx, false);
+                }
+            }
+            Ok(News::Bye) if !self.wanted => self.end(ctx),
+            Ok(News::Bye) | Err(_) => {}
+        }
+    }
+
+    fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
+        let Some(bytes) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.seal_news(&news.emit()))
+        else {
+            return;
+        };
+        if let Some(relay) = self.live_via(ctx.local) {
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                bytes,
+            });
+        } else if let Some(path) = &self.path {
+            ctx.out.push_back(Output::SendDatagram {
+                to: path.addr,
+                ttl: None,
+                bytes,
+            });
+        }
+    }
+
+    /// Tells the peer what it can know of us now.
+    fn send_update(&mut self, ctx: &mut Context<'_>) {
+        let description = self.description(ctx.local, Vec::new());
+        self.send_news(ctx, &News::Update(description));
+    }
+
+    fn description(&self, local: &Local, opened: Vec<SocketAddr>) -> Description {
+        Description {
+            nat: local.nat,
+            direct: !local.relay_only,
+            relay_rtt_ms: self
+                .relay_rtt
+                .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
+            candidates: local.candidates(self.id, self.dialled, self.attested),
+            opened,
+        }
+    }
+
+    /// The relay of this link, if we are registered there.
+    fn live_via(&self, local: &Local) -> Option<RelayUrl> {
+        self.via
+            .clone()
+            .filter(|relay| local.relays.contains_key(relay))
+    }
+
+    /// The IP addresses that relays attest for the peer.
+    fn attested_ips(&self) -> Vec<IpAddr> {
+        self.attested.iter().map(SocketAddr::ip).collect()
+    }
+
+    fn consents(&self, local: &Local) -> bool {
+        !local.relay_only && self.remote.as_ref().is_some_and(|remote| remote.direct)
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.attempt_timeout(ctx);
+        self.checks_timeout(ctx);
+        self.suspect_timeout(ctx);
+        self.rounds_timeout(ctx);
+        if self.linger.is_some_and(|at| at <= ctx.now) {
+            self.shut(ctx);
+        }
+    }
+
+    /// The next thing that will be due, and what it is.
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Deadline)> {
+        [
+            self.attempt
+                .as_ref()
+                .map(|attempt| (attempt.next, Deadline::Intro)),
+            self.checks.next().map(|at| (at, Deadline::Probe)),
+            self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.path
+                .as_ref()
+                .and_then(DirectPath::next_probe)
+                .map(|at| (at, Deadline::Suspect)),
+            self.rounds.next.map(|at| {
+                let failed = self.state == PeerState::Failed;
+                (
+                    at,
+                    if failed {
+                        Deadline::Retry
+                    } else {
+                        Deadline::NextRound
+                    },
+                )
+            }),
+            self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
+            self.linger.map(|at| (at, Deadline::Linger)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
+        if self.state == state {
+            return;
+        }
+        let from = std::mem::replace(&mut self.state, state);
+        self.since = ctx.now;
+        tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
+        let why = self.why(ctx.local);
+        ctx.out.push_back(Output::Event(EventKind::PeerState {
+            peer: self.id,
+            from,
+            to: state,
+            why,
+        }));
+    }
+
+    fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.offline = matches!(reason, Failure::Offline(_));
+        self.drop_attempt(ctx);
+        ctx.out.push_back(Output::Failed {
+            peer: self.id,
+            reason,
+        });
+        self.become_(ctx, PeerState::Failed);
+        self.schedule_retry(ctx);
+    }
+
+    /// Whether there is anything to this peer that would be missed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == PeerState::Idle && !self.wanted
+    }
+
+    pub(crate) fn state(&self) -> PeerState {
+        self.state
+    }
+
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) fn next_round(&self) -> Option<Instant> {
+        self.rounds.next
+    }
+
+    pub(crate) fn probes(&self) -> (u32, u32) {
+        (self.checks.sent, self.checks.answered)
+    }
+
+    /// The path that carries the data, and its round trip as probes measured it.
+    pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
+        match (&self.path, self.state) {
+            (Some(path), PeerState::Direct | PeerState::Suspect) => {
+                let info = PathInfo::Direct {
+                    remote: path.addr,
+                    lan: local.is_lan(path.addr),
+                };
+                Some((info, Some(path.rtt)))
+            }
+            (_, PeerState::Idle | PeerState::Failed) => None,
+            _ => Some((
+                PathInfo::Relay {
+                    remote: self.via.clone()?,
+                },
+                self.relay_rtt,
+            )),
+        }
+    }
+
+    /// Why the link is not direct; none if it is.
+    pub(crate) fn why(&self, local: &Local) -> Option<Why> {
+        let hard = |nat: Option<NatBehavior>| {
+            matches!(
+                nat,
+                Some(NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent)
+            )
+        };
+        match self.state {
+            PeerState::Direct | PeerState::Idle => None,
+            PeerState::Suspect => Some(Why::DirectLost),
+            PeerState::Failed if self.offline => Some(Why::Offline),
+            PeerState::Failed | PeerState::Intro => Some(Why::NoAnswer),
+            _ if local.relay_only || self.remote.as_ref().is_some_and(|remote| !remote.direct) => {
+                Some(Why::RelayOnly)
+            }
+            PeerState::Punch => Some(Why::Trying),
+            _ if hard(Some(local.nat.mapping))
+                || hard(self.remote.as_ref().map(|r| r.nat.mapping)) =>
+            {
+                Some(Why::HardNats)
+            }
+            _ if self.lost_direct => Some(Why::DirectLost),
+            _ => Some(Why::Silent),
+        }
+    }
+
+    fn announce_route(&self, ctx: &mut Context<'_>) {
+        let via = self.live_via(ctx.local).or_else(|| self.via.clone());
+        let route = match (&self.path, self.state, via) {
+            (Some(path), PeerState::Suspect, Some(relay)) => Route::Both(path.addr, relay),
+            (Some(path), _, _) => Route::Direct(path.addr),
+            (None, _, Some(relay)) => Route::Relay(relay),
+            (None, _, None) => return,
+        };
+        ctx.out.push_back(Output::Route {
+            peer: self.id,
+            route,
+        });
+    }
+
+    fn announce_path(&mut self, ctx: &mut Context<'_>) {
+        let info = self.path_info(ctx.local);
+        let rtt_ms = info
+            .as_ref()
+            .and_then(|(_, rtt)| *rtt)
+            .map(|rtt| rtt.as_secs_f64() * 1e3);
+        let path = info.map(|(path, _)| path);
+        if path == self.announced {
+            return;
+        }
+        self.announced.clone_from(&path);
+        ctx.out.push_back(Output::Event(EventKind::PathChanged {
+            peer: self.id,
+            path,
+            rtt_ms,
+        }));
+    }
+
+    fn drop_session(&mut self, ctx: &mut Context<'_>) {
+        if let Some(session) = self.session.take() {
+            ctx.convs.remove(&session.conv);
+        }
+    }
+}
+
+/// Relays and addresses that are remembered per peer.
+const MAX_RELAYS: usize = 4;
+const MAX_ADDRS: usize = 8;

@@ -1,0 +1,382 @@
+//! Probing the peer's candidates: connectivity checks in the sense of RFC 8445 section 6, without its pacing and roles.
+//!
+//! The order in which the two NATs are opened matters: a packet that reaches a NAT before that NAT's own side has sent
+//! something out can spoil the port there. So whoever cannot know that the other side has opened sends with a TTL that only
+//! gets through its own NATs.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+
+use super::{Context, Peer};
+use crate::{
+    PeerState,
+    addr::Scope,
+    proto::{
+        io::Output,
+        timing::{
+            LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
+            ROUND, TIMED_PROBES,
+        },
+    },
+    wire::{
+        candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
+        probe::{PACKET_LEN, Probe, ProbeKind, ProbePacket},
+    },
+};
+
+/// The checks of the current or last round.
+#[derive(Default)]
+pub(super) struct Checks {
+    list: Vec<Check>,
+    /// When the round ends.
+    pub(super) end: Option<Instant>,
+    /// Requests sent in this round, and answers to them.
+    pub(super) sent: u32,
+    pub(super) answered: u32,
+    reflexive: usize,
+}
+
+/// One address of the peer.
+struct Check {
+    addr: SocketAddr,
+    /// A relay sees the peer at this IP address.
+    attested: bool,
+    /// Until then probes only open our own NATs.
+    full_ttl_from: Instant,
+    /// When the next probe leaves; none when there is no need.
+    next: Option<Instant>,
+    /// Position in [`PROBE_GAPS`].
+    step: usize,
+    probes: u32,
+    pending: Vec<(u64, Instant)>,
+    /// Round trip, once an answer came back.
+    rtt: Option<Duration>,
+}
+
+impl Checks {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.list.iter().filter_map(|check| check.next).min()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn position(&self, addr: SocketAddr) -> Option<usize> {
+        self.list.iter().position(|check| check.addr == addr)
+    }
+
+    /// Asks those that answered before again, at once.
+    pub(super) fn wake_proven(&mut self, now: Instant) {
+        for check in self.list.iter_mut().filter(|check| check.rtt.is_some()) {
+            check.next = Some(now);
+            (check.step, check.probes) = (0, 0);
+        }
+    }
+
+    /// Probes nothing more: a path was found.
+    pub(super) fn settle(&mut self) {
+        self.end = None;
+        for check in &mut self.list {
+            check.next = None;
+        }
+    }
+}
+
+impl Peer {
+    /// The peer's addresses that are about to be probed, which opens our NAT for them.
+    pub(super) fn opening(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
+        self.targets(ctx)
+            .iter()
+            .map(|candidate| candidate.addr)
+            .collect()
+    }
+
+    /// The peer's candidates that may be probed, most promising first.
+    fn targets(&self, ctx: &Context<'_>) -> Vec<Candidate> {
+        let Some(remote) = self.remote.as_ref().filter(|_| self.consents(ctx.local)) else {
+            return Vec::new();
+        };
+        let attested = self.attested_ips();
+        let mut targets: Vec<Candidate> = Vec::new();
+        for candidate in &remote.candidates {
+            let known = targets.iter().any(|target| target.addr == candidate.addr);
+            let allowed = ctx.local.may_probe(candidate.addr, &attested);
+            if !known && allowed && !self.rounds.in_quarantine(candidate.addr, ctx.now) {
+                targets.push(*candidate);
+            }
+        }
+        targets
+            .sort_by_key(|candidate| rank(candidate, ctx.local.is_lan(candidate.addr), &attested));
+        let mut locals = 0;
+        targets.retain(|candidate| {
+            let local = Scope::of(candidate.addr.ip()).is_local();
+            locals += usize::from(local);
+            !local || locals <= MAX_LOCAL
+        });
+        targets.truncate(MAX_CANDIDATES);
+        targets
+    }
+
+    /// Before the peer has answered, but with its candidates at hand from an earlier round: opens our NAT at once, and probes
+    /// when the peer should just have opened its own.
+    pub(super) fn begin_early_checks(&mut self, ctx: &mut Context<'_>) {
+        if self
+            .attempt
+            .as_ref()
+            .is_none_or(|attempt| attempt.initiation.is_none())
+        {
+            return;
+        }
+        let peer_opens = self
+            .relay_rtt
+            .map(|rtt| ctx.now + rtt / 2 + TIMED_PROBES[0]);
+        self.fill_checks(ctx, peer_opens.unwrap_or(ctx.now + LOW_TTL_FOR));
+    }
+
+    /// Probes all candidates. The peer has opened its NATs for us, or has yet to do it.
+    pub(super) fn begin_checks(&mut self, ctx: &mut Context<'_>, peer_opened: bool) {
+        if !self.consents(ctx.local) {
+            if self.path.is_none() {
+                self.relayed(ctx);
+            }
+            return;
+        }
+        let wait = LOW_TTL_FOR.max(self.relay_rtt.unwrap_or_default());
+        self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
+        self.checks.end = Some(ctx.now + ROUND);
+    }
+
+    fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
+        let targets = self.targets(ctx);
+        let attested = self.attested_ips();
+        self.credit.begin_round();
+        let mut old = std::mem::take(&mut self.checks);
+        for (position, candidate) in targets.iter().enumerate() {
+            let certain = candidate.open || candidate.kind == CandidateKind::Host;
+            let check = Check {
+                addr: candidate.addr,
+                attested: attested.contains(&candidate.addr.ip()),
+                full_ttl_from: if certain { ctx.now } else { full_ttl_from },
+                next: Some(ctx.now + PROBE_PACING * position as u32),
+                step: 0,
+                probes: 0,
+                pending: Vec::new(),
+                rtt: None,
+            };
+            self.checks.list.push(match old.position(candidate.addr) {
+                Some(known) => Check {
+                    pending: std::mem::take(&mut old.list[known].pending),
+                    ..check
+                },
+                None => check,
+            });
+        }
+        self.checks_timeout(ctx);
+    }
+
+    pub(super) fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
+        for position in 0..self.checks.list.len() {
+            if self.checks.list[position]
+                .next
+                .is_some_and(|at| at <= ctx.now)
+            {
+                self.send_check(ctx, position);
+            }
+        }
+        if self.checks.end.is_some_and(|end| end <= ctx.now) {
+            self.checks.settle();
+            if self.path.is_none() {
+                self.relayed(ctx);
+            }
+        }
+    }
+
+    fn send_check(&mut self, ctx: &mut Context<'_>, position: usize) {
+        let timed = self.timed_probe(ctx, position);
+        let check = &mut self.checks.list[position];
+        let gap = PROBE_GAPS.get(check.step).copied();
+        check.step += 1;
+        check.next = gap
+            .filter(|_| check.probes < MAX_PROBES)
+            .map(|gap| timed.unwrap_or(ctx.now + gap));
+        if check.probes >= MAX_PROBES {
+            return;
+        }
+        let affordable = check.rtt.is_some()
+            || (self.credit.pay(check.attested)
+                && (check.attested || ctx.budget.take_unattested(ctx.now, check.addr.ip())));
+        if !affordable || !ctx.budget.take(ctx.now) {
+            return;
+        }
+        let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.addr));
+        let (to, tx) = (check.addr, ctx.rng.random());
+        check.probes += 1;
+        check.pending.push((tx, ctx.now));
+        self.checks.sent += 1;
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: to,
+        };
+        let session = match self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut())
+        {
+            Some(initiation) => Some(&mut initiation.session),
+            None => self.session.as_mut(),
+        };
+        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
+            ctx.out.push_back(Output::SendDatagram { to, ttl, bytes });
+        }
+    }
+
+    /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
+    fn timed_probe(&self, ctx: &Context<'_>, position: usize) -> Option<Instant> {
+        self.attempt.as_ref()?;
+        let opens = self.checks.list[position].full_ttl_from;
+        TIMED_PROBES
+            .iter()
+            .map(|offset| opens + (*offset - TIMED_PROBES[0]))
+            .find(|at| *at > ctx.now)
+    }
+
+    /// A probe of one of our conversations with this peer came in.
+    pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: SocketAddr, datagram: &[u8]) {
+        let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else {
+            return;
+        };
+        let Some(probe) = self
+            .session_of(conv)
+            .and_then(|session| session.open_probe(datagram))
+        else {
+            return;
+        };
+        self.credit.earn(PACKET_LEN);
+        let mut seen = self.attested_ips();
+        seen.push(source.ip());
+        if ctx.local.relay_only || !ctx.local.may_probe(source, &seen) {
+            return;
+        }
+        match probe.kind {
+            ProbeKind::Request => self.on_request(ctx, conv, source, probe.tx),
+            ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
+        }
+    }
+
+    fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
+        let pending = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let sessions = [
+            self.session.as_mut(),
+            pending.map(|initiation| &mut initiation.session),
+        ];
+        sessions
+            .into_iter()
+            .flatten()
+            .find(|session| session.conv == conv)
+    }
+
+    /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
+    fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: SocketAddr, tx: u64) {
+        let answer = Probe {
+            kind: ProbeKind::Answer,
+            tx,
+            observed: source,
+        };
+        if let Some(bytes) = self
+            .session_of(conv)
+            .and_then(|session| session.seal_probe(&answer))
+        {
+            ctx.out.push_back(Output::SendDatagram {
+                to: source,
+                ttl: None,
+                bytes,
+            });
+        }
+        let Some(position) = self
+            .checks
+            .position(source)
+            .or_else(|| self.add_reflexive(ctx, source))
+        else {
+            return;
+        };
+        ctx.out.push_back(Output::Admit {
+            peer: self.id,
+            addr: source,
+        });
+        let proven = self.path.as_ref().is_some_and(|path| path.addr == source);
+        let check = &mut self.checks.list[position];
+        check.full_ttl_from = ctx.now;
+        if check.rtt.is_none()
+            && !proven
+            && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
+        {
+            check.step = 0;
+            self.send_check(ctx, position);
+        }
+    }
+
+    /// An address that nobody named, from which an authentic probe came.
+    fn add_reflexive(&mut self, ctx: &Context<'_>, addr: SocketAddr) -> Option<usize> {
+        if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
+            return None;
+        }
+        self.checks.reflexive += 1;
+        let attested = self.attested_ips().contains(&addr.ip());
+        self.checks.list.push(Check {
+            addr,
+            attested,
+            full_ttl_from: ctx.now,
+            next: None,
+            step: 0,
+            probes: 0,
+            pending: Vec::new(),
+            rtt: None,
+        });
+        Some(self.checks.list.len() - 1)
+    }
+
+    fn on_answer(&mut self, ctx: &mut Context<'_>, source: SocketAddr, tx: u64) {
+        if self.path_answered(ctx, source, tx) {
+            return;
+        }
+        let Some(position) = self.checks.position(source) else {
+            return;
+        };
+        let check = &mut self.checks.list[position];
+        let Some(found) = check.pending.iter().position(|(pending, _)| *pending == tx) else {
+            return;
+        };
+        let (_, sent) = check.pending.swap_remove(found);
+        let rtt = ctx.now.saturating_duration_since(sent);
+        check.rtt = Some(rtt);
+        check.next = None;
+        self.checks.answered += 1;
+        self.proven(ctx, source, rtt);
+    }
+
+    /// How far the round has come, for [`Peer::why`] and tests.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.state == PeerState::Punch && self.checks.end.is_some()
+    }
+}
+
+/// The order in which candidates are probed, best first.
+fn rank(candidate: &Candidate, lan: bool, attested: &[IpAddr]) -> u8 {
+    let seen = attested.contains(&candidate.addr.ip());
+    match (candidate.kind, candidate.addr) {
+        (CandidateKind::Host, _) if lan => 0,
+        (CandidateKind::Host, SocketAddr::V6(_)) => 1,
+        (CandidateKind::Mapped, _) => 2,
+        (CandidateKind::Reflexive, _) if seen => 3,
+        (CandidateKind::Host | CandidateKind::Reflexive, _) => 4,
+    }
+}

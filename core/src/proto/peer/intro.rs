@@ -1,0 +1,386 @@
+//! Saying hello: INTRO and its answer, from both sides.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+
+use super::{Context, Peer};
+use crate::{
+    PeerState, RelayUrl,
+    proto::{
+        handshake::{Initiation, Opened},
+        io::{Failure, Output, Route},
+        session::Session,
+        timing::{GONE_RETRIES, INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
+    },
+    wire::intro::{AckPacket, IntroBody, PACKET_LEN},
+};
+
+/// An INTRO of ours that waits for its answer, or for a relay to send it through.
+pub(crate) struct Attempt {
+    /// None while no relay is up that could carry it.
+    pub(super) initiation: Option<Initiation>,
+    sent: Instant,
+    /// Repeats on direct addresses so far.
+    repeats: usize,
+    /// When something is to be done next.
+    pub(super) next: Instant,
+    /// Which try of the dial this is, from 1.
+    number: u32,
+    /// How often the relay did not know the peer, and whether to ask it once more.
+    gone: usize,
+    ask_again: bool,
+}
+
+/// Where a message of the handshake came from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Through a relay, which sees the sender at this address.
+    Relay {
+        relay: RelayUrl,
+        attested: SocketAddr,
+    },
+    /// Directly from this address.
+    Direct(SocketAddr),
+}
+
+impl Peer {
+    /// Starts to say hello.
+    pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
+        self.offline = false;
+        if self.relays.is_empty() && self.addrs.is_empty() {
+            return self.fail(ctx, Failure::NoAddress);
+        }
+        self.become_(ctx, PeerState::Intro);
+        self.attempt(ctx, 1);
+    }
+
+    /// Sends an INTRO by all ways there are. Where no relay is up yet, they are asked for, and the INTRO follows.
+    pub(super) fn attempt(&mut self, ctx: &mut Context<'_>, number: u32) {
+        self.drop_attempt(ctx);
+        self.choose_relay(ctx);
+        let mut attempt = Attempt {
+            initiation: None,
+            sent: ctx.now,
+            repeats: 0,
+            next: ctx.now + INTRO_TIMEOUT,
+            number,
+            gone: 0,
+            ask_again: false,
+        };
+        if self.live_via(ctx.local).is_some() || !self.addrs.is_empty() {
+            let opened = self.opening(ctx);
+            match self.initiate(ctx, opened) {
+                Ok(initiation) => attempt.initiation = Some(initiation),
+                Err(error) => tracing::debug!(%error, "cannot build an INTRO"),
+            }
+        }
+        self.attempt = Some(attempt);
+        self.send_intro(ctx, true);
+        self.begin_early_checks(ctx);
+        if self.path.is_none() {
+            self.announce_route(ctx);
+        }
+    }
+
+    fn initiate(
+        &mut self,
+        ctx: &mut Context<'_>,
+        opened: Vec<SocketAddr>,
+    ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
+        self.sent_intro_ms = ctx.unix_ms.max(self.sent_intro_ms + 1);
+        let mut conv = ctx.rng.random();
+        while ctx.convs.contains_key(&conv) {
+            conv = ctx.rng.random();
+        }
+        let body = IntroBody {
+            id: ctx.key.id(),
+            timestamp_ms: self.sent_intro_ms,
+            conv,
+            probe_secret: ctx.rng.random(),
+            description: self.description(ctx.local, opened),
+        };
+        let initiation = Initiation::new(ctx.key, self.id, &body, ctx.rng)?;
+        ctx.convs.insert(conv, self.id);
+        Ok(initiation)
+    }
+
+    /// Takes the first of the peer's relays that we are registered with; asks for all of them if there is none.
+    fn choose_relay(&mut self, ctx: &mut Context<'_>) {
+        if self.live_via(ctx.local).is_some() {
+            return;
+        }
+        self.via = self
+            .relays
+            .iter()
+            .find(|relay| ctx.local.relays.contains_key(*relay))
+            .cloned();
+        if self.via.is_none() {
+            for relay in self.relays.iter().take(2) {
+                ctx.out.push_back(Output::NeedRelay {
+                    relay: relay.clone(),
+                });
+            }
+        }
+    }
+
+    fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
+        let via = self.live_via(ctx.local).filter(|_| by_relay);
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let Some(initiation) = &attempt.initiation else {
+            return;
+        };
+        if let Some(relay) = via {
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                bytes: initiation.packet.clone(),
+            });
+        }
+        for addr in &self.addrs {
+            ctx.out.push_back(Output::SendDatagram {
+                to: *addr,
+                ttl: None,
+                bytes: initiation.packet.clone(),
+            });
+        }
+        if !self.addrs.is_empty()
+            && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
+        {
+            attempt.next = attempt.sent + *gap;
+        } else {
+            attempt.next = attempt.sent + INTRO_TIMEOUT;
+        }
+    }
+
+    pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) {
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        if attempt.next > ctx.now {
+            return;
+        }
+        if ctx.now < attempt.sent + INTRO_TIMEOUT {
+            let by_relay = std::mem::take(&mut attempt.ask_again);
+            if by_relay {
+                attempt.sent = ctx.now;
+            } else {
+                attempt.repeats += 1;
+            }
+            return self.send_intro(ctx, by_relay);
+        }
+        let number = attempt.number;
+        if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
+            self.attempt(ctx, number + 1);
+        } else if self.state == PeerState::Intro {
+            let reached = self.live_via(ctx.local).is_some() || !self.addrs.is_empty();
+            self.fail(
+                ctx,
+                if reached {
+                    Failure::Silent
+                } else {
+                    Failure::NoRelay
+                },
+            );
+        } else {
+            self.drop_attempt(ctx);
+            self.round_unanswered(ctx);
+        }
+    }
+
+    pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
+        if let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) {
+            ctx.convs.remove(&initiation.session.conv);
+        }
+    }
+
+    /// We are registered with a relay, again or for the first time.
+    pub(crate) fn on_relay_up(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        if !self.relays.contains(relay) && self.via.as_ref() != Some(relay) {
+            return;
+        }
+        match self.state {
+            PeerState::Idle => {}
+            PeerState::Failed if self.wanted => self.dial(ctx),
+            PeerState::Failed => {}
+            PeerState::Intro if self.via.is_none() => self.attempt(ctx, 1),
+            PeerState::Intro => self.send_intro(ctx, true),
+            // The relay may have been restarted, or replaced by another: the lane has to be bound again.
+            _ => {
+                if self.live_via(ctx.local).is_none() {
+                    self.via = Some(relay.clone());
+                }
+                self.rounds.rebind = Some(ctx.now);
+                self.announce_route(ctx);
+            }
+        }
+    }
+
+    /// The relay does not know the peer.
+    pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        if let Some(attempt) = &mut self.attempt
+            && self.state == PeerState::Intro
+        {
+            if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
+                attempt.gone += 1;
+                attempt.ask_again = true;
+                attempt.next = ctx.now + *wait;
+                attempt.sent = ctx.now;
+            } else if self.addrs.is_empty() {
+                self.fail(ctx, Failure::Offline(relay.clone()));
+            }
+        } else if self.session.is_some() {
+            self.rebind_later(ctx);
+        }
+    }
+
+    /// Somebody proved to be this peer and says hello. Returns whether it was answered.
+    pub(crate) fn on_intro(
+        &mut self,
+        ctx: &mut Context<'_>,
+        opened: Opened,
+        source: &Source,
+    ) -> bool {
+        let body = &opened.body;
+        let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
+        if body.timestamp_ms <= self.newest_intro_ms || off > ctx.window_ms {
+            tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
+            return false;
+        }
+        if ctx.convs.get(&body.conv).is_some() || self.ours_wins(ctx) {
+            return false;
+        }
+        self.newest_intro_ms = body.timestamp_ms;
+        self.credit.earn(PACKET_LEN);
+        self.note_source(ctx, source);
+        self.drop_attempt(ctx);
+        self.remote = Some(body.description.clone());
+        if let rtt @ 1.. = body.description.relay_rtt_ms {
+            self.relay_rtt
+                .get_or_insert(Duration::from_millis(rtt.into()));
+        }
+        let theirs = opened.body.description.opened.clone();
+        let opening = self.opening(ctx);
+        let description = self.description(ctx.local, opening);
+        let (session, packet) = match opened.answer(&description) {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, "cannot answer an INTRO");
+                return false;
+            }
+        };
+        self.adopt(ctx, session);
+        self.reply(ctx, source, packet);
+        self.enter_round(ctx, source);
+        self.begin_checks(ctx, !theirs.is_empty());
+        true
+    }
+
+    /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
+    fn ours_wins(&self, ctx: &Context<'_>) -> bool {
+        let fresh = self.attempt.as_ref().is_some_and(|attempt| {
+            attempt.initiation.is_some()
+                && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
+        });
+        fresh && ctx.local.id < self.id
+    }
+
+    fn reply(&self, ctx: &mut Context<'_>, source: &Source, bytes: Vec<u8>) {
+        ctx.out.push_back(match source {
+            Source::Relay { relay, .. } => Output::SendRelay {
+                relay: relay.clone(),
+                to: self.id,
+                bytes,
+            },
+            Source::Direct(addr) => Output::SendDatagram {
+                to: *addr,
+                ttl: None,
+                bytes,
+            },
+        });
+    }
+
+    /// The peer answered our hello.
+    pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
+        let Some(initiation) = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut())
+        else {
+            return;
+        };
+        let description = match initiation.read(ctx.key, packet) {
+            Ok(description) => description,
+            Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
+        };
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        let rtt = ctx.now.saturating_duration_since(attempt.sent);
+        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+            return;
+        };
+        self.credit.earn(PACKET_LEN);
+        self.note_source(ctx, source);
+        if matches!(source, Source::Relay { .. }) {
+            self.relay_rtt = Some(rtt);
+        }
+        self.remote = Some(description);
+        self.adopt(ctx, session);
+        self.enter_round(ctx, source);
+        self.begin_checks(ctx, true);
+        if let Source::Direct(addr) = source {
+            // The answer holds our ephemeral key, which only somebody at this address can have received.
+            self.proven(ctx, *addr, rtt);
+        }
+    }
+
+    fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
+        self.drop_session(ctx);
+        ctx.convs.insert(session.conv, self.id);
+        self.session = Some(session);
+        self.offline = false;
+    }
+
+    fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
+        if let Source::Relay { relay, attested } = source {
+            self.attested = Some(*attested);
+            self.meet_at(vec![relay.clone()]);
+            if self.live_via(ctx.local).is_none() || self.path.is_none() {
+                self.via = Some(relay.clone());
+            }
+        }
+    }
+
+    /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
+    fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
+        self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
+        match (&self.path, source) {
+            (Some(_), _) => self.suspect(ctx),
+            (None, Source::Direct(addr)) if self.live_via(ctx.local).is_none() => {
+                // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
+                ctx.out.push_back(Output::Admit {
+                    peer: self.id,
+                    addr: *addr,
+                });
+                ctx.out.push_back(Output::Route {
+                    peer: self.id,
+                    route: Route::Direct(*addr),
+                });
+                self.become_(ctx, PeerState::Punch);
+            }
+            (None, _) => {
+                self.announce_route(ctx);
+                if self.state != PeerState::Relayed || self.consents(ctx.local) {
+                    self.become_(ctx, PeerState::Punch);
+                }
+                self.announce_path(ctx);
+            }
+        }
+    }
+}

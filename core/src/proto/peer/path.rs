@@ -1,0 +1,226 @@
+//! The direct path: chosen when an answer proves it, suspected when it falls silent, given up when it stays so.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+
+use super::{Context, Peer};
+use crate::{
+    PeerState,
+    proto::{
+        io::Output,
+        timing::{DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
+    },
+    wire::probe::{Probe, ProbeKind},
+};
+
+/// The direct path that carries the data, or did until just now.
+pub(super) struct DirectPath {
+    pub(super) addr: SocketAddr,
+    /// Smoothed round trip of probes.
+    pub(super) rtt: Duration,
+    /// When a probe was last answered.
+    heard: Instant,
+    /// A probe sent when QUIC has been waiting for a while: mostly it has merely nothing more to say.
+    inquiry: Option<(u64, Instant)>,
+    suspicion: Option<Suspicion>,
+}
+
+/// An inquiry into whether the path still works.
+struct Suspicion {
+    since: Instant,
+    next: Instant,
+    step: usize,
+    pending: Vec<(u64, Instant)>,
+}
+
+impl DirectPath {
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        self.suspicion.as_ref().map(|suspicion| suspicion.next)
+    }
+}
+
+/// What makes one direct path better than another, best first: derived order is the policy.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    Lan,
+    Internet,
+}
+
+impl Peer {
+    /// An answer came back from this address: it belongs to the peer and carries packets both ways.
+    pub(super) fn proven(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
+        let tier = |addr| {
+            if ctx.local.is_lan(addr) {
+                Tier::Lan
+            } else {
+                Tier::Internet
+            }
+        };
+        let take = match &self.path {
+            None if self.rounds.in_quarantine(addr, ctx.now) => false,
+            None => self
+                .relay_rtt
+                .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
+            Some(path) if path.addr == addr => false,
+            Some(path) if path.suspicion.is_some() => true,
+            Some(path) => {
+                let clearly_faster = rtt + Duration::from_millis(10).max(path.rtt / 5) < path.rtt;
+                (tier(addr), !clearly_faster) < (tier(path.addr), true)
+            }
+        };
+        if take {
+            self.select(ctx, addr, rtt);
+        }
+    }
+
+    fn select(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
+        self.path = Some(DirectPath {
+            addr,
+            rtt,
+            heard: ctx.now,
+            inquiry: None,
+            suspicion: None,
+        });
+        self.rounds.direct();
+        self.lost_direct = false;
+        ctx.out.push_back(Output::Admit {
+            peer: self.id,
+            addr,
+        });
+        self.become_(ctx, PeerState::Direct);
+        self.announce_route(ctx);
+        self.announce_path(ctx);
+    }
+
+    /// QUIC got nothing back on the direct path since `since`, though it sent until `sent`. Asks first, then suspects.
+    pub(crate) fn on_silence(
+        &mut self,
+        ctx: &mut Context<'_>,
+        since: Instant,
+        sent: Instant,
+        rtt: Duration,
+    ) {
+        let Some(path) = self
+            .path
+            .as_mut()
+            .filter(|path| self.state == PeerState::Direct && sent > path.heard)
+        else {
+            return;
+        };
+        let since = since.max(path.heard);
+        let patience = SUSPECT_AFTER.max(path.rtt.max(rtt) * 3);
+        let silence = ctx.now.saturating_duration_since(since);
+        if silence >= patience {
+            self.suspect(ctx);
+        } else if silence >= patience / 2 && path.inquiry.is_none_or(|(_, asked)| asked < since) {
+            let tx = ctx.rng.random();
+            path.inquiry = Some((tx, ctx.now));
+            let to = path.addr;
+            self.ask(ctx, to, tx);
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Context<'_>, to: SocketAddr, tx: u64) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: to,
+        };
+        if let Some(bytes) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.seal_probe(&probe))
+        {
+            ctx.out.push_back(Output::SendDatagram {
+                to,
+                ttl: None,
+                bytes,
+            });
+        }
+    }
+
+    /// Has every packet take the relay as well, and asks whether the path still works.
+    pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        path.suspicion = Some(Suspicion {
+            since: ctx.now,
+            next: ctx.now,
+            step: 0,
+            pending: Vec::new(),
+        });
+        self.checks.wake_proven(ctx.now);
+        self.become_(ctx, PeerState::Suspect);
+        self.announce_route(ctx);
+        self.suspect_timeout(ctx);
+    }
+
+    pub(super) fn suspect_timeout(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        let Some(suspicion) = path
+            .suspicion
+            .as_mut()
+            .filter(|suspicion| suspicion.next <= ctx.now)
+        else {
+            return;
+        };
+        let dead_at = suspicion.since + DEAD_AFTER;
+        if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at {
+            return self.dead(ctx);
+        }
+        suspicion.next = match SUSPECT_GAPS.get(suspicion.step) {
+            Some(gap) => ctx.now + *gap,
+            None => dead_at.max(ctx.now),
+        };
+        suspicion.step += 1;
+        let (to, tx) = (path.addr, ctx.rng.random());
+        suspicion.pending.push((tx, ctx.now));
+        self.ask(ctx, to, tx);
+    }
+
+    /// Whether this answers a probe of the path in use, which ends any suspicion.
+    pub(super) fn path_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        source: SocketAddr,
+        tx: u64,
+    ) -> bool {
+        let Some(path) = self.path.as_mut().filter(|path| path.addr == source) else {
+            return false;
+        };
+        let asked = path
+            .suspicion
+            .iter()
+            .flat_map(|suspicion| &suspicion.pending)
+            .chain(&path.inquiry);
+        let Some((_, sent)) = asked.copied().find(|(pending, _)| *pending == tx) else {
+            return false;
+        };
+        let rtt = ctx.now.saturating_duration_since(sent);
+        path.rtt = (path.rtt * 7 + rtt) / 8;
+        path.heard = ctx.now;
+        path.inquiry = None;
+        if path.suspicion.take().is_some() {
+            self.become_(ctx, PeerState::Direct);
+            self.announce_route(ctx);
+        }
+        true
+    }
+
+    fn dead(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = self.path.take() else { return };
+        self.rounds.quarantine(path.addr, ctx.now);
+        self.checks.settle();
+        self.lost_direct = true;
+        if self.live_via(ctx.local).is_some() {
+            self.relayed(ctx);
+        } else if self.wanted {
+            self.dial(ctx);
+        } else {
+            self.end(ctx);
+        }
+    }
+}

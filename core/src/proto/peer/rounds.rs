@@ -1,0 +1,194 @@
+//! Life on the relay: when the next attempt at a direct path is made.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+
+use super::{Context, Peer};
+use crate::{
+    PeerState,
+    proto::timing::{
+        LINGER, QUARANTINE, QUARANTINE_MAX, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING,
+        ROUND_TRAFFIC,
+    },
+};
+
+/// When what is tried again.
+#[derive(Default)]
+pub(super) struct Rounds {
+    /// The next round while relayed, or the next dial after a failure.
+    pub(super) next: Option<Instant>,
+    /// When the relay is asked to bind the lane again.
+    pub(super) rebind: Option<Instant>,
+    rebind_wait: Option<Duration>,
+    /// When the last round began.
+    last: Option<Instant>,
+    /// Rounds, or dials, since there was a direct path.
+    count: usize,
+    /// When data last flowed.
+    traffic: Option<Instant>,
+    /// Addresses that died, until when they are left alone, and for how long that was.
+    quarantine: Vec<(SocketAddr, Instant, Duration)>,
+}
+
+/// Dead addresses that are remembered per peer.
+const MAX_QUARANTINE: usize = 16;
+
+impl Rounds {
+    /// There is a direct path: what was tried before does not count any more.
+    pub(super) fn direct(&mut self) {
+        self.next = None;
+        self.count = 0;
+    }
+
+    pub(super) fn in_quarantine(&self, addr: SocketAddr, now: Instant) -> bool {
+        self.quarantine
+            .iter()
+            .any(|(dead, until, _)| *dead == addr && now < *until)
+    }
+
+    pub(super) fn quarantine(&mut self, addr: SocketAddr, now: Instant) {
+        let before = self
+            .quarantine
+            .iter()
+            .position(|(dead, ..)| *dead == addr)
+            .map(|at| self.quarantine.remove(at));
+        let fresh = before.filter(|(_, until, time)| now < *until + *time);
+        let time = fresh.map_or(QUARANTINE, |(_, _, time)| (time * 2).min(QUARANTINE_MAX));
+        if self.quarantine.len() >= MAX_QUARANTINE {
+            self.quarantine.remove(0);
+        }
+        self.quarantine.push((addr, now + time, time));
+    }
+
+    fn in_use(&self, now: Instant) -> bool {
+        self.traffic
+            .is_some_and(|at| now.saturating_duration_since(at) < ROUND_TRAFFIC)
+    }
+}
+
+impl Peer {
+    /// The relay carries the data from now on; another round follows.
+    pub(super) fn relayed(&mut self, ctx: &mut Context<'_>) {
+        if self.live_via(ctx.local).is_none() && self.via.is_none() {
+            return self.dial(ctx);
+        }
+        self.become_(ctx, PeerState::Relayed);
+        self.announce_route(ctx);
+        self.announce_path(ctx);
+        self.schedule_round(ctx);
+    }
+
+    /// A round of ours found nobody at the relay.
+    pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
+        if self.state == PeerState::Punch {
+            self.relayed(ctx);
+        } else if self.state == PeerState::Relayed {
+            self.schedule_round(ctx);
+        }
+    }
+
+    fn schedule_round(&mut self, ctx: &mut Context<'_>) {
+        if !self.consents(ctx.local) || !self.wanted {
+            self.rounds.next = None;
+            return;
+        }
+        // The first round after a direct path died starts at once.
+        let first_at_once = self.lost_direct && self.rounds.count == 0;
+        let gap = match self.rounds.count {
+            _ if first_at_once => Duration::ZERO,
+            count => ROUND_GAPS
+                .get(count)
+                .copied()
+                .unwrap_or_else(|| jittered(ctx, ROUND_LATER)),
+        };
+        // Both sides count their own rounds; the larger id leaves the first move to the other.
+        let courtesy = if ctx.local.id < self.id {
+            Duration::ZERO
+        } else {
+            ROUND_SPACING
+        };
+        self.rounds.next = Some(ctx.now + gap + courtesy);
+    }
+
+    pub(super) fn schedule_retry(&mut self, ctx: &mut Context<'_>) {
+        let (first, longest) = RETRY;
+        let wait = (first * 2u32.saturating_pow(self.rounds.count as u32)).min(longest);
+        self.rounds.count += 1;
+        let half = wait / 2;
+        let wait = if self.wanted {
+            half + half.mul_f64(ctx.rng.random())
+        } else {
+            LINGER
+        };
+        self.rounds.next = Some(ctx.now + wait);
+    }
+
+    pub(super) fn rounds_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.rounds.rebind.is_some_and(|at| at <= ctx.now) {
+            self.rounds.rebind = None;
+            self.send_update(ctx);
+        }
+        if self.rounds.next.is_none_or(|at| at > ctx.now) {
+            return;
+        }
+        self.rounds.next = None;
+        match self.state {
+            PeerState::Failed if self.wanted => self.dial(ctx),
+            PeerState::Failed => self.end(ctx),
+            PeerState::Relayed | PeerState::Punch if self.rounds.in_use(ctx.now) => {
+                self.rounds.count += 1;
+                self.rounds.last = Some(ctx.now);
+                self.attempt(ctx, 1);
+            }
+            _ => {}
+        }
+    }
+
+    /// Data flows: a relayed link that was idle is worth another round.
+    pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
+        let idle = !self.rounds.in_use(ctx.now);
+        self.rounds.traffic = Some(ctx.now);
+        if idle
+            && self.state == PeerState::Relayed
+            && self.attempt.is_none()
+            && self.rounds.next.is_none()
+        {
+            self.schedule_round(ctx);
+        }
+    }
+
+    /// Our own candidates or interfaces changed.
+    pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
+        match self.state {
+            PeerState::Direct | PeerState::Suspect => self.send_update(ctx),
+            PeerState::Relayed | PeerState::Punch if self.wanted && self.consents(ctx.local) => {
+                let soonest = self
+                    .rounds
+                    .last
+                    .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
+                self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The relay forgot that we and the peer belong together, or the peer is not back yet: asks again, ever more rarely.
+    pub(super) fn rebind_later(&mut self, ctx: &mut Context<'_>) {
+        let wait = self
+            .rounds
+            .rebind_wait
+            .map_or(REBIND, |wait| (wait * 2).min(ROUND_LATER));
+        self.rounds.rebind_wait = Some(wait);
+        if self.wanted {
+            self.rounds.rebind = Some(ctx.now + wait);
+        }
+    }
+}
+
+fn jittered(ctx: &mut Context<'_>, time: Duration) -> Duration {
+    time.mul_f64(ctx.rng.random_range(0.8..1.2))
+}

@@ -1,0 +1,87 @@
+//! The constants of the traversal: every time, count and limit, with its reason.
+
+use std::time::Duration;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// When an unanswered INTRO is repeated on direct addresses; relays carry it reliably.
+pub(crate) const INTRO_REPEATS: [Duration; 2] = [ms(400), ms(1200)];
+/// How long one INTRO may stay unanswered.
+pub(crate) const INTRO_TIMEOUT: Duration = ms(3000);
+/// Unanswered INTROs after which a dial has failed.
+pub(crate) const INTRO_ATTEMPTS: u32 = 3;
+/// When a peer that its relay does not know is asked for again: it may be about to register.
+pub(crate) const GONE_RETRIES: [Duration; 3] = [ms(300), ms(700), ms(1500)];
+/// Within this time after our own INTRO the smaller id's handshake wins over the other's.
+pub(crate) const SIMULTANEOUS: Duration = ms(1000);
+/// How far an INTRO's timestamp may lie from our clock when a relay has told both sides the time.
+pub(crate) const INTRO_WINDOW_MS: u64 = 90_000;
+/// The same when no relay has told us the time: clocks that nobody set are off by hours.
+pub(crate) const UNSYNCED_WINDOW_MS: u64 = 26 * 3_600_000;
+
+/// Gaps between the probes of one candidate. Doubling, so that a lost probe costs little and a dead address little too.
+pub(crate) const PROBE_GAPS: [Duration; 8] = [
+    ms(20),
+    ms(20),
+    ms(40),
+    ms(80),
+    ms(160),
+    ms(320),
+    ms(640),
+    ms(1280),
+];
+/// First probes to different candidates leave this far apart (RFC 8445 section 14.2: Ta is at least 5 ms).
+pub(crate) const PROBE_PACING: Duration = ms(5);
+/// How long a round probes before it is called unsuccessful.
+pub(crate) const ROUND: Duration = ms(3000);
+/// From here on a probe has its full TTL whatever we believe of the peer: a wrong TTL must never cost the connection.
+pub(crate) const LOW_TTL_FOR: Duration = ms(300);
+/// The initiator that holds candidates probes when the responder has just opened: half a relay round trip after INTRO.
+pub(crate) const TIMED_PROBES: [Duration; 3] = [ms(2), ms(12), ms(30)];
+/// Addresses that answer without having been named, per peer (as firezone does).
+pub(crate) const MAX_PEER_REFLEXIVE: usize = 4;
+/// Probes that one candidate gets in one round.
+pub(crate) const MAX_PROBES: u32 = 12;
+/// Local addresses of a peer that are probed.
+pub(crate) const MAX_LOCAL: usize = 4;
+
+/// A path is suspect after this long without an answer, or three round trips if that is longer.
+pub(crate) const SUSPECT_AFTER: Duration = ms(250);
+/// Gaps between the probes of a suspect path.
+pub(crate) const SUSPECT_GAPS: [Duration; 5] = [ms(50), ms(50), ms(100), ms(200), ms(400)];
+/// A suspect path is dead after all its probes stayed unanswered for this long.
+pub(crate) const DEAD_AFTER: Duration = ms(1500);
+/// How long a dead address is not selected again; doubles up to [`QUARANTINE_MAX`].
+pub(crate) const QUARANTINE: Duration = ms(10_000);
+/// Longest quarantine.
+pub(crate) const QUARANTINE_MAX: Duration = ms(300_000);
+
+/// When rounds follow each other while relayed, counted from the last; then [`ROUND_LATER`].
+pub(crate) const ROUND_GAPS: [Duration; 3] = [ms(5_000), ms(10_000), ms(30_000)];
+/// Gap of later rounds, ± 20 %.
+pub(crate) const ROUND_LATER: Duration = ms(60_000);
+/// Rounds need traffic within this time: an idle relayed link is left alone.
+pub(crate) const ROUND_TRAFFIC: Duration = ms(60_000);
+/// Rounds that a change of candidates starts are at least this far apart.
+pub(crate) const ROUND_SPACING: Duration = ms(1000);
+/// A link without connections is kept for this long.
+pub(crate) const LINGER: Duration = ms(10_000);
+/// First and longest wait before a failed peer that is still wanted is tried again.
+pub(crate) const RETRY: (Duration, Duration) = (ms(500), ms(30_000));
+/// A relay that does not know the peer of an established link is asked again after this long, doubling to a minute.
+pub(crate) const REBIND: Duration = ms(1000);
+
+/// Bytes that may go to unproven addresses per authenticated byte from the peer that named them.
+pub(crate) const CREDIT_FACTOR: i64 = 3;
+/// Probes that an address attested by the relay gets on top, per round.
+pub(crate) const ATTESTED_PROBES: i64 = 64;
+/// Probes per second over all peers.
+pub(crate) const PROBES_PER_SECOND: u32 = 400;
+/// Probes per minute to one address that no relay attests, over all peers.
+pub(crate) const UNATTESTED_PER_MINUTE: u32 = 10;
+/// Lowest and highest TTL that opens our own NAT without reaching the peer's.
+pub(crate) const LOW_TTL: (u8, u8) = (2, 5);
+/// Peers with any state; idle ones give way.
+pub(crate) const MAX_PEERS: usize = 4096;

@@ -1,0 +1,112 @@
+//! What people do over a link: [`ping`], [`speed`] and the TCP [`tunnel`].
+//!
+//! Services use only the public API of this crate, so each of them is also an example of it. [`Services`] is the listening
+//! side: it accepts connections on an endpoint and gives each to the service that its application protocol names.
+
+pub mod ping;
+pub mod speed;
+pub mod tunnel;
+
+#[cfg(test)]
+mod testing;
+
+use std::net::SocketAddr;
+
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::{Connection, Endpoint};
+use tunnel::{Registry, ServiceName};
+
+/// Connections served at a time; more are closed with [`BUSY`].
+const MAX_CONNECTIONS: usize = 1024;
+/// Application error code (RFC 9000 section 20.2) for a connection beyond [`MAX_CONNECTIONS`].
+const BUSY: u32 = 1;
+
+/// The services that a node offers to its peers.
+#[derive(Clone, Debug)]
+pub struct Services {
+    diagnostics: bool,
+    exposed: Registry,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self {
+            diagnostics: true,
+            exposed: Registry::default(),
+        }
+    }
+}
+
+impl Services {
+    /// Answers ping and speed, exposes nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether ping and speed are answered; yes by default.
+    #[must_use]
+    pub fn diagnostics(mut self, enabled: bool) -> Self {
+        self.diagnostics = enabled;
+        self
+    }
+
+    /// Lets peers reach the TCP server at `target` under `name`.
+    #[must_use]
+    pub fn expose(mut self, name: ServiceName, target: SocketAddr) -> Self {
+        self.exposed.insert(name, target);
+        self
+    }
+
+    /// The protocols to give to [`crate::Builder::alpns`].
+    #[must_use]
+    pub fn alpns(&self) -> Vec<&'static [u8]> {
+        let mut alpns = Vec::new();
+        if self.diagnostics {
+            alpns.extend([ping::ALPN, speed::ALPN]);
+        }
+        if !self.exposed.is_empty() {
+            alpns.push(tunnel::ALPN);
+        }
+        alpns
+    }
+
+    /// Serves peers until the endpoint is closed; dropping the future ends all services at once.
+    pub async fn run(&self, endpoint: &Endpoint) {
+        let mut connections = JoinSet::new();
+        while let Some(connection) = endpoint.accept().await {
+            while connections.try_join_next().is_some() {}
+            if connections.len() < MAX_CONNECTIONS {
+                connections.spawn(self.clone().serve(connection));
+            } else {
+                debug!(peer = %connection.peer().short(), "refused: too many connections");
+                connection.close(BUSY, b"too many connections");
+            }
+        }
+    }
+
+    async fn serve(self, connection: Connection) {
+        match connection.alpn().as_slice() {
+            ping::ALPN => ping::serve(&connection).await,
+            speed::ALPN => speed::serve(&connection).await,
+            tunnel::ALPN => tunnel::serve(&connection, &self.exposed).await,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_offered_is_announced() {
+        assert_eq!(Services::new().alpns(), [ping::ALPN, speed::ALPN]);
+        let exposing = Services::new()
+            .diagnostics(false)
+            .expose("web".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(exposing.alpns(), [tunnel::ALPN]);
+    }
+}

@@ -1,0 +1,133 @@
+//! One TCP connection and one QUIC stream made into one.
+
+use std::pin::pin;
+
+use bytes::BytesMut;
+use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+};
+
+/// What is read from TCP at a time.
+const CHUNK: usize = 64 * 1024;
+/// Stream error code (RFC 9000 section 20.2): the TCP connection at the sender's end broke.
+const BROKEN: VarInt = VarInt::from_u32(1);
+
+/// Copies both ways until both directions have ended and the peer has acknowledged all of ours.
+///
+/// Any other end, also this future being dropped or the process killed, resets the TCP connection and the stream.
+pub(super) async fn splice(
+    mut tcp: TcpStream,
+    send: SendStream,
+    recv: RecvStream,
+) -> Result<(), Broken> {
+    tcp.set_nodelay(true)?;
+    tcp.set_zero_linger()?;
+    let mut send = ResetOnDrop(send);
+    let mut recv = StopOnDrop(recv);
+    let (reader, writer) = tcp.split();
+    tokio::try_join!(
+        tcp_to_quic(reader, &mut send.0),
+        quic_to_tcp(&mut recv.0, writer)
+    )?;
+    SockRef::from(&tcp).set_linger(None)?;
+    Ok(())
+}
+
+async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(), Broken> {
+    let mut acknowledged = pin!(send.stopped());
+    let copy = async {
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(CHUNK);
+            if tcp.read_buf(&mut buffer).await? == 0 {
+                return send.finish().map_err(|_| Broken::Peer);
+            }
+            send.write_chunk(buffer.split().freeze()).await?;
+        }
+    };
+    let stop = tokio::select! {
+        copied = copy => {
+            copied?;
+            acknowledged.await?
+        }
+        early = &mut acknowledged => early?,
+    };
+    match stop {
+        None => Ok(()),
+        Some(_) => Err(Broken::Peer),
+    }
+}
+
+async fn quic_to_tcp(recv: &mut RecvStream, mut tcp: WriteHalf<'_>) -> Result<(), Broken> {
+    while let Some(chunk) = recv.read_chunk(usize::MAX, true).await? {
+        tcp.write_all(&chunk.bytes).await?;
+    }
+    tcp.shutdown().await?;
+    Ok(())
+}
+
+/// Which end broke.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the TCP connection broke: {0}")]
+    Tcp(#[from] std::io::Error),
+    #[error("the peer reset the stream")]
+    Peer,
+    #[error("the link broke: {0}")]
+    Link(#[from] quinn::ConnectionError),
+}
+
+impl From<WriteError> for Broken {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::ConnectionLost(error) => Self::Link(error),
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+                Self::Peer
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Broken {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => Self::Link(error),
+            ReadError::Reset(_)
+            | ReadError::ClosedStream
+            | ReadError::IllegalOrderedRead
+            | ReadError::ZeroRttRejected => Self::Peer,
+        }
+    }
+}
+
+impl From<StoppedError> for Broken {
+    fn from(error: StoppedError) -> Self {
+        match error {
+            StoppedError::ConnectionLost(error) => Self::Link(error),
+            StoppedError::ZeroRttRejected => Self::Peer,
+        }
+    }
+}
+
+/// quinn ends a dropped stream in order, which would make a truncated transfer look complete.
+struct ResetOnDrop(SendStream);
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.reset(BROKEN);
+    }
+}
+
+struct StopOnDrop(RecvStream);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.stop(BROKEN);
+    }
+}

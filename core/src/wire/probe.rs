@@ -1,0 +1,159 @@
+//! PROBE: "does this path work?" and its answer, 80 bytes both, so that answers never amplify.
+//!
+//! ```text
+//! 0x0A | version | conv 8 | counter 8 | sealed { kind 1 | tx 8 | observed 18 | padding 19 } + tag 16
+//! ```
+
+use std::net::SocketAddr;
+
+use super::{
+    Malformed, VERSION,
+    codec::{Reader, put_addr},
+};
+
+/// First byte.
+pub const PROBE: u8 = 0x0a;
+/// Length of the datagram.
+pub const PACKET_LEN: usize = 80;
+/// Length of what stands in clear before the sealed body.
+pub const HEADER_LEN: usize = 18;
+/// Length of the body before sealing.
+pub const BODY_LEN: usize = PACKET_LEN - HEADER_LEN - 16;
+
+/// View of a datagram that is sealed under a session: PROBE or SEALED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a wire format")]
+pub struct ProbePacket<'a> {
+    /// Names the session.
+    pub conv: u64,
+    /// The nonce, never used twice in a session and direction.
+    pub counter: u64,
+    /// Body and tag.
+    pub sealed: &'a [u8],
+}
+
+impl<'a> ProbePacket<'a> {
+    /// Splits a probe.
+    ///
+    /// # Errors
+    /// Wrong length, type or version.
+    pub fn parse(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        if datagram.len() != PACKET_LEN {
+            return Err(Malformed::Truncated);
+        }
+        let (conv, counter, sealed) = split(datagram, PROBE)?;
+        Ok(Self {
+            conv,
+            counter,
+            sealed,
+        })
+    }
+}
+
+/// Splits what all sealed datagrams have in common: conversation, counter, sealed rest.
+pub(crate) fn split(datagram: &[u8], kind: u8) -> Result<(u64, u64, &[u8]), Malformed> {
+    let mut reader = Reader(datagram);
+    if reader.u8()? != kind {
+        return Err(Malformed::Field("type"));
+    }
+    match reader.u8()? {
+        VERSION => Ok((reader.u64()?, reader.u64()?, reader.0)),
+        version => Err(Malformed::Version(version)),
+    }
+}
+
+/// Writes what [`split`] reads, but for the sealed rest.
+pub(crate) fn header(kind: u8, conv: u64, counter: u64) -> Vec<u8> {
+    let mut out = vec![kind, VERSION];
+    out.extend_from_slice(&conv.to_be_bytes());
+    out.extend_from_slice(&counter.to_be_bytes());
+    out
+}
+
+/// A probe's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a wire format")]
+pub struct Probe {
+    /// Question or answer.
+    pub kind: ProbeKind,
+    /// Random; the answer repeats the question's.
+    pub tx: u64,
+    /// The receiver's address as the sender sees it, or sends to it.
+    pub observed: SocketAddr,
+}
+
+/// Question or answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a wire format")]
+pub enum ProbeKind {
+    /// Wants an answer.
+    Request,
+    /// Answers a request that came in on this path.
+    Answer,
+}
+
+impl Probe {
+    /// Reads a decrypted body.
+    ///
+    /// # Errors
+    /// Which field is wrong.
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(body);
+        let kind = match reader.u8()? {
+            0 => ProbeKind::Request,
+            1 => ProbeKind::Answer,
+            _ => return Err(Malformed::Field("probe kind")),
+        };
+        Ok(Self {
+            kind,
+            tx: reader.u64()?,
+            observed: reader.addr()?,
+        })
+    }
+
+    /// Writes the body, padded.
+    #[must_use]
+    pub fn emit(&self) -> [u8; BODY_LEN] {
+        let mut out = Vec::with_capacity(BODY_LEN);
+        out.push(match self.kind {
+            ProbeKind::Request => 0,
+            ProbeKind::Answer => 1,
+        });
+        out.extend_from_slice(&self.tx.to_be_bytes());
+        put_addr(&mut out, self.observed);
+        let mut body = [0; BODY_LEN];
+        body[..out.len()].copy_from_slice(&out);
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_survives_the_wire() {
+        for kind in [ProbeKind::Request, ProbeKind::Answer] {
+            let probe = Probe {
+                kind,
+                tx: u64::MAX,
+                observed: "192.0.2.1:4".parse().unwrap(),
+            };
+            assert_eq!(Probe::parse(&probe.emit()), Ok(probe));
+        }
+    }
+
+    #[test]
+    fn a_header_is_split_as_it_was_written() {
+        let mut packet = header(PROBE, 3, 4);
+        packet.resize(PACKET_LEN, 9);
+        let view = ProbePacket::parse(&packet).unwrap();
+        assert_eq!(
+            (view.conv, view.counter, view.sealed),
+            (3, 4, &[9; PACKET_LEN - HEADER_LEN][..])
+        );
+        packet[1] = 9;
+        assert_eq!(ProbePacket::parse(&packet), Err(Malformed::Version(9)));
+        assert_eq!(ProbePacket::parse(&packet[1..]), Err(Malformed::Truncated));
+    }
+}

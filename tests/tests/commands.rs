@@ -1,0 +1,324 @@
+//! The programs as scripts use them: built, started on loopback with a relay between them, and read line by line.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command as Blocking, Stdio},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+/// Far longer than anything takes, for a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_peer_answers_ping_and_speed_and_becomes_direct() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+
+    let ping = world.run("b", &["ping", &ticket, "-c", "2"]).await;
+    assert_eq!(ping.code, 0, "{}", ping.stderr);
+    let [first, _, summary] = &ping.lines[..] else {
+        panic!("expected two replies and a summary, got {:?}", ping.lines);
+    };
+    assert_eq!(first["event"], "reply");
+    assert_eq!(first["seq"], 1);
+    assert!(first["rtt_ms"].as_f64().unwrap() > 0.0);
+    assert!(["relay", "direct"].contains(&first["path"]["kind"].as_str().unwrap()));
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(
+        (&summary["sent"], &summary["received"]),
+        (&2.into(), &2.into())
+    );
+    for clock in ["online_ms", "connected_ms", "first_reply_ms"] {
+        assert!(summary[clock].as_f64().unwrap() > 0.0, "{clock}");
+    }
+
+    let direct = world.run("b", &["ping", &ticket, "--until-direct"]).await;
+    assert_eq!(direct.code, 0, "{}", direct.stderr);
+    let summary = direct.lines.last().unwrap();
+    assert_eq!(summary["path_kind"], "direct");
+    assert!(summary["direct_ms"].is_f64());
+
+    let speed = world
+        .run("b", &["speed", &ticket, "--seconds", "0.5"])
+        .await;
+    assert_eq!(speed.code, 0, "{}", speed.stderr);
+    let summary = speed.lines.last().unwrap();
+    assert!(summary["down_mbps"].as_f64().unwrap() > 0.0);
+    assert!(summary["up_mbps"].as_f64().unwrap() > 0.0);
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_command_beside_a_running_node_leaves_it_its_identity() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    let itself = world.run("a", &["ping", &ticket, "-c", "1"]).await;
+    assert_eq!(itself.code, 0, "{}", itself.stderr);
+    let second = world.run("a", &["up"]).await;
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("--state-dir"), "{}", second.stderr);
+    let other = world.run("b", &["ping", &ticket, "-c", "1"]).await;
+    assert_eq!(other.code, 0, "{}", other.stderr);
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn the_network_is_reported_with_every_key() {
+    let world = World::new().await;
+    let report = world.run("a", &["netcheck"]).await;
+    assert_eq!(report.code, 0, "{}", report.stderr);
+    let [report] = &report.lines[..] else {
+        panic!("expected one object, got {:?}", report.lines);
+    };
+    assert_eq!(report["udp"], true);
+    assert!(report["ipv4"]["public"].is_string());
+    for axis in ["mapping", "filtering"] {
+        assert!(report["nat"][axis].is_string(), "{axis}");
+    }
+    assert_eq!(report["relays"][0]["url"], world.relay);
+    assert!(report["relays"][0]["rtt_ms"].is_number());
+
+    let status = world.run("a", &["status"]).await;
+    assert_eq!(status.code, 0, "{}", status.stderr);
+    assert!(status.lines[0]["id"].is_string());
+}
+
+#[tokio::test]
+async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_other_side() {
+    let world = World::new().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = server.local_addr().unwrap().to_string();
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+
+    let arguments = ["expose", &target, "--name", "web"];
+    let mut expose = world.start("a", &arguments);
+    let ticket = expose.ready().await;
+    let service = format!("{ticket}/web");
+    let mut forward = world.start("b", &["forward", &service, "--listen", "127.0.0.1:0"]);
+    let listening = forward.line().await;
+    assert_eq!(listening["event"], "listening");
+    let addr = listening["addr"].as_str().unwrap().to_owned();
+
+    let mut transfers = JoinSet::new();
+    for seed in 0..8 {
+        transfers.spawn(send_and_compare(addr.clone(), seed));
+    }
+    while let Some(done) = transfers.join_next().await {
+        done.unwrap();
+    }
+
+    expose.child.kill().await.unwrap();
+    let mut expose = world.start("a", &arguments);
+    assert_eq!(expose.ready().await, ticket);
+    timeout(PATIENCE, send_and_compare(addr, 9)).await.unwrap();
+    forward.terminate().await;
+    expose.terminate().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let key = world.relay.split(['/', '@']).nth(2).unwrap();
+    let nowhere = format!("relay://{key}@127.0.0.1:9");
+    let id = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    let absent = id.as_str().unwrap().to_owned();
+    let wrong_key = world.relay.replace(key, &absent);
+    let service = format!("{ticket}/nothing");
+
+    let cases: &[(&str, &[&str], i32, &str)] = &[
+        ("c", &["ping", &absent], 4, "not registered"),
+        ("c", &["ping", &absent, "--relay", &nowhere], 4, "relay"),
+        ("c", &["up", "--relay", &nowhere], 4, "relay"),
+        ("c", &["up", "--relay", &wrong_key], 4, "relay"),
+        ("c", &["netcheck", "--relay", &nowhere], 4, "relay"),
+        (
+            "c",
+            &["forward", &service, "--listen", "127.0.0.1:0"],
+            1,
+            "service",
+        ),
+        (
+            "c",
+            &["forward", &service, "--listen", &taken],
+            1,
+            "--listen",
+        ),
+        ("b", &["ping", &absent], 2, "itself"),
+        ("c", &["ping", "nobody"], 2, "52 characters"),
+    ];
+    for (state, arguments, code, cause) in cases {
+        let started = Instant::now();
+        let done = world.run(state, arguments).await;
+        assert_eq!(done.code, *code, "{arguments:?}: {}", done.stderr);
+        assert!(
+            done.stderr.contains(cause),
+            "{arguments:?}: {}",
+            done.stderr
+        );
+        assert!(started.elapsed() < Duration::from_secs(11), "{arguments:?}");
+    }
+    up.terminate().await;
+}
+
+/// A relay, and a folder for the state of nodes.
+struct World {
+    relay: String,
+    folder: TempDir,
+    _relay: Running,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(BINARIES.join("peerway-relay"));
+        command.args(["--bind", "127.0.0.1:0", "--json", "--state-dir"]);
+        command.arg(folder.path().join("relay"));
+        let mut running = Running::start(command);
+        let ready = running.line().await;
+        assert_eq!(ready["event"], "ready");
+        Self {
+            relay: ready["url"].as_str().unwrap().to_owned(),
+            folder,
+            _relay: running,
+        }
+    }
+
+    /// Starts a command with `--json`, with its own state folder `state`.
+    fn start(&self, state: &str, arguments: &[&str]) -> Running {
+        Running::start(self.command(state, arguments))
+    }
+
+    /// A node that is reachable, and its ticket.
+    async fn up(&self, state: &str) -> (Running, String) {
+        let mut up = self.start(state, &["up"]);
+        let ticket = up.ready().await;
+        (up, ticket)
+    }
+
+    /// Runs a command to its end.
+    async fn run(&self, state: &str, arguments: &[&str]) -> Done {
+        let mut command = self.command(state, arguments);
+        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        Done {
+            lines: stdout.lines().map(|line| line.parse().unwrap()).collect(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
+    }
+
+    fn command(&self, state: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARIES.join("peerway"));
+        command.args(arguments).arg("--json");
+        if !arguments.contains(&"--relay") {
+            command.env("PEERWAY_RELAY", &self.relay);
+        }
+        command.env("PEERWAY_STATE_DIR", self.folder.path().join(state));
+        command
+    }
+}
+
+/// A finished command.
+struct Done {
+    lines: Vec<Value>,
+    stderr: String,
+    code: i32,
+}
+
+/// A running command.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    async fn line(&mut self) -> Value {
+        let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap();
+        line.unwrap().unwrap().parse().unwrap()
+    }
+
+    async fn ready(&mut self) -> String {
+        let ready = self.line().await;
+        assert_eq!(ready["event"], "ready");
+        assert!(ready["id"].is_string());
+        ready["ticket"].as_str().unwrap().to_owned()
+    }
+
+    /// Ends it as a service manager does.
+    async fn terminate(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        let kill = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(kill.await.unwrap().success());
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// The folder of the programs, built from the tree that this test belongs to.
+static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let mut build = Blocking::new(env!("CARGO"));
+    build.args(["build", "-p", "peerway-tui", "-p", "peerway-relay"]);
+    build.arg("--target-dir").arg(profile.parent().unwrap());
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
+    assert!(build.status().unwrap().success());
+    profile.to_owned()
+});
+
+async fn echo(server: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (mut tcp, _) = server.accept().await.unwrap();
+        connections.spawn(async move {
+            let (mut reader, mut writer) = tcp.split();
+            tokio::io::copy(&mut reader, &mut writer).await?;
+            writer.shutdown().await
+        });
+    }
+}
+
+async fn send_and_compare(addr: String, seed: u8) {
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8 ^ seed).collect();
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let (mut reader, mut writer) = tcp.split();
+    let mut received = Vec::new();
+    let (reading, writing) = tokio::join!(reader.read_to_end(&mut received), async {
+        writer.write_all(&sent).await?;
+        writer.shutdown().await
+    });
+    writing.unwrap();
+    reading.unwrap();
+    assert!(received == sent, "bytes of connection {seed} were changed");
+}

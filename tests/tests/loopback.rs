@@ -1,0 +1,57 @@
+//! Nodes and a relay on this computer, by loopback.
+
+#![allow(clippy::disallowed_methods, reason = "a test is its own shell")]
+
+use std::{sync::Arc, time::Duration};
+
+use peerway::{Connection, Endpoint, PathInfo, PeerState, SecretKey};
+use peerway_relay::{Config, Relay};
+use tokio::time::timeout;
+
+const ALPN: &[u8] = b"test/1";
+
+async fn node(relay: Option<&Relay>) -> Endpoint {
+    Endpoint::builder()
+        .relays(relay.map(Relay::url))
+        .alpns([ALPN])
+        .port_mapping(false)
+        .bind()
+        .await
+        .unwrap()
+}
+
+async fn relay() -> Arc<Relay> {
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), SecretKey::generate().unwrap());
+    let relay = Arc::new(Relay::bind(config).await.unwrap());
+    let running = relay.clone();
+    tokio::spawn(async move { running.run().await });
+    relay
+}
+
+async fn pair(a: &Endpoint, b: &Endpoint) -> (Connection, Connection) {
+    let (out, incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    (out.unwrap(), incoming.unwrap())
+}
+
+#[tokio::test]
+async fn two_nodes_meet_through_a_relay_and_go_direct() {
+    let relay = relay().await;
+    let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
+    timeout(Duration::from_secs(10), async { tokio::join!(a.online(), b.online()) }).await.unwrap();
+    let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b)).await.unwrap();
+    assert_eq!((out.peer(), incoming.peer()), (b.id(), a.id()));
+    let mut path = out.path();
+    let direct = path.wait_for(|status| status.state == PeerState::Direct);
+    let status = timeout(Duration::from_secs(10), direct).await.unwrap().unwrap().clone();
+    assert!(matches!(status.path, Some(PathInfo::Direct { .. })));
+    let (mut send, mut recv) = out.open_bi().await.unwrap();
+    send.write_all(b"hello").await.unwrap();
+    send.finish().unwrap();
+    let (mut back, mut there) = incoming.accept_bi().await.unwrap();
+    assert_eq!(there.read_to_end(10).await.unwrap(), b"hello");
+    back.write_all(b"world").await.unwrap();
+    back.finish().unwrap();
+    assert_eq!(recv.read_to_end(10).await.unwrap(), b"world");
+    a.close().await;
+    b.close().await;
+}

@@ -1,0 +1,216 @@
+//! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{ArgAction, Parser, Subcommand, builder::FalseyValueParser, value_parser};
+use peerway::{
+    ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
+    services::tunnel::{ParseNameError, ServiceName},
+};
+
+/// Direct, encrypted links between computers behind home routers, by public key.
+///
+/// Without a command: the dashboard.
+#[derive(Debug, Parser)]
+#[command(name = "peerway", version)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) globals: Globals,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Globals {
+    /// Folder of the key [default: $XDG_STATE_HOME/peerway]
+    #[arg(long, global = true, value_name = "DIR", env = "PEERWAY_STATE_DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+
+    /// Home relay as it printed itself, relay://KEY@HOST:PORT; may be repeated, best first
+    #[arg(
+        long = "relay",
+        global = true,
+        value_name = "URL",
+        env = "PEERWAY_RELAY",
+        value_delimiter = ','
+    )]
+    pub(super) relays: Vec<RelayUrl>,
+
+    /// One JSON object per line on stdout
+    #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
+    pub(super) json: bool,
+
+    /// Log more to stderr; twice for details. RUST_LOG overrides it
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "PEERWAY_VERBOSE",
+        action = ArgAction::Count
+    )]
+    pub(super) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a node that others can reach
+    Up(Up),
+    /// Print this computer's id
+    Id,
+    /// Print a ticket with which others can reach this computer
+    Ticket(TicketArgs),
+    /// Measure the round trip to a peer and show the path
+    Ping(Ping),
+    /// Measure the throughput to and from a peer
+    Speed(Speed),
+    /// Show what a node sees of its network
+    Status,
+    /// Find out what this network allows
+    Netcheck,
+    /// Let peers reach a local TCP server
+    Expose(Expose),
+    /// Reach a TCP server that a peer exposes
+    Forward(Forward),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Up {
+    /// Do not answer ping and speed
+    #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
+    pub(super) no_diagnostics: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TicketArgs {
+    /// Draw it as a QR code too
+    #[arg(long, env = "PEERWAY_QR", value_parser = FalseyValueParser::new())]
+    pub(super) qr: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Ping {
+    /// Ticket or id
+    #[arg(value_parser = peer)]
+    pub(super) peer: Ticket,
+
+    /// Pings to send [default: 10; with --until-direct: no limit]
+    #[arg(short, long, value_name = "N", env = "PEERWAY_COUNT", value_parser = value_parser!(u32).range(1..))]
+    pub(super) count: Option<u32>,
+
+    /// Stop at the first reply over a direct path; exit 3 if there is none
+    #[arg(long, env = "PEERWAY_UNTIL_DIRECT", value_parser = FalseyValueParser::new())]
+    pub(super) until_direct: bool,
+
+    /// Seconds to wait for the first reply or, with --until-direct, for a direct path
+    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "10", value_parser = seconds)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Speed {
+    /// Ticket or id
+    #[arg(value_parser = peer)]
+    pub(super) peer: Ticket,
+
+    /// Seconds per direction, at most 60
+    #[arg(long, value_name = "S", env = "PEERWAY_SECONDS", default_value = "5", value_parser = measurement)]
+    pub(super) seconds: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Expose {
+    /// Address of the TCP server, as in 127.0.0.1:8080
+    #[arg(value_parser = address)]
+    pub(super) addr: SocketAddr,
+
+    /// Name under which peers ask for it
+    #[arg(long, env = "PEERWAY_NAME", value_parser = service_name)]
+    pub(super) name: ServiceName,
+
+    /// Do not answer ping and speed
+    #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
+    pub(super) no_diagnostics: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Forward {
+    /// Ticket or id of the peer, and the name of the server there
+    #[arg(value_name = "PEER/NAME")]
+    pub(super) service: Service,
+
+    /// Local address to accept connections at, as in 127.0.0.1:9000; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = address)]
+    pub(super) listen: SocketAddr,
+}
+
+/// A named TCP server at a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Service {
+    pub(super) peer: Ticket,
+    pub(super) name: ServiceName,
+}
+
+impl FromStr for Service {
+    type Err = ArgError;
+
+    fn from_str(text: &str) -> Result<Self, ArgError> {
+        let (peer_text, name) = text.split_once('/').ok_or(ArgError::NoSlash)?;
+        Ok(Self {
+            peer: peer(peer_text)?,
+            name: service_name(name)?,
+        })
+    }
+}
+
+fn peer(text: &str) -> Result<Ticket, ArgError> {
+    let is_ticket = text
+        .get(..7)
+        .is_some_and(|start| start.eq_ignore_ascii_case("peerway"));
+    if is_ticket {
+        Ok(text.parse()?)
+    } else {
+        Ok(text.parse::<PeerId>()?.into())
+    }
+}
+
+fn service_name(text: &str) -> Result<ServiceName, ArgError> {
+    Ok(text.parse()?)
+}
+
+fn address(text: &str) -> Result<SocketAddr, ArgError> {
+    text.parse().map_err(|_| ArgError::Address)
+}
+
+fn seconds(text: &str) -> Result<Duration, ArgError> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or(ArgError::Seconds)
+}
+
+fn measurement(text: &str) -> Result<Duration, ArgError> {
+    match seconds(text) {
+        Ok(duration) if duration <= peerway::services::speed::MAX_DURATION => Ok(duration),
+        _ => Err(ArgError::Measurement),
+    }
+}
+
+/// Why an argument cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ArgError {
+    #[error("a peer is a ticket (PEERWAY1…) or an id (52 characters): {0}")]
+    Peer(#[from] ParseIdError),
+    #[error("{0}; the expected form is PEERWAY1…, as `peerway ticket` prints it")]
+    Ticket(#[from] ParseTicketError),
+    #[error("a service is PEER/NAME: the peer's ticket or id, a slash, and the name it exposes")]
+    NoSlash,
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+    #[error("an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080")]
+    Address,
+    #[error("expected a number of seconds above 0, as in 10 or 0.5")]
+    Seconds,
+    #[error("expected a number of seconds above 0 and at most 60, as in 5")]
+    Measurement,
+}

@@ -1,0 +1,102 @@
+//! `peerway` without a command: the dashboard, over a node that lives as long as it does.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use peerway::{
+    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, Ticket,
+    services::{Services, ping},
+};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{args::Globals, failure::Failure, node::Node};
+use crate::dash::{self, Command, Options, Source};
+
+/// Samples of the charts.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// Dials asked for and not yet begun; the dashboard says when there are more.
+const DIAL_QUEUE: usize = 8;
+
+pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    let services = Services::new();
+    let relays = globals.relays.clone();
+    let node = Node::beside(globals, relays, &services.alpns()).await?;
+    let options = Options {
+        owns_node: true,
+        ..Options::default()
+    };
+    let body = async {
+        tokio::select! {
+            () = services.run(&node.endpoint) => Ok(()),
+            result = show(&node.endpoint, options) => Ok(result?),
+        }
+    };
+    node.run(body).await?;
+    Ok(())
+}
+
+/// Shows the dashboard over a node until it is left.
+pub(super) async fn show(endpoint: &Endpoint, options: Options) -> Result<(), dash::Error> {
+    let (samples, snapshots) = watch::channel(endpoint.snapshot());
+    let (commands, requests) = mpsc::channel(DIAL_QUEUE);
+    let source = Source {
+        snapshots,
+        events: endpoint.events(),
+        commands,
+    };
+    tokio::select! {
+        left = dash::run(source, options) => left,
+        never = sample(endpoint, &samples) => match never {},
+        never = dial(endpoint, requests) => match never {},
+    }
+}
+
+/// A snapshot every second, and at once when the state of a link changes.
+async fn sample(endpoint: &Endpoint, samples: &watch::Sender<Arc<NodeSnapshot>>) -> Infallible {
+    let mut events = endpoint.events();
+    let mut ticks = interval(SAMPLE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            event = events.recv() => match event {
+                Ok(Event { kind: EventKind::PeerState { .. }, .. }) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return std::future::pending().await,
+            },
+        }
+        samples.send_replace(endpoint.snapshot());
+    }
+}
+
+/// Dials whom the dashboard names and keeps the links.
+async fn dial(endpoint: &Endpoint, mut requests: mpsc::Receiver<Command>) -> Infallible {
+    let mut dials = FuturesUnordered::new();
+    let mut links = BTreeMap::new();
+    loop {
+        tokio::select! {
+            Some(Command::Connect { ticket, reply }) = requests.recv() => {
+                dials.push(connect(endpoint, ticket, reply));
+            }
+            Some(linked) = dials.next() => {
+                links.extend(linked.map(|connection: Connection| (connection.peer(), connection)));
+            }
+            else => return std::future::pending().await,
+        }
+    }
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    ticket: Ticket,
+    reply: oneshot::Sender<Result<(), String>>,
+) -> Option<Connection> {
+    let result = endpoint.connect(ticket, ping::ALPN).await;
+    let answer = result.as_ref().map(|_| ()).map_err(ConnectError::to_string);
+    // Nobody waits for the answer once the dashboard is left.
+    let _ = reply.send(answer);
+    result.ok()
+}

@@ -1,0 +1,105 @@
+//! Why a command failed: one line, and an exit code.
+
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+use peerway::{
+    BindError, ConnectError,
+    keyfile::KeyFileError,
+    services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
+};
+
+use crate::dash;
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const RELAYED_ONLY: u8 = 3;
+const UNREACHABLE: u8 = 4;
+/// As shells report a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+    #[error("there is no home folder to keep the key in: name a folder with --state-dir")]
+    NoHome,
+    #[error("cannot use the state folder {}: {source}; name another with --state-dir", dir.display())]
+    StateDir { dir: PathBuf, source: io::Error },
+    #[error(
+        "another peerway is running with the identity in {}: end it, or name another folder with --state-dir",
+        dir.display()
+    )]
+    InUse { dir: PathBuf },
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("no relay could be reached: {reason}; check the network and the URL given to --relay")]
+    NoRelay { reason: String },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the peer did not answer in time: it may be offline, or it does not let this id in")]
+    NoReply,
+    #[error("there is no direct path, only the relay: {why}")]
+    RelayedOnly { why: String },
+    #[error(transparent)]
+    Ping(#[from] PingError),
+    #[error(transparent)]
+    Speed(#[from] SpeedError),
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
+    Listen { addr: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Dashboard(#[from] dash::Error),
+    #[error("the ticket does not fit into a QR code: name fewer relays")]
+    TooLongForQr,
+    #[error("interrupted")]
+    Interrupted,
+    #[error("cannot write to stdout: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
+            Self::NoRelay { .. } | Self::NoReply | Self::Forward(ForwardError::Lost) => UNREACHABLE,
+            Self::RelayedOnly { .. } => RELAYED_ONLY,
+            Self::NoHome => USAGE,
+            Self::Interrupted => INTERRUPTED,
+            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            Self::Runtime(_)
+            | Self::StateDir { .. }
+            | Self::InUse { .. }
+            | Self::Key(_)
+            | Self::Bind(_)
+            | Self::Ping(_)
+            | Self::Speed(_)
+            | Self::Forward(_)
+            | Self::Listen { .. }
+            | Self::Dashboard(_)
+            | Self::TooLongForQr
+            | Self::Output(_) => FAILED,
+        }
+    }
+
+    /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+}
+
+fn dial_code(error: &ConnectError) -> u8 {
+    if matches!(error, ConnectError::OwnId | ConnectError::NoAddress) {
+        USAGE
+    } else if matches!(error, ConnectError::NoSuchService | ConnectError::Shutdown) {
+        FAILED
+    } else {
+        UNREACHABLE
+    }
+}

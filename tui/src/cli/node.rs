@@ -1,0 +1,211 @@
+//! Nodes for the duration of a command.
+
+use std::{future::Future, time::Duration};
+
+use peerway::{
+    Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
+};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::info;
+
+use super::{
+    args::Globals,
+    failure::Failure,
+    state::{Claim, StateDir},
+};
+
+/// What a node that wants to be reached waits for its first relay.
+const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
+/// What a command that only dials waits for its own relay before it dials all the same.
+const DIAL_ONLINE_PATIENCE: Duration = Duration::from_secs(3);
+/// What a dial may take after that, so that no command waits longer than 10 s for a peer that is not there.
+const DIAL_PATIENCE: Duration = Duration::from_millis(6500);
+/// How often a snapshot is looked at while waiting for something that has no event of its own.
+const LOOK: Duration = Duration::from_millis(50);
+/// What a network report may take.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+/// A network report that did not change for so long is complete.
+const REPORT_QUIET: Duration = Duration::from_millis(1500);
+
+/// An endpoint and the claim on its identity, if it has the folder's.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) endpoint: Endpoint,
+    _claim: Option<Claim>,
+}
+
+impl Node {
+    /// A node to be reached: it has the folder's identity or does not start.
+    pub(super) async fn listening(globals: &Globals, alpns: &[&[u8]]) -> Result<Self, Failure> {
+        let state = StateDir::open(globals)?;
+        let key = state.key()?;
+        let claim = state.claim()?.ok_or_else(|| state.in_use())?;
+        let builder = Endpoint::builder()
+            .secret_key(key)
+            .relays(globals.relays.clone())
+            .alpns(alpns);
+        Self::start(builder, Some(claim)).await
+    }
+
+    /// A node to dial with.
+    pub(super) async fn dialling(
+        globals: &Globals,
+        relays: Vec<RelayUrl>,
+    ) -> Result<Self, Failure> {
+        Self::beside(globals, relays, &[]).await
+    }
+
+    /// A node of the folder's identity or, beside another process that has it, of a temporary one.
+    pub(super) async fn beside(
+        globals: &Globals,
+        relays: Vec<RelayUrl>,
+        alpns: &[&[u8]],
+    ) -> Result<Self, Failure> {
+        let state = StateDir::open(globals)?;
+        let mut builder = Endpoint::builder().relays(relays).alpns(alpns);
+        let claim = state.claim()?;
+        if claim.is_some() {
+            builder = builder.secret_key(state.key()?);
+        } else {
+            info!("another peerway runs with this identity: taking a temporary one");
+        }
+        Self::start(builder, claim).await
+    }
+
+    async fn start(builder: Builder, claim: Option<Claim>) -> Result<Self, Failure> {
+        Ok(Self {
+            endpoint: builder.bind().await?,
+            _claim: claim,
+        })
+    }
+
+    /// Runs `body` and closes the node; none if Ctrl-C or SIGTERM came first.
+    pub(super) async fn run<T>(
+        &self,
+        body: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        let result = tokio::select! {
+            result = body => result.map(Some),
+            () = interrupted() => Ok(None),
+        };
+        self.endpoint.close().await;
+        result
+    }
+
+    /// Waits until others can reach the node.
+    pub(super) async fn reachable(&self) -> Result<(), Failure> {
+        match timeout(ONLINE_PATIENCE, self.endpoint.online()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(no_relay(&self.endpoint.snapshot())),
+        }
+    }
+
+    /// Waits until a relay took us or all refused, so that a dial after it starts from a settled state.
+    pub(super) async fn settled(&self) {
+        let refused = async {
+            while !all_down(&self.endpoint.snapshot()) {
+                sleep(LOOK).await;
+            }
+        };
+        let settled = async {
+            tokio::select! {
+                () = self.endpoint.online() => {}
+                () = refused => {}
+            }
+        };
+        // The dial that follows says what is wrong.
+        let _ = timeout(DIAL_ONLINE_PATIENCE, settled).await;
+    }
+
+    /// Dials, for no longer than `patience`.
+    pub(super) async fn dial(
+        &self,
+        peer: &Ticket,
+        alpn: &[u8],
+        patience: Duration,
+    ) -> Result<Connection, Failure> {
+        let patience = patience.min(DIAL_PATIENCE);
+        match timeout(patience, self.endpoint.connect(peer.clone(), alpn)).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(ConnectError::Timeout {
+                seconds: patience.as_secs().max(1),
+            }
+            .into()),
+        }
+    }
+
+    /// A snapshot whose network report is complete, or what is known of it after 5 s.
+    pub(super) async fn report(&self) -> NodeSnapshot {
+        let deadline = Instant::now() + REPORT_PATIENCE;
+        let mut last = self.endpoint.snapshot();
+        let mut changed_at = Instant::now();
+        let complete = async {
+            loop {
+                sleep(LOOK).await;
+                let now = self.endpoint.snapshot();
+                if now.network != last.network || states(&now) != states(&last) {
+                    changed_at = Instant::now();
+                }
+                last = now;
+                if is_checked(&last) && changed_at.elapsed() >= REPORT_QUIET {
+                    return;
+                }
+            }
+        };
+        // What is known then is the report.
+        let _ = timeout_at(deadline, complete).await;
+        (*self.endpoint.snapshot()).clone()
+    }
+}
+
+/// The relays to register with when dialling `peer`: ours, or else its own.
+pub(super) fn relays_for(globals: &Globals, peer: &Ticket) -> Vec<RelayUrl> {
+    if globals.relays.is_empty() {
+        peer.relays.clone()
+    } else {
+        globals.relays.clone()
+    }
+}
+
+pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
+    let reason = snapshot
+        .relays
+        .iter()
+        .find_map(|relay| relay.error.clone())
+        .unwrap_or_else(|| "no answer".to_owned());
+    Failure::NoRelay { reason }
+}
+
+fn all_down(snapshot: &NodeSnapshot) -> bool {
+    !snapshot.relays.is_empty()
+        && snapshot
+            .relays
+            .iter()
+            .all(|relay| relay.state == RelayState::Down)
+}
+
+fn is_checked(snapshot: &NodeSnapshot) -> bool {
+    let decided = |state: &RelayState| *state != RelayState::Connecting;
+    states(snapshot).iter().all(decided)
+        && (snapshot.relays.is_empty() || snapshot.network.checked_at_ms.is_some())
+}
+
+fn states(snapshot: &NodeSnapshot) -> Vec<RelayState> {
+    snapshot.relays.iter().map(|relay| relay.state).collect()
+}
+
+async fn interrupted() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}

@@ -1,0 +1,37 @@
+//! The only way to stdout.
+
+use std::io::{self, Write, stderr, stdout};
+
+use serde::Serialize;
+
+/// Prints one JSON object as a line.
+pub(super) fn json(object: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(object)?;
+    line.push(b'\n');
+    print(&line)
+}
+
+/// Prints a line of text.
+pub(super) fn text(line: impl AsRef<str>) -> io::Result<()> {
+    print(format!("{}\n", line.as_ref()).as_bytes())
+}
+
+/// Tells the person at the terminal something that no script wants to read: goes to stderr.
+pub(super) fn hint(line: impl AsRef<str>) {
+    // Without a stderr nobody is there to be told.
+    let _ = writeln!(stderr(), "{}", line.as_ref());
+}
+
+/// Prints why the command failed, unless nobody is left to read.
+pub(super) fn failure(failure: &super::Failure) {
+    if !failure.is_silent() {
+        hint(format!("error: {failure}"));
+    }
+}
+
+/// Whole lines, at once: readers of a pipe must never wait for the rest of one.
+fn print(line: &[u8]) -> io::Result<()> {
+    let mut stdout = stdout().lock();
+    stdout.write_all(line)?;
+    stdout.flush()
+}

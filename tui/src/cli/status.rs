@@ -1,0 +1,64 @@
+//! `peerway status`: one look at a node.
+
+use peerway::{NodeSnapshot, RelaySnapshot, RelayState};
+
+use super::{args::Globals, failure::Failure, node::Node, out, words};
+
+pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    let node = Node::dialling(globals, globals.relays.clone()).await?;
+    let body = async {
+        let snapshot = node.report().await;
+        if globals.json {
+            out::json(&snapshot)?;
+        } else {
+            out::text(text(&snapshot))?;
+        }
+        Ok(())
+    };
+    node.run(body).await?.ok_or(Failure::Interrupted)
+}
+
+fn text(snapshot: &NodeSnapshot) -> String {
+    let network = &snapshot.network;
+    let public: Vec<String> = [network.public_v4, network.public_v6]
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    let mut lines = vec![format!("id            {}", snapshot.id)];
+    for relay in &snapshot.relays {
+        lines.push(format!("relay         {}", relay_line(relay)));
+    }
+    lines.push(format!("NAT mapping   {}", words::nat(network.nat.mapping)));
+    lines.push(format!(
+        "NAT filtering {}",
+        words::nat(network.nat.filtering)
+    ));
+    lines.push(format!("public        {}", or_none(&public.join(", "))));
+    let mapping = words::mapping(network.port_mapping.as_ref());
+    lines.push(format!("port mapping  {mapping}"));
+    for peer in &snapshot.peers {
+        let path = words::path(peer.path.as_ref());
+        lines.push(format!(
+            "peer          {} {}, {path}",
+            peer.id.short(),
+            words::state(peer.state)
+        ));
+    }
+    lines.join("\n")
+}
+
+pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
+    let place = format!("{}:{}", relay.url.host(), relay.url.port());
+    match (relay.state, relay.rtt_ms, &relay.error) {
+        (RelayState::Up, Some(rtt), _) => format!("{place} up, {rtt:.1} ms"),
+        (RelayState::Up, None, _) => format!("{place} up"),
+        (RelayState::Down, _, Some(error)) => format!("{place} down: {error}"),
+        (RelayState::Down, _, None) => format!("{place} down"),
+        _ => format!("{place} connecting"),
+    }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}

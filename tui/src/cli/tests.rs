@@ -1,0 +1,183 @@
+//! What the command line takes, and what it says about what it does not take.
+
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use peerway::{RelayUrl, SecretKey, Ticket};
+
+use super::args::{Args, Command};
+
+#[test]
+fn the_definition_is_consistent() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn global_flags_may_follow_the_command() {
+    let relay = relay();
+    let args = parse(&[
+        "up",
+        "--relay",
+        &relay,
+        "--json",
+        "-vv",
+        "--state-dir",
+        "/x",
+        "--relay",
+        &relay,
+    ]);
+    let globals = args.globals;
+    assert_eq!(globals.relays.len(), 2);
+    assert!(globals.json);
+    assert_eq!(globals.verbose, 2);
+    assert_eq!(globals.state_dir, Some("/x".into()));
+}
+
+#[test]
+fn ping_takes_a_ticket_or_an_id_and_has_defaults() {
+    for peer in [id(), ticket()] {
+        let Some(Command::Ping(ping)) = parse(&["ping", &peer]).command else {
+            panic!("not a ping");
+        };
+        assert_eq!(ping.peer.id.to_string(), id());
+        assert_eq!((ping.count, ping.until_direct), (None, false));
+        assert_eq!(ping.timeout, Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn forward_splits_peer_and_name() {
+    let service = format!("{}/web", ticket());
+    let Some(Command::Forward(forward)) =
+        parse(&["forward", &service, "--listen", "127.0.0.1:9000"]).command
+    else {
+        panic!("not a forward");
+    };
+    assert_eq!(forward.service.peer.to_string(), ticket());
+    assert_eq!(forward.service.name.as_str(), "web");
+    assert_eq!(forward.listen.port(), 9000);
+}
+
+#[test]
+fn bad_input_is_named_together_with_the_expected_form() {
+    let id = id();
+    let ticket = ticket();
+    let other = if &ticket[20..21] == "A" { "B" } else { "A" };
+    let damaged = [&ticket[..20], other, &ticket[21..]].concat();
+    let bare = format!("relay://{id}");
+    let no_port = format!("relay://{id}@host:0");
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["ping", "foo"],
+            "an id (52 characters): a peer id has 52 characters, this has 3",
+        ),
+        (
+            &["ping", &"1".repeat(52)],
+            "character 1 of the peer id is not base32",
+        ),
+        (
+            &["ping", "PEERWAY1!"],
+            "character 9 of the ticket is not base32",
+        ),
+        (&["ping", "PEERWAY1AAAA"], "the ticket is cut short"),
+        (&["ping", "PEERWAY2AAAA"], "a ticket starts with PEERWAY1"),
+        (&["ping", &damaged], "the ticket's checksum does not match"),
+        (&["ping", &id, "-c", "0"], "0 is not in 1.."),
+        (
+            &["ping", &id, "--timeout", "soon"],
+            "a number of seconds above 0, as in 10 or 0.5",
+        ),
+        (
+            &["ping", &id, "--timeout", "inf"],
+            "a number of seconds above 0, as in 10 or 0.5",
+        ),
+        (&["ping", &id, "--timeout", "-1"], "'-1'"),
+        (&["speed", &id, "--seconds", "61"], "above 0 and at most 60"),
+        (
+            &["up", "--relay", "http://x"],
+            "a relay URL starts with relay://",
+        ),
+        (&["up", "--relay", &bare], "no key before an @"),
+        (
+            &["up", "--relay", "relay://abc@host"],
+            "a peer id has 52 characters, this has 3",
+        ),
+        (
+            &["up", "--relay", &no_port],
+            "port \"0\" is not a number from 1 to 65535",
+        ),
+        (
+            &["expose", "8080", "--name", "web"],
+            "an address is IP:PORT, as in 127.0.0.1:8080",
+        ),
+        (
+            &["expose", "127.0.0.1:80", "--name", "a b"],
+            "' ' cannot be in a service name",
+        ),
+        (&["expose", "127.0.0.1:80"], "--name"),
+        (
+            &["forward", &id, "--listen", "127.0.0.1:1"],
+            "a service is PEER/NAME",
+        ),
+        (
+            &["forward", &format!("{id}/"), "--listen", "127.0.0.1:1"],
+            "1 to 63 characters, this has 0",
+        ),
+        (&["dance"], "unrecognized subcommand 'dance'"),
+    ];
+    for (arguments, expected) in cases {
+        let error = Args::try_parse_from(["peerway"].iter().chain(*arguments)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(expected), "{arguments:?} gave:\n{text}");
+        assert_eq!(error.exit_code(), 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_command_it_is_the_dashboard() {
+    assert!(parse(&[]).command.is_none());
+}
+
+#[test]
+fn help_is_no_error() {
+    let error = Args::try_parse_from(["peerway", "--help"]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DisplayHelp);
+}
+
+#[test]
+fn every_flag_has_a_variable() {
+    let command = Args::command();
+    let all = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .chain(command.get_arguments());
+    for flag in all.filter(|argument| argument.get_long().is_some()) {
+        let variable = flag
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned());
+        assert!(
+            variable.is_some_and(|name| name.starts_with("PEERWAY_")),
+            "{flag} has no variable"
+        );
+    }
+}
+
+fn parse(arguments: &[&str]) -> Args {
+    Args::try_parse_from(["peerway"].iter().chain(arguments)).unwrap()
+}
+
+fn id() -> String {
+    SecretKey::from_seed(&[1; 32]).id().to_string()
+}
+
+fn relay() -> String {
+    let key = SecretKey::from_seed(&[2; 32]).id();
+    RelayUrl::new(key, "relay.example.org", 4433)
+        .unwrap()
+        .to_string()
+}
+
+fn ticket() -> String {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    Ticket::new(id, vec![relay().parse().unwrap()], Vec::new()).to_string()
+}

@@ -1,0 +1,143 @@
+//! Values of a node in plain words, for people.
+
+use std::time::Duration;
+
+use peerway::{
+    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping, Why,
+};
+
+/// Milliseconds with two decimals.
+pub(super) fn ms(duration: Duration) -> f64 {
+    two_decimals(duration.as_secs_f64() * 1e3)
+}
+
+pub(super) fn two_decimals(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+pub(super) fn current_path(connection: &Connection) -> Option<PathInfo> {
+    connection.path().borrow().path.clone()
+}
+
+/// The path's kind as JSON has it.
+pub(super) fn kind(path: Option<&PathInfo>) -> &'static str {
+    match path {
+        Some(PathInfo::Direct { .. }) => "direct",
+        Some(PathInfo::Relay { .. }) => "relay",
+        _ => "none",
+    }
+}
+
+pub(super) fn path(path: Option<&PathInfo>) -> String {
+    match path {
+        Some(PathInfo::Direct { remote, lan: true }) => format!("direct, {remote} on this network"),
+        Some(PathInfo::Direct { remote, .. }) => format!("direct, {remote}"),
+        Some(PathInfo::Relay { remote }) => format!("relay {}:{}", remote.host(), remote.port()),
+        _ => "no path".to_owned(),
+    }
+}
+
+pub(super) fn state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Direct => "direct",
+        PeerState::Suspect => "direct path silent",
+        PeerState::Relayed => "relayed",
+        PeerState::Punch => "trying directly",
+        PeerState::Intro => "saying hello",
+        PeerState::Failed => "unreachable",
+        PeerState::Idle => "idle",
+        _ => "unknown",
+    }
+}
+
+pub(super) fn why(why: Why) -> &'static str {
+    match why {
+        Why::NoAnswer => "the peer has not answered yet",
+        Why::Trying => "a direct path is being tried",
+        Why::HardNats => "both routers choose ports that cannot be foreseen",
+        Why::Silent => "no address of either side answered",
+        Why::DirectLost => "the direct path stopped answering",
+        Why::Offline => "the peer is not registered with any relay that we can reach",
+        Why::RelayOnly => "this node was told to use relays only",
+        _ => "unknown",
+    }
+}
+
+pub(super) fn nat(behavior: NatBehavior) -> &'static str {
+    match behavior {
+        NatBehavior::EndpointIndependent => "endpoint-independent",
+        NatBehavior::AddressDependent => "address-dependent",
+        NatBehavior::AddressAndPortDependent => "address-and-port-dependent",
+        NatBehavior::Unknown => "unknown",
+    }
+}
+
+pub(super) fn mapping(mapping: Option<&PortMapping>) -> String {
+    mapping.map_or_else(
+        || "none".to_owned(),
+        |mapping| format!("{} at {}", protocol(mapping.protocol), mapping.external),
+    )
+}
+
+fn protocol(protocol: MappingProtocol) -> &'static str {
+    match protocol {
+        MappingProtocol::Upnp => "UPnP",
+        MappingProtocol::Pcp => "PCP",
+        MappingProtocol::NatPmp => "NAT-PMP",
+        _ => "router",
+    }
+}
+
+pub(super) fn event(event: &EventKind) -> String {
+    match event {
+        EventKind::RelayUp { relay, rtt_ms } => {
+            format!("relay {}:{} up, {rtt_ms:.1} ms", relay.host(), relay.port())
+        }
+        EventKind::RelayDown { relay, reason } => {
+            format!("relay {}:{} down: {reason}", relay.host(), relay.port())
+        }
+        EventKind::PublicAddress { addr } => format!("public address {addr}"),
+        EventKind::PortMapped { mapping: granted } => {
+            format!("port mapping: {}", mapping(granted.as_ref()))
+        }
+        EventKind::NetworkChanged { what } => format!("network changed: {what}"),
+        EventKind::PeerState {
+            peer,
+            to,
+            why: reason,
+            ..
+        } => {
+            let reason = reason.map_or_else(String::new, |reason| format!(": {}", why(reason)));
+            format!("{} {}{reason}", peer.short(), state(*to))
+        }
+        EventKind::PathChanged {
+            peer, path: now, ..
+        } => format!("{} path: {}", peer.short(), path(now.as_ref())),
+        EventKind::Connected { peer, alpn, .. } => format!("{} connected: {alpn}", peer.short()),
+        EventKind::Disconnected { peer, alpn, reason } => {
+            format!("{} disconnected: {alpn}: {reason}", peer.short())
+        }
+        _ => "something happened that this version has no words for".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_shown_in_milliseconds_with_two_decimals() {
+        assert!((ms(Duration::from_nanos(81_234_567)) - 81.23).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_path_says_its_kind_and_where_it_leads() {
+        let direct = PathInfo::Direct {
+            remote: "192.0.2.1:5000".parse().unwrap(),
+            lan: false,
+        };
+        assert_eq!(path(Some(&direct)), "direct, 192.0.2.1:5000");
+        assert_eq!(kind(Some(&direct)), "direct");
+        assert_eq!((path(None).as_str(), kind(None)), ("no path", "none"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The live dashboard: a pure `update` and `view` over node snapshots, and one loop that feeds them.
+
+mod connect;
+mod filter;
+mod format;
+mod history;
+mod keymap;
+mod layout;
+mod look;
+mod model;
+mod msg;
+mod pace;
+mod shell;
+mod sort;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+mod words;
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use peerway::{Event, NodeSnapshot, PeerId, Ticket};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use shell::run;
+
+/// The node as the dashboard sees it.
+///
+/// Every new snapshot is a sample of the charts and a redraw, so they are meant to come once a second, and at once when the
+/// state of a peer changes.
+#[derive(Debug)]
+pub struct Source {
+    pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
+    pub events: broadcast::Receiver<Event>,
+    pub commands: mpsc::Sender<Command>,
+}
+
+/// What the dashboard asks of the node.
+#[derive(Debug)]
+pub enum Command {
+    /// Dial the peer and keep the link; the error is one line that says what to do.
+    Connect {
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// How the dashboard appears.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub color: ColorChoice,
+    /// Draw with ASCII only; chosen by itself when the locale is not UTF-8.
+    pub ascii: bool,
+    /// The node ends with the dashboard: said in the second line, and asked about on quit while connections are open.
+    pub owns_node: bool,
+    /// The name of the node in the header; empty for none.
+    pub title: String,
+    /// What peers are called; others go by their short id.
+    pub names: BTreeMap<PeerId, String>,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// Unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Why the dashboard ended, other than by being left.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Use a command that prints text.
+    #[error("the dashboard needs a terminal; `peerway status` prints the same facts as text")]
+    NoTerminal,
+    /// The panic's own message was printed before.
+    #[error("a part of the program panicked; its message stands above")]
+    Panicked,
+    #[error("the terminal failed: {0}")]
+    Terminal(#[from] io::Error),
+}

@@ -1,0 +1,234 @@
+//! How things look: roles instead of colours, and glyphs with an ASCII twin each.
+
+use ratatui::{
+    style::{Color, Modifier, Style},
+    symbols::border,
+};
+
+use super::ColorChoice;
+
+/// The theme and the glyphs of one run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) glyphs: &'static Glyphs,
+    pub(super) colored: bool,
+}
+
+impl Look {
+    /// Decides by options first, then by the environment: `NO_COLOR` (non-empty) and the locale.
+    pub(super) fn resolve(
+        color: ColorChoice,
+        ascii: bool,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        let colored = match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => set("NO_COLOR").is_none(),
+        };
+        let locale = set("LC_ALL")
+            .or_else(|| set("LC_CTYPE"))
+            .or_else(|| set("LANG"))
+            .map(|locale| locale.to_ascii_lowercase());
+        let utf8 = locale.is_none_or(|locale| locale.contains("utf-8") || locale.contains("utf8"));
+        Self {
+            glyphs: if ascii || !utf8 { &ASCII } else { &UNICODE },
+            colored,
+        }
+    }
+
+    /// The style of a role. Without colours only modifiers are used: crossterm 0.29 answers `NO_COLOR` by resets in the
+    /// middle of a line, which would wipe the selection bar out.
+    pub(super) fn style(&self, role: Role) -> Style {
+        let (color, modifier) = role.appearance();
+        if self.colored {
+            color.map_or_else(Style::new, |color| Style::new().fg(color))
+        } else {
+            Style::new()
+        }
+        .add_modifier(if self.colored {
+            role.colored_modifier()
+        } else {
+            modifier
+        })
+    }
+}
+
+/// What a piece of the screen means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Text,
+    Good,
+    Warn,
+    Info,
+    Bad,
+    Dim,
+    Accent,
+    Title,
+    Selected,
+    /// One of the peers in the throughput chart.
+    Series(usize),
+}
+
+impl Role {
+    /// The colour of the 16, and what stands for it without colours.
+    fn appearance(self) -> (Option<Color>, Modifier) {
+        match self {
+            Self::Text => (None, Modifier::empty()),
+            Self::Good => (Some(Color::Green), Modifier::empty()),
+            Self::Warn => (Some(Color::Yellow), Modifier::BOLD),
+            Self::Info => (Some(Color::Cyan), Modifier::empty()),
+            Self::Bad => (Some(Color::Red), Modifier::BOLD),
+            Self::Dim => (Some(Color::DarkGray), Modifier::DIM),
+            Self::Accent => (Some(Color::Cyan), Modifier::BOLD),
+            Self::Title => (None, Modifier::BOLD),
+            Self::Selected => (None, Modifier::REVERSED),
+            Self::Series(index) => {
+                const SERIES: [Color; 5] = [
+                    Color::Blue,
+                    Color::Green,
+                    Color::Magenta,
+                    Color::Yellow,
+                    Color::Gray,
+                ];
+                (SERIES.get(index).copied(), Modifier::empty())
+            }
+        }
+    }
+
+    fn colored_modifier(self) -> Modifier {
+        match self {
+            Self::Accent | Self::Title | Self::Bad => Modifier::BOLD,
+            Self::Selected => Modifier::REVERSED,
+            Self::Text | Self::Good | Self::Warn | Self::Info | Self::Dim | Self::Series(_) => {
+                Modifier::empty()
+            }
+        }
+    }
+}
+
+/// Shapes; each is one column wide.
+#[derive(Debug)]
+pub(super) struct Glyphs {
+    pub(super) direct: &'static str,
+    pub(super) relay: &'static str,
+    pub(super) connecting: &'static str,
+    pub(super) idle: &'static str,
+    pub(super) unreachable: &'static str,
+    pub(super) warning: &'static str,
+    pub(super) down: &'static str,
+    pub(super) up: &'static str,
+    pub(super) right: &'static str,
+    pub(super) ascending: &'static str,
+    pub(super) descending: &'static str,
+    pub(super) cursor: &'static str,
+    pub(super) caret: &'static str,
+    pub(super) ellipsis: &'static str,
+    pub(super) none: &'static str,
+    pub(super) dot: &'static str,
+    pub(super) check: &'static str,
+    pub(super) tick: &'static str,
+    pub(super) axis: &'static str,
+    pub(super) hanging: &'static str,
+    /// From empty to full in eighths.
+    pub(super) levels: [&'static str; 9],
+    /// One per series of the throughput chart.
+    pub(super) shades: [&'static str; 5],
+    pub(super) border: border::Set<'static>,
+}
+
+pub(super) static UNICODE: Glyphs = Glyphs {
+    direct: "●",
+    relay: "◐",
+    connecting: "◌",
+    idle: "○",
+    unreachable: "✗",
+    warning: "!",
+    down: "↓",
+    up: "↑",
+    right: "→",
+    ascending: "▲",
+    descending: "▼",
+    cursor: "▌",
+    caret: "▏",
+    ellipsis: "…",
+    none: "–",
+    dot: "·",
+    check: "✓",
+    tick: "┤",
+    axis: "┼",
+    hanging: "▀",
+    levels: [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    shades: ["█", "▓", "▒", "░", "·"],
+    border: border::PLAIN,
+};
+
+pub(super) static ASCII: Glyphs = Glyphs {
+    direct: "*",
+    relay: "~",
+    connecting: ".",
+    idle: "-",
+    unreachable: "x",
+    warning: "!",
+    down: "v",
+    up: "^",
+    right: ">",
+    ascending: "^",
+    descending: "v",
+    cursor: ">",
+    caret: "_",
+    ellipsis: "~",
+    none: "-",
+    dot: "|",
+    check: "+",
+    tick: "|",
+    axis: "+",
+    hanging: "'",
+    levels: [" ", "_", "_", ".", "-", "=", "+", "*", "#"],
+    shades: ["#", "%", "=", "-", "."],
+    border: border::Set {
+        top_left: "+",
+        top_right: "+",
+        bottom_left: "+",
+        bottom_right: "+",
+        vertical_left: "|",
+        vertical_right: "|",
+        horizontal_top: "-",
+        horizontal_bottom: "-",
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_before_the_environment() {
+        let look = |color, ascii, pairs: &[(&str, &str)]| {
+            let look = Look::resolve(color, ascii, |name| {
+                pairs
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            });
+            (look.colored, look.glyphs.direct)
+        };
+        assert_eq!(look(ColorChoice::Auto, false, &[]), (true, "●"));
+        assert_eq!(
+            look(ColorChoice::Auto, false, &[("NO_COLOR", "1")]),
+            (false, "●")
+        );
+        assert_eq!(
+            look(ColorChoice::Auto, false, &[("NO_COLOR", "")]),
+            (true, "●")
+        );
+        assert_eq!(
+            look(ColorChoice::Always, false, &[("NO_COLOR", "1")]),
+            (true, "●")
+        );
+        assert_eq!(look(ColorChoice::Never, true, &[]), (false, "*"));
+        let latin = [("LANG", "en_US.UTF-8"), ("LC_ALL", "en_US.ISO-8859-1")];
+        assert_eq!(look(ColorChoice::Auto, false, &latin), (true, "*"));
+    }
+}

@@ -1,0 +1,277 @@
+//! Everything the dashboard knows. Nothing here reads a clock or draws.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot};
+use ratatui::layout::Rect;
+use tui_input::Input;
+
+use super::{
+    connect::Connect,
+    filter::Filter,
+    history::History,
+    keymap::Context,
+    layout::{Areas, Panel},
+    look::{Look, Role},
+    sort::Sort,
+    words::Words,
+};
+
+/// Events that are kept.
+const KEPT_EVENTS: usize = 500;
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) look: Look,
+    pub(super) title: String,
+    pub(super) owns_node: bool,
+    pub(super) names: BTreeMap<PeerId, String>,
+    /// Seconds east of Greenwich, for times of day.
+    pub(super) utc_offset_s: i32,
+    pub(super) screen: Rect,
+    live: Data,
+    frozen: Option<Data>,
+    pub(super) focus: Panel,
+    pub(super) expanded: bool,
+    /// Peers that are shown, in order, as positions in the snapshot.
+    pub(super) rows: Vec<usize>,
+    /// The selected row; what is selected is the peer, and the row follows it.
+    pub(super) cursor: usize,
+    selected: Option<PeerId>,
+    /// The first row on the screen.
+    pub(super) top: usize,
+    /// Events between the newest one and the last one on the screen.
+    pub(super) events_back: usize,
+    pub(super) sort: Sort,
+    pub(super) filter: Filter,
+    pub(super) window: Window,
+    pub(super) masked: bool,
+    pub(super) overlay: Option<Overlay>,
+    /// `y` was pressed.
+    pub(super) copying: bool,
+    pub(super) notice: Option<Notice>,
+    /// Events that were dropped on the way here.
+    pub(super) lagged: u64,
+    pub(super) stopped: bool,
+    /// The screen no longer shows what is here.
+    pub(super) dirty: bool,
+}
+
+/// What a screen shows of the node: all of it stands still while frozen.
+#[derive(Clone, Debug)]
+pub(super) struct Data {
+    pub(super) snapshot: Arc<NodeSnapshot>,
+    pub(super) history: History,
+    pub(super) events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+pub(super) enum Overlay {
+    Help {
+        scrolled: usize,
+    },
+    Connect(Connect),
+    Share,
+    Details,
+    /// The filter is being written; the error is about what stands there now.
+    Filter {
+        input: Input,
+        error: Option<String>,
+    },
+    ConfirmQuit {
+        keep_screen: bool,
+    },
+}
+
+/// A line that stands in the footer for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Notice {
+    pub(super) text: String,
+    pub(super) role: Role,
+    pub(super) until: Duration,
+}
+
+/// The time that charts span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Window {
+    HalfMinute,
+    #[default]
+    TwoMinutes,
+    TenMinutes,
+}
+
+impl Window {
+    pub(super) fn seconds(self) -> usize {
+        match self {
+            Self::HalfMinute => 30,
+            Self::TwoMinutes => 120,
+            Self::TenMinutes => 600,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::HalfMinute => "30 s",
+            Self::TwoMinutes => "2 min",
+            Self::TenMinutes => "10 min",
+        }
+    }
+
+    pub(super) fn shorter(self) -> Self {
+        match self {
+            Self::HalfMinute | Self::TwoMinutes => Self::HalfMinute,
+            Self::TenMinutes => Self::TwoMinutes,
+        }
+    }
+
+    pub(super) fn longer(self) -> Self {
+        match self {
+            Self::HalfMinute => Self::TwoMinutes,
+            Self::TwoMinutes | Self::TenMinutes => Self::TenMinutes,
+        }
+    }
+}
+
+impl Model {
+    pub(super) fn new(
+        look: Look,
+        options: &super::Options,
+        utc_offset_s: i32,
+        first: Arc<NodeSnapshot>,
+    ) -> Self {
+        let mut live = Data {
+            snapshot: Arc::clone(&first),
+            history: History::default(),
+            events: VecDeque::new(),
+        };
+        live.history.record(&first);
+        let mut model = Self {
+            look,
+            title: options.title.clone(),
+            owns_node: options.owns_node,
+            names: options.names.clone(),
+            utc_offset_s,
+            screen: Rect::default(),
+            live,
+            frozen: None,
+            focus: Panel::Peers,
+            expanded: false,
+            rows: Vec::new(),
+            cursor: 0,
+            selected: None,
+            top: 0,
+            events_back: 0,
+            sort: Sort::default(),
+            filter: Filter::default(),
+            window: Window::default(),
+            masked: false,
+            overlay: None,
+            copying: false,
+            notice: None,
+            lagged: 0,
+            stopped: false,
+            dirty: true,
+        };
+        model.arrange();
+        model
+    }
+
+    /// What is shown: the present, or what was when the screen was frozen.
+    pub(super) fn data(&self) -> &Data {
+        self.frozen.as_ref().unwrap_or(&self.live)
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    pub(super) fn toggle_frozen(&mut self) {
+        self.frozen = match self.frozen {
+            Some(_) => None,
+            None => Some(self.live.clone()),
+        };
+    }
+
+    pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
+        self.live.history.record(&snapshot);
+        self.live.snapshot = snapshot;
+    }
+
+    pub(super) fn push_event(&mut self, event: Event) {
+        self.live.events.push_back(event);
+        if self.live.events.len() > KEPT_EVENTS {
+            self.live.events.pop_front();
+        }
+        if self.events_back > 0 && !self.is_frozen() {
+            self.events_back += 1;
+        }
+    }
+
+    pub(super) fn words(&self) -> Words<'_> {
+        Words {
+            names: &self.names,
+            glyphs: self.look.glyphs,
+            masked: self.masked,
+        }
+    }
+
+    pub(super) fn areas(&self) -> Option<Areas> {
+        Areas::of(self.screen, self.focus, self.expanded)
+    }
+
+    pub(super) fn context(&self) -> Context {
+        if self.copying {
+            return Context::Copy;
+        }
+        match self.overlay {
+            None => Context::Overview,
+            Some(Overlay::Help { .. }) => Context::Help,
+            Some(Overlay::Connect(_) | Overlay::Filter { .. }) => Context::Typing,
+            Some(Overlay::Share) => Context::Share,
+            Some(Overlay::Details) => Context::Details,
+            Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
+        }
+    }
+
+    pub(super) fn selected(&self) -> Option<&PeerSnapshot> {
+        self.data().snapshot.peers.get(*self.rows.get(self.cursor)?)
+    }
+
+    pub(super) fn select_row(&mut self, row: usize) {
+        self.cursor = row.min(self.rows.len().saturating_sub(1));
+        self.selected = self.selected().map(|peer| peer.id);
+    }
+
+    /// Brings rows, selection and scrolling in line with everything else.
+    pub(super) fn arrange(&mut self) {
+        let words = self.words();
+        let peers = &self.data().snapshot.peers;
+        let mut rows: Vec<usize> = peers
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| self.filter.shows(peer, &words))
+            .map(|(row, _)| row)
+            .collect();
+        self.sort.apply(&mut rows, peers, &words);
+        let found = rows.iter().position(|row| {
+            peers
+                .get(*row)
+                .is_some_and(|peer| Some(peer.id) == self.selected)
+        });
+        self.rows = rows;
+        self.select_row(found.unwrap_or(self.cursor));
+
+        let areas = self.areas().unwrap_or_default();
+        let height = areas.peer_rows().max(1);
+        self.top = self
+            .top
+            .clamp((self.cursor + 1).saturating_sub(height), self.cursor)
+            .min(self.rows.len().saturating_sub(height));
+        let oldest = self.data().events.len().saturating_sub(areas.event_rows());
+        self.events_back = self.events_back.min(oldest);
+    }
+}

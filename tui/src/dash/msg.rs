@@ -1,0 +1,32 @@
+//! What happens to the dashboard, and what it wants done.
+
+use std::sync::Arc;
+
+use crossterm::event::KeyEvent;
+use peerway::{Event, NodeSnapshot, PeerId, Ticket};
+
+#[derive(Clone, Debug)]
+pub(super) enum Msg {
+    Key(KeyEvent),
+    Paste(String),
+    Resize(u16, u16),
+    Sample(Arc<NodeSnapshot>),
+    Event(Event),
+    /// So many events were dropped because they came faster than they were read.
+    Lagged(u64),
+    /// A dial that was asked for has ended.
+    Dialled(PeerId, Result<(), String>),
+    /// The node has stopped: nothing new will come.
+    Stopped,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Effect {
+    Connect(Ticket),
+    Copy(String),
+    /// Paint every cell anew.
+    Repaint,
+    Quit {
+        keep_screen: bool,
+    },
+}

@@ -1,0 +1,185 @@
+//! The loop: the only part of the dashboard that waits, reads a clock and touches the terminal.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossterm::event::{Event as TerminalEvent, EventStream};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{broadcast::error::RecvError, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Command, Error, Options, Source,
+    look::Look,
+    model::Model,
+    msg::{Effect, Msg},
+    pace::Pace,
+    terminal::Screen,
+    update::update,
+};
+
+/// Shows the dashboard until it is left by key, SIGINT, SIGTERM or SIGHUP; the terminal is then as it was.
+///
+/// # Errors
+/// [`Error::NoTerminal`] if input or output is not a terminal, [`Error::Terminal`] if it fails, [`Error::Panicked`] if
+/// another task panicked meanwhile.
+pub async fn run(source: Source, options: Options) -> Result<(), Error> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Error::NoTerminal);
+    }
+    let look = Look::resolve(options.color, options.ascii, |name| env::var(name).ok());
+    let first = Arc::clone(&source.snapshots.borrow());
+    let utc_offset_s = chrono::Local::now().offset().local_minus_utc();
+    let mut model = Model::new(look, &options, utc_offset_s, first);
+    let mut screen = Screen::open(look.colored)?;
+    let (width, height) = crossterm::terminal::size()?;
+    update(&mut model, Msg::Resize(width, height), Duration::ZERO);
+
+    let end = Shell::new(source)?.drive(&mut screen, &mut model).await?;
+    if end == End::KeepingScreen {
+        screen.close_keeping_screen(&model)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Plain,
+    KeepingScreen,
+}
+
+struct Shell {
+    source: Source,
+    input: EventStream,
+    signals: BoxFuture<'static, ()>,
+    dials: FuturesUnordered<BoxFuture<'static, Msg>>,
+    start: Instant,
+    pace: Pace,
+}
+
+impl Shell {
+    fn new(source: Source) -> Result<Self, Error> {
+        Ok(Self {
+            source,
+            input: EventStream::new(),
+            signals: Box::pin(signals()?),
+            dials: FuturesUnordered::new(),
+            start: Instant::now(),
+            pace: Pace::default(),
+        })
+    }
+
+    async fn drive(&mut self, screen: &mut Screen, model: &mut Model) -> Result<End, Error> {
+        loop {
+            if self.pace.take(model.dirty, self.start.elapsed()) {
+                screen.draw(model)?;
+                model.dirty = false;
+            }
+            let msg = match self.wait(model).await? {
+                Wake::Msg(msg) => msg,
+                Wake::FrameDue => continue,
+                Wake::End => return Ok(End::Plain),
+            };
+            for effect in update(model, msg, self.start.elapsed()) {
+                match effect {
+                    Effect::Connect(ticket) => self.dial(ticket),
+                    Effect::Copy(text) => screen.copy(&text)?,
+                    Effect::Repaint => screen.repaint()?,
+                    Effect::Quit { keep_screen: true } => return Ok(End::KeepingScreen),
+                    Effect::Quit { keep_screen: false } => return Ok(End::Plain),
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, model: &Model) -> Result<Wake, Error> {
+        let frame = sleep_until(self.start + self.pace.next());
+        Ok(tokio::select! {
+            biased;
+            () = &mut self.signals => Wake::End,
+            input = self.input.next() => match input {
+                Some(event) => read_input(event?),
+                None => Wake::End,
+            },
+            event = self.source.events.recv(), if !model.stopped => Wake::Msg(match event {
+                Ok(event) => Msg::Event(event),
+                Err(RecvError::Lagged(count)) => Msg::Lagged(count),
+                Err(RecvError::Closed) => Msg::Stopped,
+            }),
+            changed = self.source.snapshots.changed(), if !model.stopped => {
+                Wake::Msg(match changed {
+                    Ok(()) => Msg::Sample(Arc::clone(&self.source.snapshots.borrow_and_update())),
+                    Err(_) => Msg::Stopped,
+                })
+            }
+            Some(msg) = self.dials.next() => Wake::Msg(msg),
+            () = frame, if model.dirty => Wake::FrameDue,
+        })
+    }
+
+    fn dial(&self, ticket: peerway::Ticket) {
+        let peer = ticket.id;
+        let (reply, answer) = oneshot::channel();
+        // A full or closed queue drops the command, and with it the sender whose loss is the answer.
+        let _ = self
+            .source
+            .commands
+            .try_send(Command::Connect { ticket, reply });
+        self.dials.push(Box::pin(async move {
+            let result = answer.await.unwrap_or_else(|_| {
+                Err("the node takes no requests now; is it still running?".to_owned())
+            });
+            Msg::Dialled(peer, result)
+        }));
+    }
+}
+
+enum Wake {
+    Msg(Msg),
+    FrameDue,
+    End,
+}
+
+fn read_input(event: TerminalEvent) -> Wake {
+    match event {
+        TerminalEvent::Key(key) if key.is_press() => Wake::Msg(Msg::Key(key)),
+        TerminalEvent::Paste(text) => Wake::Msg(Msg::Paste(text)),
+        TerminalEvent::Resize(width, height) => Wake::Msg(Msg::Resize(width, height)),
+        TerminalEvent::Key(_)
+        | TerminalEvent::FocusGained
+        | TerminalEvent::FocusLost
+        | TerminalEvent::Mouse(_) => Wake::FrameDue,
+    }
+}
+
+/// Ready when the process is asked to end.
+#[cfg(unix)]
+fn signals() -> io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signals() -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

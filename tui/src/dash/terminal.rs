@@ -1,0 +1,128 @@
+//! The terminal while the dashboard has it, given back as it was on every way out.
+
+use std::{
+    io::{self, Stdout, Write},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    clipboard::CopyToClipboard,
+    cursor::Show,
+    event::{DisableBracketedPaste, EnableBracketedPaste},
+    execute,
+    style::force_color_output,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use ratatui::{
+    Terminal,
+    backend::CrosstermBackend,
+    buffer::{Buffer, CellWidth},
+};
+
+use super::{Error, model::Model, view::view};
+
+/// The terminal is in the dashboard's hands.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static PANIC_HOOK: Once = Once::new();
+
+#[derive(Debug)]
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal over; the guard gives it back when dropped, and a panic anywhere does so before it is printed.
+    pub(super) fn open(colored: bool) -> Result<Self, Error> {
+        force_color_output(colored);
+        PANIC_HOOK.call_once(|| {
+            let print = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                give_back();
+                print(info);
+            }));
+        });
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let screen = Self { terminal };
+        TAKEN.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        Ok(screen)
+    }
+
+    pub(super) fn draw(&mut self, model: &Model) -> Result<(), Error> {
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Err(Error::Panicked);
+        }
+        self.terminal.draw(|frame| view(model, frame))?;
+        Ok(())
+    }
+
+    /// Forgets what was painted, so that the next frame paints every cell.
+    pub(super) fn repaint(&mut self) -> Result<(), Error> {
+        Ok(self.terminal.clear()?)
+    }
+
+    /// OSC 52: reaches the clipboard of the person's own computer, over SSH too, if the terminal lets it.
+    pub(super) fn copy(&mut self, text: &str) -> Result<(), Error> {
+        Ok(execute!(
+            io::stdout(),
+            CopyToClipboard::to_clipboard_from(text)
+        )?)
+    }
+
+    /// Gives the terminal back with the last screen left in it as text.
+    pub(super) fn close_keeping_screen(mut self, model: &Model) -> Result<(), Error> {
+        let mut kept = Buffer::default();
+        self.terminal.draw(|frame| {
+            view(model, frame);
+            kept = frame.buffer_mut().clone();
+        })?;
+        drop(self);
+        Ok(io::stdout().write_all(text_of(&kept).as_bytes())?)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Undoes everything that `open` did, once. There is nothing to be done about failures: the terminal is gone then.
+fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(
+            io::stdout(),
+            DisableBracketedPaste,
+            LeaveAlternateScreen,
+            Show
+        );
+        let _ = disable_raw_mode();
+    }
+}
+
+/// The screen as lines of text without trailing blanks.
+pub(super) fn text_of(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for row in buffer.area.rows() {
+        let mut line = String::new();
+        let mut covered = 0;
+        for position in row.positions() {
+            if covered > 0 {
+                covered -= 1;
+                continue;
+            }
+            if let Some(cell) = buffer.cell(position) {
+                line.push_str(cell.symbol());
+                covered = cell.cell_width().saturating_sub(1);
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,378 @@
+//! Nodes to look at.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use peerway::{Event, NodeSnapshot, PeerId, SecretKey};
+use ratatui::{Terminal, backend::TestBackend};
+use serde_json::{Value, json};
+
+use crate::dash::{
+    ColorChoice, Options,
+    look::Look,
+    model::Model,
+    msg::{Effect, Msg},
+    update::update,
+    view::view,
+};
+
+/// 14:02:31 on some day, UTC.
+pub(super) const AT_MS: u64 = 1_790_085_751_000;
+
+pub(super) fn id(seed: u16) -> PeerId {
+    let mut bytes = [7; 32];
+    bytes[..2].copy_from_slice(&seed.to_be_bytes());
+    SecretKey::from_seed(&bytes).id()
+}
+
+fn relay_url(seed: u16, host: &str) -> String {
+    format!("relay://{}@{host}:4433", id(seed))
+}
+
+pub(super) fn node(peers: Vec<Value>) -> Value {
+    let ticket = peerway::Ticket::new(
+        id(0),
+        vec![relay_url(900, "fra1.example.org").parse().unwrap()],
+        vec![],
+    );
+    let sum = |key: &str| -> u64 {
+        peers
+            .iter()
+            .filter_map(|peer| peer["traffic"][key].as_u64())
+            .sum()
+    };
+    json!({
+        "at_ms": AT_MS,
+        "uptime_ms": 273_600_000_u64,
+        "id": id(0),
+        "ticket": ticket,
+        "network": {
+            "local": ["192.168.1.5:41641"],
+            "public_v4": "203.0.113.77:41641",
+            "public_v6": "[2001:db8:7::21]:41641",
+            "nat": {"mapping": "endpoint-independent", "filtering": "address-and-port-dependent"},
+            "port_mapping": {"protocol": "pcp", "external": "203.0.113.77:41641", "expires_in_s": 3420},
+            "checked_at_ms": AT_MS - 42_000,
+        },
+        "relays": [
+            {"url": relay_url(900, "fra1.example.org"), "state": "up", "rtt_ms": 18.2, "home": true, "error": null},
+            {"url": relay_url(901, "ams2.example.org"), "state": "up", "rtt_ms": 24.0, "home": false, "error": null},
+            {"url": relay_url(902, "nyc1.example.org"), "state": "down", "rtt_ms": null, "home": false, "error": "no answer"},
+        ],
+        "traffic": {"rx_bytes": 3_400_000_000_u64, "tx_bytes": 88_000_000, "rx_rate": sum("rx_rate"), "tx_rate": sum("tx_rate")},
+        "peers": peers,
+        "strangers": 0,
+    })
+}
+
+/// One row of a fixture.
+pub(super) struct Row {
+    pub(super) seed: u16,
+    pub(super) state: &'static str,
+    pub(super) path: Option<&'static str>,
+    pub(super) why: Option<&'static str>,
+    pub(super) rtt_ms: Option<f64>,
+    pub(super) rates: (u64, u64),
+    pub(super) age_s: u64,
+    pub(super) probes: (u32, u32),
+}
+
+impl Row {
+    pub(super) fn to_value(&self) -> Value {
+        let path = self.path.map(|path| match path.split_once(' ') {
+            Some(("lan", addr)) => json!({"kind": "direct", "remote": addr, "lan": true}),
+            Some(("relay", host)) => json!({"kind": "relay", "remote": relay_url(900, host)}),
+            _ => json!({"kind": "direct", "remote": path, "lan": false}),
+        });
+        json!({
+            "id": id(self.seed),
+            "state": self.state,
+            "path": path,
+            "why": self.why,
+            "next_try_ms": self.why.map(|_| 38_000),
+            "state_age_ms": self.age_s * 1000,
+            "rtt_ms": self.rtt_ms,
+            "loss": if self.rtt_ms.is_some_and(|ms| ms > 30.0) { 0.004 } else { 0.0 },
+            "connections": u32::from(self.rates.0 > 0),
+            "traffic": {
+                "rx_bytes": self.rates.0 * 100,
+                "tx_bytes": self.rates.1 * 100,
+                "rx_rate": self.rates.0,
+                "tx_rate": self.rates.1,
+            },
+            "probes_sent": self.probes.1,
+            "probes_answered": self.probes.0,
+        })
+    }
+}
+
+#[expect(clippy::type_complexity, reason = "a table that is read by people")]
+pub(super) fn twelve() -> Vec<Value> {
+    let rows: [(
+        &str,
+        Option<&str>,
+        Option<&str>,
+        Option<f64>,
+        (u64, u64),
+        u64,
+        (u32, u32),
+    ); 12] = [
+        (
+            "direct",
+            Some("[2001:db8:9::7]:41641"),
+            None,
+            Some(4.1),
+            (8_100_000, 220_000),
+            7980,
+            (2, 4),
+        ),
+        (
+            "direct",
+            Some("lan 192.168.1.20:41641"),
+            None,
+            Some(0.4),
+            (5_900_000, 810_000),
+            273_600,
+            (1, 3),
+        ),
+        (
+            "direct",
+            Some("198.51.100.9:6112"),
+            None,
+            Some(38.0),
+            (180_000, 9_000),
+            720,
+            (1, 4),
+        ),
+        (
+            "relayed",
+            Some("relay fra1.example.org"),
+            Some("hard_nats"),
+            Some(61.0),
+            (92_000, 14_000),
+            2460,
+            (0, 12),
+        ),
+        (
+            "punch",
+            Some("relay ams2.example.org"),
+            Some("trying"),
+            Some(74.0),
+            (1_000, 1_000),
+            18,
+            (2, 5),
+        ),
+        ("punch", None, Some("no_answer"), None, (0, 0), 6, (3, 8)),
+        (
+            "idle",
+            Some("[2001:db8:a::1]:41641"),
+            None,
+            Some(22.0),
+            (0, 0),
+            273_600,
+            (0, 0),
+        ),
+        (
+            "idle",
+            Some("198.51.100.61:41641"),
+            None,
+            Some(29.0),
+            (0, 0),
+            273_600,
+            (0, 0),
+        ),
+        (
+            "idle",
+            Some("lan 192.168.1.33:41641"),
+            None,
+            Some(1.0),
+            (0, 0),
+            158_400,
+            (0, 0),
+        ),
+        (
+            "suspect",
+            Some("203.0.113.130:5000"),
+            Some("direct_lost"),
+            Some(31.0),
+            (4_000, 4_000),
+            2,
+            (0, 0),
+        ),
+        (
+            "relayed",
+            Some("relay 192.0.2.40"),
+            Some("relay_only"),
+            Some(52.0),
+            (11_000, 2_000),
+            32_520,
+            (0, 0),
+        ),
+        (
+            "failed",
+            None,
+            Some("offline"),
+            None,
+            (0, 0),
+            172_800,
+            (0, 0),
+        ),
+    ];
+    rows.into_iter()
+        .zip(1..)
+        .map(|((state, path, why, rtt_ms, rates, age_s, probes), seed)| {
+            Row {
+                seed,
+                state,
+                path,
+                why,
+                rtt_ms,
+                rates,
+                age_s,
+                probes,
+            }
+            .to_value()
+        })
+        .collect()
+}
+
+pub(super) fn names() -> BTreeMap<PeerId, String> {
+    [
+        "laptop",
+        "nas",
+        "phone",
+        "build-box",
+        "cafe",
+        "friend",
+        "seed-1",
+        "seed-2",
+        "pi-kitchen",
+        "backup",
+        "office",
+        "old-phone",
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(name, seed)| (id(seed), name.to_owned()))
+    .collect()
+}
+
+/// What happened to the twelve peers before the fixture was taken.
+fn events() -> Vec<Event> {
+    let relay = relay_url(900, "fra1.example.org");
+    [
+        (-5000, json!({"event": "network_changed", "what": "interface eth0 is up"})),
+        (-4000, json!({"event": "relay_up", "relay": relay, "rtt_ms": 18.2})),
+        (-3600, json!({"event": "public_address", "addr": "203.0.113.77:41641"})),
+        (-3000, json!({"event": "port_mapped", "mapping": {"protocol": "pcp", "external": "203.0.113.77:41641", "expires_in_s": 3600}})),
+        (-300, json!({"event": "connected", "peer": id(1), "alpn": "peerway/web", "outgoing": true})),
+        (-200, json!({"event": "relay_down", "relay": relay_url(902, "nyc1.example.org"), "reason": "no answer from 192.0.2.9:4433"})),
+        (-60, json!({"event": "path_changed", "peer": id(3), "path": {"kind": "direct", "remote": "198.51.100.9:6112", "lan": false}, "rtt_ms": 38.0})),
+        (-18, json!({"event": "peer_state", "peer": id(5), "from": "relayed", "to": "punch", "why": "trying"})),
+        (-6, json!({"event": "peer_state", "peer": id(6), "from": "intro", "to": "punch", "why": "no_answer"})),
+        (-2, json!({"event": "peer_state", "peer": id(10), "from": "direct", "to": "suspect", "why": "direct_lost"})),
+    ]
+    .into_iter()
+    .map(|(offset_s, mut event)| {
+        event["at_ms"] = json!(AT_MS.saturating_add_signed(offset_s * 1000));
+        serde_json::from_value(event).unwrap()
+    })
+    .collect()
+}
+
+pub(super) fn snapshot(node: &Value) -> Arc<NodeSnapshot> {
+    Arc::new(serde_json::from_value(node.clone()).unwrap())
+}
+
+/// The dashboard in a terminal of memory, with a clock that moves when told.
+pub(super) struct Desk {
+    pub(super) model: Model,
+    pub(super) now: Duration,
+}
+
+impl Desk {
+    pub(super) fn new(node: &Value, options: &Options) -> Self {
+        Self::with(snapshot(node), options)
+    }
+
+    fn with(first: Arc<NodeSnapshot>, options: &Options) -> Self {
+        let look = Look::resolve(options.color, options.ascii, |_| None);
+        let mut desk = Self {
+            model: Model::new(look, options, 0, first),
+            now: Duration::ZERO,
+        };
+        desk.send(Msg::Resize(80, 24));
+        desk
+    }
+
+    pub(super) fn plain(node: &Value) -> Self {
+        Self::new(node, &options())
+    }
+
+    /// Twelve peers after two minutes of traffic that rises and falls.
+    pub(super) fn twelve(options: &Options) -> Self {
+        let node = snapshot(&node(twelve()));
+        let mut desk = Self::with(Arc::new(later(&node, 0)), options);
+        for second in 1..=120 {
+            desk.sample(Arc::new(later(&node, second)));
+        }
+        for event in events() {
+            desk.send(Msg::Event(event));
+        }
+        desk
+    }
+
+    pub(super) fn send(&mut self, msg: Msg) -> Vec<Effect> {
+        update(&mut self.model, msg, self.now)
+    }
+
+    /// A second passes.
+    pub(super) fn sample(&mut self, snapshot: Arc<NodeSnapshot>) {
+        self.now += Duration::from_secs(1);
+        self.send(Msg::Sample(snapshot));
+    }
+
+    pub(super) fn key(&mut self, code: KeyCode) -> Vec<Effect> {
+        self.send(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    /// Presses one key per character.
+    pub(super) fn type_in(&mut self, text: &str) -> Vec<Effect> {
+        text.chars()
+            .flat_map(|c| self.key(KeyCode::Char(c)))
+            .collect()
+    }
+
+    pub(super) fn terminal(&mut self, width: u16, height: u16) -> Terminal<TestBackend> {
+        self.send(Msg::Resize(width, height));
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| view(&self.model, frame)).unwrap();
+        terminal
+    }
+
+    pub(super) fn screen(&mut self, width: u16, height: u16) -> String {
+        self.terminal(width, height).backend().to_string()
+    }
+}
+
+pub(super) fn options() -> Options {
+    Options {
+        color: ColorChoice::Always,
+        title: "studio".to_owned(),
+        names: names(),
+        ..Options::default()
+    }
+}
+
+/// The node `second` seconds later, its rates on a slow wave.
+fn later(node: &NodeSnapshot, second: u64) -> NodeSnapshot {
+    let wave = |rate: u64| rate * (60 + 40 * (second % 60).abs_diff(30) / 30) / 100;
+    let mut node = node.clone();
+    node.at_ms = AT_MS - 120_000 + second * 1000;
+    let all = node.peers.iter_mut().map(|peer| &mut peer.traffic);
+    for traffic in all.chain([&mut node.traffic]) {
+        traffic.rx_rate = wave(traffic.rx_rate);
+        traffic.tx_rate = wave(traffic.tx_rate);
+    }
+    node
+}

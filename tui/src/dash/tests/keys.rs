@@ -1,0 +1,213 @@
+//! What each key does.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
+use crate::dash::{
+    Options,
+    keymap::{Action, BINDINGS, Context},
+    layout::Panel,
+    model::{Overlay, Window},
+    msg::{Effect, Msg},
+    sort::Column,
+};
+
+/// A desk whose keyboard is in the given context.
+fn desk_in(context: Context) -> Desk {
+    let mut desk = Desk::twelve(&Options {
+        owns_node: context == Context::Confirm,
+        ..options()
+    });
+    desk.type_in(match context {
+        Context::Overview => "",
+        Context::Details => "w",
+        Context::Share => "Y",
+        Context::Help => "?",
+        Context::Copy => "y",
+        Context::Typing => "/",
+        Context::Confirm => "q",
+    });
+    assert_eq!(desk.model.context(), context);
+    desk
+}
+
+/// What can be seen of a desk: its screen, its sorting and what it asks for.
+fn seen(desk: &mut Desk, effects: &[Effect]) -> String {
+    format!("{}{:?}{effects:?}", desk.screen(120, 40), desk.model.window)
+}
+
+#[test]
+fn every_key_does_something_in_each_of_its_contexts() {
+    for binding in BINDINGS {
+        for context in binding.contexts {
+            for key in binding.keys {
+                let mut desk = desk_in(*context);
+                match binding.action {
+                    // Something to go up from, back to, or away from.
+                    Action::Move(_) => drop(desk.type_in("jjjjj")),
+                    Action::Zoom(_) => drop(desk.type_in("+")),
+                    Action::Back if *context == Context::Overview => drop(desk.type_in("e")),
+                    _ => {}
+                }
+                if binding.help == "two minutes in the charts" || binding.help.starts_with("longer")
+                {
+                    assert_ne!(desk.model.window, Window::TwoMinutes);
+                } else if binding.help.starts_with("shorter") {
+                    desk.type_in("0");
+                }
+                let before = seen(&mut desk, &[]);
+                let modifiers = if key.control {
+                    KeyModifiers::CONTROL
+                } else {
+                    KeyModifiers::NONE
+                };
+                let effects = desk.send(Msg::Key(KeyEvent::new(key.code, modifiers)));
+                let after = seen(&mut desk, &effects);
+                assert_ne!(before, after, "{key:?} in {context:?}: {}", binding.help);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_key_has_two_meanings_in_one_context() {
+    for (at, binding) in BINDINGS.iter().enumerate() {
+        for other in &BINDINGS[at + 1..] {
+            let shared = binding
+                .contexts
+                .iter()
+                .any(|context| other.contexts.contains(context))
+                && binding.keys.iter().any(|key| other.keys.contains(key));
+            assert!(!shared, "{} and {}", binding.help, other.help);
+        }
+    }
+}
+
+#[test]
+fn control_c_quits_from_everywhere() {
+    for keys in ["", "?", "c", "/", "Y", "w", "y"] {
+        let mut desk = Desk::twelve(&Options {
+            owns_node: true,
+            ..options()
+        });
+        desk.type_in(keys);
+        let key = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        let effects = desk.send(Msg::Key(key));
+        assert_eq!(effects, [Effect::Quit { keep_screen: false }], "{keys}");
+    }
+}
+
+#[test]
+fn quitting_asks_only_if_connections_would_end() {
+    let quit = [Effect::Quit { keep_screen: false }];
+    let mut watching = Desk::twelve(&options());
+    assert_eq!(watching.type_in("q"), quit);
+    let owner = Options {
+        owns_node: true,
+        ..options()
+    };
+    let mut idle = Desk::new(&node(vec![]), &owner);
+    assert_eq!(idle.type_in("q"), quit);
+    let mut busy = Desk::twelve(&owner);
+    assert_eq!(busy.type_in("q"), []);
+    busy.key(KeyCode::Esc);
+    assert_eq!(busy.type_in("Q"), []);
+    assert_eq!(busy.type_in("q"), [Effect::Quit { keep_screen: true }]);
+}
+
+#[test]
+fn the_selection_stays_with_its_peer_when_rows_move() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("jj");
+    let phone = id(3);
+    assert_eq!(desk.model.selected().map(|peer| peer.id), Some(phone));
+    let mut moved = node(twelve());
+    moved["at_ms"] = (AT_MS + 1000).into();
+    moved["peers"][2]["state"] = "failed".into();
+    desk.sample(snapshot(&moved));
+    assert_eq!(desk.model.selected().map(|peer| peer.id), Some(phone));
+    assert_eq!(desk.model.cursor, 11);
+    desk.sample(snapshot(&node(twelve().split_off(4))));
+    assert!(desk.model.selected().is_some());
+}
+
+#[test]
+fn sorting_goes_through_the_columns_and_both_ways() {
+    let mut desk = Desk::twelve(&options());
+    let names = |desk: &Desk| -> Vec<String> {
+        let peers = &desk.model.data().snapshot.peers;
+        let words = desk.model.words();
+        desk.model
+            .rows
+            .iter()
+            .map(|row| words.name(&peers[*row].id))
+            .collect()
+    };
+    desk.type_in("s");
+    assert_eq!(desk.model.sort.by, Column::Name);
+    assert_eq!(names(&desk)[..3], ["backup", "build-box", "cafe"]);
+    desk.type_in("S");
+    assert_eq!(names(&desk)[..2], ["seed-2", "seed-1"]);
+    desk.type_in("Ssss");
+    assert_eq!(desk.model.sort.by, Column::Up);
+    assert_eq!(names(&desk)[..2], ["nas", "laptop"]);
+}
+
+#[test]
+fn copying_sends_what_was_named() {
+    let mut desk = Desk::twelve(&options());
+    assert_eq!(desk.type_in("yi"), [Effect::Copy(id(1).to_string())]);
+    let address = "[2001:db8:9::7]:41641".to_owned();
+    assert_eq!(desk.type_in("ya"), [Effect::Copy(address)]);
+    let ticket = desk.model.data().snapshot.ticket.to_string();
+    assert_eq!(desk.type_in("yt"), [Effect::Copy(ticket.clone())]);
+    assert_eq!(desk.type_in("Yy"), [Effect::Copy(ticket)]);
+}
+
+#[test]
+fn a_paste_outside_any_dialog_opens_the_connect_dialog() {
+    let mut desk = Desk::twelve(&options());
+    desk.send(Msg::Paste(id(5).to_string()));
+    let effects = desk.key(KeyCode::Enter);
+    assert_eq!(effects, [Effect::Connect(id(5).into())]);
+    desk.send(Msg::Dialled(id(5), Ok(())));
+    assert!(desk.model.overlay.is_none());
+    assert!(desk.screen(80, 24).contains("connected to cafe"));
+}
+
+#[test]
+fn the_nodes_own_ticket_is_not_dialled() {
+    let mut desk = Desk::twelve(&options());
+    let own = desk.model.data().snapshot.ticket.to_string();
+    desk.send(Msg::Paste(own));
+    assert_eq!(desk.key(KeyCode::Enter), []);
+    assert!(desk.screen(80, 24).contains("own ticket"));
+}
+
+#[test]
+fn a_wrong_filter_leaves_the_last_right_one_in_place() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("/path=idle");
+    assert_eq!(desk.model.rows.len(), 3);
+    desk.type_in("x");
+    assert_eq!(desk.model.rows.len(), 3);
+    desk.key(KeyCode::Enter);
+    assert!(matches!(desk.model.overlay, Some(Overlay::Filter { .. })));
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.model.rows.len(), 12);
+}
+
+#[test]
+fn events_scroll_and_stay_put_while_new_ones_come() {
+    let mut desk = Desk::twelve(&options());
+    desk.key(KeyCode::Tab);
+    assert_eq!(desk.model.focus, Panel::Events);
+    desk.type_in("jj");
+    let scrolled = desk.screen(80, 24);
+    assert!(scrolled.contains("2 newer") && !scrolled.contains("direct path silent"));
+    let event = desk.model.data().events[0].clone();
+    desk.send(Msg::Event(event));
+    assert_eq!(desk.model.events_back, 3);
+    desk.type_in("g");
+    assert_eq!(desk.model.events_back, 0);
+}

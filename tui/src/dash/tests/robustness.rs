@@ -1,0 +1,128 @@
+//! Nothing panics, and nothing is drawn without need.
+
+use std::{sync::Arc, time::Duration};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use peerway::Event;
+use proptest::prelude::*;
+use ratatui::{Terminal, backend::TestBackend};
+use serde_json::json;
+
+use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
+use crate::dash::{msg::Msg, pace::Pace, view::view};
+
+fn any_key() -> impl Strategy<Value = KeyEvent> {
+    let code = prop_oneof![
+        8 => any::<char>().prop_map(KeyCode::Char),
+        40 => proptest::char::range(' ', '~').prop_map(KeyCode::Char),
+        16 => prop::sample::select(vec![
+            KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Backspace,
+            KeyCode::Delete, KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right,
+            KeyCode::PageUp, KeyCode::PageDown, KeyCode::Home, KeyCode::End,
+        ]),
+    ];
+    let modifiers = prop_oneof![4 => Just(KeyModifiers::NONE), 1 => Just(KeyModifiers::CONTROL)];
+    (code, modifiers).prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers))
+}
+
+fn any_msg() -> impl Strategy<Value = Msg> {
+    let nodes =
+        [node(vec![]), node(twelve()), node(twelve().split_off(7))].map(|node| snapshot(&node));
+    let peer_event = json!({"at_ms": AT_MS, "event": "peer_state", "peer": id(3), "from": "direct", "to": "suspect", "why": null});
+    let event: Event = serde_json::from_value(peer_event).unwrap();
+    prop_oneof![
+        10 => any_key().prop_map(Msg::Key),
+        1 => any::<String>().prop_map(Msg::Paste),
+        1 => Just(Msg::Paste(id(4).to_string())),
+        2 => (0..=300_u16, 0..=100_u16).prop_map(|(width, height)| Msg::Resize(width, height)),
+        3 => (prop::sample::select(nodes.to_vec()), any::<u64>(), any::<u64>()).prop_map(
+            |(node, at_ms, rate)| {
+                let mut node = (*node).clone();
+                node.at_ms = at_ms;
+                node.traffic.rx_rate = rate;
+                for peer in &mut node.peers {
+                    peer.traffic.tx_rate = rate;
+                    peer.state_age_ms = rate;
+                }
+                Msg::Sample(Arc::new(node))
+            }
+        ),
+        2 => Just(Msg::Event(event)),
+        1 => any::<u64>().prop_map(Msg::Lagged),
+        1 => any::<bool>().prop_map(|ok| {
+            Msg::Dialled(id(4), if ok { Ok(()) } else { Err("no answer".to_owned()) })
+        }),
+        1 => Just(Msg::Stopped),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_message_and_no_size_makes_it_panic(
+        msgs in prop::collection::vec(any_msg(), 1..60),
+        width in 0..=300_u16,
+        height in 0..=100_u16,
+    ) {
+        let mut desk = Desk::plain(&node(twelve()));
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        for msg in msgs {
+            if let Msg::Resize(width, height) = msg {
+                terminal.backend_mut().resize(width, height);
+            }
+            desk.send(msg);
+            terminal.draw(|frame| view(&desk.model, frame)).unwrap();
+        }
+    }
+}
+
+/// Draws as the loop does, for each of the seconds in which one snapshot comes.
+fn frames(desk: &mut Desk, seconds: u64) -> usize {
+    let mut pace = Pace::default();
+    let base = node(twelve());
+    let mut frames = 0;
+    desk.model.dirty = false;
+    for second in 1..=seconds {
+        let mut next = (*snapshot(&base)).clone();
+        next.at_ms = AT_MS + second * 1000;
+        desk.sample(Arc::new(next));
+        for _ in 0..100 {
+            desk.now += Duration::from_millis(1);
+            if pace.take(desk.model.dirty, desk.now) {
+                desk.model.dirty = false;
+                frames += 1;
+            }
+        }
+    }
+    frames
+}
+
+#[test]
+fn an_idle_minute_takes_at_most_a_frame_a_second() {
+    assert!(frames(&mut Desk::twelve(&options()), 60) <= 60);
+}
+
+#[test]
+fn a_frozen_minute_takes_no_frame() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("f");
+    assert_eq!(frames(&mut desk, 60), 0);
+}
+
+#[test]
+fn a_flood_of_events_takes_at_most_thirty_frames_a_second() {
+    let mut desk = Desk::twelve(&options());
+    let event = desk.model.data().events[0].clone();
+    let mut pace = Pace::default();
+    let mut frames = 0;
+    for _ in 0..1000 {
+        desk.now += Duration::from_millis(1);
+        desk.send(Msg::Event(event.clone()));
+        if pace.take(desk.model.dirty, desk.now) {
+            desk.model.dirty = false;
+            frames += 1;
+        }
+    }
+    assert!((25..=31).contains(&frames), "{frames}");
+}

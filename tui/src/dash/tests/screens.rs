@@ -1,0 +1,275 @@
+//! Screens as text, at every breakpoint and in every state.
+
+use crossterm::event::KeyCode;
+use insta::assert_snapshot;
+use peerway::{RelayUrl, Ticket};
+use ratatui::style::{Color, Modifier};
+use serde_json::json;
+
+use super::fixtures::{Desk, Row, id, node, options, snapshot, twelve};
+use crate::dash::{ColorChoice, Options, msg::Msg};
+
+#[test]
+fn twelve_peers_fit_every_size() {
+    for (width, height) in [(40, 10), (60, 20), (80, 24), (120, 40), (200, 60)] {
+        let screen = Desk::twelve(&options()).screen(width, height);
+        assert_snapshot!(format!("twelve_{width}x{height}"), screen);
+    }
+}
+
+#[test]
+fn every_state_of_the_node_reads_well_at_80x24() {
+    let mut nodes = vec![
+        ("empty", node(vec![])),
+        ("one_peer", node(vec![twelve().remove(0)])),
+        ("800_peers", node(many())),
+        ("all_relayed", node(all_relayed())),
+    ];
+    let mut offline = node(twelve().split_off(11));
+    for relay in offline["relays"].as_array_mut().unwrap() {
+        relay["state"] = json!("down");
+        relay["error"] = json!("no route to 192.0.2.1");
+    }
+    offline["network"] = json!({"local": [], "public_v4": null, "public_v6": null,
+        "nat": {"mapping": "unknown", "filtering": "unknown"}, "port_mapping": null, "checked_at_ms": null});
+    nodes.push(("offline", offline));
+    for (name, node) in nodes {
+        assert_snapshot!(format!("state_{name}"), Desk::plain(&node).screen(80, 24));
+    }
+}
+
+#[test]
+fn a_node_without_a_network_report_says_so_at_120x40() {
+    let mut node = node(vec![]);
+    node["relays"] = json!([]);
+    node["network"] = json!({"local": [], "public_v4": null, "public_v6": null,
+        "nat": {"mapping": "unknown", "filtering": "unknown"}, "port_mapping": null, "checked_at_ms": null});
+    assert_snapshot!(Desk::plain(&node).screen(120, 40));
+}
+
+#[test]
+fn long_and_wide_names_keep_the_columns_in_place() {
+    let mut options = options();
+    options
+        .names
+        .insert(id(1), "書斎のパソコンその二".to_owned());
+    options
+        .names
+        .insert(id(2), "a-very-long-name-of-a-computer".to_owned());
+    options
+        .names
+        .insert(id(3), "tab\tand\u{1b}[31mescape".to_owned());
+    assert_snapshot!(Desk::twelve(&options).screen(80, 24));
+}
+
+#[test]
+fn a_frozen_screen_stands_still_and_says_so() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("f");
+    let frozen = desk.screen(80, 24);
+    desk.sample(snapshot(&node(vec![])));
+    assert_eq!(desk.screen(80, 24), frozen);
+    assert_snapshot!(frozen);
+    desk.type_in("f");
+    assert!(desk.screen(80, 24).contains("No peers yet"));
+}
+
+#[test]
+fn overlays_fit_80x24() {
+    for (name, keys) in [
+        ("help", "?"),
+        ("share", "Y"),
+        ("details", "jjjw"),
+        ("copy", "y"),
+    ] {
+        let mut desk = Desk::twelve(&options());
+        desk.type_in(keys);
+        assert_snapshot!(format!("overlay_{name}"), desk.screen(80, 24));
+    }
+    let mut desk = Desk::new(
+        &node(twelve()),
+        &Options {
+            owns_node: true,
+            ..options()
+        },
+    );
+    desk.type_in("q");
+    assert_snapshot!("overlay_quit", desk.screen(80, 24));
+}
+
+#[test]
+fn the_connect_dialog_reads_what_is_pasted() {
+    let relay: RelayUrl = format!("relay://{}@fra1.example.org", id(900))
+        .parse()
+        .unwrap();
+    let ticket =
+        Ticket::new(id(4), vec![relay], vec!["192.0.2.1:5000".parse().unwrap()]).to_string();
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("c");
+    assert_snapshot!("connect_empty", desk.screen(80, 24));
+    let (first, second) = ticket.split_at(60);
+    desk.send(Msg::Paste(format!("  {first}\n{second}\n")));
+    assert_snapshot!("connect_ticket", desk.screen(80, 24));
+    desk.key(KeyCode::Enter);
+    assert_snapshot!("connect_dialling", desk.screen(80, 24));
+    let reason = "no relay of the ticket answered; check this computer's network".to_owned();
+    desk.send(Msg::Dialled(id(4), Err(reason)));
+    assert_snapshot!("connect_failed", desk.screen(80, 24));
+    desk.type_in("!");
+    assert_snapshot!("connect_wrong", desk.screen(80, 24));
+}
+
+#[test]
+fn a_filter_shows_itself_and_what_is_wrong_with_it() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("/path=relay");
+    assert_snapshot!("filter_typing", desk.screen(80, 24));
+    desk.type_in("ed");
+    assert_snapshot!("filter_wrong", desk.screen(80, 24));
+    desk.key(KeyCode::Backspace);
+    desk.key(KeyCode::Backspace);
+    desk.key(KeyCode::Enter);
+    desk.type_in("e");
+    assert_snapshot!("filter_applied", desk.screen(120, 40));
+}
+
+#[test]
+fn a_masked_screen_shows_no_address() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("v");
+    let screen = desk.screen(120, 40);
+    for address in [
+        "203.0.113",
+        "2001:db8",
+        "198.51.100",
+        "192.168.1",
+        "192.0.2.",
+    ] {
+        assert!(!screen.contains(address), "{address} in\n{screen}");
+    }
+}
+
+#[test]
+fn ascii_screens_are_ascii() {
+    let mut desk = Desk::twelve(&Options {
+        ascii: true,
+        ..options()
+    });
+    let screen = desk.screen(120, 40);
+    assert!(screen.is_ascii(), "{screen}");
+    assert_snapshot!("ascii", screen);
+    for key in ["?", "Y", "w", "c"] {
+        desk.type_in(key);
+        assert!(desk.screen(200, 60).is_ascii(), "{key}");
+        desk.key(KeyCode::Esc);
+    }
+}
+
+#[test]
+fn without_colours_meaning_is_in_modifiers_only() {
+    let mut desk = Desk::twelve(&Options {
+        color: ColorChoice::Never,
+        ..options()
+    });
+    let terminal = desk.terminal(80, 24);
+    let buffer = terminal.backend().buffer();
+    let mut map = String::new();
+    for row in buffer.area.rows() {
+        for position in row.positions() {
+            let cell = &buffer[position];
+            assert_eq!(
+                (cell.fg, cell.bg),
+                (Color::Reset, Color::Reset),
+                "{position}"
+            );
+            map.push(match cell.modifier {
+                Modifier::REVERSED => 'r',
+                m if m.contains(Modifier::REVERSED) => 'R',
+                Modifier::BOLD => 'b',
+                Modifier::DIM => 'd',
+                m if m.is_empty() => '.',
+                _ => '?',
+            });
+        }
+        map.push('\n');
+    }
+    assert_snapshot!("mono_styles", map);
+}
+
+#[test]
+fn a_small_terminal_is_told_what_is_needed() {
+    let screen = Desk::twelve(&options()).screen(38, 9);
+    assert!(
+        screen.contains("38 x 9 is too small,") && screen.contains("needs 40 x 10"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn the_code_of_an_ordinary_ticket_fits_80x24_and_of_a_long_one_says_what_it_needs() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("Y");
+    assert!(desk.screen(80, 24).contains('▀'));
+    let relays = (0..4)
+        .map(|n| {
+            format!("relay://{}@relay-number-{n}.example.org", id(900 + n))
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    let mut node = node(vec![]);
+    node["ticket"] = json!(Ticket::new(id(0), relays, vec![]));
+    let mut desk = Desk::plain(&node);
+    desk.type_in("Y");
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("needs a terminal of"), "{screen}");
+}
+
+fn many() -> Vec<serde_json::Value> {
+    (1..=800)
+        .map(|seed| {
+            Row {
+                seed,
+                state: if seed % 3 == 0 { "relayed" } else { "direct" },
+                path: Some(if seed % 3 == 0 {
+                    "relay fra1.example.org"
+                } else {
+                    "198.51.100.9:6112"
+                }),
+                why: (seed % 3 == 0).then_some("hard_nats"),
+                rtt_ms: Some(f64::from(seed)),
+                rates: (u64::from(seed) * 1000, u64::from(seed)),
+                age_s: u64::from(seed) * 60,
+                probes: (0, 4),
+            }
+            .to_value()
+        })
+        .collect()
+}
+
+fn all_relayed() -> Vec<serde_json::Value> {
+    let whys = [
+        "no_answer",
+        "trying",
+        "hard_nats",
+        "silent",
+        "direct_lost",
+        "relay_only",
+    ];
+    (1..)
+        .zip(whys)
+        .map(|(seed, why)| {
+            Row {
+                seed,
+                state: "relayed",
+                path: Some("relay fra1.example.org"),
+                why: Some(why),
+                rtt_ms: Some(61.0),
+                rates: (1000, 1000),
+                age_s: 60,
+                probes: (0, 12),
+            }
+            .to_value()
+        })
+        .collect()
+}

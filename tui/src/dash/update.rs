@@ -1,0 +1,332 @@
+//! `update`: what a message changes, and what is to be done about it. Pure; time is an argument.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use peerway::{PathInfo, PeerId};
+use ratatui::layout::Rect;
+use tui_input::{Input, InputRequest};
+
+use super::{
+    connect::{Connect, Progress, Reading},
+    filter::Filter,
+    keymap::{self, Action, Context, Step, Zoom},
+    layout::Panel,
+    look::Role,
+    model::{Model, Notice, Overlay, Window},
+    msg::{Effect, Msg},
+};
+
+/// How long a notice stays.
+const NOTICE_TIME: Duration = Duration::from_secs(5);
+
+pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Key(key) => {
+            model.dirty = true;
+            model.notice = None;
+            press(model, &key, now, &mut effects);
+        }
+        Msg::Paste(text) => {
+            model.dirty = true;
+            paste(model, &text);
+        }
+        Msg::Resize(width, height) => {
+            model.dirty = true;
+            model.screen = Rect::new(0, 0, width, height);
+        }
+        Msg::Sample(snapshot) => {
+            model.record(snapshot);
+            model.dirty |= !model.is_frozen();
+            if !model.is_frozen() && model.notice.as_ref().is_some_and(|it| it.until <= now) {
+                model.notice = None;
+            }
+        }
+        Msg::Event(event) => {
+            model.push_event(event);
+            model.dirty |= !model.is_frozen();
+        }
+        Msg::Lagged(count) => {
+            model.lagged = model.lagged.saturating_add(count);
+            model.dirty |= !model.is_frozen();
+        }
+        Msg::Dialled(peer, result) => {
+            model.dirty = true;
+            dialled(model, peer, result, now);
+        }
+        Msg::Stopped => {
+            model.dirty |= !model.stopped;
+            model.stopped = true;
+        }
+    }
+    model.arrange();
+    effects
+}
+
+fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Effect>) {
+    if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+        effects.push(Effect::Quit { keep_screen: false });
+        return;
+    }
+    let context = model.context();
+    model.copying = false;
+    match keymap::find(context, key) {
+        Some(action) => act(model, action, now, effects),
+        None if context == Context::Typing => type_key(model, key),
+        None => {}
+    }
+}
+
+fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
+    match action {
+        Action::Accept => accept(model, effects),
+        Action::Back => back(model),
+        Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
+        Action::CopyAddress | Action::CopyId | Action::CopyTicket => {
+            copy(model, action, now, effects);
+        }
+        Action::CopyChord => model.copying = true,
+        Action::Details => {
+            model.overlay = match model.overlay {
+                Some(_) => None,
+                None => model.selected().is_some().then_some(Overlay::Details),
+            };
+        }
+        Action::Expand => model.expanded = !model.expanded,
+        Action::Filter => {
+            model.overlay = Some(Overlay::Filter {
+                input: Input::new(model.filter.text().to_owned()),
+                error: None,
+            });
+        }
+        Action::Freeze => model.toggle_frozen(),
+        Action::Help => {
+            model.overlay = match model.overlay {
+                Some(Overlay::Help { .. }) => None,
+                _ => Some(Overlay::Help { scrolled: 0 }),
+            };
+        }
+        Action::Move(step) => step_by(model, step),
+        Action::NextPanel => {
+            model.focus = match model.focus {
+                Panel::Peers => Panel::Events,
+                Panel::Events => Panel::Peers,
+            };
+        }
+        Action::Quit => quit(model, false, effects),
+        Action::QuitKeepingScreen => quit(model, true, effects),
+        Action::Repaint => effects.push(Effect::Repaint),
+        Action::Reverse => model.sort.reversed = !model.sort.reversed,
+        Action::Share => model.overlay = Some(Overlay::Share),
+        Action::Sort => model.sort.by = model.sort.by.next(),
+        Action::ToggleMask => model.masked = !model.masked,
+        Action::Zoom(zoom) => {
+            model.window = match zoom {
+                Zoom::In => model.window.shorter(),
+                Zoom::Out => model.window.longer(),
+                Zoom::Reset => Window::default(),
+            };
+        }
+    }
+}
+
+fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
+    let own = model.data().snapshot.id;
+    match &mut model.overlay {
+        Some(Overlay::ConfirmQuit { keep_screen }) => {
+            let keep_screen = *keep_screen;
+            effects.push(Effect::Quit { keep_screen });
+        }
+        Some(Overlay::Connect(connect)) => {
+            if let Reading::Ticket { ticket, .. } = connect.reading(own) {
+                connect.progress = Progress::Dialling(ticket.id);
+                effects.push(Effect::Connect(ticket));
+            }
+        }
+        Some(Overlay::Filter { error: None, .. }) => model.overlay = None,
+        _ => {}
+    }
+}
+
+/// One step back: overlay, then filter, then the single panel.
+fn back(model: &mut Model) {
+    match model.overlay.take() {
+        Some(Overlay::Filter { .. }) => model.filter = Filter::default(),
+        Some(_) => {}
+        None if !model.filter.is_empty() => model.filter = Filter::default(),
+        None => model.expanded = false,
+    }
+}
+
+/// Asks first if other programs' connections would end with the dashboard.
+fn quit(model: &mut Model, keep_screen: bool, effects: &mut Vec<Effect>) {
+    let busy = model
+        .data()
+        .snapshot
+        .peers
+        .iter()
+        .any(|peer| peer.connections > 0);
+    if model.owns_node && busy {
+        model.overlay = Some(Overlay::ConfirmQuit { keep_screen });
+    } else {
+        effects.push(Effect::Quit { keep_screen });
+    }
+}
+
+fn copy(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
+    let peer = model.selected();
+    let found = match action {
+        Action::CopyTicket => Some(("ticket", model.data().snapshot.ticket.to_string())),
+        Action::CopyId => peer.map(|peer| ("id", peer.id.to_string())),
+        _ => peer
+            .and_then(|peer| match peer.path.as_ref()? {
+                PathInfo::Direct { remote, .. } => Some(remote.to_string()),
+                PathInfo::Relay { remote } => Some(remote.to_string()),
+                _ => None,
+            })
+            .map(|address| ("address", address)),
+    };
+    let (text, role) = match found {
+        Some((what, text)) => {
+            let shown = if what == "address" && model.masked {
+                "hidden".to_owned()
+            } else {
+                text.clone()
+            };
+            effects.push(Effect::Copy(text));
+            (
+                format!("sent the {what} to the clipboard: {shown}"),
+                Role::Info,
+            )
+        }
+        None => (
+            "nothing to copy: no peer with an address is selected".to_owned(),
+            Role::Warn,
+        ),
+    };
+    notify(model, text, role, now);
+}
+
+fn step_by(model: &mut Model, step: Step) {
+    let areas = model.areas().unwrap_or_default();
+    if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
+        *scrolled = moved(*scrolled, step, 10, keymap::BINDINGS.len());
+    } else if model.focus == Panel::Events && model.overlay.is_none() {
+        let (count, page) = (model.data().events.len(), areas.event_rows());
+        let positions = count.saturating_sub(page) + 1;
+        model.events_back = moved(model.events_back, step, page, positions);
+    } else {
+        let row = moved(model.cursor, step, areas.peer_rows(), model.rows.len());
+        model.select_row(row);
+    }
+}
+
+/// The position after a step in a list of `count` rows, of which `page` are seen at once.
+fn moved(position: usize, step: Step, page: usize, count: usize) -> usize {
+    let (page, last) = (page.max(1), count.saturating_sub(1));
+    let half = page.div_ceil(2);
+    match step {
+        Step::Up => position.saturating_sub(1),
+        Step::HalfPageUp => position.saturating_sub(half),
+        Step::PageUp => position.saturating_sub(page),
+        Step::First => 0,
+        Step::Down => position + 1,
+        Step::HalfPageDown => position + half,
+        Step::PageDown => position + page,
+        Step::Last => last,
+    }
+    .min(last)
+}
+
+fn type_key(model: &mut Model, key: &KeyEvent) {
+    let Some(request) = edit_request(key) else {
+        return;
+    };
+    match (&mut model.overlay, request) {
+        (Some(Overlay::Connect(connect)), InputRequest::InsertChar(c)) => {
+            connect.insert(c.encode_utf8(&mut [0; 4]));
+        }
+        (Some(Overlay::Connect(connect)), request) => connect.edit(request),
+        (Some(Overlay::Filter { input, .. }), request) => {
+            input.handle(request);
+            read_filter(model);
+        }
+        _ => {}
+    }
+}
+
+fn paste(model: &mut Model, text: &str) {
+    match &mut model.overlay {
+        None => {
+            let mut connect = Connect::default();
+            connect.insert(text);
+            model.overlay = Some(Overlay::Connect(connect));
+        }
+        Some(Overlay::Connect(connect)) => connect.insert(text),
+        Some(Overlay::Filter { input, .. }) => {
+            for c in text.chars().filter(|c| !c.is_control()).take(80) {
+                input.handle(InputRequest::InsertChar(c));
+            }
+            read_filter(model);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Applies what was typed; while it is wrong, the last right filter stays.
+fn read_filter(model: &mut Model) {
+    if let Some(Overlay::Filter { input, error }) = &mut model.overlay {
+        match Filter::parse(input.value()) {
+            Ok(filter) => (model.filter, *error) = (filter, None),
+            Err(wrong) => *error = Some(wrong),
+        }
+    }
+}
+
+fn edit_request(key: &KeyEvent) -> Option<InputRequest> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match (key.code, control) {
+        (KeyCode::Char('a'), true) | (KeyCode::Home, _) => InputRequest::GoToStart,
+        (KeyCode::Char('e'), true) | (KeyCode::End, _) => InputRequest::GoToEnd,
+        (KeyCode::Char('u'), true) => InputRequest::DeleteLine,
+        (KeyCode::Char('k'), true) => InputRequest::DeleteTillEnd,
+        (KeyCode::Char('w'), true) => InputRequest::DeletePrevWord,
+        (KeyCode::Char(c), false) => InputRequest::InsertChar(c),
+        (KeyCode::Backspace, _) => InputRequest::DeletePrevChar,
+        (KeyCode::Delete, _) => InputRequest::DeleteNextChar,
+        (KeyCode::Left, _) => InputRequest::GoToPrevChar,
+        (KeyCode::Right, _) => InputRequest::GoToNextChar,
+        _ => return None,
+    })
+}
+
+/// The answer goes into the dialog that asked, if it is still open, or else into the footer.
+fn dialled(model: &mut Model, peer: PeerId, result: Result<(), String>, now: Duration) {
+    let name = model.words().name(&peer);
+    if let Some(Overlay::Connect(connect)) = &mut model.overlay
+        && connect.progress == Progress::Dialling(peer)
+    {
+        match result {
+            Err(reason) => {
+                connect.progress = Progress::Failed(reason);
+                return;
+            }
+            Ok(()) => model.overlay = None,
+        }
+        notify(model, format!("connected to {name}"), Role::Good, now);
+        return;
+    }
+    match result {
+        Ok(()) => notify(model, format!("connected to {name}"), Role::Good, now),
+        Err(reason) => notify(model, format!("{name}: {reason}"), Role::Bad, now),
+    }
+}
+
+fn notify(model: &mut Model, text: String, role: Role, now: Duration) {
+    model.notice = Some(Notice {
+        text,
+        role,
+        until: now + NOTICE_TIME,
+    });
+}

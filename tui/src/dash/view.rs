@@ -1,0 +1,136 @@
+//! `view`: the model as cells. Pure, and safe at every size.
+
+mod details;
+mod dialogs;
+mod events;
+mod header;
+mod help;
+mod network;
+mod peers;
+mod share;
+mod sparklines;
+mod throughput;
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Margin, Rect},
+    style::Style,
+    text::{Line, Span},
+    widgets::{Block, Clear, Paragraph, Wrap},
+};
+
+use super::{
+    layout::{Areas, MIN_HEIGHT, MIN_WIDTH, Panel},
+    look::Role,
+    model::{Model, Overlay},
+};
+
+pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
+    let screen = frame.area();
+    let Some(areas) = Areas::of(screen, model.focus, model.expanded) else {
+        return too_small(frame);
+    };
+    header::header(model, frame, areas.header);
+    header::totals(model, frame, areas.totals);
+    if let Some(area) = areas.throughput {
+        throughput::throughput(model, frame, area);
+    }
+    if let Some(area) = areas.network {
+        network::network(model, frame, area);
+    }
+    if let Some([down, up]) = areas.sparklines {
+        sparklines::sparklines(model, frame, down, up);
+    }
+    if let Some(area) = areas.peers {
+        peers::peers(model, frame, area);
+    }
+    if let Some(area) = areas.events {
+        events::events(model, frame, area);
+    }
+    header::footer(model, frame, areas.footer);
+    let body = Rect {
+        height: screen.height.saturating_sub(1),
+        ..screen
+    };
+    match &model.overlay {
+        Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
+        Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
+        Some(Overlay::Share) => share::share(model, frame, body),
+        Some(Overlay::Details) => details::details(model, frame, body),
+        Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
+        Some(Overlay::Filter { .. }) | None => {}
+    }
+}
+
+fn too_small(frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let text = format!(
+        "Terminal {} x {} is too small,\nneeds {MIN_WIDTH} x {MIN_HEIGHT}. q quits.",
+        area.width, area.height
+    );
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
+}
+
+/// A border with a title at the left and one at the right.
+fn panel<'a>(model: &Model, title: &str, right: &str, panel: Option<Panel>) -> Block<'a> {
+    let focused = panel.is_some_and(|panel| panel == model.focus) && model.overlay.is_none();
+    let border = model
+        .look
+        .style(if focused { Role::Accent } else { Role::Dim });
+    let line = model.look.glyphs.border.horizontal_top;
+    let piece = |text: &str, role| {
+        Span::styled(
+            format!(" {text} "),
+            Style::reset().patch(model.look.style(role)),
+        )
+    };
+    let rule = Span::styled(line, border);
+    let block = Block::bordered()
+        .border_set(model.look.glyphs.border)
+        .border_style(border)
+        .title_top(Line::from(vec![rule.clone(), piece(title, Role::Title)]));
+    if right.is_empty() {
+        block
+    } else {
+        block.title_top(Line::from(vec![piece(right, Role::Dim), rule]).right_aligned())
+    }
+}
+
+/// Clears the middle of the screen and draws a box there; the rest is its inside.
+fn popup(
+    model: &Model,
+    frame: &mut Frame<'_>,
+    within: Rect,
+    (width, height): (u16, u16),
+    title: &str,
+) -> Rect {
+    let area = within.centered(
+        Constraint::Length(width.min(within.width)),
+        Constraint::Length(height.min(within.height)),
+    );
+    let block = panel(model, title, "", None).border_style(model.look.style(Role::Accent));
+    let inside = block.inner(area);
+    frame.render_widget(Clear, area);
+    frame.render_widget(block, area);
+    inside.inner(Margin::new(1, 0)).intersection(frame.area())
+}
+
+/// Text at the left and at the right of one line; the left gives way.
+fn sides(frame: &mut Frame<'_>, area: Rect, left: Line<'_>, right: Line<'_>) {
+    let right_width = u16::try_from(right.width())
+        .unwrap_or(u16::MAX)
+        .min(area.width);
+    let [left_area, right_area] = area.layout(&Layout::horizontal([
+        Constraint::Fill(1),
+        Constraint::Length(right_width),
+    ]));
+    frame.render_widget(left, left_area);
+    frame.render_widget(right, right_area);
+}
+
+/// Sets one cell, if it is on the screen.
+fn put(frame: &mut Frame<'_>, (x, y): (u16, u16), symbol: &str, style: Style) {
+    if let Some(cell) = frame.buffer_mut().cell_mut((x, y)) {
+        cell.set_symbol(symbol).set_style(style);
+    }
+}

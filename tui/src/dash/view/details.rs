@@ -1,0 +1,101 @@
+//! All that is known of one peer, the reason why it is not direct first.
+
+use peerway::PeerSnapshot;
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::Line,
+    widgets::{Paragraph, Wrap},
+};
+
+use super::{dialogs::fact, popup};
+use crate::dash::{
+    format,
+    look::Role,
+    model::Model,
+    words::{Address, Kind, explanation},
+};
+
+pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+    let Some(peer) = model.selected() else {
+        return;
+    };
+    let name = model.words().name(&peer.id);
+    let mut lines = reason(model, peer, &name);
+    lines.push(Line::default());
+    lines.extend(facts(model, peer));
+    let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
+    let inside = popup(model, frame, body, (72, 20), &title);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
+}
+
+fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> {
+    let kind = Kind::of(peer);
+    let headline = match kind {
+        Kind::Direct => format!("{name} is linked directly."),
+        Kind::Suspect => format!("The direct path to {name} fell silent."),
+        Kind::Relay => format!("Why is {name} relayed?"),
+        Kind::Connecting => format!("{name} is being connected."),
+        Kind::Idle => format!("{name} is idle."),
+        Kind::Unreachable => format!("Why is {name} unreachable?"),
+    };
+    let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
+    if let Some(why) = peer.why {
+        let (cause, remedy) = explanation(why);
+        lines.push(Line::raw(format!("{cause}")));
+        if let Some(remedy) = remedy {
+            let text = format!("{} {remedy}", model.look.glyphs.right);
+            lines.push(Line::styled(text, model.look.style(Role::Info)));
+        }
+    }
+    if let Some(ms) = peer.next_try_ms {
+        lines.push(Line::raw(format!("Next try in {}.", format::age(ms))));
+    }
+    lines
+}
+
+fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
+    let none = model.look.glyphs.none;
+    let traffic = peer.traffic;
+    let glyphs = model.look.glyphs;
+    let path = peer.path.as_ref().map_or_else(
+        || none.to_owned(),
+        |path| model.words().path(path, Address::Full),
+    );
+    let rtt = peer.rtt_ms.map_or_else(|| none.to_owned(), format::rtt);
+    let rates = format!(
+        "{} {}  {} {}",
+        glyphs.down,
+        format::rate(traffic.rx_rate),
+        glyphs.up,
+        format::rate(traffic.tx_rate)
+    );
+    let totals = format!(
+        "{} {}  {} {}",
+        glyphs.down,
+        format::bytes(traffic.rx_bytes),
+        glyphs.up,
+        format::bytes(traffic.tx_bytes)
+    );
+    let probes = format!("{} of {} answered", peer.probes_answered, peer.probes_sent);
+    let connections = match peer.connections {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
+    };
+    let state = format!(
+        "{} for {}",
+        Kind::of(peer).word(),
+        format::age(peer.state_age_ms)
+    );
+    vec![
+        fact(model, "id", &peer.id.to_string()),
+        fact(model, "state", &state),
+        fact(model, "path", &path),
+        fact(model, "RTT", &rtt),
+        fact(model, "loss", &format!("{:.1}%", peer.loss * 100.0)),
+        fact(model, "probes", &probes),
+        fact(model, "now", &rates),
+        fact(model, "total", &totals),
+        fact(model, "QUIC", &connections),
+    ]
+}

@@ -1,0 +1,136 @@
+//! Boxes that ask for something.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Span},
+    widgets::{Paragraph, Wrap},
+};
+
+use super::{header::split_at_char, popup};
+use crate::dash::{
+    connect::{Connect, Progress, Reading},
+    format,
+    look::Role,
+    model::Model,
+};
+
+pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, body: Rect) {
+    let inside = popup(model, frame, body, (64, 10), "Connect");
+    let (look, dot) = (model.look, model.look.glyphs.dot);
+    let keys = match connect.progress {
+        Progress::Typing | Progress::Failed(_) => format!("Enter dials {dot} Esc cancels"),
+        Progress::Dialling(_) => format!("Esc closes {dot} the dial goes on"),
+    };
+    let mut lines = vec![
+        Line::raw("Paste a ticket or a peer id:"),
+        Line::default(),
+        input_line(model, connect, usize::from(inside.width)),
+        Line::default(),
+    ];
+    lines.extend(verdict(model, connect));
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let [text_area, key_area] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ]));
+    frame.render_widget(text, text_area);
+    frame.render_widget(Line::styled(keys, look.style(Role::Dim)), key_area);
+}
+
+/// The end of the text up to the caret, and how long all of it is.
+fn input_line(model: &Model, connect: &Connect, width: usize) -> Line<'static> {
+    let (before, after) = split_at_char(connect.text(), connect.cursor());
+    let count = format!("  {} chars", connect.text().chars().count());
+    let room = width.saturating_sub(3 + count.len());
+    let skipped = before.chars().count().saturating_sub(room);
+    let seen_before: String = before.chars().skip(skipped).collect();
+    let seen_after: String = after
+        .chars()
+        .take(room.saturating_sub(seen_before.chars().count()))
+        .collect();
+    Line::from(vec![
+        Span::styled("> ", model.look.style(Role::Accent)),
+        Span::raw(seen_before),
+        Span::styled(model.look.glyphs.caret, model.look.style(Role::Accent)),
+        Span::raw(seen_after),
+        Span::styled(count, model.look.style(Role::Dim)),
+    ])
+}
+
+fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
+    let (look, glyphs) = (model.look, model.look.glyphs);
+    match &connect.progress {
+        Progress::Dialling(peer) => {
+            let name = model.words().name(peer);
+            let text = format!("{} dialling {name}", glyphs.connecting);
+            return vec![Line::styled(text, look.style(Role::Info))];
+        }
+        Progress::Failed(reason) => {
+            let text = format!("{} {}", glyphs.unreachable, model.words().foreign(reason));
+            return vec![Line::styled(text, look.style(Role::Bad))];
+        }
+        Progress::Typing => {}
+    }
+    match connect.reading(model.data().snapshot.id) {
+        Reading::Nothing => vec![Line::styled(
+            "The other side shows its ticket with Y, or with `peerway ticket`.",
+            look.style(Role::Dim),
+        )],
+        Reading::Wrong(error) => vec![Line::styled(
+            format!("{} {error}", glyphs.unreachable),
+            look.style(Role::Bad),
+        )],
+        Reading::Ticket { ticket, bare } => {
+            let what = if bare { "id" } else { "ticket of" };
+            let relays: Vec<_> = ticket
+                .relays
+                .iter()
+                .map(|relay| model.words().relay(relay))
+                .collect();
+            let relays = if relays.is_empty() {
+                "own relays only".to_owned()
+            } else {
+                format!("relay {}", relays.join(", "))
+            };
+            let addresses = match ticket.addrs.len() {
+                0 => "no addresses".to_owned(),
+                1 => "1 address".to_owned(),
+                count => format!("{count} addresses"),
+            };
+            vec![
+                Line::styled(
+                    format!("{} {what} {}", glyphs.check, ticket.id.short()),
+                    look.style(Role::Good),
+                ),
+                Line::raw(format!("  {relays} {} {addresses}", glyphs.dot)),
+            ]
+        }
+    }
+}
+
+pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+    let open: u32 = model
+        .data()
+        .snapshot
+        .peers
+        .iter()
+        .fold(0, |sum, peer| sum.saturating_add(peer.connections));
+    let inside = popup(model, frame, body, (54, 6), "Quit?");
+    let ends = if open == 1 {
+        "1 open connection".to_owned()
+    } else {
+        format!("{open} open connections")
+    };
+    let text = format!("This window runs the node. Quitting ends {ends}.\n\nq quits, Esc stays.");
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
+}
+
+/// A name and a value, for boxes that list facts.
+pub(super) fn fact(model: &Model, name: &str, value: &str) -> Line<'static> {
+    let value = format::fit(value, 200, model.look.glyphs.ellipsis);
+    Line::from(vec![
+        Span::styled(format!("{name:<10} "), model.look.style(Role::Dim)),
+        Span::raw(value),
+    ])
+}

@@ -1,0 +1,250 @@
+//! The first two lines and the last one.
+
+use peerway::{NodeSnapshot, RelayState};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+use unicode_width::UnicodeWidthStr;
+
+use super::sides;
+use crate::dash::{
+    format,
+    keymap::{self, Context},
+    look::Role,
+    model::{Model, Overlay},
+    words::{Kind, nat_class},
+};
+
+/// Who the node is, what its network is like, and what goes through it.
+pub(super) fn header(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let snapshot = &model.data().snapshot;
+    let wide = area.width >= 100;
+    let right = rates(model, snapshot, wide);
+    let mut room = usize::from(area.width).saturating_sub(right.width() + 2);
+    let (glyph, role) = health(model, snapshot);
+    let mut left = vec![Span::raw(" "), Span::styled(glyph, model.look.style(role))];
+    room = room.saturating_sub(2);
+    let parts = [
+        (format!(" {}", model.title), Role::Title),
+        (format!(" {}", snapshot.id.short()), Role::Accent),
+        (network(model, snapshot, wide), Role::Text),
+        (relay(model, snapshot, wide), Role::Text),
+    ];
+    for (text, role) in parts
+        .into_iter()
+        .filter(|(text, _)| !text.trim().is_empty())
+    {
+        if text.width() <= room {
+            room -= text.width();
+            left.push(Span::styled(text, model.look.style(role)));
+        }
+    }
+    sides(frame, area, Line::from(left), right);
+}
+
+/// Whose the node is, and how many peers there are of each kind.
+pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let (note, role) = if model.stopped {
+        (
+            "the node has stopped; what you see is the last of it",
+            Role::Bad,
+        )
+    } else if model.owns_node {
+        (
+            "this window runs the node: it ends when you quit",
+            Role::Dim,
+        )
+    } else {
+        ("watching a running node", Role::Dim)
+    };
+    let words = area.width >= 120;
+    let peers = &model.data().snapshot.peers;
+    let mut right = Vec::new();
+    for kind in Kind::ALL {
+        let count = peers.iter().filter(|peer| Kind::of(peer) == kind).count();
+        if count > 0 {
+            let glyph = kind.glyph(model.look.glyphs);
+            let text = if words {
+                format!("{glyph} {count} {}  ", kind.word())
+            } else {
+                format!("{glyph}{count} ")
+            };
+            right.push(Span::styled(text, model.look.style(kind.role())));
+        }
+    }
+    let right = Line::from(right);
+    let room = usize::from(area.width).saturating_sub(right.width() + 2);
+    let note = format::fit(note, room, model.look.glyphs.ellipsis);
+    let left = Line::styled(format!(" {note}"), model.look.style(role));
+    sides(frame, area, left, right);
+}
+
+/// The most useful keys, or what was just said; the mode at the right.
+pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let right = mode(model);
+    let room = usize::from(area.width).saturating_sub(right.width() + 1);
+    let left = match (&model.overlay, &model.notice) {
+        (Some(Overlay::Filter { input, error }), _) => {
+            let role = if error.is_some() {
+                Role::Bad
+            } else {
+                Role::Accent
+            };
+            let (before, after) = split_at_char(input.value(), input.cursor());
+            let room = room.saturating_sub(input.value().width() + 5);
+            let error = error.as_ref().map(|error| {
+                format!(
+                    "   {}",
+                    format::fit(error, room, model.look.glyphs.ellipsis)
+                )
+            });
+            Line::from(vec![
+                Span::styled(format!(" /{before}"), model.look.style(role)),
+                Span::raw(model.look.glyphs.caret),
+                Span::styled(after.to_owned(), model.look.style(role)),
+                Span::styled(error.unwrap_or_default(), model.look.style(Role::Bad)),
+            ])
+        }
+        (_, Some(notice)) => {
+            let text = format::fit(
+                &notice.text,
+                room.saturating_sub(1),
+                model.look.glyphs.ellipsis,
+            );
+            Line::styled(format!(" {text}"), model.look.style(notice.role))
+        }
+        _ => keys(model, model.context(), room),
+    };
+    sides(frame, area, left, right);
+}
+
+/// The text before and from the character at `position`.
+pub(super) fn split_at_char(text: &str, position: usize) -> (&str, &str) {
+    let at = text
+        .char_indices()
+        .nth(position)
+        .map_or(text.len(), |(at, _)| at);
+    text.split_at(at)
+}
+
+/// As many keys as fit; the last one, which leads out, always stays.
+fn keys(model: &Model, context: Context, room: usize) -> Line<'static> {
+    let glyphs = model.look.glyphs;
+    let mut hints: Vec<(String, String)> = keymap::footer(context)
+        .map(|(binding, word)| (binding.label(glyphs), format!(" {word} ")))
+        .collect();
+    let width = |hints: &[(String, String)]| -> usize {
+        hints
+            .iter()
+            .map(|(key, word)| key.width() + word.width() + 1)
+            .sum()
+    };
+    while hints.len() > 2 && width(&hints) > room {
+        hints.remove(hints.len() - 2);
+    }
+    let spans = hints.into_iter().flat_map(|(key, word)| {
+        [
+            Span::styled(format!(" {key}"), model.look.style(Role::Accent)),
+            Span::styled(word, model.look.style(Role::Text)),
+        ]
+    });
+    Line::from_iter(spans)
+}
+
+fn mode(model: &Model) -> Line<'static> {
+    let mut spans = Vec::new();
+    if model.lagged > 0 {
+        let text = format!("dropped {} events ", model.lagged);
+        spans.push(Span::styled(text, model.look.style(Role::Warn)));
+    }
+    if model.masked {
+        spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));
+    }
+    let (text, role) = if model.is_frozen() {
+        let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);
+        (format!("FROZEN {at} "), Role::Warn)
+    } else if model.stopped {
+        ("STOPPED ".to_owned(), Role::Bad)
+    } else {
+        ("LIVE ".to_owned(), Role::Good)
+    };
+    spans.push(Span::styled(text, model.look.style(role)));
+    Line::from(spans)
+}
+
+fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
+    let glyphs = model.look.glyphs;
+    let traffic = snapshot.traffic;
+    let text = if wide {
+        format!(
+            "{} {}  {} {}   up {} ",
+            glyphs.down,
+            format::rate(traffic.rx_rate),
+            glyphs.up,
+            format::rate(traffic.tx_rate),
+            format::age(snapshot.uptime_ms)
+        )
+    } else {
+        format!(
+            "{}{} {}{} ",
+            glyphs.down,
+            format::short_rate(traffic.rx_rate),
+            glyphs.up,
+            format::short_rate(traffic.tx_rate)
+        )
+    };
+    Line::styled(text, Style::new())
+}
+
+/// Whether others can reach the node.
+fn health(model: &Model, snapshot: &NodeSnapshot) -> (&'static str, Role) {
+    let glyphs = model.look.glyphs;
+    let states = || snapshot.relays.iter().map(|relay| relay.state);
+    if snapshot.relays.is_empty() || states().any(|state| state == RelayState::Up) {
+        (glyphs.direct, Role::Good)
+    } else if states().any(|state| state == RelayState::Connecting) {
+        (glyphs.connecting, Role::Info)
+    } else {
+        (glyphs.unreachable, Role::Bad)
+    }
+}
+
+fn network(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
+    let network = &snapshot.network;
+    let public_interface = network
+        .public_v4
+        .is_some_and(|public| network.local.iter().any(|local| local.ip() == public.ip()));
+    let class = nat_class(network.nat, public_interface);
+    let v6 = network.public_v6.is_some();
+    let dot = model.look.glyphs.dot;
+    if wide {
+        let v6 = if v6 { "v6 ok" } else { "no v6" };
+        format!("   NAT {class} {dot} {v6}")
+    } else {
+        let v6 = if v6 { "v6" } else { "no v6" };
+        format!("  NAT {class} {v6}")
+    }
+}
+
+fn relay(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
+    let gap = if wide { "   relay " } else { "  " };
+    let words = model.words();
+    let home = snapshot
+        .relays
+        .iter()
+        .find(|relay| relay.home)
+        .or_else(|| snapshot.relays.first());
+    let Some(relay) = home else {
+        return if wide { "   no relay" } else { "  no relay" }.to_owned();
+    };
+    let name = words.relay(&relay.url);
+    match (relay.state, relay.rtt_ms) {
+        (RelayState::Up, Some(ms)) => format!("{gap}{name} {}", format::rtt(ms)),
+        (RelayState::Up, None) => format!("{gap}{name}"),
+        (RelayState::Connecting, _) => format!("{gap}{name} connecting"),
+        _ => format!("{gap}{name} down"),
+    }
+}

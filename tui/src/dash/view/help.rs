@@ -1,0 +1,58 @@
+//! All keys and signs, from the table that also dispatches them.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::popup;
+use crate::dash::{keymap::BINDINGS, look::Role, model::Model, words::Kind};
+
+pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
+    let glyphs = model.look.glyphs;
+    let mut lines: Vec<Line<'_>> = BINDINGS
+        .iter()
+        .map(|binding| {
+            Line::from(vec![
+                Span::styled(
+                    format!("{:<14} ", binding.labels(glyphs)),
+                    model.look.style(Role::Accent),
+                ),
+                Span::raw(binding.help),
+            ])
+        })
+        .collect();
+    lines.push(Line::default());
+    for kind in Kind::ALL {
+        lines.push(Line::from(vec![
+            Span::styled(
+                format!("{:<14} ", kind.glyph(glyphs)),
+                model.look.style(kind.role()),
+            ),
+            Span::raw(meaning(kind)),
+        ]));
+    }
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
+    let title = format!("Help {} j k scroll, Esc closes", glyphs.dot);
+    let inside = popup(model, frame, body, (76, height), &title);
+    let most = lines.len().saturating_sub(usize::from(inside.height));
+    for (line, row) in lines
+        .into_iter()
+        .skip(scrolled.min(most))
+        .zip(inside.rows())
+    {
+        frame.render_widget(line, row);
+    }
+}
+
+fn meaning(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Direct => "direct: data goes straight to the peer",
+        Kind::Suspect => "suspect: the direct path fell silent, data goes both ways",
+        Kind::Relay => "relay: data goes through a relay, which cannot read it",
+        Kind::Connecting => "connecting: no path yet",
+        Kind::Idle => "idle: nothing is wanted from this peer now",
+        Kind::Unreachable => "unreachable: no answer; tried again by itself",
+    }
+}

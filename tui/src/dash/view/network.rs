@@ -1,0 +1,119 @@
+//! What is known of the network the node is in.
+
+use std::net::SocketAddr;
+
+use peerway::{NetworkSnapshot, RelaySnapshot, RelayState};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+
+use super::panel;
+use crate::dash::{
+    format,
+    look::Role,
+    model::Model,
+    words::{nat_behavior, protocol},
+};
+
+pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let block = panel(model, "Network", "NAT report", None);
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    let snapshot = &model.data().snapshot;
+    let network = &snapshot.network;
+    let mut lines = vec![
+        fact(model, "IPv4", public(model, network.public_v4)),
+        fact(model, "IPv6", public(model, network.public_v6)),
+        fact(
+            model,
+            "NAT",
+            format!("mapping   {}", nat_behavior(network.nat.mapping)),
+        ),
+        fact(
+            model,
+            "",
+            format!("filtering {}", nat_behavior(network.nat.filtering)),
+        ),
+        fact(model, "Ports", mapping(model, network)),
+    ];
+    let room = usize::from(inside.height).saturating_sub(lines.len() + 1);
+    if snapshot.relays.is_empty() {
+        lines.push(fact(model, "Relay", "none configured".to_owned()));
+    }
+    for (row, relay) in snapshot.relays.iter().take(room).enumerate() {
+        lines.push(relay_line(
+            model,
+            if row == 0 { "Relay" } else { "" },
+            relay,
+        ));
+    }
+    let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    for (line, row) in lines.into_iter().zip(inside.rows()) {
+        frame.render_widget(line, row);
+    }
+    if let Some(row) = inside.rows().next_back().filter(|_| used < inside.height) {
+        let checked = network.checked_at_ms.map_or_else(
+            || " not checked yet".to_owned(),
+            |at| {
+                format!(
+                    " checked {} ago",
+                    format::age(snapshot.at_ms.saturating_sub(at))
+                )
+            },
+        );
+        frame.render_widget(Line::styled(checked, model.look.style(Role::Dim)), row);
+    }
+}
+
+fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!(" {name:<6} "), model.look.style(Role::Dim)),
+        Span::raw(text),
+    ])
+}
+
+fn public(model: &Model, addr: Option<SocketAddr>) -> String {
+    addr.map_or_else(|| "none seen".to_owned(), |addr| model.words().addr(addr))
+}
+
+fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
+    network.port_mapping.map_or_else(
+        || "no port is forwarded".to_owned(),
+        |mapping| {
+            let lifetime = mapping
+                .expires_in_s
+                .map(|s| format!(" ({})", format::age(u64::from(s) * 1000)));
+            format!(
+                "{} {} {}{}",
+                protocol(mapping.protocol),
+                model.look.glyphs.check,
+                model.words().addr(mapping.external),
+                lifetime.unwrap_or_default()
+            )
+        },
+    )
+}
+
+fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
+    let ellipsis = model.look.glyphs.ellipsis;
+    let mut line = fact(model, name, String::new());
+    let host = format::fit(&model.words().relay(&relay.url), 15, ellipsis);
+    let (state, role) = match (relay.state, relay.rtt_ms) {
+        (RelayState::Up, Some(ms)) => (format::rtt(ms), Role::Good),
+        (RelayState::Up, None) => ("up".to_owned(), Role::Good),
+        (RelayState::Connecting, _) => ("connecting".to_owned(), Role::Info),
+        _ => ("down".to_owned(), Role::Bad),
+    };
+    line.push_span(Span::styled(format!("{host:<15} "), Style::new()));
+    line.push_span(Span::styled(state, model.look.style(role)));
+    let note = match &relay.error {
+        Some(error) => format!("  {}", model.words().foreign(error)),
+        None if relay.home => "  home".to_owned(),
+        None => String::new(),
+    };
+    line.push_span(Span::styled(note, model.look.style(Role::Dim)));
+    line
+}

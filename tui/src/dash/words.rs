@@ -1,0 +1,255 @@
+//! Peers, paths, addresses and reasons in words. What a screen shows of a node is said here and nowhere else.
+
+mod events;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use peerway::{NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl, Why};
+
+use super::look::{Glyphs, Role};
+
+pub(super) use events::{is_warning, protocol};
+
+/// Says things in the names, glyphs and privacy of the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words<'a> {
+    pub(super) names: &'a BTreeMap<PeerId, String>,
+    pub(super) glyphs: &'static Glyphs,
+    /// Addresses are hidden, for sharing the screen.
+    pub(super) masked: bool,
+}
+
+/// How a peer is reached, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Direct,
+    Suspect,
+    Relay,
+    Connecting,
+    Idle,
+    Unreachable,
+}
+
+/// How much of an address is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    None,
+    Ip,
+    Full,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Direct,
+        Self::Suspect,
+        Self::Relay,
+        Self::Connecting,
+        Self::Idle,
+        Self::Unreachable,
+    ];
+
+    pub(super) fn of(peer: &PeerSnapshot) -> Self {
+        match (peer.state, &peer.path) {
+            (PeerState::Direct, _) => Self::Direct,
+            (PeerState::Suspect, _) => Self::Suspect,
+            (PeerState::Relayed, _) | (PeerState::Punch | PeerState::Intro, Some(_)) => Self::Relay,
+            (PeerState::Failed, _) => Self::Unreachable,
+            (PeerState::Idle, _) => Self::Idle,
+            _ => Self::Connecting,
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Suspect => "suspect",
+            Self::Relay => "relay",
+            Self::Connecting => "connecting",
+            Self::Idle => "idle",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    pub(super) fn glyph(self, glyphs: &Glyphs) -> &'static str {
+        match self {
+            Self::Direct => glyphs.direct,
+            Self::Suspect => glyphs.warning,
+            Self::Relay => glyphs.relay,
+            Self::Connecting => glyphs.connecting,
+            Self::Idle => glyphs.idle,
+            Self::Unreachable => glyphs.unreachable,
+        }
+    }
+
+    pub(super) fn role(self) -> Role {
+        match self {
+            Self::Direct => Role::Good,
+            Self::Suspect | Self::Relay => Role::Warn,
+            Self::Connecting => Role::Info,
+            Self::Idle => Role::Dim,
+            Self::Unreachable => Role::Bad,
+        }
+    }
+}
+
+impl Words<'_> {
+    /// The peer's alias, or the short form of its id.
+    pub(super) fn name(&self, id: &PeerId) -> String {
+        self.names.get(id).cloned().unwrap_or_else(|| id.short())
+    }
+
+    pub(super) fn addr(&self, addr: SocketAddr) -> String {
+        if self.masked {
+            "hidden".to_owned()
+        } else {
+            addr.to_string()
+        }
+    }
+
+    /// The first label of a relay's name, or its whole address.
+    pub(super) fn relay(&self, url: &RelayUrl) -> String {
+        match url.host().parse::<IpAddr>() {
+            Ok(_) if self.masked => url.key().short(),
+            Ok(ip) => ip.to_string(),
+            Err(_) => url
+                .host()
+                .split_once('.')
+                .map_or(url.host(), |(label, _)| label)
+                .to_owned(),
+        }
+    }
+
+    /// Text of foreign origin; its addresses are hidden too.
+    pub(super) fn foreign(&self, text: &str) -> String {
+        if !self.masked {
+            return text.to_owned();
+        }
+        let hide = |word: &str| {
+            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ':');
+            let is_address = bare.parse::<IpAddr>().is_ok()
+                || bare.parse::<SocketAddr>().is_ok()
+                || word.contains("]:");
+            if is_address { "hidden" } else { word }.to_owned()
+        };
+        text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+    }
+
+    /// `direct v6`, `direct lan`, `relay fra1`, and as much of the address as is wanted.
+    pub(super) fn path(&self, path: &PathInfo, address: Address) -> String {
+        match path {
+            PathInfo::Direct { remote, lan } => {
+                let family = match (lan, remote) {
+                    (true, _) => "lan",
+                    (false, SocketAddr::V6(_)) => "v6",
+                    (false, SocketAddr::V4(_)) => "v4",
+                };
+                match address {
+                    Address::None => format!("direct {family}"),
+                    Address::Ip if self.masked => format!("direct {family:<3} hidden"),
+                    Address::Ip => format!("direct {family:<3} {}", remote.ip()),
+                    Address::Full => format!("direct {family} {}", self.addr(*remote)),
+                }
+            }
+            PathInfo::Relay { remote } => format!("relay {}", self.relay(remote)),
+            _ => "other path".to_owned(),
+        }
+    }
+
+    /// The PATH column: where the link stands and what is being tried.
+    pub(super) fn link(&self, peer: &PeerSnapshot, address: Address) -> String {
+        let path = peer.path.as_ref().map(|path| self.path(path, address));
+        let probing = if peer.probes_sent > 0 {
+            format!(" {}/{}", peer.probes_answered, peer.probes_sent)
+        } else {
+            String::new()
+        };
+        let glyphs = self.glyphs;
+        match (Kind::of(peer), path) {
+            (Kind::Direct | Kind::Relay, Some(path)) => {
+                if peer.state == PeerState::Punch {
+                    format!("{path} {} punch{probing}", glyphs.right)
+                } else {
+                    path
+                }
+            }
+            (Kind::Suspect, Some(path)) => format!("{path} {} silent", glyphs.dot),
+            (Kind::Idle, Some(path)) => format!("idle {} {path}", glyphs.dot),
+            (Kind::Connecting, _) => format!("connecting{probing}"),
+            (kind, _) => kind.word().to_owned(),
+        }
+    }
+}
+
+/// The WHY column.
+pub(super) fn short_reason(why: Why) -> &'static str {
+    match why {
+        Why::NoAnswer => "no answer",
+        Why::Trying => "trying",
+        Why::HardNats => "hard NATs",
+        Why::Silent => "silent",
+        Why::DirectLost => "direct lost",
+        Why::Offline => "offline",
+        Why::RelayOnly => "relay only",
+        _ => "other",
+    }
+}
+
+/// The whole reason, and what would help, if anything would.
+pub(super) fn explanation(why: Why) -> (&'static str, Option<&'static str>) {
+    match why {
+        Why::NoAnswer => (
+            "The peer has not answered yet.",
+            Some("Check that it is running, and that the ticket is a recent one."),
+        ),
+        Why::Trying => (
+            "The addresses of both sides are being probed right now.",
+            None,
+        ),
+        Why::HardNats => (
+            "Both routers choose a new, unforeseeable port for every destination, so neither side can be told where to send.",
+            Some("Switch on UPnP or PCP, or forward a UDP port, on either router."),
+        ),
+        Why::Silent => (
+            "Addresses were exchanged and probed, but none of them answered.",
+            Some("A firewall may drop UDP on one side; allow it, or forward a UDP port."),
+        ),
+        Why::DirectLost => (
+            "There was a direct path, and it stopped answering. It is tried again by itself.",
+            None,
+        ),
+        Why::Offline => (
+            "The peer is not registered with any relay that this node can reach.",
+            Some("Start it, or check that both sides name the same relay."),
+        ),
+        Why::RelayOnly => ("This node was told to use relays only.", None),
+        _ => ("The reason is newer than this program.", None),
+    }
+}
+
+/// The common names of the combinations of RFC 4787's two axes.
+pub(super) fn nat_class(nat: NatReport, has_public_interface: bool) -> &'static str {
+    use NatBehavior as B;
+    if has_public_interface {
+        return "none";
+    }
+    match (nat.mapping, nat.filtering) {
+        (B::Unknown, _) => "unknown",
+        (B::EndpointIndependent, B::EndpointIndependent) => "full cone",
+        (B::EndpointIndependent, B::AddressDependent) => "address-restricted",
+        (B::EndpointIndependent, B::AddressAndPortDependent) => "port-restricted",
+        (B::EndpointIndependent, B::Unknown) => "cone",
+        (B::AddressDependent | B::AddressAndPortDependent, _) => "symmetric",
+    }
+}
+
+pub(super) fn nat_behavior(behavior: NatBehavior) -> &'static str {
+    match behavior {
+        NatBehavior::EndpointIndependent => "endpoint-independent",
+        NatBehavior::AddressDependent => "address-dependent",
+        NatBehavior::AddressAndPortDependent => "address+port-dependent",
+        NatBehavior::Unknown => "unknown",
+    }
+}

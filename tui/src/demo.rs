@@ -1,0 +1,55 @@
+//! `peerway demo`: two homes, a relay and the internet between them on this one computer, linked before one's eyes.
+//!
+//! On Linux the homes are network namespaces behind real NATs (see [`crate::lab`]). Where those are not to be had, all nodes live on the
+//! loopback interface, and the demo says so. Nothing of it outlives the process.
+
+mod error;
+mod freight;
+mod scene;
+mod timeline;
+mod world;
+
+use peerway::Endpoint;
+
+pub use self::error::DemoError;
+
+use self::{
+    scene::Scene,
+    timeline::{Form, Timeline},
+    world::World,
+};
+
+/// Plays the demo once and prints what happens, as text or as one JSON object per line.
+///
+/// On Linux this may replace the process by itself in new namespaces: call it before anything that should not happen twice.
+///
+/// # Errors
+/// What kept the homes from being linked directly, or the data from arriving intact.
+pub fn print(json: bool) -> Result<(), DemoError> {
+    let world = World::build()?;
+    let timeline = Timeline::new(if json { Form::Json } else { Form::Text });
+    world.run(async { Scene::set(&world, timeline).await?.tell().await })
+}
+
+/// Plays the demo under a dashboard of the first home's node until the dashboard ends.
+///
+/// As [`print`], this may replace the process. The node dials a little later, so that the dashboard shows it from the start.
+///
+/// # Errors
+/// What kept the world or its nodes from starting.
+pub fn show<D, F>(dashboard: D) -> Result<F::Output, DemoError>
+where
+    D: FnOnce(Endpoint) -> F + Send,
+    F: Future<Output: Send> + Send,
+{
+    let world = World::build()?;
+    world.run(async {
+        let scene = Scene::set(&world, Timeline::new(Form::Silent)).await?;
+        let shown = tokio::select! {
+            shown = dashboard(scene.node()) => shown,
+            never = scene.play_on() => match never {},
+        };
+        scene.close().await;
+        Ok(shown)
+    })
+}

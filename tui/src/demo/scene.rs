@@ -1,0 +1,177 @@
+//! The players and what they do: a relay, a node in each home, a connection, data.
+
+use std::{convert::Infallible, time::Duration};
+
+use peerway::{BindError, Connection, Endpoint, Event, PathInfo, RelayUrl, SecretKey};
+use peerway_relay::{Config, Relay};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    DemoError,
+    freight::{self, ALPN, Shipment},
+    timeline::{Step, Summary, Timeline, milliseconds},
+    world::{Place, World},
+};
+
+/// What each exchange of the told demo carries, each way.
+const FREIGHT: usize = 8 << 20;
+/// The same under a dashboard, where exchanges go on.
+const SMALL_FREIGHT: usize = 1 << 20;
+const BETWEEN_EXCHANGES: Duration = Duration::from_millis(500);
+/// How long the dashboard shows the node unconnected.
+const CURTAIN: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Scene {
+    timeline: Timeline,
+    a: Endpoint,
+    b: Endpoint,
+}
+
+impl Scene {
+    /// Starts the relay and both nodes, home B's answering exchanges.
+    pub(super) async fn set(world: &World, timeline: Timeline) -> Result<Self, DemoError> {
+        timeline.step(&world.describe());
+        let key = SecretKey::generate().map_err(BindError::Random)?;
+        let config = Config::new(world.relay_addr(), key);
+        let relay = world.spawn(Place::Relay, Relay::bind(config)).await??;
+        let url = relay.url();
+        timeline.step(&Step::Relay { url: url.clone() });
+        world.spawn(Place::Relay, async move { relay.run().await });
+        let a = start_node(world, Place::HomeA, &url).await?;
+        world.spawn(Place::HomeA, relate(timeline, 'A', a.events()));
+        let b = start_node(world, Place::HomeB, &url).await?;
+        world.spawn(Place::HomeB, relate(timeline, 'B', b.events()));
+        world.spawn(Place::HomeB, answer_all(b.clone()));
+        for (home, node) in [('A', &a), ('B', &b)] {
+            online(home, node).await?;
+            timeline.step(&Step::Ready {
+                home,
+                id: node.id(),
+            });
+        }
+        Ok(Self { timeline, a, b })
+    }
+
+    /// Home A's node.
+    pub(super) fn node(&self) -> Endpoint {
+        self.a.clone()
+    }
+
+    /// Links the homes and moves data until the path is direct and has carried some.
+    pub(super) async fn tell(&self) -> Result<(), DemoError> {
+        let dialled = Instant::now();
+        let connection = self.a.connect(self.b.ticket(), ALPN).await?;
+        let connected = dialled.elapsed();
+        let (first, direct) = tokio::try_join!(
+            freight::exchange(&connection, FREIGHT),
+            direct(&connection, dialled)
+        )?;
+        self.timeline.step(&exchanged(first, &connection));
+        let second = freight::exchange(&connection, FREIGHT).await?;
+        self.timeline.step(&exchanged(second, &connection));
+        let path_kind = path_kind(&connection);
+        connection.close(0, b"done");
+        self.close().await;
+        self.timeline.step(&Step::Summary(Summary {
+            connected_ms: milliseconds(connected),
+            direct_ms: milliseconds(direct),
+            bytes: 4 * FREIGHT,
+            path_kind,
+        }));
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        tokio::join!(self.a.close(), self.b.close());
+    }
+
+    /// Links the homes and keeps data moving, whatever happens.
+    pub(super) async fn play_on(&self) -> Infallible {
+        sleep(CURTAIN).await;
+        loop {
+            if let Err(error) = self.play().await {
+                tracing::info!(%error, "the demo dials again");
+            }
+            sleep(CURTAIN).await;
+        }
+    }
+
+    async fn play(&self) -> Result<(), DemoError> {
+        let connection = self.a.connect(self.b.ticket(), ALPN).await?;
+        loop {
+            freight::exchange(&connection, SMALL_FREIGHT).await?;
+            sleep(BETWEEN_EXCHANGES).await;
+        }
+    }
+}
+
+async fn start_node(world: &World, place: Place, relay: &RelayUrl) -> Result<Endpoint, DemoError> {
+    let mut builder = Endpoint::builder().relays([relay.clone()]).alpns([ALPN]);
+    if let Some(addr) = world.node_addr() {
+        builder = builder.bind_addr(addr);
+    }
+    Ok(world.spawn(place, builder.bind()).await??)
+}
+
+async fn online(home: char, node: &Endpoint) -> Result<(), DemoError> {
+    timeout(PATIENCE, node.online())
+        .await
+        .map_err(|_| DemoError::Offline {
+            home,
+            seconds: PATIENCE.as_secs(),
+        })
+}
+
+/// When the connection's path became direct, since `dialled`.
+async fn direct(connection: &Connection, dialled: Instant) -> Result<Duration, DemoError> {
+    let mut path = connection.path();
+    let is_direct = path.wait_for(|link| matches!(link.path, Some(PathInfo::Direct { .. })));
+    match timeout(PATIENCE, is_direct).await {
+        Ok(Ok(_)) => Ok(dialled.elapsed()),
+        Ok(Err(_)) => Err(DemoError::Transfer("the node ended".to_owned())),
+        Err(_) => Err(DemoError::NotDirect {
+            seconds: PATIENCE.as_secs(),
+        }),
+    }
+}
+
+async fn answer_all(node: Endpoint) {
+    let mut exchanges = JoinSet::new();
+    while let Some(connection) = node.accept().await {
+        exchanges.spawn(freight::answer(connection));
+    }
+}
+
+/// Prints a node's events until it is closed.
+async fn relate(timeline: Timeline, home: char, mut events: Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(event) => timeline.node(home, &event),
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "events were missed"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn exchanged(shipment: Shipment, connection: &Connection) -> Step {
+    Step::Exchanged {
+        bytes: shipment.bytes,
+        hash: shipment.hash,
+        took_ms: milliseconds(shipment.took),
+        path_kind: path_kind(connection),
+    }
+}
+
+fn path_kind(connection: &Connection) -> &'static str {
+    match connection.path().borrow().path {
+        Some(PathInfo::Direct { .. }) => "direct",
+        Some(PathInfo::Relay { .. }) => "relay",
+        _ => "none",
+    }
+}
