@@ -185,7 +185,11 @@ impl Machine {
                 self.local.mapped = addr;
                 self.if_changed(now, before);
             }
-            Input::Nat(report) => self.local.nat = report,
+            Input::Nat(report) => {
+                if std::mem::replace(&mut self.local.nat, report) != report {
+                    self.each(now, Peer::on_nat);
+                }
+            }
             Input::Hops(hops) => self.local.hops = Some(hops),
             Input::Connect {
                 peer,

@@ -205,8 +205,9 @@ impl Peer {
         match News::parse(&body) {
             Ok(News::Update(description)) => {
                 self.attested = attested.or(self.attested);
-                self.remote = Some(description);
-                if self.state == PeerState::Relayed || self.state == PeerState::Punch {
+                let before = self.remote.replace(description.clone());
+                let moved = before.is_none_or(|before| before.candidates != description.candidates);
+                if moved && matches!(self.state, PeerState::Relayed | PeerState::Punch) {
                     self.begin_checks(ctx, false);
                 }
             }
@@ -242,6 +243,13 @@ impl Peer {
     fn send_update(&mut self, ctx: &mut Context<'_>) {
         let description = self.description(ctx.local, Vec::new());
         self.send_news(ctx, &News::Update(description));
+    }
+
+    /// Our NAT was measured: the peer wants to know what it is up against.
+    pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
+        if self.state != PeerState::Idle {
+            self.send_update(ctx);
+        }
     }
 
     fn description(&self, local: &Local, opened: Vec<SocketAddr>) -> Description {

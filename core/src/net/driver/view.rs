@@ -31,6 +31,9 @@ impl Driver {
     }
 
     pub(super) fn publish(&mut self) {
+        for peer in self.links.keys().copied().collect::<Vec<_>>() {
+            self.update_status(peer);
+        }
         let peers: Vec<PeerSnapshot> = self
             .machine
             .peers(now())

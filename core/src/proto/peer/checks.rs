@@ -13,7 +13,6 @@ use rand::Rng;
 
 use super::{Context, Peer};
 use crate::{
-    PeerState,
     addr::Scope,
     proto::{
         io::Output,
@@ -361,11 +360,6 @@ impl Peer {
         check.next = None;
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
-    }
-
-    /// How far the round has come, for [`Peer::why`] and tests.
-    pub(crate) fn is_probing(&self) -> bool {
-        self.state == PeerState::Punch && self.checks.end.is_some()
     }
 }
 
