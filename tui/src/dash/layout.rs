@@ -4,6 +4,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 
 pub(super) const MIN_WIDTH: u16 = 40;
 pub(super) const MIN_HEIGHT: u16 = 10;
+/// Lines of the details with their border.
+pub(super) const DETAILS_HEIGHT: u16 = 20;
 
 /// A panel that can have the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +24,24 @@ pub(super) struct Areas {
     /// Download and upload as one line each, where the throughput panel does not fit.
     pub(super) sparklines: Option<[Rect; 2]>,
     pub(super) peers: Option<Rect>,
+    /// The selected peer's details, where they stand below the table instead of over it.
+    pub(super) details: Option<Rect>,
     pub(super) events: Option<Rect>,
     pub(super) footer: Rect,
 }
 
+/// What is wanted on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) focus: Panel,
+    /// Only the panel with the focus.
+    pub(super) expanded: bool,
+    pub(super) details: bool,
+}
+
 impl Areas {
     /// The layout for a terminal of this size, or none if it is too small for any.
-    pub(super) fn of(screen: Rect, focus: Panel, expanded: bool) -> Option<Self> {
+    pub(super) fn of(screen: Rect, wanted: Wanted) -> Option<Self> {
         if screen.width < MIN_WIDTH || screen.height < MIN_HEIGHT {
             return None;
         }
@@ -44,14 +57,20 @@ impl Areas {
             footer,
             ..Self::default()
         };
-        Some(if expanded {
-            frame.single(body, focus)
+        let areas = if wanted.expanded {
+            frame.single(body, wanted.focus)
         } else if screen.width >= 120 && screen.height >= 30 {
             frame.wide(body)
         } else if screen.width >= 80 && screen.height >= 16 {
             frame.medium(body)
         } else {
-            frame.single(body, focus)
+            frame.single(body, wanted.focus)
+        };
+        let tall_and_narrow = screen.width <= 84 && screen.height > 45;
+        Some(if tall_and_narrow && wanted.details {
+            areas.with_details()
+        } else {
+            areas
         })
     }
 
@@ -102,6 +121,20 @@ impl Areas {
                 events: Some(body),
                 ..self
             },
+        }
+    }
+
+    /// Takes the details' room from the lower end of the table.
+    fn with_details(self) -> Self {
+        let Some(area) = self.peers else { return self };
+        let [peers, details] = area.layout(&Layout::vertical([
+            Constraint::Fill(1),
+            Constraint::Length(DETAILS_HEIGHT),
+        ]));
+        Self {
+            peers: Some(peers),
+            details: Some(details),
+            ..self
         }
     }
 

@@ -15,10 +15,10 @@ use super::{
     filter::Filter,
     history::History,
     keymap::Context,
-    layout::{Areas, Panel},
+    layout::{Areas, Panel, Wanted},
     look::{Look, Role},
     sort::Sort,
-    words::Words,
+    words::{Words, is_warning},
 };
 
 /// Events that are kept.
@@ -55,6 +55,8 @@ pub(super) struct Model {
     /// `y` was pressed.
     pub(super) copying: bool,
     pub(super) notice: Option<Notice>,
+    /// Warnings that came while the events were not on the screen.
+    pub(super) unread: usize,
     /// Events that were dropped on the way here.
     pub(super) lagged: u64,
     pub(super) stopped: bool,
@@ -174,6 +176,7 @@ impl Model {
             overlay: None,
             copying: false,
             notice: None,
+            unread: 0,
             lagged: 0,
             stopped: false,
             dirty: true,
@@ -204,6 +207,12 @@ impl Model {
     }
 
     pub(super) fn push_event(&mut self, event: Event) {
+        let shown = self
+            .areas(self.screen)
+            .is_some_and(|areas| areas.events.is_some());
+        if is_warning(&event.kind) && !shown {
+            self.unread += 1;
+        }
         self.live.events.push_back(event);
         if self.live.events.len() > KEPT_EVENTS {
             self.live.events.pop_front();
@@ -211,6 +220,12 @@ impl Model {
         if self.events_back > 0 && !self.is_frozen() {
             self.events_back += 1;
         }
+    }
+
+    /// How many of the events should be looked at.
+    pub(super) fn warnings(&self) -> usize {
+        let events = self.data().events.iter();
+        events.filter(|event| is_warning(&event.kind)).count()
     }
 
     pub(super) fn words(&self) -> Words<'_> {
@@ -221,8 +236,14 @@ impl Model {
         }
     }
 
-    pub(super) fn areas(&self) -> Option<Areas> {
-        Areas::of(self.screen, self.focus, self.expanded)
+    /// The layout of a screen, which while drawing may differ from the last size that was told.
+    pub(super) fn areas(&self, screen: Rect) -> Option<Areas> {
+        let wanted = Wanted {
+            focus: self.focus,
+            expanded: self.expanded,
+            details: matches!(self.overlay, Some(Overlay::Details)),
+        };
+        Areas::of(screen, wanted)
     }
 
     pub(super) fn context(&self) -> Context {
@@ -267,12 +288,15 @@ impl Model {
         self.rows = rows;
         self.select_row(found.unwrap_or(self.cursor));
 
-        let areas = self.areas().unwrap_or_default();
+        let areas = self.areas(self.screen).unwrap_or_default();
         let height = areas.peer_rows().max(1);
         self.top = self
             .top
             .clamp((self.cursor + 1).saturating_sub(height), self.cursor)
             .min(self.rows.len().saturating_sub(height));
+        if areas.events.is_some() {
+            self.unread = 0;
+        }
         let oldest = self.data().events.len().saturating_sub(areas.event_rows());
         self.events_back = self.events_back.min(oldest);
     }

@@ -122,7 +122,12 @@ pub(super) fn stack(values: &[u64], scale: u64, rows: u16) -> Vec<Filling> {
         sum = sum.saturating_add(*value);
         let edge = u128::from(sum) * u128::from(eighths) / u128::from(scale.max(1));
         let least = u64::from(sum > 0);
-        edges.push(u64::try_from(edge).unwrap_or(eighths).clamp(least, eighths));
+        edges.push(
+            u64::try_from(edge)
+                .unwrap_or(eighths)
+                .max(least)
+                .min(eighths),
+        );
     }
     (0..u64::from(rows))
         .map(|row| {
@@ -172,5 +177,6 @@ mod tests {
     fn the_least_traffic_is_seen_and_the_most_stays_inside() {
         assert_eq!(stack(&[1], 1_000_000, 2), [Some((1, 0)), None]);
         assert_eq!(stack(&[u64::MAX, u64::MAX], 1, 1), [Some((8, 0))]);
+        assert_eq!(stack(&[5], 10, 0), []);
     }
 }

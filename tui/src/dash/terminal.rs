@@ -106,7 +106,7 @@ fn give_back() {
 }
 
 /// The screen as lines of text without trailing blanks.
-pub(super) fn text_of(buffer: &Buffer) -> String {
+fn text_of(buffer: &Buffer) -> String {
     let mut text = String::new();
     for row in buffer.area.rows() {
         let mut line = String::new();

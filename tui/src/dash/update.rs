@@ -212,7 +212,7 @@ fn address(peer: &PeerSnapshot) -> Option<String> {
 }
 
 fn step_by(model: &mut Model, step: Step) {
-    let areas = model.areas().unwrap_or_default();
+    let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
     if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         let positions = HELP_LINES.saturating_sub(help_page) + 1;

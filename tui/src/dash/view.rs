@@ -20,14 +20,14 @@ use ratatui::{
 };
 
 use super::{
-    layout::{Areas, MIN_HEIGHT, MIN_WIDTH, Panel},
+    layout::{MIN_HEIGHT, MIN_WIDTH, Panel},
     look::Role,
     model::{Model, Overlay},
 };
 
 pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     let screen = frame.area();
-    let Some(areas) = Areas::of(screen, model.focus, model.expanded) else {
+    let Some(areas) = model.areas(screen) else {
         return too_small(frame);
     };
     header::header(model, frame, areas.header);
@@ -56,7 +56,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
         Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
-        Some(Overlay::Details) => details::details(model, frame, body),
+        Some(Overlay::Details) => details::details(model, frame, body, areas.details),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
         Some(Overlay::Filter { .. }) | None => {}
     }

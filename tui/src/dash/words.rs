@@ -55,7 +55,8 @@ impl Kind {
         match (peer.state, &peer.path) {
             (PeerState::Direct, _) => Self::Direct,
             (PeerState::Suspect, _) => Self::Suspect,
-            (PeerState::Relayed, _) | (PeerState::Punch | PeerState::Intro, Some(_)) => Self::Relay,
+            (PeerState::Relayed, _)
+            | (PeerState::Punch | PeerState::Intro, Some(PathInfo::Relay { .. })) => Self::Relay,
             (PeerState::Failed, _) => Self::Unreachable,
             (PeerState::Idle, _) => Self::Idle,
             _ => Self::Connecting,

@@ -134,6 +134,26 @@ fn a_filter_shows_itself_and_what_is_wrong_with_it() {
 }
 
 #[test]
+fn tall_and_narrow_terminals_show_details_below_the_table() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("Gw");
+    assert_snapshot!(desk.screen(80, 50));
+}
+
+#[test]
+fn warnings_that_nobody_saw_are_counted_in_the_second_line() {
+    let mut desk = Desk::twelve(&options());
+    desk.send(Msg::Resize(60, 20));
+    let warning = desk.model.data().events.back().cloned().unwrap();
+    desk.send(Msg::Event(warning));
+    let screen = desk.screen(60, 20);
+    assert!(screen.contains("! 1 warning:"), "{screen}");
+    desk.key(KeyCode::Tab);
+    desk.key(KeyCode::Tab);
+    assert!(!desk.screen(60, 20).contains("warning"));
+}
+
+#[test]
 fn a_masked_screen_shows_no_address() {
     let mut desk = Desk::twelve(&options());
     desk.type_in("v");

@@ -11,12 +11,14 @@ use ratatui::{
 use super::popup;
 use crate::dash::{
     format,
+    layout::DETAILS_HEIGHT,
     look::Role,
     model::Model,
     words::{Address, Kind, explanation},
 };
 
-pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+/// In the room below the table if there is one, else over everything.
+pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Option<Rect>) {
     let Some(peer) = model.selected() else {
         return;
     };
@@ -25,7 +27,8 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     lines.push(Line::default());
     lines.extend(facts(model, peer));
     let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
-    let inside = popup(model, frame, body, (72, 20), &title);
+    let (within, width) = room.map_or((body, 72), |room| (room, room.width));
+    let inside = popup(model, frame, within, (width, DETAILS_HEIGHT), &title);
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
 }
 

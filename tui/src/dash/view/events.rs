@@ -7,17 +7,14 @@ use ratatui::{
 };
 
 use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model, words::is_warning};
+use crate::dash::{format, layout::Panel, look::Role, model::Model};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
 
 pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let events = &model.data().events;
-    let warnings = events
-        .iter()
-        .filter(|event| is_warning(&event.kind))
-        .count();
+    let warnings = model.warnings();
     let following = if model.events_back == 0 {
         "following".to_owned()
     } else {

@@ -9,14 +9,19 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::sides;
+use super::{sides, sparklines::levels};
 use crate::dash::{
     format,
+    history::Rate,
     keymap::{self, Context},
     look::Role,
     model::{Model, Overlay},
+    stack::stretched,
     words::{Kind, nat_class},
 };
+
+/// Cells of each sparkline in the header.
+const SPARK_CELLS: usize = 6;
 
 /// Who the node is, what its network is like, and what goes through it.
 pub(super) fn header(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -45,13 +50,24 @@ pub(super) fn header(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     sides(frame, area, Line::from(left), right);
 }
 
-/// Whose the node is, and how many peers there are of each kind.
+/// What needs attention or else whose the node is, and how many peers there are of each kind.
 pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let noun = if model.unread == 1 {
+        "warning"
+    } else {
+        "warnings"
+    };
+    let unseen = format!(
+        "{} {} {noun}: Tab shows the events",
+        model.look.glyphs.warning, model.unread
+    );
     let (note, role) = if model.stopped {
         (
             "the node has stopped; what you see is the last of it",
             Role::Bad,
         )
+    } else if model.unread > 0 {
+        (unseen.as_str(), Role::Warn)
     } else if !model.note.is_empty() {
         (model.note.as_str(), Role::Accent)
     } else if model.owns_node {
@@ -185,6 +201,16 @@ fn mode(model: &Model) -> Line<'static> {
 fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let traffic = snapshot.traffic;
+    // Narrow screens have no other place for them.
+    let spark = |value: fn(Rate) -> u64| {
+        if (60..80).contains(&model.screen.width) {
+            let history = &model.data().history;
+            let columns = stretched(history, history.total(), model.window, SPARK_CELLS);
+            levels(model, columns.into_iter().map(value))
+        } else {
+            String::new()
+        }
+    };
     let text = if wide {
         format!(
             "{} {}  {} {}   up {} ",
@@ -196,9 +222,11 @@ fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
         )
     } else {
         format!(
-            "{}{} {}{} ",
+            "{}{}{} {}{}{} ",
+            spark(|rate| rate.down),
             glyphs.down,
             format::short(traffic.rx_rate),
+            spark(|rate| rate.up),
             glyphs.up,
             format::short(traffic.tx_rate)
         )

@@ -6,7 +6,7 @@ use ratatui::{
     text::Line,
 };
 
-use super::{panel, put};
+use super::panel;
 use crate::dash::{format, history::Rate, look::Role, model::Model, stack::stretched};
 
 pub(super) fn sparklines(model: &Model, frame: &mut Frame<'_>, down: Rect, up: Rect) {
@@ -29,26 +29,24 @@ fn sparkline(
         Constraint::Length(1),
     ]));
     let chart = chart.inner(Margin::new(1, 0));
-    let width = usize::from(chart.width);
     let history = &model.data().history;
     let track = history.total();
-    let columns: Vec<u64> = stretched(history, track, model.window, width)
-        .into_iter()
-        .map(&value)
-        .collect();
-    let peak = columns.iter().copied().max().unwrap_or_default();
-    let style = model.look.style(Role::Info);
-    for (x, column) in (chart.x..chart.right()).zip(&columns) {
-        let eighths = (*column * 8).div_ceil(peak.max(1));
-        let level = usize::try_from(eighths).unwrap_or(0).min(8);
-        if let Some(symbol) = model.look.glyphs.levels.get(level) {
-            put(frame, (x, chart.y), symbol, style);
-        }
-    }
+    let columns = stretched(history, track, model.window, usize::from(chart.width));
+    let line = levels(model, columns.into_iter().map(&value));
+    frame.render_widget(Line::styled(line, model.look.style(Role::Info)), chart);
     let text = format!(
         " now {:<8} peak {}",
         format::short(value(track.latest())),
         format::short(value(track.peak(model.window.seconds())))
     );
     frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), legend);
+}
+
+/// One cell per value, the highest one full and none but zero empty.
+pub(super) fn levels(model: &Model, values: impl Iterator<Item = u64> + Clone) -> String {
+    let peak = values.clone().max().unwrap_or_default().max(1);
+    let level = |value: u64| (u128::from(value) * 8).div_ceil(u128::from(peak)) as usize;
+    values
+        .filter_map(|value| model.look.glyphs.levels.get(level(value)).copied())
+        .collect()
 }
