@@ -21,7 +21,10 @@ async fn node(relay: Option<&Relay>) -> Endpoint {
 }
 
 async fn relay() -> Arc<Relay> {
-    let config = Config::new("127.0.0.1:0".parse().unwrap(), SecretKey::generate().unwrap());
+    let config = Config::new(
+        "127.0.0.1:0".parse().unwrap(),
+        SecretKey::generate().unwrap(),
+    );
     let relay = Arc::new(Relay::bind(config).await.unwrap());
     let running = relay.clone();
     tokio::spawn(async move { running.run().await });
@@ -37,12 +40,22 @@ async fn pair(a: &Endpoint, b: &Endpoint) -> (Connection, Connection) {
 async fn two_nodes_meet_through_a_relay_and_go_direct() {
     let relay = relay().await;
     let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
-    timeout(Duration::from_secs(10), async { tokio::join!(a.online(), b.online()) }).await.unwrap();
-    let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b)).await.unwrap();
+    timeout(Duration::from_secs(10), async {
+        tokio::join!(a.online(), b.online())
+    })
+    .await
+    .unwrap();
+    let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b))
+        .await
+        .unwrap();
     assert_eq!((out.peer(), incoming.peer()), (b.id(), a.id()));
     let mut path = out.path();
     let direct = path.wait_for(|status| status.state == PeerState::Direct);
-    let status = timeout(Duration::from_secs(10), direct).await.unwrap().unwrap().clone();
+    let status = timeout(Duration::from_secs(10), direct)
+        .await
+        .unwrap()
+        .unwrap()
+        .clone();
     assert!(matches!(status.path, Some(PathInfo::Direct { .. })));
     let (mut send, mut recv) = out.open_bi().await.unwrap();
     send.write_all(b"hello").await.unwrap();
