@@ -6,6 +6,6 @@ pub(crate) mod hops;
 pub(crate) mod interfaces;
 pub(crate) mod mux;
 pub(crate) mod portmap;
-pub(crate) mod relay;
+pub mod relay;
 pub mod stun;
 pub(crate) mod transport;

@@ -9,6 +9,7 @@ use std::{
 
 use clap::Parser;
 use peerway::{RelayUrl, SecretKey};
+use peerway_relay::Limits;
 use tracing_subscriber::EnvFilter;
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
@@ -53,6 +54,15 @@ pub(crate) struct Options {
         default_value = "64M"
     )]
     pub(crate) pair_rate: ByteCount,
+
+    /// Control connections from one IPv4 address or IPv6 /64 network
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "PEERWAY_RELAY_CONNECTIONS_PER_IP",
+        default_value_t = Limits::default().connections_per_ip
+    )]
+    pub(crate) connections_per_ip: usize,
 
     /// Print one JSON object per line on stdout
     #[arg(long, env = "PEERWAY_RELAY_JSON")]

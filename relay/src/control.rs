@@ -22,6 +22,8 @@ use crate::{
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Within this time a client must take what is written to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes from which on no further frame joins a write.
+const WRITE_BATCH: usize = 16 << 10;
 /// Upper bound of the random time after which a client of a stopping relay is to come back.
 const DRAIN_JITTER_MS: u32 = 1000;
 
@@ -105,11 +107,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes a frame, and with it all that wait already.
+    /// Writes a frame, and with it those that wait already.
     async fn write(&mut self, frame: ToClient) -> Result<(), End> {
         let mut bytes = Vec::new();
         frame.emit(&mut bytes);
-        while let Ok(frame) = self.queue.try_recv() {
+        while bytes.len() < WRITE_BATCH
+            && let Ok(frame) = self.queue.try_recv()
+        {
             frame.emit(&mut bytes);
         }
         match timeout(WRITE_TIMEOUT, self.send.write_all(&bytes)).await {

@@ -85,8 +85,7 @@ impl Hub {
         self.obey(&mut state);
     }
 
-    /// The state, for the datagrams of one receive call. A client's task that panicked has not left it half changed: the
-    /// server's own methods are all that runs under the lock.
+    /// The state. A client's task that panicked has not left it half changed: only the server's own methods run under the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

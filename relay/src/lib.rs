@@ -2,11 +2,11 @@
 //! the internet sees them. It holds nothing that outlives it but its key.
 //!
 //! One UDP port takes three kinds of datagram. QUIC goes to quinn: it carries one *control connection* per client, on which
-//! a [`control`] task reads and writes frames. Lane datagrams are forwarded unread, within the receive call ([`socket`]).
+//! a `control` task reads and writes frames. Lane datagrams are forwarded unread, within the receive call (`socket`).
 //! STUN requests are answered. Everything else is dropped without an answer.
 //!
 //! What to do with a frame or a lane datagram is decided by [`server::Server`], which is pure. It sits behind the one lock
-//! of this crate, in [`hub`], together with the ways to its clients.
+//! of this crate, in `hub`, together with the ways to its clients.
 
 mod control;
 mod host;

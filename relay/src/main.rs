@@ -1,15 +1,16 @@
 //! `peerway-relay`: the relay as a program.
 
 mod cli;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use peerway::keyfile;
 use peerway_relay::{Config, Limits, Rate, Relay};
-use tokio::signal::unix::{SignalKind, signal};
 
 use cli::Options;
+use signals::Signals;
 
 const KEY_FILE: &str = "relay.key";
 
@@ -36,17 +37,14 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     config.limits = Limits {
         client_rate: Rate::bytes_per_second(options.client_rate.0),
         pair_rate: Rate::bytes_per_second(options.pair_rate.0),
+        connections_per_ip: options.connections_per_ip,
         ..Limits::default()
     };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
     options.announce(&relay.url())?;
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.stop().await;
         relay.shutdown().await;
     };
     tokio::join!(relay.run(), stop);

@@ -19,11 +19,7 @@ use pin_project_lite::pin_project;
 use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit};
 
-use crate::{
-    hub::{Hub, State},
-    server::Verdict,
-    stun,
-};
+use crate::{hub::Hub, server::Verdict, stun};
 
 /// Receive calls in a row that yield nothing for quinn, before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -45,13 +41,12 @@ impl MainSocket {
             reason = "the shell reads the clock for the server"
         )]
         let now = Instant::now();
-        let mut state = self.hub.lock();
         let mut kept = 0;
         for index in 0..received {
             let (Some(buf), Some(meta)) = (bufs.get_mut(index), metas.get_mut(index)) else {
                 break;
             };
-            meta.len = self.keep_quic(&mut state, now, buf, meta);
+            meta.len = self.keep_quic(now, buf, meta);
             if meta.len > 0 {
                 bufs.swap(kept, index);
                 metas.swap(kept, index);
@@ -63,7 +58,7 @@ impl MainSocket {
 
     /// Deals with the datagrams of one buffer, in runs of the same class, and moves QUIC packets to its front. Returns the
     /// length of those.
-    fn keep_quic(&self, state: &mut State, now: Instant, buf: &mut [u8], meta: &RecvMeta) -> usize {
+    fn keep_quic(&self, now: Instant, buf: &mut [u8], meta: &RecvMeta) -> usize {
         let len = meta.len.min(buf.len());
         let stride = meta.stride.clamp(1, len.max(1));
         let (mut start, mut kept) = (0, 0);
@@ -76,7 +71,7 @@ impl MainSocket {
                     buf.copy_within(run, kept);
                     kept += run_len;
                 }
-                Class::Lane(channel) => self.lane(state, now, channel, meta, &buf[run]),
+                Class::Lane(channel) => self.lane(now, channel, meta, &buf[run]),
                 Class::Stun => {
                     for request in buf[run].chunks(stride) {
                         stun::answer(&self.hub.port, &self.hub.stun_port, meta, request);
@@ -88,8 +83,13 @@ impl MainSocket {
         kept
     }
 
-    fn lane(&self, state: &mut State, now: Instant, channel: Channel, meta: &RecvMeta, run: &[u8]) {
-        match state.server.lane(now, meta.addr, channel, run.len()) {
+    fn lane(&self, now: Instant, channel: Channel, meta: &RecvMeta, run: &[u8]) {
+        let verdict = self
+            .hub
+            .lock()
+            .server
+            .lane(now, meta.addr, channel, run.len());
+        match verdict {
             Verdict::Forward(to) => self.hub.port.send(&Transmit {
                 destination: to.remote,
                 ecn: meta.ecn,
@@ -98,6 +98,7 @@ impl MainSocket {
                 src_ip: to.local,
             }),
             Verdict::Hold(client) => {
+                let mut state = self.hub.lock();
                 for datagram in run.chunks(meta.stride.max(1)) {
                     state.server.hold(now, client, channel, datagram);
                 }

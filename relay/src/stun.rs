@@ -31,7 +31,7 @@ pub(crate) fn answer(this: &Port, other: &Port, meta: &RecvMeta, request: &[u8])
     });
 }
 
-/// Serves the port that takes nothing but STUN.
+/// Serves the port that takes nothing but STUN, as long as the runtime does.
 pub(crate) async fn serve(hub: Arc<Hub>) {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -42,9 +42,10 @@ pub(crate) async fn serve(hub: Arc<Hub>) {
         })
         .await;
         let [meta] = metas;
-        if !matches!(received, Ok(1)) {
-            tokio::task::yield_now().await;
-            continue;
+        match received {
+            Ok(1) => {}
+            Ok(_) => continue,
+            Err(_) => return,
         }
         let datagrams = buffer.get(..meta.len).unwrap_or_default();
         for request in datagrams.chunks(meta.stride.max(1)) {

@@ -5,6 +5,7 @@
 
 mod args;
 mod dashboard;
+mod demo;
 mod expose;
 mod failure;
 mod forward;
@@ -29,7 +30,7 @@ use std::{
 };
 
 use clap::Parser;
-use tokio::time::Instant;
+use tokio::{runtime::Runtime, time::Instant};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Globals};
@@ -40,13 +41,14 @@ use failure::Failure;
 pub fn main() -> ExitCode {
     let started_at = Instant::now();
     let Args { globals, command } = Args::parse();
-    if command.is_some() || !io::stderr().is_terminal() {
+    let takes_screen = match &command {
+        None => true,
+        Some(command) => matches!(command, Command::Demo) && demo::is_shown(&globals),
+    };
+    if !takes_screen || !io::stderr().is_terminal() {
         log_to_stderr(globals.verbose);
     }
-    let result = tokio::runtime::Runtime::new()
-        .map_err(Failure::Runtime)
-        .and_then(|runtime| runtime.block_on(run(command, &globals, started_at)));
-    match result {
+    match run(command, &globals, started_at) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             out::failure(&failure);
@@ -55,25 +57,30 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(
-    command: Option<Command>,
-    globals: &Globals,
-    started_at: Instant,
-) -> Result<(), Failure> {
+fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Result<(), Failure> {
     let Some(command) = command else {
-        return dashboard::run(globals).await;
+        return block_on(dashboard::run(globals));
     };
     match command {
-        Command::Up(args) => up::run(globals, &args).await,
+        Command::Up(args) => block_on(up::run(globals, &args)),
         Command::Id => id::run(globals),
         Command::Ticket(args) => ticket::run(globals, &args),
-        Command::Ping(args) => ping::run(globals, &args, started_at).await,
-        Command::Speed(args) => speed::run(globals, &args).await,
-        Command::Status => status::run(globals).await,
-        Command::Netcheck => netcheck::run(globals).await,
-        Command::Expose(args) => expose::run(globals, &args).await,
-        Command::Forward(args) => forward::run(globals, &args).await,
+        Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
+        Command::Speed(args) => block_on(speed::run(globals, &args)),
+        Command::Status => block_on(status::run(globals)),
+        Command::Netcheck => block_on(netcheck::run(globals)),
+        Command::Expose(args) => block_on(expose::run(globals, &args)),
+        Command::Forward(args) => block_on(forward::run(globals, &args)),
+        Command::Demo => demo::run(globals),
     }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Runtime::new().map_err(Failure::Runtime)?;
+    let result = runtime.block_on(command);
+    // A name lookup that hangs must not hold the process.
+    runtime.shutdown_background();
+    result
 }
 
 fn log_to_stderr(verbose: u8) {

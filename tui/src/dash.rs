@@ -12,6 +12,7 @@ mod msg;
 mod pace;
 mod shell;
 mod sort;
+mod stack;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,8 @@ pub struct Options {
     pub owns_node: bool,
     /// The name of the node in the header; empty for none.
     pub title: String,
+    /// What the second line says, such as what a demonstration shows; empty for whose the node is.
+    pub note: String,
     /// What peers are called; others go by their short id.
     pub names: BTreeMap<PeerId, String>,
 }

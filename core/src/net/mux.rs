@@ -152,13 +152,6 @@ impl Mux {
         });
     }
 
-    /// Undoes [`Self::admit_channel`].
-    pub(crate) fn expel_channel(&self, relay: SocketAddr, channel: Channel) {
-        self.edit(|tables| {
-            tables.channels.remove(&(relay, channel));
-        });
-    }
-
     /// Gives quinn a packet of the link that was held back.
     pub(crate) fn inject(&self, link: LinkHandle, packet: Bytes) {
         self.outlets.injected.push(link, packet);
@@ -199,19 +192,9 @@ impl Mux {
         self.restore_offload();
     }
 
-    /// Datagrams dropped unread: from sources not admitted, or of no known kind.
+    /// Datagrams dropped unread: from sources not admitted, of no known kind, or more than the driver could take.
     pub(crate) fn strangers(&self) -> u64 {
         self.outlets.strangers.load(Ordering::Relaxed)
-    }
-
-    /// Datagrams for the driver that were lost because it did not keep up.
-    pub(crate) fn side_dropped(&self) -> u64 {
-        self.outlets.side_dropped.load(Ordering::Relaxed)
-    }
-
-    /// Batches that the system refused to send.
-    pub(crate) fn unsendable(&self) -> u64 {
-        self.sockets().map(Socket::unsendable).sum()
     }
 
     fn admit_source(&self, source: SocketAddr, link: &Arc<Link>, is_relay: bool) {

@@ -13,8 +13,8 @@
 //! | 0x86 | KEEPALIVE_ACK | |
 //!
 //! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
-//! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. Bodies may grow at the end in later versions only where
-//! nothing follows already; until then surplus bytes are an error. Frames of unknown type are skipped.
+//! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. A body of the wrong length is an error; a frame of unknown type is
+//! skipped, so that later versions can add some.
 
 mod body;
 mod reader;

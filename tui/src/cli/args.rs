@@ -71,6 +71,8 @@ pub(super) enum Command {
     Expose(Expose),
     /// Reach a TCP server that a peer exposes
     Forward(Forward),
+    /// Watch two homes find each other, all on this one computer
+    Demo,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use peerway::{
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
-use crate::dash;
+use crate::{dash, demo::DemoError};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -38,8 +38,8 @@ pub(super) enum Failure {
     Key(#[from] KeyFileError),
     #[error(transparent)]
     Bind(#[from] BindError),
-    #[error("no relay could be reached: {reason}; check the network and the URL given to --relay")]
-    NoRelay { reason: String },
+    #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
+    NoRelay { relay: String, reason: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("the peer did not answer in time: it may be offline, or it does not let this id in")]
@@ -56,6 +56,8 @@ pub(super) enum Failure {
     Listen { addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("the ticket does not fit into a QR code: name fewer relays")]
     TooLongForQr,
     #[error("interrupted")]
@@ -83,6 +85,7 @@ impl Failure {
             | Self::Forward(_)
             | Self::Listen { .. }
             | Self::Dashboard(_)
+            | Self::Demo(_)
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }

@@ -12,6 +12,7 @@ use super::{
     args::Globals,
     failure::Failure,
     state::{Claim, StateDir},
+    words,
 };
 
 /// What a node that wants to be reached waits for its first relay.
@@ -125,13 +126,15 @@ impl Node {
         patience: Duration,
     ) -> Result<Connection, Failure> {
         let patience = patience.min(DIAL_PATIENCE);
-        match timeout(patience, self.endpoint.connect(peer.clone(), alpn)).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(ConnectError::Timeout {
-                seconds: patience.as_secs().max(1),
-            }
-            .into()),
+        if let Ok(result) = timeout(patience, self.endpoint.connect(peer.clone(), alpn)).await {
+            return Ok(result?);
         }
+        let snapshot = self.endpoint.snapshot();
+        if snapshot.relays.is_empty() || states(&snapshot).contains(&RelayState::Up) {
+            let seconds = patience.as_secs().max(1);
+            return Err(ConnectError::Timeout { seconds }.into());
+        }
+        Err(no_relay(&snapshot))
     }
 
     /// A snapshot whose network report is complete, or what is known of it after 5 s.
@@ -167,13 +170,15 @@ pub(super) fn relays_for(globals: &Globals, peer: &Ticket) -> Vec<RelayUrl> {
     }
 }
 
+/// Why `snapshot` has no relay that is up.
 pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
-    let reason = snapshot
-        .relays
-        .iter()
-        .find_map(|relay| relay.error.clone())
-        .unwrap_or_else(|| "no answer".to_owned());
-    Failure::NoRelay { reason }
+    let first = snapshot.relays.first();
+    let relay = first.map_or_else(String::new, |relay| words::relay(&relay.url));
+    let reason = first.and_then(|relay| relay.error.clone());
+    Failure::NoRelay {
+        relay,
+        reason: reason.unwrap_or_else(|| "no answer".to_owned()),
+    }
 }
 
 fn all_down(snapshot: &NodeSnapshot) -> bool {

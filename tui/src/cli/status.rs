@@ -49,7 +49,7 @@ fn text(snapshot: &NodeSnapshot) -> String {
 }
 
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
-    let place = format!("{}:{}", relay.url.host(), relay.url.port());
+    let place = words::relay(&relay.url);
     match (relay.state, relay.rtt_ms, &relay.error) {
         (RelayState::Up, Some(rtt), _) => format!("{place} up, {rtt:.1} ms"),
         (RelayState::Up, None, _) => format!("{place} up"),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use peerway::{
-    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping, Why,
+    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping,
+    RelayUrl, Why,
 };
 
 /// Milliseconds with two decimals.
@@ -32,8 +33,17 @@ pub(super) fn path(path: Option<&PathInfo>) -> String {
     match path {
         Some(PathInfo::Direct { remote, lan: true }) => format!("direct, {remote} on this network"),
         Some(PathInfo::Direct { remote, .. }) => format!("direct, {remote}"),
-        Some(PathInfo::Relay { remote }) => format!("relay {}:{}", remote.host(), remote.port()),
+        Some(PathInfo::Relay { remote }) => format!("relay {}", relay(remote)),
         _ => "no path".to_owned(),
+    }
+}
+
+/// Where a relay is, without its key.
+pub(super) fn relay(url: &RelayUrl) -> String {
+    if url.host().contains(':') {
+        format!("[{}]:{}", url.host(), url.port())
+    } else {
+        format!("{}:{}", url.host(), url.port())
     }
 }
 
@@ -90,11 +100,11 @@ fn protocol(protocol: MappingProtocol) -> &'static str {
 
 pub(super) fn event(event: &EventKind) -> String {
     match event {
-        EventKind::RelayUp { relay, rtt_ms } => {
-            format!("relay {}:{} up, {rtt_ms:.1} ms", relay.host(), relay.port())
+        EventKind::RelayUp { relay: url, rtt_ms } => {
+            format!("relay {} up, {rtt_ms:.1} ms", relay(url))
         }
-        EventKind::RelayDown { relay, reason } => {
-            format!("relay {}:{} down: {reason}", relay.host(), relay.port())
+        EventKind::RelayDown { relay: url, reason } => {
+            format!("relay {} down: {reason}", relay(url))
         }
         EventKind::PublicAddress { addr } => format!("public address {addr}"),
         EventKind::PortMapped { mapping: granted } => {

@@ -8,9 +8,9 @@ pub(super) fn rate(bytes_per_second: u64) -> String {
     format!("{value} {prefix}B/s")
 }
 
-/// `14.2M`, for narrow columns.
-pub(super) fn short_rate(bytes_per_second: u64) -> String {
-    let (value, prefix) = scaled(bytes_per_second);
+/// `14.2M`, of bytes or bytes per second, for narrow columns.
+pub(super) fn short(bytes: u64) -> String {
+    let (value, prefix) = scaled(bytes);
     format!("{value}{prefix}")
 }
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn rates_keep_three_digits() {
         let shown: Vec<_> = [0, 999, 1000, 14_200_000, 123_456_789, 999_999, u64::MAX]
-            .map(short_rate)
+            .map(short)
             .into();
         assert_eq!(
             shown,

@@ -171,3 +171,46 @@ fn push<T>(ring: &mut VecDeque<T>, value: T, kept: usize) {
     }
     ring.push_back(value);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(history: &mut History, rates: &[u64]) -> Track {
+        let mut track = Track::default();
+        for rate in rates {
+            let mut traffic = Traffic::default();
+            traffic.rx_rate = *rate;
+            track.record(1, traffic, Some(10.0));
+            history.last_s = Some(history.last_s.map_or(0, |last| last + 1));
+        }
+        track
+    }
+
+    #[test]
+    fn averages_begin_at_multiples_of_their_length() {
+        let mut history = History::default();
+        let down = |history: &History, track: &Track| -> Vec<u64> {
+            let averages = history.averages(track, 2, 3);
+            averages.iter().map(|rate| rate.down).collect()
+        };
+        let five = track(&mut history, &[2, 4, 10, 20, 7]);
+        assert_eq!(down(&history, &five), [3, 15, 7]);
+        let mut history = History::default();
+        let six = track(&mut history, &[2, 4, 10, 20, 7, 9]);
+        assert_eq!(down(&history, &six), [3, 15, 8]);
+    }
+
+    #[test]
+    fn missed_seconds_are_silent_and_a_second_sample_replaces_the_first() {
+        let mut history = History::default();
+        let mut track = track(&mut history, &[5]);
+        let mut traffic = Traffic::default();
+        traffic.rx_rate = 8;
+        track.record(3, traffic, Some(20.0));
+        track.record(0, traffic, Some(30.0));
+        let kept: Vec<_> = track.rates.iter().map(|(down, _)| *down).collect();
+        assert_eq!(kept, [5, 0, 0, 8]);
+        assert_eq!(track.rtts(60)[56..], [Some(10.0), None, None, Some(30.0)]);
+    }
+}

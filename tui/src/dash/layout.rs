@@ -117,3 +117,8 @@ impl Areas {
             .map_or(0, |area| usize::from(area.height.saturating_sub(2)))
     }
 }
+
+/// Lines of help that fit above the footer and inside a border.
+pub(super) fn help_rows(screen: Rect) -> usize {
+    usize::from(screen.height.saturating_sub(3))
+}

@@ -28,6 +28,7 @@ const KEPT_EVENTS: usize = 500;
 pub(super) struct Model {
     pub(super) look: Look,
     pub(super) title: String,
+    pub(super) note: String,
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
     /// Seconds east of Greenwich, for times of day.
@@ -152,6 +153,7 @@ impl Model {
         let mut model = Self {
             look,
             title: options.title.clone(),
+            note: options.note.clone(),
             owns_node: options.owns_node,
             names: options.names.clone(),
             utc_offset_s,

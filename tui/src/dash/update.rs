@@ -3,25 +3,32 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use peerway::{PathInfo, PeerId};
+use peerway::{PathInfo, PeerId, PeerSnapshot};
 use ratatui::layout::Rect;
 use tui_input::{Input, InputRequest};
 
 use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
-    keymap::{self, Action, Context, Step, Zoom},
-    layout::Panel,
+    keymap::{self, Action, BINDINGS, Context, Step, What, Zoom},
+    layout::{self, Panel},
     look::Role,
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
+    words::Kind,
 };
 
+/// The keys, a gap, and the signs of the kinds.
+const HELP_LINES: usize = BINDINGS.len() + 1 + Kind::ALL.len();
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> {
     let mut effects = Vec::new();
+    let moves_rows = matches!(
+        msg,
+        Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Sample(_)
+    );
     match msg {
         Msg::Key(key) => {
             model.dirty = true;
@@ -60,7 +67,9 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.stopped = true;
         }
     }
-    model.arrange();
+    if moves_rows {
+        model.arrange();
+    }
     effects
 }
 
@@ -83,9 +92,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Accept => accept(model, effects),
         Action::Back => back(model),
         Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
-        Action::CopyAddress | Action::CopyId | Action::CopyTicket => {
-            copy(model, action, now, effects);
-        }
+        Action::Copy(what) => copy(model, what, now, effects),
         Action::CopyChord => model.copying = true,
         Action::Details => {
             model.overlay = match model.overlay {
@@ -174,44 +181,42 @@ fn quit(model: &mut Model, keep_screen: bool, effects: &mut Vec<Effect>) {
     }
 }
 
-fn copy(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
+fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>) {
     let peer = model.selected();
-    let found = match action {
-        Action::CopyTicket => Some(("ticket", model.data().snapshot.ticket.to_string())),
-        Action::CopyId => peer.map(|peer| ("id", peer.id.to_string())),
-        _ => peer
-            .and_then(|peer| match peer.path.as_ref()? {
-                PathInfo::Direct { remote, .. } => Some(remote.to_string()),
-                PathInfo::Relay { remote } => Some(remote.to_string()),
-                _ => None,
-            })
-            .map(|address| ("address", address)),
+    let (name, found) = match what {
+        What::Ticket => ("ticket", Some(model.data().snapshot.ticket.to_string())),
+        What::Id => ("id", peer.map(|peer| peer.id.to_string())),
+        What::Address => ("address", peer.and_then(address)),
     };
-    let (text, role) = match found {
-        Some((what, text)) => {
-            let shown = if what == "address" && model.masked {
-                "hidden".to_owned()
-            } else {
-                text.clone()
-            };
-            effects.push(Effect::Copy(text));
-            (
-                format!("sent the {what} to the clipboard: {shown}"),
-                Role::Info,
-            )
-        }
-        None => (
-            "nothing to copy: no peer with an address is selected".to_owned(),
-            Role::Warn,
-        ),
+    let Some(text) = found else {
+        let text = format!("nothing to copy: no peer with an {name} is selected");
+        return notify(model, text, Role::Warn, now);
     };
-    notify(model, text, role, now);
+    // Terminals may ignore the request, so what was sent is shown as well.
+    let shown = if what == What::Address && model.masked {
+        "hidden"
+    } else {
+        &text
+    };
+    let said = format!("sent the {name} to the clipboard: {shown}");
+    notify(model, said, Role::Info, now);
+    effects.push(Effect::Copy(text));
+}
+
+fn address(peer: &PeerSnapshot) -> Option<String> {
+    match peer.path.as_ref()? {
+        PathInfo::Direct { remote, .. } => Some(remote.to_string()),
+        PathInfo::Relay { remote } => Some(remote.to_string()),
+        _ => None,
+    }
 }
 
 fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas().unwrap_or_default();
+    let help_page = layout::help_rows(model.screen);
     if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
-        *scrolled = moved(*scrolled, step, 10, keymap::BINDINGS.len());
+        let positions = HELP_LINES.saturating_sub(help_page) + 1;
+        *scrolled = moved(*scrolled, step, help_page, positions);
     } else if model.focus == Panel::Events && model.overlay.is_none() {
         let (count, page) = (model.data().events.len(), areas.event_rows());
         let positions = count.saturating_sub(page) + 1;

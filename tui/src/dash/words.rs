@@ -117,7 +117,7 @@ impl Words<'_> {
             Err(_) => url
                 .host()
                 .split_once('.')
-                .map_or(url.host(), |(label, _)| label)
+                .map_or_else(|| url.host(), |(label, _)| label)
                 .to_owned(),
         }
     }

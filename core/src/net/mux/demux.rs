@@ -43,7 +43,6 @@ pub(crate) enum Side {
 #[derive(Debug)]
 pub(super) struct Outlets {
     pub(super) side: mpsc::Sender<Side>,
-    pub(super) side_dropped: AtomicU64,
     pub(super) strangers: AtomicU64,
     pub(super) injected: Injected,
 }
@@ -52,7 +51,6 @@ impl Outlets {
     pub(super) fn new(side: mpsc::Sender<Side>) -> Self {
         Self {
             side,
-            side_dropped: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
             injected: Injected::default(),
         }
@@ -60,7 +58,7 @@ impl Outlets {
 
     fn to_driver(&self, datagram: Side) {
         if self.side.try_send(datagram).is_err() {
-            self.side_dropped.fetch_add(1, Ordering::Relaxed);
+            self.stranger();
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -28,7 +25,6 @@ pub(super) struct Socket {
     state: ArcSwap<UdpSocketState>,
     offload: usize,
     local: SocketAddr,
-    unsendable: AtomicU64,
 }
 
 impl Socket {
@@ -49,17 +45,11 @@ impl Socket {
             state: ArcSwap::from_pointee(state),
             local: socket.local_addr()?,
             io: UdpSocket::from_std(socket)?,
-            unsendable: AtomicU64::new(0),
         })
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
         self.local
-    }
-
-    /// Datagrams or batches that the system refused to send.
-    pub(super) fn unsendable(&self) -> u64 {
-        self.unsendable.load(Ordering::Relaxed)
     }
 
     pub(super) fn max_transmit_segments(&self) -> usize {
@@ -94,7 +84,6 @@ impl Socket {
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
             Err(error) => {
-                self.unsendable.fetch_add(1, Ordering::Relaxed);
                 tracing::trace!(%error, to = %transmit.destination, "not sent");
                 Ok(())
             }

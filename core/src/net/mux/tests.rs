@@ -6,7 +6,10 @@ use quinn::AsyncUdpSocket;
 use quinn_udp::{RecvMeta, Transmit};
 
 use super::*;
-use crate::{SecretKey, wire::datagram};
+use crate::{
+    SecretKey,
+    wire::{intro, probe},
+};
 
 mod demux;
 mod transfer;
@@ -269,7 +272,7 @@ async fn offload_that_was_lost_on_one_path_is_back_on_the_next() {
     let unroutable = "192.0.2.1:9".parse().unwrap();
     mux.set_route(&link, direct(unroutable), 1, true);
     send(&mux, &transmit(&link, &[0x40; 2400], Some(1200))).await;
-    assert_eq!(mux.unsendable(), 1);
+    assert_eq!(mux.max_transmit_segments(), 1);
     mux.set_route(&link, direct(addr(&other)), 2, true);
     assert_eq!(mux.max_transmit_segments(), segments);
 }
@@ -304,7 +307,7 @@ async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
         receive(&b).await;
     }
     assert_eq!(side.len(), SIDE_CAPACITY);
-    assert_eq!(b.side_dropped(), 64);
+    assert_eq!(b.strangers(), 64);
 }
 
 #[tokio::test]

@@ -106,132 +106,26 @@ impl Row {
     }
 }
 
-#[expect(clippy::type_complexity, reason = "a table that is read by people")]
+#[rustfmt::skip]
 pub(super) fn twelve() -> Vec<Value> {
-    let rows: [(
-        &str,
-        Option<&str>,
-        Option<&str>,
-        Option<f64>,
-        (u64, u64),
-        u64,
-        (u32, u32),
-    ); 12] = [
-        (
-            "direct",
-            Some("[2001:db8:9::7]:41641"),
-            None,
-            Some(4.1),
-            (8_100_000, 220_000),
-            7980,
-            (2, 4),
-        ),
-        (
-            "direct",
-            Some("lan 192.168.1.20:41641"),
-            None,
-            Some(0.4),
-            (5_900_000, 810_000),
-            273_600,
-            (1, 3),
-        ),
-        (
-            "direct",
-            Some("198.51.100.9:6112"),
-            None,
-            Some(38.0),
-            (180_000, 9_000),
-            720,
-            (1, 4),
-        ),
-        (
-            "relayed",
-            Some("relay fra1.example.org"),
-            Some("hard_nats"),
-            Some(61.0),
-            (92_000, 14_000),
-            2460,
-            (0, 12),
-        ),
-        (
-            "punch",
-            Some("relay ams2.example.org"),
-            Some("trying"),
-            Some(74.0),
-            (1_000, 1_000),
-            18,
-            (2, 5),
-        ),
+    let rows = [
+        ("direct", Some("[2001:db8:9::7]:41641"), None, Some(4.1), (8_100_000, 220_000), 7980, (2, 4)),
+        ("direct", Some("lan 192.168.1.20:41641"), None, Some(0.4), (5_900_000, 810_000), 273_600, (1, 3)),
+        ("direct", Some("198.51.100.9:6112"), None, Some(38.0), (180_000, 9_000), 720, (1, 4)),
+        ("relayed", Some("relay fra1.example.org"), Some("hard_nats"), Some(61.0), (92_000, 14_000), 2460, (0, 12)),
+        ("punch", Some("relay ams2.example.org"), Some("trying"), Some(74.0), (1_000, 1_000), 18, (2, 5)),
         ("punch", None, Some("no_answer"), None, (0, 0), 6, (3, 8)),
-        (
-            "idle",
-            Some("[2001:db8:a::1]:41641"),
-            None,
-            Some(22.0),
-            (0, 0),
-            273_600,
-            (0, 0),
-        ),
-        (
-            "idle",
-            Some("198.51.100.61:41641"),
-            None,
-            Some(29.0),
-            (0, 0),
-            273_600,
-            (0, 0),
-        ),
-        (
-            "idle",
-            Some("lan 192.168.1.33:41641"),
-            None,
-            Some(1.0),
-            (0, 0),
-            158_400,
-            (0, 0),
-        ),
-        (
-            "suspect",
-            Some("203.0.113.130:5000"),
-            Some("direct_lost"),
-            Some(31.0),
-            (4_000, 4_000),
-            2,
-            (0, 0),
-        ),
-        (
-            "relayed",
-            Some("relay 192.0.2.40"),
-            Some("relay_only"),
-            Some(52.0),
-            (11_000, 2_000),
-            32_520,
-            (0, 0),
-        ),
-        (
-            "failed",
-            None,
-            Some("offline"),
-            None,
-            (0, 0),
-            172_800,
-            (0, 0),
-        ),
+        ("idle", Some("[2001:db8:a::1]:41641"), None, Some(22.0), (0, 0), 273_600, (0, 0)),
+        ("idle", Some("198.51.100.61:41641"), None, Some(29.0), (0, 0), 273_600, (0, 0)),
+        ("idle", Some("lan 192.168.1.33:41641"), None, Some(1.0), (0, 0), 158_400, (0, 0)),
+        ("suspect", Some("203.0.113.130:5000"), Some("direct_lost"), Some(31.0), (4_000, 4_000), 2, (0, 0)),
+        ("relayed", Some("relay 192.0.2.40"), Some("relay_only"), Some(52.0), (11_000, 2_000), 32_520, (0, 0)),
+        ("failed", None, Some("offline"), None, (0, 0), 172_800, (0, 0)),
     ];
     rows.into_iter()
         .zip(1..)
         .map(|((state, path, why, rtt_ms, rates, age_s, probes), seed)| {
-            Row {
-                seed,
-                state,
-                path,
-                why,
-                rtt_ms,
-                rates,
-                age_s,
-                probes,
-            }
-            .to_value()
+            Row { seed, state, path, why, rtt_ms, rates, age_s, probes }.to_value()
         })
         .collect()
 }
@@ -258,16 +152,19 @@ pub(super) fn names() -> BTreeMap<PeerId, String> {
 }
 
 /// What happened to the twelve peers before the fixture was taken.
+#[rustfmt::skip]
 fn events() -> Vec<Event> {
-    let relay = relay_url(900, "fra1.example.org");
+    let (relay, lost) = (relay_url(900, "fra1.example.org"), relay_url(902, "nyc1.example.org"));
+    let mapping = json!({"protocol": "pcp", "external": "203.0.113.77:41641", "expires_in_s": 3600});
+    let path = json!({"kind": "direct", "remote": "198.51.100.9:6112", "lan": false});
     [
         (-5000, json!({"event": "network_changed", "what": "interface eth0 is up"})),
         (-4000, json!({"event": "relay_up", "relay": relay, "rtt_ms": 18.2})),
         (-3600, json!({"event": "public_address", "addr": "203.0.113.77:41641"})),
-        (-3000, json!({"event": "port_mapped", "mapping": {"protocol": "pcp", "external": "203.0.113.77:41641", "expires_in_s": 3600}})),
+        (-3000, json!({"event": "port_mapped", "mapping": mapping})),
         (-300, json!({"event": "connected", "peer": id(1), "alpn": "peerway/web", "outgoing": true})),
-        (-200, json!({"event": "relay_down", "relay": relay_url(902, "nyc1.example.org"), "reason": "no answer from 192.0.2.9:4433"})),
-        (-60, json!({"event": "path_changed", "peer": id(3), "path": {"kind": "direct", "remote": "198.51.100.9:6112", "lan": false}, "rtt_ms": 38.0})),
+        (-200, json!({"event": "relay_down", "relay": lost, "reason": "no answer from 192.0.2.9:4433"})),
+        (-60, json!({"event": "path_changed", "peer": id(3), "path": path, "rtt_ms": 38.0})),
         (-18, json!({"event": "peer_state", "peer": id(5), "from": "relayed", "to": "punch", "why": "trying"})),
         (-6, json!({"event": "peer_state", "peer": id(6), "from": "intro", "to": "punch", "why": "no_answer"})),
         (-2, json!({"event": "peer_state", "peer": id(10), "from": "direct", "to": "suspect", "why": "direct_lost"})),

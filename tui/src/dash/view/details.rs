@@ -4,11 +4,11 @@ use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
     layout::Rect,
-    text::Line,
+    text::{Line, Span},
     widgets::{Paragraph, Wrap},
 };
 
-use super::{dialogs::fact, popup};
+use super::popup;
 use crate::dash::{
     format,
     look::Role,
@@ -42,7 +42,7 @@ fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> 
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
     if let Some(why) = peer.why {
         let (cause, remedy) = explanation(why);
-        lines.push(Line::raw(format!("{cause}")));
+        lines.push(Line::raw(cause));
         if let Some(remedy) = remedy {
             let text = format!("{} {remedy}", model.look.glyphs.right);
             lines.push(Line::styled(text, model.look.style(Role::Info)));
@@ -98,4 +98,11 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         fact(model, "total", &totals),
         fact(model, "QUIC", &connections),
     ]
+}
+
+fn fact(model: &Model, name: &str, value: &str) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("{name:<10} "), model.look.style(Role::Dim)),
+        Span::raw(value.to_owned()),
+    ])
 }

@@ -10,7 +10,6 @@ use ratatui::{
 use super::{header::split_at_char, popup};
 use crate::dash::{
     connect::{Connect, Progress, Reading},
-    format,
     look::Role,
     model::Model,
 };
@@ -124,13 +123,4 @@ pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     };
     let text = format!("This window runs the node. Quitting ends {ends}.\n\nq quits, Esc stays.");
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
-}
-
-/// A name and a value, for boxes that list facts.
-pub(super) fn fact(model: &Model, name: &str, value: &str) -> Line<'static> {
-    let value = format::fit(value, 200, model.look.glyphs.ellipsis);
-    Line::from(vec![
-        Span::styled(format!("{name:<10} "), model.look.style(Role::Dim)),
-        Span::raw(value),
-    ])
 }

@@ -52,6 +52,8 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             "the node has stopped; what you see is the last of it",
             Role::Bad,
         )
+    } else if !model.note.is_empty() {
+        (model.note.as_str(), Role::Accent)
     } else if model.owns_node {
         (
             "this window runs the node: it ends when you quit",
@@ -67,8 +69,13 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let count = peers.iter().filter(|peer| Kind::of(peer) == kind).count();
         if count > 0 {
             let glyph = kind.glyph(model.look.glyphs);
+            let word = if kind == Kind::Relay {
+                "relayed"
+            } else {
+                kind.word()
+            };
             let text = if words {
-                format!("{glyph} {count} {}  ", kind.word())
+                format!("{glyph} {count} {word}  ")
             } else {
                 format!("{glyph}{count} ")
             };
@@ -191,9 +198,9 @@ fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
         format!(
             "{}{} {}{} ",
             glyphs.down,
-            format::short_rate(traffic.rx_rate),
+            format::short(traffic.rx_rate),
             glyphs.up,
-            format::short_rate(traffic.tx_rate)
+            format::short(traffic.tx_rate)
         )
     };
     Line::styled(text, Style::new())

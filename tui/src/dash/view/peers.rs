@@ -70,7 +70,11 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 .map(|column| cell(model, peer, (*column, path_width), marked(model, row)));
             Some(Row::new(cells).style(style))
         });
-    let widths = columns.iter().map(|column| column.width(inside.width));
+    let widths = columns.iter().map(|column| {
+        column
+            .width(inside.width)
+            .map_or(Constraint::Fill(1), Constraint::Length)
+    });
     let heading = columns.iter().map(|column| {
         Line::styled(column.heading(model), model.look.style(Role::Dim))
             .alignment(column.alignment())
@@ -92,12 +96,13 @@ enum Column {
     Loss,
     Down,
     Up,
+    Total,
     Age,
     Why,
 }
 
 /// The columns in the order of the screen, with the terminal's width from which they are shown.
-const COLUMNS: [(Column, u16); 11] = [
+const COLUMNS: [(Column, u16); 12] = [
     (Column::State, 0),
     (Column::Name, 0),
     (Column::Id, 104),
@@ -107,6 +112,7 @@ const COLUMNS: [(Column, u16); 11] = [
     (Column::Loss, 112),
     (Column::Down, 60),
     (Column::Up, 60),
+    (Column::Total, 150),
     (Column::Age, 72),
     (Column::Why, 80),
 ];
@@ -122,20 +128,22 @@ fn columns(model: &Model, inside_width: u16) -> Vec<Column> {
 }
 
 impl Column {
-    fn width(self, inside: u16) -> Constraint {
+    /// None for the column that takes what the others leave.
+    fn width(self, inside: u16) -> Option<u16> {
         let wide = inside >= 108;
-        Constraint::Length(match self {
+        Some(match self {
             Self::State => 2,
             Self::Name if inside >= 148 => 20,
             Self::Name if inside < 58 => 10,
             Self::Name => 12,
             Self::Id => 8,
-            Self::Path => return Constraint::Fill(1),
+            Self::Path => return None,
             Self::Rtt => 6,
             Self::Spark => SPARK_CELLS as u16,
             Self::Loss => 5,
             Self::Down | Self::Up if wide => 9,
             Self::Down | Self::Up => 5,
+            Self::Total => 15,
             Self::Age => 6,
             Self::Why => 11,
         })
@@ -144,9 +152,13 @@ impl Column {
     fn alignment(self) -> Alignment {
         match self {
             Self::State | Self::Name | Self::Id | Self::Path | Self::Spark => Alignment::Left,
-            Self::Rtt | Self::Loss | Self::Down | Self::Up | Self::Age | Self::Why => {
-                Alignment::Right
-            }
+            Self::Rtt
+            | Self::Loss
+            | Self::Down
+            | Self::Up
+            | Self::Total
+            | Self::Age
+            | Self::Why => Alignment::Right,
         }
     }
 
@@ -161,6 +173,7 @@ impl Column {
             Self::Loss => ("LOSS", None),
             Self::Down => ("DOWN", Some(sort::Column::Down)),
             Self::Up => ("UP", Some(sort::Column::Up)),
+            Self::Total => ("TOTAL", None),
             Self::Age => ("AGE", Some(sort::Column::Age)),
             Self::Why => ("WHY", None),
         };
@@ -180,10 +193,8 @@ fn marked(model: &Model, row: usize) -> bool {
 fn path_width(columns: &[Column], inside: u16) -> usize {
     let others: u16 = columns
         .iter()
-        .map(|column| match column.width(inside) {
-            Constraint::Length(width) => width + 1,
-            _ => 0,
-        })
+        .filter_map(|column| column.width(inside))
+        .map(|width| width + 1)
         .sum();
     usize::from(inside.saturating_sub(others))
 }
@@ -199,7 +210,7 @@ fn cell(
     let rate = |rate| match (rate, wide) {
         (0, _) => "0".to_owned(),
         (rate, true) => format::rate(rate),
-        (rate, false) => format::short_rate(rate),
+        (rate, false) => format::short(rate),
     };
     let reached = !matches!(Kind::of(peer), Kind::Connecting | Kind::Unreachable);
     let measured = |text: Option<String>| {
@@ -236,6 +247,13 @@ fn cell(
         Column::Loss => measured(Some(format!("{:.1}%", peer.loss * 100.0))),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
+        Column::Total => format!(
+            "{}{} {}{}",
+            glyphs.down,
+            format::short(peer.traffic.rx_bytes),
+            glyphs.up,
+            format::short(peer.traffic.tx_bytes)
+        ),
         Column::Age => format::age(peer.state_age_ms),
         Column::Why => {
             let why = peer.why.map(short_reason).unwrap_or_default();

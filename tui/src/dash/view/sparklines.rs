@@ -6,8 +6,8 @@ use ratatui::{
     text::Line,
 };
 
-use super::{panel, put, throughput::stretched};
-use crate::dash::{format, history::Rate, look::Role, model::Model};
+use super::{panel, put};
+use crate::dash::{format, history::Rate, look::Role, model::Model, stack::stretched};
 
 pub(super) fn sparklines(model: &Model, frame: &mut Frame<'_>, down: Rect, up: Rect) {
     sparkline(model, frame, down, "Down", |rate| rate.down);
@@ -47,8 +47,8 @@ fn sparkline(
     }
     let text = format!(
         " now {:<8} peak {}",
-        format::short_rate(value(track.latest())),
-        format::short_rate(value(track.peak(model.window.seconds())))
+        format::short(value(track.latest())),
+        format::short(value(track.peak(model.window.seconds())))
     );
     frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), legend);
 }

@@ -1,6 +1,5 @@
 //! Download stacked upward by peer, upload mirrored below.
 
-use peerway::PeerId;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -10,13 +9,11 @@ use ratatui::{
 use super::{panel, put};
 use crate::dash::{
     format,
-    history::{History, Rate, Track},
     look::Role,
-    model::{Model, Window},
+    model::Model,
+    stack::{Filling, Series, scale, series, stack},
 };
 
-/// Peers with a shade of their own; all others share one.
-const NAMED: usize = 4;
 const LEGEND_WIDTH: u16 = 25;
 const LABEL_WIDTH: u16 = 6;
 
@@ -41,35 +38,24 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Constraint::Length(up_rows),
         Constraint::Length(1),
     ]));
-    let series = series(model, usize::from(plot.width));
-    let down_scale = scale(&series, |rate| rate.down);
-    let up_scale = scale(&series, |rate| rate.up);
-    for column in 0..plot.width {
-        let rates: Vec<Rate> = series
-            .iter()
-            .map(|one| {
-                one.columns
-                    .get(usize::from(column))
-                    .copied()
-                    .unwrap_or_default()
-            })
-            .collect();
-        let down: Vec<u64> = rates.iter().map(|rate| rate.down).collect();
-        let up: Vec<u64> = rates.iter().map(|rate| rate.up).collect();
-        for (row, cell) in stack(&down, down_scale, down_plot.height)
-            .into_iter()
+    let stacked = series(&model.data().history, model.window, usize::from(plot.width));
+    let down_scale = scale(&stacked, |rate| rate.down);
+    let up_scale = scale(&stacked, |rate| rate.up);
+    for (column, x) in (plot.x..plot.right()).enumerate() {
+        let rates = || stacked.iter().filter_map(|one| one.columns.get(column));
+        let down: Vec<u64> = rates().map(|rate| rate.down).collect();
+        let cells = stack(&down, down_scale, down_plot.height);
+        for (row, (y, cell)) in (down_plot.y..down_plot.bottom())
+            .rev()
+            .zip(cells)
             .enumerate()
         {
-            let y = down_plot.bottom().saturating_sub(1 + row as u16);
-            rising(model, frame, (plot.x + column, y), cell, row);
+            rising(model, frame, (x, y), cell, row);
         }
-        for (row, cell) in stack(&up, up_scale, up_plot.height).into_iter().enumerate() {
-            hanging(
-                model,
-                frame,
-                (plot.x + column, up_plot.y + row as u16),
-                cell,
-            );
+        let up: Vec<u64> = rates().map(|rate| rate.up).collect();
+        let cells = stack(&up, up_scale, up_plot.height);
+        for (y, cell) in (up_plot.y..up_plot.bottom()).zip(cells) {
+            hanging(model, frame, (x, y), cell);
         }
     }
     axes(
@@ -80,142 +66,8 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         (up_plot, up_scale),
     );
     times(model, frame, time);
-    legends(
-        model,
-        frame,
-        legend.inner(Margin::new(1, 0)),
-        &series,
-        down_plot.height,
-    );
-}
-
-/// One layer of the stack.
-struct Series {
-    peer: Option<PeerId>,
-    columns: Vec<Rate>,
-    now: Rate,
-}
-
-/// The peers with the most traffic in the window, then all others together.
-fn series(model: &Model, width: usize) -> Vec<Series> {
-    let history = &model.data().history;
-    let mut ranked: Vec<(u64, PeerId, &Track)> = history
-        .peers()
-        .map(|(id, track)| (track.volume(model.window.seconds()), *id, track))
-        .filter(|(volume, ..)| *volume > 0)
-        .collect();
-    ranked.sort_by_key(|(volume, id, _)| (std::cmp::Reverse(*volume), *id));
-    let columns = |track| stretched(history, track, model.window, width);
-    let mut series: Vec<Series> = ranked
-        .iter()
-        .take(NAMED)
-        .map(|(_, id, track)| Series {
-            peer: Some(*id),
-            columns: columns(track),
-            now: track.latest(),
-        })
-        .collect();
-    if ranked.len() > NAMED {
-        let mut others = vec![Rate::default(); width];
-        let mut now = Rate::default();
-        for (_, _, track) in ranked.iter().skip(NAMED) {
-            now = now + track.latest();
-            for (sum, rate) in others.iter_mut().zip(columns(track)) {
-                *sum = *sum + rate;
-            }
-        }
-        series.push(Series {
-            peer: None,
-            columns: others,
-            now,
-        });
-    }
-    series
-}
-
-/// The window's samples spread over the columns, whether there are more of them or fewer.
-pub(super) fn stretched(
-    history: &History,
-    track: &Track,
-    window: Window,
-    width: usize,
-) -> Vec<Rate> {
-    let seconds = window.seconds().div_ceil(width.max(1));
-    let bins = window.seconds() / seconds;
-    let averages = history.averages(track, seconds, bins);
-    (0..width)
-        .map(|column| {
-            averages
-                .get(column * bins / width)
-                .copied()
-                .unwrap_or_default()
-        })
-        .collect()
-}
-
-/// The least of 1, 2, 5 times a power of ten that no column exceeds.
-fn scale(series: &[Series], value: impl Fn(Rate) -> u64) -> u64 {
-    let columns = series
-        .iter()
-        .map(|one| one.columns.len())
-        .max()
-        .unwrap_or(0);
-    let peak = (0..columns)
-        .map(|column| {
-            series
-                .iter()
-                .filter_map(|one| one.columns.get(column))
-                .map(|rate| value(*rate))
-                .sum::<u64>()
-        })
-        .max()
-        .unwrap_or_default();
-    let mut scale = 1000_u64;
-    for factor in [2, 5, 10].into_iter().cycle() {
-        let Some(next) = power_of_ten(scale).checked_mul(factor) else {
-            break;
-        };
-        if scale >= peak {
-            break;
-        }
-        scale = next;
-    }
-    scale
-}
-
-fn power_of_ten(value: u64) -> u64 {
-    10_u64.saturating_pow(value.checked_ilog10().unwrap_or(0))
-}
-
-/// How far a cell is filled, in eighths, and by which series most of all.
-type Filling = Option<(u64, usize)>;
-
-/// One column of the stack, from the axis outward.
-fn stack(values: &[u64], scale: u64, rows: u16) -> Vec<Filling> {
-    let eighths = u64::from(rows) * 8;
-    let mut edges = Vec::with_capacity(values.len());
-    let mut sum = 0_u64;
-    for value in values {
-        sum = sum.saturating_add(*value);
-        let edge = u128::from(sum) * u128::from(eighths) / u128::from(scale.max(1));
-        let least = u64::from(sum > 0);
-        edges.push(u64::try_from(edge).unwrap_or(eighths).clamp(least, eighths));
-    }
-    (0..u64::from(rows))
-        .map(|row| {
-            let (bottom, top) = (row * 8, row * 8 + 8);
-            let mut below = 0;
-            let mut most: Filling = None;
-            for (index, edge) in edges.iter().enumerate() {
-                let inside = (*edge).clamp(bottom, top) - below.clamp(bottom, top);
-                if inside > most.map_or(0, |(inside, _)| inside) {
-                    most = Some((inside, index));
-                }
-                below = *edge;
-            }
-            most.map(|(_, index)| (below.clamp(bottom, top) - bottom, index))
-        })
-        .collect()
+    let legend = legend.inner(Margin::new(1, 0));
+    legends(model, frame, legend, &stacked, down_plot.height);
 }
 
 /// Only the solid shade has eighths; the others are drawn from half a cell on, or when there is nothing below.
@@ -297,7 +149,7 @@ fn axes(
 
 /// Scales are round, so that their decimals say nothing.
 fn compact(rate: u64) -> String {
-    format::short_rate(rate).replace(".0", "")
+    format::short(rate).replace(".0", "")
 }
 
 fn times(model: &Model, frame: &mut Frame<'_>, area: Rect) {

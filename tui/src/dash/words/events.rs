@@ -36,14 +36,22 @@ impl Words<'_> {
             EventKind::PathChanged {
                 path: Some(PathInfo::Direct { .. }),
                 ..
-            } => (glyphs.direct, Role::Good),
+            }
+            | EventKind::RelayUp { .. } => (glyphs.direct, Role::Good),
             EventKind::PathChanged {
                 path: Some(PathInfo::Relay { .. }),
                 ..
             } => (glyphs.relay, Role::Warn),
-            EventKind::RelayUp { .. } => (glyphs.direct, Role::Good),
-            event if is_warning(event) => (glyphs.warning, Role::Warn),
-            _ => (" ", Role::Text),
+            EventKind::RelayDown { .. } | EventKind::PortMapped { mapping: None } => {
+                (glyphs.warning, Role::Warn)
+            }
+            EventKind::PathChanged { .. }
+            | EventKind::PortMapped { .. }
+            | EventKind::PublicAddress { .. }
+            | EventKind::NetworkChanged { .. }
+            | EventKind::Connected { .. }
+            | EventKind::Disconnected { .. }
+            | _ => (" ", Role::Text),
         };
         Sentence {
             glyph,
@@ -60,7 +68,10 @@ impl Words<'_> {
             | EventKind::Connected { peer, .. }
             | EventKind::Disconnected { peer, .. } => self.name(peer),
             EventKind::RelayUp { .. } | EventKind::RelayDown { .. } => "relay".to_owned(),
-            _ => "network".to_owned(),
+            EventKind::PublicAddress { .. }
+            | EventKind::PortMapped { .. }
+            | EventKind::NetworkChanged { .. }
+            | _ => "network".to_owned(),
         }
     }
 
@@ -122,7 +133,7 @@ impl Words<'_> {
             PeerState::Punch | PeerState::Intro => (glyphs.connecting, Role::Info),
             PeerState::Failed => (glyphs.unreachable, Role::Bad),
             PeerState::Idle => (glyphs.idle, Role::Dim),
-            _ => (glyphs.warning, Role::Warn),
+            PeerState::Suspect | _ => (glyphs.warning, Role::Warn),
         }
     }
 }

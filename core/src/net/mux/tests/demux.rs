@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{super::demux::Sorter, *};
+use crate::wire::probe;
 
 const RELAY: &str = "192.0.2.1:4433";
 const PEER: &str = "192.0.2.2:1000";

@@ -1,0 +1,161 @@
+//! The program `peerway-relay`, as scripts see it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use peerway::RelayUrl;
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peerway-relay"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running relay, killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    first_line: String,
+}
+
+impl Program {
+    /// Starts it at a port of the loopback address, and waits for its first line.
+    pub(crate) fn start(state_dir: &Path, port: u16, options: &[&str]) -> Self {
+        let mut child = command()
+            .args(["--bind", &format!("127.0.0.1:{port}"), "--state-dir"])
+            .arg(state_dir)
+            .args(options)
+            .spawn()
+            .unwrap();
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut first_line)
+            .unwrap();
+        Self { child, first_line }
+    }
+
+    pub(crate) fn url(&self) -> RelayUrl {
+        let ready: serde_json::Value = serde_json::from_str(&self.first_line).unwrap();
+        assert_eq!(ready["event"], "ready");
+        ready["url"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends SIGTERM, and returns the exit code.
+    fn terminate(mut self) -> Option<i32> {
+        let sent = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+#[test]
+fn the_first_line_names_the_url_and_a_terminated_relay_ends_well() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = Program::start(state.path(), 0, &["--json"]);
+    let url = relay.url();
+    assert_eq!(url.host(), "127.0.0.1");
+    assert_eq!(relay.terminate(), Some(0));
+
+    let again = Program::start(state.path(), 0, &["--json", "--host", "relay.example.org"]);
+    assert_eq!(again.url().key(), url.key(), "the key was kept");
+    assert_eq!(again.url().host(), "relay.example.org");
+    assert_eq!(again.terminate(), Some(0));
+}
+
+#[test]
+fn without_json_the_first_line_is_for_people() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = Program::start(state.path(), 0, &[]);
+    assert!(
+        relay.first_line.contains("--relay relay://"),
+        "{}",
+        relay.first_line
+    );
+}
+
+#[test]
+fn a_port_in_use_is_a_one_line_cause() {
+    let state = tempfile::tempdir().unwrap();
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let output = command()
+        .args(["--bind", &taken.local_addr().unwrap().to_string()])
+        .arg("--state-dir")
+        .arg(state.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("cannot open UDP"), "{stderr}");
+}
+
+#[test]
+fn a_bad_value_names_the_expected_form() {
+    for (option, value, expected) in [
+        ("--bind", "here", "0.0.0.0:4433"),
+        ("--client-rate", "fast", "64M"),
+        ("--host", "a b", "relay.example.org"),
+    ] {
+        let mut child = command()
+            .args(["--state-dir", "unused", option, value])
+            .spawn()
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(2));
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn options_can_come_from_the_environment() {
+    let state = tempfile::tempdir().unwrap();
+    let output = command()
+        .env("PEERWAY_RELAY_STATE_DIR", state.path())
+        .env("PEERWAY_RELAY_BIND", "nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_key_that_others_can_read_stops_the_program() {
+    use std::os::unix::fs::PermissionsExt;
+    let state = tempfile::tempdir().unwrap();
+    let key = state.path().join("relay.key");
+    peerway::keyfile::load_or_create(&key).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = command()
+        .args(["--bind", "127.0.0.1:0", "--state-dir"])
+        .arg(state.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("chmod 600"), "{stderr}");
+}

@@ -1,0 +1,26 @@
+//! `peerway demo`: under the dashboard where there is a terminal, as a printed timeline elsewhere.
+
+use std::io::{IsTerminal, stdin, stdout};
+
+use super::{args::Globals, dashboard, failure::Failure};
+use crate::{dash::Options, demo};
+
+pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
+    if is_shown(globals) {
+        demo::show(|endpoint| async move { dashboard::show(&endpoint, options()).await })??;
+    } else {
+        demo::print(globals.json)?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_shown(globals: &Globals) -> bool {
+    !globals.json && stdin().is_terminal() && stdout().is_terminal()
+}
+
+fn options() -> Options {
+    Options {
+        title: "demo".to_owned(),
+        ..Options::default()
+    }
+}
