@@ -42,7 +42,7 @@ pub fn print(json: bool) -> Result<(), DemoError> {
 
 /// Plays the demo under a dashboard of the first home's node until the dashboard ends.
 ///
-/// As [`print`], this may replace the process. The node dials a little later, so that the dashboard shows it from the
+/// As [`print()`], this may replace the process. The node dials a little later, so that the dashboard shows it from the
 /// start.
 ///
 /// # Errors
