@@ -1,7 +1,7 @@
 //! `peerway demo`: two homes, a relay and the internet between them on this one computer, linked before one's eyes.
 //!
-//! On Linux the homes are network namespaces behind real NATs (see [`crate::lab`]). Where those are not to be had, all nodes live on the
-//! loopback interface, and the demo says so. Nothing of it outlives the process.
+//! On Linux the homes are network namespaces behind real NATs (see the module `lab`). Where those are not to be had, all
+//! nodes live on the loopback interface, and the demo says so. Nothing of it outlives the process.
 
 mod error;
 mod freight;
@@ -25,7 +25,8 @@ const FREIGHT: usize = 8 << 20;
 
 /// Plays the demo once and prints what happens, as text or as one JSON object per line.
 ///
-/// On Linux this may replace the process by itself in new namespaces: call it before anything that should not happen twice.
+/// On Linux this may replace the process by itself in new namespaces: call it before anything that should not happen twice,
+/// and outside of any async runtime.
 ///
 /// # Errors
 /// What kept the homes from being linked directly, or the data from arriving intact.
@@ -41,7 +42,8 @@ pub fn print(json: bool) -> Result<(), DemoError> {
 
 /// Plays the demo under a dashboard of the first home's node until the dashboard ends.
 ///
-/// As [`print`], this may replace the process. The node dials a little later, so that the dashboard shows it from the start.
+/// As [`print()`], this may replace the process. The node dials a little later, so that the dashboard shows it from the
+/// start.
 ///
 /// # Errors
 /// What kept the world or its nodes from starting.

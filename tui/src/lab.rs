@@ -1,10 +1,11 @@
 //! An internet in a box: homes behind real kernel NATs, each in a network namespace of its own, without root.
 //!
-//! One router, the *core*, joins every line of the lab and is the whole internet. Behind each line is a home: a host, and in front of it
-//! the NAT routers of its [`NatKind`]. One home is public and meant for a relay. Lines may have a delay and lose packets; both
-//! happen in the core, outside every NAT, as they do on a real access line.
+//! One router, the *core*, joins every line of the lab and is the whole internet. Behind each line is a home: a host, and in
+//! front of it the NAT routers of its [`NatKind`]. One home is public and meant for a relay. Lines may have a delay and lose
+//! packets; both happen in the core, outside every NAT: a packet that waited inside a router would not be confirmed in its
+//! conntrack yet, and the next one of its flow would get another mapping.
 //!
-//! All of it belongs to the process that entered the namespaces ([`test`], [`enter`]) and ends with it, however it ends.
+//! All of it belongs to the process that entered the namespaces ([`test()`], [`enter()`]) and ends with it, however it ends.
 
 mod core_router;
 mod enter;
@@ -36,6 +37,9 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Another address of the relay's host, for tests of address-dependent behaviour.
+    pub const SECOND_RELAY_ADDR: Ipv4Addr = Ipv4Addr::new(62, 10, 0, 3);
+
     /// An internet with nothing on it but the relay's host.
     ///
     /// # Errors
@@ -48,15 +52,12 @@ impl Lab {
         Ok(Self { core, relay })
     }
 
-    /// Another address of the relay's host, for tests of address-dependent behaviour.
-    pub const SECOND_RELAY_ADDR: Ipv4Addr = Ipv4Addr::new(62, 10, 0, 3);
-
     /// The public host that is meant for the relay.
     pub fn relay(&self) -> &Home {
         &self.relay
     }
 
-    /// Adds a home, its line without delay. Names are at most 8 characters, as they become part of interface names.
+    /// Adds a home, its line without delay. Its name must be new.
     ///
     /// # Errors
     /// A missing tool or what the kernel refused.
@@ -96,7 +97,8 @@ impl Lab {
         self.core.restore(a.public_addr(), b.public_addr())
     }
 
-    /// How many packets to `addr` have entered the internet so far, those that were cut or died of their hop limit included.
+    /// How many packets to `addr` have entered the internet so far, those that were cut or died of their hop limit
+    /// included.
     ///
     /// # Errors
     /// What nft refused.

@@ -9,7 +9,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 
 use super::DemoError;
 
-/// The protocol between the two homes: the answer is as long as the question, and after the hashes of both.
+/// The protocol between the two homes: the answer is as long as the question, and follows the hashes of both.
 pub(super) const ALPN: &[u8] = b"peerway-demo/1";
 
 const HASH: usize = 32;

@@ -8,7 +8,8 @@ use super::{
     netns::{self, Netns},
 };
 
-/// The internet is as wide as a dozen routers: a packet whose hop limit would not carry it across is lost, what crosses it looks it.
+/// The internet is as wide as a dozen routers: a packet whose hop limit would not carry it across is lost, and one that
+/// crosses it looks it.
 const TRANSIT: &str = "
 table ip internet {
     set cut { type ipv4_addr . ipv4_addr; }

@@ -1,7 +1,7 @@
 //! Getting into namespaces of our own. A process can only do that before it has threads, so it starts anew inside.
 
 use std::{
-    any, env, os::unix::process::CommandExt as _, process, sync::Once, thread, time::Duration,
+    any, env, fs, os::unix::process::CommandExt as _, process, sync::Once, thread, time::Duration,
 };
 
 use nix::mount::{MsFlags, mount};
@@ -13,13 +13,14 @@ use super::{
 
 /// Set for processes that run inside.
 const MARK: &str = "PEERWAY_LAB";
-/// Exit code by which a test inside says that it ran to its end, which libtest cannot: it also succeeds when no test matched.
+/// Exit code by which a test inside says that it ran to its end. libtest's success does not: no test may have matched.
 const PASSED: i32 = 77;
 /// A user namespace makes an ordinary user root over the network and mount namespaces that come with it.
 const NAMESPACES: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
 /// A process namespace beside them: when the test ends, however it ends, so does everything it started.
 const PROCESSES: [&str; 4] = ["--pid", "--fork", "--kill-child", "--mount-proc"];
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
+    ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("ip", "iproute2"),
@@ -47,8 +48,9 @@ pub fn permitted() -> Result<(), LabError> {
     }
 }
 
-/// Replaces this process by itself, with the same arguments, in namespaces where it may build a [`Lab`]. Returns only when it is there
-/// already. The process keeps its id, terminal and exit code. To be called before anything that should not happen twice.
+/// Replaces this process by itself, with the same arguments, in namespaces where it may build a [`Lab`]. Returns only when
+/// it is there already. The process keeps its id, terminal and exit code. To be called before anything that should not
+/// happen twice.
 ///
 /// # Errors
 /// As [`permitted`].
@@ -68,8 +70,8 @@ pub fn enter() -> Result<(), LabError> {
     Err(LabError::system("start unshare")(error))
 }
 
-/// Runs the body of a `#[test]` function in a lab of its own, by starting the test's program once more for this test alone. The body must
-/// end within `budget`.
+/// Runs the body of a `#[test]` function in a lab of its own, by starting the test's program once more for this test alone.
+/// The body must end within `budget`.
 ///
 /// # Panics
 /// When the body does, when it exceeds its budget, and when labs are not possible here.
@@ -153,8 +155,11 @@ pub(super) fn require_inside() -> Result<(), LabError> {
     mounted.map_err(|error| LabError::system("mount a private /run")(error.into()))
 }
 
+/// The mark alone could have been inherited. Only in a user namespace of our own is exactly one user mapped, and only there
+/// the private `/run` cannot become everybody's.
 fn inside() -> bool {
-    env::var_os(MARK).is_some()
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    env::var_os(MARK).is_some() && users.split_whitespace().nth(2) == Some("1")
 }
 
 fn installed(program: &str) -> bool {
@@ -163,4 +168,18 @@ fn installed(program: &str) -> bool {
     env::split_paths(&path)
         .chain(system)
         .any(|folder| folder.join(program).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_in_a_test_tells_the_tests_name() {
+        fn name_of<F>(_: F) -> &'static str {
+            test_name(any::type_name::<F>())
+        }
+        let name = "lab::enter::tests::a_closure_in_a_test_tells_the_tests_name";
+        assert_eq!(name_of(|| ()), name);
+    }
 }

@@ -6,8 +6,9 @@ use std::io;
 pub enum LabError {
     /// This user may not make namespaces.
     #[error(
-        "network namespaces are not permitted here ({reason}): allow them with `sysctl -w user.max_user_namespaces=10000`, on Debian also \
-         `kernel.unprivileged_userns_clone=1`, on Ubuntu also `kernel.apparmor_restrict_unprivileged_userns=0`, in a container with `--privileged`"
+        "network namespaces are not permitted here ({reason}): allow them with \
+         `sysctl -w user.max_user_namespaces=10000`, on Debian also `kernel.unprivileged_userns_clone=1`, \
+         on Ubuntu also `kernel.apparmor_restrict_unprivileged_userns=0`, in a container with `--privileged`"
     )]
     Forbidden {
         /// What the kernel said.

@@ -171,3 +171,22 @@ fn across(lines: &[Line], packet: Held) -> (Duration, f64) {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_suffers_the_delay_and_the_loss_of_both_its_lines() {
+        let lines = [(20, 0.5), (5, 0.5)].map(|(ms, loss)| Line {
+            delay: Duration::from_millis(ms),
+            loss,
+        });
+        let packet = Held {
+            id: 1,
+            iif: FIRST_IFINDEX,
+            oif: FIRST_IFINDEX + 1,
+        };
+        assert_eq!(across(&lines, packet), (Duration::from_millis(25), 0.25));
+    }
+}

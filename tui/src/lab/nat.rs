@@ -26,19 +26,6 @@ pub enum NatKind {
 }
 
 impl NatKind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Public,
-        Self::FullCone,
-        Self::AddressRestricted,
-        Self::PortRestricted,
-        Self::PortRestrictedAccept,
-        Self::DoubleNat,
-        Self::Symmetric,
-        Self::SymmetricUpnp,
-        Self::Blocked,
-    ];
-
     /// The routers in front of the host, from the internet inwards.
     pub(super) fn routers(self) -> &'static [Self] {
         match self {
@@ -127,7 +114,8 @@ impl Rules {
                 ..base
             },
             NatKind::AddressRestricted => Self {
-                forward: "iifname lan meta l4proto udp update @mappings { udp sport : ip saddr . udp sport } update @contacted { ip daddr }",
+                forward: "iifname lan meta l4proto udp \
+                          update @mappings { udp sport : ip saddr . udp sport } update @contacted { ip daddr }",
                 prerouting: "iifname wan ip saddr @contacted meta l4proto udp dnat to udp dport map @mappings",
                 ..base
             },

@@ -1,4 +1,5 @@
-//! The part of the kernel's nfnetlink_queue protocol that holding and releasing packets takes (`linux/netfilter/nfnetlink_queue.h`).
+//! The part of the kernel's nfnetlink_queue protocol (`linux/netfilter/nfnetlink_queue.h`) that holding and releasing packets
+//! takes.
 
 use std::{
     io,
@@ -171,4 +172,29 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .first_chunk()
         .copied()
         .map(u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_known_by_its_id_and_its_interfaces() {
+        let mut bytes = message(MSG_PACKET, 0, PACKET_HEADER, &[0, 0, 0, 7, 8, 0, 2]);
+        for (kind, index) in [(PACKET_OUT, 101_u32), (PACKET_IN, 100)] {
+            bytes.extend(8_u16.to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(index.to_be_bytes());
+        }
+        let (id, iif, oif) = (7, 100, 101);
+        assert_eq!(parse_packet(&bytes), Some(Held { id, iif, oif }));
+    }
+
+    #[test]
+    fn messages_that_are_cut_short_hold_no_packet() {
+        let bytes = message(MSG_PACKET, 0, PACKET_HEADER, &[0, 0, 0, 7, 8, 0, 2]);
+        for length in 0..HEADERS + 8 {
+            assert_eq!(parse_packet(&bytes[..length]), None);
+        }
+    }
 }
