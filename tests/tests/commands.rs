@@ -142,12 +142,26 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     let absent = id.as_str().unwrap().to_owned();
     let wrong_key = world.relay.replace(key, &absent);
     let service = format!("{ticket}/nothing");
+    let lost = format!("{absent}/web");
 
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("c", &["ping", &absent], 4, "not registered"),
         ("c", &["ping", &absent, "--relay", &nowhere], 4, "relay"),
         ("c", &["up", "--relay", &nowhere], 4, "relay"),
         ("c", &["up", "--relay", &wrong_key], 4, "relay"),
+        (
+            "c",
+            &[
+                "forward",
+                &lost,
+                "--listen",
+                "127.0.0.1:0",
+                "--relay",
+                &nowhere,
+            ],
+            4,
+            "relay",
+        ),
         ("c", &["netcheck", "--relay", &nowhere], 4, "relay"),
         (
             "c",

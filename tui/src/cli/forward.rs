@@ -1,6 +1,6 @@
 //! `peerway forward`: a local port that leads to a server at a peer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use peerway::services::tunnel::Forwarder;
 use serde::Serialize;
@@ -24,12 +24,12 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     let node = Node::dialling(globals, relays_for(globals, &service.peer)).await?;
     let body = async {
         node.settled().await;
-        let forwarder = Forwarder::connect(
+        let connecting = Forwarder::connect(
             node.endpoint.clone(),
             service.peer.clone(),
             service.name.clone(),
-        )
-        .await?;
+        );
+        let forwarder = node.answer(Duration::MAX, connecting).await?;
         if globals.json {
             out::json(&Line::Listening { addr })?;
         } else {

@@ -125,9 +125,19 @@ impl Node {
         alpn: &[u8],
         patience: Duration,
     ) -> Result<Connection, Failure> {
+        let connecting = self.endpoint.connect(peer.clone(), alpn);
+        self.answer(patience, connecting).await
+    }
+
+    /// The outcome of a dial or, if it takes too long, why it probably does.
+    pub(super) async fn answer<T, E: Into<Failure>>(
+        &self,
+        patience: Duration,
+        dial: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
         let patience = patience.min(DIAL_PATIENCE);
-        if let Ok(result) = timeout(patience, self.endpoint.connect(peer.clone(), alpn)).await {
-            return Ok(result?);
+        if let Ok(result) = timeout(patience, dial).await {
+            return result.map_err(Into::into);
         }
         let snapshot = self.endpoint.snapshot();
         if snapshot.relays.is_empty() || states(&snapshot).contains(&RelayState::Up) {

@@ -24,6 +24,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a new TCP connection waits for a lost peer to come back before it is reset.
 const REDIAL_PATIENCE: Duration = Duration::from_secs(10);
+/// One try to reach a lost peer: a dial that began while the peer was down waits longer for its next packet than a new one.
+const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two tries to reach a lost peer, or to accept when the system has no sockets left.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -155,20 +157,25 @@ impl Link {
     async fn redial(&self, dead: u64) -> Result<Connection, ConnectError> {
         let mut current = self.current.lock().await;
         while current.number == dead {
-            match self.endpoint.connect(self.peer.clone(), ALPN).await {
-                Ok(connection) => {
+            let dialled = timeout(
+                DIAL_PATIENCE,
+                self.endpoint.connect(self.peer.clone(), ALPN),
+            );
+            match dialled.await {
+                Ok(Ok(connection)) => {
                     *current = Numbered {
                         number: dead + 1,
                         connection,
                     }
                 }
-                Err(error @ (ConnectError::Shutdown | ConnectError::IdentityMismatch)) => {
+                Ok(Err(error @ (ConnectError::Shutdown | ConnectError::IdentityMismatch))) => {
                     return Err(error);
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     debug!(%error, "the peer is not back yet");
                     sleep(RETRY_PAUSE).await;
                 }
+                Err(_) => debug!("the peer does not answer; dialling again"),
             }
         }
         Ok(current.connection.clone())
