@@ -1,5 +1,10 @@
 //! One stream over a direct path, Peerway against raw quinn.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use peerway::{RelayUrl, SecretKey};
+use peerway_relay::{Config, Relay};
+
 use crate::{
     Ends, Failure, peerway_pair, quinn_pair,
     stats::Estimate,
@@ -8,14 +13,29 @@ use crate::{
 
 /// Runs the pairs and prints each, then the median ratios of Peerway to quinn.
 pub(crate) async fn run(ends: &Ends, pairs: usize, megabytes: usize) -> Result<(), Failure> {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let relay = Relay::bind(Config::new(addr, SecretKey::generate()?)).await?;
+    let url = relay.url();
+    tokio::select! {
+        outcome = compare(ends, &url, pairs, megabytes) => outcome,
+        () = relay.run() => Err("the relay ended".into()),
+    }
+}
+
+async fn compare(
+    ends: &Ends,
+    relay: &RelayUrl,
+    pairs: usize,
+    megabytes: usize,
+) -> Result<(), Failure> {
     let mut throughput = Vec::new();
     let mut cpu = Vec::new();
     for pair in 1..=pairs {
         let (quinn, peerway) = if pair % 2 == 0 {
             let quinn = quinn(ends, megabytes).await?;
-            (quinn, peerway(ends, megabytes).await?)
+            (quinn, peerway(ends, relay, megabytes).await?)
         } else {
-            let peerway = peerway(ends, megabytes).await?;
+            let peerway = peerway(ends, relay, megabytes).await?;
             (quinn(ends, megabytes).await?, peerway)
         };
         throughput.push(peerway.megabytes_per_second / quinn.megabytes_per_second);
@@ -37,8 +57,8 @@ async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
     figures
 }
 
-async fn peerway(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
-    let pair = peerway_pair::connect(ends).await?;
+async fn peerway(ends: &Ends, relay: &RelayUrl, megabytes: usize) -> Result<Figures, Failure> {
+    let pair = peerway_pair::connect(ends, relay).await?;
     let figures = transfer::measure(ends, pair.sender, pair.receiver, megabytes).await;
     for endpoint in pair.endpoints {
         endpoint.close().await;

@@ -1,8 +1,8 @@
-//! Two Peerway nodes on loopback, linked directly.
+//! Two Peerway nodes that met at a relay on loopback and are linked directly.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use peerway::{Endpoint, PeerState, Ticket};
+use peerway::{Endpoint, PeerState, RelayUrl, Ticket};
 use quinn::{RecvStream, SendStream};
 
 use crate::{Ends, Failure};
@@ -19,9 +19,9 @@ pub(crate) struct Pair {
 }
 
 /// Starts two new nodes, one at each end, and waits until their link is direct.
-pub(crate) async fn connect(ends: &Ends) -> Result<Pair, Failure> {
-    let server = ends.receiving.spawn(node()).await??;
-    let dialling = ends.sending.spawn(dial(server.ticket()));
+pub(crate) async fn connect(ends: &Ends, relay: &RelayUrl) -> Result<Pair, Failure> {
+    let server = ends.receiving.spawn(node(relay.clone())).await??;
+    let dialling = ends.sending.spawn(dial(relay.clone(), server.ticket()));
     let accepting = ends.receiving.spawn(accept(server));
     let (client, sender) = dialling.await??;
     let (server, receiver) = accepting.await??;
@@ -32,9 +32,10 @@ pub(crate) async fn connect(ends: &Ends) -> Result<Pair, Failure> {
     })
 }
 
-async fn node() -> Result<Endpoint, Failure> {
+async fn node(relay: RelayUrl) -> Result<Endpoint, Failure> {
     let node = Endpoint::builder()
         .bind_addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .relays([relay])
         .alpns([ALPN])
         .port_mapping(false)
         .bind()
@@ -43,8 +44,8 @@ async fn node() -> Result<Endpoint, Failure> {
     Ok(node)
 }
 
-async fn dial(ticket: Ticket) -> Result<(Endpoint, SendStream), Failure> {
-    let client = node().await?;
+async fn dial(relay: RelayUrl, ticket: Ticket) -> Result<(Endpoint, SendStream), Failure> {
+    let client = node(relay).await?;
     let connection = client.connect(ticket, ALPN).await?;
     let mut path = connection.path();
     path.wait_for(|link| link.state == PeerState::Direct)

@@ -56,9 +56,11 @@ impl Outlets {
         }
     }
 
-    fn to_driver(&self, datagram: Side) {
-        if self.side.try_send(datagram).is_err() {
-            self.stranger();
+    /// Queues a datagram, which is copied only if there is room: a flood must cost little.
+    fn to_driver(&self, datagram: impl FnOnce() -> Side) {
+        match self.side.try_reserve() {
+            Ok(room) => room.send(datagram()),
+            Err(_) => self.stranger(),
         }
     }
 
@@ -175,8 +177,10 @@ impl<'a> Sorter<'a> {
             },
             Some(Kind::Lane) => self.lane_owner(source, segment),
             Some(Kind::Stun | Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
-                let bytes = segment.to_vec();
-                self.outlets.to_driver(Side::Message { source, bytes });
+                self.outlets.to_driver(|| Side::Message {
+                    source,
+                    bytes: segment.to_vec(),
+                });
                 None
             }
             None => {
@@ -206,11 +210,10 @@ impl<'a> Sorter<'a> {
             });
         }
         if self.source(relay).is_some_and(|source| source.is_relay) {
-            let packet = Bytes::copy_from_slice(packet);
-            self.outlets.to_driver(Side::EarlyLane {
+            self.outlets.to_driver(|| Side::EarlyLane {
                 relay,
                 channel,
-                packet,
+                packet: Bytes::copy_from_slice(packet),
             });
         } else {
             self.outlets.stranger();

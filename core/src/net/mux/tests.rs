@@ -199,6 +199,33 @@ async fn a_batch_on_the_lane_arrives_without_its_headers() {
 }
 
 #[tokio::test]
+async fn a_mux_of_both_families_sends_and_receives_over_each() {
+    let ((a, _), (b, _)) = (Mux::bind(None).unwrap(), Mux::bind(None).unwrap());
+    for (local, remote, loopback) in [
+        (
+            a.local_v4(),
+            b.local_v4(),
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+        ),
+        (
+            a.local_v6(),
+            b.local_v6(),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ),
+    ] {
+        let (Some(local), Some(remote)) = (local, remote) else {
+            continue; // this host lacks the family
+        };
+        let (to_b, from_a) = (a.add_link(), b.add_link());
+        let route = direct(SocketAddr::new(loopback, remote.port()));
+        a.set_route(&to_b, route, 1, true);
+        b.admit(SocketAddr::new(loopback, local.port()), &from_a);
+        send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
+        assert_eq!(receive(&b).await, [(from_a.handle(), SHORT_QUIC.to_vec())]);
+    }
+}
+
+#[tokio::test]
 async fn a_held_packet_reaches_quinn_when_it_is_injected() {
     let (mux, _side) = mux();
     let link = mux.add_link();
