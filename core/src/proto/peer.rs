@@ -143,7 +143,11 @@ impl Peer {
         match self.state {
             PeerState::Idle | PeerState::Failed => self.dial(ctx),
             PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
-            _ => self.announce_route(ctx),
+            PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Direct
+            | PeerState::Suspect
+            | PeerState::Relayed => self.announce_route(ctx),
         }
     }
 
@@ -413,7 +417,7 @@ impl Peer {
                 Some(Why::HardNats)
             }
             _ if self.lost_direct => Some(Why::DirectLost),
-            _ => Some(Why::Silent),
+            PeerState::Relayed => Some(Why::Silent),
         }
     }
 
