@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// The one address that the sockets are bound to, if not to all.
+    pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
     pub(crate) seed: [u8; 32],
     pub(crate) now: Instant,
@@ -101,6 +103,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            bound,
             ports,
             seed,
             now,
@@ -111,6 +114,7 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                bound,
                 ports,
                 interfaces: Vec::new(),
                 mapped: None,

@@ -345,6 +345,7 @@ impl Peer {
         ctx.convs.insert(session.conv, self.id);
         self.session = Some(session);
         self.offline = false;
+        self.left = false;
     }
 
     fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
