@@ -46,6 +46,7 @@ pub(crate) struct Machine {
 }
 
 /// How a machine is set up.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
