@@ -46,6 +46,7 @@ pub(crate) struct Machine {
 }
 
 /// How a machine is set up.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
@@ -181,7 +182,9 @@ impl Machine {
                 self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
             }
             Input::Datagram { source, bytes } => {
-                self.on_message(now, bytes, &Source::Direct(source), None)
+                if self.local.may_answer(source) {
+                    self.on_message(now, bytes, &Source::Direct(source), None);
+                }
             }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
@@ -271,7 +274,16 @@ impl Machine {
         }
     }
 
-    fn connect(&mut self, now: Instant, id: PeerId, relays: Vec<RelayUrl>, addrs: Vec<SocketAddr>) {
+    fn connect(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        relays: Vec<RelayUrl>,
+        mut addrs: Vec<SocketAddr>,
+    ) {
+        if self.local.relay_only {
+            addrs.clear();
+        }
         if self.entry(now, id) {
             self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
         } else {

@@ -139,8 +139,11 @@ impl Local {
         }
     }
 
-    /// Whether a candidate of a peer may be probed; the list of what is known of both is borrowed by the caller.
+    /// Whether a candidate of a peer may be probed, given where relays see the peer. Never if only relays are wanted.
     pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
+        if self.relay_only {
+            return false;
+        }
         let own = self.hosts();
         let own_public: Vec<IpAddr> = self
             .relays
@@ -155,6 +158,13 @@ impl Local {
             relay_is_loopback: self.relay_is_loopback(),
         };
         crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether to take notice of a datagram at all: its sender can have written any source on it, so what must not be probed
+    /// must not be answered either. Only this computer itself can send from a loopback address.
+    pub(crate) fn may_answer(&self, source: SocketAddr) -> bool {
+        let here = Scope::of(source.ip()) == Scope::Loopback && source.port() >= 1024;
+        self.may_probe(source, &[source.ip()]) || (here && !self.relay_only)
     }
 
     /// Whether an address lies in a network that we are in.

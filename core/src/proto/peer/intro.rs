@@ -278,6 +278,9 @@ impl Peer {
         self.reply(ctx, source, packet);
         self.enter_round(ctx, source);
         self.begin_checks(ctx, !theirs.is_empty());
+        if let Source::Direct(addr) = source {
+            self.check_back(ctx, *addr);
+        }
         true
     }
 
