@@ -221,6 +221,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            bound: None,
             ports: Ports { v4: PORT, v6: 0 },
             seed: self.rng.random(),
             now: self.now,
