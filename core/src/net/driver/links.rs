@@ -245,7 +245,7 @@ impl Driver {
     pub(super) fn adopt(&mut self, connection: Connection, outgoing: bool) {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
-        let quic = connection.quic.clone();
+        let quic = connection.quic;
         let closed = quic.clone();
         self.pending.push(Box::pin(async move {
             let reason = closed.closed().await.to_string();
