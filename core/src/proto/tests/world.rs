@@ -155,6 +155,8 @@ pub(super) struct World {
     pub(super) relay_up: bool,
     /// All signals that the relay delivered, for replays.
     pub(super) recorded: Vec<(usize, Vec<u8>)>,
+    /// All datagrams of machines that arrived: at whom, from where, what.
+    pub(super) probes: Vec<(usize, SocketAddr, Vec<u8>)>,
 }
 
 impl World {
@@ -174,6 +176,7 @@ impl World {
             bound: BTreeSet::new(),
             relay_up: true,
             recorded: Vec::new(),
+            probes: Vec::new(),
         }
     }
 
@@ -228,7 +231,7 @@ impl World {
         })
     }
 
-    fn unix_ms(&self) -> u64 {
+    pub(super) fn unix_ms(&self) -> u64 {
         UNIX_MS + (self.now - self.start).as_millis() as u64
     }
 
@@ -623,6 +626,7 @@ impl World {
                 self.hear(at, true);
             }
         } else {
+            self.probes.push((at, from, bytes.to_vec()));
             self.feed(
                 at,
                 Input::Datagram {
