@@ -11,10 +11,13 @@ use rand_chacha::ChaCha20Rng;
 use super::world::{Home, World, ms, relay};
 use crate::{
     NatReport, SecretKey,
-    proto::{handshake::Initiation, io::Input},
+    proto::{
+        handshake::{Initiation, Opened},
+        io::{Input, Route},
+    },
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
-        intro::{Description, IntroBody},
+        intro::{Description, IntroBody, IntroPacket},
     },
 };
 
@@ -29,26 +32,12 @@ fn attested() -> SocketAddr {
 
 /// Says hello to node 0 with this list of candidates, `number` ms after the last time.
 fn hello(world: &mut World, key: &SecretKey, number: u64, addrs: &[SocketAddr]) {
-    let description = Description {
-        nat: NatReport::default(),
-        direct: true,
-        relay_rtt_ms: 0,
-        candidates: addrs
-            .iter()
-            .map(|addr| Candidate {
-                addr: *addr,
-                kind: CandidateKind::Mapped,
-                open: true,
-            })
-            .collect(),
-        opened: vec![attested()],
-    };
     let body = IntroBody {
         id: key.id(),
         timestamp_ms: world.unix_ms() + number % 1000,
         conv: number,
         probe_secret: [3; 32],
-        description,
+        description: description(addrs),
     };
     let mut rng = ChaCha20Rng::seed_from_u64(number);
     let intro = Initiation::new(key, world.nodes[0].id, &body, &mut rng).unwrap();
@@ -62,6 +51,21 @@ fn hello(world: &mut World, key: &SecretKey, number: u64, addrs: &[SocketAddr]) 
             bytes,
         },
     );
+}
+
+fn description(addrs: &[SocketAddr]) -> Description {
+    let candidate = |addr: &SocketAddr| Candidate {
+        addr: *addr,
+        kind: CandidateKind::Mapped,
+        open: true,
+    };
+    Description {
+        nat: NatReport::default(),
+        direct: true,
+        relay_rtt_ms: 0,
+        candidates: addrs.iter().map(candidate).collect(),
+        opened: vec![attested()],
+    }
 }
 
 fn victims(count: u8) -> Vec<SocketAddr> {
@@ -226,4 +230,35 @@ fn a_hundred_callers_at_once_stay_below_the_common_rate() {
     world.run(ms(1000));
     let probes = world.nodes[0].machine.datagrams - start;
     assert!(probes <= 400 + 100, "{probes}");
+}
+
+#[test]
+fn an_answer_from_another_address_than_the_dialled_one_does_not_make_that_address_a_path() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let (key, victim) = (mallory(0), victims(1)[0]);
+    let peer = key.id();
+    world.feed(
+        0,
+        Input::Connect {
+            peer,
+            relays: vec![relay()],
+            addrs: vec![],
+        },
+    );
+    let intro = world.last_signal(0);
+    let packet = IntroPacket::parse(&intro).unwrap();
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let opened = Opened::open(&key, packet, &mut rng).unwrap();
+    let (_, ack) = opened.answer(&description(&[])).unwrap();
+    world.feed(
+        0,
+        Input::Datagram {
+            source: victim,
+            bytes: &ack,
+        },
+    );
+    world.run(ms(2000));
+    let route = world.nodes[0].machine.route(peer).cloned();
+    assert_eq!(route, Some(Route::Relay(relay())));
+    assert!(sent(&world, victim) <= 10);
 }

@@ -94,6 +94,7 @@ pub(super) struct Node {
     /// Datagrams to other addresses than the peer's public one.
     pub(super) sent_to: BTreeMap<SocketAddr, usize>,
     pub(super) signals: usize,
+    last_signal: Vec<u8>,
 }
 
 enum Happening {
@@ -213,6 +214,7 @@ impl World {
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),
             signals: 0,
+            last_signal: Vec::new(),
         });
         self.arrange(at);
         self.register(at);
@@ -470,6 +472,7 @@ impl World {
                 }
                 Output::SendRelay { to, bytes, .. } => {
                     self.nodes[at].signals += 1;
+                    self.nodes[at].last_signal.clone_from(&bytes);
                     let delay = self.nodes[at].setup.delay;
                     self.push(
                         delay,
@@ -747,6 +750,11 @@ impl World {
             .iter()
             .find(|(time, to)| *time >= from && *to == state);
         found.map(|(time, _)| *time)
+    }
+
+    /// What a node last gave to the relay.
+    pub(super) fn last_signal(&self, at: usize) -> Vec<u8> {
+        self.nodes[at].last_signal.clone()
     }
 
     pub(super) fn elapsed(&self) -> Duration {
