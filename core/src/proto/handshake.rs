@@ -132,6 +132,11 @@ impl Opened {
     }
 }
 
+/// Whether an INTRO was made for this key, for the price of one hash.
+pub(crate) fn is_addressed_to(packet: IntroPacket<'_>, receiver: PeerId) -> bool {
+    check_mac1(packet.mac1(), receiver).is_ok()
+}
+
 /// Why a handshake message was not accepted. None of them is ever answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {

@@ -338,8 +338,8 @@ impl Peer {
         self.enter_round(ctx, source);
         self.begin_checks(ctx, true);
         if let Source::Direct(addr) = source {
-            // The answer holds our ephemeral key, which only somebody at this address can have received.
-            self.proven(ctx, *addr, rtt);
+            // Proves the peer, but not the address: the INTRO may have reached it by another way.
+            self.check_back(ctx, *addr);
         }
     }
 
