@@ -278,7 +278,11 @@ impl World {
         let node = &self.nodes[at];
         let mapping = match node.setup.home {
             Home::Symmetric | Home::SymmetricMapped => NatBehavior::AddressAndPortDependent,
-            _ => NatBehavior::EndpointIndependent,
+            Home::Public
+            | Home::FullCone
+            | Home::PortRestricted
+            | Home::Accepting
+            | Home::Double => NatBehavior::EndpointIndependent,
         };
         let addrs = vec![LocalAddr {
             ip: node.host.ip(),
@@ -764,7 +768,9 @@ impl World {
 
 impl Node {
     pub(super) fn public(&self) -> IpAddr {
-        self.nats.last().map_or(self.host.ip(), |nat| nat.wan)
+        self.nats
+            .last()
+            .map_or_else(|| self.host.ip(), |nat| nat.wan)
     }
 }
 
