@@ -224,7 +224,7 @@ impl Peer {
     /// The relay does not know the peer.
     pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
         if let Some(attempt) = &mut self.attempt
-            && self.state == PeerState::Intro
+            && matches!(self.state, PeerState::Intro | PeerState::Relayed)
         {
             if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
                 attempt.gone += 1;
