@@ -112,7 +112,7 @@ impl Nat {
         let forwarded = self.style.forwarded.filter(|(used, _)| *used == port);
         let inside = open
             .map(|((inside, _), _)| *inside)
-            .or(forwarded.map(|(_, inside)| inside));
+            .or_else(|| forwarded.map(|(_, inside)| inside));
         let Some(inside) = inside else {
             if self.style.accepting {
                 self.own.insert((remote, port), now + UNREPLIED_LIFE);

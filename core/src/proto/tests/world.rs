@@ -279,7 +279,11 @@ impl World {
         let node = &self.nodes[at];
         let mapping = match node.setup.home {
             Home::Symmetric | Home::SymmetricMapped => NatBehavior::AddressAndPortDependent,
-            _ => NatBehavior::EndpointIndependent,
+            Home::Public
+            | Home::FullCone
+            | Home::PortRestricted
+            | Home::Accepting
+            | Home::Double => NatBehavior::EndpointIndependent,
         };
         let addrs = vec![LocalAddr {
             ip: node.host.ip(),
@@ -765,7 +769,9 @@ impl World {
 
 impl Node {
     pub(super) fn public(&self) -> IpAddr {
-        self.nats.last().map_or(self.host.ip(), |nat| nat.wan)
+        self.nats
+            .last()
+            .map_or_else(|| self.host.ip(), |nat| nat.wan)
     }
 }
 
