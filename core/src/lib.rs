@@ -1,4 +1,36 @@
 //! Peerway links computers behind home routers directly, by public key.
+//!
+//! An [`Endpoint`] is a node: one key, one UDP port per address family, any number of peers. [`Endpoint::connect`] takes a
+//! [`Ticket`] or a [`PeerId`] and gives a [`Connection`], which is a QUIC connection with quinn's streams and datagrams. It
+//! works as soon as any path carries it, usually a relay, and moves between paths without its user noticing.
+//!
+//! # What this crate decides
+//!
+//! Which path a link takes, and nothing else. [`wire`] turns bytes into messages. The module `proto` decides, as a pure
+//! state machine per peer and one for the node: what happened and the time go in, comparable values come out. The module
+//! `net` has the sockets, the clock and the one task that owns a node's state; it gives quinn a virtual address per peer
+//! and sends to wherever the machine says. Without the default feature `net` only the pure half is built.
+//!
+//! # The life of a link
+//!
+//! 1. *Intro.* The dialler sends INTRO, sealed to the dialled key, through the peer's relay and to addresses in the ticket, and
+//!    QUIC's first flight with it. The answer carries the peer's candidates: addresses at which it may be reached.
+//! 2. *Punch.* Both sides probe each other's candidates. Data flows through the relay meanwhile.
+//! 3. *Direct.* A probe was answered: data takes that path. Only silence while data is sent puts it in doubt.
+//! 4. *Suspect.* The path is silent. Data goes both ways, directly and through the relay, while it is probed.
+//! 5. *Relayed.* No candidate answered, or the direct path died. Rounds that try again follow as long as the link is used,
+//!    and at once when an address or the network changes.
+//!
+//! When the last connection has ended, the link lingers for ten seconds and is forgotten. [`LinkStatus`] tells a connection's
+//! user where its link stands and [`Why`] it is not direct; [`NodeSnapshot`] and [`Event`] tell it for the whole node.
+//!
+//! # What it never does
+//!
+//! - Answer a stranger: what does not prove that it knows our key, or is not let in by [`Access`], gets no byte back.
+//! - Trust a relay with more than delivery: all that passes it is encrypted between the peers.
+//! - Flood an address on a peer's word: what an unproven address gets is bounded per peer, per address and over all peers.
+//! - Keep a secret anywhere but in the caller's hands: [`keyfile`] is for programs that want one kept on disk.
+//! - Print, exit, install a logger, or hold global state.
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
