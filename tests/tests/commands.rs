@@ -2,14 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::{Command as Blocking, Stdio},
-    sync::LazyLock,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
+use peerway_tests::PROGRAMS;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -202,7 +197,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let mut command = Command::new(BINARIES.join("peerway-relay"));
+        let mut command = Command::new(PROGRAMS.join("peerway-relay"));
         command.args(["--bind", "127.0.0.1:0", "--json", "--state-dir"]);
         command.arg(folder.path().join("relay"));
         let mut running = Running::start(command);
@@ -240,7 +235,7 @@ impl World {
     }
 
     fn command(&self, state: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARIES.join("peerway"));
+        let mut command = Command::new(PROGRAMS.join("peerway"));
         command.args(arguments).arg("--json");
         if !arguments.contains(&"--relay") {
             command.env("PEERWAY_RELAY", &self.relay);
@@ -297,21 +292,6 @@ impl Running {
         assert_eq!(status.code(), Some(0));
     }
 }
-
-/// The folder of the programs, built from the tree that this test belongs to.
-static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let mut build = Blocking::new(env!("CARGO"));
-    build.args(["build", "-p", "peerway-tui", "-p", "peerway-relay"]);
-    build.arg("--target-dir").arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-    assert!(build.status().unwrap().success());
-    profile.to_owned()
-});
 
 async fn echo(server: TcpListener) {
     let mut connections = JoinSet::new();

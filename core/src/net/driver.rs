@@ -206,7 +206,10 @@ impl Driver {
                 }
                 _ = watch.tick(), if !self.watched.is_empty() => self.look_for_silence(),
                 Some(news) = self.gathering.next() => self.on_gathered(news),
-                _ = sample.tick() => self.sample(),
+                _ = sample.tick() => {
+                    self.sample();
+                    self.check_silent_relays();
+                }
             }
             self.settle();
         }

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::wire::lane::Channel;
 
 pub(crate) use demux::Side;
-pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
+pub(crate) use link::{Dest, Link, LinkHandle, LinkTraffic, Route, handle_of, virtual_addr};
 
 use demux::{Outlets, SIDE_CAPACITY};
 use link::RESERVED;

@@ -6,9 +6,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Done, Driver, Lease, now};
 use crate::{
-    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, Ticket,
+    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, RelayUrl, Ticket,
     net::{
-        mux::{Dest, Link, Route, handle_of, virtual_addr},
+        mux::{Dest, Link, LinkTraffic, Route, handle_of, virtual_addr},
         transport::{nudge, transport_config},
     },
     proto::{
@@ -27,9 +27,13 @@ pub(super) struct PeerLink {
     pub(super) connections: Vec<Open>,
     /// Where the packets go first; a change of it is a change of path.
     first: Option<Dest>,
+    /// The relay whose lane the packets take.
+    relay: Option<RelayUrl>,
     ready: Vec<oneshot::Sender<Result<(), ConnectError>>>,
     failed: Vec<oneshot::Sender<ConnectError>>,
     pub(super) sampled: (u64, u64),
+    /// What the lane had carried when it was last looked at, and whether it had brought anything since the time before.
+    sampled_lane: (LinkTraffic, bool),
     pub(super) rates: (u64, u64),
     /// Bytes sent directly when the link was last looked at for silence, and when that had last grown.
     sent: (u64, Option<Instant>),
@@ -88,9 +92,11 @@ impl Driver {
                 status: watch::Sender::new(status),
                 connections: Vec::new(),
                 first: None,
+                relay: None,
                 ready: Vec::new(),
                 failed: Vec::new(),
                 sampled: (0, 0),
+                sampled_lane: Default::default(),
                 rates: (0, 0),
                 sent: (0, None),
             }
@@ -136,6 +142,9 @@ impl Driver {
         {
             self.admit_lane(peer, addr);
         }
+        if let Decided::Both(_, relay) = &route {
+            self.check_relay(relay);
+        }
         let mux = self.mux.clone();
         let link = self.link(peer);
         let first = dests.first().copied();
@@ -147,6 +156,10 @@ impl Driver {
             switch,
         );
         link.first = first;
+        link.relay = match route {
+            Decided::Direct(_) => None,
+            Decided::Relay(relay) | Decided::Both(_, relay) => Some(relay),
+        };
         for open in &link.connections {
             nudge(&open.quic);
         }
@@ -341,6 +354,19 @@ impl Driver {
                 rtt,
             });
         }
+    }
+}
+
+impl PeerLink {
+    /// The relay whose lane brought nothing since this was last asked, though packets were sent on it or had come before.
+    pub(super) fn silent_relay(&mut self) -> Option<RelayUrl> {
+        let (lane, before) = (self.link.lane(), self.sampled_lane.0);
+        let heard = lane.received_datagrams > before.received_datagrams;
+        let sent = lane.sent_datagrams > before.sent_datagrams;
+        let (_, heard_before) = std::mem::replace(&mut self.sampled_lane, (lane, heard));
+        self.relay
+            .clone()
+            .filter(|_| !heard && (sent || heard_before))
     }
 }
 

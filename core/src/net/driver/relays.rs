@@ -1,8 +1,8 @@
 //! The relays a node is, or wants to be, registered with.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Instant};
 
-use super::{Done, Driver, now};
+use super::{Done, Driver, links::PeerLink, now};
 use crate::{
     ConnectError, EventKind, PeerId, RelayState, RelayUrl,
     net::{
@@ -137,6 +137,24 @@ impl Driver {
                 self.feed(Input::RelayDown { relay: url.clone() });
                 self.tell(EventKind::RelayDown { relay: url, reason });
             }
+        }
+    }
+
+    /// Checks the relays whose lanes are silent: a relay that was restarted knows neither us nor the lane.
+    pub(super) fn check_silent_relays(&mut self) {
+        let silent: BTreeSet<RelayUrl> = self
+            .links
+            .values_mut()
+            .filter_map(PeerLink::silent_relay)
+            .collect();
+        for relay in &silent {
+            self.check_relay(relay);
+        }
+    }
+
+    pub(super) fn check_relay(&self, relay: &RelayUrl) {
+        if let Some(entry) = self.relays.get(relay) {
+            entry.handle.keepalive();
         }
     }
 
