@@ -85,21 +85,20 @@ impl Endpoint {
         if peer == self.id() {
             return Err(ConnectError::OwnId);
         }
+        let guard = DialGuard {
+            commands: self.0.commands.clone(),
+            peer,
+        };
         let dialled = timeout(CONNECT_TIMEOUT, self.dial(target, alpn)).await;
         let seconds = CONNECT_TIMEOUT.as_secs();
-        let outcome = dialled.unwrap_or(Err(ConnectError::Timeout { seconds }));
-        let news = match &outcome {
-            Ok(connection) => Command::Opened {
-                connection: connection.clone(),
-            },
-            Err(_) => Command::Abandoned { peer },
+        let connection = dialled.unwrap_or(Err(ConnectError::Timeout { seconds }))?;
+        let opened = Command::Opened {
+            connection: connection.clone(),
         };
-        self.0
-            .commands
-            .send(news)
-            .await
-            .map_err(|_| ConnectError::Shutdown)?;
-        outcome
+        let sent = self.0.commands.send(opened).await;
+        sent.map_err(|_| ConnectError::Shutdown)?;
+        drop(guard);
+        Ok(connection)
     }
 
     async fn dial(&self, target: Ticket, alpn: &[u8]) -> Result<Connection, ConnectError> {
@@ -175,6 +174,21 @@ impl Endpoint {
     }
 }
 
+/// Tells the driver that a dial is over, also if its future was dropped; a link that got its connection is not touched by it.
+struct DialGuard {
+    commands: mpsc::Sender<Command>,
+    peer: PeerId,
+}
+
+impl Drop for DialGuard {
+    fn drop(&mut self) {
+        // A full queue costs nothing but that the link is kept for longer than it is needed.
+        let _ = self
+            .commands
+            .try_send(Command::Abandoned { peer: self.peer });
+    }
+}
+
 /// Configures an [`Endpoint`].
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -233,7 +247,7 @@ impl Builder {
         self
     }
 
-    /// Whether to ask the router for a port mapping (UPnP, PCP, NAT-PMP); yes by default.
+    /// Whether to ask the router for a port mapping (UPnP, PCP, NAT-PMP); yes by default, unless bound to loopback.
     #[must_use]
     pub fn port_mapping(mut self, enabled: bool) -> Self {
         self.no_port_mapping = !enabled;
@@ -281,6 +295,10 @@ impl Builder {
             key: key.clone(),
             access: self.access,
             relay_only: self.relay_only,
+            bound: self
+                .bind
+                .map(|addr| addr.ip())
+                .filter(|ip| !ip.is_unspecified()),
             ports: Ports {
                 v4: port(mux.local_v4()),
                 v6: port(mux.local_v6()),
@@ -311,7 +329,8 @@ impl Builder {
             quic,
             server,
             home_relays: self.relays,
-            map_ports: !self.no_port_mapping,
+            map_ports: !self.no_port_mapping
+                && self.bind.is_none_or(|addr| !addr.ip().is_loopback()),
             commands: inbox,
             outlets: Outlets {
                 events,

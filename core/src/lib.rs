@@ -8,6 +8,9 @@ mod addr;
 mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
+#[cfg(any(test, feature = "_fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 #[cfg(feature = "net")]
 pub mod keyfile;

@@ -4,10 +4,15 @@
 
 mod budget;
 pub(crate) mod endpoint;
-mod handshake;
+pub(crate) mod handshake;
 pub(crate) mod io;
 pub(crate) mod local;
 pub(crate) mod nat;
 mod peer;
-mod session;
+pub(crate) mod session;
 mod timing;
+#[cfg(any(test, feature = "_fuzzing"))]
+pub(crate) mod watched;
+
+#[cfg(test)]
+mod tests;

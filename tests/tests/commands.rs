@@ -246,6 +246,8 @@ impl World {
             command.env("PEERWAY_RELAY", &self.relay);
         }
         command.env("PEERWAY_STATE_DIR", self.folder.path().join(state));
+        // Nothing of a test leaves this computer.
+        command.env("PEERWAY_BIND", "127.0.0.1:0");
         command
     }
 }

@@ -99,21 +99,29 @@ fn relay(lab: &Lab) -> RelayUrl {
     url
 }
 
-fn homes(lab: &mut Lab, prefix: &str, kinds: &[NatKind]) -> Vec<Home> {
-    let build = |(at, kind): (usize, &NatKind)| {
-        lab.home_on(&format!("{prefix}{at}"), *kind, Line::delayed(DELAY))
-            .unwrap()
+/// A home and what stands in front of it.
+struct Place {
+    nat: NatKind,
+    home: Home,
+}
+
+fn homes(lab: &mut Lab, prefix: &str, kinds: &[NatKind]) -> Vec<Place> {
+    let build = |(at, nat): (usize, &NatKind)| Place {
+        nat: *nat,
+        home: lab
+            .home_on(&format!("{prefix}{at}"), *nat, Line::delayed(DELAY))
+            .unwrap(),
     };
     kinds.iter().enumerate().map(build).collect()
 }
 
 /// A node in a home, registered with the relay.
-fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
+fn node(place: &Place, relay: &RelayUrl) -> Endpoint {
     let builder = Endpoint::builder()
         .relays([relay.clone()])
         .alpns([ALPN])
-        .port_mapping(home.nat() == NatKind::SymmetricUpnp);
-    home.block_on(async {
+        .port_mapping(place.nat == NatKind::SymmetricUpnp);
+    place.home.block_on(async {
         let node = builder.bind().await.unwrap();
         timeout(PATIENCE, node.online()).await.unwrap();
         node
@@ -121,10 +129,10 @@ fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
 }
 
 /// A node that takes connections and keeps them.
-fn listener(home: &Home, relay: &RelayUrl) -> Endpoint {
-    let node = node(home, relay);
+fn listener(place: &Place, relay: &RelayUrl) -> Endpoint {
+    let node = node(place, relay);
     let listening = node.clone();
-    home.spawn(async move {
+    place.home.spawn(async move {
         let mut kept = Vec::new();
         while let Some(connection) = listening.accept().await {
             kept.push(connection);
@@ -133,14 +141,14 @@ fn listener(home: &Home, relay: &RelayUrl) -> Endpoint {
     node
 }
 
-fn goes_direct(a: &Home, b: &Home, url: &RelayUrl) {
+fn goes_direct(a: &Place, b: &Place, url: &RelayUrl) {
     let mut connected = Vec::new();
     let mut direct = Vec::new();
     for run in 0..RUNS {
         let (from, to) = (node(a, url), listener(b, url));
         let ticket = to.ticket();
         let dialler = from.clone();
-        let times = a.block_on(async move {
+        let times = a.home.block_on(async move {
             let start = Instant::now();
             let connection = dialler.connect(ticket, ALPN).await.unwrap();
             let connected = start.elapsed();
@@ -154,30 +162,30 @@ fn goes_direct(a: &Home, b: &Home, url: &RelayUrl) {
         let Some((up, through)) = times else {
             panic!(
                 "{:?} to {:?}, run {run}: {:?}",
-                a.nat(),
-                b.nat(),
+                a.nat,
+                b.nat,
                 from.snapshot().peers
             );
         };
         connected.push(up);
         direct.push(through);
-        a.block_on(from.close());
-        b.block_on(to.close());
+        a.home.block_on(from.close());
+        b.home.block_on(to.close());
     }
     println!(
         "{:?} to {:?}: {RUNS} of {RUNS} direct; median connected {:?}, direct {:?}, slowest {:?}",
-        a.nat(),
-        b.nat(),
+        a.nat,
+        b.nat,
         median(&mut connected),
         median(&mut direct),
         direct.last().unwrap(),
     );
 }
 
-fn stays_relayed(a: &Home, b: &Home, url: &RelayUrl) {
+fn stays_relayed(a: &Place, b: &Place, url: &RelayUrl) {
     let (from, to) = (node(a, url), listener(b, url));
     let (dialler, ticket) = (from.clone(), to.ticket());
-    let why = a.block_on(async move {
+    let why = a.home.block_on(async move {
         let connection = dialler.connect(ticket, ALPN).await.unwrap();
         let mut path = connection.path();
         let settled = path.wait_for(|status| {
@@ -190,9 +198,9 @@ fn stays_relayed(a: &Home, b: &Home, url: &RelayUrl) {
         timeout(PATIENCE, send.stopped()).await.unwrap().unwrap();
         status.why
     });
-    println!("{:?} to {:?}: relayed, {why:?}", a.nat(), b.nat());
-    a.block_on(from.close());
-    b.block_on(to.close());
+    println!("{:?} to {:?}: relayed, {why:?}", a.nat, b.nat);
+    a.home.block_on(from.close());
+    b.home.block_on(to.close());
 }
 
 fn median(times: &mut [Duration]) -> Duration {

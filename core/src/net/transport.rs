@@ -28,6 +28,9 @@ const STREAM_WINDOW: u32 = 2_500_000;
 /// Per connection, each way: 800 Mbit/s at 100 ms.
 const CONNECTION_WINDOW: u32 = 10_000_000;
 
+/// Streams that the peer may have open at once, in each direction: one for each TCP connection through a tunnel.
+const STREAMS: u32 = 4096;
+
 /// The settings of all connections of the link that `epoch` belongs to.
 pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
     let mut mtu_discovery = MtuDiscoveryConfig::default();
@@ -43,6 +46,8 @@ pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(INITIAL_RTT)
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

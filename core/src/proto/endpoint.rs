@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -46,10 +46,13 @@ pub(crate) struct Machine {
 }
 
 /// How a machine is set up.
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// The one address that the sockets are bound to, if not to all.
+    pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
     pub(crate) seed: [u8; 32],
     pub(crate) now: Instant,
@@ -101,6 +104,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            bound,
             ports,
             seed,
             now,
@@ -111,6 +115,7 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                bound,
                 ports,
                 interfaces: Vec::new(),
                 mapped: None,
@@ -177,7 +182,9 @@ impl Machine {
                 self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
             }
             Input::Datagram { source, bytes } => {
-                self.on_message(now, bytes, &Source::Direct(source), None)
+                if self.local.may_answer(source) {
+                    self.on_message(now, bytes, &Source::Direct(source), None);
+                }
             }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
@@ -267,7 +274,16 @@ impl Machine {
         }
     }
 
-    fn connect(&mut self, now: Instant, id: PeerId, relays: Vec<RelayUrl>, addrs: Vec<SocketAddr>) {
+    fn connect(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        relays: Vec<RelayUrl>,
+        mut addrs: Vec<SocketAddr>,
+    ) {
+        if self.local.relay_only {
+            addrs.clear();
+        }
         if self.entry(now, id) {
             self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
         } else {

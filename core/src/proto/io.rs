@@ -8,7 +8,7 @@ use std::{
 use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
 
 /// Something that happened outside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Input<'a> {
     /// Registered with a relay, at this address, which sees us there and has this time.
     RelayUp {

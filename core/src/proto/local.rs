@@ -7,7 +7,7 @@ use std::{
 
 use super::timing::LOW_TTL;
 use crate::{
-    Access, NatReport, PeerId, RelayUrl,
+    Access, NatBehavior, NatReport, PeerId, RelayUrl,
     addr::{LocalAddr, ProbeContext, Scope, canonical},
     wire::candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
 };
@@ -18,6 +18,8 @@ pub(crate) struct Local {
     pub(crate) id: PeerId,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// The one address that the sockets are bound to, if not to all.
+    pub(crate) bound: Option<IpAddr>,
     /// Port of the IPv4 and of the IPv6 socket.
     pub(crate) ports: Ports,
     pub(crate) interfaces: Vec<LocalAddr>,
@@ -45,6 +47,14 @@ pub(crate) struct RelayView {
 impl Local {
     /// The addresses of our interfaces, with the socket's port.
     pub(crate) fn hosts(&self) -> Vec<SocketAddr> {
+        if let Some(ip) = self.bound {
+            let port = if ip.is_ipv4() {
+                self.ports.v4
+            } else {
+                self.ports.v6
+            };
+            return vec![SocketAddr::new(ip, port)];
+        }
         let with_port = |local: &LocalAddr| {
             let port = if local.ip.is_ipv4() {
                 self.ports.v4
@@ -92,7 +102,8 @@ impl Local {
             offer(addr, CandidateKind::Mapped, true);
         }
         for relay in self.relays.values() {
-            offer(relay.observed, CandidateKind::Reflexive, false);
+            let open = self.nat.filtering == NatBehavior::EndpointIndependent;
+            offer(relay.observed, CandidateKind::Reflexive, open);
         }
         out
     }
@@ -128,8 +139,11 @@ impl Local {
         }
     }
 
-    /// Whether a candidate of a peer may be probed; the list of what is known of both is borrowed by the caller.
+    /// Whether a candidate of a peer may be probed, given where relays see the peer. Never if only relays are wanted.
     pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
+        if self.relay_only {
+            return false;
+        }
         let own = self.hosts();
         let own_public: Vec<IpAddr> = self
             .relays
@@ -144,6 +158,13 @@ impl Local {
             relay_is_loopback: self.relay_is_loopback(),
         };
         crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether to take notice of a datagram at all: its sender can have written any source on it, so what must not be probed
+    /// must not be answered either. Only this computer itself can send from a loopback address.
+    pub(crate) fn may_answer(&self, source: SocketAddr) -> bool {
+        let here = Scope::of(source.ip()) == Scope::Loopback && source.port() >= 1024;
+        self.may_probe(source, &[source.ip()]) || (here && !self.relay_only)
     }
 
     /// Whether an address lies in a network that we are in.

@@ -90,6 +90,8 @@ pub(crate) struct Peer {
     /// Whether the last direct path died, for [`Why`].
     lost_direct: bool,
     offline: bool,
+    /// The peer said goodbye; what is left of its connections ends by itself.
+    left: bool,
     /// The path that was last told of in an event.
     announced: Option<PathInfo>,
 }
@@ -119,6 +121,7 @@ impl Peer {
             linger: None,
             lost_direct: false,
             offline: false,
+            left: false,
             announced: None,
         }
     }
@@ -143,6 +146,8 @@ impl Peer {
         match self.state {
             PeerState::Idle | PeerState::Failed => self.dial(ctx),
             PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
+            // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
+            PeerState::Relayed if self.attempt.is_none() => self.attempt(ctx, 1),
             _ => self.announce_route(ctx),
         }
     }
@@ -164,12 +169,30 @@ impl Peer {
     /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
     pub(crate) fn release(&mut self, ctx: &mut Context<'_>) {
         self.wanted = false;
-        self.linger = Some(ctx.now + LINGER);
+        if self.left {
+            self.end(ctx);
+        } else {
+            self.linger = Some(ctx.now + LINGER);
+        }
     }
 
     /// Says goodbye and forgets the link, but not what was learnt of the peer.
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
-        self.send_news(ctx, &News::Bye);
+        if let Some(bytes) = self.seal_news(&News::Bye) {
+            match (&self.path, self.live_via(ctx.local)) {
+                (Some(path), _) => ctx.out.push_back(Output::SendDatagram {
+                    to: path.addr,
+                    ttl: None,
+                    bytes,
+                }),
+                (None, Some(relay)) => ctx.out.push_back(Output::SendRelay {
+                    relay,
+                    to: self.id,
+                    bytes,
+                }),
+                (None, None) => {}
+            }
+        }
         self.end(ctx);
     }
 
@@ -182,6 +205,7 @@ impl Peer {
         self.linger = None;
         self.via = None;
         self.lost_direct = false;
+        self.left = false;
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
@@ -211,38 +235,29 @@ impl Peer {
                     self.begin_checks(ctx, false);
                 }
             }
-            Ok(News::Bye) if !self.wanted => self.end(ctx),
-            Ok(News::Bye) | Err(_) => {}
+            Ok(News::Bye) if self.wanted => self.left = true,
+            Ok(News::Bye) => self.end(ctx),
+            Err(_) => {}
         }
     }
 
-    fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
-        let Some(bytes) = self
-            .session
-            .as_mut()
-            .and_then(|session| session.seal_news(&news.emit()))
-        else {
+    fn seal_news(&mut self, news: &News) -> Option<Vec<u8>> {
+        self.session.as_mut()?.seal_news(&news.emit())
+    }
+
+    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby.
+    fn send_update(&mut self, ctx: &mut Context<'_>) {
+        let description = self.description(ctx.local, Vec::new());
+        let Some(relay) = self.live_via(ctx.local) else {
             return;
         };
-        if let Some(relay) = self.live_via(ctx.local) {
+        if let Some(bytes) = self.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
                 to: self.id,
                 bytes,
             });
-        } else if let Some(path) = &self.path {
-            ctx.out.push_back(Output::SendDatagram {
-                to: path.addr,
-                ttl: None,
-                bytes,
-            });
         }
-    }
-
-    /// Tells the peer what it can know of us now.
-    fn send_update(&mut self, ctx: &mut Context<'_>) {
-        let description = self.description(ctx.local, Vec::new());
-        self.send_news(ctx, &News::Update(description));
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.

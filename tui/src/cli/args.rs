@@ -36,6 +36,10 @@ pub(super) struct Globals {
     )]
     pub(super) relays: Vec<RelayUrl>,
 
+    /// Local address and UDP port, as for a firewall rule [default: every address, a free port]
+    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND")]
+    pub(super) bind: Option<SocketAddr>,
+
     /// One JSON object per line on stdout
     #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,

@@ -1,6 +1,6 @@
 //! Nodes for the duration of a command.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use peerway::{
     Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
@@ -45,7 +45,7 @@ impl Node {
             .secret_key(key)
             .relays(globals.relays.clone())
             .alpns(alpns);
-        Self::start(builder, Some(claim)).await
+        Self::start(builder, globals.bind, Some(claim)).await
     }
 
     /// A node to dial with.
@@ -65,15 +65,26 @@ impl Node {
         let state = StateDir::open(globals)?;
         let mut builder = Endpoint::builder().relays(relays).alpns(alpns);
         let claim = state.claim()?;
+        let mut bind = globals.bind;
         if claim.is_some() {
             builder = builder.secret_key(state.key()?);
         } else {
-            info!("another peerway runs with this identity: taking a temporary one");
+            info!(
+                "another peerway runs with this identity: taking a temporary one, and a free port"
+            );
+            bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, claim).await
+        Self::start(builder, bind, claim).await
     }
 
-    async fn start(builder: Builder, claim: Option<Claim>) -> Result<Self, Failure> {
+    async fn start(
+        mut builder: Builder,
+        bind: Option<SocketAddr>,
+        claim: Option<Claim>,
+    ) -> Result<Self, Failure> {
+        if let Some(addr) = bind {
+            builder = builder.bind_addr(addr);
+        }
         Ok(Self {
             endpoint: builder.bind().await?,
             _claim: claim,

@@ -257,11 +257,6 @@ impl Peer {
             return;
         };
         self.credit.earn(PACKET_LEN);
-        let mut seen = self.attested_ips();
-        seen.push(source.ip());
-        if ctx.local.relay_only || !ctx.local.may_probe(source, &seen) {
-            return;
-        }
         match probe.kind {
             ProbeKind::Request => self.on_request(ctx, conv, source, probe.tx),
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
@@ -300,6 +295,11 @@ impl Peer {
                 bytes,
             });
         }
+        self.check_back(ctx, source);
+    }
+
+    /// Probes an address that an authentic message came from, unless that is being done.
+    pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: SocketAddr) {
         let Some(position) = self
             .checks
             .position(source)

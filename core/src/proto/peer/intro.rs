@@ -278,6 +278,9 @@ impl Peer {
         self.reply(ctx, source, packet);
         self.enter_round(ctx, source);
         self.begin_checks(ctx, !theirs.is_empty());
+        if let Source::Direct(addr) = source {
+            self.check_back(ctx, *addr);
+        }
         true
     }
 
@@ -345,6 +348,7 @@ impl Peer {
         ctx.convs.insert(session.conv, self.id);
         self.session = Some(session);
         self.offline = false;
+        self.left = false;
     }
 
     fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {

@@ -104,11 +104,9 @@ impl Peer {
         sent: Instant,
         rtt: Duration,
     ) {
-        let Some(path) = self
-            .path
-            .as_mut()
-            .filter(|path| self.state == PeerState::Direct && sent > path.heard)
-        else {
+        let Some(path) = self.path.as_mut().filter(|path| {
+            self.state == PeerState::Direct && self.wanted && !self.left && sent > path.heard
+        }) else {
             return;
         };
         let since = since.max(path.heard);

@@ -1,0 +1,147 @@
+//! Harnesses for fuzzing: each takes any bytes at all and panics if a promise is broken.
+//!
+//! The targets in `fuzz/` call them, and a test here replays the committed corpora through them on stable Rust.
+
+mod machine;
+
+use std::{fmt::Display, str::FromStr};
+
+use crate::{
+    PeerId, RelayUrl, Ticket,
+    wire::{
+        datagram::Kind,
+        intro::{AckPacket, Description, IntroBody, IntroPacket},
+        lane,
+        probe::{Probe, ProbePacket},
+        relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
+        sealed::{News, SealedPacket},
+    },
+};
+
+pub use machine::{hostile, machine};
+
+/// A harness, and the name of its target and corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 6] = [
+    ("datagram", datagram),
+    ("bodies", bodies),
+    ("frames", frames),
+    ("texts", texts),
+    ("machine", machine),
+    ("hostile", hostile),
+];
+
+/// A datagram from a stranger: sorted by its first byte, then split by the parser for that kind, and by all others.
+pub fn datagram(data: &[u8]) {
+    let kind = Kind::of(data);
+    let is = |expected, parsed: bool| assert!(!parsed || kind == Some(expected), "{kind:?}");
+    is(Kind::Intro, IntroPacket::parse(data).is_ok());
+    is(Kind::IntroAck, AckPacket::parse(data).is_ok());
+    is(Kind::Probe, ProbePacket::parse(data).is_ok());
+    is(Kind::Sealed, SealedPacket::parse(data).is_ok());
+    is(Kind::Lane, lane::Frame::parse(data).is_some());
+    if let Some(frame) = lane::Frame::parse(data) {
+        let again = [&frame.channel.header(), frame.packet].concat();
+        assert_eq!(again, data);
+    }
+    if let Ok(packet) = AckPacket::parse(data) {
+        assert_eq!(packet.conv().to_be_bytes(), data[2..10]);
+        assert_eq!(
+            packet.noise().len() + 10 + packet.mac1().1.len(),
+            data.len()
+        );
+    }
+}
+
+/// Decrypted bodies: whatever parses is written and read again as the same.
+pub fn bodies(data: &[u8]) {
+    if let Ok(body) = IntroBody::parse(data) {
+        assert_eq!(IntroBody::parse(&body.emit()), Ok(body));
+    }
+    if let Ok(body) = Description::parse(data) {
+        assert_eq!(Description::parse(&body.emit()), Ok(body));
+    }
+    if let Ok(probe) = Probe::parse(data) {
+        assert_eq!(Probe::parse(&probe.emit()), Ok(probe));
+    }
+    if let Ok(news) = News::parse(data) {
+        assert_eq!(News::parse(&news.emit()), Ok(news));
+    }
+}
+
+/// A stream of relay frames, both directions: the same frames come out however the stream is cut.
+pub fn frames(data: &[u8]) {
+    frames_of::<ToRelay>(data);
+    frames_of::<ToClient>(data);
+}
+
+/// What a stream amounts to.
+#[derive(Debug, PartialEq)]
+struct Read<F> {
+    frames: Vec<F>,
+    unknown: u64,
+    error: Option<FrameError>,
+}
+
+fn frames_of<F: Frame + PartialEq + std::fmt::Debug>(data: &[u8]) {
+    let whole = read::<F>(&[data]);
+    // Longer streams are cut at fewer places, so that a case takes no time.
+    for cut in (0..=data.len()).step_by(1 + data.len() / 256) {
+        let (head, tail) = data.split_at(cut);
+        assert_eq!(read::<F>(&[head, tail]), whole, "cut at {cut}");
+    }
+    let mut again = Vec::new();
+    for frame in &whole.frames {
+        frame.emit(&mut again);
+    }
+    assert_eq!(read::<F>(&[&again]).frames, whole.frames);
+}
+
+fn read<F: Frame>(pieces: &[&[u8]]) -> Read<F> {
+    let mut reader = FrameReader::default();
+    let mut frames = Vec::new();
+    for piece in pieces {
+        reader.push(piece);
+        loop {
+            match reader.poll() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    return Read {
+                        frames,
+                        unknown: reader.unknown(),
+                        error: Some(error),
+                    };
+                }
+            }
+        }
+    }
+    Read {
+        frames,
+        unknown: reader.unknown(),
+        error: None,
+    }
+}
+
+/// What people paste: ids, relay URLs and tickets have one text form, and errors have a message.
+pub fn texts(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    text_of::<PeerId>(&text);
+    text_of::<RelayUrl>(&text);
+    text_of::<Ticket>(&text);
+}
+
+fn text_of<T: FromStr<Err: Display> + Display + PartialEq>(text: &str) {
+    match text.parse::<T>() {
+        Ok(value) => {
+            let again = value.to_string();
+            assert!(again.parse().is_ok_and(|same: T| same == value), "{again}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

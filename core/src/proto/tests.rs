@@ -1,0 +1,12 @@
+//! The machines in small worlds with virtual time: homes behind NATs, a relay, links with delay and loss.
+//!
+//! In every world each machine is a [`super::watched::Watched`], so that the promises hold in all of these tests.
+
+mod abuse;
+mod failover;
+mod faults;
+mod hello;
+mod lifetime;
+mod nat;
+mod pairs;
+mod world;

@@ -1,0 +1,281 @@
+//! A machine under watch: whatever it is fed, it has to keep the promises that are asserted here.
+//!
+//! The checks are written anew from the promises, not in terms of the machine's own ideas of what is allowed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use super::{
+    endpoint::{Machine, PeerView, Settings},
+    io::{Input, Output, Route},
+};
+use crate::{EventKind, PeerId, PeerState, addr::LocalAddr, wire::intro};
+
+/// More of a machine's own actions than this at one instant is a loop without end.
+const MAX_TURNS: usize = 32;
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+/// Ten in each window of a minute; two windows may touch.
+const MAX_PER_MINUTE: usize = 20;
+
+/// Two machines that are fed the same, and what is known of the world from their inputs alone.
+pub(crate) struct Watched {
+    machine: Machine,
+    /// Has to do the same as the other.
+    twin: Machine,
+    relay_only: bool,
+    stopped: bool,
+    interfaces: Vec<LocalAddr>,
+    relays: BTreeMap<String, (SocketAddr, SocketAddr)>,
+    /// Addresses that our own user dialled.
+    named: BTreeSet<SocketAddr>,
+    /// Where datagrams came from.
+    seen: BTreeSet<SocketAddr>,
+    /// Where datagrams went to.
+    asked: BTreeSet<SocketAddr>,
+    /// Where datagrams came from after some went there.
+    proven: BTreeSet<SocketAddr>,
+    attested: BTreeSet<IpAddr>,
+    received: usize,
+    unproven: usize,
+    probes: BTreeMap<IpAddr, VecDeque<Instant>>,
+    states: BTreeMap<PeerId, PeerState>,
+    routes: BTreeMap<PeerId, Route>,
+    /// Datagrams sent so far.
+    pub(crate) datagrams: usize,
+}
+
+impl Watched {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            machine: Machine::new(settings.clone()),
+            twin: Machine::new(settings.clone()),
+            relay_only: settings.relay_only,
+            stopped: false,
+            interfaces: Vec::new(),
+            relays: BTreeMap::new(),
+            named: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            proven: BTreeSet::new(),
+            attested: BTreeSet::new(),
+            received: 0,
+            unproven: 0,
+            probes: BTreeMap::new(),
+            states: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            datagrams: 0,
+        }
+    }
+
+    /// Hands the input in and returns what is to be done.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input<'_>) -> Vec<Output> {
+        self.note(&input);
+        let last = self.stopped;
+        let shutdown = matches!(input, Input::Shutdown);
+        self.twin.handle(now, input.clone());
+        self.machine.handle(now, input);
+        let out = self.drain(now);
+        assert!(!last || out.is_empty(), "output after the end: {out:?}");
+        self.stopped |= shutdown;
+        out
+    }
+
+    /// Lets the machines do all that is due, and returns what is to be done.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Output> {
+        let mut out = Vec::new();
+        for turn in 0.. {
+            assert!(turn < MAX_TURNS, "the machine spins");
+            self.twin.handle_timeout(now);
+            self.machine.handle_timeout(now);
+            out.extend(self.drain(now));
+            if self.poll_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+        }
+        assert!(!self.stopped || out.is_empty(), "output after the end");
+        out
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout().map(|(at, _)| at)
+    }
+
+    pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
+        self.machine.peer(id, now)
+    }
+
+    /// Where QUIC packets to the peer go.
+    pub(crate) fn route(&self, id: PeerId) -> Option<&Route> {
+        self.routes.get(&id)
+    }
+
+    /// Remembers what the input tells of the world.
+    fn note(&mut self, input: &Input<'_>) {
+        match input {
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                ..
+            } => {
+                self.relays.insert(relay.to_string(), (*addr, *observed));
+            }
+            Input::Observed { relay, addr } => {
+                if let Some((_, observed)) = self.relays.get_mut(&relay.to_string()) {
+                    *observed = *addr;
+                }
+            }
+            Input::RelayMessage {
+                attested, bytes, ..
+            } => {
+                self.attested.insert(attested.ip());
+                self.received += bytes.len();
+            }
+            Input::Datagram { source, bytes } => {
+                self.seen.insert(*source);
+                if self.asked.contains(source) {
+                    self.proven.insert(*source);
+                }
+                self.received += bytes.len();
+            }
+            Input::Interfaces { addrs, .. } => self.interfaces.clone_from(addrs),
+            Input::Connect { addrs, .. } => self.named.extend(addrs),
+            Input::RelayDown { .. }
+            | Input::RelayGone { .. }
+            | Input::PortMapped(_)
+            | Input::Nat(_)
+            | Input::Hops(_)
+            | Input::Hold { .. }
+            | Input::Release { .. }
+            | Input::Silence { .. }
+            | Input::Traffic { .. }
+            | Input::Shutdown => {}
+        }
+    }
+
+    fn drain(&mut self, now: Instant) -> Vec<Output> {
+        let out: Vec<Output> = std::iter::from_fn(|| self.machine.poll_output()).collect();
+        let twin: Vec<Output> = std::iter::from_fn(|| self.twin.poll_output()).collect();
+        assert_eq!(out, twin, "the same inputs, but other outputs");
+        for output in &out {
+            self.check(now, output);
+        }
+        self.check_states(now);
+        if let Some(at) = self.poll_timeout() {
+            assert!(at <= now + HOUR, "a deadline in the far future");
+        }
+        out
+    }
+
+    fn check(&mut self, now: Instant, output: &Output) {
+        match output {
+            Output::SendDatagram { to, ttl, bytes } => self.check_datagram(now, *to, *ttl, bytes),
+            Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
+            Output::Admit { addr, .. } => {
+                assert!(self.seen.contains(addr), "{addr} was never heard of");
+            }
+            Output::Route { peer, route } => {
+                if let Route::Direct(addr) | Route::Both(addr, _) = route {
+                    assert!(self.seen.contains(addr), "{addr} was never heard of");
+                }
+                self.routes.insert(*peer, route.clone());
+            }
+            Output::Forget { peer } => {
+                self.routes.remove(peer);
+            }
+            Output::Event(EventKind::PeerState { peer, from, to, .. }) => {
+                let known = self.states.insert(*peer, *to).unwrap_or(PeerState::Idle);
+                assert_eq!(known, *from, "a state was left without an event");
+            }
+            Output::Event(_) | Output::NeedRelay { .. } | Output::Failed { .. } => {}
+        }
+    }
+
+    fn check_datagram(&mut self, now: Instant, to: SocketAddr, ttl: Option<u8>, bytes: &[u8]) {
+        assert!(!self.relay_only, "relay_only sends no datagram");
+        assert!(ttl.is_none_or(|ttl| (2..=5).contains(&ttl)));
+        assert!(bytes.len() <= intro::PACKET_LEN);
+        self.datagrams += 1;
+        self.asked.insert(to);
+        if self.named.contains(&to) {
+            return;
+        }
+        self.check_allowed(to);
+        if self.seen.contains(&to) || self.attested.contains(&to.ip()) {
+            return;
+        }
+        self.unproven += bytes.len();
+        assert!(
+            self.unproven <= 3 * self.received,
+            "more than three bytes per byte"
+        );
+        let recent = self.probes.entry(to.ip()).or_default();
+        recent.push_back(now);
+        while recent.front().is_some_and(|at| *at + MINUTE <= now) {
+            recent.pop_front();
+        }
+        assert!(recent.len() <= MAX_PER_MINUTE, "a flood to {to}");
+    }
+
+    /// The rules for addresses that others named, as the design states them.
+    fn check_allowed(&self, to: SocketAddr) {
+        let port = to.port();
+        assert!(
+            port == 443 || port >= 1024 && ![1900, 3702, 5353, 11211].contains(&port),
+            "{to} belongs to another service"
+        );
+        let loopback_relay = self
+            .relays
+            .values()
+            .any(|(addr, _)| addr.ip().is_loopback());
+        let IpAddr::V4(ip) = to.ip().to_canonical() else {
+            let IpAddr::V6(ip) = to.ip() else { return };
+            assert!(!ip.is_multicast() && !ip.is_unspecified(), "{to}");
+            assert!(!ip.is_loopback() || loopback_relay, "{to} is ourselves");
+            return;
+        };
+        assert!(ip.octets()[0] != 0 && ip.octets()[0] < 224, "{to}");
+        assert!(!ip.is_loopback() || loopback_relay, "{to} is ourselves");
+        let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+        if ip.is_private() || ip.is_link_local() || shared {
+            let heard = self.seen.iter().any(|seen| seen.ip() == to.ip());
+            let near = self
+                .interfaces
+                .iter()
+                .any(|local| local.shares_prefix(to.ip()));
+            let neighbours = self
+                .relays
+                .values()
+                .any(|(_, observed)| self.attested.contains(&observed.ip()));
+            let attested = self.attested.contains(&to.ip());
+            assert!(heard || near || neighbours || attested, "a scan: {to}");
+        }
+    }
+
+    fn check_states(&self, now: Instant) {
+        for peer in self.machine.peers(now) {
+            let told = self
+                .states
+                .get(&peer.id)
+                .copied()
+                .unwrap_or(PeerState::Idle);
+            assert_eq!(told, peer.state, "a change without an event");
+            let route = self.routes.get(&peer.id);
+            match (peer.state, route) {
+                (PeerState::Direct, Some(Route::Direct(addr))) => {
+                    assert!(self.proven.contains(addr), "{addr} proved nothing");
+                }
+                (PeerState::Direct, _) => panic!("direct, but the route is {route:?}"),
+                (PeerState::Relayed, _) => {
+                    assert!(matches!(route, Some(Route::Relay(_))), "{route:?}");
+                }
+                (PeerState::Idle, _) => assert!(route.is_none(), "idle, but {route:?}"),
+                _ => {}
+            }
+        }
+    }
+}
