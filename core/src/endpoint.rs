@@ -386,7 +386,7 @@ pub enum ConnectError {
         relay: RelayUrl,
     },
     /// Check the network and the relay's URL.
-    #[error("cannot reach the relay {relay}: {reason}")]
+    #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
     Relay {
         /// Which one.
         relay: RelayUrl,
