@@ -264,19 +264,12 @@ impl Builder {
             None => SecretKey::generate().map_err(BindError::Random)?,
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (mux, side) = Mux::bind(self.bind).map_err(|source| BindError::Socket {
+        let no_socket = |source| BindError::Socket {
             addr: self.bind.unwrap_or(any),
             source,
-        })?;
-        let server = match self.alpns.as_slice() {
-            [] => None,
-            alpns => {
-                let crypto = tls::server_config(&key, alpns)?;
-                let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-                config.migration(false);
-                Some(config)
-            }
         };
+        let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
+        let server = server_config(&key, &self.alpns)?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let quic = quinn::Endpoint::new_with_abstract_socket(
             endpoint_config(),
@@ -284,10 +277,7 @@ impl Builder {
             mux.clone(),
             runtime,
         )
-        .map_err(|source| BindError::Socket {
-            addr: self.bind.unwrap_or(any),
-            source,
-        })?;
+        .map_err(no_socket)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
         let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
@@ -347,6 +337,20 @@ impl Builder {
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
     }
+}
+
+/// None if no protocol is accepted.
+fn server_config(
+    key: &SecretKey,
+    alpns: &[Vec<u8>],
+) -> Result<Option<quinn::ServerConfig>, rustls::Error> {
+    if alpns.is_empty() {
+        return Ok(None);
+    }
+    let crypto = tls::server_config(key, alpns)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.migration(false);
+    Ok(Some(config))
 }
 
 /// Why a node could not be started.
@@ -439,7 +443,12 @@ impl ConnectError {
             quinn::ConnectionError::TimedOut => Self::Timeout {
                 seconds: CONNECT_TIMEOUT.as_secs(),
             },
-            _ => Self::Closed {
+            quinn::ConnectionError::VersionMismatch
+            | quinn::ConnectionError::ConnectionClosed(_)
+            | quinn::ConnectionError::ApplicationClosed(_)
+            | quinn::ConnectionError::Reset
+            | quinn::ConnectionError::LocallyClosed
+            | quinn::ConnectionError::CidsExhausted => Self::Closed {
                 reason: error.to_string(),
             },
         }

@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn both_sides_derive_the_same_x25519_key() {
         let secret = SecretKey::from_seed(&[7; 32]);
-        let public = ed25519_dalek::SigningKey::from_bytes(&[7; 32])
+        let public = SigningKey::from_bytes(&[7; 32])
             .verifying_key()
             .to_montgomery()
             .to_bytes();

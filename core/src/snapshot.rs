@@ -71,6 +71,10 @@ pub struct NetworkSnapshot {
 
 /// A NAT in the terms of RFC 4787.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "RFC 4787 knows these two axes; programs make such reports to show them"
+)]
 pub struct NatReport {
     /// Section 4.1: whether the public port depends on the destination.
     pub mapping: NatBehavior,

@@ -103,7 +103,7 @@ impl FromStr for RelayUrl {
         let key = key.parse()?;
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = if let Some(v6) = authority.strip_prefix('[') {
-            let (host, after) = v6.split_once(']').ok_or(ParseRelayUrlError::Host {
+            let (host, after) = v6.split_once(']').ok_or_else(|| ParseRelayUrlError::Host {
                 host: authority.to_owned(),
             })?;
             (host, after.strip_prefix(':'))

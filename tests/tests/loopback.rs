@@ -1,6 +1,10 @@
 //! Nodes and a relay on this computer, by loopback.
 
-#![allow(clippy::disallowed_methods, reason = "a test is its own shell")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "this is all test code"
+)]
 
 use std::{sync::Arc, time::Duration};
 

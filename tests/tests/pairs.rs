@@ -1,6 +1,7 @@
 //! Every pair of NATs, with real kernel NATs: who goes direct, who stays on the relay, and how long it takes.
 #![cfg(target_os = "linux")]
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "this is all test code"

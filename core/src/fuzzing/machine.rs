@@ -162,6 +162,7 @@ impl Scene {
             key: key(0),
             access,
             relay_only,
+            bound: None,
             ports: Ports {
                 v4: 40000,
                 v6: 40000,

@@ -188,7 +188,6 @@ impl Driver {
         loop {
             let deadline = self.deadline();
             tokio::select! {
-                biased;
                 Some(side) = self.side.recv() => self.on_side(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
                 command = self.commands.recv() => match command {

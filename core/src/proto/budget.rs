@@ -6,41 +6,39 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::timing::{ATTESTED_PROBES, CREDIT_FACTOR, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE};
+use super::timing::{
+    ATTESTED_PROBES, CREDIT_FACTOR, HELLOS_PER_SECOND, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE,
+};
 use crate::wire::probe;
 
 /// The budget that all peers share.
 pub(crate) struct Budget {
-    tokens: f64,
-    filled: Instant,
+    probes: Bucket,
+    hellos: Bucket,
     unattested: BTreeMap<IpAddr, (Instant, u32)>,
 }
 
 /// Unattested addresses that are counted at a time; beyond, no new ones are probed.
 const MAX_COUNTED: usize = 1024;
 const MINUTE: Duration = Duration::from_secs(60);
-/// A quarter of a second's worth may leave at once.
-const BURST: f64 = PROBES_PER_SECOND as f64 / 4.0;
 
 impl Budget {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            tokens: BURST,
-            filled: now,
+            probes: Bucket::new(now, PROBES_PER_SECOND),
+            hellos: Bucket::new(now, HELLOS_PER_SECOND),
             unattested: BTreeMap::new(),
         }
     }
 
     /// Takes one probe out of the common rate.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * f64::from(PROBES_PER_SECOND)).min(BURST);
-        self.filled = now;
-        let some = self.tokens >= 1.0;
-        if some {
-            self.tokens -= 1.0;
-        }
-        some
+        self.probes.take(now)
+    }
+
+    /// Takes the opening of one INTRO that no relay vouches for out of the common rate.
+    pub(crate) fn take_hello(&mut self, now: Instant) -> bool {
+        self.hellos.take(now)
     }
 
     /// Counts one probe to an address that no relay attests; false if it had its share.
@@ -53,6 +51,35 @@ impl Budget {
         let (_, count) = self.unattested.entry(ip).or_insert((now, 0));
         *count += 1;
         *count <= UNATTESTED_PER_MINUTE
+    }
+}
+
+/// A token bucket that holds a quarter of a second's worth.
+struct Bucket {
+    rate: f64,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn new(now: Instant, rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Self {
+            rate,
+            tokens: rate / 4.0,
+            filled: now,
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.rate).min(self.rate / 4.0);
+        self.filled = now;
+        let some = self.tokens >= 1.0;
+        if some {
+            self.tokens -= 1.0;
+        }
+        some
     }
 }
 
@@ -115,17 +142,20 @@ mod tests {
 
     #[test]
     fn all_peers_together_stay_below_the_common_rate() {
-        let start = Instant::now();
+        let start = epoch();
         let mut budget = Budget::new(start);
         let sent = (0..10_000)
             .filter(|step| budget.take(start + Duration::from_millis(*step)))
             .count();
-        assert!((4000..=4000 + BURST as usize).contains(&sent), "{sent}");
+        assert!(
+            (4000..=4000 + PROBES_PER_SECOND as usize / 4).contains(&sent),
+            "{sent}"
+        );
     }
 
     #[test]
     fn an_unattested_address_gets_ten_probes_a_minute() {
-        let start = Instant::now();
+        let start = epoch();
         let mut budget = Budget::new(start);
         let ip = IpAddr::from([192, 0, 2, 1]);
         let take =
@@ -133,5 +163,10 @@ mod tests {
         assert_eq!(take(&mut budget, start), 10);
         assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
         assert_eq!(take(&mut budget, start + MINUTE), 10);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn epoch() -> Instant {
+        Instant::now()
     }
 }

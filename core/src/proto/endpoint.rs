@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::{
     budget::Budget,
-    handshake::Opened,
+    handshake::{self, Opened},
     io::{Deadline, Failure, Input, Output},
     local::{Local, Ports, RelayView},
     peer::{Context, Peer, Source},
@@ -345,6 +345,10 @@ impl Machine {
         let Ok(packet) = IntroPacket::parse(bytes) else {
             return;
         };
+        let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
+        if !meant_for_us || (from.is_none() && !self.budget.take_hello(now)) {
+            return;
+        }
         let opened = match Opened::open(&self.key, packet, &mut self.rng) {
             Ok(opened) => opened,
             Err(error) => return tracing::trace!(%error, "INTRO refused"),

@@ -148,7 +148,11 @@ impl Peer {
             PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
             PeerState::Relayed if self.attempt.is_none() => self.attempt(ctx, 1),
-            _ => self.announce_route(ctx),
+            PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Direct
+            | PeerState::Suspect
+            | PeerState::Relayed => self.announce_route(ctx),
         }
     }
 
@@ -428,7 +432,7 @@ impl Peer {
                 Some(Why::HardNats)
             }
             _ if self.lost_direct => Some(Why::DirectLost),
-            _ => Some(Why::Silent),
+            PeerState::Relayed => Some(Why::Silent),
         }
     }
 

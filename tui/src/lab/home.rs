@@ -19,6 +19,7 @@ use super::{
 /// A host on the lab's internet behind the NAT of its kind.
 #[derive(Debug)]
 pub struct Home {
+    nat: NatKind,
     addr: Ipv4Addr,
     port: Port,
     netns: Netns,
@@ -30,6 +31,11 @@ pub struct Home {
 }
 
 impl Home {
+    /// What stands between this host and the internet.
+    pub fn nat(&self) -> NatKind {
+        self.nat
+    }
+
     /// The host's own address.
     pub fn addr(&self) -> Ipv4Addr {
         self.addr
@@ -114,6 +120,7 @@ impl Home {
         };
         let (runtime, runtime_end) = start_runtime(&netns)?;
         Ok(Self {
+            nat: kind,
             addr,
             port,
             netns,

@@ -108,7 +108,9 @@ impl Driver {
                 self.classify();
             }
             News::Mapping(mapping) => {
-                self.gathering.mapping = mapping;
+                if std::mem::replace(&mut self.gathering.mapping, mapping) == mapping {
+                    return;
+                }
                 self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
                 self.tell(EventKind::PortMapped { mapping });
             }

@@ -211,7 +211,7 @@ impl Peer {
             PeerState::Intro if self.via.is_none() => self.attempt(ctx, 1),
             PeerState::Intro => self.send_intro(ctx, true),
             // The relay may have been restarted, or replaced by another: the lane has to be bound again.
-            _ => {
+            PeerState::Punch | PeerState::Direct | PeerState::Suspect | PeerState::Relayed => {
                 if self.live_via(ctx.local).is_none() {
                     self.via = Some(relay.clone());
                 }
@@ -262,7 +262,7 @@ impl Peer {
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
             self.relay_rtt
-                .get_or_insert(Duration::from_millis(rtt.into()));
+                .get_or_insert_with(|| Duration::from_millis(rtt.into()));
         }
         let theirs = opened.body.description.opened.clone();
         let opening = self.opening(ctx);
@@ -338,8 +338,8 @@ impl Peer {
         self.enter_round(ctx, source);
         self.begin_checks(ctx, true);
         if let Source::Direct(addr) = source {
-            // The answer holds our ephemeral key, which only somebody at this address can have received.
-            self.proven(ctx, *addr, rtt);
+            // Proves the peer, but not the address: the INTRO may have reached it by another way.
+            self.check_back(ctx, *addr);
         }
     }
 

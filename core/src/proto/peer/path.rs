@@ -112,13 +112,18 @@ impl Peer {
         let since = since.max(path.heard);
         let patience = SUSPECT_AFTER.max(path.rtt.max(rtt) * 3);
         let silence = ctx.now.saturating_duration_since(since);
-        if silence >= patience {
-            self.suspect(ctx);
-        } else if silence >= patience / 2 && path.inquiry.is_none_or(|(_, asked)| asked < since) {
-            let tx = ctx.rng.random();
-            path.inquiry = Some((tx, ctx.now));
-            let to = path.addr;
-            self.ask(ctx, to, tx);
+        match path.inquiry.filter(|(_, asked)| *asked >= since) {
+            // Not before the answer had its time: we may have been too busy to look for it.
+            Some((_, asked)) if ctx.now.saturating_duration_since(asked) >= patience / 2 => {
+                self.suspect(ctx);
+            }
+            None if silence >= patience / 2 => {
+                let tx = ctx.rng.random();
+                path.inquiry = Some((tx, ctx.now));
+                let to = path.addr;
+                self.ask(ctx, to, tx);
+            }
+            _ => {}
         }
     }
 

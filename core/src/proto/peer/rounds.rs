@@ -144,7 +144,12 @@ impl Peer {
                 self.rounds.last = Some(ctx.now);
                 self.attempt(ctx, 1);
             }
-            _ => {}
+            PeerState::Idle
+            | PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Direct
+            | PeerState::Suspect
+            | PeerState::Relayed => {}
         }
     }
 
@@ -172,7 +177,11 @@ impl Peer {
                     .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
                 self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
             }
-            _ => {}
+            PeerState::Idle
+            | PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Relayed
+            | PeerState::Failed => {}
         }
     }
 

@@ -1,1 +1,264 @@
+//! A peer that holds a key and means harm: what it can make us send, and where to.
 
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+use super::world::{Home, World, ms, relay};
+use crate::{
+    NatReport, SecretKey,
+    proto::{
+        handshake::{Initiation, Opened},
+        io::{Input, Route},
+    },
+    wire::{
+        candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
+        intro::{Description, IntroBody, IntroPacket},
+    },
+};
+
+/// A key that no home of the world has.
+fn mallory(at: u8) -> SecretKey {
+    SecretKey::from_seed(&[200 + at; 32])
+}
+
+fn attested() -> SocketAddr {
+    "90.1.0.1:40000".parse().unwrap()
+}
+
+/// Says hello to node 0 with this list of candidates, `number` ms after the last time.
+fn hello(world: &mut World, key: &SecretKey, number: u64, addrs: &[SocketAddr]) {
+    let body = IntroBody {
+        id: key.id(),
+        timestamp_ms: world.unix_ms() + number % 1000,
+        conv: number,
+        probe_secret: [3; 32],
+        description: description(addrs),
+    };
+    let mut rng = ChaCha20Rng::seed_from_u64(number);
+    let intro = Initiation::new(key, world.nodes[0].id, &body, &mut rng).unwrap();
+    let (from, attested, bytes) = (key.id(), attested(), &intro.packet);
+    world.feed(
+        0,
+        Input::RelayMessage {
+            relay: relay(),
+            from,
+            attested,
+            bytes,
+        },
+    );
+}
+
+fn description(addrs: &[SocketAddr]) -> Description {
+    let candidate = |addr: &SocketAddr| Candidate {
+        addr: *addr,
+        kind: CandidateKind::Mapped,
+        open: true,
+    };
+    Description {
+        nat: NatReport::default(),
+        direct: true,
+        relay_rtt_ms: 0,
+        candidates: addrs.iter().map(candidate).collect(),
+        opened: vec![attested()],
+    }
+}
+
+fn victims(count: u8) -> Vec<SocketAddr> {
+    (1..=count)
+        .map(|last| SocketAddr::from(([91, 7, 7, last], 40000)))
+        .collect()
+}
+
+fn sent(world: &World, addr: SocketAddr) -> usize {
+    world.nodes[0]
+        .sent_to
+        .get(&addr)
+        .copied()
+        .unwrap_or_default()
+}
+
+#[test]
+fn sixteen_victims_in_a_list_share_what_one_intro_pays_for() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    hello(&mut world, &mallory(0), 1, &victims(16));
+    world.run(ms(5000));
+    let total: usize = victims(16).iter().map(|addr| sent(&world, *addr)).sum();
+    assert!((16..=45).contains(&total), "{total}");
+    for victim in victims(16) {
+        assert!(sent(&world, victim) <= 4, "{}", sent(&world, victim));
+    }
+}
+
+#[test]
+fn a_list_that_is_sent_again_and_again_by_ten_peers_brings_a_victim_ten_probes_a_minute() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let victim = victims(1)[0];
+    for number in 0..1000 {
+        hello(
+            &mut world,
+            &mallory((number % 10) as u8),
+            number + 1,
+            &[victim],
+        );
+        world.run(ms(59));
+    }
+    assert!(sent(&world, victim) <= 10, "{}", sent(&world, victim));
+}
+
+#[test]
+fn many_ports_of_one_victim_are_no_way_around_the_limit() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let ports: Vec<SocketAddr> = (0..16)
+        .map(|port| SocketAddr::from(([91, 7, 7, 1], 40000 + port)))
+        .collect();
+    for number in 0..20 {
+        hello(&mut world, &mallory(0), number + 1, &ports);
+        world.run(ms(1100));
+    }
+    let total: usize = ports.iter().map(|addr| sent(&world, *addr)).sum();
+    assert!(total <= 10, "{total}");
+}
+
+#[test]
+fn a_message_has_no_room_for_more_candidates_than_allowed() {
+    let many: Vec<SocketAddr> = (0..10_000u32)
+        .map(|at| SocketAddr::new(IpAddr::from((91 << 24 | at).to_be_bytes()), 40000))
+        .collect();
+    let mut world = World::pair(Home::Public, Home::Public);
+    hello(&mut world, &mallory(0), 1, &many);
+    world.run(ms(5000));
+    assert!(world.nodes[0].sent_to.len() <= MAX_CANDIDATES);
+}
+
+#[test]
+fn nobody_scans_our_network_through_us() {
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    let ours: Vec<SocketAddr> = (20..36)
+        .map(|last| SocketAddr::from(([192, 168, 10, last], 40000)))
+        .collect();
+    let other: Vec<SocketAddr> = (20..36)
+        .map(|last| SocketAddr::from(([192, 168, 77, last], 40000)))
+        .collect();
+    hello(&mut world, &mallory(0), 1, &ours);
+    hello(&mut world, &mallory(1), 2, &other);
+    world.run(ms(5000));
+    let asked: BTreeSet<SocketAddr> = world.nodes[0].sent_to.keys().copied().collect();
+    assert!(ours.iter().filter(|addr| asked.contains(addr)).count() <= 4);
+    assert!(other.iter().all(|addr| !asked.contains(addr)));
+}
+
+#[test]
+fn addresses_and_ports_that_are_nobodys_or_somebody_elses_are_never_asked() {
+    let forbidden = [
+        "0.0.0.0:40000",
+        "127.0.0.1:40000",
+        "224.0.0.251:5353",
+        "239.1.1.1:40000",
+        "255.255.255.255:40000",
+        "240.0.0.1:40000",
+        "192.0.2.1:40000",
+        "169.254.169.254:40000",
+        "100.64.0.1:40000",
+        "198.18.0.1:40000",
+        "91.7.7.7:53",
+        "91.7.7.7:22",
+        "91.7.7.7:1900",
+        "91.7.7.7:3702",
+        "91.7.7.7:11211",
+        "91.7.7.7:0",
+        "[::]:40000",
+        "[::1]:40000",
+        "[::ffff:127.0.0.1]:40000",
+        "[::127.0.0.1]:40000",
+        "[64:ff9b::7f00:1]:40000",
+        "[2002:7f00:1::]:40000",
+        "[ff02::1]:40000",
+        "[fe80::1]:40000",
+        "[fd00::1]:40000",
+        "[2001:db8::1]:40000",
+        "[2001::1]:40000",
+        "[64:ff9b:1::1]:40000",
+    ];
+    let addrs: Vec<SocketAddr> = forbidden.iter().map(|addr| addr.parse().unwrap()).collect();
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    for (number, addrs) in addrs.chunks(MAX_CANDIDATES).enumerate() {
+        hello(&mut world, &mallory(number as u8), number as u64 + 1, addrs);
+    }
+    world.run(ms(5000));
+    assert_eq!(
+        world.nodes[0].machine.datagrams, 0,
+        "{:?}",
+        world.nodes[0].sent_to
+    );
+}
+
+#[test]
+fn our_own_addresses_in_a_list_bring_us_nothing() {
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    let own = [world.nodes[0].host, (world.nodes[0].public(), 40000).into()];
+    hello(&mut world, &mallory(0), 1, &own[..1]);
+    world.run(ms(5000));
+    assert_eq!(sent(&world, own[0]), 0);
+}
+
+#[test]
+fn strangers_are_not_told_our_local_addresses() {
+    let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
+    world.connect(0, 1);
+    world.run(ms(2000));
+    // The dialler named its own, the one that was dialled did not: nobody asked for a local address of it.
+    let theirs = world.nodes[1].host;
+    assert_eq!(sent(&world, theirs), 0);
+}
+
+#[test]
+fn a_hundred_callers_at_once_stay_below_the_common_rate() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let start = world.nodes[0].machine.datagrams;
+    for number in 0..100u64 {
+        let key = SecretKey::from_seed(&[100 + (number % 100) as u8; 32]);
+        let addrs: Vec<SocketAddr> = (0..16u8)
+            .map(|at| SocketAddr::from(([92, number as u8, at, 1], 40000)))
+            .collect();
+        hello(&mut world, &key, number + 1, &addrs);
+    }
+    world.run(ms(1000));
+    let probes = world.nodes[0].machine.datagrams - start;
+    assert!(probes <= 400 + 100, "{probes}");
+}
+
+#[test]
+fn an_answer_from_another_address_than_the_dialled_one_does_not_make_that_address_a_path() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let (key, victim) = (mallory(0), victims(1)[0]);
+    let peer = key.id();
+    world.feed(
+        0,
+        Input::Connect {
+            peer,
+            relays: vec![relay()],
+            addrs: vec![],
+        },
+    );
+    let intro = world.last_signal(0);
+    let packet = IntroPacket::parse(&intro).unwrap();
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let opened = Opened::open(&key, packet, &mut rng).unwrap();
+    let (_, ack) = opened.answer(&description(&[])).unwrap();
+    world.feed(
+        0,
+        Input::Datagram {
+            source: victim,
+            bytes: &ack,
+        },
+    );
+    world.run(ms(2000));
+    let route = world.nodes[0].machine.route(peer).cloned();
+    assert_eq!(route, Some(Route::Relay(relay())));
+    assert!(sent(&world, victim) <= 10);
+}

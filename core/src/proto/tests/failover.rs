@@ -1,1 +1,185 @@
+//! Direct paths and relays that die, and what the application notices of it.
 
+use super::world::{Home, World, ms};
+use crate::{PeerState, proto::io::Route};
+
+const HOME: Home = Home::PortRestricted;
+
+fn linked() -> World {
+    let mut world = World::pair(HOME, HOME);
+    world.link(0, 1);
+    world.run(ms(3000));
+    assert!(world.both(PeerState::Direct));
+    world
+}
+
+/// Whether the data of both goes by the relay alone, whatever is being tried besides.
+fn relayed(world: &World) -> bool {
+    [(0, 1), (1, 0)].iter().all(|(at, with)| {
+        let route = world.nodes[*at].machine.route(world.nodes[*with].id);
+        matches!(route, Some(Route::Relay(_)))
+    })
+}
+
+#[test]
+fn a_direct_path_that_dies_is_hedged_then_left_and_taken_again_after_the_cut() {
+    let mut world = linked();
+    let peer = world.nodes[1].id;
+    world.nodes[0].gap = ms(0);
+    world.nodes[1].gap = ms(0);
+    let cut = world.elapsed();
+    world.cut = true;
+    world.run(ms(1000));
+    let suspect = world.first(0, PeerState::Suspect, cut).unwrap() - cut;
+    // max(3 SRTT, 250 ms) at a round trip of 80 ms, and what was on the way.
+    assert!((ms(200)..=ms(400)).contains(&suspect), "{suspect:?}");
+    assert!(matches!(
+        world.nodes[0].machine.route(peer),
+        Some(Route::Both(..))
+    ));
+    // Who hears of the other's next round before its own path is dead asks once more.
+    assert!(world.run_while(ms(3000), |world| !relayed(world)));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(500), "{:?}", node.gap);
+    }
+    world.run(ms(5000));
+    world.cut = false;
+    assert!(world.run_while(ms(60_000), |world| !world.both(PeerState::Direct)));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(500), "{:?}", node.gap);
+    }
+}
+
+#[test]
+fn a_short_outage_ends_in_the_same_path_without_the_relay_taking_over() {
+    let mut world = linked();
+    let cut = world.elapsed();
+    world.cut = true;
+    world.run(ms(600));
+    world.cut = false;
+    world.run(ms(2000));
+    assert!(world.both(PeerState::Direct));
+    for at in [0, 1] {
+        assert!(world.first(at, PeerState::Suspect, cut).is_some());
+        assert_eq!(world.first(at, PeerState::Relayed, cut), None);
+    }
+}
+
+#[test]
+fn an_application_with_nothing_to_say_makes_no_path_suspect() {
+    let mut world = linked();
+    let quiet = world.elapsed();
+    world.hush();
+    // What a driver says of an idle link: the last packet needed no reply.
+    for at in [0, 1] {
+        let peer = world.nodes[1 - at].id;
+        let sent = world.now;
+        for _ in 0..40 {
+            world.run(ms(50));
+            let input = crate::proto::io::Input::Silence {
+                peer,
+                since: sent,
+                sent,
+                rtt: ms(80),
+            };
+            world.feed(at, input);
+        }
+    }
+    world.run(ms(600_000));
+    assert!(world.both(PeerState::Direct));
+    for at in [0, 1] {
+        assert_eq!(world.first(at, PeerState::Suspect, quiet), None);
+    }
+}
+
+#[test]
+fn a_relay_that_restarts_is_not_noticed_on_a_direct_path() {
+    let mut world = linked();
+    let died = world.elapsed();
+    world.relay_dies();
+    world.run(ms(5000));
+    world.relay_returns();
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Direct));
+    for at in [0, 1] {
+        assert_eq!(world.first(at, PeerState::Suspect, died), None);
+        assert!(world.nodes[at].gap <= ms(100), "{:?}", world.nodes[at].gap);
+    }
+}
+
+#[test]
+fn after_a_relay_restart_a_path_that_dies_still_has_the_relay_to_fall_back_on() {
+    let mut world = linked();
+    world.relay_dies();
+    world.run(ms(5000));
+    world.relay_returns();
+    world.run(ms(5000));
+    world.cut = true;
+    assert!(world.run_while(ms(4000), |world| !relayed(world)));
+    assert!(world.nodes[0].gap <= ms(500), "{:?}", world.nodes[0].gap);
+}
+
+#[test]
+fn relayed_peers_talk_again_when_their_relay_is_back() {
+    let mut world = World::pair(Home::Symmetric, Home::Symmetric);
+    world.link(0, 1);
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Relayed));
+    world.relay_dies();
+    world.run(ms(2000));
+    world.relay_returns();
+    for node in &mut world.nodes {
+        node.gap = ms(0);
+    }
+    world.run(ms(3000));
+    assert!(relayed(&world));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(2500), "{:?}", node.gap);
+        assert!(node.failures.is_empty());
+    }
+}
+
+#[test]
+fn when_one_side_comes_back_to_the_relay_later_the_lane_is_bound_again() {
+    let mut world = World::pair(Home::Symmetric, Home::Symmetric);
+    world.link(0, 1);
+    world.run(ms(5000));
+    world.relay_dies();
+    world.run(ms(1000));
+    world.relay_up = true;
+    world.register(0);
+    world.run(ms(4000));
+    world.register(1);
+    world.run(ms(1000));
+    for node in &mut world.nodes {
+        node.gap = ms(0);
+    }
+    world.run(ms(2000));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(100), "{:?}", node.gap);
+    }
+}
+
+#[test]
+fn routers_that_forget_all_flows_interrupt_the_link_for_no_more_than_a_second() {
+    for (a, b) in [
+        (HOME, HOME),
+        (Home::Accepting, HOME),
+        (Home::Symmetric, Home::Public),
+    ] {
+        let mut world = World::pair(a, b);
+        world.link(0, 1);
+        world.run(ms(3000));
+        for node in &mut world.nodes {
+            node.gap = ms(0);
+            for nat in &mut node.nats {
+                nat.flush();
+            }
+        }
+        world.run(ms(10_000));
+        assert!(world.both(PeerState::Direct), "{a:?} x {b:?}");
+        for node in &world.nodes {
+            assert!(node.gap <= ms(1000), "{a:?} x {b:?}: {:?}", node.gap);
+        }
+    }
+}

@@ -1,1 +1,198 @@
+//! Replays, lies, and whatever else only a broken or hostile network does.
 
+use super::world::{Home, World, ms, relay};
+use crate::{PeerState, proto::io::Input};
+
+const HOME: Home = Home::PortRestricted;
+
+/// A world in which 0 dialled 1, all is forgotten again, and the INTRO that 1 got is on record.
+fn recorded() -> (World, Vec<u8>) {
+    let mut world = World::pair(HOME, HOME);
+    world.connect(0, 1);
+    world.run(ms(1000));
+    let (to, intro) = world.recorded[0].clone();
+    assert_eq!((to, intro[0]), (1, 0x04));
+    (world, intro)
+}
+
+#[test]
+fn a_replayed_intro_is_ignored_whenever_it_comes_and_by_whatever_way() {
+    for wait in [0, 10_000, 600_000] {
+        let (mut world, intro) = recorded();
+        world.release(0, 1);
+        world.run(ms(wait));
+        let (from, attested) = (world.nodes[0].id, "80.1.0.1:40000".parse().unwrap());
+        let before = (world.nodes[1].signals, world.nodes[1].machine.datagrams);
+        let state = world.state(1, 0);
+        let bytes = &intro;
+        for _ in 0..10 {
+            world.feed(
+                1,
+                Input::RelayMessage {
+                    relay: relay(),
+                    from,
+                    attested,
+                    bytes,
+                },
+            );
+            world.feed(
+                1,
+                Input::Datagram {
+                    source: attested,
+                    bytes,
+                },
+            );
+        }
+        let after = (world.nodes[1].signals, world.nodes[1].machine.datagrams);
+        assert_eq!(after, before, "after {wait} ms");
+        assert_eq!(world.state(1, 0), state, "after {wait} ms");
+    }
+}
+
+#[test]
+fn an_old_intro_means_nothing_to_a_node_that_was_restarted() {
+    let (mut world, intro) = recorded();
+    world.run(ms(120_000));
+    world.restart(1);
+    let (from, attested) = (world.nodes[0].id, "80.1.0.1:40000".parse().unwrap());
+    let before = (world.nodes[1].signals, world.nodes[1].machine.datagrams);
+    world.feed(
+        1,
+        Input::RelayMessage {
+            relay: relay(),
+            from,
+            attested,
+            bytes: &intro,
+        },
+    );
+    assert_eq!(
+        (world.nodes[1].signals, world.nodes[1].machine.datagrams),
+        before
+    );
+}
+
+#[test]
+fn an_intro_that_the_relay_says_is_somebody_elses_is_ignored() {
+    let mut world = World::pair(HOME, HOME);
+    world.add(HOME);
+    world.connect(0, 1);
+    world.run(ms(25));
+    let intro = world.nodes[0].signals;
+    assert_eq!(intro, 1);
+    // The relay mixes the two up.
+    world.run(ms(1000));
+    let (_, bytes) = world.recorded[0].clone();
+    world.restart(1);
+    let (from, attested) = (world.nodes[2].id, "82.1.0.1:40000".parse().unwrap());
+    world.feed(
+        1,
+        Input::RelayMessage {
+            relay: relay(),
+            from,
+            attested,
+            bytes: &bytes,
+        },
+    );
+    assert_eq!(world.state(1, 2), PeerState::Idle);
+    assert_eq!(world.state(1, 0), PeerState::Idle);
+}
+
+#[test]
+fn datagrams_of_strangers_get_no_answer_and_leave_nothing_behind() {
+    let mut world = World::pair(HOME, HOME);
+    let source = "81.9.9.9:40000".parse().unwrap();
+    for first in 0..=u8::MAX {
+        for len in [0, 1, 17, 18, 79, 80, 81, 100, 1199, 1200, 1201, 65_507] {
+            let mut bytes = vec![first; len];
+            if let Some(version) = bytes.get_mut(1) {
+                *version = 1;
+            }
+            world.feed(
+                1,
+                Input::Datagram {
+                    source,
+                    bytes: &bytes,
+                },
+            );
+        }
+    }
+    let node = &world.nodes[1];
+    assert_eq!((node.signals, node.machine.datagrams), (0, 0));
+    assert_eq!(node.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_replayed_probe_is_not_answered() {
+    let mut world = World::pair(HOME, Home::Public);
+    world.connect(0, 1);
+    world.run(ms(2000));
+    assert!(world.both(PeerState::Direct));
+    let probes = world.probes.clone();
+    assert!(!probes.is_empty());
+    let before = world.nodes[1].machine.datagrams;
+    for (to, source, bytes) in &probes {
+        if *to == 1 {
+            world.feed(
+                1,
+                Input::Datagram {
+                    source: *source,
+                    bytes,
+                },
+            );
+            let elsewhere = "82.7.7.7:40000".parse().unwrap();
+            world.feed(
+                1,
+                Input::Datagram {
+                    source: elsewhere,
+                    bytes,
+                },
+            );
+        }
+    }
+    assert_eq!(world.nodes[1].machine.datagrams, before);
+}
+
+#[test]
+fn flipped_bits_anywhere_in_a_signal_are_noticed() {
+    let (mut world, intro) = recorded();
+    world.restart(1);
+    let (from, attested) = (world.nodes[0].id, "80.1.0.1:40000".parse().unwrap());
+    for position in (0..intro.len()).step_by(61) {
+        let mut bytes = intro.clone();
+        bytes[position] ^= 0x10;
+        let bytes = &bytes;
+        world.feed(
+            1,
+            Input::RelayMessage {
+                relay: relay(),
+                from,
+                attested,
+                bytes,
+            },
+        );
+    }
+    assert_eq!(world.state(1, 0), PeerState::Idle);
+}
+
+#[test]
+fn a_clock_that_is_hours_off_does_not_matter_once_a_relay_told_the_time() {
+    let mut world = World::pair(HOME, HOME);
+    // Both got the relay's time when they registered; a third says nonsense.
+    let (relay, observed) = (relay(), "81.1.0.1:40000".parse().unwrap());
+    let addr = "5.9.0.1:4433".parse().unwrap();
+    for unix_ms in [0, 1, u64::MAX] {
+        let relay = relay.clone();
+        world.feed(
+            1,
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                unix_ms,
+            },
+        );
+    }
+    world.connect(0, 1);
+    world.run(ms(2000));
+    assert!(world.both(PeerState::Direct));
+}

@@ -131,7 +131,7 @@ fn a_round_that_succeeds_takes_few_probes_and_one_that_fails_not_many() {
 
 #[test]
 fn homes_with_lossy_lines_go_direct_too() {
-    for seed in 0..20 {
+    for seed in 0..10 {
         for (loss, limit) in [(0.05, ms(2000)), (0.2, ms(3000))] {
             let mut world = World::new(seed);
             world.add(Home::PortRestricted);

@@ -94,6 +94,7 @@ pub(super) struct Node {
     /// Datagrams to other addresses than the peer's public one.
     pub(super) sent_to: BTreeMap<SocketAddr, usize>,
     pub(super) signals: usize,
+    last_signal: Vec<u8>,
 }
 
 enum Happening {
@@ -155,6 +156,8 @@ pub(super) struct World {
     pub(super) relay_up: bool,
     /// All signals that the relay delivered, for replays.
     pub(super) recorded: Vec<(usize, Vec<u8>)>,
+    /// All datagrams of machines that arrived: at whom, from where, what.
+    pub(super) probes: Vec<(usize, SocketAddr, Vec<u8>)>,
 }
 
 impl World {
@@ -174,6 +177,7 @@ impl World {
             bound: BTreeSet::new(),
             relay_up: true,
             recorded: Vec::new(),
+            probes: Vec::new(),
         }
     }
 
@@ -210,6 +214,7 @@ impl World {
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),
             signals: 0,
+            last_signal: Vec::new(),
         });
         self.arrange(at);
         self.register(at);
@@ -221,6 +226,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            bound: None,
             ports: Ports { v4: PORT, v6: 0 },
             seed: self.rng.random(),
             now: self.now,
@@ -228,7 +234,7 @@ impl World {
         })
     }
 
-    fn unix_ms(&self) -> u64 {
+    pub(super) fn unix_ms(&self) -> u64 {
         UNIX_MS + (self.now - self.start).as_millis() as u64
     }
 
@@ -467,6 +473,7 @@ impl World {
                 }
                 Output::SendRelay { to, bytes, .. } => {
                     self.nodes[at].signals += 1;
+                    self.nodes[at].last_signal.clone_from(&bytes);
                     let delay = self.nodes[at].setup.delay;
                     self.push(
                         delay,
@@ -623,6 +630,7 @@ impl World {
                 self.hear(at, true);
             }
         } else {
+            self.probes.push((at, from, bytes.to_vec()));
             self.feed(
                 at,
                 Input::Datagram {
@@ -743,6 +751,11 @@ impl World {
             .iter()
             .find(|(time, to)| *time >= from && *to == state);
         found.map(|(time, _)| *time)
+    }
+
+    /// What a node last gave to the relay.
+    pub(super) fn last_signal(&self, at: usize) -> Vec<u8> {
+        self.nodes[at].last_signal.clone()
     }
 
     pub(super) fn elapsed(&self) -> Duration {
