@@ -259,10 +259,7 @@ impl Crowd {
 
     /// What came back to any of the sockets.
     fn heard(&self) -> Vec<Vec<u8>> {
-        self.sockets
-            .iter()
-            .flat_map(|socket| received(socket))
-            .collect()
+        self.sockets.iter().flat_map(received).collect()
     }
 
     /// What comes back to a socket of its own.
