@@ -80,7 +80,7 @@ impl Config {
 #[non_exhaustive]
 pub enum BindError {
     /// Choose another port, or end the program that holds it.
-    #[error("cannot open UDP {addr}: {source}")]
+    #[error("cannot open UDP {addr}: {source}; choose another address or port")]
     Socket { addr: SocketAddr, source: io::Error },
     /// Correct the public host.
     #[error("cannot make the relay's URL: {0}")]

@@ -138,12 +138,20 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     let wrong_key = world.relay.replace(key, &absent);
     let service = format!("{ticket}/nothing");
     let lost = format!("{absent}/web");
+    let held = world.relay.rsplit(['@', '/']).next().unwrap();
 
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("c", &["ping", &absent], 4, "not registered"),
         ("c", &["ping", &absent, "--relay", &nowhere], 4, "relay"),
         ("c", &["up", "--relay", &nowhere], 4, "relay"),
-        ("c", &["up", "--relay", &wrong_key], 4, "relay"),
+        ("c", &["up", "--relay", &wrong_key], 4, "not hold the key"),
+        (
+            "c",
+            &["ping", &absent, "--relay", &wrong_key],
+            4,
+            "not hold the key",
+        ),
+        ("c", &["up", "--bind", held], 1, "another address or port"),
         (
             "c",
             &[
@@ -162,7 +170,7 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "c",
             &["forward", &service, "--listen", "127.0.0.1:0"],
             1,
-            "service",
+            "check its name",
         ),
         (
             "c",
@@ -171,7 +179,6 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "--listen",
         ),
         ("b", &["ping", &absent], 2, "itself"),
-        ("c", &["ping", "nobody"], 2, "52 characters"),
     ];
     for (state, arguments, code, cause) in cases {
         let started = Instant::now();
@@ -182,9 +189,68 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "{arguments:?}: {}",
             done.stderr
         );
+        assert!(
+            !done.stderr.trim_end().contains('\n'),
+            "{arguments:?}: {}",
+            done.stderr
+        );
         assert!(started.elapsed() < Duration::from_secs(11), "{arguments:?}");
     }
     up.terminate().await;
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_named_with_the_form_that_was_expected() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    up.terminate().await;
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let (cut_ticket, cut_id) = (&ticket[..60], &id[..51]);
+    let port = format!("relay://{id}@127.0.0.1:99999");
+    let service = format!("{id}/two words");
+
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["ping", "nobody"], "nobody", "52 characters"),
+        (&["ping", cut_id], cut_id, "this has 51"),
+        (&["ping", cut_ticket], cut_ticket, "PEERWAY1"),
+        (
+            &["ping", id, "--relay", "http://x"],
+            "http://x",
+            "relay://KEY@",
+        ),
+        (
+            &["ping", id, "--relay", "relay://abc@host"],
+            "relay://abc@host",
+            "52 characters",
+        ),
+        (&["ping", id, "--relay", &port], "99999", "1 to 65535"),
+        (&["ping", id, "--timeout", "soon"], "soon", "seconds"),
+        (&["speed", id, "--seconds", "99"], "99", "at most 60"),
+        (&["up", "--bind", "here"], "here", "127.0.0.1:8080"),
+        (
+            &["expose", "localhost", "--name", "web"],
+            "localhost",
+            "127.0.0.1:8080",
+        ),
+        (&["forward", id, "--listen", "127.0.0.1:0"], id, "PEER/NAME"),
+        (
+            &["forward", &service, "--listen", "127.0.0.1:0"],
+            "two words",
+            "letters",
+        ),
+    ];
+    for (arguments, part, form) in cases {
+        let done = world.run("c", arguments).await;
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        for expected in [part, form] {
+            assert!(
+                done.stderr.contains(expected),
+                "{arguments:?}: {}",
+                done.stderr
+            );
+        }
+    }
 }
 
 /// A relay, and a folder for the state of nodes.

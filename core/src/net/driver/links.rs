@@ -1,14 +1,14 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, now};
+use super::{Done, Driver, Lease, now, silence::Watch};
 use crate::{
     ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, RelayUrl, Ticket,
     net::{
-        mux::{Dest, Link, LinkTraffic, Route, handle_of, virtual_addr},
+        mux::{Dest, Link, Route, handle_of, virtual_addr},
         transport::{nudge, transport_config},
     },
     proto::{
@@ -27,16 +27,15 @@ pub(super) struct PeerLink {
     pub(super) connections: Vec<Open>,
     /// Where the packets go first; a change of it is a change of path.
     first: Option<Dest>,
-    /// The relay whose lane the packets take.
-    relay: Option<RelayUrl>,
     ready: Vec<oneshot::Sender<Result<(), ConnectError>>>,
     failed: Vec<oneshot::Sender<ConnectError>>,
     pub(super) sampled: (u64, u64),
-    /// What the lane had carried when it was last looked at, and whether it had brought anything since the time before.
-    sampled_lane: (LinkTraffic, bool),
     pub(super) rates: (u64, u64),
-    /// Bytes sent directly when the link was last looked at for silence, and when that had last grown.
-    sent: (u64, Option<Instant>),
+    pub(super) watch: Watch,
+    /// Where the peer is or may be met; we stay registered there for as long as the link is.
+    pub(super) relays: BTreeSet<RelayUrl>,
+    /// Whether it was also dialled at addresses, and so does not need a relay.
+    has_addrs: bool,
 }
 
 /// A QUIC connection of a link.
@@ -45,13 +44,27 @@ pub(super) struct Open {
     alpn: String,
 }
 
+impl PeerLink {
+    /// Whether somebody waits for a path that only a relay can give.
+    pub(super) fn waits_for_relay(&self) -> bool {
+        !self.ready.is_empty() && !self.has_addrs
+    }
+}
+
 impl Driver {
     /// Makes a link ready for a dialler.
     pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
         let id = target.id;
+        let relays = if target.relays.is_empty() {
+            self.home_relays.clone()
+        } else {
+            target.relays.clone()
+        };
         let (ready, ready_receiver) = oneshot::channel();
         let (failed, failed_receiver) = oneshot::channel();
         let link = self.link(id);
+        link.relays.extend(relays.iter().cloned());
+        link.has_addrs |= !target.addrs.is_empty();
         link.ready.push(ready);
         link.failed.retain(|waiting| !waiting.is_closed());
         link.failed.push(failed);
@@ -63,16 +76,12 @@ impl Driver {
             failed: failed_receiver,
         };
         if reply.send(lease).is_ok() {
-            let relays = if target.relays.is_empty() {
-                self.home_relays.clone()
-            } else {
-                target.relays.clone()
-            };
             self.feed(Input::Connect {
                 peer: id,
                 relays,
                 addrs: target.addrs.clone(),
             });
+            self.refuse_impostors();
         }
     }
 
@@ -92,13 +101,13 @@ impl Driver {
                 status: watch::Sender::new(status),
                 connections: Vec::new(),
                 first: None,
-                relay: None,
                 ready: Vec::new(),
                 failed: Vec::new(),
                 sampled: (0, 0),
-                sampled_lane: Default::default(),
                 rates: (0, 0),
-                sent: (0, None),
+                watch: Watch::default(),
+                relays: BTreeSet::new(),
+                has_addrs: false,
             }
         })
     }
@@ -137,13 +146,13 @@ impl Driver {
                 .flatten()
                 .collect(),
         };
+        if matches!(route, Decided::Both(..)) {
+            self.check_relays(peer);
+        }
         if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
             && let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr)
         {
             self.admit_lane(peer, addr);
-        }
-        if let Decided::Both(_, relay) = &route {
-            self.check_relay(relay);
         }
         let mux = self.mux.clone();
         let link = self.link(peer);
@@ -156,10 +165,6 @@ impl Driver {
             switch,
         );
         link.first = first;
-        link.relay = match route {
-            Decided::Direct(_) => None,
-            Decided::Relay(relay) | Decided::Both(_, relay) => Some(relay),
-        };
         for open in &link.connections {
             nudge(&open.quic);
         }
@@ -197,8 +202,13 @@ impl Driver {
             Failure::Silent => ConnectError::Timeout {
                 seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
             },
-            Failure::NoRelay => self.relay_trouble(),
+            Failure::NoRelay => self.relay_trouble(peer),
         };
+        self.fail_with(peer, &error);
+    }
+
+    /// Tells everybody who waits for the peer why it was in vain.
+    pub(super) fn fail_with(&mut self, peer: PeerId, error: &ConnectError) {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
@@ -316,57 +326,6 @@ impl Driver {
                 changed
             });
         }
-    }
-
-    /// Hands to the machine which direct paths have been silent for how long.
-    pub(super) fn look_for_silence(&mut self) {
-        let now = now();
-        let mut silent = Vec::new();
-        self.watched.retain(|handle, active| {
-            let peer = self.handles.get(handle).copied();
-            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
-            else {
-                return false;
-            };
-            let sent_bytes = link.link.direct().sent_bytes;
-            if sent_bytes != link.sent.0 {
-                link.sent = (sent_bytes, Some(now));
-                *active = now;
-            } else if now.saturating_duration_since(*active) > super::SAMPLE {
-                link.link.unwatch();
-                return false;
-            }
-            let rtt = link
-                .connections
-                .first()
-                .map(|open| open.quic.rtt())
-                .unwrap_or_default();
-            if let (Some(since), Some(sent)) = (link.link.silent_since(), link.sent.1) {
-                silent.push((peer, since, sent, rtt));
-            }
-            true
-        });
-        for (peer, since, sent, rtt) in silent {
-            self.feed(Input::Silence {
-                peer,
-                since,
-                sent,
-                rtt,
-            });
-        }
-    }
-}
-
-impl PeerLink {
-    /// The relay whose lane brought nothing since this was last asked, though packets were sent on it or had come before.
-    pub(super) fn silent_relay(&mut self) -> Option<RelayUrl> {
-        let (lane, before) = (self.link.lane(), self.sampled_lane.0);
-        let heard = lane.received_datagrams > before.received_datagrams;
-        let sent = lane.sent_datagrams > before.sent_datagrams;
-        let (_, heard_before) = std::mem::replace(&mut self.sampled_lane, (lane, heard));
-        self.relay
-            .clone()
-            .filter(|_| !heard && (sent || heard_before))
     }
 }
 
