@@ -358,7 +358,7 @@ fn server_config(
 #[non_exhaustive]
 pub enum BindError {
     /// Choose another port, or none; end the program that holds it.
-    #[error("cannot open UDP {addr}: {source}")]
+    #[error("cannot open UDP {addr}: {source}; choose another address or port")]
     Socket {
         /// The address asked for.
         addr: SocketAddr,
@@ -390,7 +390,7 @@ pub enum ConnectError {
         relay: RelayUrl,
     },
     /// Check the network and the relay's URL.
-    #[error("cannot reach the relay {relay}: {reason}")]
+    #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
     Relay {
         /// Which one.
         relay: RelayUrl,
@@ -401,7 +401,7 @@ pub enum ConnectError {
     #[error("identity mismatch: whoever answered does not hold the dialled key")]
     IdentityMismatch,
     /// The peer runs, but not this service.
-    #[error("the peer does not offer this service")]
+    #[error("the peer does not offer this service: check its name, and that the peer exposes it")]
     NoSuchService,
     /// The peer refused or dropped the connection.
     #[error("the peer closed the connection: {reason}")]

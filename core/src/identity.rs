@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
+use blake2::{Blake2s256, Digest};
 use data_encoding::{BASE32_NOPAD, DecodeKind};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -159,6 +160,13 @@ impl SecretKey {
         PeerId(self.0.verifying_key().to_bytes())
     }
 
+    /// A secret for another purpose, which `context` names: the same for the same key, and it gives nothing of the key away.
+    #[must_use]
+    pub fn derive(&self, context: &str) -> [u8; 32] {
+        let hash = Blake2s256::new().chain_update(context);
+        hash.chain_update(self.seed()).finalize().into()
+    }
+
     /// The seed, for the key file and the TLS signer.
     #[must_use]
     pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
@@ -184,6 +192,16 @@ mod tests {
 
     fn id(seed: u8) -> PeerId {
         SecretKey::from_seed(&[seed; 32]).id()
+    }
+
+    #[test]
+    fn derived_secrets_depend_on_the_key_and_the_purpose() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let other = SecretKey::from_seed(&[2; 32]);
+        assert_eq!(key.derive("one"), key.clone().derive("one"));
+        assert_ne!(key.derive("one"), key.derive("two"));
+        assert_ne!(key.derive("one"), other.derive("one"));
+        assert_ne!(key.derive("one"), *key.seed());
     }
 
     #[test]

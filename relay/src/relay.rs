@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::hmac;
 use peerway::{
     ParseRelayUrlError, RelayUrl, SecretKey, tls,
     wire::relay::{ALPN, CloseReason},
@@ -14,6 +15,7 @@ use peerway::{
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::{debug, info};
 
@@ -78,7 +80,7 @@ impl Config {
 #[non_exhaustive]
 pub enum BindError {
     /// Choose another port, or end the program that holds it.
-    #[error("cannot open UDP {addr}: {source}")]
+    #[error("cannot open UDP {addr}: {source}; choose another address or port")]
     Socket { addr: SocketAddr, source: io::Error },
     /// Correct the public host.
     #[error("cannot make the relay's URL: {0}")]
@@ -139,10 +141,8 @@ impl Relay {
             .unwrap_or_else(|| host::guess(addr.ip()).to_string());
         let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
         let hub = Arc::new(Hub::new(port, stun_port, config.limits));
-        let mut endpoint_config = EndpointConfig::default();
-        endpoint_config.grease_quic_bit(false);
         let endpoint = Endpoint::new_with_abstract_socket(
-            endpoint_config,
+            endpoint_config(&config.secret_key),
             Some(server_config(&config.secret_key)?),
             Arc::new(MainSocket::new(hub.clone())),
             Arc::new(quinn::TokioRuntime),
@@ -316,6 +316,18 @@ impl Drop for Seat {
 
 fn open(addr: SocketAddr) -> Result<Port, BindError> {
     Port::open(addr).map_err(|source| BindError::Socket { addr, source })
+}
+
+/// Follows from the relay's key, so that a relay that was restarted can tell the clients of its predecessor at once that
+/// their connections are gone (stateless reset, RFC 9000 section 10.3).
+fn endpoint_config(key: &SecretKey) -> EndpointConfig {
+    let reset_key = key.derive("peerway relay stateless reset 1");
+    let [a, b, c, d, e, f, g, h, ..] = key.derive("peerway relay connection ids 1");
+    let id_key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    config.grease_quic_bit(false);
+    config
 }
 
 fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {

@@ -2,14 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::{Command as Blocking, Stdio},
-    sync::LazyLock,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
+use peerway_tests::PROGRAMS;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -143,12 +138,20 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     let wrong_key = world.relay.replace(key, &absent);
     let service = format!("{ticket}/nothing");
     let lost = format!("{absent}/web");
+    let held = world.relay.rsplit(['@', '/']).next().unwrap();
 
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("c", &["ping", &absent], 4, "not registered"),
         ("c", &["ping", &absent, "--relay", &nowhere], 4, "relay"),
         ("c", &["up", "--relay", &nowhere], 4, "relay"),
-        ("c", &["up", "--relay", &wrong_key], 4, "relay"),
+        ("c", &["up", "--relay", &wrong_key], 4, "not hold the key"),
+        (
+            "c",
+            &["ping", &absent, "--relay", &wrong_key],
+            4,
+            "not hold the key",
+        ),
+        ("c", &["up", "--bind", held], 1, "another address or port"),
         (
             "c",
             &[
@@ -167,7 +170,7 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "c",
             &["forward", &service, "--listen", "127.0.0.1:0"],
             1,
-            "service",
+            "check its name",
         ),
         (
             "c",
@@ -176,7 +179,6 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "--listen",
         ),
         ("b", &["ping", &absent], 2, "itself"),
-        ("c", &["ping", "nobody"], 2, "52 characters"),
     ];
     for (state, arguments, code, cause) in cases {
         let started = Instant::now();
@@ -187,9 +189,68 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "{arguments:?}: {}",
             done.stderr
         );
+        assert!(
+            !done.stderr.trim_end().contains('\n'),
+            "{arguments:?}: {}",
+            done.stderr
+        );
         assert!(started.elapsed() < Duration::from_secs(11), "{arguments:?}");
     }
     up.terminate().await;
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_named_with_the_form_that_was_expected() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    up.terminate().await;
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let (cut_ticket, cut_id) = (&ticket[..60], &id[..51]);
+    let port = format!("relay://{id}@127.0.0.1:99999");
+    let service = format!("{id}/two words");
+
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["ping", "nobody"], "nobody", "52 characters"),
+        (&["ping", cut_id], cut_id, "this has 51"),
+        (&["ping", cut_ticket], cut_ticket, "PEERWAY1"),
+        (
+            &["ping", id, "--relay", "http://x"],
+            "http://x",
+            "relay://KEY@",
+        ),
+        (
+            &["ping", id, "--relay", "relay://abc@host"],
+            "relay://abc@host",
+            "52 characters",
+        ),
+        (&["ping", id, "--relay", &port], "99999", "1 to 65535"),
+        (&["ping", id, "--timeout", "soon"], "soon", "seconds"),
+        (&["speed", id, "--seconds", "99"], "99", "at most 60"),
+        (&["up", "--bind", "here"], "here", "127.0.0.1:8080"),
+        (
+            &["expose", "localhost", "--name", "web"],
+            "localhost",
+            "127.0.0.1:8080",
+        ),
+        (&["forward", id, "--listen", "127.0.0.1:0"], id, "PEER/NAME"),
+        (
+            &["forward", &service, "--listen", "127.0.0.1:0"],
+            "two words",
+            "letters",
+        ),
+    ];
+    for (arguments, part, form) in cases {
+        let done = world.run("c", arguments).await;
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        for expected in [part, form] {
+            assert!(
+                done.stderr.contains(expected),
+                "{arguments:?}: {}",
+                done.stderr
+            );
+        }
+    }
 }
 
 /// A relay, and a folder for the state of nodes.
@@ -202,7 +263,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let mut command = Command::new(BINARIES.join("peerway-relay"));
+        let mut command = Command::new(PROGRAMS.join("peerway-relay"));
         command.args(["--bind", "127.0.0.1:0", "--json", "--state-dir"]);
         command.arg(folder.path().join("relay"));
         let mut running = Running::start(command);
@@ -240,7 +301,7 @@ impl World {
     }
 
     fn command(&self, state: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARIES.join("peerway"));
+        let mut command = Command::new(PROGRAMS.join("peerway"));
         command.args(arguments).arg("--json");
         if !arguments.contains(&"--relay") {
             command.env("PEERWAY_RELAY", &self.relay);
@@ -297,21 +358,6 @@ impl Running {
         assert_eq!(status.code(), Some(0));
     }
 }
-
-/// The folder of the programs, built from the tree that this test belongs to.
-static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let mut build = Blocking::new(env!("CARGO"));
-    build.args(["build", "-p", "peerway-tui", "-p", "peerway-relay"]);
-    build.arg("--target-dir").arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
-    assert!(build.status().unwrap().success());
-    profile.to_owned()
-});
 
 async fn echo(server: TcpListener) {
     let mut connections = JoinSet::new();

@@ -4,6 +4,7 @@
 mod gather;
 mod links;
 mod relays;
+mod silence;
 mod view;
 
 use std::{
@@ -106,7 +107,7 @@ pub(crate) struct Driver {
     gathering: Gathering,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
-    /// Links whose direct path is being watched for silence.
+    /// Links that are being watched for silence.
     watched: BTreeMap<LinkHandle, Instant>,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -133,6 +134,8 @@ enum Done {
     },
     /// Routers between us and the relay.
     Hops(Option<u8>),
+    /// A relay has had time to hear our goodbye.
+    RelayLeft(LinkHandle),
 }
 
 /// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
@@ -301,6 +304,7 @@ impl Driver {
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
+            Done::RelayLeft(link) => self.mux.remove_link(link),
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) struct Mux {
     tables: ArcSwap<Tables>,
     next_handle: AtomicU32,
     outlets: Outlets,
-    /// Links that began to send directly; locked on that edge only.
+    /// Links that began to send; locked on that edge only.
     active: Mutex<Vec<LinkHandle>>,
     activity: Notify,
     v6_first: AtomicBool,
@@ -174,7 +174,7 @@ impl Mux {
         socket.send_message(dst, ttl, bytes)
     }
 
-    /// Waits for links that send directly while nobody watches them; from then on they count as watched, until
+    /// Waits for links that send while nobody watches them; from then on they count as watched, until
     /// [`Link::unwatch`]. Nothing is lost if the future is dropped.
     pub(crate) async fn activity(&self) -> Vec<LinkHandle> {
         loop {

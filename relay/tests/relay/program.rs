@@ -107,6 +107,7 @@ fn a_port_in_use_is_a_one_line_cause() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.contains("cannot open UDP"), "{stderr}");
+    assert!(stderr.contains("another address or port"), "{stderr}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) struct Globals {
     pub(super) relays: Vec<RelayUrl>,
 
     /// Local address and UDP port, as for a firewall rule [default: every address, a free port]
-    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND")]
+    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND", value_parser = address)]
     pub(super) bind: Option<SocketAddr>,
 
     /// One JSON object per line on stdout

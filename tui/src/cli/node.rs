@@ -20,7 +20,7 @@ const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
 /// What a command that only dials waits for its own relay before it dials all the same.
 const DIAL_ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a dial may take after that, so that no command waits longer than 10 s for a peer that is not there.
-const DIAL_PATIENCE: Duration = Duration::from_millis(6500);
+const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 /// How often a snapshot is looked at while waiting for something that has no event of its own.
 const LOOK: Duration = Duration::from_millis(50);
 /// What a network report may take.

@@ -1,12 +1,12 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, now};
+use super::{Done, Driver, Lease, now, silence::Watch};
 use crate::{
-    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, Ticket,
+    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, RelayUrl, Ticket,
     net::{
         mux::{Dest, Link, Route, handle_of, virtual_addr},
         transport::{nudge, transport_config},
@@ -31,8 +31,11 @@ pub(super) struct PeerLink {
     failed: Vec<oneshot::Sender<ConnectError>>,
     pub(super) sampled: (u64, u64),
     pub(super) rates: (u64, u64),
-    /// Bytes sent directly when the link was last looked at for silence, and when that had last grown.
-    sent: (u64, Option<Instant>),
+    pub(super) watch: Watch,
+    /// Where the peer is or may be met; we stay registered there for as long as the link is.
+    pub(super) relays: BTreeSet<RelayUrl>,
+    /// Whether it was also dialled at addresses, and so does not need a relay.
+    has_addrs: bool,
 }
 
 /// A QUIC connection of a link.
@@ -41,13 +44,27 @@ pub(super) struct Open {
     alpn: String,
 }
 
+impl PeerLink {
+    /// Whether somebody waits for a path that only a relay can give.
+    pub(super) fn waits_for_relay(&self) -> bool {
+        !self.ready.is_empty() && !self.has_addrs
+    }
+}
+
 impl Driver {
     /// Makes a link ready for a dialler.
     pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
         let id = target.id;
+        let relays = if target.relays.is_empty() {
+            self.home_relays.clone()
+        } else {
+            target.relays.clone()
+        };
         let (ready, ready_receiver) = oneshot::channel();
         let (failed, failed_receiver) = oneshot::channel();
         let link = self.link(id);
+        link.relays.extend(relays.iter().cloned());
+        link.has_addrs |= !target.addrs.is_empty();
         link.ready.push(ready);
         link.failed.retain(|waiting| !waiting.is_closed());
         link.failed.push(failed);
@@ -59,16 +76,12 @@ impl Driver {
             failed: failed_receiver,
         };
         if reply.send(lease).is_ok() {
-            let relays = if target.relays.is_empty() {
-                self.home_relays.clone()
-            } else {
-                target.relays.clone()
-            };
             self.feed(Input::Connect {
                 peer: id,
                 relays,
                 addrs: target.addrs.clone(),
             });
+            self.refuse_impostors();
         }
     }
 
@@ -92,7 +105,9 @@ impl Driver {
                 failed: Vec::new(),
                 sampled: (0, 0),
                 rates: (0, 0),
-                sent: (0, None),
+                watch: Watch::default(),
+                relays: BTreeSet::new(),
+                has_addrs: false,
             }
         })
     }
@@ -131,6 +146,9 @@ impl Driver {
                 .flatten()
                 .collect(),
         };
+        if matches!(route, Decided::Both(..)) {
+            self.check_relays(peer);
+        }
         if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
             && let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr)
         {
@@ -184,8 +202,13 @@ impl Driver {
             Failure::Silent => ConnectError::Timeout {
                 seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
             },
-            Failure::NoRelay => self.relay_trouble(),
+            Failure::NoRelay => self.relay_trouble(peer),
         };
+        self.fail_with(peer, &error);
+    }
+
+    /// Tells everybody who waits for the peer why it was in vain.
+    pub(super) fn fail_with(&mut self, peer: PeerId, error: &ConnectError) {
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
@@ -301,44 +324,6 @@ impl Driver {
                 let changed = *known != status;
                 known.clone_from(&status);
                 changed
-            });
-        }
-    }
-
-    /// Hands to the machine which direct paths have been silent for how long.
-    pub(super) fn look_for_silence(&mut self) {
-        let now = now();
-        let mut silent = Vec::new();
-        self.watched.retain(|handle, active| {
-            let peer = self.handles.get(handle).copied();
-            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
-            else {
-                return false;
-            };
-            let sent_bytes = link.link.direct().sent_bytes;
-            if sent_bytes != link.sent.0 {
-                link.sent = (sent_bytes, Some(now));
-                *active = now;
-            } else if now.saturating_duration_since(*active) > super::SAMPLE {
-                link.link.unwatch();
-                return false;
-            }
-            let rtt = link
-                .connections
-                .first()
-                .map(|open| open.quic.rtt())
-                .unwrap_or_default();
-            if let (Some(since), Some(sent)) = (link.link.silent_since(), link.sent.1) {
-                silent.push((peer, since, sent, rtt));
-            }
-            true
-        });
-        for (peer, since, sent, rtt) in silent {
-            self.feed(Input::Silence {
-                peer,
-                since,
-                sent,
-                rtt,
             });
         }
     }

@@ -1,6 +1,13 @@
 //! The relays a node is, or wants to be, registered with.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
 
 use super::{Done, Driver, now};
 use crate::{
@@ -23,17 +30,23 @@ pub(super) struct RelayEntry {
     pub(super) state: RelayState,
     pub(super) rtt_ms: Option<f64>,
     pub(super) error: Option<String>,
+    /// Whether somebody without its key answered in its place.
+    impostor: bool,
     pub(super) home: bool,
-    /// When a peer last needed it, for those that are not our own.
+    /// When a link last needed it.
     used: Instant,
 }
+
+/// How long we stay registered with a relay that is not ours after the last link that needed it is gone.
+const UNUSED: Duration = Duration::from_secs(60);
+/// The time for our goodbye to leave, before the way there is closed.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Messages to a relay that is not up are dropped; the machine repeats what matters.
 impl Driver {
     /// Registers with a relay, unless that is under way already.
     pub(super) fn need_relay(&mut self, url: RelayUrl) {
-        if let Some(entry) = self.relays.get_mut(&url) {
-            entry.used = now();
+        if self.relays.contains_key(&url) {
             return;
         }
         let events = self.relay_sender.clone();
@@ -50,6 +63,7 @@ impl Driver {
             state: RelayState::Connecting,
             rtt_ms: None,
             error: None,
+            impostor: false,
             home,
             used: now(),
         };
@@ -58,16 +72,17 @@ impl Driver {
     }
 
     pub(super) fn signal(&mut self, relay: &RelayUrl, to: PeerId, bytes: Vec<u8>) {
-        let Some(entry) = self.relays.get_mut(relay) else {
+        let Some(entry) = self.relays.get(relay) else {
             return;
         };
-        entry.used = now();
         match Payload::try_from(bytes) {
             Ok(payload) => entry.handle.signal(to, payload),
             Err(error) => return tracing::error!(%error, "a signal is too long"),
         }
+        let addr = entry.addr;
+        self.link(to).relays.insert(relay.clone());
         // Whoever we talk to through a relay may use its lane.
-        if let Some(addr) = entry.addr {
+        if let Some(addr) = addr {
             self.admit_lane(to, addr);
         }
     }
@@ -100,6 +115,7 @@ impl Driver {
             } => {
                 let rtt_ms = rtt.as_secs_f64() * 1e3;
                 (entry.state, entry.rtt_ms, entry.error) = (RelayState::Up, Some(rtt_ms), None);
+                entry.impostor = false;
                 let Some(addr) = entry.addr else { return };
                 let home = entry.home;
                 self.feed(Input::RelayUp {
@@ -132,26 +148,83 @@ impl Driver {
                 });
             }
             RelayEvent::Gone { peer, .. } => self.feed(Input::RelayGone { relay: url, peer }),
-            RelayEvent::Down { reason, .. } => {
+            RelayEvent::Down {
+                reason,
+                identity_mismatch,
+                ..
+            } => {
                 (entry.state, entry.error) = (RelayState::Down, Some(reason.clone()));
+                entry.impostor = identity_mismatch;
                 self.feed(Input::RelayDown { relay: url.clone() });
                 self.tell(EventKind::RelayDown { relay: url, reason });
+                self.refuse_impostors();
             }
         }
     }
 
-    /// Why no relay could be used, for a dialler.
-    pub(super) fn relay_trouble(&self) -> ConnectError {
-        let broken = self
-            .relays
-            .iter()
-            .find_map(|(url, entry)| Some((url, entry.error.clone()?)));
+    /// Why no relay of the peer could be used, for a dialler.
+    pub(super) fn relay_trouble(&self, peer: PeerId) -> ConnectError {
+        let broken = self.links.get(&peer).and_then(|link| {
+            let trouble =
+                |url: &RelayUrl| Some((url.clone(), self.relays.get(url)?.error.clone()?));
+            link.relays.iter().find_map(trouble)
+        });
         broken.map_or(ConnectError::NoAddress, |(relay, reason)| {
-            ConnectError::Relay {
-                relay: relay.clone(),
-                reason,
-            }
+            ConnectError::Relay { relay, reason }
         })
+    }
+
+    /// Ends the dials that can only go through relays in whose place somebody else answers: waiting will not mend that.
+    pub(super) fn refuse_impostors(&mut self) {
+        let is_impostor = |url| self.relays.get(url).is_some_and(|relay| relay.impostor);
+        let hopeless: Vec<PeerId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.waits_for_relay() && link.relays.iter().all(is_impostor))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in hopeless {
+            let error = self.relay_trouble(peer);
+            self.fail_with(peer, &error);
+        }
+    }
+
+    /// Has the relays of a peer's link prove that they are still there.
+    pub(super) fn check_relays(&self, peer: PeerId) {
+        let relays = self
+            .links
+            .get(&peer)
+            .into_iter()
+            .flat_map(|link| &link.relays);
+        for entry in relays.filter_map(|url| self.relays.get(url)) {
+            entry.handle.keepalive();
+        }
+    }
+
+    /// Leaves the relays that no link has needed for a while.
+    pub(super) fn leave_unused_relays(&mut self) {
+        let now = now();
+        let needed: BTreeSet<&RelayUrl> =
+            self.links.values().flat_map(|link| &link.relays).collect();
+        let mut unused = Vec::new();
+        for (url, entry) in &mut self.relays {
+            if entry.home || needed.contains(url) {
+                entry.used = now;
+            } else if now.saturating_duration_since(entry.used) >= UNUSED {
+                unused.push(url.clone());
+            }
+        }
+        for url in unused {
+            tracing::debug!(relay = %url.key().short(), "left: no link needs it");
+            if let Some(entry) = self.relays.remove(&url) {
+                let link = entry.link.handle();
+                self.pending.push(Box::pin(async move {
+                    sleep(GOODBYE).await;
+                    Done::RelayLeft(link)
+                }));
+            }
+            self.feed(Input::RelayDown { relay: url });
+        }
     }
 
     pub(super) fn relays_network_changed(&self) {

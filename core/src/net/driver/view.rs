@@ -15,6 +15,7 @@ const IN_USE: u64 = 256;
 impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
+        self.leave_unused_relays();
         let mut used = Vec::new();
         for (peer, link) in &mut self.links {
             let total = total(&link.link);

@@ -115,7 +115,7 @@ impl Mux {
         let len = transmit.contents.len();
         let segment = transmit.segment_size.unwrap_or(len).max(1);
         let datagrams = len.div_ceil(segment) as u64;
-        match dest {
+        let begins = match dest {
             Dest::Direct(addr) => {
                 socket.send(&Transmit {
                     destination: addr,
@@ -124,9 +124,7 @@ impl Mux {
                     segment_size: transmit.segment_size,
                     src_ip: None,
                 })?;
-                if link.sent_direct(datagrams, len as u64) {
-                    self.report_activity(link.handle());
-                }
+                link.sent_direct(datagrams, len as u64)
             }
             Dest::Lane { relay, channel } => {
                 FRAMES.with_borrow_mut(|frames| {
@@ -143,8 +141,11 @@ impl Mux {
                         src_ip: None,
                     })
                 })?;
-                link.sent_lane(datagrams, len as u64);
+                link.sent_lane(datagrams, len as u64)
             }
+        };
+        if begins {
+            self.report_activity(link.handle());
         }
         Ok(())
     }

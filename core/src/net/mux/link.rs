@@ -75,8 +75,6 @@ pub(crate) struct Link {
     pub(super) route: ArcSwap<Route>,
     epoch: Epoch,
     opened: Instant,
-    /// Nanoseconds from `opened` to the first direct datagram that nothing was received after; 0 if there is none.
-    unanswered: AtomicU64,
     watched: AtomicBool,
     direct: Counters,
     lane: Counters,
@@ -89,7 +87,6 @@ impl Link {
             route: ArcSwap::default(),
             epoch: Epoch::default(),
             opened: now(),
-            unanswered: AtomicU64::new(0),
             watched: AtomicBool::new(false),
             direct: Counters::default(),
             lane: Counters::default(),
@@ -118,41 +115,41 @@ impl Link {
 
     /// When we sent the first direct datagram since the last one came in directly; none if we are not waiting.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
-        match self.unanswered.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(self.opened + Duration::from_nanos(nanos)),
-        }
+        self.direct.silent_since(self.opened)
     }
 
-    /// Asks to be told again, by [`Mux::activity`](super::Mux::activity), when something is sent directly.
+    /// The same for what goes through relays.
+    pub(crate) fn lane_silent_since(&self) -> Option<Instant> {
+        self.lane.silent_since(self.opened)
+    }
+
+    /// Asks to be told again, by [`Mux::activity`](super::Mux::activity), when something is sent.
     pub(crate) fn unwatch(&self) {
         self.watched.store(false, Ordering::Release);
     }
 
     /// Counts a direct send; true if the driver must be told of it.
     pub(super) fn sent_direct(&self, datagrams: u64, bytes: u64) -> bool {
-        self.direct.sent(datagrams, bytes);
-        if self.unanswered.load(Ordering::Relaxed) == 0 {
-            let nanos = now().saturating_duration_since(self.opened).as_nanos();
-            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
-            self.unanswered.store(nanos, Ordering::Relaxed);
-        }
-        !self.watched.load(Ordering::Relaxed) && !self.watched.swap(true, Ordering::AcqRel)
+        self.direct.sent(self.opened, datagrams, bytes);
+        self.begins_to_send()
     }
 
-    pub(super) fn sent_lane(&self, datagrams: u64, bytes: u64) {
-        self.lane.sent(datagrams, bytes);
+    /// Counts a send through a relay; true if the driver must be told of it.
+    pub(super) fn sent_lane(&self, datagrams: u64, bytes: u64) -> bool {
+        self.lane.sent(self.opened, datagrams, bytes);
+        self.begins_to_send()
     }
 
     pub(super) fn received_direct(&self, datagrams: u64, bytes: usize) {
         self.direct.received(datagrams, bytes as u64);
-        if self.unanswered.load(Ordering::Relaxed) != 0 {
-            self.unanswered.store(0, Ordering::Relaxed);
-        }
     }
 
     pub(super) fn received_lane(&self, datagrams: u64, bytes: usize) {
         self.lane.received(datagrams, bytes as u64);
+    }
+
+    fn begins_to_send(&self) -> bool {
+        !self.watched.load(Ordering::Relaxed) && !self.watched.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -171,18 +168,35 @@ struct Counters {
     sent_bytes: AtomicU64,
     received_datagrams: AtomicU64,
     received_bytes: AtomicU64,
+    /// Nanoseconds from the link's start to the first datagram sent that nothing was received after; 0 if there is none.
+    unanswered: AtomicU64,
 }
 
 impl Counters {
-    fn sent(&self, datagrams: u64, bytes: u64) {
+    fn sent(&self, opened: Instant, datagrams: u64, bytes: u64) {
         self.sent_datagrams.fetch_add(datagrams, Ordering::Relaxed);
         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.unanswered.load(Ordering::Relaxed) == 0 {
+            let nanos = now().saturating_duration_since(opened).as_nanos();
+            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
+            self.unanswered.store(nanos, Ordering::Relaxed);
+        }
     }
 
     fn received(&self, datagrams: u64, bytes: u64) {
         self.received_datagrams
             .fetch_add(datagrams, Ordering::Relaxed);
         self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.unanswered.load(Ordering::Relaxed) != 0 {
+            self.unanswered.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn silent_since(&self, opened: Instant) -> Option<Instant> {
+        match self.unanswered.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(opened + Duration::from_nanos(nanos)),
+        }
     }
 
     fn read(&self) -> LinkTraffic {

@@ -215,7 +215,7 @@ impl Peer {
                 if self.live_via(ctx.local).is_none() {
                     self.via = Some(relay.clone());
                 }
-                self.rounds.rebind = Some(ctx.now);
+                self.rounds.rebind_now(ctx.now);
                 self.announce_route(ctx);
             }
         }

@@ -64,6 +64,11 @@ impl Rounds {
         self.quarantine.push((addr, now + time, time));
     }
 
+    /// Asks the relay at once to bind the lane; later tries begin with the shortest wait again.
+    pub(super) fn rebind_now(&mut self, now: Instant) {
+        (self.rebind, self.rebind_wait) = (Some(now), None);
+    }
+
     fn in_use(&self, now: Instant) -> bool {
         self.traffic
             .is_some_and(|at| now.saturating_duration_since(at) < ROUND_TRAFFIC)

@@ -1,0 +1,109 @@
+//! What nodes make of relays that are not what they should be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking and is its own shell"
+)]
+
+use std::{sync::mpsc, thread, time::Duration};
+
+use peerway::{ConnectError, Endpoint, EventKind, RelayUrl, SecretKey, Ticket};
+use peerway_relay::{Config, Relay};
+use tokio::{runtime, time::timeout};
+
+const ALPN: &[u8] = b"test/1";
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Sooner than a relay that nobody suspects is asked whether it is still there.
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_dial_through_a_relay_of_another_key_is_refused_at_once() {
+    let relay = Stoppable::start();
+    let impostor = RelayUrl::new(id(), relay.url.host(), relay.url.port()).unwrap();
+    let node = node(None).await;
+    for _ in 0..2 {
+        let ticket = Ticket::new(id(), vec![impostor.clone()], Vec::new());
+        let dial = timeout(Duration::from_secs(5), node.connect(ticket, ALPN));
+        let error = dial.await.unwrap().unwrap_err();
+        let ConnectError::Relay { relay, reason } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(relay, &impostor);
+        assert!(reason.contains("does not hold the key"), "{reason}");
+    }
+    node.close().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_dead_under_a_relayed_link_is_noticed_soon() {
+    let relay = Stoppable::start();
+    let (a, b) = (node(Some(&relay.url)).await, node(Some(&relay.url)).await);
+    let (out, _incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    let mut events = a.events();
+    relay.stop();
+    let mut stream = out.unwrap().open_uni().await.unwrap();
+    stream.write_all(b"anybody there?").await.unwrap();
+    let noticed = async {
+        while !matches!(
+            events.recv().await.unwrap().kind,
+            EventKind::RelayDown { .. }
+        ) {}
+    };
+    timeout(SOON, noticed).await.unwrap();
+}
+
+fn id() -> peerway::PeerId {
+    SecretKey::generate().unwrap().id()
+}
+
+async fn node(relay: Option<&RelayUrl>) -> Endpoint {
+    let node = Endpoint::builder()
+        .relays(relay.cloned())
+        .alpns([ALPN])
+        .relay_only(true)
+        .port_mapping(false)
+        .bind()
+        .await
+        .unwrap();
+    timeout(PATIENCE, node.online()).await.unwrap();
+    node
+}
+
+/// A relay on a thread of its own, which can be stopped without a goodbye, like a computer that lost its power.
+struct Stoppable {
+    url: RelayUrl,
+    stop: tokio::sync::mpsc::Sender<()>,
+}
+
+impl Stoppable {
+    fn start() -> Self {
+        let (send_url, url) = mpsc::channel();
+        let (stop, mut stopped) = tokio::sync::mpsc::channel(1);
+        thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let key = SecretKey::generate().unwrap();
+                let config = Config::new("127.0.0.1:0".parse().unwrap(), key);
+                let relay = Relay::bind(config).await.unwrap();
+                send_url.send(relay.url()).unwrap();
+                tokio::spawn(async move { relay.run().await });
+                stopped.recv().await;
+                loop {
+                    thread::park();
+                }
+            });
+        });
+        Self {
+            url: url.recv().unwrap(),
+            stop,
+        }
+    }
+
+    fn stop(&self) {
+        self.stop.try_send(()).unwrap();
+    }
+}
