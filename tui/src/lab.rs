@@ -43,7 +43,7 @@ impl Lab {
     /// An internet with nothing on it but the relay's host.
     ///
     /// # Errors
-    /// [`LabError::Outside`] before [`enter`]; otherwise a missing tool or what the kernel refused.
+    /// [`LabError::Outside`] before [`enter()`]; otherwise a missing tool or what the kernel refused.
     pub fn new() -> Result<Self, LabError> {
         enter::require_inside()?;
         let mut core = Core::new()?;
