@@ -40,15 +40,17 @@ async fn a_relay_that_stops_dead_under_a_relayed_link_is_noticed_soon() {
     let relay = Stoppable::start();
     let (a, b) = (node(Some(&relay.url)).await, node(Some(&relay.url)).await);
     let (out, _incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
-    let mut events = a.events();
+    let both = [a.events(), b.events()];
     relay.stop();
     let mut stream = out.unwrap().open_uni().await.unwrap();
     stream.write_all(b"anybody there?").await.unwrap();
     let noticed = async {
-        while !matches!(
-            events.recv().await.unwrap().kind,
-            EventKind::RelayDown { .. }
-        ) {}
+        for mut events in both {
+            while !matches!(
+                events.recv().await.unwrap().kind,
+                EventKind::RelayDown { .. }
+            ) {}
+        }
     };
     timeout(SOON, noticed).await.unwrap();
 }

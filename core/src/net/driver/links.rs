@@ -47,7 +47,8 @@ pub(super) struct Open {
 impl PeerLink {
     /// Whether somebody waits for a path that only a relay can give.
     pub(super) fn waits_for_relay(&self) -> bool {
-        !self.ready.is_empty() && !self.has_addrs
+        let waits = !self.ready.is_empty() && self.first.is_none();
+        waits && !self.has_addrs && !self.relays.is_empty()
     }
 }
 

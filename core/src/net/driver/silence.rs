@@ -44,7 +44,8 @@ impl Watch {
 }
 
 impl Driver {
-    /// Hands to the machine which direct paths have been silent for how long, and checks the relays behind silent lanes.
+    /// Hands to the machine which direct paths have been silent for how long, and checks the relays behind lanes that are silent or
+    /// have fallen quiet.
     pub(super) fn look_for_silence(&mut self) {
         let now = now();
         let mut direct = Vec::new();
@@ -61,6 +62,10 @@ impl Driver {
                 *active = now;
             } else if now.saturating_duration_since(*active) > SAMPLE {
                 mux.unwatch();
+                // Whoever only receives has nothing to send when the relay is gone.
+                if watch.lane.grew == Some(*active) {
+                    lanes.push(peer);
+                }
                 return false;
             }
             let quic = link.connections.first().map(|open| &open.quic);

@@ -1,0 +1,130 @@
+//! Two nodes within this program, and what flows between them.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use peerway::{Connection, Endpoint, PeerState, RelayUrl};
+use peerway_tui::lab::Home;
+use tokio::time::{interval, timeout};
+
+use crate::{PATIENCE, progress::Progress};
+
+const ALPN: &[u8] = b"failover/1";
+const TICK: Duration = Duration::from_millis(10);
+
+/// Two nodes and a connection between them.
+pub(crate) struct Link {
+    pub(crate) from: Endpoint,
+    pub(crate) to: Endpoint,
+    outgoing: Connection,
+    incoming: Connection,
+}
+
+impl Link {
+    pub(crate) fn new(a: &Home, b: &Home, relay: &RelayUrl) -> Self {
+        let [from, to] = [a, b].map(|home| node(home, relay));
+        let (listener, dialler, ticket) = (to.clone(), from.clone(), to.ticket());
+        let accepting = b.spawn(async move { listener.accept().await.unwrap() });
+        let outgoing = a.block_on(async move { dialler.connect(ticket, ALPN).await.unwrap() });
+        let incoming = b.block_on(async { timeout(PATIENCE, accepting).await });
+        Self {
+            from,
+            to,
+            outgoing,
+            incoming: incoming.unwrap().unwrap(),
+        }
+    }
+
+    /// Waits until both sides see the link in this state.
+    pub(crate) fn wait_for(&self, state: PeerState) {
+        for connection in [&self.outgoing, &self.incoming] {
+            let mut path = connection.path();
+            let end = Instant::now() + PATIENCE;
+            while path.borrow_and_update().state != state {
+                assert!(Instant::now() < end, "never {state:?}: {path:?}");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// A node in a home, registered with the relay.
+fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
+    let builder = Endpoint::builder()
+        .relays([relay.clone()])
+        .alpns([ALPN])
+        .port_mapping(false);
+    home.block_on(async {
+        let node = builder.bind().await.unwrap();
+        timeout(PATIENCE, node.online()).await.unwrap();
+        node
+    })
+}
+
+/// Something small that leaves one home every [`TICK`] and is awaited in the other.
+pub(crate) struct Flow(Arc<Progress>);
+
+impl Flow {
+    pub(crate) fn of_datagrams(a: &Home, b: &Home, link: &Link) -> Self {
+        let progress = Arc::new(Progress::default());
+        let (outgoing, incoming, seen) = (
+            link.outgoing.clone(),
+            link.incoming.clone(),
+            progress.clone(),
+        );
+        a.spawn(async move {
+            let mut ticks = interval(TICK);
+            while outgoing
+                .send_datagram(Bytes::from_static(&[1; 100]))
+                .is_ok()
+            {
+                ticks.tick().await;
+            }
+        });
+        b.spawn(async move {
+            while incoming.read_datagram().await.is_ok() {
+                seen.add(1);
+            }
+        });
+        Self(progress)
+    }
+
+    /// Numbers on a stream, which must come in order.
+    pub(crate) fn of_a_stream(a: &Home, b: &Home, link: &Link) -> Self {
+        let progress = Arc::new(Progress::default());
+        let (outgoing, incoming, seen) = (
+            link.outgoing.clone(),
+            link.incoming.clone(),
+            progress.clone(),
+        );
+        a.spawn(async move {
+            let mut stream = outgoing.open_uni().await.unwrap();
+            let mut ticks = interval(TICK);
+            let mut number = 0_u64;
+            while stream.write_all(&number.to_be_bytes()).await.is_ok() {
+                number += 1;
+                ticks.tick().await;
+            }
+        });
+        b.spawn(async move {
+            let mut stream = incoming.accept_uni().await.unwrap();
+            let (mut number, mut received) = (0_u64, [0; 8]);
+            while stream.read_exact(&mut received).await.is_ok() {
+                assert_eq!(u64::from_be_bytes(received), number);
+                number += 1;
+                seen.add(1);
+            }
+        });
+        Self(progress)
+    }
+
+    /// The longest pause from what came last on, until `count` more came.
+    pub(crate) fn gap_of(&self, count: u64) -> Duration {
+        self.0.advance(count);
+        self.0.take_gap()
+    }
+}
