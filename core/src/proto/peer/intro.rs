@@ -132,6 +132,7 @@ impl Peer {
         let Some(attempt) = &mut self.attempt else {
             return;
         };
+        attempt.next = attempt.sent + INTRO_TIMEOUT;
         let Some(initiation) = &attempt.initiation else {
             return;
         };
@@ -153,8 +154,6 @@ impl Peer {
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
         {
             attempt.next = attempt.sent + *gap;
-        } else {
-            attempt.next = attempt.sent + INTRO_TIMEOUT;
         }
     }
 
@@ -224,6 +223,7 @@ impl Peer {
     /// The relay does not know the peer.
     pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
         if let Some(attempt) = &mut self.attempt
+            && attempt.initiation.is_some()
             && matches!(self.state, PeerState::Intro | PeerState::Relayed)
         {
             if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
