@@ -199,6 +199,7 @@ pub struct Builder {
     pub(crate) bind: Option<SocketAddr>,
     pub(crate) relay_only: bool,
     pub(crate) no_port_mapping: bool,
+    pub(crate) no_port_guessing: bool,
 }
 
 impl Builder {
@@ -254,6 +255,14 @@ impl Builder {
         self
     }
 
+    /// Whether to guess ports where a NAT gives every destination another one, and to let peers guess ours; yes by default,
+    /// where the peer agrees. It costs up to some thousand small packets per peer, and at most 200 a second.
+    #[must_use]
+    pub fn port_guessing(mut self, enabled: bool) -> Self {
+        self.no_port_guessing = !enabled;
+        self
+    }
+
     /// Opens the socket and starts the node.
     ///
     /// # Errors
@@ -285,6 +294,7 @@ impl Builder {
             key: key.clone(),
             access: self.access,
             relay_only: self.relay_only,
+            guess_ports: !self.no_port_guessing,
             bound: self
                 .bind
                 .map(|addr| addr.ip())

@@ -71,6 +71,7 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use net::{relay, stun};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
-    PathInfo, PeerSnapshot, PeerState, PortMapping, RelaySnapshot, RelayState, Traffic, Why,
+    PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot, RelayState,
+    Traffic, Why,
 };
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

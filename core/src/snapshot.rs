@@ -80,6 +80,34 @@ pub struct NatReport {
     pub mapping: NatBehavior,
     /// Section 5: whose packets are let in.
     pub filtering: NatBehavior,
+    /// Section 4.2: which port a new mapping gets, where the mapping depends on the destination.
+    #[serde(default)]
+    pub allocation: PortAllocation,
+}
+
+/// How a NAT whose mapping depends on the destination chooses the public port of a new mapping (RFC 4787 section 4.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there is no third way to choose a port that could be made use of"
+)]
+pub enum PortAllocation {
+    /// Not measured, inconclusive, or of no interest because the port is the same for every destination.
+    #[default]
+    Unknown,
+    /// Each new mapping takes the port this many above the one before.
+    Sequential {
+        /// The distance, negative if ports count down; never 0.
+        step: i8,
+    },
+    /// At random between two ports, both included; of some thousand ports at most, it is a block (RFC 7753).
+    Random {
+        /// The lowest port.
+        first: u16,
+        /// The highest port.
+        last: u16,
+    },
 }
 
 /// One axis of RFC 4787's classification.

@@ -15,7 +15,7 @@ use crate::{
     proto::{
         endpoint::Settings,
         handshake::{Initiation, Opened},
-        io::{Input, Output},
+        io::{Input, Output, Sock},
         local::Ports,
         session::Session,
         watched::Watched,
@@ -162,6 +162,7 @@ impl Scene {
             key: key(0),
             access,
             relay_only,
+            guess_ports: true,
             bound: None,
             ports: Ports {
                 v4: 40000,
@@ -238,6 +239,7 @@ impl Scene {
             Step::Datagram { source, bytes: raw } => {
                 bytes = raw;
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source: source.get(),
                     bytes: &bytes,
                 }
@@ -247,6 +249,7 @@ impl Scene {
             Step::Nat { mapping, filtering } => Input::Nat(NatReport {
                 mapping: behavior(mapping),
                 filtering: behavior(filtering),
+                ..NatReport::default()
             }),
             Step::Hops(hops) => Input::Hops(hops),
             Step::Connect { peer, relays, addr } => Input::Connect {
@@ -382,6 +385,7 @@ impl Words {
         Description {
             nat: NatReport::default(),
             direct: self.direct,
+            guess: self.direct,
             relay_rtt_ms: self.relay_rtt_ms,
             candidates: candidates
                 .map(|(addr, kind, open)| Candidate {
@@ -495,6 +499,7 @@ impl Attack {
                 bytes,
             },
             Way::Direct { source } => Input::Datagram {
+                sock: Sock::MAIN,
                 source: source.get(),
                 bytes,
             },

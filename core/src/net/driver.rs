@@ -32,7 +32,7 @@ use crate::{
     SecretKey, Ticket,
     proto::{
         endpoint::Machine,
-        io::{Input, Output},
+        io::{Input, Output, Sock},
     },
     wire::lane::Channel,
 };
@@ -259,6 +259,7 @@ impl Driver {
                 self.on_stun(source, &bytes);
             }
             Side::Message { source, bytes } => self.feed(Input::Datagram {
+                sock: Sock::MAIN,
                 source,
                 bytes: &bytes,
             }),
@@ -283,12 +284,16 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         tracing::trace!(?output, "output");
         match output {
-            Output::SendDatagram { to, ttl, bytes } => {
+            Output::SendDatagram { to, ttl, bytes, .. } => {
                 if let Err(error) = self.mux.send_message(to, ttl, &bytes) {
                     tracing::trace!(%to, %error, "cannot send");
                 }
             }
             Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
+            Output::OpenSockets { first, .. } => {
+                self.feed(Input::SocketsOpened { first, count: 0 })
+            }
+            Output::CloseSockets { .. } | Output::SampleMapping { .. } => {}
             Output::NeedRelay { relay } => self.need_relay(relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Route { peer, route } => self.set_route(peer, route),

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use super::{
     budget::Budget,
     handshake::{self, Opened},
-    io::{Deadline, Failure, Input, Output},
+    io::{Deadline, Failure, Input, Output, Pair},
     local::{Local, Ports, RelayView},
     peer::{Context, Peer, Source},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether ports may be guessed where a NAT hides them.
+    pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
@@ -104,6 +106,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            guess_ports,
             bound,
             ports,
             seed,
@@ -115,6 +118,7 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                guess_ports,
                 bound,
                 ports,
                 interfaces: Vec::new(),
@@ -181,11 +185,17 @@ impl Machine {
             Input::RelayGone { relay, peer } => {
                 self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
             }
-            Input::Datagram { source, bytes } => {
+            Input::Datagram {
+                sock,
+                source,
+                bytes,
+            } => {
                 if self.local.may_answer(source) {
-                    self.on_message(now, bytes, &Source::Direct(source), None);
+                    let pair = Pair { sock, addr: source };
+                    self.on_message(now, bytes, &Source::Direct(pair), None);
                 }
             }
+            Input::SocketsOpened { .. } | Input::Sampled { .. } => {}
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
                 let before = self.local.candidates(self.local.id, true, None);
@@ -308,13 +318,13 @@ impl Machine {
                 self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
             }
             Some(Kind::Probe) => {
-                let (Source::Direct(addr), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
+                let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
                     return;
                 };
                 let Some(id) = self.owner(packet.conv, from) else {
                     return;
                 };
-                self.with(now, id, |peer, ctx| peer.on_probe(ctx, *addr, bytes));
+                self.with(now, id, |peer, ctx| peer.on_probe(ctx, *pair, bytes));
             }
             Some(Kind::Sealed) => {
                 let Ok(packet) = SealedPacket::parse(bytes) else {

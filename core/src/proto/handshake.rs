@@ -235,6 +235,7 @@ mod tests {
         Description {
             nat: NatReport::default(),
             direct: true,
+            guess: true,
             relay_rtt_ms: 80,
             candidates: vec![],
             opened: vec![],

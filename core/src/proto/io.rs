@@ -7,6 +7,32 @@ use std::{
 
 use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
 
+/// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sock(pub(crate) u32);
+
+impl Sock {
+    /// The endpoint's own sockets, one for each address family: the destination tells which.
+    pub(crate) const MAIN: Self = Self(0);
+}
+
+/// A candidate pair (RFC 8445 section 5): one of our sockets and an address of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Pair {
+    pub(crate) sock: Sock,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Pair {
+    /// From the endpoint's own socket.
+    pub(crate) fn main(addr: SocketAddr) -> Self {
+        Self {
+            sock: Sock::MAIN,
+            addr,
+        }
+    }
+}
+
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub(crate) enum Input<'a> {
@@ -31,7 +57,15 @@ pub(crate) enum Input<'a> {
     /// The relay does not know the peer.
     RelayGone { relay: RelayUrl, peer: PeerId },
     /// A datagram of ours: INTRO, INTRO_ACK, PROBE or SEALED.
-    Datagram { source: SocketAddr, bytes: &'a [u8] },
+    Datagram {
+        sock: Sock,
+        source: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// These IPv4 sockets are open: fewer than were asked for if the system has no more to give.
+    SocketsOpened { first: Sock, count: u16 },
+    /// The relay sees this socket of ours here.
+    Sampled { sock: Sock, addr: SocketAddr },
     /// Our interfaces' addresses, complete.
     Interfaces {
         addrs: Vec<LocalAddr>,
@@ -72,6 +106,7 @@ pub(crate) enum Input<'a> {
 pub(crate) enum Output {
     /// Send a datagram; with a TTL if it is not meant to arrive.
     SendDatagram {
+        sock: Sock,
         to: SocketAddr,
         ttl: Option<u8>,
         bytes: Vec<u8>,
@@ -82,6 +117,12 @@ pub(crate) enum Output {
         to: PeerId,
         bytes: Vec<u8>,
     },
+    /// Open IPv4 sockets with these numbers, counting up from the first, each at a port of its own.
+    OpenSockets { first: Sock, count: u16 },
+    /// Close these sockets; those that are not open are no mistake.
+    CloseSockets { first: Sock, count: u16 },
+    /// Ask the relay by STUN where it sees this socket. The answer may be lost.
+    SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
     NeedRelay { relay: RelayUrl },
     /// QUIC packets from this address belong to the peer.
@@ -100,11 +141,11 @@ pub(crate) enum Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// Straight to this address.
-    Direct(SocketAddr),
+    Direct(Pair),
     /// On the relay's lane.
     Relay(RelayUrl),
     /// Both, because the address fell silent.
-    Both(SocketAddr, RelayUrl),
+    Both(Pair, RelayUrl),
 }
 
 /// Why no link came about.

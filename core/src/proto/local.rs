@@ -18,6 +18,8 @@ pub(crate) struct Local {
     pub(crate) id: PeerId,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether ports may be guessed where a NAT hides them.
+    pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub(crate) bound: Option<IpAddr>,
     /// Port of the IPv4 and of the IPv6 socket.

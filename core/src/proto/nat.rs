@@ -12,7 +12,7 @@ use std::{
 
 use rand::RngCore;
 
-use crate::snapshot::{NatBehavior, NatReport};
+use crate::snapshot::{NatBehavior, NatReport, PortAllocation};
 
 /// When a request is sent and repeated, after the start of its test.
 const TRIES: [Duration; 3] = [
@@ -129,6 +129,7 @@ impl Classifier {
         self.poll_timeout().is_none().then(|| NatReport {
             mapping: self.mapping(),
             filtering: self.filtering(),
+            allocation: PortAllocation::Unknown,
         })
     }
 

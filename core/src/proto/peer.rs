@@ -30,7 +30,7 @@ pub(crate) use self::intro::Source;
 use self::{checks::Checks, intro::Attempt, path::DirectPath, rounds::Rounds};
 use super::{
     budget::{Budget, Credit},
-    io::{Deadline, Failure, Output, Route},
+    io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
     timing::LINGER,
@@ -184,11 +184,7 @@ impl Peer {
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
         if let Some(bytes) = self.seal_news(&News::Bye) {
             match (&self.path, self.live_via(ctx.local)) {
-                (Some(path), _) => ctx.out.push_back(Output::SendDatagram {
-                    to: path.addr,
-                    ttl: None,
-                    bytes,
-                }),
+                (Some(path), _) => send(ctx, path.pair, None, bytes),
                 (None, Some(relay)) => ctx.out.push_back(Output::SendRelay {
                     relay,
                     to: self.id,
@@ -241,7 +237,7 @@ impl Peer {
             }
             Ok(News::Bye) if self.wanted => self.left = true,
             Ok(News::Bye) => self.end(ctx),
-            Err(_) => {}
+            Ok(News::Go(_) | News::Stop) | Err(_) => {}
         }
     }
 
@@ -275,6 +271,7 @@ impl Peer {
         Description {
             nat: local.nat,
             direct: !local.relay_only,
+            guess: local.guess_ports && !local.relay_only,
             relay_rtt_ms: self
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
@@ -394,8 +391,8 @@ impl Peer {
         match (&self.path, self.state) {
             (Some(path), PeerState::Direct | PeerState::Suspect) => {
                 let info = PathInfo::Direct {
-                    remote: path.addr,
-                    lan: local.is_lan(path.addr),
+                    remote: path.pair.addr,
+                    lan: local.is_lan(path.pair.addr),
                 };
                 Some((info, Some(path.rtt)))
             }
@@ -439,8 +436,8 @@ impl Peer {
     fn announce_route(&self, ctx: &mut Context<'_>) {
         let via = self.live_via(ctx.local).or_else(|| self.via.clone());
         let route = match (&self.path, self.state, via) {
-            (Some(path), PeerState::Suspect, Some(relay)) => Route::Both(path.addr, relay),
-            (Some(path), _, _) => Route::Direct(path.addr),
+            (Some(path), PeerState::Suspect, Some(relay)) => Route::Both(path.pair, relay),
+            (Some(path), _, _) => Route::Direct(path.pair),
             (None, _, Some(relay)) => Route::Relay(relay),
             (None, _, None) => return,
         };
@@ -473,6 +470,16 @@ impl Peer {
             ctx.convs.remove(&session.conv);
         }
     }
+}
+
+fn send(ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, bytes: Vec<u8>) {
+    let Pair { sock, addr: to } = pair;
+    ctx.out.push_back(Output::SendDatagram {
+        sock,
+        to,
+        ttl,
+        bytes,
+    });
 }
 
 /// Relays and addresses that are remembered per peer.

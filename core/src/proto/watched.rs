@@ -135,7 +135,7 @@ impl Watched {
                 self.attested.insert(attested.ip());
                 self.received += bytes.len();
             }
-            Input::Datagram { source, bytes } => {
+            Input::Datagram { source, bytes, .. } => {
                 self.seen.insert(*source);
                 if self.asked.contains(source) {
                     self.proven.insert(*source);
@@ -153,6 +153,8 @@ impl Watched {
             | Input::Release { .. }
             | Input::Silence { .. }
             | Input::Traffic { .. }
+            | Input::SocketsOpened { .. }
+            | Input::Sampled { .. }
             | Input::Shutdown => {}
         }
     }
@@ -173,14 +175,17 @@ impl Watched {
 
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
-            Output::SendDatagram { to, ttl, bytes } => self.check_datagram(now, *to, *ttl, bytes),
+            Output::SendDatagram { to, ttl, bytes, .. } => {
+                self.check_datagram(now, *to, *ttl, bytes)
+            }
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
             }
             Output::Route { peer, route } => {
-                if let Route::Direct(addr) | Route::Both(addr, _) = route {
-                    assert!(self.seen.contains(addr), "{addr} was never heard of");
+                if let Route::Direct(pair) | Route::Both(pair, _) = route {
+                    let addr = pair.addr;
+                    assert!(self.seen.contains(&addr), "{addr} was never heard of");
                 }
                 self.routes.insert(*peer, route.clone());
             }
@@ -191,7 +196,12 @@ impl Watched {
                 let known = self.states.insert(*peer, *to).unwrap_or(PeerState::Idle);
                 assert_eq!(known, *from, "a state was left without an event");
             }
-            Output::Event(_) | Output::NeedRelay { .. } | Output::Failed { .. } => {}
+            Output::Event(_)
+            | Output::NeedRelay { .. }
+            | Output::Failed { .. }
+            | Output::OpenSockets { .. }
+            | Output::CloseSockets { .. }
+            | Output::SampleMapping { .. } => {}
         }
     }
 
@@ -266,8 +276,9 @@ impl Watched {
             assert_eq!(told, peer.state, "a change without an event");
             let route = self.routes.get(&peer.id);
             match (peer.state, route) {
-                (PeerState::Direct, Some(Route::Direct(addr))) => {
-                    assert!(self.proven.contains(addr), "{addr} proved nothing");
+                (PeerState::Direct, Some(Route::Direct(pair))) => {
+                    let addr = pair.addr;
+                    assert!(self.proven.contains(&addr), "{addr} proved nothing");
                 }
                 (PeerState::Direct, _) => panic!("direct, but the route is {route:?}"),
                 (PeerState::Relayed, _) => {

@@ -14,7 +14,7 @@ use super::{
     candidate::{Candidate, put_addrs, put_candidates, read_addrs, read_candidates},
     codec::Reader,
 };
-use crate::{NatBehavior, NatReport, PeerId};
+use crate::{NatBehavior, NatReport, PeerId, PortAllocation};
 
 /// First byte of INTRO.
 pub const INTRO: u8 = 0x04;
@@ -110,6 +110,8 @@ pub struct Description {
     pub nat: NatReport,
     /// Whether it agrees to a direct path at all.
     pub direct: bool,
+    /// Whether it agrees to ports being guessed, its own or by itself the receiver's.
+    pub guess: bool,
     /// Its estimate of the round trip between the peers through the relay, milliseconds; 0 if it has none.
     pub relay_rtt_ms: u16,
     /// Where it may be found.
@@ -190,16 +192,18 @@ impl Description {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let nat = NatReport {
+            mapping: behavior(reader.u8()?)?,
+            filtering: behavior(reader.u8()?)?,
+            allocation: allocation(reader)?,
+        };
+        let consent @ 0..=3 = reader.u8()? else {
+            return Err(Malformed::Field("consent"));
+        };
         Ok(Self {
-            nat: NatReport {
-                mapping: behavior(reader.u8()?)?,
-                filtering: behavior(reader.u8()?)?,
-            },
-            direct: match reader.u8()? {
-                0 => false,
-                1 => true,
-                _ => return Err(Malformed::Field("consent")),
-            },
+            nat,
+            direct: consent & 1 != 0,
+            guess: consent & 2 != 0,
             relay_rtt_ms: reader.u16()?,
             candidates: read_candidates(reader)?,
             opened: read_addrs(reader)?,
@@ -209,7 +213,8 @@ impl Description {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         out.push(self.nat.mapping as u8);
         out.push(self.nat.filtering as u8);
-        out.push(u8::from(self.direct));
+        put_allocation(out, self.nat.allocation);
+        out.push(u8::from(self.direct) | u8::from(self.guess) << 1);
         out.extend_from_slice(&self.relay_rtt_ms.to_be_bytes());
         put_candidates(out, &self.candidates);
         put_addrs(out, &self.opened);
@@ -226,6 +231,30 @@ fn behavior(byte: u8) -> Result<NatBehavior, Malformed> {
     .into_iter()
     .find(|behavior| *behavior as u8 == byte)
     .ok_or(Malformed::Field("NAT behaviour"))
+}
+
+fn put_allocation(out: &mut Vec<u8>, allocation: PortAllocation) {
+    let (kind, first, last) = match allocation {
+        PortAllocation::Unknown => (0, 0, 0),
+        PortAllocation::Sequential { step } => (1, u16::from(step.to_be_bytes()[0]), 0),
+        PortAllocation::Random { first, last } => (2, first, last),
+    };
+    out.push(kind);
+    out.extend_from_slice(&first.to_be_bytes());
+    out.extend_from_slice(&last.to_be_bytes());
+}
+
+fn allocation(reader: &mut Reader<'_>) -> Result<PortAllocation, Malformed> {
+    match (reader.u8()?, reader.u16()?, reader.u16()?) {
+        (0, 0, 0) => Ok(PortAllocation::Unknown),
+        (1, step @ 1..=255, 0) => Ok(PortAllocation::Sequential {
+            step: i8::from_be_bytes([step as u8]),
+        }),
+        (2, first, last) if 0 < first && first <= last => {
+            Ok(PortAllocation::Random { first, last })
+        }
+        _ => Err(Malformed::Field("port allocation")),
+    }
 }
 
 fn padded<const N: usize>(body: &[u8]) -> [u8; N] {
@@ -248,8 +277,13 @@ mod tests {
             nat: NatReport {
                 mapping: NatBehavior::Unknown,
                 filtering: NatBehavior::AddressDependent,
+                allocation: PortAllocation::Random {
+                    first: 1024,
+                    last: u16::MAX,
+                },
             },
             direct: true,
+            guess: true,
             relay_rtt_ms: u16::MAX,
             candidates: vec![
                 Candidate {
@@ -282,7 +316,7 @@ mod tests {
         for end in 0..body.len() {
             assert!(
                 Description::parse(&body[..end]).is_ok_and(|d| d == largest())
-                    || end < 5 + 1 + 16 * 20 + 1 + 16 * 18
+                    || end < 10 + 1 + 16 * 20 + 1 + 16 * 18
             );
         }
     }
@@ -290,7 +324,7 @@ mod tests {
     #[test]
     fn more_candidates_than_allowed_are_refused() {
         let mut body = largest().emit();
-        body[5] = 17;
+        body[10] = 17;
         assert_eq!(
             Description::parse(&body),
             Err(Malformed::Field("candidate count"))

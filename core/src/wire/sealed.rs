@@ -4,9 +4,11 @@
 //! 0x0C | version | conv 8 | counter 8 | sealed { kind 1 | body } + tag 16
 //! ```
 
+use std::net::SocketAddr;
+
 use super::{
     Malformed,
-    codec::Reader,
+    codec::{Reader, put_addr},
     intro::Description,
     probe::{HEADER_LEN, split},
 };
@@ -56,6 +58,20 @@ pub enum News {
     Update(Description),
     /// The sender has no more use for the link.
     Bye,
+    /// PUNCH_GO: the sender has holes open for the receiver's guesses, and expects them for one more second.
+    Go(PunchOrder),
+    /// PUNCH_STOP: the sender does not guess, or does not go on; the receiver closes its holes.
+    Stop,
+}
+
+/// What is to be guessed, and from what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a wire format")]
+pub struct PunchOrder {
+    /// How many sockets the sender has opened towards the receiver.
+    pub holes: u16,
+    /// Where a relay saw a socket of the sender just before it opened those, if its ports are sequential.
+    pub sample: Option<SocketAddr>,
 }
 
 impl News {
@@ -68,6 +84,15 @@ impl News {
         match reader.u8()? {
             0 => Ok(Self::Update(Description::read(&mut reader)?)),
             1 => Ok(Self::Bye),
+            2 => Ok(Self::Go(PunchOrder {
+                holes: reader.u16()?,
+                sample: match reader.u8()? {
+                    0 => None,
+                    1 => Some(reader.addr()?),
+                    _ => return Err(Malformed::Field("sample")),
+                },
+            })),
+            3 => Ok(Self::Stop),
             _ => Err(Malformed::Field("kind of news")),
         }
     }
@@ -82,6 +107,16 @@ impl News {
                 out
             }
             Self::Bye => vec![1],
+            Self::Go(PunchOrder { holes, sample }) => {
+                let mut out = vec![2];
+                out.extend_from_slice(&holes.to_be_bytes());
+                out.push(u8::from(sample.is_some()));
+                if let Some(sample) = sample {
+                    put_addr(&mut out, *sample);
+                }
+                out
+            }
+            Self::Stop => vec![3],
         }
     }
 }

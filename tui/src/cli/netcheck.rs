@@ -128,6 +128,7 @@ mod tests {
             nat: NatReport {
                 mapping: NatBehavior::EndpointIndependent,
                 filtering: NatBehavior::Unknown,
+                ..NatReport::default()
             },
             port_mapping: Some(Mapping {
                 protocol: MappingProtocol::NatPmp,

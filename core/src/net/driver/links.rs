@@ -140,9 +140,9 @@ impl Driver {
             })
         };
         let dests: Vec<Dest> = match &route {
-            Decided::Direct(addr) => vec![Dest::Direct(*addr)],
+            Decided::Direct(pair) => vec![Dest::Direct(pair.addr)],
             Decided::Relay(relay) => lane(self, relay).into_iter().collect(),
-            Decided::Both(addr, relay) => [Some(Dest::Direct(*addr)), lane(self, relay)]
+            Decided::Both(pair, relay) => [Some(Dest::Direct(pair.addr)), lane(self, relay)]
                 .into_iter()
                 .flatten()
                 .collect(),

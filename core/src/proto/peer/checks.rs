@@ -11,11 +11,11 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer};
+use super::{Context, Peer, send};
 use crate::{
     addr::Scope,
     proto::{
-        io::Output,
+        io::{Output, Pair},
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
             ROUND, TIMED_PROBES,
@@ -39,9 +39,9 @@ pub(super) struct Checks {
     reflexive: usize,
 }
 
-/// One address of the peer.
+/// One candidate pair.
 struct Check {
-    addr: SocketAddr,
+    pair: Pair,
     /// A relay sees the peer at this IP address.
     attested: bool,
     /// Until then probes only open our own NATs.
@@ -65,8 +65,8 @@ impl Checks {
         *self = Self::default();
     }
 
-    fn position(&self, addr: SocketAddr) -> Option<usize> {
-        self.list.iter().position(|check| check.addr == addr)
+    fn position(&self, pair: Pair) -> Option<usize> {
+        self.list.iter().position(|check| check.pair == pair)
     }
 
     /// Asks those that answered before again, at once.
@@ -157,8 +157,9 @@ impl Peer {
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
             let certain = candidate.open || candidate.kind == CandidateKind::Host;
+            let pair = Pair::main(candidate.addr);
             let check = Check {
-                addr: candidate.addr,
+                pair,
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
@@ -167,7 +168,7 @@ impl Peer {
                 pending: Vec::new(),
                 rtt: None,
             };
-            self.checks.list.push(match old.position(candidate.addr) {
+            self.checks.list.push(match old.position(pair) {
                 Some(known) => Check {
                     pending: std::mem::take(&mut old.list[known].pending),
                     ..check
@@ -208,19 +209,19 @@ impl Peer {
         }
         let affordable = check.rtt.is_some()
             || (self.credit.pay(check.attested)
-                && (check.attested || ctx.budget.take_unattested(ctx.now, check.addr.ip())));
+                && (check.attested || ctx.budget.take_unattested(ctx.now, check.pair.addr.ip())));
         if !affordable || !ctx.budget.take(ctx.now) {
             return;
         }
-        let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.addr));
-        let (to, tx) = (check.addr, ctx.rng.random());
+        let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
+        let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
         let probe = Probe {
             kind: ProbeKind::Request,
             tx,
-            observed: to,
+            observed: pair.addr,
         };
         let session = match self
             .attempt
@@ -231,7 +232,7 @@ impl Peer {
             None => self.session.as_mut(),
         };
         if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
-            ctx.out.push_back(Output::SendDatagram { to, ttl, bytes });
+            send(ctx, pair, ttl, bytes);
         }
     }
 
@@ -246,7 +247,7 @@ impl Peer {
     }
 
     /// A probe of one of our conversations with this peer came in.
-    pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: Pair, datagram: &[u8]) {
         let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else {
             return;
         };
@@ -279,27 +280,23 @@ impl Peer {
     }
 
     /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
-    fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: SocketAddr, tx: u64) {
+    fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
-            observed: source,
+            observed: source.addr,
         };
         if let Some(bytes) = self
             .session_of(conv)
             .and_then(|session| session.seal_probe(&answer))
         {
-            ctx.out.push_back(Output::SendDatagram {
-                to: source,
-                ttl: None,
-                bytes,
-            });
+            send(ctx, source, None, bytes);
         }
         self.check_back(ctx, source);
     }
 
     /// Probes an address that an authentic message came from, unless that is being done.
-    pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: SocketAddr) {
+    pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: Pair) {
         let Some(position) = self
             .checks
             .position(source)
@@ -309,9 +306,9 @@ impl Peer {
         };
         ctx.out.push_back(Output::Admit {
             peer: self.id,
-            addr: source,
+            addr: source.addr,
         });
-        let proven = self.path.as_ref().is_some_and(|path| path.addr == source);
+        let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
         if check.rtt.is_none()
@@ -324,14 +321,14 @@ impl Peer {
     }
 
     /// An address that nobody named, from which an authentic probe came.
-    fn add_reflexive(&mut self, ctx: &Context<'_>, addr: SocketAddr) -> Option<usize> {
+    fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
         if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
             return None;
         }
         self.checks.reflexive += 1;
-        let attested = self.attested_ips().contains(&addr.ip());
+        let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
-            addr,
+            pair,
             attested,
             full_ttl_from: ctx.now,
             next: None,
@@ -343,7 +340,7 @@ impl Peer {
         Some(self.checks.list.len() - 1)
     }
 
-    fn on_answer(&mut self, ctx: &mut Context<'_>, source: SocketAddr, tx: u64) {
+    fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
         if self.path_answered(ctx, source, tx) {
             return;
         }

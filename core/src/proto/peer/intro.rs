@@ -7,12 +7,12 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer};
+use super::{Context, Peer, send};
 use crate::{
     PeerState, RelayUrl,
     proto::{
         handshake::{Initiation, Opened},
-        io::{Failure, Output, Route},
+        io::{Failure, Output, Pair, Route},
         session::Session,
         timing::{GONE_RETRIES, INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
     },
@@ -43,8 +43,8 @@ pub(crate) enum Source {
         relay: RelayUrl,
         attested: SocketAddr,
     },
-    /// Directly from this address.
-    Direct(SocketAddr),
+    /// Directly, on this pair.
+    Direct(Pair),
 }
 
 impl Peer {
@@ -144,11 +144,7 @@ impl Peer {
             });
         }
         for addr in &self.addrs {
-            ctx.out.push_back(Output::SendDatagram {
-                to: *addr,
-                ttl: None,
-                bytes: initiation.packet.clone(),
-            });
+            send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
         if !self.addrs.is_empty()
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
@@ -278,8 +274,8 @@ impl Peer {
         self.reply(ctx, source, packet);
         self.enter_round(ctx, source);
         self.begin_checks(ctx, !theirs.is_empty());
-        if let Source::Direct(addr) = source {
-            self.check_back(ctx, *addr);
+        if let Source::Direct(pair) = source {
+            self.check_back(ctx, *pair);
         }
         true
     }
@@ -294,18 +290,14 @@ impl Peer {
     }
 
     fn reply(&self, ctx: &mut Context<'_>, source: &Source, bytes: Vec<u8>) {
-        ctx.out.push_back(match source {
-            Source::Relay { relay, .. } => Output::SendRelay {
+        match source {
+            Source::Relay { relay, .. } => ctx.out.push_back(Output::SendRelay {
                 relay: relay.clone(),
                 to: self.id,
                 bytes,
-            },
-            Source::Direct(addr) => Output::SendDatagram {
-                to: *addr,
-                ttl: None,
-                bytes,
-            },
-        });
+            }),
+            Source::Direct(pair) => send(ctx, *pair, None, bytes),
+        }
     }
 
     /// The peer answered our hello.
@@ -337,9 +329,9 @@ impl Peer {
         self.adopt(ctx, session);
         self.enter_round(ctx, source);
         self.begin_checks(ctx, true);
-        if let Source::Direct(addr) = source {
+        if let Source::Direct(pair) = source {
             // Proves the peer, but not the address: the INTRO may have reached it by another way.
-            self.check_back(ctx, *addr);
+            self.check_back(ctx, *pair);
         }
     }
 
@@ -366,15 +358,15 @@ impl Peer {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
         match (&self.path, source) {
             (Some(_), _) => self.suspect(ctx),
-            (None, Source::Direct(addr)) if self.live_via(ctx.local).is_none() => {
+            (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
                 ctx.out.push_back(Output::Admit {
                     peer: self.id,
-                    addr: *addr,
+                    addr: pair.addr,
                 });
                 ctx.out.push_back(Output::Route {
                     peer: self.id,
-                    route: Route::Direct(*addr),
+                    route: Route::Direct(*pair),
                 });
                 self.become_(ctx, PeerState::Punch);
             }

@@ -1,17 +1,14 @@
 //! The direct path: chosen when an answer proves it, suspected when it falls silent, given up when it stays so.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer};
+use super::{Context, Peer, send};
 use crate::{
     PeerState,
     proto::{
-        io::Output,
+        io::{Output, Pair},
         timing::{DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
     },
     wire::probe::{Probe, ProbeKind},
@@ -19,7 +16,7 @@ use crate::{
 
 /// The direct path that carries the data, or did until just now.
 pub(super) struct DirectPath {
-    pub(super) addr: SocketAddr,
+    pub(super) pair: Pair,
     /// Smoothed round trip of probes.
     pub(super) rtt: Duration,
     /// When a probe was last answered.
@@ -52,34 +49,34 @@ enum Tier {
 
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
-    pub(super) fn proven(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
-        let tier = |addr| {
-            if ctx.local.is_lan(addr) {
+    pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+        let tier = |pair: Pair| {
+            if ctx.local.is_lan(pair.addr) {
                 Tier::Lan
             } else {
                 Tier::Internet
             }
         };
         let take = match &self.path {
-            None if self.rounds.in_quarantine(addr, ctx.now) => false,
+            None if self.rounds.in_quarantine(pair.addr, ctx.now) => false,
             None => self
                 .relay_rtt
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
-            Some(path) if path.addr == addr => false,
+            Some(path) if path.pair == pair => false,
             Some(path) if path.suspicion.is_some() => true,
             Some(path) => {
                 let clearly_faster = rtt + Duration::from_millis(10).max(path.rtt / 5) < path.rtt;
-                (tier(addr), !clearly_faster) < (tier(path.addr), true)
+                (tier(pair), !clearly_faster) < (tier(path.pair), true)
             }
         };
         if take {
-            self.select(ctx, addr, rtt);
+            self.select(ctx, pair, rtt);
         }
     }
 
-    fn select(&mut self, ctx: &mut Context<'_>, addr: SocketAddr, rtt: Duration) {
+    fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.path = Some(DirectPath {
-            addr,
+            pair,
             rtt,
             heard: ctx.now,
             inquiry: None,
@@ -89,7 +86,7 @@ impl Peer {
         self.lost_direct = false;
         ctx.out.push_back(Output::Admit {
             peer: self.id,
-            addr,
+            addr: pair.addr,
         });
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
@@ -120,29 +117,25 @@ impl Peer {
             None if silence >= patience / 2 => {
                 let tx = ctx.rng.random();
                 path.inquiry = Some((tx, ctx.now));
-                let to = path.addr;
-                self.ask(ctx, to, tx);
+                let pair = path.pair;
+                self.ask(ctx, pair, tx);
             }
             _ => {}
         }
     }
 
-    fn ask(&mut self, ctx: &mut Context<'_>, to: SocketAddr, tx: u64) {
+    fn ask(&mut self, ctx: &mut Context<'_>, pair: Pair, tx: u64) {
         let probe = Probe {
             kind: ProbeKind::Request,
             tx,
-            observed: to,
+            observed: pair.addr,
         };
         if let Some(bytes) = self
             .session
             .as_mut()
             .and_then(|session| session.seal_probe(&probe))
         {
-            ctx.out.push_back(Output::SendDatagram {
-                to,
-                ttl: None,
-                bytes,
-            });
+            send(ctx, pair, None, bytes);
         }
     }
 
@@ -179,19 +172,14 @@ impl Peer {
             None => dead_at.max(ctx.now),
         };
         suspicion.step += 1;
-        let (to, tx) = (path.addr, ctx.rng.random());
+        let (pair, tx) = (path.pair, ctx.rng.random());
         suspicion.pending.push((tx, ctx.now));
-        self.ask(ctx, to, tx);
+        self.ask(ctx, pair, tx);
     }
 
     /// Whether this answers a probe of the path in use, which ends any suspicion.
-    pub(super) fn path_answered(
-        &mut self,
-        ctx: &mut Context<'_>,
-        source: SocketAddr,
-        tx: u64,
-    ) -> bool {
-        let Some(path) = self.path.as_mut().filter(|path| path.addr == source) else {
+    pub(super) fn path_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
+        let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
             return false;
         };
         let asked = path
@@ -215,7 +203,7 @@ impl Peer {
 
     fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
-        self.rounds.quarantine(path.addr, ctx.now);
+        self.rounds.quarantine(path.pair.addr, ctx.now);
         self.checks.settle();
         self.lost_direct = true;
         if self.live_via(ctx.local).is_some() {

@@ -13,7 +13,7 @@ use crate::{
     NatReport, SecretKey,
     proto::{
         handshake::{Initiation, Opened},
-        io::{Input, Route},
+        io::{Input, Route, Sock},
     },
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
@@ -62,6 +62,7 @@ fn description(addrs: &[SocketAddr]) -> Description {
     Description {
         nat: NatReport::default(),
         direct: true,
+        guess: true,
         relay_rtt_ms: 0,
         candidates: addrs.iter().map(candidate).collect(),
         opened: vec![attested()],
@@ -253,6 +254,7 @@ fn an_answer_from_another_address_than_the_dialled_one_does_not_make_that_addres
     world.feed(
         0,
         Input::Datagram {
+            sock: Sock::MAIN,
             source: victim,
             bytes: &ack,
         },

@@ -1,7 +1,10 @@
 //! Replays, lies, and whatever else only a broken or hostile network does.
 
 use super::world::{Home, World, ms, relay};
-use crate::{PeerState, proto::io::Input};
+use crate::{
+    PeerState,
+    proto::io::{Input, Sock},
+};
 
 const HOME: Home = Home::PortRestricted;
 
@@ -38,6 +41,7 @@ fn a_replayed_intro_is_ignored_whenever_it_comes_and_by_whatever_way() {
             world.feed(
                 1,
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source: attested,
                     bytes,
                 },
@@ -110,6 +114,7 @@ fn datagrams_of_strangers_get_no_answer_and_leave_nothing_behind() {
             world.feed(
                 1,
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source,
                     bytes: &bytes,
                 },
@@ -135,6 +140,7 @@ fn a_replayed_probe_is_not_answered() {
             world.feed(
                 1,
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source: *source,
                     bytes,
                 },
@@ -143,6 +149,7 @@ fn a_replayed_probe_is_not_answered() {
             world.feed(
                 1,
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source: elsewhere,
                     bytes,
                 },

@@ -11,11 +11,12 @@ use rand_chacha::ChaCha20Rng;
 
 use super::nat::{Nat, Style};
 use crate::{
-    Access, EventKind, NatBehavior, NatReport, PeerId, PeerState, RelayUrl, SecretKey,
+    Access, EventKind, NatBehavior, NatReport, PeerId, PeerState, PortAllocation, RelayUrl,
+    SecretKey,
     addr::LocalAddr,
     proto::{
         endpoint::{PeerView, Settings},
-        io::{Failure, Input, Output, Route},
+        io::{Failure, Input, Output, Route, Sock},
         local::Ports,
         watched::Watched,
     },
@@ -226,6 +227,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            guess_ports: true,
             bound: None,
             ports: Ports { v4: PORT, v6: 0 },
             seed: self.rng.random(),
@@ -301,7 +303,15 @@ impl World {
             },
         );
         let filtering = NatBehavior::AddressAndPortDependent;
-        self.feed(at, Input::Nat(NatReport { mapping, filtering }));
+        let allocation = PortAllocation::Unknown;
+        self.feed(
+            at,
+            Input::Nat(NatReport {
+                mapping,
+                filtering,
+                allocation,
+            }),
+        );
         self.feed(at, Input::PortMapped(forwarded));
     }
 
@@ -471,7 +481,7 @@ impl World {
         let since = self.now - self.start;
         for output in out {
             match output {
-                Output::SendDatagram { to, ttl, bytes } => {
+                Output::SendDatagram { to, ttl, bytes, .. } => {
                     *self.nodes[at].sent_to.entry(to).or_default() += 1;
                     self.send(at, to, ttl.unwrap_or(64), bytes);
                 }
@@ -499,7 +509,12 @@ impl World {
                 Output::Event(EventKind::PeerState { to, .. }) => {
                     self.nodes[at].states.push((since, to));
                 }
-                Output::Route { .. } | Output::NeedRelay { .. } | Output::Event(_) => {}
+                Output::Route { .. }
+                | Output::NeedRelay { .. }
+                | Output::OpenSockets { .. }
+                | Output::CloseSockets { .. }
+                | Output::SampleMapping { .. }
+                | Output::Event(_) => {}
             }
         }
     }
@@ -638,6 +653,7 @@ impl World {
             self.feed(
                 at,
                 Input::Datagram {
+                    sock: Sock::MAIN,
                     source: from,
                     bytes,
                 },
@@ -689,7 +705,8 @@ impl World {
         };
         self.feed(at, Input::Traffic { peer });
         let route = self.nodes[at].machine.route(peer).cloned();
-        if let Some(Route::Direct(to) | Route::Both(to, _)) = route {
+        if let Some(Route::Direct(pair) | Route::Both(pair, _)) = route {
+            let to = pair.addr;
             self.nodes[at].last_sent = Some(self.now);
             self.nodes[at].waits.get_or_insert(self.now);
             self.send(at, to, 64, vec![0x40]);
