@@ -8,12 +8,12 @@
 //!                               ▼                             ▼        dead             ▼   │
 //!                             Failed                       Relayed ◄───────────────── Suspect
 //! ```
-//! The state for NATs whose ports have to be guessed, between Punch and Relayed, is not there yet.
 //!
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
+mod guess;
 mod hold;
 mod intro;
 mod path;
@@ -29,7 +29,13 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 
 use self::{
-    checks::Checks, hold::Hold, intro::Attempt, path::DirectPath, rounds::Rounds, trial::Trials,
+    checks::Checks,
+    guess::{End, Guess},
+    hold::Hold,
+    intro::Attempt,
+    path::DirectPath,
+    rounds::Rounds,
+    trial::Trials,
 };
 pub(crate) use self::{intro::Source, path::Doubt};
 use super::{
@@ -93,6 +99,7 @@ pub(crate) struct Peer {
     /// The candidates that the peer was last told.
     told: Vec<Candidate>,
     credit: Credit,
+    guess: Guess,
     rounds: Rounds,
     linger: Option<Instant>,
     /// Whether the last direct path died, for [`Why`].
@@ -128,6 +135,7 @@ impl Peer {
             trials: Trials::default(),
             told: Vec::new(),
             credit: Credit::default(),
+            guess: Guess::default(),
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
@@ -214,6 +222,7 @@ impl Peer {
         self.path = None;
         self.hold = Hold::default();
         self.trials = Trials::default();
+        self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
         self.via = None;
@@ -243,10 +252,13 @@ impl Peer {
             Ok(News::Update(description)) => {
                 self.attested = attested.or(self.attested);
                 self.on_update(ctx, description);
+                self.reconsider_guessing(ctx);
             }
             Ok(News::Bye) if self.wanted => self.left = true,
             Ok(News::Bye) => self.end(ctx),
-            Ok(News::Go(_) | News::Stop) | Err(_) => {}
+            Ok(News::Go(order)) => self.on_go(ctx, &order),
+            Ok(News::Stop) => self.on_stop(ctx),
+            Err(_) => {}
         }
     }
 
@@ -301,6 +313,7 @@ impl Peer {
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
             self.send_update(ctx);
+            self.reconsider_guessing(ctx);
         }
     }
 
@@ -337,6 +350,7 @@ impl Peer {
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
+        self.guess_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
         self.trials_timeout(ctx);
@@ -354,6 +368,7 @@ impl Peer {
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.guess.next().map(|at| (at, Deadline::Guess)),
             self.path
                 .as_ref()
                 .and_then(DirectPath::next_probe)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Peer, guess::End, send};
 use crate::{
     PeerState,
     proto::{
@@ -133,6 +133,7 @@ impl Peer {
         });
         self.rounds.direct();
         self.hold.begin(ctx);
+        self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
         ctx.out.push_back(Output::Admit {
             peer: self.id,
@@ -183,13 +184,15 @@ impl Peer {
         }
         let (pair, tx) = (path.pair, ctx.rng.random());
         path.pending.push((tx, ctx.now));
-        self.send_request(ctx, pair, kind, tx);
+        self.question(ctx, pair, None, kind, tx);
     }
 
-    pub(super) fn send_request(
+    /// Sends a probe that wants an answer.
+    pub(super) fn question(
         &mut self,
         ctx: &mut Context<'_>,
         pair: Pair,
+        ttl: Option<u8>,
         kind: ProbeKind,
         tx: u64,
     ) {
@@ -200,7 +203,7 @@ impl Peer {
         };
         let session = self.session.as_mut();
         if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
-            send(ctx, pair, None, bytes);
+            send(ctx, pair, ttl, bytes);
         }
     }
 
@@ -282,6 +285,7 @@ impl Peer {
         let held = ctx.now.saturating_duration_since(path.since);
         self.trials.begin(ctx.now, path.pair, held, path.rtt);
         self.checks.settle();
+        self.release_sockets(ctx);
         self.lost_direct = true;
         if self.live_via(ctx.local).is_some() {
             self.relayed(ctx);

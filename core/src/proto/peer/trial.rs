@@ -9,7 +9,7 @@ use rand::Rng;
 use super::{Context, Peer};
 use crate::{
     proto::{
-        io::Pair,
+        io::{Pair, Sock},
         timing::{
             FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_GAP_LATER, TRIAL_KEEN,
             TRIAL_MAX,
@@ -42,6 +42,12 @@ struct Trial {
 impl Trials {
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.iter().filter_map(|trial| trial.next).min()
+    }
+
+    /// Whether an address on trial can only be asked from this socket.
+    pub(super) fn need(&self, sock: Sock) -> bool {
+        let on_trial = |trial: &Trial| trial.next.is_some() && trial.pair.sock == sock;
+        self.0.iter().any(on_trial)
     }
 
     /// We are elsewhere now: nothing of what was learnt holds.
@@ -92,7 +98,7 @@ impl Trials {
 impl Peer {
     pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
         let wanted = self.wanted && self.consents(ctx.local) && self.rounds.in_use(ctx.now);
-        let mut due = Vec::new();
+        let (mut due, mut over) = (Vec::new(), false);
         for trial in &mut self.trials.0 {
             if trial.next.is_none_or(|at| at > ctx.now) {
                 continue;
@@ -107,6 +113,7 @@ impl Peer {
                 TRIAL_GAP_LATER
             };
             trial.next = (age < TRIAL_FOR.max(trial.length * 2)).then_some(ctx.now + gap);
+            over |= trial.next.is_none();
             if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
                 let tx = ctx.rng.random();
                 trial.pending = Some((tx, ctx.now));
@@ -114,7 +121,10 @@ impl Peer {
             }
         }
         for (pair, tx) in due {
-            self.send_request(ctx, pair, ProbeKind::Request, tx);
+            self.question(ctx, pair, None, ProbeKind::Request, tx);
+        }
+        if over {
+            self.release_sockets(ctx);
         }
     }
 
