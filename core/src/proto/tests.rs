@@ -7,6 +7,5 @@ mod failover;
 mod faults;
 mod hello;
 mod lifetime;
-mod nat;
 mod pairs;
 mod world;
