@@ -91,8 +91,16 @@ fn sixteen_victims_in_a_list_share_what_one_intro_pays_for() {
     let total: usize = victims(16).iter().map(|addr| sent(&world, *addr)).sum();
     assert!((16..=45).contains(&total), "{total}");
     for victim in victims(16) {
-        assert!(sent(&world, victim) <= 4, "{}", sent(&world, victim));
+        assert!(sent(&world, victim) <= 3, "{}", sent(&world, victim));
     }
+}
+
+#[test]
+fn a_lone_victim_gets_no_more_than_three_probes_for_one_intro() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    hello(&mut world, &mallory(0), 1, &victims(1));
+    world.run(ms(5000));
+    assert_eq!(sent(&world, victims(1)[0]), 3);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Home {
     /// Port-restricted, and flows are forgotten after 20 s.
     ShortTimeout,
     /// A new port for each destination, the one after the last.
-    Sequential,
+    Counting,
     /// A new port for each destination out of 2,048.
     Block,
     /// A new random port for each destination.
@@ -100,7 +100,7 @@ impl From<Home> for Plan {
                 life: (ms(20_000), ms(20_000)),
                 ..linux
             }]),
-            Home::Sequential => Self::v4(vec![drawn(Ports::Sequential { step: 1 })]),
+            Home::Counting => Self::v4(vec![drawn(Ports::Sequential { step: 1 })]),
             Home::Block => Self::v4(vec![drawn(Ports::Random {
                 first: 20_480,
                 last: 22_527,
