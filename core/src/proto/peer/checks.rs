@@ -407,10 +407,12 @@ impl Peer {
         let list = &mut self.checks.list;
         if list.iter().filter(|check| check.reflexive).count() >= MAX_PEER_REFLEXIVE {
             // The peer's NAT gave it ever new ports: the oldest has had its day.
-            let oldest = list
-                .iter()
-                .position(|check| check.reflexive && Some(check.pair) != used)?;
-            list.remove(oldest);
+            let over = list.iter().position(|check| {
+                let last = check.pending.last();
+                let waits = last.is_some_and(|(_, sent)| ctx.now < *sent + ROUND);
+                check.reflexive && Some(check.pair) != used && !waits
+            })?;
+            list.remove(over);
         }
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
