@@ -319,6 +319,7 @@ impl Peer {
         else {
             return;
         };
+        self.spoke_in(conv);
         self.credit.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
@@ -329,14 +330,16 @@ impl Peer {
         }
     }
 
-    fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
+    pub(super) fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
         let pending = self
             .attempt
             .as_mut()
             .and_then(|attempt| attempt.initiation.as_mut());
         let sessions = [
             self.session.as_mut(),
+            self.other_session.as_mut(),
             pending.map(|initiation| &mut initiation.session),
+            self.late.as_mut().map(|initiation| &mut initiation.session),
         ];
         sessions
             .into_iter()

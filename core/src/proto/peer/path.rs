@@ -106,8 +106,16 @@ impl Peer {
         }
     }
 
-    /// The peer's data comes from there, and it is the peer who chooses between good paths.
+    /// The peer's data comes from there. If it is the peer who chooses between good paths, ours goes there too; if it is we, then
+    /// the peer has been moved, or has yet to learn of our choice.
     pub(super) fn follow(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        if ctx.local.id < self.id {
+            let elsewhere = self.path.as_ref().is_some_and(|path| path.pair != pair);
+            if elsewhere && self.state == PeerState::Direct {
+                self.suspect(ctx, Doubt::Told);
+            }
+            return;
+        }
         let tier = |pair| Tier::of(pair, ctx.local);
         let fits = self.path.as_ref().is_some_and(|path| {
             path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
@@ -115,7 +123,7 @@ impl Peer {
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
         };
-        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair) {
+        if self.trials.passes(ctx.now, pair) {
             self.select(ctx, pair, rtt);
         }
     }

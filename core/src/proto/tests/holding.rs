@@ -102,7 +102,7 @@ fn an_idle_path_stays_open_through_short_lived_mappings() {
         let settled = world.elapsed();
         world.run(ms(900_000));
         assert_eq!(doubts(&world, 0, settled), 0, "{life}");
-        assert!(world.both(PeerState::Direct), "{life}");
+        assert!(world.both(PeerState::Direct), "{life} {:?} {:?}",world.nodes[0].states, world.nodes[1].states );
         world.talk(0, 1);
         world.run(ms(2000));
         assert!(world.nodes[0].gap <= ms(100), "{:?}", world.nodes[0].gap);
