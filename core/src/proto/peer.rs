@@ -48,7 +48,11 @@ use super::{
 };
 use crate::{
     EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
-    wire::{candidate::Candidate, intro::Description, sealed::{News, SealedPacket}},
+    wire::{
+        candidate::Candidate,
+        intro::Description,
+        sealed::{News, SealedPacket},
+    },
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -277,13 +281,17 @@ impl Peer {
         self.session.as_mut()?.seal_news(&news.emit())
     }
 
-    /// The peer's situation changed. If it is no longer where our data goes, the relay gets it too until it is found again.
+    /// The peer's situation changed, or it hears nothing of us. If it is no longer where our data goes, the relay gets it too
+    /// until it is found again.
     fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
         let opened = !description.opened.is_empty();
         let candidates = description.candidates.clone();
         let before = self.remote.replace(description);
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
+            if opened && self.state == PeerState::Direct {
+                self.suspect(ctx, Doubt::Told);
+            }
             return;
         }
         let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
@@ -300,13 +308,12 @@ impl Peer {
         }
     }
 
-    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby. Returns whether our
-    /// candidates are news to it.
-    fn send_update(&mut self, ctx: &mut Context<'_>) -> bool {
+    /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
+    /// thereby. Returns whether our candidates are news to it.
+    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) -> bool {
         let Some(relay) = self.live_via(ctx.local) else {
             return false;
         };
-        let opened = self.opening(ctx);
         let description = self.description(ctx.local, opened);
         let news = description.candidates != self.told;
         self.told.clone_from(&description.candidates);
@@ -323,7 +330,7 @@ impl Peer {
     /// Our NAT was measured: the peer wants to know what it is up against.
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
-            self.send_update(ctx);
+            self.send_update(ctx, Vec::new());
             self.reconsider_guessing(ctx);
         }
     }
@@ -534,7 +541,11 @@ impl Peer {
 
     /// The session that an authentic message came in is the one that the peer knows.
     fn spoke_in(&mut self, conv: u64) {
-        if self.other_session.as_ref().is_some_and(|other| other.conv == conv) {
+        if self
+            .other_session
+            .as_ref()
+            .is_some_and(|other| other.conv == conv)
+        {
             std::mem::swap(&mut self.session, &mut self.other_session);
         }
     }

@@ -58,7 +58,7 @@ struct Check {
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
-    /// The peer's data comes from there.
+    /// The peer's data comes from there; whether ours can go there has yet to be proven.
     in_use: bool,
 }
 
@@ -363,14 +363,20 @@ impl Peer {
 
     /// Asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
-        if kind == ProbeKind::Deaf && self.state == PeerState::Direct {
+        let elsewhere = match &mut self.path {
+            Some(path) if path.pair == source => {
+                path.asked = ctx.now;
+                false
+            }
+            path => path.is_some() && kind == ProbeKind::InUse,
+        };
+        // If it is we who choose, the peer was moved, or has yet to learn of our choice.
+        let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
+        if doubtful && self.state == PeerState::Direct {
             self.suspect(ctx, Doubt::Told);
         }
-        if let Some(path) = self.path.as_mut().filter(|path| path.pair == source) {
-            path.asked = ctx.now;
-        }
         self.check_back(ctx, source);
-        if kind != ProbeKind::Request {
+        if elsewhere {
             for check in &mut self.checks.list {
                 check.in_use = check.pair == source;
             }
@@ -453,7 +459,7 @@ impl Peer {
         check.rtt = Some(rtt);
         check.next = None;
         check.pending.clear();
-        let in_use = check.in_use;
+        let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
         if in_use {

@@ -314,7 +314,10 @@ impl Peer {
             Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
             _ => None,
         };
-        let in_time = self.attempt.as_mut().and_then(|attempt| attempt.initiation.as_mut());
+        let in_time = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut());
         let mut waiting = in_time.into_iter().chain(self.late.as_mut());
         let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
             return;

@@ -106,16 +106,8 @@ impl Peer {
         }
     }
 
-    /// The peer's data comes from there. If it is the peer who chooses between good paths, ours goes there too; if it is we, then
-    /// the peer has been moved, or has yet to learn of our choice.
+    /// The peer's data comes from there, and it is the peer who chooses between good paths.
     pub(super) fn follow(&mut self, ctx: &mut Context<'_>, pair: Pair) {
-        if ctx.local.id < self.id {
-            let elsewhere = self.path.as_ref().is_some_and(|path| path.pair != pair);
-            if elsewhere && self.state == PeerState::Direct {
-                self.suspect(ctx, Doubt::Told);
-            }
-            return;
-        }
         let tier = |pair| Tier::of(pair, ctx.local);
         let fits = self.path.as_ref().is_some_and(|path| {
             path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
@@ -123,7 +115,7 @@ impl Peer {
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
         };
-        if self.trials.passes(ctx.now, pair) {
+        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair) {
             self.select(ctx, pair, rtt);
         }
     }
@@ -227,8 +219,13 @@ impl Peer {
             next: ctx.now,
             step: 0,
         });
+        let addr = path.pair.addr;
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
+        if doubt == Doubt::Silent {
+            // The peer may be out of earshot; and the relay sees whether our own address changed.
+            self.send_update(ctx, vec![addr]);
+        }
         self.announce_route(ctx);
         self.suspect_timeout(ctx);
     }

@@ -35,9 +35,8 @@ fn changes(world: &mut World, at: usize, time: Duration) -> usize {
 /// How often a node doubted its path since then.
 fn doubts(world: &World, at: usize, from: Duration) -> usize {
     let states = &world.nodes[at].states;
-    let doubt = |(time, state): &&(Duration, PeerState)| {
-        *time >= from && *state == PeerState::Suspect
-    };
+    let doubt =
+        |(time, state): &&(Duration, PeerState)| *time >= from && *state == PeerState::Suspect;
     states.iter().filter(doubt).count()
 }
 
@@ -102,7 +101,12 @@ fn an_idle_path_stays_open_through_short_lived_mappings() {
         let settled = world.elapsed();
         world.run(ms(900_000));
         assert_eq!(doubts(&world, 0, settled), 0, "{life}");
-        assert!(world.both(PeerState::Direct), "{life} {:?} {:?}",world.nodes[0].states, world.nodes[1].states );
+        assert!(
+            world.both(PeerState::Direct),
+            "{life} {:?} {:?}",
+            world.nodes[0].states,
+            world.nodes[1].states
+        );
         world.talk(0, 1);
         world.run(ms(2000));
         assert!(world.nodes[0].gap <= ms(100), "{:?}", world.nodes[0].gap);

@@ -70,17 +70,35 @@ fn data_flows_again_soon_after_either_side_has_moved() {
                 if (from == Six || to == Six) && other != Dual {
                     continue;
                 }
-                let (a, b) = if mover == 0 { (from, other) } else { (other, from) };
+                let (a, b) = if mover == 0 {
+                    (from, other)
+                } else {
+                    (other, from)
+                };
                 let mut world = linked(a, b);
                 let site = world.vacancy(to, ms(20));
                 let moved = world.elapsed();
                 world.roam(mover, site);
                 let what = format!("{from:?} to {to:?}, peer {other:?}, mover {mover}");
-                assert!(world.run_while(ms(1500), |world| !world.both(PeerState::Direct)
-                    || world.elapsed() < moved + ms(100)), "{what} {:?} {:?} {:?} {:?}", world.nodes[0].states, world.nodes[1].states,world.nodes[0].sent_to, world.nodes[1].sent_to);
+                assert!(
+                    world.run_while(ms(1500), |world| !world.both(PeerState::Direct)
+                        || world.elapsed() < moved + ms(100)),
+                    "{what}"
+                );
                 world.run(ms(2000));
-                assert!(gap(&world) <= RELAY_RTT + ms(300), "{what}: {:?}", gap(&world));
-                assert!(world.both(PeerState::Direct), "{what}");
+                assert!(
+                    gap(&world) <= RELAY_RTT + ms(300),
+                    "{what}: {:?}",
+                    gap(&world)
+                );
+                assert!(
+                    world.both(PeerState::Direct),
+                    "{what} {:?} {:?} {:?} {:?}",
+                    world.nodes[0].states,
+                    world.nodes[1].states,
+                    world.nodes[0].sent_to,
+                    world.nodes[1].sent_to
+                );
                 assert_eq!(world.first(0, PeerState::Failed, moved), None, "{what}");
             }
         }
@@ -96,7 +114,12 @@ fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
                 world.flush(0);
                 world.run(ms(3000));
                 assert!(gap(&world) <= ms(500), "{other:?}: {:?}", gap(&world));
-                assert!(world.both(PeerState::Direct), "{other:?} {:?} {:?}", world.nodes[0].states, world.nodes[1].states);
+                assert!(
+                    world.both(PeerState::Direct),
+                    "{other:?} {:?} {:?}",
+                    world.nodes[0].states,
+                    world.nodes[1].states
+                );
             }
         }
     }
@@ -105,7 +128,10 @@ fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
 #[test]
 fn routers_that_both_forget_everything_cost_no_more_than_a_second() {
     for (a, b) in [
-        (Plan::from(Home::PortRestricted), Home::PortRestricted.into()),
+        (
+            Plan::from(Home::PortRestricted),
+            Home::PortRestricted.into(),
+        ),
         (rolling(), rolling()),
         (rolling(), Home::Public.into()),
     ] {
@@ -114,7 +140,12 @@ fn routers_that_both_forget_everything_cost_no_more_than_a_second() {
         world.flush(1);
         world.run(ms(5000));
         assert!(gap(&world) <= ms(1000), "{:?}", gap(&world));
-        assert!(world.both(PeerState::Direct), "{:?} {:?}", world.nodes[0].states, world.nodes[1].states);
+        assert!(
+            world.both(PeerState::Direct),
+            "{:?} {:?}",
+            world.nodes[0].states,
+            world.nodes[1].states
+        );
     }
 }
 
@@ -132,7 +163,12 @@ fn an_uplink_that_is_away_for_five_seconds_carries_data_soon_after_its_return() 
     world.reset_gaps();
     world.run(ms(4000));
     assert!(gap(&world) <= ms(600), "{:?}", gap(&world));
-    assert!(world.both(PeerState::Direct), "{:?} {:?}", world.nodes[0].states, world.nodes[1].states);
+    assert!(
+        world.both(PeerState::Direct),
+        "{:?} {:?}",
+        world.nodes[0].states,
+        world.nodes[1].states
+    );
 }
 
 #[test]
