@@ -8,6 +8,5 @@ mod faults;
 mod hard;
 mod hello;
 mod lifetime;
-mod nat;
 mod pairs;
 mod world;
