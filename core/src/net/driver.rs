@@ -6,6 +6,7 @@ mod links;
 mod relays;
 mod silence;
 mod view;
+mod vigil;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +22,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::{gather::Gathering, links::PeerLink, relays::RelayEntry};
+use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, vigil::Vigil};
 use super::{
     interfaces::Interfaces,
     mux::{LinkHandle, Mux, Side},
@@ -109,6 +110,7 @@ pub(crate) struct Driver {
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
     watched: BTreeMap<LinkHandle, Instant>,
+    vigil: Vigil,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
@@ -169,6 +171,7 @@ impl Driver {
             gathering,
             early: VecDeque::new(),
             watched: BTreeMap::new(),
+            vigil: Vigil::begin(),
             pending: FuturesUnordered::new(),
             started: now(),
             dirty: true,
@@ -187,6 +190,7 @@ impl Driver {
         let mut watch = interval_of(WATCH_TICK);
         loop {
             let deadline = self.deadline();
+            self.rest();
             tokio::select! {
                 Some(side) = self.side.recv() => self.on_side(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
@@ -211,6 +215,7 @@ impl Driver {
                 Some(news) = self.gathering.next() => self.on_gathered(news),
                 _ = sample.tick() => self.sample(),
             }
+            self.wake();
             self.settle();
         }
     }

@@ -309,14 +309,12 @@ impl Peer {
     }
 
     /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
-    /// thereby. Returns whether our candidates are news to it.
-    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) -> bool {
+    /// thereby.
+    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) {
         let Some(relay) = self.live_via(ctx.local) else {
-            return false;
+            return;
         };
         let description = self.description(ctx.local, opened);
-        let news = description.candidates != self.told;
-        self.told.clone_from(&description.candidates);
         if let Some(bytes) = self.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -324,7 +322,6 @@ impl Peer {
                 bytes,
             });
         }
-        news
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.
@@ -335,7 +332,8 @@ impl Peer {
         }
     }
 
-    fn description(&self, local: &Local, opened: Vec<SocketAddr>) -> Description {
+    fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
+        self.told = local.candidates(self.id, self.dialled, self.attested);
         Description {
             nat: local.nat,
             direct: !local.relay_only,
@@ -343,7 +341,7 @@ impl Peer {
             relay_rtt_ms: self
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
-            candidates: local.candidates(self.id, self.dialled, self.attested),
+            candidates: self.told.clone(),
             opened,
         }
     }

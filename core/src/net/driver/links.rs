@@ -1,6 +1,6 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 
@@ -158,7 +158,13 @@ impl Driver {
         let mux = self.mux.clone();
         let link = self.link(peer);
         let first = dests.first().copied();
-        let switch = first.is_some() && first != link.first;
+        let waited = [link.link.silent_since(), link.link.lane_silent_since()];
+        let stalled = waited
+            .into_iter()
+            .flatten()
+            .any(|since| now().saturating_duration_since(since) >= STALLED);
+        // A window full of what was lost in an outage would keep the first packet after it from leaving.
+        let switch = first.is_some() && (first != link.first || stalled);
         mux.set_route(
             &link.link,
             Route { dests },
@@ -329,6 +335,9 @@ impl Driver {
         }
     }
 }
+
+/// A link that got no answer for this long begins anew when its route is set.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// Tells paths apart for the congestion controllers that are kept per path: 0 is the relay's.
 fn path_key(dest: Dest) -> u8 {
