@@ -135,6 +135,16 @@ impl Driver {
         }
     }
 
+    /// Has everybody who talks to the network begin anew.
+    pub(super) fn network_changed(&mut self) {
+        self.mux.refresh();
+        self.relays_network_changed();
+        if let Some(mapper) = &self.gathering.mapper {
+            mapper.network_changed();
+        }
+        self.classify();
+    }
+
     /// Has the NAT measured soon: the network changed.
     fn classify(&mut self) {
         self.gathering.classify_at = Some(now() + CLASSIFY_SOON);

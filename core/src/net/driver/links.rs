@@ -158,11 +158,13 @@ impl Driver {
         let mux = self.mux.clone();
         let link = self.link(peer);
         let first = dests.first().copied();
-        let waited = [link.link.silent_since(), link.link.lane_silent_since()];
-        let stalled = waited
-            .into_iter()
-            .flatten()
-            .any(|since| now().saturating_duration_since(since) >= STALLED);
+        let silent_since = match first {
+            Some(Dest::Lane { .. }) => link.link.lane_silent_since(),
+            Some(Dest::Direct(_)) => link.link.silent_since(),
+            None => None,
+        };
+        let stalled =
+            silent_since.is_some_and(|since| now().saturating_duration_since(since) >= STALLED);
         // A window full of what was lost in an outage would keep the first packet after it from leaving.
         let switch = first.is_some() && (first != link.first || stalled);
         mux.set_route(
