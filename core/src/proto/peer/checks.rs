@@ -42,8 +42,8 @@ pub(super) struct Checks {
 /// One candidate pair.
 struct Check {
     pair: Pair,
-    /// Nobody named the address; an authentic probe came from there.
-    reflexive: bool,
+    /// Since when the address is known, if it was learnt from a probe that came from there.
+    reflexive: Option<Instant>,
     /// A relay sees the peer at this IP address.
     attested: bool,
     /// Until then probes only open our own NATs.
@@ -200,7 +200,7 @@ impl Peer {
             let pair = Pair::main(candidate.addr);
             let check = Check {
                 pair,
-                reflexive: false,
+                reflexive: None,
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
@@ -404,18 +404,25 @@ impl Peer {
     /// An address that nobody named, from which an authentic probe came.
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
         let used = self.path.as_ref().map(|path| path.pair);
+        let stale = |since: Instant| ctx.now.saturating_duration_since(since) >= ROUND;
         let list = &mut self.checks.list;
-        if list.iter().filter(|check| check.reflexive).count() >= MAX_PEER_REFLEXIVE {
-            // The peer's NAT gave it ever new ports: the oldest has had its day.
+        if list
+            .iter()
+            .filter(|check| check.reflexive.is_some())
+            .count()
+            >= MAX_PEER_REFLEXIVE
+        {
+            // The peer's NAT gave it ever new ports: the oldest has had its time. Sooner, two sides with many holes would
+            // chase each other's questions for ever.
             let oldest = list
                 .iter()
-                .position(|check| check.reflexive && Some(check.pair) != used)?;
+                .position(|check| check.reflexive.is_some_and(stale) && Some(check.pair) != used)?;
             list.remove(oldest);
         }
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
-            reflexive: true,
+            reflexive: Some(ctx.now),
             attested,
             full_ttl_from: ctx.now,
             next: None,
