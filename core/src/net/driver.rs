@@ -275,18 +275,24 @@ impl Driver {
                 relay,
                 channel,
                 packet,
-            } => {
-                if self.early.len() >= MAX_EARLY {
-                    self.early.pop_front();
-                }
-                self.early.push_back(EarlyPacket {
-                    at: now(),
-                    relay,
-                    channel,
-                    packet,
-                });
-            }
+            } => self.on_early(EarlyPacket {
+                at: now(),
+                relay,
+                channel,
+                packet,
+            }),
         }
+    }
+
+    /// Keeps a lane packet until its channel is admitted, unless that happened while the packet was on its way to us.
+    fn on_early(&mut self, early: EarlyPacket) {
+        if let Some(link) = self.mux.link_of(early.relay, early.channel) {
+            return self.mux.inject(link, early.packet);
+        }
+        if self.early.len() >= MAX_EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back(early);
     }
 
     fn carry_out(&mut self, output: Output) {
