@@ -7,6 +7,8 @@ mod failover;
 mod faults;
 mod hard;
 mod hello;
+mod holding;
 mod lifetime;
+mod mobility;
 mod pairs;
 mod world;

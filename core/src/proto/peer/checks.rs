@@ -42,8 +42,8 @@ pub(super) struct Checks {
 /// One candidate pair.
 struct Check {
     pair: Pair,
-    /// Since when the address is known, if it was learnt from a probe that came from there.
-    reflexive: Option<Instant>,
+    /// Nobody named the address; an authentic probe came from there.
+    reflexive: bool,
     /// A relay sees the peer at this IP address.
     attested: bool,
     /// Until then probes only open our own NATs.
@@ -58,7 +58,7 @@ struct Check {
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
-    /// The peer's data comes from there.
+    /// The peer's data comes from there; whether ours can go there has yet to be proven.
     in_use: bool,
 }
 
@@ -200,7 +200,7 @@ impl Peer {
             let pair = Pair::main(candidate.addr);
             let check = Check {
                 pair,
-                reflexive: None,
+                reflexive: false,
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
@@ -319,6 +319,7 @@ impl Peer {
         else {
             return;
         };
+        self.spoke_in(conv);
         self.credit.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
@@ -329,14 +330,16 @@ impl Peer {
         }
     }
 
-    fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
+    pub(super) fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
         let pending = self
             .attempt
             .as_mut()
             .and_then(|attempt| attempt.initiation.as_mut());
         let sessions = [
             self.session.as_mut(),
+            self.other_session.as_mut(),
             pending.map(|initiation| &mut initiation.session),
+            self.late.as_mut().map(|initiation| &mut initiation.session),
         ];
         sessions
             .into_iter()
@@ -360,14 +363,20 @@ impl Peer {
 
     /// Asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
-        if kind == ProbeKind::Deaf && self.state == PeerState::Direct {
+        let elsewhere = match &mut self.path {
+            Some(path) if path.pair == source => {
+                path.asked = ctx.now;
+                false
+            }
+            path => path.is_some() && kind == ProbeKind::InUse,
+        };
+        // If it is we who choose, the peer was moved, or has yet to learn of our choice.
+        let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
+        if doubtful && self.state == PeerState::Direct {
             self.suspect(ctx, Doubt::Told);
         }
-        if let Some(path) = self.path.as_mut().filter(|path| path.pair == source) {
-            path.asked = ctx.now;
-        }
         self.check_back(ctx, source);
-        if kind != ProbeKind::Request {
+        if elsewhere {
             for check in &mut self.checks.list {
                 check.in_use = check.pair == source;
             }
@@ -404,25 +413,20 @@ impl Peer {
     /// An address that nobody named, from which an authentic probe came.
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
         let used = self.path.as_ref().map(|path| path.pair);
-        let stale = |since: Instant| ctx.now.saturating_duration_since(since) >= ROUND;
         let list = &mut self.checks.list;
-        if list
-            .iter()
-            .filter(|check| check.reflexive.is_some())
-            .count()
-            >= MAX_PEER_REFLEXIVE
-        {
-            // The peer's NAT gave it ever new ports: the oldest has had its time. Sooner, two sides with many holes would
-            // chase each other's questions for ever.
-            let oldest = list
-                .iter()
-                .position(|check| check.reflexive.is_some_and(stale) && Some(check.pair) != used)?;
-            list.remove(oldest);
+        if list.iter().filter(|check| check.reflexive).count() >= MAX_PEER_REFLEXIVE {
+            // The peer's NAT gave it ever new ports: the oldest has had its day.
+            let over = list.iter().position(|check| {
+                let last = check.pending.last();
+                let waits = last.is_some_and(|(_, sent)| ctx.now < *sent + ROUND);
+                check.reflexive && Some(check.pair) != used && !waits
+            })?;
+            list.remove(over);
         }
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
-            reflexive: Some(ctx.now),
+            reflexive: true,
             attested,
             full_ttl_from: ctx.now,
             next: None,
@@ -455,7 +459,7 @@ impl Peer {
         check.rtt = Some(rtt);
         check.next = None;
         check.pending.clear();
-        let in_use = check.in_use;
+        let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
         if in_use {

@@ -189,8 +189,11 @@ impl Peer {
     }
 
     pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
-        if let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) {
-            ctx.convs.remove(&initiation.session.conv);
+        let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
+            return;
+        };
+        if let Some(older) = self.late.replace(initiation) {
+            ctx.convs.remove(&older.session.conv);
         }
     }
 
@@ -305,28 +308,35 @@ impl Peer {
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let Some(initiation) = self
+        let conv = packet.conv();
+        let ours = |initiation: &Initiation| initiation.session.conv == conv;
+        let sent = match &self.attempt {
+            Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
+            _ => None,
+        };
+        let in_time = self
             .attempt
             .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut())
-        else {
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let mut waiting = in_time.into_iter().chain(self.late.as_mut());
+        let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
             return;
         };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let Some(attempt) = self.attempt.take() else {
-            return;
+        let initiation = match sent {
+            Some(_) => self.attempt.take().and_then(|attempt| attempt.initiation),
+            None => self.late.take(),
         };
-        let rtt = ctx.now.saturating_duration_since(attempt.sent);
-        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+        let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
             return;
         };
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
-        if matches!(source, Source::Relay { .. }) {
-            self.relay_rtt = Some(rtt);
+        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
+            self.relay_rtt = Some(ctx.now.saturating_duration_since(sent));
         }
         self.remote = Some(description);
         self.adopt(ctx, session);
@@ -339,9 +349,11 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.drop_session(ctx);
         ctx.convs.insert(session.conv, self.id);
-        self.session = Some(session);
+        let before = self.session.replace(session);
+        if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
+            ctx.convs.remove(&oldest.conv);
+        }
         self.offline = false;
         self.left = false;
     }
