@@ -153,6 +153,7 @@ impl Peer {
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
         let targets = self.targets(ctx);
         let attested = self.attested_ips();
+        self.plan_effort(&targets, ctx.now);
         self.credit.begin_round();
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
@@ -218,6 +219,7 @@ impl Peer {
         check.probes += 1;
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
+        self.effort.sent += 1;
         let probe = Probe {
             kind: ProbeKind::Request,
             tx,
@@ -281,6 +283,7 @@ impl Peer {
 
     /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
+        self.effort.heard += 1;
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
@@ -356,6 +359,7 @@ impl Peer {
         check.rtt = Some(rtt);
         check.next = None;
         self.checks.answered += 1;
+        self.effort.answered += 1;
         self.proven(ctx, source, rtt);
     }
 }

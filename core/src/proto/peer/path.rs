@@ -71,6 +71,8 @@ impl Peer {
         };
         if take {
             self.select(ctx, pair, rtt);
+        } else if self.path.is_none() && !self.rounds.in_quarantine(pair.addr, ctx.now) {
+            self.effort.held_back = Some(rtt);
         }
     }
 
@@ -83,6 +85,7 @@ impl Peer {
             suspicion: None,
         });
         self.rounds.direct();
+        self.effort.done(ctx.now);
         self.lost_direct = false;
         ctx.out.push_back(Output::Admit {
             peer: self.id,
@@ -206,6 +209,7 @@ impl Peer {
         self.rounds.quarantine(path.pair.addr, ctx.now);
         self.checks.settle();
         self.lost_direct = true;
+        self.effort.begin(ctx.now);
         if self.live_via(ctx.local).is_some() {
             self.relayed(ctx);
         } else if self.wanted {

@@ -50,6 +50,22 @@ impl Rounds {
             .any(|(dead, until, _)| *dead == addr && now < *until)
     }
 
+    /// When the next attempt starts, in milliseconds; none if nothing is due or the link carries no data.
+    pub(super) fn next_ms(&self, state: PeerState, now: Instant) -> Option<u64> {
+        let idle = state != PeerState::Failed && !self.in_use(now);
+        self.next
+            .filter(|_| !idle)
+            .map(|at| at.saturating_duration_since(now).as_millis() as u64)
+    }
+
+    /// When the first address leaves quarantine, in milliseconds.
+    pub(super) fn rests_ms(&self, now: Instant) -> Option<u64> {
+        let ends = self.quarantine.iter().map(|(_, until, _)| *until);
+        ends.filter(|until| now < *until)
+            .min()
+            .map(|until| (until - now).as_millis() as u64)
+    }
+
     pub(super) fn quarantine(&mut self, addr: SocketAddr, now: Instant) {
         let before = self
             .quarantine

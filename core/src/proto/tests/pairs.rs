@@ -1,7 +1,7 @@
 //! Which homes find a direct path, and how fast.
 
 use super::world::{Home, World, ms};
-use crate::{PeerState, Why};
+use crate::{Cause, PeerState, Side};
 
 const EASY: [Home; 5] = [
     Home::Public,
@@ -49,8 +49,13 @@ fn a_symmetric_home_stays_on_the_relay_with_a_restricted_one_and_says_why() {
             let mut world = dialled(a, b);
             world.run(ms(2000));
             assert!(world.both(PeerState::Relayed), "{a:?} x {b:?}");
-            assert_eq!(world.view(0, 1).why, Some(Why::HardNats));
-            assert_eq!(world.view(1, 0).why, Some(Why::HardNats));
+            let expected = |at, side| match (a, b) {
+                (Home::Symmetric, Home::Symmetric) => Cause::BothRandom,
+                _ if [a, b][at] == Home::Symmetric => Cause::HardNat { side },
+                _ => Cause::HardNat { side: side.other() },
+            };
+            assert_eq!(world.cause(0, 1), Some(expected(0, Side::Here)));
+            assert_eq!(world.cause(1, 0), Some(expected(1, Side::Here)));
         }
     }
 }

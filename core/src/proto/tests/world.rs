@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::nat::{Nat, Style};
 use crate::{
-    Access, EventKind, NatBehavior, NatReport, PeerId, PeerState, PortAllocation, RelayUrl,
+    Access, Cause, EventKind, NatBehavior, NatReport, PeerId, PeerState, PortAllocation, RelayUrl,
     SecretKey,
     addr::LocalAddr,
     proto::{
@@ -753,6 +753,11 @@ impl World {
     pub(super) fn view(&self, at: usize, with: usize) -> PeerView {
         let id = self.nodes[with].id;
         self.nodes[at].machine.peer(id, self.now).unwrap()
+    }
+
+    /// Why a link is as it is.
+    pub(super) fn cause(&self, at: usize, with: usize) -> Option<Cause> {
+        self.view(at, with).why.map(|why| why.cause)
     }
 
     pub(super) fn state(&self, at: usize, with: usize) -> PeerState {
