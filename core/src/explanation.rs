@@ -68,6 +68,8 @@ pub enum Cause {
     PathSilent,
     /// There was a direct path. It died, and nothing has answered since.
     PathLost,
+    /// The direct path that died answers again, and has to go on for a while before it is trusted.
+    PathOnTrial,
     /// A direct path answers, but takes so much longer than the relay that data stays there.
     RelayFaster,
     /// The peer named no address that may be probed on a peer's word.
@@ -93,11 +95,8 @@ pub enum Cause {
     },
     /// Ports are being guessed.
     Guessing,
-    /// Ports will be guessed, but not yet.
-    GuessingWaits {
-        /// What for.
-        reason: GuessingWait,
-    },
+    /// Ports will be guessed, but only for one peer at a time, on either side.
+    GuessingBusy,
     /// Ports were guessed, and none of the guesses met.
     GuessingFailed,
     /// The router of one side forwards a port, and yet nothing comes in through it: there is another NAT or a firewall.
@@ -201,17 +200,6 @@ pub enum Action {
     AllowNeighbours,
 }
 
-/// What port guessing waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "closed, as the causes are")]
-pub enum GuessingWait {
-    /// It failed before: some time has to pass.
-    Cooldown,
-    /// It is being done for another peer.
-    Busy,
-}
-
 /// Where port guessing stands with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -220,13 +208,8 @@ pub enum Guessing {
     /// It was not needed so far.
     #[default]
     NotTried,
-    /// It will be tried.
-    Waiting {
-        /// In so many milliseconds, if that is known.
-        in_ms: Option<u64>,
-        /// What for.
-        reason: GuessingWait,
-    },
+    /// It will be tried when neither side guesses for another peer.
+    Waiting,
     /// It is being tried.
     Running {
         /// Packets sent for it by this side.
@@ -267,8 +250,8 @@ pub enum NextReason {
     Round,
     /// A failed dial is repeated in growing distances, and when a relay comes up.
     Redial,
-    /// The address that died is left alone until then.
-    Quarantine,
+    /// The address that died has to answer until then.
+    Trial,
     /// Guessing rests after it was in vain.
     Cooldown,
     /// Guessing for another peer has to end first.
@@ -343,8 +326,6 @@ pub struct Tried {
     pub probed: Kinds,
     /// Addresses of the peer that are never probed on a peer's word.
     pub forbidden: u32,
-    /// Addresses of the peer that died and are left alone for a while.
-    pub resting: u32,
     /// Probes sent.
     pub sent: u32,
     /// Of those, the answered ones.
@@ -365,7 +346,7 @@ impl Tried {
             Guessing::Running { guesses }
             | Guessing::Failed { guesses }
             | Guessing::Hit { guesses, .. } => guesses,
-            Guessing::NotTried | Guessing::Waiting { .. } => 0,
+            Guessing::NotTried | Guessing::Waiting => 0,
         };
         self.hellos + self.sent + guesses
     }

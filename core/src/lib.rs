@@ -68,8 +68,8 @@ pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
 pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
 pub use explanation::{
-    Action, Cause, Evidence, Explanation, Guessing, GuessingWait, How, Kinds, NextReason, NextTry,
-    Side, SideEvidence, Tried,
+    Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
+    SideEvidence, Tried,
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]

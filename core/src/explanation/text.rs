@@ -3,8 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, Cause, Evidence, Explanation, Guessing, GuessingWait, How, NextReason, NextTry, Side,
-    SideEvidence,
+    Action, Cause, Evidence, Explanation, Guessing, How, NextReason, NextTry, Side, SideEvidence,
 };
 use crate::{NatBehavior, NatReport, PortAllocation};
 
@@ -23,6 +22,7 @@ impl Cause {
             Self::RelayOnly { .. } => "relay only",
             Self::PathSilent => "silent",
             Self::PathLost => "direct lost",
+            Self::PathOnTrial => "on trial",
             Self::RelayFaster => "relay wins",
             Self::NothingToProbe => "no address",
             Self::NoCommonFamily => "v4 and v6",
@@ -30,7 +30,7 @@ impl Cause {
             Self::HardNat { .. } => "hard NAT",
             Self::GuessingOff { .. } => "no guessing",
             Self::Guessing => "guessing",
-            Self::GuessingWaits { .. } => "guess later",
+            Self::GuessingBusy => "guess later",
             Self::GuessingFailed => "guess missed",
             Self::MappingSilent { .. } => "double NAT",
             Self::SameRouter => "same router",
@@ -62,6 +62,9 @@ impl Explanation {
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Cause::PathLost => "the direct path was lost".to_owned(),
+            Cause::PathOnTrial => {
+                "the direct path died and answers again, but not for long yet".to_owned()
+            }
             Cause::RelayFaster => "the direct path is much slower than the relay".to_owned(),
             Cause::NothingToProbe => {
                 "the peer named no address that this node may probe".to_owned()
@@ -91,12 +94,9 @@ impl Explanation {
                 )
             }
             Cause::Guessing => "the ports of a router are being guessed".to_owned(),
-            Cause::GuessingWaits {
-                reason: GuessingWait::Cooldown,
-            } => "guessing the router's port failed and rests for a while".to_owned(),
-            Cause::GuessingWaits {
-                reason: GuessingWait::Busy,
-            } => "guessing the router's port waits until another peer's is guessed".to_owned(),
+            Cause::GuessingBusy => {
+                "guessing the router's port waits until another peer's is guessed".to_owned()
+            }
             Cause::GuessingFailed => "guessing the router's port failed".to_owned(),
             Cause::MappingSilent { side } => {
                 format!(
@@ -163,6 +163,9 @@ impl Explanation {
             Cause::PathLost => {
                 "There was a direct path; it stopped answering and was given up, and data goes by the relay. It comes back by itself when an address answers again.".to_owned()
             }
+            Cause::PathOnTrial => {
+                "There was a direct path that died. It answers again, and has to go on for some time before data is trusted to it; longer each time it dies.".to_owned()
+            }
             Cause::RelayFaster => rtts(evidence),
             Cause::NothingToProbe => format!(
                 "The peer named {}, of which this node may probe none: ports of other services and addresses inside of networks are never probed because a peer says so.",
@@ -176,7 +179,7 @@ impl Explanation {
             | Cause::HardNat { .. }
             | Cause::GuessingOff { .. }
             | Cause::Guessing
-            | Cause::GuessingWaits { .. }
+            | Cause::GuessingBusy
             | Cause::GuessingFailed => format!("{} {}", routers(evidence), self.guess_meaning()),
             Cause::MappingSilent { side } => {
                 let second = match of(evidence, side).and_then(|side| side.mapping_public) {
@@ -215,14 +218,7 @@ impl Explanation {
                 "The port could be guessed, but only if both sides agree to it."
             }
             Cause::Guessing => "Its port is being guessed; data goes by the relay meanwhile.",
-            Cause::GuessingWaits {
-                reason: GuessingWait::Cooldown,
-            } => {
-                "Guessing its port was in vain, and is not repeated at once so that nobody takes it for an attack."
-            }
-            Cause::GuessingWaits {
-                reason: GuessingWait::Busy,
-            } => "Its port can be guessed, but for one peer at a time.",
+            Cause::GuessingBusy => "Its port can be guessed, but for one peer at a time.",
             Cause::GuessingFailed => "Guessing its port was in vain.",
             _ => "So the other side cannot be told where to send.",
         }
@@ -351,17 +347,14 @@ impl fmt::Display for NextTry {
                 write!(f, "Next try in {time}, or at once when a network changes.")
             }
             (NextReason::Redial, Some(time)) => write!(f, "Next call in {time}."),
-            (NextReason::Quarantine, Some(time)) => {
-                write!(f, "The lost address is tried again in {time}.")
+            (NextReason::Trial, Some(time)) => {
+                write!(f, "It is taken again in {time} if it goes on.")
             }
             (NextReason::Cooldown, Some(time)) => write!(f, "Ports are guessed again in {time}."),
             (NextReason::Busy, _) => f.write_str("It follows when the other peer's turn is over."),
             (NextReason::Traffic, _) => f.write_str("Next try when data flows."),
             (
-                NextReason::Round
-                | NextReason::Redial
-                | NextReason::Quarantine
-                | NextReason::Cooldown,
+                NextReason::Round | NextReason::Redial | NextReason::Trial | NextReason::Cooldown,
                 None,
             ) => f.write_str("It is tried again later."),
         }
@@ -512,7 +505,7 @@ fn probing(evidence: &Evidence) -> String {
         | Guessing::Hit { guesses, .. } => {
             format!(", and {}", count(guesses, "guess"))
         }
-        Guessing::NotTried | Guessing::Waiting { .. } => String::new(),
+        Guessing::NotTried | Guessing::Waiting => String::new(),
     };
     format!(
         "Tried for {}: {} to {}{guessing}; {answered}, {heard}.",

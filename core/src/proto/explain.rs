@@ -24,8 +24,10 @@ pub(crate) struct Facts {
     pub(crate) running: bool,
     /// When the next one starts, in milliseconds.
     pub(crate) next_ms: Option<u64>,
-    /// When the first of the dead addresses may be tried again, in milliseconds.
-    pub(crate) rests_ms: Option<u64>,
+    /// When an address that died and answers again has stood its trial, in milliseconds.
+    pub(crate) trial_ms: Option<u64>,
+    /// When ports may be guessed again after a failure, in milliseconds.
+    pub(crate) rest_ms: Option<u64>,
 }
 
 /// The explanation; none for a peer that nothing is wanted from.
@@ -75,8 +77,9 @@ fn relayed(facts: &Facts) -> Cause {
         _ if facts.state == PeerState::Punch => Cause::Trying,
         _ if tried.direct_rtt_ms.is_some() => Cause::RelayFaster,
         _ if there.offers.total() > 0 && !common => Cause::NoCommonFamily,
-        _ if tried.probed.total() == 0 && tried.resting == 0 => Cause::NothingToProbe,
-        _ if facts.lost && (tried.probed.total() == 0 || tried.rounds == 0) => Cause::PathLost,
+        _ if facts.lost && facts.trial_ms.is_some() => Cause::PathOnTrial,
+        _ if tried.probed.total() == 0 && tried.rounds > 0 => Cause::NothingToProbe,
+        _ if facts.lost && tried.rounds == 0 => Cause::PathLost,
         _ => unheard(facts, there),
     }
 }
@@ -122,7 +125,7 @@ fn hard(facts: &Facts, here: &SideEvidence, there: &SideEvidence) -> Option<Caus
     let side = first(here, there, is_hard)?;
     Some(
         match (facts.evidence.tried.guessing, ports(here), ports(there)) {
-            (Guessing::Waiting { reason, .. }, ..) => Cause::GuessingWaits { reason },
+            (Guessing::Waiting, ..) => Cause::GuessingBusy,
             (Guessing::Failed { .. }, ..) => Cause::GuessingFailed,
             (_, Ports::Random, Ports::Random) => Cause::BothRandom,
             (_, Ports::Random, Ports::Counted) => Cause::RandomAndSequential { random: Side::Here },
@@ -195,7 +198,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
             Action::MapPort { side: Some(side) }
         }
         Cause::GuessingOff { side } => Action::AllowGuessing { side },
-        Cause::GuessingWaits { .. } | Cause::GuessingFailed => Action::MapPort { side: hard() },
+        Cause::GuessingBusy | Cause::GuessingFailed => Action::MapPort { side: hard() },
         Cause::MappingSilent { side } => {
             let mapping = match side {
                 Side::Here => evidence.here.mapping_public,
@@ -215,33 +218,27 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         | Cause::Trying
         | Cause::PathSilent
         | Cause::PathLost
+        | Cause::PathOnTrial
         | Cause::RelayFaster
         | Cause::Guessing => return None,
     })
 }
 
 fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
-    let at = |in_ms, reason| Some(NextTry { in_ms, reason });
-    match (cause, facts.evidence.tried.guessing) {
-        (Cause::Direct { .. } | Cause::RelayOnly { .. }, _) => None,
-        (Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing, _) => {
-            at(None, NextReason::Running)
+    let (in_ms, reason) = match cause {
+        Cause::Direct { .. } | Cause::RelayOnly { .. } => return None,
+        Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing => {
+            (None, NextReason::Running)
         }
-        _ if facts.running => at(None, NextReason::Running),
-        (Cause::GuessingWaits { .. }, Guessing::Waiting { in_ms, reason }) => at(
-            in_ms,
-            match reason {
-                crate::GuessingWait::Cooldown => NextReason::Cooldown,
-                crate::GuessingWait::Busy => NextReason::Busy,
-            },
-        ),
-        (Cause::PathLost, _) if facts.rests_ms > facts.next_ms => {
-            at(facts.rests_ms, NextReason::Quarantine)
+        Cause::PathOnTrial => (facts.trial_ms, NextReason::Trial),
+        _ if facts.running => (None, NextReason::Running),
+        Cause::GuessingBusy => (None, NextReason::Busy),
+        Cause::GuessingFailed if facts.rest_ms > facts.next_ms => {
+            (facts.rest_ms, NextReason::Cooldown)
         }
-        _ if facts.state == PeerState::Failed => at(Some(facts.next_ms?), NextReason::Redial),
-        _ => match facts.next_ms {
-            Some(_) => at(facts.next_ms, NextReason::Round),
-            None => at(None, NextReason::Traffic),
-        },
-    }
+        _ if facts.state == PeerState::Failed => (Some(facts.next_ms?), NextReason::Redial),
+        _ if facts.next_ms.is_some() => (facts.next_ms, NextReason::Round),
+        _ => (None, NextReason::Traffic),
+    };
+    Some(NextTry { in_ms, reason })
 }

@@ -5,8 +5,8 @@
 mod abuse;
 mod failover;
 mod faults;
+mod hard;
 mod hello;
 mod lifetime;
-mod nat;
 mod pairs;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Peer;
+use super::{Peer, guess::Method};
 use crate::{
     Evidence, Explanation, How, Kinds, NatBehavior, PeerState, SideEvidence, Tried,
     addr::{Scope, canonical},
@@ -26,7 +26,6 @@ pub(super) struct Effort {
     pub(super) rounds: u32,
     probed: Kinds,
     forbidden: u32,
-    resting: u32,
     pub(super) sent: u32,
     pub(super) answered: u32,
     /// Requests of the peer that came in.
@@ -47,7 +46,7 @@ pub(crate) enum Reach {
 }
 
 impl Effort {
-    pub(super) fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, now: Instant) {
         *self = Self {
             since: Some(now),
             ..Self::default()
@@ -64,6 +63,12 @@ impl Effort {
 }
 
 impl Peer {
+    /// An attempt at a direct path begins.
+    pub(super) fn begin_effort(&mut self, now: Instant) {
+        self.effort.begin(now);
+        self.guess.found = None;
+    }
+
     /// Why the link stands as it does; none if nothing is wanted from the peer.
     pub(crate) fn explain(&self, local: &Local, now: Instant) -> Option<Explanation> {
         explain(Facts {
@@ -76,7 +81,8 @@ impl Peer {
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.attempt.is_some(),
             next_ms: self.rounds.next_ms(self.state, now),
-            rests_ms: self.rounds.rests_ms(now),
+            trial_ms: self.trials.left(now).map(millis),
+            rest_ms: self.guess.rest_left(now).map(millis),
         })
     }
 
@@ -105,17 +111,12 @@ impl Peer {
     }
 
     /// Notes which of the peer's candidates are going to be probed.
-    pub(super) fn plan_effort(&mut self, targets: &[Candidate], now: Instant) {
+    pub(super) fn plan_effort(&mut self, targets: &[Candidate]) {
         let named = self.remote.iter().flat_map(|remote| &remote.candidates);
-        let all = named.clone().count();
-        let resting = named
-            .filter(|named| self.rounds.in_quarantine(named.addr, now))
-            .count();
         let effort = &mut self.effort;
         effort.held_back = None;
         effort.probed = kinds(targets);
-        effort.resting = resting as u32;
-        effort.forbidden = all.saturating_sub(resting + targets.len()) as u32;
+        effort.forbidden = named.count().saturating_sub(targets.len()) as u32;
     }
 
     fn evidence(&self, local: &Local, now: Instant) -> Evidence {
@@ -166,10 +167,9 @@ impl Peer {
             rounds: effort.rounds,
             probed: effort.probed,
             forbidden: effort.forbidden,
-            resting: effort.resting,
             sent: effort.sent,
             answered: effort.answered,
-            guessing: crate::Guessing::NotTried,
+            guessing: self.guess.standing(),
             relay_rtt_ms: self.relay_rtt.map(millis),
             direct_rtt_ms: direct_rtt.or(effort.held_back).map(millis),
         }
@@ -191,8 +191,12 @@ impl Peer {
             Some(CandidateKind::Host) => How::Public,
             Some(CandidateKind::Mapped) => How::Mapped,
             _ if open_here => How::Public,
-            _ if local.mapped.is_some() && kind.is_none() => How::Mapped,
-            Some(CandidateKind::Reflexive) | None => How::Punched,
+            None if local.mapped.is_some() && self.guess.found.is_none() => How::Mapped,
+            Some(CandidateKind::Reflexive) | None => match self.guess.found {
+                Some(Method::Predicted) => How::Predicted,
+                Some(Method::Birthday) => How::Birthday,
+                None => How::Punched,
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Doubt, Peer, send};
 use crate::{
     PeerState, RelayUrl,
     proto::{
@@ -51,7 +51,7 @@ impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
         self.failure = None;
-        self.effort.begin(ctx.now);
+        self.begin_effort(ctx.now);
         if self.relays.is_empty() && self.addrs.is_empty() {
             return self.fail(ctx, Failure::NoAddress);
         }
@@ -214,6 +214,9 @@ impl Peer {
                 }
                 self.rounds.rebind_now(ctx.now);
                 self.announce_route(ctx);
+                if self.state == PeerState::Relayed {
+                    self.round_soon(ctx);
+                }
             }
         }
     }
@@ -254,7 +257,7 @@ impl Peer {
             return false;
         }
         if matches!(self.state, PeerState::Idle | PeerState::Failed) {
-            self.effort.begin(ctx.now);
+            self.begin_effort(ctx.now);
         }
         self.newest_intro_ms = body.timestamp_ms;
         self.credit.earn(PACKET_LEN);
@@ -363,7 +366,7 @@ impl Peer {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
         self.effort.rounds += 1;
         match (&self.path, source) {
-            (Some(_), _) => self.suspect(ctx),
+            (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
                 ctx.out.push_back(Output::Admit {
