@@ -590,7 +590,7 @@ impl World {
     }
 
     /// Why a link is as it is.
-    pub(crate) fn cause(&self, at: usize, with: usize) -> Option<Cause> {
+    pub(crate) fn cause(&self, at: usize, with: usize) -> Option<crate::Cause> {
         self.view(at, with).why.map(|why| why.cause)
     }
 
