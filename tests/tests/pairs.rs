@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::{Endpoint, PeerState, RelayUrl, SecretKey, Why};
+use peerway::{Cause, Endpoint, PeerState, RelayUrl, SecretKey};
 use peerway_relay::{Config, Relay};
 use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 use tokio::time::timeout;
@@ -194,14 +194,15 @@ fn stays_relayed(a: &Place, b: &Place, url: &RelayUrl) {
         let connection = dialler.connect(ticket, ALPN).await.unwrap();
         let mut path = connection.path();
         let settled = path.wait_for(|status| {
-            status.state == PeerState::Relayed && status.why == Some(Why::HardNats)
+            let cause = status.why.as_ref().map(|why| why.cause);
+            status.state == PeerState::Relayed && cause == Some(Cause::BothRandom)
         });
         let status = timeout(PATIENCE, settled).await.unwrap().unwrap().clone();
         let (mut send, _recv) = connection.open_bi().await.unwrap();
         send.write_all(&[7; 100_000]).await.unwrap();
         send.finish().unwrap();
         timeout(PATIENCE, send.stopped()).await.unwrap().unwrap();
-        status.why
+        status.why.map(|why| why.line())
     });
     println!("{:?} to {:?}: relayed, {why:?}", a.nat, b.nat);
     a.home.block_on(from.close());

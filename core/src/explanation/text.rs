@@ -412,7 +412,13 @@ fn routers(evidence: &Evidence) -> String {
     }
 }
 
-/// What a router does with ports, as the rest of a sentence.
+impl fmt::Display for NatReport {
+    /// What the NAT does with ports, as the rest of a sentence about it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&ports(*self))
+    }
+}
+
 fn ports(nat: NatReport) -> String {
     let rule = match (nat.mapping, nat.allocation) {
         (NatBehavior::Unknown, _) => return "has not been measured".to_owned(),

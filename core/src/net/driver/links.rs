@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, now, silence::Watch};
+use super::{Done, Driver, Lease, silence::Watch};
 use crate::{
     ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState, RelayUrl,
     Ticket,
