@@ -339,10 +339,16 @@ impl Driver {
 
     fn tell(&mut self, kind: EventKind) {
         if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
-            self.update_status(*peer);
+            if let Some(view) = self.machine.peer(*peer, now()) {
+                self.update_status(&view);
+            }
         }
-        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
+        self.send_event(kind);
         self.dirty = true;
+    }
+
+    fn send_event(&self, kind: EventKind) {
+        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
     }
 
     fn take_interfaces(&mut self, interfaces: Interfaces, lost_route: bool) {

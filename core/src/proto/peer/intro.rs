@@ -50,7 +50,8 @@ pub(crate) enum Source {
 impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
-        self.offline = false;
+        self.failure = None;
+        self.begin_effort(ctx.now);
         if self.relays.is_empty() && self.addrs.is_empty() {
             return self.fail(ctx, Failure::NoAddress);
         }
@@ -136,6 +137,7 @@ impl Peer {
         let Some(initiation) = &attempt.initiation else {
             return;
         };
+        self.effort.hellos += u32::from(via.is_some()) + self.addrs.len() as u32;
         if let Some(relay) = via {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -257,6 +259,9 @@ impl Peer {
         if ctx.convs.get(&body.conv).is_some() || self.ours_wins(ctx) {
             return false;
         }
+        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
+            self.begin_effort(ctx.now);
+        }
         self.newest_intro_ms = body.timestamp_ms;
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
@@ -354,7 +359,7 @@ impl Peer {
         if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
             ctx.convs.remove(&oldest.conv);
         }
-        self.offline = false;
+        self.failure = None;
         self.left = false;
     }
 
@@ -371,6 +376,7 @@ impl Peer {
     /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
     fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
+        self.effort.rounds += 1;
         match (&self.path, source) {
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {

@@ -589,6 +589,11 @@ impl World {
         self.nodes[at].machine.peer(id, self.now).unwrap()
     }
 
+    /// Why a link is as it is.
+    pub(crate) fn cause(&self, at: usize, with: usize) -> Option<crate::Cause> {
+        self.view(at, with).why.map(|why| why.cause)
+    }
+
     pub(crate) fn state(&self, at: usize, with: usize) -> PeerState {
         let id = self.nodes[with].id;
         let view = self.nodes[at].machine.peer(id, self.now);
