@@ -4,6 +4,7 @@ pub(crate) mod congestion;
 pub(crate) mod driver;
 pub(crate) mod hops;
 pub(crate) mod interfaces;
+pub(crate) mod lan;
 pub(crate) mod mux;
 pub(crate) mod portmap;
 pub mod relay;

@@ -24,6 +24,7 @@ use tokio::{
 use self::{gather::Gathering, links::PeerLink, relays::RelayEntry};
 use super::{
     interfaces::Interfaces,
+    lan::Lan,
     mux::{LinkHandle, Mux, Side},
     relay::RelayEvent,
 };
@@ -84,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) server: Option<quinn::ServerConfig>,
     pub(crate) home_relays: Vec<RelayUrl>,
     pub(crate) map_ports: bool,
+    /// None if nobody is to be found on our own network, nor to find us there.
+    pub(crate) lan: Option<Lan>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -150,7 +153,7 @@ impl Driver {
     pub(crate) async fn start(parts: Parts) -> Self {
         let (relay_sender, relay_events) = mpsc::channel(256);
         let port = parts.mux.local_v4().map_or(0, |addr| addr.port());
-        let gathering = Gathering::start(port, parts.map_ports).await;
+        let gathering = Gathering::start(port, parts.map_ports, parts.lan).await;
         let mut driver = Self {
             key: parts.key,
             machine: parts.machine,
@@ -326,6 +329,7 @@ impl Driver {
             addrs: interfaces.addresses,
             lost_route,
         });
+        self.announce();
         self.dirty = true;
     }
 

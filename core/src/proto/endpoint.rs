@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
@@ -106,6 +108,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            lan,
             guess_ports,
             bound,
             ports,
@@ -118,6 +121,7 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                lan: lan && !relay_only,
                 guess_ports,
                 bound,
                 ports,
@@ -213,6 +217,11 @@ impl Machine {
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
+            Input::Found { peer, addrs } => {
+                if self.local.lan && self.entry(now, peer) {
+                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+                }
+            }
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -254,6 +263,11 @@ impl Machine {
     /// What is known of ourselves.
     pub(crate) fn local(&self) -> &Local {
         &self.local
+    }
+
+    /// Whether a link is wanted that is not direct.
+    pub(crate) fn misses_peers(&self) -> bool {
+        self.peers.values().any(Peer::is_missed)
     }
 
     /// All peers, ordered by id.

@@ -83,6 +83,11 @@ pub(crate) enum Input<'a> {
         relays: Vec<RelayUrl>,
         addrs: Vec<SocketAddr>,
     },
+    /// Somebody on our network claims to be, or to have seen, the peer at these addresses; none if it left.
+    Found {
+        peer: PeerId,
+        addrs: Vec<SocketAddr>,
+    },
     /// A connection with the peer stands.
     Hold { peer: PeerId },
     /// Nobody wants a link to the peer any more.

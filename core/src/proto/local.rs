@@ -18,6 +18,8 @@ pub(crate) struct Local {
     pub(crate) id: PeerId,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
@@ -169,10 +171,22 @@ impl Local {
         self.may_probe(source, &[source.ip()]) || (here && !self.relay_only)
     }
 
-    /// Whether an address lies in a network that we are in.
+    /// Whether an address lies in a network that we are in. Of IPv4, only in one that translation hides: public neighbours are
+    /// the internet.
     pub(crate) fn is_lan(&self, addr: SocketAddr) -> bool {
         let ip = canonical(addr).ip();
-        Scope::of(ip).is_local() && self.interfaces.iter().any(|local| local.shares_prefix(ip))
+        (ip.is_ipv6() || Scope::of(ip).is_local()) && self.shares_network(ip)
+    }
+
+    /// Whether to say hello at an address that somebody on our network told us: it must be on that network, and fit for a
+    /// candidate.
+    pub(crate) fn is_neighbour(&self, addr: SocketAddr) -> bool {
+        let ip = canonical(addr).ip();
+        self.shares_network(ip) && self.may_probe(addr, &[ip])
+    }
+
+    fn shares_network(&self, ip: IpAddr) -> bool {
+        self.interfaces.iter().any(|local| local.shares_prefix(ip))
     }
 
     /// Whether a peer may open a link to us.

@@ -14,6 +14,7 @@
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
+mod found;
 mod intro;
 mod path;
 mod rounds;
@@ -68,8 +69,10 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
-    /// Addresses to say hello to without a relay.
+    /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
     attempt: Option<Attempt>,
     session: Option<Session>,
     /// Timestamp of the newest INTRO from the peer.
@@ -107,6 +110,7 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             addrs: Vec::new(),
+            found: Vec::new(),
             attempt: None,
             session: None,
             newest_intro_ms: 0,

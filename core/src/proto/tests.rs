@@ -6,6 +6,7 @@ mod abuse;
 mod failover;
 mod faults;
 mod hello;
+mod lan;
 mod lifetime;
 mod nat;
 mod pairs;

@@ -40,6 +40,10 @@ pub(super) struct Globals {
     #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND", value_parser = address)]
     pub(super) bind: Option<SocketAddr>,
 
+    /// Do not look for peers on the local network, nor be found there
+    #[arg(long, global = true, env = "PEERWAY_NO_LAN", value_parser = FalseyValueParser::new())]
+    pub(super) no_lan: bool,
+
     /// One JSON object per line on stdout
     #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,

@@ -45,7 +45,7 @@ impl Node {
             .secret_key(key)
             .relays(globals.relays.clone())
             .alpns(alpns);
-        Self::start(builder, globals.bind, Some(claim)).await
+        Self::start(builder, globals, globals.bind, Some(claim)).await
     }
 
     /// A node to dial with.
@@ -74,14 +74,16 @@ impl Node {
             );
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, bind, claim).await
+        Self::start(builder, globals, bind, claim).await
     }
 
     async fn start(
-        mut builder: Builder,
+        builder: Builder,
+        globals: &Globals,
         bind: Option<SocketAddr>,
         claim: Option<Claim>,
     ) -> Result<Self, Failure> {
+        let mut builder = builder.lan_discovery(!globals.no_lan);
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
         }

@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, PortMapping, RelayState,
+    EventKind, PeerId, PortMapping, RelayState,
     net::{
         interfaces::{Change, Interfaces},
+        lan::{Lan, Sighting},
         portmap::PortMapper,
         stun,
     },
@@ -36,6 +37,7 @@ pub(super) struct Gathering {
     mapper: Option<PortMapper>,
     mappings: mpsc::Receiver<Option<PortMapping>>,
     pub(super) mapping: Option<PortMapping>,
+    lan: Option<Lan>,
     classifier: Option<Classifier>,
     classify_at: Option<Instant>,
     pub(super) checked_at_ms: Option<u64>,
@@ -45,10 +47,11 @@ pub(super) struct Gathering {
 pub(super) enum News {
     Interfaces(Change),
     Mapping(Option<PortMapping>),
+    Sighting(Sighting),
 }
 
 impl Gathering {
-    pub(super) async fn start(port: u16, map_ports: bool) -> Self {
+    pub(super) async fn start(port: u16, map_ports: bool, lan: Option<Lan>) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
         let port = NonZeroU16::new(port).filter(|_| map_ports);
@@ -58,6 +61,7 @@ impl Gathering {
             mapper: port.map(|port| PortMapper::spawn(port, sender)),
             mappings,
             mapping: None,
+            lan,
             classifier: None,
             classify_at: None,
             checked_at_ms: None,
@@ -69,7 +73,7 @@ impl Gathering {
         tokio::select! {
             Some(change) = self.changes.recv() => Some(News::Interfaces(change)),
             Some(mapping) = self.mappings.recv() => Some(News::Mapping(mapping)),
-            else => None,
+            sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
         }
     }
 
@@ -79,9 +83,25 @@ impl Gathering {
     }
 
     pub(super) async fn close(&mut self) {
-        if let Some(mapper) = self.mapper.take() {
-            mapper.close().await;
-        }
+        let mapping = async {
+            if let Some(mapper) = self.mapper.take() {
+                mapper.close().await;
+            }
+        };
+        let announcement = async {
+            if let Some(lan) = self.lan.take() {
+                lan.close().await;
+            }
+        };
+        tokio::join!(mapping, announcement);
+    }
+}
+
+/// The next change of what was found on our network.
+async fn sighted(lan: &mut Option<Lan>) -> Sighting {
+    match lan {
+        Some(lan) => lan.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -114,6 +134,58 @@ impl Driver {
                 self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
                 self.tell(EventKind::PortMapped { mapping });
             }
+            News::Sighting(sighting) => {
+                let peers = self.links.keys().copied();
+                let seen = self
+                    .gathering
+                    .lan
+                    .as_ref()
+                    .and_then(|lan| lan.who(&sighting, peers));
+                if let Some((peer, addrs)) = seen {
+                    self.found(peer, addrs);
+                }
+            }
+        }
+    }
+
+    /// Announces on our network where we are, if we accept connections.
+    pub(super) fn announce(&mut self) {
+        let Some(lan) = self.gathering.lan.as_mut().filter(|_| self.server.is_some()) else {
+            return;
+        };
+        let mut addrs = self.machine.local().hosts();
+        addrs.retain(|addr| !addr.ip().is_loopback());
+        if let Err(error) = lan.announce(&addrs) {
+            tracing::debug!(%error, "not announced");
+        }
+    }
+
+    /// Looks for a peer on our network.
+    pub(super) fn look_for(&mut self, peer: PeerId) {
+        let Some(lan) = &mut self.gathering.lan else {
+            return;
+        };
+        if let Err(error) = lan.search() {
+            tracing::debug!(%error, "not looked for");
+        }
+        let addrs = lan.find(peer);
+        if !addrs.is_empty() {
+            self.found(peer, addrs);
+        }
+    }
+
+    fn found(&mut self, peer: PeerId, addrs: Vec<SocketAddr>) {
+        tracing::debug!(peer = %peer.short(), addresses = addrs.len(), "seen on our network");
+        self.link(peer).has_addrs |= !addrs.is_empty();
+        self.feed(Input::Found { peer, addrs });
+    }
+
+    /// Looks for nobody once every dialled peer is reached directly, or given up.
+    pub(super) fn rest_if_all_are_found(&mut self) {
+        if let Some(lan) = &mut self.gathering.lan
+            && !self.machine.misses_peers()
+        {
+            lan.rest();
         }
     }
 

@@ -175,18 +175,19 @@ impl Peer {
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
             PeerState::Direct | PeerState::Suspect => self.send_update(ctx),
-            PeerState::Relayed | PeerState::Punch if self.wanted && self.consents(ctx.local) => {
-                let soonest = self
-                    .rounds
-                    .last
-                    .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
-                self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
-            }
-            PeerState::Idle
-            | PeerState::Intro
-            | PeerState::Punch
-            | PeerState::Relayed
-            | PeerState::Failed => {}
+            PeerState::Relayed | PeerState::Punch => self.round_soon(ctx),
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
+    }
+
+    /// There is something new to try.
+    pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
+        if self.wanted && self.consents(ctx.local) {
+            let soonest = self
+                .rounds
+                .last
+                .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
+            self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
         }
     }
 

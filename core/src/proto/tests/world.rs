@@ -227,6 +227,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            lan: false,
             guess_ports: true,
             bound: None,
             ports: Ports { v4: PORT, v6: 0 },
