@@ -307,9 +307,16 @@ impl Builder {
         let lan = (!self.no_lan && !self.relay_only && !loopback)
             .then(|| Lan::start(key.id()))
             .and_then(|lan| {
-                lan.inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
-                    .ok()
+                lan.inspect_err(
+                    |error| tracing::debug!(%error, "no discovery on the local network"),
+                )
+                .ok()
             });
+        let ports = Ports {
+            v4: port(mux.local_v4()),
+            v6: port(mux.local_v6()),
+        };
+        let map_ports = !self.no_port_mapping && !loopback;
         let machine = Machine::new(Settings {
             key: key.clone(),
             access: self.access,
@@ -320,10 +327,7 @@ impl Builder {
                 .bind
                 .map(|addr| addr.ip())
                 .filter(|ip| !ip.is_unspecified()),
-            ports: Ports {
-                v4: port(mux.local_v4()),
-                v6: port(mux.local_v6()),
-            },
+            ports,
             seed,
             now: driver::now(),
             unix_ms: driver::unix_ms(),
@@ -350,7 +354,7 @@ impl Builder {
             quic,
             server,
             home_relays: self.relays,
-            map_ports: !self.no_port_mapping && !loopback,
+            map_ports: if map_ports { ports } else { Ports::default() },
             lan,
             commands: inbox,
             outlets: Outlets {

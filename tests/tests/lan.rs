@@ -52,7 +52,10 @@ fn a_node_that_is_not_to_be_found_is_not_found() {
 fn neighbours(lab: &mut Lab) -> [Home; 2] {
     let a = lab.home("a", NatKind::PortRestricted).unwrap();
     let b = lab.home("b", NatKind::Symmetric).unwrap();
-    ip(&a, "link add lan type veth peer name lan netns /run/netns/b");
+    ip(
+        &a,
+        "link add lan type veth peer name lan netns /run/netns/b",
+    );
     for (home, number) in [(&a, 1), (&b, 2)] {
         ip(home, &format!("address add 192.168.77.{number}/24 dev lan"));
         ip(home, "link set lan up");

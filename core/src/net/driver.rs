@@ -34,6 +34,7 @@ use crate::{
     proto::{
         endpoint::Machine,
         io::{Input, Output, Sock},
+        local::Ports,
     },
     wire::lane::Channel,
 };
@@ -84,7 +85,8 @@ pub(crate) struct Parts {
     /// None if no protocol is accepted.
     pub(crate) server: Option<quinn::ServerConfig>,
     pub(crate) home_relays: Vec<RelayUrl>,
-    pub(crate) map_ports: bool,
+    /// The ports that routers are asked to forward; 0 for none.
+    pub(crate) map_ports: Ports,
     /// None if nobody is to be found on our own network, nor to find us there.
     pub(crate) lan: Option<Lan>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -152,8 +154,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 impl Driver {
     pub(crate) async fn start(parts: Parts) -> Self {
         let (relay_sender, relay_events) = mpsc::channel(256);
-        let port = parts.mux.local_v4().map_or(0, |addr| addr.port());
-        let gathering = Gathering::start(port, parts.map_ports, parts.lan).await;
+        let gathering = Gathering::start(parts.map_ports, parts.lan).await;
         let mut driver = Self {
             key: parts.key,
             machine: parts.machine,

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use mdns_sd::{Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{
+    IfKind, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
 use tokio::time::timeout;
 
 use crate::PeerId;
@@ -52,13 +54,20 @@ pub(crate) enum LanError {
 
 impl Lan {
     pub(crate) fn start(id: PeerId) -> Result<Self, LanError> {
+        let daemon = ServiceDaemon::new()?;
+        daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
         Ok(Self {
             id,
-            daemon: ServiceDaemon::new()?,
+            daemon,
             announced: None,
             search: None,
             found: BTreeMap::new(),
         })
+    }
+
+    /// Has it notice new interfaces now, which it looks for every five seconds only.
+    pub(crate) fn network_changed(&self) {
+        let _ = self.daemon.enable_interface(Vec::<IfKind>::new());
     }
 
     /// Announces these addresses instead of those before; each only on the network that it belongs to.

@@ -127,6 +127,7 @@ impl Machine {
                 ports,
                 interfaces: Vec::new(),
                 mapped: None,
+                pinhole: None,
                 nat: NatReport::default(),
                 hops: None,
                 relays: BTreeMap::new(),
@@ -204,6 +205,11 @@ impl Machine {
             Input::PortMapped(addr) => {
                 let before = self.local.candidates(self.local.id, true, None);
                 self.local.mapped = addr;
+                self.if_changed(now, before);
+            }
+            Input::Pinhole(addr) => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.pinhole = addr;
                 self.if_changed(now, before);
             }
             Input::Nat(report) => {

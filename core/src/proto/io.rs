@@ -73,6 +73,8 @@ pub(crate) enum Input<'a> {
     },
     /// The router forwards this address to us, or none.
     PortMapped(Option<SocketAddr>),
+    /// The router lets everybody's packets in at this IPv6 address of ours, or at none.
+    Pinhole(Option<SocketAddr>),
     /// How our NAT behaves.
     Nat(NatReport),
     /// Routers between us and a relay.

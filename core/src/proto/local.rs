@@ -28,6 +28,8 @@ pub(crate) struct Local {
     pub(crate) ports: Ports,
     pub(crate) interfaces: Vec<LocalAddr>,
     pub(crate) mapped: Option<SocketAddr>,
+    /// The IPv6 address at which the router's firewall is open.
+    pub(crate) pinhole: Option<SocketAddr>,
     pub(crate) nat: NatReport,
     pub(crate) hops: Option<u8>,
     /// Relays we are registered with, and where they see us.
@@ -99,10 +101,11 @@ impl Local {
         for addr in self.hosts() {
             let visible = Scope::of(addr.ip()) == Scope::Global || known || near;
             if visible && Scope::of(addr.ip()) != Scope::Loopback {
-                offer(addr, CandidateKind::Host, false);
+                offer(addr, CandidateKind::Host, Some(addr) == self.pinhole);
             }
         }
-        if let Some(addr) = self.mapped {
+        // The pinhole is an address of ours, already offered, but where the router translates all the same.
+        for addr in [self.mapped, self.pinhole].into_iter().flatten() {
             offer(addr, CandidateKind::Mapped, true);
         }
         for relay in self.relays.values() {

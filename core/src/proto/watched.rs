@@ -157,6 +157,7 @@ impl Watched {
             Input::RelayDown { .. }
             | Input::RelayGone { .. }
             | Input::PortMapped(_)
+            | Input::Pinhole(_)
             | Input::Nat(_)
             | Input::Hops(_)
             | Input::Hold { .. }

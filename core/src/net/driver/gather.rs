@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::{OptionFuture, join_all};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use crate::{
     },
     proto::{
         io::Input,
+        local::Ports,
         nat::{Classifier, StunResponse},
     },
 };
@@ -36,6 +38,8 @@ pub(super) struct Gathering {
     changes: mpsc::Receiver<Change>,
     mapper: Option<PortMapper>,
     mappings: mpsc::Receiver<Option<PortMapping>>,
+    pinholer: Option<PortMapper>,
+    pinholes: mpsc::Receiver<Option<PortMapping>>,
     pub(super) mapping: Option<PortMapping>,
     lan: Option<Lan>,
     classifier: Option<Classifier>,
@@ -47,19 +51,24 @@ pub(super) struct Gathering {
 pub(super) enum News {
     Interfaces(Change),
     Mapping(Option<PortMapping>),
+    Pinhole(Option<PortMapping>),
     Sighting(Sighting),
 }
 
 impl Gathering {
-    pub(super) async fn start(port: u16, map_ports: bool, lan: Option<Lan>) -> Self {
+    /// Asks routers for these ports, unless they are 0.
+    pub(super) async fn start(ports: Ports, lan: Option<Lan>) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
-        let port = NonZeroU16::new(port).filter(|_| map_ports);
+        let (v6_sender, pinholes) = mpsc::channel(4);
+        let [v4, v6] = [ports.v4, ports.v6].map(NonZeroU16::new);
         Self {
             interfaces,
             changes,
-            mapper: port.map(|port| PortMapper::spawn(port, sender)),
+            mapper: v4.map(|port| PortMapper::spawn(port, sender)),
             mappings,
+            pinholer: v6.map(|port| PortMapper::spawn_v6(port, v6_sender)),
+            pinholes,
             mapping: None,
             lan,
             classifier: None,
@@ -73,6 +82,7 @@ impl Gathering {
         tokio::select! {
             Some(change) = self.changes.recv() => Some(News::Interfaces(change)),
             Some(mapping) = self.mappings.recv() => Some(News::Mapping(mapping)),
+            Some(pinhole) = self.pinholes.recv() => Some(News::Pinhole(pinhole)),
             sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
         }
     }
@@ -83,17 +93,10 @@ impl Gathering {
     }
 
     pub(super) async fn close(&mut self) {
-        let mapping = async {
-            if let Some(mapper) = self.mapper.take() {
-                mapper.close().await;
-            }
-        };
-        let announcement = async {
-            if let Some(lan) = self.lan.take() {
-                lan.close().await;
-            }
-        };
-        tokio::join!(mapping, announcement);
+        let mappers = [self.mapper.take(), self.pinholer.take()];
+        let mappings = join_all(mappers.into_iter().flatten().map(PortMapper::close));
+        let announcement = OptionFuture::from(self.lan.take().map(Lan::close));
+        tokio::join!(mappings, announcement);
     }
 }
 
@@ -111,7 +114,8 @@ impl Driver {
             News::Interfaces(change) => {
                 self.mux.refresh();
                 self.relays_network_changed();
-                if let Some(mapper) = &self.gathering.mapper {
+                let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
+                for mapper in mappers.into_iter().flatten() {
                     mapper.network_changed();
                 }
                 let lost = change.default_route_lost;
@@ -134,6 +138,9 @@ impl Driver {
                 self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
                 self.tell(EventKind::PortMapped { mapping });
             }
+            News::Pinhole(pinhole) => {
+                self.feed(Input::Pinhole(pinhole.map(|pinhole| pinhole.external)));
+            }
             News::Sighting(sighting) => {
                 let peers = self.links.keys().copied();
                 let seen = self
@@ -148,11 +155,15 @@ impl Driver {
         }
     }
 
-    /// Announces on our network where we are, if we accept connections.
+    /// Announces on our networks, which may be new, where we are, if we accept connections.
     pub(super) fn announce(&mut self) {
-        let Some(lan) = self.gathering.lan.as_mut().filter(|_| self.server.is_some()) else {
+        let Some(lan) = &mut self.gathering.lan else {
             return;
         };
+        lan.network_changed();
+        if self.server.is_none() {
+            return;
+        }
         let mut addrs = self.machine.local().hosts();
         addrs.retain(|addr| !addr.ip().is_loopback());
         if let Err(error) = lan.announce(&addrs) {
