@@ -33,7 +33,7 @@ use crate::{
     SecretKey, Ticket,
     proto::{
         endpoint::Machine,
-        io::{Input, Output, Sock},
+        io::{Input, Output, Pair},
         local::Ports,
     },
     wire::lane::Channel,
@@ -259,11 +259,19 @@ impl Driver {
 
     fn on_side(&mut self, side: Side) {
         match side {
-            Side::Message { source, bytes } if bytes.first().is_some_and(|first| *first < 4) => {
-                self.on_stun(source, &bytes);
+            Side::Message {
+                sock,
+                source,
+                bytes,
+            } if bytes.first().is_some_and(|first| *first < 4) => {
+                self.on_stun(sock, source, &bytes);
             }
-            Side::Message { source, bytes } => self.feed(Input::Datagram {
-                sock: Sock::MAIN,
+            Side::Message {
+                sock,
+                source,
+                bytes,
+            } => self.feed(Input::Datagram {
+                sock,
                 source,
                 bytes: &bytes,
             }),
@@ -288,22 +296,32 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         tracing::trace!(?output, "output");
         match output {
-            Output::SendDatagram { to, ttl, bytes, .. } => {
-                if let Err(error) = self.mux.send_message(to, ttl, &bytes) {
-                    tracing::trace!(%to, %error, "cannot send");
-                }
-            }
+            Output::SendDatagram {
+                sock,
+                to,
+                ttl,
+                bytes,
+            } => self.send_message(Pair { sock, addr: to }, ttl, &bytes),
             Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
-            Output::OpenSockets { first, .. } => {
-                self.feed(Input::SocketsOpened { first, count: 0 })
+            Output::OpenSockets { first, count } => {
+                let count = self.mux.open_sockets(first, count);
+                self.feed(Input::SocketsOpened { first, count });
             }
-            Output::CloseSockets { .. } | Output::SampleMapping { .. } => {}
+            Output::CloseSockets { first, count } => self.mux.close_sockets(first, count),
+            Output::SampleMapping { sock, relay } => self.sample_mapping(sock, &relay),
             Output::NeedRelay { relay } => self.need_relay(relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Route { peer, route } => self.set_route(peer, route),
             Output::Forget { peer } => self.forget(peer),
             Output::Failed { peer, reason } => self.fail(peer, &reason),
             Output::Event(kind) => self.tell(kind),
+        }
+    }
+
+    /// Sends a message or loses it, as the network may.
+    fn send_message(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) {
+        if let Err(error) = self.mux.send_message(to, ttl, bytes) {
+            tracing::trace!(?to, %error, "cannot send");
         }
     }
 

@@ -8,16 +8,18 @@
 //!                               ▼                             ▼        dead             ▼   │
 //!                             Failed                       Relayed ◄───────────────── Suspect
 //! ```
-//! The state for NATs whose ports have to be guessed, between Punch and Relayed, is not there yet.
 //!
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
 mod found;
+mod guess;
+mod hold;
 mod intro;
 mod path;
 mod rounds;
+mod trial;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,8 +29,16 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 
-pub(crate) use self::intro::Source;
-use self::{checks::Checks, intro::Attempt, path::DirectPath, rounds::Rounds};
+use self::{
+    checks::Checks,
+    guess::{End, Guess},
+    hold::Hold,
+    intro::Attempt,
+    path::DirectPath,
+    rounds::Rounds,
+    trial::Trials,
+};
+pub(crate) use self::{intro::Source, path::Doubt};
 use super::{
     budget::{Budget, Credit},
     io::{Deadline, Failure, Output, Pair, Route},
@@ -38,7 +48,7 @@ use super::{
 };
 use crate::{
     EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
-    wire::{intro::Description, sealed::News},
+    wire::{candidate::Candidate, intro::Description, sealed::News},
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -87,7 +97,12 @@ pub(crate) struct Peer {
     relay_rtt: Option<Duration>,
     checks: Checks,
     path: Option<DirectPath>,
+    hold: Hold,
+    trials: Trials,
+    /// The candidates that the peer was last told.
+    told: Vec<Candidate>,
     credit: Credit,
+    guess: Guess,
     rounds: Rounds,
     linger: Option<Instant>,
     /// Whether the last direct path died, for [`Why`].
@@ -120,7 +135,11 @@ impl Peer {
             relay_rtt: None,
             checks: Checks::default(),
             path: None,
+            hold: Hold::default(),
+            trials: Trials::default(),
+            told: Vec::new(),
             credit: Credit::default(),
+            guess: Guess::default(),
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
@@ -205,6 +224,9 @@ impl Peer {
         self.drop_attempt(ctx);
         self.checks.clear();
         self.path = None;
+        self.hold = Hold::default();
+        self.trials = Trials::default();
+        self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
         self.via = None;
@@ -233,15 +255,14 @@ impl Peer {
         match News::parse(&body) {
             Ok(News::Update(description)) => {
                 self.attested = attested.or(self.attested);
-                let before = self.remote.replace(description.clone());
-                let moved = before.is_none_or(|before| before.candidates != description.candidates);
-                if moved && matches!(self.state, PeerState::Relayed | PeerState::Punch) {
-                    self.begin_checks(ctx, false);
-                }
+                self.on_update(ctx, description);
+                self.reconsider_guessing(ctx);
             }
             Ok(News::Bye) if self.wanted => self.left = true,
             Ok(News::Bye) => self.end(ctx),
-            Ok(News::Go(_) | News::Stop) | Err(_) => {}
+            Ok(News::Go(order)) => self.on_go(ctx, &order),
+            Ok(News::Stop) => self.on_stop(ctx),
+            Err(_) => {}
         }
     }
 
@@ -249,12 +270,39 @@ impl Peer {
         self.session.as_mut()?.seal_news(&news.emit())
     }
 
-    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby.
-    fn send_update(&mut self, ctx: &mut Context<'_>) {
-        let description = self.description(ctx.local, Vec::new());
-        let Some(relay) = self.live_via(ctx.local) else {
+    /// The peer's situation changed. If it is no longer where our data goes, the relay gets it too until it is found again.
+    fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
+        let opened = !description.opened.is_empty();
+        let candidates = description.candidates.clone();
+        let before = self.remote.replace(description);
+        let before = before.map_or_else(Vec::new, |before| before.candidates);
+        if before == candidates {
             return;
+        }
+        let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
+        let used = self.path.as_ref().map(|path| path.pair.addr.ip());
+        let left = used.is_some_and(|ip| at(&before, ip) && !at(&candidates, ip));
+        if left && self.state == PeerState::Direct {
+            self.suspect(ctx, Doubt::Told);
+        }
+        match self.state {
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
+                self.begin_checks(ctx, opened);
+            }
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
+    }
+
+    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby. Returns whether our
+    /// candidates are news to it.
+    fn send_update(&mut self, ctx: &mut Context<'_>) -> bool {
+        let Some(relay) = self.live_via(ctx.local) else {
+            return false;
         };
+        let opened = self.opening(ctx);
+        let description = self.description(ctx.local, opened);
+        let news = description.candidates != self.told;
+        self.told.clone_from(&description.candidates);
         if let Some(bytes) = self.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -262,12 +310,14 @@ impl Peer {
                 bytes,
             });
         }
+        news
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
             self.send_update(ctx);
+            self.reconsider_guessing(ctx);
         }
     }
 
@@ -304,7 +354,10 @@ impl Peer {
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
+        self.guess_timeout(ctx);
         self.suspect_timeout(ctx);
+        self.hold_timeout(ctx);
+        self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
             self.shut(ctx);
@@ -319,10 +372,13 @@ impl Peer {
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.guess.next().map(|at| (at, Deadline::Guess)),
             self.path
                 .as_ref()
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
+            self.hold.next().map(|at| (at, Deadline::KeepAlive)),
+            self.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;
                 (

@@ -5,9 +5,9 @@
 mod abuse;
 mod failover;
 mod faults;
+mod hard;
 mod hello;
 mod lan;
 mod lifetime;
-mod nat;
 mod pairs;
 mod world;

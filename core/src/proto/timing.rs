@@ -53,10 +53,49 @@ pub(crate) const SUSPECT_AFTER: Duration = ms(250);
 pub(crate) const SUSPECT_GAPS: [Duration; 5] = [ms(50), ms(50), ms(100), ms(200), ms(400)];
 /// A suspect path is dead after all its probes stayed unanswered for this long.
 pub(crate) const DEAD_AFTER: Duration = ms(1500);
-/// How long a dead address is not selected again; doubles up to [`QUARANTINE_MAX`].
-pub(crate) const QUARANTINE: Duration = ms(10_000);
-/// Longest quarantine.
-pub(crate) const QUARANTINE_MAX: Duration = ms(300_000);
+/// A deadline that is met this much later says nothing of the path: we had no time to look for answers.
+pub(crate) const LATE: Duration = ms(150);
+/// For how long a path that died has to answer before it is taken again; doubles up to [`TRIAL_MAX`] when it dies again soon.
+pub(crate) const TRIAL: Duration = ms(1000);
+/// Longest trial.
+pub(crate) const TRIAL_MAX: Duration = ms(300_000);
+/// Answers in a row that a trial takes.
+pub(crate) const TRIAL_ANSWERS: u32 = 3;
+/// How often an address on trial is asked at first, and after [`TRIAL_KEEN`].
+pub(crate) const TRIAL_GAP: Duration = ms(500);
+/// See [`TRIAL_GAP`].
+pub(crate) const TRIAL_GAP_LATER: Duration = ms(5000);
+/// See [`TRIAL_GAP`].
+pub(crate) const TRIAL_KEEN: Duration = ms(20_000);
+/// After this long without success an address on trial is left to the rounds.
+pub(crate) const TRIAL_FOR: Duration = ms(120_000);
+/// A path that was in use for this long is not held responsible for its last death.
+pub(crate) const FORGIVEN: Duration = ms(60_000);
+
+/// An idle path is asked after this long at first, and after as much as the last of these if that keeps working.
+pub(crate) const KEEPALIVES: [Duration; 3] = [ms(15_000), ms(20_000), ms(25_000)];
+/// Keepalives leave up to this much earlier or later, so that many do not march in step.
+pub(crate) const KEEPALIVE_JITTER: Duration = ms(2000);
+/// Answered keepalives in a row after which the next longer pause is tried.
+pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
+/// Shortest pause between keepalives, however soon mappings die.
+pub(crate) const KEEPALIVE_FLOOR: Duration = ms(10_000);
+/// An unanswered keepalive is repeated after this long, and the path suspect after as much again.
+pub(crate) const KEEPALIVE_RETRY: Duration = ms(1000);
+/// How often a spare path is asked, which keeps it open and measures it.
+pub(crate) const SPARE_EVERY: Duration = ms(25_000);
+/// A path that is better by this much, or a fifth, is worth a change.
+pub(crate) const CLEARLY_FASTER: Duration = ms(10);
+/// IPv4 has to be this much faster than IPv6.
+pub(crate) const V6_BIAS: Duration = ms(10);
+/// Within this time of the first choice a clearly better path is taken at once.
+pub(crate) const CHOOSING: Duration = ms(1000);
+/// Later only when it was better this often in a row,
+pub(crate) const WINS: u32 = 3;
+/// over at least this time,
+pub(crate) const WINS_SPAN: Duration = ms(3000);
+/// and the present path has been in use for this long.
+pub(crate) const DWELL: Duration = ms(10_000);
 
 /// When rounds follow each other while relayed, counted from the last; then [`ROUND_LATER`].
 pub(crate) const ROUND_GAPS: [Duration; 3] = [ms(5_000), ms(10_000), ms(30_000)];
@@ -81,9 +120,60 @@ pub(crate) const ATTESTED_PROBES: i64 = 64;
 pub(crate) const PROBES_PER_SECOND: u32 = 400;
 /// INTROs opened per second that come directly from somebody: each costs some X25519.
 pub(crate) const HELLOS_PER_SECOND: u32 = 200;
+/// Probes that an address which no relay attests gets in one round, all its ports together: 240 bytes.
+pub(crate) const UNATTESTED_PROBES: u32 = 3;
 /// Probes per minute to one address that no relay attests, over all peers.
 pub(crate) const UNATTESTED_PER_MINUTE: u32 = 10;
 /// Lowest and highest TTL that opens our own NAT without reaching the peer's.
 pub(crate) const LOW_TTL: (u8, u8) = (2, 5);
 /// Peers with any state; idle ones give way.
 pub(crate) const MAX_PEERS: usize = 4096;
+
+/// How long ports are guessed.
+pub(crate) const GUESS_TIME: Duration = ms(12_000);
+/// Guesses in that time; it is also what an answer can be told by.
+pub(crate) const GUESSES: usize = 2048;
+/// 200 guesses per second: this many at a time, this far apart.
+pub(crate) const GUESS_BATCH: usize = 4;
+/// See [`GUESS_BATCH`].
+pub(crate) const GUESS_GAP: Duration = ms(20);
+/// How long connectivity checks have the line for themselves where they may well succeed.
+pub(crate) const GUESS_GRACE: Duration = ms(1000);
+/// Between two runs, for whatever peers.
+pub(crate) const GUESS_SPACING: Duration = ms(20_000);
+/// After a run in vain for the same peer; doubles up to [`GUESS_REST_MAX`].
+pub(crate) const GUESS_REST: Duration = ms(60_000);
+/// Longest rest.
+pub(crate) const GUESS_REST_MAX: Duration = ms(3_600_000);
+/// How often PUNCH_GO is repeated.
+pub(crate) const GO_EVERY: Duration = ms(500);
+/// Without PUNCH_GO for this long no more guesses are made.
+pub(crate) const GO_TIMEOUT: Duration = ms(1000);
+/// Holes in a NAT that chooses ports at random: 1,148 guesses then hit one with 99 % (traversal 4.1).
+pub(crate) const HOLES: u16 = 256;
+/// The same where it chooses within a block of some thousand ports.
+pub(crate) const HOLES_BLOCK: u16 = 64;
+/// Holes in a NAT that counts, at first.
+pub(crate) const HOLES_COUNTED: u16 = 16;
+/// When a NAT that counts is treated like one that chooses at random: its count was not what was believed.
+pub(crate) const WIDEN_AFTER: Duration = ms(1000);
+/// Holes where both NATs count.
+pub(crate) const HOLES_MEET: u16 = 64;
+/// How far ahead of the peer's count its port is expected, to leave room for other users of its NAT.
+pub(crate) const MEET_OFFSET: i16 = 40;
+/// When the packets that opened our NAT are repeated, to get through the peer's now.
+pub(crate) const MEET_SECOND_PASS: Duration = ms(150);
+/// How long such a try takes, and how many there are.
+pub(crate) const MEET_TIME: Duration = ms(2000);
+/// See [`MEET_TIME`].
+pub(crate) const MEET_TRIES: u32 = 2;
+/// Holes are opened this many at a time, this far apart; their packets get no further than our own NATs.
+pub(crate) const OPEN_BURST: usize = 16;
+/// See [`OPEN_BURST`].
+pub(crate) const OPEN_GAP: Duration = ms(16);
+/// How long each request for a sample waits for its answer.
+pub(crate) const SAMPLE_TRIES: [Duration; 3] = [ms(200), ms(400), ms(400)];
+/// Ports ahead of a sample that are guessed first.
+pub(crate) const PREDICTED: i16 = 256;
+/// Ports on either side of a known one that are guessed first, where nothing is known of how the NAT chooses.
+pub(crate) const NEIGHBOURS: u16 = 16;

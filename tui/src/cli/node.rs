@@ -41,11 +41,12 @@ impl Node {
         let state = StateDir::open(globals)?;
         let key = state.key()?;
         let claim = state.claim()?.ok_or_else(|| state.in_use())?;
-        let builder = Endpoint::builder()
+        let builder = globals
+            .builder()
             .secret_key(key)
             .relays(globals.relays.clone())
             .alpns(alpns);
-        Self::start(builder, globals, globals.bind, Some(claim)).await
+        Self::start(builder, globals.bind, Some(claim)).await
     }
 
     /// A node to dial with.
@@ -63,7 +64,7 @@ impl Node {
         alpns: &[&[u8]],
     ) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
-        let mut builder = Endpoint::builder().relays(relays).alpns(alpns);
+        let mut builder = globals.builder().relays(relays).alpns(alpns);
         let claim = state.claim()?;
         let mut bind = globals.bind;
         if claim.is_some() {
@@ -74,16 +75,14 @@ impl Node {
             );
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, globals, bind, claim).await
+        Self::start(builder, bind, claim).await
     }
 
     async fn start(
-        builder: Builder,
-        globals: &Globals,
+        mut builder: Builder,
         bind: Option<SocketAddr>,
         claim: Option<Claim>,
     ) -> Result<Self, Failure> {
-        let mut builder = builder.lan_discovery(!globals.no_lan);
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
         }

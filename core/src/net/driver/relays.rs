@@ -17,7 +17,7 @@ use crate::{
         mux::{Dest, Link, Route, virtual_addr},
         relay::{self, RelayEvent, RelayHandle},
     },
-    proto::io::Input,
+    proto::io::{Input, Pair},
     wire::relay::Payload,
 };
 
@@ -101,12 +101,16 @@ impl Driver {
                 self.mux.set_route(
                     &entry.link,
                     Route {
-                        dests: vec![Dest::Direct(addr)],
+                        dests: vec![Dest::Direct(Pair::main(addr))],
                     },
                     0,
                     switch,
                 );
                 entry.handle.dial(virtual_addr(entry.link.handle()));
+                if entry.state == RelayState::Connecting {
+                    // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
+                    self.classify_through(addr);
+                }
             }
             RelayEvent::Up {
                 rtt,
@@ -131,7 +135,7 @@ impl Driver {
                 }
                 self.pending
                     .push(Box::pin(async move { Done::Hops(hops_to(addr).await) }));
-                self.classify();
+                self.classify_through(addr);
             }
             RelayEvent::Observed(addr) => self.feed(Input::Observed { relay: url, addr }),
             RelayEvent::Deliver {

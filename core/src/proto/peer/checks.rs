@@ -11,14 +11,15 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Doubt, Peer, send};
 use crate::{
+    PeerState,
     addr::Scope,
     proto::{
         io::{Output, Pair},
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
-            ROUND, TIMED_PROBES,
+            ROUND, TIMED_PROBES, UNATTESTED_PROBES,
         },
     },
     wire::{
@@ -36,12 +37,13 @@ pub(super) struct Checks {
     /// Requests sent in this round, and answers to them.
     pub(super) sent: u32,
     pub(super) answered: u32,
-    reflexive: usize,
 }
 
 /// One candidate pair.
 struct Check {
     pair: Pair,
+    /// Nobody named the address; an authentic probe came from there.
+    reflexive: bool,
     /// A relay sees the peer at this IP address.
     attested: bool,
     /// Until then probes only open our own NATs.
@@ -51,9 +53,13 @@ struct Check {
     /// Position in [`PROBE_GAPS`].
     step: usize,
     probes: u32,
+    /// Authentic requests that came from there.
+    heard: u32,
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
+    /// The peer's data comes from there.
+    in_use: bool,
 }
 
 impl Checks {
@@ -75,6 +81,39 @@ impl Checks {
             check.next = Some(now);
             (check.step, check.probes) = (0, 0);
         }
+    }
+
+    /// The round trip of a pair that answered.
+    pub(super) fn rtt(&self, pair: Pair) -> Option<Duration> {
+        self.list.iter().find(|check| check.pair == pair)?.rtt
+    }
+
+    /// Has the best of those that answered before, but for the one in use, asked now. One that did not answer the last two
+    /// times is no longer among them. Returns whether there is any.
+    pub(super) fn ask_spare<K: Ord>(
+        &mut self,
+        now: Instant,
+        used: Pair,
+        rank: impl Fn(Pair, Duration) -> K,
+    ) -> bool {
+        for check in self
+            .list
+            .iter_mut()
+            .filter(|check| check.pending.len() >= 2)
+        {
+            check.rtt = check.rtt.filter(|_| check.pair == used);
+        }
+        let proven = self
+            .list
+            .iter_mut()
+            .filter(|check| check.pair != used && check.rtt.is_some());
+        let Some(best) = proven.min_by_key(|check| check.rtt.map(|rtt| rank(check.pair, rtt)))
+        else {
+            return false;
+        };
+        best.next = Some(now);
+        (best.step, best.probes) = (PROBE_GAPS.len(), 0);
+        true
     }
 
     /// Probes nothing more: a path was found.
@@ -105,7 +144,7 @@ impl Peer {
         for candidate in &remote.candidates {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
             let allowed = ctx.local.may_probe(candidate.addr, &attested);
-            if !known && allowed && !self.rounds.in_quarantine(candidate.addr, ctx.now) {
+            if !known && allowed {
                 targets.push(*candidate);
             }
         }
@@ -148,6 +187,7 @@ impl Peer {
         let wait = LOW_TTL_FOR.max(self.relay_rtt.unwrap_or_default());
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.end = Some(ctx.now + ROUND);
+        self.consider_guessing(ctx);
     }
 
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
@@ -160,13 +200,16 @@ impl Peer {
             let pair = Pair::main(candidate.addr);
             let check = Check {
                 pair,
+                reflexive: false,
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
-                step: 0,
+                step: first_step(attested.contains(&candidate.addr.ip())),
                 probes: 0,
+                heard: 0,
                 pending: Vec::new(),
                 rtt: None,
+                in_use: false,
             };
             self.checks.list.push(match old.position(pair) {
                 Some(known) => Check {
@@ -190,7 +233,7 @@ impl Peer {
         }
         if self.checks.end.is_some_and(|end| end <= ctx.now) {
             self.checks.settle();
-            if self.path.is_none() {
+            if self.path.is_none() && !self.guess.is_on() {
                 self.relayed(ctx);
             }
         }
@@ -207,12 +250,10 @@ impl Peer {
         if check.probes >= MAX_PROBES {
             return;
         }
-        let affordable = check.rtt.is_some()
-            || (self.credit.pay(check.attested)
-                && (check.attested || ctx.budget.take_unattested(ctx.now, check.pair.addr.ip())));
-        if !affordable || !ctx.budget.take(ctx.now) {
+        if !self.affords(ctx, position) || !ctx.budget.take(ctx.now) {
             return;
         }
+        let check = &mut self.checks.list[position];
         let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
         let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
@@ -234,6 +275,27 @@ impl Peer {
         if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
             send(ctx, pair, ttl, bytes);
         }
+    }
+
+    /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
+    /// from there.
+    fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
+        let check = &self.checks.list[position];
+        let ip = check.pair.addr.ip();
+        if check.rtt.is_some() || check.attested {
+            return check.rtt.is_some() || self.credit.pay(true);
+        }
+        let there = || {
+            self.checks
+                .list
+                .iter()
+                .filter(|other| other.pair.addr.ip() == ip)
+        };
+        let sent: u32 = there().map(|other| other.probes).sum();
+        let heard: u32 = there().map(|other| other.heard).sum();
+        sent < UNATTESTED_PROBES + heard
+            && self.credit.pay(false)
+            && ctx.budget.take_unattested(ctx.now, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
@@ -259,8 +321,11 @@ impl Peer {
         };
         self.credit.earn(PACKET_LEN);
         match probe.kind {
-            ProbeKind::Request => self.on_request(ctx, conv, source, probe.tx),
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
+            kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
+                self.answer(ctx, conv, source, probe.tx);
+                self.on_request(ctx, source, kind);
+            }
         }
     }
 
@@ -279,8 +344,7 @@ impl Peer {
             .find(|session| session.conv == conv)
     }
 
-    /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
-    fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
+    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
@@ -292,7 +356,23 @@ impl Peer {
         {
             send(ctx, source, None, bytes);
         }
+    }
+
+    /// Asks back: what came in from there shows that the peer's NAT is open.
+    fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
+        if kind == ProbeKind::Deaf && self.state == PeerState::Direct {
+            self.suspect(ctx, Doubt::Told);
+        }
+        if let Some(path) = self.path.as_mut().filter(|path| path.pair == source) {
+            path.asked = ctx.now;
+        }
         self.check_back(ctx, source);
+        if kind != ProbeKind::Request {
+            for check in &mut self.checks.list {
+                check.in_use = check.pair == source;
+            }
+            self.follow(ctx, source);
+        }
     }
 
     /// Probes an address that an authentic message came from, unless that is being done.
@@ -311,37 +391,49 @@ impl Peer {
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
+        check.heard += 1;
         if check.rtt.is_none()
             && !proven
             && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
         {
-            check.step = 0;
+            check.step = first_step(check.attested);
             self.send_check(ctx, position);
         }
     }
 
     /// An address that nobody named, from which an authentic probe came.
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
-        if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
-            return None;
+        let used = self.path.as_ref().map(|path| path.pair);
+        let list = &mut self.checks.list;
+        if list.iter().filter(|check| check.reflexive).count() >= MAX_PEER_REFLEXIVE {
+            // The peer's NAT gave it ever new ports: the oldest has had its day.
+            let oldest = list
+                .iter()
+                .position(|check| check.reflexive && Some(check.pair) != used)?;
+            list.remove(oldest);
         }
-        self.checks.reflexive += 1;
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
+            reflexive: true,
             attested,
             full_ttl_from: ctx.now,
             next: None,
-            step: 0,
+            step: first_step(attested),
             probes: 0,
+            heard: 0,
             pending: Vec::new(),
             rtt: None,
+            in_use: false,
         });
         Some(self.checks.list.len() - 1)
     }
 
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
-        if self.path_answered(ctx, source, tx) {
+        if self.path_answered(ctx, source, tx)
+            || self.guess_answered(ctx, source, tx)
+            || self.trial_answered(ctx, source, tx)
+        {
             return;
         }
         let Some(position) = self.checks.position(source) else {
@@ -355,9 +447,19 @@ impl Peer {
         let rtt = ctx.now.saturating_duration_since(sent);
         check.rtt = Some(rtt);
         check.next = None;
+        check.pending.clear();
+        let in_use = check.in_use;
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
+        if in_use {
+            self.follow(ctx, source);
+        }
     }
+}
+
+/// Where in [`PROBE_GAPS`] the probing begins: the few probes that an unattested address gets are spread out.
+fn first_step(attested: bool) -> usize {
+    if attested { 0 } else { 3 }
 }
 
 /// The order in which candidates are probed, best first.
