@@ -36,7 +36,7 @@ use crate::{
     PeerId, PeerState, SecretKey,
     proto::{
         endpoint::{PeerView, Settings},
-        io::{Input, Sock},
+        io::{Input, Pair, Sock},
         local::Ports as LocalPorts,
         watched::Watched,
     },
@@ -577,7 +577,10 @@ impl World {
                 );
             }
             Load::Quic { from, number } => self.hear(at, from, number, Some(source)),
-            answer @ Load::Answer { .. } => self.on_answer(at, source, answer),
+            answer @ Load::Answer { .. } => {
+                let from = Pair { sock, addr: source };
+                self.on_answer(at, from, answer);
+            }
             Load::Ask { .. } => {}
         }
     }

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 
 use super::{Happening, Header, Load, World, nat::Ports};
 use crate::{
     NatBehavior, NatReport, PortAllocation, RelayUrl,
     proto::{
-        io::{Input, Sock},
-        nat::{Classifier, StunResponse},
+        io::{Input, Pair, Sock},
+        nat::{self, Classifier, StunResponse},
     },
 };
 
@@ -19,6 +19,7 @@ const STUN: [u16; 2] = [3478, 3479];
 /// A classification under way.
 pub(super) struct Measurement {
     classifier: Classifier,
+    known: NatReport,
 }
 
 impl World {
@@ -68,8 +69,15 @@ impl World {
             .iter()
             .map(|relay| SocketAddr::new(self.relay_addr(at, *relay).ip(), STUN[0]))
             .collect();
-        let classifier = Classifier::new(self.now, &stun, &local, &mut self.rng);
-        self.nodes[at].measurement = Some(Measurement { classifier });
+        let rng = rand_chacha::ChaCha20Rng::from_rng(&mut self.rng);
+        let mut classifier = Classifier::new(local, rng);
+        for addr in stun {
+            classifier.add_relay(self.now, addr);
+        }
+        self.nodes[at].measurement = Some(Measurement {
+            classifier,
+            known: NatReport::default(),
+        });
         self.drive(at);
     }
 
@@ -81,20 +89,30 @@ impl World {
         let classifier = &mut measurement.classifier;
         classifier.handle_timeout(now);
         let requests: Vec<_> = std::iter::from_fn(|| classifier.poll_transmit()).collect();
-        let (report, next) = (classifier.report(), classifier.poll_timeout());
+        let (report, next) = (
+            classifier.report(measurement.known),
+            classifier.poll_timeout(),
+        );
+        let news = std::mem::replace(&mut measurement.known, report) != report;
         for request in requests {
             let ask = Load::Ask {
                 tx: request.tx,
                 change_port: request.change_port,
             };
-            self.send(at, Sock::MAIN, request.to, 64, ask);
+            if request.to.sock != Sock::MAIN {
+                self.nodes[at].open(request.to.sock, 1);
+            }
+            self.send(at, request.to.sock, request.to.addr, 64, ask);
         }
-        if let Some(report) = report {
-            self.nodes[at].measurement = None;
-            self.feed(at, Input::Nat(report));
-        } else if let Some(next) = next {
+        if let Some(next) = next {
             let wait = next.saturating_duration_since(now);
             self.push(wait, Happening::Measure { node: at });
+        } else {
+            self.nodes[at].measurement = None;
+            self.nodes[at].close(nat::FIRST_SOCKET, nat::SOCKETS);
+        }
+        if news || next.is_none() {
+            self.feed(at, Input::Nat(report));
         }
     }
 
@@ -136,7 +154,7 @@ impl World {
         self.beyond(None, super::net::Place::Core, header, answer);
     }
 
-    pub(super) fn on_answer(&mut self, at: usize, from: SocketAddr, load: Load) {
+    pub(super) fn on_answer(&mut self, at: usize, from: Pair, load: Load) {
         let Load::Answer { tx, mapped, other } = load else {
             return;
         };
@@ -151,7 +169,7 @@ impl World {
                 mapped,
                 other_address: Some(other),
             };
-            measurement.classifier.handle_response(now, response);
+            measurement.classifier.handle_response(now, &response);
             self.drive(at);
         }
     }

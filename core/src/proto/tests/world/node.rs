@@ -98,7 +98,7 @@ impl Node {
         self.sockets.retain(|sock, _| *sock == Sock::MAIN);
     }
 
-    fn open(&mut self, first: Sock, count: u16) {
+    pub(super) fn open(&mut self, first: Sock, count: u16) {
         let taken: BTreeSet<u16> = self.sockets.values().copied().collect();
         let mut free = (FIRST_PORT..).filter(|port| !taken.contains(port));
         for number in 0..u32::from(count) {
@@ -107,7 +107,7 @@ impl Node {
         }
     }
 
-    fn close(&mut self, first: Sock, count: u16) {
+    pub(super) fn close(&mut self, first: Sock, count: u16) {
         for number in 0..u32::from(count) {
             self.sockets.remove(&Sock(first.0 + number));
         }
