@@ -6,6 +6,7 @@ pub(crate) mod hops;
 pub(crate) mod interfaces;
 pub(crate) mod lan;
 pub(crate) mod mux;
+pub(crate) mod nat64;
 pub(crate) mod portmap;
 pub mod relay;
 pub mod stun;

@@ -1,6 +1,7 @@
 //! The driver: the one task that owns a node's state. It turns what happens into inputs of the machine, and the machine's
 //! outputs into deeds.
 
+mod families;
 mod gather;
 mod links;
 mod relays;
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
     SecretKey, Ticket,
+    addr::Nat64,
     proto::{
         endpoint::Machine,
         io::{Input, Output, Pair},
@@ -139,6 +141,8 @@ enum Done {
     },
     /// Routers between us and the relay.
     Hops(Option<u8>),
+    /// The network's translator to IPv4, if it has one.
+    Nat64(Option<Nat64>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
 }
@@ -331,6 +335,7 @@ impl Driver {
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
+            Done::Nat64(nat64) => self.on_nat64(nat64),
             Done::RelayLeft(link) => self.mux.remove_link(link),
         }
     }
@@ -348,6 +353,7 @@ impl Driver {
             addrs: interfaces.addresses,
             lost_route,
         });
+        self.take_routes(interfaces.routes);
         self.announce();
         self.dirty = true;
     }

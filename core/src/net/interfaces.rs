@@ -12,7 +12,7 @@ use netdev::interface::{interface::Interface, ipv6_addr_flags::Ipv6AddrFlags};
 use tokio::{sync::mpsc, time::sleep};
 use tracing::debug;
 
-use crate::addr::{LocalAddr, Scope};
+use crate::addr::{Families, LocalAddr, Scope};
 
 use signal::ChangeSignal;
 
@@ -31,6 +31,8 @@ pub(crate) struct Interfaces {
     pub(crate) gateway_v6: Option<Gateway>,
     /// Whether there is a route to the internet at large, of either family.
     pub(crate) default_route: bool,
+    /// The families in which there is one.
+    pub(crate) routes: Families,
 }
 
 /// The router that our packets to the internet go to first.
@@ -88,6 +90,10 @@ impl Interfaces {
             gateway: usable().find_map(|one| gateway_of(one, sources)),
             gateway_v6: usable().find_map(|one| gateway_v6_of(one, sources)),
             default_route: !sources.is_empty(),
+            routes: Families {
+                v4: sources.iter().any(IpAddr::is_ipv4),
+                v6: sources.iter().any(IpAddr::is_ipv6),
+            },
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    addr::Families,
     wire::{
         candidate::Candidate,
         datagram::Kind,
@@ -126,6 +127,8 @@ impl Machine {
                 bound,
                 ports,
                 interfaces: Vec::new(),
+                routes: Families { v4: true, v6: true },
+                nat64: None,
                 mapped: None,
                 pinhole: None,
                 nat: NatReport::default(),
@@ -160,7 +163,13 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                self.on_relay_up(now, relay, RelayView { addr, observed });
+                let also = self.local.relays.get(&relay).and_then(|view| view.also);
+                let view = RelayView {
+                    addr,
+                    observed,
+                    also,
+                };
+                self.on_relay_up(now, relay, view);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -202,6 +211,14 @@ impl Machine {
             Input::Pinhole(addr) => {
                 let before = self.local.candidates(self.local.id, true, None);
                 self.local.pinhole = addr;
+                self.if_changed(now, before);
+            }
+            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::AlsoObserved { relay, addr } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                if let Some(view) = self.local.relays.get_mut(&relay) {
+                    view.also = Some(addr);
+                }
                 self.if_changed(now, before);
             }
             Input::Nat(report) => {

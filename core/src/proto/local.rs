@@ -8,7 +8,7 @@ use std::{
 use super::timing::LOW_TTL;
 use crate::{
     Access, NatBehavior, NatReport, PeerId, RelayUrl,
-    addr::{LocalAddr, ProbeContext, Scope, canonical},
+    addr::{Families, LocalAddr, Nat64, ProbeContext, Scope, canonical},
     wire::candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
 };
 
@@ -27,6 +27,10 @@ pub(crate) struct Local {
     /// Port of the IPv4 and of the IPv6 socket.
     pub(crate) ports: Ports,
     pub(crate) interfaces: Vec<LocalAddr>,
+    /// The families in which packets leave our own networks.
+    pub(crate) routes: Families,
+    /// The translator through which IPv4 is reached, if there is no other way.
+    pub(crate) nat64: Option<Nat64>,
     pub(crate) mapped: Option<SocketAddr>,
     /// The IPv6 address at which the router's firewall is open.
     pub(crate) pinhole: Option<SocketAddr>,
@@ -48,6 +52,14 @@ pub(crate) struct Ports {
 pub(crate) struct RelayView {
     pub(crate) addr: SocketAddr,
     pub(crate) observed: SocketAddr,
+    /// Where it sees us in the other family, if it has an address there.
+    pub(crate) also: Option<SocketAddr>,
+}
+
+impl RelayView {
+    fn seen(&self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.observed), self.also].into_iter().flatten()
+    }
 }
 
 impl Local {
@@ -74,13 +86,30 @@ impl Local {
 
     /// Our address as relays see it.
     pub(crate) fn public(&self, v4: bool) -> Option<SocketAddr> {
-        self.relays
-            .values()
-            .map(|relay| relay.observed)
-            .find(|addr| addr.is_ipv4() == v4)
+        self.reflexive().find(|addr| addr.is_ipv4() == v4)
     }
 
-    /// What we offer to `peer`, who was seen at `attested`: host addresses only to those who are known or near.
+    /// Our addresses as relays see them.
+    fn reflexive(&self) -> impl Iterator<Item = SocketAddr> {
+        self.relays.values().flat_map(RelayView::seen)
+    }
+
+    /// Takes in where our packets can go.
+    pub(crate) fn set_routes(&mut self, families: Families, nat64: Option<Nat64>) {
+        self.routes = Families {
+            v4: families.v4 || nat64.is_some(),
+            v6: families.v6,
+        };
+        self.nat64 = nat64;
+    }
+
+    /// Whether a packet to this address would leave this computer at all.
+    pub(crate) fn reaches(&self, addr: SocketAddr) -> bool {
+        let ip = canonical(addr).ip();
+        self.routes.has(ip) || self.shares_network(ip) || Scope::of(ip) == Scope::Loopback
+    }
+
+    /// What we offer to `peer`, who was seen at `attested`: local addresses only to those who are known or near.
     pub(crate) fn candidates(
         &self,
         peer: PeerId,
@@ -98,26 +127,29 @@ impl Local {
                 out.push(Candidate { addr, kind, open });
             }
         };
+        let visible = |addr: SocketAddr| Scope::of(addr.ip()) == Scope::Global || known || near;
         for addr in self.hosts() {
-            let visible = Scope::of(addr.ip()) == Scope::Global || known || near;
-            if visible && Scope::of(addr.ip()) != Scope::Loopback {
+            if visible(addr) && Scope::of(addr.ip()) != Scope::Loopback {
                 offer(addr, CandidateKind::Host, Some(addr) == self.pinhole);
             }
         }
         // The pinhole is an address of ours, already offered, but where the router translates all the same.
         for addr in [self.mapped, self.pinhole].into_iter().flatten() {
-            offer(addr, CandidateKind::Mapped, true);
+            // The outside of an inner router is of use to neighbours behind the same outer one.
+            if visible(addr) {
+                offer(addr, CandidateKind::Mapped, true);
+            }
         }
-        for relay in self.relays.values() {
+        for addr in self.reflexive() {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
-            offer(relay.observed, CandidateKind::Reflexive, open);
+            offer(addr, CandidateKind::Reflexive, open);
         }
         out
     }
 
     /// Whether relays see us at this IP address.
     pub(crate) fn is_public(&self, ip: IpAddr) -> bool {
-        self.relays.values().any(|relay| relay.observed.ip() == ip)
+        self.reflexive().any(|seen| seen.ip() == ip)
     }
 
     /// Whether we meet others at a relay on this computer, by loopback.
@@ -129,15 +161,10 @@ impl Local {
 
     /// The TTL that gets a packet through our own NATs, but not to `remote`.
     pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
-        let neighbours =
-            self.relays
-                .values()
-                .any(|relay| match (relay.observed.ip(), remote.ip()) {
-                    (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                        ours.octets()[..2] == theirs.octets()[..2]
-                    }
-                    _ => false,
-                });
+        let neighbours = self.reflexive().any(|seen| match (seen.ip(), remote.ip()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..2] == theirs.octets()[..2],
+            _ => false,
+        });
         let (low, high) = LOW_TTL;
         match self.hops {
             _ if neighbours => low,
@@ -148,15 +175,11 @@ impl Local {
 
     /// Whether a candidate of a peer may be probed, given where relays see the peer. Never if only relays are wanted.
     pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
-        if self.relay_only {
+        if self.relay_only || self.is_translated(addr) {
             return false;
         }
         let own = self.hosts();
-        let own_public: Vec<IpAddr> = self
-            .relays
-            .values()
-            .map(|relay| relay.observed.ip())
-            .collect();
+        let own_public: Vec<IpAddr> = self.reflexive().map(|seen| seen.ip()).collect();
         let context = ProbeContext {
             own: &own,
             interfaces: &self.interfaces,
@@ -186,6 +209,11 @@ impl Local {
     pub(crate) fn is_neighbour(&self, addr: SocketAddr) -> bool {
         let ip = canonical(addr).ip();
         self.shares_network(ip) && self.may_probe(addr, &[ip])
+    }
+
+    /// Whether it is an IPv4 address in our translator's guise, which would hide what it is: we write it as IPv4.
+    fn is_translated(&self, addr: SocketAddr) -> bool {
+        self.nat64.is_some_and(|nat64| nat64.inward(addr) != addr)
     }
 
     fn shares_network(&self, ip: IpAddr) -> bool {

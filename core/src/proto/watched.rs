@@ -158,6 +158,8 @@ impl Watched {
             | Input::RelayGone { .. }
             | Input::PortMapped(_)
             | Input::Pinhole(_)
+            | Input::Routes { .. }
+            | Input::AlsoObserved { .. }
             | Input::Nat(_)
             | Input::Hops(_)
             | Input::Hold { .. }

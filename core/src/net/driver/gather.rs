@@ -320,6 +320,9 @@ impl Driver {
             Ok(response) => response,
             Err(error) => return tracing::trace!(%error, "STUN"),
         };
+        if sock == Sock::MAIN && self.on_echo(source, &response) {
+            return;
+        }
         let from = Pair { sock, addr: source };
         let samples = &mut self.gathering.samples;
         let asked = |sample: &Sample| sample.tx == response.tx && sample.to == from;

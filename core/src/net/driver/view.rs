@@ -17,6 +17,7 @@ impl Driver {
     pub(super) fn sample(&mut self) {
         self.leave_unused_relays();
         self.rest_if_all_are_found();
+        self.ask_for_echoes();
         let mut used = Vec::new();
         for (peer, link) in &mut self.links {
             let total = total(&link.link);
