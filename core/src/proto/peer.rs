@@ -14,6 +14,7 @@
 
 mod checks;
 mod evidence;
+mod found;
 mod guess;
 mod hold;
 mod intro;
@@ -85,8 +86,10 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
-    /// Addresses to say hello to without a relay.
+    /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
     attempt: Option<Attempt>,
     /// The INTRO before: its answer may still come.
     late: Option<Initiation>,
@@ -138,6 +141,7 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             addrs: Vec::new(),
+            found: Vec::new(),
             attempt: None,
             late: None,
             session: None,

@@ -143,7 +143,8 @@ impl Peer {
         let mut targets: Vec<Candidate> = Vec::new();
         for candidate in &remote.candidates {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
-            let allowed = ctx.local.may_probe(candidate.addr, &attested);
+            let addr = candidate.addr;
+            let allowed = ctx.local.reaches(addr) && ctx.local.may_probe(addr, &attested);
             if !known && allowed {
                 targets.push(*candidate);
             }
