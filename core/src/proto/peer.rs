@@ -12,6 +12,7 @@
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
+mod ages;
 mod checks;
 mod evidence;
 mod found;
@@ -31,6 +32,7 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 
 use self::{
+    ages::Ages,
     checks::Checks,
     evidence::Effort,
     guess::{End, Guess},
@@ -111,6 +113,7 @@ pub(crate) struct Peer {
     path: Option<DirectPath>,
     hold: Hold,
     trials: Trials,
+    ages: Ages,
     /// The candidates that the peer was last told.
     told: Vec<Candidate>,
     credit: Credit,
@@ -155,6 +158,7 @@ impl Peer {
             path: None,
             hold: Hold::default(),
             trials: Trials::default(),
+            ages: Ages::default(),
             told: Vec::new(),
             credit: Credit::default(),
             guess: Guess::default(),
@@ -246,6 +250,7 @@ impl Peer {
         self.path = None;
         self.hold = Hold::default();
         self.trials = Trials::default();
+        self.ages = Ages::default();
         self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
@@ -382,6 +387,7 @@ impl Peer {
         self.guess_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
+        self.ages_timeout(ctx);
         self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
@@ -403,6 +409,7 @@ impl Peer {
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
             self.hold.next().map(|at| (at, Deadline::KeepAlive)),
+            self.ages.next().map(|at| (at, Deadline::Suspect)),
             self.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;

@@ -126,6 +126,24 @@ fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
 }
 
 #[test]
+fn a_router_whose_mappings_die_at_a_regular_age_is_expected_to_do_it_again() {
+    for period in [30_000, 61_000] {
+        let mut world = linked(rolling(), Home::PortRestricted);
+        let mut gaps = Vec::new();
+        for _ in 0..8 {
+            world.run(ms(period));
+            world.flush(0);
+            world.reset_gaps();
+            world.run(ms(2000));
+            gaps.push(gap(&world));
+            assert!(world.both(PeerState::Direct));
+        }
+        assert!(gaps[..2].iter().all(|gap| *gap > ms(150)), "{gaps:?}");
+        assert!(gaps[4..].iter().all(|gap| *gap <= ms(100)), "{gaps:?}");
+    }
+}
+
+#[test]
 fn routers_that_both_forget_everything_cost_no_more_than_a_second() {
     for (a, b) in [
         (
