@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, guess::End, send};
+use super::{Context, Peer, guess::End, hold::Measured, send};
 use crate::{
     PeerState,
     proto::{
@@ -103,8 +103,14 @@ impl Peer {
             Some(path) if path.is_suspect() => true,
             Some(path) if tier(pair) != tier(path.pair) => tier(pair) < tier(path.pair),
             Some(path) => {
+                let used = Measured {
+                    pair: path.pair,
+                    rtt: path.rtt,
+                };
                 let chooses = ctx.local.id < self.id;
-                self.hold.is_worth_it(ctx.now, path, (pair, rtt), chooses)
+                let other = Measured { pair, rtt };
+                self.hold
+                    .is_worth_it(ctx.now, (used, path.since), other, chooses)
             }
         };
         if take {
@@ -334,6 +340,7 @@ impl Peer {
     fn trust(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = &mut self.path else { return };
         path.suspicion = None;
+        self.hold.watch(ctx);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
     }
