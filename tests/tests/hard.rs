@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use peerway::{PeerState, RelayUrl, Why};
+use peerway::{Cause, PeerState, RelayUrl};
 use peerway_tests::pair::{self, Pair};
 use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 
@@ -86,7 +86,8 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
         for dial in &tally.dials {
             assert_eq!(dial.direct, None);
             assert_eq!(dial.seen.state, PeerState::Relayed);
-            assert_eq!(dial.seen.why, Some(Why::HardNats));
+            let cause = dial.seen.why.as_ref().map(|why| why.cause);
+            assert_eq!(cause, Some(Cause::BothRandom));
             assert!(dial.probes.iter().all(|probes| *probes <= 60), "{dial:?}");
         }
     });

@@ -13,6 +13,8 @@
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
+mod evidence;
+mod found;
 mod guess;
 mod hold;
 mod intro;
@@ -30,6 +32,7 @@ use rand_chacha::ChaCha20Rng;
 
 use self::{
     checks::Checks,
+    evidence::Effort,
     guess::{End, Guess},
     hold::Hold,
     intro::Attempt,
@@ -37,7 +40,7 @@ use self::{
     rounds::Rounds,
     trial::Trials,
 };
-pub(crate) use self::{intro::Source, path::Doubt};
+pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt};
 use super::{
     budget::{Budget, Credit},
     handshake::Initiation,
@@ -47,7 +50,7 @@ use super::{
     timing::LINGER,
 };
 use crate::{
-    EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
     wire::{
         candidate::Candidate,
         intro::Description,
@@ -83,8 +86,10 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
-    /// Addresses to say hello to without a relay.
+    /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
     attempt: Option<Attempt>,
     /// The INTRO before: its answer may still come.
     late: Option<Initiation>,
@@ -112,9 +117,13 @@ pub(crate) struct Peer {
     guess: Guess,
     rounds: Rounds,
     linger: Option<Instant>,
-    /// Whether the last direct path died, for [`Why`].
+    /// Whether the last direct path died.
     lost_direct: bool,
-    offline: bool,
+    /// How the last dial failed.
+    failure: Option<Failure>,
+    effort: Effort,
+    /// What this link last told of our own network.
+    told_reach: Reach,
     /// The peer said goodbye; what is left of its connections ends by itself.
     left: bool,
     /// The path that was last told of in an event.
@@ -132,6 +141,7 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             addrs: Vec::new(),
+            found: Vec::new(),
             attempt: None,
             late: None,
             session: None,
@@ -151,7 +161,9 @@ impl Peer {
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
-            offline: false,
+            failure: None,
+            effort: Effort::default(),
+            told_reach: Reach::default(),
             left: false,
             announced: None,
         }
@@ -343,6 +355,7 @@ impl Peer {
             relay_rtt_ms: self
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
+            heard: self.effort.heard.min(u16::MAX.into()) as u16,
             candidates: local.candidates(self.id, self.dialled, self.attested),
             opened,
         }
@@ -419,7 +432,7 @@ impl Peer {
         let from = std::mem::replace(&mut self.state, state);
         self.since = ctx.now;
         tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
-        let why = self.why(ctx.local);
+        let why = self.explain(ctx.local, ctx.now).map(Box::new);
         ctx.out.push_back(Output::Event(EventKind::PeerState {
             peer: self.id,
             from,
@@ -429,7 +442,7 @@ impl Peer {
     }
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.offline = matches!(reason, Failure::Offline(_));
+        self.failure = Some(reason.clone());
         self.drop_attempt(ctx);
         ctx.out.push_back(Output::Failed {
             peer: self.id,
@@ -450,10 +463,6 @@ impl Peer {
 
     pub(crate) fn since(&self) -> Instant {
         self.since
-    }
-
-    pub(crate) fn next_round(&self) -> Option<Instant> {
-        self.rounds.next
     }
 
     pub(crate) fn probes(&self) -> (u32, u32) {
@@ -477,33 +486,6 @@ impl Peer {
                 },
                 self.relay_rtt,
             )),
-        }
-    }
-
-    /// Why the link is not direct; none if it is.
-    pub(crate) fn why(&self, local: &Local) -> Option<Why> {
-        let hard = |nat: Option<NatBehavior>| {
-            matches!(
-                nat,
-                Some(NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent)
-            )
-        };
-        match self.state {
-            PeerState::Direct | PeerState::Idle => None,
-            PeerState::Suspect => Some(Why::DirectLost),
-            PeerState::Failed if self.offline => Some(Why::Offline),
-            PeerState::Failed | PeerState::Intro => Some(Why::NoAnswer),
-            _ if local.relay_only || self.remote.as_ref().is_some_and(|remote| !remote.direct) => {
-                Some(Why::RelayOnly)
-            }
-            PeerState::Punch => Some(Why::Trying),
-            _ if hard(Some(local.nat.mapping))
-                || hard(self.remote.as_ref().map(|r| r.nat.mapping)) =>
-            {
-                Some(Why::HardNats)
-            }
-            _ if self.lost_direct => Some(Why::DirectLost),
-            PeerState::Relayed => Some(Why::Silent),
         }
     }
 

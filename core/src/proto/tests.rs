@@ -8,6 +8,7 @@ mod faults;
 mod hard;
 mod hello;
 mod holding;
+mod lan;
 mod lifetime;
 mod mobility;
 mod pairs;

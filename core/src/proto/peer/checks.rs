@@ -143,7 +143,8 @@ impl Peer {
         let mut targets: Vec<Candidate> = Vec::new();
         for candidate in &remote.candidates {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
-            let allowed = ctx.local.may_probe(candidate.addr, &attested);
+            let addr = candidate.addr;
+            let allowed = ctx.local.reaches(addr) && ctx.local.may_probe(addr, &attested);
             if !known && allowed {
                 targets.push(*candidate);
             }
@@ -193,6 +194,7 @@ impl Peer {
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
         let targets = self.targets(ctx);
         let attested = self.attested_ips();
+        self.plan_effort(&targets);
         self.credit.begin_round();
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
@@ -259,6 +261,7 @@ impl Peer {
         check.probes += 1;
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
+        self.effort.sent += 1;
         let probe = Probe {
             kind: ProbeKind::Request,
             tx,
@@ -363,6 +366,7 @@ impl Peer {
 
     /// Asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
+        self.effort.heard += 1;
         let elsewhere = match &mut self.path {
             Some(path) if path.pair == source => {
                 path.asked = ctx.now;
@@ -461,6 +465,7 @@ impl Peer {
         check.pending.clear();
         let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
+        self.effort.answered += 1;
         self.proven(ctx, source, rtt);
         if in_use {
             self.follow(ctx, source);

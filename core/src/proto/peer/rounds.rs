@@ -33,6 +33,14 @@ impl Rounds {
         self.count = 0;
     }
 
+    /// When the next attempt starts, in milliseconds; none if nothing is due or the link carries no data.
+    pub(super) fn next_ms(&self, state: PeerState, now: Instant) -> Option<u64> {
+        let idle = state != PeerState::Failed && !self.in_use(now);
+        self.next
+            .filter(|_| !idle)
+            .map(|at| at.saturating_duration_since(now).as_millis() as u64)
+    }
+
     /// Asks the relay at once to bind the lane; later tries begin with the shortest wait again.
     pub(super) fn rebind_now(&mut self, now: Instant) {
         (self.rebind, self.rebind_wait) = (Some(now), None);
