@@ -13,12 +13,13 @@ use super::{
     budget::Budget,
     handshake::{self, Opened},
     io::{Deadline, Failure, Input, Output, Pair},
-    local::{Local, Ports, RelayView},
+    local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
 };
 use crate::{
-    Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
+    addr::Families,
     wire::{
         candidate::Candidate,
         datagram::Kind,
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
@@ -94,8 +97,7 @@ pub(crate) struct PeerView {
     pub(crate) age: Duration,
     pub(crate) path: Option<PathInfo>,
     pub(crate) rtt: Option<Duration>,
-    pub(crate) why: Option<Why>,
-    pub(crate) next_try: Option<Duration>,
+    pub(crate) why: Option<Explanation>,
     pub(crate) probes_sent: u32,
     pub(crate) probes_answered: u32,
 }
@@ -106,6 +108,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            lan,
             guess_ports,
             bound,
             ports,
@@ -118,13 +121,18 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                lan: lan && !relay_only,
                 guess_ports,
                 bound,
                 ports,
                 interfaces: Vec::new(),
+                routes: Families { v4: true, v6: true },
+                nat64: None,
                 mapped: None,
+                pinhole: None,
                 nat: NatReport::default(),
                 hops: None,
+                reach: Reaches::default(),
                 relays: BTreeMap::new(),
             },
             key,
@@ -155,7 +163,13 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                self.on_relay_up(now, relay, RelayView { addr, observed });
+                let also = self.local.relays.get(&relay).and_then(|view| view.also);
+                let view = RelayView {
+                    addr,
+                    observed,
+                    also,
+                };
+                self.on_relay_up(now, relay, view);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -194,6 +208,19 @@ impl Machine {
                 self.local.mapped = addr;
                 self.if_changed(now, before);
             }
+            Input::Pinhole(addr) => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.pinhole = addr;
+                self.if_changed(now, before);
+            }
+            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::AlsoObserved { relay, addr } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                if let Some(view) = self.local.relays.get_mut(&relay) {
+                    view.also = Some(addr);
+                }
+                self.if_changed(now, before);
+            }
             Input::Nat(report) => {
                 if std::mem::replace(&mut self.local.nat, report) != report {
                     self.each(now, Peer::on_nat);
@@ -205,6 +232,11 @@ impl Machine {
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
+            Input::Found { peer, addrs } => {
+                if self.local.lan && self.entry(now, peer) {
+                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+                }
+            }
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -249,6 +281,11 @@ impl Machine {
         &self.local
     }
 
+    /// Whether a link is wanted that is not direct.
+    pub(crate) fn misses_peers(&self) -> bool {
+        self.peers.values().any(Peer::is_missed)
+    }
+
     /// All peers, ordered by id.
     pub(crate) fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> {
         self.peers.values().map(move |peer| self.view(peer, now))
@@ -268,10 +305,7 @@ impl Machine {
             age: now.saturating_duration_since(peer.since()),
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
             path: path.map(|(path, _)| path),
-            why: peer.why(&self.local),
-            next_try: peer
-                .next_round()
-                .map(|at| at.saturating_duration_since(now)),
+            why: peer.explain(&self.local, now),
             probes_sent,
             probes_answered,
         }
@@ -466,6 +500,8 @@ impl Machine {
                     out,
                 },
             );
+            let reach = peer.tell_reach(local);
+            local.reach.change(reach);
         }
     }
 
