@@ -388,6 +388,7 @@ impl Words {
             direct: self.direct,
             guess: self.direct,
             relay_rtt_ms: self.relay_rtt_ms,
+            heard: 0,
             candidates: candidates
                 .map(|(addr, kind, open)| Candidate {
                     addr: addr.get(),

@@ -283,18 +283,24 @@ impl Driver {
                 relay,
                 channel,
                 packet,
-            } => {
-                if self.early.len() >= MAX_EARLY {
-                    self.early.pop_front();
-                }
-                self.early.push_back(EarlyPacket {
-                    at: now(),
-                    relay,
-                    channel,
-                    packet,
-                });
-            }
+            } => self.on_early(EarlyPacket {
+                at: now(),
+                relay,
+                channel,
+                packet,
+            }),
         }
+    }
+
+    /// Keeps a lane packet until its channel is admitted, unless that happened while the packet was on its way to us.
+    fn on_early(&mut self, early: EarlyPacket) {
+        if let Some(link) = self.mux.link_of(early.relay, early.channel) {
+            return self.mux.inject(link, early.packet);
+        }
+        if self.early.len() >= MAX_EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back(early);
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -342,10 +348,16 @@ impl Driver {
 
     fn tell(&mut self, kind: EventKind) {
         if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
-            self.update_status(*peer);
+            if let Some(view) = self.machine.peer(*peer, now()) {
+                self.update_status(&view);
+            }
         }
-        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
+        self.send_event(kind);
         self.dirty = true;
+    }
+
+    fn send_event(&self, kind: EventKind) {
+        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
     }
 
     fn take_interfaces(&mut self, interfaces: Interfaces, lost_route: bool) {

@@ -166,6 +166,13 @@ impl Mux {
         });
     }
 
+    /// The link whose packets these lane frames are.
+    pub(crate) fn link_of(&self, relay: SocketAddr, channel: Channel) -> Option<LinkHandle> {
+        let tables = self.tables.load();
+        let link = tables.channels.get(&(relay, channel))?;
+        Some(link.handle())
+    }
+
     /// Gives quinn a packet of the link that was held back.
     pub(crate) fn inject(&self, link: LinkHandle, packet: Bytes) {
         self.outlets.injected.push(link, packet);

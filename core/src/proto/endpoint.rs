@@ -13,12 +13,12 @@ use super::{
     budget::Budget,
     handshake::{self, Opened},
     io::{Deadline, Failure, Input, Output, Pair},
-    local::{Local, Ports, RelayView},
+    local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
 };
 use crate::{
-    Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
     addr::Families,
     wire::{
         candidate::Candidate,
@@ -97,8 +97,7 @@ pub(crate) struct PeerView {
     pub(crate) age: Duration,
     pub(crate) path: Option<PathInfo>,
     pub(crate) rtt: Option<Duration>,
-    pub(crate) why: Option<Why>,
-    pub(crate) next_try: Option<Duration>,
+    pub(crate) why: Option<Explanation>,
     pub(crate) probes_sent: u32,
     pub(crate) probes_answered: u32,
 }
@@ -133,6 +132,7 @@ impl Machine {
                 pinhole: None,
                 nat: NatReport::default(),
                 hops: None,
+                reach: Reaches::default(),
                 relays: BTreeMap::new(),
             },
             key,
@@ -305,10 +305,7 @@ impl Machine {
             age: now.saturating_duration_since(peer.since()),
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
             path: path.map(|(path, _)| path),
-            why: peer.why(&self.local),
-            next_try: peer
-                .next_round()
-                .map(|at| at.saturating_duration_since(now)),
+            why: peer.explain(&self.local, now),
             probes_sent,
             probes_answered,
         }
@@ -503,6 +500,8 @@ impl Machine {
                     out,
                 },
             );
+            let reach = peer.tell_reach(local);
+            local.reach.change(reach);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::timing::LOW_TTL;
+use super::{peer::Reach, timing::LOW_TTL};
 use crate::{
     Access, NatBehavior, NatReport, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64, ProbeContext, Scope, canonical},
@@ -36,8 +36,17 @@ pub(crate) struct Local {
     pub(crate) pinhole: Option<SocketAddr>,
     pub(crate) nat: NatReport,
     pub(crate) hops: Option<u8>,
+    /// What all peers together tell of the network we are in.
+    pub(crate) reach: Reaches,
     /// Relays we are registered with, and where they see us.
     pub(crate) relays: BTreeMap<RelayUrl, RelayView>,
+}
+
+/// How many peers can be reached directly over the internet, and with how many nothing comes through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reaches {
+    pub(crate) direct: u32,
+    pub(crate) silent: u32,
 }
 
 /// The ports that the sockets are bound to; 0 where there is none.
@@ -59,6 +68,24 @@ pub(crate) struct RelayView {
 impl RelayView {
     fn seen(&self) -> impl Iterator<Item = SocketAddr> {
         [Some(self.observed), self.also].into_iter().flatten()
+    }
+}
+
+impl Reaches {
+    /// A peer tells something else than before.
+    pub(crate) fn change(&mut self, (before, now): (Reach, Reach)) {
+        for (reach, adds) in [(before, false), (now, true)] {
+            let count = match reach {
+                Reach::Direct => &mut self.direct,
+                Reach::Silent => &mut self.silent,
+                Reach::Untold => continue,
+            };
+            *count = if adds {
+                count.saturating_add(1)
+            } else {
+                count.saturating_sub(1)
+            };
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 
 mod abuse;
 mod failover;
+mod families;
 mod faults;
 mod hard;
 mod hello;
+mod holding;
 mod lan;
 mod lifetime;
+mod mobility;
 mod pairs;
 mod world;

@@ -50,7 +50,8 @@ pub(crate) enum Source {
 impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
-        self.offline = false;
+        self.failure = None;
+        self.begin_effort(ctx.now);
         if !self.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
@@ -137,6 +138,7 @@ impl Peer {
         let Some(initiation) = &attempt.initiation else {
             return;
         };
+        self.effort.hellos += u32::from(via.is_some()) + self.addrs.len() as u32;
         if let Some(relay) = via {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -213,8 +215,11 @@ impl Peer {
     }
 
     pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
-        if let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) {
-            ctx.convs.remove(&initiation.session.conv);
+        let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
+            return;
+        };
+        if let Some(older) = self.late.replace(initiation) {
+            ctx.convs.remove(&older.session.conv);
         }
     }
 
@@ -278,6 +283,9 @@ impl Peer {
         if ctx.convs.get(&body.conv).is_some() || self.ours_wins(ctx) {
             return false;
         }
+        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
+            self.begin_effort(ctx.now);
+        }
         self.newest_intro_ms = body.timestamp_ms;
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
@@ -329,28 +337,35 @@ impl Peer {
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let Some(initiation) = self
+        let conv = packet.conv();
+        let ours = |initiation: &Initiation| initiation.session.conv == conv;
+        let sent = match &self.attempt {
+            Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
+            _ => None,
+        };
+        let in_time = self
             .attempt
             .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut())
-        else {
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let mut waiting = in_time.into_iter().chain(self.late.as_mut());
+        let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
             return;
         };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let Some(attempt) = self.attempt.take() else {
-            return;
+        let initiation = match sent {
+            Some(_) => self.attempt.take().and_then(|attempt| attempt.initiation),
+            None => self.late.take(),
         };
-        let rtt = ctx.now.saturating_duration_since(attempt.sent);
-        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+        let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
             return;
         };
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
-        if matches!(source, Source::Relay { .. }) {
-            self.relay_rtt = Some(rtt);
+        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
+            self.relay_rtt = Some(ctx.now.saturating_duration_since(sent));
         }
         self.remote = Some(description);
         self.adopt(ctx, session);
@@ -363,10 +378,12 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.drop_session(ctx);
         ctx.convs.insert(session.conv, self.id);
-        self.session = Some(session);
-        self.offline = false;
+        let before = self.session.replace(session);
+        if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
+            ctx.convs.remove(&oldest.conv);
+        }
+        self.failure = None;
         self.left = false;
     }
 
@@ -383,6 +400,7 @@ impl Peer {
     /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
     fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
+        self.effort.rounds += 1;
         match (&self.path, source) {
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
