@@ -82,6 +82,15 @@ pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
 pub(crate) const KEEPALIVE_FLOOR: Duration = ms(10_000);
 /// An unanswered keepalive is repeated after this long, and the path suspect after as much again.
 pub(crate) const KEEPALIVE_RETRY: Duration = ms(1000);
+/// Mappings that die at ages no further apart than this die regularly. From this long before to this long after the next
+/// such moment the relay is given everything too.
+pub(crate) const REGULAR_WITHIN: Duration = ms(1000);
+/// Mappings that live shorter are no matter of age.
+pub(crate) const REGULAR_FROM: Duration = ms(20_000);
+/// A peer that hears nothing says so more often than this.
+pub(crate) const DEAF_FOR: Duration = ms(250);
+/// How often a path is asked that is expected to die.
+pub(crate) const EXPECTED_GAP: Duration = ms(100);
 /// How often a spare path is asked, which keeps it open and measures it.
 pub(crate) const SPARE_EVERY: Duration = ms(25_000);
 /// A path that is better by this much, or a fifth, is worth a change.

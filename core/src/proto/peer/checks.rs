@@ -374,6 +374,9 @@ impl Peer {
             }
             path => path.is_some() && kind == ProbeKind::InUse,
         };
+        if let Some(path) = self.path.as_mut().filter(|_| kind == ProbeKind::Deaf) {
+            path.deaf = Some(ctx.now);
+        }
         // If it is we who choose, the peer was moved, or has yet to learn of our choice.
         let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
         if doubtful && self.state == PeerState::Direct {
