@@ -77,7 +77,6 @@ impl Peer {
             how: self.how(local),
             failure: self.failure.clone(),
             lost: self.lost_direct,
-            by_relay: self.via.is_some(),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.attempt.is_some(),
             next_ms: self.rounds.next_ms(self.state, now),
