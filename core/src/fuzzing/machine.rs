@@ -162,6 +162,7 @@ impl Scene {
             key: key(0),
             access,
             relay_only,
+            lan: true,
             guess_ports: true,
             bound: None,
             ports: Ports {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
+    addr::Families,
     wire::{
         candidate::Candidate,
         datagram::Kind,
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
@@ -105,6 +108,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            lan,
             guess_ports,
             bound,
             ports,
@@ -117,11 +121,15 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                lan: lan && !relay_only,
                 guess_ports,
                 bound,
                 ports,
                 interfaces: Vec::new(),
+                routes: Families { v4: true, v6: true },
+                nat64: None,
                 mapped: None,
+                pinhole: None,
                 nat: NatReport::default(),
                 hops: None,
                 reach: Reaches::default(),
@@ -155,7 +163,13 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                self.on_relay_up(now, relay, RelayView { addr, observed });
+                let also = self.local.relays.get(&relay).and_then(|view| view.also);
+                let view = RelayView {
+                    addr,
+                    observed,
+                    also,
+                };
+                self.on_relay_up(now, relay, view);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -194,6 +208,19 @@ impl Machine {
                 self.local.mapped = addr;
                 self.if_changed(now, before);
             }
+            Input::Pinhole(addr) => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.pinhole = addr;
+                self.if_changed(now, before);
+            }
+            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::AlsoObserved { relay, addr } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                if let Some(view) = self.local.relays.get_mut(&relay) {
+                    view.also = Some(addr);
+                }
+                self.if_changed(now, before);
+            }
             Input::Nat(report) => {
                 if std::mem::replace(&mut self.local.nat, report) != report {
                     self.each(now, Peer::on_nat);
@@ -205,6 +232,11 @@ impl Machine {
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
+            Input::Found { peer, addrs } => {
+                if self.local.lan && self.entry(now, peer) {
+                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+                }
+            }
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -247,6 +279,11 @@ impl Machine {
     /// What is known of ourselves.
     pub(crate) fn local(&self) -> &Local {
         &self.local
+    }
+
+    /// Whether a link is wanted that is not direct.
+    pub(crate) fn misses_peers(&self) -> bool {
+        self.peers.values().any(Peer::is_missed)
     }
 
     /// All peers, ordered by id.

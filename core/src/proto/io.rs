@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
+use crate::{
+    EventKind, NatReport, PeerId, RelayUrl,
+    addr::{Families, LocalAddr, Nat64},
+};
 
 /// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +76,15 @@ pub(crate) enum Input<'a> {
     },
     /// The router forwards this address to us, or none.
     PortMapped(Option<SocketAddr>),
+    /// The router lets everybody's packets in at this IPv6 address of ours, or at none.
+    Pinhole(Option<SocketAddr>),
+    /// The families in which packets of ours leave our own networks; and the translator to IPv4 where that is not one of them.
+    Routes {
+        families: Families,
+        nat64: Option<Nat64>,
+    },
+    /// The relay sees us at this address too, in the family that we are not registered in.
+    AlsoObserved { relay: RelayUrl, addr: SocketAddr },
     /// How our NAT behaves.
     Nat(NatReport),
     /// Routers between us and a relay.
@@ -81,6 +93,11 @@ pub(crate) enum Input<'a> {
     Connect {
         peer: PeerId,
         relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    },
+    /// Somebody on our network claims to be, or to have seen, the peer at these addresses; none if it left.
+    Found {
+        peer: PeerId,
         addrs: Vec<SocketAddr>,
     },
     /// A connection with the peer stands.

@@ -14,6 +14,7 @@
 
 mod checks;
 mod evidence;
+mod found;
 mod guess;
 mod hold;
 mod intro;
@@ -42,6 +43,7 @@ use self::{
 pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt};
 use super::{
     budget::{Budget, Credit},
+    handshake::Initiation,
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
@@ -49,7 +51,11 @@ use super::{
 };
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
-    wire::{candidate::Candidate, intro::Description, sealed::News},
+    wire::{
+        candidate::Candidate,
+        intro::Description,
+        sealed::{News, SealedPacket},
+    },
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -80,10 +86,17 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
-    /// Addresses to say hello to without a relay.
+    /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
     attempt: Option<Attempt>,
+    /// The INTRO before: its answer may still come.
+    late: Option<Initiation>,
+    /// What the peer last spoke in.
     session: Option<Session>,
+    /// The session before, or after: the peer may not have got the answer to its hello, and knows nothing of the new one.
+    other_session: Option<Session>,
     /// Timestamp of the newest INTRO from the peer.
     newest_intro_ms: u64,
     /// Timestamp of our newest INTRO to it.
@@ -128,8 +141,11 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             addrs: Vec::new(),
+            found: Vec::new(),
             attempt: None,
+            late: None,
             session: None,
+            other_session: None,
             newest_intro_ms: 0,
             sent_intro_ms: 0,
             remote: None,
@@ -224,8 +240,8 @@ impl Peer {
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) {
-        self.drop_session(ctx);
         self.drop_attempt(ctx);
+        self.drop_sessions(ctx);
         self.checks.clear();
         self.path = None;
         self.hold = Hold::default();
@@ -248,13 +264,16 @@ impl Peer {
         datagram: &[u8],
         attested: Option<SocketAddr>,
     ) {
+        let Ok(conv) = SealedPacket::parse(datagram).map(|packet| packet.conv) else {
+            return;
+        };
         let Some(body) = self
-            .session
-            .as_mut()
+            .session_of(conv)
             .and_then(|session| session.open_news(datagram))
         else {
             return;
         };
+        self.spoke_in(conv);
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
@@ -274,13 +293,17 @@ impl Peer {
         self.session.as_mut()?.seal_news(&news.emit())
     }
 
-    /// The peer's situation changed. If it is no longer where our data goes, the relay gets it too until it is found again.
+    /// The peer's situation changed, or it hears nothing of us. If it is no longer where our data goes, the relay gets it too
+    /// until it is found again.
     fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
         let opened = !description.opened.is_empty();
         let candidates = description.candidates.clone();
         let before = self.remote.replace(description);
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
+            if opened && self.state == PeerState::Direct {
+                self.suspect(ctx, Doubt::Told);
+            }
             return;
         }
         let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
@@ -297,13 +320,12 @@ impl Peer {
         }
     }
 
-    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby. Returns whether our
-    /// candidates are news to it.
-    fn send_update(&mut self, ctx: &mut Context<'_>) -> bool {
+    /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
+    /// thereby. Returns whether our candidates are news to it.
+    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) -> bool {
         let Some(relay) = self.live_via(ctx.local) else {
             return false;
         };
-        let opened = self.opening(ctx);
         let description = self.description(ctx.local, opened);
         let news = description.candidates != self.told;
         self.told.clone_from(&description.candidates);
@@ -320,7 +342,7 @@ impl Peer {
     /// Our NAT was measured: the peer wants to know what it is up against.
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
-            self.send_update(ctx);
+            self.send_update(ctx, Vec::new());
             self.reconsider_guessing(ctx);
         }
     }
@@ -499,8 +521,21 @@ impl Peer {
         }));
     }
 
-    fn drop_session(&mut self, ctx: &mut Context<'_>) {
-        if let Some(session) = self.session.take() {
+    /// The session that an authentic message came in is the one that the peer knows.
+    fn spoke_in(&mut self, conv: u64) {
+        if self
+            .other_session
+            .as_ref()
+            .is_some_and(|other| other.conv == conv)
+        {
+            std::mem::swap(&mut self.session, &mut self.other_session);
+        }
+    }
+
+    fn drop_sessions(&mut self, ctx: &mut Context<'_>) {
+        let late = self.late.take().map(|initiation| initiation.session);
+        let sessions = [self.session.take(), self.other_session.take(), late];
+        for session in sessions.into_iter().flatten() {
             ctx.convs.remove(&session.conv);
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct PeerLink {
     /// Where the peer is or may be met; we stay registered there for as long as the link is.
     pub(super) relays: BTreeSet<RelayUrl>,
     /// Whether it was also dialled at addresses, and so does not need a relay.
-    has_addrs: bool,
+    pub(super) has_addrs: bool,
 }
 
 /// A QUIC connection of a link.
@@ -79,6 +79,7 @@ impl Driver {
             failed: failed_receiver,
         };
         if reply.send(lease).is_ok() {
+            self.look_for(id);
             self.feed(Input::Connect {
                 peer: id,
                 relays,

@@ -52,7 +52,7 @@ impl Peer {
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
         self.failure = None;
         self.begin_effort(ctx.now);
-        if self.relays.is_empty() && self.addrs.is_empty() {
+        if !self.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
         self.become_(ctx, PeerState::Intro);
@@ -72,7 +72,7 @@ impl Peer {
             gone: 0,
             ask_again: false,
         };
-        if self.live_via(ctx.local).is_some() || !self.addrs.is_empty() {
+        if self.live_via(ctx.local).is_some() || self.has_direct_addrs() {
             let opened = self.opening(ctx);
             match self.initiate(ctx, opened) {
                 Ok(initiation) => attempt.initiation = Some(initiation),
@@ -130,6 +130,7 @@ impl Peer {
 
     fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
         let via = self.live_via(ctx.local).filter(|_| by_relay);
+        let addrs = self.direct_addrs();
         let Some(attempt) = &mut self.attempt else {
             return;
         };
@@ -145,10 +146,10 @@ impl Peer {
                 bytes: initiation.packet.clone(),
             });
         }
-        for addr in &self.addrs {
+        for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
-        if !self.addrs.is_empty()
+        if !addrs.is_empty()
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
         {
             attempt.next = attempt.sent + *gap;
@@ -172,10 +173,12 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
-        if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
+        if self.state == PeerState::Intro && !self.is_placed() {
+            self.fail(ctx, Failure::NoAddress);
+        } else if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
-            let reached = self.live_via(ctx.local).is_some() || !self.addrs.is_empty();
+            let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
             self.fail(
                 ctx,
                 if reached {
@@ -190,9 +193,33 @@ impl Peer {
         }
     }
 
+    /// Whether anything says where the peer is.
+    fn is_placed(&self) -> bool {
+        !self.relays.is_empty() || self.has_direct_addrs()
+    }
+
+    /// New addresses are known while saying hello: uses them, by an early repetition of which there are not more than else.
+    pub(super) fn greet_soon(&mut self, ctx: &mut Context<'_>) {
+        match &mut self.attempt {
+            Some(attempt) if attempt.initiation.is_some() => {
+                if attempt.repeats < INTRO_REPEATS.len() {
+                    attempt.next = ctx.now;
+                }
+            }
+            Some(attempt) => {
+                let number = attempt.number;
+                self.attempt(ctx, number);
+            }
+            None => self.attempt(ctx, 1),
+        }
+    }
+
     pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
-        if let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) {
-            ctx.convs.remove(&initiation.session.conv);
+        let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
+            return;
+        };
+        if let Some(older) = self.late.replace(initiation) {
+            ctx.convs.remove(&older.session.conv);
         }
     }
 
@@ -232,7 +259,7 @@ impl Peer {
                 attempt.ask_again = true;
                 attempt.next = ctx.now + *wait;
                 attempt.sent = ctx.now;
-            } else if self.addrs.is_empty() {
+            } else if !self.has_direct_addrs() {
                 self.fail(ctx, Failure::Offline(relay.clone()));
             }
         } else if self.session.is_some() {
@@ -310,28 +337,35 @@ impl Peer {
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let Some(initiation) = self
+        let conv = packet.conv();
+        let ours = |initiation: &Initiation| initiation.session.conv == conv;
+        let sent = match &self.attempt {
+            Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
+            _ => None,
+        };
+        let in_time = self
             .attempt
             .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut())
-        else {
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let mut waiting = in_time.into_iter().chain(self.late.as_mut());
+        let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
             return;
         };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let Some(attempt) = self.attempt.take() else {
-            return;
+        let initiation = match sent {
+            Some(_) => self.attempt.take().and_then(|attempt| attempt.initiation),
+            None => self.late.take(),
         };
-        let rtt = ctx.now.saturating_duration_since(attempt.sent);
-        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+        let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
             return;
         };
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
-        if matches!(source, Source::Relay { .. }) {
-            self.relay_rtt = Some(rtt);
+        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
+            self.relay_rtt = Some(ctx.now.saturating_duration_since(sent));
         }
         self.remote = Some(description);
         self.adopt(ctx, session);
@@ -344,9 +378,11 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.drop_session(ctx);
         ctx.convs.insert(session.conv, self.id);
-        self.session = Some(session);
+        let before = self.session.replace(session);
+        if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
+            ctx.convs.remove(&oldest.conv);
+        }
         self.failure = None;
         self.left = false;
     }

@@ -222,8 +222,13 @@ impl Peer {
             next: ctx.now,
             step: 0,
         });
+        let addr = path.pair.addr;
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
+        if doubt == Doubt::Silent {
+            // The peer may be out of earshot; and the relay sees whether our own address changed.
+            self.send_update(ctx, vec![addr]);
+        }
         self.announce_route(ctx);
         self.suspect_timeout(ctx);
     }

@@ -113,7 +113,7 @@ impl Peer {
     pub(super) fn rounds_timeout(&mut self, ctx: &mut Context<'_>) {
         if self.rounds.rebind.is_some_and(|at| at <= ctx.now) {
             self.rounds.rebind = None;
-            self.send_update(ctx);
+            self.send_update(ctx, Vec::new());
         }
         if self.rounds.next.is_none_or(|at| at > ctx.now) {
             return;
@@ -153,7 +153,8 @@ impl Peer {
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
             PeerState::Direct | PeerState::Suspect => {
-                if self.send_update(ctx) {
+                let opened = self.opening(ctx);
+                if self.send_update(ctx, opened) {
                     self.begin_checks(ctx, false);
                 }
             }

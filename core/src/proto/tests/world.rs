@@ -312,6 +312,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            lan: false,
             guess_ports: setup.guess_ports,
             bound: None,
             ports: LocalPorts {
