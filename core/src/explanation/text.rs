@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    Action, Cause, Evidence, Explanation, How, NextReason, NextTry, Side, SideEvidence,
-};
+use super::{Action, Cause, Evidence, Explanation, How, NextReason, NextTry, Side, SideEvidence};
 use crate::{NatBehavior, NatReport, PortAllocation};
 
 impl Cause {
@@ -30,7 +28,7 @@ impl Cause {
             Self::GuessingOff { .. } => "no guessing",
             Self::Guessing => "guessing",
             Self::GuessingWaits => "guess later",
-            Self::GuessingFailed => "guess missed",
+            Self::GuessingFailed => "not guessed",
             Self::MappingSilent { .. } => "port silent",
             Self::SameRouter => "same router",
             Self::UdpBlocked { .. } => "UDP blocked",
@@ -69,7 +67,11 @@ impl Explanation {
                 "the peer named no address that this node may probe".to_owned()
             }
             Cause::NoCommonFamily => {
-                let (here, there) = if self.evidence.here.ipv4 { (4, 6) } else { (6, 4) };
+                let (here, there) = if self.evidence.here.ipv4 {
+                    (4, 6)
+                } else {
+                    (6, 4)
+                };
                 format!("this node has only IPv{here}, and the peer only IPv{there}")
             }
             Cause::BothRandom => "both routers choose random ports".to_owned(),
