@@ -466,11 +466,11 @@ fn direct_cost(evidence: &Evidence) -> String {
 
 fn calls(evidence: &Evidence) -> String {
     let tried = &evidence.tried;
-    format!(
-        "{} sent in {}.",
-        count(tried.hellos, "hello"),
-        span(tried.took_ms)
-    )
+    let time = span(tried.took_ms);
+    match tried.hellos {
+        0 => format!("Nothing could be sent for {time}."),
+        hellos => format!("{} sent in {time}.", count(hellos, "hello")),
+    }
 }
 
 fn probing(evidence: &Evidence) -> String {

@@ -49,7 +49,14 @@ fn every_situation_has_its_cause_and_is_explained_in_these_words() {
         pages.push(page(name, &why));
     }
     let pages = pages.join("\n");
-    assert!(pages == EXPECTED, "all of it:\n\n{pages}");
+    if std::env::var_os("PEERWAY_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/proto/tests/explain/expected.txt");
+        return std::fs::write(path, pages).unwrap();
+    }
+    assert!(
+        pages == EXPECTED,
+        "other words than expected; PEERWAY_BLESS=1 takes them over:\n\n{pages}"
+    );
 }
 
 #[test]
