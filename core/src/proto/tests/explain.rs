@@ -50,7 +50,10 @@ fn every_situation_has_its_cause_and_is_explained_in_these_words() {
     }
     let pages = pages.join("\n");
     if std::env::var_os("PEERWAY_BLESS").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/proto/tests/explain/expected.txt");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/proto/tests/explain/expected.txt"
+        );
         return std::fs::write(path, pages).unwrap();
     }
     assert!(
