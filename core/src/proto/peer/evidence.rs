@@ -129,6 +129,7 @@ impl Peer {
                 direct: !local.relay_only,
                 guess: local.guess_ports,
                 heard: self.effort.heard,
+                ipv4: local.nat64.is_some() || offers.iter().any(|offer| offer.addr.is_ipv4()),
                 ..offered(&offers)
             },
             there: self.remote.as_ref().map(|remote| SideEvidence {
