@@ -119,3 +119,43 @@ fn text(report: &Report, snapshot: &NodeSnapshot) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_keeps_its_keys() {
+        let report = Report {
+            udp: true,
+            ipv4: Some(Address {
+                public: "192.0.2.1:5000".parse().unwrap(),
+            }),
+            ipv6: None,
+            nat64: false,
+            nat: NatReport::default(),
+            nat_evidence: NatEvidence::default(),
+            port_mapping: Some(Mapping {
+                protocol: MappingProtocol::NatPmp,
+                external: "192.0.2.1:6000".parse().unwrap(),
+            }),
+            relays: Vec::new(),
+            findings: vec![Finding {
+                about: "udp",
+                says: "a".to_owned(),
+                evidence: "b".to_owned(),
+            }],
+            advice: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            concat!(
+                r#"{"udp":true,"ipv4":{"public":"192.0.2.1:5000"},"ipv6":null,"nat64":false,"#,
+                r#""nat":{"mapping":"unknown","filtering":"unknown","allocation":{"kind":"unknown"}},"#,
+                r#""nat_evidence":{"asked":0,"answered":0,"two_ports":0,"ports":[]},"#,
+                r#""port_mapping":{"protocol":"nat-pmp","external":"192.0.2.1:6000"},"relays":[],"#,
+                r#""findings":[{"about":"udp","says":"a","evidence":"b"}],"advice":null}"#
+            )
+        );
+    }
+}

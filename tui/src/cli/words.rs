@@ -10,13 +10,13 @@ use peerway::{
 pub(super) fn wrap(text: &str, indent: &str) -> String {
     const WIDTH: usize = 80;
     let (mut out, mut width) = (String::new(), 0);
-    for word in text.split(' ') {
+    for (at, word) in text.split(' ').enumerate() {
         let length = word.chars().count();
         if width > indent.len() && width + 1 + length > WIDTH {
             out.push('\n');
             out.push_str(indent);
             width = indent.len();
-        } else if !out.is_empty() {
+        } else if at > 0 {
             out.push(' ');
             width += 1;
         }
