@@ -5,6 +5,7 @@
 mod abuse;
 mod explain;
 mod failover;
+mod families;
 mod faults;
 mod hard;
 mod hello;
