@@ -12,4 +12,6 @@ mod lan;
 mod lifetime;
 mod mobility;
 mod pairs;
+mod random;
+mod reference;
 mod world;
