@@ -213,7 +213,11 @@ impl Machine {
                 self.local.pinhole = addr;
                 self.if_changed(now, before);
             }
-            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::Routes { families, nat64 } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.set_routes(families, nat64);
+                self.if_changed(now, before);
+            }
             Input::AlsoObserved { relay, addr } => {
                 let before = self.local.candidates(self.local.id, true, None);
                 if let Some(view) = self.local.relays.get_mut(&relay) {
