@@ -142,10 +142,12 @@ pub(crate) const MAX_PEERS: usize = 4096;
 pub(crate) const GUESS_TIME: Duration = ms(12_000);
 /// Guesses in that time; it is also what an answer can be told by.
 pub(crate) const GUESSES: usize = 2048;
-/// 200 guesses per second: this many at a time, this far apart.
-pub(crate) const GUESS_BATCH: usize = 4;
-/// See [`GUESS_BATCH`].
-pub(crate) const GUESS_GAP: Duration = ms(20);
+/// Time for each guess: 200 in a second.
+pub(crate) const GUESS_PACE: Duration = ms(5);
+/// When the guesses that are due are sent.
+pub(crate) const GUESS_TICK: Duration = ms(20);
+/// Guesses that are sent together at most, after a tick came late.
+pub(crate) const GUESS_BURST: u32 = 16;
 /// How long connectivity checks have the line for themselves where they may well succeed.
 pub(crate) const GUESS_GRACE: Duration = ms(1000);
 /// Between two runs, for whatever peers.

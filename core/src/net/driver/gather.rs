@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
+    EventKind, NatEvidence, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, Sighting},
@@ -54,6 +54,8 @@ pub(super) struct Gathering {
     asked: Vec<SocketAddr>,
     /// What the machine knows of the NAT.
     nat: NatReport,
+    /// What that was concluded from.
+    pub(super) nat_evidence: NatEvidence,
     pub(super) checked_at_ms: Option<u64>,
     /// Questions of the machine where a relay sees a socket.
     samples: VecDeque<Sample>,
@@ -94,6 +96,7 @@ impl Gathering {
             began: None,
             asked: Vec::new(),
             nat: NatReport::default(),
+            nat_evidence: NatEvidence::default(),
             checked_at_ms: None,
             samples: VecDeque::new(),
         }
@@ -276,6 +279,7 @@ impl Driver {
         let nat = classifier.report(self.gathering.nat);
         let over = classifier.is_over();
         if over {
+            self.gathering.nat_evidence = classifier.evidence();
             self.gathering.classifier = None;
             self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
             self.gathering.checked_at_ms = Some(super::unix_ms());

@@ -285,6 +285,11 @@ impl Peer {
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
+        // We may have moved since the list was made.
+        let allowed = check.reflexive || ctx.local.may_probe(check.pair.addr, &self.attested_ips());
+        if !allowed {
+            return false;
+        }
         if check.rtt.is_some() || check.attested {
             return check.rtt.is_some() || self.credit.pay(true);
         }
