@@ -121,8 +121,8 @@ impl Peer {
             } else {
                 TRIAL_GAP_LATER
             };
-            let go_on = trial.answering.is_some() || age < TRIAL_FOR.max(trial.length * 2);
-            trial.next = go_on.then_some(ctx.now + gap);
+            let hopeful = trial.answering.is_some() || age < TRIAL_FOR.max(trial.length * 2);
+            trial.next = hopeful.then_some(ctx.now + gap);
             over |= trial.next.is_none();
             if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
                 let tx = ctx.rng.random();

@@ -26,7 +26,7 @@ pub(crate) use self::{
     line::Line,
     nat::{Ports, Style},
     node::{Absence, Node},
-    relay::relay,
+    relay::{Lies, relay},
 };
 use self::{
     line::Passed,
