@@ -14,4 +14,6 @@ mod lan;
 mod lifetime;
 mod mobility;
 mod pairs;
+mod random;
+mod reference;
 mod world;

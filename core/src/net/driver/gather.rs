@@ -137,24 +137,19 @@ impl Driver {
     pub(super) fn on_gathered(&mut self, news: News) {
         match news {
             News::Interfaces(change) => {
-                self.mux.refresh();
-                self.relays_network_changed();
-                let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
-                for mapper in mappers.into_iter().flatten() {
-                    mapper.network_changed();
-                }
-                let lost = change.default_route_lost;
-                self.gathering.interfaces = change.now.clone();
-                self.take_interfaces(change.now, lost);
-                let what = if lost {
-                    "the route to the internet was lost"
+                let what = if change.now.sources.is_empty() {
+                    "there is no route to the internet"
+                } else if change.rerouted {
+                    "the route to the internet is another"
                 } else {
                     "addresses changed"
                 };
+                self.network_changed();
+                self.gathering.interfaces = change.now.clone();
+                self.take_interfaces(change.now, change.rerouted);
                 self.tell(EventKind::NetworkChanged {
                     what: what.to_owned(),
                 });
-                self.classify();
             }
             News::Mapping(mapping) => {
                 if std::mem::replace(&mut self.gathering.mapping, mapping) == mapping {
@@ -223,6 +218,17 @@ impl Driver {
         {
             lan.rest();
         }
+    }
+
+    /// Has everybody who talks to the network begin anew.
+    pub(super) fn network_changed(&mut self) {
+        self.mux.refresh();
+        self.relays_network_changed();
+        let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
+        for mapper in mappers.into_iter().flatten() {
+            mapper.network_changed();
+        }
+        self.classify();
     }
 
     /// Has the NAT measured soon: the network changed.
