@@ -203,27 +203,13 @@ impl Machine {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
             }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
-            Input::PortMapped(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.mapped = addr;
-                self.if_changed(now, before);
-            }
-            Input::Pinhole(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.pinhole = addr;
-                self.if_changed(now, before);
-            }
+            Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
+            Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
             Input::Routes { families, nat64 } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.set_routes(families, nat64);
-                self.if_changed(now, before);
+                self.learn(now, |local| local.set_routes(families, nat64));
             }
             Input::AlsoObserved { relay, addr } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                if let Some(view) = self.local.relays.get_mut(&relay) {
-                    view.also = Some(addr);
-                }
-                self.if_changed(now, before);
+                self.learn(now, |local| local.also_observed(&relay, addr));
             }
             Input::Nat(report) => {
                 if std::mem::replace(&mut self.local.nat, report) != report {
@@ -442,6 +428,13 @@ impl Machine {
         if lost_route || lost_addr {
             self.each(now, Peer::on_moved);
         }
+        self.if_changed(now, before);
+    }
+
+    /// Takes in something about ourselves.
+    fn learn(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
+        let before = self.local.candidates(self.local.id, true, None);
+        change(&mut self.local);
         self.if_changed(now, before);
     }
 

@@ -12,5 +12,6 @@ mod holding;
 mod lan;
 mod lifetime;
 mod mobility;
+mod neighbours;
 mod pairs;
 mod world;
