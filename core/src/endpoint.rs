@@ -281,8 +281,8 @@ impl Builder {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(self) -> Result<Endpoint, BindError> {
-        let key = match self.secret_key {
-            Some(key) => key,
+        let key = match &self.secret_key {
+            Some(key) => key.clone(),
             None => SecretKey::generate().map_err(BindError::Random)?,
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
