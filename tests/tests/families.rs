@@ -1,4 +1,4 @@
-//! A home with IPv6 alone reaches homes with IPv4 alone through its carrier's NAT64, tayga.
+//! IPv4, IPv6 and the way between them, in the kernel.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -11,15 +11,19 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use peerway::NodeSnapshot;
 use peerway_tests::pair::{self, Pair};
 use peerway_tui::lab::{self, Access, Line, NatKind};
+use tokio::time::timeout;
 
 const BUDGET: Duration = Duration::from_secs(240);
 const DELAY: Duration = Duration::from_millis(20);
 const RUNS: usize = 5;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const TAYGA: &str = "
 tun-device nat64
@@ -44,6 +48,31 @@ table ip nat64 {
     }
 }";
 
+#[test]
+fn a_home_with_both_families_learns_its_public_address_in_both_from_one_relay() {
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::named_relay(&lab);
+        let access = Access {
+            ipv6: true,
+            ..NatKind::PortRestricted.into()
+        };
+        let home = lab.home("both", access).unwrap();
+        let node = pair::node(&home, &relay);
+        let network = home.block_on(async {
+            let mut snapshots = node.snapshots();
+            let both = |snapshot: &Arc<NodeSnapshot>| {
+                let network = &snapshot.network;
+                network.public_v4.is_some() && network.public_v6.is_some()
+            };
+            let known = timeout(PATIENCE, snapshots.wait_for(both)).await;
+            known.unwrap().unwrap().network.clone()
+        });
+        let [v4, v6] = [network.public_v4, network.public_v6].map(|addr| addr.unwrap().ip());
+        assert_eq!((v4, v6), (home.public_addr(), home.addr6().unwrap().into()));
+    });
+}
+
+/// The translator is tayga, in the middle of the internet.
 #[test]
 #[ignore = "needs tayga"]
 fn a_home_with_ipv6_alone_goes_direct_to_homes_with_ipv4_alone_in_both_roles() {
