@@ -10,6 +10,8 @@ mod expose;
 mod failure;
 mod forward;
 mod id;
+#[cfg(target_os = "linux")]
+mod lab;
 mod netcheck;
 mod node;
 mod out;
@@ -19,6 +21,7 @@ mod state;
 mod status;
 mod ticket;
 mod up;
+mod why;
 mod words;
 
 #[cfg(test)]
@@ -66,12 +69,15 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Id => id::run(globals),
         Command::Ticket(args) => ticket::run(globals, &args),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
+        Command::Why(args) => block_on(why::run(globals, &args)),
         Command::Speed(args) => block_on(speed::run(globals, &args)),
         Command::Status => block_on(status::run(globals)),
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
         Command::Demo => demo::run(globals),
+        #[cfg(target_os = "linux")]
+        Command::Lab(args) => lab::run(globals, &args),
     }
 }
 

@@ -3,6 +3,7 @@
 //! In every world each machine is a [`super::watched::Watched`], so that the promises hold in all of these tests.
 
 mod abuse;
+mod explain;
 mod failover;
 mod families;
 mod faults;
@@ -14,4 +15,6 @@ mod lifetime;
 mod mobility;
 mod neighbours;
 mod pairs;
+mod random;
+mod reference;
 mod world;
