@@ -91,6 +91,7 @@ fn a_home_with_ipv6_alone_goes_direct_to_homes_with_ipv4_alone_in_both_roles() {
         for (nat, four) in &four {
             for (from, to) in [(&six, four), (four, &six)] {
                 let pair = Pair {
+                    lab: &lab,
                     from,
                     to,
                     relay: &relay,
