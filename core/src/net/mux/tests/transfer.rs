@@ -271,6 +271,5 @@ async fn a_path_that_no_longer_carries_long_packets_stalls_a_transfer_for_second
     };
     assert_eq!(received, 3 * PART);
     assert!(gap <= Duration::from_secs(5), "{gap:?}");
-    println!("{gap:?}");
     assert!(usize::from(dialled.stats().path.current_mtu) <= NARROW);
 }
