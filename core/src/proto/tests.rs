@@ -15,6 +15,7 @@ mod lan;
 mod lifetime;
 mod lines;
 mod mobility;
+mod neighbours;
 mod pairs;
 mod random;
 mod reference;

@@ -297,6 +297,11 @@ impl World {
         at
     }
 
+    /// Adds a NAT that homes can be behind together.
+    pub(crate) fn add_carrier(&mut self, style: Style) -> usize {
+        self.net.add_carrier(style, &mut self.rng)
+    }
+
     /// Adds a node that knows nothing of its surroundings but its own addresses.
     pub(crate) fn add_stranger(&mut self, setup: impl Into<Setup>) -> usize {
         let setup = setup.into();
