@@ -162,6 +162,7 @@ fn kind(fault: Fault<'_>) -> &'static str {
     match fault {
         Fault::OneWay(from, to) if from.public_addr() < to.public_addr() => "black hole one way",
         Fault::OneWay(..) => "black hole the other way",
-        _ => "black hole both ways",
+        Fault::Cut(..) => "black hole both ways",
+        Fault::Narrow(..) | Fault::NoUdp(_) => "another fault",
     }
 }

@@ -49,7 +49,8 @@ impl Home {
 
     /// The address under which the internet sees this home, IPv4 where it has both.
     pub fn public_addr(&self) -> IpAddr {
-        self.public_addrs().flatten().next().unwrap_or(self.addr())
+        let addrs = self.public_addrs();
+        addrs.flatten().next().unwrap_or_else(|| self.addr())
     }
 
     /// For IPv4 and for IPv6.
