@@ -7,6 +7,7 @@ mod links;
 mod relays;
 mod silence;
 mod view;
+mod vigil;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,7 +23,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::{gather::Gathering, links::PeerLink, relays::RelayEntry};
+use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, vigil::Vigil};
 use super::{
     interfaces::Interfaces,
     lan::Lan,
@@ -116,6 +117,7 @@ pub(crate) struct Driver {
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
     watched: BTreeMap<LinkHandle, Instant>,
+    vigil: Vigil,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
@@ -177,6 +179,7 @@ impl Driver {
             gathering,
             early: VecDeque::new(),
             watched: BTreeMap::new(),
+            vigil: Vigil::begin(),
             pending: FuturesUnordered::new(),
             started: now(),
             dirty: true,
@@ -195,6 +198,7 @@ impl Driver {
         let mut watch = interval_of(WATCH_TICK);
         loop {
             let deadline = self.deadline();
+            self.rest();
             tokio::select! {
                 Some(side) = self.side.recv() => self.on_side(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
@@ -219,6 +223,7 @@ impl Driver {
                 Some(news) = self.gathering.next() => self.on_gathered(news),
                 _ = sample.tick() => self.sample(),
             }
+            self.wake();
             self.settle();
         }
     }

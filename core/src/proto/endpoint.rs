@@ -213,7 +213,11 @@ impl Machine {
                 self.local.pinhole = addr;
                 self.if_changed(now, before);
             }
-            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::Routes { families, nat64 } => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.set_routes(families, nat64);
+                self.if_changed(now, before);
+            }
             Input::AlsoObserved { relay, addr } => {
                 let before = self.local.candidates(self.local.id, true, None);
                 if let Some(view) = self.local.relays.get_mut(&relay) {
@@ -434,9 +438,14 @@ impl Machine {
             .interfaces
             .iter()
             .any(|known| !addrs.contains(known));
+        let gained_addr = addrs
+            .iter()
+            .any(|addr| !self.local.interfaces.contains(addr));
         self.local.interfaces = addrs;
         if lost_route || lost_addr {
             self.each(now, Peer::on_moved);
+        } else if gained_addr {
+            self.each(now, |peer, _| peer.forget_paths());
         }
         self.if_changed(now, before);
     }

@@ -3,7 +3,9 @@
 //! In every world each machine is a [`super::watched::Watched`], so that the promises hold in all of these tests.
 
 mod abuse;
+mod explain;
 mod failover;
+mod families;
 mod faults;
 mod hard;
 mod hello;
@@ -12,4 +14,6 @@ mod lan;
 mod lifetime;
 mod mobility;
 mod pairs;
+mod random;
+mod reference;
 mod world;

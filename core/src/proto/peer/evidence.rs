@@ -77,7 +77,6 @@ impl Peer {
             how: self.how(local),
             failure: self.failure.clone(),
             lost: self.lost_direct,
-            by_relay: self.via.is_some(),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.attempt.is_some(),
             next_ms: self.rounds.next_ms(self.state, now),
@@ -130,6 +129,7 @@ impl Peer {
                 direct: !local.relay_only,
                 guess: local.guess_ports,
                 heard: self.effort.heard,
+                ipv4: local.nat64.is_some() || offers.iter().any(|offer| offer.addr.is_ipv4()),
                 ..offered(&offers)
             },
             there: self.remote.as_ref().map(|remote| SideEvidence {

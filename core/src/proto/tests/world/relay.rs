@@ -91,7 +91,8 @@ impl World {
         if self.nodes[at].registered.insert(relay, observed).is_none() {
             self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
         }
-        let relay = self.relays[relay].url.clone();
+        let index = relay;
+        let relay = self.relays[index].url.clone();
         self.feed(
             at,
             Input::RelayUp {
@@ -101,6 +102,10 @@ impl World {
                 unix_ms,
             },
         );
+        self.tell_echo(at, index);
+        if self.measures {
+            self.measure(at);
+        }
     }
 
     /// Takes a node off the first relay.
@@ -161,10 +166,12 @@ impl World {
     /// Hands a message to a relay, on a stream.
     pub(super) fn signal(&mut self, at: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
         let site = self.nodes[at].site;
-        let after = match self.net.address(at, true).or(self.net.address(at, false)) {
-            Some(_) => self.net.sites[site].up.carry(&mut self.rng),
-            None => None,
-        };
+        let online = [true, false].map(|v4| self.net.address(at, v4).is_some());
+        let up = &mut self.net.sites[site].up;
+        let after = online
+            .contains(&true)
+            .then(|| up.carry(&mut self.rng))
+            .flatten();
         match after {
             Some(after) => self.push(
                 after,
