@@ -380,6 +380,7 @@ impl Words {
             CandidateKind::Host,
             CandidateKind::Mapped,
             CandidateKind::Reflexive,
+            CandidateKind::Stream,
         ];
         let candidates = self.candidates.iter().take(MAX_CANDIDATES);
         Description {

@@ -102,7 +102,8 @@ impl Peer {
         };
         let attested = self.attested_ips();
         let mut targets: Vec<Candidate> = Vec::new();
-        for candidate in &remote.candidates {
+        let datagrams = |candidate: &&Candidate| candidate.kind != CandidateKind::Stream;
+        for candidate in remote.candidates.iter().filter(datagrams) {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
             let allowed = ctx.local.may_probe(candidate.addr, &attested);
             if !known && allowed && !self.rounds.in_quarantine(candidate.addr, ctx.now) {
@@ -368,6 +369,6 @@ fn rank(candidate: &Candidate, lan: bool, attested: &[IpAddr]) -> u8 {
         (CandidateKind::Host, SocketAddr::V6(_)) => 1,
         (CandidateKind::Mapped, _) => 2,
         (CandidateKind::Reflexive, _) if seen => 3,
-        (CandidateKind::Host | CandidateKind::Reflexive, _) => 4,
+        (CandidateKind::Host | CandidateKind::Reflexive | CandidateKind::Stream, _) => 4,
     }
 }
