@@ -9,6 +9,7 @@ pub(crate) mod io;
 pub(crate) mod local;
 pub(crate) mod nat;
 mod peer;
+mod plan;
 pub(crate) mod session;
 mod timing;
 #[cfg(any(test, feature = "_fuzzing"))]

@@ -6,16 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::timing::{
-    ATTESTED_PROBES, CREDIT_FACTOR, HELLOS_PER_SECOND, PROBES_PER_SECOND, UNATTESTED_PER_MINUTE,
+use super::{
+    io::Sock,
+    timing::{
+        ATTESTED_PROBES, CREDIT_FACTOR, GUESS_SPACING, HELLOS_PER_SECOND, PROBES_PER_SECOND,
+        UNATTESTED_PER_MINUTE,
+    },
 };
-use crate::wire::probe;
+use crate::{PeerId, wire::probe};
 
 /// The budget that all peers share.
 pub(crate) struct Budget {
     probes: Bucket,
     hellos: Bucket,
     unattested: BTreeMap<IpAddr, (Instant, u32)>,
+    /// For whom ports are guessed now, and when that may begin for another.
+    turn: (Option<PeerId>, Instant),
+    /// Sockets that were opened so far: each has a name of its own.
+    sockets: u32,
 }
 
 /// Unattested addresses that are counted at a time; beyond, no new ones are probed.
@@ -28,6 +36,8 @@ impl Budget {
             probes: Bucket::new(now, PROBES_PER_SECOND),
             hellos: Bucket::new(now, HELLOS_PER_SECOND),
             unattested: BTreeMap::new(),
+            turn: (None, now),
+            sockets: 0,
         }
     }
 
@@ -51,6 +61,41 @@ impl Budget {
         let (_, count) = self.unattested.entry(ip).or_insert((now, 0));
         *count += 1;
         *count <= UNATTESTED_PER_MINUTE
+    }
+
+    /// Takes the turn to guess ports, which one peer has at a time.
+    ///
+    /// # Errors
+    /// When it will be free, if nobody takes it before.
+    pub(crate) fn take_turn(&mut self, now: Instant, peer: PeerId) -> Result<(), Instant> {
+        match self.turn {
+            (Some(holder), _) if holder != peer => Err(now + GUESS_SPACING),
+            (None, free) if now < free => Err(free),
+            _ => {
+                self.turn = (Some(peer), now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the turn back.
+    pub(crate) fn end_turn(&mut self, now: Instant, peer: PeerId) {
+        if self.turn.0 == Some(peer) {
+            self.turn = (None, now + GUESS_SPACING);
+        }
+    }
+
+    /// Names for this many sockets, the first of them.
+    pub(crate) fn name_sockets(&mut self, count: u16) -> Sock {
+        /// From here on names are the driver's.
+        const END: u32 = 1 << 31;
+        let count = u32::from(count);
+        if self.sockets + count >= END {
+            self.sockets = 0;
+        }
+        let first = Sock(self.sockets + 1);
+        self.sockets += count;
+        first
     }
 }
 

@@ -155,25 +155,12 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local
-                    .relays
-                    .insert(relay.clone(), RelayView { addr, observed });
-                self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
-                self.if_changed(now, before);
+                self.on_relay_up(now, relay, RelayView { addr, observed });
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
             }
-            Input::Observed { relay, addr } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                if let Some(view) = self.local.relays.get_mut(&relay) {
-                    view.observed = addr;
-                    self.out
-                        .push_back(Output::Event(EventKind::PublicAddress { addr }));
-                }
-                self.if_changed(now, before);
-            }
+            Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
             Input::RelayMessage {
                 relay,
                 from,
@@ -195,7 +182,12 @@ impl Machine {
                     self.on_message(now, bytes, &Source::Direct(pair), None);
                 }
             }
-            Input::SocketsOpened { .. } | Input::Sampled { .. } => {}
+            Input::SocketsOpened { first, count } => {
+                self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
+            }
+            Input::Sampled { sock, addr } => {
+                self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
+            }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
                 let before = self.local.candidates(self.local.id, true, None);
@@ -302,6 +294,23 @@ impl Machine {
                 reason: Failure::Silent,
             });
         }
+    }
+
+    fn on_relay_up(&mut self, now: Instant, relay: RelayUrl, view: RelayView) {
+        let before = self.local.candidates(self.local.id, true, None);
+        self.local.relays.insert(relay.clone(), view);
+        self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
+        self.if_changed(now, before);
+    }
+
+    fn on_observed(&mut self, now: Instant, relay: &RelayUrl, addr: SocketAddr) {
+        let before = self.local.candidates(self.local.id, true, None);
+        if let Some(view) = self.local.relays.get_mut(relay) {
+            view.observed = addr;
+            self.out
+                .push_back(Output::Event(EventKind::PublicAddress { addr }));
+        }
+        self.if_changed(now, before);
     }
 
     /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.

@@ -170,6 +170,8 @@ pub(crate) enum Deadline {
     Probe,
     /// End a round.
     RoundEnd,
+    /// Open holes for a peer's guesses, guess, or stop doing so.
+    Guess,
     /// Probe a suspect path, or call it dead.
     Suspect,
     /// Begin the next round while relayed.

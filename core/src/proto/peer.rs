@@ -8,12 +8,12 @@
 //!                               ▼                             ▼        dead             ▼   │
 //!                             Failed                       Relayed ◄───────────────── Suspect
 //! ```
-//! The state for NATs whose ports have to be guessed, between Punch and Relayed, is not there yet.
 //!
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
+mod guess;
 mod intro;
 mod path;
 mod rounds;
@@ -27,7 +27,13 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 
 pub(crate) use self::intro::Source;
-use self::{checks::Checks, intro::Attempt, path::DirectPath, rounds::Rounds};
+use self::{
+    checks::Checks,
+    guess::{End, Guess},
+    intro::Attempt,
+    path::DirectPath,
+    rounds::Rounds,
+};
 use super::{
     budget::{Budget, Credit},
     io::{Deadline, Failure, Output, Pair, Route},
@@ -85,6 +91,7 @@ pub(crate) struct Peer {
     checks: Checks,
     path: Option<DirectPath>,
     credit: Credit,
+    guess: Guess,
     rounds: Rounds,
     linger: Option<Instant>,
     /// Whether the last direct path died, for [`Why`].
@@ -117,6 +124,7 @@ impl Peer {
             checks: Checks::default(),
             path: None,
             credit: Credit::default(),
+            guess: Guess::default(),
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
@@ -201,6 +209,7 @@ impl Peer {
         self.drop_attempt(ctx);
         self.checks.clear();
         self.path = None;
+        self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
         self.via = None;
@@ -234,10 +243,13 @@ impl Peer {
                 if moved && matches!(self.state, PeerState::Relayed | PeerState::Punch) {
                     self.begin_checks(ctx, false);
                 }
+                self.reconsider_guessing(ctx);
             }
             Ok(News::Bye) if self.wanted => self.left = true,
             Ok(News::Bye) => self.end(ctx),
-            Ok(News::Go(_) | News::Stop) | Err(_) => {}
+            Ok(News::Go(order)) => self.on_go(ctx, &order),
+            Ok(News::Stop) => self.on_stop(ctx),
+            Err(_) => {}
         }
     }
 
@@ -264,6 +276,7 @@ impl Peer {
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
             self.send_update(ctx);
+            self.reconsider_guessing(ctx);
         }
     }
 
@@ -300,6 +313,7 @@ impl Peer {
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
+        self.guess_timeout(ctx);
         self.suspect_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
@@ -315,6 +329,7 @@ impl Peer {
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.guess.next().map(|at| (at, Deadline::Guess)),
             self.path
                 .as_ref()
                 .and_then(DirectPath::next_probe)

@@ -5,6 +5,7 @@
 mod abuse;
 mod failover;
 mod faults;
+mod hard;
 mod hello;
 mod lifetime;
 mod nat;

@@ -87,3 +87,52 @@ pub(crate) const UNATTESTED_PER_MINUTE: u32 = 10;
 pub(crate) const LOW_TTL: (u8, u8) = (2, 5);
 /// Peers with any state; idle ones give way.
 pub(crate) const MAX_PEERS: usize = 4096;
+
+/// How long ports are guessed.
+pub(crate) const GUESS_TIME: Duration = ms(12_000);
+/// Guesses in that time; it is also what an answer can be told by.
+pub(crate) const GUESSES: usize = 2048;
+/// 200 guesses per second: this many at a time, this far apart.
+pub(crate) const GUESS_BATCH: usize = 4;
+/// See [`GUESS_BATCH`].
+pub(crate) const GUESS_GAP: Duration = ms(20);
+/// How long connectivity checks have the line for themselves where they may well succeed.
+pub(crate) const GUESS_GRACE: Duration = ms(1000);
+/// Between two runs, for whatever peers.
+pub(crate) const GUESS_SPACING: Duration = ms(20_000);
+/// After a run in vain for the same peer; doubles up to [`GUESS_REST_MAX`].
+pub(crate) const GUESS_REST: Duration = ms(60_000);
+/// Longest rest.
+pub(crate) const GUESS_REST_MAX: Duration = ms(3_600_000);
+/// How often PUNCH_GO is repeated.
+pub(crate) const GO_EVERY: Duration = ms(500);
+/// Without PUNCH_GO for this long no more guesses are made.
+pub(crate) const GO_TIMEOUT: Duration = ms(1000);
+/// Holes in a NAT that chooses ports at random: 1,148 guesses then hit one with 99 % (traversal 4.1).
+pub(crate) const HOLES: u16 = 256;
+/// The same where it chooses within a block of some thousand ports.
+pub(crate) const HOLES_BLOCK: u16 = 64;
+/// Holes in a NAT that counts, at first.
+pub(crate) const HOLES_COUNTED: u16 = 16;
+/// When a NAT that counts is treated like one that chooses at random: its count was not what was believed.
+pub(crate) const WIDEN_AFTER: Duration = ms(1000);
+/// Holes where both NATs count.
+pub(crate) const HOLES_MEET: u16 = 64;
+/// How far ahead of the peer's count its port is expected, to leave room for other users of its NAT.
+pub(crate) const MEET_OFFSET: i16 = 40;
+/// When the packets that opened our NAT are repeated, to get through the peer's now.
+pub(crate) const MEET_SECOND_PASS: Duration = ms(150);
+/// How long such a try takes, and how many there are.
+pub(crate) const MEET_TIME: Duration = ms(2000);
+/// See [`MEET_TIME`].
+pub(crate) const MEET_TRIES: u32 = 2;
+/// Holes are opened this many at a time, this far apart; their packets get no further than our own NATs.
+pub(crate) const OPEN_BURST: usize = 16;
+/// See [`OPEN_BURST`].
+pub(crate) const OPEN_GAP: Duration = ms(16);
+/// How long each request for a sample waits for its answer.
+pub(crate) const SAMPLE_TRIES: [Duration; 3] = [ms(200), ms(400), ms(400)];
+/// Ports ahead of a sample that are guessed first.
+pub(crate) const PREDICTED: i16 = 256;
+/// Ports on either side of a known one that are guessed first, where nothing is known of how the NAT chooses.
+pub(crate) const NEIGHBOURS: u16 = 16;

@@ -149,6 +149,7 @@ impl Peer {
         let wait = LOW_TTL_FOR.max(self.relay_rtt.unwrap_or_default());
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.end = Some(ctx.now + ROUND);
+        self.consider_guessing(ctx);
     }
 
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
@@ -191,7 +192,7 @@ impl Peer {
         }
         if self.checks.end.is_some_and(|end| end <= ctx.now) {
             self.checks.settle();
-            if self.path.is_none() {
+            if self.path.is_none() && !self.guess.is_on() {
                 self.relayed(ctx);
             }
         }
@@ -342,7 +343,7 @@ impl Peer {
     }
 
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
-        if self.path_answered(ctx, source, tx) {
+        if self.path_answered(ctx, source, tx) || self.guess_answered(ctx, source, tx) {
             return;
         }
         let Some(position) = self.checks.position(source) else {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Peer, guess::End, send};
 use crate::{
     PeerState,
     proto::{
@@ -83,6 +83,7 @@ impl Peer {
             suspicion: None,
         });
         self.rounds.direct();
+        self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
         ctx.out.push_back(Output::Admit {
             peer: self.id,
@@ -205,6 +206,7 @@ impl Peer {
         let Some(path) = self.path.take() else { return };
         self.rounds.quarantine(path.pair.addr, ctx.now);
         self.checks.settle();
+        self.release_sockets(ctx);
         self.lost_direct = true;
         if self.live_via(ctx.local).is_some() {
             self.relayed(ctx);

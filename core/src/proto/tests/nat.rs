@@ -19,6 +19,8 @@ const UNREPLIED_LIFE: Duration = Duration::from_secs(30);
 pub(super) struct Style {
     /// A new random port for each destination; otherwise the port is preserved.
     pub(super) symmetric: bool,
+    /// The next port for each destination.
+    pub(super) sequential: bool,
     /// Lets everybody in on a port that is in use; otherwise only those who were sent to.
     pub(super) open: bool,
     /// Takes strangers' packets for its own, which then block the port (traversal 1.3).
@@ -34,6 +36,7 @@ pub(super) struct Nat {
     flows: BTreeMap<(SocketAddr, SocketAddr), Flow>,
     /// Flows of the router itself: remote address and port.
     own: BTreeMap<(SocketAddr, u16), Instant>,
+    last_port: u16,
     rng: ChaCha20Rng,
 }
 
@@ -50,6 +53,7 @@ impl Nat {
             style,
             flows: BTreeMap::new(),
             own: BTreeMap::new(),
+            last_port: 20_000,
             rng,
         }
     }
@@ -83,6 +87,10 @@ impl Nat {
     }
 
     fn choose_port(&mut self, preserved: u16, remote: SocketAddr) -> u16 {
+        if self.style.sequential {
+            self.last_port += 1;
+            return self.last_port;
+        }
         let mut port = preserved;
         while self.taken(port, remote) || self.style.symmetric && port == preserved {
             port = self.rng.random_range(1024..=65535);

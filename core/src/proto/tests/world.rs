@@ -16,7 +16,7 @@ use crate::{
     addr::LocalAddr,
     proto::{
         endpoint::{PeerView, Settings},
-        io::{Failure, Input, Output, Route, Sock},
+        io::{Failure, Input, Output, Pair, Route, Sock},
         local::Ports,
         watched::Watched,
     },
@@ -45,6 +45,8 @@ pub(super) enum Home {
     /// Port-restricted behind port-restricted.
     Double,
     Symmetric,
+    /// Symmetric, one port after the other.
+    Counting,
     /// Symmetric, and the router forwards a port.
     SymmetricMapped,
 }
@@ -77,6 +79,7 @@ pub(super) struct Node {
     setup: Setup,
     key: SecretKey,
     pub(super) host: SocketAddr,
+    socks: BTreeMap<u32, u16>,
     /// Whether the relay knows it.
     pub(super) registered: bool,
     /// Whether its application talks to this peer all the time.
@@ -126,6 +129,11 @@ enum Happening {
     Gone {
         node: usize,
         peer: PeerId,
+    },
+    Sampled {
+        node: usize,
+        sock: Sock,
+        addr: SocketAddr,
     },
     /// A data packet on the relay's lane.
     Lane {
@@ -203,6 +211,7 @@ impl World {
             setup,
             key,
             host,
+            socks: BTreeMap::new(),
             registered: false,
             talks_to: None,
             admitted: BTreeSet::new(),
@@ -260,6 +269,10 @@ impl World {
                 symmetric: true,
                 ..style
             }],
+            Home::Counting => vec![Style {
+                sequential: true,
+                ..style
+            }],
             Home::SymmetricMapped => vec![Style {
                 symmetric: true,
                 forwarded: Some((PORT, inside)),
@@ -280,7 +293,9 @@ impl World {
     fn arrange(&mut self, at: usize) {
         let node = &self.nodes[at];
         let mapping = match node.setup.home {
-            Home::Symmetric | Home::SymmetricMapped => NatBehavior::AddressAndPortDependent,
+            Home::Symmetric | Home::Counting | Home::SymmetricMapped => {
+                NatBehavior::AddressAndPortDependent
+            }
             Home::Public
             | Home::FullCone
             | Home::PortRestricted
@@ -303,7 +318,19 @@ impl World {
             },
         );
         let filtering = NatBehavior::AddressAndPortDependent;
-        let allocation = PortAllocation::Unknown;
+        let allocation = match self.nodes[at].setup.home {
+            Home::Counting => PortAllocation::Sequential { step: 1 },
+            Home::Public
+            | Home::FullCone
+            | Home::PortRestricted
+            | Home::Accepting
+            | Home::Double
+            | Home::Symmetric
+            | Home::SymmetricMapped => PortAllocation::Random {
+                first: 1024,
+                last: 65535,
+            },
+        };
         self.feed(
             at,
             Input::Nat(NatReport {
@@ -481,9 +508,14 @@ impl World {
         let since = self.now - self.start;
         for output in out {
             match output {
-                Output::SendDatagram { to, ttl, bytes, .. } => {
+                Output::SendDatagram {
+                    sock,
+                    to,
+                    ttl,
+                    bytes,
+                } => {
                     *self.nodes[at].sent_to.entry(to).or_default() += 1;
-                    self.send(at, to, ttl.unwrap_or(64), bytes);
+                    self.send(at, Pair { sock, addr: to }, ttl.unwrap_or(64), bytes);
                 }
                 Output::SendRelay { to, bytes, .. } => {
                     self.nodes[at].signals += 1;
@@ -498,6 +530,34 @@ impl World {
                         },
                     );
                 }
+                Output::OpenSockets { first, count } => {
+                    for offset in 0..u32::from(count) {
+                        let port = self.rng.random_range(41_000..60_000);
+                        self.nodes[at].socks.insert(first.0 + offset, port);
+                    }
+                    self.feed(at, Input::SocketsOpened { first, count });
+                }
+                Output::CloseSockets { first, count } => {
+                    for offset in 0..u32::from(count) {
+                        self.nodes[at].socks.remove(&(first.0 + offset));
+                    }
+                }
+                Output::SampleMapping { sock, .. } => {
+                    let pair = Pair {
+                        sock,
+                        addr: relay_addr(),
+                    };
+                    let (addr, ..) = self.leave(at, pair, 64).unwrap();
+                    let delay = self.nodes[at].setup.delay * 2;
+                    self.push(
+                        delay,
+                        Happening::Sampled {
+                            node: at,
+                            sock,
+                            addr,
+                        },
+                    );
+                }
                 Output::Admit { addr, .. } => {
                     self.nodes[at].admitted.insert(addr);
                 }
@@ -509,12 +569,7 @@ impl World {
                 Output::Event(EventKind::PeerState { to, .. }) => {
                     self.nodes[at].states.push((since, to));
                 }
-                Output::Route { .. }
-                | Output::NeedRelay { .. }
-                | Output::OpenSockets { .. }
-                | Output::CloseSockets { .. }
-                | Output::SampleMapping { .. }
-                | Output::Event(_) => {}
+                Output::Route { .. } | Output::NeedRelay { .. } | Output::Event(_) => {}
             }
         }
     }
@@ -523,11 +578,15 @@ impl World {
     fn leave(
         &mut self,
         at: usize,
-        mut to: SocketAddr,
+        pair: Pair,
         mut ttl: u8,
     ) -> Option<(SocketAddr, SocketAddr, u8)> {
         let (now, node) = (self.now, &mut self.nodes[at]);
+        let mut to = pair.addr;
         let mut from = node.host;
+        if pair.sock != Sock::MAIN {
+            from.set_port(*node.socks.get(&pair.sock.0)?);
+        }
         for nat in &mut node.nats {
             ttl = ttl.checked_sub(1).filter(|left| *left > 0)?;
             (from, to) = nat.outbound(now, from, to);
@@ -537,12 +596,12 @@ impl World {
 
     /// Where the relay sees a node.
     fn observed(&mut self, at: usize) -> SocketAddr {
-        let (from, ..) = self.leave(at, relay_addr(), 64).unwrap();
+        let (from, ..) = self.leave(at, Pair::main(relay_addr()), 64).unwrap();
         from
     }
 
-    fn send(&mut self, at: usize, to: SocketAddr, ttl: u8, bytes: Vec<u8>) {
-        let Some((from, to, ttl)) = self.leave(at, to, ttl) else {
+    fn send(&mut self, at: usize, pair: Pair, ttl: u8, bytes: Vec<u8>) {
+        let Some((from, to, ttl)) = self.leave(at, pair, ttl) else {
             return;
         };
         let lost = self.cut || self.loss > 0.0 && self.rng.random_bool(self.loss);
@@ -622,6 +681,9 @@ impl World {
                     },
                 );
             }
+            Happening::Sampled { node, sock, addr } => {
+                self.feed(node, Input::Sampled { sock, addr });
+            }
             Happening::Lane { node } => self.hear(node, false),
             Happening::Chat { node } => self.chat(node),
             Happening::Look { node } => self.look(node),
@@ -641,9 +703,15 @@ impl World {
                 None => return,
             }
         }
-        if to != node.host {
-            return;
-        }
+        let sock = if to == node.host {
+            Sock::MAIN
+        } else {
+            let found = node.socks.iter().find(|(_, port)| **port == to.port());
+            let Some((sock, _)) = found.filter(|_| to.ip() == node.host.ip()) else {
+                return;
+            };
+            Sock(*sock)
+        };
         if bytes.first().is_some_and(|first| first & 0x40 != 0) {
             if node.admitted.contains(&from) {
                 self.hear(at, true);
@@ -653,7 +721,7 @@ impl World {
             self.feed(
                 at,
                 Input::Datagram {
-                    sock: Sock::MAIN,
+                    sock,
                     source: from,
                     bytes,
                 },
@@ -706,10 +774,9 @@ impl World {
         self.feed(at, Input::Traffic { peer });
         let route = self.nodes[at].machine.route(peer).cloned();
         if let Some(Route::Direct(pair) | Route::Both(pair, _)) = route {
-            let to = pair.addr;
             self.nodes[at].last_sent = Some(self.now);
             self.nodes[at].waits.get_or_insert(self.now);
-            self.send(at, to, 64, vec![0x40]);
+            self.send(at, pair, 64, vec![0x40]);
         }
         if let Some(Route::Relay(_) | Route::Both(..)) = route
             && self.relay_up

@@ -1,0 +1,324 @@
+//! Guessing ports: the way through a NAT that gives every destination another port (traversal 4).
+//!
+//! The side behind such a NAT opens many holes in it, from as many sockets, towards the one address at which the peer can be
+//! found; packets that get no further than its own NATs are enough for that. It says PUNCH_GO, and the other side probes ports
+//! until it meets a hole. Where both NATs count their ports, each side aims all its sockets at the one port that the other is
+//! about to use. All of it goes to addresses that a relay attests, to peers that agreed, and for one peer at a time.
+
+mod opener;
+mod prober;
+
+use std::time::{Duration, Instant};
+
+use self::{opener::Opener, prober::Prober};
+use super::{Context, Peer, send};
+use crate::{
+    PeerState, PortAllocation,
+    proto::{
+        io::{Output, Pair, Sock},
+        plan::{Plan, plan},
+        timing::{GUESS_GRACE, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
+    },
+    wire::{
+        probe::{Probe, ProbeKind},
+        sealed::{News, PunchOrder},
+    },
+};
+
+/// What is going on about guesses, and what came of them.
+#[derive(Default)]
+pub(super) struct Guess {
+    run: Option<Run>,
+    /// When a run is to begin.
+    start: Option<Instant>,
+    /// The sockets that were opened for this peer.
+    socks: Vec<Sock>,
+    /// Not again before then, after a failure, and how long that time was.
+    rest: Option<(Instant, Duration)>,
+    /// Ports guessed in the current or last run.
+    pub(super) sent: u32,
+    pub(super) last: Option<End>,
+    /// How the last path was found, if by guessing.
+    pub(super) found: Option<Method>,
+    /// Where guessing has worked: from this public address of ours no time is lost with waiting for easier ways.
+    worked_from: Option<std::net::IpAddr>,
+}
+
+/// A part that is being played.
+struct Run {
+    until: Instant,
+    method: Method,
+    part: Part,
+}
+
+impl Run {
+    /// By which method this run led to the pair, if it did.
+    fn found(&self, pair: Pair) -> Option<Method> {
+        let guessed = match &self.part {
+            Part::Open(_) => pair.sock != Sock::MAIN,
+            Part::Probe(prober) => prober.has_guessed(pair.addr),
+        };
+        guessed.then_some(self.method)
+    }
+}
+
+enum Part {
+    Open(Opener),
+    Probe(Prober),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A direct path was found.
+    Found,
+    /// No guess hit a hole.
+    Missed,
+    /// The peer is not in a position to take part: it guesses for somebody else, or rests.
+    Declined,
+    /// The system gave us no sockets.
+    NoSockets,
+    /// The link ended before.
+    Dropped,
+}
+
+/// How a port was guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// From the port that a counting NAT used before.
+    Predicted,
+    /// At random, among many holes: the birthday paradox.
+    Birthday,
+}
+
+impl Guess {
+    pub(super) fn next(&self) -> Option<Instant> {
+        let run = self.run.as_ref().map(|run| {
+            let next = match &run.part {
+                Part::Open(opener) => opener.next(),
+                Part::Probe(prober) => Some(prober.next),
+            };
+            next.map_or(run.until, |next| next.min(run.until))
+        });
+        [run, self.start].into_iter().flatten().min()
+    }
+
+    /// Whether ports are being guessed.
+    pub(super) fn is_on(&self) -> bool {
+        self.run.is_some()
+    }
+}
+
+impl Peer {
+    /// Our part, as the two NATs have it.
+    pub(super) fn plan(&self, ctx: &Context<'_>) -> Plan {
+        self.remote.as_ref().map_or(Plan::Punch, |remote| {
+            plan(ctx.local.nat, remote.nat, ctx.local.id < self.id)
+        })
+    }
+
+    /// Begins to open holes if that is our part and the time has come; after a moment, if there may be an easier way.
+    pub(super) fn consider_guessing(&mut self, ctx: &mut Context<'_>) {
+        let ours = matches!(self.plan(ctx), Plan::Open | Plan::Meet);
+        if !ours || self.path.is_some() || self.guess.run.is_some() || !self.may_guess(ctx) {
+            return;
+        }
+        let worked = self.guess.worked_from.is_some()
+            && self.guess.worked_from == ctx.local.public(true).map(|addr| addr.ip());
+        let grace = if !worked && self.has_easier_way(ctx) {
+            GUESS_GRACE
+        } else {
+            Duration::ZERO
+        };
+        self.guess.start = Some(ctx.now + grace);
+        self.guess_timeout(ctx);
+    }
+
+    /// As [`Self::consider_guessing`], when more is known of either NAT than at the start of the round.
+    pub(super) fn reconsider_guessing(&mut self, ctx: &mut Context<'_>) {
+        if matches!(self.state, PeerState::Punch | PeerState::Relayed) && self.guess.last.is_none()
+        {
+            self.consider_guessing(ctx);
+        }
+    }
+
+    /// Whether both sides want it, a relay tells where the peer is, and the last failure is long enough ago.
+    fn may_guess(&self, ctx: &Context<'_>) -> bool {
+        let rested = self.guess.rest.is_none_or(|(until, _)| until <= ctx.now);
+        let attested = self.attested.is_some_and(|addr| addr.is_ipv4());
+        let agreed = self.remote.as_ref().is_some_and(|remote| remote.guess);
+        rested && attested && agreed && ctx.local.guess_ports && self.consents(ctx.local)
+    }
+
+    /// Whether a candidate of either side lets everybody in, or both have IPv6.
+    fn has_easier_way(&self, ctx: &Context<'_>) -> bool {
+        let ours = ctx.local.candidates(self.id, self.dialled, self.attested);
+        let theirs = self.remote.iter().flat_map(|remote| &remote.candidates);
+        let (mut open, mut v6) = (false, (false, false));
+        for candidate in &ours {
+            open |= candidate.open;
+            v6.0 |= candidate.addr.is_ipv6();
+        }
+        for candidate in theirs {
+            open |= candidate.open;
+            v6.1 |= candidate.addr.is_ipv6();
+        }
+        open || v6 == (true, true)
+    }
+
+    pub(super) fn guess_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.guess.start.is_some_and(|at| at <= ctx.now) {
+            self.guess.start = None;
+            if self.path.is_none() && matches!(self.state, PeerState::Punch | PeerState::Relayed) {
+                self.start_opening(ctx);
+            }
+        }
+        let Some(run) = &mut self.guess.run else {
+            return;
+        };
+        if run.until <= ctx.now {
+            return self.end_guessing(ctx, End::Missed);
+        }
+        match run.part {
+            Part::Open(_) => self.opener_timeout(ctx),
+            Part::Probe(_) => self.prober_timeout(ctx),
+        }
+    }
+
+    /// Takes the turn to guess; none of it while another peer has it.
+    fn take_part(&mut self, ctx: &mut Context<'_>, part: Part) -> bool {
+        if let Err(free) = ctx.budget.take_turn(ctx.now, self.id) {
+            self.guess.last = Some(End::Declined);
+            if matches!(part, Part::Open(_)) {
+                self.guess.start = Some(free);
+            }
+            return false;
+        }
+        let opens = match part {
+            Part::Open(_) => Some(ctx.local.nat),
+            Part::Probe(_) => self.remote.as_ref().map(|remote| remote.nat),
+        };
+        let method = match opens.map(|nat| nat.allocation) {
+            Some(PortAllocation::Sequential { .. }) => Method::Predicted,
+            Some(PortAllocation::Random { .. } | PortAllocation::Unknown) | None => {
+                Method::Birthday
+            }
+        };
+        self.guess.sent = 0;
+        self.guess.run = Some(Run {
+            until: ctx.now + GUESS_TIME,
+            method,
+            part,
+        });
+        true
+    }
+
+    pub(super) fn on_go(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
+        let plan = self.plan(ctx);
+        if self.guess.run.is_none() && plan == Plan::Meet && self.may_guess(ctx) {
+            self.start_opening(ctx);
+        }
+        let able = self.may_guess(ctx);
+        match &mut self.guess.run {
+            _ if self.path.is_some() => {}
+            Some(Run {
+                part: Part::Probe(prober),
+                ..
+            }) => prober.heard = ctx.now,
+            Some(Run {
+                part: Part::Open(opener),
+                ..
+            }) => {
+                opener.meet(ctx.now, order.sample);
+                self.opener_timeout(ctx);
+            }
+            None if plan == Plan::Guess && able => self.start_probing(ctx, order),
+            None => self.send_news(ctx, &News::Stop),
+        }
+    }
+
+    pub(super) fn on_stop(&mut self, ctx: &mut Context<'_>) {
+        if self.guess.run.is_some() {
+            self.end_guessing(ctx, End::Declined);
+        }
+    }
+
+    /// Ends a run, closes the sockets that no path needs, and rests if it was in vain.
+    pub(super) fn end_guessing(&mut self, ctx: &mut Context<'_>, end: End) {
+        self.guess.start = None;
+        if let Some(run) = self.guess.run.take() {
+            ctx.budget.end_turn(ctx.now, self.id);
+            self.guess.last = Some(end);
+            self.guess.rest = match end {
+                End::Missed => Some(self.rest_after(ctx.now, &run.part)),
+                End::Declined | End::NoSockets => Some((ctx.now + GUESS_SPACING, GUESS_REST)),
+                End::Found | End::Dropped => None,
+            };
+            if end == End::Found {
+                self.guess.found = self.path.as_ref().and_then(|path| run.found(path.pair));
+                self.guess.worked_from = ctx.local.public(true).map(|addr| addr.ip());
+            } else if self.state == PeerState::Punch && self.checks.end.is_none() {
+                self.relayed(ctx);
+            }
+            tracing::debug!(peer = %self.id.short(), guesses = self.guess.sent, ?end, "guessing");
+        }
+        self.release_sockets(ctx);
+    }
+
+    fn rest_after(&self, now: Instant, part: &Part) -> (Instant, Duration) {
+        let before = self.guess.rest.map(|(_, time)| time * 2);
+        let time = before.map_or(GUESS_REST, |time| time.min(GUESS_REST_MAX));
+        // The one who is asked is ready a little before the other asks again.
+        let slack = match part {
+            Part::Open(_) => Duration::ZERO,
+            Part::Probe(_) => time / 4,
+        };
+        (now + time - slack, time)
+    }
+
+    /// Closes the sockets that neither a run nor the path needs.
+    pub(super) fn release_sockets(&mut self, ctx: &mut Context<'_>) {
+        if self.guess.run.is_some() {
+            return;
+        }
+        let needed = self.path.as_ref().map(|path| path.pair.sock);
+        let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
+            .into_iter()
+            .partition(|sock| Some(*sock) == needed);
+        self.guess.socks = kept;
+        idle.sort_unstable();
+        for run in idle.chunk_by(|a, b| a.0 + 1 == b.0) {
+            ctx.out.push_back(Output::CloseSockets {
+                first: run[0],
+                count: run.len() as u16,
+            });
+        }
+    }
+
+    /// Sends a probe that wants an answer.
+    fn request(&mut self, ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, tx: u64) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx,
+            observed: pair.addr,
+        };
+        let session = self.session.as_mut();
+        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
+            send(ctx, pair, ttl, bytes);
+        }
+    }
+
+    /// Tells the peer something through the relay.
+    fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
+        let Some(relay) = self.live_via(ctx.local) else {
+            return;
+        };
+        if let Some(bytes) = self.seal_news(news) {
+            ctx.out.push_back(Output::SendRelay {
+                relay,
+                to: self.id,
+                bytes,
+            });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The side that guesses: it probes ports of the peer's address, the likeliest first.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use rand::{Rng, seq::index};
+
+use super::{End, Part, Run};
+use crate::{
+    NatReport, PortAllocation,
+    proto::{
+        io::Pair,
+        peer::{Context, Peer},
+        timing::{GO_TIMEOUT, GUESS_BATCH, GUESS_GAP, GUESSES, NEIGHBOURS, PREDICTED},
+    },
+    wire::sealed::{News, PunchOrder},
+};
+
+/// Guesses that are being made.
+pub(super) struct Prober {
+    ip: IpAddr,
+    /// The ports to try, likeliest first; from the start again when all were tried.
+    ports: Vec<u16>,
+    /// When each guess was sent; its number and the base make up its transaction id.
+    sent: Vec<Instant>,
+    base: u64,
+    pub(super) next: Instant,
+    /// When the peer last said to go on.
+    pub(super) heard: Instant,
+}
+
+impl Prober {
+    pub(super) fn has_guessed(&self, addr: SocketAddr) -> bool {
+        let tried = self.ports.iter().take(self.sent.len());
+        addr.ip() == self.ip && tried.into_iter().any(|port| *port == addr.port())
+    }
+
+    /// When the guess was sent that this transaction id belongs to, if it went to that address.
+    fn guess(&self, addr: SocketAddr, tx: u64) -> Option<Instant> {
+        let number = usize::try_from(tx.wrapping_sub(self.base)).ok()?;
+        let sent = *self.sent.get(number)?;
+        let port = self.ports[number % self.ports.len()];
+        (addr == SocketAddr::new(self.ip, port)).then_some(sent)
+    }
+}
+
+impl Peer {
+    /// The peer has holes open: guesses where.
+    pub(super) fn start_probing(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
+        let (Some(attested), Some(remote)) = (self.attested, self.remote.as_ref()) else {
+            return;
+        };
+        let known: Vec<u16> = remote
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.addr.ip() == attested.ip())
+            .map(|candidate| candidate.addr.port())
+            .collect();
+        let ip = attested.ip();
+        let mut ports = likeliest(ctx, remote.nat, order.sample, &known);
+        ports.retain(|port| ctx.local.may_probe(SocketAddr::new(ip, *port), &[ip]));
+        let able = !ports.is_empty();
+        let prober = Prober {
+            ip,
+            ports,
+            sent: Vec::new(),
+            base: ctx.rng.random(),
+            next: ctx.now,
+            heard: ctx.now,
+        };
+        if able && self.take_part(ctx, Part::Probe(prober)) {
+            self.prober_timeout(ctx);
+        } else {
+            self.send_news(ctx, &News::Stop);
+        }
+    }
+
+    pub(super) fn prober_timeout(&mut self, ctx: &mut Context<'_>) {
+        for _ in 0..GUESS_BATCH {
+            let Some(Run {
+                part: Part::Probe(prober),
+                ..
+            }) = &mut self.guess.run
+            else {
+                return;
+            };
+            if prober.next > ctx.now {
+                return;
+            }
+            let number = prober.sent.len();
+            if number >= GUESSES || prober.heard + GO_TIMEOUT <= ctx.now {
+                return self.end_guessing(ctx, End::Missed);
+            }
+            if !ctx.budget.take(ctx.now) {
+                break;
+            }
+            prober.sent.push(ctx.now);
+            let port = prober.ports[number % prober.ports.len()];
+            let tx = prober.base.wrapping_add(number as u64);
+            let pair = Pair::main(SocketAddr::new(prober.ip, port));
+            self.guess.sent += 1;
+            self.request(ctx, pair, None, tx);
+        }
+        if let Some(Run {
+            part: Part::Probe(prober),
+            ..
+        }) = &mut self.guess.run
+        {
+            prober.next = ctx.now + GUESS_GAP;
+        }
+    }
+
+    /// Whether this answers a guess, which then is a direct path.
+    pub(in crate::proto::peer) fn guess_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        source: Pair,
+        tx: u64,
+    ) -> bool {
+        let Some(Run {
+            part: Part::Probe(prober),
+            ..
+        }) = &self.guess.run
+        else {
+            return false;
+        };
+        let Some(sent) = prober.guess(source.addr, tx) else {
+            return false;
+        };
+        let rtt = ctx.now.saturating_duration_since(sent);
+        self.checks.answered += 1;
+        self.proven(ctx, source, rtt);
+        true
+    }
+}
+
+/// The ports that the peer's NAT is likely to have given to its holes, likeliest first, each once.
+fn likeliest(
+    ctx: &mut Context<'_>,
+    nat: NatReport,
+    sample: Option<SocketAddr>,
+    known: &[u16],
+) -> Vec<u16> {
+    let mut first: Vec<u16> = Vec::new();
+    let (low, high) = match nat.allocation {
+        PortAllocation::Random { first, last } => (first, last),
+        PortAllocation::Sequential { step } => {
+            let base = sample.map(|sample| sample.port());
+            first.extend(base.into_iter().flat_map(|base| {
+                (1..=PREDICTED)
+                    .map(move |count| base.wrapping_add_signed(i16::from(step).wrapping_mul(count)))
+            }));
+            (1024, u16::MAX)
+        }
+        PortAllocation::Unknown => {
+            first.extend(known.iter().flat_map(|port| {
+                let from = port.saturating_sub(NEIGHBOURS);
+                from..=port.saturating_add(NEIGHBOURS)
+            }));
+            (1024, u16::MAX)
+        }
+    };
+    let range = usize::from(high - low) + 1;
+    let rest = index::sample(ctx.rng, range, range.min(GUESSES));
+    first.extend(rest.into_iter().map(|offset| low + offset as u16));
+    let mut seen = BTreeSet::new();
+    first.retain(|port| seen.insert(*port));
+    first.truncate(GUESSES);
+    first
+}

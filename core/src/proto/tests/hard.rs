@@ -1,0 +1,48 @@
+//! NATs that give every destination another port.
+
+use super::world::{Home, World, ms};
+use crate::PeerState;
+
+/// Runs a dial in worlds with different seeds; returns how many went direct on both sides in time, and the median time.
+fn runs(a: Home, b: Home, count: u64) -> (u64, std::time::Duration) {
+    let mut times = Vec::new();
+    for seed in 0..count {
+        let mut world = World::new(seed);
+        world.add(a);
+        world.add(b);
+        world.connect(0, 1);
+        if world.run_while(ms(12_000), |world| !world.both(PeerState::Direct)) {
+            times.push(world.elapsed());
+        }
+    }
+    times.sort();
+    (times.len() as u64, times[times.len() / 2])
+}
+
+#[test]
+fn a_restricted_home_guesses_a_symmetric_ones_port_in_both_roles() {
+    for other in [Home::PortRestricted, Home::Double, Home::Accepting] {
+        for (a, b) in [(other, Home::Symmetric), (Home::Symmetric, other)] {
+            let (direct, median) = runs(a, b, 20);
+            assert!(
+                direct == 20 && median <= ms(1500),
+                "{a:?} x {b:?}: {direct} direct, {median:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_port_of_a_nat_that_counts_is_predicted() {
+    for (a, b) in [
+        (Home::PortRestricted, Home::Counting),
+        (Home::Counting, Home::PortRestricted),
+        (Home::Counting, Home::Counting),
+    ] {
+        let (direct, median) = runs(a, b, 20);
+        assert!(
+            direct == 20 && median <= ms(1000),
+            "{a:?} x {b:?}: {direct} direct, {median:?}"
+        );
+    }
+}
