@@ -163,6 +163,7 @@ impl Scene {
             access,
             relay_only,
             guess_ports: true,
+            streams: true,
             bound: None,
             ports: Ports {
                 v4: 40000,

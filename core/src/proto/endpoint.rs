@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) relay_only: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
+    /// Whether streams may be dialled and taken.
+    pub(crate) streams: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
@@ -107,6 +109,7 @@ impl Machine {
             access,
             relay_only,
             guess_ports,
+            streams,
             bound,
             ports,
             seed,
@@ -119,6 +122,8 @@ impl Machine {
                 access,
                 relay_only,
                 guess_ports,
+                streams: streams && !relay_only,
+                listening: false,
                 bound,
                 ports,
                 interfaces: Vec::new(),
@@ -177,7 +182,7 @@ impl Machine {
                 source,
                 bytes,
             } => {
-                if self.local.may_answer(source) {
+                if sock.is_stream() || self.local.may_answer(source) {
                     let pair = Pair { sock, addr: source };
                     self.on_message(now, bytes, &Source::Direct(pair), None);
                 }
@@ -187,6 +192,20 @@ impl Machine {
             }
             Input::Sampled { sock, addr } => {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
+            }
+            Input::StreamUp {
+                peer,
+                sock,
+                addr,
+                dialled,
+            } => self.on_stream(now, peer, Pair { sock, addr }, dialled),
+            Input::StreamDown { peer, sock } => {
+                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, sock))
+            }
+            Input::Listening(listening) => {
+                let before = self.local.candidates(self.local.id, true, None);
+                self.local.listening = listening;
+                self.if_changed(now, before);
             }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => {
@@ -384,6 +403,18 @@ impl Machine {
             self.with(now, id, |peer, ctx| {
                 peer.on_intro(ctx, opened, source);
             });
+        }
+    }
+
+    /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
+    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        let welcome =
+            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
+        if welcome && self.entry(now, id) {
+            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
+        } else {
+            self.out.push_back(Output::CloseStream { sock: pair.sock });
         }
     }
 

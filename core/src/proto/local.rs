@@ -25,6 +25,9 @@ pub(crate) struct Local {
     /// Port of the IPv4 and of the IPv6 socket.
     pub(crate) ports: Ports,
     pub(crate) interfaces: Vec<LocalAddr>,
+    /// Whether streams may be used at all, and whether we take them at the ports of the sockets.
+    pub(crate) streams: bool,
+    pub(crate) listening: bool,
     pub(crate) mapped: Option<SocketAddr>,
     pub(crate) nat: NatReport,
     pub(crate) hops: Option<u8>,
@@ -90,7 +93,12 @@ impl Local {
         let known = dialled || matches!(&self.access, Access::Only(peers) if peers.contains(&peer));
         let mut out: Vec<Candidate> = Vec::new();
         let mut offer = |addr: SocketAddr, kind, open| {
-            if out.len() < MAX_CANDIDATES && !out.iter().any(|known| known.addr == addr) {
+            if out.len() < MAX_CANDIDATES
+                && !out.iter().any(|known| {
+                    (known.addr, known.kind == CandidateKind::Stream)
+                        == (addr, kind == CandidateKind::Stream)
+                })
+            {
                 out.push(Candidate { addr, kind, open });
             }
         };
@@ -107,7 +115,17 @@ impl Local {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
             offer(relay.observed, CandidateKind::Reflexive, open);
         }
+        for addr in self.global().into_iter().filter(|_| self.listening) {
+            offer(addr, CandidateKind::Stream, true);
+        }
         out
+    }
+
+    /// Our addresses that the whole internet may reach, if nothing filters there.
+    fn global(&self) -> Vec<SocketAddr> {
+        let mut hosts = self.hosts();
+        hosts.retain(|addr| Scope::of(addr.ip()) == Scope::Global);
+        hosts
     }
 
     /// Whether relays see us at this IP address.
@@ -160,6 +178,14 @@ impl Local {
             relay_is_loopback: self.relay_is_loopback(),
         };
         crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether a stream may be dialled to an address that our user dialled, or a peer named where a relay sees it. Loopback only
+    /// between those who meet there.
+    pub(crate) fn may_dial(&self, addr: SocketAddr) -> bool {
+        let here = Scope::of(addr.ip()) == Scope::Loopback
+            && self.bound.is_some_and(|ip| ip.is_loopback());
+        self.may_probe(addr, &[addr.ip()]) || (here && addr.port() >= 1024 && !self.relay_only)
     }
 
     /// Whether to take notice of a datagram at all: its sender can have written any source on it, so what must not be probed

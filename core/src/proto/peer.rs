@@ -17,6 +17,7 @@ mod guess;
 mod intro;
 mod path;
 mod rounds;
+mod streams;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,6 +34,7 @@ use self::{
     intro::Attempt,
     path::DirectPath,
     rounds::Rounds,
+    streams::Streams,
 };
 use super::{
     budget::{Budget, Credit},
@@ -89,6 +91,7 @@ pub(crate) struct Peer {
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
     checks: Checks,
+    streams: Streams,
     path: Option<DirectPath>,
     credit: Credit,
     guess: Guess,
@@ -122,6 +125,7 @@ impl Peer {
             attested: None,
             relay_rtt: None,
             checks: Checks::default(),
+            streams: Streams::default(),
             path: None,
             credit: Credit::default(),
             guess: Guess::default(),
@@ -208,6 +212,7 @@ impl Peer {
         self.drop_session(ctx);
         self.drop_attempt(ctx);
         self.checks.clear();
+        self.close_streams(ctx);
         self.path = None;
         self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
@@ -314,6 +319,7 @@ impl Peer {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
+        self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
@@ -346,6 +352,7 @@ impl Peer {
                 )
             }),
             self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
+            self.streams.dial.map(|at| (at, Deadline::Stream)),
             self.linger.map(|at| (at, Deadline::Linger)),
         ]
         .into_iter()
@@ -372,6 +379,7 @@ impl Peer {
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.offline = matches!(reason, Failure::Offline(_));
         self.drop_attempt(ctx);
+        self.close_streams(ctx);
         ctx.out.push_back(Output::Failed {
             peer: self.id,
             reason,
@@ -382,7 +390,7 @@ impl Peer {
 
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state == PeerState::Idle && !self.wanted
+        self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
     }
 
     pub(crate) fn state(&self) -> PeerState {
@@ -408,6 +416,7 @@ impl Peer {
                 let info = PathInfo::Direct {
                     remote: path.pair.addr,
                     lan: local.is_lan(path.pair.addr),
+                    tcp: path.pair.sock.is_stream(),
                 };
                 Some((info, Some(path.rtt)))
             }
@@ -478,6 +487,16 @@ impl Peer {
             path,
             rtt_ms,
         }));
+    }
+
+    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair) {
+        if !pair.sock.is_stream() {
+            ctx.out.push_back(Output::Admit {
+                peer: self.id,
+                addr: pair.addr,
+            });
+        }
     }
 
     fn drop_session(&mut self, ctx: &mut Context<'_>) {

@@ -10,4 +10,5 @@ mod hello;
 mod lifetime;
 mod nat;
 mod pairs;
+mod streams;
 mod world;

@@ -42,6 +42,7 @@ pub(crate) struct Watched {
     received: usize,
     unproven: usize,
     probes: BTreeMap<IpAddr, VecDeque<Instant>>,
+    streams: BTreeMap<SocketAddr, VecDeque<Instant>>,
     states: BTreeMap<PeerId, PeerState>,
     routes: BTreeMap<PeerId, Route>,
     /// Datagrams sent so far.
@@ -65,6 +66,7 @@ impl Watched {
             received: 0,
             unproven: 0,
             probes: BTreeMap::new(),
+            streams: BTreeMap::new(),
             states: BTreeMap::new(),
             routes: BTreeMap::new(),
             datagrams: 0,
@@ -142,6 +144,9 @@ impl Watched {
                 }
                 self.received += bytes.len();
             }
+            Input::StreamUp { addr, .. } => {
+                self.seen.insert(*addr);
+            }
             Input::Interfaces { addrs, .. } => self.interfaces.clone_from(addrs),
             Input::Connect { addrs, .. } => self.named.extend(addrs),
             Input::RelayDown { .. }
@@ -155,6 +160,8 @@ impl Watched {
             | Input::Traffic { .. }
             | Input::SocketsOpened { .. }
             | Input::Sampled { .. }
+            | Input::Listening(_)
+            | Input::StreamDown { .. }
             | Input::Shutdown => {}
         }
     }
@@ -175,9 +182,13 @@ impl Watched {
 
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
+            Output::SendDatagram { sock, bytes, .. } if sock.is_stream() => {
+                assert!(bytes.len() <= intro::PACKET_LEN);
+            }
             Output::SendDatagram { to, ttl, bytes, .. } => {
                 self.check_datagram(now, *to, *ttl, bytes)
             }
+            Output::DialStream { addr, .. } => self.check_stream(now, *addr),
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
@@ -201,7 +212,9 @@ impl Watched {
             | Output::Failed { .. }
             | Output::OpenSockets { .. }
             | Output::CloseSockets { .. }
-            | Output::SampleMapping { .. } => {}
+            | Output::SampleMapping { .. }
+            | Output::TakeStream { .. }
+            | Output::CloseStream { .. } => {}
         }
     }
 
@@ -229,6 +242,21 @@ impl Watched {
             recent.pop_front();
         }
         assert!(recent.len() <= MAX_PER_MINUTE, "a flood to {to}");
+    }
+
+    /// Streams go where our user pointed, or where a relay sees a peer, twice a minute at most.
+    fn check_stream(&mut self, now: Instant, to: SocketAddr) {
+        assert!(!self.relay_only, "relay_only dials no streams");
+        if !self.named.contains(&to) {
+            assert!(self.attested.contains(&to.ip()), "{to} is only hearsay");
+            self.check_allowed(to);
+        }
+        let recent = self.streams.entry(to).or_default();
+        recent.push_back(now);
+        while recent.front().is_some_and(|at| *at + MINUTE <= now) {
+            recent.pop_front();
+        }
+        assert!(recent.len() <= 4, "streams without end to {to}");
     }
 
     /// The rules for addresses that others named, as the design states them.

@@ -15,7 +15,7 @@ use super::{Context, Peer, send};
 use crate::{
     addr::Scope,
     proto::{
-        io::{Output, Pair},
+        io::Pair,
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
             ROUND, TIMED_PROBES,
@@ -67,6 +67,10 @@ impl Checks {
 
     fn position(&self, pair: Pair) -> Option<usize> {
         self.list.iter().position(|check| check.pair == pair)
+    }
+
+    pub(super) fn remove(&mut self, pair: Pair) {
+        self.list.retain(|check| check.pair != pair);
     }
 
     /// Asks those that answered before again, at once.
@@ -150,6 +154,7 @@ impl Peer {
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.end = Some(ctx.now + ROUND);
         self.consider_guessing(ctx);
+        self.plan_streams(ctx);
     }
 
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
@@ -194,6 +199,8 @@ impl Peer {
             self.checks.settle();
             if self.path.is_none() && !self.guess.is_on() {
                 self.relayed(ctx);
+            } else if self.on_stream() {
+                self.schedule_round(ctx);
             }
         }
     }
@@ -210,6 +217,7 @@ impl Peer {
             return;
         }
         let affordable = check.rtt.is_some()
+            || check.pair.sock.is_stream()
             || (self.credit.pay(check.attested)
                 && (check.attested || ctx.budget.take_unattested(ctx.now, check.pair.addr.ip())));
         if !affordable || !ctx.budget.take(ctx.now) {
@@ -306,10 +314,7 @@ impl Peer {
         else {
             return;
         };
-        ctx.out.push_back(Output::Admit {
-            peer: self.id,
-            addr: source.addr,
-        });
+        self.admit(ctx, source);
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
@@ -324,10 +329,12 @@ impl Peer {
 
     /// An address that nobody named, from which an authentic probe came.
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
-        if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
-            return None;
+        if !pair.sock.is_stream() {
+            if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
+                return None;
+            }
+            self.checks.reflexive += 1;
         }
-        self.checks.reflexive += 1;
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,

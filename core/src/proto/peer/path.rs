@@ -8,8 +8,8 @@ use super::{Context, Peer, guess::End, send};
 use crate::{
     PeerState,
     proto::{
-        io::{Output, Pair},
-        timing::{DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
+        io::Pair,
+        timing::{DEAD_AFTER, STREAM_DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
     },
     wire::probe::{Probe, ProbeKind},
 };
@@ -45,20 +45,25 @@ impl DirectPath {
 enum Tier {
     Lan,
     Internet,
+    Stream,
 }
 
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         let tier = |pair: Pair| {
-            if ctx.local.is_lan(pair.addr) {
+            if pair.sock.is_stream() {
+                Tier::Stream
+            } else if ctx.local.is_lan(pair.addr) {
                 Tier::Lan
             } else {
                 Tier::Internet
             }
         };
         let take = match &self.path {
-            None if self.rounds.in_quarantine(pair.addr, ctx.now) => false,
+            None if !pair.sock.is_stream() && self.rounds.in_quarantine(pair.addr, ctx.now) => {
+                false
+            }
             None => self
                 .relay_rtt
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
@@ -84,14 +89,15 @@ impl Peer {
         });
         self.rounds.direct();
         self.end_guessing(ctx, End::Found);
+        self.streams.dial = None;
         self.lost_direct = false;
-        ctx.out.push_back(Output::Admit {
-            peer: self.id,
-            addr: pair.addr,
-        });
+        self.admit(ctx, pair);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
+        if self.on_stream() {
+            self.schedule_round(ctx);
+        }
     }
 
     /// QUIC got nothing back on the direct path since `since`, though it sent until `sent`. Asks first, then suspects.
@@ -164,7 +170,12 @@ impl Peer {
         else {
             return;
         };
-        let dead_at = suspicion.since + DEAD_AFTER;
+        let dead_at = suspicion.since
+            + if path.pair.sock.is_stream() {
+                STREAM_DEAD_AFTER
+            } else {
+                DEAD_AFTER
+            };
         if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at {
             return self.dead(ctx);
         }
@@ -202,9 +213,13 @@ impl Peer {
         true
     }
 
-    fn dead(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
-        self.rounds.quarantine(path.pair.addr, ctx.now);
+        if path.pair.sock.is_stream() {
+            self.drop_stream(ctx, path.pair);
+        } else {
+            self.rounds.quarantine(path.pair.addr, ctx.now);
+        }
         self.checks.settle();
         self.release_sockets(ctx);
         self.lost_direct = true;

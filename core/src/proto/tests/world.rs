@@ -237,6 +237,7 @@ impl World {
             access: setup.access.clone(),
             relay_only: setup.relay_only,
             guess_ports: true,
+            streams: true,
             bound: None,
             ports: Ports { v4: PORT, v6: 0 },
             seed: self.rng.random(),
@@ -569,7 +570,12 @@ impl World {
                 Output::Event(EventKind::PeerState { to, .. }) => {
                     self.nodes[at].states.push((since, to));
                 }
-                Output::Route { .. } | Output::NeedRelay { .. } | Output::Event(_) => {}
+                Output::Route { .. }
+                | Output::NeedRelay { .. }
+                | Output::DialStream { .. }
+                | Output::TakeStream { .. }
+                | Output::CloseStream { .. }
+                | Output::Event(_) => {}
             }
         }
     }
