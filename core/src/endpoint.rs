@@ -12,6 +12,7 @@ use crate::{
     net::{
         driver::{self, Command, Driver, Lease, Outlets, Parts},
         mux::Mux,
+        tcp::Tls,
         transport::endpoint_config,
     },
     proto::{
@@ -200,6 +201,7 @@ pub struct Builder {
     pub(crate) relay_only: bool,
     pub(crate) no_port_mapping: bool,
     pub(crate) no_port_guessing: bool,
+    pub(crate) no_tcp: bool,
 }
 
 impl Builder {
@@ -263,6 +265,14 @@ impl Builder {
         self
     }
 
+    /// Whether to use TLS over TCP where datagrams do not get through; yes by default. A node that has a public address, or was
+    /// bound to a single one, also listens at its port for peers whose network drops UDP.
+    #[must_use]
+    pub fn tcp(mut self, enabled: bool) -> Self {
+        self.no_tcp = !enabled;
+        self
+    }
+
     /// Opens the socket and starts the node.
     ///
     /// # Errors
@@ -295,6 +305,7 @@ impl Builder {
             access: self.access,
             relay_only: self.relay_only,
             guess_ports: !self.no_port_guessing,
+            streams: !self.no_tcp,
             bound: self
                 .bind
                 .map(|addr| addr.ip())
@@ -321,7 +332,9 @@ impl Builder {
             online: online.subscribe(),
             accepted: Mutex::new(backlog),
         };
+        let use_tcp = !self.no_tcp && !self.relay_only;
         let driver = Driver::start(Parts {
+            tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
             key,
             machine,
             mux,

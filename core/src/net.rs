@@ -8,4 +8,5 @@ pub(crate) mod mux;
 pub(crate) mod portmap;
 pub mod relay;
 pub mod stun;
+pub(crate) mod tcp;
 pub(crate) mod transport;

@@ -5,6 +5,7 @@ mod gather;
 mod links;
 mod relays;
 mod silence;
+mod streams;
 mod view;
 
 use std::{
@@ -21,18 +22,19 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::{gather::Gathering, links::PeerLink, relays::RelayEntry};
+use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams};
 use super::{
     interfaces::Interfaces,
     mux::{LinkHandle, Mux, Side},
     relay::RelayEvent,
+    tcp::{Established, Tls},
 };
 use crate::{
     ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
     SecretKey, Ticket,
     proto::{
         endpoint::Machine,
-        io::{Input, Output, Sock},
+        io::{Input, Output, Pair, Sock},
     },
     wire::lane::Channel,
 };
@@ -84,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) server: Option<quinn::ServerConfig>,
     pub(crate) home_relays: Vec<RelayUrl>,
     pub(crate) map_ports: bool,
+    /// None if there are to be no streams.
+    pub(crate) tls: Option<Tls>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -105,6 +109,7 @@ pub(crate) struct Driver {
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     gathering: Gathering,
+    streams: Streams,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
@@ -136,6 +141,12 @@ enum Done {
     Hops(Option<u8>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
+    /// A stream was dialled.
+    StreamDialled(PeerId, SocketAddr, std::io::Result<Established>),
+    /// A peer has had time to hear our goodbye on a stream.
+    StreamClosed(Sock),
+    /// A stream is no more.
+    StreamEnded(Sock),
 }
 
 /// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
@@ -167,6 +178,7 @@ impl Driver {
             relay_events,
             relay_sender,
             gathering,
+            streams: Streams::new(parts.tls),
             early: VecDeque::new(),
             watched: BTreeMap::new(),
             pending: FuturesUnordered::new(),
@@ -203,6 +215,7 @@ impl Driver {
                 },
                 () = sleep_until(deadline.into()) => {}
                 Some(done) = self.pending.next() => self.on_done(done),
+                Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
                 links = self.mux.activity() => {
                     self.watched.extend(links.into_iter().map(|handle| (handle, now())));
@@ -255,11 +268,19 @@ impl Driver {
 
     fn on_side(&mut self, side: Side) {
         match side {
-            Side::Message { source, bytes } if bytes.first().is_some_and(|first| *first < 4) => {
-                self.on_stun(source, &bytes);
+            Side::Message {
+                sock,
+                source,
+                bytes,
+            } if bytes.first().is_some_and(|first| *first < 4) => {
+                self.on_stun(sock, source, &bytes);
             }
-            Side::Message { source, bytes } => self.feed(Input::Datagram {
-                sock: Sock::MAIN,
+            Side::Message {
+                sock,
+                source,
+                bytes,
+            } => self.feed(Input::Datagram {
+                sock,
                 source,
                 bytes: &bytes,
             }),
@@ -284,22 +305,35 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         tracing::trace!(?output, "output");
         match output {
-            Output::SendDatagram { to, ttl, bytes, .. } => {
-                if let Err(error) = self.mux.send_message(to, ttl, &bytes) {
-                    tracing::trace!(%to, %error, "cannot send");
-                }
-            }
+            Output::SendDatagram {
+                sock,
+                to,
+                ttl,
+                bytes,
+            } => self.send_message(Pair { sock, addr: to }, ttl, &bytes),
             Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
-            Output::OpenSockets { first, .. } => {
-                self.feed(Input::SocketsOpened { first, count: 0 })
+            Output::OpenSockets { first, count } => {
+                let count = self.mux.open_sockets(first, count);
+                self.feed(Input::SocketsOpened { first, count });
             }
-            Output::CloseSockets { .. } | Output::SampleMapping { .. } => {}
+            Output::CloseSockets { first, count } => self.mux.close_sockets(first, count),
+            Output::SampleMapping { sock, relay } => self.sample_mapping(sock, &relay),
+            Output::DialStream { peer, addr } => self.dial_stream(peer, addr),
+            Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
+            Output::CloseStream { sock } => self.close_stream(sock),
             Output::NeedRelay { relay } => self.need_relay(relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Route { peer, route } => self.set_route(peer, route),
             Output::Forget { peer } => self.forget(peer),
             Output::Failed { peer, reason } => self.fail(peer, &reason),
             Output::Event(kind) => self.tell(kind),
+        }
+    }
+
+    /// Sends a message or loses it, as the network may.
+    fn send_message(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) {
+        if let Err(error) = self.mux.send_message(to, ttl, bytes) {
+            tracing::trace!(?to, %error, "cannot send");
         }
     }
 
@@ -310,6 +344,9 @@ impl Driver {
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
             Done::RelayLeft(link) => self.mux.remove_link(link),
+            Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
+            Done::StreamClosed(sock) => self.mux.remove_stream(sock),
+            Done::StreamEnded(sock) => self.on_stream_ended(sock),
         }
     }
 
@@ -326,6 +363,7 @@ impl Driver {
             addrs: interfaces.addresses,
             lost_route,
         });
+        self.listen();
         self.dirty = true;
     }
 
@@ -336,6 +374,7 @@ impl Driver {
         self.settle();
         let polite = Duration::from_secs(1);
         let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
+        self.close_streams();
         self.relays.clear();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }

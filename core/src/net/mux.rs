@@ -1,4 +1,5 @@
-//! The mux: one UDP socket per address family under one quinn endpoint, and a stable virtual address for every link.
+//! The mux: one UDP socket per address family and what is opened for hard NATs, under one quinn endpoint, and a stable
+//! virtual address for every link.
 //!
 //! quinn sends to a virtual address, and the mux sends to wherever the link's [`Route`] points at that moment. What comes
 //! in is told apart segment by segment: QUIC packets of admitted sources go up under the virtual address of their link,
@@ -9,10 +10,12 @@
 
 mod data_path;
 mod demux;
+mod extra;
 mod inject;
 mod link;
 mod poller;
 mod socket;
+mod streams;
 mod tables;
 
 use std::{
@@ -21,7 +24,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -29,12 +32,17 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
-use crate::wire::lane::Channel;
+use crate::{
+    proto::io::{Pair, Sock},
+    wire::lane::Channel,
+};
 
 pub(crate) use demux::Side;
 pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
+pub(crate) use streams::Outbox;
 
 use demux::{Outlets, SIDE_CAPACITY};
+use extra::Extras;
 use link::RESERVED;
 use socket::Socket;
 use tables::{Source, Tables};
@@ -44,13 +52,15 @@ use tables::{Source, Tables};
 pub(crate) struct Mux {
     v4: Option<Socket>,
     v6: Option<Socket>,
+    extras: Extras,
     tables: ArcSwap<Tables>,
     next_handle: AtomicU32,
     outlets: Outlets,
     /// Links that began to send; locked on that edge only.
     active: Mutex<Vec<LinkHandle>>,
     activity: Notify,
-    v6_first: AtomicBool,
+    /// Which socket is read first; every one gets its turn.
+    turn: AtomicUsize,
 }
 
 impl Mux {
@@ -71,12 +81,13 @@ impl Mux {
         let mux = Self {
             v4,
             v6,
+            extras: Extras::default(),
             tables: ArcSwap::default(),
             next_handle: AtomicU32::new(RESERVED.0 + 1),
             outlets: Outlets::new(side),
             active: Mutex::default(),
             activity: Notify::new(),
-            v6_first: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
         };
         Ok((Arc::new(mux), receiver))
     }
@@ -121,6 +132,7 @@ impl Mux {
     /// the congestion controller as `path_key`; [`nudge`](super::transport::nudge) the link's connections then.
     pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u8, switch: bool) {
         route.dests.retain(|dest| is_sendable(dest.addr()));
+        self.widen(&route);
         link.route.store(Arc::new(route));
         if switch {
             self.restore_offload();
@@ -160,18 +172,31 @@ impl Mux {
     /// Sends a message of ours or STUN, not through what carries bulk data. Linux alone can send it with a `ttl` of its own.
     ///
     /// # Errors
-    /// The operating system's; also if the address cannot be sent to, or we have no socket of its family.
-    pub(crate) fn send_message(
-        &self,
-        dst: SocketAddr,
-        ttl: Option<u8>,
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        if !is_sendable(dst) {
+    /// The operating system's; also if the address cannot be sent to, or the socket is not open or of another family.
+    pub(crate) fn send_message(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) -> io::Result<()> {
+        if !is_sendable(to.addr) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let socket = self.socket(dst).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        socket.send_message(dst, ttl, bytes)
+        if to.sock.is_stream() {
+            self.send_message_on_stream(to.sock, bytes);
+            return Ok(());
+        }
+        let sent = self.with_socket(to, |socket| socket.send_message(to.addr, ttl, bytes));
+        sent.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))
+    }
+
+    /// Opens IPv4 sockets with numbers from `first` up, each at a port of its own; returns how many of these are open
+    /// then. They are fewer if there is no IPv4, or to leave the rest of the program enough descriptors.
+    pub(crate) fn open_sockets(&self, first: Sock, count: u16) -> u16 {
+        let Some(main) = &self.v4 else { return 0 };
+        let open = self.extras.open(main.local_addr().ip(), first, count);
+        self.outlets.injected.wake();
+        open
+    }
+
+    /// Closes the `count` sockets from `first` up; those that are not open are no mistake.
+    pub(crate) fn close_sockets(&self, first: Sock, count: u16) {
+        self.extras.close(first, count);
     }
 
     /// Waits for links that send while nobody watches them; from then on they count as watched, until
@@ -214,17 +239,31 @@ impl Mux {
 
     fn restore_offload(&self) {
         self.sockets().for_each(Socket::restore_offload);
-    }
-
-    fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        self.v4.iter().chain(&self.v6)
-    }
-
-    fn socket(&self, dst: SocketAddr) -> Option<&Socket> {
-        match dst {
-            SocketAddr::V4(_) => self.v4.as_ref(),
-            SocketAddr::V6(_) => self.v6.as_ref(),
+        for extra in self.extras.list().iter() {
+            extra.socket.restore_offload();
         }
+    }
+
+    /// Makes the sockets that a route uses ready for bulk data.
+    fn widen(&self, route: &Route) {
+        let extras = self.extras.list();
+        let used = route.dests.iter().map(|dest| dest.sock());
+        used.filter_map(|sock| extra::find(&extras, sock))
+            .for_each(Socket::widen);
+    }
+
+    /// Does something with the socket that `to` is sent to from; none if there is no such socket.
+    fn with_socket<T>(&self, to: Pair, act: impl FnOnce(&Socket) -> T) -> Option<T> {
+        match (to.sock, to.addr) {
+            (Sock::MAIN, SocketAddr::V4(_)) => self.v4.as_ref().map(act),
+            (Sock::MAIN, SocketAddr::V6(_)) => self.v6.as_ref().map(act),
+            (sock, SocketAddr::V4(_)) => extra::find(&self.extras.list(), sock).map(act),
+            (_, SocketAddr::V6(_)) => None,
+        }
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> + Clone {
+        self.v4.iter().chain(&self.v6)
     }
 
     fn report_activity(&self, link: LinkHandle) {

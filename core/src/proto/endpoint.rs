@@ -182,9 +182,10 @@ impl Machine {
                 source,
                 bytes,
             } => {
-                if sock.is_stream() || self.local.may_answer(source) {
-                    let pair = Pair { sock, addr: source };
-                    self.on_message(now, bytes, &Source::Direct(pair), None);
+                let pair = Pair { sock, addr: source };
+                let owner = self.stream_owner(pair);
+                if owner.is_some() || !sock.is_stream() && self.local.may_answer(source) {
+                    self.on_message(now, bytes, &Source::Direct(pair), owner);
                 }
             }
             Input::SocketsOpened { first, count } => {
@@ -371,7 +372,13 @@ impl Machine {
         }
     }
 
-    /// Whose conversation it is; nobody's if a relay says it comes from somebody else.
+    /// Who proved a key on this stream.
+    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
+        let mut peers = self.peers.values().filter(|_| pair.sock.is_stream());
+        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
+    }
+
+    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
     fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
         self.convs
             .get(&conv)
@@ -384,7 +391,7 @@ impl Machine {
             return;
         };
         let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
-        if !meant_for_us || (from.is_none() && !self.budget.take_hello(now)) {
+        if !meant_for_us || (matches!(source, Source::Direct(_)) && !self.budget.take_hello(now)) {
             return;
         }
         let opened = match Opened::open(&self.key, packet, &mut self.rng) {

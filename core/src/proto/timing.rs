@@ -88,6 +88,8 @@ pub(crate) const ATTESTED_PROBES: i64 = 64;
 pub(crate) const PROBES_PER_SECOND: u32 = 400;
 /// INTROs opened per second that come directly from somebody: each costs some X25519.
 pub(crate) const HELLOS_PER_SECOND: u32 = 200;
+/// Probes that an address which no relay attests gets in one round, all its ports together: 240 bytes.
+pub(crate) const UNATTESTED_PROBES: u32 = 3;
 /// Probes per minute to one address that no relay attests, over all peers.
 pub(crate) const UNATTESTED_PER_MINUTE: u32 = 10;
 /// Lowest and highest TTL that opens our own NAT without reaching the peer's.

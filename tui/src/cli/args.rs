@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, Parser, Subcommand, builder::FalseyValueParser, value_parser};
 use peerway::{
-    ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
+    Builder, Endpoint, ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
     services::tunnel::{ParseNameError, ServiceName},
 };
 
@@ -40,6 +40,18 @@ pub(super) struct Globals {
     #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND", value_parser = address)]
     pub(super) bind: Option<SocketAddr>,
 
+    /// Send to peers through relays only, so that they do not learn this computer's addresses
+    #[arg(long, global = true, env = "PEERWAY_RELAY_ONLY", value_parser = FalseyValueParser::new())]
+    pub(super) relay_only: bool,
+
+    /// Do not guess ports where a router hides them, nor let peers guess this computer's
+    #[arg(long, global = true, env = "PEERWAY_NO_PORT_GUESSING", value_parser = FalseyValueParser::new())]
+    pub(super) no_port_guessing: bool,
+
+    /// Use UDP only: neither dial peers over TCP where it is blocked, nor listen for such peers
+    #[arg(long, global = true, env = "PEERWAY_NO_TCP", value_parser = FalseyValueParser::new())]
+    pub(super) no_tcp: bool,
+
     /// One JSON object per line on stdout
     #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
@@ -53,6 +65,16 @@ pub(super) struct Globals {
         action = ArgAction::Count
     )]
     pub(super) verbose: u8,
+}
+
+impl Globals {
+    /// A node as these options want it, but for its key, relays and address.
+    pub(super) fn builder(&self) -> Builder {
+        Endpoint::builder()
+            .relay_only(self.relay_only)
+            .port_guessing(!self.no_port_guessing)
+            .tcp(!self.no_tcp)
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -41,7 +41,8 @@ impl Node {
         let state = StateDir::open(globals)?;
         let key = state.key()?;
         let claim = state.claim()?.ok_or_else(|| state.in_use())?;
-        let builder = Endpoint::builder()
+        let builder = globals
+            .builder()
             .secret_key(key)
             .relays(globals.relays.clone())
             .alpns(alpns);
@@ -63,7 +64,7 @@ impl Node {
         alpns: &[&[u8]],
     ) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
-        let mut builder = Endpoint::builder().relays(relays).alpns(alpns);
+        let mut builder = globals.builder().relays(relays).alpns(alpns);
         let claim = state.claim()?;
         let mut bind = globals.bind;
         if claim.is_some() {

@@ -1,25 +1,26 @@
 //! Learning about our surroundings: interfaces, the NAT's behaviour, a forwarded port.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     num::NonZeroU16,
     time::{Duration, Instant},
 };
 
-use rand::SeedableRng;
+use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, PortMapping, RelayState,
+    EventKind, PortMapping, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         portmap::PortMapper,
         stun,
     },
     proto::{
-        io::Input,
+        io::{Input, Pair, Sock},
         nat::{Classifier, StunResponse},
     },
 };
@@ -28,6 +29,8 @@ use crate::{
 const CLASSIFY_EVERY: Duration = Duration::from_secs(300);
 /// Registrations that come within this time are measured together.
 const CLASSIFY_SOON: Duration = Duration::from_millis(50);
+/// Samples that may be under way at once; an answer to an older one counts as lost.
+const MAX_SAMPLES: usize = 64;
 
 /// What is learnt, and when it is learnt anew.
 pub(super) struct Gathering {
@@ -39,6 +42,14 @@ pub(super) struct Gathering {
     classifier: Option<Classifier>,
     classify_at: Option<Instant>,
     pub(super) checked_at_ms: Option<u64>,
+    /// Questions of the machine where a relay sees a socket.
+    samples: VecDeque<Sample>,
+}
+
+/// A STUN request that was sent to a relay for the machine.
+struct Sample {
+    tx: [u8; 12],
+    to: Pair,
 }
 
 /// Something was learnt.
@@ -61,6 +72,7 @@ impl Gathering {
             classifier: None,
             classify_at: None,
             checked_at_ms: None,
+            samples: VecDeque::new(),
         }
     }
 
@@ -150,7 +162,7 @@ impl Driver {
         }
         while let Some(request) = classifier.poll_transmit() {
             let bytes = stun::binding_request(request.tx, request.change_port);
-            let _ = self.mux.send_message(request.to, None, &bytes);
+            let _ = self.mux.send_message(Pair::main(request.to), None, &bytes);
         }
         if let Some(report) = classifier.report() {
             self.gathering.classifier = None;
@@ -160,28 +172,40 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_stun(&mut self, source: SocketAddr, bytes: &[u8]) {
-        let Some(classifier) = &mut self.gathering.classifier else {
+    /// Asks a relay where it sees one of our sockets.
+    pub(super) fn sample_mapping(&mut self, sock: Sock, relay: &RelayUrl) {
+        let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr) else {
             return;
         };
-        match stun::parse_response(bytes) {
-            Ok(stun::Response {
-                tx,
-                mapped,
-                other_address,
-                ..
-            }) => {
-                classifier.handle_response(
-                    now(),
-                    StunResponse {
-                        from: source,
-                        tx,
-                        mapped,
-                        other_address,
-                    },
-                );
-            }
-            Err(error) => tracing::trace!(%error, "STUN"),
+        let (mut tx, to) = ([0; 12], Pair { sock, addr });
+        ChaCha20Rng::from_os_rng().fill_bytes(&mut tx);
+        if self.gathering.samples.len() >= MAX_SAMPLES {
+            self.gathering.samples.pop_front();
+        }
+        self.gathering.samples.push_back(Sample { tx, to });
+        self.send_message(to, None, &stun::binding_request(tx, false));
+    }
+
+    pub(super) fn on_stun(&mut self, sock: Sock, source: SocketAddr, bytes: &[u8]) {
+        let response = match stun::parse_response(bytes) {
+            Ok(response) => response,
+            Err(error) => return tracing::trace!(%error, "STUN"),
+        };
+        let from = Pair { sock, addr: source };
+        let samples = &mut self.gathering.samples;
+        let asked = |sample: &Sample| sample.tx == response.tx && sample.to == from;
+        if let Some(position) = samples.iter().position(asked) {
+            samples.remove(position);
+            let addr = response.mapped;
+            self.feed(Input::Sampled { sock, addr });
+        } else if let Some(classifier) = &mut self.gathering.classifier {
+            let response = StunResponse {
+                from: source,
+                tx: response.tx,
+                mapped: response.mapped,
+                other_address: response.other_address,
+            };
+            classifier.handle_response(now(), response);
         }
     }
 }

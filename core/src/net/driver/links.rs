@@ -140,9 +140,9 @@ impl Driver {
             })
         };
         let dests: Vec<Dest> = match &route {
-            Decided::Direct(pair) => vec![Dest::Direct(pair.addr)],
+            Decided::Direct(pair) => vec![Dest::Direct(*pair)],
             Decided::Relay(relay) => lane(self, relay).into_iter().collect(),
-            Decided::Both(pair, relay) => [Some(Dest::Direct(pair.addr)), lane(self, relay)]
+            Decided::Both(pair, relay) => [Some(Dest::Direct(*pair)), lane(self, relay)]
                 .into_iter()
                 .flatten()
                 .collect(),
@@ -335,9 +335,9 @@ fn path_key(dest: Dest) -> u8 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     match dest {
         Dest::Lane { .. } => 0,
-        Dest::Direct(addr) => {
+        Dest::Direct(pair) => {
             let mut hasher = DefaultHasher::new();
-            addr.hash(&mut hasher);
+            pair.hash(&mut hasher);
             (hasher.finish() as u8).max(1)
         }
     }

@@ -17,7 +17,7 @@ use crate::{
         mux::{Dest, Link, Route, virtual_addr},
         relay::{self, RelayEvent, RelayHandle},
     },
-    proto::io::Input,
+    proto::io::{Input, Pair},
     wire::relay::Payload,
 };
 
@@ -101,7 +101,7 @@ impl Driver {
                 self.mux.set_route(
                     &entry.link,
                     Route {
-                        dests: vec![Dest::Direct(addr)],
+                        dests: vec![Dest::Direct(Pair::main(addr))],
                     },
                     0,
                     switch,

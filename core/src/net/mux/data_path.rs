@@ -15,11 +15,15 @@ use quinn_udp::{RecvMeta, Transmit};
 use super::{
     Mux,
     demux::Sorter,
+    extra::Extra,
     link::{Dest, Link, RESERVED, handle_of, virtual_addr},
     poller::Poller,
     socket::Socket,
 };
-use crate::wire::lane::HEADER_LEN;
+use crate::{
+    proto::io::{Pair, Sock},
+    wire::lane::HEADER_LEN,
+};
 
 /// The largest batch the kernel hands out is 64 KiB, and quinn allots 1472 bytes for each segment we name.
 const MAX_RECEIVE_SEGMENTS: usize = 65_535 / 1472 + 1;
@@ -39,6 +43,10 @@ impl AsyncUdpSocket for Mux {
             async move {
                 for socket in mux.sockets() {
                     socket.writable().await?;
+                }
+                let extras = Arc::clone(&mux.extras.list());
+                for extra in extras.iter().filter(|extra| extra.socket.is_wide()) {
+                    extra.socket.writable().await?;
                 }
                 Ok(())
             }
@@ -72,12 +80,13 @@ impl AsyncUdpSocket for Mux {
             if !self.outlets.injected.is_empty() {
                 return Poll::Ready(Ok(self.outlets.injected.deliver(bufs, meta)));
             }
-            match self.poll_sockets(cx, bufs, meta) {
+            let extras = self.extras.list();
+            match self.poll_sockets(&extras, cx, bufs, meta) {
                 Poll::Ready(0) => {}
                 Poll::Ready(count) => return Poll::Ready(Ok(count)),
                 Poll::Pending => {
                     self.outlets.injected.register(cx);
-                    if self.outlets.injected.is_empty() {
+                    if self.outlets.injected.is_empty() && self.extras.are_still(&extras) {
                         return Poll::Pending;
                     }
                 }
@@ -93,10 +102,15 @@ impl AsyncUdpSocket for Mux {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        let segments = self.sockets().map(Socket::max_transmit_segments);
-        segments.min().unwrap_or(1)
+        let main = self.sockets().map(Socket::max_transmit_segments);
+        let extras = self.extras.list();
+        let wide = extras.iter().filter(|extra| extra.socket.is_wide());
+        main.chain(wide.map(|extra| extra.socket.max_transmit_segments()))
+            .min()
+            .unwrap_or(1)
     }
 
+    /// All sockets of one kernel can do the same.
     fn max_receive_segments(&self) -> usize {
         let segments = self.sockets().map(Socket::max_receive_segments);
         segments.max().unwrap_or(1).min(MAX_RECEIVE_SEGMENTS)
@@ -109,71 +123,83 @@ impl AsyncUdpSocket for Mux {
 
 impl Mux {
     fn send_to(&self, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io::Result<()> {
-        let Some(socket) = self.socket(dest.addr()) else {
+        let from_to = Pair {
+            sock: dest.sock(),
+            addr: dest.addr(),
+        };
+        if from_to.sock.is_stream() {
+            if self.send_on_stream(from_to.sock, link, transmit) {
+                self.report_activity(link.handle());
+            }
             return Ok(());
-        };
-        let len = transmit.contents.len();
-        let segment = transmit.segment_size.unwrap_or(len).max(1);
-        let datagrams = len.div_ceil(segment) as u64;
-        let begins = match dest {
-            Dest::Direct(addr) => {
-                socket.send(&Transmit {
-                    destination: addr,
-                    ecn: transmit.ecn,
-                    contents: transmit.contents,
-                    segment_size: transmit.segment_size,
-                    src_ip: None,
-                })?;
-                link.sent_direct(datagrams, len as u64)
-            }
-            Dest::Lane { relay, channel } => {
-                FRAMES.with_borrow_mut(|frames| {
-                    frames.clear();
-                    for packet in transmit.contents.chunks(segment) {
-                        frames.extend_from_slice(&channel.header());
-                        frames.extend_from_slice(packet);
-                    }
-                    socket.send(&Transmit {
-                        destination: relay,
-                        ecn: transmit.ecn,
-                        contents: frames,
-                        segment_size: transmit.segment_size.map(|size| size + HEADER_LEN),
-                        src_ip: None,
-                    })
-                })?;
-                link.sent_lane(datagrams, len as u64)
-            }
-        };
-        if begins {
+        }
+        let sent = self.with_socket(from_to, |socket| send(socket, link, dest, transmit));
+        if sent.unwrap_or(Ok(false))? {
             self.report_activity(link.handle());
         }
         Ok(())
     }
 
-    /// One round over both sockets: how many buffers quinn gets, or that there was nothing at all to read.
+    /// One round over all sockets: how many buffers quinn gets, or that there was nothing at all to read.
     fn poll_sockets(
         &self,
+        extras: &[Extra],
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<usize> {
-        let v6_first = self.v6_first.fetch_xor(true, Ordering::Relaxed);
-        let order = if v6_first {
-            [&self.v6, &self.v4]
-        } else {
-            [&self.v4, &self.v6]
-        };
+        let main = self.sockets().map(|socket| (Sock::MAIN, socket));
+        let extras = extras.iter().map(|extra| (extra.sock, &*extra.socket));
+        let sockets = main.chain(extras);
+        let count = sockets.clone().count();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
         let mut any = false;
-        for socket in order.into_iter().flatten() {
+        for (sock, socket) in sockets.cycle().skip(first).take(count) {
             if let Poll::Ready(count) = socket.poll_recv(cx, bufs, meta) {
                 any = true;
                 let tables = self.tables.load();
-                let kept = Sorter::new(&tables, &self.outlets).sort(bufs, meta, count);
+                let kept = Sorter::new(sock, &tables, &self.outlets).sort(bufs, meta, count);
                 if kept > 0 {
                     return Poll::Ready(kept);
                 }
             }
         }
         if any { Poll::Ready(0) } else { Poll::Pending }
+    }
+}
+
+/// Sends what quinn gave us; true if the driver must be told of it.
+fn send(socket: &Socket, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io::Result<bool> {
+    let len = transmit.contents.len();
+    let segment = transmit.segment_size.unwrap_or(len).max(1);
+    let datagrams = len.div_ceil(segment) as u64;
+    match dest {
+        Dest::Direct(pair) => {
+            socket.send(&Transmit {
+                destination: pair.addr,
+                ecn: transmit.ecn,
+                contents: transmit.contents,
+                segment_size: transmit.segment_size,
+                src_ip: None,
+            })?;
+            Ok(link.sent_direct(datagrams, len as u64))
+        }
+        Dest::Lane { relay, channel } => {
+            FRAMES.with_borrow_mut(|frames| {
+                frames.clear();
+                for packet in transmit.contents.chunks(segment) {
+                    frames.extend_from_slice(&channel.header());
+                    frames.extend_from_slice(packet);
+                }
+                socket.send(&Transmit {
+                    destination: relay,
+                    ecn: transmit.ecn,
+                    contents: frames,
+                    segment_size: transmit.segment_size.map(|size| size + HEADER_LEN),
+                    src_ip: None,
+                })
+            })?;
+            Ok(link.sent_lane(datagrams, len as u64))
+        }
     }
 }

@@ -18,9 +18,12 @@ use super::{
     link::{Link, LinkHandle, virtual_addr},
     tables::{Source, Tables},
 };
-use crate::wire::{
-    datagram::Kind,
-    lane::{Channel, Frame, HEADER_LEN},
+use crate::{
+    proto::io::Sock,
+    wire::{
+        datagram::Kind,
+        lane::{Channel, Frame, HEADER_LEN},
+    },
 };
 
 /// Datagrams that wait for the driver at most; a flood loses its own.
@@ -30,7 +33,11 @@ pub(super) const SIDE_CAPACITY: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// STUN or a message of ours, of the right length; nothing else of it is checked.
-    Message { source: SocketAddr, bytes: Vec<u8> },
+    Message {
+        sock: Sock,
+        source: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// A packet from an admitted relay on a channel that we do not know yet.
     EarlyLane {
         relay: SocketAddr,
@@ -57,20 +64,21 @@ impl Outlets {
     }
 
     /// Queues a datagram, which is copied only if there is room: a flood must cost little.
-    fn to_driver(&self, datagram: impl FnOnce() -> Side) {
+    pub(super) fn to_driver(&self, datagram: impl FnOnce() -> Side) {
         match self.side.try_reserve() {
             Ok(room) => room.send(datagram()),
             Err(_) => self.stranger(),
         }
     }
 
-    fn stranger(&self) {
+    pub(super) fn stranger(&self) {
         self.strangers.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Sorts one batch of received buffers.
 pub(super) struct Sorter<'a> {
+    sock: Sock,
     tables: &'a Tables,
     outlets: &'a Outlets,
     last_source: Option<(SocketAddr, Option<&'a Source>)>,
@@ -92,8 +100,10 @@ struct Owner<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    pub(super) fn new(tables: &'a Tables, outlets: &'a Outlets) -> Self {
+    /// For what came in at the socket `sock`.
+    pub(super) fn new(sock: Sock, tables: &'a Tables, outlets: &'a Outlets) -> Self {
         Self {
+            sock,
             tables,
             outlets,
             last_source: None,
@@ -178,6 +188,7 @@ impl<'a> Sorter<'a> {
             Some(Kind::Lane) => self.lane_owner(source, segment),
             Some(Kind::Stun | Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
                 self.outlets.to_driver(|| Side::Message {
+                    sock: self.sock,
                     source,
                     bytes: segment.to_vec(),
                 });

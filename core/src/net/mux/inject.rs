@@ -42,6 +42,11 @@ impl Injected {
         self.len.load(Ordering::Acquire) == 0
     }
 
+    /// Has the receiver look again.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
     pub(super) fn register(&self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
     }

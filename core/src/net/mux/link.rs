@@ -8,7 +8,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use crate::{net::congestion::Epoch, wire::lane::Channel};
+use crate::{
+    net::congestion::Epoch,
+    proto::io::{Pair, Sock},
+    wire::lane::Channel,
+};
 
 /// The unique local prefix (RFC 4193) of virtual addresses, `fd00:5057::/32`; the handle is in the low 32 bits.
 const PREFIX: [u16; 2] = [0xfd00, 0x5057];
@@ -46,8 +50,8 @@ pub(crate) fn handle_of(addr: SocketAddr) -> Option<LinkHandle> {
 /// One way to a peer or relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dest {
-    /// Straight to this address.
-    Direct(SocketAddr),
+    /// Straight to this address, from this socket.
+    Direct(Pair),
     /// Through a relay, as a frame of this channel.
     Lane { relay: SocketAddr, channel: Channel },
 }
@@ -56,8 +60,16 @@ impl Dest {
     /// The address that datagrams are sent to.
     pub(crate) fn addr(self) -> SocketAddr {
         match self {
-            Self::Direct(addr) => addr,
+            Self::Direct(pair) => pair.addr,
             Self::Lane { relay, .. } => relay,
+        }
+    }
+
+    /// The socket that datagrams are sent from.
+    pub(crate) fn sock(self) -> Sock {
+        match self {
+            Self::Direct(pair) => pair.sock,
+            Self::Lane { .. } => Sock::MAIN,
         }
     }
 }

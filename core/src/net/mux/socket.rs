@@ -3,17 +3,22 @@
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use arc_swap::ArcSwap;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 /// At 1 Gbit/s a receive buffer of this size bridges 30 ms in which the task does not run.
 const BUFFER_BYTES: usize = 4 << 20;
+/// Holds the messages of one peer; there may be hundreds of such sockets, open to everybody's floods.
+const SMALL_BUFFER_BYTES: usize = 32 << 10;
 /// Errors in a row after which receiving lets other tasks run.
 const MAX_ERRORS: usize = 16;
 
@@ -25,18 +30,26 @@ pub(super) struct Socket {
     state: ArcSwap<UdpSocketState>,
     offload: usize,
     local: SocketAddr,
+    /// Made ready for bulk data.
+    wide: AtomicBool,
 }
 
 impl Socket {
+    /// A socket for bulk data.
     pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Self::bind_small(addr)?;
+        socket.widen();
+        Ok(socket)
+    }
+
+    /// A socket for a few messages, until it is [widened](Self::widen).
+    pub(super) fn bind_small(addr: SocketAddr) -> io::Result<Self> {
         let domain = Domain::for_address(addr);
         let socket = socket2::Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if domain == Domain::IPV6 {
             socket.set_only_v6(true)?;
         }
-        // Best effort: the system's limit is often lower.
-        let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
-        let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+        set_buffers(SockRef::from(&socket), SMALL_BUFFER_BYTES);
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
@@ -45,7 +58,20 @@ impl Socket {
             state: ArcSwap::from_pointee(state),
             local: socket.local_addr()?,
             io: UdpSocket::from_std(socket)?,
+            wide: AtomicBool::new(false),
         })
+    }
+
+    /// Makes room for bulk data.
+    pub(super) fn widen(&self) {
+        if !self.wide.swap(true, Ordering::Relaxed) {
+            set_buffers(SockRef::from(&self.io), BUFFER_BYTES);
+        }
+    }
+
+    /// Whether it may carry bulk data.
+    pub(super) fn is_wide(&self) -> bool {
+        self.wide.load(Ordering::Relaxed)
     }
 
     pub(super) fn local_addr(&self) -> SocketAddr {
@@ -157,4 +183,10 @@ impl Socket {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+fn set_buffers(socket: SockRef<'_>, bytes: usize) {
+    // Best effort: the system's limit is often lower.
+    let _ = socket.set_recv_buffer_size(bytes);
+    let _ = socket.set_send_buffer_size(bytes);
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod demux;
+mod extra;
 mod transfer;
 
 const SHORT_QUIC: [u8; 30] = [0x40; 30];
@@ -35,7 +36,7 @@ fn channel(a: u8, b: u8) -> Channel {
 
 fn direct(addr: SocketAddr) -> Route {
     Route {
-        dests: vec![Dest::Direct(addr)],
+        dests: vec![Dest::Direct(Pair::main(addr))],
     }
 }
 
@@ -114,6 +115,7 @@ async fn strangers_get_nothing_and_are_counted() {
     assert_eq!(
         bytes,
         Side::Message {
+            sock: Sock::MAIN,
             source: stranger.local_addr().unwrap(),
             bytes: vec![probe::PROBE; probe::PACKET_LEN],
         }
@@ -133,8 +135,12 @@ async fn an_expelled_source_is_a_stranger_again() {
     assert_eq!(receive(&b).await, [(from_a.handle(), SHORT_QUIC.to_vec())]);
     b.expel(addr(&a));
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
-    a.send_message(addr(&b), None, &[probe::PROBE; probe::PACKET_LEN])
-        .unwrap();
+    a.send_message(
+        Pair::main(addr(&b)),
+        None,
+        &[probe::PROBE; probe::PACKET_LEN],
+    )
+    .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
         _ = b_side.recv() => {}
@@ -155,7 +161,7 @@ async fn a_route_with_two_destinations_sends_everything_twice() {
         channel: channel(1, 2),
     };
     let route = Route {
-        dests: vec![Dest::Direct(addr(&b)), lane],
+        dests: vec![Dest::Direct(Pair::main(addr(&b))), lane],
     };
     a.set_route(&link, route, 1, true);
     send(&a, &transmit(&link, &SHORT_QUIC, None)).await;
@@ -283,7 +289,8 @@ async fn bad_addresses_cost_neither_an_error_nor_segmentation_offload() {
         "[::1]:9",
     ] {
         let bad: SocketAddr = bad.parse().unwrap();
-        mux.send_message(bad, None, &SHORT_QUIC).unwrap_err();
+        mux.send_message(Pair::main(bad), None, &SHORT_QUIC)
+            .unwrap_err();
         mux.set_route(&link, direct(bad), 1, true);
         send(&mux, &transmit(&link, &[0x40; 2400], Some(1200))).await;
     }
@@ -308,10 +315,12 @@ async fn offload_that_was_lost_on_one_path_is_back_on_the_next() {
 async fn a_message_with_a_time_to_live_of_its_own_arrives() {
     let ((a, _), (b, mut side)) = (mux(), mux());
     let probe = [probe::PROBE; probe::PACKET_LEN];
-    a.send_message(addr(&b), Some(3), &probe).unwrap();
+    a.send_message(Pair::main(addr(&b)), Some(3), &probe)
+        .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
         message = side.recv() => assert_eq!(message, Some(Side::Message {
+            sock: Sock::MAIN,
             source: addr(&a),
             bytes: probe.to_vec(),
         })),
@@ -328,7 +337,7 @@ async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
     a.set_route(&to_b, direct(addr(&b)), 1, true);
     for _ in 0..SIDE_CAPACITY / 64 + 1 {
         for _ in 0..64 {
-            a.send_message(addr(&b), None, &probe).unwrap();
+            a.send_message(Pair::main(addr(&b)), None, &probe).unwrap();
         }
         send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
         receive(&b).await;
@@ -348,8 +357,12 @@ async fn a_removed_link_is_gone_with_its_sources_and_channels() {
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
     a.remove_link(to_b.handle());
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
-    a.send_message(addr(&b), None, &[probe::PROBE; probe::PACKET_LEN])
-        .unwrap();
+    a.send_message(
+        Pair::main(addr(&b)),
+        None,
+        &[probe::PROBE; probe::PACKET_LEN],
+    )
+    .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
         _ = side.recv() => {}

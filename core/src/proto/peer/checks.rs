@@ -18,7 +18,7 @@ use crate::{
         io::Pair,
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
-            ROUND, TIMED_PROBES,
+            ROUND, TIMED_PROBES, UNATTESTED_PROBES,
         },
     },
     wire::{
@@ -51,6 +51,8 @@ struct Check {
     /// Position in [`PROBE_GAPS`].
     step: usize,
     probes: u32,
+    /// Authentic requests that came from there.
+    heard: u32,
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
@@ -170,8 +172,9 @@ impl Peer {
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
-                step: 0,
+                step: first_step(attested.contains(&candidate.addr.ip())),
                 probes: 0,
+                heard: 0,
                 pending: Vec::new(),
                 rtt: None,
             };
@@ -216,13 +219,10 @@ impl Peer {
         if check.probes >= MAX_PROBES {
             return;
         }
-        let affordable = check.rtt.is_some()
-            || check.pair.sock.is_stream()
-            || (self.credit.pay(check.attested)
-                && (check.attested || ctx.budget.take_unattested(ctx.now, check.pair.addr.ip())));
-        if !affordable || !ctx.budget.take(ctx.now) {
+        if !self.affords(ctx, position) || !ctx.budget.take(ctx.now) {
             return;
         }
+        let check = &mut self.checks.list[position];
         let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
         let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
@@ -244,6 +244,28 @@ impl Peer {
         if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
             send(ctx, pair, ttl, bytes);
         }
+    }
+
+    /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
+    /// from there.
+    fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
+        let check = &self.checks.list[position];
+        let ip = check.pair.addr.ip();
+        let certain = check.rtt.is_some() || check.pair.sock.is_stream();
+        if certain || check.attested {
+            return certain || self.credit.pay(true);
+        }
+        let there = || {
+            self.checks
+                .list
+                .iter()
+                .filter(|other| other.pair.addr.ip() == ip)
+        };
+        let sent: u32 = there().map(|other| other.probes).sum();
+        let heard: u32 = there().map(|other| other.heard).sum();
+        sent < UNATTESTED_PROBES + heard
+            && self.credit.pay(false)
+            && ctx.budget.take_unattested(ctx.now, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
@@ -318,11 +340,12 @@ impl Peer {
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
+        check.heard += 1;
         if check.rtt.is_none()
             && !proven
             && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
         {
-            check.step = 0;
+            check.step = first_step(check.attested);
             self.send_check(ctx, position);
         }
     }
@@ -341,8 +364,9 @@ impl Peer {
             attested,
             full_ttl_from: ctx.now,
             next: None,
-            step: 0,
+            step: first_step(attested),
             probes: 0,
+            heard: 0,
             pending: Vec::new(),
             rtt: None,
         });
@@ -367,6 +391,11 @@ impl Peer {
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
     }
+}
+
+/// Where in [`PROBE_GAPS`] the probing begins: the few probes that an unattested address gets are spread out.
+fn first_step(attested: bool) -> usize {
+    if attested { 0 } else { 3 }
 }
 
 /// The order in which candidates are probed, best first.

@@ -34,6 +34,10 @@ impl Streams {
 }
 
 impl Peer {
+    pub(crate) fn has_stream(&self, pair: Pair) -> bool {
+        self.streams.open.contains(&pair)
+    }
+
     /// A stream stands whose other end holds the peer's key, and which may be used.
     pub(crate) fn on_stream_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
         let needless = self.state == PeerState::Idle || self.has_datagrams();

@@ -10,14 +10,16 @@ use rand_chacha::ChaCha20Rng;
 
 use super::world::{Home, World, ms, relay};
 use crate::{
-    NatReport, SecretKey,
+    NatBehavior, NatReport, PortAllocation, SecretKey,
     proto::{
         handshake::{Initiation, Opened},
         io::{Input, Route, Sock},
+        session::Session,
     },
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
-        intro::{Description, IntroBody, IntroPacket},
+        intro::{AckPacket, Description, IntroBody, IntroPacket},
+        sealed::{News, PunchOrder},
     },
 };
 
@@ -91,8 +93,16 @@ fn sixteen_victims_in_a_list_share_what_one_intro_pays_for() {
     let total: usize = victims(16).iter().map(|addr| sent(&world, *addr)).sum();
     assert!((16..=45).contains(&total), "{total}");
     for victim in victims(16) {
-        assert!(sent(&world, victim) <= 4, "{}", sent(&world, victim));
+        assert!(sent(&world, victim) <= 3, "{}", sent(&world, victim));
     }
+}
+
+#[test]
+fn a_lone_victim_gets_no_more_than_three_probes_for_one_intro() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    hello(&mut world, &mallory(0), 1, &victims(1));
+    world.run(ms(5000));
+    assert_eq!(sent(&world, victims(1)[0]), 3);
 }
 
 #[test]
@@ -263,4 +273,146 @@ fn an_answer_from_another_address_than_the_dialled_one_does_not_make_that_addres
     let route = world.nodes[0].machine.route(peer).cloned();
     assert_eq!(route, Some(Route::Relay(relay())));
     assert!(sent(&world, victim) <= 10);
+}
+
+const RANDOM_NAT: NatReport = NatReport {
+    mapping: NatBehavior::AddressAndPortDependent,
+    filtering: NatBehavior::AddressAndPortDependent,
+    allocation: PortAllocation::Random {
+        first: 1024,
+        last: 65535,
+    },
+};
+
+/// A peer with a session at node 0, behind such a NAT as it says.
+struct Caller {
+    key: SecretKey,
+    session: Session,
+}
+
+impl Caller {
+    fn new(world: &mut World, at: u8, nat: NatReport, guess: bool) -> Self {
+        let (key, conv) = (mallory(at), u64::from(at) + 1000);
+        let body = IntroBody {
+            id: key.id(),
+            timestamp_ms: world.unix_ms(),
+            conv,
+            probe_secret: [3; 32],
+            description: Description {
+                nat,
+                guess,
+                ..description(&[])
+            },
+        };
+        let mut rng = ChaCha20Rng::seed_from_u64(conv);
+        let mut initiation = Initiation::new(&key, world.nodes[0].id, &body, &mut rng).unwrap();
+        let intro = initiation.packet.clone();
+        says(world, &key, &intro);
+        let answer = world.last_signal(0);
+        let packet = AckPacket::parse(&answer).unwrap();
+        initiation.read(&key, packet).unwrap();
+        let session = initiation.into_session().unwrap();
+        Self { key, session }
+    }
+
+    /// Orders guesses, as often as asked, half a second apart.
+    fn orders(&mut self, world: &mut World, times: usize) {
+        for _ in 0..times {
+            let go = News::Go(PunchOrder {
+                holes: 256,
+                sample: None,
+            });
+            let bytes = self.session.seal_news(&go.emit()).unwrap();
+            says(world, &self.key, &bytes);
+            world.run(ms(500));
+        }
+    }
+}
+
+fn says(world: &mut World, key: &SecretKey, bytes: &[u8]) {
+    let (from, attested) = (key.id(), attested());
+    let relay = relay();
+    world.feed(
+        0,
+        Input::RelayMessage {
+            relay,
+            from,
+            attested,
+            bytes,
+        },
+    );
+}
+
+/// Datagrams that node 0 sent to any port of the callers' attested address.
+fn guesses(world: &World) -> usize {
+    let there = world.nodes[0].sent_to.iter();
+    there
+        .filter(|(addr, _)| addr.ip() == attested().ip())
+        .map(|(_, count)| count)
+        .sum()
+}
+
+#[test]
+fn guesses_go_to_the_attested_address_alone_and_end_a_second_after_the_last_order() {
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, RANDOM_NAT, true);
+    caller.orders(&mut world, 4);
+    let ordered = guesses(&world);
+    assert!((300..=420).contains(&ordered), "{ordered}");
+    world.run(ms(10_000));
+    assert!(guesses(&world) <= ordered + 110, "{}", guesses(&world));
+    let elsewhere = |addr: &SocketAddr| addr.ip() != attested().ip();
+    assert!(!world.nodes[0].sent_to.keys().any(elsewhere));
+}
+
+#[test]
+fn a_peer_that_orders_guesses_for_ever_gets_2048_and_then_a_rest() {
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, RANDOM_NAT, true);
+    caller.orders(&mut world, 80);
+    assert!(guesses(&world) <= 2048 + 64, "{}", guesses(&world));
+}
+
+#[test]
+fn ports_are_guessed_for_one_peer_at_a_time() {
+    let mut world = World::pair(Home::PortRestricted, Home::Public);
+    let mut first = Caller::new(&mut world, 0, RANDOM_NAT, true);
+    let mut second = Caller::new(&mut world, 1, RANDOM_NAT, true);
+    first.orders(&mut world, 1);
+    let before = guesses(&world);
+    first.orders(&mut world, 1);
+    second.orders(&mut world, 1);
+    let after = guesses(&world);
+    assert!(before > 50 && after <= 3 * before, "{before}, {after}");
+    let answer = world.last_signal(0);
+    let refused = second
+        .session
+        .open_news(&answer)
+        .map(|body| News::parse(&body));
+    assert_eq!(refused, Some(Ok(News::Stop)));
+}
+
+#[test]
+fn an_order_that_the_two_nats_do_not_call_for_is_refused() {
+    let easy = NatReport {
+        mapping: NatBehavior::EndpointIndependent,
+        ..RANDOM_NAT
+    };
+    for (home, nat, guess) in [
+        (Home::PortRestricted, easy, true),
+        (Home::PortRestricted, RANDOM_NAT, false),
+        (Home::Symmetric, RANDOM_NAT, true),
+    ] {
+        let mut world = World::pair(home, Home::Public);
+        let mut caller = Caller::new(&mut world, 0, nat, guess);
+        let before = guesses(&world);
+        caller.orders(&mut world, 1);
+        let answer = world.last_signal(0);
+        let refused = caller
+            .session
+            .open_news(&answer)
+            .map(|body| News::parse(&body));
+        assert_eq!(refused, Some(Ok(News::Stop)), "{home:?} {nat:?}");
+        assert!(guesses(&world) <= before + 20, "{home:?} {nat:?}");
+    }
 }

@@ -56,7 +56,7 @@ impl Fixture {
             ecn: None,
             dst_ip: Some(Ipv4Addr::LOCALHOST.into()),
         }];
-        match Sorter::new(&self.tables, &self.outlets).sort(&mut bufs, &mut meta, 1) {
+        match Sorter::new(Sock::MAIN, &self.tables, &self.outlets).sort(&mut bufs, &mut meta, 1) {
             0 => Vec::new(),
             _ => packets(&bufs[0], &meta[0]),
         }
@@ -112,6 +112,7 @@ fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
     assert_eq!(
         f.side.try_recv(),
         Ok(Side::Message {
+            sock: Sock::MAIN,
             source,
             bytes: probe
         })
@@ -204,7 +205,7 @@ fn buffers_with_nothing_for_quinn_are_left_out() {
         stride: 30,
         ..RecvMeta::default()
     });
-    let kept = Sorter::new(&f.tables, &f.outlets).sort(&mut bufs, &mut meta, 3);
+    let kept = Sorter::new(Sock::MAIN, &f.tables, &f.outlets).sort(&mut bufs, &mut meta, 3);
     assert_eq!(kept, 1);
     assert_eq!(
         packets(&bufs[0], &meta[0]),

@@ -14,6 +14,7 @@ use crate::{
 const ALPN: &[u8] = b"test";
 const DIRECT: u8 = 1;
 const RELAYED: u8 = 2;
+const EXTRA: u8 = 3;
 
 /// One end: a mux, the link to the other end, and quinn over it.
 struct End {
@@ -54,6 +55,28 @@ impl End {
         self.mux.admit(addr(&other.mux), &self.link);
         let route = direct(addr(&other.mux));
         self.mux.set_route(&self.link, route, DIRECT, true);
+    }
+
+    /// Goes on from a socket that was opened for the purpose; returns its address as the other end sees it.
+    async fn go_extra(&self, other: &Self, sock: Sock) -> SocketAddr {
+        assert_eq!(self.mux.open_sockets(sock, 1), 1);
+        let probe = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to_probe = Pair {
+            sock,
+            addr: probe.local_addr().unwrap(),
+        };
+        self.mux.send_message(to_probe, None, &[0]).unwrap();
+        let (_, local) = probe.recv_from(&mut [0]).await.unwrap();
+        other.mux.admit(local, &other.link);
+        let pair = Pair {
+            sock,
+            addr: addr(&other.mux),
+        };
+        let route = Route {
+            dests: vec![Dest::Direct(pair)],
+        };
+        self.mux.set_route(&self.link, route, EXTRA, true);
+        local
     }
 
     fn go_relayed(&self, relay: SocketAddr) {
@@ -146,6 +169,34 @@ async fn a_transfer_goes_on_from_direct_to_the_lane_and_back_without_losing_a_by
     assert!(client.link.direct().sent_bytes > PART as u64);
     assert!(dialled.close_reason().is_none());
     assert_eq!(dialled.remote_address(), virtual_addr(client.link.handle()));
+}
+
+#[tokio::test]
+async fn a_link_goes_on_over_a_socket_that_was_opened_for_it() {
+    const LEN: usize = 8 << 20;
+    let (client, server, dialled, accepted) = connected().await;
+    client.mux.open_sockets(Sock(1), 64);
+    let extra = client.go_extra(&server, Sock(7)).await;
+    client.mux.close_sockets(Sock(1), 6);
+    client.mux.close_sockets(Sock(8), 100);
+    server.mux.expel(addr(&client.mux));
+    let route = direct(extra);
+    server.mux.set_route(&server.link, route, EXTRA, true);
+
+    let before = server.link.direct().received_bytes;
+    let sending = async {
+        let mut stream = dialled.open_uni().await.unwrap();
+        let bytes: Vec<u8> = (0..LEN).map(byte_at).collect();
+        stream.write_all(&bytes).await.unwrap();
+        stream.finish().unwrap();
+    };
+    let receiving = async {
+        let mut stream = accepted.accept_uni().await.unwrap();
+        let bytes = stream.read_to_end(LEN).await.unwrap();
+        assert!((0..LEN).map(byte_at).eq(bytes));
+    };
+    tokio::join!(receiving, sending);
+    assert!(server.link.direct().received_bytes - before > LEN as u64);
 }
 
 #[tokio::test]
