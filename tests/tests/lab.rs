@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
+use peerway_tui::lab::{self, Fault, Home, Lab, Line, NatKind};
 
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ fn endpoint_independent_nats_keep_one_mapping_for_all_destinations() {
         ] {
             let home = lab.home(name, kind).unwrap();
             let [first, second, third] = mappings(&lab, &home);
-            assert_eq!(first.ip(), IpAddr::from(home.public_addr()), "{kind:?}");
+            assert_eq!(first.ip(), home.public_addr(), "{kind:?}");
             assert_eq!([first, first], [second, third], "{kind:?}");
         }
     });
@@ -95,10 +95,7 @@ fn blocked_homes_reach_the_internet_by_tcp_only() {
         let (mut stream, from) = listener.accept().unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        assert_eq!(
-            (text.as_str(), from.ip()),
-            ("arrives", home.public_addr().into())
-        );
+        assert_eq!((text.as_str(), from.ip()), ("arrives", home.public_addr()));
         assert_eq!(lab.packets_to(Lab::SECOND_RELAY_ADDR).unwrap(), 0);
     });
 }
@@ -212,11 +209,11 @@ fn a_cut_stops_two_homes_from_meeting_and_nothing_else() {
         let (from, to) = (open(&a), open(&b));
         let target = (b.public_addr(), to.local_addr().unwrap().port());
         from.send_to(b"before", target).unwrap();
-        lab.cut(&a, &b).unwrap();
+        lab.begin(Fault::Cut(&a, &b)).unwrap();
         from.send_to(b"while cut", target).unwrap();
         let [relay, ..] = relay_sockets(&lab);
         arrive(&from, &relay);
-        lab.restore(&a, &b).unwrap();
+        lab.end(Fault::Cut(&a, &b)).unwrap();
         from.send_to(b"after", target).unwrap();
         assert_eq!([receive(&to), receive(&to)], ["before", "after"]);
         assert_eq!(lab.packets_to(b.public_addr()).unwrap(), 3);
@@ -289,14 +286,14 @@ fn mappings(lab: &Lab, home: &Home) -> [SocketAddr; 3] {
 /// Sockets at the relay's address, at the same address with another port, and at its other address.
 fn relay_sockets(lab: &Lab) -> [UdpSocket; 3] {
     let first = lab.relay().public_addr();
-    [first, first, Lab::SECOND_RELAY_ADDR].map(|addr| open_at(lab.relay(), addr))
+    [first, first, Lab::SECOND_RELAY_ADDR.into()].map(|addr| open_at(lab.relay(), addr))
 }
 
 fn open(home: &Home) -> UdpSocket {
-    open_at(home, Ipv4Addr::UNSPECIFIED)
+    open_at(home, Ipv4Addr::UNSPECIFIED.into())
 }
 
-fn open_at(home: &Home, addr: Ipv4Addr) -> UdpSocket {
+fn open_at(home: &Home, addr: IpAddr) -> UdpSocket {
     let socket = home.run(|| UdpSocket::bind((addr, 0))).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(10)))

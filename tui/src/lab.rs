@@ -7,27 +7,32 @@
 //!
 //! All of it belongs to the process that entered the namespaces ([`test()`], [`enter()`]) and ends with it, however it ends.
 
+mod access;
 mod core_router;
 mod enter;
 mod error;
+mod fault;
 mod home;
 mod line;
 mod nat;
 mod netns;
+mod network;
 mod nfqueue;
 mod upnp;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 pub use self::{
+    access::{Access, ParseAccessError},
     enter::{enter, permitted, test},
     error::LabError,
+    fault::Fault,
     home::Home,
     line::Line,
     nat::NatKind,
 };
 
-use self::core_router::Core;
+use self::{core_router::Core, network::Network};
 
 /// The internet of one lab. One lab per process.
 #[derive(Debug)]
@@ -36,19 +41,42 @@ pub struct Lab {
     relay: Home,
 }
 
+/// A provider's network, all of whose homes have one public IPv4 address.
+#[derive(Debug)]
+pub struct Carrier {
+    network: Network,
+}
+
 impl Lab {
+    /// The name of the relay's host, for IPv4 and IPv6.
+    pub const RELAY_NAME: &str = "relay.lab";
     /// Another address of the relay's host, for tests of address-dependent behaviour.
     pub const SECOND_RELAY_ADDR: Ipv4Addr = Ipv4Addr::new(62, 10, 0, 3);
 
-    /// An internet with nothing on it but the relay's host.
+    /// An internet with nothing on it but the relay's host, which has IPv4 and IPv6.
     ///
     /// # Errors
     /// [`LabError::Outside`] before [`enter()`]; otherwise a missing tool or what the kernel refused.
     pub fn new() -> Result<Self, LabError> {
         enter::require_inside()?;
         let mut core = Core::new()?;
-        let relay = Home::build(&mut core, "relay", NatKind::Public, Line::default())?;
-        core.add_address(&relay, Self::SECOND_RELAY_ADDR)?;
+        let access = Access {
+            ipv6: true,
+            ..NatKind::Public.into()
+        };
+        let network = Network::behind(core.lay(Line::default())?, "relay", access)?;
+        let relay = Home::new("relay", network)?;
+        let second = Self::SECOND_RELAY_ADDR;
+        relay
+            .netns()
+            .ip(&format!("address add {second}/24 dev eth0"))?;
+        let addrs = [Some(relay.addr()), relay.addr6().map(IpAddr::from)];
+        let names: Vec<_> = addrs
+            .into_iter()
+            .flatten()
+            .map(|addr| (addr, Self::RELAY_NAME))
+            .collect();
+        enter::name_hosts(&names)?;
         Ok(Self { core, relay })
     }
 
@@ -61,16 +89,65 @@ impl Lab {
     ///
     /// # Errors
     /// A missing tool or what the kernel refused.
-    pub fn home(&mut self, name: &str, nat: NatKind) -> Result<Home, LabError> {
-        self.home_on(name, nat, Line::default())
+    pub fn home(&mut self, name: &str, access: impl Into<Access>) -> Result<Home, LabError> {
+        self.home_on(name, access, Line::default())
     }
 
     /// Adds a home on a line with delay or loss.
     ///
     /// # Errors
     /// A missing tool or what the kernel refused.
-    pub fn home_on(&mut self, name: &str, nat: NatKind, line: Line) -> Result<Home, LabError> {
-        Home::build(&mut self.core, name, nat, line)
+    pub fn home_on(
+        &mut self,
+        name: &str,
+        access: impl Into<Access>,
+        line: Line,
+    ) -> Result<Home, LabError> {
+        Home::new(name, self.network(name, access.into(), line)?)
+    }
+
+    /// Adds a carrier that translates as `nat` does, which must not be [`NatKind::Public`]. It has no IPv6.
+    ///
+    /// # Errors
+    /// A missing tool or what the kernel refused.
+    pub fn carrier(&mut self, name: &str, nat: NatKind, line: Line) -> Result<Carrier, LabError> {
+        let outlet = self.core.lay(line)?;
+        Network::carrier(outlet, name, nat).map(|network| Carrier { network })
+    }
+
+    /// Adds a home behind a carrier.
+    ///
+    /// # Errors
+    /// A missing tool or what the kernel refused.
+    pub fn home_behind(
+        &self,
+        carrier: &Carrier,
+        name: &str,
+        nat: NatKind,
+    ) -> Result<Home, LabError> {
+        Home::new(name, carrier.network.customer(name, nat)?)
+    }
+
+    /// Adds a host to the local network of a home that is not public.
+    ///
+    /// # Errors
+    /// A missing tool or what the kernel refused.
+    pub fn host_beside(&self, home: &Home, name: &str) -> Result<Home, LabError> {
+        Home::new(name, home.network().clone())
+    }
+
+    /// Moves a host to a new place: its address, its router and its line are others from now on. `name` is the new router's.
+    ///
+    /// # Errors
+    /// A missing tool or what the kernel refused.
+    pub fn relocate(
+        &mut self,
+        home: &mut Home,
+        name: &str,
+        access: impl Into<Access>,
+        line: Line,
+    ) -> Result<(), LabError> {
+        home.replug(self.network(name, access.into(), line)?)
     }
 
     /// Changes a home's line from now on; packets that are on it keep their delay.
@@ -78,23 +155,23 @@ impl Lab {
     /// # Errors
     /// A missing tool or what the kernel refused.
     pub fn set_line(&self, home: &Home, line: Line) -> Result<(), LabError> {
-        self.core.set_line(home.port(), line)
+        self.core.set_line(home.line(), line)
     }
 
-    /// Drops everything between two homes from now on; both still reach the rest.
+    /// Lets a fault last from now on.
     ///
     /// # Errors
     /// What nft refused.
-    pub fn cut(&self, a: &Home, b: &Home) -> Result<(), LabError> {
-        self.core.cut(a.public_addr(), b.public_addr())
+    pub fn begin(&self, fault: Fault<'_>) -> Result<(), LabError> {
+        self.core.begin(fault)
     }
 
-    /// Undoes [`Self::cut`].
+    /// Ends a fault.
     ///
     /// # Errors
-    /// The two are not cut, or what nft refused.
-    pub fn restore(&self, a: &Home, b: &Home) -> Result<(), LabError> {
-        self.core.restore(a.public_addr(), b.public_addr())
+    /// It never began, or what nft refused.
+    pub fn end(&self, fault: Fault<'_>) -> Result<(), LabError> {
+        self.core.end(fault)
     }
 
     /// How many packets to `addr` have entered the internet so far, those that were cut or died of their hop limit
@@ -102,7 +179,11 @@ impl Lab {
     ///
     /// # Errors
     /// What nft refused.
-    pub fn packets_to(&self, addr: Ipv4Addr) -> Result<u64, LabError> {
-        self.core.packets_to(addr)
+    pub fn packets_to(&self, addr: impl Into<IpAddr>) -> Result<u64, LabError> {
+        self.core.packets_to(addr.into())
+    }
+
+    fn network(&mut self, name: &str, access: Access, line: Line) -> Result<Network, LabError> {
+        Network::behind(self.core.lay(line)?, name, access)
     }
 }

@@ -236,6 +236,7 @@ impl Machine {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
+            Input::Resumed => self.each(now, Peer::on_resumed),
             Input::Shutdown => {
                 self.each(now, Peer::shut);
                 self.stopped = true;
@@ -439,11 +440,7 @@ impl Machine {
             .any(|known| !addrs.contains(known));
         self.local.interfaces = addrs;
         if lost_route || lost_addr {
-            self.each(now, |peer, ctx| {
-                if peer.state() == PeerState::Direct {
-                    peer.suspect(ctx);
-                }
-            });
+            self.each(now, Peer::on_moved);
         }
         self.if_changed(now, before);
     }

@@ -87,7 +87,7 @@ pub(crate) enum Input<'a> {
     Listening(bool),
     /// The relay sees this socket of ours here.
     Sampled { sock: Sock, addr: SocketAddr },
-    /// Our interfaces' addresses, complete.
+    /// Our interfaces' addresses, complete; and whether a route to the internet is gone, or leads out elsewhere.
     Interfaces {
         addrs: Vec<LocalAddr>,
         lost_route: bool,
@@ -118,6 +118,8 @@ pub(crate) enum Input<'a> {
     },
     /// Data flows to or from the peer.
     Traffic { peer: PeerId },
+    /// This computer slept, or did nothing for so long that it makes no difference.
+    Resumed,
     /// The node ends: say goodbye.
     Shutdown,
 }
@@ -201,6 +203,10 @@ pub(crate) enum Deadline {
     Guess,
     /// Probe a suspect path, or call it dead.
     Suspect,
+    /// Ask an idle path, or a spare one.
+    KeepAlive,
+    /// Ask an address that died.
+    Trial,
     /// Begin the next round while relayed.
     NextRound,
     /// Try a failed peer again.

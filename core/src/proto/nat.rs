@@ -1,8 +1,17 @@
 //! Classification of the NAT in front of us (RFC 4787) by asking relays what they see (after RFC 5780).
 //!
-//! Every relay is asked three things over the endpoint's own socket: what our address is at its STUN port, whether an answer from
-//! its other port gets through to us (filtering), and only after that, because asking opens the way, what our address is at that
-//! other port (mapping). One [`Classifier`] is one measurement of one address family; it is over within about two seconds.
+//! A relay is asked over the endpoint's own socket what our address is, and whether an answer from its other port gets
+//! through to us (filtering). Behind a NAT a fresh socket then asks both ports of the relay what its address is there
+//! (mapping): the endpoint's own must not, because asking opens the way that the filtering test needs closed. Where the
+//! mapping depends on the destination, four more sockets ask at two destinations each, all at once, for eight ports that
+//! tell how the NAT chooses them (allocation).
+//!
+//! One [`Classifier`] is one measurement of one address family: three round trips where nothing is lost and nothing is
+//! filtered, and two seconds at most.
+
+mod ports;
+mod question;
+mod relay;
 
 use std::{
     collections::VecDeque,
@@ -10,35 +19,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::RngCore;
+use rand_chacha::ChaCha20Rng;
 
-use crate::snapshot::{NatBehavior, NatReport, PortAllocation};
+use self::{ports::allocation, question::Question, relay::Relay};
+use crate::{
+    proto::io::{Pair, Sock},
+    snapshot::{NatBehavior, NatReport, PortAllocation},
+};
 
-/// When a request is sent and repeated, after the start of its test.
-const TRIES: [Duration; 3] = [
-    Duration::ZERO,
-    Duration::from_millis(200),
-    Duration::from_millis(600),
-];
+/// The first of the sockets that measurements send from; the machine's numbers are below.
+pub(crate) const FIRST_SOCKET: Sock = Sock(0x8000_0000);
+/// How many there are.
+pub(crate) const SOCKETS: u16 = 1 + SAMPLED_SOCKETS;
 
-/// When a test counts as unanswered, after its start.
-const GIVE_UP: Duration = Duration::from_secs(1);
-
+/// Sockets that ask at two destinations each when the allocation is sampled.
+const SAMPLED_SOCKETS: u16 = 4;
 /// More relays would tell nothing more.
 const MAX_RELAYS: usize = 4;
 
-/// A STUN Binding request to be sent.
+/// A STUN Binding request to be sent, from a socket that is to be opened for it unless it is the endpoint's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StunRequest {
-    pub(crate) to: SocketAddr,
+    pub(crate) to: Pair,
     pub(crate) tx: [u8; 12],
     pub(crate) change_port: bool,
 }
 
-/// A STUN Binding success response as it came in.
+/// A STUN Binding success response as it came in: at which socket, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StunResponse {
-    pub(crate) from: SocketAddr,
+    pub(crate) from: Pair,
     pub(crate) tx: [u8; 12],
     pub(crate) mapped: SocketAddr,
     pub(crate) other_address: Option<SocketAddr>,
@@ -49,64 +59,77 @@ pub(crate) struct StunResponse {
 pub(crate) struct Classifier {
     relays: Vec<Relay>,
     local: Vec<IpAddr>,
+    /// In the order in which they were sent.
+    samples: Vec<Question>,
     outbox: VecDeque<StunRequest>,
+    rng: ChaCha20Rng,
 }
 
 impl Classifier {
-    /// Starts measuring through the given STUN addresses of relays, with `local` the addresses of our interfaces.
-    ///
-    /// Relays of another family than the first one's, and second ones at the same IP address, are left out. The filtering test is
-    /// only right if nothing was sent to a relay's other port from this socket within the NAT's memory, which is why measurements
-    /// through the same NAT should be minutes apart.
-    pub(crate) fn new(
-        now: Instant,
-        relays: &[SocketAddr],
-        local: &[IpAddr],
-        rng: &mut impl RngCore,
-    ) -> Self {
-        let mut chosen: Vec<Relay> = Vec::new();
-        for addr in relays {
-            let fits = chosen.first().is_none_or(|first| {
-                first.addr.is_ipv4() == addr.is_ipv4()
-                    && chosen.len() < MAX_RELAYS
-                    && chosen.iter().all(|known| known.addr.ip() != addr.ip())
-            });
-            if fits {
-                chosen.push(Relay::new(now, *addr, rng));
-            }
-        }
-        let mut classifier = Self {
-            relays: chosen,
-            local: local.to_vec(),
+    /// A measurement through relays yet to be [added](Self::add_relay), with `local` the addresses of our interfaces.
+    pub(crate) fn new(local: Vec<IpAddr>, rng: ChaCha20Rng) -> Self {
+        Self {
+            relays: Vec::new(),
+            local,
+            samples: Vec::new(),
             outbox: VecDeque::new(),
-        };
-        classifier.handle_timeout(now);
-        classifier
+            rng,
+        }
+    }
+
+    /// Measures through this STUN address of a relay too. One of another family than the first one's, or at the same IP
+    /// address as another, is left out.
+    pub(crate) fn add_relay(&mut self, now: Instant, addr: SocketAddr) {
+        let fits = self.relays.first().is_none_or(|first| {
+            first.addr().is_ipv4() == addr.is_ipv4()
+                && self.relays.len() < MAX_RELAYS
+                && self
+                    .relays
+                    .iter()
+                    .all(|known| known.addr().ip() != addr.ip())
+        });
+        if fits {
+            self.relays.push(Relay::new(now, addr, &mut self.rng));
+            self.handle_timeout(now);
+        }
     }
 
     /// Takes a response; false if it belongs to no request of this measurement.
-    pub(crate) fn handle_response(&mut self, now: Instant, response: StunResponse) -> bool {
+    pub(crate) fn handle_response(&mut self, now: Instant, response: &StunResponse) -> bool {
         let ours = self
             .relays
             .iter_mut()
-            .any(|relay| relay.handle_response(&response));
+            .any(|relay| relay.handle_response(now, response))
+            || self
+                .samples
+                .iter_mut()
+                .any(|sample| sample.handle_response(response));
         self.handle_timeout(now);
         ours
     }
 
-    /// Repeats and gives up what is due.
+    /// Asks, repeats and gives up what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         for relay in &mut self.relays {
-            relay.handle_timeout(now, &self.local, &mut self.outbox);
+            relay.handle_timeout(now, &self.local, &mut self.rng, &mut self.outbox);
+        }
+        if self.samples.is_empty() {
+            self.begin_sampling(now);
+        }
+        let pace = self.pace();
+        for sample in &mut self.samples {
+            sample.run(now, pace, &mut self.outbox);
         }
     }
 
-    /// When [`Self::handle_timeout`] has work; never again once the report is there.
+    /// When [`Self::handle_timeout`] has work; never again once the measurement is over.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let pace = self.pace();
+        let samples = self.samples.iter().filter_map(|s| s.deadline(pace));
         self.relays
             .iter()
-            .flat_map(Relay::tests)
-            .filter_map(Test::deadline)
+            .filter_map(Relay::poll_timeout)
+            .chain(samples)
             .min()
     }
 
@@ -115,26 +138,36 @@ impl Classifier {
         self.outbox.pop_front()
     }
 
-    /// Our address as the first relay that answered sees it.
-    pub(crate) fn mapped(&self) -> Option<SocketAddr> {
-        self.relays.iter().find_map(|relay| relay.plain.answer())
+    /// Whether nothing more can be learnt.
+    pub(crate) fn is_over(&self) -> bool {
+        self.poll_timeout().is_none()
     }
 
-    /// The result, once every test is over.
+    /// What is known so far and, until the measurement [is over](Self::is_over), the rest as it was `before`.
     ///
-    /// Relays with one IP address each cannot tell everything. Mapping: one relay tells address-and-port-dependent from the rest,
-    /// and the rest is reported as endpoint-independent; a second relay tells that from address-dependent. Filtering: a NAT that
-    /// lets answers from a relay's other port in is reported as endpoint-independent, though it may look at the address.
-    pub(crate) fn report(&self) -> Option<NatReport> {
-        self.poll_timeout().is_none().then(|| NatReport {
-            mapping: self.mapping(),
-            filtering: self.filtering(),
-            allocation: PortAllocation::Unknown,
-        })
+    /// Relays with one IP address each cannot tell everything. Mapping: one relay tells address-and-port-dependent from
+    /// the rest, and the rest is reported as endpoint-independent; a second relay tells that from address-dependent.
+    /// Filtering: a NAT that lets answers from a relay's other port in is reported as endpoint-independent, though it may
+    /// look at the address. Allocation: see [`allocation`].
+    pub(crate) fn report(&self, before: NatReport) -> NatReport {
+        let before = if self.is_over() {
+            NatReport::default()
+        } else {
+            before
+        };
+        NatReport {
+            mapping: known_or(self.mapping(), before.mapping),
+            filtering: known_or(self.filtering(), before.filtering),
+            allocation: known_or(self.allocation(), before.allocation),
+        }
+    }
+
+    /// Our address as the first relay that answered sees it.
+    fn mapped(&self) -> Option<SocketAddr> {
+        self.relays.iter().find_map(Relay::mapped)
     }
 
     fn mapping(&self) -> NatBehavior {
-        let answered = || self.relays.iter().filter_map(|relay| relay.plain.answer());
         let Some(mapped) = self.mapped() else {
             return NatBehavior::Unknown;
         };
@@ -145,197 +178,86 @@ impl Classifier {
         if by_port.contains(&false) {
             return NatBehavior::AddressAndPortDependent;
         }
-        match (answered().all(|other| other == mapped), by_port.is_empty()) {
-            (true, true) if answered().count() < 2 => NatBehavior::Unknown,
-            (true, _) => NatBehavior::EndpointIndependent,
-            (false, false) => NatBehavior::AddressDependent,
+        let mut others = self.relays.iter().filter_map(Relay::mapped).skip(1);
+        let several = others.clone().next().is_some();
+        let same = others.all(|other| other == mapped);
+        match (same, several) {
+            (true, true) => NatBehavior::EndpointIndependent,
+            _ if self.relays.iter().any(Relay::is_mapping) => NatBehavior::Unknown,
+            (true, false) if by_port.is_empty() => NatBehavior::Unknown,
+            (true, false) => NatBehavior::EndpointIndependent,
             // It may depend on the port as well, and the worse is the safe assumption.
-            (false, true) => NatBehavior::AddressAndPortDependent,
+            (false, _) if by_port.is_empty() => NatBehavior::AddressAndPortDependent,
+            (false, _) => NatBehavior::AddressDependent,
         }
     }
 
     fn filtering(&self) -> NatBehavior {
-        let mut tested = self
-            .relays
-            .iter()
-            .filter(|relay| relay.other_port.is_some())
-            .peekable();
-        if tested.peek().is_none() {
-            NatBehavior::Unknown
-        } else if tested.any(|relay| relay.filter.answer().is_some()) {
+        let seen: Vec<NatBehavior> = self.relays.iter().filter_map(Relay::filtering).collect();
+        if seen.contains(&NatBehavior::EndpointIndependent) {
             NatBehavior::EndpointIndependent
+        } else if seen.is_empty() || seen.contains(&NatBehavior::Unknown) {
+            NatBehavior::Unknown
         } else {
             NatBehavior::AddressAndPortDependent
         }
     }
-}
 
-/// The three tests through one relay.
-#[derive(Debug)]
-struct Relay {
-    addr: SocketAddr,
-    /// From its OTHER-ADDRESS, of which only the port counts: a relay must not aim us at another host.
-    other_port: Option<u16>,
-    plain: Test,
-    filter: Test,
-    other: Test,
-}
-
-impl Relay {
-    fn new(now: Instant, addr: SocketAddr, rng: &mut impl RngCore) -> Self {
-        Self {
-            addr,
-            other_port: None,
-            plain: Test::new(
-                Progress::Running {
-                    since: now,
-                    tries: 0,
-                },
-                rng,
-            ),
-            filter: Test::new(
-                Progress::Running {
-                    since: now,
-                    tries: 0,
-                },
-                rng,
-            ),
-            other: Test::new(Progress::NotStarted, rng),
+    fn allocation(&self) -> PortAllocation {
+        if self.samples.iter().any(Question::is_running) {
+            return PortAllocation::Unknown;
         }
+        let port = |sample: &Question| Some(sample.answer()?.port());
+        let ports: Vec<Option<u16>> = self.samples.iter().map(port).collect();
+        allocation(&ports)
     }
 
-    fn tests(&self) -> [&Test; 3] {
-        [&self.plain, &self.filter, &self.other]
-    }
-
-    fn other(&self) -> Option<SocketAddr> {
-        self.other_port
-            .map(|port| SocketAddr::new(self.addr.ip(), port))
-    }
-
-    /// Whether both ports of the relay see us at one address.
-    fn same_on_both(&self) -> Option<bool> {
-        Some(self.plain.answer()? == self.other.answer()?)
-    }
-
-    fn handle_response(&mut self, response: &StunResponse) -> bool {
-        let (from, tx) = (response.from, response.tx);
-        if tx == self.plain.tx && from == self.addr {
-            self.plain.settle(response.mapped);
-            self.other_port = response
-                .other_address
-                .map(|other| other.port())
-                .filter(|port| *port != 0 && *port != self.addr.port());
-        } else if tx == self.filter.tx
-            && from.ip() == self.addr.ip()
-            && from.port() != self.addr.port()
-        {
-            self.filter.settle(response.mapped);
-        } else if tx == self.other.tx && Some(from) == self.other() {
-            self.other.settle(response.mapped);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    fn handle_timeout(
-        &mut self,
-        now: Instant,
-        local: &[IpAddr],
-        outbox: &mut VecDeque<StunRequest>,
-    ) {
-        let other = self.other();
-        let behind_nat = self
-            .plain
-            .answer()
-            .is_some_and(|mapped| !local.contains(&mapped.ip()));
-        self.plain.run(now, self.addr, false, outbox);
-        self.filter.run(now, self.addr, true, outbox);
-        let Some(other) = other else { return };
-        if behind_nat && self.filter.is_settled() && self.other.progress == Progress::NotStarted {
-            self.other.progress = Progress::Running {
-                since: now,
-                tries: 0,
-            };
-        }
-        self.other.run(now, other, false, outbox);
-    }
-}
-
-/// One question, its repetitions and its answer.
-#[derive(Debug)]
-struct Test {
-    tx: [u8; 12],
-    progress: Progress,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    NotStarted,
-    Running { since: Instant, tries: usize },
-    Answered(SocketAddr),
-    Silent,
-}
-
-impl Test {
-    fn new(progress: Progress, rng: &mut impl RngCore) -> Self {
-        let mut tx = [0; 12];
-        rng.fill_bytes(&mut tx);
-        Self { tx, progress }
-    }
-
-    fn settle(&mut self, mapped: SocketAddr) {
-        if matches!(self.progress, Progress::Running { .. }) {
-            self.progress = Progress::Answered(mapped);
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        matches!(self.progress, Progress::Answered(_) | Progress::Silent)
-    }
-
-    fn answer(&self) -> Option<SocketAddr> {
-        match self.progress {
-            Progress::Answered(mapped) => Some(mapped),
-            Progress::NotStarted | Progress::Running { .. } | Progress::Silent => None,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.progress {
-            Progress::Running { since, tries } => {
-                Some(since + TRIES.get(tries).copied().unwrap_or(GIVE_UP))
-            }
-            Progress::NotStarted | Progress::Answered(_) | Progress::Silent => None,
-        }
-    }
-
-    fn run(
-        &mut self,
-        now: Instant,
-        to: SocketAddr,
-        change_port: bool,
-        outbox: &mut VecDeque<StunRequest>,
-    ) {
-        let Progress::Running { since, tries } = self.progress else {
+    /// Once two destinations are known to see different ports: has fresh sockets ask both.
+    fn begin_sampling(&mut self, now: Instant) {
+        let (NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent, Some(dests)) =
+            (self.mapping(), self.told_apart())
+        else {
             return;
         };
-        let elapsed = now.saturating_duration_since(since);
-        if elapsed >= GIVE_UP {
-            self.progress = Progress::Silent;
-            return;
-        }
-        let due = TRIES.iter().take_while(|at| **at <= elapsed).count();
-        if due > tries {
-            outbox.push_back(StunRequest {
-                to,
-                tx: self.tx,
-                change_port,
-            });
-            self.progress = Progress::Running { since, tries: due };
+        for socket in 1..=SAMPLED_SOCKETS {
+            let sock = Sock(FIRST_SOCKET.0 + u32::from(socket));
+            for addr in dests {
+                let to = Pair { sock, addr };
+                self.samples
+                    .push(Question::new(now, to, false, &mut self.rng));
+            }
         }
     }
+
+    /// Two destinations for which the NAT has different ports.
+    fn told_apart(&self) -> Option<[SocketAddr; 2]> {
+        let by_port = |relay: &Relay| Some([relay.addr(), relay.other()?]);
+        let mut differ = self
+            .relays
+            .iter()
+            .filter(|relay| relay.same_on_both() == Some(false));
+        if let Some(dests) = differ.find_map(by_port) {
+            return Some(dests);
+        }
+        let mut seen = self
+            .relays
+            .iter()
+            .filter_map(|relay| Some((relay.addr(), relay.mapped()?)));
+        let (first, mapped) = seen.next().filter(|(addr, _)| addr.is_ipv4())?;
+        let (second, _) = seen.find(|(_, other)| *other != mapped)?;
+        Some([first, second])
+    }
+
+    /// The slowest relay's.
+    fn pace(&self) -> Duration {
+        let paces = self.relays.iter().map(Relay::pace);
+        paces.max().unwrap_or_default()
+    }
+}
+
+/// Both have a default that says that nothing is known.
+fn known_or<T: Default + PartialEq>(found: T, before: T) -> T {
+    if found == T::default() { before } else { found }
 }
 
 #[cfg(test)]

@@ -14,10 +14,12 @@
 
 mod checks;
 mod guess;
+mod hold;
 mod intro;
 mod path;
 mod rounds;
 mod streams;
+mod trial;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,15 +29,17 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 
-pub(crate) use self::intro::Source;
 use self::{
     checks::Checks,
     guess::{End, Guess},
+    hold::Hold,
     intro::Attempt,
     path::DirectPath,
     rounds::Rounds,
     streams::Streams,
+    trial::Trials,
 };
+pub(crate) use self::{intro::Source, path::Doubt};
 use super::{
     budget::{Budget, Credit},
     io::{Deadline, Failure, Output, Pair, Route},
@@ -45,7 +49,7 @@ use super::{
 };
 use crate::{
     EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
-    wire::{intro::Description, sealed::News},
+    wire::{candidate::Candidate, intro::Description, sealed::News},
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -93,6 +97,10 @@ pub(crate) struct Peer {
     checks: Checks,
     streams: Streams,
     path: Option<DirectPath>,
+    hold: Hold,
+    trials: Trials,
+    /// The candidates that the peer was last told.
+    told: Vec<Candidate>,
     credit: Credit,
     guess: Guess,
     rounds: Rounds,
@@ -127,6 +135,9 @@ impl Peer {
             checks: Checks::default(),
             streams: Streams::default(),
             path: None,
+            hold: Hold::default(),
+            trials: Trials::default(),
+            told: Vec::new(),
             credit: Credit::default(),
             guess: Guess::default(),
             rounds: Rounds::default(),
@@ -214,6 +225,8 @@ impl Peer {
         self.checks.clear();
         self.close_streams(ctx);
         self.path = None;
+        self.hold = Hold::default();
+        self.trials = Trials::default();
         self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
@@ -243,11 +256,7 @@ impl Peer {
         match News::parse(&body) {
             Ok(News::Update(description)) => {
                 self.attested = attested.or(self.attested);
-                let before = self.remote.replace(description.clone());
-                let moved = before.is_none_or(|before| before.candidates != description.candidates);
-                if moved && matches!(self.state, PeerState::Relayed | PeerState::Punch) {
-                    self.begin_checks(ctx, false);
-                }
+                self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
             Ok(News::Bye) if self.wanted => self.left = true,
@@ -262,12 +271,39 @@ impl Peer {
         self.session.as_mut()?.seal_news(&news.emit())
     }
 
-    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby.
-    fn send_update(&mut self, ctx: &mut Context<'_>) {
-        let description = self.description(ctx.local, Vec::new());
-        let Some(relay) = self.live_via(ctx.local) else {
+    /// The peer's situation changed. If it is no longer where our data goes, the relay gets it too until it is found again.
+    fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
+        let opened = !description.opened.is_empty();
+        let candidates = description.candidates.clone();
+        let before = self.remote.replace(description);
+        let before = before.map_or_else(Vec::new, |before| before.candidates);
+        if before == candidates {
             return;
+        }
+        let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
+        let used = self.path.as_ref().map(|path| path.pair.addr.ip());
+        let left = used.is_some_and(|ip| at(&before, ip) && !at(&candidates, ip));
+        if left && self.state == PeerState::Direct {
+            self.suspect(ctx, Doubt::Told);
+        }
+        match self.state {
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
+                self.begin_checks(ctx, opened);
+            }
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
+    }
+
+    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby. Returns whether our
+    /// candidates are news to it.
+    fn send_update(&mut self, ctx: &mut Context<'_>) -> bool {
+        let Some(relay) = self.live_via(ctx.local) else {
+            return false;
         };
+        let opened = self.opening(ctx);
+        let description = self.description(ctx.local, opened);
+        let news = description.candidates != self.told;
+        self.told.clone_from(&description.candidates);
         if let Some(bytes) = self.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -275,6 +311,7 @@ impl Peer {
                 bytes,
             });
         }
+        news
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.
@@ -321,6 +358,8 @@ impl Peer {
         self.guess_timeout(ctx);
         self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
+        self.hold_timeout(ctx);
+        self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
             self.shut(ctx);
@@ -340,6 +379,8 @@ impl Peer {
                 .as_ref()
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
+            self.hold.next().map(|at| (at, Deadline::KeepAlive)),
+            self.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;
                 (

@@ -8,7 +8,6 @@ mod faults;
 mod hard;
 mod hello;
 mod lifetime;
-mod nat;
 mod pairs;
 mod streams;
 mod world;

@@ -60,10 +60,49 @@ pub(crate) const SUSPECT_AFTER: Duration = ms(250);
 pub(crate) const SUSPECT_GAPS: [Duration; 5] = [ms(50), ms(50), ms(100), ms(200), ms(400)];
 /// A suspect path is dead after all its probes stayed unanswered for this long.
 pub(crate) const DEAD_AFTER: Duration = ms(1500);
-/// How long a dead address is not selected again; doubles up to [`QUARANTINE_MAX`].
-pub(crate) const QUARANTINE: Duration = ms(10_000);
-/// Longest quarantine.
-pub(crate) const QUARANTINE_MAX: Duration = ms(300_000);
+/// A deadline that is met this much later says nothing of the path: we had no time to look for answers.
+pub(crate) const LATE: Duration = ms(150);
+/// For how long a path that died has to answer before it is taken again; doubles up to [`TRIAL_MAX`] when it dies again soon.
+pub(crate) const TRIAL: Duration = ms(1000);
+/// Longest trial.
+pub(crate) const TRIAL_MAX: Duration = ms(300_000);
+/// Answers in a row that a trial takes.
+pub(crate) const TRIAL_ANSWERS: u32 = 3;
+/// How often an address on trial is asked at first, and after [`TRIAL_KEEN`].
+pub(crate) const TRIAL_GAP: Duration = ms(500);
+/// See [`TRIAL_GAP`].
+pub(crate) const TRIAL_GAP_LATER: Duration = ms(5000);
+/// See [`TRIAL_GAP`].
+pub(crate) const TRIAL_KEEN: Duration = ms(20_000);
+/// After this long without success an address on trial is left to the rounds.
+pub(crate) const TRIAL_FOR: Duration = ms(120_000);
+/// A path that was in use for this long is not held responsible for its last death.
+pub(crate) const FORGIVEN: Duration = ms(60_000);
+
+/// An idle path is asked after this long at first, and after as much as the last of these if that keeps working.
+pub(crate) const KEEPALIVES: [Duration; 3] = [ms(15_000), ms(20_000), ms(25_000)];
+/// Keepalives leave up to this much earlier or later, so that many do not march in step.
+pub(crate) const KEEPALIVE_JITTER: Duration = ms(2000);
+/// Answered keepalives in a row after which the next longer pause is tried.
+pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
+/// Shortest pause between keepalives, however soon mappings die.
+pub(crate) const KEEPALIVE_FLOOR: Duration = ms(10_000);
+/// An unanswered keepalive is repeated after this long, and the path suspect after as much again.
+pub(crate) const KEEPALIVE_RETRY: Duration = ms(1000);
+/// How often a spare path is asked, which keeps it open and measures it.
+pub(crate) const SPARE_EVERY: Duration = ms(25_000);
+/// A path that is better by this much, or a fifth, is worth a change.
+pub(crate) const CLEARLY_FASTER: Duration = ms(10);
+/// IPv4 has to be this much faster than IPv6.
+pub(crate) const V6_BIAS: Duration = ms(10);
+/// Within this time of the first choice a clearly better path is taken at once.
+pub(crate) const CHOOSING: Duration = ms(1000);
+/// Later only when it was better this often in a row,
+pub(crate) const WINS: u32 = 3;
+/// over at least this time,
+pub(crate) const WINS_SPAN: Duration = ms(3000);
+/// and the present path has been in use for this long.
+pub(crate) const DWELL: Duration = ms(10_000);
 
 /// When rounds follow each other while relayed, counted from the last; then [`ROUND_LATER`].
 pub(crate) const ROUND_GAPS: [Duration; 3] = [ms(5_000), ms(10_000), ms(30_000)];

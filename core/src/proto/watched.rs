@@ -158,6 +158,7 @@ impl Watched {
             | Input::Release { .. }
             | Input::Silence { .. }
             | Input::Traffic { .. }
+            | Input::Resumed
             | Input::SocketsOpened { .. }
             | Input::Sampled { .. }
             | Input::Listening(_)

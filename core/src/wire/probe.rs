@@ -74,7 +74,7 @@ pub(crate) fn header(kind: u8, conv: u64, counter: u64) -> Vec<u8> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a wire format")]
 pub struct Probe {
-    /// Question or answer.
+    /// Which question, or answer.
     pub kind: ProbeKind,
     /// Random; the answer repeats the question's.
     pub tx: u64,
@@ -82,14 +82,18 @@ pub struct Probe {
     pub observed: SocketAddr,
 }
 
-/// Question or answer.
+/// Question or answer. All but the answer want one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a wire format")]
 pub enum ProbeKind {
-    /// Wants an answer.
+    /// Asks whether this path works.
     Request,
-    /// Answers a request that came in on this path.
+    /// Answers a question that came in on this path.
     Answer,
+    /// Asks on the path that the sender's data takes.
+    InUse,
+    /// Asks as [`InUse`](Self::InUse) does, and tells that the sender hears nothing there.
+    Deaf,
 }
 
 impl Probe {
@@ -102,6 +106,8 @@ impl Probe {
         let kind = match reader.u8()? {
             0 => ProbeKind::Request,
             1 => ProbeKind::Answer,
+            2 => ProbeKind::InUse,
+            3 => ProbeKind::Deaf,
             _ => return Err(Malformed::Field("probe kind")),
         };
         Ok(Self {
@@ -118,6 +124,8 @@ impl Probe {
         out.push(match self.kind {
             ProbeKind::Request => 0,
             ProbeKind::Answer => 1,
+            ProbeKind::InUse => 2,
+            ProbeKind::Deaf => 3,
         });
         out.extend_from_slice(&self.tx.to_be_bytes());
         put_addr(&mut out, self.observed);
@@ -133,7 +141,12 @@ mod tests {
 
     #[test]
     fn a_probe_survives_the_wire() {
-        for kind in [ProbeKind::Request, ProbeKind::Answer] {
+        for kind in [
+            ProbeKind::Request,
+            ProbeKind::Answer,
+            ProbeKind::InUse,
+            ProbeKind::Deaf,
+        ] {
             let probe = Probe {
                 kind,
                 tx: u64::MAX,

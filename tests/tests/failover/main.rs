@@ -20,7 +20,7 @@ use std::{
 
 use peerway::{EventKind, PeerState};
 use peerway_tests::PROGRAMS;
-use peerway_tui::lab::{self, Home, Lab, LabError, Line, NatKind};
+use peerway_tui::lab::{self, Fault, Lab, LabError, Line, NatKind};
 
 use download::{Download, Tunnel};
 use link::{Flow, Link};
@@ -109,8 +109,8 @@ fn datagrams_pause_only_shortly_when_the_path_or_a_router_forgets_them() {
             println!("conntrack of {what} flushed: {gap:?}");
             assert!(gap < LONGEST_GAP);
         }
-        for (what, act) in [("cut", Lab::cut as Act), ("restored", Lab::restore)] {
-            act(&lab, &a, &b).unwrap();
+        for (what, act) in [("cut", Lab::begin as Act), ("restored", Lab::end)] {
+            act(&lab, Fault::Cut(&a, &b)).unwrap();
             let start = Instant::now();
             link.wait_for(if what == "cut" {
                 PeerState::Relayed
@@ -124,7 +124,7 @@ fn datagrams_pause_only_shortly_when_the_path_or_a_router_forgets_them() {
     });
 }
 
-type Act = fn(&Lab, &Home, &Home) -> Result<(), LabError>;
+type Act = fn(&Lab, Fault<'_>) -> Result<(), LabError>;
 
 #[test]
 fn a_link_that_carries_nothing_stays_as_it_is() {
@@ -184,11 +184,11 @@ fn in_lab<F: FnOnce(Lab)>(body: F) {
 /// Cuts the direct path and waits until the download goes on without it; lifts the cut and waits for the path to be back.
 fn cut_and_restore(lab: &Lab, tunnel: &Tunnel, download: &Download) {
     download.longest_gap();
-    lab.cut(&tunnel.a, &tunnel.b).unwrap();
+    lab.begin(Fault::Cut(&tunnel.a, &tunnel.b)).unwrap();
     tunnel.exposing.wait_for_path("relay");
     download.advance();
     let gap = download.longest_gap();
-    lab.restore(&tunnel.a, &tunnel.b).unwrap();
+    lab.end(Fault::Cut(&tunnel.a, &tunnel.b)).unwrap();
     let start = Instant::now();
     tunnel.exposing.wait_for_path("direct");
     println!(

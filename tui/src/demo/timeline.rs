@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, Write as _},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -30,8 +30,8 @@ pub(super) enum Form {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Step {
     Homes {
-        a: Ipv4Addr,
-        b: Ipv4Addr,
+        a: IpAddr,
+        b: IpAddr,
     },
     Loopback {
         why: String,

@@ -1,7 +1,8 @@
 //! Getting into namespaces of our own. A process can only do that before it has threads, so it starts anew inside.
 
 use std::{
-    any, env, fs, os::unix::process::CommandExt as _, process, sync::Once, thread, time::Duration,
+    any, env, fs, net::IpAddr, os::unix::process::CommandExt as _, process, sync::Once, thread,
+    time::Duration,
 };
 
 use nix::mount::{MsFlags, mount};
@@ -144,15 +145,26 @@ pub(super) fn require_inside() -> Result<(), LabError> {
     }
     let mut mounted = Ok(());
     PREPARED.call_once(|| {
-        mounted = mount(
-            Some("tmpfs"),
-            "/run",
-            Some("tmpfs"),
-            MsFlags::empty(),
-            None::<&str>,
-        );
+        let private = MsFlags::empty();
+        mounted = mount(Some("tmpfs"), "/run", Some("tmpfs"), private, None::<&str>);
     });
     mounted.map_err(|error| LabError::system("mount a private /run")(error.into()))
+}
+
+/// Lets all programs in the lab know `names`, and nobody else.
+pub(super) fn name_hosts(names: &[(IpAddr, &str)]) -> Result<(), LabError> {
+    let lines = names.iter().map(|(addr, name)| format!("{addr} {name}\n"));
+    let known = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    fs::write("/run/hosts", lines.collect::<String>() + &known)
+        .map_err(LabError::system("write /run/hosts"))?;
+    mount(
+        Some("/run/hosts"),
+        "/etc/hosts",
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )
+    .map_err(|error| LabError::system("cover /etc/hosts")(error.into()))
 }
 
 /// The mark alone could have been inherited. Only in a user namespace of our own is exactly one user mapped, and only there

@@ -1,6 +1,13 @@
 //! One home: a host, its NAT routers, and the ways to run things on the host.
 
-use std::{io, net::Ipv4Addr, panic, process::Command, sync::mpsc, thread};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr},
+    panic,
+    process::Command,
+    sync::mpsc,
+    thread,
+};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -9,41 +16,43 @@ use tokio::{
 };
 
 use super::{
-    LabError, Line, NatKind,
-    core_router::{Core, Port},
-    nat,
-    netns::{self, Netns, feed},
-    upnp::Upnp,
+    Access, LabError,
+    netns::Netns,
+    network::{Addrs, Network, Outlet},
 };
 
 /// A host on the lab's internet behind the NAT of its kind.
 #[derive(Debug)]
 pub struct Home {
-    nat: NatKind,
-    addr: Ipv4Addr,
-    port: Port,
     netns: Netns,
-    /// From the internet inwards.
-    routers: Vec<Netns>,
+    network: Network,
+    addrs: Addrs,
     runtime: Handle,
     _runtime_end: oneshot::Sender<()>,
-    _upnp: Option<Upnp>,
 }
 
 impl Home {
     /// What stands between this host and the internet.
-    pub fn nat(&self) -> NatKind {
-        self.nat
+    pub fn access(&self) -> Access {
+        self.network.access()
     }
 
-    /// The host's own address.
-    pub fn addr(&self) -> Ipv4Addr {
-        self.addr
+    /// The host's own address, IPv4 where it has both.
+    pub fn addr(&self) -> IpAddr {
+        self.addrs.any()
     }
 
-    /// The address under which the internet sees this home.
-    pub fn public_addr(&self) -> Ipv4Addr {
-        self.port.public_addr()
+    /// The host's own IPv6 address, if it has any.
+    pub fn addr6(&self) -> Option<Ipv6Addr> {
+        self.addrs.v6
+    }
+
+    /// The address under which the internet sees this home, IPv4 where it has both.
+    pub fn public_addr(&self) -> IpAddr {
+        match self.addrs.v4 {
+            Some(_) => Outlet::public_addr(self.network.line()).into(),
+            None => self.addr(),
+        }
     }
 
     /// Runs a future on this host's own runtime; sockets it opens belong to this host.
@@ -83,56 +92,36 @@ impl Home {
     /// # Errors
     /// The package conntrack is not installed.
     pub fn flush_conntrack(&self) -> Result<(), LabError> {
-        for router in &self.routers {
-            feed(router.command("conntrack").arg("-F"), "")?;
-        }
-        Ok(())
+        self.network.flush_conntrack()
     }
 
-    pub(super) fn build(
-        core: &mut Core,
-        name: &str,
-        kind: NatKind,
-        line: Line,
-    ) -> Result<Self, LabError> {
+    pub(super) fn new(name: &str, network: Network) -> Result<Self, LabError> {
         let netns = Netns::new(name)?;
-        let kinds = kind.routers();
-        let routers = (0..kinds.len())
-            .map(|layer| Netns::new(&format!("{name}-nat{layer}")))
-            .collect::<Result<Vec<_>, _>>()?;
-        let port = match routers.first() {
-            None => core.connect(&netns, "eth0", line)?,
-            Some(outermost) => core.connect(outermost, "wan", line)?,
-        };
-        let mut addr = port.public_addr();
-        for (layer, router) in routers.iter().enumerate() {
-            let (inner, inner_if, [gateway, inner_addr]) = match routers.get(layer + 1) {
-                Some(inner) => (inner, "wan", port.carrier_subnet()),
-                None => (&netns, "eth0", port.home_subnet()),
-            };
-            netns::plug(router, "lan", inner, inner_if, [gateway, inner_addr])?;
-            nat::configure(router, kinds[layer])?;
-            addr = inner_addr;
-        }
-        let upnp = match (kind, routers.first()) {
-            (NatKind::SymmetricUpnp, Some(router)) => Some(Upnp::start(router)?),
-            _ => None,
-        };
+        let addrs = network.attach(&netns)?;
         let (runtime, runtime_end) = start_runtime(&netns)?;
         Ok(Self {
-            nat: kind,
-            addr,
-            port,
             netns,
-            routers,
+            network,
+            addrs,
             runtime,
             _runtime_end: runtime_end,
-            _upnp: upnp,
         })
     }
 
-    pub(super) fn port(&self) -> Port {
-        self.port
+    /// Pulls the host's cable and plugs it in elsewhere.
+    pub(super) fn replug(&mut self, network: Network) -> Result<(), LabError> {
+        self.netns.ip("link delete eth0")?;
+        self.addrs = network.attach(&self.netns)?;
+        self.network = network;
+        Ok(())
+    }
+
+    pub(super) fn line(&self) -> u8 {
+        self.network.line()
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     pub(super) fn netns(&self) -> &Netns {

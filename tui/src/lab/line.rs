@@ -57,10 +57,8 @@ impl DelayHop {
     }
 
     pub(super) fn set(&self, index: u8, line: Line) -> Result<(), LabError> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if line != Line::default() && !*running {
-            self.start()?;
-            *running = true;
+        if line != Line::default() {
+            self.require()?;
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let index = usize::from(index);
@@ -68,6 +66,16 @@ impl DelayHop {
             lines.resize(index + 1, Line::default());
         }
         lines[index] = line;
+        Ok(())
+    }
+
+    /// From now on packets pass one by one, even over lines that do nothing to them.
+    pub(super) fn require(&self) -> Result<(), LabError> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*running {
+            self.start()?;
+            *running = true;
+        }
         Ok(())
     }
 
@@ -82,8 +90,11 @@ impl DelayHop {
             .name("lab-lines".to_owned())
             .spawn(move || Holder::new(queue).run(&lines))
             .map_err(LabError::system("start the thread of the lines"))?;
-        let mut iptables = self.core.command("iptables-nft");
-        feed(iptables.args(["-A", "FORWARD", "-j", "NFQUEUE"]), "").map(drop)
+        for tool in ["iptables-nft", "ip6tables-nft"] {
+            let mut command = self.core.command(tool);
+            feed(command.args(["-A", "FORWARD", "-j", "NFQUEUE"]), "")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,12 @@
 //! The kinds of home: which routers stand in front of the host, and what each of them does.
 
+use std::borrow::Cow;
+
 use super::{LabError, netns::Netns};
 
-/// What stands between a home's host and the internet. Mapping and filtering in the words of RFC 4787.
+/// What stands between a home's host and the IPv4 internet. Mapping and filtering in the words of RFC 4787.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum NatKind {
     /// Nothing: the host has the public address.
     Public,
@@ -15,8 +18,14 @@ pub enum NatKind {
     PortRestricted,
     /// The same on a router that accepts packets to itself, where an early packet from a peer takes the mapping's port away.
     PortRestrictedAccept,
+    /// Port-restricted, with mappings that die 20 s after their last packet.
+    ShortTimeout,
     /// Port-restricted behind port-restricted: carrier-grade NAT, or a router behind the provider's.
     DoubleNat,
+    /// A new mapping for each destination address and port, its port one above that of the mapping before.
+    Sequential,
+    /// A random port out of 2,048 for each destination address and port: carriers that give each customer a block.
+    SymmetricBlock,
     /// A random port for each destination address and port, the strictest filtering.
     Symmetric,
     /// The same, with UPnP, NAT-PMP and PCP served by miniupnpd.
@@ -26,6 +35,40 @@ pub enum NatKind {
 }
 
 impl NatKind {
+    /// All there are, easy ones first.
+    pub const ALL: [Self; 12] = [
+        Self::Public,
+        Self::FullCone,
+        Self::AddressRestricted,
+        Self::PortRestricted,
+        Self::PortRestrictedAccept,
+        Self::ShortTimeout,
+        Self::DoubleNat,
+        Self::Sequential,
+        Self::SymmetricBlock,
+        Self::Symmetric,
+        Self::SymmetricUpnp,
+        Self::Blocked,
+    ];
+
+    /// What to call it on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::FullCone => "full-cone",
+            Self::AddressRestricted => "address-restricted",
+            Self::PortRestricted => "port-restricted",
+            Self::PortRestrictedAccept => "port-restricted-accept",
+            Self::ShortTimeout => "short-timeout",
+            Self::DoubleNat => "double-nat",
+            Self::Sequential => "sequential",
+            Self::SymmetricBlock => "symmetric-block",
+            Self::Symmetric => "symmetric",
+            Self::SymmetricUpnp => "symmetric-upnp",
+            Self::Blocked => "blocked",
+        }
+    }
+
     /// The routers in front of the host, from the internet inwards.
     pub(super) fn routers(self) -> &'static [Self] {
         match self {
@@ -34,7 +77,10 @@ impl NatKind {
             Self::AddressRestricted => &[Self::AddressRestricted],
             Self::PortRestricted => &[Self::PortRestricted],
             Self::PortRestrictedAccept => &[Self::PortRestrictedAccept],
+            Self::ShortTimeout => &[Self::ShortTimeout],
             Self::DoubleNat => &[Self::PortRestricted, Self::PortRestricted],
+            Self::Sequential => &[Self::Sequential],
+            Self::SymmetricBlock => &[Self::SymmetricBlock],
             Self::Symmetric => &[Self::Symmetric],
             Self::SymmetricUpnp => &[Self::SymmetricUpnp],
             Self::Blocked => &[Self::Blocked],
@@ -45,15 +91,22 @@ impl NatKind {
 /// Makes a router of `netns`, between its interfaces `wan` and `lan`.
 pub(super) fn configure(netns: &Netns, kind: NatKind) -> Result<(), LabError> {
     netns.nft(&ruleset(kind))?;
-    netns.sysctl("ipv4/ip_forward", "1")
+    if kind == NatKind::ShortTimeout {
+        for key in ["udp_timeout", "udp_timeout_stream"] {
+            netns.sysctl(&format!("netfilter/nf_conntrack_{key}"), "20")?;
+        }
+    }
+    netns.sysctl("ipv4/ip_forward", "1")?;
+    netns.sysctl("ipv6/conf/all/forwarding", "1")
 }
 
 fn ruleset(kind: NatKind) -> String {
     let Rules {
         input,
         forward,
+        forward6,
         prerouting,
-        masquerade,
+        source,
     } = Rules::of(kind);
     format!(
         "
@@ -78,9 +131,29 @@ table ip home {{
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat;
-        oifname wan {masquerade}
+        oifname wan {source}
+    }}
+}}
+table ip6 home {{
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+        {forward6}
+        ct state established,related accept
+        iifname lan accept
     }}
 }}"
+    )
+}
+
+/// Source translation to one port after the other: nft has a counter for new connections, but only a map makes ports of it.
+fn sequential() -> String {
+    let ports: Vec<_> = (0..4096)
+        .map(|at| format!("{at} : {}", 20_000 + at))
+        .collect();
+    format!(
+        "meta l4proto udp masquerade to :numgen inc mod {} map {{ {} }}\n        oifname wan masquerade",
+        ports.len(),
+        ports.join(", ")
     )
 }
 
@@ -88,22 +161,27 @@ table ip home {{
 struct Rules {
     input: &'static str,
     forward: &'static str,
+    forward6: &'static str,
     prerouting: &'static str,
-    masquerade: &'static str,
+    source: Cow<'static, str>,
 }
 
 impl Rules {
     const PORT_RESTRICTED: Self = Self {
         input: "drop",
         forward: "",
+        forward6: "",
         prerouting: "",
-        masquerade: "masquerade",
+        source: Cow::Borrowed("masquerade"),
     };
 
     fn of(kind: NatKind) -> Self {
         let base = Self::PORT_RESTRICTED;
         match kind {
-            NatKind::Public | NatKind::PortRestricted | NatKind::DoubleNat => base,
+            NatKind::Public
+            | NatKind::PortRestricted
+            | NatKind::ShortTimeout
+            | NatKind::DoubleNat => base,
             NatKind::PortRestrictedAccept => Self {
                 input: "accept",
                 ..base
@@ -119,12 +197,21 @@ impl Rules {
                 prerouting: "iifname wan ip saddr @contacted meta l4proto udp dnat to udp dport map @mappings",
                 ..base
             },
+            NatKind::Sequential => Self {
+                source: sequential().into(),
+                ..base
+            },
+            NatKind::SymmetricBlock => Self {
+                source: "meta l4proto udp masquerade to :20480-22527 random\n        oifname wan masquerade".into(),
+                ..base
+            },
             NatKind::Symmetric | NatKind::SymmetricUpnp => Self {
-                masquerade: "masquerade random",
+                source: "masquerade random".into(),
                 ..base
             },
             NatKind::Blocked => Self {
                 forward: "meta l4proto udp drop",
+                forward6: "meta l4proto udp drop",
                 ..base
             },
         }

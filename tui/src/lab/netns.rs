@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    net::Ipv4Addr,
     panic,
     path::PathBuf,
     process::{Command, Stdio},
@@ -89,37 +88,6 @@ impl Netns {
             .flatten()
             .map_err(LabError::system(format!("write {value} to {path}")))
     }
-}
-
-/// Joins two namespaces by a cable, `near` being the gateway of `far`.
-pub(super) fn plug(
-    near: &Netns,
-    near_if: &str,
-    far: &Netns,
-    far_if: &str,
-    addrs: [Ipv4Addr; 2],
-) -> Result<(), LabError> {
-    near.ip(&format!(
-        "link add {near_if} type veth peer name {far_if} netns {}",
-        far.path().display()
-    ))?;
-    address(near, near_if, far, far_if, addrs)
-}
-
-/// Gives the ends of a cable their addresses, in a /24.
-pub(super) fn address(
-    near: &Netns,
-    near_if: &str,
-    far: &Netns,
-    far_if: &str,
-    [gateway, addr]: [Ipv4Addr; 2],
-) -> Result<(), LabError> {
-    near.ip(&format!(
-        "address add {gateway}/24 dev {near_if}\nlink set {near_if} up\n"
-    ))?;
-    far.ip(&format!(
-        "address add {addr}/24 dev {far_if}\nlink set {far_if} up\nroute add default via {gateway}\n"
-    ))
 }
 
 fn path(name: &str) -> PathBuf {

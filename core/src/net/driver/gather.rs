@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, PortMapping, RelayState, RelayUrl,
+    EventKind, NatReport, PortMapping, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         portmap::PortMapper,
@@ -21,14 +21,16 @@ use crate::{
     },
     proto::{
         io::{Input, Pair, Sock},
-        nat::{Classifier, StunResponse},
+        nat::{self, Classifier, StunResponse},
     },
 };
 
 /// The NAT is measured again after this long.
 const CLASSIFY_EVERY: Duration = Duration::from_secs(300);
-/// Registrations that come within this time are measured together.
+/// Changes of the network come in bursts.
 const CLASSIFY_SOON: Duration = Duration::from_millis(50);
+/// A relay that was asked less than this long ago would tell the same.
+const FRESH: Duration = Duration::from_secs(10);
 /// Samples that may be under way at once; an answer to an older one counts as lost.
 const MAX_SAMPLES: usize = 64;
 
@@ -41,6 +43,11 @@ pub(super) struct Gathering {
     pub(super) mapping: Option<PortMapping>,
     classifier: Option<Classifier>,
     classify_at: Option<Instant>,
+    /// When the latest measurement began, and through which relays it goes.
+    began: Option<Instant>,
+    asked: Vec<SocketAddr>,
+    /// What the machine knows of the NAT.
+    nat: NatReport,
     pub(super) checked_at_ms: Option<u64>,
     /// Questions of the machine where a relay sees a socket.
     samples: VecDeque<Sample>,
@@ -71,6 +78,9 @@ impl Gathering {
             mapping: None,
             classifier: None,
             classify_at: None,
+            began: None,
+            asked: Vec::new(),
+            nat: NatReport::default(),
             checked_at_ms: None,
             samples: VecDeque::new(),
         }
@@ -129,30 +139,34 @@ impl Driver {
         }
     }
 
-    /// Has the NAT measured soon.
-    pub(super) fn classify(&mut self) {
+    /// Has the NAT measured soon: the network changed.
+    fn classify(&mut self) {
         self.gathering.classify_at = Some(now() + CLASSIFY_SOON);
+    }
+
+    /// A relay can be asked about the NAT: the measurement that is under way goes through it too, or a new one begins.
+    pub(super) fn classify_through(&mut self, relay: SocketAddr) {
+        let now = now();
+        let gathering = &mut self.gathering;
+        let fresh = gathering
+            .began
+            .is_some_and(|at| now.saturating_duration_since(at) < FRESH);
+        if fresh && gathering.asked.contains(&relay) {
+            return;
+        }
+        match &mut gathering.classifier {
+            Some(classifier) => {
+                classifier.add_relay(now, relay);
+                gathering.asked.push(relay);
+            }
+            None => gathering.classify_at = Some(now),
+        }
     }
 
     /// Starts, continues and ends measurements of the NAT.
     pub(super) fn drive_classifier(&mut self, now: Instant) {
         if self.gathering.classify_at.is_some_and(|at| at <= now) {
-            self.gathering.classify_at = Some(now + CLASSIFY_EVERY);
-            let up = self
-                .relays
-                .values()
-                .filter(|relay| relay.state == RelayState::Up);
-            let relays: Vec<SocketAddr> = up.filter_map(|relay| relay.addr).collect();
-            let local: Vec<_> = self
-                .gathering
-                .interfaces
-                .addresses
-                .iter()
-                .map(|local| local.ip)
-                .collect();
-            let mut rng = ChaCha20Rng::from_os_rng();
-            self.gathering.classifier =
-                (!relays.is_empty()).then(|| Classifier::new(now, &relays, &local, &mut rng));
+            self.begin_classifying(now);
         }
         let Some(classifier) = &mut self.gathering.classifier else {
             return;
@@ -161,15 +175,47 @@ impl Driver {
             classifier.handle_timeout(now);
         }
         while let Some(request) = classifier.poll_transmit() {
+            if request.to.sock != Sock::MAIN {
+                self.mux.open_sockets(request.to.sock, 1);
+            }
             let bytes = stun::binding_request(request.tx, request.change_port);
-            let _ = self.mux.send_message(Pair::main(request.to), None, &bytes);
+            if let Err(error) = self.mux.send_message(request.to, None, &bytes) {
+                tracing::trace!(to = ?request.to, %error, "cannot ask");
+            }
         }
-        if let Some(report) = classifier.report() {
+        let nat = classifier.report(self.gathering.nat);
+        let over = classifier.is_over();
+        if over {
             self.gathering.classifier = None;
+            self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
             self.gathering.checked_at_ms = Some(super::unix_ms());
-            self.feed(Input::Nat(report));
+            tracing::debug!(?nat, "NAT measured");
+        }
+        if over || nat != self.gathering.nat {
+            self.gathering.nat = nat;
+            self.feed(Input::Nat(nat));
             self.dirty = true;
         }
+    }
+
+    /// Measures through what relays we have.
+    fn begin_classifying(&mut self, now: Instant) {
+        self.gathering.classify_at = Some(now + CLASSIFY_EVERY);
+        self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
+        let local = self.gathering.interfaces.addresses.iter();
+        let local = local.map(|local| local.ip).collect();
+        let mut classifier = Classifier::new(local, ChaCha20Rng::from_os_rng());
+        self.gathering.asked.clear();
+        for relay in self.relays.values() {
+            if relay.state != RelayState::Down
+                && let Some(addr) = relay.addr
+            {
+                classifier.add_relay(now, addr);
+                self.gathering.asked.push(addr);
+            }
+        }
+        self.gathering.classifier = (!self.gathering.asked.is_empty()).then_some(classifier);
+        self.gathering.began = Some(now);
     }
 
     /// Asks a relay where it sees one of our sockets.
@@ -200,12 +246,12 @@ impl Driver {
             self.feed(Input::Sampled { sock, addr });
         } else if let Some(classifier) = &mut self.gathering.classifier {
             let response = StunResponse {
-                from: source,
+                from,
                 tx: response.tx,
                 mapped: response.mapped,
                 other_address: response.other_address,
             };
-            classifier.handle_response(now(), response);
+            classifier.handle_response(now(), &response);
         }
     }
 }

@@ -107,6 +107,10 @@ impl Driver {
                     switch,
                 );
                 entry.handle.dial(virtual_addr(entry.link.handle()));
+                if entry.state == RelayState::Connecting {
+                    // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
+                    self.classify_through(addr);
+                }
             }
             RelayEvent::Up {
                 rtt,
@@ -131,7 +135,7 @@ impl Driver {
                 }
                 self.pending
                     .push(Box::pin(async move { Done::Hops(hops_to(addr).await) }));
-                self.classify();
+                self.classify_through(addr);
             }
             RelayEvent::Observed(addr) => self.feed(Input::Observed { relay: url, addr }),
             RelayEvent::Deliver {

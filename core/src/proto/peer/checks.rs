@@ -11,8 +11,9 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Doubt, Peer, send};
 use crate::{
+    PeerState,
     addr::Scope,
     proto::{
         io::Pair,
@@ -36,12 +37,13 @@ pub(super) struct Checks {
     /// Requests sent in this round, and answers to them.
     pub(super) sent: u32,
     pub(super) answered: u32,
-    reflexive: usize,
 }
 
 /// One candidate pair.
 struct Check {
     pair: Pair,
+    /// Nobody named the address; an authentic probe came from there.
+    reflexive: bool,
     /// A relay sees the peer at this IP address.
     attested: bool,
     /// Until then probes only open our own NATs.
@@ -56,6 +58,8 @@ struct Check {
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
+    /// The peer's data comes from there.
+    in_use: bool,
 }
 
 impl Checks {
@@ -81,6 +85,39 @@ impl Checks {
             check.next = Some(now);
             (check.step, check.probes) = (0, 0);
         }
+    }
+
+    /// The round trip of a pair that answered.
+    pub(super) fn rtt(&self, pair: Pair) -> Option<Duration> {
+        self.list.iter().find(|check| check.pair == pair)?.rtt
+    }
+
+    /// Has the best of those that answered before, but for the one in use, asked now. One that did not answer the last two
+    /// times is no longer among them. Returns whether there is any.
+    pub(super) fn ask_spare<K: Ord>(
+        &mut self,
+        now: Instant,
+        used: Pair,
+        rank: impl Fn(Pair, Duration) -> K,
+    ) -> bool {
+        for check in self
+            .list
+            .iter_mut()
+            .filter(|check| check.pending.len() >= 2)
+        {
+            check.rtt = check.rtt.filter(|_| check.pair == used);
+        }
+        let proven = self
+            .list
+            .iter_mut()
+            .filter(|check| check.pair != used && check.rtt.is_some());
+        let Some(best) = proven.min_by_key(|check| check.rtt.map(|rtt| rank(check.pair, rtt)))
+        else {
+            return false;
+        };
+        best.next = Some(now);
+        (best.step, best.probes) = (PROBE_GAPS.len(), 0);
+        true
     }
 
     /// Probes nothing more: a path was found.
@@ -112,7 +149,7 @@ impl Peer {
         for candidate in remote.candidates.iter().filter(datagrams) {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
             let allowed = ctx.local.may_probe(candidate.addr, &attested);
-            if !known && allowed && !self.rounds.in_quarantine(candidate.addr, ctx.now) {
+            if !known && allowed {
                 targets.push(*candidate);
             }
         }
@@ -169,6 +206,7 @@ impl Peer {
             let pair = Pair::main(candidate.addr);
             let check = Check {
                 pair,
+                reflexive: false,
                 attested: attested.contains(&candidate.addr.ip()),
                 full_ttl_from: if certain { ctx.now } else { full_ttl_from },
                 next: Some(ctx.now + PROBE_PACING * position as u32),
@@ -177,6 +215,7 @@ impl Peer {
                 heard: 0,
                 pending: Vec::new(),
                 rtt: None,
+                in_use: false,
             };
             self.checks.list.push(match old.position(pair) {
                 Some(known) => Check {
@@ -291,8 +330,11 @@ impl Peer {
         };
         self.credit.earn(PACKET_LEN);
         match probe.kind {
-            ProbeKind::Request => self.on_request(ctx, conv, source, probe.tx),
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
+            kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
+                self.answer(ctx, conv, source, probe.tx);
+                self.on_request(ctx, source, kind);
+            }
         }
     }
 
@@ -311,8 +353,7 @@ impl Peer {
             .find(|session| session.conv == conv)
     }
 
-    /// Answers, and asks back: what came in from there shows that the peer's NAT is open.
-    fn on_request(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
+    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
@@ -324,7 +365,23 @@ impl Peer {
         {
             send(ctx, source, None, bytes);
         }
+    }
+
+    /// Asks back: what came in from there shows that the peer's NAT is open.
+    fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
+        if kind == ProbeKind::Deaf && self.state == PeerState::Direct {
+            self.suspect(ctx, Doubt::Told);
+        }
+        if let Some(path) = self.path.as_mut().filter(|path| path.pair == source) {
+            path.asked = ctx.now;
+        }
         self.check_back(ctx, source);
+        if kind != ProbeKind::Request {
+            for check in &mut self.checks.list {
+                check.in_use = check.pair == source;
+            }
+            self.follow(ctx, source);
+        }
     }
 
     /// Probes an address that an authentic message came from, unless that is being done.
@@ -352,15 +409,20 @@ impl Peer {
 
     /// An address that nobody named, from which an authentic probe came.
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
-        if !pair.sock.is_stream() {
-            if self.checks.reflexive >= MAX_PEER_REFLEXIVE {
-                return None;
-            }
-            self.checks.reflexive += 1;
+        let used = self.path.as_ref().map(|path| path.pair);
+        let list = &mut self.checks.list;
+        let reflexive = list.iter().filter(|check| check.reflexive).count();
+        if !pair.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
+            // The peer's NAT gave it ever new ports: the oldest has had its day.
+            let oldest = list
+                .iter()
+                .position(|check| check.reflexive && Some(check.pair) != used)?;
+            list.remove(oldest);
         }
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
+            reflexive: !pair.sock.is_stream(),
             attested,
             full_ttl_from: ctx.now,
             next: None,
@@ -369,12 +431,16 @@ impl Peer {
             heard: 0,
             pending: Vec::new(),
             rtt: None,
+            in_use: false,
         });
         Some(self.checks.list.len() - 1)
     }
 
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
-        if self.path_answered(ctx, source, tx) || self.guess_answered(ctx, source, tx) {
+        if self.path_answered(ctx, source, tx)
+            || self.guess_answered(ctx, source, tx)
+            || self.trial_answered(ctx, source, tx)
+        {
             return;
         }
         let Some(position) = self.checks.position(source) else {
@@ -388,8 +454,13 @@ impl Peer {
         let rtt = ctx.now.saturating_duration_since(sent);
         check.rtt = Some(rtt);
         check.next = None;
+        check.pending.clear();
+        let in_use = check.in_use;
         self.checks.answered += 1;
         self.proven(ctx, source, rtt);
+        if in_use {
+            self.follow(ctx, source);
+        }
     }
 }
 

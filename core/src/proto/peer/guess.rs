@@ -11,7 +11,7 @@ mod prober;
 use std::time::{Duration, Instant};
 
 use self::{opener::Opener, prober::Prober};
-use super::{Context, Peer, send};
+use super::{Context, Peer};
 use crate::{
     PeerState, PortAllocation,
     proto::{
@@ -19,10 +19,7 @@ use crate::{
         plan::{Plan, plan},
         timing::{GUESS_GRACE, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
     },
-    wire::{
-        probe::{Probe, ProbeKind},
-        sealed::{News, PunchOrder},
-    },
+    wire::sealed::{News, PunchOrder},
 };
 
 /// What is going on about guesses, and what came of them.
@@ -281,10 +278,10 @@ impl Peer {
         if self.guess.run.is_some() {
             return;
         }
-        let needed = self.path.as_ref().map(|path| path.pair.sock);
+        let used = self.path.as_ref().map(|path| path.pair.sock);
         let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
             .into_iter()
-            .partition(|sock| Some(*sock) == needed);
+            .partition(|sock| Some(*sock) == used || self.trials.need(*sock));
         self.guess.socks = kept;
         idle.sort_unstable();
         for run in idle.chunk_by(|a, b| a.0 + 1 == b.0) {
@@ -292,19 +289,6 @@ impl Peer {
                 first: run[0],
                 count: run.len() as u16,
             });
-        }
-    }
-
-    /// Sends a probe that wants an answer.
-    fn request(&mut self, ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, tx: u64) {
-        let probe = Probe {
-            kind: ProbeKind::Request,
-            tx,
-            observed: pair.addr,
-        };
-        let session = self.session.as_mut();
-        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
-            send(ctx, pair, ttl, bytes);
         }
     }
 

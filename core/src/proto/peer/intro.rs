@@ -7,7 +7,7 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, Doubt, Peer, send};
 use crate::{
     PeerState, RelayUrl,
     proto::{
@@ -219,6 +219,9 @@ impl Peer {
                 }
                 self.rounds.rebind_now(ctx.now);
                 self.announce_route(ctx);
+                if self.state == PeerState::Relayed {
+                    self.round_soon(ctx);
+                }
             }
         }
     }
@@ -365,7 +368,7 @@ impl Peer {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
         match (&self.path, source) {
             (Some(_), _) if self.on_stream() => {}
-            (Some(_), _) => self.suspect(ctx),
+            (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
                 self.admit(ctx, *pair);

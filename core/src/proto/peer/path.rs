@@ -9,7 +9,8 @@ use crate::{
     PeerState,
     proto::{
         io::Pair,
-        timing::{DEAD_AFTER, STREAM_DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
+        local::Local,
+        timing::{DEAD_AFTER, LATE, STREAM_DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
     },
     wire::probe::{Probe, ProbeKind},
 };
@@ -19,24 +20,48 @@ pub(super) struct DirectPath {
     pub(super) pair: Pair,
     /// Smoothed round trip of probes.
     pub(super) rtt: Duration,
+    /// When it was chosen.
+    pub(super) since: Instant,
     /// When a probe was last answered.
-    heard: Instant,
-    /// A probe sent when QUIC has been waiting for a while: mostly it has merely nothing more to say.
-    inquiry: Option<(u64, Instant)>,
+    pub(super) heard: Instant,
+    /// When the peer last asked on it.
+    pub(super) asked: Instant,
+    /// Probes whose answers are still worth something.
+    pending: Vec<(u64, Instant)>,
+    /// When a probe left because QUIC had been waiting for a while: mostly it has merely nothing more to say.
+    inquiry: Option<Instant>,
     suspicion: Option<Suspicion>,
 }
+
+/// Probes of the path in use that are waited for at a time.
+const MAX_PENDING: usize = 8;
 
 /// An inquiry into whether the path still works.
 struct Suspicion {
     since: Instant,
+    doubt: Doubt,
     next: Instant,
     step: usize,
-    pending: Vec<(u64, Instant)>,
+}
+
+/// Why a path is suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// We hear nothing on it.
+    Silent,
+    /// We moved, or slept: what was sent before tells nothing.
+    Moved,
+    /// The peer hears nothing, or begins anew.
+    Told,
 }
 
 impl DirectPath {
     pub(super) fn next_probe(&self) -> Option<Instant> {
         self.suspicion.as_ref().map(|suspicion| suspicion.next)
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspicion.is_some()
     }
 }
 
@@ -48,33 +73,52 @@ enum Tier {
     Stream,
 }
 
+impl Tier {
+    fn of(pair: Pair, local: &Local) -> Self {
+        if pair.sock.is_stream() {
+            Self::Stream
+        } else if local.is_lan(pair.addr) {
+            Self::Lan
+        } else {
+            Self::Internet
+        }
+    }
+}
+
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
-        let tier = |pair: Pair| {
-            if pair.sock.is_stream() {
-                Tier::Stream
-            } else if ctx.local.is_lan(pair.addr) {
-                Tier::Lan
-            } else {
-                Tier::Internet
-            }
-        };
+        if !self.trials.passes(ctx.now, pair) {
+            return self.still_alive(ctx);
+        }
+        let tier = |pair| Tier::of(pair, ctx.local);
         let take = match &self.path {
-            None if !pair.sock.is_stream() && self.rounds.in_quarantine(pair.addr, ctx.now) => {
-                false
-            }
             None => self
                 .relay_rtt
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
             Some(path) if path.pair == pair => false,
-            Some(path) if path.suspicion.is_some() => true,
+            Some(path) if path.is_suspect() => true,
+            Some(path) if tier(pair) != tier(path.pair) => tier(pair) < tier(path.pair),
             Some(path) => {
-                let clearly_faster = rtt + Duration::from_millis(10).max(path.rtt / 5) < path.rtt;
-                (tier(pair), !clearly_faster) < (tier(path.pair), true)
+                let chooses = ctx.local.id < self.id;
+                self.hold.is_worth_it(ctx.now, path, (pair, rtt), chooses)
             }
         };
         if take {
+            self.select(ctx, pair, rtt);
+        }
+    }
+
+    /// The peer's data comes from there, and it is the peer who chooses between good paths.
+    pub(super) fn follow(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        let tier = |pair| Tier::of(pair, ctx.local);
+        let fits = self.path.as_ref().is_some_and(|path| {
+            path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
+        });
+        let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
+            return;
+        };
+        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair) {
             self.select(ctx, pair, rtt);
         }
     }
@@ -83,18 +127,25 @@ impl Peer {
         self.path = Some(DirectPath {
             pair,
             rtt,
+            since: ctx.now,
             heard: ctx.now,
+            asked: ctx.now,
+            pending: Vec::new(),
             inquiry: None,
             suspicion: None,
         });
         self.rounds.direct();
-        self.end_guessing(ctx, End::Found);
         self.streams.dial = None;
+        self.hold.begin(ctx);
+        self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
         self.admit(ctx, pair);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
+        if ctx.local.id < self.id {
+            self.ask(ctx, ProbeKind::InUse);
+        }
         if self.on_stream() {
             self.schedule_round(ctx);
         }
@@ -116,44 +167,61 @@ impl Peer {
         let since = since.max(path.heard);
         let patience = SUSPECT_AFTER.max(path.rtt.max(rtt) * 3);
         let silence = ctx.now.saturating_duration_since(since);
-        match path.inquiry.filter(|(_, asked)| *asked >= since) {
+        match path.inquiry.filter(|asked| *asked >= since) {
             // Not before the answer had its time: we may have been too busy to look for it.
-            Some((_, asked)) if ctx.now.saturating_duration_since(asked) >= patience / 2 => {
-                self.suspect(ctx);
+            Some(asked) if ctx.now.saturating_duration_since(asked) >= patience / 2 => {
+                self.suspect(ctx, Doubt::Silent);
             }
             None if silence >= patience / 2 => {
-                let tx = ctx.rng.random();
-                path.inquiry = Some((tx, ctx.now));
-                let pair = path.pair;
-                self.ask(ctx, pair, tx);
+                path.inquiry = Some(ctx.now);
+                self.ask(ctx, ProbeKind::InUse);
             }
             _ => {}
         }
     }
 
-    fn ask(&mut self, ctx: &mut Context<'_>, pair: Pair, tx: u64) {
+    /// Asks whether the path in use works.
+    pub(super) fn ask(&mut self, ctx: &mut Context<'_>, kind: ProbeKind) {
+        let Some(path) = &mut self.path else { return };
+        if path.pending.len() >= MAX_PENDING {
+            path.pending.remove(0);
+        }
+        let (pair, tx) = (path.pair, ctx.rng.random());
+        path.pending.push((tx, ctx.now));
+        self.question(ctx, pair, None, kind, tx);
+    }
+
+    /// Sends a probe that wants an answer.
+    pub(super) fn question(
+        &mut self,
+        ctx: &mut Context<'_>,
+        pair: Pair,
+        ttl: Option<u8>,
+        kind: ProbeKind,
+        tx: u64,
+    ) {
         let probe = Probe {
-            kind: ProbeKind::Request,
+            kind,
             tx,
             observed: pair.addr,
         };
-        if let Some(bytes) = self
-            .session
-            .as_mut()
-            .and_then(|session| session.seal_probe(&probe))
-        {
-            send(ctx, pair, None, bytes);
+        let session = self.session.as_mut();
+        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
+            send(ctx, pair, ttl, bytes);
         }
     }
 
     /// Has every packet take the relay as well, and asks whether the path still works.
-    pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>, doubt: Doubt) {
         let Some(path) = &mut self.path else { return };
+        if doubt == Doubt::Moved {
+            path.pending.clear();
+        }
         path.suspicion = Some(Suspicion {
             since: ctx.now,
+            doubt,
             next: ctx.now,
             step: 0,
-            pending: Vec::new(),
         });
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
@@ -170,42 +238,43 @@ impl Peer {
         else {
             return;
         };
-        let dead_at = suspicion.since
-            + if path.pair.sock.is_stream() {
-                STREAM_DEAD_AFTER
-            } else {
-                DEAD_AFTER
-            };
-        if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at {
+        let late = ctx.now > suspicion.next + LATE;
+        let dead_after = if path.pair.sock.is_stream() {
+            STREAM_DEAD_AFTER
+        } else {
+            DEAD_AFTER
+        };
+        let dead_at = suspicion.since + dead_after;
+        if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at && !late {
             return self.dead(ctx);
         }
         suspicion.next = match SUSPECT_GAPS.get(suspicion.step) {
             Some(gap) => ctx.now + *gap,
+            None if late => ctx.now + SUSPECT_AFTER.max(path.rtt * 3),
             None => dead_at.max(ctx.now),
         };
         suspicion.step += 1;
-        let (pair, tx) = (path.pair, ctx.rng.random());
-        suspicion.pending.push((tx, ctx.now));
-        self.ask(ctx, pair, tx);
+        let kind = match suspicion.doubt {
+            Doubt::Silent | Doubt::Moved => ProbeKind::Deaf,
+            Doubt::Told => ProbeKind::InUse,
+        };
+        self.ask(ctx, kind);
     }
 
-    /// Whether this answers a probe of the path in use, which ends any suspicion.
+    /// Whether this answers a probe of the path in use, which ends any suspicion: it works both ways.
     pub(super) fn path_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
         let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
             return false;
         };
-        let asked = path
-            .suspicion
-            .iter()
-            .flat_map(|suspicion| &suspicion.pending)
-            .chain(&path.inquiry);
-        let Some((_, sent)) = asked.copied().find(|(pending, _)| *pending == tx) else {
+        let Some(found) = path.pending.iter().position(|(pending, _)| *pending == tx) else {
             return false;
         };
+        let (_, sent) = path.pending.swap_remove(found);
         let rtt = ctx.now.saturating_duration_since(sent);
         path.rtt = (path.rtt * 7 + rtt) / 8;
         path.heard = ctx.now;
         path.inquiry = None;
+        self.hold.answered(ctx);
         if path.suspicion.take().is_some() {
             self.become_(ctx, PeerState::Direct);
             self.announce_route(ctx);
@@ -213,12 +282,20 @@ impl Peer {
         true
     }
 
+    /// The peer is heard of again, though not yet on a path that is trusted: whatever waits is worth sending now.
+    fn still_alive(&self, ctx: &mut Context<'_>) {
+        if self.path.is_none() {
+            self.announce_route(ctx);
+        }
+    }
+
     pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
+        let held = ctx.now.saturating_duration_since(path.since);
         if path.pair.sock.is_stream() {
             self.drop_stream(ctx, path.pair);
         } else {
-            self.rounds.quarantine(path.pair.addr, ctx.now);
+            self.trials.begin(ctx.now, path.pair, held, path.rtt);
         }
         self.checks.settle();
         self.release_sockets(ctx);

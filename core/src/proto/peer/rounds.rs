@@ -1,19 +1,13 @@
 //! Life on the relay: when the next attempt at a direct path is made.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer};
+use super::{Context, Peer, path::Doubt};
 use crate::{
     PeerState,
-    proto::timing::{
-        LINGER, QUARANTINE, QUARANTINE_MAX, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING,
-        ROUND_TRAFFIC,
-    },
+    proto::timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
 };
 
 /// When what is tried again.
@@ -29,13 +23,8 @@ pub(super) struct Rounds {
     /// Rounds, or dials, since there was a direct path.
     count: usize,
     /// When data last flowed.
-    traffic: Option<Instant>,
-    /// Addresses that died, until when they are left alone, and for how long that was.
-    quarantine: Vec<(SocketAddr, Instant, Duration)>,
+    pub(super) traffic: Option<Instant>,
 }
-
-/// Dead addresses that are remembered per peer.
-const MAX_QUARANTINE: usize = 16;
 
 impl Rounds {
     /// There is a direct path: what was tried before does not count any more.
@@ -44,32 +33,13 @@ impl Rounds {
         self.count = 0;
     }
 
-    pub(super) fn in_quarantine(&self, addr: SocketAddr, now: Instant) -> bool {
-        self.quarantine
-            .iter()
-            .any(|(dead, until, _)| *dead == addr && now < *until)
-    }
-
-    pub(super) fn quarantine(&mut self, addr: SocketAddr, now: Instant) {
-        let before = self
-            .quarantine
-            .iter()
-            .position(|(dead, ..)| *dead == addr)
-            .map(|at| self.quarantine.remove(at));
-        let fresh = before.filter(|(_, until, time)| now < *until + *time);
-        let time = fresh.map_or(QUARANTINE, |(_, _, time)| (time * 2).min(QUARANTINE_MAX));
-        if self.quarantine.len() >= MAX_QUARANTINE {
-            self.quarantine.remove(0);
-        }
-        self.quarantine.push((addr, now + time, time));
-    }
-
     /// Asks the relay at once to bind the lane; later tries begin with the shortest wait again.
     pub(super) fn rebind_now(&mut self, now: Instant) {
         (self.rebind, self.rebind_wait) = (Some(now), None);
     }
 
-    fn in_use(&self, now: Instant) -> bool {
+    /// Whether data flowed not long ago.
+    pub(super) fn in_use(&self, now: Instant) -> bool {
         self.traffic
             .is_some_and(|at| now.saturating_duration_since(at) < ROUND_TRAFFIC)
     }
@@ -174,22 +144,45 @@ impl Peer {
         }
     }
 
-    /// Our own candidates or interfaces changed.
+    /// What we can offer changed. The peer is told at once, and both look for the best path anew.
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
-            PeerState::Direct | PeerState::Suspect => self.send_update(ctx),
-            PeerState::Relayed | PeerState::Punch if self.wanted && self.consents(ctx.local) => {
-                let soonest = self
-                    .rounds
-                    .last
-                    .map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
-                self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
+            PeerState::Direct | PeerState::Suspect => {
+                if self.send_update(ctx) {
+                    self.begin_checks(ctx, false);
+                }
             }
-            PeerState::Idle
-            | PeerState::Intro
-            | PeerState::Punch
-            | PeerState::Relayed
-            | PeerState::Failed => {}
+            PeerState::Relayed | PeerState::Punch => self.round_soon(ctx),
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
+    }
+
+    /// Our packets leave elsewhere now: where they go is to be found out anew.
+    pub(crate) fn on_moved(&mut self, ctx: &mut Context<'_>) {
+        self.forget_paths();
+        self.doubt_all(ctx);
+    }
+
+    /// We were away for a while, and may be elsewhere now.
+    pub(crate) fn on_resumed(&mut self, ctx: &mut Context<'_>) {
+        self.doubt_all(ctx);
+        if matches!(self.state, PeerState::Relayed | PeerState::Punch) {
+            self.round_soon(ctx);
+        }
+    }
+
+    fn doubt_all(&mut self, ctx: &mut Context<'_>) {
+        if matches!(self.state, PeerState::Direct | PeerState::Suspect) {
+            self.suspect(ctx, Doubt::Moved);
+        }
+    }
+
+    /// Something changed that makes another round worth while.
+    pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
+        if self.wanted && self.consents(ctx.local) {
+            let last = self.rounds.last;
+            let soonest = last.map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
+            self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
         }
     }
 

@@ -211,7 +211,7 @@ fn addresses_and_ports_that_are_nobodys_or_somebody_elses_are_never_asked() {
 #[test]
 fn our_own_addresses_in_a_list_bring_us_nothing() {
     let mut world = World::pair(Home::PortRestricted, Home::Public);
-    let own = [world.nodes[0].host, (world.nodes[0].public(), 40000).into()];
+    let own = [world.nodes[0].host, (world.public(0), 40000).into()];
     hello(&mut world, &mallory(0), 1, &own[..1]);
     world.run(ms(5000));
     assert_eq!(sent(&world, own[0]), 0);

@@ -146,7 +146,7 @@ fn when_one_side_comes_back_to_the_relay_later_the_lane_is_bound_again() {
     world.run(ms(5000));
     world.relay_dies();
     world.run(ms(1000));
-    world.relay_up = true;
+    world.relays[0].up = true;
     world.register(0);
     world.run(ms(4000));
     world.register(1);
@@ -170,11 +170,9 @@ fn routers_that_forget_all_flows_interrupt_the_link_for_no_more_than_a_second() 
         let mut world = World::pair(a, b);
         world.link(0, 1);
         world.run(ms(3000));
-        for node in &mut world.nodes {
-            node.gap = ms(0);
-            for nat in &mut node.nats {
-                nat.flush();
-            }
+        for at in [0, 1] {
+            world.nodes[at].gap = ms(0);
+            world.flush(at);
         }
         world.run(ms(10_000));
         assert!(world.both(PeerState::Direct), "{a:?} x {b:?}");

@@ -69,9 +69,9 @@ fn a_lost_intro_or_answer_delays_the_link_but_does_not_prevent_it() {
         world.run(ms(before));
         if before > 0 {
             // The INTRO is there, its answer is under way.
-            world.relay_up = false;
+            world.relays[0].up = false;
             world.run(ms(50));
-            world.relay_up = true;
+            world.relays[0].up = true;
         }
         world.run(ms(4000));
         assert!(world.both(PeerState::Direct), "{before}");
@@ -106,11 +106,11 @@ fn without_a_relay_and_without_addresses_a_dial_fails_at_once() {
 #[test]
 fn a_relay_that_is_not_up_yet_is_waited_for() {
     let mut world = World::pair(HOME, HOME);
-    world.unregister(0);
+    world.relay_dies();
     world.connect(0, 1);
     world.run(ms(1000));
     assert_eq!(world.nodes[0].signals, 0);
-    world.register(0);
+    world.relay_returns();
     world.run(ms(1000));
     assert!(world.both(PeerState::Direct));
 }
@@ -140,7 +140,7 @@ fn a_peer_that_knows_nothing_of_its_forwarded_port_is_reached_by_it_without_any_
     let mut world = World::pair(HOME, Home::SymmetricMapped);
     world.relay_dies();
     world.feed(1, Input::PortMapped(None));
-    let (peer, addr) = (world.nodes[1].id, (world.nodes[1].public(), 40000).into());
+    let (peer, addr) = (world.nodes[1].id, (world.public(1), 40000).into());
     world.feed(
         0,
         Input::Connect {

@@ -84,9 +84,8 @@ fn with_candidates_held_from_before_half_a_round_trip_by_the_relay_is_enough() {
     world.release(0, 1);
     world.run(ms(15_000));
     assert!(world.both(PeerState::Idle));
-    for nat in world.nodes.iter_mut().flat_map(|node| &mut node.nats) {
-        nat.flush();
-    }
+    world.flush(0);
+    world.flush(1);
     let dialled_at = world.elapsed();
     world.connect(0, 1);
     world.run(ms(1000));

@@ -1,7 +1,18 @@
-//! A small world: homes, their NATs, one relay, and the time.
+//! The virtual world: homes and their NATs, lines, relays, hosts with applications, and the time.
+//!
+//! Everything happens in one queue, in the order of virtual time, with randomness from one seed: the same seed is the same world.
+
+mod app;
+mod classify;
+mod home;
+mod line;
+mod nat;
+mod net;
+mod node;
+mod relay;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -9,391 +20,374 @@ use std::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::nat::{Nat, Style};
+pub(crate) use self::{
+    home::{Home, Plan, Setup},
+    line::Line,
+    nat::{Ports, Style},
+    node::{Absence, Node},
+    relay::{Lies, relay},
+};
+use self::{
+    line::Passed,
+    net::{Header, Net, Place, Spot, Way},
+    relay::Relay,
+};
 use crate::{
-    Access, EventKind, NatBehavior, NatReport, PeerId, PeerState, PortAllocation, RelayUrl,
-    SecretKey,
-    addr::LocalAddr,
+    PeerId, PeerState, SecretKey,
     proto::{
         endpoint::{PeerView, Settings},
-        io::{Failure, Input, Output, Pair, Route, Sock},
-        local::Ports,
+        io::{Input, Pair, Sock},
+        local::Ports as LocalPorts,
         watched::Watched,
     },
 };
 
-pub(super) const PORT: u16 = 40000;
-/// Routers between two homes, without their own NATs.
-const CORE_HOPS: u8 = 10;
+pub(crate) const PORT: u16 = 40000;
 const UNIX_MS: u64 = 1_790_000_000_000;
-/// How often an application says something, and how often its silence is looked at.
-const CHAT: Duration = Duration::from_millis(20);
-const LOOK: Duration = Duration::from_millis(50);
+/// From one host to another in the same home.
+const LAN: Duration = Duration::from_millis(1);
+/// Bytes of an application's packet, for lines of limited rate.
+const QUIC_LEN: usize = 200;
 
-pub(super) const fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The homes of traversal 1.1 that there are here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    Public,
-    FullCone,
-    PortRestricted,
-    /// Port-restricted, on a Linux router whose INPUT chain accepts.
-    Accepting,
-    /// Port-restricted behind port-restricted.
-    Double,
-    Symmetric,
-    /// Symmetric, one port after the other.
-    Counting,
-    /// Symmetric, and the router forwards a port.
-    SymmetricMapped,
+/// What a packet carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Load {
+    /// A machine's.
+    Ours(Vec<u8>),
+    /// An application's.
+    Quic { from: PeerId, number: u64 },
+    /// A STUN Binding request, and the response.
+    Ask { tx: [u8; 12], change_port: bool },
+    Answer {
+        tx: [u8; 12],
+        mapped: SocketAddr,
+        other: SocketAddr,
+    },
 }
 
-/// What a home was set up with, so that it can be restarted.
-#[derive(Clone)]
-pub(super) struct Setup {
-    pub(super) home: Home,
-    pub(super) access: Access,
-    pub(super) relay_only: bool,
-    /// One way between the home and the core of the network.
-    pub(super) delay: Duration,
-}
+impl Load {
+    fn len(&self) -> usize {
+        match self {
+            Self::Ours(bytes) => bytes.len() + 28,
+            Self::Quic { .. } => QUIC_LEN,
+            Self::Ask { .. } | Self::Answer { .. } => 100,
+        }
+    }
 
-impl From<Home> for Setup {
-    fn from(home: Home) -> Self {
-        Self {
-            home,
-            access: Access::Anyone,
-            relay_only: false,
-            delay: ms(20),
+    /// What comes out of a line. Checksums and seals find flipped bits out, but in our datagrams it is our seals that have to.
+    fn after(&self, passed: &Passed, rng: &mut ChaCha20Rng) -> Option<Self> {
+        match self {
+            whole if !passed.corrupt => Some(whole.clone()),
+            Self::Ours(bytes) => {
+                let mut bytes = bytes.clone();
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] ^= 1 << rng.random_range(0..8);
+                Some(Self::Ours(bytes))
+            }
+            Self::Quic { .. } | Self::Ask { .. } | Self::Answer { .. } => None,
         }
     }
 }
 
-pub(super) struct Node {
-    pub(super) id: PeerId,
-    pub(super) machine: Watched,
-    pub(super) nats: Vec<Nat>,
-    setup: Setup,
-    key: SecretKey,
-    pub(super) host: SocketAddr,
-    socks: BTreeMap<u32, u16>,
-    /// Whether the relay knows it.
-    pub(super) registered: bool,
-    /// Whether its application talks to this peer all the time.
-    talks_to: Option<PeerId>,
-    admitted: BTreeSet<SocketAddr>,
-    /// Since when it waits for something to come back directly, and when it last sent so.
-    waits: Option<Instant>,
-    last_sent: Option<Instant>,
-    /// What happened to it, and when.
-    pub(super) states: Vec<(Duration, PeerState)>,
-    pub(super) failures: Vec<(Duration, Failure)>,
-    pub(super) forgotten: usize,
-    /// When the application last heard something, and its longest wait.
-    heard: Instant,
-    pub(super) gap: Duration,
-    /// Datagrams to other addresses than the peer's public one.
-    pub(super) sent_to: BTreeMap<SocketAddr, usize>,
-    pub(super) signals: usize,
-    last_signal: Vec<u8>,
-}
-
 enum Happening {
-    AtCore {
-        from: SocketAddr,
-        to: SocketAddr,
-        ttl: u8,
-        bytes: Vec<u8>,
+    /// A packet is at the end of its home's line.
+    Beyond {
+        site: usize,
+        place: Place,
+        header: Header,
+        load: Load,
     },
-    AtHome {
+    /// A packet is at the door.
+    Arrive {
+        spot: Spot,
+        header: Header,
+        load: Load,
+    },
+    /// A packet is at its host.
+    Inside {
         node: usize,
-        from: SocketAddr,
-        port: u16,
-        ttl: u8,
+        header: Header,
+        load: Load,
+    },
+    /// A packet of an application came by a relay's lane.
+    Lane {
+        node: usize,
+        from: PeerId,
+        number: u64,
+    },
+    /// A message is to be given to a relay, is there, leaves there.
+    Signal {
+        node: usize,
+        relay: usize,
+        to: PeerId,
         bytes: Vec<u8>,
     },
     AtRelay {
         node: usize,
+        relay: usize,
         to: PeerId,
         bytes: Vec<u8>,
     },
-    Delivered {
+    Deliver {
         node: usize,
+        relay: usize,
         from: PeerId,
         attested: SocketAddr,
         bytes: Vec<u8>,
     },
-    Gone {
+    /// A relay says something.
+    Told {
         node: usize,
-        peer: PeerId,
+        relay: usize,
+        what: Told,
     },
-    Sampled {
+    Register {
         node: usize,
-        sock: Sock,
-        addr: SocketAddr,
+        relay: usize,
     },
-    /// A data packet on the relay's lane.
-    Lane {
+    KeepAlive {
         node: usize,
+        relay: usize,
     },
     Chat {
         node: usize,
+        peer: PeerId,
     },
     Look {
         node: usize,
+        peer: PeerId,
+    },
+    /// A classification goes on.
+    Measure {
+        node: usize,
+    },
+    /// A node wakes up.
+    Back {
+        node: usize,
+        after: Duration,
     },
 }
 
-pub(super) struct World {
-    pub(super) now: Instant,
-    start: Instant,
-    queue: BTreeMap<(Instant, u64), Happening>,
+/// What a relay says to a node.
+enum Told {
+    Message {
+        from: PeerId,
+        attested: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Gone(PeerId),
+    Observed(SocketAddr),
+}
+
+impl Happening {
+    /// The node that takes part in it, and whether it can do so at any later time as well.
+    fn node(&self) -> Option<(usize, bool)> {
+        match self {
+            Self::Beyond { .. }
+            | Self::Arrive { .. }
+            | Self::AtRelay { .. }
+            | Self::Deliver { .. }
+            | Self::Back { .. } => None,
+            Self::Inside { node, .. } | Self::Lane { node, .. } => Some((*node, false)),
+            Self::Signal { node, .. }
+            | Self::Told { node, .. }
+            | Self::Register { node, .. }
+            | Self::KeepAlive { node, .. }
+            | Self::Chat { node, .. }
+            | Self::Look { node, .. }
+            | Self::Measure { node } => Some((*node, true)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    happenings: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
-    pub(super) nodes: Vec<Node>,
-    rng: ChaCha20Rng,
+}
+
+impl Queue {
+    fn push(&mut self, at: Instant, happening: Happening) {
+        self.serial += 1;
+        self.happenings.insert((at, self.serial), happening);
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.happenings.keys().next().map(|(at, _)| *at)
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Happening> {
+        let entry = self.happenings.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    start: Instant,
+    queue: Queue,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) net: Net,
+    pub(crate) relays: Vec<Relay>,
+    pub(crate) rng: ChaCha20Rng,
+    /// How often applications say something.
+    pub(crate) chat_every: Duration,
     /// Share of datagrams that are lost between the homes.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
     /// Nothing goes through between the homes.
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
+    /// Nothing goes from the first of these homes to the second.
+    pub(crate) holes: Vec<(usize, usize)>,
     /// How many signals the relay is going to lose.
-    pub(super) lose_signals: usize,
-    /// Pairs that the relay has bound a lane for.
-    bound: BTreeSet<(PeerId, PeerId)>,
-    pub(super) relay_up: bool,
-    /// All signals that the relay delivered, for replays.
-    pub(super) recorded: Vec<(usize, Vec<u8>)>,
+    pub(crate) lose_signals: usize,
+    /// All signals that relays delivered, for replays.
+    pub(crate) recorded: Vec<(usize, Vec<u8>)>,
     /// All datagrams of machines that arrived: at whom, from where, what.
-    pub(super) probes: Vec<(usize, SocketAddr, Vec<u8>)>,
+    pub(crate) probes: Vec<(usize, SocketAddr, Vec<u8>)>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
         let start = Instant::now();
-        Self {
+        let mut world = Self {
             now: start,
             start,
-            queue: BTreeMap::new(),
-            serial: 0,
+            queue: Queue::default(),
             nodes: Vec::new(),
+            net: Net::new(),
+            relays: Vec::new(),
             rng: ChaCha20Rng::seed_from_u64(seed),
+            chat_every: app::CHAT,
             loss: 0.0,
             cut: false,
+            holes: Vec::new(),
             lose_signals: 0,
-            bound: BTreeSet::new(),
-            relay_up: true,
             recorded: Vec::new(),
             probes: Vec::new(),
-        }
+        };
+        world.add_relay();
+        world
     }
 
     /// A world with two homes that are registered with the relay.
-    pub(super) fn pair(a: Home, b: Home) -> Self {
+    pub(crate) fn pair(a: impl Into<Setup>, b: impl Into<Setup>) -> Self {
         let mut world = Self::new(1);
         world.add(a);
         world.add(b);
         world
     }
 
-    pub(super) fn add(&mut self, setup: impl Into<Setup>) -> usize {
-        let setup = setup.into();
-        let at = self.nodes.len();
-        let key = SecretKey::from_seed(&[at as u8 + 1; 32]);
-        let (host, nats) = self.build(setup.home, at as u8);
-        let machine = self.machine(&key, &setup);
-        self.nodes.push(Node {
-            id: key.id(),
-            machine,
-            nats,
-            setup,
-            key,
-            host,
-            socks: BTreeMap::new(),
-            registered: false,
-            talks_to: None,
-            admitted: BTreeSet::new(),
-            waits: None,
-            last_sent: None,
-            states: Vec::new(),
-            failures: Vec::new(),
-            forgotten: 0,
-            heard: self.now,
-            gap: Duration::ZERO,
-            sent_to: BTreeMap::new(),
-            signals: 0,
-            last_signal: Vec::new(),
-        });
-        self.arrange(at);
+    /// Adds a node that is registered with the relay and knows its NATs.
+    pub(crate) fn add(&mut self, setup: impl Into<Setup>) -> usize {
+        let at = self.add_stranger(setup);
+        self.tell_truth(at);
         self.register(at);
         at
     }
 
+    /// Adds a node that knows nothing of its surroundings but its own addresses.
+    pub(crate) fn add_stranger(&mut self, setup: impl Into<Setup>) -> usize {
+        let setup = setup.into();
+        let at = self.nodes.len();
+        let site = match setup.with {
+            Some(other) => self.nodes[other].site,
+            None => self.net.add_site(&setup.plan, setup.delay, &mut self.rng),
+        };
+        let key = SecretKey::from_seed(&[at as u8 + 1; 32]);
+        let machine = self.machine(&key, &setup);
+        self.nodes.push(Node::new(key, setup, site, machine));
+        self.net.join(at, site);
+        self.arrange(at);
+        at
+    }
+
     fn machine(&mut self, key: &SecretKey, setup: &Setup) -> Watched {
+        let six = setup.plan.v6.is_some();
         Watched::new(&Settings {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
-            guess_ports: true,
+            guess_ports: setup.guess_ports,
             streams: true,
             bound: None,
-            ports: Ports { v4: PORT, v6: 0 },
+            ports: LocalPorts {
+                v4: PORT,
+                v6: if six { PORT } else { 0 },
+            },
             seed: self.rng.random(),
             now: self.now,
             unix_ms: self.unix_ms(),
         })
     }
 
-    pub(super) fn unix_ms(&self) -> u64 {
+    pub(crate) fn unix_ms(&self) -> u64 {
         UNIX_MS + (self.now - self.start).as_millis() as u64
     }
 
-    fn build(&mut self, home: Home, at: u8) -> (SocketAddr, Vec<Nat>) {
-        let public = IpAddr::from([80 + at, 1, 0, 1]);
-        let inside = SocketAddr::from(([192, 168, 10 + at, 7], PORT));
-        let style = Style::default();
-        let styles = match home {
-            Home::Public => return (SocketAddr::new(public, PORT), Vec::new()),
-            Home::FullCone => vec![Style {
-                open: true,
-                ..style
-            }],
-            Home::PortRestricted => vec![style],
-            Home::Accepting => vec![Style {
-                accepting: true,
-                ..style
-            }],
-            Home::Double => vec![style, style],
-            Home::Symmetric => vec![Style {
-                symmetric: true,
-                ..style
-            }],
-            Home::Counting => vec![Style {
-                sequential: true,
-                ..style
-            }],
-            Home::SymmetricMapped => vec![Style {
-                symmetric: true,
-                forwarded: Some((PORT, inside)),
-                ..style
-            }],
-        };
-        let outermost = styles.len() - 1;
-        let mut nats = Vec::new();
-        for (layer, style) in styles.into_iter().enumerate() {
-            let between = IpAddr::from([10, at, layer as u8, 2]);
-            let wan = if layer == outermost { public } else { between };
-            nats.push(Nat::new(wan, style, ChaCha20Rng::from_rng(&mut self.rng)));
-        }
-        (inside, nats)
-    }
-
-    /// Tells a new machine of its surroundings.
+    /// Tells a machine of its interfaces and of the port that its router forwards.
     fn arrange(&mut self, at: usize) {
-        let node = &self.nodes[at];
-        let mapping = match node.setup.home {
-            Home::Symmetric | Home::Counting | Home::SymmetricMapped => {
-                NatBehavior::AddressAndPortDependent
-            }
-            Home::Public
-            | Home::FullCone
-            | Home::PortRestricted
-            | Home::Accepting
-            | Home::Double => NatBehavior::EndpointIndependent,
+        let v4 = self.net.address(at, true);
+        let Some(ip) = v4.or(self.net.address(at, false)) else {
+            return;
         };
-        let addrs = vec![LocalAddr {
-            ip: node.host.ip(),
-            prefix_len: 24,
-        }];
-        let forwarded = node.nats.first().and_then(|nat| {
-            let (port, _) = nat.style.forwarded?;
-            Some(SocketAddr::new(nat.wan, port))
-        });
-        self.feed(
-            at,
-            Input::Interfaces {
-                addrs,
-                lost_route: false,
-            },
-        );
-        let filtering = NatBehavior::AddressAndPortDependent;
-        let allocation = match self.nodes[at].setup.home {
-            Home::Counting => PortAllocation::Sequential { step: 1 },
-            Home::Public
-            | Home::FullCone
-            | Home::PortRestricted
-            | Home::Accepting
-            | Home::Double
-            | Home::Symmetric
-            | Home::SymmetricMapped => PortAllocation::Random {
-                first: 1024,
-                last: 65535,
-            },
-        };
-        self.feed(
-            at,
-            Input::Nat(NatReport {
-                mapping,
-                filtering,
-                allocation,
-            }),
-        );
+        let host = SocketAddr::new(ip, PORT);
+        self.nodes[at].host = host;
+        let addrs = self.net.interfaces(at);
+        let lost_route = false;
+        self.feed(at, Input::Interfaces { addrs, lost_route });
+        let innermost = self.net.chain(at).first().copied();
+        let router = innermost.filter(|nat| self.net.nats[*nat].style.forwards);
+        let forwarded = router.map(|nat| self.net.nats[nat].forward(PORT, host));
         self.feed(at, Input::PortMapped(forwarded));
     }
 
-    /// Registers a node with the relay, at once.
-    pub(super) fn register(&mut self, at: usize) {
-        let observed = self.observed(at);
-        let unix_ms = self.unix_ms();
-        self.nodes[at].registered = true;
-        self.feed(
-            at,
-            Input::RelayUp {
-                relay: relay(),
-                addr: relay_addr(),
-                observed,
-                unix_ms,
-            },
-        );
-    }
-
-    /// Takes a node off the relay.
-    pub(super) fn unregister(&mut self, at: usize) {
-        self.nodes[at].registered = false;
-        self.feed(at, Input::RelayDown { relay: relay() });
-    }
-
-    /// The relay dies, and everybody notices.
-    pub(super) fn relay_dies(&mut self) {
-        self.relay_up = false;
-        self.bound.clear();
-        for at in 0..self.nodes.len() {
-            self.unregister(at);
-        }
-    }
-
-    /// The relay is back, and everybody registers again.
-    pub(super) fn relay_returns(&mut self) {
-        self.relay_up = true;
-        for at in 0..self.nodes.len() {
-            self.register(at);
-        }
+    /// Tells a machine how its NATs behave.
+    pub(crate) fn tell_truth(&mut self, at: usize) {
+        let report = self.truth(at);
+        self.feed(at, Input::Nat(report));
     }
 
     /// A new machine takes the place of a node, with the same key and home.
-    pub(super) fn restart(&mut self, at: usize) {
+    pub(crate) fn restart(&mut self, at: usize) {
         let (key, setup) = (self.nodes[at].key.clone(), self.nodes[at].setup.clone());
         self.nodes[at].machine = self.machine(&key, &setup);
-        self.nodes[at].admitted.clear();
-        self.nodes[at].talks_to = None;
+        self.nodes[at].forget_all();
         self.arrange(at);
+        self.tell_truth(at);
         self.register(at);
     }
 
+    /// A node moves to another home, with what a driver makes of it.
+    pub(crate) fn roam(&mut self, at: usize, site: usize) {
+        self.net.join(at, site);
+        self.nodes[at].site = site;
+        self.feed(
+            at,
+            Input::Interfaces {
+                addrs: Vec::new(),
+                lost_route: true,
+            },
+        );
+        self.arrange(at);
+        let relays: Vec<usize> = self.nodes[at].registered.keys().copied().collect();
+        let there_and_back = self.net.sites[site].up.delay * 2;
+        for relay in relays {
+            self.push(there_and_back, Happening::Register { node: at, relay });
+        }
+    }
+
+    /// A home that nobody lives in yet.
+    pub(crate) fn vacancy(&mut self, plan: impl Into<Plan>, delay: Duration) -> usize {
+        self.net.add_site(&plan.into(), delay, &mut self.rng)
+    }
+
     /// `a` dials `b` with the ticket that names the relay.
-    pub(super) fn connect(&mut self, a: usize, b: usize) {
+    pub(crate) fn connect(&mut self, a: usize, b: usize) {
         let peer = self.nodes[b].id;
         self.feed(
             a,
@@ -406,51 +400,33 @@ impl World {
     }
 
     /// As [`World::connect`], and a connection with an application on both sides comes about.
-    pub(super) fn link(&mut self, a: usize, b: usize) {
+    pub(crate) fn link(&mut self, a: usize, b: usize) {
         self.connect(a, b);
         self.run(ms(200));
         self.hold(a, b);
         self.talk(a, b);
     }
 
-    pub(super) fn hold(&mut self, a: usize, b: usize) {
+    pub(crate) fn hold(&mut self, a: usize, b: usize) {
         for (at, with) in [(a, b), (b, a)] {
             let peer = self.nodes[with].id;
             self.feed(at, Input::Hold { peer });
         }
     }
 
-    pub(super) fn release(&mut self, at: usize, with: usize) {
+    pub(crate) fn release(&mut self, at: usize, with: usize) {
         let peer = self.nodes[with].id;
-        self.nodes[at].talks_to = None;
+        self.nodes[at].talks.remove(&peer);
         self.feed(at, Input::Release { peer });
     }
 
-    /// The applications of both say something all the time.
-    pub(super) fn talk(&mut self, a: usize, b: usize) {
-        for (at, with) in [(a, b), (b, a)] {
-            self.nodes[at].talks_to = Some(self.nodes[with].id);
-            self.nodes[at].heard = self.now;
-            self.nodes[at].gap = Duration::ZERO;
-            self.push(Duration::ZERO, Happening::Chat { node: at });
-            self.push(LOOK, Happening::Look { node: at });
-        }
-    }
-
-    /// The applications have nothing more to say.
-    pub(super) fn hush(&mut self) {
-        for node in &mut self.nodes {
-            node.talks_to = None;
-        }
-    }
-
-    pub(super) fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         self.run_until(end, |_| false);
     }
 
     /// Runs until something is so, for at most this time; returns whether it came so.
-    pub(super) fn run_while(&mut self, time: Duration, go_on: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run_while(&mut self, time: Duration, go_on: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + time;
         self.run_until(end, |world| !go_on(world));
         !go_on(self)
@@ -458,18 +434,9 @@ impl World {
 
     fn run_until(&mut self, end: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) {
-            let due = self
-                .nodes
-                .iter()
-                .filter_map(|node| node.machine.poll_timeout())
-                .min();
-            let queued = self.queue.keys().next().map(|(at, _)| *at);
-            let Some(next) = [due, queued]
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|at| *at <= end)
-            else {
+            let due = (0..self.nodes.len()).filter_map(|at| self.due(at)).min();
+            let next = [due, self.queue.next()].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= end) else {
                 break;
             };
             self.now = self.now.max(next);
@@ -480,366 +447,161 @@ impl World {
         }
     }
 
+    /// When a machine has something to do, in the world's time.
+    fn due(&self, at: usize) -> Option<Instant> {
+        let node = &self.nodes[at];
+        let due = node
+            .machine
+            .poll_timeout()
+            .filter(|_| node.absent.is_none())?;
+        Some(due + node.lag)
+    }
+
     fn turn(&mut self) {
-        while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= self.now) {
-            let happening = entry.remove();
+        while let Some(happening) = self.queue.pop(self.now) {
             self.happen(happening);
         }
         for at in 0..self.nodes.len() {
-            let machine = &mut self.nodes[at].machine;
-            if machine.poll_timeout().is_some_and(|due| due <= self.now) {
-                let out = machine.handle_timeout(self.now);
+            if self.due(at).is_some_and(|due| due <= self.now) {
+                let now = self.now - self.nodes[at].lag;
+                let out = self.nodes[at].machine.handle_timeout(now);
                 self.carry_out(at, out);
             }
         }
     }
 
-    pub(super) fn feed(&mut self, at: usize, input: Input<'_>) {
-        let out = self.nodes[at].machine.handle(self.now, input);
+    pub(crate) fn feed(&mut self, at: usize, input: Input<'_>) {
+        let now = self.now - self.nodes[at].lag;
+        let out = self.nodes[at].machine.handle(now, input);
         self.carry_out(at, out);
     }
 
     fn push(&mut self, delay: Duration, happening: Happening) {
-        self.serial += 1;
-        self.queue
-            .insert((self.now + delay, self.serial), happening);
+        self.queue.push(self.now + delay, happening);
     }
 
-    fn carry_out(&mut self, at: usize, out: Vec<Output>) {
-        let since = self.now - self.start;
-        for output in out {
-            match output {
-                Output::SendDatagram {
-                    sock,
-                    to,
-                    ttl,
-                    bytes,
-                } => {
-                    *self.nodes[at].sent_to.entry(to).or_default() += 1;
-                    self.send(at, Pair { sock, addr: to }, ttl.unwrap_or(64), bytes);
-                }
-                Output::SendRelay { to, bytes, .. } => {
-                    self.nodes[at].signals += 1;
-                    self.nodes[at].last_signal.clone_from(&bytes);
-                    let delay = self.nodes[at].setup.delay;
-                    self.push(
-                        delay,
-                        Happening::AtRelay {
-                            node: at,
-                            to,
-                            bytes,
-                        },
-                    );
-                }
-                Output::OpenSockets { first, count } => {
-                    for offset in 0..u32::from(count) {
-                        let port = self.rng.random_range(41_000..60_000);
-                        self.nodes[at].socks.insert(first.0 + offset, port);
-                    }
-                    self.feed(at, Input::SocketsOpened { first, count });
-                }
-                Output::CloseSockets { first, count } => {
-                    for offset in 0..u32::from(count) {
-                        self.nodes[at].socks.remove(&(first.0 + offset));
-                    }
-                }
-                Output::SampleMapping { sock, .. } => {
-                    let pair = Pair {
-                        sock,
-                        addr: relay_addr(),
-                    };
-                    let (addr, ..) = self.leave(at, pair, 64).unwrap();
-                    let delay = self.nodes[at].setup.delay * 2;
-                    self.push(
-                        delay,
-                        Happening::Sampled {
-                            node: at,
-                            sock,
-                            addr,
-                        },
-                    );
-                }
-                Output::Admit { addr, .. } => {
-                    self.nodes[at].admitted.insert(addr);
-                }
-                Output::Forget { .. } => {
-                    self.nodes[at].forgotten += 1;
-                    self.nodes[at].admitted.clear();
-                }
-                Output::Failed { reason, .. } => self.nodes[at].failures.push((since, reason)),
-                Output::Event(EventKind::PeerState { to, .. }) => {
-                    self.nodes[at].states.push((since, to));
-                }
-                Output::Route { .. }
-                | Output::NeedRelay { .. }
-                | Output::DialStream { .. }
-                | Output::TakeStream { .. }
-                | Output::CloseStream { .. }
-                | Output::Event(_) => {}
-            }
-        }
+    /// The address that a packet from this socket starts with.
+    fn source(&self, at: usize, sock: Sock, to: SocketAddr) -> Option<SocketAddr> {
+        let ip = self.net.address(at, to.is_ipv4())?;
+        let port = self.nodes[at].sockets.get(&sock)?;
+        Some(SocketAddr::new(ip, *port))
     }
 
-    /// What a node's packet looks like outside of its home: source, destination, and the TTL that is left.
-    fn leave(
-        &mut self,
-        at: usize,
-        pair: Pair,
-        mut ttl: u8,
-    ) -> Option<(SocketAddr, SocketAddr, u8)> {
-        let (now, node) = (self.now, &mut self.nodes[at]);
-        let mut to = pair.addr;
-        let mut from = node.host;
-        if pair.sock != Sock::MAIN {
-            from.set_port(*node.socks.get(&pair.sock.0)?);
-        }
-        for nat in &mut node.nats {
-            ttl = ttl.checked_sub(1).filter(|left| *left > 0)?;
-            (from, to) = nat.outbound(now, from, to);
-        }
-        Some((from, to, ttl))
-    }
-
-    /// Where the relay sees a node.
-    fn observed(&mut self, at: usize) -> SocketAddr {
-        let (from, ..) = self.leave(at, Pair::main(relay_addr()), 64).unwrap();
-        from
-    }
-
-    fn send(&mut self, at: usize, pair: Pair, ttl: u8, bytes: Vec<u8>) {
-        let Some((from, to, ttl)) = self.leave(at, pair, ttl) else {
+    fn send(&mut self, at: usize, sock: Sock, to: SocketAddr, ttl: u8, load: Load) {
+        let Some(from) = self.source(at, sock, to) else {
             return;
         };
-        let lost = self.cut || self.loss > 0.0 && self.rng.random_bool(self.loss);
-        if lost || !self.nodes.iter().any(|node| node.public() == to.ip()) {
-            return;
-        }
-        let delay = self.nodes[at].setup.delay;
-        self.push(
-            delay,
-            Happening::AtCore {
-                from,
-                to,
-                ttl,
-                bytes,
-            },
-        );
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::AtCore {
-                from,
-                to,
-                ttl,
-                bytes,
-            } => {
-                let node = self.nodes.iter().position(|node| node.public() == to.ip());
-                if let (Some(node), Some(ttl)) = (node, ttl.checked_sub(CORE_HOPS)) {
-                    let delay = self.nodes[node].setup.delay;
-                    let port = to.port();
-                    self.push(
-                        delay,
-                        Happening::AtHome {
-                            node,
-                            from,
-                            port,
-                            ttl,
-                            bytes,
-                        },
-                    );
+        let (now, site) = (self.now, self.nodes[at].site);
+        let mut header = Header { from, to, ttl };
+        match self.net.leave(now, at, &mut header) {
+            Some(Way::Near(spot)) => self.push(LAN, Happening::Arrive { spot, header, load }),
+            Some(Way::Far(place)) => {
+                let up = &mut self.net.sites[site].up;
+                for passed in up.pass(now, load.len(), &mut self.rng) {
+                    if let Some(load) = load.after(&passed, &mut self.rng) {
+                        let header = header.clone();
+                        let beyond = Happening::Beyond {
+                            site,
+                            place,
+                            header,
+                            load,
+                        };
+                        self.push(passed.after, beyond);
+                    }
                 }
             }
-            Happening::AtHome {
-                node,
-                from,
-                port,
-                ttl,
-                bytes,
-            } => {
-                self.arrive(node, from, port, ttl, &bytes);
+            None => {}
+        }
+    }
+
+    /// A packet's way to a relay, on which nothing is lost.
+    fn route(&mut self, at: usize, header: &mut Header) -> Option<Spot> {
+        match self.net.leave(self.now, at, header)? {
+            Way::Near(spot) => Some(spot),
+            Way::Far(place) => self.net.cross(self.now, place, header),
+        }
+    }
+
+    /// A packet of a home, or of a relay, is out in the network.
+    fn beyond(&mut self, site: Option<usize>, place: Place, mut header: Header, load: Load) {
+        let Some(spot) = self.net.cross(self.now, place, &mut header) else {
+            return;
+        };
+        if let Spot::Relay(relay) = spot {
+            return self.answer(relay, &header, load);
+        }
+        let Some(to) = self.net.site_of(spot) else {
+            return;
+        };
+        if let Some(site) = site {
+            let blocked = self.net.sites[site].blocked || self.net.sites[to].blocked;
+            let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
+            if self.cut || blocked || lost || self.holes.contains(&(site, to)) {
+                return;
             }
-            Happening::AtRelay { node, to, bytes } => self.relay(node, to, bytes),
-            Happening::Delivered {
-                node,
-                from,
-                attested,
-                bytes,
-            } => {
-                self.recorded.push((node, bytes.clone()));
+        } else if self.net.sites[to].blocked {
+            return;
+        }
+        let down = &mut self.net.sites[to].down;
+        for passed in down.pass(self.now, load.len(), &mut self.rng) {
+            if let Some(load) = load.after(&passed, &mut self.rng) {
+                let header = header.clone();
+                self.push(passed.after, Happening::Arrive { spot, header, load });
+            }
+        }
+    }
+
+    fn arrive(&mut self, spot: Spot, mut header: Header, load: Load) {
+        if let Some(node) = self.net.enter(self.now, spot, &mut header) {
+            self.happen(Happening::Inside { node, header, load });
+        }
+    }
+
+    fn take_in(&mut self, at: usize, header: &Header, load: Load) {
+        let open = |(_, port): &(&Sock, &u16)| **port == header.to.port();
+        let Some((sock, _)) = self.nodes[at].sockets.iter().find(open) else {
+            return;
+        };
+        let (sock, source) = (*sock, header.from);
+        match load {
+            Load::Ours(bytes) => {
+                self.probes.push((at, source, bytes.clone()));
                 let bytes = &bytes;
                 self.feed(
-                    node,
-                    Input::RelayMessage {
-                        relay: relay(),
-                        from,
-                        attested,
+                    at,
+                    Input::Datagram {
+                        sock,
+                        source,
                         bytes,
                     },
                 );
             }
-            Happening::Gone { node, peer } => {
-                self.feed(
-                    node,
-                    Input::RelayGone {
-                        relay: relay(),
-                        peer,
-                    },
-                );
+            Load::Quic { from, number } => self.hear(at, from, number, Some(source)),
+            answer @ Load::Answer { .. } => {
+                let from = Pair { sock, addr: source };
+                self.on_answer(at, from, answer);
             }
-            Happening::Sampled { node, sock, addr } => {
-                self.feed(node, Input::Sampled { sock, addr });
-            }
-            Happening::Lane { node } => self.hear(node, false),
-            Happening::Chat { node } => self.chat(node),
-            Happening::Look { node } => self.look(node),
+            Load::Ask { .. } => {}
         }
     }
 
-    fn arrive(&mut self, at: usize, mut from: SocketAddr, port: u16, mut ttl: u8, bytes: &[u8]) {
-        let (now, node) = (self.now, &mut self.nodes[at]);
-        let mut to = SocketAddr::new(node.public(), port);
-        for nat in node.nats.iter_mut().rev() {
-            let Some(left) = ttl.checked_sub(1) else {
-                return;
-            };
-            ttl = left;
-            match nat.inbound(now, from, to.port()) {
-                Some((inside, seen)) => (to, from) = (inside, seen),
-                None => return,
-            }
-        }
-        let sock = if to == node.host {
-            Sock::MAIN
-        } else {
-            let found = node.socks.iter().find(|(_, port)| **port == to.port());
-            let Some((sock, _)) = found.filter(|_| to.ip() == node.host.ip()) else {
-                return;
-            };
-            Sock(*sock)
-        };
-        if bytes.first().is_some_and(|first| first & 0x40 != 0) {
-            if node.admitted.contains(&from) {
-                self.hear(at, true);
-            }
-        } else {
-            self.probes.push((at, from, bytes.to_vec()));
-            self.feed(
-                at,
-                Input::Datagram {
-                    sock,
-                    source: from,
-                    bytes,
-                },
-            );
-        }
-    }
-
-    fn relay(&mut self, sender: usize, to: PeerId, bytes: Vec<u8>) {
-        if !self.relay_up || !self.nodes[sender].registered {
-            return;
-        }
-        if self.lose_signals > 0 {
-            self.lose_signals -= 1;
-            return;
-        }
-        let from = self.nodes[sender].id;
-        let receiver = self
-            .nodes
-            .iter()
-            .position(|node| node.id == to && node.registered);
-        let Some(node) = receiver else {
-            let delay = self.nodes[sender].setup.delay;
-            return self.push(
-                delay,
-                Happening::Gone {
-                    node: sender,
-                    peer: to,
-                },
-            );
-        };
-        self.bound.extend([(from, to), (to, from)]);
-        let attested = self.observed(sender);
-        let delay = self.nodes[node].setup.delay;
-        self.push(
-            delay,
-            Happening::Delivered {
-                node,
-                from,
-                attested,
-                bytes,
-            },
-        );
-    }
-
-    /// The application says something, by the route that there is.
-    fn chat(&mut self, at: usize) {
-        let Some(peer) = self.nodes[at].talks_to else {
-            return;
-        };
-        self.feed(at, Input::Traffic { peer });
-        let route = self.nodes[at].machine.route(peer).cloned();
-        if let Some(Route::Direct(pair) | Route::Both(pair, _)) = route {
-            self.nodes[at].last_sent = Some(self.now);
-            self.nodes[at].waits.get_or_insert(self.now);
-            self.send(at, pair, 64, vec![0x40]);
-        }
-        if let Some(Route::Relay(_) | Route::Both(..)) = route
-            && self.relay_up
-            && self.bound.contains(&(self.nodes[at].id, peer))
-            && let Some(node) = self.nodes.iter().position(|node| node.id == peer)
-        {
-            let delay = self.nodes[at].setup.delay + self.nodes[node].setup.delay;
-            self.push(delay, Happening::Lane { node });
-        }
-        self.push(CHAT, Happening::Chat { node: at });
-    }
-
-    fn hear(&mut self, at: usize, directly: bool) {
-        let node = &mut self.nodes[at];
-        node.gap = node.gap.max(self.now - node.heard);
-        node.heard = self.now;
-        if directly {
-            node.waits = None;
-        }
-    }
-
-    /// What the driver does with a path that is silent.
-    fn look(&mut self, at: usize) {
-        let node = &self.nodes[at];
-        let Some(peer) = node.talks_to else { return };
-        if let (Some(since), Some(sent)) = (node.waits, node.last_sent) {
-            let rtt = ms(80);
-            self.feed(
-                at,
-                Input::Silence {
-                    peer,
-                    since,
-                    sent,
-                    rtt,
-                },
-            );
-        }
-        self.push(LOOK, Happening::Look { node: at });
-    }
-
-    pub(super) fn view(&self, at: usize, with: usize) -> PeerView {
+    pub(crate) fn view(&self, at: usize, with: usize) -> PeerView {
         let id = self.nodes[with].id;
         self.nodes[at].machine.peer(id, self.now).unwrap()
     }
 
-    pub(super) fn state(&self, at: usize, with: usize) -> PeerState {
+    pub(crate) fn state(&self, at: usize, with: usize) -> PeerState {
         let id = self.nodes[with].id;
         let view = self.nodes[at].machine.peer(id, self.now);
         view.map_or(PeerState::Idle, |view| view.state)
     }
 
-    pub(super) fn both(&self, state: PeerState) -> bool {
+    pub(crate) fn both(&self, state: PeerState) -> bool {
         self.state(0, 1) == state && self.state(1, 0) == state
     }
 
     /// When a node first came into a state at or after `from`, counted from the start of the world.
-    pub(super) fn first(&self, at: usize, state: PeerState, from: Duration) -> Option<Duration> {
+    pub(crate) fn first(&self, at: usize, state: PeerState, from: Duration) -> Option<Duration> {
         let states = &self.nodes[at].states;
         let found = states
             .iter()
@@ -848,27 +610,73 @@ impl World {
     }
 
     /// What a node last gave to the relay.
-    pub(super) fn last_signal(&self, at: usize) -> Vec<u8> {
+    pub(crate) fn last_signal(&self, at: usize) -> Vec<u8> {
         self.nodes[at].last_signal.clone()
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
     }
-}
 
-impl Node {
-    pub(super) fn public(&self) -> IpAddr {
-        self.nats
-            .last()
-            .map_or_else(|| self.host.ip(), |nat| nat.wan)
+    /// Where the rest of the world finds a node's home.
+    pub(crate) fn public(&self, at: usize) -> IpAddr {
+        let outermost = self.net.chain(at).last().copied();
+        outermost.map_or_else(|| self.nodes[at].host.ip(), |nat| self.net.nats[nat].wan)
     }
-}
 
-pub(super) fn relay() -> RelayUrl {
-    RelayUrl::new(SecretKey::from_seed(&[99; 32]).id(), "5.9.0.1", 4433).unwrap()
-}
+    /// The routers of a node forget all flows.
+    pub(crate) fn flush(&mut self, at: usize) {
+        for nat in self.net.chain(at) {
+            self.net.nats[nat].flush();
+        }
+    }
 
-fn relay_addr() -> SocketAddr {
-    SocketAddr::from(([5, 9, 0, 1], 4433))
+    fn happen(&mut self, happening: Happening) {
+        if let Some((at, can_wait)) = happening.node()
+            && let Some((until, absence)) = self.nodes[at].absent
+        {
+            // Nothing happens to somebody who is asleep; what comes in for the stalled waits.
+            if can_wait || absence == Absence::Stalled {
+                self.queue.push(until, happening);
+            }
+            return;
+        }
+        match happening {
+            Happening::Beyond {
+                site,
+                place,
+                header,
+                load,
+            } => self.beyond(Some(site), place, header, load),
+            Happening::Arrive { spot, header, load } => self.arrive(spot, header, load),
+            Happening::Inside { node, header, load } => self.take_in(node, &header, load),
+            Happening::Lane { node, from, number } => self.hear(node, from, number, None),
+            Happening::Signal {
+                node,
+                relay,
+                to,
+                bytes,
+            } => self.signal(node, relay, to, bytes),
+            Happening::AtRelay {
+                node,
+                relay,
+                to,
+                bytes,
+            } => self.relay(node, relay, to, bytes),
+            Happening::Deliver {
+                node,
+                relay,
+                from,
+                attested,
+                bytes,
+            } => self.on_deliver(node, relay, from, attested, bytes),
+            Happening::Told { node, relay, what } => self.tell(node, relay, what),
+            Happening::Register { node, relay } => self.on_register(node, relay),
+            Happening::KeepAlive { node, relay } => self.keep_alive(node, relay),
+            Happening::Chat { node, peer } => self.chat(node, peer),
+            Happening::Look { node, peer } => self.look(node, peer),
+            Happening::Measure { node } => self.drive(node),
+            Happening::Back { node, after } => self.back(node, after),
+        }
+    }
 }

@@ -17,7 +17,10 @@ use crate::{
             WIDEN_AFTER,
         },
     },
-    wire::sealed::{News, PunchOrder},
+    wire::{
+        probe::ProbeKind,
+        sealed::{News, PunchOrder},
+    },
 };
 
 /// Ports in a range that is small enough to need fewer holes.
@@ -279,7 +282,7 @@ impl Peer {
         let ttl = (!second_pass).then_some(low);
         for sock in batch {
             let (pair, tx) = (Pair { sock, addr: target }, ctx.rng.random());
-            self.request(ctx, pair, ttl, tx);
+            self.question(ctx, pair, ttl, ProbeKind::Request, tx);
         }
         if tell {
             self.send_go(ctx);

@@ -16,7 +16,10 @@ use crate::{
         peer::{Context, Peer},
         timing::{GO_TIMEOUT, GUESS_BATCH, GUESS_GAP, GUESSES, NEIGHBOURS, PREDICTED},
     },
-    wire::sealed::{News, PunchOrder},
+    wire::{
+        probe::ProbeKind,
+        sealed::{News, PunchOrder},
+    },
 };
 
 /// Guesses that are being made.
@@ -102,7 +105,7 @@ impl Peer {
             let tx = prober.base.wrapping_add(number as u64);
             let pair = Pair::main(SocketAddr::new(prober.ip, port));
             self.guess.sent += 1;
-            self.request(ctx, pair, None, tx);
+            self.question(ctx, pair, None, ProbeKind::Request, tx);
         }
         if let Some(Run {
             part: Part::Probe(prober),

@@ -1,0 +1,199 @@
+//! Addresses that died: each has to answer for a while before it is taken again, and for longer each time it dies.
+//!
+//! So a link is back on a path soon after that path works again, and leaves one alone that keeps breaking.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::{Context, Peer};
+use crate::{
+    proto::{
+        io::{Pair, Sock},
+        timing::{
+            FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_GAP_LATER, TRIAL_KEEN,
+            TRIAL_MAX,
+        },
+    },
+    wire::probe::ProbeKind,
+};
+
+/// Dead addresses that are remembered per peer.
+const MAX_TRIALS: usize = 16;
+
+/// What is known of the addresses that died.
+#[derive(Default)]
+pub(super) struct Trials(Vec<Trial>);
+
+struct Trial {
+    pair: Pair,
+    died: Instant,
+    rtt: Duration,
+    /// For how long it has to answer.
+    length: Duration,
+    /// Since when it has answered every question, and how many.
+    answering: Option<(Instant, u32)>,
+    /// The question that waits for an answer.
+    pending: Option<(u64, Instant)>,
+    /// When it is asked again; none when it had its time.
+    next: Option<Instant>,
+}
+
+impl Trials {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|trial| trial.next).min()
+    }
+
+    /// Whether an address on trial can only be asked from this socket.
+    pub(super) fn need(&self, sock: Sock) -> bool {
+        let on_trial = |trial: &Trial| trial.next.is_some() && trial.pair.sock == sock;
+        self.0.iter().any(on_trial)
+    }
+
+    /// We are elsewhere now: nothing of what was learnt holds.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// An address with this round trip died that had been in use for `held`.
+    pub(super) fn begin(&mut self, now: Instant, pair: Pair, held: Duration, rtt: Duration) {
+        let before = self
+            .0
+            .iter()
+            .position(|trial| trial.pair == pair)
+            .map(|at| self.0.remove(at).length);
+        let length = before
+            .filter(|length| held < FORGIVEN.max(*length * 4))
+            .map_or(TRIAL, |length| (length * 2).min(TRIAL_MAX));
+        if self.0.len() >= MAX_TRIALS {
+            self.0.remove(0);
+        }
+        self.0.push(Trial {
+            pair,
+            died: now,
+            rtt,
+            length,
+            answering: None,
+            pending: None,
+            next: Some(now + TRIAL_GAP),
+        });
+    }
+
+    /// Whether an address may be taken, now that it answered: it never died, or it stood its trial.
+    pub(super) fn passes(&mut self, now: Instant, pair: Pair) -> bool {
+        let Some(trial) = self.0.iter_mut().find(|trial| trial.pair == pair) else {
+            return true;
+        };
+        let (since, answers) = trial.answering.get_or_insert((now, 0));
+        *answers += 1;
+        if now.saturating_duration_since(*since) >= trial.length && *answers >= TRIAL_ANSWERS {
+            (trial.answering, trial.pending, trial.next) = (None, None, None);
+            return true;
+        }
+        trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_GAP_LATER));
+        false
+    }
+}
+
+impl Peer {
+    pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
+        let wanted = self.wanted && self.consents(ctx.local) && self.rounds.in_use(ctx.now);
+        let (mut due, mut over) = (Vec::new(), false);
+        for trial in &mut self.trials.0 {
+            if trial.next.is_none_or(|at| at > ctx.now) {
+                continue;
+            }
+            if trial.pending.take().is_some() {
+                trial.answering = None;
+            }
+            let age = ctx.now.saturating_duration_since(trial.died);
+            let gap = if age < TRIAL_KEEN || trial.answering.is_some() {
+                TRIAL_GAP.max(trial.rtt * 2)
+            } else {
+                TRIAL_GAP_LATER
+            };
+            trial.next = (age < TRIAL_FOR.max(trial.length * 2)).then_some(ctx.now + gap);
+            over |= trial.next.is_none();
+            if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
+                let tx = ctx.rng.random();
+                trial.pending = Some((tx, ctx.now));
+                due.push((trial.pair, tx));
+            }
+        }
+        for (pair, tx) in due {
+            self.question(ctx, pair, None, ProbeKind::Request, tx);
+        }
+        if over {
+            self.release_sockets(ctx);
+        }
+    }
+
+    /// Whether this answers a question to an address that died.
+    pub(super) fn trial_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
+        let pending = self
+            .trials
+            .0
+            .iter_mut()
+            .filter(|trial| trial.pair == source)
+            .find_map(|trial| trial.pending.take_if(|(pending, _)| *pending == tx));
+        let Some((_, sent)) = pending else {
+            return false;
+        };
+        let rtt = ctx.now.saturating_duration_since(sent);
+        self.proven(ctx, source, rtt);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_millis(100);
+
+    fn pair() -> Pair {
+        Pair::main("192.0.2.1:4".parse().unwrap())
+    }
+
+    /// How long an address that answers all the time has to wait.
+    fn served(trials: &mut Trials, from: Instant) -> Duration {
+        let mut now = from;
+        while !trials.passes(now, pair()) {
+            now += PACE;
+            assert!(now < from + TRIAL_MAX * 2);
+        }
+        now - from
+    }
+
+    #[test]
+    fn an_address_that_dies_again_and_again_has_to_answer_for_longer_each_time() {
+        let mut now = epoch();
+        let mut trials = Trials::default();
+        assert!(trials.passes(now, pair()), "it never died");
+        let mut last = Duration::ZERO;
+        for _ in 0..6 {
+            trials.begin(now, pair(), Duration::from_secs(3), PACE);
+            let served = served(&mut trials, now);
+            assert!(served >= last * 2 && served >= TRIAL, "{served:?}");
+            now += served + Duration::from_secs(3);
+            last = served;
+        }
+        trials.begin(now, pair(), FORGIVEN.max(last * 5), PACE);
+        assert!(served(&mut trials, now) < TRIAL * 2, "it had held for long");
+    }
+
+    #[test]
+    fn what_was_learnt_elsewhere_does_not_count() {
+        let now = epoch();
+        let mut trials = Trials::default();
+        trials.begin(now, pair(), Duration::ZERO, PACE);
+        assert!(!trials.passes(now, pair()));
+        trials.forget();
+        assert!(trials.passes(now, pair()));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,366 @@
+//! Relays: they forward signals and lanes, tell everybody where they are seen, and may lie.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use rand::Rng;
+
+use super::{Happening, Header, Told, World, ms};
+use crate::{PeerId, RelayUrl, SecretKey, proto::io::Input};
+
+/// A message on a reliable stream is sent again after this long while nothing passes.
+const AGAIN: Duration = Duration::from_millis(300);
+/// How long a node and a relay believe in each other without a word.
+const KEEPALIVE: Duration = Duration::from_millis(15_000);
+
+pub(crate) struct Relay {
+    pub(crate) url: RelayUrl,
+    pub(crate) addr: SocketAddr,
+    pub(crate) six: SocketAddr,
+    pub(crate) up: bool,
+    /// Pairs that it has bound a lane for.
+    bound: BTreeSet<(PeerId, PeerId)>,
+    pub(crate) lies: Lies,
+}
+
+/// What a relay does that it should not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lies {
+    /// Says that senders are here.
+    pub(crate) attests: Option<SocketAddr>,
+    /// Share of signals that it drops, delays by up to half a second, and delivers again later.
+    pub(crate) drops: f64,
+    pub(crate) delays: f64,
+    pub(crate) replays: f64,
+    /// Share of signals that it says are from somebody else.
+    pub(crate) mixes: f64,
+}
+
+/// The relay that everybody is registered with.
+pub(crate) fn relay() -> RelayUrl {
+    url(0)
+}
+
+fn url(at: u8) -> RelayUrl {
+    let key = SecretKey::from_seed(&[99 - at; 32]);
+    RelayUrl::new(key.id(), &format!("5.9.{at}.1"), 4433).unwrap()
+}
+
+impl World {
+    pub(crate) fn add_relay(&mut self) -> usize {
+        let at = self.relays.len();
+        let number = at as u8;
+        let (v4, v6) = (
+            [5, 9, number, 1],
+            [0x2a01, 0x4f8, 0, 0, 0, 0, 0, number.into()],
+        );
+        let relay = Relay {
+            url: url(number),
+            addr: SocketAddr::from((v4, 4433)),
+            six: SocketAddr::from((v6, 4433)),
+            up: true,
+            bound: BTreeSet::new(),
+            lies: Lies::default(),
+        };
+        self.net.relays.push([relay.addr.ip(), relay.six.ip()]);
+        self.relays.push(relay);
+        at
+    }
+
+    pub(super) fn relay_at(&self, url: &RelayUrl) -> Option<usize> {
+        self.relays.iter().position(|relay| relay.url == *url)
+    }
+
+    /// The relay's address that a node uses.
+    pub(super) fn relay_addr(&self, at: usize, relay: usize) -> SocketAddr {
+        let v4 = self.net.address(at, true).is_some();
+        let relay = &self.relays[relay];
+        if v4 { relay.addr } else { relay.six }
+    }
+
+    /// Registers a node with the first relay, at once.
+    pub(crate) fn register(&mut self, at: usize) {
+        self.register_at(at, 0);
+    }
+
+    pub(crate) fn register_at(&mut self, at: usize, relay: usize) {
+        let addr = self.relay_addr(at, relay);
+        let Some(observed) = self.observed(at, relay) else {
+            return;
+        };
+        let unix_ms = self.unix_ms();
+        if self.nodes[at].registered.insert(relay, observed).is_none() {
+            self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
+        }
+        let relay = self.relays[relay].url.clone();
+        self.feed(
+            at,
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                unix_ms,
+            },
+        );
+    }
+
+    /// Takes a node off the first relay.
+    pub(crate) fn unregister(&mut self, at: usize) {
+        self.unregister_at(at, 0);
+    }
+
+    pub(crate) fn unregister_at(&mut self, at: usize, relay: usize) {
+        self.nodes[at].registered.remove(&relay);
+        let relay = self.relays[relay].url.clone();
+        self.feed(at, Input::RelayDown { relay });
+    }
+
+    /// The first relay dies, and everybody notices.
+    pub(crate) fn relay_dies(&mut self) {
+        self.relays[0].up = false;
+        self.relays[0].bound.clear();
+        for at in 0..self.nodes.len() {
+            self.unregister(at);
+        }
+    }
+
+    /// The first relay is back, and everybody registers again.
+    pub(crate) fn relay_returns(&mut self) {
+        self.relays[0].up = true;
+        for at in 0..self.nodes.len() {
+            self.register(at);
+        }
+    }
+
+    /// Where a relay sees a node; nowhere if its packets do not get there.
+    pub(super) fn observed(&mut self, at: usize, relay: usize) -> Option<SocketAddr> {
+        let to = self.relay_addr(at, relay);
+        let from = self.source(at, crate::proto::io::Sock::MAIN, to)?;
+        let mut packet = Header { from, to, ttl: 64 };
+        self.route(at, &mut packet)?;
+        Some(packet.from)
+    }
+
+    /// A machine wants to be registered with a relay.
+    pub(super) fn need_relay(&mut self, at: usize, url: &RelayUrl) {
+        let Some(relay) = self.relay_at(url) else {
+            return;
+        };
+        if !self.nodes[at].registered.contains_key(&relay) {
+            let delay = self.nodes[at].setup.delay;
+            self.push(delay * 4, Happening::Register { node: at, relay });
+        }
+    }
+
+    pub(super) fn on_register(&mut self, at: usize, relay: usize) {
+        if !self.relays[relay].up {
+            return self.push(AGAIN, Happening::Register { node: at, relay });
+        }
+        self.register_at(at, relay);
+    }
+
+    /// Hands a message to a relay, on a stream.
+    pub(super) fn signal(&mut self, at: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
+        let site = self.nodes[at].site;
+        let after = match self.net.address(at, true).or(self.net.address(at, false)) {
+            Some(_) => self.net.sites[site].up.carry(&mut self.rng),
+            None => None,
+        };
+        match after {
+            Some(after) => self.push(
+                after,
+                Happening::AtRelay {
+                    node: at,
+                    relay,
+                    to,
+                    bytes,
+                },
+            ),
+            None => self.push(
+                AGAIN,
+                Happening::Signal {
+                    node: at,
+                    relay,
+                    to,
+                    bytes,
+                },
+            ),
+        }
+    }
+
+    /// A message is at a relay.
+    pub(super) fn relay(&mut self, sender: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
+        if !self.relays[relay].up || !self.nodes[sender].registered.contains_key(&relay) {
+            return;
+        }
+        self.sees(sender, relay);
+        if self.lose_signals > 0 {
+            self.lose_signals -= 1;
+            return;
+        }
+        let from = self.nodes[sender].id;
+        let receiver = self
+            .nodes
+            .iter()
+            .position(|node| node.id == to && node.registered.contains_key(&relay));
+        let Some(node) = receiver else {
+            let delay = self.nodes[sender].setup.delay;
+            let (node, what) = (sender, Told::Gone(to));
+            return self.push(delay, Happening::Told { node, relay, what });
+        };
+        self.relays[relay].bound.extend([(from, to), (to, from)]);
+        let attested = self.nodes[sender].registered[&relay];
+        self.deliver(node, relay, from, attested, bytes);
+    }
+
+    /// Sends a message on to its receiver, with all the lies of this relay.
+    fn deliver(
+        &mut self,
+        node: usize,
+        relay: usize,
+        mut from: PeerId,
+        mut attested: SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        let lies = self.relays[relay].lies.clone();
+        let mut chance = |share: f64| share > 0.0 && self.rng.random_bool(share);
+        let (drops, mixes) = (chance(lies.drops), chance(lies.mixes));
+        let (delays, replays) = (chance(lies.delays), chance(lies.replays));
+        if drops {
+            return;
+        }
+        attested = lies.attests.unwrap_or(attested);
+        if mixes {
+            from = self.nodes[(node + 1) % self.nodes.len()].id;
+        }
+        let mut wait = if delays { ms(500) } else { ms(0) };
+        for _ in 0..1 + usize::from(replays) {
+            self.push(
+                wait,
+                Happening::Deliver {
+                    node,
+                    relay,
+                    from,
+                    attested,
+                    bytes: bytes.clone(),
+                },
+            );
+            wait += ms(3000);
+        }
+    }
+
+    /// A message leaves a relay for its receiver, on a stream.
+    pub(super) fn on_deliver(
+        &mut self,
+        node: usize,
+        relay: usize,
+        from: PeerId,
+        attested: SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        if !self.relays[relay].up || !self.nodes[node].registered.contains_key(&relay) {
+            return;
+        }
+        let site = self.nodes[node].site;
+        match self.net.sites[site].down.carry(&mut self.rng) {
+            Some(after) => {
+                let what = Told::Message {
+                    from,
+                    attested,
+                    bytes,
+                };
+                self.push(after, Happening::Told { node, relay, what });
+            }
+            None => self.push(
+                AGAIN,
+                Happening::Deliver {
+                    node,
+                    relay,
+                    from,
+                    attested,
+                    bytes,
+                },
+            ),
+        }
+    }
+
+    /// Something came from a node: where it is seen now is told to it.
+    pub(super) fn sees(&mut self, at: usize, relay: usize) {
+        let Some(addr) = self.observed(at, relay) else {
+            return;
+        };
+        let known = self.nodes[at].registered.get_mut(&relay);
+        if let Some(known) = known.filter(|known| **known != addr) {
+            *known = addr;
+            let delay = self.nodes[at].setup.delay;
+            let (node, what) = (at, Told::Observed(addr));
+            self.push(delay, Happening::Told { node, relay, what });
+        }
+    }
+
+    pub(super) fn keep_alive(&mut self, at: usize, relay: usize) {
+        if self.nodes[at].registered.contains_key(&relay) {
+            self.sees(at, relay);
+            self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
+        }
+    }
+
+    /// Hands on what a relay says.
+    pub(super) fn tell(&mut self, at: usize, relay: usize, what: Told) {
+        let relay = self.relays[relay].url.clone();
+        match what {
+            Told::Message {
+                from,
+                attested,
+                bytes,
+            } => {
+                self.recorded.push((at, bytes.clone()));
+                let bytes = &bytes;
+                self.feed(
+                    at,
+                    Input::RelayMessage {
+                        relay,
+                        from,
+                        attested,
+                        bytes,
+                    },
+                );
+            }
+            Told::Gone(peer) => self.feed(at, Input::RelayGone { relay, peer }),
+            Told::Observed(addr) => self.feed(at, Input::Observed { relay, addr }),
+        }
+    }
+
+    /// A packet of an application, on a relay's lane.
+    pub(super) fn send_by_lane(&mut self, at: usize, url: &RelayUrl, peer: PeerId, number: u64) {
+        let from = self.nodes[at].id;
+        let Some(relay) = self.relay_at(url) else {
+            return;
+        };
+        let Some(node) = self.nodes.iter().position(|node| node.id == peer) else {
+            return;
+        };
+        let registered = [at, node]
+            .iter()
+            .all(|at| self.nodes[*at].registered.contains_key(&relay));
+        if !registered
+            || !self.relays[relay].up
+            || !self.relays[relay].bound.contains(&(from, peer))
+        {
+            return;
+        }
+        self.sees(at, relay);
+        let now = self.now;
+        let (ours, theirs) = (self.nodes[at].site, self.nodes[node].site);
+        let sites = &mut self.net.sites;
+        for up in sites[ours].up.pass(now, super::QUIC_LEN, &mut self.rng) {
+            let downs = sites[theirs].down.pass(now, super::QUIC_LEN, &mut self.rng);
+            for down in downs {
+                if !up.corrupt && !down.corrupt {
+                    let after = up.after + down.after;
+                    self.queue
+                        .push(now + after, Happening::Lane { node, from, number });
+                }
+            }
+        }
+    }
+}
