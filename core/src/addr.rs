@@ -1,6 +1,10 @@
 //! Addresses that others name: what they really mean, and which of them we may send a probe to.
 
+mod nat64;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub(crate) use nat64::Nat64;
 
 /// The address that a packet to `addr` ends up at, for judging it; not for sending.
 ///
@@ -97,6 +101,19 @@ impl LocalAddr {
             .unwrap_or_default();
         let host = v4.to_bits() & host_bits;
         self.prefix_len < 31 && self.shares_prefix(ip) && (host == 0 || host == host_bits)
+    }
+}
+
+/// Families of addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Families {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+}
+
+impl Families {
+    pub(crate) fn has(self, ip: IpAddr) -> bool {
+        if ip.is_ipv4() { self.v4 } else { self.v6 }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{PathInfo, PeerId, PeerState, Why};
+use crate::{Explanation, PathInfo, PeerId, PeerState};
 
 /// A QUIC connection (RFC 9000) to a peer, over whatever path its link has at the moment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -125,6 +125,6 @@ pub struct LinkStatus {
     pub state: PeerState,
     /// The path that carries data now, if any.
     pub path: Option<PathInfo>,
-    /// Why it is not direct, if it is not.
-    pub why: Option<Why>,
+    /// Why it is so; absent when nothing is wanted from the peer. Its evidence is as of the last change of state, path or cause.
+    pub why: Option<Explanation>,
 }

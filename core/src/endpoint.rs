@@ -11,6 +11,7 @@ use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
     net::{
         driver::{self, Command, Driver, Lease, Outlets, Parts},
+        lan::Lan,
         mux::Mux,
         tcp::Tls,
         transport::endpoint_config,
@@ -200,6 +201,7 @@ pub struct Builder {
     pub(crate) bind: Option<SocketAddr>,
     pub(crate) relay_only: bool,
     pub(crate) no_port_mapping: bool,
+    pub(crate) no_lan: bool,
     pub(crate) no_port_guessing: bool,
     pub(crate) no_tcp: bool,
 }
@@ -273,6 +275,17 @@ impl Builder {
         self
     }
 
+    /// Whether to find dialled peers on the local network by multicast DNS, and to be found there if any protocol is accepted;
+    /// yes by default, unless bound to loopback or [`Builder::relay_only`].
+    ///
+    /// The announcement shows our id only to those who know it already, and to others that some node is here, at which address
+    /// and port.
+    #[must_use]
+    pub fn lan_discovery(mut self, enabled: bool) -> Self {
+        self.no_lan = !enabled;
+        self
+    }
+
     /// Opens the socket and starts the node.
     ///
     /// # Errors
@@ -289,31 +302,36 @@ impl Builder {
         };
         let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
         let server = server_config(&key, &self.alpns)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let quic = quinn::Endpoint::new_with_abstract_socket(
-            endpoint_config(),
-            server.clone(),
-            mux.clone(),
-            runtime,
-        )
-        .map_err(no_socket)?;
+        let quic = quic_endpoint(&mux, server.clone()).map_err(no_socket)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
         let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
+        let loopback = self.bind.is_some_and(|addr| addr.ip().is_loopback());
+        let lan = (!self.no_lan && !self.relay_only && !loopback)
+            .then(|| Lan::start(key.id()))
+            .and_then(|lan| {
+                lan.inspect_err(
+                    |error| tracing::debug!(%error, "no discovery on the local network"),
+                )
+                .ok()
+            });
+        let ports = Ports {
+            v4: port(mux.local_v4()),
+            v6: port(mux.local_v6()),
+        };
+        let map_ports = !self.no_port_mapping && !loopback;
         let machine = Machine::new(Settings {
             key: key.clone(),
             access: self.access,
             relay_only: self.relay_only,
+            lan: lan.is_some(),
             guess_ports: !self.no_port_guessing,
             streams: !self.no_tcp,
             bound: self
                 .bind
                 .map(|addr| addr.ip())
                 .filter(|ip| !ip.is_unspecified()),
-            ports: Ports {
-                v4: port(mux.local_v4()),
-                v6: port(mux.local_v6()),
-            },
+            ports,
             seed,
             now: driver::now(),
             unix_ms: driver::unix_ms(),
@@ -342,8 +360,8 @@ impl Builder {
             quic,
             server,
             home_relays: self.relays,
-            map_ports: !self.no_port_mapping
-                && self.bind.is_none_or(|addr| !addr.ip().is_loopback()),
+            map_ports: if map_ports { ports } else { Ports::default() },
+            lan,
             commands: inbox,
             outlets: Outlets {
                 events,
@@ -360,6 +378,18 @@ impl Builder {
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
     }
+}
+
+fn quic_endpoint(
+    mux: &Arc<Mux>,
+    server: Option<quinn::ServerConfig>,
+) -> std::io::Result<quinn::Endpoint> {
+    quinn::Endpoint::new_with_abstract_socket(
+        endpoint_config(),
+        server,
+        mux.clone(),
+        Arc::new(quinn::TokioRuntime),
+    )
 }
 
 /// None if no protocol is accepted.

@@ -22,7 +22,7 @@
 //!    and at once when an address or the network changes.
 //!
 //! When the last connection has ended, the link lingers for ten seconds and is forgotten. [`LinkStatus`] tells a connection's
-//! user where its link stands and [`Why`] it is not direct; [`NodeSnapshot`] and [`Event`] tell it for the whole node.
+//! user where its link stands and, as an [`Explanation`], why; [`NodeSnapshot`] and [`Event`] tell it for the whole node.
 //!
 //! # What it never does
 //!
@@ -44,6 +44,7 @@ mod addr;
 mod connection;
 #[cfg(feature = "net")]
 mod endpoint;
+mod explanation;
 #[cfg(any(test, feature = "_fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -66,12 +67,16 @@ pub use access::Access;
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
 pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
+pub use explanation::{
+    Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
+    SideEvidence, Tried,
+};
 pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]
 pub use net::{relay, stun};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot, RelayState,
-    Traffic, Why,
+    Traffic,
 };
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

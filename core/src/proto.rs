@@ -4,6 +4,7 @@
 
 mod budget;
 pub(crate) mod endpoint;
+mod explain;
 pub(crate) mod handshake;
 pub(crate) mod io;
 pub(crate) mod local;

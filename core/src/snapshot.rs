@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PeerId, RelayUrl, Ticket};
+use crate::{Explanation, PeerId, RelayUrl, Ticket};
 
 /// One consistent view of a node, taken by `Endpoint::snapshot`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,10 +205,8 @@ pub struct PeerSnapshot {
     pub state: PeerState,
     /// The path that carries data now, if any.
     pub path: Option<PathInfo>,
-    /// Why the link is not direct; absent when it is.
-    pub why: Option<Why>,
-    /// When the next attempt at a direct path starts, milliseconds from now.
-    pub next_try_ms: Option<u64>,
+    /// Why the link stands as it does, and what is done about it; absent when nothing is wanted from the peer.
+    pub why: Option<Explanation>,
     /// Since when the link has been in this state, milliseconds.
     pub state_age_ms: u64,
     /// Smoothed round-trip time of the current path.
@@ -281,27 +279,6 @@ pub enum PathInfo {
     },
 }
 
-/// The short reason why a link is not direct; the full explanation grows out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Why {
-    /// The peer has not answered yet.
-    NoAnswer,
-    /// The candidates are being probed right now.
-    Trying,
-    /// Both NATs choose ports that cannot be foreseen.
-    HardNats,
-    /// No candidate of either side answered.
-    Silent,
-    /// The direct path stopped answering.
-    DirectLost,
-    /// The peer is not registered with any relay we can reach.
-    Offline,
-    /// This node was told to use relays only.
-    RelayOnly,
-}
-
 /// Something that happened on the node, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -363,8 +340,15 @@ pub enum EventKind {
         from: PeerState,
         /// After.
         to: PeerState,
-        /// Why the link is not direct, if it is not.
-        why: Option<Why>,
+        /// Why it is so; absent when nothing is wanted from the peer.
+        why: Option<Box<Explanation>>,
+    },
+    /// The link to a peer is in the same state as before, but for another reason.
+    Explained {
+        /// Which peer.
+        peer: PeerId,
+        /// The reason.
+        why: Box<Explanation>,
     },
     /// Another path carries the data to a peer.
     PathChanged {

@@ -1,5 +1,8 @@
 //! What several test programs share.
 
+#[cfg(target_os = "linux")]
+pub mod pair;
+
 use std::{
     env,
     path::{Path, PathBuf},

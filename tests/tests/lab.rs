@@ -7,13 +7,13 @@
 )]
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    io::{ErrorKind, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
 
-use peerway_tui::lab::{self, Fault, Home, Lab, Line, NatKind};
+use peerway_tui::lab::{self, Access, Fault, Home, Lab, Line, NatKind};
 
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -24,6 +24,7 @@ fn endpoint_independent_nats_keep_one_mapping_for_all_destinations() {
             ("full", NatKind::FullCone),
             ("address", NatKind::AddressRestricted),
             ("port", NatKind::PortRestricted),
+            ("short", NatKind::ShortTimeout),
             ("accept", NatKind::PortRestrictedAccept),
             ("double", NatKind::DoubleNat),
         ] {
@@ -53,6 +54,147 @@ fn symmetric_nats_give_every_destination_another_port() {
 }
 
 #[test]
+fn a_counting_nat_takes_one_port_after_the_other() {
+    lab::test(BUDGET, |mut lab| {
+        let home = lab.home("counting", NatKind::Sequential).unwrap();
+        let [first, second, third] = mappings(&lab, &home).map(|mapping| mapping.port());
+        assert_eq!([second, third], [first + 1, first + 2]);
+    });
+}
+
+#[test]
+fn a_nat_with_a_block_chooses_ports_out_of_2048() {
+    lab::test(BUDGET, |mut lab| {
+        let home = lab.home("block", NatKind::SymmetricBlock).unwrap();
+        let ports = mappings(&lab, &home).map(|mapping| mapping.port());
+        let block = 20_480..22_528;
+        assert!(ports.iter().all(|port| block.contains(port)), "{ports:?}");
+        assert!(ports[0] != ports[1] && ports[1] != ports[2], "{ports:?}");
+    });
+}
+
+#[test]
+fn a_nat_with_a_short_memory_forgets_within_half_a_minute() {
+    lab::test(BUDGET, |mut lab| {
+        let home = lab.home("short", NatKind::ShortTimeout).unwrap();
+        let [relay, ..] = relay_sockets(&lab);
+        let socket = open(&home);
+        let mapping = arrive(&socket, &relay);
+        relay.send_to(b"in time", mapping).unwrap();
+        assert_eq!(receive(&socket), "in time");
+        thread::sleep(Duration::from_secs(25));
+        relay.send_to(b"too late", mapping).unwrap();
+        arrive(&socket, &relay);
+        relay.send_to(b"again", mapping).unwrap();
+        assert_eq!(receive(&socket), "again");
+    });
+}
+
+#[test]
+fn ipv6_is_filtered_and_not_translated() {
+    lab::test(BUDGET, |mut lab| {
+        let dual = "symmetric+ipv6".parse::<Access>().unwrap();
+        for (name, access) in [("dual", dual), ("single", Access::IPV6_ONLY)] {
+            let home = lab.home(name, access).unwrap();
+            let addr = home.addr6().unwrap();
+            let relay = lab.relay().addr6().unwrap().into();
+            let [relay, stranger] = [(); 2].map(|()| open_at(lab.relay(), relay));
+            let socket = open_at(&home, Ipv6Addr::UNSPECIFIED.into());
+            let seen = arrive(&socket, &relay);
+            assert_eq!(seen, (addr, socket.local_addr().unwrap().port()).into());
+            stranger.send_to(b"stranger", seen).unwrap();
+            relay.send_to(b"relay", seen).unwrap();
+            assert_eq!(receive(&socket), "relay", "{access}");
+        }
+    });
+}
+
+#[test]
+fn homes_with_ipv6_alone_have_no_way_to_ipv4() {
+    lab::test(BUDGET, |mut lab| {
+        let home = lab.home("six", Access::IPV6_ONLY).unwrap();
+        let [relay, ..] = relay_sockets(&lab);
+        let socket = open(&home);
+        let error = socket.send_to(b"lost", relay.local_addr().unwrap());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::NetworkUnreachable);
+    });
+}
+
+#[test]
+fn homes_behind_one_carrier_share_its_address() {
+    lab::test(BUDGET, |mut lab| {
+        let line = Line::default();
+        let carrier = lab.carrier("cgn", NatKind::PortRestricted, line).unwrap();
+        let homes = ["a", "b"].map(|name| {
+            lab.home_behind(&carrier, name, NatKind::PortRestricted)
+                .unwrap()
+        });
+        let seen = homes.each_ref().map(|home| mappings(&lab, home)[0].ip());
+        assert_eq!(seen[0], seen[1]);
+        assert_eq!(homes.each_ref().map(Home::public_addr), seen);
+    });
+}
+
+#[test]
+fn hosts_in_one_home_reach_each_other_by_multicast() {
+    lab::test(BUDGET, |mut lab| {
+        let first = lab.home("a", NatKind::PortRestricted).unwrap();
+        let second = lab.host_beside(&first, "b").unwrap();
+        let listener = open_at(&second, Ipv4Addr::UNSPECIFIED.into());
+        let group = Ipv4Addr::new(224, 0, 0, 251);
+        let IpAddr::V4(interface) = second.addr() else {
+            panic!("{}", second.addr());
+        };
+        second.run(|| listener.join_multicast_v4(&group, &interface).unwrap());
+        let port = listener.local_addr().unwrap().port();
+        open(&first).send_to(b"anybody?", (group, port)).unwrap();
+        assert_eq!(receive(&listener), "anybody?");
+    });
+}
+
+#[test]
+fn a_host_that_moves_is_somebody_else_to_the_internet() {
+    lab::test(BUDGET, |mut lab| {
+        let mut home = lab.home("a", NatKind::PortRestricted).unwrap();
+        let socket = open(&home);
+        let [relay, ..] = relay_sockets(&lab);
+        assert_eq!(arrive(&socket, &relay).ip(), home.public_addr());
+        let before = (home.addr(), home.public_addr());
+        lab.relocate(&mut home, "b", NatKind::FullCone, Line::default())
+            .unwrap();
+        assert_eq!(arrive(&socket, &relay).ip(), home.public_addr());
+        assert!(home.addr() != before.0 && home.public_addr() != before.1);
+    });
+}
+
+#[test]
+fn faults_stop_what_they_say_and_nothing_else() {
+    lab::test(BUDGET, |mut lab| {
+        let a = lab.home("a", NatKind::Public).unwrap();
+        let b = lab.home("b", NatKind::Public).unwrap();
+        let (left, right) = (open(&a), open(&b));
+        let to_right = (b.public_addr(), right.local_addr().unwrap().port());
+        let to_left = (a.public_addr(), left.local_addr().unwrap().port());
+        let pass = |size: usize| left.send_to(&vec![b'x'; size], to_right).map(drop);
+        for (fault, size) in [
+            (Fault::OneWay(&a, &b), 20),
+            (Fault::Narrow(&a, &b), 1300),
+            (Fault::NoUdp(&a), 20),
+        ] {
+            lab.begin(fault).unwrap();
+            pass(size).unwrap();
+            if !matches!(fault, Fault::NoUdp(_)) {
+                right.send_to(b"the other way", to_left).unwrap();
+                assert_eq!(receive(&left), "the other way", "{fault:?}");
+            }
+            lab.end(fault).unwrap();
+            pass(10).unwrap();
+            assert_eq!(receive(&right).len(), 10, "{fault:?}");
+        }
+    });
+}
+
+#[test]
 fn each_nat_filters_as_rfc_4787_says() {
     let everybody = ["other address", "other port", "same"];
     let cases = [
@@ -61,7 +203,10 @@ fn each_nat_filters_as_rfc_4787_says() {
         ("address", NatKind::AddressRestricted, 1),
         ("port", NatKind::PortRestricted, 2),
         ("accept", NatKind::PortRestrictedAccept, 2),
+        ("short", NatKind::ShortTimeout, 2),
         ("double", NatKind::DoubleNat, 2),
+        ("counting", NatKind::Sequential, 2),
+        ("block", NatKind::SymmetricBlock, 2),
         ("random", NatKind::Symmetric, 2),
     ];
     lab::test(BUDGET, |mut lab| {

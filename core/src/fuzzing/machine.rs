@@ -162,6 +162,7 @@ impl Scene {
             key: key(0),
             access,
             relay_only,
+            lan: true,
             guess_ports: true,
             streams: true,
             bound: None,
@@ -389,6 +390,7 @@ impl Words {
             direct: self.direct,
             guess: self.direct,
             relay_rtt_ms: self.relay_rtt_ms,
+            heard: 0,
             candidates: candidates
                 .map(|(addr, kind, open)| Candidate {
                     addr: addr.get(),

@@ -1,6 +1,7 @@
 //! The driver: the one task that owns a node's state. It turns what happens into inputs of the machine, and the machine's
 //! outputs into deeds.
 
+mod families;
 mod gather;
 mod links;
 mod relays;
@@ -10,6 +11,7 @@ mod view;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,6 +27,7 @@ use tokio::{
 use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams};
 use super::{
     interfaces::Interfaces,
+    lan::Lan,
     mux::{LinkHandle, Mux, Side},
     relay::RelayEvent,
     tcp::{Established, Tls},
@@ -32,9 +35,11 @@ use super::{
 use crate::{
     ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
     SecretKey, Ticket,
+    addr::Nat64,
     proto::{
         endpoint::Machine,
         io::{Input, Output, Pair, Sock},
+        local::Ports,
     },
     wire::lane::Channel,
 };
@@ -85,7 +90,10 @@ pub(crate) struct Parts {
     /// None if no protocol is accepted.
     pub(crate) server: Option<quinn::ServerConfig>,
     pub(crate) home_relays: Vec<RelayUrl>,
-    pub(crate) map_ports: bool,
+    /// The ports that routers are asked to forward; 0 for none.
+    pub(crate) map_ports: Ports,
+    /// None if nobody is to be found on our own network, nor to find us there.
+    pub(crate) lan: Option<Lan>,
     /// None if there are to be no streams.
     pub(crate) tls: Option<Tls>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -139,14 +147,16 @@ enum Done {
     },
     /// Routers between us and the relay.
     Hops(Option<u8>),
+    /// The network's translator to IPv4, if it has one.
+    Nat64(Option<Nat64>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
     /// A stream was dialled.
-    StreamDialled(PeerId, SocketAddr, std::io::Result<Established>),
+    StreamDialled(PeerId, SocketAddr, io::Result<Box<Established>>),
     /// A peer has had time to hear our goodbye on a stream.
     StreamClosed(Sock),
     /// A stream is no more.
-    StreamEnded(Sock),
+    StreamEnded(Pair),
 }
 
 /// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
@@ -160,8 +170,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 impl Driver {
     pub(crate) async fn start(parts: Parts) -> Self {
         let (relay_sender, relay_events) = mpsc::channel(256);
-        let port = parts.mux.local_v4().map_or(0, |addr| addr.port());
-        let gathering = Gathering::start(port, parts.map_ports).await;
+        let gathering = Gathering::start(parts.map_ports, parts.lan).await;
         let mut driver = Self {
             key: parts.key,
             machine: parts.machine,
@@ -288,18 +297,24 @@ impl Driver {
                 relay,
                 channel,
                 packet,
-            } => {
-                if self.early.len() >= MAX_EARLY {
-                    self.early.pop_front();
-                }
-                self.early.push_back(EarlyPacket {
-                    at: now(),
-                    relay,
-                    channel,
-                    packet,
-                });
-            }
+            } => self.on_early(EarlyPacket {
+                at: now(),
+                relay,
+                channel,
+                packet,
+            }),
         }
+    }
+
+    /// Keeps a lane packet until its channel is admitted, unless that happened while the packet was on its way to us.
+    fn on_early(&mut self, early: EarlyPacket) {
+        if let Some(link) = self.mux.link_of(early.relay, early.channel) {
+            return self.mux.inject(link, early.packet);
+        }
+        if self.early.len() >= MAX_EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back(early);
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -343,19 +358,26 @@ impl Driver {
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
+            Done::Nat64(nat64) => self.on_nat64(nat64),
             Done::RelayLeft(link) => self.mux.remove_link(link),
             Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
             Done::StreamClosed(sock) => self.mux.remove_stream(sock),
-            Done::StreamEnded(sock) => self.on_stream_ended(sock),
+            Done::StreamEnded(stream) => self.on_stream_ended(stream),
         }
     }
 
     fn tell(&mut self, kind: EventKind) {
         if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
-            self.update_status(*peer);
+            if let Some(view) = self.machine.peer(*peer, now()) {
+                self.update_status(&view);
+            }
         }
-        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
+        self.send_event(kind);
         self.dirty = true;
+    }
+
+    fn send_event(&self, kind: EventKind) {
+        let _ = self.outlets.events.send(Event::new(unix_ms(), kind));
     }
 
     fn take_interfaces(&mut self, interfaces: Interfaces, lost_route: bool) {
@@ -363,6 +385,8 @@ impl Driver {
             addrs: interfaces.addresses,
             lost_route,
         });
+        self.take_routes(interfaces.routes);
+        self.announce();
         self.listen();
         self.dirty = true;
     }

@@ -12,7 +12,7 @@ use netdev::interface::{interface::Interface, ipv6_addr_flags::Ipv6AddrFlags};
 use tokio::{sync::mpsc, time::sleep};
 use tracing::debug;
 
-use crate::addr::{LocalAddr, Scope};
+use crate::addr::{Families, LocalAddr, Scope};
 
 use signal::ChangeSignal;
 
@@ -27,14 +27,20 @@ pub(crate) struct Interfaces {
     pub(crate) addresses: Vec<LocalAddr>,
     /// The IPv4 router, if it is in a network of ours.
     pub(crate) gateway: Option<Gateway>,
+    /// The IPv6 router, with the address of ours that peers are told.
+    pub(crate) gateway_v6: Option<Gateway>,
     /// Whether there is a route to the internet at large, of either family.
     pub(crate) default_route: bool,
+    /// The families in which there is one.
+    pub(crate) routes: Families,
 }
 
 /// The router that our packets to the internet go to first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gateway {
     pub(crate) router: IpAddr,
+    /// The interface that a link-local router is reached through; 0 for others.
+    pub(crate) zone: u32,
     /// Our address towards it.
     pub(crate) local: LocalAddr,
 }
@@ -82,7 +88,12 @@ impl Interfaces {
         Self {
             addresses,
             gateway: usable().find_map(|one| gateway_of(one, sources)),
+            gateway_v6: usable().find_map(|one| gateway_v6_of(one, sources)),
             default_route: !sources.is_empty(),
+            routes: Families {
+                v4: sources.iter().any(IpAddr::is_ipv4),
+                v6: sources.iter().any(IpAddr::is_ipv6),
+            },
         }
     }
 }
@@ -177,8 +188,31 @@ fn gateway_of(interface: &Interface, sources: &[IpAddr]) -> Option<Gateway> {
                 .iter()
                 .map(|router| IpAddr::V4(*router))
                 .find(|router| local.shares_prefix(*router))
-                .map(|router| Gateway { router, local })
+                .map(|router| Gateway {
+                    router,
+                    zone: 0,
+                    local,
+                })
         })
+}
+
+fn gateway_v6_of(interface: &Interface, sources: &[IpAddr]) -> Option<Gateway> {
+    let router = *interface.gateway.as_ref()?.ipv6.first()?;
+    let global = |local: &LocalAddr| local.ip.is_ipv6() && Scope::of(local.ip) == Scope::Global;
+    let local = offered(interface)
+        .into_iter()
+        .filter(global)
+        .max_by_key(|local| sources.contains(&local.ip))?;
+    let zone = if router.is_unicast_link_local() {
+        interface.index
+    } else {
+        0
+    };
+    Some(Gateway {
+        router: router.into(),
+        zone,
+        local,
+    })
 }
 
 fn local(ip: IpAddr, prefix_len: u8) -> LocalAddr {

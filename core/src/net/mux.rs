@@ -28,11 +28,12 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
+    addr::Nat64,
     proto::io::{Pair, Sock},
     wire::lane::Channel,
 };
@@ -53,6 +54,8 @@ pub(crate) struct Mux {
     v4: Option<Socket>,
     v6: Option<Socket>,
     extras: Extras,
+    /// The translator that stands for IPv4.
+    nat64: ArcSwapOption<Nat64>,
     tables: ArcSwap<Tables>,
     next_handle: AtomicU32,
     outlets: Outlets,
@@ -82,6 +85,7 @@ impl Mux {
             v4,
             v6,
             extras: Extras::default(),
+            nat64: ArcSwapOption::empty(),
             tables: ArcSwap::default(),
             next_handle: AtomicU32::new(RESERVED.0 + 1),
             outlets: Outlets::new(side),
@@ -164,6 +168,13 @@ impl Mux {
         });
     }
 
+    /// The link whose packets these lane frames are.
+    pub(crate) fn link_of(&self, relay: SocketAddr, channel: Channel) -> Option<LinkHandle> {
+        let tables = self.tables.load();
+        let link = tables.channels.get(&(relay, channel))?;
+        Some(link.handle())
+    }
+
     /// Gives quinn a packet of the link that was held back.
     pub(crate) fn inject(&self, link: LinkHandle, packet: Bytes) {
         self.outlets.injected.push(link, packet);
@@ -181,7 +192,7 @@ impl Mux {
             self.send_message_on_stream(to.sock, bytes);
             return Ok(());
         }
-        let sent = self.with_socket(to, |socket| socket.send_message(to.addr, ttl, bytes));
+        let sent = self.with_socket(to, |socket, addr| socket.send_message(addr, ttl, bytes));
         sent.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))
     }
 
@@ -210,6 +221,18 @@ impl Mux {
             }
             self.activity.notified().await;
         }
+    }
+
+    /// Reaches public IPv4 addresses through this translator from now on, or again by IPv4 itself. Above the sockets they
+    /// look the same either way.
+    pub(crate) fn set_nat64(&self, nat64: Option<Nat64>) {
+        self.nat64.store(nat64.map(Arc::new));
+    }
+
+    /// An address as everything above the sockets writes it.
+    pub(crate) fn inward(&self, addr: SocketAddr) -> SocketAddr {
+        let nat64 = self.nat64.load();
+        nat64.as_ref().map_or(addr, |nat64| nat64.inward(addr))
     }
 
     /// Call it after the network changed: what was refused on the old one may work on the new one.
@@ -252,9 +275,15 @@ impl Mux {
             .for_each(Socket::widen);
     }
 
-    /// Does something with the socket that `to` is sent to from; none if there is no such socket.
-    fn with_socket<T>(&self, to: Pair, act: impl FnOnce(&Socket) -> T) -> Option<T> {
-        match (to.sock, to.addr) {
+    /// Does something with the socket that `to` is sent to from, and the address that leads there; none if there is no such
+    /// socket.
+    fn with_socket<T>(&self, to: Pair, act: impl FnOnce(&Socket, SocketAddr) -> T) -> Option<T> {
+        let addr = match (to.sock, &*self.nat64.load()) {
+            (Sock::MAIN, Some(nat64)) => nat64.outward(to.addr),
+            _ => to.addr,
+        };
+        let act = |socket: &Socket| act(socket, addr);
+        match (to.sock, addr) {
             (Sock::MAIN, SocketAddr::V4(_)) => self.v4.as_ref().map(act),
             (Sock::MAIN, SocketAddr::V6(_)) => self.v6.as_ref().map(act),
             (sock, SocketAddr::V4(_)) => extra::find(&self.extras.list(), sock).map(act),

@@ -1,10 +1,12 @@
 //! Asks the router to forward a port to us: PCP (RFC 6887), else NAT-PMP (RFC 6886), while UPnP IGD is searched for in parallel.
+//! Of an IPv6 router, a hole in its firewall by PCP.
 //!
-//! One task per endpoint holds at most one mapping, renews it at half its life, asks again after network changes, and gives it
+//! One task per endpoint and address family holds at most one mapping, renews it at half its life, asks again after network changes, and gives it
 //! back at the end. Nobody waits for it, and no failure is more than a DEBUG line: many routers have it switched off. A mapping
 //! whose outside is itself private or a carrier's is kept: it makes the inner of two NATs harmless.
 
 mod lease;
+mod pinhole;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -49,6 +51,15 @@ impl PortMapper {
         updates: mpsc::Sender<Option<PortMapping>>,
     ) -> Self {
         let gateway = || async { Interfaces::read().await.gateway };
+        Self::spawn_towards(gateway, SSDP, local_port, updates)
+    }
+
+    /// The same for a hole in the IPv6 firewall.
+    pub(crate) fn spawn_v6(
+        local_port: NonZeroU16,
+        updates: mpsc::Sender<Option<PortMapping>>,
+    ) -> Self {
+        let gateway = || async { Interfaces::read().await.gateway_v6 };
         Self::spawn_towards(gateway, SSDP, local_port, updates)
     }
 

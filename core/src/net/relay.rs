@@ -31,7 +31,12 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum RelayEvent {
     /// The relay is to be dialled at this address: admit it, and answer with [`RelayHandle::dial`].
-    Resolved(SocketAddr),
+    Resolved {
+        /// The address.
+        addr: SocketAddr,
+        /// An address that the relay has in the other family.
+        other: Option<SocketAddr>,
+    },
     /// Registered. Comes again without a [`RelayEvent::Down`] in between when the registration moved to a new address.
     Up {
         /// Round-trip time to the relay.

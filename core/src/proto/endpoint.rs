@@ -13,12 +13,13 @@ use super::{
     budget::Budget,
     handshake::{self, Opened},
     io::{Deadline, Failure, Input, Output, Pair},
-    local::{Local, Ports, RelayView},
+    local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
 };
 use crate::{
-    Access, EventKind, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
+    Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
+    addr::Families,
     wire::{
         candidate::Candidate,
         datagram::Kind,
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) key: SecretKey,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// Whether streams may be dialled and taken.
@@ -96,8 +99,7 @@ pub(crate) struct PeerView {
     pub(crate) age: Duration,
     pub(crate) path: Option<PathInfo>,
     pub(crate) rtt: Option<Duration>,
-    pub(crate) why: Option<Why>,
-    pub(crate) next_try: Option<Duration>,
+    pub(crate) why: Option<Explanation>,
     pub(crate) probes_sent: u32,
     pub(crate) probes_answered: u32,
 }
@@ -108,6 +110,7 @@ impl Machine {
             key,
             access,
             relay_only,
+            lan,
             guess_ports,
             streams,
             bound,
@@ -121,15 +124,20 @@ impl Machine {
                 id: key.id(),
                 access,
                 relay_only,
+                lan: lan && !relay_only,
                 guess_ports,
                 streams: streams && !relay_only,
                 listening: false,
                 bound,
                 ports,
                 interfaces: Vec::new(),
+                routes: Families { v4: true, v6: true },
+                nat64: None,
                 mapped: None,
+                pinhole: None,
                 nat: NatReport::default(),
                 hops: None,
+                reach: Reaches::default(),
                 relays: BTreeMap::new(),
             },
             key,
@@ -160,7 +168,13 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                self.on_relay_up(now, relay, RelayView { addr, observed });
+                let also = self.local.relays.get(&relay).and_then(|view| view.also);
+                let view = RelayView {
+                    addr,
+                    observed,
+                    also,
+                };
+                self.on_relay_up(now, relay, view);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -182,11 +196,7 @@ impl Machine {
                 source,
                 bytes,
             } => {
-                let pair = Pair { sock, addr: source };
-                let owner = self.stream_owner(pair);
-                if owner.is_some() || !sock.is_stream() && self.local.may_answer(source) {
-                    self.on_message(now, bytes, &Source::Direct(pair), owner);
-                }
+                self.on_datagram(now, Pair { sock, addr: source }, bytes);
             }
             Input::SocketsOpened { first, count } => {
                 self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
@@ -196,24 +206,22 @@ impl Machine {
             }
             Input::StreamUp {
                 peer,
-                sock,
-                addr,
+                stream,
                 dialled,
-            } => self.on_stream(now, peer, Pair { sock, addr }, dialled),
-            Input::StreamDown { peer, sock } => {
-                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, sock))
+            } => self.on_stream(now, peer, stream, dialled),
+            Input::StreamDown { peer, stream } => {
+                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
             }
-            Input::Listening(listening) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.listening = listening;
-                self.if_changed(now, before);
-            }
+            Input::Listening(listening) => self.offer(now, |local| local.listening = listening),
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
-            Input::PortMapped(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.mapped = addr;
-                self.if_changed(now, before);
-            }
+            Input::PortMapped(addr) => self.offer(now, |local| local.mapped = addr),
+            Input::Pinhole(addr) => self.offer(now, |local| local.pinhole = addr),
+            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::AlsoObserved { relay, addr } => self.offer(now, |local| {
+                if let Some(view) = local.relays.get_mut(&relay) {
+                    view.also = Some(addr);
+                }
+            }),
             Input::Nat(report) => {
                 if std::mem::replace(&mut self.local.nat, report) != report {
                     self.each(now, Peer::on_nat);
@@ -225,6 +233,11 @@ impl Machine {
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
+            Input::Found { peer, addrs } => {
+                if self.local.lan && self.entry(now, peer) {
+                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+                }
+            }
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -269,6 +282,11 @@ impl Machine {
         &self.local
     }
 
+    /// Whether a link is wanted that is not direct.
+    pub(crate) fn misses_peers(&self) -> bool {
+        self.peers.values().any(Peer::is_missed)
+    }
+
     /// All peers, ordered by id.
     pub(crate) fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> {
         self.peers.values().map(move |peer| self.view(peer, now))
@@ -288,10 +306,7 @@ impl Machine {
             age: now.saturating_duration_since(peer.since()),
             rtt: path.as_ref().and_then(|(_, rtt)| *rtt),
             path: path.map(|(path, _)| path),
-            why: peer.why(&self.local),
-            next_try: peer
-                .next_round()
-                .map(|at| at.saturating_duration_since(now)),
+            why: peer.explain(&self.local, now),
             probes_sent,
             probes_answered,
         }
@@ -373,7 +388,14 @@ impl Machine {
         }
     }
 
-    /// Who proved a key on this stream.
+    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
+    fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
+        let owner = self.stream_owner(pair);
+        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
+            self.on_message(now, bytes, &Source::Direct(pair), owner);
+        }
+    }
+
     fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
         let mut peers = self.peers.values().filter(|_| pair.sock.is_stream());
         peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
@@ -445,6 +467,13 @@ impl Machine {
         self.if_changed(now, before);
     }
 
+    /// Changes what we know of ourselves, and tells the peers if we have something else to offer by that.
+    fn offer(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
+        let before = self.local.candidates(self.local.id, true, None);
+        change(&mut self.local);
+        self.if_changed(now, before);
+    }
+
     /// Tells the peers if what we can offer is no longer what it was.
     fn if_changed(&mut self, now: Instant, before: Vec<Candidate>) {
         if self.local.candidates(self.local.id, true, None) != before {
@@ -504,6 +533,8 @@ impl Machine {
                     out,
                 },
             );
+            let reach = peer.tell_reach(local);
+            local.reach.change(reach);
         }
     }
 

@@ -237,6 +237,7 @@ mod tests {
             direct: true,
             guess: true,
             relay_rtt_ms: 80,
+            heard: 0,
             candidates: vec![],
             opened: vec![],
         }

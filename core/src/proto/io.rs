@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{EventKind, NatReport, PeerId, RelayUrl, addr::LocalAddr};
+use crate::{
+    EventKind, NatReport, PeerId, RelayUrl,
+    addr::{Families, LocalAddr, Nat64},
+};
 
 /// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,12 +80,11 @@ pub(crate) enum Input<'a> {
     /// A stream to or from this address stands, and its other end holds the peer's key.
     StreamUp {
         peer: PeerId,
-        sock: Sock,
-        addr: SocketAddr,
+        stream: Pair,
         dialled: bool,
     },
     /// The stream is no more.
-    StreamDown { peer: PeerId, sock: Sock },
+    StreamDown { peer: PeerId, stream: Pair },
     /// Whether we take streams, at the ports of the endpoint's own sockets.
     Listening(bool),
     /// The relay sees this socket of ours here.
@@ -94,6 +96,15 @@ pub(crate) enum Input<'a> {
     },
     /// The router forwards this address to us, or none.
     PortMapped(Option<SocketAddr>),
+    /// The router lets everybody's packets in at this IPv6 address of ours, or at none.
+    Pinhole(Option<SocketAddr>),
+    /// The families in which packets of ours leave our own networks; and the translator to IPv4 where that is not one of them.
+    Routes {
+        families: Families,
+        nat64: Option<Nat64>,
+    },
+    /// The relay sees us at this address too, in the family that we are not registered in.
+    AlsoObserved { relay: RelayUrl, addr: SocketAddr },
     /// How our NAT behaves.
     Nat(NatReport),
     /// Routers between us and a relay.
@@ -102,6 +113,11 @@ pub(crate) enum Input<'a> {
     Connect {
         peer: PeerId,
         relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    },
+    /// Somebody on our network claims to be, or to have seen, the peer at these addresses; none if it left.
+    Found {
+        peer: PeerId,
         addrs: Vec<SocketAddr>,
     },
     /// A connection with the peer stands.

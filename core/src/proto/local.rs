@@ -5,10 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::timing::LOW_TTL;
+use super::{peer::Reach, timing::LOW_TTL};
 use crate::{
     Access, NatBehavior, NatReport, PeerId, RelayUrl,
-    addr::{LocalAddr, ProbeContext, Scope, canonical},
+    addr::{Families, LocalAddr, Nat64, ProbeContext, Scope, canonical},
     wire::candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct Local {
     pub(crate) id: PeerId,
     pub(crate) access: Access,
     pub(crate) relay_only: bool,
+    /// Whether peers are looked for on our own network.
+    pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
     /// The one address that the sockets are bound to, if not to all.
@@ -25,14 +27,29 @@ pub(crate) struct Local {
     /// Port of the IPv4 and of the IPv6 socket.
     pub(crate) ports: Ports,
     pub(crate) interfaces: Vec<LocalAddr>,
+    /// The families in which packets leave our own networks.
+    pub(crate) routes: Families,
+    /// The translator through which IPv4 is reached, if there is no other way.
+    pub(crate) nat64: Option<Nat64>,
     /// Whether streams may be used at all, and whether we take them at the ports of the sockets.
     pub(crate) streams: bool,
     pub(crate) listening: bool,
     pub(crate) mapped: Option<SocketAddr>,
+    /// The IPv6 address at which the router's firewall is open.
+    pub(crate) pinhole: Option<SocketAddr>,
     pub(crate) nat: NatReport,
     pub(crate) hops: Option<u8>,
+    /// What all peers together tell of the network we are in.
+    pub(crate) reach: Reaches,
     /// Relays we are registered with, and where they see us.
     pub(crate) relays: BTreeMap<RelayUrl, RelayView>,
+}
+
+/// How many peers can be reached directly over the internet, and with how many nothing comes through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reaches {
+    pub(crate) direct: u32,
+    pub(crate) silent: u32,
 }
 
 /// The ports that the sockets are bound to; 0 where there is none.
@@ -47,6 +64,32 @@ pub(crate) struct Ports {
 pub(crate) struct RelayView {
     pub(crate) addr: SocketAddr,
     pub(crate) observed: SocketAddr,
+    /// Where it sees us in the other family, if it has an address there.
+    pub(crate) also: Option<SocketAddr>,
+}
+
+impl RelayView {
+    fn seen(&self) -> impl Iterator<Item = SocketAddr> {
+        [Some(self.observed), self.also].into_iter().flatten()
+    }
+}
+
+impl Reaches {
+    /// A peer tells something else than before.
+    pub(crate) fn change(&mut self, (before, now): (Reach, Reach)) {
+        for (reach, adds) in [(before, false), (now, true)] {
+            let count = match reach {
+                Reach::Direct => &mut self.direct,
+                Reach::Silent => &mut self.silent,
+                Reach::Untold => continue,
+            };
+            *count = if adds {
+                count.saturating_add(1)
+            } else {
+                count.saturating_sub(1)
+            };
+        }
+    }
 }
 
 impl Local {
@@ -73,13 +116,30 @@ impl Local {
 
     /// Our address as relays see it.
     pub(crate) fn public(&self, v4: bool) -> Option<SocketAddr> {
-        self.relays
-            .values()
-            .map(|relay| relay.observed)
-            .find(|addr| addr.is_ipv4() == v4)
+        self.reflexive().find(|addr| addr.is_ipv4() == v4)
     }
 
-    /// What we offer to `peer`, who was seen at `attested`: host addresses only to those who are known or near.
+    /// Our addresses as relays see them.
+    fn reflexive(&self) -> impl Iterator<Item = SocketAddr> {
+        self.relays.values().flat_map(RelayView::seen)
+    }
+
+    /// Takes in where our packets can go.
+    pub(crate) fn set_routes(&mut self, families: Families, nat64: Option<Nat64>) {
+        self.routes = Families {
+            v4: families.v4 || nat64.is_some(),
+            v6: families.v6,
+        };
+        self.nat64 = nat64;
+    }
+
+    /// Whether a packet to this address would leave this computer at all.
+    pub(crate) fn reaches(&self, addr: SocketAddr) -> bool {
+        let ip = canonical(addr).ip();
+        self.routes.has(ip) || self.shares_network(ip) || Scope::of(ip) == Scope::Loopback
+    }
+
+    /// What we offer to `peer`, who was seen at `attested`: local addresses only to those who are known or near.
     pub(crate) fn candidates(
         &self,
         peer: PeerId,
@@ -102,18 +162,22 @@ impl Local {
                 out.push(Candidate { addr, kind, open });
             }
         };
+        let visible = |addr: SocketAddr| Scope::of(addr.ip()) == Scope::Global || known || near;
         for addr in self.hosts() {
-            let visible = Scope::of(addr.ip()) == Scope::Global || known || near;
-            if visible && Scope::of(addr.ip()) != Scope::Loopback {
-                offer(addr, CandidateKind::Host, false);
+            if visible(addr) && Scope::of(addr.ip()) != Scope::Loopback {
+                offer(addr, CandidateKind::Host, Some(addr) == self.pinhole);
             }
         }
-        if let Some(addr) = self.mapped {
-            offer(addr, CandidateKind::Mapped, true);
+        // The pinhole is an address of ours, already offered, but where the router translates all the same.
+        for addr in [self.mapped, self.pinhole].into_iter().flatten() {
+            // The outside of an inner router is of use to neighbours behind the same outer one.
+            if visible(addr) {
+                offer(addr, CandidateKind::Mapped, true);
+            }
         }
-        for relay in self.relays.values() {
+        for addr in self.reflexive() {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
-            offer(relay.observed, CandidateKind::Reflexive, open);
+            offer(addr, CandidateKind::Reflexive, open);
         }
         for addr in self.global().into_iter().filter(|_| self.listening) {
             offer(addr, CandidateKind::Stream, true);
@@ -130,7 +194,7 @@ impl Local {
 
     /// Whether relays see us at this IP address.
     pub(crate) fn is_public(&self, ip: IpAddr) -> bool {
-        self.relays.values().any(|relay| relay.observed.ip() == ip)
+        self.reflexive().any(|seen| seen.ip() == ip)
     }
 
     /// Whether we meet others at a relay on this computer, by loopback.
@@ -142,15 +206,10 @@ impl Local {
 
     /// The TTL that gets a packet through our own NATs, but not to `remote`.
     pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
-        let neighbours =
-            self.relays
-                .values()
-                .any(|relay| match (relay.observed.ip(), remote.ip()) {
-                    (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                        ours.octets()[..2] == theirs.octets()[..2]
-                    }
-                    _ => false,
-                });
+        let neighbours = self.reflexive().any(|seen| match (seen.ip(), remote.ip()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..2] == theirs.octets()[..2],
+            _ => false,
+        });
         let (low, high) = LOW_TTL;
         match self.hops {
             _ if neighbours => low,
@@ -161,15 +220,11 @@ impl Local {
 
     /// Whether a candidate of a peer may be probed, given where relays see the peer. Never if only relays are wanted.
     pub(crate) fn may_probe(&self, addr: SocketAddr, attested: &[IpAddr]) -> bool {
-        if self.relay_only {
+        if self.relay_only || self.is_translated(addr) {
             return false;
         }
         let own = self.hosts();
-        let own_public: Vec<IpAddr> = self
-            .relays
-            .values()
-            .map(|relay| relay.observed.ip())
-            .collect();
+        let own_public: Vec<IpAddr> = self.reflexive().map(|seen| seen.ip()).collect();
         let context = ProbeContext {
             own: &own,
             interfaces: &self.interfaces,
@@ -195,10 +250,27 @@ impl Local {
         self.may_probe(source, &[source.ip()]) || (here && !self.relay_only)
     }
 
-    /// Whether an address lies in a network that we are in.
+    /// Whether an address lies in a network that we are in. Of IPv4, only in one that translation hides: public neighbours are
+    /// the internet.
     pub(crate) fn is_lan(&self, addr: SocketAddr) -> bool {
         let ip = canonical(addr).ip();
-        Scope::of(ip).is_local() && self.interfaces.iter().any(|local| local.shares_prefix(ip))
+        (ip.is_ipv6() || Scope::of(ip).is_local()) && self.shares_network(ip)
+    }
+
+    /// Whether to say hello at an address that somebody on our network told us: it must be on that network, and fit for a
+    /// candidate.
+    pub(crate) fn is_neighbour(&self, addr: SocketAddr) -> bool {
+        let ip = canonical(addr).ip();
+        self.shares_network(ip) && self.may_probe(addr, &[ip])
+    }
+
+    /// Whether it is an IPv4 address in our translator's guise, which would hide what it is: we write it as IPv4.
+    fn is_translated(&self, addr: SocketAddr) -> bool {
+        self.nat64.is_some_and(|nat64| nat64.inward(addr) != addr)
+    }
+
+    fn shares_network(&self, ip: IpAddr) -> bool {
+        self.interfaces.iter().any(|local| local.shares_prefix(ip))
     }
 
     /// Whether a peer may open a link to us.

@@ -77,9 +77,12 @@ impl Classifier {
         }
     }
 
-    /// Measures through this STUN address of a relay too. One of another family than the first one's, or at the same IP
-    /// address as another, is left out.
+    /// Measures through this STUN address of a relay too. One at the same IP address as another is left out, and so are
+    /// those with IPv6, which has hardly any NATs, once there is one with IPv4.
     pub(crate) fn add_relay(&mut self, now: Instant, addr: SocketAddr) {
+        if addr.is_ipv4() {
+            self.relays.retain(|known| known.addr().is_ipv4());
+        }
         let fits = self.relays.first().is_none_or(|first| {
             first.addr().is_ipv4() == addr.is_ipv4()
                 && self.relays.len() < MAX_RELAYS

@@ -13,6 +13,8 @@
 //! peer that was restarted in between is met again by the same means.
 
 mod checks;
+mod evidence;
+mod found;
 mod guess;
 mod hold;
 mod intro;
@@ -31,6 +33,7 @@ use rand_chacha::ChaCha20Rng;
 
 use self::{
     checks::Checks,
+    evidence::Effort,
     guess::{End, Guess},
     hold::Hold,
     intro::Attempt,
@@ -39,17 +42,22 @@ use self::{
     streams::Streams,
     trial::Trials,
 };
-pub(crate) use self::{intro::Source, path::Doubt};
+pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt};
 use super::{
     budget::{Budget, Credit},
+    handshake::Initiation,
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
     timing::LINGER,
 };
 use crate::{
-    EventKind, NatBehavior, PathInfo, PeerId, PeerState, RelayUrl, SecretKey, Why,
-    wire::{candidate::Candidate, intro::Description, sealed::News},
+    EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
+    wire::{
+        candidate::Candidate,
+        intro::Description,
+        sealed::{News, SealedPacket},
+    },
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -80,10 +88,17 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
-    /// Addresses to say hello to without a relay.
+    /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
     attempt: Option<Attempt>,
+    /// The INTRO before: its answer may still come.
+    late: Option<Initiation>,
+    /// What the peer last spoke in.
     session: Option<Session>,
+    /// The session before, or after: the peer may not have got the answer to its hello, and knows nothing of the new one.
+    other_session: Option<Session>,
     /// Timestamp of the newest INTRO from the peer.
     newest_intro_ms: u64,
     /// Timestamp of our newest INTRO to it.
@@ -105,9 +120,13 @@ pub(crate) struct Peer {
     guess: Guess,
     rounds: Rounds,
     linger: Option<Instant>,
-    /// Whether the last direct path died, for [`Why`].
+    /// Whether the last direct path died.
     lost_direct: bool,
-    offline: bool,
+    /// How the last dial failed.
+    failure: Option<Failure>,
+    effort: Effort,
+    /// What this link last told of our own network.
+    told_reach: Reach,
     /// The peer said goodbye; what is left of its connections ends by itself.
     left: bool,
     /// The path that was last told of in an event.
@@ -125,8 +144,11 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             addrs: Vec::new(),
+            found: Vec::new(),
             attempt: None,
+            late: None,
             session: None,
+            other_session: None,
             newest_intro_ms: 0,
             sent_intro_ms: 0,
             remote: None,
@@ -143,7 +165,9 @@ impl Peer {
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
-            offline: false,
+            failure: None,
+            effort: Effort::default(),
+            told_reach: Reach::default(),
             left: false,
             announced: None,
         }
@@ -220,8 +244,8 @@ impl Peer {
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) {
-        self.drop_session(ctx);
         self.drop_attempt(ctx);
+        self.drop_sessions(ctx);
         self.checks.clear();
         self.close_streams(ctx);
         self.path = None;
@@ -245,13 +269,16 @@ impl Peer {
         datagram: &[u8],
         attested: Option<SocketAddr>,
     ) {
+        let Ok(conv) = SealedPacket::parse(datagram).map(|packet| packet.conv) else {
+            return;
+        };
         let Some(body) = self
-            .session
-            .as_mut()
+            .session_of(conv)
             .and_then(|session| session.open_news(datagram))
         else {
             return;
         };
+        self.spoke_in(conv);
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
@@ -271,13 +298,17 @@ impl Peer {
         self.session.as_mut()?.seal_news(&news.emit())
     }
 
-    /// The peer's situation changed. If it is no longer where our data goes, the relay gets it too until it is found again.
+    /// The peer's situation changed, or it hears nothing of us. If it is no longer where our data goes, the relay gets it too
+    /// until it is found again.
     fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
         let opened = !description.opened.is_empty();
         let candidates = description.candidates.clone();
         let before = self.remote.replace(description);
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
+            if opened && self.state == PeerState::Direct {
+                self.suspect(ctx, Doubt::Told);
+            }
             return;
         }
         let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
@@ -294,13 +325,12 @@ impl Peer {
         }
     }
 
-    /// Tells the peer what it can know of us now, through the relay, which binds the lane thereby. Returns whether our
-    /// candidates are news to it.
-    fn send_update(&mut self, ctx: &mut Context<'_>) -> bool {
+    /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
+    /// thereby. Returns whether our candidates are news to it.
+    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) -> bool {
         let Some(relay) = self.live_via(ctx.local) else {
             return false;
         };
-        let opened = self.opening(ctx);
         let description = self.description(ctx.local, opened);
         let news = description.candidates != self.told;
         self.told.clone_from(&description.candidates);
@@ -317,7 +347,7 @@ impl Peer {
     /// Our NAT was measured: the peer wants to know what it is up against.
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
         if self.state != PeerState::Idle {
-            self.send_update(ctx);
+            self.send_update(ctx, Vec::new());
             self.reconsider_guessing(ctx);
         }
     }
@@ -330,6 +360,7 @@ impl Peer {
             relay_rtt_ms: self
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
+            heard: self.effort.heard.min(u16::MAX.into()) as u16,
             candidates: local.candidates(self.id, self.dialled, self.attested),
             opened,
         }
@@ -408,7 +439,7 @@ impl Peer {
         let from = std::mem::replace(&mut self.state, state);
         self.since = ctx.now;
         tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
-        let why = self.why(ctx.local);
+        let why = self.explain(ctx.local, ctx.now).map(Box::new);
         ctx.out.push_back(Output::Event(EventKind::PeerState {
             peer: self.id,
             from,
@@ -418,7 +449,7 @@ impl Peer {
     }
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.offline = matches!(reason, Failure::Offline(_));
+        self.failure = Some(reason.clone());
         self.drop_attempt(ctx);
         self.close_streams(ctx);
         ctx.out.push_back(Output::Failed {
@@ -440,10 +471,6 @@ impl Peer {
 
     pub(crate) fn since(&self) -> Instant {
         self.since
-    }
-
-    pub(crate) fn next_round(&self) -> Option<Instant> {
-        self.rounds.next
     }
 
     pub(crate) fn probes(&self) -> (u32, u32) {
@@ -468,33 +495,6 @@ impl Peer {
                 },
                 self.relay_rtt,
             )),
-        }
-    }
-
-    /// Why the link is not direct; none if it is.
-    pub(crate) fn why(&self, local: &Local) -> Option<Why> {
-        let hard = |nat: Option<NatBehavior>| {
-            matches!(
-                nat,
-                Some(NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent)
-            )
-        };
-        match self.state {
-            PeerState::Direct | PeerState::Idle => None,
-            PeerState::Suspect => Some(Why::DirectLost),
-            PeerState::Failed if self.offline => Some(Why::Offline),
-            PeerState::Failed | PeerState::Intro => Some(Why::NoAnswer),
-            _ if local.relay_only || self.remote.as_ref().is_some_and(|remote| !remote.direct) => {
-                Some(Why::RelayOnly)
-            }
-            PeerState::Punch => Some(Why::Trying),
-            _ if hard(Some(local.nat.mapping))
-                || hard(self.remote.as_ref().map(|r| r.nat.mapping)) =>
-            {
-                Some(Why::HardNats)
-            }
-            _ if self.lost_direct => Some(Why::DirectLost),
-            PeerState::Relayed => Some(Why::Silent),
         }
     }
 
@@ -540,8 +540,21 @@ impl Peer {
         }
     }
 
-    fn drop_session(&mut self, ctx: &mut Context<'_>) {
-        if let Some(session) = self.session.take() {
+    /// The session that an authentic message came in is the one that the peer knows.
+    fn spoke_in(&mut self, conv: u64) {
+        if self
+            .other_session
+            .as_ref()
+            .is_some_and(|other| other.conv == conv)
+        {
+            std::mem::swap(&mut self.session, &mut self.other_session);
+        }
+    }
+
+    fn drop_sessions(&mut self, ctx: &mut Context<'_>) {
+        let late = self.late.take().map(|initiation| initiation.session);
+        let sessions = [self.session.take(), self.other_session.take(), late];
+        for session in sessions.into_iter().flatten() {
             ctx.convs.remove(&session.conv);
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Watched {
     relays: BTreeMap<String, (SocketAddr, SocketAddr)>,
     /// Addresses that our own user dialled.
     named: BTreeSet<SocketAddr>,
+    /// Addresses on our own network at which somebody claims a peer to be.
+    found: BTreeSet<SocketAddr>,
     /// Where datagrams came from.
     seen: BTreeSet<SocketAddr>,
     /// Where datagrams went to.
@@ -59,6 +61,7 @@ impl Watched {
             interfaces: Vec::new(),
             relays: BTreeMap::new(),
             named: BTreeSet::new(),
+            found: BTreeSet::new(),
             seen: BTreeSet::new(),
             asked: BTreeSet::new(),
             proven: BTreeSet::new(),
@@ -144,14 +147,24 @@ impl Watched {
                 }
                 self.received += bytes.len();
             }
-            Input::StreamUp { addr, .. } => {
-                self.seen.insert(*addr);
+            Input::StreamUp { stream, .. } => {
+                self.seen.insert(stream.addr);
             }
             Input::Interfaces { addrs, .. } => self.interfaces.clone_from(addrs),
             Input::Connect { addrs, .. } => self.named.extend(addrs),
+            Input::Found { addrs, .. } => {
+                let near = |addr: &&SocketAddr| {
+                    let mut networks = self.interfaces.iter();
+                    networks.any(|local| local.shares_prefix(addr.ip()))
+                };
+                self.found.extend(addrs.iter().filter(near));
+            }
             Input::RelayDown { .. }
             | Input::RelayGone { .. }
             | Input::PortMapped(_)
+            | Input::Pinhole(_)
+            | Input::Routes { .. }
+            | Input::AlsoObserved { .. }
             | Input::Nat(_)
             | Input::Hops(_)
             | Input::Hold { .. }
@@ -229,7 +242,7 @@ impl Watched {
             return;
         }
         self.check_allowed(to);
-        if self.seen.contains(&to) || self.attested.contains(&to.ip()) {
+        if self.found.contains(&to) || self.seen.contains(&to) || self.attested.contains(&to.ip()) {
             return;
         }
         self.unproven += bytes.len();

@@ -114,6 +114,8 @@ pub struct Description {
     pub guess: bool,
     /// Its estimate of the round trip between the peers through the relay, milliseconds; 0 if it has none.
     pub relay_rtt_ms: u16,
+    /// Probes of the receiver that came in there since the attempt at a direct path began.
+    pub heard: u16,
     /// Where it may be found.
     pub candidates: Vec<Candidate>,
     /// The receiver's addresses to which it has just opened its NAT.
@@ -205,6 +207,7 @@ impl Description {
             direct: consent & 1 != 0,
             guess: consent & 2 != 0,
             relay_rtt_ms: reader.u16()?,
+            heard: reader.u16()?,
             candidates: read_candidates(reader)?,
             opened: read_addrs(reader)?,
         })
@@ -216,6 +219,7 @@ impl Description {
         put_allocation(out, self.nat.allocation);
         out.push(u8::from(self.direct) | u8::from(self.guess) << 1);
         out.extend_from_slice(&self.relay_rtt_ms.to_be_bytes());
+        out.extend_from_slice(&self.heard.to_be_bytes());
         put_candidates(out, &self.candidates);
         put_addrs(out, &self.opened);
     }
@@ -285,6 +289,7 @@ mod tests {
             direct: true,
             guess: true,
             relay_rtt_ms: u16::MAX,
+            heard: 7,
             candidates: vec![
                 Candidate {
                     addr,
@@ -316,7 +321,7 @@ mod tests {
         for end in 0..body.len() {
             assert!(
                 Description::parse(&body[..end]).is_ok_and(|d| d == largest())
-                    || end < 10 + 1 + 16 * 20 + 1 + 16 * 18
+                    || end < 12 + 1 + 16 * 20 + 1 + 16 * 18
             );
         }
     }
@@ -324,7 +329,7 @@ mod tests {
     #[test]
     fn more_candidates_than_allowed_are_refused() {
         let mut body = largest().emit();
-        body[10] = 17;
+        body[12] = 17;
         assert_eq!(
             Description::parse(&body),
             Err(Malformed::Field("candidate count"))

@@ -49,7 +49,7 @@ impl Registered {
                 .expect("something happens")
                 .expect("the task runs");
             match event {
-                RelayEvent::Resolved(addr) => self.handle.dial(addr),
+                RelayEvent::Resolved { addr, .. } => self.handle.dial(addr),
                 event => return event,
             }
         }

@@ -40,6 +40,10 @@ pub(super) struct Globals {
     #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND", value_parser = address)]
     pub(super) bind: Option<SocketAddr>,
 
+    /// Do not look for peers on the local network, nor be found there
+    #[arg(long, global = true, env = "PEERWAY_NO_LAN", value_parser = FalseyValueParser::new())]
+    pub(super) no_lan: bool,
+
     /// Send to peers through relays only, so that they do not learn this computer's addresses
     #[arg(long, global = true, env = "PEERWAY_RELAY_ONLY", value_parser = FalseyValueParser::new())]
     pub(super) relay_only: bool,
@@ -74,6 +78,7 @@ impl Globals {
             .relay_only(self.relay_only)
             .port_guessing(!self.no_port_guessing)
             .tcp(!self.no_tcp)
+            .lan_discovery(!self.no_lan)
     }
 }
 

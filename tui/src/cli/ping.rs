@@ -202,11 +202,12 @@ async fn direct(connection: &Connection) {
 }
 
 fn relayed_only(connection: &Connection) -> Failure {
-    let why = connection.path().borrow().why;
+    let why = connection.path().borrow().why.clone();
     Failure::RelayedOnly {
-        why: why
-            .map_or("it takes longer than --timeout", words::why)
-            .to_owned(),
+        why: why.map_or_else(
+            || "it takes longer than --timeout".to_owned(),
+            |why| why.line(),
+        ),
     }
 }
 

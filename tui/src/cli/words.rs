@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use peerway::{
-    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping,
-    RelayUrl, Why,
+    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping, RelayUrl,
 };
 
 /// Milliseconds with two decimals.
@@ -65,19 +64,6 @@ pub(super) fn state(state: PeerState) -> &'static str {
     }
 }
 
-pub(super) fn why(why: Why) -> &'static str {
-    match why {
-        Why::NoAnswer => "the peer has not answered yet",
-        Why::Trying => "a direct path is being tried",
-        Why::HardNats => "both routers choose ports that cannot be foreseen",
-        Why::Silent => "no address of either side answered",
-        Why::DirectLost => "the direct path stopped answering",
-        Why::Offline => "the peer is not registered with any relay that we can reach",
-        Why::RelayOnly => "this node was told to use relays only",
-        _ => "unknown",
-    }
-}
-
 pub(super) fn nat(behavior: NatBehavior) -> &'static str {
     match behavior {
         NatBehavior::EndpointIndependent => "endpoint-independent",
@@ -122,9 +108,12 @@ pub(super) fn event(event: &EventKind) -> String {
             why: reason,
             ..
         } => {
-            let reason = reason.map_or_else(String::new, |reason| format!(": {}", why(reason)));
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {}", why.line()));
             format!("{} {}{reason}", peer.short(), state(*to))
         }
+        EventKind::Explained { peer, why } => format!("{}: {}", peer.short(), why.line()),
         EventKind::PathChanged {
             peer, path: now, ..
         } => format!("{} path: {}", peer.short(), path(now.as_ref())),

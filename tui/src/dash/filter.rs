@@ -55,7 +55,7 @@ impl Filter {
                     words.name(&peer.id).to_lowercase(),
                     peer.id.to_string(),
                     words.link(peer, Address::Ip).to_lowercase(),
-                    peer.why.map(short_reason).unwrap_or_default().to_owned(),
+                    short_reason(peer).to_owned(),
                 ];
                 searched.iter().any(|text| text.contains(part.as_str()))
             }

@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use peerway::{NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl, Why};
+use peerway::{NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl};
 
 use super::look::{Glyphs, Role};
 
@@ -185,49 +185,11 @@ impl Words<'_> {
     }
 }
 
-/// The WHY column.
-pub(super) fn short_reason(why: Why) -> &'static str {
-    match why {
-        Why::NoAnswer => "no answer",
-        Why::Trying => "trying",
-        Why::HardNats => "hard NATs",
-        Why::Silent => "silent",
-        Why::DirectLost => "direct lost",
-        Why::Offline => "offline",
-        Why::RelayOnly => "relay only",
-        _ => "other",
-    }
-}
-
-/// The whole reason, and what would help, if anything would.
-pub(super) fn explanation(why: Why) -> (&'static str, Option<&'static str>) {
-    match why {
-        Why::NoAnswer => (
-            "The peer has not answered yet.",
-            Some("Check that it is running, and that the ticket is a recent one."),
-        ),
-        Why::Trying => (
-            "The addresses of both sides are being probed right now.",
-            None,
-        ),
-        Why::HardNats => (
-            "Both routers choose a new, unforeseeable port for every destination, so neither side can be told where to send.",
-            Some("Switch on UPnP or PCP, or forward a UDP port, on either router."),
-        ),
-        Why::Silent => (
-            "Addresses were exchanged and probed, but none of them answered.",
-            Some("A firewall may drop UDP on one side; allow it, or forward a UDP port."),
-        ),
-        Why::DirectLost => (
-            "There was a direct path, and it stopped answering. It is tried again by itself.",
-            None,
-        ),
-        Why::Offline => (
-            "The peer is not registered with any relay that this node can reach.",
-            Some("Start it, or check that both sides name the same relay."),
-        ),
-        Why::RelayOnly => ("This node was told to use relays only.", None),
-        _ => ("The reason is newer than this program.", None),
+/// The WHY column: why the link is not direct, if it is not.
+pub(super) fn short_reason(peer: &PeerSnapshot) -> &'static str {
+    match &peer.why {
+        Some(why) if peer.state != PeerState::Direct => why.cause.label(),
+        _ => "",
     }
 }
 

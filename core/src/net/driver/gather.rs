@@ -7,20 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::{OptionFuture, join_all};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatReport, PortMapping, RelayState, RelayUrl,
+    EventKind, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
+        lan::{Lan, Sighting},
         portmap::PortMapper,
         stun,
     },
     proto::{
         io::{Input, Pair, Sock},
+        local::Ports,
         nat::{self, Classifier, StunResponse},
     },
 };
@@ -40,7 +43,10 @@ pub(super) struct Gathering {
     changes: mpsc::Receiver<Change>,
     mapper: Option<PortMapper>,
     mappings: mpsc::Receiver<Option<PortMapping>>,
+    pinholer: Option<PortMapper>,
+    pinholes: mpsc::Receiver<Option<PortMapping>>,
     pub(super) mapping: Option<PortMapping>,
+    lan: Option<Lan>,
     classifier: Option<Classifier>,
     classify_at: Option<Instant>,
     /// When the latest measurement began, and through which relays it goes.
@@ -63,19 +69,26 @@ struct Sample {
 pub(super) enum News {
     Interfaces(Change),
     Mapping(Option<PortMapping>),
+    Pinhole(Option<PortMapping>),
+    Sighting(Sighting),
 }
 
 impl Gathering {
-    pub(super) async fn start(port: u16, map_ports: bool) -> Self {
+    /// Asks routers for these ports, unless they are 0.
+    pub(super) async fn start(ports: Ports, lan: Option<Lan>) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
-        let port = NonZeroU16::new(port).filter(|_| map_ports);
+        let (v6_sender, pinholes) = mpsc::channel(4);
+        let [v4, v6] = [ports.v4, ports.v6].map(NonZeroU16::new);
         Self {
             interfaces,
             changes,
-            mapper: port.map(|port| PortMapper::spawn(port, sender)),
+            mapper: v4.map(|port| PortMapper::spawn(port, sender)),
             mappings,
+            pinholer: v6.map(|port| PortMapper::spawn_v6(port, v6_sender)),
+            pinholes,
             mapping: None,
+            lan,
             classifier: None,
             classify_at: None,
             began: None,
@@ -91,7 +104,8 @@ impl Gathering {
         tokio::select! {
             Some(change) = self.changes.recv() => Some(News::Interfaces(change)),
             Some(mapping) = self.mappings.recv() => Some(News::Mapping(mapping)),
-            else => None,
+            Some(pinhole) = self.pinholes.recv() => Some(News::Pinhole(pinhole)),
+            sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
         }
     }
 
@@ -101,9 +115,18 @@ impl Gathering {
     }
 
     pub(super) async fn close(&mut self) {
-        if let Some(mapper) = self.mapper.take() {
-            mapper.close().await;
-        }
+        let mappers = [self.mapper.take(), self.pinholer.take()];
+        let mappings = join_all(mappers.into_iter().flatten().map(PortMapper::close));
+        let announcement = OptionFuture::from(self.lan.take().map(Lan::close));
+        tokio::join!(mappings, announcement);
+    }
+}
+
+/// The next change of what was found on our network.
+async fn sighted(lan: &mut Option<Lan>) -> Sighting {
+    match lan {
+        Some(lan) => lan.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -113,7 +136,8 @@ impl Driver {
             News::Interfaces(change) => {
                 self.mux.refresh();
                 self.relays_network_changed();
-                if let Some(mapper) = &self.gathering.mapper {
+                let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
+                for mapper in mappers.into_iter().flatten() {
                     mapper.network_changed();
                 }
                 let lost = change.default_route_lost;
@@ -136,6 +160,65 @@ impl Driver {
                 self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
                 self.tell(EventKind::PortMapped { mapping });
             }
+            News::Pinhole(pinhole) => {
+                self.feed(Input::Pinhole(pinhole.map(|pinhole| pinhole.external)));
+            }
+            News::Sighting(sighting) => {
+                let peers = self.links.keys().copied();
+                let seen = self
+                    .gathering
+                    .lan
+                    .as_ref()
+                    .and_then(|lan| lan.who(&sighting, peers));
+                if let Some((peer, addrs)) = seen {
+                    self.found(peer, addrs);
+                }
+            }
+        }
+    }
+
+    /// Announces on our networks, which may be new, where we are, if we accept connections.
+    pub(super) fn announce(&mut self) {
+        let Some(lan) = &mut self.gathering.lan else {
+            return;
+        };
+        lan.network_changed();
+        if self.server.is_none() {
+            return;
+        }
+        let mut addrs = self.machine.local().hosts();
+        addrs.retain(|addr| !addr.ip().is_loopback());
+        if let Err(error) = lan.announce(&addrs) {
+            tracing::debug!(%error, "not announced");
+        }
+    }
+
+    /// Looks for a peer on our network.
+    pub(super) fn look_for(&mut self, peer: PeerId) {
+        let Some(lan) = &mut self.gathering.lan else {
+            return;
+        };
+        if let Err(error) = lan.search() {
+            tracing::debug!(%error, "not looked for");
+        }
+        let addrs = lan.find(peer);
+        if !addrs.is_empty() {
+            self.found(peer, addrs);
+        }
+    }
+
+    fn found(&mut self, peer: PeerId, addrs: Vec<SocketAddr>) {
+        tracing::debug!(peer = %peer.short(), addresses = addrs.len(), "seen on our network");
+        self.link(peer).has_addrs |= !addrs.is_empty();
+        self.feed(Input::Found { peer, addrs });
+    }
+
+    /// Looks for nobody once every dialled peer is reached directly, or given up.
+    pub(super) fn rest_if_all_are_found(&mut self) {
+        if let Some(lan) = &mut self.gathering.lan
+            && !self.machine.misses_peers()
+        {
+            lan.rest();
         }
     }
 
@@ -237,6 +320,9 @@ impl Driver {
             Ok(response) => response,
             Err(error) => return tracing::trace!(%error, "STUN"),
         };
+        if sock == Sock::MAIN && self.on_echo(source, &response) {
+            return;
+        }
         let from = Pair { sock, addr: source };
         let samples = &mut self.gathering.samples;
         let asked = |sample: &Sample| sample.tx == response.tx && sample.to == from;

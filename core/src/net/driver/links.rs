@@ -4,15 +4,17 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, now, silence::Watch};
+use super::{Done, Driver, Lease, silence::Watch};
 use crate::{
-    ConnectError, Connection, EventKind, LinkStatus, PeerId, PeerState, RelayUrl, Ticket,
+    ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState, RelayUrl,
+    Ticket,
     net::{
         mux::{Dest, Link, Route, handle_of, virtual_addr},
         transport::{nudge, transport_config},
     },
     proto::{
         self,
+        endpoint::PeerView,
         io::{Failure, Input},
     },
     tls,
@@ -35,7 +37,7 @@ pub(super) struct PeerLink {
     /// Where the peer is or may be met; we stay registered there for as long as the link is.
     pub(super) relays: BTreeSet<RelayUrl>,
     /// Whether it was also dialled at addresses, and so does not need a relay.
-    has_addrs: bool,
+    pub(super) has_addrs: bool,
 }
 
 /// A QUIC connection of a link.
@@ -77,6 +79,7 @@ impl Driver {
             failed: failed_receiver,
         };
         if reply.send(lease).is_ok() {
+            self.look_for(id);
             self.feed(Input::Connect {
                 peer: id,
                 relays,
@@ -311,21 +314,34 @@ impl Driver {
         });
     }
 
-    pub(super) fn update_status(&mut self, peer: PeerId) {
-        let Some(view) = self.machine.peer(peer, now()) else {
+    pub(super) fn update_status(&mut self, view: &PeerView) {
+        let Some(link) = self.links.get(&view.id) else {
             return;
         };
-        let status = LinkStatus {
-            state: view.state,
-            path: view.path,
-            why: view.why,
-        };
-        if let Some(link) = self.links.get(&peer) {
-            link.status.send_if_modified(|known| {
-                let changed = *known != status;
-                known.clone_from(&status);
-                changed
-            });
+        let cause = |why: &Option<Explanation>| why.as_ref().map(|why| why.cause);
+        let mut explained = None;
+        link.status.send_if_modified(|known| {
+            let same_state = known.state == view.state;
+            let same_cause = cause(&known.why) == cause(&view.why);
+            if !same_cause {
+                explained = view.why.as_ref().map(|why| (why, same_state));
+            }
+            let changed = !(same_state && same_cause && known.path == view.path);
+            if changed {
+                *known = LinkStatus {
+                    state: view.state,
+                    path: view.path.clone(),
+                    why: view.why.clone(),
+                };
+            }
+            changed
+        });
+        if let Some((why, same_state)) = explained {
+            tracing::info!(peer = %view.id.short(), state = ?view.state, why = why.line(), "link");
+            if same_state {
+                let (peer, why) = (view.id, Box::new(why.clone()));
+                self.send_event(EventKind::Explained { peer, why });
+            }
         }
     }
 }

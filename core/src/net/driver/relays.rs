@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Done, Driver, now};
+use super::{Done, Driver, families::Echo, now};
 use crate::{
     ConnectError, EventKind, PeerId, RelayState, RelayUrl,
     net::{
@@ -27,6 +27,7 @@ pub(super) struct RelayEntry {
     handle: RelayHandle,
     /// Where it is, once resolved.
     pub(super) addr: Option<SocketAddr>,
+    pub(super) echo: Option<Echo>,
     pub(super) state: RelayState,
     pub(super) rtt_ms: Option<f64>,
     pub(super) error: Option<String>,
@@ -60,6 +61,7 @@ impl Driver {
             link,
             handle,
             addr: None,
+            echo: None,
             state: RelayState::Connecting,
             rtt_ms: None,
             error: None,
@@ -92,7 +94,11 @@ impl Driver {
             return;
         };
         match event {
-            RelayEvent::Resolved(addr) => {
+            RelayEvent::Resolved { addr, other } => {
+                let addr = self.mux.inward(addr);
+                let other = other.map(|other| self.mux.inward(other));
+                let other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
+                entry.echo = other.map(Echo::new);
                 if let Some(old) = entry.addr.replace(addr).filter(|old| *old != addr) {
                     self.mux.expel(old);
                 }
@@ -128,6 +134,7 @@ impl Driver {
                     observed,
                     unix_ms,
                 });
+                self.ask_for_echoes();
                 self.tell(EventKind::PublicAddress { addr: observed });
                 self.tell(EventKind::RelayUp { relay: url, rtt_ms });
                 if home {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::SocketAddr,
     time::Duration,
 };
@@ -37,7 +38,7 @@ pub(super) struct Streams {
     /// Those that the machine has yet to decide on.
     offered: BTreeMap<Sock, Established>,
     /// Those in use.
-    open: BTreeMap<Sock, PeerId>,
+    open: BTreeMap<Pair, PeerId>,
     next: u32,
 }
 
@@ -94,7 +95,8 @@ impl Driver {
         };
         if self.streams.dialling.insert((peer, addr)) {
             self.pending.push(Box::pin(async move {
-                Done::StreamDialled(peer, addr, tls.dial(peer, addr).await)
+                let dialled = tls.dial(peer, addr).await.map(Box::new);
+                Done::StreamDialled(peer, addr, dialled)
             }));
         }
     }
@@ -103,11 +105,11 @@ impl Driver {
         &mut self,
         peer: PeerId,
         addr: SocketAddr,
-        dialled: std::io::Result<Established>,
+        dialled: io::Result<Box<Established>>,
     ) {
         self.streams.dialling.remove(&(peer, addr));
         match dialled {
-            Ok(stream) => self.offer_stream(stream, true),
+            Ok(stream) => self.offer_stream(*stream, true),
             Err(error) => tracing::debug!(peer = %peer.short(), %error, "no stream"),
         }
     }
@@ -123,8 +125,7 @@ impl Driver {
         self.streams.offered.insert(sock, stream);
         self.feed(Input::StreamUp {
             peer,
-            sock,
-            addr,
+            stream: Pair { sock, addr },
             dialled,
         });
     }
@@ -149,10 +150,10 @@ impl Driver {
             let take = |datagram| mux.take_from_stream(pair, &link, datagram);
             tcp::carry(stream, &outbox, take).await;
         });
-        self.streams.open.insert(sock, peer);
+        self.streams.open.insert(pair, peer);
         self.pending.push(Box::pin(async move {
             let _ = task.await;
-            Done::StreamEnded(sock)
+            Done::StreamEnded(pair)
         }));
     }
 
@@ -166,17 +167,17 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_stream_ended(&mut self, sock: Sock) {
-        self.mux.remove_stream(sock);
-        if let Some(peer) = self.streams.open.remove(&sock) {
-            self.feed(Input::StreamDown { peer, sock });
+    pub(super) fn on_stream_ended(&mut self, stream: Pair) {
+        self.mux.remove_stream(stream.sock);
+        if let Some(peer) = self.streams.open.remove(&stream) {
+            self.feed(Input::StreamDown { peer, stream });
         }
     }
 
     /// Lets go of all streams; what was sent on them leaves.
     pub(super) fn close_streams(&mut self) {
-        for sock in std::mem::take(&mut self.streams.open).into_keys() {
-            self.mux.remove_stream(sock);
+        for stream in std::mem::take(&mut self.streams.open).into_keys() {
+            self.mux.remove_stream(stream.sock);
         }
     }
 }

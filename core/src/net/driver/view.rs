@@ -16,6 +16,8 @@ impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
         self.leave_unused_relays();
+        self.rest_if_all_are_found();
+        self.ask_for_echoes();
         let mut used = Vec::new();
         for (peer, link) in &mut self.links {
             let total = total(&link.link);
@@ -32,12 +34,12 @@ impl Driver {
     }
 
     pub(super) fn publish(&mut self) {
-        for peer in self.links.keys().copied().collect::<Vec<_>>() {
-            self.update_status(peer);
+        let views: Vec<PeerView> = self.machine.peers(now()).collect();
+        for view in &views {
+            self.update_status(view);
         }
-        let peers: Vec<PeerSnapshot> = self
-            .machine
-            .peers(now())
+        let peers: Vec<PeerSnapshot> = views
+            .into_iter()
             .map(|view| self.peer_snapshot(view))
             .collect();
         let mut traffic = Traffic::default();
@@ -117,7 +119,6 @@ impl Driver {
             state: view.state,
             path: view.path,
             why: view.why,
-            next_try_ms: view.next_try.map(|wait| wait.as_millis() as u64),
             state_age_ms: view.age.as_millis() as u64,
             rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
             loss: if sent == 0 {

@@ -89,6 +89,7 @@ fn the_gateway_is_that_of_the_route_to_the_internet_and_in_our_network() {
         found.gateway,
         Some(Gateway {
             router: "192.168.1.1".parse().unwrap(),
+            zone: 0,
             local
         })
     );
@@ -96,6 +97,38 @@ fn the_gateway_is_that_of_the_route_to_the_internet_and_in_our_network() {
     let far = with_gateway(interface("eth0", &["192.168.1.2/24"], &[]), "192.168.2.1");
     assert_eq!(Interfaces::from_list(&[far], &[source]).gateway, None);
     assert!(!Interfaces::from_list(&list, &[]).default_route);
+}
+
+#[test]
+fn the_ipv6_gateway_comes_with_the_address_that_peers_are_told_and_its_zone() {
+    let flags = Ipv6AddrFlags::default();
+    let temporary = Ipv6AddrFlags {
+        temporary: true,
+        ..flags
+    };
+    let addresses = [
+        ("fd00:1::1/64", flags),
+        ("2a00:1::1/64", flags),
+        ("2a00:1::2/64", temporary),
+    ];
+    let mut eth = interface("eth0", &[], &addresses);
+    eth.index = 7;
+    let mut device = NetworkDevice::new();
+    device.ipv6.push("fe80::1".parse().unwrap());
+    eth.gateway = Some(device);
+    let gateway = Interfaces::from_list(&[eth], &[]).gateway_v6.unwrap();
+    assert_eq!(gateway.router, "fe80::1".parse::<IpAddr>().unwrap());
+    assert_eq!(gateway.zone, 7);
+    assert_eq!(gateway.local.ip, "2a00:1::2".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn a_network_of_local_ipv6_addresses_has_no_ipv6_gateway() {
+    let mut eth = interface("eth0", &[], &[("fd00:1::1/64", Ipv6AddrFlags::default())]);
+    let mut device = NetworkDevice::new();
+    device.ipv6.push("fe80::1".parse().unwrap());
+    eth.gateway = Some(device);
+    assert_eq!(Interfaces::from_list(&[eth], &[]).gateway_v6, None);
 }
 
 #[tokio::test]

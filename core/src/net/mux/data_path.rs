@@ -133,7 +133,9 @@ impl Mux {
             }
             return Ok(());
         }
-        let sent = self.with_socket(from_to, |socket| send(socket, link, dest, transmit));
+        let sent = self.with_socket(from_to, |socket, addr| {
+            send(socket, addr, link, dest, transmit)
+        });
         if sent.unwrap_or(Ok(false))? {
             self.report_activity(link.handle());
         }
@@ -157,6 +159,9 @@ impl Mux {
         for (sock, socket) in sockets.cycle().skip(first).take(count) {
             if let Poll::Ready(count) = socket.poll_recv(cx, bufs, meta) {
                 any = true;
+                for meta in meta.iter_mut().take(count) {
+                    meta.addr = self.inward(meta.addr);
+                }
                 let tables = self.tables.load();
                 let kept = Sorter::new(sock, &tables, &self.outlets).sort(bufs, meta, count);
                 if kept > 0 {
@@ -169,14 +174,20 @@ impl Mux {
 }
 
 /// Sends what quinn gave us; true if the driver must be told of it.
-fn send(socket: &Socket, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io::Result<bool> {
+fn send(
+    socket: &Socket,
+    destination: SocketAddr,
+    link: &Link,
+    dest: Dest,
+    transmit: &Transmit<'_>,
+) -> io::Result<bool> {
     let len = transmit.contents.len();
     let segment = transmit.segment_size.unwrap_or(len).max(1);
     let datagrams = len.div_ceil(segment) as u64;
     match dest {
-        Dest::Direct(pair) => {
+        Dest::Direct(_) => {
             socket.send(&Transmit {
-                destination: pair.addr,
+                destination,
                 ecn: transmit.ecn,
                 contents: transmit.contents,
                 segment_size: transmit.segment_size,
@@ -184,7 +195,7 @@ fn send(socket: &Socket, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io
             })?;
             Ok(link.sent_direct(datagrams, len as u64))
         }
-        Dest::Lane { relay, channel } => {
+        Dest::Lane { channel, .. } => {
             FRAMES.with_borrow_mut(|frames| {
                 frames.clear();
                 for packet in transmit.contents.chunks(segment) {
@@ -192,7 +203,7 @@ fn send(socket: &Socket, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io
                     frames.extend_from_slice(packet);
                 }
                 socket.send(&Transmit {
-                    destination: relay,
+                    destination,
                     ecn: transmit.ecn,
                     contents: frames,
                     segment_size: transmit.segment_size.map(|size| size + HEADER_LEN),

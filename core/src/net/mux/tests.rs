@@ -352,8 +352,11 @@ async fn a_removed_link_is_gone_with_its_sources_and_channels() {
     let (to_b, from_a) = (a.add_link(), b.add_link());
     a.set_route(&to_b, direct(addr(&b)), 1, true);
     b.admit(addr(&a), &from_a);
+    assert_eq!(b.link_of(addr(&a), channel(1, 2)), None);
     b.admit_channel(addr(&a), channel(1, 2), &from_a);
+    assert_eq!(b.link_of(addr(&a), channel(1, 2)), Some(from_a.handle()));
     b.remove_link(from_a.handle());
+    assert_eq!(b.link_of(addr(&a), channel(1, 2)), None);
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
     a.remove_link(to_b.handle());
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;

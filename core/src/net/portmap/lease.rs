@@ -1,7 +1,7 @@
 //! One port of one router, by whichever protocol it speaks.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, SocketAddrV6},
     num::NonZeroU16,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use igd_next::{
 };
 use tokio::time::timeout;
 
+use super::pinhole::{Pinhole, PinholeError};
 use crate::{MappingProtocol, PortMapping, net::interfaces::Gateway};
 
 /// What RFC 6886 section 3.3 recommends, seconds.
@@ -61,6 +62,7 @@ enum Grant {
     /// PCP or NAT-PMP.
     PortControl(crab_nat::PortMapping),
     Upnp(aio::Gateway<Tokio>),
+    Pinhole(Pinhole),
 }
 
 /// Why there is no mapping. It is asked for again later in every case.
@@ -68,6 +70,8 @@ enum Grant {
 pub(super) enum LeaseError {
     #[error("the router granted no port by {0}; switch PCP or UPnP on in it")]
     PortControl(#[from] crab_nat::MappingFailure),
+    #[error(transparent)]
+    Pinhole(#[from] PinholeError),
     #[error("no UPnP router was found ({0}); switch PCP or UPnP on in it")]
     Search(#[from] igd_next::SearchError),
     #[error("a UPnP device answered from outside of our network; remove it")]
@@ -89,6 +93,16 @@ pub(super) enum LeaseError {
 impl Lease {
     /// Asks by PCP, else NAT-PMP, and searches for UPnP meanwhile, which is used if those fail.
     pub(super) async fn acquire(request: Request) -> Result<Self, LeaseError> {
+        let Gateway {
+            router,
+            zone,
+            local,
+        } = request.gateway;
+        if let (IpAddr::V6(router), IpAddr::V6(local)) = (router, local.ip) {
+            let router = SocketAddrV6::new(router, crab_nat::GATEWAY_PORT, 0, zone);
+            let local = SocketAddrV6::new(local, request.port.get(), 0, 0);
+            return from_pinhole(request, Pinhole::new(router.into(), local)?).await;
+        }
         let port_control = Box::pin(by_port_control(request));
         let search = Box::pin(search_upnp(request));
         let found = match select(port_control, search).await {
@@ -124,6 +138,7 @@ impl Lease {
                 granted.renew().await?;
                 from_port_control(self.request, granted).await
             }
+            Grant::Pinhole(pinhole) => from_pinhole(self.request, *pinhole).await,
             Grant::Upnp(router) => {
                 let port = self.mapping.external.port();
                 timeout(UPNP_LIMIT, by_upnp(self.request, router.clone(), port)).await?
@@ -138,11 +153,25 @@ impl Lease {
                 .try_drop()
                 .await
                 .map_err(|(error, _granted)| error)?),
+            Grant::Pinhole(pinhole) => Ok(pinhole.ask(0).await.map(drop)?),
             Grant::Upnp(router) => Ok(router
                 .remove_port(PortMappingProtocol::UDP, self.mapping.external.port())
                 .await?),
         }
     }
+}
+
+async fn from_pinhole(request: Request, pinhole: Pinhole) -> Result<Lease, LeaseError> {
+    let opened = pinhole.ask(LIFETIME).await?;
+    if opened.external.ip().is_unspecified() || opened.lifetime == 0 {
+        return Err(LeaseError::Nowhere);
+    }
+    let lifetime = Some(opened.lifetime);
+    Ok(Lease {
+        request,
+        mapping: PortMapping::new(MappingProtocol::Pcp, opened.external, lifetime),
+        grant: Grant::Pinhole(pinhole),
+    })
 }
 
 async fn by_port_control(request: Request) -> Result<Lease, LeaseError> {
@@ -190,7 +219,7 @@ async fn from_port_control(
 
 /// igd-next reads at most 1 MiB of XML, 64 levels deep, follows no redirects, and fetches only from the device that answered.
 async fn search_upnp(request: Request) -> Result<aio::Gateway<Tokio>, LeaseError> {
-    let Gateway { router, local } = request.gateway;
+    let Gateway { router, local, .. } = request.gateway;
     let mut options = SearchOptions::default();
     options.bind_addr = SocketAddr::new(local.ip, 0);
     options.broadcast_address = request.ssdp;

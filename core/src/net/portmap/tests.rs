@@ -111,6 +111,7 @@ fn mapper(router: &Router) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>) 
     let (sender, updates) = mpsc::channel(1);
     let gateway = Gateway {
         router: router.ip(),
+        zone: 0,
         local: LocalAddr {
             ip: Ipv4Addr::LOCALHOST.into(),
             prefix_len: 8,

@@ -179,7 +179,9 @@ impl Task {
             Err(error) => return Ok(Err(error.into())),
         };
         if let Some(addr) = self.next_addr(&addrs) {
-            self.emit(RelayEvent::Resolved(addr)).await?;
+            let other = addrs.iter().find(|other| other.is_ipv4() != addr.is_ipv4());
+            let other = other.copied();
+            self.emit(RelayEvent::Resolved { addr, other }).await?;
         }
         let dial = match self.inbox.interrupt().await {
             Interrupt::Dial(addr) => addr,

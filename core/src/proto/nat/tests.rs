@@ -332,6 +332,24 @@ fn relays_of_another_family_or_at_the_same_host_are_left_out() {
     assert_eq!(asked, [sock(RELAY_1), sock(RELAY_1)]);
 }
 
+#[test]
+fn ipv4_is_what_is_measured_once_there_is_a_relay_with_it() {
+    let now = epoch();
+    let mut classifier = classifier(now, &["[2001:db8::1]:3478"]);
+    while classifier.poll_transmit().is_some() {}
+    classifier.add_relay(now, sock(RELAY_1));
+    let request = classifier.poll_transmit().unwrap();
+    let answer = StunResponse {
+        from: request.to,
+        tx: request.tx,
+        mapped: sock("203.0.113.7:4000"),
+        other_address: None,
+    };
+    assert_eq!(request.to.addr, sock(RELAY_1));
+    assert!(classifier.handle_response(now, &answer));
+    assert_eq!(classifier.mapped(), Some(answer.mapped));
+}
+
 /// A host behind a NAT, and relays on the internet.
 struct World {
     now: Instant,

@@ -58,7 +58,7 @@ struct Check {
     pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     rtt: Option<Duration>,
-    /// The peer's data comes from there.
+    /// The peer's data comes from there; whether ours can go there has yet to be proven.
     in_use: bool,
 }
 
@@ -148,7 +148,8 @@ impl Peer {
         let datagrams = |candidate: &&Candidate| candidate.kind != CandidateKind::Stream;
         for candidate in remote.candidates.iter().filter(datagrams) {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
-            let allowed = ctx.local.may_probe(candidate.addr, &attested);
+            let addr = candidate.addr;
+            let allowed = ctx.local.reaches(addr) && ctx.local.may_probe(addr, &attested);
             if !known && allowed {
                 targets.push(*candidate);
             }
@@ -199,6 +200,7 @@ impl Peer {
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
         let targets = self.targets(ctx);
         let attested = self.attested_ips();
+        self.plan_effort(&targets);
         self.credit.begin_round();
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
@@ -267,6 +269,7 @@ impl Peer {
         check.probes += 1;
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
+        self.effort.sent += 1;
         let probe = Probe {
             kind: ProbeKind::Request,
             tx,
@@ -328,6 +331,7 @@ impl Peer {
         else {
             return;
         };
+        self.spoke_in(conv);
         self.credit.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
@@ -338,14 +342,16 @@ impl Peer {
         }
     }
 
-    fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
+    pub(super) fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
         let pending = self
             .attempt
             .as_mut()
             .and_then(|attempt| attempt.initiation.as_mut());
         let sessions = [
             self.session.as_mut(),
+            self.other_session.as_mut(),
             pending.map(|initiation| &mut initiation.session),
+            self.late.as_mut().map(|initiation| &mut initiation.session),
         ];
         sessions
             .into_iter()
@@ -369,14 +375,21 @@ impl Peer {
 
     /// Asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
-        if kind == ProbeKind::Deaf && self.state == PeerState::Direct {
+        self.effort.heard += 1;
+        let elsewhere = match &mut self.path {
+            Some(path) if path.pair == source => {
+                path.asked = ctx.now;
+                false
+            }
+            path => path.is_some() && kind == ProbeKind::InUse,
+        };
+        // If it is we who choose, the peer was moved, or has yet to learn of our choice.
+        let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
+        if doubtful && self.state == PeerState::Direct {
             self.suspect(ctx, Doubt::Told);
         }
-        if let Some(path) = self.path.as_mut().filter(|path| path.pair == source) {
-            path.asked = ctx.now;
-        }
         self.check_back(ctx, source);
-        if kind != ProbeKind::Request {
+        if elsewhere {
             for check in &mut self.checks.list {
                 check.in_use = check.pair == source;
             }
@@ -414,10 +427,12 @@ impl Peer {
         let reflexive = list.iter().filter(|check| check.reflexive).count();
         if !pair.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
             // The peer's NAT gave it ever new ports: the oldest has had its day.
-            let oldest = list
-                .iter()
-                .position(|check| check.reflexive && Some(check.pair) != used)?;
-            list.remove(oldest);
+            let over = list.iter().position(|check| {
+                let last = check.pending.last();
+                let waits = last.is_some_and(|(_, sent)| ctx.now < *sent + ROUND);
+                check.reflexive && Some(check.pair) != used && !waits
+            })?;
+            list.remove(over);
         }
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
@@ -455,8 +470,9 @@ impl Peer {
         check.rtt = Some(rtt);
         check.next = None;
         check.pending.clear();
-        let in_use = check.in_use;
+        let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
+        self.effort.answered += 1;
         self.proven(ctx, source, rtt);
         if in_use {
             self.follow(ctx, source);

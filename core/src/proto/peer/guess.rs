@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use self::{opener::Opener, prober::Prober};
 use super::{Context, Peer};
 use crate::{
-    PeerState, PortAllocation,
+    Guessing, PeerState, PortAllocation,
     proto::{
         io::{Output, Pair, Sock},
         plan::{Plan, plan},
@@ -98,6 +98,27 @@ impl Guess {
             next.map_or(run.until, |next| next.min(run.until))
         });
         [run, self.start].into_iter().flatten().min()
+    }
+
+    /// Where it stands, for explaining.
+    pub(super) fn standing(&self) -> Guessing {
+        let guesses = self.sent;
+        match (&self.run, self.found, self.last) {
+            (Some(_), ..) => Guessing::Running { guesses },
+            (None, Some(method), _) => Guessing::Hit {
+                guesses,
+                predicted: method == Method::Predicted,
+            },
+            (None, None, Some(End::Missed | End::NoSockets)) => Guessing::Failed { guesses },
+            (None, None, Some(End::Declined)) => Guessing::Waiting,
+            (None, None, Some(End::Found | End::Dropped) | None) => Guessing::NotTried,
+        }
+    }
+
+    /// How much longer it rests after a failure.
+    pub(super) fn rest_left(&self, now: Instant) -> Option<Duration> {
+        let (until, _) = self.rest?;
+        Some(until.saturating_duration_since(now))
     }
 
     /// Whether ports are being guessed.

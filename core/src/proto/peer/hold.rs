@@ -78,7 +78,7 @@ impl Hold {
     pub(super) fn begin(&mut self, ctx: &mut Context<'_>) {
         self.unanswered = None;
         self.challenger = None;
-        self.next = Some(ctx.now + jittered(ctx, self.pause));
+        self.next = Some(ctx.now + self.drawn(ctx));
         self.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
     }
 
@@ -96,7 +96,7 @@ impl Hold {
             self.pause = longer.map_or(self.pause, |pause| pause.min(self.limit));
             self.clean = 0;
         }
-        self.next = Some(ctx.now + jittered(ctx, self.pause));
+        self.next = Some(ctx.now + self.drawn(ctx));
         if self.spare.is_none() {
             self.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
         }
@@ -107,6 +107,10 @@ impl Hold {
         self.limit = self.limit.min(idle.mul_f64(0.6).max(KEEPALIVE_FLOOR));
         self.pause = self.pause.min(self.limit);
         self.clean = 0;
+    }
+
+    fn drawn(&self, ctx: &mut Context<'_>) -> Duration {
+        jittered(ctx, self.pause).min(self.limit)
     }
 
     /// Whether another path of the same kind, just measured, is worth a change. At first whatever is clearly better is; then
@@ -180,7 +184,7 @@ impl Peer {
         };
         if idle < enough {
             self.hold.unanswered = None;
-            self.hold.next = Some(lively + jittered(ctx, self.hold.pause));
+            self.hold.next = Some(lively + self.hold.drawn(ctx));
             return;
         }
         let retry = KEEPALIVE_RETRY.max(path.rtt * 3);

@@ -50,8 +50,9 @@ pub(crate) enum Source {
 impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
-        self.offline = false;
-        if self.relays.is_empty() && self.addrs.is_empty() {
+        self.failure = None;
+        self.begin_effort(ctx.now);
+        if !self.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
         self.become_(ctx, PeerState::Intro);
@@ -72,7 +73,7 @@ impl Peer {
             ask_again: false,
         };
         if self.live_via(ctx.local).is_some()
-            || !self.addrs.is_empty()
+            || self.has_direct_addrs()
             || !self.streams.open().is_empty()
         {
             let opened = self.opening(ctx);
@@ -133,6 +134,7 @@ impl Peer {
 
     fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
         let via = self.live_via(ctx.local).filter(|_| by_relay);
+        let addrs = self.direct_addrs();
         let Some(attempt) = &mut self.attempt else {
             return;
         };
@@ -140,6 +142,7 @@ impl Peer {
         let Some(initiation) = &attempt.initiation else {
             return;
         };
+        self.effort.hellos += u32::from(via.is_some()) + self.addrs.len() as u32;
         if let Some(relay) = via {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -147,13 +150,13 @@ impl Peer {
                 bytes: initiation.packet.clone(),
             });
         }
-        for addr in &self.addrs {
+        for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
         for pair in self.streams.open() {
             send(ctx, *pair, None, initiation.packet.clone());
         }
-        if !self.addrs.is_empty()
+        if !addrs.is_empty()
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
         {
             attempt.next = attempt.sent + *gap;
@@ -177,10 +180,12 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
-        if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
+        if self.state == PeerState::Intro && !self.is_placed() {
+            self.fail(ctx, Failure::NoAddress);
+        } else if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
-            let reached = self.live_via(ctx.local).is_some() || !self.addrs.is_empty();
+            let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
             self.fail(
                 ctx,
                 if reached {
@@ -195,9 +200,33 @@ impl Peer {
         }
     }
 
+    /// Whether anything says where the peer is.
+    fn is_placed(&self) -> bool {
+        !self.relays.is_empty() || self.has_direct_addrs()
+    }
+
+    /// New addresses are known while saying hello: uses them, by an early repetition of which there are not more than else.
+    pub(super) fn greet_soon(&mut self, ctx: &mut Context<'_>) {
+        match &mut self.attempt {
+            Some(attempt) if attempt.initiation.is_some() => {
+                if attempt.repeats < INTRO_REPEATS.len() {
+                    attempt.next = ctx.now;
+                }
+            }
+            Some(attempt) => {
+                let number = attempt.number;
+                self.attempt(ctx, number);
+            }
+            None => self.attempt(ctx, 1),
+        }
+    }
+
     pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
-        if let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) {
-            ctx.convs.remove(&initiation.session.conv);
+        let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
+            return;
+        };
+        if let Some(older) = self.late.replace(initiation) {
+            ctx.convs.remove(&older.session.conv);
         }
     }
 
@@ -237,7 +266,7 @@ impl Peer {
                 attempt.ask_again = true;
                 attempt.next = ctx.now + *wait;
                 attempt.sent = ctx.now;
-            } else if self.addrs.is_empty() {
+            } else if !self.has_direct_addrs() {
                 self.fail(ctx, Failure::Offline(relay.clone()));
             }
         } else if self.session.is_some() {
@@ -260,6 +289,9 @@ impl Peer {
         }
         if ctx.convs.get(&body.conv).is_some() || self.ours_wins(ctx) {
             return false;
+        }
+        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
+            self.begin_effort(ctx.now);
         }
         self.newest_intro_ms = body.timestamp_ms;
         self.credit.earn(PACKET_LEN);
@@ -312,28 +344,35 @@ impl Peer {
 
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let Some(initiation) = self
+        let conv = packet.conv();
+        let ours = |initiation: &Initiation| initiation.session.conv == conv;
+        let sent = match &self.attempt {
+            Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
+            _ => None,
+        };
+        let in_time = self
             .attempt
             .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut())
-        else {
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let mut waiting = in_time.into_iter().chain(self.late.as_mut());
+        let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
             return;
         };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let Some(attempt) = self.attempt.take() else {
-            return;
+        let initiation = match sent {
+            Some(_) => self.attempt.take().and_then(|attempt| attempt.initiation),
+            None => self.late.take(),
         };
-        let rtt = ctx.now.saturating_duration_since(attempt.sent);
-        let Some(Ok(session)) = attempt.initiation.map(Initiation::into_session) else {
+        let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
             return;
         };
         self.credit.earn(PACKET_LEN);
         self.note_source(ctx, source);
-        if matches!(source, Source::Relay { .. }) {
-            self.relay_rtt = Some(rtt);
+        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
+            self.relay_rtt = Some(ctx.now.saturating_duration_since(sent));
         }
         self.remote = Some(description);
         self.adopt(ctx, session);
@@ -346,10 +385,12 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.drop_session(ctx);
         ctx.convs.insert(session.conv, self.id);
-        self.session = Some(session);
-        self.offline = false;
+        let before = self.session.replace(session);
+        if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
+            ctx.convs.remove(&oldest.conv);
+        }
+        self.failure = None;
         self.left = false;
     }
 
@@ -366,6 +407,7 @@ impl Peer {
     /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
     fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
+        self.effort.rounds += 1;
         match (&self.path, source) {
             (Some(_), _) if self.on_stream() => {}
             (Some(_), _) => self.suspect(ctx, Doubt::Told),

@@ -106,6 +106,8 @@ impl Peer {
         };
         if take {
             self.select(ctx, pair, rtt);
+        } else if self.path.is_none() {
+            self.effort.held_back = Some(rtt);
         }
     }
 
@@ -136,6 +138,7 @@ impl Peer {
         });
         self.rounds.direct();
         self.streams.dial = None;
+        self.effort.done(ctx.now);
         self.hold.begin(ctx);
         self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
@@ -223,8 +226,13 @@ impl Peer {
             next: ctx.now,
             step: 0,
         });
+        let addr = path.pair.addr;
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
+        if doubt == Doubt::Silent {
+            // The peer may be out of earshot; and the relay sees whether our own address changed.
+            self.send_update(ctx, vec![addr]);
+        }
         self.announce_route(ctx);
         self.suspect_timeout(ctx);
     }
@@ -300,6 +308,7 @@ impl Peer {
         self.checks.settle();
         self.release_sockets(ctx);
         self.lost_direct = true;
+        self.begin_effort(ctx.now);
         if self.live_via(ctx.local).is_some() {
             self.relayed(ctx);
         } else if self.wanted {

@@ -33,6 +33,14 @@ impl Rounds {
         self.count = 0;
     }
 
+    /// When the next attempt starts, in milliseconds; none if nothing is due or the link carries no data.
+    pub(super) fn next_ms(&self, state: PeerState, now: Instant) -> Option<u64> {
+        let idle = state != PeerState::Failed && !self.in_use(now);
+        self.next
+            .filter(|_| !idle)
+            .map(|at| at.saturating_duration_since(now).as_millis() as u64)
+    }
+
     /// Asks the relay at once to bind the lane; later tries begin with the shortest wait again.
     pub(super) fn rebind_now(&mut self, now: Instant) {
         (self.rebind, self.rebind_wait) = (Some(now), None);
@@ -105,7 +113,7 @@ impl Peer {
     pub(super) fn rounds_timeout(&mut self, ctx: &mut Context<'_>) {
         if self.rounds.rebind.is_some_and(|at| at <= ctx.now) {
             self.rounds.rebind = None;
-            self.send_update(ctx);
+            self.send_update(ctx, Vec::new());
         }
         if self.rounds.next.is_none_or(|at| at > ctx.now) {
             return;
@@ -148,7 +156,8 @@ impl Peer {
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
             PeerState::Direct | PeerState::Suspect => {
-                if self.send_update(ctx) {
+                let opened = self.opening(ctx);
+                if self.send_update(ctx, opened) {
                     self.begin_checks(ctx, false);
                 }
             }

@@ -34,6 +34,7 @@ impl Streams {
 }
 
 impl Peer {
+    /// Whether this is an open stream to the peer.
     pub(crate) fn has_stream(&self, pair: Pair) -> bool {
         self.streams.open.contains(&pair)
     }
@@ -68,11 +69,10 @@ impl Peer {
     }
 
     /// A stream broke, or was closed from the other side.
-    pub(crate) fn on_stream_down(&mut self, ctx: &mut Context<'_>, sock: Sock) {
-        let mut open = self.streams.open.iter();
-        let Some(pair) = open.find(|pair| pair.sock == sock).copied() else {
+    pub(crate) fn on_stream_down(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        if !self.has_stream(pair) {
             return;
-        };
+        }
         if self.path.as_ref().is_some_and(|path| path.pair == pair) {
             self.dead(ctx);
         } else {

@@ -79,6 +79,15 @@ impl Trials {
         });
     }
 
+    /// How much longer the first of those that answer again have to do so.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        let ends = self.0.iter().filter_map(|trial| {
+            let (since, _) = trial.answering?;
+            Some((since + trial.length).saturating_duration_since(now))
+        });
+        ends.min()
+    }
+
     /// Whether an address may be taken, now that it answered: it never died, or it stood its trial.
     pub(super) fn passes(&mut self, now: Instant, pair: Pair) -> bool {
         let Some(trial) = self.0.iter_mut().find(|trial| trial.pair == pair) else {

@@ -66,6 +66,7 @@ fn description(addrs: &[SocketAddr]) -> Description {
         direct: true,
         guess: true,
         relay_rtt_ms: 0,
+        heard: 0,
         candidates: addrs.iter().map(candidate).collect(),
         opened: vec![attested()],
     }

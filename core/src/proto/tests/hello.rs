@@ -2,7 +2,7 @@
 
 use super::world::{Home, Setup, World, ms, relay};
 use crate::{
-    Access, PeerState, SecretKey, Why,
+    Access, Cause, PeerState, SecretKey, Side,
     proto::io::{Failure, Input},
 };
 
@@ -18,7 +18,7 @@ fn a_peer_that_is_not_registered_is_offline_within_three_seconds() {
     assert_eq!(why, Failure::Offline(relay()));
     assert!(when <= ms(3000), "{when:?}");
     assert_eq!(world.state(0, 1), PeerState::Failed);
-    assert_eq!(world.view(0, 1).why, Some(Why::Offline));
+    assert_eq!(world.cause(0, 1), Some(Cause::PeerOffline));
 }
 
 #[test]
@@ -187,8 +187,12 @@ fn who_wants_relays_only_sends_no_datagram_and_gets_none() {
         world.link(0, 1);
         world.run(ms(70_000));
         assert!(world.both(PeerState::Relayed));
-        assert_eq!(world.view(0, 1).why, Some(Why::RelayOnly));
-        assert_eq!(world.view(1, 0).why, Some(Why::RelayOnly));
+        let side = [Side::Here, Side::There];
+        assert_eq!(world.cause(0, 1), Some(Cause::RelayOnly { side: side[at] }));
+        assert_eq!(
+            world.cause(1, 0),
+            Some(Cause::RelayOnly { side: side[1 - at] })
+        );
         assert_eq!(
             world.nodes[0].machine.datagrams + world.nodes[1].machine.datagrams,
             0

@@ -1,7 +1,7 @@
 //! Which homes find a direct path, and how fast.
 
 use super::world::{Home, World, ms};
-use crate::{PeerState, Why};
+use crate::{Cause, PeerState};
 
 const EASY: [Home; 5] = [
     Home::Public,
@@ -47,8 +47,8 @@ fn two_symmetric_homes_stay_on_the_relay_and_say_why() {
     let mut world = dialled(Home::Symmetric, Home::Symmetric);
     world.run(ms(2000));
     assert!(world.both(PeerState::Relayed));
-    assert_eq!(world.view(0, 1).why, Some(Why::HardNats));
-    assert_eq!(world.view(1, 0).why, Some(Why::HardNats));
+    assert_eq!(world.cause(0, 1), Some(Cause::BothRandom));
+    assert_eq!(world.cause(1, 0), Some(Cause::BothRandom));
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Cable {
                 access,
                 relay_only: false,
                 guess_ports: true,
+                lan: false,
                 streams: true,
                 bound: None,
                 ports: Ports { v4: PORT, v6: 0 },
@@ -186,17 +187,17 @@ impl Cable {
                         at,
                         Input::StreamUp {
                             peer,
-                            sock,
-                            addr,
+                            stream: Pair { sock, addr },
                             dialled,
                         },
                     );
                 }
             }
             Happening::Down { node, sock } => {
-                let peer = self.nodes[1 - node].id;
+                let (peer, addr) = (self.nodes[1 - node].id, self.nodes[1 - node].addr);
+                let stream = Pair { sock, addr };
                 if self.nodes[node].streams.remove(&sock).is_some() {
-                    self.handle(node, Input::StreamDown { peer, sock });
+                    self.handle(node, Input::StreamDown { peer, stream });
                 }
             }
         }
@@ -382,8 +383,7 @@ fn a_stream_that_says_nothing_is_closed_after_ten_seconds() {
     cable.nodes[1].streams.insert(sock, sock);
     let up = Input::StreamUp {
         peer,
-        sock,
-        addr,
+        stream: Pair { sock, addr },
         dialled: false,
     };
     cable.handle(1, up);
@@ -402,8 +402,7 @@ fn a_peer_has_two_streams_at_most() {
         cable.nodes[1].streams.insert(sock, sock);
         let up = Input::StreamUp {
             peer,
-            sock,
-            addr,
+            stream: Pair { sock, addr },
             dialled: false,
         };
         cable.handle(1, up);

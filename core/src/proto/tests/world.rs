@@ -312,6 +312,7 @@ impl World {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
+            lan: false,
             guess_ports: setup.guess_ports,
             streams: true,
             bound: None,
@@ -588,6 +589,11 @@ impl World {
     pub(crate) fn view(&self, at: usize, with: usize) -> PeerView {
         let id = self.nodes[with].id;
         self.nodes[at].machine.peer(id, self.now).unwrap()
+    }
+
+    /// Why a link is as it is.
+    pub(crate) fn cause(&self, at: usize, with: usize) -> Option<crate::Cause> {
+        self.view(at, with).why.map(|why| why.cause)
     }
 
     pub(crate) fn state(&self, at: usize, with: usize) -> PeerState {

@@ -14,7 +14,7 @@ use crate::dash::{
     layout::DETAILS_HEIGHT,
     look::Role,
     model::Model,
-    words::{Address, Kind, explanation},
+    words::{Address, Kind},
 };
 
 /// In the room below the table if there is one, else over everything.
@@ -43,16 +43,13 @@ fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> 
         Kind::Unreachable => format!("Why is {name} unreachable?"),
     };
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
-    if let Some(why) = peer.why {
-        let (cause, remedy) = explanation(why);
-        lines.push(Line::raw(cause));
-        if let Some(remedy) = remedy {
-            let text = format!("{} {remedy}", model.look.glyphs.right);
+    if let Some(why) = &peer.why {
+        lines.push(Line::raw(why.paragraph()));
+        if let Some(action) = why.action {
+            let text = format!("{} {action}", model.look.glyphs.right);
             lines.push(Line::styled(text, model.look.style(Role::Info)));
         }
-    }
-    if let Some(ms) = peer.next_try_ms {
-        lines.push(Line::raw(format!("Next try in {}.", format::age(ms))));
+        lines.extend(why.next_try.map(|next| Line::raw(next.to_string())));
     }
     lines
 }

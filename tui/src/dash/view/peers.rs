@@ -256,7 +256,7 @@ fn cell(
         ),
         Column::Age => format::age(peer.state_age_ms),
         Column::Why => {
-            let why = peer.why.map(short_reason).unwrap_or_default();
+            let why = short_reason(peer);
             return Line::styled(why, look.style(Role::Warn)).alignment(column.alignment());
         }
     };

@@ -1,8 +1,8 @@
 //! Events as sentences.
 
-use peerway::{EventKind, MappingProtocol, PathInfo, PeerState, PortMapping, Why};
+use peerway::{EventKind, Explanation, MappingProtocol, PathInfo, PeerState, PortMapping};
 
-use super::{Address, Words, short_reason};
+use super::{Address, Words};
 use crate::dash::{format, look::Role};
 
 /// One line of the event list.
@@ -47,6 +47,7 @@ impl Words<'_> {
             }
             EventKind::PathChanged { .. }
             | EventKind::PortMapped { .. }
+            | EventKind::Explained { .. }
             | EventKind::PublicAddress { .. }
             | EventKind::NetworkChanged { .. }
             | EventKind::Connected { .. }
@@ -64,6 +65,7 @@ impl Words<'_> {
     fn subject(&self, event: &EventKind) -> String {
         match event {
             EventKind::PeerState { peer, .. }
+            | EventKind::Explained { peer, .. }
             | EventKind::PathChanged { peer, .. }
             | EventKind::Connected { peer, .. }
             | EventKind::Disconnected { peer, .. } => self.name(peer),
@@ -92,7 +94,8 @@ impl Words<'_> {
             }
             EventKind::PortMapped { mapping } => self.mapping_sentence(mapping.as_ref()),
             EventKind::NetworkChanged { what } => self.foreign(what),
-            EventKind::PeerState { to, why, .. } => state_sentence(*to, *why),
+            EventKind::PeerState { to, why, .. } => state_sentence(*to, why.as_deref()),
+            EventKind::Explained { why, .. } => why.line(),
             EventKind::PathChanged { path, rtt_ms, .. } => {
                 let path = path.as_ref().map_or_else(
                     || "no path left".to_owned(),
@@ -147,7 +150,7 @@ pub(in crate::dash) fn protocol(protocol: MappingProtocol) -> &'static str {
     }
 }
 
-fn state_sentence(to: PeerState, why: Option<Why>) -> String {
+fn state_sentence(to: PeerState, why: Option<&Explanation>) -> String {
     let now = match to {
         PeerState::Direct => "linked directly",
         PeerState::Suspect => "direct path silent, sending both ways",
@@ -159,8 +162,9 @@ fn state_sentence(to: PeerState, why: Option<Why>) -> String {
         _ => "in a new state",
     };
     match (to, why) {
+        (PeerState::Direct, Some(why)) => why.line(),
         (PeerState::Relayed | PeerState::Failed, Some(why)) => {
-            format!("{now}: {}", short_reason(why))
+            format!("{now}: {}", why.line())
         }
         _ => now.to_owned(),
     }

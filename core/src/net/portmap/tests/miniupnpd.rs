@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    num::NonZeroU16,
     process::{Child, Command, Stdio},
 };
 
@@ -18,13 +19,17 @@ ip netns add router
 ip link set lo up
 ip link add home type veth peer name lan netns router
 ip addr add 192.168.1.2/24 dev home
+ip addr add 2a00:1::2/64 dev home nodad
 ip link set home up
 ip netns exec router sh -e -c '
     ip link set lo up
     ip addr add 192.168.1.1/24 dev lan
+    ip addr add fe80::1/64 dev lan nodad
+    ip addr add 2a00:1::1/64 dev lan nodad
     ip link set lan up
     ip link add wan type veth peer name internet
     ip addr add 9.9.9.9/24 dev wan
+    ip addr add 2a00:9::9/64 dev wan nodad
     ip link set wan up
     ip link set internet up
     nft add table inet filter
@@ -35,6 +40,7 @@ ip netns exec router sh -e -c '
     nft add chain inet filter postrouting_miniupnpd "{ type nat hook postrouting priority 100; }"
 ' "$1"
 ip route add default via 192.168.1.1
+ip route add default via fe80::1 dev home
 "#;
 
 const CONFIG: &str = "\
@@ -50,25 +56,47 @@ allow 1024-65535 0.0.0.0/0 1024-65535
 #[test]
 #[ignore = "needs miniupnpd, nft and user namespaces"]
 fn miniupnpd_grants_and_takes_back_a_port_by_pcp() {
+    let test = "miniupnpd_grants_and_takes_back_a_port_by_pcp";
     check(
-        "miniupnpd_grants_and_takes_back_a_port_by_pcp",
+        test,
         "accept",
-        MappingProtocol::Pcp,
+        PortMapper::spawn,
+        granted(MappingProtocol::Pcp, "9.9.9.9:41000"),
     );
 }
 
 #[test]
 #[ignore = "needs miniupnpd, nft and user namespaces"]
 fn miniupnpd_grants_and_takes_back_a_port_by_upnp() {
+    let test = "miniupnpd_grants_and_takes_back_a_port_by_upnp";
     check(
-        "miniupnpd_grants_and_takes_back_a_port_by_upnp",
+        test,
         "reject",
-        MappingProtocol::Upnp,
+        PortMapper::spawn,
+        granted(MappingProtocol::Upnp, "9.9.9.9:41000"),
     );
 }
 
+#[test]
+#[ignore = "needs miniupnpd, nft and user namespaces"]
+fn miniupnpd_opens_and_closes_its_ipv6_firewall_by_pcp() {
+    let test = "miniupnpd_opens_and_closes_its_ipv6_firewall_by_pcp";
+    check(
+        test,
+        "accept",
+        PortMapper::spawn_v6,
+        granted(MappingProtocol::Pcp, "[2a00:1::2]:41000"),
+    );
+}
+
+fn granted(protocol: MappingProtocol, external: &str) -> PortMapping {
+    PortMapping::new(protocol, external.parse().unwrap(), Some(7200))
+}
+
+type Spawn = fn(NonZeroU16, mpsc::Sender<Option<PortMapping>>) -> PortMapper;
+
 /// `port_control` is what the router's firewall does with PCP and NAT-PMP.
-fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
+fn check(test: &str, port_control: &str, spawn: Spawn, expected: PortMapping) {
     if std::env::var_os(INSIDE).is_none() {
         return in_a_network_of_its_own(test);
     }
@@ -80,7 +108,7 @@ fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
         .unwrap();
     let mapping = runtime.block_on(async {
         let (sender, mut updates) = mpsc::channel(1);
-        let mapper = PortMapper::spawn(41000.try_into().unwrap(), sender);
+        let mapper = spawn(41000.try_into().unwrap(), sender);
         let mapping = updates.recv().await.unwrap();
         assert!(forwards_our_port());
         mapper.close().await;
@@ -89,11 +117,7 @@ fn check(test: &str, port_control: &str, protocol: MappingProtocol) {
     assert!(!forwards_our_port());
     router.kill().unwrap();
     router.wait().unwrap();
-    let external = "9.9.9.9:41000".parse().unwrap();
-    assert_eq!(
-        mapping,
-        Some(PortMapping::new(protocol, external, Some(7200)))
-    );
+    assert_eq!(mapping, Some(expected));
 }
 
 fn miniupnpd() -> Child {
@@ -116,9 +140,8 @@ fn forwards_our_port() -> bool {
         .args("netns exec router nft list ruleset".split(' '))
         .output()
         .unwrap();
-    String::from_utf8(rules.stdout)
-        .unwrap()
-        .contains("192.168.1.2:41000")
+    let rules = String::from_utf8(rules.stdout).unwrap();
+    rules.contains("192.168.1.2:41000") || rules.contains("dport 41000 accept")
 }
 
 fn in_a_network_of_its_own(test: &str) {

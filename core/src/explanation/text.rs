@@ -1,0 +1,541 @@
+//! An explanation in words. Whatever shows one to people gets them here.
+
+use std::fmt;
+
+use super::{
+    Action, Cause, Evidence, Explanation, Guessing, How, NextReason, NextTry, Side, SideEvidence,
+};
+use crate::{NatBehavior, NatReport, PortAllocation};
+
+impl Cause {
+    /// The cause in at most eleven characters, for a column of a table.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Direct { how } => how.label(),
+            Self::Calling => "calling",
+            Self::NoAnswer => "no answer",
+            Self::PeerOffline => "offline",
+            Self::NoRelay => "no relay",
+            Self::NoAddress => "no address",
+            Self::Trying => "trying",
+            Self::RelayOnly { .. } => "relay only",
+            Self::PathSilent => "silent",
+            Self::PathLost => "direct lost",
+            Self::PathOnTrial => "on trial",
+            Self::RelayFaster => "relay wins",
+            Self::NothingToProbe => "no address",
+            Self::NoCommonFamily => "v4 and v6",
+            Self::BothRandom | Self::RandomAndSequential { .. } => "hard NATs",
+            Self::HardNat { .. } => "hard NAT",
+            Self::GuessingOff { .. } => "no guessing",
+            Self::Guessing => "guessing",
+            Self::GuessingBusy => "guess later",
+            Self::GuessingFailed => "guess missed",
+            Self::MappingSilent { .. } => "double NAT",
+            Self::SameRouter => "same router",
+            Self::UdpBlocked { .. } => "UDP blocked",
+            Self::Firewall { .. } => "firewall",
+            Self::NatUnknown { .. } => "NAT unknown",
+            Self::Silent => "no answer",
+        }
+    }
+}
+
+impl Explanation {
+    /// The cause in one line, without a full stop.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let tried = &self.evidence.tried;
+        match self.cause {
+            Cause::Direct { how } => format!(
+                "direct {how}, after {} and {}",
+                span(tried.took_ms),
+                count(tried.packets(), "packet")
+            ),
+            Cause::Calling => "the peer was called and has not answered yet".to_owned(),
+            Cause::NoAnswer => "the peer does not answer".to_owned(),
+            Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
+            Cause::NoRelay => "no relay of the peer can be reached".to_owned(),
+            Cause::NoAddress => "nothing says where the peer is".to_owned(),
+            Cause::Trying => "a direct path is being tried".to_owned(),
+            Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
+            Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
+            Cause::PathLost => "the direct path was lost".to_owned(),
+            Cause::PathOnTrial => {
+                "the direct path died and answers again, but not for long yet".to_owned()
+            }
+            Cause::RelayFaster => "the direct path is much slower than the relay".to_owned(),
+            Cause::NothingToProbe => {
+                "the peer named no address that this node may probe".to_owned()
+            }
+            Cause::NoCommonFamily => {
+                let v4 = if self.evidence.here.ipv4 {
+                    "this node"
+                } else {
+                    "the peer"
+                };
+                format!("only {v4} has IPv4, and only the other has IPv6")
+            }
+            Cause::BothRandom => "both routers choose random ports".to_owned(),
+            Cause::RandomAndSequential { random } => {
+                format!(
+                    "{} chooses random ports, and the other keeps changing its own",
+                    router(random)
+                )
+            }
+            Cause::HardNat { side } => {
+                format!("{} gives every destination another port", router(side))
+            }
+            Cause::GuessingOff { side } => {
+                format!(
+                    "a port would have to be guessed, and {} does not want that",
+                    node(side)
+                )
+            }
+            Cause::Guessing => "the ports of a router are being guessed".to_owned(),
+            Cause::GuessingBusy => {
+                "guessing the router's port waits until another peer's is guessed".to_owned()
+            }
+            Cause::GuessingFailed => "guessing the router's port failed".to_owned(),
+            Cause::MappingSilent { side } => {
+                format!(
+                    "{} forwards a port, but nothing comes in through it",
+                    router(side)
+                )
+            }
+            Cause::SameRouter => "both are behind one router, which keeps them apart".to_owned(),
+            Cause::UdpBlocked { side } => format!("{} blocks UDP", network(side)),
+            Cause::Firewall { side } => {
+                format!("a firewall in {} drops what comes in", network(side))
+            }
+            Cause::NatUnknown { side } => {
+                format!("it is not known how {} chooses ports", router(side))
+            }
+            Cause::Silent => "no probe came through in either direction".to_owned(),
+        }
+    }
+
+    /// The cause in some sentences, with what it means and what it was concluded from.
+    #[must_use]
+    pub fn paragraph(&self) -> String {
+        let evidence = &self.evidence;
+        let meaning = self.meaning();
+        let facts = match self.cause {
+            Cause::Direct { .. } => direct_cost(evidence),
+            Cause::NoAddress => return meaning,
+            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay => {
+                calls(evidence)
+            }
+            Cause::RelayOnly { .. } => return meaning,
+            _ => probing(evidence),
+        };
+        format!("{meaning} {facts}")
+    }
+
+    fn meaning(&self) -> String {
+        let evidence = &self.evidence;
+        match self.cause {
+            Cause::Direct { how } => how.meaning().to_owned(),
+            Cause::Calling => "This node said hello to the peer and waits for its answer.".to_owned(),
+            Cause::NoAnswer => {
+                "Nobody answered: the peer may be switched off, or it does not let this node in.".to_owned()
+            }
+            Cause::PeerOffline => {
+                "The relay that the peer is to be met at answers, but does not know the peer: it is switched off, without a network, or registered elsewhere.".to_owned()
+            }
+            Cause::NoRelay => {
+                "The peer can be met at its relay only, and this node could not register there.".to_owned()
+            }
+            Cause::NoAddress => {
+                "An id alone says who the peer is, but not where: neither a relay nor an address of it is known.".to_owned()
+            }
+            Cause::Trying => {
+                "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()
+            }
+            Cause::RelayOnly { side } => format!(
+                "{} was started so that it uses relays only and tells nobody its addresses. So no direct path is tried.",
+                capital(node(side))
+            ),
+            Cause::PathSilent => {
+                "Nothing came back on the direct path for a moment. Data goes by the relay as well while the path is probed.".to_owned()
+            }
+            Cause::PathLost => {
+                "There was a direct path; it stopped answering and was given up, and data goes by the relay. It comes back by itself when an address answers again.".to_owned()
+            }
+            Cause::PathOnTrial => {
+                "There was a direct path that died. It answers again, and has to go on for some time before data is trusted to it; longer each time it dies.".to_owned()
+            }
+            Cause::RelayFaster => rtts(evidence),
+            Cause::NothingToProbe => format!(
+                "The peer named {}, of which this node may probe none: ports of other services and addresses inside of networks are never probed because a peer says so.",
+                count(evidence.there.map_or(0, |there| there.offers.total()), "address")
+            ),
+            Cause::NoCommonFamily => {
+                "IPv4 and IPv6 do not reach each other, and nothing here translates between them.".to_owned()
+            }
+            Cause::BothRandom
+            | Cause::RandomAndSequential { .. }
+            | Cause::HardNat { .. }
+            | Cause::GuessingOff { .. }
+            | Cause::Guessing
+            | Cause::GuessingBusy
+            | Cause::GuessingFailed => format!("{} {}", routers(evidence), self.guess_meaning()),
+            Cause::MappingSilent { side } => {
+                let second = match of(evidence, side).and_then(|side| side.mapping_public) {
+                    Some(false) => "The router's own address is not a public one: it is behind another router, mostly the provider's, which forwards nothing.",
+                    _ => "There is a firewall, or another router, that does not let it in.",
+                };
+                format!("{} agreed to forward a port, but no probe of the other side came in through it. {second}", capital(router(side)))
+            }
+            Cause::SameRouter => {
+                "The relay sees both at one public address, so they are behind the same router. It lets its clients neither see each other nor meet at its public address.".to_owned()
+            }
+            Cause::UdpBlocked { side } => blocked(evidence, side),
+            Cause::Firewall { side } => format!(
+                "Probes from {} arrive, but those to it do not: its side lets UDP out and not in.",
+                node(side)
+            ),
+            Cause::NatUnknown { side } => format!(
+                "{} was not measured, because no relay answered from a second port. If it gives every destination another port, the peer's probes went to the wrong one.",
+                capital(router(side))
+            ),
+            Cause::Silent => {
+                "Both routers keep their ports, so the probes should have met. A firewall on either side drops UDP between strangers.".to_owned()
+            }
+        }
+    }
+
+    fn guess_meaning(&self) -> &'static str {
+        match self.cause {
+            Cause::BothRandom => {
+                "Neither side can be told where to send, and guessing both ports would take some hundred thousand packets. So data stays on the relay."
+            }
+            Cause::RandomAndSequential { .. } => {
+                "Guessing would take tens of thousands of packets, because each of them changes the other port too. So data stays on the relay."
+            }
+            Cause::GuessingOff { .. } => {
+                "The port could be guessed, but only if both sides agree to it."
+            }
+            Cause::Guessing => "Its port is being guessed; data goes by the relay meanwhile.",
+            Cause::GuessingBusy => "Its port can be guessed, but for one peer at a time.",
+            Cause::GuessingFailed => "Guessing its port was in vain.",
+            _ => "So the other side cannot be told where to send.",
+        }
+    }
+}
+
+impl How {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Lan => "LAN",
+            Self::Ipv6 => "IPv6",
+            Self::Public => "public",
+            Self::Mapped => "mapped",
+            Self::Punched => "punched",
+            Self::Predicted => "predicted",
+            Self::Birthday => "birthday",
+            Self::Tcp => "TCP",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Lan => "Both are in one local network.",
+            Self::Ipv6 => "Both have IPv6, where no router changes addresses.",
+            Self::Public => {
+                "One side has a public address of its own, without a router that translates."
+            }
+            Self::Mapped => "A router forwards a port to one side, so the other can send there.",
+            Self::Punched => {
+                "Both sides sent at the same time, which opened both routers for each other."
+            }
+            Self::Predicted => "A router counts its ports, so the next one could be foretold.",
+            Self::Birthday => {
+                "One side opened many ports at its router and the other guessed until it hit one."
+            }
+            Self::Tcp => "A network here lets no UDP through, but TCP.",
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lan => "in the local network",
+            Self::Ipv6 => "over IPv6",
+            Self::Public => "at a public address",
+            Self::Mapped => "through a forwarded port",
+            Self::Punched => "by hole punching",
+            Self::Predicted => "by foretelling a port",
+            Self::Birthday => "by guessing ports",
+            Self::Tcp => "over TCP",
+        })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Side::{Here, There};
+        f.write_str(match self {
+            Self::StartPeer => "Start the peer, or check that it lets this node in.",
+            Self::UseTicket => "Dial with the peer's ticket, which says where it is.",
+            Self::CheckRelay => {
+                "Check that the relay runs and that your network lets UDP through to it."
+            }
+            Self::AllowDirect { side: Here } => "Start this node without relay-only.",
+            Self::AllowDirect { side: There } => {
+                "Ask the peer to start its node without relay-only."
+            }
+            Self::AllowGuessing { side: Here } => "Start this node with port guessing allowed.",
+            Self::AllowGuessing { side: There } => "Ask the peer to allow port guessing.",
+            Self::MapPort { side: None } => {
+                "Switch on UPnP or PCP in either router, or forward a UDP port there."
+            }
+            Self::MapPort { side: Some(Here) } => {
+                "Switch on UPnP or PCP in your router, or forward a UDP port to this computer."
+            }
+            Self::MapPort { side: Some(There) } => {
+                "Ask the peer to switch on UPnP or PCP in its router, or to forward a UDP port."
+            }
+            Self::PublicAddress { side: Here } => {
+                "Ask your provider for IPv6 or a public IPv4 address."
+            }
+            Self::PublicAddress { side: There } => {
+                "Ask the peer to get IPv6 or a public IPv4 address from its provider."
+            }
+            Self::OpenPort {
+                side: Some(There), ..
+            } => "Ask the peer to let UDP in at its firewall.",
+            Self::OpenPort {
+                side: None,
+                port: None,
+            } => "Let UDP in at the firewalls of both sides.",
+            Self::OpenPort {
+                side: Some(Here),
+                port: None,
+            } => "Let UDP in at your firewall.",
+            Self::OpenPort {
+                side,
+                port: Some(port),
+            } => {
+                let also = if side.is_none() {
+                    ", and ask the peer to do the same"
+                } else {
+                    ""
+                };
+                return write!(f, "Let UDP port {port} in at your firewall{also}.");
+            }
+            Self::AllowUdp { side: Here } => "Have your network let UDP out, or use another one.",
+            Self::AllowUdp { side: There } => {
+                "Ask the peer to have its network let UDP out, or to use another one."
+            }
+            Self::GetIpv6 { side: Here } => "Get IPv6 for your network.",
+            Self::GetIpv6 { side: There } => "Ask the peer to get IPv6 for its network.",
+            Self::AllowNeighbours => {
+                "Switch off client isolation in the router, so that its clients see each other."
+            }
+        })
+    }
+}
+
+impl fmt::Display for NextTry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.reason, self.in_ms.map(span)) {
+            (NextReason::Running, _) => f.write_str("It is being tried right now."),
+            (NextReason::Round, Some(time)) => {
+                write!(f, "Next try in {time}, or at once when a network changes.")
+            }
+            (NextReason::Redial, Some(time)) => write!(f, "Next call in {time}."),
+            (NextReason::Trial, Some(time)) => {
+                write!(f, "It is taken again in {time} if it goes on.")
+            }
+            (NextReason::Cooldown, Some(time)) => write!(f, "Ports are guessed again in {time}."),
+            (NextReason::Busy, _) => f.write_str("It follows when the other peer's turn is over."),
+            (NextReason::Traffic, _) => f.write_str("Next try when data flows."),
+            (
+                NextReason::Round | NextReason::Redial | NextReason::Trial | NextReason::Cooldown,
+                None,
+            ) => f.write_str("It is tried again later."),
+        }
+    }
+}
+
+fn node(side: Side) -> &'static str {
+    match side {
+        Side::Here => "this node",
+        Side::There => "the peer",
+    }
+}
+
+fn router(side: Side) -> &'static str {
+    match side {
+        Side::Here => "your router",
+        Side::There => "the peer's router",
+    }
+}
+
+fn network(side: Side) -> &'static str {
+    match side {
+        Side::Here => "your network",
+        Side::There => "the peer's network",
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut chars = words.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
+}
+
+fn of(evidence: &Evidence, side: Side) -> Option<&SideEvidence> {
+    match side {
+        Side::Here => Some(&evidence.here),
+        Side::There => evidence.there.as_ref(),
+    }
+}
+
+/// What both routers do with ports.
+fn routers(evidence: &Evidence) -> String {
+    let here = ports(evidence.here.nat);
+    let there = evidence
+        .there
+        .map_or_else(|| ports(NatReport::default()), |there| ports(there.nat));
+    if here == there {
+        format!(
+            "Both routers {}.",
+            here.replacen("gives", "give", 1)
+                .replacen("keeps", "keep", 1)
+        )
+    } else {
+        format!("Your router {here}; the peer's {there}.")
+    }
+}
+
+impl fmt::Display for NatReport {
+    /// What the NAT does with ports, as the rest of a sentence about it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&ports(*self))
+    }
+}
+
+fn ports(nat: NatReport) -> String {
+    let rule = match (nat.mapping, nat.allocation) {
+        (NatBehavior::Unknown, _) => return "has not been measured".to_owned(),
+        (NatBehavior::EndpointIndependent, _) => {
+            return "keeps one port for all destinations".to_owned();
+        }
+        (_, PortAllocation::Unknown) => String::new(),
+        (_, PortAllocation::Sequential { step }) => format!(", {step:+} from the last"),
+        (_, PortAllocation::Random { first, last }) => {
+            format!(", at random between {first} and {last}")
+        }
+    };
+    format!("gives every destination another port{rule}")
+}
+
+fn blocked(evidence: &Evidence, side: Side) -> String {
+    let there_hidden = evidence
+        .there
+        .is_some_and(|there| there.offers.reflexive == 0);
+    match side {
+        Side::There if there_hidden => {
+            "No relay has ever seen a UDP packet of the peer, so its network lets none out."
+                .to_owned()
+        }
+        Side::There => format!(
+            "No probe came through in either direction, while {} directly from here: it is the peer's network that lets no UDP through but that to its relay.",
+            others(evidence.others_direct, "is linked", "are linked")
+        ),
+        Side::Here => format!(
+            "No probe came through in either direction, nor with {}: it is your network that lets no UDP through but that to the relay.",
+            count(evidence.others_silent, "other peer")
+        ),
+    }
+}
+
+fn others(number: u32, one: &str, more: &str) -> String {
+    format!(
+        "{} {}",
+        count(number, "other peer"),
+        if number == 1 { one } else { more }
+    )
+}
+
+fn rtts(evidence: &Evidence) -> String {
+    let ms = |ms: Option<u64>| ms.map_or_else(|| "an unknown time".to_owned(), span);
+    format!(
+        "There is a direct path, but a round trip takes {} on it and {} by the relay. Data stays where it is faster.",
+        ms(evidence.tried.direct_rtt_ms),
+        ms(evidence.tried.relay_rtt_ms)
+    )
+}
+
+fn direct_cost(evidence: &Evidence) -> String {
+    let tried = &evidence.tried;
+    let guesses = match tried.guessing {
+        Guessing::Hit { guesses, .. } => format!(", {}", count(guesses, "guess")),
+        _ => String::new(),
+    };
+    format!(
+        "It took {} and {}: {}, {}{guesses}.",
+        span(tried.took_ms),
+        count(tried.packets(), "packet"),
+        count(tried.hellos, "hello"),
+        count(tried.sent, "probe"),
+    )
+}
+
+fn calls(evidence: &Evidence) -> String {
+    let tried = &evidence.tried;
+    format!(
+        "{} sent in {}.",
+        count(tried.hellos, "hello"),
+        span(tried.took_ms)
+    )
+}
+
+fn probing(evidence: &Evidence) -> String {
+    let tried = &evidence.tried;
+    let answered = match tried.answered {
+        0 => "none answered".to_owned(),
+        answered => format!("{answered} answered"),
+    };
+    let heard = match evidence.here.heard {
+        0 => "none of the peer's came in".to_owned(),
+        heard => format!("{heard} of the peer's came in"),
+    };
+    let guessing = match tried.guessing {
+        Guessing::Running { guesses }
+        | Guessing::Failed { guesses }
+        | Guessing::Hit { guesses, .. } => {
+            format!(", and {}", count(guesses, "guess"))
+        }
+        Guessing::NotTried | Guessing::Waiting => String::new(),
+    };
+    format!(
+        "Tried for {}: {} to {}{guessing}; {answered}, {heard}.",
+        span(tried.took_ms),
+        count(tried.sent, "probe"),
+        count(tried.probed.total(), "address"),
+    )
+}
+
+fn count(number: u32, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ if thing.ends_with("ss") => format!("{number} {thing}es"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
+/// A time as people say it.
+fn span(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..10_000 => format!("{:.1} s", ms as f64 / 1e3),
+        10_000..120_000 => format!("{} s", ms / 1000),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}

@@ -1,0 +1,215 @@
+//! Peers on the same network find each other by DNS-SD over multicast DNS (RFC 6763, RFC 6762), service `_peerway._udp`: no
+//! relay and no internet are needed.
+//!
+//! A node that accepts connections announces an [`Alias`], its port and its addresses on each network; somebody who does not
+//! know its id learns no more than that some Peerway node is there. Who dials asks, and goes on asking while a dialled peer
+//! is not reached directly. What is found is a hint that anybody can forge: only the handshake proves who is there.
+
+mod alias;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use mdns_sd::{
+    IfKind, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
+use tokio::time::timeout;
+
+use crate::PeerId;
+use alias::Alias;
+
+const SERVICE: &str = "_peerway._udp.local.";
+/// Announced nodes that are remembered; on a network with more, the first ones seen count.
+const MAX_FOUND: usize = 256;
+/// Addresses of one node that are remembered.
+const MAX_ADDRS: usize = 8;
+/// For our goodbye to leave.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What we announce, and what we hear others announce. It has a thread of its own, which ends with it.
+pub(crate) struct Lan {
+    id: PeerId,
+    daemon: ServiceDaemon,
+    /// The full name of our announcement, and the addresses in it.
+    announced: Option<(String, Vec<SocketAddr>)>,
+    search: Option<Receiver<ServiceEvent>>,
+    found: BTreeMap<Alias, Vec<SocketAddr>>,
+}
+
+/// Somebody came, moved or left.
+#[derive(Debug)]
+pub(crate) struct Sighting(Alias);
+
+/// Why there is no discovery.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LanError {
+    #[error("multicast DNS is not to be had ({0}); dial peers by ticket")]
+    Mdns(#[from] mdns_sd::Error),
+    #[error("the operating system has no randomness ({0})")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Lan {
+    pub(crate) fn start(id: PeerId) -> Result<Self, LanError> {
+        let daemon = ServiceDaemon::new()?;
+        daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        Ok(Self {
+            id,
+            daemon,
+            announced: None,
+            search: None,
+            found: BTreeMap::new(),
+        })
+    }
+
+    /// Has it notice new interfaces now, which it looks for every five seconds only.
+    pub(crate) fn network_changed(&self) {
+        let _ = self.daemon.enable_interface(Vec::<IfKind>::new());
+    }
+
+    /// Announces these addresses instead of those before; each only on the network that it belongs to.
+    pub(crate) fn announce(&mut self, addrs: &[SocketAddr]) -> Result<(), LanError> {
+        let Some(port) = addrs.first().map(SocketAddr::port) else {
+            self.withdraw();
+            return Ok(());
+        };
+        // One announcement has one port; IPv6 has another one only where somebody else held it.
+        let addrs: Vec<SocketAddr> = addrs
+            .iter()
+            .filter(|addr| addr.port() == port)
+            .copied()
+            .collect();
+        if self
+            .announced
+            .as_ref()
+            .is_some_and(|(_, known)| *known == addrs)
+        {
+            return Ok(());
+        }
+        self.withdraw();
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt)?;
+        let alias = Alias::new(self.id, salt);
+        let ips: Vec<IpAddr> = addrs.iter().map(SocketAddr::ip).collect();
+        let host = format!("{alias}.local.");
+        let name = alias.to_string();
+        let mut service = ServiceInfo::new(SERVICE, &name, &host, &ips[..], port, None)?;
+        // No other node has the same 128 random bits.
+        service.set_requires_probe(false);
+        let full_name = service.get_fullname().to_owned();
+        self.daemon.register(service)?;
+        self.announced = Some((full_name, addrs));
+        Ok(())
+    }
+
+    /// Asks who is there, until [`Self::rest`].
+    pub(crate) fn search(&mut self) -> Result<(), LanError> {
+        if self.search.is_none() {
+            self.search = Some(self.daemon.browse(SERVICE)?);
+        }
+        Ok(())
+    }
+
+    /// Asks no more, and forgets the answers.
+    pub(crate) fn rest(&mut self) {
+        if self.search.take().is_some() {
+            self.found.clear();
+            let _ = self.daemon.stop_browse(SERVICE);
+        }
+    }
+
+    /// Waits for the next change of what was found; forever while nobody asks. Nothing is lost if the future is dropped.
+    pub(crate) async fn next(&mut self) -> Sighting {
+        loop {
+            let Some(search) = &self.search else {
+                return std::future::pending().await;
+            };
+            match search.recv_async().await {
+                Ok(event) => {
+                    if let Some(alias) = self.take(event) {
+                        return Sighting(alias);
+                    }
+                }
+                Err(_) => self.search = None,
+            }
+        }
+    }
+
+    /// Where one of `peers` is, if that is whom a sighting was of.
+    pub(crate) fn who(
+        &self,
+        sighting: &Sighting,
+        mut peers: impl Iterator<Item = PeerId>,
+    ) -> Option<(PeerId, Vec<SocketAddr>)> {
+        let peer = peers.find(|peer| sighting.0.is_of(*peer))?;
+        Some((peer, self.find(peer)))
+    }
+
+    /// Where a peer was seen.
+    pub(crate) fn find(&self, peer: PeerId) -> Vec<SocketAddr> {
+        let theirs = self.found.iter().filter(|(alias, _)| alias.is_of(peer));
+        theirs.flat_map(|(_, addrs)| addrs.clone()).collect()
+    }
+
+    /// Withdraws the announcement and waits a moment for that to be sent.
+    pub(crate) async fn close(mut self) {
+        let gone = self
+            .announced
+            .take()
+            .and_then(|(name, _)| self.daemon.unregister(&name).ok());
+        if let Some(gone) = gone {
+            let _ = timeout(GOODBYE, gone.recv_async()).await;
+        }
+    }
+
+    fn withdraw(&mut self) {
+        if let Some((name, _)) = self.announced.take() {
+            let _ = self.daemon.unregister(&name);
+        }
+    }
+
+    fn take(&mut self, event: ServiceEvent) -> Option<Alias> {
+        match event {
+            ServiceEvent::ServiceResolved(service) => {
+                let alias = alias_of(&service.fullname)?;
+                if self.found.len() >= MAX_FOUND && !self.found.contains_key(&alias) {
+                    return None;
+                }
+                let addrs = addrs_of(&service);
+                let before = self.found.insert(alias, addrs.clone());
+                (before != Some(addrs)).then_some(alias)
+            }
+            ServiceEvent::ServiceRemoved(_, name) => {
+                let alias = alias_of(&name)?;
+                self.found.remove(&alias).map(|_| alias)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        let _ = self.daemon.shutdown();
+    }
+}
+
+fn alias_of(full_name: &str) -> Option<Alias> {
+    let name = full_name.strip_suffix(SERVICE)?.strip_suffix('.')?;
+    name.parse().ok()
+}
+
+fn addrs_of(service: &ResolvedService) -> Vec<SocketAddr> {
+    let at = |ip: &ScopedIp| SocketAddr::new(ip.to_ip_addr(), service.port);
+    let mut addrs: Vec<SocketAddr> = service.addresses.iter().map(at).collect();
+    addrs.sort_unstable();
+    addrs.truncate(MAX_ADDRS);
+    addrs
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;

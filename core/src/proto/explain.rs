@@ -1,0 +1,244 @@
+//! Why a link is as it is: from what is known of it to a cause, an action and the next try.
+
+use crate::{
+    Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
+    PeerState, PortAllocation, Side, SideEvidence, proto::io::Failure,
+};
+
+/// What is known of a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) state: PeerState,
+    pub(crate) evidence: Evidence,
+    /// What the path in use was made by.
+    pub(crate) how: How,
+    /// How the last dial failed.
+    pub(crate) failure: Option<Failure>,
+    /// Whether a direct path died and none has come since.
+    pub(crate) lost: bool,
+    /// Whether the peer is met at a relay.
+    pub(crate) by_relay: bool,
+    /// Our port, if it is known.
+    pub(crate) port: Option<u16>,
+    /// Whether an attempt is running.
+    pub(crate) running: bool,
+    /// When the next one starts, in milliseconds.
+    pub(crate) next_ms: Option<u64>,
+    /// When an address that died and answers again has stood its trial, in milliseconds.
+    pub(crate) trial_ms: Option<u64>,
+    /// When ports may be guessed again after a failure, in milliseconds.
+    pub(crate) rest_ms: Option<u64>,
+}
+
+/// The explanation; none for a peer that nothing is wanted from.
+pub(crate) fn explain(facts: Facts) -> Option<Explanation> {
+    let cause = cause(&facts)?;
+    Some(Explanation {
+        cause,
+        action: action(&facts, cause),
+        next_try: next_try(&facts, cause),
+        evidence: facts.evidence,
+    })
+}
+
+fn cause(facts: &Facts) -> Option<Cause> {
+    Some(match facts.state {
+        PeerState::Idle => return None,
+        PeerState::Direct => Cause::Direct { how: facts.how },
+        PeerState::Suspect => Cause::PathSilent,
+        PeerState::Intro => Cause::Calling,
+        PeerState::Failed => match facts.failure {
+            Some(Failure::Offline(_)) => Cause::PeerOffline,
+            Some(Failure::NoRelay) => Cause::NoRelay,
+            Some(Failure::NoAddress) => Cause::NoAddress,
+            Some(Failure::Silent) | None => Cause::NoAnswer,
+        },
+        PeerState::Punch | PeerState::Relayed => relayed(facts),
+    })
+}
+
+/// Why a link is on the relay. What is certain comes before what is concluded from silence.
+fn relayed(facts: &Facts) -> Cause {
+    let Evidence {
+        here, there, tried, ..
+    } = &facts.evidence;
+    if !here.direct {
+        return Cause::RelayOnly { side: Side::Here };
+    }
+    let Some(there) = there else {
+        return Cause::Trying;
+    };
+    if !there.direct {
+        return Cause::RelayOnly { side: Side::There };
+    }
+    let common = here.ipv4 && there.ipv4 || here.ipv6 && there.ipv6;
+    match tried.guessing {
+        Guessing::Running { .. } => Cause::Guessing,
+        _ if facts.state == PeerState::Punch => Cause::Trying,
+        _ if tried.direct_rtt_ms.is_some() => Cause::RelayFaster,
+        _ if there.offers.total() > 0 && !common => Cause::NoCommonFamily,
+        _ if facts.lost && facts.trial_ms.is_some() => Cause::PathOnTrial,
+        _ if tried.probed.total() == 0 && tried.rounds > 0 => Cause::NothingToProbe,
+        _ if facts.lost && tried.rounds == 0 => Cause::PathLost,
+        _ => unheard(facts, there),
+    }
+}
+
+/// Why nothing came through, though there was something to probe.
+fn unheard(facts: &Facts, there: &SideEvidence) -> Cause {
+    let evidence = &facts.evidence;
+    let here = &evidence.here;
+    let silence = here.heard == 0 && there.heard == 0;
+    let easy = [here, there]
+        .iter()
+        .all(|side| side.offers.mapped > 0 || ports(side) == Ports::Kept);
+    if facts.by_relay && there.offers.reflexive == 0 {
+        Cause::UdpBlocked { side: Side::There }
+    } else if easy && silence && evidence.others_direct > 0 {
+        Cause::UdpBlocked { side: Side::There }
+    } else if easy && silence && evidence.others_silent > 0 {
+        Cause::UdpBlocked { side: Side::Here }
+    } else if here.offers.mapped > 0 && here.heard == 0 {
+        Cause::MappingSilent { side: Side::Here }
+    } else if there.offers.mapped > 0 && there.heard == 0 {
+        Cause::MappingSilent { side: Side::There }
+    } else if let Some(cause) = hard(facts, here, there) {
+        cause
+    } else if facts.lost {
+        Cause::PathLost
+    } else if evidence.same_router {
+        Cause::SameRouter
+    } else if let Some(side) = first(here, there, |side| ports(side) == Ports::Unknown) {
+        Cause::NatUnknown { side }
+    } else if here.heard > 0 && there.heard == 0 {
+        Cause::Firewall { side: Side::There }
+    } else if there.heard > 0 && here.heard == 0 {
+        Cause::Firewall { side: Side::Here }
+    } else {
+        Cause::Silent
+    }
+}
+
+/// The cause that lies in how the NATs choose ports, if it does.
+fn hard(facts: &Facts, here: &SideEvidence, there: &SideEvidence) -> Option<Cause> {
+    let is_hard = |side: &SideEvidence| matches!(ports(side), Ports::Counted | Ports::Random);
+    let side = first(here, there, is_hard)?;
+    Some(
+        match (facts.evidence.tried.guessing, ports(here), ports(there)) {
+            (Guessing::Waiting, ..) => Cause::GuessingBusy,
+            (Guessing::Failed { .. }, ..) => Cause::GuessingFailed,
+            (_, Ports::Random, Ports::Random) => Cause::BothRandom,
+            (_, Ports::Random, Ports::Counted) => Cause::RandomAndSequential { random: Side::Here },
+            (_, Ports::Counted, Ports::Random) => Cause::RandomAndSequential {
+                random: Side::There,
+            },
+            _ => match first(here, there, |side| !side.guess) {
+                Some(side) => Cause::GuessingOff { side },
+                None => Cause::HardNat { side },
+            },
+        },
+    )
+}
+
+/// How a side's public ports come about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    /// One for all destinations.
+    Kept,
+    Counted,
+    Random,
+    Unknown,
+}
+
+fn ports(side: &SideEvidence) -> Ports {
+    match (side.nat.mapping, side.nat.allocation) {
+        (NatBehavior::EndpointIndependent, _) => Ports::Kept,
+        (NatBehavior::Unknown, _) => Ports::Unknown,
+        (_, PortAllocation::Sequential { .. }) => Ports::Counted,
+        (_, PortAllocation::Random { .. } | PortAllocation::Unknown) => Ports::Random,
+    }
+}
+
+fn first(
+    here: &SideEvidence,
+    there: &SideEvidence,
+    is_so: impl Fn(&SideEvidence) -> bool,
+) -> Option<Side> {
+    if is_so(here) {
+        Some(Side::Here)
+    } else {
+        is_so(there).then_some(Side::There)
+    }
+}
+
+fn action(facts: &Facts, cause: Cause) -> Option<Action> {
+    let evidence = &facts.evidence;
+    let port = |side| facts.port.filter(|_| side != Some(Side::There));
+    let open = |side| Action::OpenPort {
+        side,
+        port: port(side),
+    };
+    let hard = || {
+        let there = evidence.there?;
+        first(&evidence.here, &there, |side| ports(side) != Ports::Kept)
+    };
+    Some(match cause {
+        Cause::NoAnswer | Cause::PeerOffline => Action::StartPeer,
+        Cause::NoRelay => Action::CheckRelay,
+        Cause::NoAddress => Action::UseTicket,
+        Cause::RelayOnly { side } => Action::AllowDirect { side },
+        Cause::NothingToProbe => Action::MapPort {
+            side: Some(Side::There),
+        },
+        Cause::NoCommonFamily => Action::GetIpv6 {
+            side: first(&evidence.here, &evidence.there?, |side| !side.ipv6)?,
+        },
+        Cause::BothRandom | Cause::RandomAndSequential { .. } => Action::MapPort { side: None },
+        Cause::HardNat { side } | Cause::NatUnknown { side } => {
+            Action::MapPort { side: Some(side) }
+        }
+        Cause::GuessingOff { side } => Action::AllowGuessing { side },
+        Cause::GuessingBusy | Cause::GuessingFailed => Action::MapPort { side: hard() },
+        Cause::MappingSilent { side } => {
+            let mapping = match side {
+                Side::Here => evidence.here.mapping_public,
+                Side::There => evidence.there?.mapping_public,
+            };
+            match mapping {
+                Some(false) => Action::PublicAddress { side },
+                _ => open(Some(side)),
+            }
+        }
+        Cause::SameRouter => Action::AllowNeighbours,
+        Cause::UdpBlocked { side } => Action::AllowUdp { side },
+        Cause::Firewall { side } => open(Some(side)),
+        Cause::Silent => open(None),
+        Cause::Direct { .. }
+        | Cause::Calling
+        | Cause::Trying
+        | Cause::PathSilent
+        | Cause::PathLost
+        | Cause::PathOnTrial
+        | Cause::RelayFaster
+        | Cause::Guessing => return None,
+    })
+}
+
+fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
+    let (in_ms, reason) = match cause {
+        Cause::Direct { .. } | Cause::RelayOnly { .. } => return None,
+        Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing => {
+            (None, NextReason::Running)
+        }
+        Cause::PathOnTrial => (facts.trial_ms, NextReason::Trial),
+        _ if facts.running => (None, NextReason::Running),
+        Cause::GuessingBusy => (None, NextReason::Busy),
+        Cause::GuessingFailed if facts.rest_ms > facts.next_ms => {
+            (facts.rest_ms, NextReason::Cooldown)
+        }
+        _ if facts.state == PeerState::Failed => (Some(facts.next_ms?), NextReason::Redial),
+        _ if facts.next_ms.is_some() => (facts.next_ms, NextReason::Round),
+        _ => (None, NextReason::Traffic),
+    };
+    Some(NextTry { in_ms, reason })
+}

@@ -1,0 +1,151 @@
+//! Paths that are held: idle ones, equal ones, and ones that keep dying.
+
+use std::time::Duration;
+
+use super::world::{Home, Plan, Style, World, ms};
+use crate::{PeerState, proto::io::Route};
+
+fn linked(a: impl Into<Plan>, b: impl Into<Plan>) -> World {
+    let mut world = World::pair(a.into(), b.into());
+    world.link(0, 1);
+    world.run(ms(4000));
+    assert!(world.both(PeerState::Direct));
+    world.reset_gaps();
+    world
+}
+
+/// How often the data of a node takes another path, in this time.
+fn changes(world: &mut World, at: usize, time: Duration) -> usize {
+    let peer = world.nodes[1 - at].id;
+    let mut changes = 0;
+    let mut last = None;
+    let end = world.now + time;
+    while world.now < end {
+        world.run(ms(100));
+        let first = match world.nodes[at].machine.route(peer) {
+            Some(Route::Direct(pair) | Route::Both(pair, _)) => Some(*pair),
+            Some(Route::Relay(_)) | None => None,
+        };
+        changes += usize::from(last.is_some_and(|last| last != first));
+        last = Some(first);
+    }
+    changes
+}
+
+/// How often a node doubted its path since then.
+fn doubts(world: &World, at: usize, from: Duration) -> usize {
+    let states = &world.nodes[at].states;
+    let doubt =
+        |(time, state): &&(Duration, PeerState)| *time >= from && *state == PeerState::Suspect;
+    states.iter().filter(doubt).count()
+}
+
+#[test]
+fn two_equal_paths_with_jitter_change_places_at_most_twice_in_ten_minutes() {
+    let mut world = linked(Home::Dual, Home::Dual);
+    for site in &mut world.net.sites {
+        site.up.jitter = ms(5);
+        site.down.jitter = ms(5);
+    }
+    world.chat_every = ms(250);
+    assert!(changes(&mut world, 0, ms(600_000)) <= 2);
+}
+
+#[test]
+fn a_path_that_keeps_dying_is_left_alone_ever_longer() {
+    let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+    world.chat_every = ms(100);
+    let mut early = 0;
+    let mut late = 0;
+    for turn in 0..60 {
+        world.cut = turn % 2 == 0;
+        let count = changes(&mut world, 0, ms(5000));
+        *(if turn < 12 { &mut early } else { &mut late }) += count;
+    }
+    assert!(early <= 8, "{early}");
+    assert!(late <= 2, "{late}");
+    world.cut = false;
+    assert!(world.run_while(ms(120_000), |world| !world.both(PeerState::Direct)));
+}
+
+#[test]
+fn a_path_that_works_again_is_taken_again_within_seconds() {
+    for outage in [3000, 10_000, 19_000] {
+        let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+        world.cut = true;
+        world.run(ms(outage));
+        assert!(!world.both(PeerState::Direct));
+        world.cut = false;
+        let back = world.elapsed();
+        assert!(world.run_while(ms(3000), |world| !world.both(PeerState::Direct)));
+        let took = world.elapsed() - back;
+        assert!(took >= ms(900), "{took:?}: it was not on trial");
+    }
+}
+
+#[test]
+fn an_idle_path_stays_open_through_short_lived_mappings() {
+    for life in [12_000, 20_000, 26_000] {
+        let short = || {
+            Plan::v4(vec![Style {
+                life: (ms(life), ms(life)),
+                ..Style::LINUX
+            }])
+        };
+        let mut world = linked(short(), short());
+        world.hush();
+        let quiet = world.elapsed();
+        world.run(ms(900_000));
+        let deaths = doubts(&world, 0, quiet).max(doubts(&world, 1, quiet));
+        assert!(deaths <= 2, "{life}: {deaths}");
+        let settled = world.elapsed();
+        world.run(ms(900_000));
+        assert_eq!(doubts(&world, 0, settled), 0, "{life}");
+        assert!(
+            world.both(PeerState::Direct),
+            "{life} {:?} {:?}",
+            world.nodes[0].states,
+            world.nodes[1].states
+        );
+        world.talk(0, 1);
+        world.run(ms(2000));
+        assert!(world.nodes[0].gap <= ms(100), "{:?}", world.nodes[0].gap);
+    }
+}
+
+#[test]
+fn an_idle_path_costs_a_few_packets_a_minute() {
+    let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+    world.hush();
+    world.run(ms(10_000));
+    let before = world.probes.len();
+    world.run(ms(600_000));
+    let arrived = world.probes.len() - before;
+    // A question and its answer every 15 to 25 s.
+    assert!((40..=110).contains(&arrived), "{arrived}");
+}
+
+#[test]
+fn a_spare_path_takes_over_when_there_is_no_relay() {
+    let mut world = linked(Home::Dual, Home::Dual);
+    world.run(ms(5000));
+    let peer = world.nodes[1].id;
+    let v6 = |world: &World| match world.nodes[0].machine.route(peer) {
+        Some(Route::Direct(pair) | Route::Both(pair, _)) => Some(pair.addr.is_ipv6()),
+        Some(Route::Relay(_)) | None => None,
+    };
+    assert_eq!(v6(&world), Some(true), "the bias is for IPv6");
+    world.relay_dies();
+    world.run(ms(60_000));
+    world.reset_gaps();
+    for nat in &mut world.net.nats {
+        if nat.style.kind == Style::FIREWALL.kind {
+            nat.style.life = (ms(0), ms(0));
+        }
+    }
+    world.run(ms(3000));
+    assert_eq!(v6(&world), Some(false));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(600), "{:?}", node.gap);
+    }
+}

@@ -1,0 +1,207 @@
+//! Hosts that move, routers that forget, and paths that break in one direction: the gaps that reliability.md allows.
+
+use std::time::Duration;
+
+use super::world::{Absence, Home, Plan, Ports, Style, World, ms};
+use crate::{NatBehavior, PeerState, proto::io::Input};
+
+/// The round trip between a home and the relay.
+const RELAY_RTT: Duration = ms(40);
+
+fn linked(a: impl Into<Plan>, b: impl Into<Plan>) -> World {
+    let mut world = World::pair(a.into(), b.into());
+    world.link(0, 1);
+    world.run(ms(4000));
+    assert!(world.both(PeerState::Direct));
+    world.reset_gaps();
+    world
+}
+
+/// The longest wait of either application.
+fn gap(world: &World) -> Duration {
+    let waits = (0..2).map(|at| world.nodes[at].gap.max(world.silence(at, 1 - at)));
+    waits.max().unwrap_or_default()
+}
+
+/// A home router that gives a host one port for everything, another one each time.
+fn rolling() -> Plan {
+    Plan::v4(vec![Style {
+        mapping: NatBehavior::EndpointIndependent,
+        ports: Ports::Random {
+            first: 1024,
+            last: u16::MAX,
+        },
+        ..Style::LINUX
+    }])
+}
+
+#[test]
+fn a_black_hole_in_any_direction_is_bridged_within_half_a_second() {
+    for holes in [vec![(0, 1)], vec![(1, 0)], vec![(0, 1), (1, 0)]] {
+        for phase in [0, 7, 13, 29, 41] {
+            let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+            world.run(ms(phase));
+            world.holes.clone_from(&holes);
+            world.run(ms(5000));
+            assert!(gap(&world) <= ms(500), "{holes:?}: {:?}", gap(&world));
+            world.holes.clear();
+            world.run(ms(3000));
+            assert!(gap(&world) <= ms(500), "{holes:?}: {:?}", gap(&world));
+            assert!(world.both(PeerState::Direct), "{holes:?}");
+        }
+    }
+}
+
+#[test]
+fn data_flows_again_soon_after_either_side_has_moved() {
+    use Home::{Dual, FullCone, PortRestricted, Public, Six};
+    for (from, to) in [
+        (PortRestricted, PortRestricted),
+        (PortRestricted, Public),
+        (Public, PortRestricted),
+        (Dual, PortRestricted),
+        (PortRestricted, Dual),
+        (Dual, Six),
+        (Six, Dual),
+        (Dual, Dual),
+    ] {
+        for other in [PortRestricted, FullCone, Public, Dual] {
+            for mover in [0, 1] {
+                if (from == Six || to == Six) && other != Dual {
+                    continue;
+                }
+                let (a, b) = if mover == 0 {
+                    (from, other)
+                } else {
+                    (other, from)
+                };
+                let mut world = linked(a, b);
+                let site = world.vacancy(to, ms(20));
+                let moved = world.elapsed();
+                world.roam(mover, site);
+                let what = format!("{from:?} to {to:?}, peer {other:?}, mover {mover}");
+                assert!(
+                    world.run_while(ms(1500), |world| !world.both(PeerState::Direct)
+                        || world.elapsed() < moved + ms(100)),
+                    "{what}"
+                );
+                world.run(ms(2000));
+                assert!(
+                    gap(&world) <= RELAY_RTT + ms(300),
+                    "{what}: {:?}",
+                    gap(&world)
+                );
+                assert!(
+                    world.both(PeerState::Direct),
+                    "{what} {:?} {:?} {:?} {:?}",
+                    world.nodes[0].states,
+                    world.nodes[1].states,
+                    world.nodes[0].sent_to,
+                    world.nodes[1].sent_to
+                );
+                assert_eq!(world.first(0, PeerState::Failed, moved), None, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
+    for other in [Home::Public, Home::FullCone, Home::PortRestricted] {
+        for _ in 0..3 {
+            let mut world = linked(rolling(), other);
+            for _ in 0..6 {
+                world.flush(0);
+                world.run(ms(3000));
+                assert!(gap(&world) <= ms(500), "{other:?}: {:?}", gap(&world));
+                assert!(
+                    world.both(PeerState::Direct),
+                    "{other:?} {:?} {:?}",
+                    world.nodes[0].states,
+                    world.nodes[1].states
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn routers_that_both_forget_everything_cost_no_more_than_a_second() {
+    for (a, b) in [
+        (
+            Plan::from(Home::PortRestricted),
+            Home::PortRestricted.into(),
+        ),
+        (rolling(), rolling()),
+        (rolling(), Home::Public.into()),
+    ] {
+        let mut world = linked(a, b);
+        world.flush(0);
+        world.flush(1);
+        world.run(ms(5000));
+        assert!(gap(&world) <= ms(1000), "{:?}", gap(&world));
+        assert!(
+            world.both(PeerState::Direct),
+            "{:?} {:?}",
+            world.nodes[0].states,
+            world.nodes[1].states
+        );
+    }
+}
+
+#[test]
+fn an_uplink_that_is_away_for_five_seconds_carries_data_soon_after_its_return() {
+    let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+    let site = world.nodes[0].site;
+    let dead = |world: &mut World, dead| {
+        world.net.sites[site].up.dead = dead;
+        world.net.sites[site].down.dead = dead;
+    };
+    dead(&mut world, true);
+    world.run(ms(5000));
+    dead(&mut world, false);
+    world.reset_gaps();
+    world.run(ms(4000));
+    assert!(gap(&world) <= ms(600), "{:?}", gap(&world));
+    assert!(
+        world.both(PeerState::Direct),
+        "{:?} {:?}",
+        world.nodes[0].states,
+        world.nodes[1].states
+    );
+}
+
+#[test]
+fn after_sleep_data_flows_within_a_second() {
+    for seconds in [10, 50] {
+        for sleeper in [0, 1] {
+            let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+            world.absent(sleeper, ms(seconds * 1000), Absence::Asleep);
+            world.run(ms(seconds * 1000));
+            world.feed(sleeper, Input::Resumed);
+            world.reset_gaps();
+            world.run(ms(5000));
+            assert!(gap(&world) <= ms(500), "{seconds} s: {:?}", gap(&world));
+            assert!(world.both(PeerState::Direct), "{seconds} s");
+        }
+    }
+}
+
+#[test]
+fn a_stalled_process_does_not_take_its_own_silence_for_a_dead_path() {
+    for stall in [500, 2000, 4000] {
+        for phase in [0, 17, 33] {
+            let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+            world.run(ms(phase));
+            let before = world.elapsed();
+            world.absent(0, ms(stall), Absence::Stalled);
+            world.run(ms(stall));
+            world.reset_gaps();
+            world.run(ms(4000));
+            assert!(world.both(PeerState::Direct), "{stall}");
+            assert!(gap(&world) <= ms(300), "{stall}: {:?}", gap(&world));
+            let left = world.first(0, PeerState::Relayed, before);
+            assert_eq!(left, None, "{stall}: the path was given up");
+        }
+    }
+}

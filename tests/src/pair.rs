@@ -1,0 +1,251 @@
+//! Two homes of a lab whose nodes dial each other, again and again.
+
+use std::{
+    env, fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use peerway::{
+    Connection, Endpoint, PathInfo, PeerSnapshot, PeerState, RelayUrl, SecretKey, Ticket,
+};
+use peerway_relay::{Config, Relay};
+use peerway_tui::lab::{Home, Lab, NatKind};
+use tokio::{sync::mpsc, time::timeout};
+
+const ALPN: &[u8] = b"pairs/1";
+/// How long registering and connecting may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+const RUNS: &str = "PEERWAY_RUNS";
+
+/// How often to run each cell: `usual`, or what the environment says.
+///
+/// # Panics
+/// When the environment says no number.
+pub fn runs(usual: usize) -> usize {
+    match env::var(RUNS) {
+        Ok(count) => count.parse().expect("PEERWAY_RUNS is a number"),
+        Err(_) => usual,
+    }
+}
+
+/// Starts a relay that serves IPv4.
+///
+/// # Panics
+/// When it does not start.
+pub fn relay(lab: &Lab) -> RelayUrl {
+    let bind = (lab.relay().public_addr(), 4433).into();
+    start(lab, Config::new(bind, key()))
+}
+
+/// Starts a relay that is known by its name and serves IPv4 and IPv6.
+///
+/// # Panics
+/// When it does not start.
+pub fn named_relay(lab: &Lab) -> RelayUrl {
+    let mut config = Config::new(([0_u16; 8], 4433).into(), key());
+    config.public_host = Some(Lab::RELAY_NAME.to_owned());
+    start(lab, config)
+}
+
+fn start(lab: &Lab, config: Config) -> RelayUrl {
+    let host = lab.relay();
+    let relay = host.block_on(Relay::bind(config));
+    let relay = Arc::new(relay.expect("the relay starts"));
+    let url = relay.url();
+    host.spawn(async move { relay.run().await });
+    url
+}
+
+fn key() -> SecretKey {
+    SecretKey::generate().expect("the system has randomness")
+}
+
+/// A node in a home, registered with the relay. It asks the router for a port only where the lab has one that answers.
+///
+/// # Panics
+/// When it does not start or does not reach the relay.
+pub fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
+    let builder = Endpoint::builder()
+        .relays([relay.clone()])
+        .alpns([ALPN])
+        .port_mapping(home.access().ipv4 == Some(NatKind::SymmetricUpnp));
+    home.block_on(async {
+        let node = builder.bind().await.expect("the node starts");
+        let online = timeout(PATIENCE, node.online()).await;
+        online.expect("the relay is there");
+        node
+    })
+}
+
+/// Who dials whom, and what the dialler has beside the relay's help.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// Dials.
+    pub from: &'a Home,
+    /// Is dialled.
+    pub to: &'a Home,
+    /// Both are registered with it.
+    pub relay: &'a RelayUrl,
+    /// Whether the dialler's ticket has the other's public address.
+    pub held: bool,
+    /// How long the path may take to become direct.
+    pub limit: Duration,
+}
+
+impl Pair<'_> {
+    /// Dials `count` times, each time with new nodes.
+    ///
+    /// # Panics
+    /// When a node does not start or cannot connect at all.
+    pub fn dial(&self, count: usize) -> Tally {
+        Tally {
+            title: format!("{} to {}", self.from.access(), self.to.access()),
+            dials: (0..count).map(|_| self.dial_once()).collect(),
+        }
+    }
+
+    fn dial_once(&self) -> Dial {
+        let (from, to) = (node(self.from, self.relay), node(self.to, self.relay));
+        let mut accepted = self.listen(&to);
+        let (dialler, ticket) = (from.clone(), self.ticket(&to));
+        let limit = self.limit;
+        let (outgoing, connected, direct) = self.from.block_on(async move {
+            let started = Instant::now();
+            let connection = dialler.connect(ticket, ALPN).await;
+            let connection = connection.expect("the nodes connect");
+            let connected = started.elapsed();
+            let direct = is_direct(&connection, limit).await;
+            (connection, connected, direct.then(|| started.elapsed()))
+        });
+        let incoming = self.to.block_on(async {
+            let connection = timeout(PATIENCE, accepted.recv()).await.ok().flatten();
+            let connection = connection.expect("the connection arrives");
+            if direct.is_some() {
+                is_direct(&connection, PATIENCE).await;
+            }
+            connection
+        });
+        let dial = Dial {
+            connected,
+            direct,
+            probes: [(&from, &outgoing), (&to, &incoming)]
+                .map(|(node, link)| view(node, link).probes_sent),
+            seen: view(&from, &outgoing),
+        };
+        self.from.block_on(from.close());
+        self.to.block_on(to.close());
+        dial
+    }
+
+    fn ticket(&self, to: &Endpoint) -> Ticket {
+        let ticket = to.ticket();
+        if !self.held {
+            return ticket;
+        }
+        let public = to.snapshot().network.public_v4;
+        Ticket::new(
+            to.id(),
+            vec![self.relay.clone()],
+            public.into_iter().collect(),
+        )
+    }
+
+    fn listen(&self, node: &Endpoint) -> mpsc::UnboundedReceiver<Connection> {
+        let (accepted, connections) = mpsc::unbounded_channel();
+        let node = node.clone();
+        self.to.spawn(async move {
+            while let Some(connection) = node.accept().await {
+                accepted.send(connection).unwrap_or_default();
+            }
+        });
+        connections
+    }
+}
+
+async fn is_direct(connection: &Connection, limit: Duration) -> bool {
+    let mut path = connection.path();
+    let direct = path.wait_for(|link| {
+        link.state == PeerState::Direct && matches!(link.path, Some(PathInfo::Direct { .. }))
+    });
+    matches!(timeout(limit, direct).await, Ok(Ok(_)))
+}
+
+fn view(node: &Endpoint, link: &Connection) -> PeerSnapshot {
+    let snapshot = node.snapshot();
+    let peer = snapshot.peers.iter().find(|peer| peer.id == link.peer());
+    peer.expect("a connected peer is shown").clone()
+}
+
+/// What one dial came to.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// From the dial to the established connection.
+    pub connected: Duration,
+    /// From the dial to the direct path, if there was one in time.
+    pub direct: Option<Duration>,
+    /// Probes sent until then, by the dialler and by the other.
+    pub probes: [u32; 2],
+    /// What the dialler saw of the other in the end.
+    pub seen: PeerSnapshot,
+}
+
+/// What all dials of a pair came to.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    title: String,
+    /// One by one.
+    pub dials: Vec<Dial>,
+}
+
+impl Tally {
+    /// How many went direct in time.
+    #[must_use]
+    pub fn direct(&self) -> usize {
+        self.times().len()
+    }
+
+    /// The time within which this share of all dials went direct; none if fewer did.
+    #[must_use]
+    pub fn within(&self, share: f64) -> Option<Duration> {
+        let rank = (self.dials.len() as f64 * share).ceil() as usize;
+        self.times().get(rank.saturating_sub(1)).copied()
+    }
+
+    fn times(&self) -> Vec<Duration> {
+        let mut times: Vec<_> = self.dials.iter().filter_map(|dial| dial.direct).collect();
+        times.sort_unstable();
+        times
+    }
+
+    fn connected(&self) -> Duration {
+        let mut times: Vec<_> = self.dials.iter().map(|dial| dial.connected).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn probes(&self) -> [u32; 2] {
+        [0, 1].map(|side| {
+            let mut counts: Vec<_> = self.dials.iter().map(|dial| dial.probes[side]).collect();
+            counts.sort_unstable();
+            counts.get(counts.len() / 2).copied().unwrap_or_default()
+        })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [dialler, other] = self.probes();
+        write!(
+            f,
+            "{}: {} of {} direct, median {:.0?}, p90 {:.0?}, slowest {:.0?}; connected {:.0?}; probes {dialler} and {other}",
+            self.title,
+            self.direct(),
+            self.dials.len(),
+            self.within(0.5).unwrap_or_default(),
+            self.within(0.9).unwrap_or_default(),
+            self.times().last().copied().unwrap_or_default(),
+            self.connected(),
+        )
+    }
+}

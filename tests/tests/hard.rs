@@ -1,0 +1,122 @@
+//! NATs that give every destination another port, in the kernel: who gets through them, how fast, and at what cost.
+//!
+//! `PEERWAY_RUNS=100` runs each cell that often.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is all test code"
+)]
+
+use std::time::Duration;
+
+use peerway::{Cause, PeerState, RelayUrl};
+use peerway_tests::pair::{self, Pair};
+use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
+
+/// Enough for a hundred runs.
+const BUDGET: Duration = Duration::from_secs(7200);
+const LIMIT: Duration = Duration::from_secs(12);
+/// How long a pair that nothing can help is watched.
+const LOST: Duration = Duration::from_secs(8);
+/// 80 ms between homes, through the relay as well as directly.
+const DELAY: Duration = Duration::from_millis(20);
+const USUAL_RUNS: usize = 2;
+/// A few runs say how many go direct, not how fast.
+const ENOUGH_FOR_A_MEDIAN: usize = 20;
+
+#[test]
+fn a_random_port_is_found_from_behind_nats_that_keep_theirs() {
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::relay(&lab);
+        for kind in [
+            NatKind::PortRestricted,
+            NatKind::DoubleNat,
+            NatKind::ShortTimeout,
+        ] {
+            let median = Duration::from_millis(1500);
+            let homes = homes(&mut lab, [kind, NatKind::Symmetric]);
+            both_roles(&relay, &homes, 0.99, median);
+        }
+    });
+}
+
+#[test]
+fn a_port_out_of_a_block_is_found() {
+    lab::test(BUDGET, |mut lab| {
+        let kinds = [NatKind::PortRestricted, NatKind::SymmetricBlock];
+        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
+        both_roles(&relay, &homes, 0.99, Duration::from_millis(1500));
+    });
+}
+
+#[test]
+fn the_next_port_of_a_nat_that_counts_is_foreseen() {
+    lab::test(BUDGET, |mut lab| {
+        let kinds = [NatKind::PortRestricted, NatKind::Sequential];
+        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
+        both_roles(&relay, &homes, 0.99, Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn two_nats_that_count_meet() {
+    lab::test(BUDGET, |mut lab| {
+        let kinds = [NatKind::Sequential, NatKind::Sequential];
+        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
+        both_roles(&relay, &homes, 0.95, Duration::from_secs(4));
+    });
+}
+
+#[test]
+fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::relay(&lab);
+        let kinds = [NatKind::Symmetric, NatKind::Symmetric];
+        let [from, to] = homes(&mut lab, kinds);
+        let pair = Pair {
+            from: &from,
+            to: &to,
+            relay: &relay,
+            held: false,
+            limit: LOST,
+        };
+        let tally = pair.dial(pair::runs(1));
+        println!("{tally}");
+        for dial in &tally.dials {
+            assert_eq!(dial.direct, None);
+            assert_eq!(dial.seen.state, PeerState::Relayed);
+            let cause = dial.seen.why.as_ref().map(|why| why.cause);
+            assert_eq!(cause, Some(Cause::BothRandom));
+            assert!(dial.probes.iter().all(|probes| *probes <= 60), "{dial:?}");
+        }
+    });
+}
+
+/// Dials both ways between two homes, and expects at least `share` of the dials to go direct, half of them within `median`.
+fn both_roles(relay: &RelayUrl, [a, b]: &[Home; 2], share: f64, median: Duration) {
+    for (from, to) in [(a, b), (b, a)] {
+        let pair = Pair {
+            from,
+            to,
+            relay,
+            held: false,
+            limit: LIMIT,
+        };
+        let tally = pair.dial(pair::runs(USUAL_RUNS));
+        println!("{tally}");
+        let seen: Vec<_> = tally.dials.iter().map(|dial| &dial.seen).collect();
+        let enough = tally.direct() as f64 >= share * tally.dials.len() as f64;
+        assert!(enough, "{tally}: {seen:#?}");
+        if tally.dials.len() >= ENOUGH_FOR_A_MEDIAN {
+            assert!(tally.within(0.5) <= Some(median), "{tally}");
+        }
+    }
+}
+
+fn homes(lab: &mut Lab, kinds: [NatKind; 2]) -> [Home; 2] {
+    let [a, b] = kinds.map(|kind| kind.name());
+    let line = Line::delayed(DELAY);
+    [(format!("a-{a}"), kinds[0]), (format!("b-{b}"), kinds[1])]
+        .map(|(name, kind)| lab.home_on(&name, kind, line).unwrap())
+}
