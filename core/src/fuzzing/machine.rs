@@ -15,7 +15,7 @@ use crate::{
     proto::{
         endpoint::Settings,
         handshake::{Initiation, Opened},
-        io::{Input, Output, Sock},
+        io::{Input, Output, Pair, Sock},
         local::Ports,
         session::Session,
         watched::Watched,
@@ -111,6 +111,35 @@ enum Step {
     WaitForNext,
     FarFuture(u32),
     Shutdown,
+    StreamUp {
+        peer: u8,
+        stream: Stream,
+        dialled: bool,
+    },
+    StreamDown {
+        peer: u8,
+        stream: Stream,
+    },
+    Listening(bool),
+    OnStream {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Stream {
+    number: u8,
+    addr: Addr,
+}
+
+impl Stream {
+    fn pair(self) -> Pair {
+        Pair {
+            sock: Sock::stream(self.number.into()),
+            addr: self.addr.get(),
+        }
+    }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -280,6 +309,29 @@ impl Scene {
                 peer: key(peer).id(),
             },
             Step::Shutdown => Input::Shutdown,
+            Step::StreamUp {
+                peer,
+                stream,
+                dialled,
+            } => Input::StreamUp {
+                peer: key(peer).id(),
+                stream: stream.pair(),
+                dialled,
+            },
+            Step::StreamDown { peer, stream } => Input::StreamDown {
+                peer: key(peer).id(),
+                stream: stream.pair(),
+            },
+            Step::Listening(listening) => Input::Listening(listening),
+            Step::OnStream { stream, bytes: raw } => {
+                bytes = raw;
+                let Pair { sock, addr } = stream.pair();
+                Input::Datagram {
+                    sock,
+                    source: addr,
+                    bytes: &bytes,
+                }
+            }
         };
         self.handle(input);
     }

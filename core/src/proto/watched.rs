@@ -196,7 +196,10 @@ impl Watched {
 
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
-            Output::SendDatagram { sock, bytes, .. } if sock.is_stream() => {
+            Output::SendDatagram {
+                sock, to, bytes, ..
+            } if sock.is_stream() => {
+                self.asked.insert(*to);
                 assert!(bytes.len() <= intro::PACKET_LEN);
             }
             Output::SendDatagram { to, ttl, bytes, .. } => {

@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) gap: Duration,
     /// Datagrams by their destinations.
     pub(crate) sent_to: BTreeMap<SocketAddr, usize>,
+    /// Where streams were dialled to.
+    pub(crate) dialled: Vec<SocketAddr>,
     pub(crate) signals: usize,
     pub(super) last_signal: Vec<u8>,
 }
@@ -84,6 +86,7 @@ impl Node {
             forgotten: 0,
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),
+            dialled: Vec::new(),
             signals: 0,
             last_signal: Vec::new(),
         }
@@ -157,8 +160,8 @@ impl World {
                     let since = self.elapsed();
                     self.nodes[at].states.push((since, to));
                 }
+                Output::DialStream { addr, .. } => self.nodes[at].dialled.push(addr),
                 Output::Route { .. }
-                | Output::DialStream { .. }
                 | Output::TakeStream { .. }
                 | Output::CloseStream { .. }
                 | Output::Event(_) => {}
