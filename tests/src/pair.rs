@@ -81,6 +81,8 @@ pub fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
 /// Who dials whom, and what the dialler has beside the relay's help.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
+    /// Where both are.
+    pub lab: &'a Lab,
     /// Dials.
     pub from: &'a Home,
     /// Is dialled.
@@ -108,6 +110,7 @@ impl Pair<'_> {
     fn dial_once(&self) -> Dial {
         let (from, to) = (node(self.from, self.relay), node(self.to, self.relay));
         let mut accepted = self.listen(&to);
+        let before = self.packets();
         let (dialler, ticket) = (from.clone(), self.ticket(&to));
         let limit = self.limit;
         let (outgoing, connected, direct) = self.from.block_on(async move {
@@ -126,16 +129,23 @@ impl Pair<'_> {
             }
             connection
         });
+        let after = self.packets();
         let dial = Dial {
             connected,
             direct,
-            probes: [(&from, &outgoing), (&to, &incoming)]
-                .map(|(node, link)| view(node, link).probes_sent),
+            packets: [after[0] - before[0], after[1] - before[1]],
             seen: view(&from, &outgoing),
         };
+        drop(incoming);
         self.from.block_on(from.close());
         self.to.block_on(to.close());
         dial
+    }
+
+    /// Sent so far by either to the other's address.
+    fn packets(&self) -> [u64; 2] {
+        [(self.from, self.to), (self.to, self.from)]
+            .map(|(from, to)| self.lab.packets_between(from, to).expect("nft counts"))
     }
 
     fn ticket(&self, to: &Endpoint) -> Ticket {
@@ -184,8 +194,8 @@ pub struct Dial {
     pub connected: Duration,
     /// From the dial to the direct path, if there was one in time.
     pub direct: Option<Duration>,
-    /// Probes sent until then, by the dialler and by the other.
-    pub probes: [u32; 2],
+    /// Sent until then straight to the other, by the dialler and by the other.
+    pub packets: [u64; 2],
     /// What the dialler saw of the other in the end.
     pub seen: PeerSnapshot,
 }
@@ -224,28 +234,33 @@ impl Tally {
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    fn probes(&self) -> [u32; 2] {
-        [0, 1].map(|side| {
-            let mut counts: Vec<_> = self.dials.iter().map(|dial| dial.probes[side]).collect();
-            counts.sort_unstable();
-            counts.get(counts.len() / 2).copied().unwrap_or_default()
-        })
+    /// Median and maximum of what both sides sent together.
+    fn packets(&self) -> [u64; 2] {
+        let mut counts: Vec<u64> = self
+            .dials
+            .iter()
+            .map(|dial| dial.packets.iter().sum())
+            .collect();
+        counts.sort_unstable();
+        [counts.get(counts.len() / 2), counts.last()]
+            .map(|count| count.copied().unwrap_or_default())
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [dialler, other] = self.probes();
+        let [usual, most] = self.packets();
+        let ms = |time: Option<Duration>| time.unwrap_or_default().as_millis();
         write!(
             f,
-            "{}: {} of {} direct, median {:.0?}, p90 {:.0?}, slowest {:.0?}; connected {:.0?}; probes {dialler} and {other}",
+            "{}: {} of {} direct, median {} ms, p90 {} ms, slowest {} ms; connected {} ms; packets {usual}, at most {most}",
             self.title,
             self.direct(),
             self.dials.len(),
-            self.within(0.5).unwrap_or_default(),
-            self.within(0.9).unwrap_or_default(),
-            self.times().last().copied().unwrap_or_default(),
-            self.connected(),
+            ms(self.within(0.5)),
+            ms(self.within(0.9)),
+            ms(self.times().last().copied()),
+            ms(Some(self.connected())),
         )
     }
 }

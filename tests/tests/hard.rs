@@ -28,15 +28,15 @@ const ENOUGH_FOR_A_MEDIAN: usize = 20;
 #[test]
 fn a_random_port_is_found_from_behind_nats_that_keep_theirs() {
     lab::test(BUDGET, |mut lab| {
-        let relay = pair::relay(&lab);
-        for kind in [
+        let kinds = [
             NatKind::PortRestricted,
             NatKind::DoubleNat,
             NatKind::ShortTimeout,
-        ] {
-            let median = Duration::from_millis(1500);
-            let homes = homes(&mut lab, [kind, NatKind::Symmetric]);
-            both_roles(&relay, &homes, 0.99, median);
+        ];
+        let pairs = kinds.map(|kind| homes(&mut lab, [kind, NatKind::Symmetric]));
+        let place = with_relay(lab);
+        for pair in &pairs {
+            both_roles(&place, pair, 0.99, Duration::from_millis(1500));
         }
     });
 }
@@ -45,8 +45,8 @@ fn a_random_port_is_found_from_behind_nats_that_keep_theirs() {
 fn a_port_out_of_a_block_is_found() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::PortRestricted, NatKind::SymmetricBlock];
-        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
-        both_roles(&relay, &homes, 0.99, Duration::from_millis(1500));
+        let homes = homes(&mut lab, kinds);
+        both_roles(&with_relay(lab), &homes, 0.99, Duration::from_millis(1500));
     });
 }
 
@@ -54,8 +54,8 @@ fn a_port_out_of_a_block_is_found() {
 fn the_next_port_of_a_nat_that_counts_is_foreseen() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::PortRestricted, NatKind::Sequential];
-        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
-        both_roles(&relay, &homes, 0.99, Duration::from_secs(1));
+        let homes = homes(&mut lab, kinds);
+        both_roles(&with_relay(lab), &homes, 0.99, Duration::from_secs(1));
     });
 }
 
@@ -63,8 +63,8 @@ fn the_next_port_of_a_nat_that_counts_is_foreseen() {
 fn two_nats_that_count_meet() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::Sequential, NatKind::Sequential];
-        let (relay, homes) = (pair::relay(&lab), homes(&mut lab, kinds));
-        both_roles(&relay, &homes, 0.95, Duration::from_secs(4));
+        let homes = homes(&mut lab, kinds);
+        both_roles(&with_relay(lab), &homes, 0.95, Duration::from_secs(4));
     });
 }
 
@@ -77,6 +77,7 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
         let pair = Pair {
             from: &from,
             to: &to,
+            lab: &lab,
             relay: &relay,
             held: false,
             limit: LOST,
@@ -88,17 +89,20 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
             assert_eq!(dial.seen.state, PeerState::Relayed);
             let cause = dial.seen.why.as_ref().map(|why| why.cause);
             assert_eq!(cause, Some(Cause::BothRandom));
-            assert!(dial.probes.iter().all(|probes| *probes <= 60), "{dial:?}");
+            let few = dial.packets.iter().all(|packets| *packets <= 60);
+            assert!(few, "{dial:?}");
         }
     });
 }
 
 /// Dials both ways between two homes, and expects at least `share` of the dials to go direct, half of them within `median`.
-fn both_roles(relay: &RelayUrl, [a, b]: &[Home; 2], share: f64, median: Duration) {
+fn both_roles(place: &(Lab, RelayUrl), [a, b]: &[Home; 2], share: f64, median: Duration) {
+    let (lab, relay) = place;
     for (from, to) in [(a, b), (b, a)] {
         let pair = Pair {
             from,
             to,
+            lab,
             relay,
             held: false,
             limit: LIMIT,
@@ -114,9 +118,14 @@ fn both_roles(relay: &RelayUrl, [a, b]: &[Home; 2], share: f64, median: Duration
     }
 }
 
+fn with_relay(lab: Lab) -> (Lab, RelayUrl) {
+    let relay = pair::relay(&lab);
+    (lab, relay)
+}
+
 fn homes(lab: &mut Lab, kinds: [NatKind; 2]) -> [Home; 2] {
-    let [a, b] = kinds.map(|kind| kind.name());
+    let pair = kinds.map(NatKind::name).join("-");
     let line = Line::delayed(DELAY);
-    [(format!("a-{a}"), kinds[0]), (format!("b-{b}"), kinds[1])]
-        .map(|(name, kind)| lab.home_on(&name, kind, line).unwrap())
+    [("a", kinds[0]), ("b", kinds[1])]
+        .map(|(side, kind)| lab.home_on(&format!("{side}-{pair}"), kind, line).unwrap())
 }

@@ -35,7 +35,7 @@ fn every_pair_that_can_be_direct_is_direct_every_time() {
         let right = homes(&mut lab, "b", &kinds);
         for a in &left {
             for b in &right {
-                goes_direct(a, b, &relay);
+                goes_direct(&lab, a, b, &relay);
             }
         }
     });
@@ -48,8 +48,8 @@ fn a_router_that_accepts_input_does_not_keep_homes_apart() {
         let relay = pair::relay(&lab);
         let a = homes(&mut lab, "a", &kinds);
         let b = homes(&mut lab, "b", &kinds);
-        goes_direct(&a[0], &b[0], &relay);
-        goes_direct(&b[0], &a[0], &relay);
+        goes_direct(&lab, &a[0], &b[0], &relay);
+        goes_direct(&lab, &b[0], &a[0], &relay);
     });
 }
 
@@ -60,8 +60,8 @@ fn a_symmetric_nat_reaches_public_hosts_directly() {
         let symmetric = homes(&mut lab, "s", &[NatKind::Symmetric]);
         let open = homes(&mut lab, "o", &[NatKind::Public, NatKind::FullCone]);
         for other in &open {
-            goes_direct(&symmetric[0], other, &relay);
-            goes_direct(other, &symmetric[0], &relay);
+            goes_direct(&lab, &symmetric[0], other, &relay);
+            goes_direct(&lab, other, &symmetric[0], &relay);
         }
     });
 }
@@ -76,10 +76,11 @@ fn homes(lab: &mut Lab, prefix: &str, kinds: &[NatKind]) -> Vec<Home> {
         .collect()
 }
 
-fn goes_direct(from: &Home, to: &Home, relay: &RelayUrl) {
+fn goes_direct(lab: &Lab, from: &Home, to: &Home, relay: &RelayUrl) {
     let pair = Pair {
         from,
         to,
+        lab,
         relay,
         held: false,
         limit: PATIENCE,

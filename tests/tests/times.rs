@@ -58,6 +58,7 @@ fn measure(lab: &mut Lab, loss: f64) {
                 let pair = Pair {
                     from,
                     to,
+                    lab,
                     relay: &relay,
                     held,
                     limit: LIMIT,

@@ -10,6 +10,8 @@ mod expose;
 mod failure;
 mod forward;
 mod id;
+#[cfg(target_os = "linux")]
+mod lab;
 mod netcheck;
 mod node;
 mod out;
@@ -72,6 +74,8 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
         Command::Demo => demo::run(globals),
+        #[cfg(target_os = "linux")]
+        Command::Lab(args) => lab::run(globals, &args),
     }
 }
 

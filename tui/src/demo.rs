@@ -6,12 +6,16 @@
 mod error;
 mod freight;
 mod scene;
+#[cfg(target_os = "linux")]
+mod situation;
 mod timeline;
 mod world;
 
 use peerway::Endpoint;
 
 pub use self::error::DemoError;
+#[cfg(target_os = "linux")]
+pub use self::situation::{Situation, try_out};
 
 use self::{
     freight::Freight,

@@ -180,7 +180,16 @@ impl Lab {
     /// # Errors
     /// What nft refused.
     pub fn packets_to(&self, addr: impl Into<IpAddr>) -> Result<u64, LabError> {
-        self.core.packets_to(addr.into())
+        self.core.packets(None, addr.into())
+    }
+
+    /// The same, of packets from one home straight to the other's public address.
+    ///
+    /// # Errors
+    /// What nft refused.
+    pub fn packets_between(&self, from: &Home, to: &Home) -> Result<u64, LabError> {
+        self.core
+            .packets(Some(from.public_addr()), to.public_addr())
     }
 
     fn network(&mut self, name: &str, access: Access, line: Line) -> Result<Network, LabError> {

@@ -216,7 +216,9 @@ impl Machine {
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => self.offer(now, |local| local.mapped = addr),
             Input::Pinhole(addr) => self.offer(now, |local| local.pinhole = addr),
-            Input::Routes { families, nat64 } => self.local.set_routes(families, nat64),
+            Input::Routes { families, nat64 } => {
+                self.offer(now, |local| local.set_routes(families, nat64));
+            }
             Input::AlsoObserved { relay, addr } => self.offer(now, |local| {
                 if let Some(view) = local.relays.get_mut(&relay) {
                     view.also = Some(addr);

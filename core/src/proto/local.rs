@@ -131,6 +131,9 @@ impl Local {
             v6: families.v6,
         };
         self.nat64 = nat64;
+        for relay in self.relays.values_mut() {
+            relay.also = relay.also.filter(|also| self.routes.has(also.ip()));
+        }
     }
 
     /// Whether a packet to this address would leave this computer at all.

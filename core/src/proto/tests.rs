@@ -4,6 +4,7 @@
 
 mod abuse;
 mod failover;
+mod families;
 mod faults;
 mod hard;
 mod hello;

@@ -8,6 +8,9 @@ use peerway::{
     services::tunnel::{ParseNameError, ServiceName},
 };
 
+#[cfg(target_os = "linux")]
+use crate::lab::{Access, NatKind};
+
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///
 /// Without a command: the dashboard.
@@ -104,6 +107,9 @@ pub(super) enum Command {
     Forward(Forward),
     /// Watch two homes find each other, all on this one computer
     Demo,
+    /// Let two homes with such and such routers find each other, all on this one computer
+    #[cfg(target_os = "linux")]
+    Lab(Lab),
 }
 
 #[derive(Debug, clap::Args)]
@@ -176,6 +182,44 @@ pub(super) struct Forward {
     pub(super) listen: SocketAddr,
 }
 
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = kinds_of_homes())]
+pub(super) struct Lab {
+    /// Home of the node that dials
+    pub(super) a: Access,
+
+    /// Home of the node that is dialled
+    pub(super) b: Access,
+
+    /// One-way delay of each home's line, in milliseconds
+    #[arg(long, value_name = "MS", env = "PEERWAY_DELAY", default_value = "10", value_parser = value_parser!(u64).range(..=2000))]
+    pub(super) delay: u64,
+
+    /// Packets that each home's line loses in either direction, in percent
+    #[arg(long, value_name = "PERCENT", env = "PEERWAY_LOSS", default_value = "0", value_parser = percent)]
+    pub(super) loss: f64,
+}
+
+#[cfg(target_os = "linux")]
+fn kinds_of_homes() -> String {
+    let mut text = "A and B are one of\n".to_owned();
+    for nat in NatKind::ALL {
+        text += &format!("  {:24}{}\n", nat.name(), nat.description());
+    }
+    text + "with +ipv6 behind it for IPv6 beside it, or\n  ipv6-only               IPv6 behind a firewall, no IPv4"
+}
+
+#[cfg(target_os = "linux")]
+fn percent(text: &str) -> Result<f64, ArgError> {
+    let percent = text.parse().map_err(|_| ArgError::Percent)?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent)
+    } else {
+        Err(ArgError::Percent)
+    }
+}
+
 /// A named TCP server at a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
@@ -246,4 +290,7 @@ pub(super) enum ArgError {
     Seconds,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]
     Measurement,
+    #[cfg(target_os = "linux")]
+    #[error("expected a share of packets from 0 to 100, as in 5")]
+    Percent,
 }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use peerway::{BindError, Connection, Endpoint, Event, PathInfo, RelayUrl, SecretKey};
-use peerway_relay::{Config, Relay};
+use peerway_relay::Relay;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     task::JoinSet,
@@ -36,8 +36,8 @@ impl Scene {
     pub(super) async fn set(world: &World, timeline: Timeline) -> Result<Self, DemoError> {
         timeline.step(&world.describe());
         let key = SecretKey::generate().map_err(BindError::Random)?;
-        let config = Config::new(world.relay_addr(), key);
-        let relay = world.spawn(Place::Relay, Relay::bind(config)).await??;
+        let relay = Relay::bind(world.relay_config(key));
+        let relay = world.spawn(Place::Relay, relay).await??;
         let url = relay.url();
         timeline.step(&Step::Relay { url: url.clone() });
         world.spawn(Place::Relay, async move { relay.run().await });
@@ -59,6 +59,12 @@ impl Scene {
     /// Home A's node.
     pub(super) fn node(&self) -> Endpoint {
         self.a.clone()
+    }
+
+    /// Both nodes, with the names of their homes.
+    #[cfg(target_os = "linux")]
+    pub(super) fn nodes(&self) -> [(char, &Endpoint); 2] {
+        [('A', &self.a), ('B', &self.b)]
     }
 
     /// Links the homes and moves data until the path is direct and has carried some.

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use peerway::{Event, EventKind, PathInfo, PeerId, RelayUrl};
+use peerway::{
+    Event, EventKind, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PortAllocation,
+    RelayUrl,
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -22,6 +25,8 @@ pub(super) struct Timeline {
 pub(super) enum Form {
     Silent,
     Text,
+    /// Text that also tells what is tried and why.
+    Attempts,
     Json,
 }
 
@@ -32,6 +37,7 @@ pub(super) enum Step {
     Homes {
         a: IpAddr,
         b: IpAddr,
+        kinds: [String; 2],
     },
     Loopback {
         why: String,
@@ -50,6 +56,26 @@ pub(super) enum Step {
         path_kind: &'static str,
     },
     Summary(Summary),
+    Nat {
+        home: char,
+        nat: NatReport,
+    },
+    Outcome(Box<Outcome>),
+}
+
+/// What one dial came to.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outcome {
+    /// From the dial to the established connection.
+    pub(super) connected_ms: f64,
+    /// From the dial to the direct path, if there was one.
+    pub(super) direct_ms: Option<f64>,
+    /// Sent straight to the other home, by A and by B.
+    pub(super) packets: [u64; 2],
+    /// Why it is so, as the node in home A sees it.
+    pub(super) a: Option<Explanation>,
+    /// The same in home B.
+    pub(super) b: Option<Explanation>,
 }
 
 /// The last line.
@@ -75,17 +101,21 @@ impl Timeline {
     pub(super) fn step(&self, step: &Step) {
         match self.form {
             Form::Silent => {}
-            Form::Text => self.text(step),
+            Form::Text | Form::Attempts => self.text(step),
             Form::Json => self.object(None, step),
         }
     }
 
     /// An event of the node in a home. Text leaves out those that only matter to scripts.
     pub(super) fn node(&self, home: char, event: &Event) {
-        match (self.form, words(&event.kind)) {
-            (Form::Json, _) => self.object(Some(home), event),
-            (Form::Text, Some(words)) => self.text(&format!("home {home}: {words}")),
-            (Form::Text, None) | (Form::Silent, _) => {}
+        let words = match self.form {
+            Form::Silent => None,
+            Form::Json => return self.object(Some(home), event),
+            Form::Text => words(&event.kind),
+            Form::Attempts => words(&event.kind).or_else(|| reason(&event.kind)),
+        };
+        if let Some(words) = words {
+            self.text(&format!("home {home}: {words}"));
         }
     }
 
@@ -128,9 +158,10 @@ impl Timeline {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Homes { a, b } => write!(
+            Self::Homes { a, b, kinds } => write!(
                 f,
-                "two homes behind port-restricted NATs, {a} and {b}, and a relay, in namespaces of this computer"
+                "home A ({}) at {a}, home B ({}) at {b}, and a relay, in namespaces of this computer",
+                kinds[0], kinds[1]
             ),
             Self::Loopback { why } => {
                 write!(f, "two nodes and a relay on loopback, without NATs: {why}")
@@ -159,8 +190,49 @@ impl fmt::Display for Step {
                 summary.direct_ms,
                 summary.bytes >> 20
             ),
+            Self::Nat { home, nat } => write!(f, "home {home}: {}", behavior(nat)),
+            Self::Outcome(outcome) => outcome.fmt(f),
         }
     }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b] = self.packets;
+        match self.direct_ms {
+            Some(direct) => write!(f, "direct {direct:.0} ms after the dial")?,
+            None => f.write_str("not direct: the relay carries the data")?,
+        }
+        write!(f, "; packets straight to each other: {a} by A, {b} by B")?;
+        for (home, why) in [('A', &self.a), ('B', &self.b)] {
+            if let Some(why) = why {
+                write!(f, "\n  home {home}: {}. {}", why.line(), why.paragraph())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A NAT in the words of RFC 4787.
+fn behavior(nat: &NatReport) -> String {
+    let axis = |behavior| match behavior {
+        NatBehavior::EndpointIndependent => "endpoint-independent",
+        NatBehavior::AddressDependent => "address-dependent",
+        NatBehavior::AddressAndPortDependent => "address-and-port-dependent",
+        NatBehavior::Unknown => "unknown",
+    };
+    let ports = match nat.allocation {
+        PortAllocation::Unknown => String::new(),
+        PortAllocation::Sequential { step } => format!(", ports in steps of {step}"),
+        PortAllocation::Random { first, last } => {
+            format!(", ports at random from {first} to {last}")
+        }
+    };
+    format!(
+        "NAT with {} mapping and {} filtering{ports}",
+        axis(nat.mapping),
+        axis(nat.filtering)
+    )
 }
 
 pub(super) fn milliseconds(duration: Duration) -> f64 {
@@ -187,6 +259,22 @@ fn words(event: &EventKind) -> Option<String> {
         )),
         EventKind::PathChanged { path: None, .. } => Some("no path left".to_owned()),
         EventKind::Connected { outgoing: true, .. } => Some("connected".to_owned()),
+        _ => None,
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other events have no reasons"
+)]
+fn reason(event: &EventKind) -> Option<String> {
+    match event {
+        EventKind::PeerState { why: Some(why), .. } | EventKind::Explained { why, .. } => {
+            Some(why.line())
+        }
+        EventKind::PortMapped {
+            mapping: Some(mapping),
+        } => Some(format!("the router forwards {}", mapping.external)),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use peerway::SecretKey;
+use peerway_relay::Config;
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
@@ -13,7 +15,11 @@ use super::{DemoError, timeline::Step};
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use crate::lab::{self, Home, Lab, LabError, Line, NatKind};
+use super::Situation;
+#[cfg(target_os = "linux")]
+use crate::lab::{self, Access, Home, Lab, LabError, Line, NatKind};
+#[cfg(target_os = "linux")]
+use std::net::Ipv6Addr;
 
 #[derive(Debug)]
 pub(super) enum World {
@@ -62,11 +68,37 @@ impl World {
     fn homes() -> Result<Self, LabError> {
         let near = Line::delayed(Duration::from_millis(10));
         let far = Line::delayed(Duration::from_millis(15));
+        let access = NatKind::PortRestricted.into();
+        Self::with([access, access], near, far)
+    }
+
+    /// The homes of a situation. There is nothing to fall back on.
+    #[cfg(target_os = "linux")]
+    pub(super) fn of(situation: &Situation) -> Result<Self, DemoError> {
+        lab::enter()?;
+        let access = [situation.a, situation.b];
+        Ok(Self::with(access, situation.line, Line::default())?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn with([a, b]: [Access; 2], near: Line, far: Line) -> Result<Self, LabError> {
         let mut lab = Lab::new()?;
         lab.set_line(lab.relay(), far)?;
-        let a = lab.home_on("home-a", NatKind::PortRestricted, near)?;
-        let b = lab.home_on("home-b", NatKind::PortRestricted, near)?;
+        let a = lab.home_on("home-a", a, near)?;
+        let b = lab.home_on("home-b", b, near)?;
         Ok(Self::Homes(Box::new(Homes { lab, a, b })))
+    }
+
+    /// Packets that each home sent straight to the other so far.
+    #[cfg(target_os = "linux")]
+    pub(super) fn packets(&self) -> Result<[u64; 2], LabError> {
+        match self {
+            Self::Homes(homes) => Ok([
+                homes.lab.packets_between(&homes.a, &homes.b)?,
+                homes.lab.packets_between(&homes.b, &homes.a)?,
+            ]),
+            Self::Loopback { .. } => Ok([0, 0]),
+        }
     }
 
     fn loopback(why: String) -> Result<Self, DemoError> {
@@ -83,16 +115,24 @@ impl World {
             Self::Homes(homes) => Step::Homes {
                 a: homes.a.public_addr(),
                 b: homes.b.public_addr(),
+                kinds: [&homes.a, &homes.b].map(|home| home.access().to_string()),
             },
             Self::Loopback { why, .. } => Step::Loopback { why: why.clone() },
         }
     }
 
-    pub(super) fn relay_addr(&self) -> SocketAddr {
+    /// Where the relay listens: for IPv6 too, and known by its name, where a home has that.
+    pub(super) fn relay_config(&self, key: SecretKey) -> Config {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Homes(homes) => (homes.lab.relay().public_addr(), 4433).into(),
-            Self::Loopback { .. } => (Ipv4Addr::LOCALHOST, 0).into(),
+            Self::Homes(homes) if homes.a.access().ipv6 || homes.b.access().ipv6 => {
+                let mut config = Config::new((Ipv6Addr::UNSPECIFIED, 4433).into(), key);
+                config.public_host = Some(Lab::RELAY_NAME.to_owned());
+                config
+            }
+            #[cfg(target_os = "linux")]
+            Self::Homes(homes) => Config::new((homes.lab.relay().public_addr(), 4433).into(), key),
+            Self::Loopback { .. } => Config::new((Ipv4Addr::LOCALHOST, 0).into(), key),
         }
     }
 

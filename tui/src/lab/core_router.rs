@@ -19,12 +19,12 @@ table inet internet {
     set cut { type ifname . ifname; }
     set narrow { type ifname . ifname; }
     set mute { type ifname; }
-    set seen { type ipv4_addr; size 1024; flags dynamic; counter; }
-    set seen6 { type ipv6_addr; size 1024; flags dynamic; counter; }
+    set seen { type ipv4_addr . ipv4_addr; size 1024; flags dynamic; counter; }
+    set seen6 { type ipv6_addr . ipv6_addr; size 1024; flags dynamic; counter; }
     chain transit {
         type filter hook forward priority mangle; policy accept;
-        update @seen { ip daddr counter }
-        update @seen6 { ip6 daddr counter }
+        update @seen { ip saddr . ip daddr counter }
+        update @seen6 { ip6 saddr . ip6 daddr counter }
         iifname . oifname @cut drop
         iifname @mute meta l4proto udp drop
         oifname @mute meta l4proto udp drop
@@ -99,24 +99,20 @@ impl Core {
         ))
     }
 
-    pub(super) fn packets_to(&self, addr: IpAddr) -> Result<u64, LabError> {
-        let set = if addr.is_ipv4() { "seen" } else { "seen6" };
+    /// Packets that entered the internet for an address, from everywhere or from one place.
+    pub(super) fn packets(&self, from: Option<IpAddr>, to: IpAddr) -> Result<u64, LabError> {
+        let set = if to.is_ipv4() { "seen" } else { "seen6" };
         let listing = self.netns.nft_list(&format!("set inet internet {set}"))?;
-        let count = serde_json::from_str::<serde_json::Value>(&listing)
-            .ok()
-            .and_then(|listing| {
-                let set = listing["nftables"]
-                    .as_array()?
-                    .iter()
-                    .find_map(|item| item.get("set"))?;
-                let element = set["elem"]
-                    .as_array()?
-                    .iter()
-                    .map(|element| &element["elem"]);
-                element
-                    .filter(|element| element["val"] == addr.to_string())
-                    .find_map(|element| element["counter"]["packets"].as_u64())
-            });
-        Ok(count.unwrap_or(0))
+        let listing: serde_json::Value = serde_json::from_str(&listing).unwrap_or_default();
+        let sets = listing["nftables"].as_array().into_iter().flatten();
+        let elements = sets.filter_map(|item| item["set"]["elem"].as_array());
+        let counted = elements.flatten().map(|element| &element["elem"]);
+        let wanted = counted.filter(|element| {
+            let ends = &element["val"]["concat"];
+            ends[1] == to.to_string() && from.is_none_or(|from| ends[0] == from.to_string())
+        });
+        Ok(wanted
+            .filter_map(|element| element["counter"]["packets"].as_u64())
+            .sum())
     }
 }

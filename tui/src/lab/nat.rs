@@ -69,6 +69,30 @@ impl NatKind {
         }
     }
 
+    /// What it does, in one line.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Public => "no NAT: the host has the public address",
+            Self::FullCone => "keeps a port and lets everybody in",
+            Self::AddressRestricted => "keeps a port and lets in whom the host sent to",
+            Self::PortRestricted => {
+                "keeps a port and lets answers in: most home routers, Linux masquerade"
+            }
+            Self::PortRestrictedAccept => {
+                "the same on a router that accepts packets to itself, as plain Linux does"
+            }
+            Self::ShortTimeout => "port-restricted, forgets a mapping after 20 s of silence",
+            Self::DoubleNat => "port-restricted behind port-restricted: carrier-grade NAT",
+            Self::Sequential => "another port for each destination, one after the other",
+            Self::SymmetricBlock => {
+                "another port for each destination, at random out of a block of 2048"
+            }
+            Self::Symmetric => "another port for each destination, at random",
+            Self::SymmetricUpnp => "symmetric, but forwards a port to hosts that ask for one",
+            Self::Blocked => "lets no UDP through",
+        }
+    }
+
     /// The routers in front of the host, from the internet inwards.
     pub(super) fn routers(self) -> &'static [Self] {
         match self {

@@ -230,11 +230,12 @@ impl Driver {
     /// A relay can be asked about the NAT: the measurement that is under way goes through it too, or a new one begins.
     pub(super) fn classify_through(&mut self, relay: SocketAddr) {
         let now = now();
+        let trusted = self.stun_relays().contains(&relay);
         let gathering = &mut self.gathering;
         let fresh = gathering
             .began
             .is_some_and(|at| now.saturating_duration_since(at) < FRESH);
-        if fresh && gathering.asked.contains(&relay) {
+        if !trusted || (fresh && gathering.asked.contains(&relay)) {
             return;
         }
         match &mut gathering.classifier {
@@ -288,17 +289,24 @@ impl Driver {
         let local = self.gathering.interfaces.addresses.iter();
         let local = local.map(|local| local.ip).collect();
         let mut classifier = Classifier::new(local, ChaCha20Rng::from_os_rng());
-        self.gathering.asked.clear();
-        for relay in self.relays.values() {
-            if relay.state != RelayState::Down
-                && let Some(addr) = relay.addr
-            {
-                classifier.add_relay(now, addr);
-                self.gathering.asked.push(addr);
-            }
+        let relays = self.stun_relays();
+        for addr in &relays {
+            classifier.add_relay(now, *addr);
         }
-        self.gathering.classifier = (!self.gathering.asked.is_empty()).then_some(classifier);
+        self.gathering.classifier = (!relays.is_empty()).then_some(classifier);
+        self.gathering.asked = relays;
         self.gathering.began = Some(now);
+    }
+
+    /// The relays that are asked about the NAT: a peer's, which may lie about it, only if there is none of ours.
+    fn stun_relays(&self) -> Vec<SocketAddr> {
+        let usable = self
+            .relays
+            .values()
+            .filter(|relay| relay.state != RelayState::Down && relay.addr.is_some());
+        let some_ours = usable.clone().any(|relay| relay.home);
+        let asked = usable.filter(|relay| relay.home || !some_ours);
+        asked.filter_map(|relay| relay.addr).collect()
     }
 
     /// Asks a relay where it sees one of our sockets.

@@ -4,6 +4,7 @@
 
 mod app;
 mod classify;
+mod families;
 mod home;
 mod line;
 mod nat;
@@ -341,6 +342,7 @@ impl World {
         let addrs = self.net.interfaces(at);
         let lost_route = false;
         self.feed(at, Input::Interfaces { addrs, lost_route });
+        self.tell_routes(at);
         let innermost = self.net.chain(at).first().copied();
         let router = innermost.filter(|nat| self.net.nats[*nat].style.forwards);
         let forwarded = router.map(|nat| self.net.nats[nat].forward(PORT, host));
@@ -489,6 +491,7 @@ impl World {
     }
 
     fn send(&mut self, at: usize, sock: Sock, to: SocketAddr, ttl: u8, load: Load) {
+        let to = self.outward(at, to);
         let Some(from) = self.source(at, sock, to) else {
             return;
         };
@@ -563,7 +566,7 @@ impl World {
         let Some((sock, _)) = self.nodes[at].sockets.iter().find(open) else {
             return;
         };
-        let (sock, source) = (*sock, header.from);
+        let (sock, source) = (*sock, self.inward(at, header.from));
         match load {
             Load::Ours(bytes) => {
                 self.probes.push((at, source, bytes.clone()));

@@ -401,7 +401,7 @@ pub(crate) fn nat64(ip: Ipv4Addr, port: u16) -> SocketAddr {
     SocketAddr::new(ip.into(), port)
 }
 
-fn v4_of(addr: SocketAddr) -> Option<SocketAddr> {
+pub(crate) fn v4_of(addr: SocketAddr) -> Option<SocketAddr> {
     let SocketAddr::V6(v6) = addr else {
         return None;
     };

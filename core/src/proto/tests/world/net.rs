@@ -47,7 +47,7 @@ pub(crate) enum Way {
 pub(crate) struct Site {
     v4: Option<Place>,
     v6: Option<Place>,
-    nat64: Option<usize>,
+    pub(crate) nat64: Option<usize>,
     pub(crate) blocked: bool,
     pub(crate) up: Line,
     pub(crate) down: Line,

@@ -91,7 +91,8 @@ impl World {
         if self.nodes[at].registered.insert(relay, observed).is_none() {
             self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
         }
-        let relay = self.relays[relay].url.clone();
+        let index = relay;
+        let relay = self.relays[index].url.clone();
         self.feed(
             at,
             Input::RelayUp {
@@ -101,6 +102,7 @@ impl World {
                 unix_ms,
             },
         );
+        self.tell_echo(at, index);
     }
 
     /// Takes a node off the first relay.

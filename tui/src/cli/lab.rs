@@ -1,0 +1,25 @@
+//! `peerway lab`: what two kinds of home come to, seen on this computer.
+
+use std::time::Duration;
+
+use super::{
+    args::{Globals, Lab},
+    failure::Failure,
+};
+use crate::{
+    demo::{self, Situation},
+    lab::Line,
+};
+
+pub(super) fn run(globals: &Globals, args: &Lab) -> Result<(), Failure> {
+    let situation = Situation {
+        a: args.a,
+        b: args.b,
+        line: Line {
+            delay: Duration::from_millis(args.delay),
+            loss: args.loss / 100.0,
+        },
+    };
+    demo::try_out(&situation, globals.json)?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `peerway lab`: two homes of given kinds, one dial, and what comes of it.
+
+use std::time::Duration;
+
+use peerway::{Cause, Endpoint, LinkStatus, NatBehavior, PeerState};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    DemoError,
+    freight::ALPN,
+    scene::Scene,
+    timeline::{Form, Outcome, Step, Timeline, milliseconds},
+    world::World,
+};
+use crate::lab::{Access, Line};
+
+/// How long finding a direct path may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a link has to be given up before nothing more is expected of it.
+const RESIGNATION: Duration = Duration::from_secs(3);
+/// How long nodes may take to measure their NATs before one dials.
+const MEASURING: Duration = Duration::from_secs(3);
+
+/// Two homes, and the line that each of them has.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "this is what a situation is")]
+pub struct Situation {
+    /// The home that dials.
+    pub a: Access,
+    /// The home that is dialled.
+    pub b: Access,
+    /// The line of either.
+    pub line: Line,
+}
+
+/// Lets home A dial home B and prints what is tried until the link is direct or has been given up, as text or as one JSON
+/// object per line. Ending on the relay is no error.
+///
+/// As [`print()`](super::print()), this may replace the process.
+///
+/// # Errors
+/// Namespaces that are not to be had here, or a node that cannot register with the relay or connect over it.
+pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
+    let world = World::of(situation)?;
+    let timeline = Timeline::new(if json { Form::Json } else { Form::Attempts });
+    world.run(async {
+        let scene = Scene::set(&world, timeline).await?;
+        for (home, node) in scene.nodes() {
+            let nat = measured(node).await;
+            timeline.step(&Step::Nat { home, nat });
+        }
+        let outcome = dial(&world, &scene).await?;
+        timeline.step(&Step::Outcome(Box::new(outcome)));
+        scene.close().await;
+        Ok(())
+    })
+}
+
+/// What the node found out about its NAT in time.
+async fn measured(node: &Endpoint) -> peerway::NatReport {
+    let mut snapshots = node.snapshots();
+    let known = snapshots.wait_for(|node| node.network.nat.mapping != NatBehavior::Unknown);
+    // A NAT that stays unknown is worth to be shown as that.
+    let _ = timeout(MEASURING, known).await;
+    node.snapshot().network.nat
+}
+
+async fn dial(world: &World, scene: &Scene) -> Result<Outcome, DemoError> {
+    let [(_, a), (_, b)] = scene.nodes();
+    let before = world.packets()?;
+    let dialled = Instant::now();
+    let connection = a.connect(b.ticket(), ALPN).await?;
+    let connected = dialled.elapsed();
+    let direct = settled(connection.path(), dialled + PATIENCE).await;
+    let took = dialled.elapsed();
+    let after = world.packets()?;
+    let why = [(a, b.id()), (b, a.id())].map(|(node, peer)| {
+        let snapshot = node.snapshot();
+        let peer = snapshot.peers.iter().find(|known| known.id == peer);
+        peer.and_then(|peer| peer.why.clone())
+    });
+    let [why_a, why_b] = why;
+    connection.close(0, b"done");
+    Ok(Outcome {
+        connected_ms: milliseconds(connected),
+        direct_ms: direct.then(|| milliseconds(took)),
+        packets: [after[0] - before[0], after[1] - before[1]],
+        a: why_a,
+        b: why_b,
+    })
+}
+
+/// Waits until the link is direct, or nothing more is to be expected; says whether it is direct.
+async fn settled(mut path: watch::Receiver<LinkStatus>, end: Instant) -> bool {
+    let mut given_up = None;
+    loop {
+        let (direct, busy) = {
+            let link = path.borrow_and_update();
+            (link.state == PeerState::Direct, is_busy(&link))
+        };
+        if direct {
+            return true;
+        }
+        let since = if busy {
+            None
+        } else {
+            given_up.or_else(|| Some(Instant::now()))
+        };
+        given_up = since;
+        let until = since.map_or(end, |since| end.min(since + RESIGNATION));
+        tokio::select! {
+            changed = path.changed() => if changed.is_err() { return false },
+            () = sleep_until(until) => return false,
+        }
+    }
+}
+
+fn is_busy(link: &LinkStatus) -> bool {
+    let cause = link.why.as_ref().map(|why| why.cause);
+    matches!(
+        cause,
+        None | Some(Cause::Calling | Cause::Trying | Cause::Guessing)
+    )
+}
