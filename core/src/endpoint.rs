@@ -308,13 +308,8 @@ impl Builder {
         let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
         let loopback = self.bind.is_some_and(|addr| addr.ip().is_loopback());
         let lan = (!self.no_lan && !self.relay_only && !loopback)
-            .then(|| Lan::start(key.id()))
-            .and_then(|lan| {
-                lan.inspect_err(
-                    |error| tracing::debug!(%error, "no discovery on the local network"),
-                )
-                .ok()
-            });
+            .then(|| discovery(&key))
+            .flatten();
         let ports = Ports {
             v4: port(mux.local_v4()),
             v6: port(mux.local_v6()),
@@ -378,6 +373,12 @@ impl Builder {
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
     }
+}
+
+fn discovery(key: &SecretKey) -> Option<Lan> {
+    Lan::start(key.id())
+        .inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
+        .ok()
 }
 
 fn quic_endpoint(

@@ -111,20 +111,19 @@ enum Step {
     WaitForNext,
     FarFuture(u32),
     Shutdown,
-    StreamUp {
+    Stream {
         peer: u8,
         stream: Stream,
-        dialled: bool,
-    },
-    StreamDown {
-        peer: u8,
-        stream: Stream,
+        what: OnStream,
     },
     Listening(bool),
-    OnStream {
-        stream: Stream,
-        bytes: Vec<u8>,
-    },
+}
+
+#[derive(Arbitrary, Debug)]
+enum OnStream {
+    Up { dialled: bool },
+    Datagram(Vec<u8>),
+    Down,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -309,31 +308,32 @@ impl Scene {
                 peer: key(peer).id(),
             },
             Step::Shutdown => Input::Shutdown,
-            Step::StreamUp {
+            Step::Stream { peer, stream, what } => {
+                return self.on_stream(key(peer).id(), stream.pair(), what);
+            }
+            Step::Listening(listening) => Input::Listening(listening),
+        };
+        self.handle(input);
+    }
+
+    fn on_stream(&mut self, peer: PeerId, stream: Pair, what: OnStream) {
+        let bytes;
+        self.handle(match what {
+            OnStream::Up { dialled } => Input::StreamUp {
                 peer,
                 stream,
                 dialled,
-            } => Input::StreamUp {
-                peer: key(peer).id(),
-                stream: stream.pair(),
-                dialled,
             },
-            Step::StreamDown { peer, stream } => Input::StreamDown {
-                peer: key(peer).id(),
-                stream: stream.pair(),
-            },
-            Step::Listening(listening) => Input::Listening(listening),
-            Step::OnStream { stream, bytes: raw } => {
+            OnStream::Down => Input::StreamDown { peer, stream },
+            OnStream::Datagram(raw) => {
                 bytes = raw;
-                let Pair { sock, addr } = stream.pair();
                 Input::Datagram {
-                    sock,
-                    source: addr,
+                    sock: stream.sock,
+                    source: stream.addr,
                     bytes: &bytes,
                 }
             }
-        };
-        self.handle(input);
+        });
     }
 }
 

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tests have tasks of their own")]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{
