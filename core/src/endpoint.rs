@@ -305,15 +305,11 @@ impl Builder {
         let quic = quic_endpoint(&mux, server.clone()).map_err(no_socket)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
-        let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
         let loopback = self.bind.is_some_and(|addr| addr.ip().is_loopback());
         let lan = (!self.no_lan && !self.relay_only && !loopback)
             .then(|| discovery(&key))
             .flatten();
-        let ports = Ports {
-            v4: port(mux.local_v4()),
-            v6: port(mux.local_v6()),
-        };
+        let ports = ports(&mux);
         let map_ports = !self.no_port_mapping && !loopback;
         let machine = Machine::new(Settings {
             key: key.clone(),
@@ -372,6 +368,14 @@ impl Builder {
         )]
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
+    }
+}
+
+fn ports(mux: &Mux) -> Ports {
+    let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
+    Ports {
+        v4: port(mux.local_v4()),
+        v6: port(mux.local_v6()),
     }
 }
 
