@@ -83,11 +83,6 @@ pub enum Cause {
         /// The side whose ports are random.
         random: Side,
     },
-    /// The NAT of one side gives every destination another port, which has not been guessed yet.
-    HardNat {
-        /// Which side; this node if both.
-        side: Side,
-    },
     /// Ports would have to be guessed, and one side does not want that.
     GuessingOff {
         /// Which side; this node if both.
@@ -95,8 +90,8 @@ pub enum Cause {
     },
     /// Ports are being guessed.
     Guessing,
-    /// Ports will be guessed, but only for one peer at a time, on either side.
-    GuessingBusy,
+    /// Ports will be guessed, but either side does that for one peer at a time.
+    GuessingWaits,
     /// Ports were guessed, and none of the guesses met.
     GuessingFailed,
     /// The router of one side forwards a port, and yet nothing comes in through it: there is another NAT or a firewall.
@@ -144,8 +139,6 @@ pub enum How {
     Predicted,
     /// One of many ports was hit by many guesses.
     Birthday,
-    /// By TLS over TCP, because UDP does not get through.
-    Tcp,
 }
 
 /// The one thing that would help.
@@ -262,6 +255,7 @@ pub enum NextReason {
 
 /// What a cause was concluded from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Evidence {
     /// This node.
@@ -280,6 +274,7 @@ pub struct Evidence {
 
 /// One end of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SideEvidence {
     /// The NAT in front of it.
@@ -314,6 +309,7 @@ pub struct Kinds {
 
 /// What was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Tried {
     /// How long ago it began, milliseconds; for a direct link, how long it took.
@@ -342,13 +338,18 @@ impl Tried {
     /// Packets that the attempt has cost this side.
     #[must_use]
     pub fn packets(&self) -> u32 {
-        let guesses = match self.guessing {
+        self.hellos + self.sent + self.guesses()
+    }
+
+    /// Ports that this side has guessed.
+    #[must_use]
+    pub fn guesses(&self) -> u32 {
+        match self.guessing {
             Guessing::Running { guesses }
             | Guessing::Failed { guesses }
             | Guessing::Hit { guesses, .. } => guesses,
             Guessing::NotTried | Guessing::Waiting => 0,
-        };
-        self.hellos + self.sent + guesses
+        }
     }
 }
 

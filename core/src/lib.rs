@@ -75,8 +75,8 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]
 pub use net::{relay, stun};
 pub use snapshot::{
-    Event, EventKind, MappingProtocol, NatBehavior, NatReport, NetworkSnapshot, NodeSnapshot,
-    PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot, RelayState,
-    Traffic,
+    Event, EventKind, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
+    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot,
+    RelayState, Traffic,
 };
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

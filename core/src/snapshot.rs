@@ -63,6 +63,12 @@ pub struct NetworkSnapshot {
     pub public_v6: Option<SocketAddr>,
     /// How the router in front of us behaves (RFC 4787).
     pub nat: NatReport,
+    /// What that was concluded from.
+    #[serde(default)]
+    pub nat_evidence: NatEvidence,
+    /// Whether a translator leads from IPv6 to IPv4 (NAT64, RFC 6146).
+    #[serde(default)]
+    pub nat64: bool,
     /// A port that the router forwards to us.
     pub port_mapping: Option<PortMapping>,
     /// When the report was last brought up to date, milliseconds since the Unix epoch.
@@ -83,6 +89,20 @@ pub struct NatReport {
     /// Section 4.2: which port a new mapping gets, where the mapping depends on the destination.
     #[serde(default)]
     pub allocation: PortAllocation,
+}
+
+/// What a [`NatReport`] was concluded from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NatEvidence {
+    /// Relays that were asked by STUN (RFC 8489) where they see this node.
+    pub asked: u32,
+    /// Of those, the ones that answered.
+    pub answered: u32,
+    /// Of those, the ones that could be asked at two ports, as RFC 5780 wants it.
+    pub two_ports: u32,
+    /// The public ports that fresh sockets got, in the order in which they asked.
+    pub ports: Vec<u16>,
 }
 
 /// How a NAT whose mapping depends on the destination chooses the public port of a new mapping (RFC 4787 section 4.2).

@@ -21,6 +21,7 @@ mod state;
 mod status;
 mod ticket;
 mod up;
+mod why;
 mod words;
 
 #[cfg(test)]
@@ -68,6 +69,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Id => id::run(globals),
         Command::Ticket(args) => ticket::run(globals, &args),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
+        Command::Why(args) => block_on(why::run(globals, &args)),
         Command::Speed(args) => block_on(speed::run(globals, &args)),
         Command::Status => block_on(status::run(globals)),
         Command::Netcheck => block_on(netcheck::run(globals)),

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    Action, Cause, Evidence, Explanation, Guessing, How, NextReason, NextTry, Side, SideEvidence,
-};
+use super::{Action, Cause, Evidence, Explanation, How, NextReason, NextTry, Side, SideEvidence};
 use crate::{NatBehavior, NatReport, PortAllocation};
 
 impl Cause {
@@ -27,12 +25,11 @@ impl Cause {
             Self::NothingToProbe => "no address",
             Self::NoCommonFamily => "v4 and v6",
             Self::BothRandom | Self::RandomAndSequential { .. } => "hard NATs",
-            Self::HardNat { .. } => "hard NAT",
             Self::GuessingOff { .. } => "no guessing",
             Self::Guessing => "guessing",
-            Self::GuessingBusy => "guess later",
-            Self::GuessingFailed => "guess missed",
-            Self::MappingSilent { .. } => "double NAT",
+            Self::GuessingWaits => "guess later",
+            Self::GuessingFailed => "not guessed",
+            Self::MappingSilent { .. } => "port silent",
             Self::SameRouter => "same router",
             Self::UdpBlocked { .. } => "UDP blocked",
             Self::Firewall { .. } => "firewall",
@@ -70,23 +67,19 @@ impl Explanation {
                 "the peer named no address that this node may probe".to_owned()
             }
             Cause::NoCommonFamily => {
-                let v4 = if self.evidence.here.ipv4 {
-                    "this node"
+                let (here, there) = if self.evidence.here.ipv4 {
+                    (4, 6)
                 } else {
-                    "the peer"
+                    (6, 4)
                 };
-                format!("only {v4} has IPv4, and only the other has IPv6")
+                format!("this node has only IPv{here}, and the peer only IPv{there}")
             }
             Cause::BothRandom => "both routers choose random ports".to_owned(),
-            Cause::RandomAndSequential { random } => {
-                format!(
-                    "{} chooses random ports, and the other keeps changing its own",
-                    router(random)
-                )
-            }
-            Cause::HardNat { side } => {
-                format!("{} gives every destination another port", router(side))
-            }
+            Cause::RandomAndSequential { random } => format!(
+                "{} chooses random ports, and {} counts its own",
+                router(random),
+                router(random.other())
+            ),
             Cause::GuessingOff { side } => {
                 format!(
                     "a port would have to be guessed, and {} does not want that",
@@ -94,9 +87,7 @@ impl Explanation {
                 )
             }
             Cause::Guessing => "the ports of a router are being guessed".to_owned(),
-            Cause::GuessingBusy => {
-                "guessing the router's port waits until another peer's is guessed".to_owned()
-            }
+            Cause::GuessingWaits => "guessing the router's port waits for its turn".to_owned(),
             Cause::GuessingFailed => "guessing the router's port failed".to_owned(),
             Cause::MappingSilent { side } => {
                 format!(
@@ -123,11 +114,10 @@ impl Explanation {
         let meaning = self.meaning();
         let facts = match self.cause {
             Cause::Direct { .. } => direct_cost(evidence),
-            Cause::NoAddress => return meaning,
             Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay => {
                 calls(evidence)
             }
-            Cause::RelayOnly { .. } => return meaning,
+            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent => return meaning,
             _ => probing(evidence),
         };
         format!("{meaning} {facts}")
@@ -176,10 +166,9 @@ impl Explanation {
             }
             Cause::BothRandom
             | Cause::RandomAndSequential { .. }
-            | Cause::HardNat { .. }
             | Cause::GuessingOff { .. }
             | Cause::Guessing
-            | Cause::GuessingBusy
+            | Cause::GuessingWaits
             | Cause::GuessingFailed => format!("{} {}", routers(evidence), self.guess_meaning()),
             Cause::MappingSilent { side } => {
                 let second = match of(evidence, side).and_then(|side| side.mapping_public) {
@@ -218,7 +207,7 @@ impl Explanation {
                 "The port could be guessed, but only if both sides agree to it."
             }
             Cause::Guessing => "Its port is being guessed; data goes by the relay meanwhile.",
-            Cause::GuessingBusy => "Its port can be guessed, but for one peer at a time.",
+            Cause::GuessingWaits => "Its port can be guessed, but for one peer at a time.",
             Cause::GuessingFailed => "Guessing its port was in vain.",
             _ => "So the other side cannot be told where to send.",
         }
@@ -235,7 +224,6 @@ impl How {
             Self::Punched => "punched",
             Self::Predicted => "predicted",
             Self::Birthday => "birthday",
-            Self::Tcp => "TCP",
         }
     }
 
@@ -254,7 +242,6 @@ impl How {
             Self::Birthday => {
                 "One side opened many ports at its router and the other guessed until it hit one."
             }
-            Self::Tcp => "A network here lets no UDP through, but TCP.",
         }
     }
 }
@@ -269,7 +256,6 @@ impl fmt::Display for How {
             Self::Punched => "by hole punching",
             Self::Predicted => "by foretelling a port",
             Self::Birthday => "by guessing ports",
-            Self::Tcp => "over TCP",
         })
     }
 }
@@ -435,14 +421,7 @@ fn ports(nat: NatReport) -> String {
 }
 
 fn blocked(evidence: &Evidence, side: Side) -> String {
-    let there_hidden = evidence
-        .there
-        .is_some_and(|there| there.offers.reflexive == 0);
     match side {
-        Side::There if there_hidden => {
-            "No relay has ever seen a UDP packet of the peer, so its network lets none out."
-                .to_owned()
-        }
         Side::There => format!(
             "No probe came through in either direction, while {} directly from here: it is the peer's network that lets no UDP through but that to its relay.",
             others(evidence.others_direct, "is linked", "are linked")
@@ -473,26 +452,25 @@ fn rtts(evidence: &Evidence) -> String {
 
 fn direct_cost(evidence: &Evidence) -> String {
     let tried = &evidence.tried;
-    let guesses = match tried.guessing {
-        Guessing::Hit { guesses, .. } => format!(", {}", count(guesses, "guess")),
-        _ => String::new(),
-    };
-    format!(
-        "It took {} and {}: {}, {}{guesses}.",
-        span(tried.took_ms),
-        count(tried.packets(), "packet"),
-        count(tried.hellos, "hello"),
-        count(tried.sent, "probe"),
-    )
+    let parts: Vec<String> = [
+        (tried.hellos, "hello"),
+        (tried.sent, "probe"),
+        (tried.guesses(), "guess"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, thing)| count(number, thing))
+    .collect();
+    format!("It took {} and {}.", span(tried.took_ms), parts.join(", "))
 }
 
 fn calls(evidence: &Evidence) -> String {
     let tried = &evidence.tried;
-    format!(
-        "{} sent in {}.",
-        count(tried.hellos, "hello"),
-        span(tried.took_ms)
-    )
+    let time = span(tried.took_ms);
+    match tried.hellos {
+        0 => format!("Nothing could be sent for {time}."),
+        hellos => format!("{} sent in {time}.", count(hellos, "hello")),
+    }
 }
 
 fn probing(evidence: &Evidence) -> String {
@@ -505,13 +483,12 @@ fn probing(evidence: &Evidence) -> String {
         0 => "none of the peer's came in".to_owned(),
         heard => format!("{heard} of the peer's came in"),
     };
-    let guessing = match tried.guessing {
-        Guessing::Running { guesses }
-        | Guessing::Failed { guesses }
-        | Guessing::Hit { guesses, .. } => {
-            format!(", and {}", count(guesses, "guess"))
-        }
-        Guessing::NotTried | Guessing::Waiting => String::new(),
+    if tried.packets() == tried.hellos {
+        return "No probe was sent.".to_owned();
+    }
+    let guessing = match tried.guesses() {
+        0 => String::new(),
+        guesses => format!(", and {}", count(guesses, "guess")),
     };
     format!(
         "Tried for {}: {} to {}{guessing}; {answered}, {heard}.",

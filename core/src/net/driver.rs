@@ -8,6 +8,7 @@ mod relays;
 mod silence;
 mod streams;
 mod view;
+mod vigil;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,7 +25,9 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams};
+use self::{
+    gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams, vigil::Vigil,
+};
 use super::{
     interfaces::Interfaces,
     lan::Lan,
@@ -122,6 +125,7 @@ pub(crate) struct Driver {
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
     watched: BTreeMap<LinkHandle, Instant>,
+    vigil: Vigil,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
@@ -190,6 +194,7 @@ impl Driver {
             streams: Streams::new(parts.tls),
             early: VecDeque::new(),
             watched: BTreeMap::new(),
+            vigil: Vigil::begin(),
             pending: FuturesUnordered::new(),
             started: now(),
             dirty: true,
@@ -208,6 +213,7 @@ impl Driver {
         let mut watch = interval_of(WATCH_TICK);
         loop {
             let deadline = self.deadline();
+            self.rest();
             tokio::select! {
                 Some(side) = self.side.recv() => self.on_side(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
@@ -233,6 +239,7 @@ impl Driver {
                 Some(news) = self.gathering.next() => self.on_gathered(news),
                 _ = sample.tick() => self.sample(),
             }
+            self.wake();
             self.settle();
         }
     }

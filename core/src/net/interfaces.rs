@@ -16,7 +16,7 @@ use crate::addr::{Families, LocalAddr, Scope};
 
 use signal::ChangeSignal;
 
-/// One change of an interface arrives as a flood of messages; this long after the first, the list is read.
+/// One change of an interface arrives as a flood of messages; this long after the first, the list is read again.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// How this computer is attached to the network.
@@ -29,9 +29,9 @@ pub(crate) struct Interfaces {
     pub(crate) gateway: Option<Gateway>,
     /// The IPv6 router, with the address of ours that peers are told.
     pub(crate) gateway_v6: Option<Gateway>,
-    /// Whether there is a route to the internet at large, of either family.
-    pub(crate) default_route: bool,
-    /// The families in which there is one.
+    /// The addresses from which packets to the internet at large leave, at most one of either family.
+    pub(crate) sources: Vec<IpAddr>,
+    /// The families in which there is a route to the internet at large.
     pub(crate) routes: Families,
 }
 
@@ -49,8 +49,8 @@ pub(crate) struct Gateway {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) now: Interfaces,
-    /// There was a default route, and there is none now.
-    pub(crate) default_route_lost: bool,
+    /// Packets to the internet leave from elsewhere than before, or not at all.
+    pub(crate) rerouted: bool,
 }
 
 impl Interfaces {
@@ -76,6 +76,16 @@ impl Interfaces {
         .unwrap_or_default()
     }
 
+    fn is_rerouted(&self, before: &Self) -> bool {
+        let gone = |source| !self.sources.contains(source);
+        before.sources.iter().any(gone)
+    }
+
+    fn lost_any_of(&self, before: &Self) -> bool {
+        let gone = |addr| !self.addresses.contains(addr);
+        self.is_rerouted(before) || before.addresses.iter().any(gone)
+    }
+
     /// `sources` are the addresses from which packets to the internet leave.
     fn from_list(list: &[Interface], sources: &[IpAddr]) -> Self {
         let usable = || list.iter().filter(|one| one.is_up() && one.is_running());
@@ -88,8 +98,8 @@ impl Interfaces {
         Self {
             addresses,
             gateway: usable().find_map(|one| gateway_of(one, sources)),
+            sources: sources.to_vec(),
             gateway_v6: usable().find_map(|one| gateway_v6_of(one, sources)),
-            default_route: !sources.is_empty(),
             routes: Families {
                 v4: sources.iter().any(IpAddr::is_ipv4),
                 v6: sources.iter().any(IpAddr::is_ipv6),
@@ -104,26 +114,32 @@ async fn follow(mut current: Interfaces, signal: ChangeSignal, changes: mpsc::Se
             () = changes.closed() => return,
             () = signal.changed() => {}
         }
+        // Losses are told at once; for what takes their place, the rest of the flood is awaited.
+        let now = Interfaces::read().await;
+        if now.lost_any_of(&current) && tell(&mut current, now, &changes).await.is_err() {
+            return;
+        }
         sleep(DEBOUNCE).await;
         signal.clear();
         let now = Interfaces::read().await;
-        if now == current {
-            continue;
-        }
-        let default_route_lost = current.default_route && !now.default_route;
-        debug!(
-            addresses = now.addresses.len(),
-            default_route_lost, "interfaces changed"
-        );
-        current = now.clone();
-        let change = Change {
-            now,
-            default_route_lost,
-        };
-        if changes.send(change).await.is_err() {
+        if now != current && tell(&mut current, now, &changes).await.is_err() {
             return;
         }
     }
+}
+
+async fn tell(
+    current: &mut Interfaces,
+    now: Interfaces,
+    changes: &mpsc::Sender<Change>,
+) -> Result<(), mpsc::error::SendError<Change>> {
+    let rerouted = now.is_rerouted(current);
+    debug!(
+        addresses = now.addresses.len(),
+        rerouted, "interfaces changed"
+    );
+    current.clone_from(&now);
+    changes.send(Change { now, rerouted }).await
 }
 
 fn offered(interface: &Interface) -> Vec<LocalAddr> {

@@ -15,8 +15,9 @@ const MIN_PACKET: u16 = 1200;
 
 /// Longer than a path takes to fail over, a router to restart, or a laptop to change networks.
 const IDLE_TIMEOUT_MS: u32 = 60_000;
-/// Four chances within the idle timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Two chances within the idle timeout, each with its repeats. Paths are kept open by questions of our own, which are more
+/// frequent.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Paths whose MTU grew are noticed this soon; quinn's default is 10 minutes.
 const MTU_INTERVAL: Duration = Duration::from_secs(30);
 const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);

@@ -462,9 +462,14 @@ impl Machine {
             .interfaces
             .iter()
             .any(|known| !addrs.contains(known));
+        let gained_addr = addrs
+            .iter()
+            .any(|addr| !self.local.interfaces.contains(addr));
         self.local.interfaces = addrs;
         if lost_route || lost_addr {
             self.each(now, Peer::on_moved);
+        } else if gained_addr {
+            self.each(now, |peer, _| peer.forget_paths());
         }
         self.if_changed(now, before);
     }

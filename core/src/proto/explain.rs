@@ -2,7 +2,11 @@
 
 use crate::{
     Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
-    PeerState, PortAllocation, Side, SideEvidence, proto::io::Failure,
+    PeerState, PortAllocation, Side, SideEvidence,
+    proto::{
+        io::Failure,
+        plan::{Plan, plan},
+    },
 };
 
 /// What is known of a link.
@@ -16,8 +20,6 @@ pub(crate) struct Facts {
     pub(crate) failure: Option<Failure>,
     /// Whether a direct path died and none has come since.
     pub(crate) lost: bool,
-    /// Whether the peer is met at a relay.
-    pub(crate) by_relay: bool,
     /// Our port, if it is known.
     pub(crate) port: Option<u16>,
     /// Whether an attempt is running.
@@ -92,9 +94,7 @@ fn unheard(facts: &Facts, there: &SideEvidence) -> Cause {
     let easy = [here, there]
         .iter()
         .all(|side| side.offers.mapped > 0 || ports(side) == Ports::Kept);
-    if facts.by_relay && there.offers.reflexive == 0 {
-        Cause::UdpBlocked { side: Side::There }
-    } else if easy && silence && evidence.others_direct > 0 {
+    if easy && silence && evidence.others_direct > 0 {
         Cause::UdpBlocked { side: Side::There }
     } else if easy && silence && evidence.others_silent > 0 {
         Cause::UdpBlocked { side: Side::Here }
@@ -121,23 +121,24 @@ fn unheard(facts: &Facts, there: &SideEvidence) -> Cause {
 
 /// The cause that lies in how the NATs choose ports, if it does.
 fn hard(facts: &Facts, here: &SideEvidence, there: &SideEvidence) -> Option<Cause> {
-    let is_hard = |side: &SideEvidence| matches!(ports(side), Ports::Counted | Ports::Random);
-    let side = first(here, there, is_hard)?;
-    Some(
-        match (facts.evidence.tried.guessing, ports(here), ports(there)) {
-            (Guessing::Waiting, ..) => Cause::GuessingBusy,
-            (Guessing::Failed { .. }, ..) => Cause::GuessingFailed,
-            (_, Ports::Random, Ports::Random) => Cause::BothRandom,
-            (_, Ports::Random, Ports::Counted) => Cause::RandomAndSequential { random: Side::Here },
-            (_, Ports::Counted, Ports::Random) => Cause::RandomAndSequential {
+    let unwilling = first(here, there, |side| !side.guess);
+    match plan(here.nat, there.nat, true) {
+        Plan::Punch => None,
+        Plan::Hopeless => Some(match (ports(here), ports(there)) {
+            (Ports::Random, Ports::Counted) => Cause::RandomAndSequential { random: Side::Here },
+            (Ports::Counted, Ports::Random) => Cause::RandomAndSequential {
                 random: Side::There,
             },
-            _ => match first(here, there, |side| !side.guess) {
-                Some(side) => Cause::GuessingOff { side },
-                None => Cause::HardNat { side },
-            },
-        },
-    )
+            _ => Cause::BothRandom,
+        }),
+        Plan::Open | Plan::Guess | Plan::Meet => {
+            Some(match (unwilling, facts.evidence.tried.guessing) {
+                (Some(side), _) => Cause::GuessingOff { side },
+                (None, Guessing::Failed { .. }) => Cause::GuessingFailed,
+                (None, _) => Cause::GuessingWaits,
+            })
+        }
+    }
 }
 
 /// How a side's public ports come about.
@@ -194,11 +195,9 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
             side: first(&evidence.here, &evidence.there?, |side| !side.ipv6)?,
         },
         Cause::BothRandom | Cause::RandomAndSequential { .. } => Action::MapPort { side: None },
-        Cause::HardNat { side } | Cause::NatUnknown { side } => {
-            Action::MapPort { side: Some(side) }
-        }
+        Cause::NatUnknown { side } => Action::MapPort { side: Some(side) },
         Cause::GuessingOff { side } => Action::AllowGuessing { side },
-        Cause::GuessingBusy | Cause::GuessingFailed => Action::MapPort { side: hard() },
+        Cause::GuessingFailed => Action::MapPort { side: hard() },
         Cause::MappingSilent { side } => {
             let mapping = match side {
                 Side::Here => evidence.here.mapping_public,
@@ -220,7 +219,8 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         | Cause::PathLost
         | Cause::PathOnTrial
         | Cause::RelayFaster
-        | Cause::Guessing => return None,
+        | Cause::Guessing
+        | Cause::GuessingWaits => return None,
     })
 }
 
@@ -232,7 +232,7 @@ fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
         }
         Cause::PathOnTrial => (facts.trial_ms, NextReason::Trial),
         _ if facts.running => (None, NextReason::Running),
-        Cause::GuessingBusy => (None, NextReason::Busy),
+        Cause::GuessingWaits => (None, NextReason::Busy),
         Cause::GuessingFailed if facts.rest_ms > facts.next_ms => {
             (facts.rest_ms, NextReason::Cooldown)
         }

@@ -24,7 +24,7 @@ use rand_chacha::ChaCha20Rng;
 use self::{ports::allocation, question::Question, relay::Relay};
 use crate::{
     proto::io::{Pair, Sock},
-    snapshot::{NatBehavior, NatReport, PortAllocation},
+    snapshot::{NatBehavior, NatEvidence, NatReport, PortAllocation},
 };
 
 /// The first of the sockets that measurements send from; the machine's numbers are below.
@@ -162,6 +162,20 @@ impl Classifier {
             mapping: known_or(self.mapping(), before.mapping),
             filtering: known_or(self.filtering(), before.filtering),
             allocation: known_or(self.allocation(), before.allocation),
+        }
+    }
+
+    /// What the report is concluded from.
+    pub(crate) fn evidence(&self) -> NatEvidence {
+        let count = |is_so: fn(&Relay) -> bool| {
+            self.relays.iter().filter(|relay| is_so(relay)).count() as u32
+        };
+        let samples = self.samples.iter().filter_map(Question::answer);
+        NatEvidence {
+            asked: self.relays.len() as u32,
+            answered: count(|relay| relay.mapped().is_some()),
+            two_ports: count(|relay| relay.other().is_some()),
+            ports: samples.map(|addr| addr.port()).collect(),
         }
     }
 

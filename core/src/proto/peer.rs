@@ -12,6 +12,7 @@
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
+mod ages;
 mod checks;
 mod evidence;
 mod found;
@@ -32,6 +33,7 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 
 use self::{
+    ages::Ages,
     checks::Checks,
     evidence::Effort,
     guess::{End, Guess},
@@ -114,6 +116,7 @@ pub(crate) struct Peer {
     path: Option<DirectPath>,
     hold: Hold,
     trials: Trials,
+    ages: Ages,
     /// The candidates that the peer was last told.
     told: Vec<Candidate>,
     credit: Credit,
@@ -159,6 +162,7 @@ impl Peer {
             path: None,
             hold: Hold::default(),
             trials: Trials::default(),
+            ages: Ages::default(),
             told: Vec::new(),
             credit: Credit::default(),
             guess: Guess::default(),
@@ -251,6 +255,7 @@ impl Peer {
         self.path = None;
         self.hold = Hold::default();
         self.trials = Trials::default();
+        self.ages = Ages::default();
         self.end_guessing(ctx, End::Dropped);
         self.rounds = Rounds::default();
         self.linger = None;
@@ -326,14 +331,12 @@ impl Peer {
     }
 
     /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
-    /// thereby. Returns whether our candidates are news to it.
-    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) -> bool {
+    /// thereby.
+    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) {
         let Some(relay) = self.live_via(ctx.local) else {
-            return false;
+            return;
         };
         let description = self.description(ctx.local, opened);
-        let news = description.candidates != self.told;
-        self.told.clone_from(&description.candidates);
         if let Some(bytes) = self.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -341,7 +344,6 @@ impl Peer {
                 bytes,
             });
         }
-        news
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.
@@ -352,7 +354,8 @@ impl Peer {
         }
     }
 
-    fn description(&self, local: &Local, opened: Vec<SocketAddr>) -> Description {
+    fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
+        self.told = local.candidates(self.id, self.dialled, self.attested);
         Description {
             nat: local.nat,
             direct: !local.relay_only,
@@ -361,7 +364,7 @@ impl Peer {
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
             heard: self.effort.heard.min(u16::MAX.into()) as u16,
-            candidates: local.candidates(self.id, self.dialled, self.attested),
+            candidates: self.told.clone(),
             opened,
         }
     }
@@ -390,6 +393,7 @@ impl Peer {
         self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
+        self.ages_timeout(ctx);
         self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.linger.is_some_and(|at| at <= ctx.now) {
@@ -411,6 +415,7 @@ impl Peer {
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
             self.hold.next().map(|at| (at, Deadline::KeepAlive)),
+            self.ages.next().map(|at| (at, Deadline::Suspect)),
             self.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;

@@ -3,6 +3,7 @@
 //! In every world each machine is a [`super::watched::Watched`], so that the promises hold in all of these tests.
 
 mod abuse;
+mod explain;
 mod failover;
 mod families;
 mod faults;
@@ -13,5 +14,7 @@ mod lan;
 mod lifetime;
 mod mobility;
 mod pairs;
+mod random;
+mod reference;
 mod streams;
 mod world;

@@ -89,6 +89,15 @@ pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
 pub(crate) const KEEPALIVE_FLOOR: Duration = ms(10_000);
 /// An unanswered keepalive is repeated after this long, and the path suspect after as much again.
 pub(crate) const KEEPALIVE_RETRY: Duration = ms(1000);
+/// Mappings that die at ages no further apart than this die regularly. From this long before to this long after the next
+/// such moment the relay is given everything too.
+pub(crate) const REGULAR_WITHIN: Duration = ms(1000);
+/// Mappings that live shorter are no matter of age.
+pub(crate) const REGULAR_FROM: Duration = ms(20_000);
+/// A peer that hears nothing says so more often than this.
+pub(crate) const DEAF_FOR: Duration = ms(250);
+/// How often a path is asked that is expected to die.
+pub(crate) const EXPECTED_GAP: Duration = ms(100);
 /// How often a spare path is asked, which keeps it open and measures it.
 pub(crate) const SPARE_EVERY: Duration = ms(25_000);
 /// A path that is better by this much, or a fifth, is worth a change.
@@ -140,10 +149,12 @@ pub(crate) const MAX_PEERS: usize = 4096;
 pub(crate) const GUESS_TIME: Duration = ms(12_000);
 /// Guesses in that time; it is also what an answer can be told by.
 pub(crate) const GUESSES: usize = 2048;
-/// 200 guesses per second: this many at a time, this far apart.
-pub(crate) const GUESS_BATCH: usize = 4;
-/// See [`GUESS_BATCH`].
-pub(crate) const GUESS_GAP: Duration = ms(20);
+/// Time for each guess: 200 in a second.
+pub(crate) const GUESS_PACE: Duration = ms(5);
+/// When the guesses that are due are sent.
+pub(crate) const GUESS_TICK: Duration = ms(20);
+/// Guesses that are sent together at most, after a tick came late.
+pub(crate) const GUESS_BURST: u32 = 16;
 /// How long connectivity checks have the line for themselves where they may well succeed.
 pub(crate) const GUESS_GRACE: Duration = ms(1000);
 /// Between two runs, for whatever peers.

@@ -95,6 +95,8 @@ pub(super) enum Command {
     Ticket(TicketArgs),
     /// Measure the round trip to a peer and show the path
     Ping(Ping),
+    /// Explain why the link to a peer is direct or not, and what would help
+    Why(Why),
     /// Measure the throughput to and from a peer
     Speed(Speed),
     /// Show what a node sees of its network
@@ -142,6 +144,17 @@ pub(super) struct Ping {
 
     /// Seconds to wait for the first reply or, with --until-direct, for a direct path
     #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "10", value_parser = seconds)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// Ticket or id
+    #[arg(value_parser = peer)]
+    pub(super) peer: Ticket,
+
+    /// Seconds to wait for a direct path, or for the reason why there is none
+    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "20", value_parser = seconds)]
     pub(super) timeout: Duration,
 }
 

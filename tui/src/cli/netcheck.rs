@@ -1,10 +1,13 @@
-//! `peerway netcheck`: what this network allows.
+//! `peerway netcheck`: what this network allows, in plain words with what was measured under them.
+
+mod findings;
 
 use std::net::SocketAddr;
 
-use peerway::{MappingProtocol, NatReport, NodeSnapshot, RelayState, RelayUrl};
+use peerway::{MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayState, RelayUrl};
 use serde::Serialize;
 
+use self::findings::{Finding, advice, findings};
 use super::{
     args::Globals,
     failure::Failure,
@@ -41,9 +44,13 @@ struct Report {
     udp: bool,
     ipv4: Option<Address>,
     ipv6: Option<Address>,
+    nat64: bool,
     nat: NatReport,
+    nat_evidence: NatEvidence,
     port_mapping: Option<Mapping>,
     relays: Vec<Relay>,
+    findings: Vec<Finding>,
+    advice: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,39 +89,39 @@ impl Report {
                 .any(|relay| relay.state == RelayState::Up),
             ipv4: network.public_v4.map(address),
             ipv6: network.public_v6.map(address),
+            nat64: network.nat64,
             nat: network.nat,
+            nat_evidence: network.nat_evidence.clone(),
             port_mapping: mapping,
             relays: relays.collect(),
+            findings: findings(snapshot),
+            advice: advice(network),
         }
     }
 }
 
 fn text(report: &Report, snapshot: &NodeSnapshot) -> String {
-    let address = |address: &Option<Address>| {
-        address
-            .as_ref()
-            .map_or_else(|| "none".to_owned(), |address| address.public.to_string())
-    };
-    let udp = if report.udp { "works" } else { "no answer" };
-    let mapping = words::mapping(snapshot.network.port_mapping.as_ref());
-    let mut lines = vec![
-        format!("UDP           {udp}"),
-        format!("public IPv4   {}", address(&report.ipv4)),
-        format!("public IPv6   {}", address(&report.ipv6)),
-        format!("NAT mapping   {}", words::nat(report.nat.mapping)),
-        format!("NAT filtering {}", words::nat(report.nat.filtering)),
-        format!("port mapping  {mapping}"),
-    ];
+    let mut lines = Vec::new();
+    for finding in &report.findings {
+        lines.push(words::wrap(&finding.says, ""));
+        lines.push(words::wrap(&format!("  {}", finding.evidence), "  "));
+        lines.push(String::new());
+    }
+    if let Some(advice) = report.advice {
+        lines.push(words::wrap(&format!("> {advice}"), "  "));
+        lines.push(String::new());
+    }
     for relay in &snapshot.relays {
-        lines.push(format!("relay         {}", status::relay_line(relay)));
+        lines.push(format!("relay {}", status::relay_line(relay)));
+    }
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
     }
     lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use peerway::NatBehavior;
-
     use super::*;
 
     #[test]
@@ -125,23 +132,29 @@ mod tests {
                 public: "192.0.2.1:5000".parse().unwrap(),
             }),
             ipv6: None,
-            nat: NatReport {
-                mapping: NatBehavior::EndpointIndependent,
-                filtering: NatBehavior::Unknown,
-                ..NatReport::default()
-            },
+            nat64: false,
+            nat: NatReport::default(),
+            nat_evidence: NatEvidence::default(),
             port_mapping: Some(Mapping {
                 protocol: MappingProtocol::NatPmp,
                 external: "192.0.2.1:6000".parse().unwrap(),
             }),
             relays: Vec::new(),
+            findings: vec![Finding {
+                about: "udp",
+                says: "a".to_owned(),
+                evidence: "b".to_owned(),
+            }],
+            advice: None,
         };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(
-                r#"{"udp":true,"ipv4":{"public":"192.0.2.1:5000"},"ipv6":null,"#,
-                r#""nat":{"mapping":"endpoint-independent","filtering":"unknown"},"#,
-                r#""port_mapping":{"protocol":"nat-pmp","external":"192.0.2.1:6000"},"relays":[]}"#
+                r#"{"udp":true,"ipv4":{"public":"192.0.2.1:5000"},"ipv6":null,"nat64":false,"#,
+                r#""nat":{"mapping":"unknown","filtering":"unknown","allocation":{"kind":"unknown"}},"#,
+                r#""nat_evidence":{"asked":0,"answered":0,"two_ports":0,"ports":[]},"#,
+                r#""port_mapping":{"protocol":"nat-pmp","external":"192.0.2.1:6000"},"relays":[],"#,
+                r#""findings":[{"about":"udp","says":"a","evidence":"b"}],"advice":null}"#
             )
         );
     }

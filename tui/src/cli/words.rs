@@ -6,6 +6,26 @@ use peerway::{
     Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping, RelayUrl,
 };
 
+/// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
+pub(super) fn wrap(text: &str, indent: &str) -> String {
+    const WIDTH: usize = 80;
+    let (mut out, mut width) = (String::new(), 0);
+    for (at, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if width > indent.len() && width + 1 + length > WIDTH {
+            out.push('\n');
+            out.push_str(indent);
+            width = indent.len();
+        } else if at > 0 {
+            out.push(' ');
+            width += 1;
+        }
+        out.push_str(word);
+        width += length;
+    }
+    out
+}
+
 /// Milliseconds with two decimals.
 pub(super) fn ms(duration: Duration) -> f64 {
     two_decimals(duration.as_secs_f64() * 1e3)

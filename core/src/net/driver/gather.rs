@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
+    EventKind, NatEvidence, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, Sighting},
@@ -54,6 +54,8 @@ pub(super) struct Gathering {
     asked: Vec<SocketAddr>,
     /// What the machine knows of the NAT.
     nat: NatReport,
+    /// What that was concluded from.
+    pub(super) nat_evidence: NatEvidence,
     pub(super) checked_at_ms: Option<u64>,
     /// Questions of the machine where a relay sees a socket.
     samples: VecDeque<Sample>,
@@ -94,6 +96,7 @@ impl Gathering {
             began: None,
             asked: Vec::new(),
             nat: NatReport::default(),
+            nat_evidence: NatEvidence::default(),
             checked_at_ms: None,
             samples: VecDeque::new(),
         }
@@ -134,24 +137,19 @@ impl Driver {
     pub(super) fn on_gathered(&mut self, news: News) {
         match news {
             News::Interfaces(change) => {
-                self.mux.refresh();
-                self.relays_network_changed();
-                let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
-                for mapper in mappers.into_iter().flatten() {
-                    mapper.network_changed();
-                }
-                let lost = change.default_route_lost;
-                self.gathering.interfaces = change.now.clone();
-                self.take_interfaces(change.now, lost);
-                let what = if lost {
-                    "the route to the internet was lost"
+                let what = if change.now.sources.is_empty() {
+                    "there is no route to the internet"
+                } else if change.rerouted {
+                    "the route to the internet is another"
                 } else {
                     "addresses changed"
                 };
+                self.network_changed();
+                self.gathering.interfaces = change.now.clone();
+                self.take_interfaces(change.now, change.rerouted);
                 self.tell(EventKind::NetworkChanged {
                     what: what.to_owned(),
                 });
-                self.classify();
             }
             News::Mapping(mapping) => {
                 if std::mem::replace(&mut self.gathering.mapping, mapping) == mapping {
@@ -222,6 +220,17 @@ impl Driver {
         }
     }
 
+    /// Has everybody who talks to the network begin anew.
+    pub(super) fn network_changed(&mut self) {
+        self.mux.refresh();
+        self.relays_network_changed();
+        let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
+        for mapper in mappers.into_iter().flatten() {
+            mapper.network_changed();
+        }
+        self.classify();
+    }
+
     /// Has the NAT measured soon: the network changed.
     fn classify(&mut self) {
         self.gathering.classify_at = Some(now() + CLASSIFY_SOON);
@@ -270,6 +279,7 @@ impl Driver {
         let nat = classifier.report(self.gathering.nat);
         let over = classifier.is_over();
         if over {
+            self.gathering.nat_evidence = classifier.evidence();
             self.gathering.classifier = None;
             self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
             self.gathering.checked_at_ms = Some(super::unix_ms());

@@ -1,10 +1,10 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, silence::Watch};
+use super::{Done, Driver, Lease, now, silence::Watch};
 use crate::{
     ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState, RelayUrl,
     Ticket,
@@ -161,7 +161,15 @@ impl Driver {
         let mux = self.mux.clone();
         let link = self.link(peer);
         let first = dests.first().copied();
-        let switch = first.is_some() && first != link.first;
+        let silent_since = match first {
+            Some(Dest::Lane { .. }) => link.link.lane_silent_since(),
+            Some(Dest::Direct(_)) => link.link.silent_since(),
+            None => None,
+        };
+        let stalled =
+            silent_since.is_some_and(|since| now().saturating_duration_since(since) >= STALLED);
+        // A window full of what was lost in an outage would keep the first packet after it from leaving.
+        let switch = first.is_some() && (first != link.first || stalled);
         mux.set_route(
             &link.link,
             Route { dests },
@@ -345,6 +353,9 @@ impl Driver {
         }
     }
 }
+
+/// A link that got no answer for this long begins anew when its route is set.
+const STALLED: Duration = Duration::from_secs(1);
 
 /// Tells paths apart for the congestion controllers that are kept per path: 0 is the relay's.
 fn path_key(dest: Dest) -> u8 {

@@ -47,6 +47,7 @@ impl Driver {
     /// Hands to the machine which direct paths have been silent for how long, and checks the relays behind lanes that are silent or
     /// have fallen quiet.
     pub(super) fn look_for_silence(&mut self) {
+        self.wake();
         let now = now();
         let mut direct = Vec::new();
         let mut lanes: Vec<PeerId> = Vec::new();
@@ -73,7 +74,7 @@ impl Driver {
             if let (Some(since), Some(sent)) = (mux.silent_since(), watch.direct.grew) {
                 direct.push(Input::Silence {
                     peer,
-                    since,
+                    since: self.vigil.silent_since(since),
                     sent,
                     rtt,
                 });

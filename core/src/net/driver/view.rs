@@ -79,6 +79,8 @@ impl Driver {
             public_v4: local.public(true),
             public_v6: local.public(false),
             nat: local.nat,
+            nat_evidence: self.gathering.nat_evidence.clone(),
+            nat64: local.nat64.is_some(),
             port_mapping: self.gathering.mapping,
             checked_at_ms: self.gathering.checked_at_ms,
         }

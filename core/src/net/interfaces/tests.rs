@@ -93,10 +93,10 @@ fn the_gateway_is_that_of_the_route_to_the_internet_and_in_our_network() {
             local
         })
     );
-    assert!(found.default_route);
+    assert!(!found.sources.is_empty());
     let far = with_gateway(interface("eth0", &["192.168.1.2/24"], &[]), "192.168.2.1");
     assert_eq!(Interfaces::from_list(&[far], &[source]).gateway, None);
-    assert!(!Interfaces::from_list(&list, &[]).default_route);
+    assert!(Interfaces::from_list(&list, &[]).sources.is_empty());
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn changes_are_told_and_a_lost_default_route_with_them() {
 async fn follow_changes_of_a_network() {
     ip("link set lo up");
     let (start, mut changes) = Interfaces::watch().await;
-    assert_eq!((start.default_route, start.gateway), (false, None));
+    assert_eq!((&start.sources[..], start.gateway), (&[][..], None));
     assert_eq!(shown(&start), ["127.0.0.1/8", "::1/128"]);
 
     ip("link add home type veth peer name router");
@@ -184,8 +184,8 @@ async fn follow_changes_of_a_network() {
     ip("route add default via 192.168.1.1");
     let online = loop {
         let change = changes.recv().await.unwrap();
-        assert!(!change.default_route_lost);
-        if change.now.default_route {
+        assert!(!change.rerouted);
+        if !change.now.sources.is_empty() {
             break change.now;
         }
     };
@@ -197,12 +197,12 @@ async fn follow_changes_of_a_network() {
 
     ip("route del default");
     let change = changes.recv().await.unwrap();
-    assert!(change.default_route_lost);
+    assert!(change.rerouted);
     assert_eq!(change.now.gateway, None);
 
     ip("link del home");
     let change = changes.recv().await.unwrap();
-    assert!(!change.default_route_lost);
+    assert!(!change.rerouted);
     assert_eq!(change.now, start);
 }
 

@@ -298,6 +298,31 @@ async fn bad_addresses_cost_neither_an_error_nor_segmentation_offload() {
 }
 
 #[tokio::test]
+async fn empty_datagrams_refusals_and_unreachable_networks_do_not_stop_a_socket() {
+    let (mux, _side) = mux();
+    let friend = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let gone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let refusing = gone.local_addr().unwrap();
+    drop(gone);
+    let unroutable = "192.0.2.1:9".parse().unwrap();
+    let link = mux.add_link();
+    mux.admit(friend.local_addr().unwrap(), &link);
+    for _ in 0..20 {
+        for to in [refusing, unroutable] {
+            mux.set_route(&link, direct(to), 1, true);
+            send(&mux, &transmit(&link, &[0x40; 2400], Some(1200))).await;
+            let _ = mux.send_message(Pair::main(to), None, &[probe::PROBE; probe::PACKET_LEN]);
+        }
+        for _ in 0..50 {
+            friend.send_to(&[], addr(&mux)).await.unwrap();
+        }
+        friend.send_to(&SHORT_QUIC, addr(&mux)).await.unwrap();
+        let packets = receive(&mux).await;
+        assert_eq!(packets, [(link.handle(), SHORT_QUIC.to_vec())]);
+    }
+}
+
+#[tokio::test]
 async fn offload_that_was_lost_on_one_path_is_back_on_the_next() {
     let ((mux, _), (other, _)) = (mux(), mux());
     let link = mux.add_link();

@@ -293,9 +293,17 @@ impl Peer {
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
-        let certain = check.rtt.is_some() || check.pair.sock.is_stream();
-        if certain || check.attested {
-            return certain || self.credit.pay(true);
+        // TLS proved the peer on a stream, and it costs a victim nothing.
+        if check.pair.sock.is_stream() {
+            return true;
+        }
+        // We may have moved since the list was made.
+        let allowed = check.reflexive || ctx.local.may_probe(check.pair.addr, &self.attested_ips());
+        if !allowed {
+            return false;
+        }
+        if check.rtt.is_some() || check.attested {
+            return check.rtt.is_some() || self.credit.pay(true);
         }
         let there = || {
             self.checks
@@ -383,6 +391,9 @@ impl Peer {
             }
             path => path.is_some() && kind == ProbeKind::InUse,
         };
+        if let Some(path) = self.path.as_mut().filter(|_| kind == ProbeKind::Deaf) {
+            path.deaf = Some(ctx.now);
+        }
         // If it is we who choose, the peer was moved, or has yet to learn of our choice.
         let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
         if doubtful && self.state == PeerState::Direct {

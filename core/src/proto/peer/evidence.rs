@@ -78,7 +78,6 @@ impl Peer {
             how: self.how(local),
             failure: self.failure.clone(),
             lost: self.lost_direct,
-            by_relay: self.via.is_some(),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.attempt.is_some(),
             next_ms: self.rounds.next_ms(self.state, now),
@@ -131,6 +130,7 @@ impl Peer {
                 direct: !local.relay_only,
                 guess: local.guess_ports,
                 heard: self.effort.heard,
+                ipv4: local.nat64.is_some() || offers.iter().any(|offer| offer.addr.is_ipv4()),
                 ..offered(&offers)
             },
             there: self.remote.as_ref().map(|remote| SideEvidence {
@@ -187,7 +187,7 @@ impl Peer {
             .min();
         let open_here = local.hosts().iter().any(|host| local.is_public(host.ip()));
         match kind {
-            _ if sock.is_stream() => How::Tcp,
+            _ if sock.is_stream() => How::Public,
             _ if local.is_lan(addr) => How::Lan,
             _ if canonical(addr).is_ipv6() => How::Ipv6,
             Some(CandidateKind::Host) => How::Public,

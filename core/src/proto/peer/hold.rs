@@ -1,16 +1,10 @@
 //! Holding a path that works: asking it while it is idle, keeping a spare one open, and changing only for a clearly better one.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{
-    Context, Peer,
-    path::{DirectPath, Doubt},
-};
+use super::{Context, Peer, path::Doubt};
 use crate::{
     PeerState,
     proto::{
@@ -51,7 +45,25 @@ struct Challenger {
     pair: Pair,
     wins: u32,
     first: Instant,
-    last: Instant,
+    last: Option<Instant>,
+}
+
+/// A path and its round trip.
+#[derive(Clone, Copy)]
+pub(super) struct Measured {
+    pub(super) pair: Pair,
+    pub(super) rtt: Duration,
+}
+
+impl Measured {
+    /// The round trip, with a handicap for IPv4.
+    fn cost(self) -> Duration {
+        if self.pair.addr.is_ipv4() {
+            self.rtt + V6_BIAS
+        } else {
+            self.rtt
+        }
+    }
 }
 
 impl Default for Hold {
@@ -76,10 +88,8 @@ impl Hold {
 
     /// A path was chosen.
     pub(super) fn begin(&mut self, ctx: &mut Context<'_>) {
-        self.unanswered = None;
-        self.challenger = None;
-        self.next = Some(ctx.now + self.drawn(ctx));
-        self.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
+        (self.unanswered, self.challenger, self.spare) = (None, None, None);
+        self.watch(ctx);
     }
 
     /// The path in use answered.
@@ -96,6 +106,11 @@ impl Hold {
             self.pause = longer.map_or(self.pause, |pause| pause.min(self.limit));
             self.clean = 0;
         }
+        self.watch(ctx);
+    }
+
+    /// The path in use was just seen to work: the next look at it is some time off.
+    pub(super) fn watch(&mut self, ctx: &mut Context<'_>) {
         self.next = Some(ctx.now + self.drawn(ctx));
         if self.spare.is_none() {
             self.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
@@ -113,44 +128,42 @@ impl Hold {
         jittered(ctx, self.pause).min(self.limit)
     }
 
-    /// Whether another path of the same kind, just measured, is worth a change. At first whatever is clearly better is; then
-    /// only one side chooses, and only a path that stays better.
+    /// Whether another path of the same kind, just measured, is worth leaving the one that is in use since then. At first
+    /// whatever is clearly better is; then only one side chooses, and only a path that stays better.
     pub(super) fn is_worth_it(
         &mut self,
         now: Instant,
-        path: &DirectPath,
-        (pair, rtt): (Pair, Duration),
+        (used, since): (Measured, Instant),
+        other: Measured,
         chooses: bool,
     ) -> bool {
-        let margin = CLEARLY_FASTER.max(path.rtt / 5);
-        let better = cost(pair.addr, rtt) + margin < cost(path.pair.addr, path.rtt);
-        let age = now.saturating_duration_since(path.since);
+        let margin = CLEARLY_FASTER.max(used.rtt / 5);
+        let better = other.cost() + margin < used.cost();
+        let age = now.saturating_duration_since(since);
         if age < CHOOSING || !better {
             self.challenger
-                .take_if(|challenger| challenger.pair == pair);
+                .take_if(|challenger| challenger.pair == other.pair);
             return better;
         }
-        if self
-            .challenger
-            .as_ref()
-            .is_none_or(|known| known.pair != pair)
-        {
-            self.challenger = Some(Challenger {
-                pair,
-                wins: 0,
-                first: now,
-                last: now - WINS_SPAN / WINS,
-            });
-        }
-        let Some(challenger) = self.challenger.as_mut() else {
-            return false;
+        let fresh = Challenger {
+            pair: other.pair,
+            wins: 0,
+            first: now,
+            last: None,
         };
+        let known = self.challenger.take();
+        let mut challenger = known
+            .filter(|known| known.pair == other.pair)
+            .unwrap_or(fresh);
         // Probes that leave together measure the same moment.
-        if now.saturating_duration_since(challenger.last) >= WINS_SPAN / WINS {
+        let distinct = |last| now.saturating_duration_since(last) >= WINS_SPAN / WINS;
+        if challenger.last.is_none_or(distinct) {
             challenger.wins += 1;
-            challenger.last = now;
+            challenger.last = Some(now);
         }
-        let lasting = challenger.wins >= WINS && now - challenger.first >= WINS_SPAN;
+        let span = now.saturating_duration_since(challenger.first);
+        let lasting = challenger.wins >= WINS && span >= WINS_SPAN;
+        self.challenger = Some(challenger);
         chooses && lasting && age >= DWELL
     }
 }
@@ -208,7 +221,7 @@ impl Peer {
         let Some(path) = &self.path else { return };
         let used = path.pair;
         if self.checks.ask_spare(ctx.now, used, |pair, rtt| {
-            (!ctx.local.is_lan(pair.addr), cost(pair.addr, rtt))
+            (!ctx.local.is_lan(pair.addr), Measured { pair, rtt }.cost())
         }) {
             self.ask(ctx, ProbeKind::InUse);
             self.checks_timeout(ctx);
@@ -216,22 +229,81 @@ impl Peer {
     }
 
     /// We are elsewhere now: nothing that was learnt of paths holds.
-    pub(super) fn forget_paths(&mut self) {
+    pub(crate) fn forget_paths(&mut self) {
         let default = Hold::default();
         (self.hold.pause, self.hold.limit) = (default.pause, default.limit);
         self.trials.forget();
     }
 }
 
-/// The round trip, with a handicap for IPv4.
-fn cost(addr: SocketAddr, rtt: Duration) -> Duration {
-    rtt + if addr.is_ipv4() {
-        V6_BIAS
-    } else {
-        Duration::ZERO
-    }
-}
-
 fn jittered(ctx: &mut Context<'_>, time: Duration) -> Duration {
     time - KEEPALIVE_JITTER + (KEEPALIVE_JITTER * 2).mul_f64(ctx.rng.random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_secs(25);
+
+    fn path(addr: &str, rtt_ms: u64) -> Measured {
+        Measured {
+            pair: Pair::main(addr.parse().unwrap()),
+            rtt: Duration::from_millis(rtt_ms),
+        }
+    }
+
+    /// After how many measurements another path is taken, if ever.
+    fn wins(used: Measured, other: impl Fn(u64) -> Measured, chooses: bool) -> Option<u64> {
+        let (mut hold, start) = (Hold::default(), epoch());
+        (1..1000).find(|number| {
+            let now = start + PACE * *number as u32;
+            hold.is_worth_it(now, (used, start), other(*number), chooses)
+        })
+    }
+
+    #[test]
+    fn a_path_is_taken_that_stays_clearly_faster_and_only_by_the_side_that_chooses() {
+        let (used, faster) = (path("192.0.2.1:4", 50), path("192.0.2.2:4", 35));
+        assert_eq!(wins(used, |_| faster, true), Some(3));
+        assert_eq!(wins(used, |_| faster, false), None);
+        assert_eq!(wins(used, |_| path("192.0.2.2:4", 41), true), None);
+    }
+
+    #[test]
+    fn a_path_that_is_faster_only_now_and_then_is_not_taken() {
+        let used = path("192.0.2.1:4", 50);
+        let moody = |number| path("192.0.2.2:4", if number % 3 == 0 { 50 } else { 20 });
+        assert_eq!(wins(used, moody, true), None);
+    }
+
+    #[test]
+    fn ipv6_may_be_a_little_slower() {
+        let (four, six) = (path("192.0.2.1:4", 50), path("[2001:db8::1]:4", 45));
+        assert_eq!(wins(four, |_| six, true), Some(3));
+        assert_eq!(wins(six, |_| path("192.0.2.1:4", 30), true), None);
+    }
+
+    #[test]
+    fn at_first_what_is_clearly_faster_is_taken_by_both_at_once() {
+        let (mut hold, start) = (Hold::default(), epoch());
+        let (used, faster) = (path("192.0.2.1:4", 50), path("192.0.2.2:4", 35));
+        let soon = start + CHOOSING / 2;
+        assert!(hold.is_worth_it(soon, (used, start), faster, false));
+        assert!(!hold.is_worth_it(start + CHOOSING, (used, start), faster, true));
+    }
+
+    #[test]
+    fn a_pause_that_a_mapping_did_not_survive_is_never_tried_again() {
+        let mut hold = Hold::default();
+        hold.adapt(Duration::from_secs(20));
+        assert_eq!(hold.pause, Duration::from_secs(12));
+        hold.adapt(Duration::from_secs(12));
+        assert_eq!((hold.pause, hold.limit), (KEEPALIVE_FLOOR, KEEPALIVE_FLOOR));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
 }

@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, guess::End, send};
+use super::{Context, Peer, guess::End, hold::Measured, send};
 use crate::{
     PeerState,
     proto::{
         io::Pair,
         local::Local,
-        timing::{DEAD_AFTER, LATE, STREAM_DEAD_AFTER, SUSPECT_AFTER, SUSPECT_GAPS},
+        timing::{
+            DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER,
+            SUSPECT_AFTER, SUSPECT_GAPS,
+        },
     },
     wire::probe::{Probe, ProbeKind},
 };
@@ -26,6 +29,8 @@ pub(super) struct DirectPath {
     pub(super) heard: Instant,
     /// When the peer last asked on it.
     pub(super) asked: Instant,
+    /// When the peer last said that it hears nothing.
+    pub(super) deaf: Option<Instant>,
     /// Probes whose answers are still worth something.
     pending: Vec<(u64, Instant)>,
     /// When a probe left because QUIC had been waiting for a while: mostly it has merely nothing more to say.
@@ -53,6 +58,8 @@ pub(crate) enum Doubt {
     Moved,
     /// The peer hears nothing, or begins anew.
     Told,
+    /// It works, but the peer's mapping is about to die.
+    Expected,
 }
 
 impl DirectPath {
@@ -100,8 +107,14 @@ impl Peer {
             Some(path) if path.is_suspect() => true,
             Some(path) if tier(pair) != tier(path.pair) => tier(pair) < tier(path.pair),
             Some(path) => {
+                let used = Measured {
+                    pair: path.pair,
+                    rtt: path.rtt,
+                };
                 let chooses = ctx.local.id < self.id;
-                self.hold.is_worth_it(ctx.now, path, (pair, rtt), chooses)
+                let other = Measured { pair, rtt };
+                self.hold
+                    .is_worth_it(ctx.now, (used, path.since), other, chooses)
             }
         };
         if take {
@@ -126,12 +139,14 @@ impl Peer {
     }
 
     fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+        self.note_age(ctx.now, pair);
         self.path = Some(DirectPath {
             pair,
             rtt,
             since: ctx.now,
             heard: ctx.now,
             asked: ctx.now,
+            deaf: None,
             pending: Vec::new(),
             inquiry: None,
             suspicion: None,
@@ -151,6 +166,21 @@ impl Peer {
         }
         if self.on_stream() {
             self.schedule_round(ctx);
+        }
+    }
+
+    /// The present path is given up for this one. Learns from it, if it is the peer's mapping that changed.
+    fn note_age(&mut self, now: Instant, pair: Pair) {
+        let moved = self.path.as_ref().filter(|path| {
+            path.is_suspect()
+                && path.pair.sock == pair.sock
+                && path.pair.addr.ip() == pair.addr.ip()
+        });
+        match moved {
+            Some(path) => self
+                .ages
+                .moved(now, now.saturating_duration_since(path.since)),
+            None => self.ages.interrupted(),
         }
     }
 
@@ -246,6 +276,9 @@ impl Peer {
         else {
             return;
         };
+        if suspicion.doubt == Doubt::Expected {
+            return self.expect_death(ctx);
+        }
         let late = ctx.now > suspicion.next + LATE;
         let dead_after = if path.pair.sock.is_stream() {
             STREAM_DEAD_AFTER
@@ -263,13 +296,31 @@ impl Peer {
         };
         suspicion.step += 1;
         let kind = match suspicion.doubt {
-            Doubt::Silent | Doubt::Moved => ProbeKind::Deaf,
+            Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::Deaf,
             Doubt::Told => ProbeKind::InUse,
         };
         self.ask(ctx, kind);
     }
 
-    /// Whether this answers a probe of the path in use, which ends any suspicion: it works both ways.
+    /// Asks a path that is about to die, all the time until that is over.
+    fn expect_death(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        let Some(suspicion) = &mut path.suspicion else {
+            return;
+        };
+        let heard = path.heard.max(suspicion.since);
+        if ctx.now.saturating_duration_since(heard) >= SUSPECT_AFTER.max(path.rtt * 3) {
+            return self.suspect(ctx, Doubt::Silent);
+        }
+        if ctx.now.saturating_duration_since(suspicion.since) >= REGULAR_WITHIN * 2 {
+            return self.trust(ctx);
+        }
+        suspicion.next = ctx.now + EXPECTED_GAP;
+        // Has the peer give everything to the relay too.
+        self.ask(ctx, ProbeKind::Deaf);
+    }
+
+    /// Whether this answers a probe of the path in use, which ends most suspicions: it works both ways.
     pub(super) fn path_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
         let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
             return false;
@@ -283,11 +334,25 @@ impl Peer {
         path.heard = ctx.now;
         path.inquiry = None;
         self.hold.answered(ctx);
-        if path.suspicion.take().is_some() {
-            self.become_(ctx, PeerState::Direct);
-            self.announce_route(ctx);
+        let is_deaf = path.deaf.is_some_and(|at| ctx.now < at + DEAF_FOR);
+        match &mut path.suspicion {
+            None => {}
+            Some(suspicion) if suspicion.doubt == Doubt::Expected => {}
+            Some(suspicion) if is_deaf && suspicion.doubt == Doubt::Told => {
+                (suspicion.since, suspicion.next) = (ctx.now, ctx.now + EXPECTED_GAP);
+                suspicion.step = suspicion.step.min(1);
+            }
+            Some(_) => self.trust(ctx),
         }
         true
+    }
+
+    fn trust(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        path.suspicion = None;
+        self.hold.watch(ctx);
+        self.become_(ctx, PeerState::Direct);
+        self.announce_route(ctx);
     }
 
     /// The peer is heard of again, though not yet on a path that is trusted: whatever waits is worth sending now.
@@ -299,6 +364,7 @@ impl Peer {
 
     pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
+        self.ages.interrupted();
         let held = ctx.now.saturating_duration_since(path.since);
         if path.pair.sock.is_stream() {
             self.drop_stream(ctx, path.pair);

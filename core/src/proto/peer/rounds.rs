@@ -156,8 +156,10 @@ impl Peer {
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
             PeerState::Direct | PeerState::Suspect => {
-                let opened = self.opening(ctx);
-                if self.send_update(ctx, opened) {
+                let offer = ctx.local.candidates(self.id, self.dialled, self.attested);
+                if offer != self.told && self.live_via(ctx.local).is_some() {
+                    let opened = self.opening(ctx);
+                    self.send_update(ctx, opened);
                     self.begin_checks(ctx, false);
                 }
             }

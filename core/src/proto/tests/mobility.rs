@@ -106,6 +106,32 @@ fn data_flows_again_soon_after_either_side_has_moved() {
 }
 
 #[test]
+fn a_host_that_is_nowhere_for_a_while_is_back_at_once_wherever_it_turns_up() {
+    for other in [Home::PortRestricted, Home::Public] {
+        let mut world = linked(Home::PortRestricted, other);
+        let site = world.vacancy(Home::PortRestricted, ms(20));
+        world.net.part(0);
+        world.feed(
+            0,
+            Input::Interfaces {
+                addrs: Vec::new(),
+                lost_route: true,
+            },
+        );
+        world.run(ms(4000));
+        assert!(!world.both(PeerState::Direct));
+        world.roam(0, site);
+        world.reset_gaps();
+        assert!(
+            world.run_while(ms(1500), |world| !world.both(PeerState::Direct)),
+            "{other:?}"
+        );
+        world.run(ms(1000));
+        assert!(gap(&world) <= RELAY_RTT + ms(300), "{:?}", gap(&world));
+    }
+}
+
+#[test]
 fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
     for other in [Home::Public, Home::FullCone, Home::PortRestricted] {
         for _ in 0..3 {
@@ -122,6 +148,24 @@ fn a_router_that_gives_another_port_is_followed_within_half_a_second() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_router_whose_mappings_die_at_a_regular_age_is_expected_to_do_it_again() {
+    for period in [30_000, 61_000] {
+        let mut world = linked(rolling(), Home::PortRestricted);
+        let mut gaps = Vec::new();
+        for _ in 0..8 {
+            world.run(ms(period));
+            world.flush(0);
+            world.reset_gaps();
+            world.run(ms(2000));
+            gaps.push(gap(&world));
+            assert!(world.both(PeerState::Direct));
+        }
+        assert!(gaps[..2].iter().all(|gap| *gap > ms(150)), "{gaps:?}");
+        assert!(gaps[4..].iter().all(|gap| *gap <= ms(100)), "{gaps:?}");
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::{
     line::Line,
     nat::{Ports, Style},
     node::{Absence, Node},
-    relay::{Lies, relay},
+    relay::relay,
 };
 use self::{
     line::Passed,
@@ -235,6 +235,10 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) relays: Vec<Relay>,
     pub(crate) rng: ChaCha20Rng,
+    /// Whether nodes measure their NATs whenever they register with a relay.
+    pub(crate) measures: bool,
+    /// Packets of applications so far, which is what they are numbered by.
+    said: u64,
     /// How often applications say something.
     pub(crate) chat_every: Duration,
     /// Share of datagrams that are lost between the homes.
@@ -263,6 +267,8 @@ impl World {
             net: Net::new(),
             relays: Vec::new(),
             rng: ChaCha20Rng::seed_from_u64(seed),
+            measures: false,
+            said: 0,
             chat_every: app::CHAT,
             loss: 0.0,
             cut: false,
@@ -300,15 +306,15 @@ impl World {
             None => self.net.add_site(&setup.plan, setup.delay, &mut self.rng),
         };
         let key = SecretKey::from_seed(&[at as u8 + 1; 32]);
-        let machine = self.machine(&key, &setup);
-        self.nodes.push(Node::new(key, setup, site, machine));
+        let port = PORT + u16::from(self.net.sites[site].hosts);
+        let machine = self.machine(&key, &setup, port);
+        self.nodes.push(Node::new(key, setup, site, machine, port));
         self.net.join(at, site);
         self.arrange(at);
         at
     }
 
-    fn machine(&mut self, key: &SecretKey, setup: &Setup) -> Watched {
-        let six = setup.plan.v6.is_some();
+    fn machine(&mut self, key: &SecretKey, setup: &Setup, port: u16) -> Watched {
         Watched::new(&Settings {
             key: key.clone(),
             access: setup.access.clone(),
@@ -317,10 +323,7 @@ impl World {
             guess_ports: setup.guess_ports,
             streams: true,
             bound: None,
-            ports: LocalPorts {
-                v4: PORT,
-                v6: if six { PORT } else { 0 },
-            },
+            ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),
             now: self.now,
             unix_ms: self.unix_ms(),
@@ -334,10 +337,10 @@ impl World {
     /// Tells a machine of its interfaces and of the port that its router forwards.
     fn arrange(&mut self, at: usize) {
         let v4 = self.net.address(at, true);
-        let Some(ip) = v4.or(self.net.address(at, false)) else {
+        let Some(ip) = v4.or_else(|| self.net.address(at, false)) else {
             return;
         };
-        let host = SocketAddr::new(ip, PORT);
+        let host = SocketAddr::new(ip, self.nodes[at].sockets[&Sock::MAIN]);
         self.nodes[at].host = host;
         let addrs = self.net.interfaces(at);
         let lost_route = false;
@@ -345,7 +348,7 @@ impl World {
         self.tell_routes(at);
         let innermost = self.net.chain(at).first().copied();
         let router = innermost.filter(|nat| self.net.nats[*nat].style.forwards);
-        let forwarded = router.map(|nat| self.net.nats[nat].forward(PORT, host));
+        let forwarded = router.map(|nat| self.net.nats[nat].forward(host.port(), host));
         self.feed(at, Input::PortMapped(forwarded));
     }
 
@@ -358,7 +361,8 @@ impl World {
     /// A new machine takes the place of a node, with the same key and home.
     pub(crate) fn restart(&mut self, at: usize) {
         let (key, setup) = (self.nodes[at].key.clone(), self.nodes[at].setup.clone());
-        self.nodes[at].machine = self.machine(&key, &setup);
+        let port = self.nodes[at].sockets[&Sock::MAIN];
+        self.nodes[at].machine = self.machine(&key, &setup, port);
         self.nodes[at].forget_all();
         self.arrange(at);
         self.tell_truth(at);

@@ -65,6 +65,39 @@ pub(super) fn node(peers: Vec<Value>) -> Value {
     })
 }
 
+/// A cause, with what goes with it.
+pub(super) fn explanation(kind: &str) -> Value {
+    let (cause, action) = match kind {
+        "both_random" => (
+            json!({"kind": kind}),
+            json!({"kind": "map_port", "side": null}),
+        ),
+        "relay_only" => (
+            json!({"kind": kind, "side": "there"}),
+            json!({"kind": "allow_direct", "side": "there"}),
+        ),
+        "peer_offline" => (json!({"kind": kind}), json!({"kind": "start_peer"})),
+        "punched" | "lan" | "ipv6" => (json!({"kind": "direct", "how": kind}), Value::Null),
+        _ => (json!({"kind": kind}), Value::Null),
+    };
+    let random = json!({
+        "mapping": "address-and-port-dependent",
+        "filtering": "address-and-port-dependent",
+        "allocation": {"kind": "random", "first": 1024, "last": 65535},
+    });
+    let next_try = (cause["kind"] != "direct").then(|| json!({"in_ms": 38_000, "reason": "round"}));
+    json!({
+        "cause": cause,
+        "action": action,
+        "next_try": next_try,
+        "evidence": {
+            "here": {"nat": random, "offers": {"host": 1, "mapped": 0, "reflexive": 1}, "ipv4": true, "direct": true, "guess": true},
+            "there": {"nat": random, "offers": {"host": 0, "mapped": 0, "reflexive": 1}, "ipv4": true, "direct": true, "guess": true},
+            "tried": {"took_ms": 160, "hellos": 1, "rounds": 3, "probed": {"host": 0, "mapped": 0, "reflexive": 1}, "sent": 12},
+        },
+    })
+}
+
 /// One row of a fixture.
 pub(super) struct Row {
     pub(super) seed: u16,
@@ -90,8 +123,7 @@ impl Row {
             "id": id(self.seed),
             "state": self.state,
             "path": path,
-            "why": self.why,
-            "next_try_ms": self.why.map(|_| 38_000),
+            "why": self.why.map(explanation),
             "state_age_ms": self.age_s * 1000,
             "rtt_ms": self.rtt_ms,
             "loss": if self.rtt_ms.is_some_and(|ms| ms > 30.0) { 0.004 } else { 0.0 },
@@ -111,18 +143,18 @@ impl Row {
 #[rustfmt::skip]
 pub(super) fn twelve() -> Vec<Value> {
     let rows = [
-        ("direct", Some("[2001:db8:9::7]:41641"), None, Some(4.1), (8_100_000, 220_000), 7980, (2, 4)),
-        ("direct", Some("lan 192.168.1.20:41641"), None, Some(0.4), (5_900_000, 810_000), 273_600, (1, 3)),
-        ("direct", Some("198.51.100.9:6112"), None, Some(38.0), (180_000, 9_000), 720, (1, 4)),
-        ("relayed", Some("relay fra1.example.org"), Some("hard_nats"), Some(61.0), (92_000, 14_000), 2460, (0, 12)),
+        ("direct", Some("[2001:db8:9::7]:41641"), Some("ipv6"), Some(4.1), (8_100_000, 220_000), 7980, (2, 4)),
+        ("direct", Some("lan 192.168.1.20:41641"), Some("lan"), Some(0.4), (5_900_000, 810_000), 273_600, (1, 3)),
+        ("direct", Some("198.51.100.9:6112"), Some("punched"), Some(38.0), (180_000, 9_000), 720, (1, 4)),
+        ("relayed", Some("relay fra1.example.org"), Some("both_random"), Some(61.0), (92_000, 14_000), 2460, (0, 12)),
         ("punch", Some("relay ams2.example.org"), Some("trying"), Some(74.0), (1_000, 1_000), 18, (2, 5)),
-        ("punch", None, Some("no_answer"), None, (0, 0), 6, (3, 8)),
+        ("punch", None, Some("calling"), None, (0, 0), 6, (3, 8)),
         ("idle", Some("[2001:db8:a::1]:41641"), None, Some(22.0), (0, 0), 273_600, (0, 0)),
         ("idle", Some("198.51.100.61:41641"), None, Some(29.0), (0, 0), 273_600, (0, 0)),
         ("idle", Some("lan 192.168.1.33:41641"), None, Some(1.0), (0, 0), 158_400, (0, 0)),
-        ("suspect", Some("203.0.113.130:5000"), Some("direct_lost"), Some(31.0), (4_000, 4_000), 2, (0, 0)),
+        ("suspect", Some("203.0.113.130:5000"), Some("path_silent"), Some(31.0), (4_000, 4_000), 2, (0, 0)),
         ("relayed", Some("relay 192.0.2.40"), Some("relay_only"), Some(52.0), (11_000, 2_000), 32_520, (0, 0)),
-        ("failed", None, Some("offline"), None, (0, 0), 172_800, (0, 0)),
+        ("failed", None, Some("peer_offline"), None, (0, 0), 172_800, (0, 0)),
     ];
     rows.into_iter()
         .zip(1..)
@@ -167,9 +199,9 @@ fn events() -> Vec<Event> {
         (-300, json!({"event": "connected", "peer": id(1), "alpn": "peerway/web", "outgoing": true})),
         (-200, json!({"event": "relay_down", "relay": lost, "reason": "no answer from 192.0.2.9:4433"})),
         (-60, json!({"event": "path_changed", "peer": id(3), "path": path, "rtt_ms": 38.0})),
-        (-18, json!({"event": "peer_state", "peer": id(5), "from": "relayed", "to": "punch", "why": "trying"})),
-        (-6, json!({"event": "peer_state", "peer": id(6), "from": "intro", "to": "punch", "why": "no_answer"})),
-        (-2, json!({"event": "peer_state", "peer": id(10), "from": "direct", "to": "suspect", "why": "direct_lost"})),
+        (-18, json!({"event": "peer_state", "peer": id(5), "from": "relayed", "to": "punch", "why": explanation("trying")})),
+        (-6, json!({"event": "peer_state", "peer": id(6), "from": "intro", "to": "punch", "why": explanation("calling")})),
+        (-2, json!({"event": "peer_state", "peer": id(10), "from": "direct", "to": "suspect", "why": explanation("path_silent")})),
     ]
     .into_iter()
     .map(|(offset_s, mut event)| {

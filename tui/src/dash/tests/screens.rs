@@ -256,7 +256,7 @@ fn many() -> Vec<serde_json::Value> {
                 } else {
                     "198.51.100.9:6112"
                 }),
-                why: (seed % 3 == 0).then_some("hard_nats"),
+                why: (seed % 3 == 0).then_some("both_random"),
                 rtt_ms: Some(f64::from(seed)),
                 rates: (u64::from(seed) * 1000, u64::from(seed)),
                 age_s: u64::from(seed) * 60,
@@ -269,11 +269,11 @@ fn many() -> Vec<serde_json::Value> {
 
 fn all_relayed() -> Vec<serde_json::Value> {
     let whys = [
-        "no_answer",
+        "calling",
         "trying",
-        "hard_nats",
+        "both_random",
         "silent",
-        "direct_lost",
+        "path_lost",
         "relay_only",
     ];
     (1..)

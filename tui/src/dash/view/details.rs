@@ -1,6 +1,6 @@
 //! All that is known of one peer, the reason why it is not direct first.
 
-use peerway::PeerSnapshot;
+use peerway::{Explanation, PeerSnapshot};
 use ratatui::{
     Frame,
     layout::Rect,
@@ -33,14 +33,14 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
 }
 
 fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> {
-    let kind = Kind::of(peer);
-    let headline = match kind {
-        Kind::Direct => format!("{name} is linked directly."),
-        Kind::Suspect => format!("The direct path to {name} fell silent."),
-        Kind::Relay => format!("Why is {name} relayed?"),
-        Kind::Connecting => format!("{name} is being connected."),
-        Kind::Idle => format!("{name} is idle."),
-        Kind::Unreachable => format!("Why is {name} unreachable?"),
+    let line = peer.why.as_ref().map(Explanation::line);
+    let line = line.map_or_else(String::new, |line| format!(": {line}"));
+    let headline = match Kind::of(peer) {
+        Kind::Direct | Kind::Suspect => format!("{name}{line}"),
+        Kind::Relay => format!("Why {name} is relayed{line}"),
+        Kind::Connecting => format!("{name} is being connected{line}"),
+        Kind::Idle => format!("{name} is idle"),
+        Kind::Unreachable => format!("Why {name} is unreachable{line}"),
     };
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
     if let Some(why) = &peer.why {
@@ -63,6 +63,7 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         |path| model.words().path(path, Address::Full),
     );
     let rtt = peer.rtt_ms.map_or_else(|| none.to_owned(), format::rtt);
+    let rtt = format!("{rtt}, {:.1}% lost", peer.loss * 100.0);
     let rates = format!(
         "{} {}  {} {}",
         glyphs.down,
@@ -83,7 +84,7 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         count => format!("{count} connections"),
     };
     let state = format!(
-        "{} for {}",
+        "{} for {}, {connections}",
         Kind::of(peer).word(),
         format::age(peer.state_age_ms)
     );
@@ -92,11 +93,9 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         fact(model, "state", &state),
         fact(model, "path", &path),
         fact(model, "RTT", &rtt),
-        fact(model, "loss", &format!("{:.1}%", peer.loss * 100.0)),
         fact(model, "probes", &probes),
         fact(model, "now", &rates),
         fact(model, "total", &totals),
-        fact(model, "QUIC", &connections),
     ]
 }
 

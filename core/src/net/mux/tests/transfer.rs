@@ -1,6 +1,6 @@
 //! Real quinn connections whose path changes under them.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TokioRuntime};
 use tokio::net::UdpSocket;
@@ -209,4 +209,67 @@ async fn a_nudge_makes_an_idle_connection_send_every_time() {
         }
         assert_eq!(dialled.stats().frame_tx.max_data, round);
     }
+}
+
+/// Passes datagrams on between two addresses, none that is longer than `mtu` says by then.
+async fn forward_narrowly(socket: &UdpSocket, ends: [SocketAddr; 2], mtu: &Cell<usize>) {
+    let mut buf = [0; 2048];
+    loop {
+        let (len, from) = socket.recv_from(&mut buf).await.unwrap();
+        let to = if from == ends[0] { ends[1] } else { ends[0] };
+        if len <= mtu.get() {
+            socket.send_to(&buf[..len], to).await.unwrap();
+        }
+    }
+}
+
+/// The path itself looks alive to probes, so it is QUIC that has to find it out.
+#[tokio::test]
+async fn a_path_that_no_longer_carries_long_packets_stalls_a_transfer_for_seconds_at_most() {
+    const PART: usize = 4 << 20;
+    /// What an MTU of 1280 leaves for UDP over IPv6.
+    const NARROW: usize = 1232;
+    let (client, server, dialled, accepted) = connected().await;
+    let way = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mtu = Cell::new(usize::MAX);
+    for end in [&client, &server] {
+        let via = way.local_addr().unwrap();
+        end.mux.admit(via, &end.link);
+        end.mux.set_route(&end.link, direct(via), EXTRA, true);
+    }
+    let sending = async {
+        let mut stream = dialled.open_uni().await.unwrap();
+        let bytes: Vec<u8> = (0..3 * PART).map(byte_at).collect();
+        stream.write_all(&bytes).await.unwrap();
+        stream.finish().unwrap();
+    };
+    let receiving = async {
+        let mut stream = accepted.accept_uni().await.unwrap();
+        let (mut position, mut last, mut gap) = (0, tokio::time::Instant::now(), Duration::ZERO);
+        while let Some(chunk) = stream.read_chunk(1 << 16, true).await.unwrap() {
+            assert!(
+                chunk
+                    .bytes
+                    .iter()
+                    .zip(position..)
+                    .all(|(byte, at)| *byte == byte_at(at))
+            );
+            position += chunk.bytes.len();
+            gap = gap.max(last.elapsed());
+            last = tokio::time::Instant::now();
+            if position >= PART && mtu.get() != NARROW {
+                assert!(usize::from(dialled.stats().path.current_mtu) > NARROW);
+                mtu.set(NARROW);
+            }
+        }
+        (position, gap)
+    };
+    let ends = [addr(&client.mux), addr(&server.mux)];
+    let ((received, gap), ()) = tokio::select! {
+        both = async { tokio::join!(receiving, sending) } => both,
+        () = forward_narrowly(&way, ends, &mtu) => unreachable!("it has no end"),
+    };
+    assert_eq!(received, 3 * PART);
+    assert!(gap <= Duration::from_secs(5), "{gap:?}");
+    assert!(usize::from(dialled.stats().path.current_mtu) <= NARROW);
 }

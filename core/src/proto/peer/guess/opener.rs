@@ -282,6 +282,7 @@ impl Peer {
         let ttl = (!second_pass).then_some(low);
         for sock in batch {
             let (pair, tx) = (Pair { sock, addr: target }, ctx.rng.random());
+            self.effort.sent += 1;
             self.question(ctx, pair, ttl, ProbeKind::Request, tx);
         }
         if tell {

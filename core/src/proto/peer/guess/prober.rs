@@ -14,7 +14,7 @@ use crate::{
     proto::{
         io::Pair,
         peer::{Context, Peer},
-        timing::{GO_TIMEOUT, GUESS_BATCH, GUESS_GAP, GUESSES, NEIGHBOURS, PREDICTED},
+        timing::{GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, NEIGHBOURS, PREDICTED},
     },
     wire::{
         probe::ProbeKind,
@@ -30,6 +30,8 @@ pub(super) struct Prober {
     /// When each guess was sent; its number and the base make up its transaction id.
     sent: Vec<Instant>,
     base: u64,
+    /// Up to when guesses were sent at their pace.
+    paced: Instant,
     pub(super) next: Instant,
     /// When the peer last said to go on.
     pub(super) heard: Instant,
@@ -71,6 +73,7 @@ impl Peer {
             ports,
             sent: Vec::new(),
             base: ctx.rng.random(),
+            paced: ctx.now,
             next: ctx.now,
             heard: ctx.now,
         };
@@ -82,38 +85,44 @@ impl Peer {
     }
 
     pub(super) fn prober_timeout(&mut self, ctx: &mut Context<'_>) {
-        for _ in 0..GUESS_BATCH {
-            let Some(Run {
+        let Some(prober) = self.prober() else { return };
+        if prober.next > ctx.now {
+            return;
+        }
+        if prober.sent.len() >= GUESSES || prober.heard + GO_TIMEOUT <= ctx.now {
+            return self.end_guessing(ctx, End::Missed);
+        }
+        prober.next = ctx.now + GUESS_TICK;
+        let passed = ctx.now + GUESS_TICK - prober.paced;
+        let due = (passed.as_nanos() / GUESS_PACE.as_nanos()).min(GUESS_BURST.into());
+        prober.paced = ctx.now + GUESS_TICK;
+        for _ in 0..due {
+            if !ctx.budget.take(ctx.now) {
+                return;
+            }
+            self.guess_once(ctx);
+        }
+    }
+
+    fn prober(&mut self) -> Option<&mut Prober> {
+        match &mut self.guess.run {
+            Some(Run {
                 part: Part::Probe(prober),
                 ..
-            }) = &mut self.guess.run
-            else {
-                return;
-            };
-            if prober.next > ctx.now {
-                return;
-            }
-            let number = prober.sent.len();
-            if number >= GUESSES || prober.heard + GO_TIMEOUT <= ctx.now {
-                return self.end_guessing(ctx, End::Missed);
-            }
-            if !ctx.budget.take(ctx.now) {
-                break;
-            }
-            prober.sent.push(ctx.now);
-            let port = prober.ports[number % prober.ports.len()];
-            let tx = prober.base.wrapping_add(number as u64);
-            let pair = Pair::main(SocketAddr::new(prober.ip, port));
-            self.guess.sent += 1;
-            self.question(ctx, pair, None, ProbeKind::Request, tx);
+            }) => Some(prober),
+            _ => None,
         }
-        if let Some(Run {
-            part: Part::Probe(prober),
-            ..
-        }) = &mut self.guess.run
-        {
-            prober.next = ctx.now + GUESS_GAP;
-        }
+    }
+
+    fn guess_once(&mut self, ctx: &mut Context<'_>) {
+        let Some(prober) = self.prober() else { return };
+        let number = prober.sent.len();
+        prober.sent.push(ctx.now);
+        let port = prober.ports[number % prober.ports.len()];
+        let tx = prober.base.wrapping_add(number as u64);
+        let pair = Pair::main(SocketAddr::new(prober.ip, port));
+        self.guess.sent += 1;
+        self.question(ctx, pair, None, ProbeKind::Request, tx);
     }
 
     /// Whether this answers a guess, which then is a direct path.
@@ -123,14 +132,10 @@ impl Peer {
         source: Pair,
         tx: u64,
     ) -> bool {
-        let Some(Run {
-            part: Part::Probe(prober),
-            ..
-        }) = &self.guess.run
+        let Some(sent) = self
+            .prober()
+            .and_then(|prober| prober.guess(source.addr, tx))
         else {
-            return false;
-        };
-        let Some(sent) = prober.guess(source.addr, tx) else {
             return false;
         };
         let rtt = ctx.now.saturating_duration_since(sent);

@@ -25,8 +25,7 @@ pub(super) struct Talk {
     last_sent: Option<Instant>,
     /// When the application last heard something new.
     pub(super) heard: Instant,
-    /// How many packets it sent, and which it got.
-    sent: u64,
+    /// The packets that it got.
     got: BTreeSet<u64>,
 }
 
@@ -36,7 +35,6 @@ impl Talk {
             waits: None,
             last_sent: None,
             heard: now,
-            sent: 0,
             got: BTreeSet::new(),
         }
     }
@@ -54,15 +52,19 @@ impl Talk {
 impl World {
     /// The applications of both say something all the time.
     pub(crate) fn talk(&mut self, a: usize, b: usize) {
-        for (at, with) in [(a, b), (b, a)] {
-            let peer = self.nodes[with].id;
-            let talk = Talk::new(self.now);
-            let node = &mut self.nodes[at];
-            node.gap = Duration::ZERO;
-            if node.talks.insert(peer, talk).is_none() {
-                self.push(Duration::ZERO, Happening::Chat { node: at, peer });
-                self.push(LOOK, Happening::Look { node: at, peer });
-            }
+        self.talk_to(a, b);
+        self.talk_to(b, a);
+    }
+
+    /// The application of one says something all the time, as it does while it dials.
+    pub(crate) fn talk_to(&mut self, at: usize, with: usize) {
+        let peer = self.nodes[with].id;
+        let talk = Talk::new(self.now);
+        let node = &mut self.nodes[at];
+        node.gap = Duration::ZERO;
+        if node.talks.insert(peer, talk).is_none() {
+            self.push(Duration::ZERO, Happening::Chat { node: at, peer });
+            self.push(LOOK, Happening::Look { node: at, peer });
         }
     }
 
@@ -85,8 +87,8 @@ impl World {
         let Some(talk) = self.nodes[at].talks.get_mut(&peer) else {
             return;
         };
-        talk.sent += 1;
-        let number = talk.sent;
+        self.said += 1;
+        let number = self.said;
         if let Some(Route::Direct(Pair { sock, addr }) | Route::Both(Pair { sock, addr }, _)) =
             route
         {

@@ -51,7 +51,14 @@ pub(crate) struct Site {
     pub(crate) blocked: bool,
     pub(crate) up: Line,
     pub(crate) down: Line,
-    hosts: u8,
+    /// Hosts that have joined it so far.
+    pub(crate) hosts: u8,
+}
+
+impl Site {
+    pub(crate) fn has_nat64(&self) -> bool {
+        self.nat64.is_some()
+    }
 }
 
 /// A host's address in a home.

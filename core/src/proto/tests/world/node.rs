@@ -65,7 +65,13 @@ pub(crate) enum Absence {
 }
 
 impl Node {
-    pub(super) fn new(key: SecretKey, setup: Setup, site: usize, machine: Watched) -> Self {
+    pub(super) fn new(
+        key: SecretKey,
+        setup: Setup,
+        site: usize,
+        machine: Watched,
+        port: u16,
+    ) -> Self {
         Self {
             id: key.id(),
             machine,
@@ -73,7 +79,7 @@ impl Node {
             key,
             site,
             host: SocketAddr::from(([0, 0, 0, 0], 0)),
-            sockets: BTreeMap::from([(Sock::MAIN, super::PORT)]),
+            sockets: BTreeMap::from([(Sock::MAIN, port)]),
             registered: BTreeMap::new(),
             talks: BTreeMap::new(),
             admitted: BTreeMap::new(),
@@ -90,6 +96,15 @@ impl Node {
             signals: 0,
             last_signal: Vec::new(),
         }
+    }
+
+    pub(crate) fn relay_only(&self) -> bool {
+        self.setup.relay_only
+    }
+
+    /// Whether it agrees to ports being guessed.
+    pub(crate) fn guesses(&self) -> bool {
+        self.setup.guess_ports
     }
 
     /// A process that was restarted remembers nothing.
@@ -179,6 +194,10 @@ impl World {
                 after: time,
             },
         );
+    }
+
+    pub(crate) fn is_absent(&self, at: usize) -> bool {
+        self.nodes[at].absent.is_some()
     }
 
     pub(super) fn back(&mut self, at: usize, after: Duration) {

@@ -103,6 +103,9 @@ impl World {
             },
         );
         self.tell_echo(at, index);
+        if self.measures {
+            self.measure(at);
+        }
     }
 
     /// Takes a node off the first relay.
@@ -163,10 +166,12 @@ impl World {
     /// Hands a message to a relay, on a stream.
     pub(super) fn signal(&mut self, at: usize, relay: usize, to: PeerId, bytes: Vec<u8>) {
         let site = self.nodes[at].site;
-        let after = match self.net.address(at, true).or(self.net.address(at, false)) {
-            Some(_) => self.net.sites[site].up.carry(&mut self.rng),
-            None => None,
-        };
+        let online = [true, false].map(|v4| self.net.address(at, v4).is_some());
+        let up = &mut self.net.sites[site].up;
+        let after = online
+            .contains(&true)
+            .then(|| up.carry(&mut self.rng))
+            .flatten();
         match after {
             Some(after) => self.push(
                 after,

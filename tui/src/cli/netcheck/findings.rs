@@ -1,0 +1,321 @@
+//! What a node's view of its network means.
+
+use std::net::{IpAddr, SocketAddr};
+
+use peerway::{
+    NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation, RelayState,
+};
+use serde::Serialize;
+
+use crate::cli::words;
+
+/// A statement, and what was measured for it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) about: &'static str,
+    pub(super) says: String,
+    pub(super) evidence: String,
+}
+
+/// All that can be said of the network, what matters most first.
+pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
+    let network = &snapshot.network;
+    let mut all = Vec::new();
+    if !snapshot.relays.is_empty() {
+        all.push(udp(snapshot));
+    }
+    if let Some(public) = network.public_v4 {
+        all.push(ports(network, public));
+        all.extend(filter(network, public));
+        all.push(mapping(network, public));
+    }
+    all.push(ipv6(network));
+    all
+}
+
+/// The one thing that would help, if anything does.
+pub(super) fn advice(network: &NetworkSnapshot) -> Option<&'static str> {
+    let hard = matches!(
+        network.nat.mapping,
+        NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent
+    );
+    match network.port_mapping {
+        Some(mapping) if hard && !is_public(mapping.external.ip()) => {
+            Some("Ask your provider for IPv6 or a public IPv4 address.")
+        }
+        None if hard => Some(
+            "Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind.",
+        ),
+        _ => None,
+    }
+}
+
+fn udp(snapshot: &NodeSnapshot) -> Finding {
+    let up = snapshot.relays.iter();
+    let up = up.filter(|relay| relay.state == RelayState::Up).count();
+    let says = if up > 0 {
+        "UDP works here, at least to a relay."
+    } else {
+        "No relay answers by UDP: it is down, or this network blocks UDP."
+    };
+    let nearest = snapshot.relays.iter().filter_map(|relay| relay.rtt_ms);
+    let nearest = nearest.min_by(f64::total_cmp);
+    let nearest = nearest.map_or_else(String::new, |rtt| format!(", the nearest in {rtt:.1} ms"));
+    let evidence = format!("{up} of {} relays answered{nearest}", snapshot.relays.len());
+    Finding {
+        about: "udp",
+        says: says.to_owned(),
+        evidence,
+    }
+}
+
+fn is_own(network: &NetworkSnapshot, public: SocketAddr) -> bool {
+    network.local.iter().any(|own| own.ip() == public.ip())
+}
+
+fn ports(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
+    let nat = network.nat;
+    let meaning = match (nat.mapping, nat.allocation) {
+        _ if is_own(network, public) => {
+            return Finding {
+                about: "router",
+                says: "This computer has a public IPv4 address of its own: everybody can be linked directly, unless a firewall is in the way.".to_owned(),
+                evidence: format!("a relay sees {public}, which is an address of this computer"),
+            };
+        }
+        (NatBehavior::Unknown, _) => {
+            "Whether peers can be linked directly will show when they are dialled."
+        }
+        (NatBehavior::EndpointIndependent, _) => {
+            "Peers can be told where to send, so nearly all are linked directly at once, and those whose routers choose random ports after some guessing."
+        }
+        (_, PortAllocation::Sequential { .. }) => {
+            "Its next port can be foretold, so peers behind ordinary routers are linked directly, but not those whose routers choose random ports."
+        }
+        (_, PortAllocation::Random { .. } | PortAllocation::Unknown) => {
+            "Peers behind ordinary routers have to guess the port, which takes a second or two. With peers whose router does the same, data stays on the relay."
+        }
+    };
+    Finding {
+        about: "router",
+        says: format!("Your router {nat}. {meaning}"),
+        evidence: port_evidence(&network.nat_evidence, public),
+    }
+}
+
+fn port_evidence(evidence: &NatEvidence, public: SocketAddr) -> String {
+    let asked = format!(
+        "seen at {public}; {} of {} relays answered, {} of them at two ports",
+        evidence.answered, evidence.asked, evidence.two_ports
+    );
+    if evidence.ports.is_empty() {
+        return asked;
+    }
+    let ports: Vec<String> = evidence.ports.iter().map(u16::to_string).collect();
+    format!("{asked}; new sockets got ports {}", ports.join(", "))
+}
+
+fn filter(network: &NetworkSnapshot, public: SocketAddr) -> Option<Finding> {
+    let (says, evidence) = match network.nat.filtering {
+        NatBehavior::EndpointIndependent => (
+            "It lets in everybody at a port that is in use.",
+            "an answer from a relay's other port, which nothing was sent to, came in",
+        ),
+        NatBehavior::AddressDependent => (
+            "It lets in whoever was sent something, from any of their ports.",
+            "answers from a relay's other port came in, but only after something was sent there",
+        ),
+        NatBehavior::AddressAndPortDependent => (
+            "It lets in only what was asked for; both sides have to send to open it.",
+            "no answer came in from a relay's other port, which nothing was sent to",
+        ),
+        NatBehavior::Unknown => return None,
+    };
+    (!is_own(network, public)).then(|| Finding {
+        about: "filter",
+        says: says.to_owned(),
+        evidence: evidence.to_owned(),
+    })
+}
+
+fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
+    let (says, evidence) = match network.port_mapping {
+        _ if is_own(network, public) => ("No router has to forward a port.", "as above".to_owned()),
+        Some(mapping) if is_public(mapping.external.ip()) => (
+            "Your router forwards a port to this computer, so everybody can reach it.",
+            words::mapping(Some(&mapping)),
+        ),
+        Some(mapping) => (
+            "Your router forwards a port to this computer, but stands behind another router that does not.",
+            words::mapping(Some(&mapping)),
+        ),
+        None => (
+            "Your router forwards no port by itself.",
+            "no answer to PCP, NAT-PMP and UPnP".to_owned(),
+        ),
+    };
+    Finding {
+        about: "forwarding",
+        says: says.to_owned(),
+        evidence,
+    }
+}
+
+fn ipv6(network: &NetworkSnapshot) -> Finding {
+    let own = network
+        .local
+        .iter()
+        .find(|addr| addr.is_ipv6() && is_public(addr.ip()));
+    let (says, evidence) = match (network.public_v6, own, network.nat64) {
+        (_, _, true) => (
+            "There is IPv6, and a translator to IPv4 (NAT64): peers with IPv4 alone can be reached too.",
+            "the network announced the translator's prefix".to_owned(),
+        ),
+        (Some(seen), _, _) => (
+            "IPv6 works: peers that have it too are linked directly whatever the routers do.",
+            format!("a relay sees {seen}"),
+        ),
+        (None, Some(own), _) => (
+            "This computer has an IPv6 address; no relay was asked whether it works.",
+            format!("{}", own.ip()),
+        ),
+        (None, None, _) => (
+            "There is no IPv6 here.",
+            "no interface has a global IPv6 address".to_owned(),
+        ),
+    };
+    Finding {
+        about: "ipv6",
+        says: says.to_owned(),
+        evidence,
+    }
+}
+
+/// Whether the address is one of the internet's, as far as the common private ranges go.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared)
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(network: &serde_json::Value) -> NodeSnapshot {
+        let key = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let relay = peerway::RelayUrl::new(key, "192.0.2.9", 4433).unwrap();
+        serde_json::from_value(serde_json::json!({
+            "at_ms": 0,
+            "uptime_ms": 0,
+            "id": key,
+            "ticket": peerway::Ticket::from(key),
+            "network": network,
+            "relays": [{"url": relay, "state": "up", "rtt_ms": 18.24, "home": true, "error": null}],
+            "peers": [],
+            "traffic": {"rx_bytes": 0, "tx_bytes": 0, "rx_rate": 0, "tx_rate": 0},
+            "strangers": 0,
+        }))
+        .unwrap()
+    }
+
+    fn said(network: &serde_json::Value) -> String {
+        let snapshot = snapshot(network);
+        let lines = findings(&snapshot)
+            .into_iter()
+            .map(|finding| format!("{}\n  {}", finding.says, finding.evidence));
+        let lines: Vec<String> = lines
+            .chain(advice(&snapshot.network).map(|advice| format!("> {advice}")))
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_random_router_is_explained_with_the_ports_it_gave() {
+        let network = serde_json::json!({
+            "local": ["192.168.1.5:41641"],
+            "public_v4": "198.51.100.7:2345",
+            "public_v6": null,
+            "nat": {
+                "mapping": "address-and-port-dependent",
+                "filtering": "address-and-port-dependent",
+                "allocation": {"kind": "random", "first": 1024, "last": 65535},
+            },
+            "nat_evidence": {"asked": 1, "answered": 1, "two_ports": 1, "ports": [2345, 60000]},
+            "port_mapping": null,
+            "checked_at_ms": 1,
+        });
+        assert_eq!(
+            said(&network),
+            "\
+UDP works here, at least to a relay.
+  1 of 1 relays answered, the nearest in 18.2 ms
+Your router gives every destination another port, at random between 1024 and 65535. \
+Peers behind ordinary routers have to guess the port, which takes a second or two. \
+With peers whose router does the same, data stays on the relay.
+  seen at 198.51.100.7:2345; 1 of 1 relays answered, 1 of them at two ports; new sockets got ports 2345, 60000
+It lets in only what was asked for; both sides have to send to open it.
+  no answer came in from a relay's other port, which nothing was sent to
+Your router forwards no port by itself.
+  no answer to PCP, NAT-PMP and UPnP
+There is no IPv6 here.
+  no interface has a global IPv6 address
+> Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
+        );
+    }
+
+    #[test]
+    fn an_ordinary_router_with_ipv6_needs_no_advice() {
+        let network = serde_json::json!({
+            "local": ["192.168.1.5:41641", "[2a00:10::7]:41641"],
+            "public_v4": "198.51.100.7:41641",
+            "public_v6": "[2a00:10::7]:41641",
+            "nat": {
+                "mapping": "endpoint-independent",
+                "filtering": "address-and-port-dependent",
+                "allocation": {"kind": "unknown"},
+            },
+            "port_mapping": {"protocol": "pcp", "external": "198.51.100.7:41641", "expires_in_s": 7200},
+            "checked_at_ms": 1,
+        });
+        let said = said(&network);
+        assert!(
+            said.contains("Your router keeps one port for all destinations."),
+            "{said}"
+        );
+        assert!(said.contains("PCP at 198.51.100.7:41641"), "{said}");
+        assert!(said.contains("a relay sees [2a00:10::7]:41641"), "{said}");
+        assert!(!said.contains("> "), "{said}");
+    }
+
+    #[test]
+    fn a_router_behind_another_one_needs_the_provider() {
+        let network = serde_json::json!({
+            "local": ["192.168.1.5:41641"],
+            "public_v4": "198.51.100.7:2345",
+            "public_v6": null,
+            "nat": {
+                "mapping": "address-and-port-dependent",
+                "filtering": "unknown",
+                "allocation": {"kind": "sequential", "step": 1},
+            },
+            "port_mapping": {"protocol": "upnp", "external": "100.64.3.2:41641", "expires_in_s": null},
+            "checked_at_ms": 1,
+        });
+        let said = said(&network);
+        assert!(
+            said.contains("another port, +1 from the last. Its next port can be foretold"),
+            "{said}"
+        );
+        assert!(said.contains("stands behind another router"), "{said}");
+        assert!(
+            said.ends_with("> Ask your provider for IPv6 or a public IPv4 address."),
+            "{said}"
+        );
+    }
+}
