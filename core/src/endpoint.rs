@@ -13,6 +13,7 @@ use crate::{
         driver::{self, Command, Driver, Lease, Outlets, Parts},
         lan::Lan,
         mux::Mux,
+        tcp::Tls,
         transport::endpoint_config,
     },
     proto::{
@@ -202,6 +203,7 @@ pub struct Builder {
     pub(crate) no_port_mapping: bool,
     pub(crate) no_lan: bool,
     pub(crate) no_port_guessing: bool,
+    pub(crate) no_tcp: bool,
 }
 
 impl Builder {
@@ -265,6 +267,14 @@ impl Builder {
         self
     }
 
+    /// Whether to use TLS over TCP where datagrams do not get through; yes by default. A node that has a public address, or was
+    /// bound to a single one, also listens at its port for peers whose network drops UDP.
+    #[must_use]
+    pub fn tcp(mut self, enabled: bool) -> Self {
+        self.no_tcp = !enabled;
+        self
+    }
+
     /// Whether to find dialled peers on the local network by multicast DNS, and to be found there if any protocol is accepted;
     /// yes by default, unless bound to loopback or [`Builder::relay_only`].
     ///
@@ -292,19 +302,8 @@ impl Builder {
         };
         let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
         let server = server_config(&key, &self.alpns)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let quic = quinn::Endpoint::new_with_abstract_socket(
-            endpoint_config(),
-            server.clone(),
-            mux.clone(),
-            runtime,
-        )
-        .map_err(no_socket)?;
-        let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
-        let ports = Ports {
-            v4: port(mux.local_v4()),
-            v6: port(mux.local_v6()),
-        };
+        let quic = quic_endpoint(&mux, server.clone()).map_err(no_socket)?;
+        let ports = ports(&mux);
         let lan = self.lan(key.id());
         let map_ports = !self.no_port_mapping && !self.is_on_loopback();
         let machine = Machine::new(self.settings(&key, ports, lan.is_some())?);
@@ -322,7 +321,9 @@ impl Builder {
             online: online.subscribe(),
             accepted: Mutex::new(backlog),
         };
+        let use_tcp = !self.no_tcp && !self.relay_only;
         let driver = Driver::start(Parts {
+            tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
             key,
             machine,
             mux,
@@ -359,6 +360,7 @@ impl Builder {
             relay_only: self.relay_only,
             lan,
             guess_ports: !self.no_port_guessing,
+            streams: !self.no_tcp,
             bound: bound.filter(|ip| !ip.is_unspecified()),
             ports,
             seed,
@@ -379,6 +381,26 @@ impl Builder {
     fn is_on_loopback(&self) -> bool {
         self.bind.is_some_and(|addr| addr.ip().is_loopback())
     }
+}
+
+fn ports(mux: &Mux) -> Ports {
+    let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
+    Ports {
+        v4: port(mux.local_v4()),
+        v6: port(mux.local_v6()),
+    }
+}
+
+fn quic_endpoint(
+    mux: &Arc<Mux>,
+    server: Option<quinn::ServerConfig>,
+) -> std::io::Result<quinn::Endpoint> {
+    quinn::Endpoint::new_with_abstract_socket(
+        endpoint_config(),
+        server,
+        mux.clone(),
+        Arc::new(quinn::TokioRuntime),
+    )
 }
 
 /// None if no protocol is accepted.

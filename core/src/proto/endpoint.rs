@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
+    /// Whether streams may be dialled and taken.
+    pub(crate) streams: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
@@ -110,6 +112,7 @@ impl Machine {
             relay_only,
             lan,
             guess_ports,
+            streams,
             bound,
             ports,
             seed,
@@ -123,6 +126,8 @@ impl Machine {
                 relay_only,
                 lan: lan && !relay_only,
                 guess_ports,
+                streams: streams && !relay_only,
+                listening: false,
                 bound,
                 ports,
                 interfaces: Vec::new(),
@@ -185,10 +190,7 @@ impl Machine {
                 source,
                 bytes,
             } => {
-                if self.local.may_answer(source) {
-                    let pair = Pair { sock, addr: source };
-                    self.on_message(now, bytes, &Source::Direct(pair), None);
-                }
+                self.on_datagram(now, Pair { sock, addr: source }, bytes);
             }
             Input::SocketsOpened { first, count } => {
                 self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
@@ -196,6 +198,15 @@ impl Machine {
             Input::Sampled { sock, addr } => {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
             }
+            Input::StreamUp {
+                peer,
+                stream,
+                dialled,
+            } => self.on_stream(now, peer, stream, dialled),
+            Input::StreamDown { peer, stream } => {
+                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
+            }
+            Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
             Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
             Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
@@ -381,7 +392,20 @@ impl Machine {
         }
     }
 
-    /// Whose conversation it is; nobody's if a relay says it comes from somebody else.
+    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
+    fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
+        let owner = self.stream_owner(pair);
+        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
+            self.on_message(now, bytes, &Source::Direct(pair), owner);
+        }
+    }
+
+    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
+        let mut peers = self.peers.values().filter(|_| pair.sock.is_stream());
+        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
+    }
+
+    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
     fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
         self.convs
             .get(&conv)
@@ -394,7 +418,7 @@ impl Machine {
             return;
         };
         let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
-        if !meant_for_us || (from.is_none() && !self.budget.take_hello(now)) {
+        if !meant_for_us || (matches!(source, Source::Direct(_)) && !self.budget.take_hello(now)) {
             return;
         }
         let opened = match Opened::open(&self.key, packet, &mut self.rng) {
@@ -413,6 +437,18 @@ impl Machine {
             self.with(now, id, |peer, ctx| {
                 peer.on_intro(ctx, opened, source);
             });
+        }
+    }
+
+    /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
+    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        let welcome =
+            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
+        if welcome && self.entry(now, id) {
+            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
+        } else {
+            self.out.push_back(Output::CloseStream { sock: pair.sock });
         }
     }
 
@@ -446,7 +482,7 @@ impl Machine {
         }
     }
 
-    /// Takes in something about ourselves.
+    /// Takes in something about ourselves, and tells the peers if we have something else to offer by that.
     fn learn(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
         let before = self.local.candidates(self.local.id, true, None);
         change(&mut self.local);

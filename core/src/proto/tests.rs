@@ -19,4 +19,5 @@ mod neighbours;
 mod pairs;
 mod random;
 mod reference;
+mod streams;
 mod world;

@@ -213,6 +213,7 @@ fn node(at: u8, lan: bool, now: Instant) -> Watched {
         relay_only: false,
         lan,
         guess_ports: true,
+        streams: true,
         bound: None,
         ports: Ports { v4: PORT, v6: 0 },
         seed: [at; 32],

@@ -18,6 +18,7 @@ fn hosts_of_one_home_meet_on_their_own_network() {
         let path = Some(PathInfo::Direct {
             remote: host,
             lan: true,
+            tcp: false,
         });
         assert_eq!(world.view(at, with).path, path);
     }

@@ -326,6 +326,7 @@ impl World {
             relay_only: setup.relay_only,
             lan: false,
             guess_ports: setup.guess_ports,
+            streams: true,
             bound: None,
             ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),
