@@ -281,8 +281,8 @@ impl Builder {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(self) -> Result<Endpoint, BindError> {
-        let key = match self.secret_key {
-            Some(key) => key,
+        let key = match &self.secret_key {
+            Some(key) => key.clone(),
             None => SecretKey::generate().map_err(BindError::Random)?,
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -300,38 +300,14 @@ impl Builder {
             runtime,
         )
         .map_err(no_socket)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
         let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
-        let loopback = self.bind.is_some_and(|addr| addr.ip().is_loopback());
-        let lan = (!self.no_lan && !self.relay_only && !loopback)
-            .then(|| Lan::start(key.id()))
-            .and_then(|lan| {
-                lan.inspect_err(
-                    |error| tracing::debug!(%error, "no discovery on the local network"),
-                )
-                .ok()
-            });
         let ports = Ports {
             v4: port(mux.local_v4()),
             v6: port(mux.local_v6()),
         };
-        let map_ports = !self.no_port_mapping && !loopback;
-        let machine = Machine::new(Settings {
-            key: key.clone(),
-            access: self.access,
-            relay_only: self.relay_only,
-            lan: lan.is_some(),
-            guess_ports: !self.no_port_guessing,
-            bound: self
-                .bind
-                .map(|addr| addr.ip())
-                .filter(|ip| !ip.is_unspecified()),
-            ports,
-            seed,
-            now: driver::now(),
-            unix_ms: driver::unix_ms(),
-        });
+        let lan = self.lan(key.id());
+        let map_ports = !self.no_port_mapping && !self.is_on_loopback();
+        let machine = Machine::new(self.settings(&key, ports, lan.is_some())?);
         let (commands, inbox) = mpsc::channel(64);
         let (accepted, backlog) = mpsc::channel(BACKLOG);
         let events = broadcast::Sender::new(EVENTS);
@@ -371,6 +347,37 @@ impl Builder {
         )]
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
+    }
+
+    fn settings(&self, key: &SecretKey, ports: Ports, lan: bool) -> Result<Settings, BindError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
+        let bound = self.bind.map(|addr| addr.ip());
+        Ok(Settings {
+            key: key.clone(),
+            access: self.access.clone(),
+            relay_only: self.relay_only,
+            lan,
+            guess_ports: !self.no_port_guessing,
+            bound: bound.filter(|ip| !ip.is_unspecified()),
+            ports,
+            seed,
+            now: driver::now(),
+            unix_ms: driver::unix_ms(),
+        })
+    }
+
+    fn lan(&self, id: PeerId) -> Option<Lan> {
+        if self.no_lan || self.relay_only || self.is_on_loopback() {
+            return None;
+        }
+        Lan::start(id)
+            .inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
+            .ok()
+    }
+
+    fn is_on_loopback(&self) -> bool {
+        self.bind.is_some_and(|addr| addr.ip().is_loopback())
     }
 }
 

@@ -112,13 +112,22 @@ impl Explanation {
     pub fn paragraph(&self) -> String {
         let evidence = &self.evidence;
         let meaning = self.meaning();
-        let facts = match self.cause {
-            Cause::Direct { .. } => direct_cost(evidence),
-            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay => {
-                calls(evidence)
-            }
-            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent => return meaning,
-            _ => probing(evidence),
+        let calls_only = matches!(
+            self.cause,
+            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay
+        );
+        let complete = matches!(
+            self.cause,
+            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent
+        );
+        let facts = if complete {
+            return meaning;
+        } else if matches!(self.cause, Cause::Direct { .. }) {
+            direct_cost(evidence)
+        } else if calls_only {
+            calls(evidence)
+        } else {
+            probing(evidence)
         };
         format!("{meaning} {facts}")
     }
@@ -164,12 +173,12 @@ impl Explanation {
             Cause::NoCommonFamily => {
                 "IPv4 and IPv6 do not reach each other, and nothing here translates between them.".to_owned()
             }
-            Cause::BothRandom
-            | Cause::RandomAndSequential { .. }
-            | Cause::GuessingOff { .. }
-            | Cause::Guessing
-            | Cause::GuessingWaits
-            | Cause::GuessingFailed => format!("{} {}", routers(evidence), self.guess_meaning()),
+            Cause::BothRandom => ports_so(evidence, "Neither side can be told where to send, and guessing both ports would take some hundred thousand packets. So data stays on the relay."),
+            Cause::RandomAndSequential { .. } => ports_so(evidence, "Guessing would take tens of thousands of packets, because each of them changes the other port too. So data stays on the relay."),
+            Cause::GuessingOff { .. } => ports_so(evidence, "The port could be guessed, but only if both sides agree to it."),
+            Cause::Guessing => ports_so(evidence, "A port is being guessed; data goes by the relay meanwhile."),
+            Cause::GuessingWaits => ports_so(evidence, "The port can be guessed, but either side does that for one peer at a time."),
+            Cause::GuessingFailed => ports_so(evidence, "Guessing the port was in vain, and is not repeated at once so that nobody takes it for an attack."),
             Cause::MappingSilent { side } => {
                 let second = match of(evidence, side).and_then(|side| side.mapping_public) {
                     Some(false) => "The router's own address is not a public one: it is behind another router, mostly the provider's, which forwards nothing.",
@@ -192,24 +201,6 @@ impl Explanation {
             Cause::Silent => {
                 "Both routers keep their ports, so the probes should have met. A firewall on either side drops UDP between strangers.".to_owned()
             }
-        }
-    }
-
-    fn guess_meaning(&self) -> &'static str {
-        match self.cause {
-            Cause::BothRandom => {
-                "Neither side can be told where to send, and guessing both ports would take some hundred thousand packets. So data stays on the relay."
-            }
-            Cause::RandomAndSequential { .. } => {
-                "Guessing would take tens of thousands of packets, because each of them changes the other port too. So data stays on the relay."
-            }
-            Cause::GuessingOff { .. } => {
-                "The port could be guessed, but only if both sides agree to it."
-            }
-            Cause::Guessing => "Its port is being guessed; data goes by the relay meanwhile.",
-            Cause::GuessingWaits => "Its port can be guessed, but for one peer at a time.",
-            Cause::GuessingFailed => "Guessing its port was in vain.",
-            _ => "So the other side cannot be told where to send.",
         }
     }
 }
@@ -381,7 +372,11 @@ fn of(evidence: &Evidence, side: Side) -> Option<&SideEvidence> {
     }
 }
 
-/// What both routers do with ports.
+/// What both routers do with ports, and what follows.
+fn ports_so(evidence: &Evidence, conclusion: &str) -> String {
+    format!("{} {conclusion}", routers(evidence))
+}
+
 fn routers(evidence: &Evidence) -> String {
     let here = ports(evidence.here.nat);
     let there = evidence

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::{
-    Access, NatBehavior, NatReport, PeerId, RelayUrl, SecretKey,
+    Access, NatBehavior, NatReport, PeerId, PortAllocation, RelayUrl, SecretKey,
     addr::LocalAddr,
     proto::{
         endpoint::Settings,
@@ -74,6 +74,7 @@ enum Step {
         peer: u8,
     },
     Datagram {
+        sock: u32,
         source: Addr,
         bytes: Vec<u8>,
     },
@@ -85,6 +86,8 @@ enum Step {
     Nat {
         mapping: u8,
         filtering: u8,
+        step: i8,
+        range: Option<(u16, u16)>,
     },
     Hops(u8),
     Connect {
@@ -107,6 +110,15 @@ enum Step {
     Traffic {
         peer: u8,
     },
+    SocketsOpened {
+        first: u32,
+        count: u16,
+    },
+    Sampled {
+        sock: u32,
+        addr: Addr,
+    },
+    Resumed,
     Wait(u32),
     WaitForNext,
     FarFuture(u32),
@@ -237,21 +249,46 @@ impl Scene {
                 relay: relay(at),
                 peer: key(peer).id(),
             },
-            Step::Datagram { source, bytes: raw } => {
+            Step::Datagram {
+                sock,
+                source,
+                bytes: raw,
+            } => {
                 bytes = raw;
                 Input::Datagram {
-                    sock: Sock::MAIN,
+                    sock: Sock(sock % 4),
                     source: source.get(),
                     bytes: &bytes,
                 }
             }
             Step::Interfaces { count, lost_route } => interfaces(count, lost_route),
             Step::PortMapped(addr) => Input::PortMapped(addr.map(Addr::get)),
-            Step::Nat { mapping, filtering } => Input::Nat(NatReport {
+            Step::Nat {
+                mapping,
+                filtering,
+                step,
+                range,
+            } => Input::Nat(NatReport {
                 mapping: behavior(mapping),
                 filtering: behavior(filtering),
-                ..NatReport::default()
+                allocation: match range {
+                    Some((a, b)) => PortAllocation::Random {
+                        first: a.min(b),
+                        last: a.max(b),
+                    },
+                    None if step != 0 => PortAllocation::Sequential { step },
+                    None => PortAllocation::Unknown,
+                },
             }),
+            Step::SocketsOpened { first, count } => Input::SocketsOpened {
+                first: Sock(first % 1024),
+                count,
+            },
+            Step::Sampled { sock, addr } => Input::Sampled {
+                sock: Sock(sock % 1024),
+                addr: addr.get(),
+            },
+            Step::Resumed => Input::Resumed,
             Step::Hops(hops) => Input::Hops(hops),
             Step::Connect { peer, relays, addr } => Input::Connect {
                 peer: key(peer).id(),

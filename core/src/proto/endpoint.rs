@@ -163,13 +163,7 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                let also = self.local.relays.get(&relay).and_then(|view| view.also);
-                let view = RelayView {
-                    addr,
-                    observed,
-                    also,
-                };
-                self.on_relay_up(now, relay, view);
+                self.on_relay_up(now, relay, addr, observed);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -203,44 +197,22 @@ impl Machine {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
             }
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
-            Input::PortMapped(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.mapped = addr;
-                self.if_changed(now, before);
-            }
-            Input::Pinhole(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.pinhole = addr;
-                self.if_changed(now, before);
-            }
+            Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
+            Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
             Input::Routes { families, nat64 } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.set_routes(families, nat64);
-                self.if_changed(now, before);
+                self.learn(now, |local| local.set_routes(families, nat64));
             }
             Input::AlsoObserved { relay, addr } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                if let Some(view) = self.local.relays.get_mut(&relay) {
-                    view.also = Some(addr);
-                }
-                self.if_changed(now, before);
+                self.learn(now, |local| local.also_observed(&relay, addr));
             }
-            Input::Nat(report) => {
-                if std::mem::replace(&mut self.local.nat, report) != report {
-                    self.each(now, Peer::on_nat);
-                }
-            }
+            Input::Nat(report) => self.on_nat(now, report),
             Input::Hops(hops) => self.local.hops = Some(hops),
             Input::Connect {
                 peer,
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
-            Input::Found { peer, addrs } => {
-                if self.local.lan && self.entry(now, peer) {
-                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
-                }
-            }
+            Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -335,8 +307,26 @@ impl Machine {
         }
     }
 
-    fn on_relay_up(&mut self, now: Instant, relay: RelayUrl, view: RelayView) {
+    fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
+        if self.local.lan && self.entry(now, peer) {
+            self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+        }
+    }
+
+    fn on_relay_up(
+        &mut self,
+        now: Instant,
+        relay: RelayUrl,
+        addr: SocketAddr,
+        observed: SocketAddr,
+    ) {
         let before = self.local.candidates(self.local.id, true, None);
+        let also = self.local.relays.get(&relay).and_then(|view| view.also);
+        let view = RelayView {
+            addr,
+            observed,
+            also,
+        };
         self.local.relays.insert(relay.clone(), view);
         self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
         self.if_changed(now, before);
@@ -447,6 +437,19 @@ impl Machine {
         } else if gained_addr {
             self.each(now, |peer, _| peer.forget_paths());
         }
+        self.if_changed(now, before);
+    }
+
+    fn on_nat(&mut self, now: Instant, report: NatReport) {
+        if std::mem::replace(&mut self.local.nat, report) != report {
+            self.each(now, Peer::on_nat);
+        }
+    }
+
+    /// Takes in something about ourselves.
+    fn learn(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
+        let before = self.local.candidates(self.local.id, true, None);
+        change(&mut self.local);
         self.if_changed(now, before);
     }
 

@@ -133,6 +133,13 @@ impl Local {
         }
     }
 
+    /// Takes in where a relay sees us in the family in which we are not registered.
+    pub(crate) fn also_observed(&mut self, relay: &RelayUrl, addr: SocketAddr) {
+        if let Some(view) = self.relays.get_mut(relay) {
+            view.also = Some(addr);
+        }
+    }
+
     /// Whether a packet to this address would leave this computer at all.
     pub(crate) fn reaches(&self, addr: SocketAddr) -> bool {
         let ip = canonical(addr).ip();

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     endpoint::{Machine, PeerView, Settings},
-    io::{Input, Output, Route},
+    io::{Input, Output, Route, Sock},
 };
 use crate::{EventKind, PeerId, PeerState, addr::LocalAddr, wire::intro};
 
@@ -21,12 +21,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Ten in each window of a minute; two windows may touch.
 const MAX_PER_MINUTE: usize = 20;
 
+/// Sockets for one run of guesses: the holes, and one to take samples with.
+const MAX_HOLES: usize = 257;
+/// Sockets that one peer may keep after that: for its path, and for addresses on trial.
+const MAX_KEPT: usize = 17;
+
 /// Two machines that are fed the same, and what is known of the world from their inputs alone.
 pub(crate) struct Watched {
     machine: Machine,
     /// Has to do the same as the other.
     twin: Machine,
     relay_only: bool,
+    guess_ports: bool,
+    /// Sockets that were asked for and not closed.
+    open: BTreeSet<Sock>,
     stopped: bool,
     interfaces: Vec<LocalAddr>,
     relays: BTreeMap<String, (SocketAddr, SocketAddr)>,
@@ -56,6 +64,8 @@ impl Watched {
             machine: Machine::new(settings.clone()),
             twin: Machine::new(settings.clone()),
             relay_only: settings.relay_only,
+            guess_ports: settings.guess_ports,
+            open: BTreeSet::new(),
             stopped: false,
             interfaces: Vec::new(),
             relays: BTreeMap::new(),
@@ -189,8 +199,19 @@ impl Watched {
 
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
-            Output::SendDatagram { to, ttl, bytes, .. } => {
-                self.check_datagram(now, *to, *ttl, bytes)
+            Output::SendDatagram {
+                sock,
+                to,
+                ttl,
+                bytes,
+            } => {
+                self.check_socket(*sock, *to);
+                self.check_datagram(now, *to, *ttl, bytes);
+            }
+            Output::OpenSockets { first, count } => self.check_open(*first, *count),
+            Output::CloseSockets { first, count } => {
+                let last = first.0 + u32::from(*count);
+                self.open.retain(|sock| sock.0 < first.0 || sock.0 >= last);
             }
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
@@ -213,9 +234,27 @@ impl Watched {
             Output::Event(_)
             | Output::NeedRelay { .. }
             | Output::Failed { .. }
-            | Output::OpenSockets { .. }
-            | Output::CloseSockets { .. }
             | Output::SampleMapping { .. } => {}
+        }
+    }
+
+    /// Ports are guessed by consent, and with a bounded number of sockets.
+    fn check_open(&mut self, first: Sock, count: u16) {
+        assert!(self.guess_ports && !self.relay_only, "nobody agreed to it");
+        assert!(first != Sock::MAIN, "the endpoint's own socket is open");
+        let numbers = first.0..first.0 + u32::from(count);
+        for sock in numbers.map(Sock) {
+            assert!(self.open.insert(sock), "{sock:?} is open already");
+        }
+        let most = MAX_HOLES + MAX_KEPT * self.states.len();
+        assert!(self.open.len() <= most, "{} sockets", self.open.len());
+    }
+
+    /// Other sockets than our own are only for where a relay sees the peer, or for what came from there.
+    fn check_socket(&self, sock: Sock, to: SocketAddr) {
+        if sock != Sock::MAIN {
+            let known = self.attested.contains(&to.ip()) || self.seen.contains(&to);
+            assert!(known, "no relay attests {to}");
         }
     }
 

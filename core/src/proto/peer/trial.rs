@@ -113,8 +113,8 @@ impl Peer {
                 trial.answering = None;
             }
             let age = ctx.now.saturating_duration_since(trial.died);
-            let goes_on = trial.answering.is_some() || age < TRIAL_FOR;
-            trial.next = goes_on.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
+            let hopeful = trial.answering.is_some() || age < TRIAL_FOR;
+            trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
             over |= trial.next.is_none();
             if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
                 let tx = ctx.rng.random();

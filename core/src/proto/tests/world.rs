@@ -26,7 +26,7 @@ pub(crate) use self::{
     line::Line,
     nat::{Ports, Style},
     node::{Absence, Node},
-    relay::relay,
+    relay::{Lies, relay},
 };
 use self::{
     line::Passed,
@@ -295,6 +295,11 @@ impl World {
         self.tell_truth(at);
         self.register(at);
         at
+    }
+
+    /// Adds a NAT that homes can be behind together.
+    pub(crate) fn add_carrier(&mut self, style: Style) -> usize {
+        self.net.add_carrier(style, &mut self.rng)
     }
 
     /// Adds a node that knows nothing of its surroundings but its own addresses.

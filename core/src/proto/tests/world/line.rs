@@ -32,8 +32,8 @@ pub(crate) struct Line {
     pub(crate) mtu: usize,
     /// Nothing passes.
     pub(crate) dead: bool,
-    lost_next: u8,
-    busy_until: Option<Instant>,
+    pub(crate) lost_next: u8,
+    pub(crate) busy_until: Option<Instant>,
 }
 
 /// A packet that comes out at the other end.
