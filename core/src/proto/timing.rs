@@ -68,14 +68,13 @@ pub(crate) const TRIAL: Duration = ms(1000);
 pub(crate) const TRIAL_MAX: Duration = ms(300_000);
 /// Answers in a row that a trial takes.
 pub(crate) const TRIAL_ANSWERS: u32 = 3;
-/// How often an address on trial is asked at first, and after [`TRIAL_KEEN`].
+/// How often an address on trial is asked.
 pub(crate) const TRIAL_GAP: Duration = ms(500);
-/// See [`TRIAL_GAP`].
-pub(crate) const TRIAL_GAP_LATER: Duration = ms(5000);
-/// See [`TRIAL_GAP`].
-pub(crate) const TRIAL_KEEN: Duration = ms(20_000);
-/// After this long without success an address on trial is left to the rounds.
-pub(crate) const TRIAL_FOR: Duration = ms(120_000);
+/// Longest pause after an answer.
+pub(crate) const TRIAL_REST: Duration = ms(5000);
+/// An address that has answered nothing for this long is left to the rounds: by then its mapping may be gone, and what comes
+/// to a port that nobody has opened can spoil it.
+pub(crate) const TRIAL_FOR: Duration = ms(20_000);
 /// A path that was in use for this long is not held responsible for its last death.
 pub(crate) const FORGIVEN: Duration = ms(60_000);
 
