@@ -374,10 +374,10 @@ impl Driver {
     }
 
     fn tell(&mut self, kind: EventKind) {
-        if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
-            if let Some(view) = self.machine.peer(*peer, now()) {
-                self.update_status(&view);
-            }
+        if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind
+            && let Some(view) = self.machine.peer(*peer, now())
+        {
+            self.update_status(&view);
         }
         self.send_event(kind);
         self.dirty = true;
