@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{Cause, Endpoint, LinkStatus, NatBehavior, PeerState};
+use peerway::{Cause, Connection, Endpoint, LinkStatus, NatBehavior, NatReport, PeerState};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -52,14 +52,15 @@ pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
             let nat = measured(node).await;
             timeline.step(&Step::Nat { home, nat });
         }
-        let outcome = dial(&world, &scene).await?;
+        let (outcome, connection) = dial(&world, &scene).await?;
         timeline.step(&Step::Outcome(Box::new(outcome)));
+        drop(connection);
         Ok(())
     })
 }
 
 /// What the node found out about its NAT in time.
-async fn measured(node: &Endpoint) -> peerway::NatReport {
+async fn measured(node: &Endpoint) -> NatReport {
     let mut snapshots = node.snapshots();
     let known = snapshots.wait_for(|node| {
         let nat = node.network.nat;
@@ -71,7 +72,7 @@ async fn measured(node: &Endpoint) -> peerway::NatReport {
     node.snapshot().network.nat
 }
 
-async fn dial(world: &World, scene: &Scene) -> Result<Outcome, DemoError> {
+async fn dial(world: &World, scene: &Scene) -> Result<(Outcome, Connection), DemoError> {
     let [(_, a), (_, b)] = scene.nodes();
     let before = world.packets()?;
     let dialled = Instant::now();
@@ -94,13 +95,14 @@ async fn dial(world: &World, scene: &Scene) -> Result<Outcome, DemoError> {
         let peer = snapshot.peers.iter().find(|known| known.id == peer.id());
         peer.and_then(|peer| peer.why.clone())
     });
-    Ok(Outcome {
+    let outcome = Outcome {
         connected_ms: milliseconds(connected),
         direct_ms: direct.then(|| milliseconds(took)),
         packets: [after[0] - before[0], after[1] - before[1]],
         a: why_a,
         b: why_b,
-    })
+    };
+    Ok((outcome, connection))
 }
 
 /// Waits until the link is direct, or nothing more is to be expected; says whether it is direct.
