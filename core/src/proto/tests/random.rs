@@ -29,6 +29,8 @@ const TROUBLE: Duration = ms(20_000);
 /// How long it may then take until all is as it should be: addresses that died are asked for two minutes, which keeps a spoilt
 /// port spoilt, and the next round comes a minute later.
 const PEACE: Duration = ms(300_000);
+/// How long guesses are waited for: one try, a rest, and another.
+const GUESSING: Duration = ms(100_000);
 const STEP: Duration = ms(250);
 /// An application that speaks four times a second hears something within this time, on lines that lose some.
 const HEARD: Duration = ms(3000);
@@ -362,40 +364,41 @@ impl Life {
     /// Without any more faults, everything comes right, and stays so.
     fn peace(&mut self) {
         let end = self.world.elapsed() + PEACE;
-        self.settle(end);
+        self.settle(self.world.elapsed() + GUESSING, Expect::Likely);
+        self.settle(end, Expect::Must);
         self.world.run(ms(5000));
-        self.settle(self.world.elapsed() + ms(5000));
+        self.settle(self.world.elapsed() + ms(5000), Expect::Must);
         for link in &self.links {
             for (at, with) in [(link.a, link.b), (link.b, link.a)] {
-                assert!(self.is_well(at, with), "{}", self.describe(at, with));
+                let well = self.is_well(at, with, Expect::Must);
+                assert!(well, "{}", self.describe(at, with));
             }
         }
     }
 
-    fn settle(&mut self, end: Duration) {
-        while self.world.elapsed() < end && !self.settled() {
+    /// Waits until whoever may expect a direct path with that much certainty has it, and all else is as it should be.
+    fn settle(&mut self, end: Duration, certainty: Expect) {
+        while self.world.elapsed() < end && !self.settled(certainty) {
             self.keep_links();
             self.world.run(STEP);
         }
     }
 
-    fn settled(&self) -> bool {
-        self.links
-            .iter()
-            .all(|link| link.stands && self.is_well(link.a, link.b) && self.is_well(link.b, link.a))
+    fn settled(&self, certainty: Expect) -> bool {
+        self.links.iter().all(|link| {
+            let well = |at, with| self.is_well(at, with, certainty);
+            link.stands && well(link.a, link.b) && well(link.b, link.a)
+        })
     }
 
-    fn is_well(&self, at: usize, with: usize) -> bool {
+    fn is_well(&self, at: usize, with: usize, certainty: Expect) -> bool {
         let state = self.world.state(at, with);
+        let relayed = matches!(state, PeerState::Relayed | PeerState::Punch);
+        let direct = state == PeerState::Direct;
         let as_expected = match expect(&self.world, at, with) {
-            Expect::Must => state == PeerState::Direct,
-            Expect::Never => matches!(state, PeerState::Relayed | PeerState::Punch),
-            Expect::May | Expect::Likely => {
-                matches!(
-                    state,
-                    PeerState::Direct | PeerState::Relayed | PeerState::Punch
-                )
-            }
+            Expect::Never => relayed,
+            expected if expected >= certainty => direct,
+            Expect::May | Expect::Likely | Expect::Must => direct || relayed,
         };
         as_expected && self.world.silence(at, with) <= HEARD
     }

@@ -120,8 +120,8 @@ impl Node {
         let taken: BTreeSet<u16> = self.sockets.values().copied().collect();
         let mut free = (FIRST_PORT..).filter(|port| !taken.contains(port));
         for number in 0..u32::from(count) {
-            let port = free.next().unwrap();
-            self.sockets.insert(Sock(first.0 + number), port);
+            let sock = self.sockets.entry(Sock(first.0 + number));
+            sock.or_insert_with(|| free.next().unwrap());
         }
     }
 
