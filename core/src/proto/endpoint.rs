@@ -189,9 +189,7 @@ impl Machine {
                 sock,
                 source,
                 bytes,
-            } => {
-                self.on_datagram(now, Pair { sock, addr: source }, bytes);
-            }
+            } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
             Input::SocketsOpened { first, count } => {
                 self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
             }
@@ -236,11 +234,13 @@ impl Machine {
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
             Input::Resumed => self.each(now, Peer::on_resumed),
-            Input::Shutdown => {
-                self.each(now, Peer::shut);
-                self.stopped = true;
-            }
+            Input::Shutdown => self.shut(now),
         }
+    }
+
+    fn shut(&mut self, now: Instant) {
+        self.each(now, Peer::shut);
+        self.stopped = true;
     }
 
     /// Does what is due.
