@@ -219,7 +219,6 @@ impl Scene {
     }
 
     fn step(&mut self, step: Step) {
-        let ago = |ms: u32| Duration::from_millis(u64::from(ms));
         let bytes;
         let input = match step {
             Step::Wait(ms) => return drop(self.wait(ago(ms % 10_000))),
@@ -268,18 +267,7 @@ impl Scene {
                 filtering,
                 step,
                 range,
-            } => Input::Nat(NatReport {
-                mapping: behavior(mapping),
-                filtering: behavior(filtering),
-                allocation: match range {
-                    Some((a, b)) => PortAllocation::Random {
-                        first: a.min(b),
-                        last: a.max(b),
-                    },
-                    None if step != 0 => PortAllocation::Sequential { step },
-                    None => PortAllocation::Unknown,
-                },
-            }),
+            } => nat(mapping, filtering, step, range),
             Step::SocketsOpened { first, count } => Input::SocketsOpened {
                 first: Sock(first % 1024),
                 count,
@@ -306,12 +294,7 @@ impl Scene {
                 since_ms,
                 sent_ms,
                 rtt_ms,
-            } => Input::Silence {
-                peer: key(peer).id(),
-                since: self.now.checked_sub(ago(since_ms)).unwrap_or(self.now),
-                sent: self.now.checked_sub(ago(sent_ms)).unwrap_or(self.now),
-                rtt: ago(rtt_ms),
-            },
+            } => self.silence(peer, [since_ms, sent_ms, rtt_ms]),
             Step::Traffic { peer } => Input::Traffic {
                 peer: key(peer).id(),
             },
@@ -319,6 +302,20 @@ impl Scene {
         };
         self.handle(input);
     }
+
+    fn silence(&self, peer: u8, [since, sent, rtt]: [u32; 3]) -> Input<'static> {
+        let before = |time: u32| self.now.checked_sub(ago(time)).unwrap_or(self.now);
+        Input::Silence {
+            peer: key(peer).id(),
+            since: before(since),
+            sent: before(sent),
+            rtt: ago(rtt),
+        }
+    }
+}
+
+fn ago(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }
 
 /// A few keys: the machine's own is the first.
@@ -349,6 +346,21 @@ fn interfaces(count: u8, lost_route: bool) -> Input<'static> {
         addrs: addrs.collect(),
         lost_route,
     }
+}
+
+fn nat(mapping: u8, filtering: u8, step: i8, range: Option<(u16, u16)>) -> Input<'static> {
+    Input::Nat(NatReport {
+        mapping: behavior(mapping),
+        filtering: behavior(filtering),
+        allocation: match range {
+            Some((a, b)) => PortAllocation::Random {
+                first: a.min(b),
+                last: a.max(b),
+            },
+            None if step != 0 => PortAllocation::Sequential { step },
+            None => PortAllocation::Unknown,
+        },
+    })
 }
 
 fn behavior(at: u8) -> NatBehavior {
