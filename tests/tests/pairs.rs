@@ -13,7 +13,7 @@ use peerway_tests::pair::{self, Pair};
 use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 
 /// Dials of each pair in each role.
-const USUAL_RUNS: usize = 3;
+const USUAL_RUNS: usize = 2;
 const BUDGET: Duration = Duration::from_secs(1200);
 /// How long a pair may take that has to go direct.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -37,9 +37,7 @@ fn measure(lab: &mut Lab, loss: f64) {
     let kinds = [
         NatKind::Public,
         NatKind::FullCone,
-        NatKind::AddressRestricted,
         NatKind::PortRestricted,
-        NatKind::PortRestrictedAccept,
         NatKind::DoubleNat,
     ];
     let line = Line {

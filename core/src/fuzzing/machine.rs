@@ -248,7 +248,6 @@ impl Scene {
     }
 
     fn step(&mut self, step: Step) {
-        let ago = |ms: u32| Duration::from_millis(u64::from(ms));
         let bytes;
         let input = match step {
             Step::Wait(ms) => return drop(self.wait(ago(ms % 10_000))),
@@ -269,14 +268,14 @@ impl Scene {
                 bytes = raw;
                 Input::RelayMessage {
                     relay: relay(at),
-                    from: key(from).id(),
+                    from: id(from),
                     attested: attested.get(),
                     bytes: &bytes,
                 }
             }
             Step::Gone { relay: at, peer } => Input::RelayGone {
                 relay: relay(at),
-                peer: key(peer).id(),
+                peer: id(peer),
             },
             Step::Datagram {
                 sock,
@@ -297,18 +296,7 @@ impl Scene {
                 filtering,
                 step,
                 range,
-            } => Input::Nat(NatReport {
-                mapping: behavior(mapping),
-                filtering: behavior(filtering),
-                allocation: match range {
-                    Some((a, b)) => PortAllocation::Random {
-                        first: a.min(b),
-                        last: a.max(b),
-                    },
-                    None if step != 0 => PortAllocation::Sequential { step },
-                    None => PortAllocation::Unknown,
-                },
-            }),
+            } => nat(mapping, filtering, step, range),
             Step::SocketsOpened { first, count } => Input::SocketsOpened {
                 first: Sock(first % 1024),
                 count,
@@ -320,33 +308,22 @@ impl Scene {
             Step::Resumed => Input::Resumed,
             Step::Hops(hops) => Input::Hops(hops),
             Step::Connect { peer, relays, addr } => Input::Connect {
-                peer: key(peer).id(),
+                peer: id(peer),
                 relays: (0..relays % 6).map(relay).collect(),
                 addrs: addr.map(Addr::get).into_iter().collect(),
             },
-            Step::Hold { peer } => Input::Hold {
-                peer: key(peer).id(),
-            },
-            Step::Release { peer } => Input::Release {
-                peer: key(peer).id(),
-            },
+            Step::Hold { peer } => Input::Hold { peer: id(peer) },
+            Step::Release { peer } => Input::Release { peer: id(peer) },
             Step::Silence {
                 peer,
                 since_ms,
                 sent_ms,
                 rtt_ms,
-            } => Input::Silence {
-                peer: key(peer).id(),
-                since: self.now.checked_sub(ago(since_ms)).unwrap_or(self.now),
-                sent: self.now.checked_sub(ago(sent_ms)).unwrap_or(self.now),
-                rtt: ago(rtt_ms),
-            },
-            Step::Traffic { peer } => Input::Traffic {
-                peer: key(peer).id(),
-            },
+            } => self.silence(peer, [since_ms, sent_ms, rtt_ms]),
+            Step::Traffic { peer } => Input::Traffic { peer: id(peer) },
             Step::Shutdown => Input::Shutdown,
             Step::Stream { peer, stream, what } => {
-                return self.on_stream(key(peer).id(), stream.pair(), what);
+                return self.on_stream(id(peer), stream.pair(), what);
             }
             Step::Listening(listening) => Input::Listening(listening),
         };
@@ -372,11 +349,29 @@ impl Scene {
             }
         });
     }
+
+    fn silence(&self, peer: u8, [since, sent, rtt]: [u32; 3]) -> Input<'static> {
+        let before = |time: u32| self.now.checked_sub(ago(time)).unwrap_or(self.now);
+        Input::Silence {
+            peer: id(peer),
+            since: before(since),
+            sent: before(sent),
+            rtt: ago(rtt),
+        }
+    }
+}
+
+fn ago(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }
 
 /// A few keys: the machine's own is the first.
 fn key(at: u8) -> SecretKey {
     SecretKey::from_seed(&[at % 4; 32])
+}
+
+fn id(at: u8) -> PeerId {
+    key(at).id()
 }
 
 fn relay(at: u8) -> RelayUrl {
@@ -402,6 +397,21 @@ fn interfaces(count: u8, lost_route: bool) -> Input<'static> {
         addrs: addrs.collect(),
         lost_route,
     }
+}
+
+fn nat(mapping: u8, filtering: u8, step: i8, range: Option<(u16, u16)>) -> Input<'static> {
+    Input::Nat(NatReport {
+        mapping: behavior(mapping),
+        filtering: behavior(filtering),
+        allocation: match range {
+            Some((a, b)) => PortAllocation::Random {
+                first: a.min(b),
+                last: a.max(b),
+            },
+            None if step != 0 => PortAllocation::Sequential { step },
+            None => PortAllocation::Unknown,
+        },
+    })
 }
 
 fn behavior(at: u8) -> NatBehavior {

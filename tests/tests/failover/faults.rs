@@ -10,6 +10,7 @@ use crate::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfe
 
 /// Enough that a busy computer with a debug build keeps it under load; what a fault really takes is printed.
 const LONGEST_GAP: Duration = Duration::from_secs(10);
+const SLEEP: Duration = Duration::from_secs(10);
 /// The same with an absence of all paths of 8 s.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(30);
 
@@ -118,12 +119,14 @@ fn f20_a_download_goes_on_when_a_node_slept() {
         let download = tunnel.download();
         tunnel.exposing.wait_for_path("direct");
         download.advance();
-        tunnel.forwarding.freeze();
-        thread::sleep(Duration::from_secs(10));
         download.longest_gap();
+        tunnel.forwarding.freeze();
+        thread::sleep(SLEEP);
         tunnel.forwarding.thaw();
         download.advance();
-        println!("thawed: {:?}", download.longest_gap());
+        let gap = download.longest_gap();
+        println!("longest gap with a sleep of {SLEEP:?} in it: {gap:?}");
+        assert!(gap < SLEEP + LONGEST_GAP);
         download.finish();
     });
 }

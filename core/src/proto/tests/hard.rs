@@ -21,7 +21,12 @@ fn runs(a: Home, b: Home, count: u64) -> (u64, std::time::Duration) {
 
 #[test]
 fn a_restricted_home_guesses_a_symmetric_ones_port_in_both_roles() {
-    for other in [Home::PortRestricted, Home::Double, Home::Accepting] {
+    for other in [
+        Home::PortRestricted,
+        Home::Double,
+        Home::Accepting,
+        Home::ShortTimeout,
+    ] {
         for (a, b) in [(other, Home::Symmetric), (Home::Symmetric, other)] {
             let (direct, median) = runs(a, b, 20);
             assert!(
