@@ -13,6 +13,7 @@ use crate::{
         driver::{self, Command, Driver, Lease, Outlets, Parts},
         lan::Lan,
         mux::Mux,
+        tcp::Tls,
         transport::endpoint_config,
     },
     proto::{
@@ -202,6 +203,7 @@ pub struct Builder {
     pub(crate) no_port_mapping: bool,
     pub(crate) no_lan: bool,
     pub(crate) no_port_guessing: bool,
+    pub(crate) no_tcp: bool,
 }
 
 impl Builder {
@@ -265,6 +267,14 @@ impl Builder {
         self
     }
 
+    /// Whether to use TLS over TCP where datagrams do not get through; yes by default. A node that has a public address, or was
+    /// bound to a single one, also listens at its port for peers whose network drops UDP.
+    #[must_use]
+    pub fn tcp(mut self, enabled: bool) -> Self {
+        self.no_tcp = !enabled;
+        self
+    }
+
     /// Whether to find dialled peers on the local network by multicast DNS, and to be found there if any protocol is accepted;
     /// yes by default, unless bound to loopback or [`Builder::relay_only`].
     ///
@@ -281,8 +291,8 @@ impl Builder {
     /// # Errors
     /// See [`BindError`].
     pub async fn bind(self) -> Result<Endpoint, BindError> {
-        let key = match self.secret_key {
-            Some(key) => key,
+        let key = match &self.secret_key {
+            Some(key) => key.clone(),
             None => SecretKey::generate().map_err(BindError::Random)?,
         };
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
@@ -292,46 +302,11 @@ impl Builder {
         };
         let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
         let server = server_config(&key, &self.alpns)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let quic = quinn::Endpoint::new_with_abstract_socket(
-            endpoint_config(),
-            server.clone(),
-            mux.clone(),
-            runtime,
-        )
-        .map_err(no_socket)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
-        let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
-        let loopback = self.bind.is_some_and(|addr| addr.ip().is_loopback());
-        let lan = (!self.no_lan && !self.relay_only && !loopback)
-            .then(|| Lan::start(key.id()))
-            .and_then(|lan| {
-                lan.inspect_err(
-                    |error| tracing::debug!(%error, "no discovery on the local network"),
-                )
-                .ok()
-            });
-        let ports = Ports {
-            v4: port(mux.local_v4()),
-            v6: port(mux.local_v6()),
-        };
-        let map_ports = !self.no_port_mapping && !loopback;
-        let machine = Machine::new(Settings {
-            key: key.clone(),
-            access: self.access,
-            relay_only: self.relay_only,
-            lan: lan.is_some(),
-            guess_ports: !self.no_port_guessing,
-            bound: self
-                .bind
-                .map(|addr| addr.ip())
-                .filter(|ip| !ip.is_unspecified()),
-            ports,
-            seed,
-            now: driver::now(),
-            unix_ms: driver::unix_ms(),
-        });
+        let quic = quic_endpoint(&mux, server.clone()).map_err(no_socket)?;
+        let ports = ports(&mux);
+        let lan = self.lan(key.id());
+        let map_ports = !self.no_port_mapping && !self.is_on_loopback();
+        let machine = Machine::new(self.settings(&key, ports, lan.is_some())?);
         let (commands, inbox) = mpsc::channel(64);
         let (accepted, backlog) = mpsc::channel(BACKLOG);
         let events = broadcast::Sender::new(EVENTS);
@@ -346,7 +321,9 @@ impl Builder {
             online: online.subscribe(),
             accepted: Mutex::new(backlog),
         };
+        let use_tcp = !self.no_tcp && !self.relay_only;
         let driver = Driver::start(Parts {
+            tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
             key,
             machine,
             mux,
@@ -372,6 +349,58 @@ impl Builder {
         tokio::spawn(driver.run());
         Ok(Endpoint(Arc::new(inner)))
     }
+
+    fn settings(&self, key: &SecretKey, ports: Ports, lan: bool) -> Result<Settings, BindError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| BindError::Random(error.into()))?;
+        let bound = self.bind.map(|addr| addr.ip());
+        Ok(Settings {
+            key: key.clone(),
+            access: self.access.clone(),
+            relay_only: self.relay_only,
+            lan,
+            guess_ports: !self.no_port_guessing,
+            streams: !self.no_tcp,
+            bound: bound.filter(|ip| !ip.is_unspecified()),
+            ports,
+            seed,
+            now: driver::now(),
+            unix_ms: driver::unix_ms(),
+        })
+    }
+
+    fn lan(&self, id: PeerId) -> Option<Lan> {
+        if self.no_lan || self.relay_only || self.is_on_loopback() {
+            return None;
+        }
+        Lan::start(id)
+            .inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
+            .ok()
+    }
+
+    fn is_on_loopback(&self) -> bool {
+        self.bind.is_some_and(|addr| addr.ip().is_loopback())
+    }
+}
+
+fn ports(mux: &Mux) -> Ports {
+    let port = |addr: Option<SocketAddr>| addr.map_or(0, |addr| addr.port());
+    Ports {
+        v4: port(mux.local_v4()),
+        v6: port(mux.local_v6()),
+    }
+}
+
+fn quic_endpoint(
+    mux: &Arc<Mux>,
+    server: Option<quinn::ServerConfig>,
+) -> std::io::Result<quinn::Endpoint> {
+    quinn::Endpoint::new_with_abstract_socket(
+        endpoint_config(),
+        server,
+        mux.clone(),
+        Arc::new(quinn::TokioRuntime),
+    )
 }
 
 /// None if no protocol is accepted.

@@ -3,6 +3,7 @@
 //! It names a cause out of a closed list, the evidence of both sides, at most one thing that the user can do, and when the
 //! node tries again by itself. It holds no address, so it can be shown to anybody.
 
+mod advice;
 mod text;
 
 use serde::{Deserialize, Serialize};

@@ -15,6 +15,7 @@ use crate::{
         probe::{Probe, ProbePacket},
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
         sealed::{News, SealedPacket},
+        stream,
     },
 };
 
@@ -75,6 +76,17 @@ pub fn bodies(data: &[u8]) {
 pub fn frames(data: &[u8]) {
     frames_of::<ToRelay>(data);
     frames_of::<ToClient>(data);
+    stream_of(data);
+}
+
+/// The datagrams of a stream come out as they would be written.
+fn stream_of(mut data: &[u8]) {
+    while let Ok(Some(len)) = stream::frame_len(data) {
+        let (frame, rest) = data.split_at(len);
+        let header = stream::header(len - stream::HEADER_LEN);
+        assert_eq!(header.as_ref(), frame.first_chunk());
+        data = rest;
+    }
 }
 
 /// What a stream amounts to.

@@ -10,4 +10,5 @@ pub(crate) mod nat64;
 pub(crate) mod portmap;
 pub mod relay;
 pub mod stun;
+pub(crate) mod tcp;
 pub(crate) mod transport;

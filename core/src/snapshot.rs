@@ -289,6 +289,8 @@ pub enum PathInfo {
         remote: SocketAddr,
         /// Whether that is an address of a network we share.
         lan: bool,
+        /// Whether TLS over TCP carries it, because datagrams do not get through.
+        tcp: bool,
     },
     /// Through a relay.
     Relay {

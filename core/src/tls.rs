@@ -44,6 +44,12 @@ const PKCS8_PREFIX: [u8; 16] = [
 /// # Errors
 /// rustls' error, if it refuses the key or the settings.
 pub fn client_config(key: &SecretKey, alpn: &[u8]) -> Result<QuicClientConfig, Error> {
+    let config = raw_client(key, alpn)?;
+    QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// The same for TCP.
+pub(crate) fn raw_client(key: &SecretKey, alpn: &[u8]) -> Result<rustls::ClientConfig, Error> {
     let provider = provider();
     let verifier = Arc::new(RawKeyVerifier {
         algorithms: provider.signature_verification_algorithms,
@@ -57,7 +63,7 @@ pub fn client_config(key: &SecretKey, alpn: &[u8]) -> Result<QuicClientConfig, E
         )?)));
     config.alpn_protocols = vec![alpn.to_vec()];
     config.enable_sni = false;
-    QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+    Ok(config)
 }
 
 /// The server half: accepts any key, speaking one of `alpns`; who may do what is decided above.
@@ -65,6 +71,15 @@ pub fn client_config(key: &SecretKey, alpn: &[u8]) -> Result<QuicClientConfig, E
 /// # Errors
 /// rustls' error, if it refuses the key or the settings.
 pub fn server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<QuicServerConfig, Error> {
+    let config = raw_server(key, alpns)?;
+    QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// The same for TCP.
+pub(crate) fn raw_server(
+    key: &SecretKey,
+    alpns: &[Vec<u8>],
+) -> Result<rustls::ServerConfig, Error> {
     let provider = provider();
     let verifier = Arc::new(RawKeyVerifier {
         algorithms: provider.signature_verification_algorithms,
@@ -76,7 +91,7 @@ pub fn server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<QuicServerCon
             key, &provider,
         )?)));
     config.alpn_protocols = alpns.to_vec();
-    QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+    Ok(config)
 }
 
 /// The server name to dial `id` with: two DNS labels that spell the key.
@@ -92,7 +107,12 @@ pub fn peer_id(connection: &quinn::Connection) -> Option<PeerId> {
         .peer_identity()?
         .downcast::<Vec<CertificateDer<'static>>>()
         .ok()?;
-    raw_key(identity.first()?)
+    raw_peer_id(&identity)
+}
+
+/// The verified key that a handshake's certificates stand for.
+pub(crate) fn raw_peer_id(certificates: &[CertificateDer<'static>]) -> Option<PeerId> {
+    raw_key(certificates.first()?)
 }
 
 /// AES-128-GCM first: fastest in hardware, and hybrid post-quantum key exchange first, which is the provider's default order.

@@ -12,6 +12,8 @@
 //! | 0x0C | [`sealed::SealedPacket`], news within a session | ≤ 1,200 | AEAD under the session |
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
 //! | 0x40–0xff | QUIC (RFC 9000) | | QUIC |
+//!
+//! Where there is no UDP the same datagrams travel as frames of a [`stream`].
 
 pub mod candidate;
 mod codec;
@@ -21,6 +23,7 @@ pub mod lane;
 pub mod probe;
 pub mod relay;
 pub mod sealed;
+pub mod stream;
 
 /// Version of everything in this module; a datagram of another version is dropped.
 pub const VERSION: u8 = 1;

@@ -183,13 +183,18 @@ impl Lab {
         self.core.packets(None, addr.into())
     }
 
-    /// The same, of packets from one home straight to the other's public address.
+    /// The same, of packets from one home straight to the other's public address, IPv4 and IPv6 together.
     ///
     /// # Errors
     /// What nft refused.
     pub fn packets_between(&self, from: &Home, to: &Home) -> Result<u64, LabError> {
-        self.core
-            .packets(Some(from.public_addr()), to.public_addr())
+        let mut packets = 0;
+        for (from, to) in from.public_addrs().zip(to.public_addrs()) {
+            if let (Some(from), Some(to)) = (from, to) {
+                packets += self.core.packets(Some(from), to)?;
+            }
+        }
+        Ok(packets)
     }
 
     fn network(&mut self, name: &str, access: Access, line: Line) -> Result<Network, LabError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, Cause, Evidence, Explanation, How, NextReason, NextTry, Side, SideEvidence};
+use super::{Cause, Evidence, Explanation, How, Side, SideEvidence};
 use crate::{NatBehavior, NatReport, PortAllocation};
 
 impl Cause {
@@ -112,13 +112,22 @@ impl Explanation {
     pub fn paragraph(&self) -> String {
         let evidence = &self.evidence;
         let meaning = self.meaning();
-        let facts = match self.cause {
-            Cause::Direct { .. } => direct_cost(evidence),
-            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay => {
-                calls(evidence)
-            }
-            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent => return meaning,
-            _ => probing(evidence),
+        let calls_only = matches!(
+            self.cause,
+            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay
+        );
+        let complete = matches!(
+            self.cause,
+            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent
+        );
+        let facts = if complete {
+            return meaning;
+        } else if matches!(self.cause, Cause::Direct { .. }) {
+            direct_cost(evidence)
+        } else if calls_only {
+            calls(evidence)
+        } else {
+            probing(evidence)
         };
         format!("{meaning} {facts}")
     }
@@ -164,12 +173,12 @@ impl Explanation {
             Cause::NoCommonFamily => {
                 "IPv4 and IPv6 do not reach each other, and nothing here translates between them.".to_owned()
             }
-            Cause::BothRandom
-            | Cause::RandomAndSequential { .. }
-            | Cause::GuessingOff { .. }
-            | Cause::Guessing
-            | Cause::GuessingWaits
-            | Cause::GuessingFailed => format!("{} {}", routers(evidence), self.guess_meaning()),
+            Cause::BothRandom => ports_so(evidence, "Neither side can be told where to send, and guessing both ports would take some hundred thousand packets. So data stays on the relay."),
+            Cause::RandomAndSequential { .. } => ports_so(evidence, "Guessing would take tens of thousands of packets, because each of them changes the other port too. So data stays on the relay."),
+            Cause::GuessingOff { .. } => ports_so(evidence, "The port could be guessed, but only if both sides agree to it."),
+            Cause::Guessing => ports_so(evidence, "A port is being guessed; data goes by the relay meanwhile."),
+            Cause::GuessingWaits => ports_so(evidence, "The port can be guessed, but either side does that for one peer at a time."),
+            Cause::GuessingFailed => ports_so(evidence, "Guessing the port was in vain, and is not repeated at once so that nobody takes it for an attack."),
             Cause::MappingSilent { side } => {
                 let second = match of(evidence, side).and_then(|side| side.mapping_public) {
                     Some(false) => "The router's own address is not a public one: it is behind another router, mostly the provider's, which forwards nothing.",
@@ -192,24 +201,6 @@ impl Explanation {
             Cause::Silent => {
                 "Both routers keep their ports, so the probes should have met. A firewall on either side drops UDP between strangers.".to_owned()
             }
-        }
-    }
-
-    fn guess_meaning(&self) -> &'static str {
-        match self.cause {
-            Cause::BothRandom => {
-                "Neither side can be told where to send, and guessing both ports would take some hundred thousand packets. So data stays on the relay."
-            }
-            Cause::RandomAndSequential { .. } => {
-                "Guessing would take tens of thousands of packets, because each of them changes the other port too. So data stays on the relay."
-            }
-            Cause::GuessingOff { .. } => {
-                "The port could be guessed, but only if both sides agree to it."
-            }
-            Cause::Guessing => "Its port is being guessed; data goes by the relay meanwhile.",
-            Cause::GuessingWaits => "Its port can be guessed, but for one peer at a time.",
-            Cause::GuessingFailed => "Guessing its port was in vain.",
-            _ => "So the other side cannot be told where to send.",
         }
     }
 }
@@ -260,93 +251,6 @@ impl fmt::Display for How {
     }
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use Side::{Here, There};
-        f.write_str(match self {
-            Self::StartPeer => "Start the peer, or check that it lets this node in.",
-            Self::UseTicket => "Dial with the peer's ticket, which says where it is.",
-            Self::CheckRelay => {
-                "Check that the relay runs and that your network lets UDP through to it."
-            }
-            Self::AllowDirect { side: Here } => "Start this node without relay-only.",
-            Self::AllowDirect { side: There } => {
-                "Ask the peer to start its node without relay-only."
-            }
-            Self::AllowGuessing { side: Here } => "Start this node with port guessing allowed.",
-            Self::AllowGuessing { side: There } => "Ask the peer to allow port guessing.",
-            Self::MapPort { side: None } => {
-                "Switch on UPnP or PCP in either router, or forward a UDP port there."
-            }
-            Self::MapPort { side: Some(Here) } => {
-                "Switch on UPnP or PCP in your router, or forward a UDP port to this computer."
-            }
-            Self::MapPort { side: Some(There) } => {
-                "Ask the peer to switch on UPnP or PCP in its router, or to forward a UDP port."
-            }
-            Self::PublicAddress { side: Here } => {
-                "Ask your provider for IPv6 or a public IPv4 address."
-            }
-            Self::PublicAddress { side: There } => {
-                "Ask the peer to get IPv6 or a public IPv4 address from its provider."
-            }
-            Self::OpenPort {
-                side: Some(There), ..
-            } => "Ask the peer to let UDP in at its firewall.",
-            Self::OpenPort {
-                side: None,
-                port: None,
-            } => "Let UDP in at the firewalls of both sides.",
-            Self::OpenPort {
-                side: Some(Here),
-                port: None,
-            } => "Let UDP in at your firewall.",
-            Self::OpenPort {
-                side,
-                port: Some(port),
-            } => {
-                let also = if side.is_none() {
-                    ", and ask the peer to do the same"
-                } else {
-                    ""
-                };
-                return write!(f, "Let UDP port {port} in at your firewall{also}.");
-            }
-            Self::AllowUdp { side: Here } => "Have your network let UDP out, or use another one.",
-            Self::AllowUdp { side: There } => {
-                "Ask the peer to have its network let UDP out, or to use another one."
-            }
-            Self::GetIpv6 { side: Here } => "Get IPv6 for your network.",
-            Self::GetIpv6 { side: There } => "Ask the peer to get IPv6 for its network.",
-            Self::AllowNeighbours => {
-                "Switch off client isolation in the router, so that its clients see each other."
-            }
-        })
-    }
-}
-
-impl fmt::Display for NextTry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.reason, self.in_ms.map(span)) {
-            (NextReason::Running, _) => f.write_str("It is being tried right now."),
-            (NextReason::Round, Some(time)) => {
-                write!(f, "Next try in {time}, or at once when a network changes.")
-            }
-            (NextReason::Redial, Some(time)) => write!(f, "Next call in {time}."),
-            (NextReason::Trial, Some(time)) => {
-                write!(f, "It is taken again in {time} if it goes on.")
-            }
-            (NextReason::Cooldown, Some(time)) => write!(f, "Ports are guessed again in {time}."),
-            (NextReason::Busy, _) => f.write_str("It follows when the other peer's turn is over."),
-            (NextReason::Traffic, _) => f.write_str("Next try when data flows."),
-            (
-                NextReason::Round | NextReason::Redial | NextReason::Trial | NextReason::Cooldown,
-                None,
-            ) => f.write_str("It is tried again later."),
-        }
-    }
-}
-
 fn node(side: Side) -> &'static str {
     match side {
         Side::Here => "this node",
@@ -381,7 +285,11 @@ fn of(evidence: &Evidence, side: Side) -> Option<&SideEvidence> {
     }
 }
 
-/// What both routers do with ports.
+/// What both routers do with ports, and what follows.
+fn ports_so(evidence: &Evidence, conclusion: &str) -> String {
+    format!("{} {conclusion}", routers(evidence))
+}
+
 fn routers(evidence: &Evidence) -> String {
     let here = ports(evidence.here.nat);
     let there = evidence
@@ -507,7 +415,7 @@ fn count(number: u32, thing: &str) -> String {
 }
 
 /// A time as people say it.
-fn span(ms: u64) -> String {
+pub(super) fn span(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..10_000 => format!("{:.1} s", ms as f64 / 1e3),

@@ -15,7 +15,7 @@ use crate::{
     proto::{
         endpoint::Settings,
         handshake::{Initiation, Opened},
-        io::{Input, Output, Sock},
+        io::{Input, Output, Pair, Sock},
         local::Ports,
         session::Session,
         watched::Watched,
@@ -123,6 +123,34 @@ enum Step {
     WaitForNext,
     FarFuture(u32),
     Shutdown,
+    Stream {
+        peer: u8,
+        stream: Stream,
+        what: OnStream,
+    },
+    Listening(bool),
+}
+
+#[derive(Arbitrary, Debug)]
+enum OnStream {
+    Up { dialled: bool },
+    Datagram(Vec<u8>),
+    Down,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Stream {
+    number: u8,
+    addr: Addr,
+}
+
+impl Stream {
+    fn pair(self) -> Pair {
+        Pair {
+            sock: Sock::stream(self.number.into()),
+            addr: self.addr.get(),
+        }
+    }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -176,6 +204,7 @@ impl Scene {
             relay_only,
             lan: true,
             guess_ports: true,
+            streams: true,
             bound: None,
             ports: Ports {
                 v4: 40000,
@@ -299,8 +328,32 @@ impl Scene {
                 peer: key(peer).id(),
             },
             Step::Shutdown => Input::Shutdown,
+            Step::Stream { peer, stream, what } => {
+                return self.on_stream(key(peer).id(), stream.pair(), what);
+            }
+            Step::Listening(listening) => Input::Listening(listening),
         };
         self.handle(input);
+    }
+
+    fn on_stream(&mut self, peer: PeerId, stream: Pair, what: OnStream) {
+        let bytes;
+        self.handle(match what {
+            OnStream::Up { dialled } => Input::StreamUp {
+                peer,
+                stream,
+                dialled,
+            },
+            OnStream::Down => Input::StreamDown { peer, stream },
+            OnStream::Datagram(raw) => {
+                bytes = raw;
+                Input::Datagram {
+                    sock: stream.sock,
+                    source: stream.addr,
+                    bytes: &bytes,
+                }
+            }
+        });
     }
 
     fn silence(&self, peer: u8, [since, sent, rtt]: [u32; 3]) -> Input<'static> {
@@ -430,6 +483,7 @@ impl Words {
             CandidateKind::Host,
             CandidateKind::Mapped,
             CandidateKind::Reflexive,
+            CandidateKind::Stream,
         ];
         let candidates = self.candidates.iter().take(MAX_CANDIDATES);
         Description {

@@ -6,11 +6,13 @@ mod gather;
 mod links;
 mod relays;
 mod silence;
+mod streams;
 mod view;
 mod vigil;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,12 +25,15 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use self::{gather::Gathering, links::PeerLink, relays::RelayEntry, vigil::Vigil};
+use self::{
+    gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams, vigil::Vigil,
+};
 use super::{
     interfaces::Interfaces,
     lan::Lan,
     mux::{LinkHandle, Mux, Side},
     relay::RelayEvent,
+    tcp::{Established, Tls},
 };
 use crate::{
     ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
@@ -36,7 +41,7 @@ use crate::{
     addr::Nat64,
     proto::{
         endpoint::Machine,
-        io::{Input, Output, Pair},
+        io::{Input, Output, Pair, Sock},
         local::Ports,
     },
     wire::lane::Channel,
@@ -92,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) map_ports: Ports,
     /// None if nobody is to be found on our own network, nor to find us there.
     pub(crate) lan: Option<Lan>,
+    /// None if there are to be no streams.
+    pub(crate) tls: Option<Tls>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -113,6 +120,7 @@ pub(crate) struct Driver {
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     gathering: Gathering,
+    streams: Streams,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
@@ -147,6 +155,12 @@ enum Done {
     Nat64(Option<Nat64>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
+    /// A stream was dialled.
+    StreamDialled(PeerId, SocketAddr, io::Result<Box<Established>>),
+    /// A peer has had time to hear our goodbye on a stream.
+    StreamClosed(Sock),
+    /// A stream is no more.
+    StreamEnded(Pair),
 }
 
 /// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
@@ -177,6 +191,7 @@ impl Driver {
             relay_events,
             relay_sender,
             gathering,
+            streams: Streams::new(parts.tls),
             early: VecDeque::new(),
             watched: BTreeMap::new(),
             vigil: Vigil::begin(),
@@ -215,6 +230,7 @@ impl Driver {
                 },
                 () = sleep_until(deadline.into()) => {}
                 Some(done) = self.pending.next() => self.on_done(done),
+                Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
                 links = self.mux.activity() => {
                     self.watched.extend(links.into_iter().map(|handle| (handle, now())));
@@ -324,6 +340,9 @@ impl Driver {
             }
             Output::CloseSockets { first, count } => self.mux.close_sockets(first, count),
             Output::SampleMapping { sock, relay } => self.sample_mapping(sock, &relay),
+            Output::DialStream { peer, addr } => self.dial_stream(peer, addr),
+            Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
+            Output::CloseStream { sock } => self.close_stream(sock),
             Output::NeedRelay { relay } => self.need_relay(relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Route { peer, route } => self.set_route(peer, route),
@@ -348,14 +367,17 @@ impl Driver {
             Done::Hops(None) => {}
             Done::Nat64(nat64) => self.on_nat64(nat64),
             Done::RelayLeft(link) => self.mux.remove_link(link),
+            Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
+            Done::StreamClosed(sock) => self.mux.remove_stream(sock),
+            Done::StreamEnded(stream) => self.on_stream_ended(stream),
         }
     }
 
     fn tell(&mut self, kind: EventKind) {
-        if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind {
-            if let Some(view) = self.machine.peer(*peer, now()) {
-                self.update_status(&view);
-            }
+        if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind
+            && let Some(view) = self.machine.peer(*peer, now())
+        {
+            self.update_status(&view);
         }
         self.send_event(kind);
         self.dirty = true;
@@ -372,6 +394,7 @@ impl Driver {
         });
         self.take_routes(interfaces.routes);
         self.announce();
+        self.listen();
         self.dirty = true;
     }
 
@@ -382,6 +405,7 @@ impl Driver {
         self.settle();
         let polite = Duration::from_secs(1);
         let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
+        self.close_streams();
         self.relays.clear();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }

@@ -172,22 +172,20 @@ impl Lan {
     }
 
     fn take(&mut self, event: ServiceEvent) -> Option<Alias> {
-        match event {
-            ServiceEvent::ServiceResolved(service) => {
-                let alias = alias_of(&service.fullname)?;
-                if self.found.len() >= MAX_FOUND && !self.found.contains_key(&alias) {
-                    return None;
-                }
-                let addrs = addrs_of(&service);
-                let before = self.found.insert(alias, addrs.clone());
-                (before != Some(addrs)).then_some(alias)
-            }
-            ServiceEvent::ServiceRemoved(_, name) => {
-                let alias = alias_of(&name)?;
-                self.found.remove(&alias).map(|_| alias)
-            }
-            _ => None,
+        if let ServiceEvent::ServiceRemoved(_, name) = event {
+            let alias = alias_of(&name)?;
+            return self.found.remove(&alias).map(|_| alias);
         }
+        let ServiceEvent::ServiceResolved(service) = event else {
+            return None;
+        };
+        let alias = alias_of(&service.fullname)?;
+        if self.found.len() >= MAX_FOUND && !self.found.contains_key(&alias) {
+            return None;
+        }
+        let addrs = addrs_of(&service);
+        let before = self.found.insert(alias, addrs.clone());
+        (before != Some(addrs)).then_some(alias)
     }
 }
 

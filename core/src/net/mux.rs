@@ -15,6 +15,7 @@ mod inject;
 mod link;
 mod poller;
 mod socket;
+mod streams;
 mod tables;
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
 
 pub(crate) use demux::Side;
 pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
+pub(crate) use streams::Outbox;
 
 use demux::{Outlets, SIDE_CAPACITY};
 use extra::Extras;
@@ -185,6 +187,10 @@ impl Mux {
     pub(crate) fn send_message(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) -> io::Result<()> {
         if !is_sendable(to.addr) {
             return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if to.sock.is_stream() {
+            self.send_message_on_stream(to.sock, bytes);
+            return Ok(());
         }
         let sent = self.with_socket(to, |socket, addr| socket.send_message(addr, ttl, bytes));
         sent.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))

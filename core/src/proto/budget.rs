@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use super::{
     io::Sock,
     timing::{
         ATTESTED_PROBES, CREDIT_FACTOR, GUESS_SPACING, HELLOS_PER_SECOND, PROBES_PER_SECOND,
-        UNATTESTED_PER_MINUTE,
+        STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
     },
 };
 use crate::{PeerId, wire::probe};
@@ -19,23 +19,21 @@ use crate::{PeerId, wire::probe};
 pub(crate) struct Budget {
     probes: Bucket,
     hellos: Bucket,
-    unattested: BTreeMap<IpAddr, (Instant, u32)>,
+    unattested: PerMinute<IpAddr>,
+    streams: PerMinute<SocketAddr>,
     /// For whom ports are guessed now, and when that may begin for another.
     turn: (Option<PeerId>, Instant),
     /// Sockets that were opened so far: each has a name of its own.
     sockets: u32,
 }
 
-/// Unattested addresses that are counted at a time; beyond, no new ones are probed.
-const MAX_COUNTED: usize = 1024;
-const MINUTE: Duration = Duration::from_secs(60);
-
 impl Budget {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             probes: Bucket::new(now, PROBES_PER_SECOND),
             hellos: Bucket::new(now, HELLOS_PER_SECOND),
-            unattested: BTreeMap::new(),
+            unattested: PerMinute::new(UNATTESTED_PER_MINUTE),
+            streams: PerMinute::new(STREAMS_PER_MINUTE),
             turn: (None, now),
             sockets: 0,
         }
@@ -53,14 +51,12 @@ impl Budget {
 
     /// Counts one probe to an address that no relay attests; false if it had its share.
     pub(crate) fn take_unattested(&mut self, now: Instant, ip: IpAddr) -> bool {
-        self.unattested
-            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
-        if self.unattested.len() >= MAX_COUNTED && !self.unattested.contains_key(&ip) {
-            return false;
-        }
-        let (_, count) = self.unattested.entry(ip).or_insert((now, 0));
-        *count += 1;
-        *count <= UNATTESTED_PER_MINUTE
+        self.unattested.take(now, ip)
+    }
+
+    /// Counts one stream dialled to an address; false if it had its share.
+    pub(crate) fn take_stream(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        self.streams.take(now, addr)
     }
 
     /// Takes the turn to guess ports, which one peer has at a time.
@@ -88,7 +84,7 @@ impl Budget {
     /// Names for this many sockets, the first of them.
     pub(crate) fn name_sockets(&mut self, count: u16) -> Sock {
         /// From here on names are the driver's.
-        const END: u32 = 1 << 31;
+        const END: u32 = 1 << 30;
         let count = u32::from(count);
         if self.sockets + count >= END {
             self.sockets = 0;
@@ -96,6 +92,36 @@ impl Budget {
         let first = Sock(self.sockets + 1);
         self.sockets += count;
         first
+    }
+}
+
+/// So many a minute for each address.
+struct PerMinute<K> {
+    limit: u32,
+    counted: BTreeMap<K, (Instant, u32)>,
+}
+
+/// Addresses that are counted at a time; beyond, there is nothing for new ones.
+const MAX_COUNTED: usize = 1024;
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl<K: Ord> PerMinute<K> {
+    fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            counted: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, now: Instant, key: K) -> bool {
+        self.counted
+            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
+        if self.counted.len() >= MAX_COUNTED && !self.counted.contains_key(&key) {
+            return false;
+        }
+        let (_, count) = self.counted.entry(key).or_insert((now, 0));
+        *count += 1;
+        *count <= self.limit
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub(crate) guess_ports: bool,
+    /// Whether streams may be dialled and taken.
+    pub(crate) streams: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub(crate) bound: Option<IpAddr>,
     pub(crate) ports: Ports,
@@ -110,6 +112,7 @@ impl Machine {
             relay_only,
             lan,
             guess_ports,
+            streams,
             bound,
             ports,
             seed,
@@ -123,6 +126,8 @@ impl Machine {
                 relay_only,
                 lan: lan && !relay_only,
                 guess_ports,
+                streams: streams && !relay_only,
+                listening: false,
                 bound,
                 ports,
                 interfaces: Vec::new(),
@@ -163,13 +168,7 @@ impl Machine {
                 unix_ms,
             } => {
                 self.clock.set(now, unix_ms);
-                let also = self.local.relays.get(&relay).and_then(|view| view.also);
-                let view = RelayView {
-                    addr,
-                    observed,
-                    also,
-                };
-                self.on_relay_up(now, relay, view);
+                self.on_relay_up(now, relay, addr, observed);
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
@@ -191,10 +190,7 @@ impl Machine {
                 source,
                 bytes,
             } => {
-                if self.local.may_answer(source) {
-                    let pair = Pair { sock, addr: source };
-                    self.on_message(now, bytes, &Source::Direct(pair), None);
-                }
+                self.on_datagram(now, Pair { sock, addr: source }, bytes);
             }
             Input::SocketsOpened { first, count } => {
                 self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
@@ -202,45 +198,32 @@ impl Machine {
             Input::Sampled { sock, addr } => {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
             }
+            Input::StreamUp {
+                peer,
+                stream,
+                dialled,
+            } => self.on_stream(now, peer, stream, dialled),
+            Input::StreamDown { peer, stream } => {
+                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
+            }
+            Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
-            Input::PortMapped(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.mapped = addr;
-                self.if_changed(now, before);
-            }
-            Input::Pinhole(addr) => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.pinhole = addr;
-                self.if_changed(now, before);
-            }
+            Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
+            Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
             Input::Routes { families, nat64 } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                self.local.set_routes(families, nat64);
-                self.if_changed(now, before);
+                self.learn(now, |local| local.set_routes(families, nat64));
             }
             Input::AlsoObserved { relay, addr } => {
-                let before = self.local.candidates(self.local.id, true, None);
-                if let Some(view) = self.local.relays.get_mut(&relay) {
-                    view.also = Some(addr);
-                }
-                self.if_changed(now, before);
+                self.learn(now, |local| local.also_observed(&relay, addr));
             }
-            Input::Nat(report) => {
-                if std::mem::replace(&mut self.local.nat, report) != report {
-                    self.each(now, Peer::on_nat);
-                }
-            }
+            Input::Nat(report) => self.on_nat(now, report),
             Input::Hops(hops) => self.local.hops = Some(hops),
             Input::Connect {
                 peer,
                 relays,
                 addrs,
             } => self.connect(now, peer, relays, addrs),
-            Input::Found { peer, addrs } => {
-                if self.local.lan && self.entry(now, peer) {
-                    self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
-                }
-            }
+            Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
             Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -335,8 +318,26 @@ impl Machine {
         }
     }
 
-    fn on_relay_up(&mut self, now: Instant, relay: RelayUrl, view: RelayView) {
+    fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
+        if self.local.lan && self.entry(now, peer) {
+            self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+        }
+    }
+
+    fn on_relay_up(
+        &mut self,
+        now: Instant,
+        relay: RelayUrl,
+        addr: SocketAddr,
+        observed: SocketAddr,
+    ) {
         let before = self.local.candidates(self.local.id, true, None);
+        let also = self.local.relays.get(&relay).and_then(|view| view.also);
+        let view = RelayView {
+            addr,
+            observed,
+            also,
+        };
         self.local.relays.insert(relay.clone(), view);
         self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
         self.if_changed(now, before);
@@ -391,7 +392,20 @@ impl Machine {
         }
     }
 
-    /// Whose conversation it is; nobody's if a relay says it comes from somebody else.
+    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
+    fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
+        let owner = self.stream_owner(pair);
+        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
+            self.on_message(now, bytes, &Source::Direct(pair), owner);
+        }
+    }
+
+    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
+        let mut peers = self.peers.values().filter(|_| pair.sock.is_stream());
+        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
+    }
+
+    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
     fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
         self.convs
             .get(&conv)
@@ -404,7 +418,7 @@ impl Machine {
             return;
         };
         let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
-        if !meant_for_us || (from.is_none() && !self.budget.take_hello(now)) {
+        if !meant_for_us || (matches!(source, Source::Direct(_)) && !self.budget.take_hello(now)) {
             return;
         }
         let opened = match Opened::open(&self.key, packet, &mut self.rng) {
@@ -423,6 +437,18 @@ impl Machine {
             self.with(now, id, |peer, ctx| {
                 peer.on_intro(ctx, opened, source);
             });
+        }
+    }
+
+    /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
+    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        let welcome =
+            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
+        if welcome && self.entry(now, id) {
+            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
+        } else {
+            self.out.push_back(Output::CloseStream { sock: pair.sock });
         }
     }
 
@@ -447,6 +473,19 @@ impl Machine {
         } else if gained_addr {
             self.each(now, |peer, _| peer.forget_paths());
         }
+        self.if_changed(now, before);
+    }
+
+    fn on_nat(&mut self, now: Instant, report: NatReport) {
+        if std::mem::replace(&mut self.local.nat, report) != report {
+            self.each(now, Peer::on_nat);
+        }
+    }
+
+    /// Takes in something about ourselves, and tells the peers if we have something else to offer by that.
+    fn learn(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
+        let before = self.local.candidates(self.local.id, true, None);
+        change(&mut self.local);
         self.if_changed(now, before);
     }
 

@@ -74,15 +74,22 @@ fn relayed(facts: &Facts) -> Cause {
         return Cause::RelayOnly { side: Side::There };
     }
     let common = here.ipv4 && there.ipv4 || here.ipv6 && there.ipv6;
-    match tried.guessing {
-        Guessing::Running { .. } => Cause::Guessing,
-        _ if facts.state == PeerState::Punch => Cause::Trying,
-        _ if tried.direct_rtt_ms.is_some() => Cause::RelayFaster,
-        _ if there.offers.total() > 0 && !common => Cause::NoCommonFamily,
-        _ if facts.lost && facts.trial_ms.is_some() => Cause::PathOnTrial,
-        _ if tried.probed.total() == 0 && tried.rounds > 0 => Cause::NothingToProbe,
-        _ if facts.lost && tried.rounds == 0 => Cause::PathLost,
-        _ => unheard(facts, there),
+    if matches!(tried.guessing, Guessing::Running { .. }) {
+        Cause::Guessing
+    } else if facts.state == PeerState::Punch {
+        Cause::Trying
+    } else if tried.direct_rtt_ms.is_some() {
+        Cause::RelayFaster
+    } else if there.offers.total() > 0 && !common {
+        Cause::NoCommonFamily
+    } else if facts.lost && facts.trial_ms.is_some() {
+        Cause::PathOnTrial
+    } else if tried.probed.total() == 0 && tried.rounds > 0 {
+        Cause::NothingToProbe
+    } else if facts.lost && tried.rounds == 0 {
+        Cause::PathLost
+    } else {
+        unheard(facts, there)
     }
 }
 
@@ -225,20 +232,28 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
 }
 
 fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
-    let (in_ms, reason) = match cause {
-        Cause::Direct { .. } | Cause::RelayOnly { .. } => return None,
-        Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing => {
-            (None, NextReason::Running)
-        }
-        Cause::PathOnTrial => (facts.trial_ms, NextReason::Trial),
-        _ if facts.running => (None, NextReason::Running),
-        Cause::GuessingWaits => (None, NextReason::Busy),
-        Cause::GuessingFailed if facts.rest_ms > facts.next_ms => {
-            (facts.rest_ms, NextReason::Cooldown)
-        }
-        _ if facts.state == PeerState::Failed => (Some(facts.next_ms?), NextReason::Redial),
-        _ if facts.next_ms.is_some() => (facts.next_ms, NextReason::Round),
-        _ => (None, NextReason::Traffic),
+    let settled = matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
+    let running = matches!(
+        cause,
+        Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing
+    );
+    let rests = cause == Cause::GuessingFailed && facts.rest_ms > facts.next_ms;
+    let (in_ms, reason) = if settled {
+        return None;
+    } else if cause == Cause::PathOnTrial {
+        (facts.trial_ms, NextReason::Trial)
+    } else if running || facts.running {
+        (None, NextReason::Running)
+    } else if cause == Cause::GuessingWaits {
+        (None, NextReason::Busy)
+    } else if rests {
+        (facts.rest_ms, NextReason::Cooldown)
+    } else if facts.state == PeerState::Failed {
+        (Some(facts.next_ms?), NextReason::Redial)
+    } else if facts.next_ms.is_some() {
+        (facts.next_ms, NextReason::Round)
+    } else {
+        (None, NextReason::Traffic)
     };
     Some(NextTry { in_ms, reason })
 }

@@ -10,13 +10,24 @@ use crate::{
     addr::{Families, LocalAddr, Nat64},
 };
 
-/// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed.
+/// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed. Holes have numbers below
+/// 2^30, sockets of measurements below 2^31, streams above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Sock(pub(crate) u32);
 
 impl Sock {
     /// The endpoint's own sockets, one for each address family: the destination tells which.
     pub(crate) const MAIN: Self = Self(0);
+    const STREAMS: u32 = 1 << 31;
+
+    /// TLS over TCP to one address: to everything but the kernel just another socket.
+    pub(crate) fn stream(number: u32) -> Self {
+        Self(number | Self::STREAMS)
+    }
+
+    pub(crate) fn is_stream(self) -> bool {
+        self.0 & Self::STREAMS != 0
+    }
 }
 
 /// A candidate pair (RFC 8445 section 5): one of our sockets and an address of the peer.
@@ -67,6 +78,16 @@ pub(crate) enum Input<'a> {
     },
     /// These IPv4 sockets are open: fewer than were asked for if the system has no more to give.
     SocketsOpened { first: Sock, count: u16 },
+    /// A stream to or from this address stands, and its other end holds the peer's key.
+    StreamUp {
+        peer: PeerId,
+        stream: Pair,
+        dialled: bool,
+    },
+    /// The stream is no more.
+    StreamDown { peer: PeerId, stream: Pair },
+    /// Whether we take streams, at the ports of the endpoint's own sockets.
+    Listening(bool),
     /// The relay sees this socket of ours here.
     Sampled { sock: Sock, addr: SocketAddr },
     /// Our interfaces' addresses, complete; and whether a route to the internet is gone, or leads out elsewhere.
@@ -140,6 +161,12 @@ pub(crate) enum Output {
     OpenSockets { first: Sock, count: u16 },
     /// Close these sockets; those that are not open are no mistake.
     CloseSockets { first: Sock, count: u16 },
+    /// Dial a stream, unless that is being done. Nothing comes of a failure.
+    DialStream { peer: PeerId, addr: SocketAddr },
+    /// Use the stream: what comes on it is the peer's.
+    TakeStream { peer: PeerId, sock: Sock },
+    /// Close the stream when all that was sent on it has left; one that is not open is no mistake.
+    CloseStream { sock: Sock },
     /// Ask the relay by STUN where it sees this socket. The answer may be lost.
     SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
@@ -205,4 +232,6 @@ pub(crate) enum Deadline {
     Rebind,
     /// Let go of a link without connections.
     Linger,
+    /// Dial streams.
+    Stream,
 }

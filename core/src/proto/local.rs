@@ -31,6 +31,9 @@ pub(crate) struct Local {
     pub(crate) routes: Families,
     /// The translator through which IPv4 is reached, if there is no other way.
     pub(crate) nat64: Option<Nat64>,
+    /// Whether streams may be used at all, and whether we take them at the ports of the sockets.
+    pub(crate) streams: bool,
+    pub(crate) listening: bool,
     pub(crate) mapped: Option<SocketAddr>,
     /// The IPv6 address at which the router's firewall is open.
     pub(crate) pinhole: Option<SocketAddr>,
@@ -133,6 +136,13 @@ impl Local {
         }
     }
 
+    /// Takes in where a relay sees us in the family in which we are not registered.
+    pub(crate) fn also_observed(&mut self, relay: &RelayUrl, addr: SocketAddr) {
+        if let Some(view) = self.relays.get_mut(relay) {
+            view.also = Some(addr);
+        }
+    }
+
     /// Whether a packet to this address would leave this computer at all.
     pub(crate) fn reaches(&self, addr: SocketAddr) -> bool {
         let ip = canonical(addr).ip();
@@ -153,7 +163,12 @@ impl Local {
         let known = dialled || matches!(&self.access, Access::Only(peers) if peers.contains(&peer));
         let mut out: Vec<Candidate> = Vec::new();
         let mut offer = |addr: SocketAddr, kind, open| {
-            if out.len() < MAX_CANDIDATES && !out.iter().any(|known| known.addr == addr) {
+            if out.len() < MAX_CANDIDATES
+                && !out.iter().any(|known| {
+                    (known.addr, known.kind == CandidateKind::Stream)
+                        == (addr, kind == CandidateKind::Stream)
+                })
+            {
                 out.push(Candidate { addr, kind, open });
             }
         };
@@ -174,7 +189,17 @@ impl Local {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
             offer(addr, CandidateKind::Reflexive, open);
         }
+        for addr in self.global().into_iter().filter(|_| self.listening) {
+            offer(addr, CandidateKind::Stream, true);
+        }
         out
+    }
+
+    /// Our addresses that the whole internet may reach, if nothing filters there.
+    fn global(&self) -> Vec<SocketAddr> {
+        let mut hosts = self.hosts();
+        hosts.retain(|addr| Scope::of(addr.ip()) == Scope::Global);
+        hosts
     }
 
     /// Whether relays see us at this IP address.
@@ -218,6 +243,14 @@ impl Local {
             relay_is_loopback: self.relay_is_loopback(),
         };
         crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether a stream may be dialled to an address that our user dialled, or a peer named where a relay sees it. Loopback only
+    /// between those who meet there.
+    pub(crate) fn may_dial(&self, addr: SocketAddr) -> bool {
+        let here = Scope::of(addr.ip()) == Scope::Loopback
+            && self.bound.is_some_and(|ip| ip.is_loopback());
+        self.may_probe(addr, &[addr.ip()]) || (here && addr.port() >= 1024 && !self.relay_only)
     }
 
     /// Whether to take notice of a datagram at all: its sender can have written any source on it, so what must not be probed

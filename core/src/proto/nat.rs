@@ -27,8 +27,8 @@ use crate::{
     snapshot::{NatBehavior, NatEvidence, NatReport, PortAllocation},
 };
 
-/// The first of the sockets that measurements send from; the machine's numbers are below.
-pub(crate) const FIRST_SOCKET: Sock = Sock(0x8000_0000);
+/// The first of the sockets that measurements send from; the numbers of holes are below, those of streams above.
+pub(crate) const FIRST_SOCKET: Sock = Sock(0x4000_0000);
 /// How many there are.
 pub(crate) const SOCKETS: u16 = 1 + SAMPLED_SOCKETS;
 

@@ -21,6 +21,7 @@ mod hold;
 mod intro;
 mod path;
 mod rounds;
+mod streams;
 mod trial;
 
 use std::{
@@ -40,6 +41,7 @@ use self::{
     intro::Attempt,
     path::DirectPath,
     rounds::Rounds,
+    streams::Streams,
     trial::Trials,
 };
 pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt};
@@ -110,6 +112,7 @@ pub(crate) struct Peer {
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
     checks: Checks,
+    streams: Streams,
     path: Option<DirectPath>,
     hold: Hold,
     trials: Trials,
@@ -155,6 +158,7 @@ impl Peer {
             attested: None,
             relay_rtt: None,
             checks: Checks::default(),
+            streams: Streams::default(),
             path: None,
             hold: Hold::default(),
             trials: Trials::default(),
@@ -247,6 +251,7 @@ impl Peer {
         self.drop_attempt(ctx);
         self.drop_sessions(ctx);
         self.checks.clear();
+        self.close_streams(ctx);
         self.path = None;
         self.hold = Hold::default();
         self.trials = Trials::default();
@@ -385,6 +390,7 @@ impl Peer {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
+        self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
         self.ages_timeout(ctx);
@@ -423,6 +429,7 @@ impl Peer {
                 )
             }),
             self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
+            self.streams.dial.map(|at| (at, Deadline::Stream)),
             self.linger.map(|at| (at, Deadline::Linger)),
         ]
         .into_iter()
@@ -449,6 +456,7 @@ impl Peer {
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.failure = Some(reason.clone());
         self.drop_attempt(ctx);
+        self.close_streams(ctx);
         ctx.out.push_back(Output::Failed {
             peer: self.id,
             reason,
@@ -459,7 +467,7 @@ impl Peer {
 
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state == PeerState::Idle && !self.wanted
+        self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
     }
 
     pub(crate) fn state(&self) -> PeerState {
@@ -481,6 +489,7 @@ impl Peer {
                 let info = PathInfo::Direct {
                     remote: path.pair.addr,
                     lan: local.is_lan(path.pair.addr),
+                    tcp: path.pair.sock.is_stream(),
                 };
                 Some((info, Some(path.rtt)))
             }
@@ -524,6 +533,16 @@ impl Peer {
             path,
             rtt_ms,
         }));
+    }
+
+    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair) {
+        if !pair.sock.is_stream() {
+            ctx.out.push_back(Output::Admit {
+                peer: self.id,
+                addr: pair.addr,
+            });
+        }
     }
 
     /// The session that an authentic message came in is the one that the peer knows.

@@ -21,6 +21,13 @@ pub(crate) const INTRO_WINDOW_MS: u64 = 90_000;
 /// The same when no relay has told us the time: clocks that nobody set are off by hours.
 pub(crate) const UNSYNCED_WINDOW_MS: u64 = 26 * 3_600_000;
 
+/// Streams are dialled this long after datagrams, as in RFC 8305 section 8, but only if none was answered.
+pub(crate) const STREAM_AFTER: Duration = ms(150);
+/// A stream on which nothing comes back is dead after this long: TCP itself takes a while to get over a few losses.
+pub(crate) const STREAM_DEAD_AFTER: Duration = ms(6000);
+/// Streams dialled per minute to one address, over all peers.
+pub(crate) const STREAMS_PER_MINUTE: u32 = 2;
+
 /// Gaps between the probes of one candidate. Doubling, so that a lost probe costs little and a dead address little too.
 pub(crate) const PROBE_GAPS: [Duration; 8] = [
     ms(20),
@@ -61,14 +68,13 @@ pub(crate) const TRIAL: Duration = ms(1000);
 pub(crate) const TRIAL_MAX: Duration = ms(300_000);
 /// Answers in a row that a trial takes.
 pub(crate) const TRIAL_ANSWERS: u32 = 3;
-/// How often an address on trial is asked at first, and after [`TRIAL_KEEN`].
+/// How often an address on trial is asked.
 pub(crate) const TRIAL_GAP: Duration = ms(500);
-/// See [`TRIAL_GAP`].
-pub(crate) const TRIAL_GAP_LATER: Duration = ms(5000);
-/// See [`TRIAL_GAP`].
-pub(crate) const TRIAL_KEEN: Duration = ms(20_000);
-/// After this long without success an address on trial is left to the rounds.
-pub(crate) const TRIAL_FOR: Duration = ms(120_000);
+/// Longest pause after an answer.
+pub(crate) const TRIAL_REST: Duration = ms(5000);
+/// An address that has answered nothing for this long is left to the rounds: by then its mapping may be gone, and what comes
+/// to a port that nobody has opened can spoil it.
+pub(crate) const TRIAL_FOR: Duration = ms(20_000);
 /// A path that was in use for this long is not held responsible for its last death.
 pub(crate) const FORGIVEN: Duration = ms(60_000);
 

@@ -52,6 +52,7 @@ pub(crate) struct Watched {
     received: usize,
     unproven: usize,
     probes: BTreeMap<IpAddr, VecDeque<Instant>>,
+    streams: BTreeMap<SocketAddr, VecDeque<Instant>>,
     states: BTreeMap<PeerId, PeerState>,
     routes: BTreeMap<PeerId, Route>,
     /// Datagrams sent so far.
@@ -78,6 +79,7 @@ impl Watched {
             received: 0,
             unproven: 0,
             probes: BTreeMap::new(),
+            streams: BTreeMap::new(),
             states: BTreeMap::new(),
             routes: BTreeMap::new(),
             datagrams: 0,
@@ -155,6 +157,9 @@ impl Watched {
                 }
                 self.received += bytes.len();
             }
+            Input::StreamUp { stream, .. } => {
+                self.seen.insert(stream.addr);
+            }
             Input::Interfaces { addrs, .. } => self.interfaces.clone_from(addrs),
             Input::Connect { addrs, .. } => self.named.extend(addrs),
             Input::Found { addrs, .. } => {
@@ -179,6 +184,8 @@ impl Watched {
             | Input::Resumed
             | Input::SocketsOpened { .. }
             | Input::Sampled { .. }
+            | Input::Listening(_)
+            | Input::StreamDown { .. }
             | Input::Shutdown => {}
         }
     }
@@ -200,6 +207,12 @@ impl Watched {
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
             Output::SendDatagram {
+                sock, to, bytes, ..
+            } if sock.is_stream() => {
+                self.asked.insert(*to);
+                assert!(bytes.len() <= intro::PACKET_LEN);
+            }
+            Output::SendDatagram {
                 sock,
                 to,
                 ttl,
@@ -213,6 +226,7 @@ impl Watched {
                 let last = first.0 + u32::from(*count);
                 self.open.retain(|sock| sock.0 < first.0 || sock.0 >= last);
             }
+            Output::DialStream { addr, .. } => self.check_stream(now, *addr),
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
@@ -234,7 +248,9 @@ impl Watched {
             Output::Event(_)
             | Output::NeedRelay { .. }
             | Output::Failed { .. }
-            | Output::SampleMapping { .. } => {}
+            | Output::SampleMapping { .. }
+            | Output::TakeStream { .. }
+            | Output::CloseStream { .. } => {}
         }
     }
 
@@ -282,6 +298,21 @@ impl Watched {
             recent.pop_front();
         }
         assert!(recent.len() <= MAX_PER_MINUTE, "a flood to {to}");
+    }
+
+    /// Streams go where our user pointed, or where a relay sees a peer, twice a minute at most.
+    fn check_stream(&mut self, now: Instant, to: SocketAddr) {
+        assert!(!self.relay_only, "relay_only dials no streams");
+        if !self.named.contains(&to) {
+            assert!(self.attested.contains(&to.ip()), "{to} is only hearsay");
+            self.check_allowed(to);
+        }
+        let recent = self.streams.entry(to).or_default();
+        recent.push_back(now);
+        while recent.front().is_some_and(|at| *at + MINUTE <= now) {
+            recent.pop_front();
+        }
+        assert!(recent.len() <= 4, "streams without end to {to}");
     }
 
     /// The rules for addresses that others named, as the design states them.

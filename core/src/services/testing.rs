@@ -58,5 +58,9 @@ fn connection(quic: quinn::Connection) -> Connection {
 }
 
 fn direct(remote: SocketAddr) -> PathInfo {
-    PathInfo::Direct { remote, lan: false }
+    PathInfo::Direct {
+        remote,
+        lan: false,
+        tcp: false,
+    }
 }

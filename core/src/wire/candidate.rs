@@ -32,6 +32,8 @@ pub enum CandidateKind {
     Mapped,
     /// The address as a relay sees it (server-reflexive).
     Reflexive,
+    /// An address that takes TLS over TCP, for those whose network carries no UDP. Not for datagrams.
+    Stream,
 }
 
 /// Appends a count and that many candidates, at most [`MAX_CANDIDATES`].
@@ -44,6 +46,7 @@ pub(crate) fn put_candidates(out: &mut Vec<u8>, candidates: &[Candidate]) {
             CandidateKind::Host => 0,
             CandidateKind::Mapped => 1,
             CandidateKind::Reflexive => 2,
+            CandidateKind::Stream => 3,
         });
         out.push(u8::from(candidate.open));
     }
@@ -64,6 +67,7 @@ fn read_candidate(reader: &mut Reader<'_>) -> Result<Candidate, Malformed> {
         0 => CandidateKind::Host,
         1 => CandidateKind::Mapped,
         2 => CandidateKind::Reflexive,
+        3 => CandidateKind::Stream,
         _ => return Err(Malformed::Field("candidate kind")),
     };
     let open = match reader.u8()? {

@@ -38,7 +38,7 @@ pub(crate) struct Tunnel {
     pub(crate) a: Home,
     pub(crate) b: Home,
     pub(crate) exposing: Program,
-    _forwarding: Program,
+    pub(crate) forwarding: Program,
     url: String,
     hurry: Arc<AtomicBool>,
 }
@@ -64,7 +64,7 @@ impl Tunnel {
             a,
             b,
             exposing,
-            _forwarding: forwarding,
+            forwarding,
             hurry,
         }
     }

@@ -20,8 +20,8 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) struct Link {
     pub(crate) from: Endpoint,
     pub(crate) to: Endpoint,
-    outgoing: Connection,
-    incoming: Connection,
+    pub(crate) outgoing: Connection,
+    pub(crate) incoming: Connection,
 }
 
 impl Link {

@@ -8,9 +8,11 @@
 )]
 
 mod download;
+mod faults;
 mod link;
 mod program;
 mod progress;
+mod transfer;
 
 use std::{
     sync::LazyLock,

@@ -55,6 +55,10 @@ pub(super) struct Globals {
     #[arg(long, global = true, env = "PEERWAY_NO_PORT_GUESSING", value_parser = FalseyValueParser::new())]
     pub(super) no_port_guessing: bool,
 
+    /// Use UDP only: neither dial peers over TCP where it is blocked, nor listen for such peers
+    #[arg(long, global = true, env = "PEERWAY_NO_TCP", value_parser = FalseyValueParser::new())]
+    pub(super) no_tcp: bool,
+
     /// One JSON object per line on stdout
     #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
@@ -76,6 +80,7 @@ impl Globals {
         Endpoint::builder()
             .relay_only(self.relay_only)
             .port_guessing(!self.no_port_guessing)
+            .tcp(!self.no_tcp)
             .lan_discovery(!self.no_lan)
     }
 }

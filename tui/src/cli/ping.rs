@@ -257,6 +257,7 @@ mod tests {
         let path = Some(PathInfo::Direct {
             remote: "192.0.2.1:5000".parse().unwrap(),
             lan: false,
+            tcp: false,
         });
         let line = Line::Reply {
             seq: 1,

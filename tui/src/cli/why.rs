@@ -80,11 +80,9 @@ fn is_settled(peer: &PeerSnapshot) -> bool {
         why.cause,
         Cause::Silent | Cause::MappingSilent { .. } | Cause::PathLost | Cause::GuessingWaits
     );
-    match peer.state {
-        PeerState::Direct => true,
-        PeerState::Relayed => !runs && (!vague || why.evidence.tried.rounds > 1),
-        _ => false,
-    }
+    let relayed = peer.state == PeerState::Relayed;
+    let told = !vague || why.evidence.tried.rounds > 1;
+    peer.state == PeerState::Direct || (relayed && !runs && told)
 }
 
 /// The object that scripts read.
@@ -113,9 +111,10 @@ impl<'a> Report<'a> {
 }
 
 fn text(peer: &PeerSnapshot, why: &Explanation) -> String {
-    let headline = match peer.state {
-        PeerState::Direct => why.line(),
-        state => format!("{}: {}", words::state(state), why.line()),
+    let headline = if peer.state == PeerState::Direct {
+        why.line()
+    } else {
+        format!("{}: {}", words::state(peer.state), why.line())
     };
     let mut lines = vec![headline, String::new(), words::wrap(&why.paragraph(), "")];
     lines.push(String::new());
@@ -142,7 +141,7 @@ fn evidence(evidence: &Evidence) -> Vec<String> {
     facts.push((
         "tried",
         format!(
-            "{} INTROs, {} attempts; {} probes to {} addresses, {} answered; {} guesses",
+            "INTROs {}, attempts {}; probes {}, addresses {}, answers {}; guesses {}",
             tried.hellos,
             tried.rounds,
             tried.sent,
@@ -231,7 +230,7 @@ mod tests {
         addresses: 1 of its own, 0 forwarded, 1 seen by relays; IPv4
         direct paths allowed, guessing allowed; 0 probes came in
 peer    has said nothing of itself
-tried   1 INTROs, 1 attempts; 29 probes to 0 addresses, 0 answered; 0 guesses"
+tried   INTROs 1, attempts 1; probes 29, addresses 0, answers 0; guesses 0"
         );
     }
 }

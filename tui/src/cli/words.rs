@@ -50,7 +50,12 @@ pub(super) fn kind(path: Option<&PathInfo>) -> &'static str {
 
 pub(super) fn path(path: Option<&PathInfo>) -> String {
     match path {
-        Some(PathInfo::Direct { remote, lan: true }) => format!("direct, {remote} on this network"),
+        Some(PathInfo::Direct {
+            remote, tcp: true, ..
+        }) => format!("direct over TCP, {remote}"),
+        Some(PathInfo::Direct {
+            remote, lan: true, ..
+        }) => format!("direct, {remote} on this network"),
         Some(PathInfo::Direct { remote, .. }) => format!("direct, {remote}"),
         Some(PathInfo::Relay { remote }) => format!("relay {}", relay(remote)),
         _ => "no path".to_owned(),
@@ -154,8 +159,15 @@ mod tests {
         let direct = PathInfo::Direct {
             remote: "192.0.2.1:5000".parse().unwrap(),
             lan: false,
+            tcp: false,
         };
         assert_eq!(path(Some(&direct)), "direct, 192.0.2.1:5000");
+        let stream = PathInfo::Direct {
+            remote: "192.0.2.1:5000".parse().unwrap(),
+            lan: false,
+            tcp: true,
+        };
+        assert_eq!(path(Some(&stream)), "direct over TCP, 192.0.2.1:5000");
         assert_eq!(kind(Some(&direct)), "direct");
         assert_eq!((path(None).as_str(), kind(None)), ("no path", "none"));
     }

@@ -141,11 +141,12 @@ impl Words<'_> {
     /// `direct v6`, `direct lan`, `relay fra1`, and as much of the address as is wanted.
     pub(super) fn path(&self, path: &PathInfo, address: Address) -> String {
         match path {
-            PathInfo::Direct { remote, lan } => {
-                let family = match (lan, remote) {
-                    (true, _) => "lan",
-                    (false, SocketAddr::V6(_)) => "v6",
-                    (false, SocketAddr::V4(_)) => "v4",
+            PathInfo::Direct { remote, lan, tcp } => {
+                let family = match (tcp, lan, remote) {
+                    (true, ..) => "tcp",
+                    (_, true, _) => "lan",
+                    (.., SocketAddr::V6(_)) => "v6",
+                    (.., SocketAddr::V4(_)) => "v4",
                 };
                 match address {
                     Address::None => format!("direct {family}"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{Cause, Endpoint, LinkStatus, NatBehavior, PeerState};
+use peerway::{Cause, Connection, Endpoint, LinkStatus, NatBehavior, NatReport, PeerState};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -52,23 +52,27 @@ pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
             let nat = measured(node).await;
             timeline.step(&Step::Nat { home, nat });
         }
-        let outcome = dial(&world, &scene).await?;
+        let (outcome, connection) = dial(&world, &scene).await?;
         timeline.step(&Step::Outcome(Box::new(outcome)));
-        scene.close().await;
+        drop(connection);
         Ok(())
     })
 }
 
 /// What the node found out about its NAT in time.
-async fn measured(node: &Endpoint) -> peerway::NatReport {
+async fn measured(node: &Endpoint) -> NatReport {
     let mut snapshots = node.snapshots();
-    let known = snapshots.wait_for(|node| node.network.nat.mapping != NatBehavior::Unknown);
+    let known = snapshots.wait_for(|node| {
+        let nat = node.network.nat;
+        let is_v6 = node.network.public_v4.is_none() && node.network.public_v6.is_some();
+        nat.mapping != NatBehavior::Unknown && nat.filtering != NatBehavior::Unknown || is_v6
+    });
     // A NAT that stays unknown is worth to be shown as that.
     let _ = timeout(MEASURING, known).await;
     node.snapshot().network.nat
 }
 
-async fn dial(world: &World, scene: &Scene) -> Result<Outcome, DemoError> {
+async fn dial(world: &World, scene: &Scene) -> Result<(Outcome, Connection), DemoError> {
     let [(_, a), (_, b)] = scene.nodes();
     let before = world.packets()?;
     let dialled = Instant::now();
@@ -76,21 +80,29 @@ async fn dial(world: &World, scene: &Scene) -> Result<Outcome, DemoError> {
     let connected = dialled.elapsed();
     let direct = settled(connection.path(), dialled + PATIENCE).await;
     let took = dialled.elapsed();
+    if direct {
+        let mut snapshots = b.snapshots();
+        let there = snapshots.wait_for(|node| {
+            let links = &node.peers;
+            links.iter().all(|link| link.state == PeerState::Direct)
+        });
+        // The other side hears of it half a round trip later; if it does not, that is what it shows.
+        let _ = timeout(RESIGNATION, there).await;
+    }
     let after = world.packets()?;
-    let why = [(a, b.id()), (b, a.id())].map(|(node, peer)| {
+    let [why_a, why_b] = [(a, b), (b, a)].map(|(node, peer)| {
         let snapshot = node.snapshot();
-        let peer = snapshot.peers.iter().find(|known| known.id == peer);
+        let peer = snapshot.peers.iter().find(|known| known.id == peer.id());
         peer.and_then(|peer| peer.why.clone())
     });
-    let [why_a, why_b] = why;
-    connection.close(0, b"done");
-    Ok(Outcome {
+    let outcome = Outcome {
         connected_ms: milliseconds(connected),
         direct_ms: direct.then(|| milliseconds(took)),
         packets: [after[0] - before[0], after[1] - before[1]],
         a: why_a,
         b: why_b,
-    })
+    };
+    Ok((outcome, connection))
 }
 
 /// Waits until the link is direct, or nothing more is to be expected; says whether it is direct.

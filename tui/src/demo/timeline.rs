@@ -251,9 +251,12 @@ fn words(event: &EventKind) -> Option<String> {
             ..
         } => Some("data goes through the relay".to_owned()),
         EventKind::PathChanged {
-            path: Some(PathInfo::Direct { remote, .. }),
+            path: Some(PathInfo::Direct { remote, tcp, .. }),
             ..
-        } => Some(format!("data goes directly to {remote}")),
+        } => Some(format!(
+            "data goes directly to {remote}{}",
+            if *tcp { " over TCP" } else { "" }
+        )),
         EventKind::PathChanged { path: None, .. } => Some("no path left".to_owned()),
         EventKind::Connected { outgoing: true, .. } => Some("connected".to_owned()),
         _ => None,

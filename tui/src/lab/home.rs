@@ -49,10 +49,15 @@ impl Home {
 
     /// The address under which the internet sees this home, IPv4 where it has both.
     pub fn public_addr(&self) -> IpAddr {
-        match self.addrs.v4 {
-            Some(_) => Outlet::public_addr(self.network.line()).into(),
-            None => self.addr(),
-        }
+        let addrs = self.public_addrs();
+        addrs.flatten().next().unwrap_or_else(|| self.addr())
+    }
+
+    /// For IPv4 and for IPv6.
+    pub(super) fn public_addrs(&self) -> impl Iterator<Item = Option<IpAddr>> {
+        let line = self.network.line();
+        let v4 = self.addrs.v4.map(|_| Outlet::public_addr(line).into());
+        [v4, self.addrs.v6.map(IpAddr::from)].into_iter()
     }
 
     /// Runs a future on this host's own runtime; sockets it opens belong to this host.

@@ -32,6 +32,8 @@ impl Netns {
             file: Arc::new(file),
         };
         netns.ip("link set lo up")?;
+        // Nobody else has the addresses of the lab's interfaces, and a router that waits for an objection does not serve.
+        netns.sysctl("ipv6/conf/default/dad_transmits", "0")?;
         Ok(netns)
     }
 

@@ -110,8 +110,10 @@ pub(super) struct Addrs {
 impl Addrs {
     /// The IPv4 address where there is one.
     pub(super) fn any(self) -> IpAddr {
-        let v6 = self.v6.unwrap_or(Ipv6Addr::UNSPECIFIED);
-        self.v4.map_or(v6.into(), IpAddr::from)
+        match self.v4 {
+            Some(v4) => v4.into(),
+            None => self.v6.unwrap_or(Ipv6Addr::UNSPECIFIED).into(),
+        }
     }
 }
 

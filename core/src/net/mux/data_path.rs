@@ -127,6 +127,12 @@ impl Mux {
             sock: dest.sock(),
             addr: dest.addr(),
         };
+        if from_to.sock.is_stream() {
+            if self.send_on_stream(from_to.sock, link, transmit) {
+                self.report_activity(link.handle());
+            }
+            return Ok(());
+        }
         let sent = self.with_socket(from_to, |socket, addr| {
             send(socket, addr, link, dest, transmit)
         });

@@ -64,14 +64,14 @@ impl Outlets {
     }
 
     /// Queues a datagram, which is copied only if there is room: a flood must cost little.
-    fn to_driver(&self, datagram: impl FnOnce() -> Side) {
+    pub(super) fn to_driver(&self, datagram: impl FnOnce() -> Side) {
         match self.side.try_reserve() {
             Ok(room) => room.send(datagram()),
             Err(_) => self.stranger(),
         }
     }
 
-    fn stranger(&self) {
+    pub(super) fn stranger(&self) {
         self.strangers.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -2,14 +2,18 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use super::link::{Link, LinkHandle};
-use crate::wire::lane::Channel;
+use super::{
+    link::{Link, LinkHandle},
+    streams::Outbox,
+};
+use crate::{proto::io::Sock, wire::lane::Channel};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) links: HashMap<LinkHandle, Arc<Link>>,
     pub(super) sources: HashMap<SocketAddr, Source>,
     pub(super) channels: HashMap<(SocketAddr, Channel), Arc<Link>>,
+    pub(super) streams: HashMap<Sock, Arc<Outbox>>,
 }
 
 /// Where datagrams of an admitted address belong.

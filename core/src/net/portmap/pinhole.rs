@@ -11,8 +11,14 @@ use std::{
 
 use tokio::{net::UdpSocket, time::timeout};
 
-/// When a question is repeated; after the last wait the router is taken to have no PCP.
-const WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(500)];
+/// How long each question waits for its answer; after the last the router is taken to have no PCP. The first may have to find
+/// the router's hardware address.
+const WAITS: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+    Duration::from_millis(2000),
+];
 
 const VERSION: u8 = 2;
 const MAP: u8 = 1;
@@ -206,7 +212,7 @@ mod tests {
         assert_eq!(opened.unwrap().external, "[::1]:41000".parse().unwrap());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_router_without_pcp_is_not_waited_for_long() {
         let router = UdpSocket::bind("[::1]:0").await.unwrap();
         let pinhole = Pinhole::new(router.local_addr().unwrap(), "[::1]:41000".parse().unwrap());

@@ -16,7 +16,7 @@ use crate::{
     PeerState,
     addr::Scope,
     proto::{
-        io::{Output, Pair},
+        io::Pair,
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
             ROUND, TIMED_PROBES, UNATTESTED_PROBES,
@@ -73,6 +73,10 @@ impl Checks {
 
     fn position(&self, pair: Pair) -> Option<usize> {
         self.list.iter().position(|check| check.pair == pair)
+    }
+
+    pub(super) fn remove(&mut self, pair: Pair) {
+        self.list.retain(|check| check.pair != pair);
     }
 
     /// Asks those that answered before again, at once.
@@ -141,7 +145,8 @@ impl Peer {
         };
         let attested = self.attested_ips();
         let mut targets: Vec<Candidate> = Vec::new();
-        for candidate in &remote.candidates {
+        let datagrams = |candidate: &&Candidate| candidate.kind != CandidateKind::Stream;
+        for candidate in remote.candidates.iter().filter(datagrams) {
             let known = targets.iter().any(|target| target.addr == candidate.addr);
             let addr = candidate.addr;
             let allowed = ctx.local.reaches(addr) && ctx.local.may_probe(addr, &attested);
@@ -189,6 +194,7 @@ impl Peer {
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.end = Some(ctx.now + ROUND);
         self.consider_guessing(ctx);
+        self.plan_streams(ctx);
     }
 
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
@@ -237,6 +243,8 @@ impl Peer {
             self.checks.settle();
             if self.path.is_none() && !self.guess.is_on() {
                 self.relayed(ctx);
+            } else if self.on_stream() {
+                self.schedule_round(ctx);
             }
         }
     }
@@ -285,6 +293,10 @@ impl Peer {
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
+        // TLS proved the peer on a stream, and it costs a victim nothing.
+        if check.pair.sock.is_stream() {
+            return true;
+        }
         // We may have moved since the list was made.
         let allowed = check.reflexive || ctx.local.may_probe(check.pair.addr, &self.attested_ips());
         if !allowed {
@@ -405,10 +417,7 @@ impl Peer {
         else {
             return;
         };
-        ctx.out.push_back(Output::Admit {
-            peer: self.id,
-            addr: source.addr,
-        });
+        self.admit(ctx, source);
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
@@ -426,7 +435,8 @@ impl Peer {
     fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
         let used = self.path.as_ref().map(|path| path.pair);
         let list = &mut self.checks.list;
-        if list.iter().filter(|check| check.reflexive).count() >= MAX_PEER_REFLEXIVE {
+        let reflexive = list.iter().filter(|check| check.reflexive).count();
+        if !pair.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
             // The peer's NAT gave it ever new ports: the oldest has had its day.
             let over = list.iter().position(|check| {
                 let last = check.pending.last();
@@ -438,7 +448,7 @@ impl Peer {
         let attested = self.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
-            reflexive: true,
+            reflexive: !pair.sock.is_stream(),
             attested,
             full_ttl_from: ctx.now,
             next: None,
@@ -494,6 +504,6 @@ fn rank(candidate: &Candidate, lan: bool, attested: &[IpAddr]) -> u8 {
         (CandidateKind::Host, SocketAddr::V6(_)) => 1,
         (CandidateKind::Mapped, _) => 2,
         (CandidateKind::Reflexive, _) if seen => 3,
-        (CandidateKind::Host | CandidateKind::Reflexive, _) => 4,
+        (CandidateKind::Host | CandidateKind::Reflexive | CandidateKind::Stream, _) => 4,
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     addr::{Scope, canonical},
     proto::{
         explain::{Facts, explain},
+        io::Pair,
         local::Local,
     },
     wire::{
@@ -176,7 +177,7 @@ impl Peer {
     }
 
     fn how(&self, local: &Local) -> How {
-        let Some(addr) = self.path.as_ref().map(|path| path.pair.addr) else {
+        let Some(Pair { sock, addr }) = self.path.as_ref().map(|path| path.pair) else {
             return How::Punched;
         };
         let named = self.remote.iter().flat_map(|remote| &remote.candidates);
@@ -186,13 +187,15 @@ impl Peer {
             .min();
         let open_here = local.hosts().iter().any(|host| local.is_public(host.ip()));
         match kind {
+            _ if sock.is_stream() => How::Public,
             _ if local.is_lan(addr) => How::Lan,
             _ if canonical(addr).is_ipv6() => How::Ipv6,
             Some(CandidateKind::Host) => How::Public,
             Some(CandidateKind::Mapped) => How::Mapped,
             _ if open_here => How::Public,
             None if local.mapped.is_some() && self.guess.found.is_none() => How::Mapped,
-            Some(CandidateKind::Reflexive) | None => match self.guess.found {
+            Some(CandidateKind::Reflexive | CandidateKind::Stream) | None => match self.guess.found
+            {
                 Some(Method::Predicted) => How::Predicted,
                 Some(Method::Birthday) => How::Birthday,
                 None => How::Punched,

@@ -29,7 +29,7 @@ pub(crate) struct Attempt {
     /// When something is to be done next.
     pub(super) next: Instant,
     /// Which try of the dial this is, from 1.
-    number: u32,
+    pub(super) number: u32,
     /// How often the relay did not know the peer, and whether to ask it once more.
     gone: usize,
     ask_again: bool,
@@ -72,7 +72,10 @@ impl Peer {
             gone: 0,
             ask_again: false,
         };
-        if self.live_via(ctx.local).is_some() || self.has_direct_addrs() {
+        if self.live_via(ctx.local).is_some()
+            || self.has_direct_addrs()
+            || !self.streams.open().is_empty()
+        {
             let opened = self.opening(ctx);
             match self.initiate(ctx, opened) {
                 Ok(initiation) => attempt.initiation = Some(initiation),
@@ -82,6 +85,7 @@ impl Peer {
         self.attempt = Some(attempt);
         self.send_intro(ctx, true);
         self.begin_early_checks(ctx);
+        self.plan_streams(ctx);
         if self.path.is_none() {
             self.announce_route(ctx);
         }
@@ -148,6 +152,9 @@ impl Peer {
         }
         for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
+        }
+        for pair in self.streams.open() {
+            send(ctx, *pair, None, initiation.packet.clone());
         }
         if !addrs.is_empty()
             && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
@@ -402,13 +409,11 @@ impl Peer {
         self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
         self.effort.rounds += 1;
         match (&self.path, source) {
+            (Some(_), _) if self.on_stream() => {}
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                ctx.out.push_back(Output::Admit {
-                    peer: self.id,
-                    addr: pair.addr,
-                });
+                self.admit(ctx, *pair);
                 ctx.out.push_back(Output::Route {
                     peer: self.id,
                     route: Route::Direct(*pair),

@@ -8,10 +8,11 @@ use super::{Context, Peer, guess::End, hold::Measured, send};
 use crate::{
     PeerState,
     proto::{
-        io::{Output, Pair},
+        io::Pair,
         local::Local,
         timing::{
-            DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, SUSPECT_AFTER, SUSPECT_GAPS,
+            DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER,
+            SUSPECT_AFTER, SUSPECT_GAPS,
         },
     },
     wire::probe::{Probe, ProbeKind},
@@ -76,11 +77,14 @@ impl DirectPath {
 enum Tier {
     Lan,
     Internet,
+    Stream,
 }
 
 impl Tier {
     fn of(pair: Pair, local: &Local) -> Self {
-        if local.is_lan(pair.addr) {
+        if pair.sock.is_stream() {
+            Self::Stream
+        } else if local.is_lan(pair.addr) {
             Self::Lan
         } else {
             Self::Internet
@@ -148,19 +152,20 @@ impl Peer {
             suspicion: None,
         });
         self.rounds.direct();
+        self.streams.dial = None;
         self.effort.done(ctx.now);
         self.hold.begin(ctx);
         self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
-        ctx.out.push_back(Output::Admit {
-            peer: self.id,
-            addr: pair.addr,
-        });
+        self.admit(ctx, pair);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
         if ctx.local.id < self.id {
             self.ask(ctx, ProbeKind::InUse);
+        }
+        if self.on_stream() {
+            self.schedule_round(ctx);
         }
     }
 
@@ -275,7 +280,12 @@ impl Peer {
             return self.expect_death(ctx);
         }
         let late = ctx.now > suspicion.next + LATE;
-        let dead_at = suspicion.since + DEAD_AFTER;
+        let dead_after = if path.pair.sock.is_stream() {
+            STREAM_DEAD_AFTER
+        } else {
+            DEAD_AFTER
+        };
+        let dead_at = suspicion.since + dead_after;
         if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at && !late {
             return self.dead(ctx);
         }
@@ -352,11 +362,15 @@ impl Peer {
         }
     }
 
-    fn dead(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
         self.ages.interrupted();
         let held = ctx.now.saturating_duration_since(path.since);
-        self.trials.begin(ctx.now, path.pair, held, path.rtt);
+        if path.pair.sock.is_stream() {
+            self.drop_stream(ctx, path.pair);
+        } else {
+            self.trials.begin(ctx.now, path.pair, held, path.rtt);
+        }
         self.checks.settle();
         self.release_sockets(ctx);
         self.lost_direct = true;

@@ -69,12 +69,12 @@ impl Peer {
     pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
         if self.state == PeerState::Punch {
             self.relayed(ctx);
-        } else if self.state == PeerState::Relayed {
+        } else if self.state == PeerState::Relayed || self.on_stream() {
             self.schedule_round(ctx);
         }
     }
 
-    fn schedule_round(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn schedule_round(&mut self, ctx: &mut Context<'_>) {
         if !self.consents(ctx.local) || !self.wanted {
             self.rounds.next = None;
             return;
@@ -122,7 +122,10 @@ impl Peer {
         match self.state {
             PeerState::Failed if self.wanted => self.dial(ctx),
             PeerState::Failed => self.end(ctx),
-            PeerState::Relayed | PeerState::Punch if self.rounds.in_use(ctx.now) => {
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct
+                if self.rounds.in_use(ctx.now)
+                    && (self.state != PeerState::Direct || self.on_stream()) =>
+            {
                 self.rounds.count += 1;
                 self.rounds.last = Some(ctx.now);
                 self.attempt(ctx, 1);
@@ -141,7 +144,7 @@ impl Peer {
         let idle = !self.rounds.in_use(ctx.now);
         self.rounds.traffic = Some(ctx.now);
         if idle
-            && self.state == PeerState::Relayed
+            && (self.state == PeerState::Relayed || self.on_stream())
             && self.attempt.is_none()
             && self.rounds.next.is_none()
         {

@@ -10,10 +10,7 @@ use super::{Context, Peer};
 use crate::{
     proto::{
         io::{Pair, Sock},
-        timing::{
-            FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_GAP_LATER, TRIAL_KEEN,
-            TRIAL_MAX,
-        },
+        timing::{FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
     },
     wire::probe::ProbeKind,
 };
@@ -99,7 +96,7 @@ impl Trials {
             (trial.answering, trial.pending, trial.next) = (None, None, None);
             return true;
         }
-        trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_GAP_LATER));
+        trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_REST));
         false
     }
 }
@@ -116,13 +113,8 @@ impl Peer {
                 trial.answering = None;
             }
             let age = ctx.now.saturating_duration_since(trial.died);
-            let gap = if age < TRIAL_KEEN || trial.answering.is_some() {
-                TRIAL_GAP.max(trial.rtt * 2)
-            } else {
-                TRIAL_GAP_LATER
-            };
-            let hopeful = trial.answering.is_some() || age < TRIAL_FOR.max(trial.length * 2);
-            trial.next = hopeful.then_some(ctx.now + gap);
+            let hopeful = trial.answering.is_some() || age < TRIAL_FOR;
+            trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
             over |= trial.next.is_none();
             if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
                 let tx = ctx.rng.random();

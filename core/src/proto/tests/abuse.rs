@@ -34,12 +34,16 @@ fn attested() -> SocketAddr {
 
 /// Says hello to node 0 with this list of candidates, `number` ms after the last time.
 fn hello(world: &mut World, key: &SecretKey, number: u64, addrs: &[SocketAddr]) {
+    introduce(world, key, number, description(addrs));
+}
+
+fn introduce(world: &mut World, key: &SecretKey, number: u64, description: Description) {
     let body = IntroBody {
         id: key.id(),
         timestamp_ms: world.unix_ms() + number % 1000,
         conv: number,
         probe_secret: [3; 32],
-        description: description(addrs),
+        description,
     };
     let mut rng = ChaCha20Rng::seed_from_u64(number);
     let intro = Initiation::new(key, world.nodes[0].id, &body, &mut rng).unwrap();
@@ -134,6 +138,32 @@ fn many_ports_of_one_victim_are_no_way_around_the_limit() {
     }
     let total: usize = ports.iter().map(|addr| sent(&world, *addr)).sum();
     assert!(total <= 10, "{total}");
+}
+
+#[test]
+fn streams_are_dialled_where_a_relay_sees_the_peer_and_nowhere_else_and_twice_a_minute() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut targets = victims(4);
+    targets.extend(
+        ["127.0.0.1:6379", "192.168.1.1:8080"].map(|addr| addr.parse::<SocketAddr>().unwrap()),
+    );
+    let its_own = SocketAddr::new(attested().ip(), 40001);
+    targets.extend([its_own, SocketAddr::new(attested().ip(), 22)]);
+    for number in 0..15 {
+        let mut description = description(&targets);
+        for candidate in &mut description.candidates {
+            candidate.kind = CandidateKind::Stream;
+        }
+        introduce(
+            &mut world,
+            &mallory((number % 3) as u8),
+            number + 1,
+            description,
+        );
+        world.run(ms(3500));
+    }
+    assert_eq!(world.nodes[0].dialled, [its_own; 2]);
+    assert_eq!(sent(&world, its_own), 0, "it takes no datagrams");
 }
 
 #[test]

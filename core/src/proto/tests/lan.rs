@@ -184,17 +184,15 @@ impl Lan {
 
     fn carry_out(&mut self, from: usize, out: Vec<Output>) {
         for output in out {
-            match output {
-                Output::SendDatagram { to, bytes, .. } => {
-                    *self.sent.entry(to).or_default() += bytes.len();
-                    let mut everybody = 0..self.nodes.len();
-                    if let Some(at) = everybody.find(|at| addr(*at as u8) == to) {
-                        let source = addr(from as u8);
-                        self.wire.push((self.now + DELAY, at, source, bytes));
-                    }
+            if let Output::Failed { reason, .. } = output {
+                self.failures.push(reason);
+            } else if let Output::SendDatagram { to, bytes, .. } = output {
+                *self.sent.entry(to).or_default() += bytes.len();
+                let mut everybody = 0..self.nodes.len();
+                if let Some(at) = everybody.find(|at| addr(*at as u8) == to) {
+                    let source = addr(from as u8);
+                    self.wire.push((self.now + DELAY, at, source, bytes));
                 }
-                Output::Failed { reason, .. } => self.failures.push(reason),
-                _ => {}
             }
         }
     }
@@ -215,6 +213,7 @@ fn node(at: u8, lan: bool, now: Instant) -> Watched {
         relay_only: false,
         lan,
         guess_ports: true,
+        streams: true,
         bound: None,
         ports: Ports { v4: PORT, v6: 0 },
         seed: [at; 32],

@@ -297,6 +297,11 @@ impl World {
         at
     }
 
+    /// Adds a NAT that homes can be behind together.
+    pub(crate) fn add_carrier(&mut self, style: Style) -> usize {
+        self.net.add_carrier(style, &mut self.rng)
+    }
+
     /// Adds a node that knows nothing of its surroundings but its own addresses.
     pub(crate) fn add_stranger(&mut self, setup: impl Into<Setup>) -> usize {
         let setup = setup.into();
@@ -321,6 +326,7 @@ impl World {
             relay_only: setup.relay_only,
             lan: false,
             guess_ports: setup.guess_ports,
+            streams: true,
             bound: None,
             ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),

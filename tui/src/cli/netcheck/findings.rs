@@ -24,7 +24,18 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
     if !snapshot.relays.is_empty() {
         all.push(udp(snapshot));
     }
-    if let Some(public) = network.public_v4 {
+    if network
+        .public_v4
+        .is_some_and(|addr| addr.ip().is_loopback())
+    {
+        all.push(Finding {
+            about: "router",
+            says:
+                "The relay is on this computer: it cannot tell how this network looks from outside."
+                    .to_owned(),
+            evidence: "it sees a loopback address".to_owned(),
+        });
+    } else if let Some(public) = network.public_v4 {
         all.push(ports(network, public));
         all.extend(filter(network, public));
         all.push(mapping(network, public));

@@ -113,9 +113,11 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn to_value(&self) -> Value {
         let path = self.path.map(|path| match path.split_once(' ') {
-            Some(("lan", addr)) => json!({"kind": "direct", "remote": addr, "lan": true}),
+            Some(("lan", addr)) => {
+                json!({"kind": "direct", "remote": addr, "lan": true, "tcp": false})
+            }
             Some(("relay", host)) => json!({"kind": "relay", "remote": relay_url(900, host)}),
-            _ => json!({"kind": "direct", "remote": path, "lan": false}),
+            _ => json!({"kind": "direct", "remote": path, "lan": false, "tcp": false}),
         });
         json!({
             "id": id(self.seed),
@@ -188,7 +190,7 @@ pub(super) fn names() -> BTreeMap<PeerId, String> {
 fn events() -> Vec<Event> {
     let (relay, lost) = (relay_url(900, "fra1.example.org"), relay_url(902, "nyc1.example.org"));
     let mapping = json!({"protocol": "pcp", "external": "203.0.113.77:41641", "expires_in_s": 3600});
-    let path = json!({"kind": "direct", "remote": "198.51.100.9:6112", "lan": false});
+    let path = json!({"kind": "direct", "remote": "198.51.100.9:6112", "lan": false, "tcp": false});
     [
         (-5000, json!({"event": "network_changed", "what": "interface eth0 is up"})),
         (-4000, json!({"event": "relay_up", "relay": relay, "rtt_ms": 18.2})),

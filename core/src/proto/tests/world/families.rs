@@ -19,7 +19,7 @@ impl World {
         let known = nat64([192, 0, 0, 170].into(), 0);
         let nat64 = match known {
             SocketAddr::V6(known) if self.is_translated(at) => Nat64::of_ipv4only_arpa(*known.ip()),
-            _ => None,
+            SocketAddr::V4(_) | SocketAddr::V6(_) => None,
         };
         let families = Families { v4, v6 };
         self.feed(at, Input::Routes { families, nat64 });
@@ -46,7 +46,7 @@ impl World {
     pub(super) fn outward(&self, at: usize, to: SocketAddr) -> SocketAddr {
         match to {
             SocketAddr::V4(v4) if self.is_translated(at) => nat64(*v4.ip(), v4.port()),
-            _ => to,
+            SocketAddr::V4(_) | SocketAddr::V6(_) => to,
         }
     }
 

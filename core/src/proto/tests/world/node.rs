@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) gap: Duration,
     /// Datagrams by their destinations.
     pub(crate) sent_to: BTreeMap<SocketAddr, usize>,
+    /// Where streams were dialled to.
+    pub(crate) dialled: Vec<SocketAddr>,
     pub(crate) signals: usize,
     pub(super) last_signal: Vec<u8>,
 }
@@ -90,6 +92,7 @@ impl Node {
             forgotten: 0,
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),
+            dialled: Vec::new(),
             signals: 0,
             last_signal: Vec::new(),
         }
@@ -172,7 +175,11 @@ impl World {
                     let since = self.elapsed();
                     self.nodes[at].states.push((since, to));
                 }
-                Output::Route { .. } | Output::Event(_) => {}
+                Output::DialStream { addr, .. } => self.nodes[at].dialled.push(addr),
+                Output::Route { .. }
+                | Output::TakeStream { .. }
+                | Output::CloseStream { .. }
+                | Output::Event(_) => {}
             }
         }
     }

@@ -1,0 +1,161 @@
+//! Streams as the mux sees them: sockets that take frames and reach one address.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use quinn_udp::Transmit;
+use tokio::sync::Notify;
+
+use super::{Link, Mux, Side};
+use crate::{
+    proto::io::{Pair, Sock},
+    wire::{datagram::Kind, stream},
+};
+
+/// Bytes that wait to be written. What comes on top is lost, as in a router: QUIC slows down by that.
+const CAPACITY: usize = 256 * 1024;
+
+/// What waits to be written to a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: Vec<u8>,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Puts the frames that wait into `frames`; false if there are none and there will be none. For one task only.
+    pub(crate) async fn next(&self, frames: &mut Vec<u8>) -> bool {
+        frames.clear();
+        loop {
+            let closed = {
+                let mut waiting = self.lock();
+                mem::swap(&mut waiting.frames, frames);
+                waiting.closed
+            };
+            if !frames.is_empty() || closed {
+                return !frames.is_empty();
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn push<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        let mut waiting = self.lock();
+        for datagram in datagrams {
+            let Some(header) = stream::header(datagram.len()) else {
+                continue;
+            };
+            if waiting.closed || waiting.frames.len() + header.len() + datagram.len() > CAPACITY {
+                break;
+            }
+            waiting.frames.extend_from_slice(&header);
+            waiting.frames.extend_from_slice(datagram);
+        }
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mux {
+    /// Makes a socket of a stream; what is sent from it is in the outbox.
+    pub(crate) fn add_stream(&self, sock: Sock) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::default());
+        self.edit(|tables| {
+            tables.streams.insert(sock, outbox.clone());
+        });
+        outbox
+    }
+
+    /// Takes nothing more from a stream's socket; what is in the outbox still leaves.
+    pub(crate) fn remove_stream(&self, sock: Sock) {
+        if let Some(outbox) = self.tables.load().streams.get(&sock) {
+            outbox.close();
+        }
+        self.edit(|tables| {
+            tables.streams.remove(&sock);
+        });
+    }
+
+    /// Takes a datagram that came on a stream of the link's peer.
+    pub(crate) fn take_from_stream(&self, pair: Pair, link: &Link, datagram: Bytes) {
+        match Kind::of(&datagram) {
+            Some(Kind::Quic) => {
+                link.received_direct(1, datagram.len());
+                self.inject(link.handle(), datagram);
+            }
+            Some(Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
+                self.outlets.to_driver(|| Side::Message {
+                    sock: pair.sock,
+                    source: pair.addr,
+                    bytes: datagram.into(),
+                });
+            }
+            Some(Kind::Stun | Kind::Lane) | None => self.outlets.stranger(),
+        }
+    }
+
+    /// Sends a message of ours on a stream; lost if there is none.
+    pub(super) fn send_message_on_stream(&self, sock: Sock, message: &[u8]) {
+        if let Some(outbox) = self.tables.load().streams.get(&sock) {
+            outbox.push(std::iter::once(message));
+        }
+    }
+
+    /// Sends what quinn gave us on a stream; true if the driver must be told of it.
+    pub(super) fn send_on_stream(&self, sock: Sock, link: &Link, transmit: &Transmit<'_>) -> bool {
+        let tables = self.tables.load();
+        let Some(outbox) = tables.streams.get(&sock) else {
+            return false;
+        };
+        let len = transmit.contents.len();
+        let segment = transmit.segment_size.unwrap_or(len).max(1);
+        outbox.push(transmit.contents.chunks(segment));
+        link.sent_direct(len.div_ceil(segment) as u64, len as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_outbox_holds_a_quarter_of_a_megabyte_and_loses_what_comes_on_top() {
+        let outbox = Outbox::default();
+        let packet = [0x40; 1400];
+        outbox.push(std::iter::repeat_n(&packet[..], 1000));
+        let mut frames = Vec::new();
+        assert!(outbox.next(&mut frames).await);
+        assert_eq!(frames.len(), CAPACITY / 1402 * 1402);
+        assert_eq!(stream::frame_len(&frames), Ok(Some(1402)));
+    }
+
+    #[tokio::test]
+    async fn a_closed_outbox_gives_what_is_in_it_and_then_ends() {
+        let outbox = Outbox::default();
+        outbox.push(std::iter::once(&[0x40, 1][..]));
+        outbox.close();
+        outbox.push(std::iter::once(&[0x40, 2][..]));
+        let mut frames = Vec::new();
+        assert!(outbox.next(&mut frames).await);
+        assert_eq!(frames, [0, 2, 0x40, 1]);
+        assert!(!outbox.next(&mut frames).await);
+    }
+}
