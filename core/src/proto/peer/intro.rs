@@ -133,8 +133,10 @@ impl Peer {
     }
 
     fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
-        let via = self.live_via(ctx.local).filter(|_| by_relay);
-        let addrs = self.direct_addrs();
+        let live = self.live_via(ctx.local);
+        let via = live.clone().filter(|_| by_relay);
+        let mut addrs = self.direct_addrs();
+        let has_addrs = !addrs.is_empty();
         let Some(attempt) = &mut self.attempt else {
             return;
         };
@@ -142,7 +144,12 @@ impl Peer {
         let Some(initiation) = &attempt.initiation else {
             return;
         };
-        self.effort.hellos += u32::from(via.is_some()) + self.addrs.len() as u32;
+        // Through the NATs between, a hello can come before the peer has opened its own, and spoil the port there. The relay
+        // gets one through as fast; so the addresses are for when it does not.
+        if live.is_some() && attempt.repeats == 0 {
+            addrs.retain(|addr| ctx.local.is_neighbour(*addr));
+        }
+        self.effort.hellos += u32::from(via.is_some()) + addrs.len() as u32;
         if let Some(relay) = via {
             ctx.out.push_back(Output::SendRelay {
                 relay,
@@ -156,9 +163,7 @@ impl Peer {
         for pair in self.streams.open() {
             send(ctx, *pair, None, initiation.packet.clone());
         }
-        if !addrs.is_empty()
-            && let Some(gap) = INTRO_REPEATS.get(attempt.repeats)
-        {
+        if has_addrs && let Some(gap) = INTRO_REPEATS.get(attempt.repeats) {
             attempt.next = attempt.sent + *gap;
         }
     }

@@ -1,11 +1,11 @@
-//! How long a direct path takes and what it costs, for the documents: run with `--include-ignored --nocapture figures`.
+//! How long a direct path takes and what it costs, for the documents: run with
+//! `PEERWAY_RUNS=200 cargo test -p peerway --lib --no-default-features figures -- --include-ignored --nocapture`.
 
 use std::{sync::Mutex, thread, time::Duration};
 
 use super::world::{Home, World, ms};
 use crate::PeerState;
 
-const RUNS: u64 = 200;
 const HOMES: [Home; 9] = [
     Home::Public,
     Home::FullCone,
@@ -19,6 +19,12 @@ const HOMES: [Home; 9] = [
 ];
 /// Until then a pair goes direct, or it counts as relayed.
 const LIMIT: Duration = ms(12_000);
+
+/// Runs of each cell: as many as `PEERWAY_RUNS` says, 200 for the documents.
+fn runs() -> u64 {
+    let runs = std::env::var("PEERWAY_RUNS");
+    runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(2)
+}
 
 /// One cell: what all its runs took.
 #[derive(Default)]
@@ -44,7 +50,7 @@ fn dial(world: &mut World, cell: &mut Cell) {
 /// With nothing known before, and again from closed NATs with the candidates of the first time.
 fn measure(a: Home, b: Home, loss: f64) -> [Cell; 2] {
     let mut cells = [Cell::default(), Cell::default()];
-    for seed in 0..RUNS {
+    for seed in 0..runs() {
         let mut world = World::new(seed);
         for home in [a, b] {
             let at = world.add(home);
@@ -108,7 +114,7 @@ fn figures_of_all_pairs_of_homes() {
             let easy = ![a, b]
                 .iter()
                 .any(|home| matches!(home, Home::Counting | Home::Symmetric));
-            assert!(!easy || fresh.times.len() as u64 == RUNS, "{what}");
+            assert!(!easy || fresh.times.len() as u64 == runs(), "{what}");
             let text = [
                 row(&format!("{what} | no"), fresh),
                 row(&format!("{what} | yes"), held),
