@@ -95,9 +95,16 @@ impl Driver {
         };
         match event {
             RelayEvent::Resolved { addr, other } => {
-                let addr = self.mux.inward(addr);
+                let mut addr = self.mux.inward(addr);
                 let other = other.map(|other| self.mux.inward(other));
-                let other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
+                let mut other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
+                let local = self.machine.local();
+                if let Some(other) = &mut other
+                    && !local.reaches(addr)
+                    && local.reaches(*other)
+                {
+                    std::mem::swap(other, &mut addr);
+                }
                 entry.echo = other.map(Echo::new);
                 if let Some(old) = entry.addr.replace(addr).filter(|old| *old != addr) {
                     self.mux.expel(old);
