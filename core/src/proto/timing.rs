@@ -187,7 +187,7 @@ pub(crate) const MEET_TRIES: u32 = 2;
 /// Holes are opened this many at a time, this far apart; their packets get no further than our own NATs.
 pub(crate) const OPEN_BURST: usize = 16;
 /// See [`OPEN_BURST`].
-pub(crate) const OPEN_GAP: Duration = ms(16);
+pub(crate) const OPEN_GAP: Duration = ms(5);
 /// How long each request for a sample waits for its answer.
 pub(crate) const SAMPLE_TRIES: [Duration; 3] = [ms(200), ms(400), ms(400)];
 /// Ports ahead of a sample that are guessed first.
