@@ -94,37 +94,7 @@ impl Driver {
             return;
         };
         match event {
-            RelayEvent::Resolved { addr, other } => {
-                let mut addr = self.mux.inward(addr);
-                let other = other.map(|other| self.mux.inward(other));
-                let mut other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
-                let local = self.machine.local();
-                if let Some(other) = &mut other
-                    && !local.reaches(addr)
-                    && local.reaches(*other)
-                {
-                    std::mem::swap(other, &mut addr);
-                }
-                entry.echo = other.map(Echo::new);
-                if let Some(old) = entry.addr.replace(addr).filter(|old| *old != addr) {
-                    self.mux.expel(old);
-                }
-                self.mux.admit_relay(addr, &entry.link);
-                let switch = entry.state == RelayState::Up;
-                self.mux.set_route(
-                    &entry.link,
-                    Route {
-                        dests: vec![Dest::Direct(Pair::main(addr))],
-                    },
-                    0,
-                    switch,
-                );
-                entry.handle.dial(virtual_addr(entry.link.handle()));
-                if entry.state == RelayState::Connecting {
-                    // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
-                    self.classify_through(addr);
-                }
-            }
+            RelayEvent::Resolved { addr, other } => self.dial_relay(&url, addr, other),
             RelayEvent::Up {
                 rtt,
                 observed,
@@ -177,6 +147,38 @@ impl Driver {
                 self.tell(EventKind::RelayDown { relay: url, reason });
                 self.refuse_impostors();
             }
+        }
+    }
+
+    /// A relay's name stands for this address and, maybe, one of the other family: dials where a route leads.
+    fn dial_relay(&mut self, url: &RelayUrl, addr: SocketAddr, other: Option<SocketAddr>) {
+        let mut addr = self.mux.inward(addr);
+        let other = other.map(|other| self.mux.inward(other));
+        let mut other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
+        let local = self.machine.local();
+        if let Some(other) = &mut other
+            && !local.reaches(addr)
+            && local.reaches(*other)
+        {
+            std::mem::swap(other, &mut addr);
+        }
+        let Some(entry) = self.relays.get_mut(url) else {
+            return;
+        };
+        entry.echo = other.map(Echo::new);
+        if let Some(old) = entry.addr.replace(addr).filter(|old| *old != addr) {
+            self.mux.expel(old);
+        }
+        self.mux.admit_relay(addr, &entry.link);
+        let route = Route {
+            dests: vec![Dest::Direct(Pair::main(addr))],
+        };
+        let switch = entry.state == RelayState::Up;
+        self.mux.set_route(&entry.link, route, 0, switch);
+        entry.handle.dial(virtual_addr(entry.link.handle()));
+        if entry.state == RelayState::Connecting {
+            // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
+            self.classify_through(addr);
         }
     }
 
