@@ -16,7 +16,7 @@ use crate::{
     PeerState,
     addr::Scope,
     proto::{
-        io::Pair,
+        io::{Pair, Sock},
         timing::{
             LOW_TTL_FOR, MAX_LOCAL, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING,
             ROUND, TIMED_PROBES, UNATTESTED_PROBES,
@@ -77,6 +77,11 @@ impl Checks {
 
     pub(super) fn remove(&mut self, pair: Pair) {
         self.list.retain(|check| check.pair != pair);
+    }
+
+    /// These sockets are closed: nothing more is asked from them.
+    pub(super) fn forget(&mut self, closed: &[Sock]) {
+        self.list.retain(|check| !closed.contains(&check.pair.sock));
     }
 
     /// Asks those that answered before again, at once.

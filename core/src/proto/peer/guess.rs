@@ -304,6 +304,7 @@ impl Peer {
             .into_iter()
             .partition(|sock| Some(*sock) == used || self.trials.need(*sock));
         self.guess.socks = kept;
+        self.checks.forget(&idle);
         idle.sort_unstable();
         for run in idle.chunk_by(|a, b| a.0 + 1 == b.0) {
             ctx.out.push_back(Output::CloseSockets {
