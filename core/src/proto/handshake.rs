@@ -322,6 +322,28 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_changes_a_hello_and_knows_both_keys_gets_it_refused_all_the_same() {
+        let (alice, bob) = (key(1), key(2));
+        let mut initiation = initiate(&alice, bob.id(), alice.id());
+        let noise = 2..intro::PACKET_LEN - intro::MAC_LEN;
+        for position in noise.step_by(13) {
+            let mut changed = initiation.packet.clone();
+            changed[position] ^= 1;
+            append_mac1(&mut changed, bob.id());
+            assert!(open(&bob, &changed).is_err(), "{position}");
+        }
+        let opened = open(&bob, &initiation.packet).unwrap();
+        let (_, ack) = opened.answer(&description()).unwrap();
+        for position in (10..intro::PACKET_LEN - intro::MAC_LEN).step_by(13) {
+            let mut changed = ack.clone();
+            changed[position] ^= 1;
+            append_mac1(&mut changed, alice.id());
+            let changed = AckPacket::parse(&changed).unwrap();
+            assert!(initiation.read(&alice, changed).is_err(), "{position}");
+        }
+    }
+
+    #[test]
     fn any_changed_byte_of_an_intro_is_noticed() {
         let packet = initiate(&key(1), key(2).id(), key(1).id()).packet;
         for position in (2..packet.len()).step_by(7) {

@@ -186,6 +186,35 @@ mod tests {
     }
 
     #[test]
+    fn no_nonce_is_used_twice_in_a_million_probes() {
+        let (mut alice, _) = pair();
+        let mut last = None;
+        for _ in 0..1 << 20 {
+            let packet = alice.seal_probe(&probe()).unwrap();
+            let counter = ProbePacket::parse(&packet).unwrap().counter;
+            assert!(last < Some(counter));
+            last = Some(counter);
+        }
+    }
+
+    #[test]
+    fn the_two_directions_and_other_sessions_have_other_keys() {
+        let sealed = |secret, initiator| {
+            let mut session = Session::new(1, &[secret; 32], initiator);
+            session.seal_probe(&probe()).unwrap()
+        };
+        let all = [
+            sealed(3, true),
+            sealed(3, false),
+            sealed(4, true),
+            sealed(4, false),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[..at].iter().all(|other| other != one));
+        }
+    }
+
+    #[test]
     fn a_forged_probe_leaves_no_trace() {
         let (mut alice, mut bob) = pair();
         let packet = alice.seal_probe(&probe()).unwrap();

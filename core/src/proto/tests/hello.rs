@@ -1,5 +1,7 @@
 //! Dials: lost messages, peers that are not there, and nodes that want no direct path or no strangers.
 
+use std::net::SocketAddr;
+
 use super::world::{Home, Setup, World, ms, relay};
 use crate::{
     Access, Cause, PeerState, SecretKey, Side,
@@ -261,4 +263,24 @@ fn who_is_let_in_by_name_is_answered() {
     world.connect(0, 1);
     world.run(ms(1000));
     assert!(world.both(PeerState::Direct));
+}
+
+#[test]
+fn a_relay_sees_nothing_of_candidates_in_what_it_forwards() {
+    let mut world = World::pair(Home::PortRestricted, Home::Double);
+    world.connect(0, 1);
+    world.run(ms(3000));
+    world.flush(0);
+    world.run(ms(3000));
+    assert!(world.recorded.len() >= 2);
+    for node in &world.nodes {
+        let SocketAddr::V4(host) = node.host else {
+            panic!("{}", node.host);
+        };
+        let secret = [&host.ip().octets()[..], &host.port().to_be_bytes()].concat();
+        for (_, message) in &world.recorded {
+            let shown = |part: &[u8]| message.windows(part.len()).any(|window| window == part);
+            assert!(!shown(&secret) && !shown(&host.ip().octets()));
+        }
+    }
 }
