@@ -185,9 +185,11 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
+        // A probe can make the path direct before the answer is here, and that can be lost.
+        let unanswered = self.state == PeerState::Intro || self.session.is_none();
         if self.state == PeerState::Intro && !self.is_placed() {
             self.fail(ctx, Failure::NoAddress);
-        } else if self.state == PeerState::Intro && number < INTRO_ATTEMPTS {
+        } else if unanswered && number < INTRO_ATTEMPTS {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
             let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();

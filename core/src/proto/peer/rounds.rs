@@ -139,12 +139,10 @@ impl Peer {
         }
     }
 
-    /// Data flows: a relayed link that was idle is worth another round.
+    /// Data flows: a relayed link that was idle, or that nobody wanted, is worth another round.
     pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
-        let idle = !self.rounds.in_use(ctx.now);
         self.rounds.traffic = Some(ctx.now);
-        if idle
-            && (self.state == PeerState::Relayed || self.on_stream())
+        if (self.state == PeerState::Relayed || self.on_stream())
             && self.attempt.is_none()
             && self.rounds.next.is_none()
         {

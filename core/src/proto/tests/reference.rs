@@ -97,7 +97,8 @@ fn by_internet(world: &World, a: usize, b: usize) -> Expect {
         (Mapping::Stable, Mapping::Stable) => Expect::Must,
         // The port is learnt from a packet that comes from it.
         (Mapping::Stable, _) if stable.filter != strict => Expect::Must,
-        _ if !guess => Expect::Never,
+        // Nobody guesses, but a NAT may use a port again that the other side knows.
+        _ if !guess => Expect::May,
         (Mapping::Stable, _) | (Mapping::Counting, Mapping::Counting) => Expect::Likely,
         _ if stable.filter != strict || varying.filter != strict => Expect::May,
         _ => Expect::Never,
