@@ -88,8 +88,8 @@ fn check(seeds: std::ops::Range<u64>) {
     let (tally, mut broken) = found.into_inner().unwrap();
     broken.sort_unstable();
     assert!(broken.is_empty(), "replay with PEERWAY_SEED: {broken:?}");
-    // What can be guessed is, nearly always.
-    assert!(tally.guessed * 100 >= tally.likely * 95, "{tally:?}");
+    // What can be guessed mostly is, within the time: some wait for others' turns, on lines that lose a part.
+    assert!(tally.guessed * 100 >= tally.likely * 90, "{tally:?}");
     assert!(
         tally.must > 0 && tally.never > 0 && tally.likely > 0,
         "{tally:?}"
