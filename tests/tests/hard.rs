@@ -17,8 +17,8 @@ use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 /// Enough for a hundred runs.
 const BUDGET: Duration = Duration::from_secs(7200);
 const LIMIT: Duration = Duration::from_secs(12);
-/// How long a pair that nothing can help is watched.
-const LOST: Duration = Duration::from_secs(8);
+/// How long a pair that nothing can help is watched: two rounds, and not into the third.
+const LOST: Duration = Duration::from_secs(14);
 /// 80 ms between homes, through the relay as well as directly.
 const DELAY: Duration = Duration::from_millis(20);
 const USUAL_RUNS: usize = 2;

@@ -185,7 +185,6 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
-        // A probe can make the path direct before the answer is here, and that can be lost.
         let unanswered = self.state == PeerState::Intro || self.session.is_none();
         if self.state == PeerState::Intro && !self.is_placed() {
             self.fail(ctx, Failure::NoAddress);

@@ -7,7 +7,10 @@ use rand::Rng;
 use super::{Context, Peer, path::Doubt};
 use crate::{
     PeerState,
-    proto::timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
+    proto::{
+        local::Local,
+        timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
+    },
 };
 
 /// When what is tried again.
@@ -69,13 +72,25 @@ impl Peer {
     pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
         if self.state == PeerState::Punch {
             self.relayed(ctx);
-        } else if self.state == PeerState::Relayed || self.on_stream() {
+        } else if self.seeks_more() {
             self.schedule_round(ctx);
         }
     }
 
+    /// Whether rounds are worth while: datagrams have no direct path, or the peer told nothing of itself yet. A probe can make
+    /// the path direct before the answer to the hello is here, which then may be lost.
+    fn seeks_more(&self) -> bool {
+        let unknown = self.state == PeerState::Direct && self.session.is_none();
+        unknown || self.state == PeerState::Relayed || self.on_stream()
+    }
+
+    /// Whether a direct path is allowed, as far as we know.
+    fn may_be_direct(&self, local: &Local) -> bool {
+        self.consents(local) || self.remote.is_none() && !local.relay_only
+    }
+
     pub(super) fn schedule_round(&mut self, ctx: &mut Context<'_>) {
-        if !self.consents(ctx.local) || !self.wanted {
+        if !self.may_be_direct(ctx.local) || !self.wanted {
             self.rounds.next = None;
             return;
         }
@@ -124,7 +139,7 @@ impl Peer {
             PeerState::Failed => self.end(ctx),
             PeerState::Relayed | PeerState::Punch | PeerState::Direct
                 if self.rounds.in_use(ctx.now)
-                    && (self.state != PeerState::Direct || self.on_stream()) =>
+                    && (self.state == PeerState::Punch || self.seeks_more()) =>
             {
                 self.rounds.count += 1;
                 self.rounds.last = Some(ctx.now);
@@ -142,10 +157,7 @@ impl Peer {
     /// Data flows: a relayed link that was idle, or that nobody wanted, is worth another round.
     pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
         self.rounds.traffic = Some(ctx.now);
-        if (self.state == PeerState::Relayed || self.on_stream())
-            && self.attempt.is_none()
-            && self.rounds.next.is_none()
-        {
+        if self.seeks_more() && self.attempt.is_none() && self.rounds.next.is_none() {
             self.schedule_round(ctx);
         }
     }
@@ -188,7 +200,7 @@ impl Peer {
 
     /// Something changed that makes another round worth while.
     pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
-        if self.wanted && self.consents(ctx.local) {
+        if self.wanted && self.may_be_direct(ctx.local) {
             let last = self.rounds.last;
             let soonest = last.map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
             self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
