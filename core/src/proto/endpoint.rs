@@ -263,6 +263,25 @@ impl Machine {
         self.peers.values().filter_map(Peer::poll_timeout).min()
     }
 
+    /// Everything that will be due, and why.
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (Instant, Deadline)> {
+        self.peers.values().flat_map(Peer::deadlines)
+    }
+
+    /// The memory that the largest peer takes, bytes.
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(crate) fn largest_peer(&self) -> usize {
+        let footprints = self.peers.values().map(Peer::footprint);
+        footprints.max().unwrap_or_default()
+    }
+
+    /// How many peers and conversations are known.
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(crate) fn population(&self) -> (usize, usize) {
+        (self.peers.len(), self.convs.len())
+    }
+
     /// What is known of ourselves.
     pub(crate) fn local(&self) -> &Local {
         &self.local

@@ -15,6 +15,8 @@
 mod ages;
 mod checks;
 mod evidence;
+#[cfg(any(test, feature = "_fuzzing"))]
+mod footprint;
 mod found;
 mod guess;
 mod hold;
@@ -403,6 +405,11 @@ impl Peer {
 
     /// The next thing that will be due, and what it is.
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Deadline)> {
+        self.deadlines().min()
+    }
+
+    /// What will be due, the next of each kind.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (Instant, Deadline)> + use<> {
         [
             self.attempt
                 .as_ref()
@@ -434,7 +441,6 @@ impl Peer {
         ]
         .into_iter()
         .flatten()
-        .min()
     }
 
     fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {

@@ -19,5 +19,6 @@ mod neighbours;
 mod pairs;
 mod random;
 mod reference;
+mod size;
 mod streams;
 mod world;

@@ -2,15 +2,18 @@
 //!
 //! The checks are written anew from the promises, not in terms of the machine's own ideas of what is allowed.
 
+mod paths;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
+use self::paths::Paths;
 use super::{
     endpoint::{Machine, PeerView, Settings},
-    io::{Input, Output, Route, Sock},
+    io::{Input, Output, Pair, Route, Sock},
 };
 use crate::{EventKind, PeerId, PeerState, addr::LocalAddr, wire::intro};
 
@@ -20,6 +23,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Ten in each window of a minute; two windows may touch.
 const MAX_PER_MINUTE: usize = 20;
+
+/// Bytes that one peer may take, with all that belongs to it.
+const MAX_PEER: usize = 64 * 1024;
+/// Its conversations: one in use, one before, one of our own that waits for an answer, and one whose answer is late.
+const MAX_CONVS: usize = 4;
 
 /// Sockets for one run of guesses: the holes, and one to take samples with.
 const MAX_HOLES: usize = 257;
@@ -44,10 +52,7 @@ pub(crate) struct Watched {
     found: BTreeSet<SocketAddr>,
     /// Where datagrams came from.
     seen: BTreeSet<SocketAddr>,
-    /// Where datagrams went to.
-    asked: BTreeSet<SocketAddr>,
-    /// Where datagrams came from after some went there.
-    proven: BTreeSet<SocketAddr>,
+    paths: Paths,
     attested: BTreeSet<IpAddr>,
     received: usize,
     unproven: usize,
@@ -73,8 +78,7 @@ impl Watched {
             named: BTreeSet::new(),
             found: BTreeSet::new(),
             seen: BTreeSet::new(),
-            asked: BTreeSet::new(),
-            proven: BTreeSet::new(),
+            paths: Paths::default(),
             attested: BTreeSet::new(),
             received: 0,
             unproven: 0,
@@ -123,6 +127,12 @@ impl Watched {
         self.machine.peer(id, now)
     }
 
+    /// The memory that the largest peer takes, bytes.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        self.machine.largest_peer()
+    }
+
     /// Where QUIC packets to the peer go.
     pub(crate) fn route(&self, id: PeerId) -> Option<&Route> {
         self.routes.get(&id)
@@ -150,17 +160,28 @@ impl Watched {
                 self.attested.insert(attested.ip());
                 self.received += bytes.len();
             }
-            Input::Datagram { source, bytes, .. } => {
+            Input::Datagram {
+                sock,
+                source,
+                bytes,
+            } => {
                 self.seen.insert(*source);
-                if self.asked.contains(source) {
-                    self.proven.insert(*source);
-                }
+                self.paths.heard(Pair {
+                    sock: *sock,
+                    addr: *source,
+                });
                 self.received += bytes.len();
             }
             Input::StreamUp { stream, .. } => {
                 self.seen.insert(stream.addr);
             }
-            Input::Interfaces { addrs, .. } => self.interfaces.clone_from(addrs),
+            Input::Interfaces { addrs, lost_route } => {
+                if *lost_route || self.interfaces.iter().any(|known| !addrs.contains(known)) {
+                    self.paths.moved();
+                }
+                self.interfaces.clone_from(addrs);
+            }
+            Input::Resumed => self.paths.moved(),
             Input::Connect { addrs, .. } => self.named.extend(addrs),
             Input::Found { addrs, .. } => {
                 let near = |addr: &&SocketAddr| {
@@ -181,7 +202,6 @@ impl Watched {
             | Input::Release { .. }
             | Input::Silence { .. }
             | Input::Traffic { .. }
-            | Input::Resumed
             | Input::SocketsOpened { .. }
             | Input::Sampled { .. }
             | Input::Listening(_)
@@ -198,10 +218,18 @@ impl Watched {
             self.check(now, output);
         }
         self.check_states(now);
-        if let Some(at) = self.poll_timeout() {
-            assert!(at <= now + HOUR, "a deadline in the far future");
-        }
+        self.check_size(now);
         out
+    }
+
+    fn check_size(&self, now: Instant) {
+        for (at, deadline) in self.machine.deadlines() {
+            assert!(at <= now + HOUR, "{deadline:?} is in the far future");
+        }
+        let size = self.machine.largest_peer();
+        assert!(size <= MAX_PEER, "a peer takes {size} bytes");
+        let (peers, convs) = self.machine.population();
+        assert!(convs <= peers * MAX_CONVS, "{convs} conversations");
     }
 
     fn check(&mut self, now: Instant, output: &Output) {
@@ -209,7 +237,10 @@ impl Watched {
             Output::SendDatagram {
                 sock, to, bytes, ..
             } if sock.is_stream() => {
-                self.asked.insert(*to);
+                self.paths.sent(Pair {
+                    sock: *sock,
+                    addr: *to,
+                });
                 assert!(bytes.len() <= intro::PACKET_LEN);
             }
             Output::SendDatagram {
@@ -218,6 +249,10 @@ impl Watched {
                 ttl,
                 bytes,
             } => {
+                self.paths.sent(Pair {
+                    sock: *sock,
+                    addr: *to,
+                });
                 self.check_socket(*sock, *to);
                 self.check_datagram(now, *to, *ttl, bytes);
             }
@@ -239,9 +274,13 @@ impl Watched {
                 self.routes.insert(*peer, route.clone());
             }
             Output::Forget { peer } => {
+                self.end_life(*peer);
                 self.routes.remove(peer);
             }
             Output::Event(EventKind::PeerState { peer, from, to, .. }) => {
+                if !matches!(to, PeerState::Direct | PeerState::Suspect) {
+                    self.end_life(*peer);
+                }
                 let known = self.states.insert(*peer, *to).unwrap_or(PeerState::Idle);
                 assert_eq!(known, *from, "a state was left without an event");
             }
@@ -251,6 +290,13 @@ impl Watched {
             | Output::SampleMapping { .. }
             | Output::TakeStream { .. }
             | Output::CloseStream { .. } => {}
+        }
+    }
+
+    /// The peer's direct path was given up, if there was one.
+    fn end_life(&mut self, peer: PeerId) {
+        if let Some(Route::Direct(pair) | Route::Both(pair, _)) = self.routes.get(&peer) {
+            self.paths.died(*pair);
         }
     }
 
@@ -279,7 +325,6 @@ impl Watched {
         assert!(ttl.is_none_or(|ttl| (2..=5).contains(&ttl)));
         assert!(bytes.len() <= intro::PACKET_LEN);
         self.datagrams += 1;
-        self.asked.insert(to);
         if self.named.contains(&to) {
             return;
         }
@@ -361,8 +406,7 @@ impl Watched {
             let route = self.routes.get(&peer.id);
             match (peer.state, route) {
                 (PeerState::Direct, Some(Route::Direct(pair))) => {
-                    let addr = pair.addr;
-                    assert!(self.proven.contains(&addr), "{addr} proved nothing");
+                    assert!(self.paths.is_proven(*pair), "{pair:?} proved nothing");
                 }
                 (PeerState::Direct, _) => panic!("direct, but the route is {route:?}"),
                 (PeerState::Relayed, _) => {

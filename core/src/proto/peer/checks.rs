@@ -71,6 +71,16 @@ impl Checks {
         *self = Self::default();
     }
 
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        let pending: usize = self
+            .list
+            .iter()
+            .map(|check| super::footprint::of(&check.pending))
+            .sum();
+        super::footprint::of(&self.list) + pending
+    }
+
     fn position(&self, pair: Pair) -> Option<usize> {
         self.list.iter().position(|check| check.pair == pair)
     }
@@ -272,6 +282,10 @@ impl Peer {
         let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
         let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
+        // What an earlier round asked is worth no memory.
+        if check.pending.len() >= MAX_PROBES as usize {
+            check.pending.remove(0);
+        }
         check.pending.push((tx, ctx.now));
         self.checks.sent += 1;
         self.effort.sent += 1;

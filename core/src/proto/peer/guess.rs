@@ -125,6 +125,15 @@ impl Guess {
     pub(super) fn is_on(&self) -> bool {
         self.run.is_some()
     }
+
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        let part = self.run.as_ref().map_or(0, |run| match &run.part {
+            Part::Open(opener) => opener.footprint(),
+            Part::Probe(prober) => prober.footprint(),
+        });
+        super::footprint::of(&self.socks) + part
+    }
 }
 
 impl Peer {

@@ -70,6 +70,11 @@ impl DirectPath {
     pub(super) fn is_suspect(&self) -> bool {
         self.suspicion.is_some()
     }
+
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        super::footprint::of(&self.pending)
+    }
 }
 
 /// What makes one direct path better than another, best first: derived order is the policy.

@@ -31,6 +31,11 @@ impl Streams {
     pub(super) fn open(&self) -> &[Pair] {
         &self.open
     }
+
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        super::footprint::of(&self.open)
+    }
 }
 
 impl Peer {

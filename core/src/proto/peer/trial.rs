@@ -41,6 +41,11 @@ impl Trials {
         self.0.iter().filter_map(|trial| trial.next).min()
     }
 
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        super::footprint::of(&self.0)
+    }
+
     /// Whether an address on trial can only be asked from this socket.
     pub(super) fn need(&self, sock: Sock) -> bool {
         let on_trial = |trial: &Trial| trial.next.is_some() && trial.pair.sock == sock;

@@ -84,6 +84,11 @@ impl Opener {
             .min()
     }
 
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        crate::proto::peer::footprint::of(&self.holes)
+    }
+
     /// The peer tells where its NAT's count stands.
     pub(super) fn meet(&mut self, now: Instant, sample: Option<SocketAddr>) {
         let Some(meeting) = &mut self.meets else {

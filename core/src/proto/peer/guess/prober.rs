@@ -38,6 +38,12 @@ pub(super) struct Prober {
 }
 
 impl Prober {
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        use crate::proto::peer::footprint::of;
+        of(&self.ports) + of(&self.sent)
+    }
+
     pub(super) fn has_guessed(&self, addr: SocketAddr) -> bool {
         let tried = self.ports.iter().take(self.sent.len());
         addr.ip() == self.ip && tried.into_iter().any(|port| *port == addr.port())
