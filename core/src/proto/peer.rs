@@ -22,6 +22,7 @@ mod guess;
 mod hold;
 mod intro;
 mod path;
+mod reroll;
 mod rounds;
 mod streams;
 mod trial;
@@ -42,6 +43,7 @@ use self::{
     hold::Hold,
     intro::Attempt,
     path::DirectPath,
+    reroll::Reroll,
     rounds::Rounds,
     streams::Streams,
     trial::Trials,
@@ -58,7 +60,7 @@ use super::{
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
     wire::{
-        candidate::Candidate,
+        candidate::{Candidate, MAX_CANDIDATES},
         intro::Description,
         sealed::{News, SealedPacket},
     },
@@ -125,6 +127,7 @@ pub(crate) struct Peer {
     told: Vec<Candidate>,
     credit: Credit,
     guess: Guess,
+    reroll: Reroll,
     rounds: Rounds,
     linger: Option<Instant>,
     /// Whether the last direct path died.
@@ -171,6 +174,7 @@ impl Peer {
             told: Vec::new(),
             credit: Credit::default(),
             guess: Guess::default(),
+            reroll: Reroll::default(),
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
@@ -262,6 +266,7 @@ impl Peer {
         self.trials = Trials::default();
         self.ages = Ages::default();
         self.end_guessing(ctx, End::Dropped);
+        self.end_reroll(ctx);
         self.rounds = Rounds::default();
         self.linger = None;
         self.via = None;
@@ -361,6 +366,11 @@ impl Peer {
 
     fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
         self.told = local.candidates(self.id, self.dialled, self.attested);
+        let mut candidates = self.told.clone();
+        if let Some(fresh) = self.reroll.candidate() {
+            candidates.truncate(MAX_CANDIDATES - 1);
+            candidates.push(fresh);
+        }
         Description {
             nat: local.nat,
             direct: !local.relay_only,
@@ -369,7 +379,7 @@ impl Peer {
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
             heard: self.effort.heard.min(u16::MAX.into()) as u16,
-            candidates: self.told.clone(),
+            candidates,
             opened,
         }
     }
@@ -395,6 +405,7 @@ impl Peer {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
+        self.reroll_timeout(ctx);
         self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
@@ -420,6 +431,7 @@ impl Peer {
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
+            self.reroll.next().map(|at| (at, Deadline::Reroll)),
             self.path
                 .as_ref()
                 .and_then(DirectPath::next_probe)

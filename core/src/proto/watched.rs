@@ -300,9 +300,10 @@ impl Watched {
         }
     }
 
-    /// Ports are guessed by consent, and with a bounded number of sockets.
+    /// Ports are guessed by consent, and with a bounded number of sockets. A fresh port needs one, and no guess.
     fn check_open(&mut self, first: Sock, count: u16) {
-        assert!(self.guess_ports && !self.relay_only, "nobody agreed to it");
+        let agreed = self.guess_ports || count == 1;
+        assert!(agreed && !self.relay_only, "nobody agreed to it");
         assert!(first != Sock::MAIN, "the endpoint's own socket is open");
         let numbers = first.0..first.0 + u32::from(count);
         for sock in numbers.map(Sock) {

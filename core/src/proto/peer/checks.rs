@@ -257,6 +257,7 @@ impl Peer {
         if self.checks.end.is_some_and(|end| end <= ctx.now) {
             self.checks.settle();
             if self.path.is_none() && !self.guess.is_on() {
+                self.reroll(ctx);
                 self.relayed(ctx);
             } else if self.on_stream() {
                 self.schedule_round(ctx);

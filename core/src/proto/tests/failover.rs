@@ -203,3 +203,21 @@ fn a_link_that_carries_nothing_any_more_does_not_wait_for_a_trial() {
         "it still wakes up"
     );
 }
+
+#[test]
+fn a_port_that_a_router_spoilt_is_given_up_for_a_fresh_one() {
+    for (a, b) in [(Home::Accepting, HOME), (HOME, Home::Accepting)] {
+        let mut world = World::pair(a, b);
+        world.link(0, 1);
+        world.run(ms(3000));
+        let accepting = usize::from(b == Home::Accepting);
+        let sites = [accepting, 1 - accepting].map(|at| world.nodes[at].site);
+        // The router forgets the link, and hears the peer before it hears us.
+        world.holes.push((sites[0], sites[1]));
+        world.flush(accepting);
+        world.run(ms(5000));
+        world.holes.clear();
+        let apart = |world: &World| !world.both(PeerState::Direct);
+        assert!(world.run_while(ms(6000), apart), "{a:?} x {b:?}");
+    }
+}
