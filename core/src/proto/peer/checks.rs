@@ -242,6 +242,14 @@ impl Peer {
                 None => check,
             });
         }
+        // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
+        let patience = self.relay_rtt.map_or(ROUND, |rtt| rtt * 2);
+        let waits = |check: &Check| {
+            let last = check.pending.last();
+            let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
+            check.reflexive && check.rtt.is_none() && waiting
+        };
+        self.checks.list.extend(old.list.into_iter().filter(waits));
         self.checks_timeout(ctx);
     }
 
