@@ -316,7 +316,8 @@ impl Peer {
     }
 
     /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
-    /// from there.
+    /// from there. One that nobody named may be where somebody on the path sends copies from: with the answer, it gets three
+    /// packets for one.
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
@@ -340,9 +341,12 @@ impl Peer {
         };
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
-        sent < UNATTESTED_PROBES + heard
-            && self.credit.pay(false)
-            && ctx.budget.take_unattested(ctx.now, ip)
+        let due = if check.reflexive {
+            2 * heard
+        } else {
+            UNATTESTED_PROBES + heard
+        };
+        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
