@@ -140,6 +140,8 @@ pub enum How {
     Predicted,
     /// One of many ports was hit by many guesses.
     Birthday,
+    /// UDP does not come through, but one side can be reached over TLS and TCP.
+    Tcp,
 }
 
 /// The one thing that would help.

@@ -47,11 +47,21 @@ fn a_home_that_does_not_exist_is_refused_with_the_form_that_is_expected() {
 }
 
 #[test]
-fn a_home_without_a_way_to_the_relay_cannot_be_tried_out() {
-    let output = lab(&["blocked", "public"]);
+fn a_home_without_udp_dials_a_public_one_over_tcp() {
+    let lines = lines(&["blocked", "public"]);
+    assert!(lines.iter().any(|line| line["event"] == "unregistered"));
+    let outcome = outcome(&lines);
+    for home in ["a", "b"] {
+        assert_eq!(outcome[home]["cause"]["how"], "tcp", "{outcome}");
+    }
+}
+
+#[test]
+fn a_home_without_udp_cannot_be_dialled_and_that_is_said() {
+    let output = lab(&["public", "blocked"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("home A did not reach the relay"), "{said}");
+    assert!(said.contains("the peer is not registered"), "{said}");
 }
 
 /// What a situation that can be tried out prints.

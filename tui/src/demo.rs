@@ -40,6 +40,7 @@ pub fn print(json: bool) -> Result<(), DemoError> {
     world.run(async {
         let (scene, freight) =
             tokio::try_join!(Scene::set(&world, timeline), Freight::load(1, FREIGHT))?;
+        scene.register().await?;
         scene.tell(&freight).await
     })
 }
@@ -59,6 +60,7 @@ where
     let world = World::build()?;
     world.run(async {
         let scene = Scene::set(&world, Timeline::new(Form::Silent)).await?;
+        scene.register().await?;
         let shown = tokio::select! {
             shown = dashboard(scene.node()) => shown,
             never = scene.play_on() => match never {},

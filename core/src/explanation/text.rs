@@ -215,6 +215,7 @@ impl How {
             Self::Punched => "punched",
             Self::Predicted => "predicted",
             Self::Birthday => "birthday",
+            Self::Tcp => "TCP",
         }
     }
 
@@ -233,6 +234,7 @@ impl How {
             Self::Birthday => {
                 "One side opened many ports at its router and the other guessed until it hit one."
             }
+            Self::Tcp => "UDP does not come through, but one side can be reached over TCP.",
         }
     }
 }
@@ -247,6 +249,7 @@ impl fmt::Display for How {
             Self::Punched => "by hole punching",
             Self::Predicted => "by foretelling a port",
             Self::Birthday => "by guessing ports",
+            Self::Tcp => "over TCP",
         })
     }
 }

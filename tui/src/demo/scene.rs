@@ -23,6 +23,8 @@ const BETWEEN_EXCHANGES: Duration = Duration::from_millis(500);
 /// How long the dashboard shows the node unconnected.
 const CURTAIN: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long registering with the relay may take.
+const REGISTERING: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Scene {
@@ -46,14 +48,30 @@ impl Scene {
         let b = start_node(world, Place::HomeB, &url).await?;
         world.spawn(Place::HomeB, relate(timeline, 'B', b.events()));
         world.spawn(Place::HomeB, answer_all(b.clone()));
-        for (home, node) in [('A', &a), ('B', &b)] {
-            online(home, node).await?;
-            timeline.step(&Step::Ready {
-                home,
-                id: node.id(),
-            });
-        }
         Ok(Self { timeline, a, b })
+    }
+
+    /// Waits until both nodes are registered with the relay.
+    pub(super) async fn register(&self) -> Result<(), DemoError> {
+        for (home, node) in self.nodes() {
+            if !self.is_registered(home, node).await {
+                let seconds = REGISTERING.as_secs();
+                return Err(DemoError::Offline { home, seconds });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a node was registered in time.
+    pub(super) async fn is_registered(&self, home: char, node: &Endpoint) -> bool {
+        let registered = timeout(REGISTERING, node.online()).await.is_ok();
+        self.timeline.step(&if registered {
+            let id = node.id();
+            Step::Ready { home, id }
+        } else {
+            Step::Unregistered { home }
+        });
+        registered
     }
 
     /// Home A's node.
@@ -62,7 +80,6 @@ impl Scene {
     }
 
     /// Both nodes, with the names of their homes.
-    #[cfg(target_os = "linux")]
     pub(super) fn nodes(&self) -> [(char, &Endpoint); 2] {
         [('A', &self.a), ('B', &self.b)]
     }
@@ -122,15 +139,6 @@ async fn start_node(world: &World, place: Place, relay: &RelayUrl) -> Result<End
         builder = builder.bind_addr(addr);
     }
     Ok(world.spawn(place, builder.bind()).await??)
-}
-
-async fn online(home: char, node: &Endpoint) -> Result<(), DemoError> {
-    timeout(PATIENCE, node.online())
-        .await
-        .map_err(|_| DemoError::Offline {
-            home,
-            seconds: PATIENCE.as_secs(),
-        })
 }
 
 /// When the connection's path became direct, since `dialled`.

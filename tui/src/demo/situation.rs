@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{Cause, Connection, Endpoint, LinkStatus, NatBehavior, NatReport, PeerState};
+use peerway::{Cause, Connection, Endpoint, LinkStatus, NatBehavior, NatReport, PeerState, Ticket};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -42,21 +42,35 @@ pub struct Situation {
 /// As [`print()`](super::print()), this may replace the process.
 ///
 /// # Errors
-/// Namespaces that are not to be had here, or a node that cannot register with the relay or connect over it.
+/// Namespaces that are not to be had here, or homes that cannot be connected at all.
 pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
     let world = World::of(situation)?;
     let timeline = Timeline::new(if json { Form::Json } else { Form::Attempts });
     world.run(async {
         let scene = Scene::set(&world, timeline).await?;
+        let mut met = true;
         for (home, node) in scene.nodes() {
-            let nat = measured(node).await;
-            timeline.step(&Step::Nat { home, nat });
+            if scene.is_registered(home, node).await {
+                let nat = measured(node).await;
+                timeline.step(&Step::Nat { home, nat });
+            } else {
+                met = false;
+            }
         }
-        let (outcome, connection) = dial(&world, &scene).await?;
+        let [_, (_, b)] = scene.nodes();
+        let ticket = if met { b.ticket() } else { addressed(b) };
+        let (outcome, connection) = dial(&world, &scene, ticket).await?;
         timeline.step(&Step::Outcome(Box::new(outcome)));
         drop(connection);
         Ok(())
     })
+}
+
+/// A ticket that also leads to the node where no relay does.
+fn addressed(node: &Endpoint) -> Ticket {
+    let network = node.snapshot().network.clone();
+    let addrs = network.public_v4.into_iter().chain(network.public_v6);
+    Ticket::new(node.id(), node.ticket().relays, addrs.collect())
 }
 
 /// What the node found out about its NAT in time.
@@ -72,11 +86,15 @@ async fn measured(node: &Endpoint) -> NatReport {
     node.snapshot().network.nat
 }
 
-async fn dial(world: &World, scene: &Scene) -> Result<(Outcome, Connection), DemoError> {
+async fn dial(
+    world: &World,
+    scene: &Scene,
+    ticket: Ticket,
+) -> Result<(Outcome, Connection), DemoError> {
     let [(_, a), (_, b)] = scene.nodes();
     let before = world.packets()?;
     let dialled = Instant::now();
-    let connection = a.connect(b.ticket(), ALPN).await?;
+    let connection = a.connect(ticket, ALPN).await?;
     let connected = dialled.elapsed();
     let direct = settled(connection.path(), dialled + PATIENCE).await;
     let took = dialled.elapsed();

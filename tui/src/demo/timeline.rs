@@ -49,6 +49,9 @@ pub(super) enum Step {
         home: char,
         id: PeerId,
     },
+    Unregistered {
+        home: char,
+    },
     Exchanged {
         bytes: usize,
         hash: String,
@@ -172,6 +175,9 @@ impl fmt::Display for Step {
                 "home {home}: registered with the relay as {}",
                 id.short()
             ),
+            Self::Unregistered { home } => {
+                write!(f, "home {home}: nothing came back from the relay")
+            }
             Self::Exchanged {
                 bytes,
                 hash,

@@ -187,7 +187,7 @@ impl Peer {
             .min();
         let open_here = local.hosts().iter().any(|host| local.is_public(host.ip()));
         match kind {
-            _ if sock.is_stream() => How::Public,
+            _ if sock.is_stream() => How::Tcp,
             _ if local.is_lan(addr) => How::Lan,
             _ if canonical(addr).is_ipv6() => How::Ipv6,
             Some(CandidateKind::Host) => How::Public,

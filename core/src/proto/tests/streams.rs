@@ -300,6 +300,13 @@ impl Cable {
         }
     }
 
+    /// What a node says of the link, in one line.
+    fn explained(&self, at: usize) -> String {
+        let peer = self.nodes[1 - at].id;
+        let view = self.nodes[at].machine.peer(peer, self.now).unwrap();
+        view.why.unwrap().line()
+    }
+
     fn both_by_tcp(&self) -> Option<bool> {
         let at = self.is_by_tcp(0);
         at.filter(|_| at == self.is_by_tcp(1))
@@ -320,6 +327,12 @@ fn a_stream_carries_the_link_where_datagrams_are_dropped() {
         (PeerState::Direct, PeerState::Direct)
     );
     assert_eq!(cable.both_by_tcp(), Some(true));
+    for (at, words) in [
+        (0, "direct over TCP, after 330 ms and 5 packets"),
+        (1, "direct over TCP, after 40 ms and 4 packets"),
+    ] {
+        assert_eq!(cable.explained(at), words);
+    }
 }
 
 #[test]
