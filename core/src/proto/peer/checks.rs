@@ -242,6 +242,14 @@ impl Peer {
                 None => check,
             });
         }
+        // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
+        let patience = self.relay_rtt.map_or(ROUND, |rtt| rtt * 2);
+        let waits = |check: &Check| {
+            let last = check.pending.last();
+            let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
+            check.reflexive && check.rtt.is_none() && waiting
+        };
+        self.checks.list.extend(old.list.into_iter().filter(waits));
         self.checks_timeout(ctx);
     }
 
@@ -309,7 +317,8 @@ impl Peer {
     }
 
     /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
-    /// from there.
+    /// from there. One that nobody named may be where somebody on the path sends copies from: with the answer, it gets three
+    /// packets for one.
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
@@ -333,9 +342,12 @@ impl Peer {
         };
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
-        sent < UNATTESTED_PROBES + heard
-            && self.credit.pay(false)
-            && ctx.budget.take_unattested(ctx.now, ip)
+        let due = if check.reflexive {
+            2 * heard
+        } else {
+            UNATTESTED_PROBES + heard
+        };
+        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.

@@ -294,7 +294,7 @@ impl Peer {
         } else {
             DEAD_AFTER
         };
-        let dead_at = suspicion.since + dead_after;
+        let dead_at = suspicion.since + dead_after.max(path.rtt * 2);
         if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at && !late {
             return self.dead(ctx);
         }

@@ -183,6 +183,16 @@ fn routers_that_forget_all_flows_interrupt_the_link_for_no_more_than_a_second() 
 }
 
 #[test]
+#[should_panic(expected = "proved nothing")]
+fn data_on_a_path_that_is_not_proven_is_noticed_in_every_world() {
+    let mut world = World::pair(HOME, HOME);
+    world.link(0, 1);
+    world.run(ms(3000));
+    world.nodes[0].machine.forget_proofs();
+    world.run(ms(100));
+}
+
+#[test]
 fn a_link_that_carries_nothing_any_more_does_not_wait_for_a_trial() {
     let mut world = linked();
     // Each death doubles the trial, until it takes longer than an idle link is cared for.
