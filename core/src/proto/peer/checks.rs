@@ -62,6 +62,13 @@ struct Check {
     in_use: bool,
 }
 
+impl Check {
+    /// Whether it takes an answer to show that the address is the peer's.
+    fn is_hearsay(&self) -> bool {
+        !self.attested && !self.pair.sock.is_stream()
+    }
+}
+
 impl Checks {
     pub(super) fn next(&self) -> Option<Instant> {
         self.list.iter().filter_map(|check| check.next).min()
@@ -483,7 +490,9 @@ impl Peer {
         };
         let (_, sent) = check.pending.swap_remove(found);
         let rtt = ctx.now.saturating_duration_since(sent);
-        check.rtt = Some(rtt);
+        if check.rtt.replace(rtt).is_none() && check.is_hearsay() {
+            ctx.budget.return_unattested(source.addr.ip(), check.probes);
+        }
         check.next = None;
         check.pending.clear();
         let in_use = std::mem::take(&mut check.in_use);

@@ -106,6 +106,24 @@ fn data_flows_again_soon_after_either_side_has_moved() {
 }
 
 #[test]
+fn a_host_that_moves_again_and_again_between_families_is_direct_each_time() {
+    let mut world = linked(Home::PortRestricted, Home::Dual);
+    for to in [Home::Six, Home::PortRestricted].repeat(4) {
+        let site = world.vacancy(to, ms(20));
+        let moved = world.elapsed();
+        world.roam(0, site);
+        assert!(
+            world.run_while(ms(1500), |world| !world.both(PeerState::Direct)
+                || world.elapsed() < moved + ms(100)),
+            "{to:?} {:?}",
+            world.elapsed()
+        );
+        world.run(ms(2000));
+    }
+    assert!(gap(&world) <= RELAY_RTT + ms(300), "{:?}", gap(&world));
+}
+
+#[test]
 fn a_host_that_is_nowhere_for_a_while_is_back_at_once_wherever_it_turns_up() {
     for other in [Home::PortRestricted, Home::Public] {
         let mut world = linked(Home::PortRestricted, other);
