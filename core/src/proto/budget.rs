@@ -54,11 +54,6 @@ impl Budget {
         self.unattested.take(now, ip)
     }
 
-    /// One of so many counted probes to this address was answered there: none of them went to a victim.
-    pub(crate) fn return_unattested(&mut self, ip: IpAddr, probes: u32) {
-        self.unattested.give_back(&ip, probes);
-    }
-
     /// Counts one stream dialled to an address; false if it had its share.
     pub(crate) fn take_stream(&mut self, now: Instant, addr: SocketAddr) -> bool {
         self.streams.take(now, addr)
@@ -125,15 +120,8 @@ impl<K: Ord> PerMinute<K> {
             return false;
         }
         let (_, count) = self.counted.entry(key).or_insert((now, 0));
-        let left = *count < self.limit;
-        *count += u32::from(left);
-        left
-    }
-
-    fn give_back(&mut self, key: &K, taken: u32) {
-        if let Some((_, count)) = self.counted.get_mut(key) {
-            *count = count.saturating_sub(taken);
-        }
+        *count += 1;
+        *count <= self.limit
     }
 }
 
@@ -246,8 +234,6 @@ mod tests {
         assert_eq!(take(&mut budget, start), 10);
         assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
         assert_eq!(take(&mut budget, start + MINUTE), 10);
-        budget.return_unattested(ip, 4);
-        assert_eq!(take(&mut budget, start + MINUTE), 4, "the peer was there");
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]

@@ -62,13 +62,6 @@ struct Check {
     in_use: bool,
 }
 
-impl Check {
-    /// Whether it takes an answer to show that the address is the peer's.
-    fn is_hearsay(&self) -> bool {
-        !self.attested && !self.pair.sock.is_stream()
-    }
-}
-
 impl Checks {
     pub(super) fn next(&self) -> Option<Instant> {
         self.list.iter().filter_map(|check| check.next).min()
@@ -300,8 +293,8 @@ impl Peer {
         }
     }
 
-    /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
-    /// from there.
+    /// Pays for a probe. An address that no relay attests may be a victim's until the peer has answered there: it gets a few, and
+    /// one more for each that came from there.
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
@@ -323,6 +316,9 @@ impl Peer {
                 .iter()
                 .filter(|other| other.pair.addr.ip() == ip)
         };
+        if self.answered.contains(&check.pair.addr) {
+            return self.credit.pay(false);
+        }
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
         sent < UNATTESTED_PROBES + heard
@@ -490,20 +486,33 @@ impl Peer {
         };
         let (_, sent) = check.pending.swap_remove(found);
         let rtt = ctx.now.saturating_duration_since(sent);
-        if check.rtt.replace(rtt).is_none() && check.is_hearsay() {
-            ctx.budget.return_unattested(source.addr.ip(), check.probes);
-        }
+        check.rtt = Some(rtt);
         check.next = None;
         check.pending.clear();
         let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
         self.effort.answered += 1;
+        self.note_answer(source);
         self.proven(ctx, source, rtt);
         if in_use {
             self.follow(ctx, source);
         }
     }
+
+    fn note_answer(&mut self, from: Pair) {
+        if from.sock.is_stream() {
+            return;
+        }
+        self.answered.retain(|known| *known != from.addr);
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(from.addr);
+    }
 }
+
+/// Addresses that a peer answered at which are remembered.
+const MAX_ANSWERED: usize = 16;
 
 /// Where in [`PROBE_GAPS`] the probing begins: the few probes that an unattested address gets are spread out.
 fn first_step(attested: bool) -> usize {

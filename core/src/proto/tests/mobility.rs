@@ -108,8 +108,13 @@ fn data_flows_again_soon_after_either_side_has_moved() {
 #[test]
 fn a_host_that_moves_again_and_again_between_families_is_direct_each_time() {
     let mut world = linked(Home::PortRestricted, Home::Dual);
-    for to in [Home::Six, Home::PortRestricted].repeat(4) {
-        let site = world.vacancy(to, ms(20));
+    let hard = Plan {
+        v6: Some(Style::FIREWALL),
+        ..Home::Symmetric.into()
+    };
+    let places = [hard, Home::Six.into(), Home::PortRestricted.into()];
+    for to in places.iter().cycle().take(12) {
+        let site = world.vacancy(to.clone(), ms(20));
         let moved = world.elapsed();
         world.roam(0, site);
         assert!(
