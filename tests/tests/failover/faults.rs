@@ -13,8 +13,9 @@ use crate::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfe
 
 /// Enough that a busy computer with a debug build keeps it under load; what a fault really takes is printed.
 const LONGEST_GAP: Duration = Duration::from_secs(10);
-/// A busy computer may take twice the time that data is to flow within after a move: 300 ms and a round trip of the relay.
-const LONGEST_MOVE: Duration = Duration::from_millis(2 * (300 + 80));
+/// Data is to flow again 300 ms and a round trip of the relay after a move; half of the moves on a busy computer may take
+/// twice as long.
+const MEDIAN_MOVE: Duration = Duration::from_millis(2 * (300 + 80));
 /// The same for a path over TCP instead of UDP, and for the way back.
 const LONGEST_WITHOUT_UDP: Duration = Duration::from_secs(3);
 const SOONEST_BACK: Duration = Duration::from_secs(60);
@@ -43,6 +44,7 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
         ];
         let moves = places.map(|access| (true, access));
         let back = [strict.into(), dual(strict)].map(|access| (false, access));
+        let mut gaps = Vec::new();
         for (number, (dialler, access)) in moves.into_iter().chain(back).enumerate() {
             transfer.settle();
             let home = if dialler { &mut a } else { &mut b };
@@ -53,8 +55,10 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
             let what = format!("{who} moved from {from} to {access}");
             link.wait_for(PeerState::Direct);
             println!("{what}: direct after {} ms", start.elapsed().as_millis());
-            report(&what, &transfer, LONGEST_MOVE);
+            gaps.push(report(&what, &transfer, LONGEST_GAP));
         }
+        gaps.sort_unstable();
+        assert!(gaps[gaps.len() / 2] < MEDIAN_MOVE, "{gaps:?}");
         transfer.finish(&a, &b);
     });
 }
@@ -172,10 +176,11 @@ fn direct_pair(lab: &mut Lab, kinds: [NatKind; 2]) -> (Home, Home, Link) {
     (a, b, link)
 }
 
-fn report(what: &str, transfer: &Transfer, limit: Duration) {
+fn report(what: &str, transfer: &Transfer, limit: Duration) -> Duration {
     let gap = transfer.gap();
     println!("{what}: {gap}");
     assert!(gap.longest() < limit, "{what}");
+    gap.longest()
 }
 
 fn kind(fault: Fault<'_>) -> &'static str {

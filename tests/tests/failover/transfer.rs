@@ -27,8 +27,8 @@ const BULK: usize = 64 << 20;
 const STREAMS: usize = 4;
 const BLOCK: usize = 64 << 10;
 const BLOCKS_PER_STREAM: usize = BULK / STREAMS / BLOCK;
-/// The pause after each block while the transfer is not to end yet: half a minute for all of it.
-const PAUSE: Duration = Duration::from_millis(30_000 / BLOCKS_PER_STREAM as u64);
+/// The pause after each block while the transfer is not to end yet: a minute and a half for all of it.
+const PAUSE: Duration = Duration::from_millis(90_000 / BLOCKS_PER_STREAM as u64);
 const TICK: Duration = Duration::from_millis(10);
 /// How many ticks things are watched for after a fault.
 const AFTERMATH: u64 = 100;

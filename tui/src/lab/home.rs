@@ -105,8 +105,8 @@ impl Home {
     /// # Errors
     /// The package conntrack is not installed.
     pub fn forget(&self, other: &Self) -> Result<(), LabError> {
-        let addrs = other.public_addrs().flatten();
-        addrs.map(|addr| self.network.forget(addr)).collect()
+        let mut addrs = other.public_addrs().flatten();
+        addrs.try_for_each(|addr| self.network.forget(addr))
     }
 
     pub(super) fn new(name: &str, network: Network) -> Result<Self, LabError> {
