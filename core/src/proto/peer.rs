@@ -117,6 +117,8 @@ pub(crate) struct Peer {
     attested: Option<SocketAddr>,
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
+    /// Where the peer answered before, latest last: these addresses are no victims.
+    answered: VecDeque<SocketAddr>,
     checks: Checks,
     streams: Streams,
     path: Option<DirectPath>,
@@ -165,6 +167,7 @@ impl Peer {
             remote: None,
             attested: None,
             relay_rtt: None,
+            answered: VecDeque::new(),
             checks: Checks::default(),
             streams: Streams::default(),
             path: None,
