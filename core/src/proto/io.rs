@@ -171,8 +171,12 @@ pub(crate) enum Output {
     SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
     NeedRelay { relay: RelayUrl },
-    /// QUIC packets from this address belong to the peer.
-    Admit { peer: PeerId, addr: SocketAddr },
+    /// QUIC packets from this address belong to the peer; or to whom they belonged before, unless it has proved that it is there.
+    Admit {
+        peer: PeerId,
+        addr: SocketAddr,
+        proven: bool,
+    },
     /// QUIC packets to the peer go here from now on.
     Route { peer: PeerId, route: Route },
     /// The link is over: forget its addresses and route.

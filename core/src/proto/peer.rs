@@ -541,12 +541,14 @@ impl Peer {
         }));
     }
 
-    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start.
-    fn admit(&self, ctx: &mut Context<'_>, pair: Pair) {
+    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start; as the source of a datagram it can
+    /// write any address, until an answer from there proves it.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, proven: bool) {
         if !pair.sock.is_stream() {
             ctx.out.push_back(Output::Admit {
                 peer: self.id,
                 addr: pair.addr,
+                proven,
             });
         }
     }

@@ -436,7 +436,7 @@ impl Peer {
         else {
             return;
         };
-        self.admit(ctx, source);
+        self.admit(ctx, source, false);
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;

@@ -419,7 +419,7 @@ impl Peer {
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                self.admit(ctx, *pair);
+                self.admit(ctx, *pair, false);
                 ctx.out.push_back(Output::Route {
                     peer: self.id,
                     route: Route::Direct(*pair),

@@ -19,6 +19,7 @@ use crate::{
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
         intro::{AckPacket, Description, IntroBody, IntroPacket},
+        probe::{Probe, ProbeKind},
         sealed::{News, PunchOrder},
     },
 };
@@ -346,6 +347,24 @@ impl Caller {
         Self { key, session }
     }
 
+    /// Asks directly, from what it says is this address.
+    fn asks(&mut self, world: &mut World, source: SocketAddr) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx: 7,
+            observed: world.nodes[0].host,
+        };
+        let bytes = self.session.seal_probe(&probe).unwrap();
+        world.feed(
+            0,
+            Input::Datagram {
+                sock: Sock::MAIN,
+                source,
+                bytes: &bytes,
+            },
+        );
+    }
+
     /// Orders guesses, as often as asked, half a second apart.
     fn orders(&mut self, world: &mut World, times: usize) {
         for _ in 0..times {
@@ -372,6 +391,20 @@ fn says(world: &mut World, key: &SecretKey, bytes: &[u8]) {
             bytes,
         },
     );
+}
+
+#[test]
+fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_there() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    world.link(0, 1);
+    world.run(ms(2000));
+    let (friend, there) = (world.nodes[1].id, world.nodes[1].host);
+    assert_eq!(world.nodes[0].admitted.get(&there), Some(&friend));
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    caller.asks(&mut world, there);
+    world.run(ms(2000));
+    assert_eq!(world.nodes[0].admitted.get(&there), Some(&friend));
+    assert!(sent(&world, there) > 0);
 }
 
 /// Datagrams that node 0 sent to any port of the callers' attested address.
