@@ -10,7 +10,7 @@ use super::{
     io::Sock,
     timing::{
         ATTESTED_PROBES, CREDIT_FACTOR, GUESS_SPACING, HELLOS_PER_SECOND, PROBES_PER_SECOND,
-        STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
+        ROUND_SPACING, STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
     },
 };
 use crate::{PeerId, wire::probe};
@@ -159,6 +159,8 @@ impl Bucket {
 pub(crate) struct Credit {
     bytes: i64,
     attested_probes: i64,
+    /// When these were last granted.
+    granted: Option<Instant>,
 }
 
 /// No peer can hoard more than this: some hundred probes.
@@ -170,9 +172,14 @@ impl Credit {
         self.bytes = (self.bytes + CREDIT_FACTOR * len as i64).min(MAX_CREDIT);
     }
 
-    /// A round begins: the attested address gets its own probes again.
-    pub(crate) fn begin_round(&mut self) {
-        self.attested_probes = ATTESTED_PROBES;
+    /// A round begins: the attested address gets its own probes again, unless it just did.
+    pub(crate) fn begin_round(&mut self, now: Instant) {
+        if self
+            .granted
+            .is_none_or(|granted| now >= granted + ROUND_SPACING)
+        {
+            (self.attested_probes, self.granted) = (ATTESTED_PROBES, Some(now));
+        }
     }
 
     /// Pays for one probe to an unproven address; false if there is nothing left.
@@ -203,11 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn an_attested_address_has_64_probes_of_its_own_each_round() {
+    fn an_attested_address_has_64_probes_of_its_own_each_round_and_each_second() {
         let mut credit = Credit::default();
-        for _ in 0..2 {
-            credit.begin_round();
-            assert_eq!((0..100).filter(|_| credit.pay(true)).count(), 64);
+        let mut now = epoch();
+        for probes in [64, 0, 64] {
+            credit.begin_round(now);
+            assert_eq!((0..100).filter(|_| credit.pay(true)).count(), probes);
+            now += ROUND_SPACING / 2;
         }
     }
 

@@ -13,6 +13,7 @@
 //! peer that was restarted in between is met again by the same means.
 
 mod ages;
+mod called;
 mod checks;
 mod evidence;
 #[cfg(any(test, feature = "_fuzzing"))]
@@ -36,6 +37,7 @@ use rand_chacha::ChaCha20Rng;
 
 use self::{
     ages::Ages,
+    called::Called,
     checks::Checks,
     evidence::Effort,
     guess::{End, Guess},
@@ -114,6 +116,7 @@ pub(crate) struct Peer {
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
     checks: Checks,
+    called: Called,
     streams: Streams,
     path: Option<DirectPath>,
     hold: Hold,
@@ -160,6 +163,7 @@ impl Peer {
             attested: None,
             relay_rtt: None,
             checks: Checks::default(),
+            called: Called::default(),
             streams: Streams::default(),
             path: None,
             hold: Hold::default(),
@@ -324,12 +328,7 @@ impl Peer {
         if left && self.state == PeerState::Direct {
             self.suspect(ctx, Doubt::Told);
         }
-        match self.state {
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
-                self.begin_checks(ctx, opened);
-            }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
-        }
+        self.called_for(ctx, opened);
     }
 
     /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
@@ -389,6 +388,7 @@ impl Peer {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.called_timeout(ctx);
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
@@ -414,6 +414,7 @@ impl Peer {
             self.attempt
                 .as_ref()
                 .map(|attempt| (attempt.next, Deadline::Intro)),
+            self.called.next().map(|at| (at, Deadline::Probe)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),

@@ -216,7 +216,7 @@ impl Peer {
         let targets = self.targets(ctx);
         let attested = self.attested_ips();
         self.plan_effort(&targets);
-        self.credit.begin_round();
+        self.credit.begin_round(ctx.now);
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
             let certain = candidate.open || candidate.kind == CandidateKind::Host;

@@ -347,6 +347,13 @@ impl Caller {
         Self { key, session }
     }
 
+    /// Says that it is at these addresses now.
+    fn moves(&mut self, world: &mut World, addrs: &[SocketAddr]) {
+        let update = News::Update(description(addrs));
+        let bytes = self.session.seal_news(&update.emit()).unwrap();
+        says(world, &self.key, &bytes);
+    }
+
     /// Asks directly, from what it says is this address.
     fn asks(&mut self, world: &mut World, source: SocketAddr) {
         let probe = Probe {
@@ -391,6 +398,33 @@ fn says(world: &mut World, key: &SecretKey, bytes: &[u8]) {
             bytes,
         },
     );
+}
+
+#[test]
+fn a_peer_that_has_ever_other_addresses_gets_few_probes_for_it_and_its_last_list_is_probed() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(1000));
+    let lists = [41000, 42000].map(|first| {
+        let port = |at: u16| SocketAddr::new(attested().ip(), first + at);
+        (0..16).map(port).collect::<Vec<_>>()
+    });
+    let mut before = 0;
+    for number in 0..60 {
+        // What it may call for at once is spent by then.
+        if number == 20 {
+            before = guesses(&world);
+        }
+        caller.moves(&mut world, &lists[number % 2]);
+        world.run(ms(100));
+    }
+    // One round a second, of sixteen addresses that get seven probes each in that time.
+    let probes = guesses(&world) - before;
+    assert!(probes <= 500, "{probes}");
+    let last = [SocketAddr::new(attested().ip(), 43000)];
+    caller.moves(&mut world, &last);
+    world.run(ms(2000));
+    assert!(sent(&world, last[0]) > 0);
 }
 
 #[test]
