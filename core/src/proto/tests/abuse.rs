@@ -372,15 +372,16 @@ impl Caller {
         );
     }
 
+    fn order(&mut self, world: &mut World, sample: Option<SocketAddr>) {
+        let go = News::Go(PunchOrder { holes: 256, sample });
+        let bytes = self.session.seal_news(&go.emit()).unwrap();
+        says(world, &self.key, &bytes);
+    }
+
     /// Orders guesses, as often as asked, half a second apart.
     fn orders(&mut self, world: &mut World, times: usize) {
         for _ in 0..times {
-            let go = News::Go(PunchOrder {
-                holes: 256,
-                sample: None,
-            });
-            let bytes = self.session.seal_news(&go.emit()).unwrap();
-            says(world, &self.key, &bytes);
+            self.order(world, None);
             world.run(ms(500));
         }
     }
@@ -439,6 +440,23 @@ fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_the
     world.run(ms(2000));
     assert_eq!(world.nodes[0].admitted.get(&there), Some(&friend));
     assert!(sent(&world, there) > 0);
+}
+
+#[test]
+fn a_peer_whose_nat_counts_up_to_the_port_of_another_service_is_not_met_there() {
+    let counting = NatReport {
+        allocation: PortAllocation::Sequential { step: 1 },
+        ..RANDOM_NAT
+    };
+    for (port, met) in [(11_211 - 40, false), (1900 - 40, false), (30_000, true)] {
+        let mut world = World::pair(Home::Counting, Home::Public);
+        let mut caller = Caller::new(&mut world, 0, counting, true);
+        let sample = SocketAddr::new(attested().ip(), port);
+        caller.order(&mut world, Some(sample));
+        world.run(ms(1500));
+        let target = SocketAddr::new(attested().ip(), port + 40);
+        assert_eq!(sent(&world, target) > 0, met, "{target}");
+    }
 }
 
 /// Datagrams that node 0 sent to any port of the callers' attested address.
