@@ -401,11 +401,7 @@ impl Machine {
                 let Some(id) = self.owner(packet.conv, from) else {
                     return;
                 };
-                let attested = match source {
-                    Source::Relay { attested, .. } => Some(*attested),
-                    Source::Direct(_) => None,
-                };
-                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, attested));
+                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
             }
             Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
         }

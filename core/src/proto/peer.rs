@@ -274,12 +274,7 @@ impl Peer {
     }
 
     /// News of an established session.
-    pub(crate) fn on_news(
-        &mut self,
-        ctx: &mut Context<'_>,
-        datagram: &[u8],
-        attested: Option<SocketAddr>,
-    ) {
+    pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], source: &Source) {
         let Ok(conv) = SealedPacket::parse(datagram).map(|packet| packet.conv) else {
             return;
         };
@@ -293,7 +288,7 @@ impl Peer {
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
-                self.attested = attested.or(self.attested);
+                self.note_attested(ctx.local, source);
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
@@ -388,8 +383,8 @@ impl Peer {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
-        self.called_timeout(ctx);
         self.attempt_timeout(ctx);
+        self.called_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
         self.streams_timeout(ctx);
@@ -414,8 +409,8 @@ impl Peer {
             self.attempt
                 .as_ref()
                 .map(|attempt| (attempt.next, Deadline::Intro)),
-            self.called.next().map(|at| (at, Deadline::Probe)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
+            self.called.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
             self.path

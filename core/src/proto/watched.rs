@@ -155,9 +155,15 @@ impl Watched {
                 }
             }
             Input::RelayMessage {
-                attested, bytes, ..
+                relay,
+                attested,
+                bytes,
+                ..
             } => {
-                self.attested.insert(attested.ip());
+                let relay = self.relays.get(&relay.to_string());
+                if !is_local(attested.ip()) || relay.is_some_and(|(addr, _)| is_local(addr.ip())) {
+                    self.attested.insert(attested.ip());
+                }
                 self.received += bytes.len();
             }
             Input::Datagram {
@@ -379,8 +385,7 @@ impl Watched {
         };
         assert!(ip.octets()[0] != 0 && ip.octets()[0] < 224, "{to}");
         assert!(!ip.is_loopback() || loopback, "{to} is ourselves");
-        let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-        if ip.is_private() || ip.is_link_local() || shared {
+        if is_local(to.ip()) {
             let heard = self.seen.iter().any(|seen| seen.ip() == to.ip());
             let near = self
                 .interfaces
@@ -416,5 +421,16 @@ impl Watched {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether an address is one of a network that translation or a first hop hides.
+fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private() || ip.is_link_local() || shared
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }

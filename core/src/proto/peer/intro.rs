@@ -13,6 +13,7 @@ use crate::{
     proto::{
         handshake::{Initiation, Opened},
         io::{Failure, Output, Pair, Route},
+        local::Local,
         session::Session,
         timing::{GONE_RETRIES, INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
     },
@@ -401,12 +402,21 @@ impl Peer {
     }
 
     fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
-        if let Source::Relay { relay, attested } = source {
-            self.attested = Some(*attested);
+        self.note_attested(ctx.local, source);
+        if let Source::Relay { relay, .. } = source {
             self.meet_at(vec![relay.clone()]);
             if self.live_via(ctx.local).is_none() || self.path.is_none() {
                 self.via = Some(relay.clone());
             }
+        }
+    }
+
+    /// Remembers where a relay sees the peer, if it can be there.
+    pub(super) fn note_attested(&mut self, local: &Local, source: &Source) {
+        if let Source::Relay { relay, attested } = source
+            && local.is_plausible(relay, *attested)
+        {
+            self.attested = Some(*attested);
         }
     }
 
