@@ -49,14 +49,14 @@ impl Budget {
         self.hellos.take(now)
     }
 
-    /// Counts one probe to an address that no relay attests; false if it had its share.
-    pub(crate) fn take_unattested(&mut self, now: Instant, ip: IpAddr) -> bool {
-        self.unattested.take(now, ip)
+    /// Counts one probe to an address of this peer's that no relay attests; false if the address, or the peer, had its share.
+    pub(crate) fn take_unattested(&mut self, now: Instant, peer: PeerId, ip: IpAddr) -> bool {
+        self.unattested.take(now, peer, ip)
     }
 
-    /// Counts one stream dialled to an address; false if it had its share.
-    pub(crate) fn take_stream(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        self.streams.take(now, addr)
+    /// Counts one stream dialled to an address of this peer's; false if the address, or the peer, had its share.
+    pub(crate) fn take_stream(&mut self, now: Instant, peer: PeerId, addr: SocketAddr) -> bool {
+        self.streams.take(now, peer, addr)
     }
 
     /// Takes the turn to guess ports, which one peer has at a time.
@@ -98,11 +98,14 @@ impl Budget {
 /// So many a minute for each address.
 struct PerMinute<K> {
     limit: u32,
-    counted: BTreeMap<K, (Instant, u32)>,
+    /// Since when, how often, and for whom at first.
+    counted: BTreeMap<K, (Instant, u32, PeerId)>,
 }
 
 /// Addresses that are counted at a time; beyond, there is nothing for new ones.
 const MAX_COUNTED: usize = 1024;
+/// Of these for one peer, so that none takes them from all others.
+const MAX_COUNTED_EACH: usize = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl<K: Ord> PerMinute<K> {
@@ -113,13 +116,15 @@ impl<K: Ord> PerMinute<K> {
         }
     }
 
-    fn take(&mut self, now: Instant, key: K) -> bool {
+    fn take(&mut self, now: Instant, peer: PeerId, key: K) -> bool {
         self.counted
-            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
-        if self.counted.len() >= MAX_COUNTED && !self.counted.contains_key(&key) {
+            .retain(|_, (since, ..)| now.saturating_duration_since(*since) < MINUTE);
+        let theirs = self.counted.values().filter(|(.., first)| *first == peer);
+        let full = self.counted.len() >= MAX_COUNTED || theirs.count() >= MAX_COUNTED_EACH;
+        if full && !self.counted.contains_key(&key) {
             return false;
         }
-        let (_, count) = self.counted.entry(key).or_insert((now, 0));
+        let (_, count, _) = self.counted.entry(key).or_insert((now, 0, peer));
         *count += 1;
         *count <= self.limit
     }
@@ -200,6 +205,7 @@ impl Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SecretKey;
 
     #[test]
     fn an_intro_pays_for_45_probes_and_not_one_more() {
@@ -238,11 +244,31 @@ mod tests {
         let start = epoch();
         let mut budget = Budget::new(start);
         let ip = IpAddr::from([192, 0, 2, 1]);
-        let take =
-            |budget: &mut Budget, at| (0..50).filter(|_| budget.take_unattested(at, ip)).count();
+        let take = |budget: &mut Budget, at| {
+            let probes = 0..50u8;
+            probes
+                .filter(|from| budget.take_unattested(at, peer(from % 5), ip))
+                .count()
+        };
         assert_eq!(take(&mut budget, start), 10);
         assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
         assert_eq!(take(&mut budget, start + MINUTE), 10);
+    }
+
+    #[test]
+    fn a_peer_that_names_ever_new_addresses_leaves_the_others_theirs() {
+        let now = epoch();
+        let mut budget = Budget::new(now);
+        let take = |budget: &mut Budget, from: u8, at: u32| {
+            budget.take_unattested(now, peer(from), IpAddr::from((91 << 24 | at).to_be_bytes()))
+        };
+        let taken = (0..5000).filter(|at| take(&mut budget, 1, *at)).count();
+        assert_eq!(taken, MAX_COUNTED_EACH);
+        assert!(take(&mut budget, 2, 6000));
+    }
+
+    fn peer(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]

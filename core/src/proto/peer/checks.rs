@@ -334,7 +334,7 @@ impl Peer {
         let heard: u32 = there().map(|other| other.heard).sum();
         sent < UNATTESTED_PROBES + heard
             && self.credit.pay(false)
-            && ctx.budget.take_unattested(ctx.now, ip)
+            && ctx.budget.take_unattested(ctx.now, self.id, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
