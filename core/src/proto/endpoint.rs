@@ -79,10 +79,13 @@ impl Clock {
             .saturating_add(now.saturating_duration_since(self.origin).as_millis() as u64)
     }
 
-    /// Takes a relay's time, but no nonsense from outside this and the next century.
-    fn set(&mut self, now: Instant, unix_ms: u64) {
+    /// Takes a relay's time, but no nonsense from outside this and the next century. Among relays the one nearest to our own
+    /// clock is believed: a stranger's must not take us away from the time of all others.
+    fn set(&mut self, now: Instant, unix_ms: u64, own_ms: u64) {
         const SANE: std::ops::Range<u64> = 1_600_000_000_000..6_000_000_000_000;
-        if SANE.contains(&unix_ms) {
+        let off = |ms: u64| ms.abs_diff(own_ms);
+        let worse = self.synced && off(unix_ms) > off(self.unix_ms(now));
+        if SANE.contains(&unix_ms) && !worse {
             *self = Self {
                 origin: now,
                 unix_ms,
@@ -166,8 +169,9 @@ impl Machine {
                 addr,
                 observed,
                 unix_ms,
+                own_ms,
             } => {
-                self.clock.set(now, unix_ms);
+                self.clock.set(now, unix_ms, own_ms);
                 self.on_relay_up(now, relay, addr, observed);
             }
             Input::RelayDown { relay } => {
@@ -233,7 +237,11 @@ impl Machine {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
-            Input::Resumed => self.each(now, Peer::on_resumed),
+            Input::Resumed => {
+                // It stood still meanwhile.
+                self.clock.synced = false;
+                self.each(now, Peer::on_resumed);
+            }
             Input::Shutdown => self.shut(now),
         }
     }

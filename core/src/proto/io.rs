@@ -50,12 +50,13 @@ impl Pair {
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub(crate) enum Input<'a> {
-    /// Registered with a relay, at this address, which sees us there and has this time.
+    /// Registered with a relay, at this address, which sees us there and has this time, as against our own clock.
     RelayUp {
         relay: RelayUrl,
         addr: SocketAddr,
         observed: SocketAddr,
         unix_ms: u64,
+        own_ms: u64,
     },
     /// Not registered with it any more.
     RelayDown { relay: RelayUrl },

@@ -110,6 +110,7 @@ impl Driver {
                     addr,
                     observed,
                     unix_ms,
+                    own_ms: super::unix_ms(),
                 });
                 self.ask_for_echoes();
                 self.tell(EventKind::PublicAddress { addr: observed });

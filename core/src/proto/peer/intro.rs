@@ -97,7 +97,7 @@ impl Peer {
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
     ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
-        self.sent_intro_ms = ctx.unix_ms.max(self.sent_intro_ms + 1);
+        self.sent_intro_ms = ctx.unix_ms.max(credible(ctx, self.sent_intro_ms) + 1);
         let mut conv = ctx.rng.random();
         while ctx.convs.contains_key(&conv) {
             conv = ctx.rng.random();
@@ -290,7 +290,7 @@ impl Peer {
     ) -> bool {
         let body = &opened.body;
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
-        if body.timestamp_ms <= self.newest_intro_ms || off > ctx.window_ms {
+        if body.timestamp_ms <= credible(ctx, self.newest_intro_ms) || off > ctx.window_ms {
             tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
             return false;
         }
@@ -445,4 +445,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// A timestamp of an INTRO before, unless it is from a clock that has been corrected since.
+fn credible(ctx: &Context<'_>, timestamp_ms: u64) -> u64 {
+    let latest = ctx.unix_ms.saturating_add(ctx.window_ms);
+    Some(timestamp_ms)
+        .filter(|timestamp| *timestamp <= latest)
+        .unwrap_or_default()
 }

@@ -147,6 +147,7 @@ fn a_relay_that_lies_does_not_touch_a_direct_path() {
         delays: 0.5,
         replays: 0.5,
         mixes: 0.5,
+        ..Lies::default()
     };
     world.connect(2, 0);
     world.reset_gaps();
@@ -170,7 +171,6 @@ fn a_relay_that_says_that_everybody_is_a_victim_brings_it_no_packets() {
     }
 }
 
-#[test]
 #[test]
 fn a_relay_that_says_that_everybody_is_where_nobody_may_be_probed_has_no_holes_opened_to_there() {
     for (attests, home, other) in [
@@ -206,6 +206,7 @@ fn a_relay_in_the_internet_that_says_that_everybody_is_in_a_local_network_has_no
     }
 }
 
+#[test]
 fn a_relay_that_loses_mixes_and_repeats_messages_is_outlasted() {
     for seed in 0..20 {
         let mut world = World::new(seed);
@@ -213,11 +214,11 @@ fn a_relay_that_loses_mixes_and_repeats_messages_is_outlasted() {
             world.add(HOME);
         }
         world.relays[0].lies = Lies {
-            attests: None,
             drops: 0.3,
             delays: 0.3,
             replays: 0.3,
             mixes: 0.2,
+            ..Lies::default()
         };
         world.connect(0, 1);
         let direct = world.run_while(ms(60_000), |world| !world.both(PeerState::Direct));
