@@ -236,11 +236,7 @@ impl Machine {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
-            Input::Resumed => {
-                // It stood still meanwhile.
-                self.clock.synced = false;
-                self.each(now, Peer::on_resumed);
-            }
+            Input::Resumed => self.on_resumed(now),
             Input::Shutdown => self.shut(now),
         }
     }
@@ -505,6 +501,12 @@ impl Machine {
             self.each(now, |peer, _| peer.forget_paths());
         }
         self.if_changed(now, before);
+    }
+
+    fn on_resumed(&mut self, now: Instant) {
+        // It stood still meanwhile.
+        self.clock.synced = false;
+        self.each(now, Peer::on_resumed);
     }
 
     fn on_nat(&mut self, now: Instant, report: NatReport) {

@@ -62,6 +62,10 @@ impl Tables {
             number: self.admitted,
         };
         self.sources.insert(source, granted);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the least is the same in any order"
+        )]
         let theirs = self.sources.iter();
         let theirs = theirs.filter(|(_, one)| one.link.handle() == link.handle());
         if theirs.clone().count() > MAX_SOURCES
