@@ -385,6 +385,7 @@ fn relay_up(at: u8, unix_ms: u64) -> Input<'static> {
         addr: SocketAddr::from(([5, 9, 0, 1], 4433)),
         observed: SocketAddr::from(([80, 1, 0, 1], 40000)),
         unix_ms,
+        own_ms: UNIX_MS,
     }
 }
 

@@ -344,7 +344,7 @@ impl Driver {
             Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
             Output::CloseStream { sock } => self.close_stream(sock),
             Output::NeedRelay { relay } => self.need_relay(relay),
-            Output::Admit { peer, addr } => self.admit(peer, addr),
+            Output::Admit { peer, addr, proven } => self.admit(peer, addr, proven),
             Output::Route { peer, route } => self.set_route(peer, route),
             Output::Forget { peer } => self.forget(peer),
             Output::Failed { peer, reason } => self.fail(peer, &reason),

@@ -46,7 +46,7 @@ use demux::{Outlets, SIDE_CAPACITY};
 use extra::Extras;
 use link::RESERVED;
 use socket::Socket;
-use tables::{Source, Tables};
+use tables::{Tables, Title};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -146,12 +146,17 @@ impl Mux {
 
     /// Takes QUIC packets from `source` as the link's.
     pub(crate) fn admit(&self, source: SocketAddr, link: &Arc<Link>) {
-        self.admit_source(source, link, false);
+        self.admit_source(source, link, Title::Proven);
+    }
+
+    /// Takes QUIC packets from `source` as the link's, unless they are another's. Nothing shows yet that the peer is there.
+    pub(crate) fn admit_claim(&self, source: SocketAddr, link: &Arc<Link>) {
+        self.admit_source(source, link, Title::Claimed);
     }
 
     /// Takes QUIC packets from `source` as the link's, and lane frames too.
     pub(crate) fn admit_relay(&self, source: SocketAddr, link: &Arc<Link>) {
-        self.admit_source(source, link, true);
+        self.admit_source(source, link, Title::Relay);
     }
 
     /// Undoes [`Self::admit`] and [`Self::admit_relay`].
@@ -245,11 +250,10 @@ impl Mux {
         self.outlets.strangers.load(Ordering::Relaxed)
     }
 
-    fn admit_source(&self, source: SocketAddr, link: &Arc<Link>, is_relay: bool) {
-        self.edit(|tables| {
-            let link = link.clone();
-            tables.sources.insert(source, Source { link, is_relay });
-        });
+    fn admit_source(&self, source: SocketAddr, link: &Arc<Link>, title: Title) {
+        if self.tables.load().grants(source, link, title) {
+            self.edit(|tables| tables.admit(source, link, title));
+        }
     }
 
     fn edit(&self, change: impl Fn(&mut Tables)) {

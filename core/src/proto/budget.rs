@@ -10,7 +10,7 @@ use super::{
     io::Sock,
     timing::{
         ATTESTED_PROBES, CREDIT_FACTOR, GUESS_SPACING, HELLOS_PER_SECOND, PROBES_PER_SECOND,
-        STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
+        ROUND_SPACING, STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
     },
 };
 use crate::{PeerId, wire::probe};
@@ -49,14 +49,14 @@ impl Budget {
         self.hellos.take(now)
     }
 
-    /// Counts one probe to an address that no relay attests; false if it had its share.
-    pub(crate) fn take_unattested(&mut self, now: Instant, ip: IpAddr) -> bool {
-        self.unattested.take(now, ip)
+    /// Counts one probe to an address of this peer's that no relay attests; false if the address, or the peer, had its share.
+    pub(crate) fn take_unattested(&mut self, now: Instant, peer: PeerId, ip: IpAddr) -> bool {
+        self.unattested.take(now, peer, ip)
     }
 
-    /// Counts one stream dialled to an address; false if it had its share.
-    pub(crate) fn take_stream(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        self.streams.take(now, addr)
+    /// Counts one stream dialled to an address of this peer's; false if the address, or the peer, had its share.
+    pub(crate) fn take_stream(&mut self, now: Instant, peer: PeerId, addr: SocketAddr) -> bool {
+        self.streams.take(now, peer, addr)
     }
 
     /// Takes the turn to guess ports, which one peer has at a time.
@@ -98,11 +98,14 @@ impl Budget {
 /// So many a minute for each address.
 struct PerMinute<K> {
     limit: u32,
-    counted: BTreeMap<K, (Instant, u32)>,
+    /// Since when, how often, and for whom at first.
+    counted: BTreeMap<K, (Instant, u32, PeerId)>,
 }
 
 /// Addresses that are counted at a time; beyond, there is nothing for new ones.
 const MAX_COUNTED: usize = 1024;
+/// Of these for one peer, so that none takes them from all others.
+const MAX_COUNTED_EACH: usize = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl<K: Ord> PerMinute<K> {
@@ -113,13 +116,15 @@ impl<K: Ord> PerMinute<K> {
         }
     }
 
-    fn take(&mut self, now: Instant, key: K) -> bool {
+    fn take(&mut self, now: Instant, peer: PeerId, key: K) -> bool {
         self.counted
-            .retain(|_, (since, _)| now.saturating_duration_since(*since) < MINUTE);
-        if self.counted.len() >= MAX_COUNTED && !self.counted.contains_key(&key) {
+            .retain(|_, (since, ..)| now.saturating_duration_since(*since) < MINUTE);
+        let theirs = self.counted.values().filter(|(.., first)| *first == peer);
+        let full = self.counted.len() >= MAX_COUNTED || theirs.count() >= MAX_COUNTED_EACH;
+        if full && !self.counted.contains_key(&key) {
             return false;
         }
-        let (_, count) = self.counted.entry(key).or_insert((now, 0));
+        let (_, count, _) = self.counted.entry(key).or_insert((now, 0, peer));
         *count += 1;
         *count <= self.limit
     }
@@ -159,6 +164,8 @@ impl Bucket {
 pub(crate) struct Credit {
     bytes: i64,
     attested_probes: i64,
+    /// When these were last granted.
+    granted: Option<Instant>,
 }
 
 /// No peer can hoard more than this: some hundred probes.
@@ -170,9 +177,14 @@ impl Credit {
         self.bytes = (self.bytes + CREDIT_FACTOR * len as i64).min(MAX_CREDIT);
     }
 
-    /// A round begins: the attested address gets its own probes again.
-    pub(crate) fn begin_round(&mut self) {
-        self.attested_probes = ATTESTED_PROBES;
+    /// A round begins: the attested address gets its own probes again, unless it just did.
+    pub(crate) fn begin_round(&mut self, now: Instant) {
+        if self
+            .granted
+            .is_none_or(|granted| now >= granted + ROUND_SPACING)
+        {
+            (self.attested_probes, self.granted) = (ATTESTED_PROBES, Some(now));
+        }
     }
 
     /// Pays for one probe to an unproven address; false if there is nothing left.
@@ -193,6 +205,7 @@ impl Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SecretKey;
 
     #[test]
     fn an_intro_pays_for_45_probes_and_not_one_more() {
@@ -203,11 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn an_attested_address_has_64_probes_of_its_own_each_round() {
+    fn an_attested_address_has_64_probes_of_its_own_each_round_and_each_second() {
         let mut credit = Credit::default();
-        for _ in 0..2 {
-            credit.begin_round();
-            assert_eq!((0..100).filter(|_| credit.pay(true)).count(), 64);
+        let mut now = epoch();
+        for probes in [64, 0, 64] {
+            credit.begin_round(now);
+            assert_eq!((0..100).filter(|_| credit.pay(true)).count(), probes);
+            now += ROUND_SPACING / 2;
         }
     }
 
@@ -229,11 +244,31 @@ mod tests {
         let start = epoch();
         let mut budget = Budget::new(start);
         let ip = IpAddr::from([192, 0, 2, 1]);
-        let take =
-            |budget: &mut Budget, at| (0..50).filter(|_| budget.take_unattested(at, ip)).count();
+        let take = |budget: &mut Budget, at| {
+            let probes = 0..50u8;
+            probes
+                .filter(|from| budget.take_unattested(at, peer(from % 5), ip))
+                .count()
+        };
         assert_eq!(take(&mut budget, start), 10);
         assert_eq!(take(&mut budget, start + MINUTE / 2), 0);
         assert_eq!(take(&mut budget, start + MINUTE), 10);
+    }
+
+    #[test]
+    fn a_peer_that_names_ever_new_addresses_leaves_the_others_theirs() {
+        let now = epoch();
+        let mut budget = Budget::new(now);
+        let take = |budget: &mut Budget, from: u8, at: u32| {
+            budget.take_unattested(now, peer(from), IpAddr::from((91 << 24 | at).to_be_bytes()))
+        };
+        let taken = (0..5000).filter(|at| take(&mut budget, 1, *at)).count();
+        assert_eq!(taken, MAX_COUNTED_EACH);
+        assert!(take(&mut budget, 2, 6000));
+    }
+
+    fn peer(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]

@@ -79,10 +79,13 @@ impl Clock {
             .saturating_add(now.saturating_duration_since(self.origin).as_millis() as u64)
     }
 
-    /// Takes a relay's time, but no nonsense from outside this and the next century.
-    fn set(&mut self, now: Instant, unix_ms: u64) {
+    /// Takes a relay's time, but no nonsense from outside this and the next century. Among relays the one nearest to our own
+    /// clock is believed: a stranger's must not take us away from the time of all others.
+    fn set(&mut self, now: Instant, unix_ms: u64, own_ms: u64) {
         const SANE: std::ops::Range<u64> = 1_600_000_000_000..6_000_000_000_000;
-        if SANE.contains(&unix_ms) {
+        let off = |ms: u64| ms.abs_diff(own_ms);
+        let worse = self.synced && off(unix_ms) > off(self.unix_ms(now));
+        if SANE.contains(&unix_ms) && !worse {
             *self = Self {
                 origin: now,
                 unix_ms,
@@ -166,8 +169,9 @@ impl Machine {
                 addr,
                 observed,
                 unix_ms,
+                own_ms,
             } => {
-                self.clock.set(now, unix_ms);
+                self.clock.set(now, unix_ms, own_ms);
                 self.on_relay_up(now, relay, addr, observed);
             }
             Input::RelayDown { relay } => {
@@ -232,7 +236,7 @@ impl Machine {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
-            Input::Resumed => self.each(now, Peer::on_resumed),
+            Input::Resumed => self.on_resumed(now),
             Input::Shutdown => self.shut(now),
         }
     }
@@ -409,11 +413,7 @@ impl Machine {
                 let Some(id) = self.owner(packet.conv, from) else {
                     return;
                 };
-                let attested = match source {
-                    Source::Relay { attested, .. } => Some(*attested),
-                    Source::Direct(_) => None,
-                };
-                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, attested));
+                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
             }
             Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
         }
@@ -501,6 +501,12 @@ impl Machine {
             self.each(now, |peer, _| peer.forget_paths());
         }
         self.if_changed(now, before);
+    }
+
+    fn on_resumed(&mut self, now: Instant) {
+        // It stood still meanwhile.
+        self.clock.synced = false;
+        self.each(now, Peer::on_resumed);
     }
 
     fn on_nat(&mut self, now: Instant, report: NatReport) {

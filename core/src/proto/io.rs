@@ -50,12 +50,13 @@ impl Pair {
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub(crate) enum Input<'a> {
-    /// Registered with a relay, at this address, which sees us there and has this time.
+    /// Registered with a relay, at this address, which sees us there and has this time, as against our own clock.
     RelayUp {
         relay: RelayUrl,
         addr: SocketAddr,
         observed: SocketAddr,
         unix_ms: u64,
+        own_ms: u64,
     },
     /// Not registered with it any more.
     RelayDown { relay: RelayUrl },
@@ -171,8 +172,12 @@ pub(crate) enum Output {
     SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
     NeedRelay { relay: RelayUrl },
-    /// QUIC packets from this address belong to the peer.
-    Admit { peer: PeerId, addr: SocketAddr },
+    /// QUIC packets from this address belong to the peer; or to whom they belonged before, unless it has proved that it is there.
+    Admit {
+        peer: PeerId,
+        addr: SocketAddr,
+        proven: bool,
+    },
     /// QUIC packets to the peer go here from now on.
     Route { peer: PeerId, route: Route },
     /// The link is over: forget its addresses and route.

@@ -214,6 +214,13 @@ impl Local {
             .any(|relay| Scope::of(relay.addr.ip()) == Scope::Loopback)
     }
 
+    /// Whether a relay can see a peer there: an address of a local network only if the relay has one too.
+    pub(crate) fn is_plausible(&self, relay: &RelayUrl, attested: SocketAddr) -> bool {
+        let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
+        let relay = self.relays.get(relay);
+        !is_local(attested) || relay.is_some_and(|relay| is_local(relay.addr))
+    }
+
     /// The TTL that gets a packet through our own NATs, but not to `remote`.
     pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
         let neighbours = self.reflexive().any(|seen| match (seen.ip(), remote.ip()) {

@@ -13,6 +13,7 @@
 //! peer that was restarted in between is met again by the same means.
 
 mod ages;
+mod called;
 mod checks;
 mod evidence;
 #[cfg(any(test, feature = "_fuzzing"))]
@@ -37,6 +38,7 @@ use rand_chacha::ChaCha20Rng;
 
 use self::{
     ages::Ages,
+    called::Called,
     checks::Checks,
     evidence::Effort,
     guess::{End, Guess},
@@ -120,6 +122,7 @@ pub(crate) struct Peer {
     /// Where the peer answered before, latest last: these addresses are no victims.
     answered: VecDeque<SocketAddr>,
     checks: Checks,
+    called: Called,
     streams: Streams,
     path: Option<DirectPath>,
     hold: Hold,
@@ -169,6 +172,7 @@ impl Peer {
             relay_rtt: None,
             answered: VecDeque::new(),
             checks: Checks::default(),
+            called: Called::default(),
             streams: Streams::default(),
             path: None,
             hold: Hold::default(),
@@ -281,12 +285,7 @@ impl Peer {
     }
 
     /// News of an established session.
-    pub(crate) fn on_news(
-        &mut self,
-        ctx: &mut Context<'_>,
-        datagram: &[u8],
-        attested: Option<SocketAddr>,
-    ) {
+    pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], source: &Source) {
         let Ok(conv) = SealedPacket::parse(datagram).map(|packet| packet.conv) else {
             return;
         };
@@ -300,7 +299,7 @@ impl Peer {
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
-                self.attested = attested.or(self.attested);
+                self.note_attested(ctx.local, source);
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
@@ -335,12 +334,7 @@ impl Peer {
         if left && self.state == PeerState::Direct {
             self.suspect(ctx, Doubt::Told);
         }
-        match self.state {
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
-                self.begin_checks(ctx, opened);
-            }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
-        }
+        self.called_for(ctx, opened);
     }
 
     /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
@@ -406,6 +400,7 @@ impl Peer {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.attempt_timeout(ctx);
+        self.called_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
         self.reroll_timeout(ctx);
@@ -432,6 +427,7 @@ impl Peer {
                 .as_ref()
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
+            self.called.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
             self.reroll.next().map(|at| (at, Deadline::Reroll)),
@@ -559,12 +555,14 @@ impl Peer {
         }));
     }
 
-    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start.
-    fn admit(&self, ctx: &mut Context<'_>, pair: Pair) {
+    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start; as the source of a datagram it can
+    /// write any address, until an answer from there proves it.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, proven: bool) {
         if !pair.sock.is_stream() {
             ctx.out.push_back(Output::Admit {
                 peer: self.id,
                 addr: pair.addr,
+                proven,
             });
         }
     }

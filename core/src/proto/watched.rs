@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::paths::Paths;
+use self::{addresses::is_local, paths::Paths};
 use super::{
     endpoint::{Machine, PeerView, Settings},
     io::{Input, Output, Pair, Route, Sock},
@@ -32,8 +32,8 @@ const MAX_CONVS: usize = 4;
 
 /// Sockets for one run of guesses: the holes, and one to take samples with.
 const MAX_HOLES: usize = 257;
-/// Sockets that one peer may keep after that: for its path, and for addresses on trial.
-const MAX_KEPT: usize = 17;
+/// Sockets that one peer may keep after that: for its path, for addresses on trial, and for a fresh port.
+const MAX_KEPT: usize = 18;
 
 /// Two machines that are fed the same, and what is known of the world from their inputs alone.
 pub(crate) struct Watched {
@@ -162,9 +162,15 @@ impl Watched {
                 }
             }
             Input::RelayMessage {
-                attested, bytes, ..
+                relay,
+                attested,
+                bytes,
+                ..
             } => {
-                self.attested.insert(attested.ip());
+                let relay = self.relays.get(&relay.to_string());
+                if !is_local(attested.ip()) || relay.is_some_and(|(addr, _)| is_local(addr.ip())) {
+                    self.attested.insert(attested.ip());
+                }
                 self.received += bytes.len();
             }
             Input::Datagram {

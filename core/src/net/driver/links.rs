@@ -116,9 +116,13 @@ impl Driver {
         })
     }
 
-    pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr) {
+    pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr, proven: bool) {
         let link = self.link(peer).link.clone();
-        self.mux.admit(addr, &link);
+        if proven {
+            self.mux.admit(addr, &link);
+        } else {
+            self.mux.admit_claim(addr, &link);
+        }
     }
 
     /// Takes the peer's packets from this relay's lane, those included that came too early.

@@ -110,6 +110,7 @@ impl Driver {
                     addr,
                     observed,
                     unix_ms,
+                    own_ms: super::unix_ms(),
                 });
                 self.ask_for_echoes();
                 self.tell(EventKind::PublicAddress { addr: observed });
@@ -158,14 +159,15 @@ impl Driver {
         }
     }
 
-    /// A relay's name stands for this address and, maybe, one of the other family: dials where a route leads.
+    /// A relay's name stands for this address and, maybe, one of the other family: dials where a route leads. A translator to
+    /// IPv4 turns their order round.
     fn dial_relay(&mut self, url: &RelayUrl, addr: SocketAddr, other: Option<SocketAddr>) {
         let mut addr = self.mux.inward(addr);
         let other = other.map(|other| self.mux.inward(other));
         let mut other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
         let local = self.machine.local();
         if let Some(other) = &mut other
-            && !local.reaches(addr)
+            && (local.nat64.is_some() || !local.reaches(addr))
             && local.reaches(*other)
         {
             std::mem::swap(other, &mut addr);

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     inject::Injected,
     link::{Link, LinkHandle, virtual_addr},
-    tables::{Source, Tables},
+    tables::{Source, Tables, Title},
 };
 use crate::{
     proto::io::Sock,
@@ -220,7 +220,10 @@ impl<'a> Sorter<'a> {
                 is_lane: true,
             });
         }
-        if self.source(relay).is_some_and(|source| source.is_relay) {
+        if self
+            .source(relay)
+            .is_some_and(|source| source.title == Title::Relay)
+        {
             self.outlets.to_driver(|| Side::EarlyLane {
                 relay,
                 channel,

@@ -13,6 +13,7 @@ use crate::{
 
 mod demux;
 mod extra;
+mod tables;
 mod transfer;
 
 const SHORT_QUIC: [u8; 30] = [0x40; 30];

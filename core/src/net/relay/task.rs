@@ -104,8 +104,8 @@ pub(super) struct Task {
     inbox: Inbox,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
     backoff: Backoff,
-    /// Tries so far, to take the relay's addresses in turn.
-    tries: usize,
+    /// Dials that failed since the last registration, to take the relay's addresses in turn.
+    failures: usize,
     /// A registration that is to be replaced.
     old: Option<Session>,
 }
@@ -123,7 +123,7 @@ impl Task {
             inbox,
             events,
             backoff: Backoff::default(),
-            tries: 0,
+            failures: 0,
             old: None,
         }
     }
@@ -178,7 +178,7 @@ impl Task {
             Ok(addrs) => addrs,
             Err(error) => return Ok(Err(error.into())),
         };
-        if let Some(addr) = self.next_addr(&addrs) {
+        if let Some(addr) = in_turn(&addrs, self.failures) {
             let other = addrs.iter().find(|other| other.is_ipv4() != addr.is_ipv4());
             let other = other.copied();
             self.emit(RelayEvent::Resolved { addr, other }).await?;
@@ -190,8 +190,12 @@ impl Task {
         let connect = self.dialer.connect(dial, &self.url);
         let (session, welcome) = match self.inbox.during(connect).await? {
             Ok(connected) => connected,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => {
+                self.failures += 1;
+                return Ok(Err(error.into()));
+            }
         };
+        self.failures = 0;
         self.old = None;
         info!(relay = %self.url.key().short(), "registered");
         self.emit(RelayEvent::Up {
@@ -201,12 +205,6 @@ impl Task {
         })
         .await?;
         Ok(Ok(session))
-    }
-
-    fn next_addr(&mut self, addrs: &[SocketAddr]) -> Option<SocketAddr> {
-        let addr = addrs.iter().cycle().nth(self.tries % addrs.len().max(1));
-        self.tries += 1;
-        addr.copied()
     }
 
     /// Carries frames until the registration ends.
@@ -345,6 +343,14 @@ impl From<SessionError> for End {
     }
 }
 
+/// The address to dial after so many failures. IPv4 comes first: where the relay sees us is where our peers guess ports, and IPv6
+/// has none to guess.
+fn in_turn(addrs: &[SocketAddr], failures: usize) -> Option<SocketAddr> {
+    let mut turns = addrs.to_vec();
+    turns.sort_by_key(SocketAddr::is_ipv6);
+    turns.get(failures.checked_rem(turns.len())?).copied()
+}
+
 async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
@@ -360,4 +366,19 @@ fn keepalive_pause() -> Duration {
 /// Without randomness from the operating system every pause is the shortest; nothing depends on it but politeness.
 fn random() -> u32 {
     getrandom::u32().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_comes_first_and_after_failures_every_address_has_its_turn() {
+        let addrs = ["[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1"]
+            .map(|addr| addr.parse::<SocketAddr>().unwrap());
+        let turns: Vec<_> = (0..4).map(|tries| in_turn(&addrs, tries)).collect();
+        let [six, first, second] = addrs.map(Some);
+        assert_eq!(turns, [first, second, six, first]);
+        assert_eq!(in_turn(&[], 1), None);
+    }
 }

@@ -216,7 +216,7 @@ impl Peer {
         let targets = self.targets(ctx);
         let attested = self.attested_ips();
         self.plan_effort(&targets);
-        self.credit.begin_round();
+        self.credit.begin_round(ctx.now);
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
             let certain = candidate.open || candidate.kind == CandidateKind::Host;
@@ -350,7 +350,7 @@ impl Peer {
         } else {
             UNATTESTED_PROBES + heard
         };
-        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, ip)
+        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, self.id, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
@@ -452,7 +452,7 @@ impl Peer {
         else {
             return;
         };
-        self.admit(ctx, source);
+        self.admit(ctx, source, false);
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;

@@ -13,6 +13,7 @@ use crate::{
     proto::{
         handshake::{Initiation, Opened},
         io::{Failure, Output, Pair, Route},
+        local::Local,
         session::Session,
         timing::{GONE_RETRIES, INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
     },
@@ -103,7 +104,7 @@ impl Peer {
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
     ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
-        self.sent_intro_ms = ctx.unix_ms.max(self.sent_intro_ms + 1);
+        self.sent_intro_ms = ctx.unix_ms.max(credible(ctx, self.sent_intro_ms) + 1);
         let mut conv = ctx.rng.random();
         while ctx.convs.contains_key(&conv) {
             conv = ctx.rng.random();
@@ -326,7 +327,7 @@ impl Peer {
     ) -> bool {
         let body = &opened.body;
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
-        if body.timestamp_ms <= self.newest_intro_ms || off > ctx.window_ms {
+        if body.timestamp_ms <= credible(ctx, self.newest_intro_ms) || off > ctx.window_ms {
             tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
             return false;
         }
@@ -438,12 +439,21 @@ impl Peer {
     }
 
     fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
-        if let Source::Relay { relay, attested } = source {
-            self.attested = Some(*attested);
+        self.note_attested(ctx.local, source);
+        if let Source::Relay { relay, .. } = source {
             self.meet_at(vec![relay.clone()]);
             if self.live_via(ctx.local).is_none() || self.path.is_none() {
                 self.via = Some(relay.clone());
             }
+        }
+    }
+
+    /// Remembers where a relay sees the peer, if it can be there.
+    pub(super) fn note_attested(&mut self, local: &Local, source: &Source) {
+        if let Source::Relay { relay, attested } = source
+            && local.is_plausible(relay, *attested)
+        {
+            self.attested = Some(*attested);
         }
     }
 
@@ -456,7 +466,7 @@ impl Peer {
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                self.admit(ctx, *pair);
+                self.admit(ctx, *pair, false);
                 ctx.out.push_back(Output::Route {
                     peer: self.id,
                     route: Route::Direct(*pair),
@@ -472,4 +482,12 @@ impl Peer {
             }
         }
     }
+}
+
+/// A timestamp of an INTRO before, unless it is from a clock that has been corrected since.
+fn credible(ctx: &Context<'_>, timestamp_ms: u64) -> u64 {
+    let latest = ctx.unix_ms.saturating_add(ctx.window_ms);
+    Some(timestamp_ms)
+        .filter(|timestamp| *timestamp <= latest)
+        .unwrap_or_default()
 }

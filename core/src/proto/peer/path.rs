@@ -100,6 +100,7 @@ impl Tier {
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+        self.admit(ctx, pair, true);
         if !self.trials.passes(ctx.now, pair) {
             return self.still_alive(ctx);
         }
@@ -162,7 +163,6 @@ impl Peer {
         self.hold.begin(ctx);
         self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
-        self.admit(ctx, pair);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);

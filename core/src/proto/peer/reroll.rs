@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::{Context, Peer};
 use crate::{
-    NatBehavior,
+    NatBehavior, NatReport,
     proto::{
         io::{Output, Pair, Sock},
         timing::{ROUND, SAMPLE_TRIES},
@@ -64,16 +64,15 @@ impl Reroll {
 }
 
 impl Peer {
-    /// A round was in vain. If it should not have been, one side tries another port; that is enough for both.
+    /// A round was in vain. If it should not have been, one side tries another port; that is enough for both. Addresses that
+    /// died, and may only have been cut off for a while, have their time to answer first.
     pub(super) fn reroll(&mut self, ctx: &mut Context<'_>) {
-        let keeps = |mapping| mapping == NatBehavior::EndpointIndependent;
-        let should_work = keeps(ctx.local.nat.mapping)
-            && self
-                .remote
-                .as_ref()
-                .is_some_and(|remote| keeps(remote.nat.mapping))
+        let keeps = |nat: NatReport| nat.mapping == NatBehavior::EndpointIndependent;
+        let should_work = keeps(ctx.local.nat)
+            && self.remote.as_ref().is_some_and(|remote| keeps(remote.nat))
             && self.fresh_targets(ctx).next().is_some();
-        if ctx.local.id > self.id || !self.wanted || !should_work || self.reroll.0.is_some() {
+        let waits = self.reroll.0.is_some() || self.trials.next().is_some();
+        if ctx.local.id > self.id || !self.wanted || !should_work || waits {
             return;
         }
         let sock = ctx.budget.name_sockets(1);

@@ -108,7 +108,7 @@ impl Peer {
             return;
         }
         for addr in self.stream_targets(ctx) {
-            if ctx.budget.take_stream(ctx.now, addr) {
+            if ctx.budget.take_stream(ctx.now, self.id, addr) {
                 ctx.out.push_back(Output::DialStream {
                     peer: self.id,
                     addr,

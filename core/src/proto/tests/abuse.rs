@@ -19,6 +19,7 @@ use crate::{
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
         intro::{AckPacket, Description, IntroBody, IntroPacket},
+        probe::{Probe, ProbeKind},
         sealed::{News, PunchOrder},
     },
 };
@@ -372,15 +373,41 @@ impl Caller {
         Self { key, session }
     }
 
+    /// Says that it is at these addresses now.
+    fn moves(&mut self, world: &mut World, addrs: &[SocketAddr]) {
+        let update = News::Update(description(addrs));
+        let bytes = self.session.seal_news(&update.emit()).unwrap();
+        says(world, &self.key, &bytes);
+    }
+
+    /// Asks directly, from what it says is this address.
+    fn asks(&mut self, world: &mut World, source: SocketAddr) {
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx: 7,
+            observed: world.nodes[0].host,
+        };
+        let bytes = self.session.seal_probe(&probe).unwrap();
+        world.feed(
+            0,
+            Input::Datagram {
+                sock: Sock::MAIN,
+                source,
+                bytes: &bytes,
+            },
+        );
+    }
+
+    fn order(&mut self, world: &mut World, sample: Option<SocketAddr>) {
+        let go = News::Go(PunchOrder { holes: 256, sample });
+        let bytes = self.session.seal_news(&go.emit()).unwrap();
+        says(world, &self.key, &bytes);
+    }
+
     /// Orders guesses, as often as asked, half a second apart.
     fn orders(&mut self, world: &mut World, times: usize) {
         for _ in 0..times {
-            let go = News::Go(PunchOrder {
-                holes: 256,
-                sample: None,
-            });
-            let bytes = self.session.seal_news(&go.emit()).unwrap();
-            says(world, &self.key, &bytes);
+            self.order(world, None);
             world.run(ms(500));
         }
     }
@@ -398,6 +425,64 @@ fn says(world: &mut World, key: &SecretKey, bytes: &[u8]) {
             bytes,
         },
     );
+}
+
+#[test]
+fn a_peer_that_has_ever_other_addresses_gets_few_probes_for_it_and_its_last_list_is_probed() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(1000));
+    let lists = [41000, 42000].map(|first| {
+        let port = |at: u16| SocketAddr::new(attested().ip(), first + at);
+        (0..16).map(port).collect::<Vec<_>>()
+    });
+    let mut before = 0;
+    for number in 0..60 {
+        // What it may call for at once is spent by then.
+        if number == 20 {
+            before = guesses(&world);
+        }
+        caller.moves(&mut world, &lists[number % 2]);
+        world.run(ms(100));
+    }
+    // One round a second, of sixteen addresses that get seven probes each in that time.
+    let probes = guesses(&world) - before;
+    assert!(probes <= 500, "{probes}");
+    let last = [SocketAddr::new(attested().ip(), 43000)];
+    caller.moves(&mut world, &last);
+    world.run(ms(2000));
+    assert!(sent(&world, last[0]) > 0);
+}
+
+#[test]
+fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_there() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    world.link(0, 1);
+    world.run(ms(2000));
+    let (friend, there) = (world.nodes[1].id, world.nodes[1].host);
+    assert_eq!(world.nodes[0].admitted.get(&there), Some(&friend));
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    caller.asks(&mut world, there);
+    world.run(ms(2000));
+    assert_eq!(world.nodes[0].admitted.get(&there), Some(&friend));
+    assert!(sent(&world, there) > 0);
+}
+
+#[test]
+fn a_peer_whose_nat_counts_up_to_the_port_of_another_service_is_not_met_there() {
+    let counting = NatReport {
+        allocation: PortAllocation::Sequential { step: 1 },
+        ..RANDOM_NAT
+    };
+    for (port, met) in [(11_211 - 40, false), (1900 - 40, false), (30_000, true)] {
+        let mut world = World::pair(Home::Counting, Home::Public);
+        let mut caller = Caller::new(&mut world, 0, counting, true);
+        let sample = SocketAddr::new(attested().ip(), port);
+        caller.order(&mut world, Some(sample));
+        world.run(ms(1500));
+        let target = SocketAddr::new(attested().ip(), port + 40);
+        assert_eq!(sent(&world, target) > 0, met, "{target}");
+    }
 }
 
 /// Datagrams that node 0 sent to any port of the callers' attested address.

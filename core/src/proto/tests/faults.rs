@@ -190,7 +190,7 @@ fn a_clock_that_is_hours_off_does_not_matter_once_a_relay_told_the_time() {
     let (relay, observed) = (relay(), "81.1.0.1:40000".parse().unwrap());
     let addr = "5.9.0.1:4433".parse().unwrap();
     for unix_ms in [0, 1, u64::MAX] {
-        let relay = relay.clone();
+        let (relay, own_ms) = (relay.clone(), world.unix_ms());
         world.feed(
             1,
             Input::RelayUp {
@@ -198,6 +198,7 @@ fn a_clock_that_is_hours_off_does_not_matter_once_a_relay_told_the_time() {
                 addr,
                 observed,
                 unix_ms,
+                own_ms,
             },
         );
     }
@@ -257,4 +258,58 @@ fn a_copied_packet_brings_the_place_it_comes_from_no_more_than_three_times_its_b
         let (sent, received) = (world.nodes[at].bytes_to[&elsewhere()], copies(&world));
         assert!(sent <= 3 * received, "{sent} for {received}");
     }
+}
+
+/// Times that relays may have, but do not: in 2020, and in 2150.
+const WRONG: [u64; 2] = [1_600_000_000_001, 5_690_000_000_000];
+
+#[test]
+fn a_strangers_relay_does_not_take_a_node_away_from_the_time_of_all_others() {
+    for time_ms in WRONG {
+        let mut world = World::pair(HOME, HOME);
+        let relay = world.add_relay();
+        world.relays[relay].lies.time_ms = Some(time_ms);
+        world.register_at(0, relay);
+        world.connect(0, 1);
+        world.run(ms(2000));
+        assert!(world.both(PeerState::Direct), "{time_ms}");
+    }
+}
+
+#[test]
+fn a_relay_that_had_the_time_wrong_has_done_no_lasting_harm_when_it_has_it_right() {
+    for time_ms in WRONG {
+        let mut world = World::new(1);
+        world.relays[0].lies.time_ms = Some(time_ms);
+        world.add(HOME);
+        world.add(HOME);
+        world.connect(0, 1);
+        world.run(ms(2000));
+        assert!(
+            world.both(PeerState::Direct),
+            "{time_ms}: both have it wrong"
+        );
+        world.relays[0].lies.time_ms = None;
+        world.register(0);
+        world.restart(1);
+        world.connect(1, 0);
+        world.run(ms(2000));
+        assert!(world.both(PeerState::Direct), "{time_ms}");
+    }
+}
+
+#[test]
+fn a_node_that_slept_takes_the_time_from_its_relay_though_its_own_clock_is_wrong() {
+    let mut world = World::pair(HOME, HOME);
+    let nap: u64 = 3 * 3_600_000;
+    world.relays[0].lies.time_ms = Some(world.unix_ms() + nap);
+    // By the nodes' own clock no time has passed, which is as wrong as can be.
+    for at in 0..2 {
+        world.feed(at, Input::Resumed);
+    }
+    world.register(0);
+    world.restart(1);
+    world.connect(0, 1);
+    world.run(ms(2000));
+    assert!(world.both(PeerState::Direct));
 }

@@ -1,8 +1,8 @@
 //! Bad lines, small routers and lying relays.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use super::world::{Home, Lies, Line, Plan, Style, World, ms};
+use super::world::{Home, Lies, Line, Node, Plan, Style, World, ms};
 use crate::PeerState;
 
 const HOME: Home = Home::PortRestricted;
@@ -174,6 +174,7 @@ fn a_relay_that_lies_does_not_touch_a_direct_path() {
         delays: 0.5,
         replays: 0.5,
         mixes: 0.5,
+        ..Lies::default()
     };
     world.connect(2, 0);
     world.reset_gaps();
@@ -198,6 +199,41 @@ fn a_relay_that_says_that_everybody_is_a_victim_brings_it_no_packets() {
 }
 
 #[test]
+fn a_relay_that_says_that_everybody_is_where_nobody_may_be_probed_has_no_holes_opened_to_there() {
+    for (attests, home, other) in [
+        ("91.7.7.7:1900", Home::Symmetric, HOME),
+        ("91.7.7.7:53", Home::Symmetric, HOME),
+        ("224.0.0.251:40000", Home::Symmetric, HOME),
+    ] {
+        let mut world = World::pair(home, other);
+        let nowhere: SocketAddr = attests.parse().unwrap();
+        world.relays[0].lies.attests = Some(nowhere);
+        world.link(0, 1);
+        world.run(ms(15_000));
+        let there = |node: &Node| node.sent_to.contains_key(&nowhere);
+        assert!(!world.nodes.iter().any(there), "{attests}");
+    }
+}
+
+#[test]
+fn a_relay_in_the_internet_that_says_that_everybody_is_in_a_local_network_has_nothing_sent_there() {
+    for (attests, home) in [
+        ("10.77.0.5:40000", HOME),
+        ("10.77.0.5:40000", Home::Symmetric),
+        ("192.168.77.5:40000", HOME),
+        ("100.64.7.5:40000", Home::Symmetric),
+    ] {
+        let mut world = World::pair(home, Home::Symmetric);
+        let nearby: SocketAddr = attests.parse().unwrap();
+        world.relays[0].lies.attests = Some(nearby);
+        world.link(0, 1);
+        world.run(ms(15_000));
+        let there = |node: &Node| node.sent_to.keys().any(|addr| addr.ip() == nearby.ip());
+        assert!(!world.nodes.iter().any(there), "{attests}");
+    }
+}
+
+#[test]
 fn a_relay_that_loses_mixes_and_repeats_messages_is_outlasted() {
     for seed in 0..20 {
         let mut world = World::new(seed);
@@ -205,11 +241,11 @@ fn a_relay_that_loses_mixes_and_repeats_messages_is_outlasted() {
             world.add(HOME);
         }
         world.relays[0].lies = Lies {
-            attests: None,
             drops: 0.3,
             delays: 0.3,
             replays: 0.3,
             mixes: 0.2,
+            ..Lies::default()
         };
         world.connect(0, 1);
         let direct = world.run_while(ms(60_000), |world| !world.both(PeerState::Direct));

@@ -23,8 +23,7 @@ impl Watched {
         };
         assert!(ip.octets()[0] != 0 && ip.octets()[0] < 224, "{to}");
         assert!(!ip.is_loopback() || loopback, "{to} is ourselves");
-        let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-        if ip.is_private() || ip.is_link_local() || shared {
+        if is_local(to.ip()) {
             let heard = self.seen.iter().any(|seen| seen.ip() == to.ip());
             let near = self
                 .interfaces
@@ -37,5 +36,16 @@ impl Watched {
             let attested = self.attested.contains(&to.ip());
             assert!(heard || near || neighbours || attested, "a scan: {to}");
         }
+    }
+}
+
+/// Whether an address is one of a network that translation or a first hop hides.
+pub(super) fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private() || ip.is_link_local() || shared
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }

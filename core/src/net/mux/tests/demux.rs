@@ -24,12 +24,8 @@ impl Fixture {
         let link = |handle| Arc::new(Link::new(LinkHandle(handle)));
         let (relay, peer, others) = (link(1), link(2), [link(3), link(4)]);
         let mut tables = Tables::default();
-        let source = |link: &Arc<Link>, is_relay| Source {
-            link: link.clone(),
-            is_relay,
-        };
-        tables.sources.insert(at(RELAY), source(&relay, true));
-        tables.sources.insert(at(PEER), source(&peer, false));
+        tables.admit(at(RELAY), &relay, Title::Relay);
+        tables.admit(at(PEER), &peer, Title::Proven);
         for (i, link) in others.iter().enumerate() {
             let key = (at(RELAY), lane(i));
             tables.channels.insert(key, link.clone());

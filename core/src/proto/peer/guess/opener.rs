@@ -255,7 +255,9 @@ impl Peer {
 
     /// Opens the next few holes. When the first are opened, the peer is told to go.
     fn open_some(&mut self, ctx: &mut Context<'_>) {
-        let Some(target) = self.aim() else {
+        let attested = self.attested_ips();
+        let allowed = |target: &SocketAddr| ctx.local.may_probe(*target, &attested);
+        let Some(target) = self.aim().filter(allowed) else {
             return self.end_guessing(ctx, End::Missed);
         };
         let low = ctx.local.low_ttl(target);
@@ -312,7 +314,7 @@ impl Peer {
             .sample?
             .port()
             .wrapping_add_signed(i16::from(step) * MEET_OFFSET);
-        (port >= 1024).then(|| SocketAddr::new(attested.ip(), port))
+        Some(SocketAddr::new(attested.ip(), port))
     }
 
     fn send_go(&mut self, ctx: &mut Context<'_>) {

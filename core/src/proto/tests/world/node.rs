@@ -33,7 +33,7 @@ pub(crate) struct Node {
     /// Whom its application talks to.
     pub(super) talks: BTreeMap<PeerId, Talk>,
     /// Addresses whose QUIC packets are let in.
-    pub(super) admitted: BTreeMap<SocketAddr, PeerId>,
+    pub(crate) admitted: BTreeMap<SocketAddr, PeerId>,
     pub(super) measurement: Option<Measurement>,
     /// Questions of single sockets for their public address.
     pub(super) samples: BTreeMap<[u8; 12], Sock>,
@@ -164,8 +164,11 @@ impl World {
                 Output::CloseSockets { first, count } => self.nodes[at].close(first, count),
                 Output::SampleMapping { sock, relay } => self.sample(at, sock, &relay),
                 Output::NeedRelay { relay } => self.need_relay(at, &relay),
-                Output::Admit { peer, addr } => {
-                    self.nodes[at].admitted.insert(addr, peer);
+                Output::Admit { peer, addr, proven } => {
+                    let holder = self.nodes[at].admitted.entry(addr).or_insert(peer);
+                    if proven {
+                        *holder = peer;
+                    }
                 }
                 Output::Forget { peer } => {
                     self.nodes[at].forgotten += 1;

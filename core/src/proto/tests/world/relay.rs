@@ -27,6 +27,8 @@ pub(crate) struct Relay {
 pub(crate) struct Lies {
     /// Says that senders are here.
     pub(crate) attests: Option<SocketAddr>,
+    /// Says that it is this late, milliseconds.
+    pub(crate) time_ms: Option<u64>,
     /// Share of signals that it drops, delays by up to half a second, and delivers again later.
     pub(crate) drops: f64,
     pub(crate) delays: f64,
@@ -87,7 +89,8 @@ impl World {
         let Some(observed) = self.observed(at, relay) else {
             return;
         };
-        let unix_ms = self.unix_ms();
+        let own_ms = self.unix_ms();
+        let unix_ms = self.relays[relay].lies.time_ms.unwrap_or(own_ms);
         if self.nodes[at].registered.insert(relay, observed).is_none() {
             self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
         }
@@ -100,6 +103,7 @@ impl World {
                 addr,
                 observed,
                 unix_ms,
+                own_ms,
             },
         );
         self.tell_echo(at, index);

@@ -1,0 +1,56 @@
+//! Rounds that the peer calls for: each lets it have us send much more than it sent, so it gets no more than one in a while.
+
+use std::time::Instant;
+
+use super::{Context, Peer};
+use crate::{PeerState, proto::timing::ROUND_SPACING};
+
+/// Rounds that a peer may call for at once: whoever moves loses and finds its addresses one by one.
+const AT_ONCE: u32 = 6;
+
+/// What the peer called for.
+#[derive(Default)]
+pub(super) struct Called {
+    /// When the rounds so far are paid for, at one in [`ROUND_SPACING`].
+    paid: Option<Instant>,
+    /// When the one that has to wait begins, and whether the peer opened its NATs for it.
+    waiting: Option<(Instant, bool)>,
+}
+
+impl Called {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.waiting.map(|(at, _)| at)
+    }
+
+    /// Whether a round may begin now; else it waits.
+    fn begin(&mut self, now: Instant, opened: bool) -> bool {
+        let paid = self.paid.map_or(now, |paid| paid.max(now)) + ROUND_SPACING;
+        let from = now + ROUND_SPACING * AT_ONCE;
+        self.waiting = (paid > from).then(|| (now + (paid - from), opened));
+        if self.waiting.is_none() {
+            self.paid = Some(paid);
+        }
+        self.waiting.is_none()
+    }
+}
+
+impl Peer {
+    /// The peer named other candidates: probes them, or soon if it does so all the time.
+    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
+        match self.state {
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
+                if self.called.begin(ctx.now, opened) {
+                    self.begin_checks(ctx, opened);
+                }
+            }
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
+    }
+
+    pub(super) fn called_timeout(&mut self, ctx: &mut Context<'_>) {
+        let due = |(at, _): &mut (Instant, bool)| *at <= ctx.now;
+        if let Some((_, opened)) = self.called.waiting.take_if(due) {
+            self.called_for(ctx, opened);
+        }
+    }
+}
