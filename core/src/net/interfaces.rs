@@ -4,6 +4,7 @@
 //! netwatch would do both, but waits 250 ms after the last of a flood of messages, and brings an async framework of its own.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Interfaces {
     pub(crate) sources: Vec<IpAddr>,
     /// The families in which there is a route to the internet at large.
     pub(crate) routes: Families,
+    /// The interfaces, by index, and the families in which only neighbours can reach us there.
+    pub(crate) secluded: BTreeMap<u32, Families>,
 }
 
 /// The router that our packets to the internet go to first.
@@ -104,6 +107,10 @@ impl Interfaces {
                 v4: sources.iter().any(IpAddr::is_ipv4),
                 v6: sources.iter().any(IpAddr::is_ipv6),
             },
+            secluded: usable()
+                .filter(|one| !offered(one).is_empty())
+                .map(|one| (one.index, seclusion(one)))
+                .collect(),
         }
     }
 }
@@ -177,6 +184,19 @@ fn offered(interface: &Interface) -> Vec<LocalAddr> {
             )
         })
         .collect()
+}
+
+/// The families in which no address of an interface can be reached from beyond its network; a carrier's is no such network.
+fn seclusion(interface: &Interface) -> Families {
+    let secluded = |is_family: fn(&IpAddr) -> bool| {
+        let addresses = interface.ip_addrs();
+        let mut scopes = addresses.into_iter().filter(is_family).map(Scope::of);
+        scopes.all(|scope| scope.is_local() && scope != Scope::Shared)
+    };
+    Families {
+        v4: secluded(IpAddr::is_ipv4),
+        v6: secluded(IpAddr::is_ipv6),
+    }
 }
 
 fn loopback(interface: &Interface) -> Vec<LocalAddr> {

@@ -180,7 +180,7 @@ impl Driver {
         let Some(lan) = &mut self.gathering.lan else {
             return;
         };
-        lan.network_changed();
+        lan.network_changed(&self.gathering.interfaces.secluded);
         if self.server.is_none() {
             return;
         }

@@ -64,6 +64,39 @@ fn of_an_ipv6_network_the_temporary_address_is_offered_and_nothing_unusable() {
 }
 
 #[test]
+fn a_family_with_an_address_that_strangers_can_reach_is_not_secluded() {
+    let flags = Ipv6AddrFlags::default();
+    let mut list = [
+        interface(
+            "home",
+            &["192.168.1.2/24"],
+            &[("fe80::1/64", flags), ("fd00::1/64", flags)],
+        ),
+        interface(
+            "dual",
+            &["10.0.0.2/24"],
+            &[("fe80::1/64", flags), ("2a00:1::1/64", flags)],
+        ),
+        interface("server", &["5.9.0.1/24", "10.19.0.5/16"], &[]),
+        interface("mobile", &["100.64.0.2/10"], &[]),
+        interface("lo", &["127.0.0.1/8"], &[]),
+    ];
+    for (index, one) in (1..).zip(&mut list) {
+        one.index = index;
+    }
+    let families = |v4, v6| Families { v4, v6 };
+    assert_eq!(
+        Interfaces::from_list(&list, &[]).secluded,
+        BTreeMap::from([
+            (1, families(true, true)),
+            (2, families(true, false)),
+            (3, families(false, true)),
+            (4, families(false, true)),
+        ])
+    );
+}
+
+#[test]
 fn an_interface_without_a_carrier_offers_nothing() {
     let mut bridge = interface("docker0", &["172.17.0.1/16"], &[]);
     bridge.flags = UP;
