@@ -3,6 +3,7 @@
 
 mod families;
 mod gather;
+mod handshakes;
 mod links;
 mod relays;
 mod silence;
@@ -26,7 +27,8 @@ use tokio::{
 };
 
 use self::{
-    gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams, vigil::Vigil,
+    gather::Gathering, handshakes::Handshakes, links::PeerLink, relays::RelayEntry,
+    streams::Streams, vigil::Vigil,
 };
 use super::{
     interfaces::Interfaces,
@@ -116,6 +118,7 @@ pub(crate) struct Driver {
     outlets: Outlets,
     links: BTreeMap<PeerId, PeerLink>,
     handles: BTreeMap<LinkHandle, PeerId>,
+    handshakes: Handshakes,
     relays: BTreeMap<RelayUrl, RelayEntry>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
@@ -187,6 +190,7 @@ impl Driver {
             outlets: parts.outlets,
             links: BTreeMap::new(),
             handles: BTreeMap::new(),
+            handshakes: Handshakes::default(),
             relays: BTreeMap::new(),
             relay_events,
             relay_sender,
