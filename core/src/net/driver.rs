@@ -369,8 +369,9 @@ impl Driver {
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
-            Done::Nat64(nat64) => self.on_nat64(nat64),
-            Done::RelayLeft(link) => self.mux.remove_link(link),
+            Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
+            Done::Nat64(Err(Aborted)) => {}
+            Done::RelayLeft(link) => self.drop_relay_link(link),
             Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
             Done::StreamClosed(sock) => self.mux.remove_stream(sock),
             Done::StreamEnded(stream) => self.on_stream_ended(stream),

@@ -61,7 +61,10 @@ impl Driver {
         let relays = if target.relays.is_empty() {
             self.home_relays.clone()
         } else {
-            target.relays.clone()
+            let theirs = target.relays.iter();
+            theirs
+                .map(|relay| self.known_relay(relay).clone())
+                .collect()
         };
         let (ready, ready_receiver) = oneshot::channel();
         let (failed, failed_receiver) = oneshot::channel();
