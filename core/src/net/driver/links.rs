@@ -57,6 +57,9 @@ impl PeerLink {
 impl Driver {
     /// Makes a link ready for a dialler.
     pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
+        if reply.is_closed() {
+            return;
+        }
         let id = target.id;
         let relays = if target.relays.is_empty() {
             self.home_relays.clone()
@@ -89,6 +92,8 @@ impl Driver {
                 addrs: target.addrs.clone(),
             });
             self.refuse_impostors();
+        } else if self.machine.peer(id, now()).is_none() {
+            self.forget(id);
         }
     }
 
