@@ -20,7 +20,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Aborted, BoxFuture},
+    stream::FuturesUnordered,
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     time::{Interval, MissedTickBehavior, interval, sleep_until},
@@ -124,6 +128,8 @@ pub(crate) struct Driver {
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     gathering: Gathering,
     streams: Streams,
+    /// The search for a translator to IPv4.
+    nat64: Option<AbortHandle>,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
@@ -154,8 +160,8 @@ enum Done {
     },
     /// Routers between us and the relay.
     Hops(Option<u8>),
-    /// The network's translator to IPv4, if it has one.
-    Nat64(Option<Nat64>),
+    /// The network's translator to IPv4, if it has one; aborted when the network is another one.
+    Nat64(Result<Option<Nat64>, Aborted>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
     /// A stream was dialled.
@@ -196,6 +202,7 @@ impl Driver {
             relay_sender,
             gathering,
             streams: Streams::new(parts.tls),
+            nat64: None,
             early: VecDeque::new(),
             watched: BTreeMap::new(),
             vigil: Vigil::begin(),
