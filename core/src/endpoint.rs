@@ -161,7 +161,8 @@ impl Endpoint {
         self.0.snapshot.clone()
     }
 
-    /// Says goodbye to all peers and relays, and frees the socket.
+    /// Says goodbye to all peers and relays; takes 3 s at most. The socket is free once the last clone of the endpoint and the
+    /// last of its connections are dropped.
     pub async fn close(&self) {
         let (done, finished) = oneshot::channel();
         if self

@@ -412,13 +412,17 @@ impl Driver {
 
     /// Says goodbye to peers and relays; waits a moment for it to be sent.
     async fn shutdown(&mut self) {
+        let (code, reason) = (0u32.into(), b"shutting down");
+        for open in self.links.values().flat_map(|link| &link.connections) {
+            open.quic.close(code, reason);
+        }
         self.feed(Input::Shutdown);
-        self.quic.close(0u32.into(), b"shutting down");
         self.settle();
         let polite = Duration::from_secs(1);
+        let _ = tokio::time::timeout(polite, self.leave_relays()).await;
+        self.quic.close(code, reason);
         let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
         self.close_streams();
-        self.relays.clear();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }
 }

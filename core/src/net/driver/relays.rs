@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{Done, Driver, families::Echo, now};
 use crate::{
@@ -285,6 +285,14 @@ impl Driver {
             }
             self.feed(Input::RelayDown { relay: url });
         }
+    }
+
+    /// Has the relays' tasks pass on what they were given, and waits until they have ended.
+    pub(super) async fn leave_relays(&mut self) {
+        self.relays.clear();
+        // Theirs are all that is left, then.
+        (self.relay_sender, _) = mpsc::channel(1);
+        while self.relay_events.recv().await.is_some() {}
     }
 
     pub(super) fn relays_network_changed(&self) {
