@@ -19,6 +19,8 @@ use signal::ChangeSignal;
 
 /// One change of an interface arrives as a flood of messages; this long after the first, the list is read again.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+/// The pause before the kernel is asked again that could not be asked.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How this computer is attached to the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +72,19 @@ impl Interfaces {
         (current, receiver)
     }
 
-    /// How things are. The kernel is asked on a thread of its own, since netdev also reads files.
+    /// How things are, or nothing if they cannot be seen.
     pub(crate) async fn read() -> Self {
-        tokio::task::spawn_blocking(|| {
-            Self::from_list(&netdev::get_interfaces(), &routed_sources())
-        })
-        .await
-        .unwrap_or_default()
+        Self::look().await.unwrap_or_default()
+    }
+
+    /// How things are; none if the kernel cannot be asked, as for want of descriptors: there is a loopback at least, and one
+    /// family of addresses. It is asked on a thread of its own, since netdev also reads files.
+    async fn look() -> Option<Self> {
+        let look = tokio::task::spawn_blocking(|| {
+            let (list, sources) = (netdev::get_interfaces(), routed_sources()?);
+            (!list.is_empty()).then(|| Self::from_list(&list, &sources))
+        });
+        look.await.ok().flatten()
     }
 
     fn is_rerouted(&self, before: &Self) -> bool {
@@ -122,15 +130,32 @@ async fn follow(mut current: Interfaces, signal: ChangeSignal, changes: mpsc::Se
             () = signal.changed() => {}
         }
         // Losses are told at once; for what takes their place, the rest of the flood is awaited.
-        let now = Interfaces::read().await;
+        let Some(now) = look_for(&changes).await else {
+            return;
+        };
         if now.lost_any_of(&current) && tell(&mut current, now, &changes).await.is_err() {
             return;
         }
         sleep(DEBOUNCE).await;
         signal.clear();
-        let now = Interfaces::read().await;
+        let Some(now) = look_for(&changes).await else {
+            return;
+        };
         if now != current && tell(&mut current, now, &changes).await.is_err() {
             return;
+        }
+    }
+}
+
+/// How things are, as soon as they can be seen; none when nobody wants to know any more.
+async fn look_for(changes: &mpsc::Sender<Change>) -> Option<Interfaces> {
+    loop {
+        if let Some(now) = Interfaces::look().await {
+            return Some(now);
+        }
+        tokio::select! {
+            () = changes.closed() => return None,
+            () = sleep(RETRY) => {}
         }
     }
 }
@@ -255,25 +280,24 @@ fn local(ip: IpAddr, prefix_len: u8) -> LocalAddr {
     LocalAddr { ip, prefix_len }
 }
 
-/// The addresses the kernel would send from to addresses that only a default route leads to. Connecting sends nothing.
-fn routed_sources() -> Vec<IpAddr> {
+/// The addresses the kernel would send from to addresses that only a default route leads to; none if it has no socket for us.
+/// Connecting sends nothing.
+fn routed_sources() -> Option<Vec<IpAddr>> {
     const V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
     const V6: SocketAddr = SocketAddr::new(
         IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
         9,
     );
-    let source = |any: IpAddr, beyond: SocketAddr| {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(beyond)?;
-        socket.local_addr().map(|local| local.ip())
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let sockets = any.map(|any| UdpSocket::bind((any, 0)).ok());
+    let some = sockets.iter().any(Option::is_some);
+    let source = |(socket, beyond): (Option<UdpSocket>, SocketAddr)| {
+        let socket = socket?;
+        socket.connect(beyond).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     };
-    [
-        source(Ipv4Addr::UNSPECIFIED.into(), V4),
-        source(Ipv6Addr::UNSPECIFIED.into(), V6),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let sources = sockets.into_iter().zip([V4, V6]).filter_map(source);
+    some.then(|| sources.collect())
 }
 
 #[cfg_attr(target_os = "linux", path = "interfaces/netlink.rs")]

@@ -169,6 +169,32 @@ async fn this_computer_has_an_address() {
     assert!(!Interfaces::read().await.addresses.is_empty());
 }
 
+/// Runs itself again, as the limit is the whole process's.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_nothing_is_seen_rather_than_no_network() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, setrlimit};
+    const INSIDE: &str = "PEERWAY_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_none() {
+        let name =
+            "net::interfaces::tests::without_descriptors_nothing_is_seen_rather_than_no_network";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(INSIDE, "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    setrlimit(RLIMIT_NOFILE, 64, 64).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    assert_eq!(runtime.block_on(Interfaces::look()), None);
+    drop(taken);
+    assert!(runtime.block_on(Interfaces::look()).is_some());
+}
+
 /// Runs itself again in a network of its own, where it may change interfaces, if this computer allows user namespaces.
 #[cfg(target_os = "linux")]
 #[test]
