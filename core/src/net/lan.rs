@@ -28,7 +28,7 @@ use crate::{PeerId, addr::Families};
 use alias::Alias;
 
 const SERVICE: &str = "_peerway._udp.local.";
-/// Announced nodes that are remembered; on a network with more, the first ones seen count.
+/// Announced nodes that are remembered; on a network with more, the first ones seen, and whoever is looked for.
 const MAX_FOUND: usize = 256;
 /// Addresses of one node that are remembered.
 const MAX_ADDRS: usize = 8;
@@ -166,11 +166,16 @@ impl Lan {
 
     /// Where one of `peers` is, if that is whom a sighting was of.
     pub(crate) fn who(
-        &self,
-        sighting: &Sighting,
+        &mut self,
+        Sighting(alias): Sighting,
         mut peers: impl Iterator<Item = PeerId>,
     ) -> Option<(PeerId, Vec<SocketAddr>)> {
-        let peer = peers.find(|peer| sighting.0.is_of(*peer))?;
+        let Some(peer) = peers.find(|peer| alias.is_of(*peer)) else {
+            if self.found.len() > MAX_FOUND {
+                self.found.remove(&alias);
+            }
+            return None;
+        };
         Some((peer, self.find(peer)))
     }
 
@@ -233,9 +238,6 @@ impl Lan {
             return None;
         };
         let alias = alias_of(&service.fullname)?;
-        if self.found.len() >= MAX_FOUND && !self.found.contains_key(&alias) {
-            return None;
-        }
         let addrs = addrs_of(&service);
         let before = self.found.insert(alias, addrs.clone());
         (before != Some(addrs)).then_some(alias)
