@@ -6,11 +6,11 @@ use peerway::{
     Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::info;
 
 use super::{
     args::Globals,
     failure::Failure,
+    out,
     state::{Claim, StateDir},
     words,
 };
@@ -32,7 +32,7 @@ const REPORT_QUIET: Duration = Duration::from_millis(1500);
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
-    _claim: Option<Claim>,
+    claim: Option<Claim>,
 }
 
 impl Node {
@@ -70,9 +70,7 @@ impl Node {
         if claim.is_some() {
             builder = builder.secret_key(state.key()?);
         } else {
-            info!(
-                "another peerway runs with this identity: taking a temporary one, and a free port"
-            );
+            out::hint("another peerway runs with this identity: this one takes a temporary one");
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
         Self::start(builder, bind, claim).await
@@ -88,8 +86,13 @@ impl Node {
         }
         Ok(Self {
             endpoint: builder.bind().await?,
-            _claim: claim,
+            claim,
         })
+    }
+
+    /// Whether another process has the folder's identity.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.claim.is_none()
     }
 
     /// Runs `body` and closes the node; none if Ctrl-C or SIGTERM came first.
