@@ -12,7 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use super::{
     budget::Budget,
     handshake::{self, Opened},
-    io::{Deadline, Failure, Input, Output, Pair},
+    io::{Deadline, Failure, Input, Output, Pair, Sock},
     local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
@@ -172,6 +172,7 @@ impl Machine {
             }
             Input::RelayDown { relay } => {
                 self.local.relays.remove(&relay);
+                self.each(now, |peer, ctx| peer.on_relay_down(ctx, &relay));
             }
             Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
             Input::RelayMessage {
@@ -190,9 +191,7 @@ impl Machine {
                 source,
                 bytes,
             } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
-            Input::SocketsOpened { first, count } => {
-                self.each(now, |peer, ctx| peer.on_sockets(ctx, first, count));
-            }
+            Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
             Input::Sampled { sock, addr } => {
                 self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
             }
@@ -235,6 +234,15 @@ impl Machine {
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
             Input::Resumed => self.each(now, Peer::on_resumed),
             Input::Shutdown => self.shut(now),
+        }
+    }
+
+    /// Whoever asked for these sockets gets them, unless it has no use for them any more.
+    fn on_sockets(&mut self, now: Instant, first: Sock, count: u16) {
+        let mut taken = false;
+        self.each(now, |peer, ctx| taken |= peer.on_sockets(ctx, first, count));
+        if !taken && count > 0 {
+            self.out.push_back(Output::CloseSockets { first, count });
         }
     }
 

@@ -127,6 +127,8 @@ impl Opened {
         )?;
         append_mac1(&mut packet, self.body.id);
         let mut session = Session::new(self.body.conv, &self.body.probe_secret, false);
+        // From the ephemeral key, which no other answer has.
+        session.begin_at([packet[10], packet[11], packet[12], packet[13]]);
         session.establish(self.noise.into_stateless_transport_mode()?);
         Ok((session, packet))
     }
@@ -225,7 +227,10 @@ impl Random for SeededRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NatReport;
+    use crate::{
+        NatReport,
+        wire::probe::{Probe, ProbeKind, ProbePacket},
+    };
 
     fn key(seed: u8) -> SecretKey {
         SecretKey::from_seed(&[seed; 32])
@@ -281,6 +286,26 @@ mod tests {
             bobs.open_news(&sealed).is_none(),
             "a replay is not opened twice"
         );
+    }
+
+    #[test]
+    fn an_intro_that_is_replayed_after_a_restart_is_not_answered_with_the_same_nonces() {
+        let (alice, bob) = (key(1), key(2));
+        let packet = initiate(&alice, bob.id(), alice.id()).packet;
+        let probe = Probe {
+            kind: ProbeKind::Request,
+            tx: 1,
+            observed: "192.0.2.1:4".parse().unwrap(),
+        };
+        let [first, second] = [3, 4].map(|start| {
+            let packet = IntroPacket::parse(&packet).unwrap();
+            let mut rng = ChaCha20Rng::from_seed([start; 32]);
+            let opened = Opened::open(&bob, packet, &mut rng).unwrap();
+            let (mut session, _) = opened.answer(&description()).unwrap();
+            let datagram = session.seal_probe(&probe).unwrap();
+            ProbePacket::parse(&datagram).unwrap().counter
+        });
+        assert!(first.abs_diff(second) > 1 << 15);
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
+    /// Relays that said that the peer is not there, since it was last called.
+    absent_at: Vec<RelayUrl>,
     /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
     /// Where it was found on our own network.
@@ -148,6 +150,7 @@ impl Peer {
             dialled: false,
             relays: Vec::new(),
             via: None,
+            absent_at: Vec::new(),
             addrs: Vec::new(),
             found: Vec::new(),
             attempt: None,
@@ -200,7 +203,7 @@ impl Peer {
             PeerState::Idle | PeerState::Failed => self.dial(ctx),
             PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            PeerState::Relayed if self.attempt.is_none() => self.attempt(ctx, 1),
+            PeerState::Relayed if self.attempt.is_none() => self.call(ctx),
             PeerState::Intro
             | PeerState::Punch
             | PeerState::Direct

@@ -43,6 +43,12 @@ impl Session {
         }
     }
 
+    /// Has the probes counted from elsewhere. After a restart, an INTRO that is replayed to us leads to the same keys, and
+    /// must not lead to the same nonces.
+    pub(crate) fn begin_at(&mut self, random: [u8; 4]) {
+        self.next_probe = u64::from(u32::from_be_bytes(random)) << 16;
+    }
+
     /// Adds the keys of the finished Noise handshake.
     pub(crate) fn establish(&mut self, transport: StatelessTransportState) {
         self.news = Some(transport);

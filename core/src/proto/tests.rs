@@ -19,6 +19,7 @@ mod neighbours;
 mod pairs;
 mod random;
 mod reference;
+mod relays;
 mod size;
 mod streams;
 mod world;

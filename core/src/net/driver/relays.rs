@@ -18,7 +18,7 @@ use crate::{
         relay::{self, RelayEvent, RelayHandle},
     },
     proto::io::{Input, Pair},
-    wire::relay::Payload,
+    wire::relay::{GoneReason, Payload},
 };
 
 /// A relay and our registration with it.
@@ -145,7 +145,15 @@ impl Driver {
                     bytes: &payload,
                 });
             }
-            RelayEvent::Gone { peer, .. } => self.feed(Input::RelayGone { relay: url, peer }),
+            RelayEvent::Gone {
+                peer,
+                reason: GoneReason::NotRegistered,
+                ..
+            } => self.feed(Input::RelayGone { relay: url, peer }),
+            // It may be there all the same: the hello is repeated when its time is up.
+            RelayEvent::Gone { peer, reason, .. } => {
+                tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");
+            }
             RelayEvent::Down {
                 reason,
                 identity_mismatch,

@@ -26,7 +26,11 @@ impl Peer {
             .into_iter()
             .flatten()
             .count();
-        let lists = of(&self.relays) + of(&self.addrs) + of(&self.found) + of(&self.told);
+        let lists = of(&self.relays)
+            + of(&self.absent_at)
+            + of(&self.addrs)
+            + of(&self.found)
+            + of(&self.told);
         let parts = self.checks.footprint()
             + self.streams.footprint()
             + self.path.as_ref().map_or(0, super::DirectPath::footprint)
@@ -52,6 +56,7 @@ impl Peer {
             .relays
             .iter()
             .chain(&self.via)
+            .chain(&self.absent_at)
             .chain(failed)
             .chain(announced);
         relays.map(|relay: &RelayUrl| relay.host().len()).sum()

@@ -56,6 +56,12 @@ impl Peer {
             return self.fail(ctx, Failure::NoAddress);
         }
         self.become_(ctx, PeerState::Intro);
+        self.call(ctx);
+    }
+
+    /// Says hello by whatever leads to the peer, as nothing is known of it any more.
+    pub(super) fn call(&mut self, ctx: &mut Context<'_>) {
+        self.absent_at.clear();
         self.attempt(ctx, 1);
     }
 
@@ -74,6 +80,7 @@ impl Peer {
         };
         if self.live_via(ctx.local).is_some()
             || self.has_direct_addrs()
+            || self.path.is_some()
             || !self.streams.open().is_empty()
         {
             let opened = self.opening(ctx);
@@ -113,23 +120,26 @@ impl Peer {
         Ok(initiation)
     }
 
-    /// Takes the first of the peer's relays that we are registered with; asks for all of them if there is none.
+    /// Takes the first relay at which the peer may be and that we are registered with; asks for them if there is none.
     fn choose_relay(&mut self, ctx: &mut Context<'_>) {
         if self.live_via(ctx.local).is_some() {
             return;
         }
-        self.via = self
-            .relays
-            .iter()
-            .find(|relay| ctx.local.relays.contains_key(*relay))
-            .cloned();
-        if self.via.is_none() {
-            for relay in self.relays.iter().take(2) {
-                ctx.out.push_back(Output::NeedRelay {
-                    relay: relay.clone(),
-                });
-            }
+        let live = self
+            .relays_left()
+            .find(|relay| ctx.local.relays.contains_key(*relay));
+        if live.is_none() {
+            let needed = self.relays_left().take(2).cloned();
+            ctx.out
+                .extend(needed.map(|relay| Output::NeedRelay { relay }));
         }
+        self.via = live.cloned();
+    }
+
+    /// The peer's relays that did not say that it is not there.
+    fn relays_left(&self) -> impl Iterator<Item = &RelayUrl> {
+        let absent = |relay: &&RelayUrl| self.absent_at.contains(relay);
+        self.relays.iter().filter(move |relay| !absent(relay))
     }
 
     fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
@@ -160,7 +170,9 @@ impl Peer {
         for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
-        for pair in self.streams.open() {
+        let proven = self.path.as_ref().map(|path| &path.pair);
+        let proven = proven.filter(|pair| !pair.sock.is_stream() && !addrs.contains(&pair.addr));
+        for pair in self.streams.open().iter().chain(proven) {
             send(ctx, *pair, None, initiation.packet.clone());
         }
         if has_addrs && let Some(gap) = INTRO_REPEATS.get(attempt.repeats) {
@@ -192,14 +204,12 @@ impl Peer {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
             let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
-            self.fail(
-                ctx,
-                if reached {
-                    Failure::Silent
-                } else {
-                    Failure::NoRelay
-                },
-            );
+            let reason = match self.absent_at.first() {
+                Some(relay) => Failure::Offline(relay.clone()),
+                None if reached => Failure::Silent,
+                None => Failure::NoRelay,
+            };
+            self.fail(ctx, reason);
         } else {
             self.drop_attempt(ctx);
             self.round_unanswered(ctx);
@@ -227,6 +237,13 @@ impl Peer {
         }
     }
 
+    /// The newest hello that waits for its answer.
+    pub(super) fn unanswered(&mut self) -> Option<&mut Initiation> {
+        let pending = self.attempt.as_mut();
+        let pending = pending.and_then(|attempt| attempt.initiation.as_mut());
+        pending.or(self.late.as_mut())
+    }
+
     pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
         let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
             return;
@@ -245,7 +262,10 @@ impl Peer {
             PeerState::Idle => {}
             PeerState::Failed if self.wanted => self.dial(ctx),
             PeerState::Failed => {}
-            PeerState::Intro if self.via.is_none() => self.attempt(ctx, 1),
+            PeerState::Intro if self.via.is_none() => {
+                let number = self.attempt.as_ref().map_or(1, |attempt| attempt.number);
+                self.attempt(ctx, number);
+            }
             PeerState::Intro => self.send_intro(ctx, true),
             // The relay may have been restarted, or replaced by another: the lane has to be bound again.
             PeerState::Punch | PeerState::Direct | PeerState::Suspect | PeerState::Relayed => {
@@ -261,22 +281,39 @@ impl Peer {
         }
     }
 
-    /// The relay does not know the peer.
+    /// The relay does not know the peer, which may be about to register, or be at another relay.
     pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        if let Some(attempt) = &mut self.attempt
-            && attempt.initiation.is_some()
-            && matches!(self.state, PeerState::Intro | PeerState::Relayed)
-        {
-            if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
-                attempt.gone += 1;
-                attempt.ask_again = true;
-                attempt.next = ctx.now + *wait;
-                attempt.sent = ctx.now;
-            } else if !self.has_direct_addrs() {
-                self.fail(ctx, Failure::Offline(relay.clone()));
+        if self.via.as_ref() != Some(relay) {
+            return;
+        }
+        let calls = matches!(self.state, PeerState::Intro | PeerState::Relayed);
+        let attempt = self
+            .attempt
+            .as_mut()
+            .filter(|attempt| calls && attempt.initiation.is_some());
+        let Some(attempt) = attempt else {
+            if self.session.is_some() {
+                self.rebind_later(ctx);
             }
-        } else if self.session.is_some() {
-            self.rebind_later(ctx);
+            return;
+        };
+        if attempt.ask_again {
+            return;
+        }
+        if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
+            attempt.gone += 1;
+            attempt.ask_again = true;
+            attempt.next = ctx.now + *wait;
+            attempt.sent = ctx.now;
+            return;
+        }
+        let number = attempt.number;
+        self.absent_at.push(relay.clone());
+        if self.relays_left().next().is_some() {
+            self.via = None;
+            self.attempt(ctx, number);
+        } else if !self.has_direct_addrs() {
+            self.fail(ctx, Failure::Offline(relay.clone()));
         }
     }
 

@@ -243,7 +243,11 @@ impl Peer {
             tx,
             observed: pair.addr,
         };
-        let session = self.session.as_mut();
+        // A probe can make the path direct before the answer to the hello is here, which may be lost.
+        let session = match &mut self.session {
+            Some(session) => Some(session),
+            None => self.unanswered().map(|initiation| &mut initiation.session),
+        };
         if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
             send(ctx, pair, ttl, bytes);
         }

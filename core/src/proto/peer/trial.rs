@@ -114,7 +114,7 @@ impl Peer {
             if trial.next.is_none_or(|at| at > ctx.now) {
                 continue;
             }
-            if trial.pending.take().is_some() {
+            if trial.pending.take().is_some() || !wanted {
                 trial.answering = None;
             }
             let age = ctx.now.saturating_duration_since(trial.died);

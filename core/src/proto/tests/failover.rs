@@ -1,7 +1,7 @@
 //! Direct paths and relays that die, and what the application notices of it.
 
 use super::world::{Home, World, ms};
-use crate::{PeerState, proto::io::Route};
+use crate::{Cause, PeerState, proto::io::Route};
 
 const HOME: Home = Home::PortRestricted;
 
@@ -180,4 +180,26 @@ fn routers_that_forget_all_flows_interrupt_the_link_for_no_more_than_a_second() 
             assert!(node.gap <= ms(1000), "{a:?} x {b:?}: {:?}", node.gap);
         }
     }
+}
+
+#[test]
+fn a_link_that_carries_nothing_any_more_does_not_wait_for_a_trial() {
+    let mut world = linked();
+    // Each death doubles the trial, until it takes longer than an idle link is cared for.
+    for _ in 0..8 {
+        assert!(world.run_while(ms(300_000), |world| !world.both(PeerState::Direct)));
+        world.cut = true;
+        world.run(ms(3000));
+        world.cut = false;
+    }
+    let on_trial = |world: &World| world.cause(0, 1) == Some(Cause::PathOnTrial);
+    assert!(world.run_while(ms(20_000), |world| !on_trial(world)));
+    world.hush();
+    world.run(ms(300_000));
+    assert!(!on_trial(&world));
+    let next = world.nodes[0].machine.poll_timeout();
+    assert!(
+        next.is_none_or(|at| at > world.now + ms(5000)),
+        "it still wakes up"
+    );
 }

@@ -1,7 +1,10 @@
 //! NATs that give every destination another port.
 
 use super::world::{Home, World, ms};
-use crate::PeerState;
+use crate::{
+    PeerState,
+    proto::io::{Input, Sock},
+};
 
 /// Runs a dial in worlds with different seeds; returns how many went direct on both sides in time, and the median time.
 fn runs(a: Home, b: Home, count: u64) -> (u64, std::time::Duration) {
@@ -50,4 +53,14 @@ fn the_port_of_a_nat_that_counts_is_predicted() {
             "{a:?} x {b:?}: {direct} direct, {median:?}"
         );
     }
+}
+
+#[test]
+fn sockets_that_nobody_waits_for_any_more_are_closed() {
+    let mut world = World::pair(Home::Symmetric, Home::PortRestricted);
+    world.link(0, 1);
+    let (first, count) = (Sock(77), 4);
+    world.nodes[0].open(first, count);
+    world.feed(0, Input::SocketsOpened { first, count });
+    assert!(!world.nodes[0].sockets.contains_key(&first));
 }

@@ -151,11 +151,11 @@ impl Peer {
         ctx.out.push_back(Output::OpenSockets { first, count });
     }
 
-    /// The sockets that were asked for are there, or some of them.
-    pub(crate) fn on_sockets(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) {
+    /// The sockets that were asked for are there, or some of them. Returns whether it was this peer who asked.
+    pub(crate) fn on_sockets(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
         let counts = matches!(ctx.local.nat.allocation, PortAllocation::Sequential { .. });
         let Some(opener) = self.opener().filter(|opener| opener.awaited == Some(first)) else {
-            return;
+            return false;
         };
         opener.awaited = None;
         let mut socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
@@ -170,7 +170,8 @@ impl Peer {
         let all: Vec<Sock> = all.collect();
         if opener.holes.is_empty() {
             self.guess.socks = all;
-            return self.end_guessing(ctx, End::NoSockets);
+            self.end_guessing(ctx, End::NoSockets);
+            return true;
         }
         opener.step = match opener.sampler {
             Some(_) if opener.sample.is_none() => Step::Sampling {
@@ -181,6 +182,7 @@ impl Peer {
         };
         self.guess.socks = all;
         self.opener_timeout(ctx);
+        true
     }
 
     /// The relay told where it sees one of our sockets.

@@ -27,7 +27,7 @@ pub(crate) struct Node {
     pub(crate) site: usize,
     /// Its main address.
     pub(crate) host: SocketAddr,
-    pub(super) sockets: BTreeMap<Sock, u16>,
+    pub(crate) sockets: BTreeMap<Sock, u16>,
     /// Relays that it is registered with, and where they see it.
     pub(crate) registered: BTreeMap<usize, SocketAddr>,
     /// Whom its application talks to.
@@ -116,7 +116,7 @@ impl Node {
         self.sockets.retain(|sock, _| *sock == Sock::MAIN);
     }
 
-    pub(super) fn open(&mut self, first: Sock, count: u16) {
+    pub(crate) fn open(&mut self, first: Sock, count: u16) {
         let taken: BTreeSet<u16> = self.sockets.values().copied().collect();
         let mut free = (FIRST_PORT..).filter(|port| !taken.contains(port));
         for number in 0..u32::from(count) {

@@ -1,0 +1,101 @@
+//! Two relays: a peer is at one of them, one of them dies, one of them lies.
+
+use super::world::{Home, World, ms};
+use crate::{
+    Cause, PathInfo, PeerState, RelayUrl,
+    proto::io::{Input, Route},
+};
+
+/// Relayed for ever.
+const HOME: Home = Home::Symmetric;
+/// F3 of the catalogue of faults: the relay of a link is killed, another one is there.
+const GAP: std::time::Duration = ms(3500);
+
+/// Two homes that are registered with these of two relays; the first relay is 0.
+fn world(registered: [&[usize]; 2]) -> (World, Vec<RelayUrl>) {
+    let mut world = World::new(1);
+    world.add_relay();
+    for relays in registered {
+        let at = world.add_stranger(HOME);
+        world.tell_truth(at);
+        for relay in relays {
+            world.register_at(at, *relay);
+        }
+    }
+    let urls = world.relays.iter().map(|relay| relay.url.clone());
+    let urls = urls.collect();
+    (world, urls)
+}
+
+/// Home 0 dials home 1 with a ticket that names these relays.
+fn dial(world: &mut World, relays: &[RelayUrl]) {
+    let (peer, addrs) = (world.nodes[1].id, Vec::new());
+    let relays = relays.to_vec();
+    world.feed(
+        0,
+        Input::Connect {
+            peer,
+            relays,
+            addrs,
+        },
+    );
+}
+
+#[test]
+fn a_relayed_link_moves_to_the_other_relay_when_its_own_dies() {
+    let (mut world, relays) = world([&[0, 1], &[0, 1]]);
+    dial(&mut world, &relays);
+    world.run(ms(200));
+    world.hold(0, 1);
+    world.talk(0, 1);
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Relayed));
+    world.reset_gaps();
+    world.relay_dies();
+    world.run(ms(6000));
+    for (at, with) in [(0, 1), (1, 0)] {
+        let peer = world.nodes[with].id;
+        assert_eq!(
+            world.nodes[at].machine.route(peer),
+            Some(&Route::Relay(relays[1].clone()))
+        );
+        assert!(world.silence(at, with) <= ms(500));
+        let gap = world.nodes[at].gap;
+        assert!(gap <= GAP, "{gap:?}");
+    }
+}
+
+#[test]
+fn a_peer_is_found_at_the_second_relay_of_its_ticket() {
+    for ours in [&[0][..], &[0, 1]] {
+        let (mut world, relays) = world([ours, &[1]]);
+        dial(&mut world, &relays);
+        world.run(ms(4500));
+        let remote = relays[1].clone();
+        assert_eq!(world.view(0, 1).path, Some(PathInfo::Relay { remote }));
+    }
+}
+
+#[test]
+fn a_peer_that_is_at_no_relay_is_offline_after_all_were_asked() {
+    let (mut world, relays) = world([&[0], &[]]);
+    dial(&mut world, &relays);
+    let calling = |world: &World| world.state(0, 1) != PeerState::Failed;
+    assert!(world.run_while(ms(9500), calling));
+    assert_eq!(world.cause(0, 1), Some(Cause::PeerOffline));
+    assert!(world.nodes[0].registered.contains_key(&1), "it was asked");
+}
+
+#[test]
+fn what_another_relay_says_of_a_peer_does_not_end_a_dial() {
+    let (mut world, relays) = world([&[0, 1], &[0]]);
+    dial(&mut world, &relays[..1]);
+    let peer = world.nodes[1].id;
+    for _ in 0..5 {
+        let relay = relays[1].clone();
+        world.feed(0, Input::RelayGone { relay, peer });
+    }
+    world.run(ms(1000));
+    assert_ne!(world.state(0, 1), PeerState::Failed);
+    assert!(world.view(0, 1).path.is_some());
+}
