@@ -52,7 +52,7 @@ async fn a_relay_that_a_ticket_names_otherwise_is_the_same_and_is_registered_wit
         .iter()
         .map(|relay| relay.url.clone())
         .collect();
-    assert_eq!(relays, [relay.url.clone()]);
+    assert_eq!(relays, std::slice::from_ref(&relay.url));
 }
 
 #[tokio::test]
