@@ -7,7 +7,7 @@ use std::{
 };
 
 use peerway::{
-    Connection, Endpoint, PathInfo, PeerSnapshot, PeerState, RelayUrl, SecretKey, Ticket,
+    Connection, Endpoint, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl, SecretKey,
 };
 use peerway_relay::{Config, Relay};
 use peerway_tui::lab::{Home, Lab, NatKind};
@@ -78,7 +78,7 @@ pub fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
     })
 }
 
-/// Who dials whom, and what the dialler has beside the relay's help.
+/// Who dials whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
     /// Where both are.
@@ -89,8 +89,6 @@ pub struct Pair<'a> {
     pub to: &'a Home,
     /// Both are registered with it.
     pub relay: &'a RelayUrl,
-    /// Whether the dialler's ticket has the other's public address.
-    pub held: bool,
     /// How long the path may take to become direct.
     pub limit: Duration,
 }
@@ -101,18 +99,74 @@ impl Pair<'_> {
     /// # Panics
     /// When a node does not start or cannot connect at all.
     pub fn dial(&self, count: usize) -> Tally {
+        self.tally((0..count).map(|_| self.dial_once()).collect())
+    }
+
+    /// Says of which homes these dials are.
+    #[must_use]
+    pub fn tally(&self, dials: Vec<Dial>) -> Tally {
         Tally {
-            title: format!("{} to {}", self.from.access(), self.to.access()),
-            dials: (0..count).map(|_| self.dial_once()).collect(),
+            title: self.title(),
+            dials,
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the lab's time is real")]
+    fn title(&self) -> String {
+        format!("{} to {}", self.from.access(), self.to.access())
+    }
+
     fn dial_once(&self) -> Dial {
+        let mut nodes = self.nodes();
+        let (dial, _ends) = self.dial_from(&mut nodes);
+        nodes.close(self);
+        dial
+    }
+
+    /// Two nodes that have met before, whose link was forgotten since.
+    ///
+    /// # Panics
+    /// When a node does not start or cannot connect at all.
+    #[must_use]
+    pub fn acquaint(&self) -> Acquainted {
+        let mut nodes = self.nodes();
+        let (_, ends) = self.dial_from(&mut nodes);
+        for connection in ends {
+            connection.close(0, b"until later");
+        }
+        Acquainted(nodes)
+    }
+
+    /// Dials once more, when both have forgotten the link and all routers have forgotten both.
+    ///
+    /// # Panics
+    /// When the link stays, or the nodes cannot connect at all.
+    #[must_use]
+    pub fn dial_again(&self, Acquainted(mut nodes): Acquainted) -> Dial {
+        for (home, node, other) in [
+            (self.from, &nodes.from, nodes.to.id()),
+            (self.to, &nodes.to, nodes.from.id()),
+        ] {
+            let forgotten = home.block_on(async { timeout(PATIENCE, is_idle(node, other)).await });
+            forgotten.expect("a link that nobody wants is forgotten");
+        }
+        for (home, other) in [(self.from, self.to), (self.to, self.from)] {
+            home.forget(other).expect("conntrack is installed");
+        }
+        let (dial, _ends) = self.dial_from(&mut nodes);
+        nodes.close(self);
+        dial
+    }
+
+    fn nodes(&self) -> Nodes {
         let (from, to) = (node(self.from, self.relay), node(self.to, self.relay));
-        let mut accepted = self.listen(&to);
+        let accepted = self.listen(&to);
+        Nodes { from, to, accepted }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the lab's time is real")]
+    fn dial_from(&self, nodes: &mut Nodes) -> (Dial, [Connection; 2]) {
         let before = self.packets();
-        let (dialler, ticket) = (from.clone(), self.ticket(&to));
+        let (dialler, ticket) = (nodes.from.clone(), nodes.to.ticket());
         let limit = self.limit;
         let (outgoing, connected, direct) = self.from.block_on(async move {
             let started = Instant::now();
@@ -122,6 +176,7 @@ impl Pair<'_> {
             let direct = is_direct(&connection, limit).await;
             (connection, connected, direct.then(|| started.elapsed()))
         });
+        let accepted = &mut nodes.accepted;
         let incoming = self.to.block_on(async {
             let connection = timeout(PATIENCE, accepted.recv()).await.ok().flatten();
             let connection = connection.expect("the connection arrives");
@@ -135,31 +190,15 @@ impl Pair<'_> {
             connected,
             direct,
             packets: [after[0] - before[0], after[1] - before[1]],
-            seen: view(&from, &outgoing),
+            seen: view(&nodes.from, &outgoing),
         };
-        drop(incoming);
-        self.from.block_on(from.close());
-        self.to.block_on(to.close());
-        dial
+        (dial, [outgoing, incoming])
     }
 
     /// Sent so far by either to the other's address.
     fn packets(&self) -> [u64; 2] {
         [(self.from, self.to), (self.to, self.from)]
             .map(|(from, to)| self.lab.packets_between(from, to).expect("nft counts"))
-    }
-
-    fn ticket(&self, to: &Endpoint) -> Ticket {
-        let ticket = to.ticket();
-        if !self.held {
-            return ticket;
-        }
-        let public = to.snapshot().network.public_v4;
-        Ticket::new(
-            to.id(),
-            vec![self.relay.clone()],
-            public.into_iter().collect(),
-        )
     }
 
     fn listen(&self, node: &Endpoint) -> mpsc::UnboundedReceiver<Connection> {
@@ -172,6 +211,34 @@ impl Pair<'_> {
         });
         connections
     }
+}
+
+/// Two nodes, and the connections that one of them accepts.
+#[derive(Debug)]
+struct Nodes {
+    from: Endpoint,
+    to: Endpoint,
+    accepted: mpsc::UnboundedReceiver<Connection>,
+}
+
+impl Nodes {
+    fn close(self, pair: &Pair<'_>) {
+        pair.from.block_on(self.from.close());
+        pair.to.block_on(self.to.close());
+    }
+}
+
+/// Nodes that have met: see [`Pair::acquaint`].
+#[derive(Debug)]
+pub struct Acquainted(Nodes);
+
+async fn is_idle(node: &Endpoint, other: PeerId) {
+    let mut snapshots = node.snapshots();
+    let idle = snapshots.wait_for(|node| {
+        let mut peers = node.peers.iter();
+        peers.all(|peer| peer.id != other || peer.state == PeerState::Idle)
+    });
+    idle.await.expect("the node lives");
 }
 
 async fn is_direct(connection: &Connection, limit: Duration) -> bool {

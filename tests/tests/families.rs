@@ -95,7 +95,6 @@ fn a_home_with_ipv6_alone_goes_direct_to_homes_with_ipv4_alone_in_both_roles() {
                     from,
                     to,
                     relay: &relay,
-                    held: false,
                     limit: Duration::from_secs(10),
                 };
                 let tally = pair.dial(pair::runs(RUNS));

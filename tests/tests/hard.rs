@@ -79,7 +79,6 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
             to: &to,
             lab: &lab,
             relay: &relay,
-            held: false,
             limit: LOST,
         };
         let tally = pair.dial(pair::runs(1));
@@ -104,7 +103,6 @@ fn both_roles(place: &(Lab, RelayUrl), [a, b]: &[Home; 2], share: f64, median: D
             to,
             lab,
             relay,
-            held: false,
             limit: LIMIT,
         };
         let tally = pair.dial(pair::runs(USUAL_RUNS));

@@ -82,7 +82,6 @@ fn goes_direct(lab: &Lab, from: &Home, to: &Home, relay: &RelayUrl) {
         to,
         lab,
         relay,
-        held: false,
         limit: PATIENCE,
     };
     let tally = pair.dial(pair::runs(USUAL_RUNS));

@@ -222,6 +222,8 @@ pub(crate) enum Deadline {
     Suspect,
     /// Ask an idle path, or a spare one.
     KeepAlive,
+    /// Try a fresh port, or let go of it.
+    Reroll,
     /// Ask an address that died.
     Trial,
     /// Begin the next round while relayed.

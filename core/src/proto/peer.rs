@@ -22,6 +22,7 @@ mod guess;
 mod hold;
 mod intro;
 mod path;
+mod reroll;
 mod rounds;
 mod streams;
 mod trial;
@@ -42,6 +43,7 @@ use self::{
     hold::Hold,
     intro::Attempt,
     path::DirectPath,
+    reroll::Reroll,
     rounds::Rounds,
     streams::Streams,
     trial::Trials,
@@ -58,7 +60,7 @@ use super::{
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
     wire::{
-        candidate::Candidate,
+        candidate::{Candidate, MAX_CANDIDATES},
         intro::Description,
         sealed::{News, SealedPacket},
     },
@@ -115,6 +117,8 @@ pub(crate) struct Peer {
     attested: Option<SocketAddr>,
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
+    /// Where the peer answered before, latest last: these addresses are no victims.
+    answered: VecDeque<SocketAddr>,
     checks: Checks,
     streams: Streams,
     path: Option<DirectPath>,
@@ -125,6 +129,7 @@ pub(crate) struct Peer {
     told: Vec<Candidate>,
     credit: Credit,
     guess: Guess,
+    reroll: Reroll,
     rounds: Rounds,
     linger: Option<Instant>,
     /// Whether the last direct path died.
@@ -162,6 +167,7 @@ impl Peer {
             remote: None,
             attested: None,
             relay_rtt: None,
+            answered: VecDeque::new(),
             checks: Checks::default(),
             streams: Streams::default(),
             path: None,
@@ -171,6 +177,7 @@ impl Peer {
             told: Vec::new(),
             credit: Credit::default(),
             guess: Guess::default(),
+            reroll: Reroll::default(),
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
@@ -262,6 +269,7 @@ impl Peer {
         self.trials = Trials::default();
         self.ages = Ages::default();
         self.end_guessing(ctx, End::Dropped);
+        self.end_reroll(ctx);
         self.rounds = Rounds::default();
         self.linger = None;
         self.via = None;
@@ -361,6 +369,11 @@ impl Peer {
 
     fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
         self.told = local.candidates(self.id, self.dialled, self.attested);
+        let mut candidates = self.told.clone();
+        if let Some(fresh) = self.reroll.candidate() {
+            candidates.truncate(MAX_CANDIDATES - 1);
+            candidates.push(fresh);
+        }
         Description {
             nat: local.nat,
             direct: !local.relay_only,
@@ -369,7 +382,7 @@ impl Peer {
                 .relay_rtt
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
             heard: self.effort.heard.min(u16::MAX.into()) as u16,
-            candidates: self.told.clone(),
+            candidates,
             opened,
         }
     }
@@ -395,6 +408,7 @@ impl Peer {
         self.attempt_timeout(ctx);
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
+        self.reroll_timeout(ctx);
         self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
@@ -420,6 +434,7 @@ impl Peer {
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.checks.end.map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
+            self.reroll.next().map(|at| (at, Deadline::Reroll)),
             self.path
                 .as_ref()
                 .and_then(DirectPath::next_probe)

@@ -58,7 +58,7 @@ pub(crate) const MAX_LOCAL: usize = 4;
 pub(crate) const SUSPECT_AFTER: Duration = ms(250);
 /// Gaps between the probes of a suspect path.
 pub(crate) const SUSPECT_GAPS: [Duration; 5] = [ms(50), ms(50), ms(100), ms(200), ms(400)];
-/// A suspect path is dead after all its probes stayed unanswered for this long.
+/// A suspect path is dead after all its probes stayed unanswered for this long, or two round trips if that is longer.
 pub(crate) const DEAD_AFTER: Duration = ms(1500);
 /// A deadline that is met this much later says nothing of the path: we had no time to look for answers.
 pub(crate) const LATE: Duration = ms(150);

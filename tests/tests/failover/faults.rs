@@ -1,6 +1,9 @@
 //! The faults that a link has to outlive, each in the midst of a transfer; the numbers are those of the design's list.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use peerway::PeerState;
 use peerway_tests::pair;
@@ -10,9 +13,13 @@ use crate::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfe
 
 /// Enough that a busy computer with a debug build keeps it under load; what a fault really takes is printed.
 const LONGEST_GAP: Duration = Duration::from_secs(10);
+/// Data is to flow again 300 ms and a round trip of the relay after a move; half of the moves on a busy computer may take
+/// twice as long.
+const MEDIAN_MOVE: Duration = Duration::from_millis(2 * (300 + 80));
+/// The same for a path over TCP instead of UDP, and for the way back.
+const LONGEST_WITHOUT_UDP: Duration = Duration::from_secs(3);
+const SOONEST_BACK: Duration = Duration::from_secs(60);
 const SLEEP: Duration = Duration::from_secs(10);
-/// The same with an absence of all paths of 8 s.
-const LONGEST_ABSENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
@@ -24,7 +31,7 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
         };
         let strict = NatKind::PortRestricted;
         let mut a = lab.home_on("a", strict, FAR).unwrap();
-        let b = lab.home_on("b", dual(strict), FAR).unwrap();
+        let mut b = lab.home_on("b", dual(strict), FAR).unwrap();
         let link = Link::new(&a, &b, &relay);
         link.wait_for(PeerState::Direct);
         let transfer = Transfer::start(&a, &b, &link);
@@ -35,18 +42,23 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
             Access::IPV6_ONLY,
             strict.into(),
         ];
-        for (number, access) in places.into_iter().enumerate() {
+        let moves = places.map(|access| (true, access));
+        let back = [strict.into(), dual(strict)].map(|access| (false, access));
+        let mut gaps = Vec::new();
+        for (number, (dialler, access)) in moves.into_iter().chain(back).enumerate() {
             transfer.settle();
-            let from = a.access();
-            lab.relocate(&mut a, &format!("place{number}"), access, FAR)
-                .unwrap();
-            report(
-                &format!("moved from {from} to {access}"),
-                &transfer,
-                LONGEST_GAP,
-            );
+            let home = if dialler { &mut a } else { &mut b };
+            let (from, place) = (home.access(), format!("place{number}"));
+            lab.relocate(home, &place, access, FAR).unwrap();
+            let start = Instant::now();
+            let who = if dialler { "dialler" } else { "other" };
+            let what = format!("{who} moved from {from} to {access}");
             link.wait_for(PeerState::Direct);
+            println!("{what}: direct after {} ms", start.elapsed().as_millis());
+            gaps.push(report(&what, &transfer, LONGEST_GAP));
         }
+        gaps.sort_unstable();
+        assert!(gaps[gaps.len() / 2] < MEDIAN_MOVE, "{gaps:?}");
         transfer.finish(&a, &b);
     });
 }
@@ -132,16 +144,25 @@ fn f20_a_download_goes_on_when_a_node_slept() {
 }
 
 #[test]
-fn f22_a_transfer_goes_on_when_udp_is_allowed_again() {
+fn f22_a_transfer_goes_on_over_tcp_while_udp_is_blocked() {
     lab::test(BUDGET, |mut lab| {
-        let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted; 2]);
+        let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted, NatKind::Public]);
         let transfer = Transfer::start(&a, &b, &link);
         report("undisturbed", &transfer, LONGEST_GAP);
         lab.begin(Fault::NoUdp(&a)).unwrap();
-        thread::sleep(Duration::from_secs(8));
+        report("no UDP", &transfer, LONGEST_WITHOUT_UDP);
+        link.wait_for_direct(true);
+        transfer.settle();
         lab.end(Fault::NoUdp(&a)).unwrap();
-        report("8 s without UDP", &transfer, LONGEST_ABSENCE);
-        link.wait_for(PeerState::Direct);
+        let start = Instant::now();
+        link.wait_for_direct(false);
+        let back = start.elapsed();
+        println!(
+            "direct over UDP {} ms after it was allowed",
+            back.as_millis()
+        );
+        assert!(back < SOONEST_BACK);
+        report("UDP again", &transfer, LONGEST_GAP);
         transfer.finish(&a, &b);
     });
 }
@@ -155,10 +176,11 @@ fn direct_pair(lab: &mut Lab, kinds: [NatKind; 2]) -> (Home, Home, Link) {
     (a, b, link)
 }
 
-fn report(what: &str, transfer: &Transfer, limit: Duration) {
+fn report(what: &str, transfer: &Transfer, limit: Duration) -> Duration {
     let gap = transfer.gap();
-    println!("{what}: longest gap {gap:?}");
-    assert!(gap < limit, "{what}");
+    println!("{what}: {gap}");
+    assert!(gap.longest() < limit, "{what}");
+    gap.longest()
 }
 
 fn kind(fault: Fault<'_>) -> &'static str {

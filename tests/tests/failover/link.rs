@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use peerway::{Connection, Endpoint, PeerState, RelayUrl};
+use peerway::{Connection, Endpoint, LinkStatus, PathInfo, PeerState, RelayUrl};
 use peerway_tui::lab::Home;
 use tokio::time::{interval, timeout};
 
@@ -41,11 +41,24 @@ impl Link {
 
     /// Waits until both sides see the link in this state.
     pub(crate) fn wait_for(&self, state: PeerState) {
+        self.wait_until(|link| link.state == state);
+    }
+
+    /// Waits until both sides see the link on a direct path, over TCP or over UDP.
+    pub(crate) fn wait_for_direct(&self, over_tcp: bool) {
+        let fits =
+            |path: &PathInfo| matches!(path, PathInfo::Direct { tcp, .. } if *tcp == over_tcp);
+        self.wait_until(|link| {
+            link.state == PeerState::Direct && link.path.as_ref().is_some_and(fits)
+        });
+    }
+
+    fn wait_until(&self, wanted: impl Fn(&LinkStatus) -> bool) {
         for connection in [&self.outgoing, &self.incoming] {
             let mut path = connection.path();
             let end = Instant::now() + PATIENCE;
-            while path.borrow_and_update().state != state {
-                assert!(Instant::now() < end, "never {state:?}: {path:?}");
+            while !wanted(&path.borrow_and_update()) {
+                assert!(Instant::now() < end, "never so: {path:?}");
                 thread::sleep(Duration::from_millis(5));
             }
         }

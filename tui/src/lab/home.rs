@@ -100,6 +100,15 @@ impl Home {
         self.network.flush_conntrack()
     }
 
+    /// Forgets all connections with another home in all of this home's routers.
+    ///
+    /// # Errors
+    /// The package conntrack is not installed.
+    pub fn forget(&self, other: &Self) -> Result<(), LabError> {
+        let mut addrs = other.public_addrs().flatten();
+        addrs.try_for_each(|addr| self.network.forget(addr))
+    }
+
     pub(super) fn new(name: &str, network: Network) -> Result<Self, LabError> {
         let netns = Netns::new(name)?;
         let addrs = network.attach(&netns)?;

@@ -32,8 +32,9 @@ impl Netns {
             file: Arc::new(file),
         };
         netns.ip("link set lo up")?;
-        // Nobody else has the addresses of the lab's interfaces, and a router that waits for an objection does not serve.
-        netns.sysctl("ipv6/conf/default/dad_transmits", "0")?;
+        // Nobody else has the addresses of the lab's interfaces. Without probes the kernel would still wait for up to a second
+        // before it uses a link-local one, and a router asks for its neighbours from that.
+        netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
         Ok(netns)
     }
 

@@ -98,6 +98,18 @@ impl Network {
         }
         Ok(())
     }
+
+    /// Forgets what its routers know of an address. There may be nothing, which conntrack calls a failure.
+    pub(super) fn forget(&self, addr: IpAddr) -> Result<(), LabError> {
+        for router in &self.routers {
+            for side in ["--orig-src", "--orig-dst"] {
+                let mut conntrack = router.command("sh");
+                let script = format!("conntrack -D {side} {addr} || conntrack -C");
+                feed(conntrack.args(["-c", &script]), "")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a host or a router was given when it was plugged in.

@@ -242,6 +242,14 @@ impl Peer {
                 None => check,
             });
         }
+        // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
+        let patience = self.relay_rtt.map_or(ROUND, |rtt| rtt * 2);
+        let waits = |check: &Check| {
+            let last = check.pending.last();
+            let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
+            check.reflexive && check.rtt.is_none() && waiting
+        };
+        self.checks.list.extend(old.list.into_iter().filter(waits));
         self.checks_timeout(ctx);
     }
 
@@ -257,6 +265,7 @@ impl Peer {
         if self.checks.end.is_some_and(|end| end <= ctx.now) {
             self.checks.settle();
             if self.path.is_none() && !self.guess.is_on() {
+                self.reroll(ctx);
                 self.relayed(ctx);
             } else if self.on_stream() {
                 self.schedule_round(ctx);
@@ -307,8 +316,9 @@ impl Peer {
         }
     }
 
-    /// Pays for a probe. An address that no relay attests may be a victim's: it gets a few, and one more for each that came
-    /// from there.
+    /// Pays for a probe. An address that no relay attests may be a victim's until the peer has answered there: it gets a few, and
+    /// one more for each that came from there. One that nobody named may be where somebody on the path sends copies from: with
+    /// the answer, it gets three packets for one.
     fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
         let check = &self.checks.list[position];
         let ip = check.pair.addr.ip();
@@ -330,11 +340,17 @@ impl Peer {
                 .iter()
                 .filter(|other| other.pair.addr.ip() == ip)
         };
+        if self.answered.contains(&check.pair.addr) {
+            return self.credit.pay(false);
+        }
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
-        sent < UNATTESTED_PROBES + heard
-            && self.credit.pay(false)
-            && ctx.budget.take_unattested(ctx.now, ip)
+        let due = if check.reflexive {
+            2 * heard
+        } else {
+            UNATTESTED_PROBES + heard
+        };
+        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
@@ -503,12 +519,27 @@ impl Peer {
         let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
         self.effort.answered += 1;
+        self.note_answer(source);
         self.proven(ctx, source, rtt);
         if in_use {
             self.follow(ctx, source);
         }
     }
+
+    fn note_answer(&mut self, from: Pair) {
+        if from.sock.is_stream() {
+            return;
+        }
+        self.answered.retain(|known| *known != from.addr);
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(from.addr);
+    }
 }
+
+/// Addresses that a peer answered at which are remembered.
+const MAX_ANSWERED: usize = 16;
 
 /// Where in [`PROBE_GAPS`] the probing begins: the few probes that an unattested address gets are spread out.
 fn first_step(attested: bool) -> usize {

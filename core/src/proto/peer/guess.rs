@@ -306,6 +306,13 @@ impl Peer {
         (now + time - slack, time)
     }
 
+    /// These sockets were opened for this peer.
+    pub(super) fn own_sockets(&mut self, socks: &[Sock]) {
+        self.guess.socks.extend_from_slice(socks);
+        self.guess.socks.sort_unstable();
+        self.guess.socks.dedup();
+    }
+
     /// Closes the sockets that neither a run nor the path needs.
     pub(super) fn release_sockets(&mut self, ctx: &mut Context<'_>) {
         if self.guess.run.is_some() {
@@ -314,7 +321,9 @@ impl Peer {
         let used = self.path.as_ref().map(|path| path.pair.sock);
         let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
             .into_iter()
-            .partition(|sock| Some(*sock) == used || self.trials.need(*sock));
+            .partition(|sock| {
+                Some(*sock) == used || self.trials.need(*sock) || self.reroll.needs(*sock)
+            });
         self.guess.socks = kept;
         self.checks.forget(&idle);
         idle.sort_unstable();

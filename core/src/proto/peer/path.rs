@@ -294,7 +294,7 @@ impl Peer {
         } else {
             DEAD_AFTER
         };
-        let dead_at = suspicion.since + dead_after;
+        let dead_at = suspicion.since + dead_after.max(path.rtt * 2);
         if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at && !late {
             return self.dead(ctx);
         }
@@ -304,11 +304,16 @@ impl Peer {
             None => dead_at.max(ctx.now),
         };
         suspicion.step += 1;
+        let lasts = suspicion.step == SUSPECT_GAPS.len();
         let kind = match suspicion.doubt {
             Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::Deaf,
             Doubt::Told => ProbeKind::InUse,
         };
         self.ask(ctx, kind);
+        if lasts {
+            // Where datagrams are dropped from now on, the relay is as silent.
+            self.plan_streams(ctx);
+        }
     }
 
     /// Asks a path that is about to die, all the time until that is over.

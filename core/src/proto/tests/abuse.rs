@@ -38,9 +38,19 @@ fn hello(world: &mut World, key: &SecretKey, number: u64, addrs: &[SocketAddr]) 
 }
 
 fn introduce(world: &mut World, key: &SecretKey, number: u64, description: Description) {
+    let timestamp_ms = world.unix_ms() + number % 1000;
+    introduce_at(world, key, timestamp_ms, (number, description));
+}
+
+fn introduce_at(
+    world: &mut World,
+    key: &SecretKey,
+    timestamp_ms: u64,
+    (number, description): (u64, Description),
+) {
     let body = IntroBody {
         id: key.id(),
-        timestamp_ms: world.unix_ms() + number % 1000,
+        timestamp_ms,
         conv: number,
         probe_secret: [3; 32],
         description,
@@ -100,6 +110,22 @@ fn sixteen_victims_in_a_list_share_what_one_intro_pays_for() {
     for victim in victims(16) {
         assert!(sent(&world, victim) <= 3, "{}", sent(&world, victim));
     }
+}
+
+#[test]
+fn a_hello_from_the_past_or_from_the_future_is_not_answered() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let now = world.unix_ms();
+    let off = [0, 1, now - 91_000, now + 91_000, 2 * now, u64::MAX];
+    for (number, timestamp) in off.into_iter().enumerate() {
+        let what = (number as u64, description(&victims(1)));
+        introduce_at(&mut world, &mallory(0), timestamp, what);
+        world.run(ms(10));
+        let node = &world.nodes[0];
+        assert_eq!((node.signals, node.sent_to.len()), (0, 0), "{timestamp}");
+    }
+    hello(&mut world, &mallory(0), 100, &victims(1));
+    assert_eq!(world.nodes[0].signals, 1);
 }
 
 #[test]

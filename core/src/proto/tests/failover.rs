@@ -183,6 +183,16 @@ fn routers_that_forget_all_flows_interrupt_the_link_for_no_more_than_a_second() 
 }
 
 #[test]
+#[should_panic(expected = "proved nothing")]
+fn data_on_a_path_that_is_not_proven_is_noticed_in_every_world() {
+    let mut world = World::pair(HOME, HOME);
+    world.link(0, 1);
+    world.run(ms(3000));
+    world.nodes[0].machine.forget_proofs();
+    world.run(ms(100));
+}
+
+#[test]
 fn a_link_that_carries_nothing_any_more_does_not_wait_for_a_trial() {
     let mut world = linked();
     // Each death doubles the trial, until it takes longer than an idle link is cared for.
@@ -202,4 +212,22 @@ fn a_link_that_carries_nothing_any_more_does_not_wait_for_a_trial() {
         next.is_none_or(|at| at > world.now + ms(5000)),
         "it still wakes up"
     );
+}
+
+#[test]
+fn a_port_that_a_router_spoilt_is_given_up_for_a_fresh_one() {
+    for (a, b) in [(Home::Accepting, HOME), (HOME, Home::Accepting)] {
+        let mut world = World::pair(a, b);
+        world.link(0, 1);
+        world.run(ms(3000));
+        let accepting = usize::from(b == Home::Accepting);
+        let sites = [accepting, 1 - accepting].map(|at| world.nodes[at].site);
+        // The router forgets the link, and hears the peer before it hears us.
+        world.holes.push((sites[0], sites[1]));
+        world.flush(accepting);
+        world.run(ms(5000));
+        world.holes.clear();
+        let apart = |world: &World| !world.both(PeerState::Direct);
+        assert!(world.run_while(ms(6000), apart), "{a:?} x {b:?}");
+    }
 }

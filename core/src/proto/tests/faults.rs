@@ -1,9 +1,11 @@
 //! Replays, lies, and whatever else only a broken or hostile network does.
 
+use std::net::SocketAddr;
+
 use super::world::{Home, World, ms, relay};
 use crate::{
     PeerState,
-    proto::io::{Input, Sock},
+    proto::io::{Input, Route, Sock},
 };
 
 const HOME: Home = Home::PortRestricted;
@@ -202,4 +204,57 @@ fn a_clock_that_is_hours_off_does_not_matter_once_a_relay_told_the_time() {
     world.connect(0, 1);
     world.run(ms(2000));
     assert!(world.both(PeerState::Direct));
+}
+
+/// Where somebody on the path sends copies from, faster than the peer, whose own packets then are replays.
+fn elsewhere() -> SocketAddr {
+    "82.7.7.7:40000".parse().unwrap()
+}
+
+#[test]
+fn data_does_not_move_to_where_copies_of_the_peers_packets_come_from() {
+    for (at, from) in [(0, 0), (1, 0), (0, 3000), (1, 3000)] {
+        let mut world = World::pair(Home::Public, Home::Public);
+        let copier = Some((at, elsewhere()));
+        world.copier = copier.filter(|_| from == 0);
+        world.link(0, 1);
+        world.run(ms(from));
+        world.copier = copier;
+        // So rarely does data flow that the path is asked in between.
+        world.chat_every = ms(20_000);
+        let peer = world.nodes[1 - at].id;
+        for _ in 0..120_000 {
+            world.run(ms(1));
+            let route = world.nodes[at].machine.route(peer);
+            if let Some(Route::Direct(pair) | Route::Both(pair, _)) = route {
+                assert_ne!(pair.addr, elsewhere());
+            }
+        }
+        assert!(world.nodes[at].sent_to.contains_key(&elsewhere()));
+        assert!(world.silence(at, 1 - at) <= ms(21_000), "the relay is left");
+    }
+}
+
+#[test]
+fn a_copied_packet_brings_the_place_it_comes_from_no_more_than_three_times_its_bytes() {
+    for at in [0, 1] {
+        let mut world = World::pair(Home::Public, Home::Public);
+        world.link(0, 1);
+        world.run(ms(3000));
+        assert!(world.both(PeerState::Direct));
+        world.hush();
+        world.copier = Some((at, elsewhere()));
+        let known = world.probes.len();
+        let copies = |world: &World| -> usize {
+            let later = world.probes[known..].iter();
+            let copies = later.filter(|(_, source, _)| *source == elsewhere());
+            copies.map(|(_, _, bytes)| bytes.len()).sum()
+        };
+        let asked = |world: &World| world.nodes[at].bytes_to.contains_key(&elsewhere());
+        assert!(world.run_while(ms(60_000), |world| !asked(world)));
+        world.copier = None;
+        world.run(ms(60_000));
+        let (sent, received) = (world.nodes[at].bytes_to[&elsewhere()], copies(&world));
+        assert!(sent <= 3 * received, "{sent} for {received}");
+    }
 }

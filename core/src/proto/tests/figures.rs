@@ -1,5 +1,5 @@
 //! How long a direct path takes and what it costs, for the documents: run with
-//! `PEERWAY_RUNS=200 cargo test -p peerway --lib --no-default-features figures -- --include-ignored --nocapture`.
+//! `PEERWAY_RUNS=100 cargo test -p peerway --lib --no-default-features figures -- --include-ignored --nocapture`.
 
 use std::{sync::Mutex, thread, time::Duration};
 
@@ -22,7 +22,7 @@ const LOSSES: [f64; 3] = [0.0, 0.05, 0.2];
 /// Until then a pair goes direct, or it counts as relayed.
 const LIMIT: Duration = ms(12_000);
 
-/// Runs of each cell: as many as `PEERWAY_RUNS` says, 200 for the documents.
+/// Dials of each cell from each side: as many as `PEERWAY_RUNS` says, 100 for the documents.
 fn runs() -> u64 {
     let runs = std::env::var("PEERWAY_RUNS");
     runs.ok().and_then(|runs| runs.parse().ok()).unwrap_or(2)

@@ -284,3 +284,25 @@ fn a_relay_sees_nothing_of_candidates_in_what_it_forwards() {
         }
     }
 }
+
+#[test]
+fn a_probe_that_overtakes_the_answer_to_a_hello_is_asked_back_until_it_answers() {
+    let mut world = World::pair(Home::SymmetricMapped, Home::PortRestricted);
+    world.connect(0, 1);
+    world.run(ms(3000));
+    for at in [0, 1] {
+        world.release(at, 1 - at);
+    }
+    world.run(ms(30_000));
+    for at in [0, 1] {
+        world.flush(at);
+    }
+    let again = world.elapsed();
+    world.connect(0, 1);
+    // The router of the first home gives what comes in another source than the one that the hello names.
+    world.run(ms(100));
+    assert_eq!(world.state(0, 1), PeerState::Punch);
+    assert!(world.run_while(ms(1000), |world| !world.both(PeerState::Direct)));
+    let took = world.first(0, PeerState::Direct, again).unwrap() - again;
+    assert!(took <= ms(160), "{took:?}");
+}

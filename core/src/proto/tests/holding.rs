@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Home, Plan, Style, World, ms};
+use super::world::{Home, Line, Plan, Style, World, ms};
 use crate::{PeerState, proto::io::Route};
 
 fn linked(a: impl Into<Plan>, b: impl Into<Plan>) -> World {
@@ -110,6 +110,82 @@ fn an_idle_path_stays_open_through_short_lived_mappings() {
         world.talk(0, 1);
         world.run(ms(2000));
         assert!(world.nodes[0].gap <= ms(100), "{:?}", world.nodes[0].gap);
+    }
+}
+
+#[test]
+fn ways_there_and_back_that_differ_do_not_cost_the_link() {
+    for at in [0, 1] {
+        for (loss, slow) in [(0.0, 200), (0.2, 20), (0.1, 200)] {
+            let what = format!("{at}, {loss}, {slow} ms");
+            let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
+            world.net.sites[at].up = Line {
+                loss,
+                ..Line::new(ms(slow))
+            };
+            world.link(0, 1);
+            assert!(world.run_while(ms(4000), |world| !world.both(PeerState::Direct)));
+            // The dialled side has heard of the link only by now.
+            world.hold(0, 1);
+            world.reset_gaps();
+            let settled = world.elapsed();
+            world.run(ms(60_000));
+            for node in &world.nodes {
+                assert!(node.gap <= ms(500), "{what}: {:?}", node.gap);
+            }
+            world.hush();
+            world.run(ms(900_000));
+            for side in [0, 1] {
+                assert_eq!(
+                    world.first(side, PeerState::Relayed, settled),
+                    None,
+                    "{what}"
+                );
+                let deaths = doubts(&world, side, settled);
+                assert!(loss > 0.0 || deaths <= 2, "{what}: {deaths}");
+            }
+        }
+    }
+}
+
+/// A home whose packets leave by another uplink than the one that the relay sees, with flows that live for 20 s, and another.
+fn detoured(other: Home) -> World {
+    let mut world = World::new(1);
+    let at = world.add(Home::PortRestricted);
+    let second = Style {
+        life: (ms(20_000), ms(20_000)),
+        ..Style::LINUX
+    };
+    world.net.add_detour(at, second, &mut world.rng);
+    world.add(other);
+    world.link(0, 1);
+    world.run(ms(10_000));
+    world.reset_gaps();
+    world
+}
+
+#[test]
+fn a_host_whose_answers_leave_by_another_uplink_is_direct_with_whoever_lets_strangers_in() {
+    for other in [Home::Public, Home::FullCone, Home::SymmetricMapped] {
+        let mut world = detoured(other);
+        assert!(world.both(PeerState::Direct), "{other:?}");
+        let settled = world.elapsed();
+        let deaths = |world: &World| doubts(world, 0, settled).max(doubts(world, 1, settled));
+        world.run(ms(60_000));
+        assert_eq!(deaths(&world), 0, "{other:?}");
+        world.hush();
+        world.run(ms(3_600_000));
+        assert!(deaths(&world) <= 2, "{other:?}: {}", deaths(&world));
+        assert!(world.both(PeerState::Direct), "{other:?}");
+    }
+}
+
+#[test]
+fn a_host_whose_answers_leave_by_another_uplink_keeps_its_relayed_link_with_others() {
+    let mut world = detoured(Home::PortRestricted);
+    world.run(ms(120_000));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(100), "{:?}", node.gap);
     }
 }
 

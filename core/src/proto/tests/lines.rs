@@ -85,7 +85,24 @@ fn packets_that_come_late_twice_or_broken_do_no_harm() {
     }
 }
 
-/// The ladder of bad lines: share lost, delay each way, and how long a direct path may take.
+/// Two homes that have just met by way of lines that lose this share of packets each and take this long; the dialled one
+/// takes the link as soon as it hears of it.
+fn met(seed: u64, loss: f64, delay: u64) -> World {
+    let line = Line {
+        loss,
+        jitter: ms(delay / 4),
+        ..Line::new(ms(delay))
+    };
+    let mut world = between(seed, &line);
+    world.connect(0, 1);
+    let heard = world.run_while(ms(30_000), |world| world.state(1, 0) == PeerState::Idle);
+    assert!(heard, "{loss}, {delay} ms, seed {seed}");
+    world.hold(0, 1);
+    world.talk(0, 1);
+    world
+}
+
+/// The ladder of bad lines: share lost on each, its delay each way, and how long a direct path may take.
 #[test]
 fn the_worse_the_lines_the_longer_it_takes_but_direct_it_gets() {
     for (loss, delay, limit) in [
@@ -96,18 +113,28 @@ fn the_worse_the_lines_the_longer_it_takes_but_direct_it_gets() {
         (0.1, 75, 10),
         (0.15, 100, 15),
         (0.15, 150, 10),
+        (0.2, 400, 30),
     ] {
-        for seed in 0..10 {
-            let line = Line {
-                loss,
-                jitter: ms(delay / 4),
-                ..Line::new(ms(delay))
-            };
-            let mut world = between(seed, &line);
-            world.link(0, 1);
-            let limit = ms(limit * 1000);
-            let direct = world.run_while(limit, |world| !world.both(PeerState::Direct));
+        for seed in 0..50 {
+            let mut world = met(seed, loss, delay);
+            let left = ms(limit * 1000).saturating_sub(world.elapsed());
+            let direct = world.run_while(left, |world| !world.both(PeerState::Direct));
             assert!(direct, "{loss}, {delay} ms, seed {seed}");
+        }
+    }
+}
+
+/// The last rung. Both sides hear each other all the time, whether a direct path comes about or not.
+#[test]
+fn on_lines_that_lose_a_quarter_and_take_800_ms_each_data_flows_by_the_relay() {
+    for seed in 0..20 {
+        let mut world = met(seed, 0.25, 800);
+        world.run(ms(30_000));
+        world.reset_gaps();
+        world.run(ms(60_000));
+        for at in [0, 1] {
+            let gap = world.nodes[at].gap.max(world.silence(at, 1 - at));
+            assert!(gap <= ms(2000), "seed {seed}: {gap:?}");
         }
     }
 }

@@ -106,6 +106,29 @@ fn data_flows_again_soon_after_either_side_has_moved() {
 }
 
 #[test]
+fn a_host_that_moves_again_and_again_between_families_is_direct_each_time() {
+    let mut world = linked(Home::PortRestricted, Home::Dual);
+    let hard = Plan {
+        v6: Some(Style::FIREWALL),
+        ..Home::Symmetric.into()
+    };
+    let places = [hard, Home::Six.into(), Home::PortRestricted.into()];
+    for to in places.iter().cycle().take(12) {
+        let site = world.vacancy(to.clone(), ms(20));
+        let moved = world.elapsed();
+        world.roam(0, site);
+        assert!(
+            world.run_while(ms(1500), |world| !world.both(PeerState::Direct)
+                || world.elapsed() < moved + ms(100)),
+            "{to:?} {:?}",
+            world.elapsed()
+        );
+        world.run(ms(2000));
+    }
+    assert!(gap(&world) <= RELAY_RTT + ms(300), "{:?}", gap(&world));
+}
+
+#[test]
 fn a_host_that_is_nowhere_for_a_while_is_back_at_once_wherever_it_turns_up() {
     for other in [Home::PortRestricted, Home::Public] {
         let mut world = linked(Home::PortRestricted, other);

@@ -27,8 +27,8 @@ const REGRESSIONS: &[u64] = &[
 ];
 /// Dials and faults happen within this time.
 const TROUBLE: Duration = ms(20_000);
-/// How long it may then take until all is as it should be: addresses that died are asked for two minutes, which keeps a spoilt
-/// port spoilt, and the next round comes a minute later.
+/// How long it may then take until all is as it should be: rounds come to be a minute apart, and an address that died often is
+/// on trial for five.
 const PEACE: Duration = ms(300_000);
 /// How long guesses are waited for: one try, a rest, and another.
 const GUESSING: Duration = ms(100_000);

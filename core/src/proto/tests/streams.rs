@@ -362,6 +362,21 @@ fn a_link_leaves_its_stream_when_datagrams_pass_again_and_comes_back_when_they_d
 }
 
 #[test]
+fn a_stream_is_dialled_while_datagrams_are_only_suspected_to_be_dropped() {
+    let mut cable = Cable::new(Access::Anyone);
+    cable.connect();
+    cable.run(ms(500));
+    cable.hold();
+    assert_eq!(cable.both_by_tcp(), Some(false));
+    assert!(cable.dials.is_empty());
+    cable.udp = false;
+    let blocked = cable.now - cable.start;
+    cable.fall_silent(0);
+    assert_eq!(cable.is_by_tcp(0), Some(true));
+    assert!(cable.dials[0] < blocked + ms(1200), "{:?}", cable.dials);
+}
+
+#[test]
 fn a_stream_that_breaks_is_dialled_again_at_most_twice_a_minute() {
     let mut cable = Cable::new(Access::Anyone);
     cable.udp = false;

@@ -247,6 +247,8 @@ pub(crate) struct World {
     pub(crate) cut: bool,
     /// Nothing goes from the first of these homes to the second.
     pub(crate) holes: Vec<(usize, usize)>,
+    /// Somebody on the path of what this node gets sends it a copy first, from this address.
+    pub(crate) copier: Option<(usize, SocketAddr)>,
     /// How many signals the relay is going to lose.
     pub(crate) lose_signals: usize,
     /// All signals that relays delivered, for replays.
@@ -273,6 +275,7 @@ impl World {
             loss: 0.0,
             cut: false,
             holes: Vec::new(),
+            copier: None,
             lose_signals: 0,
             recorded: Vec::new(),
             probes: Vec::new(),
@@ -576,6 +579,13 @@ impl World {
             return;
         };
         let (sock, source) = (*sock, self.inward(at, header.from));
+        if let Some((_, copy)) = self.copier.filter(|(victim, _)| *victim == at) {
+            self.hand_in(at, sock, copy, load.clone());
+        }
+        self.hand_in(at, sock, source, load);
+    }
+
+    fn hand_in(&mut self, at: usize, sock: Sock, source: SocketAddr, load: Load) {
         match load {
             Load::Ours(bytes) => {
                 self.probes.push((at, source, bytes.clone()));

@@ -155,7 +155,7 @@ impl Peer {
     pub(crate) fn on_sockets(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
         let counts = matches!(ctx.local.nat.allocation, PortAllocation::Sequential { .. });
         let Some(opener) = self.opener().filter(|opener| opener.awaited == Some(first)) else {
-            return false;
+            return self.on_fresh_socket(ctx, first, count);
         };
         opener.awaited = None;
         let mut socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
@@ -169,7 +169,7 @@ impl Peer {
             .chain(opener.holes.iter().copied());
         let all: Vec<Sock> = all.collect();
         if opener.holes.is_empty() {
-            self.guess.socks = all;
+            self.own_sockets(&all);
             self.end_guessing(ctx, End::NoSockets);
             return true;
         }
@@ -180,13 +180,14 @@ impl Peer {
             },
             _ => Step::Opening { next: ctx.now },
         };
-        self.guess.socks = all;
+        self.own_sockets(&all);
         self.opener_timeout(ctx);
         true
     }
 
     /// The relay told where it sees one of our sockets.
     pub(crate) fn on_sampled(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
+        self.on_fresh_sample(ctx, sock, addr);
         let Some(opener) = self.opener() else { return };
         let asked = matches!(opener.step, Step::Sampling { .. }) && opener.sampler == Some(sock);
         if !asked || !addr.is_ipv4() {

@@ -48,6 +48,8 @@ pub(crate) struct Site {
     v4: Option<Place>,
     v6: Option<Place>,
     pub(crate) nat64: Option<usize>,
+    /// The router of a second uplink, by which IPv4 packets leave that are not for relays.
+    detour: Option<usize>,
     pub(crate) blocked: bool,
     pub(crate) up: Line,
     pub(crate) down: Line,
@@ -153,12 +155,20 @@ impl Net {
             v4,
             v6,
             nat64,
+            detour: None,
             blocked: plan.blocked,
             up: Line::new(delay),
             down: Line::new(delay),
             hosts: 0,
         });
         at
+    }
+
+    /// A home gets a second uplink, by which its packets to other homes leave from now on. Answers to them come in there too;
+    /// what is sent to where relays see the home still comes in by the first, and is answered by the second.
+    pub(crate) fn add_detour(&mut self, site: usize, style: Style, rng: &mut ChaCha20Rng) {
+        let wan = IpAddr::from([80 + site as u8, 2, 0, 1]);
+        self.sites[site].detour = Some(self.add_nat(Some(site), wan, style, Place::Core, rng));
     }
 
     /// Gives a node addresses in a home, instead of those that it has.
@@ -257,6 +267,11 @@ impl Net {
         let own = |host: &&Host| host.node == node && host.ip == packet.from.ip();
         let host = self.hosts.iter().find(own)?;
         let (site, mut place) = (host.site, host.place);
+        let for_relay = self.relays.iter().flatten().any(|ip| *ip == packet.to.ip());
+        let detour = self.sites[site].detour.filter(|_| !for_relay);
+        if let Some(nat) = detour.filter(|_| self.find(place, packet.to.ip()).is_none()) {
+            return self.climb(now, nat, packet);
+        }
         loop {
             let Place::Behind(nat) = place else {
                 return self.translate(now, site, packet).map(Way::Far);
@@ -306,8 +321,12 @@ impl Net {
     fn descend(&mut self, now: Instant, nat: usize, packet: &mut Header) -> Option<Spot> {
         packet.ttl = packet.ttl.checked_sub(1)?;
         (packet.to, packet.from) = self.nats[nat].inbound(now, packet.from, packet.to)?;
+        let site = self.nats[nat].site.map(|site| &self.sites[site]);
+        let detour = site.filter(|site| site.detour == Some(nat));
         let inner = match self.nats[nat].style.kind {
-            Kind::Nat | Kind::Firewall => Place::Behind(nat),
+            Kind::Nat | Kind::Firewall => detour
+                .and_then(|site| site.v4)
+                .unwrap_or(Place::Behind(nat)),
             Kind::Nat64 => Place::Core,
         };
         self.find(inner, packet.to.ip())

@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) gap: Duration,
     /// Datagrams by their destinations.
     pub(crate) sent_to: BTreeMap<SocketAddr, usize>,
+    /// Their bytes.
+    pub(crate) bytes_to: BTreeMap<SocketAddr, usize>,
     /// Where streams were dialled to.
     pub(crate) dialled: Vec<SocketAddr>,
     pub(crate) signals: usize,
@@ -92,6 +94,7 @@ impl Node {
             forgotten: 0,
             gap: Duration::ZERO,
             sent_to: BTreeMap::new(),
+            bytes_to: BTreeMap::new(),
             dialled: Vec::new(),
             signals: 0,
             last_signal: Vec::new(),
@@ -144,6 +147,7 @@ impl World {
                     bytes,
                 } => {
                     *self.nodes[at].sent_to.entry(to).or_default() += 1;
+                    *self.nodes[at].bytes_to.entry(to).or_default() += bytes.len();
                     self.send(at, sock, to, ttl.unwrap_or(64), super::Load::Ours(bytes));
                 }
                 Output::SendRelay { relay, to, bytes } => {
