@@ -161,7 +161,8 @@ impl Endpoint {
         self.0.snapshot.clone()
     }
 
-    /// Says goodbye to all peers and relays, and frees the socket.
+    /// Says goodbye to all peers and relays; takes 3 s at most. The socket is free once the last clone of the endpoint and the
+    /// last of its connections are dropped.
     pub async fn close(&self) {
         let (done, finished) = oneshot::channel();
         if self
@@ -276,7 +277,8 @@ impl Builder {
     }
 
     /// Whether to find dialled peers on the local network by multicast DNS, and to be found there if any protocol is accepted;
-    /// yes by default, unless bound to loopback or [`Builder::relay_only`].
+    /// yes by default, unless bound to loopback or [`Builder::relay_only`]. Of the networks of an interface only IPv4 or IPv6
+    /// takes part if our addresses in the other are public; none does if they are so in both.
     ///
     /// The announcement shows our id only to those who know it already, and to others that some node is here, at which address
     /// and port.

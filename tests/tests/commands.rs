@@ -63,12 +63,30 @@ async fn a_command_beside_a_running_node_leaves_it_its_identity() {
     let (up, ticket) = world.up("a").await;
     let itself = world.run("a", &["ping", &ticket, "-c", "1"]).await;
     assert_eq!(itself.code, 0, "{}", itself.stderr);
+    assert!(itself.stderr.contains("temporary"), "{}", itself.stderr);
     let second = world.run("a", &["up"]).await;
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("--state-dir"), "{}", second.stderr);
     let other = world.run("b", &["ping", &ticket, "-c", "1"]).await;
     assert_eq!(other.code, 0, "{}", other.stderr);
     up.terminate().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_node_whose_output_nobody_reads_serves_peers_and_ends_when_told() {
+    let world = World::new().await;
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let (full, _reader) = tokio::net::unix::pipe::pipe().unwrap();
+    full.writable().await.unwrap();
+    while full.try_write(&[b'\n'; 4096]).is_ok() {}
+    let mut up = world.command("a", &["up"]);
+    up.stdout(full.into_blocking_fd().unwrap());
+    let mut up = up.kill_on_drop(true).spawn().unwrap();
+    let answered = async { while world.run("b", &["ping", id, "-c", "1"]).await.code != 0 {} };
+    timeout(PATIENCE, answered).await.unwrap();
+    terminate(&mut up).await;
 }
 
 #[tokio::test]
@@ -349,14 +367,18 @@ impl Running {
         ready["ticket"].as_str().unwrap().to_owned()
     }
 
-    /// Ends it as a service manager does.
     async fn terminate(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(kill.await.unwrap().success());
-        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
+        terminate(&mut self.child).await;
     }
+}
+
+/// Ends a command as a service manager does.
+async fn terminate(child: &mut Child) {
+    let pid = child.id().unwrap().to_string();
+    let kill = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(kill.await.unwrap().success());
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
 }
 
 async fn echo(server: TcpListener) {

@@ -3,7 +3,10 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use peerway::{Builder, ConnectError, Endpoint, PathInfo, PeerId, SecretKey};
 use peerway_tests::pair;
@@ -65,6 +68,32 @@ fn hosts_behind_one_nat_meet_on_their_own_network_though_only_the_relay_knows_bo
         let found = b.block_on(async { path_to(&dialler(quiet()).await, id).await });
         assert_eq!((found.0.ip(), found.1), (a.addr(), true));
     });
+}
+
+#[test]
+fn only_neighbours_are_told_that_a_node_is_there() {
+    lab::test(BUDGET, |mut lab| {
+        let [a, b] = hosts(&mut lab);
+        let _node = listen(&a, builder());
+        assert!(is_told(&b, a.addr()));
+        let public = lab.home("public", NatKind::Public).unwrap();
+        let _node = listen(&public, builder());
+        assert!(!is_told(lab.relay(), public.addr()));
+    });
+}
+
+/// Whether somebody who asks a host itself, and not its network, for nodes gets an answer.
+fn is_told(home: &Home, host: IpAddr) -> bool {
+    const QUESTION: &[u8] =
+        b"\0\x07\0\0\0\x01\0\0\0\0\0\0\x08_peerway\x04_udp\x05local\0\0\x0c\0\x01";
+    home.run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE / 50)).unwrap();
+        (0..15).any(|_| {
+            socket.send_to(QUESTION, (host, 5353)).unwrap();
+            socket.recv(&mut [0; 1500]).is_ok()
+        })
+    })
 }
 
 /// Two hosts on the network of one home.

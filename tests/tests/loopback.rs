@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use peerway::{Connection, Endpoint, PathInfo, PeerState, SecretKey};
+use peerway::{ConnectError, Connection, Endpoint, PathInfo, PeerState, SecretKey};
 use peerway_relay::{Config, Relay};
 use tokio::time::timeout;
 
@@ -71,4 +71,21 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     assert_eq!(recv.read_to_end(10).await.unwrap(), b"world");
     a.close().await;
     b.close().await;
+}
+
+#[tokio::test]
+async fn a_peer_with_64_connections_gets_no_more_and_others_still_do() {
+    let relay = relay().await;
+    let (a, b, other) = (
+        node(Some(&relay)).await,
+        node(Some(&relay)).await,
+        node(Some(&relay)).await,
+    );
+    let mut kept = Vec::new();
+    for _ in 0..64 {
+        kept.push(pair(&a, &b).await);
+    }
+    let refused = a.connect(b.ticket(), ALPN).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Closed { .. }), "{refused}");
+    kept.push(pair(&other, &b).await);
 }

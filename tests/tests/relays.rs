@@ -36,6 +36,41 @@ async fn a_dial_through_a_relay_of_another_key_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_relay_that_a_ticket_names_otherwise_is_the_same_and_is_registered_with_once() {
+    let relay = Stoppable::start();
+    let (a, b) = (node(Some(&relay.url)).await, node(Some(&relay.url)).await);
+    let alias = RelayUrl::new(relay.url.key(), "localhost", relay.url.port()).unwrap();
+    let ticket = Ticket::new(b.id(), vec![alias], Vec::new());
+    let (out, incoming) = tokio::join!(a.connect(ticket, ALPN), b.accept());
+    assert_eq!(
+        (out.unwrap().peer(), incoming.unwrap().peer()),
+        (b.id(), a.id())
+    );
+    let relays: Vec<RelayUrl> = a
+        .snapshot()
+        .relays
+        .iter()
+        .map(|relay| relay.url.clone())
+        .collect();
+    assert_eq!(relays, std::slice::from_ref(&relay.url));
+}
+
+#[tokio::test]
+async fn a_ticket_with_a_former_key_of_our_relay_does_not_cut_us_off_from_it() {
+    let relay = Stoppable::start();
+    let (a, b) = (node(Some(&relay.url)).await, node(Some(&relay.url)).await);
+    let former = RelayUrl::new(id(), relay.url.host(), relay.url.port()).unwrap();
+    let ticket = Ticket::new(id(), vec![former], Vec::new());
+    let refused = a.connect(ticket, ALPN).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Relay { .. }), "{refused}");
+    let (out, incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    assert_eq!(
+        (out.unwrap().peer(), incoming.unwrap().peer()),
+        (b.id(), a.id())
+    );
+}
+
+#[tokio::test]
 async fn a_relay_that_stops_dead_under_a_relayed_link_is_noticed_soon() {
     let relay = Stoppable::start();
     let (a, b) = (node(Some(&relay.url)).await, node(Some(&relay.url)).await);

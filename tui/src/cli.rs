@@ -51,6 +51,8 @@ pub fn main() -> ExitCode {
     if !takes_screen || !io::stderr().is_terminal() {
         log_to_stderr(globals.verbose);
     }
+    #[cfg(target_os = "linux")]
+    raise_descriptor_limit();
     match run(command, &globals, started_at) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -87,6 +89,16 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
     // A name lookup that hangs must not hold the process.
     runtime.shutdown_background();
     result
+}
+
+/// Every tunnelled connection takes a descriptor. The usual limit is low for the sake of programs that use select(2).
+#[cfg(target_os = "linux")]
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(RLIMIT_NOFILE) {
+        // The lower limit will do.
+        let _ = setrlimit(RLIMIT_NOFILE, most, most);
+    }
 }
 
 fn log_to_stderr(verbose: u8) {

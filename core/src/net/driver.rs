@@ -3,6 +3,7 @@
 
 mod families;
 mod gather;
+mod handshakes;
 mod links;
 mod relays;
 mod silence;
@@ -19,14 +20,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Aborted, BoxFuture},
+    stream::FuturesUnordered,
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
 use self::{
-    gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams, vigil::Vigil,
+    gather::Gathering, handshakes::Handshakes, links::PeerLink, relays::RelayEntry,
+    streams::Streams, vigil::Vigil,
 };
 use super::{
     interfaces::Interfaces,
@@ -116,11 +122,14 @@ pub(crate) struct Driver {
     outlets: Outlets,
     links: BTreeMap<PeerId, PeerLink>,
     handles: BTreeMap<LinkHandle, PeerId>,
+    handshakes: Handshakes,
     relays: BTreeMap<RelayUrl, RelayEntry>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     gathering: Gathering,
     streams: Streams,
+    /// The search for a translator to IPv4.
+    nat64: Option<AbortHandle>,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
     /// Links that are being watched for silence.
@@ -151,8 +160,8 @@ enum Done {
     },
     /// Routers between us and the relay.
     Hops(Option<u8>),
-    /// The network's translator to IPv4, if it has one.
-    Nat64(Option<Nat64>),
+    /// The network's translator to IPv4, if it has one; aborted when the network is another one.
+    Nat64(Result<Option<Nat64>, Aborted>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
     /// A stream was dialled.
@@ -187,11 +196,13 @@ impl Driver {
             outlets: parts.outlets,
             links: BTreeMap::new(),
             handles: BTreeMap::new(),
+            handshakes: Handshakes::default(),
             relays: BTreeMap::new(),
             relay_events,
             relay_sender,
             gathering,
             streams: Streams::new(parts.tls),
+            nat64: None,
             early: VecDeque::new(),
             watched: BTreeMap::new(),
             vigil: Vigil::begin(),
@@ -365,8 +376,9 @@ impl Driver {
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
-            Done::Nat64(nat64) => self.on_nat64(nat64),
-            Done::RelayLeft(link) => self.mux.remove_link(link),
+            Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
+            Done::Nat64(Err(Aborted)) => {}
+            Done::RelayLeft(link) => self.drop_relay_link(link),
             Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
             Done::StreamClosed(sock) => self.mux.remove_stream(sock),
             Done::StreamEnded(stream) => self.on_stream_ended(stream),
@@ -400,13 +412,17 @@ impl Driver {
 
     /// Says goodbye to peers and relays; waits a moment for it to be sent.
     async fn shutdown(&mut self) {
+        let (code, reason) = (0u32.into(), b"shutting down");
+        for open in self.links.values().flat_map(|link| &link.connections) {
+            open.quic.close(code, reason);
+        }
         self.feed(Input::Shutdown);
-        self.quic.close(0u32.into(), b"shutting down");
         self.settle();
         let polite = Duration::from_secs(1);
+        let _ = tokio::time::timeout(polite, self.leave_relays()).await;
+        self.quic.close(code, reason);
         let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
         self.close_streams();
-        self.relays.clear();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }
 }

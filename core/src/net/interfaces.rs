@@ -4,6 +4,7 @@
 //! netwatch would do both, but waits 250 ms after the last of a flood of messages, and brings an async framework of its own.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -18,6 +19,8 @@ use signal::ChangeSignal;
 
 /// One change of an interface arrives as a flood of messages; this long after the first, the list is read again.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+/// The pause before the kernel is asked again that could not be asked.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How this computer is attached to the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct Interfaces {
     pub(crate) sources: Vec<IpAddr>,
     /// The families in which there is a route to the internet at large.
     pub(crate) routes: Families,
+    /// The interfaces, by index, and the families in which only neighbours can reach us there.
+    pub(crate) secluded: BTreeMap<u32, Families>,
 }
 
 /// The router that our packets to the internet go to first.
@@ -67,13 +72,19 @@ impl Interfaces {
         (current, receiver)
     }
 
-    /// How things are. The kernel is asked on a thread of its own, since netdev also reads files.
+    /// How things are, or nothing if they cannot be seen.
     pub(crate) async fn read() -> Self {
-        tokio::task::spawn_blocking(|| {
-            Self::from_list(&netdev::get_interfaces(), &routed_sources())
-        })
-        .await
-        .unwrap_or_default()
+        Self::look().await.unwrap_or_default()
+    }
+
+    /// How things are; none if the kernel cannot be asked, as for want of descriptors: there is a loopback at least, and one
+    /// family of addresses. It is asked on a thread of its own, since netdev also reads files.
+    async fn look() -> Option<Self> {
+        let look = tokio::task::spawn_blocking(|| {
+            let (list, sources) = (netdev::get_interfaces(), routed_sources()?);
+            (!list.is_empty()).then(|| Self::from_list(&list, &sources))
+        });
+        look.await.ok().flatten()
     }
 
     fn is_rerouted(&self, before: &Self) -> bool {
@@ -104,6 +115,10 @@ impl Interfaces {
                 v4: sources.iter().any(IpAddr::is_ipv4),
                 v6: sources.iter().any(IpAddr::is_ipv6),
             },
+            secluded: usable()
+                .filter(|one| !offered(one).is_empty())
+                .map(|one| (one.index, seclusion(one)))
+                .collect(),
         }
     }
 }
@@ -115,15 +130,32 @@ async fn follow(mut current: Interfaces, signal: ChangeSignal, changes: mpsc::Se
             () = signal.changed() => {}
         }
         // Losses are told at once; for what takes their place, the rest of the flood is awaited.
-        let now = Interfaces::read().await;
+        let Some(now) = look_for(&changes).await else {
+            return;
+        };
         if now.lost_any_of(&current) && tell(&mut current, now, &changes).await.is_err() {
             return;
         }
         sleep(DEBOUNCE).await;
         signal.clear();
-        let now = Interfaces::read().await;
+        let Some(now) = look_for(&changes).await else {
+            return;
+        };
         if now != current && tell(&mut current, now, &changes).await.is_err() {
             return;
+        }
+    }
+}
+
+/// How things are, as soon as they can be seen; none when nobody wants to know any more.
+async fn look_for(changes: &mpsc::Sender<Change>) -> Option<Interfaces> {
+    loop {
+        if let Some(now) = Interfaces::look().await {
+            return Some(now);
+        }
+        tokio::select! {
+            () = changes.closed() => return None,
+            () = sleep(RETRY) => {}
         }
     }
 }
@@ -177,6 +209,19 @@ fn offered(interface: &Interface) -> Vec<LocalAddr> {
             )
         })
         .collect()
+}
+
+/// The families in which no address of an interface can be reached from beyond its network; a carrier's is no such network.
+fn seclusion(interface: &Interface) -> Families {
+    let secluded = |is_family: fn(&IpAddr) -> bool| {
+        let addresses = interface.ip_addrs();
+        let mut scopes = addresses.into_iter().filter(is_family).map(Scope::of);
+        scopes.all(|scope| scope.is_local() && scope != Scope::Shared)
+    };
+    Families {
+        v4: secluded(IpAddr::is_ipv4),
+        v6: secluded(IpAddr::is_ipv6),
+    }
 }
 
 fn loopback(interface: &Interface) -> Vec<LocalAddr> {
@@ -235,25 +280,24 @@ fn local(ip: IpAddr, prefix_len: u8) -> LocalAddr {
     LocalAddr { ip, prefix_len }
 }
 
-/// The addresses the kernel would send from to addresses that only a default route leads to. Connecting sends nothing.
-fn routed_sources() -> Vec<IpAddr> {
+/// The addresses the kernel would send from to addresses that only a default route leads to; none if it has no socket for us.
+/// Connecting sends nothing.
+fn routed_sources() -> Option<Vec<IpAddr>> {
     const V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
     const V6: SocketAddr = SocketAddr::new(
         IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
         9,
     );
-    let source = |any: IpAddr, beyond: SocketAddr| {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(beyond)?;
-        socket.local_addr().map(|local| local.ip())
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let sockets = any.map(|any| UdpSocket::bind((any, 0)).ok());
+    let some = sockets.iter().any(Option::is_some);
+    let source = |(socket, beyond): (Option<UdpSocket>, SocketAddr)| {
+        let socket = socket?;
+        socket.connect(beyond).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     };
-    [
-        source(Ipv4Addr::UNSPECIFIED.into(), V4),
-        source(Ipv6Addr::UNSPECIFIED.into(), V6),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let sources = sockets.into_iter().zip([V4, V6]).filter_map(source);
+    some.then(|| sources.collect())
 }
 
 #[cfg_attr(target_os = "linux", path = "interfaces/netlink.rs")]

@@ -4,28 +4,37 @@
 //! A node that accepts connections announces an [`Alias`], its port and its addresses on each network; somebody who does not
 //! know its id learns no more than that some Peerway node is there. Who dials asks, and goes on asking while a dialled peer
 //! is not reached directly. What is found is a hint that anybody can forge: only the handshake proves who is there.
+//!
+//! The daemon would answer the whole internet, and remember whatever is sent to it. So it is given only the interfaces on
+//! which nobody but neighbours can reach us, and replaced when it remembers too much.
 
 mod alias;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use mdns_sd::{
-    IfKind, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+    IfKind, IfPredicate, Metrics, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent,
+    ServiceInfo,
 };
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::PeerId;
+use crate::{PeerId, addr::Families};
 use alias::Alias;
 
 const SERVICE: &str = "_peerway._udp.local.";
-/// Announced nodes that are remembered; on a network with more, the first ones seen count.
+/// Announced nodes that are remembered; on a network with more, the first ones seen, and whoever is looked for.
 const MAX_FOUND: usize = 256;
 /// Addresses of one node that are remembered.
 const MAX_ADDRS: usize = 8;
+/// Records that the daemon may remember, and how often they are counted.
+const MAX_CACHED: i64 = 4096;
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// For our goodbye to leave.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -33,11 +42,18 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub(crate) struct Lan {
     id: PeerId,
     daemon: ServiceDaemon,
+    secluded: Secluded,
     /// The full name of our announcement, and the addresses in it.
     announced: Option<(String, Vec<SocketAddr>)>,
     search: Option<Receiver<ServiceEvent>>,
     found: BTreeMap<Alias, Vec<SocketAddr>>,
+    count: Interval,
+    /// Where the counts come that were asked for last.
+    counted: Option<Receiver<Metrics>>,
 }
+
+/// The interfaces that the daemon may use, by index; it reads them on its own thread.
+type Secluded = Arc<ArcSwap<BTreeMap<u32, Families>>>;
 
 /// Somebody came, moved or left.
 #[derive(Debug)]
@@ -54,19 +70,25 @@ pub(crate) enum LanError {
 
 impl Lan {
     pub(crate) fn start(id: PeerId) -> Result<Self, LanError> {
-        let daemon = ServiceDaemon::new()?;
-        daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        let secluded = Secluded::default();
+        let mut count = interval(COUNT_EVERY);
+        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             id,
-            daemon,
+            daemon: start_daemon(&secluded)?,
+            secluded,
             announced: None,
             search: None,
             found: BTreeMap::new(),
+            count,
+            counted: None,
         })
     }
 
-    /// Has it notice new interfaces now, which it looks for every five seconds only.
-    pub(crate) fn network_changed(&self) {
+    /// From now on these interfaces are used, and no others.
+    pub(crate) fn network_changed(&self, secluded: &BTreeMap<u32, Families>) {
+        self.secluded.store(Arc::new(secluded.clone()));
+        // It looks for itself every five seconds only.
         let _ = self.daemon.enable_interface(Vec::<IfKind>::new());
     }
 
@@ -124,27 +146,36 @@ impl Lan {
     /// Waits for the next change of what was found; forever while nobody asks. Nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Sighting {
         loop {
-            let Some(search) = &self.search else {
-                return std::future::pending().await;
+            let event = tokio::select! {
+                event = heard(self.search.as_ref()) => event,
+                _ = self.count.tick() => {
+                    self.limit_cache();
+                    continue;
+                }
             };
-            match search.recv_async().await {
-                Ok(event) => {
+            match event {
+                Some(event) => {
                     if let Some(alias) = self.take(event) {
                         return Sighting(alias);
                     }
                 }
-                Err(_) => self.search = None,
+                None => self.search = None,
             }
         }
     }
 
     /// Where one of `peers` is, if that is whom a sighting was of.
     pub(crate) fn who(
-        &self,
-        sighting: &Sighting,
+        &mut self,
+        Sighting(alias): Sighting,
         mut peers: impl Iterator<Item = PeerId>,
     ) -> Option<(PeerId, Vec<SocketAddr>)> {
-        let peer = peers.find(|peer| sighting.0.is_of(*peer))?;
+        let Some(peer) = peers.find(|peer| alias.is_of(*peer)) else {
+            if self.found.len() > MAX_FOUND {
+                self.found.remove(&alias);
+            }
+            return None;
+        };
         Some((peer, self.find(peer)))
     }
 
@@ -165,6 +196,33 @@ impl Lan {
         }
     }
 
+    /// Looks at the last count, and asks for the next one.
+    fn limit_cache(&mut self) {
+        let counted = self.counted.take();
+        if counted
+            .is_some_and(|counted| counted.try_recv().is_ok_and(|of| cached(&of) > MAX_CACHED))
+            && let Err(error) = self.begin_anew()
+        {
+            tracing::debug!(%error, "no discovery on the local network");
+        }
+        self.counted = self.daemon.get_metrics().ok();
+    }
+
+    /// Goes on with a daemon that remembers nothing.
+    fn begin_anew(&mut self) -> Result<(), LanError> {
+        tracing::debug!("somebody floods the local network with names");
+        let daemon = start_daemon(&self.secluded)?;
+        let _ = std::mem::replace(&mut self.daemon, daemon).shutdown();
+        if let Some((_, addrs)) = self.announced.take() {
+            self.announce(&addrs)?;
+        }
+        if self.search.take().is_some() {
+            self.found.clear();
+            self.search()?;
+        }
+        Ok(())
+    }
+
     fn withdraw(&mut self) {
         if let Some((name, _)) = self.announced.take() {
             let _ = self.daemon.unregister(&name);
@@ -180,9 +238,6 @@ impl Lan {
             return None;
         };
         let alias = alias_of(&service.fullname)?;
-        if self.found.len() >= MAX_FOUND && !self.found.contains_key(&alias) {
-            return None;
-        }
         let addrs = addrs_of(&service);
         let before = self.found.insert(alias, addrs.clone());
         (before != Some(addrs)).then_some(alias)
@@ -193,6 +248,35 @@ impl Drop for Lan {
     fn drop(&mut self) {
         let _ = self.daemon.shutdown();
     }
+}
+
+/// A daemon that neither sends to nor hears any interface but these.
+fn start_daemon(secluded: &Secluded) -> mdns_sd::Result<ServiceDaemon> {
+    let daemon = ServiceDaemon::new()?;
+    let secluded = secluded.clone();
+    let is_open = IfPredicate::new(move |one| {
+        let secluded = secluded.load();
+        let families = one.index.and_then(|index| secluded.get(&index).copied());
+        !families.unwrap_or_default().has(one.ip())
+    });
+    daemon.disable_interface(IfKind::Predicate(is_open))?;
+    Ok(daemon)
+}
+
+/// What a search finds next; none if it is over.
+async fn heard(search: Option<&Receiver<ServiceEvent>>) -> Option<ServiceEvent> {
+    match search {
+        Some(search) => search.recv_async().await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// The records of others that a daemon remembers.
+fn cached(metrics: &Metrics) -> i64 {
+    ["ptr", "srv", "addr", "txt", "nsec", "subtype"]
+        .iter()
+        .filter_map(|kind| metrics.get(&format!("cached-{kind}")))
+        .sum()
 }
 
 fn alias_of(full_name: &str) -> Option<Alias> {

@@ -21,6 +21,8 @@ use crate::{
 
 /// Commands that may wait for the task; those beyond are dropped.
 const QUEUE: usize = 64;
+/// Of these, what signals leave free: the task waits for the answer where to dial, and of changes one is enough.
+const RESERVED: usize = 8;
 /// A relay that is silent for this long is gone; KEEPALIVE makes it answer three times as often.
 const IDLE_TIMEOUT_MS: u32 = 45_000;
 /// Round-trip time assumed before the first measurement.
@@ -113,7 +115,11 @@ impl RelayHandle {
     }
 
     fn send(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
+        let spared = match command {
+            Command::Dial(_) | Command::NetworkChanged => 0,
+            Command::Signal { .. } | Command::KeepAlive => RESERVED,
+        };
+        if self.commands.capacity() <= spared || self.commands.try_send(command).is_err() {
             tracing::debug!("a command to the relay's task was dropped: too many wait");
         }
     }
@@ -156,4 +162,23 @@ fn client_config(key: &SecretKey) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::new(Arc::new(tls::client_config(key, ALPN)?));
     config.transport_config(Arc::new(transport));
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_wait_in_numbers_do_not_keep_the_task_from_learning_where_to_dial() {
+        let (commands, mut inbox) = mpsc::channel(QUEUE);
+        let handle = RelayHandle { commands };
+        let peer = SecretKey::from_seed(&[1; 32]).id();
+        for _ in 0..2 * QUEUE {
+            handle.signal(peer, Payload::try_from(vec![0]).unwrap());
+        }
+        let addr = "127.0.0.1:4433".parse().unwrap();
+        handle.dial(addr);
+        let last = std::iter::from_fn(|| inbox.try_recv().ok()).last();
+        assert!(matches!(last, Some(Command::Dial(to)) if to == addr));
+    }
 }

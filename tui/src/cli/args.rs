@@ -271,10 +271,13 @@ fn address(text: &str) -> Result<SocketAddr, ArgError> {
     text.parse().map_err(|_| ArgError::Address)
 }
 
+/// A day.
+const MAX_SECONDS: f64 = 86_400.0;
+
 fn seconds(text: &str) -> Result<Duration, ArgError> {
     text.parse()
         .ok()
-        .filter(|seconds| *seconds > 0.0)
+        .filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or(ArgError::Seconds)
 }
@@ -299,7 +302,7 @@ pub(super) enum ArgError {
     Name(#[from] ParseNameError),
     #[error("an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080")]
     Address,
-    #[error("expected a number of seconds above 0, as in 10 or 0.5")]
+    #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
     Seconds,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]
     Measurement,

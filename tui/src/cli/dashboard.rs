@@ -24,10 +24,13 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let services = Services::new();
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays, &services.alpns()).await?;
-    let options = Options {
+    let mut options = Options {
         owns_node: true,
         ..Options::default()
     };
+    if node.is_temporary() {
+        options.note = "another peerway runs with this identity: this one is temporary".to_owned();
+    }
     let body = async {
         tokio::select! {
             () = services.run(&node.endpoint) => Ok(()),

@@ -6,11 +6,11 @@ use peerway::{
     Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::info;
 
 use super::{
     args::Globals,
     failure::Failure,
+    out,
     state::{Claim, StateDir},
     words,
 };
@@ -21,6 +21,8 @@ const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
 const DIAL_ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a dial may take after that, so that no command waits longer than 10 s for a peer that is not there.
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
+/// With less time left no dial is begun again.
+const REDIAL_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a snapshot is looked at while waiting for something that has no event of its own.
 const LOOK: Duration = Duration::from_millis(50);
 /// What a network report may take.
@@ -32,7 +34,7 @@ const REPORT_QUIET: Duration = Duration::from_millis(1500);
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
-    _claim: Option<Claim>,
+    claim: Option<Claim>,
 }
 
 impl Node {
@@ -70,9 +72,7 @@ impl Node {
         if claim.is_some() {
             builder = builder.secret_key(state.key()?);
         } else {
-            info!(
-                "another peerway runs with this identity: taking a temporary one, and a free port"
-            );
+            out::hint("another peerway runs with this identity: this one takes a temporary one");
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
         Self::start(builder, bind, claim).await
@@ -88,8 +88,13 @@ impl Node {
         }
         Ok(Self {
             endpoint: builder.bind().await?,
-            _claim: claim,
+            claim,
         })
+    }
+
+    /// Whether another process has the folder's identity.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.claim.is_none()
     }
 
     /// Runs `body` and closes the node; none if Ctrl-C or SIGTERM came first.
@@ -139,6 +144,27 @@ impl Node {
     ) -> Result<Connection, Failure> {
         let connecting = self.endpoint.connect(peer.clone(), alpn);
         self.answer(patience, connecting).await
+    }
+
+    /// Dials for `patience` and, of a peer that does not answer, again and again until `deadline`: it may be about to start.
+    pub(super) async fn dial_until(
+        &self,
+        peer: &Ticket,
+        alpn: &[u8],
+        mut patience: Duration,
+        deadline: Instant,
+    ) -> Result<Connection, Failure> {
+        loop {
+            let dialled = self.dial(peer, alpn, patience).await;
+            patience = deadline.saturating_duration_since(Instant::now());
+            let is_silent = matches!(
+                dialled,
+                Err(Failure::Connect(ConnectError::Timeout { .. }) | Failure::NoRelay { .. })
+            );
+            if !is_silent || patience < REDIAL_PATIENCE {
+                return dialled;
+            }
+        }
     }
 
     /// The outcome of a dial or, if it takes too long, why it probably does.

@@ -3,6 +3,7 @@
 use std::io::{self, Write, stderr, stdout};
 
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 /// Prints one JSON object as a line.
 pub(super) fn json(object: &impl Serialize) -> io::Result<()> {
@@ -14,6 +15,13 @@ pub(super) fn json(object: &impl Serialize) -> io::Result<()> {
 /// Prints a line of text.
 pub(super) fn text(line: impl AsRef<str>) -> io::Result<()> {
     print(format!("{}\n", line.as_ref()).as_bytes())
+}
+
+/// Prints without holding up everything else while the reader of a pipe, or of a stopped terminal, does not read.
+pub(super) async fn aside(
+    print: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    spawn_blocking(print).await?
 }
 
 /// Tells the person at the terminal something that no script wants to read: goes to stderr.

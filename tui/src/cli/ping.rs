@@ -40,7 +40,10 @@ pub(super) async fn run(
         node.settled().await;
         session.summary.online_ms = words::ms(started_at.elapsed());
         session.dialled_at = Instant::now();
-        let connection = node.dial(&args.peer, ping::ALPN, args.timeout).await?;
+        let deadline = started_at + args.timeout;
+        let connection = node
+            .dial_until(&args.peer, ping::ALPN, args.timeout, deadline)
+            .await?;
         session.summary.connected_ms = Some(words::ms(session.dialled_at.elapsed()));
         let result = session.ping_until_done(&connection).await;
         session.summary.path_kind = words::kind(words::current_path(&connection).as_ref());

@@ -11,21 +11,22 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
         if globals.json {
             out::json(&snapshot)?;
         } else {
-            out::text(text(&snapshot))?;
+            out::text(text(&snapshot, node.is_temporary()))?;
         }
         Ok(())
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
 
-fn text(snapshot: &NodeSnapshot) -> String {
+fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
     let network = &snapshot.network;
     let public: Vec<String> = [network.public_v4, network.public_v6]
         .iter()
         .flatten()
         .map(ToString::to_string)
         .collect();
-    let mut lines = vec![format!("id            {}", snapshot.id)];
+    let note = if is_temporary { " (temporary)" } else { "" };
+    let mut lines = vec![format!("id            {}{note}", snapshot.id)];
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
     }

@@ -85,12 +85,13 @@ fn bad_input_is_named_together_with_the_expected_form() {
         (&["ping", &id, "-c", "0"], "0 is not in 1.."),
         (
             &["ping", &id, "--timeout", "soon"],
-            "a number of seconds above 0, as in 10 or 0.5",
+            "a number of seconds above 0 and at most 86400, as in 10 or 0.5",
         ),
         (
             &["ping", &id, "--timeout", "inf"],
-            "a number of seconds above 0, as in 10 or 0.5",
+            "a number of seconds above 0 and at most 86400, as in 10 or 0.5",
         ),
+        (&["ping", &id, "--timeout", "1e19"], "at most 86400"),
         (&["ping", &id, "--timeout", "-1"], "'-1'"),
         (&["speed", &id, "--seconds", "61"], "above 0 and at most 60"),
         (

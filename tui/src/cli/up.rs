@@ -30,33 +30,46 @@ pub(super) async fn serve(
     let body = async {
         node.reachable().await?;
         let ticket = node.endpoint.ticket();
-        if globals.json {
-            out::json(&Line::Ready {
-                id: ticket.id,
-                ticket: &ticket,
-            })?;
-        } else {
-            out::text(format!("ready as {}", ticket.id))?;
-            out::text(format!("on the other side: {}", command(&ticket)))?;
-        }
+        let command = command(&ticket);
+        let print = async {
+            print_ready(ticket, command, globals.json).await?;
+            print_events(&mut events, globals.json).await
+        };
         tokio::select! {
             () = services.run(&node.endpoint) => Ok(()),
-            result = print_events(&mut events, globals.json) => result,
+            result = print => result,
         }
     };
     node.run(body).await?;
     Ok(())
 }
 
+async fn print_ready(ticket: Ticket, command: String, json: bool) -> Result<(), Failure> {
+    let ready = move || {
+        if json {
+            let (id, ticket) = (ticket.id, &ticket);
+            return out::json(&Line::Ready { id, ticket });
+        }
+        out::text(format!("ready as {}", ticket.id))?;
+        out::text(format!("on the other side: {command}"))
+    };
+    Ok(out::aside(ready).await?)
+}
+
 async fn print_events(events: &mut Receiver<Event>, json: bool) -> Result<(), Failure> {
     loop {
-        match events.recv().await {
-            Ok(event) if json => out::json(&event)?,
-            Ok(event) => out::text(words::event(&event.kind))?,
-            Err(RecvError::Lagged(count)) if json => out::json(&Line::Missed { count })?,
-            Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed"))?,
-            Err(RecvError::Closed) => return Ok(()),
+        let event = events.recv().await;
+        if let Err(RecvError::Closed) = event {
+            return Ok(());
         }
+        let print = move || match event {
+            Ok(event) if json => out::json(&event),
+            Ok(event) => out::text(words::event(&event.kind)),
+            Err(RecvError::Lagged(count)) if json => out::json(&Line::Missed { count }),
+            Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed")),
+            Err(RecvError::Closed) => Ok(()),
+        };
+        out::aside(print).await?;
     }
 }
 

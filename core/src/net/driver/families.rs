@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::abortable};
+
 use super::{Done, Driver, now};
 use crate::{
     RelayState, RelayUrl,
@@ -49,9 +51,13 @@ impl Driver {
         let nat64 = self.machine.local().nat64.filter(|_| translated);
         self.mux.set_nat64(nat64);
         self.feed(Input::Routes { families, nat64 });
+        if let Some(search) = self.nat64.take() {
+            search.abort();
+        }
         if translated {
-            let discovery = async { Done::Nat64(nat64::discover().await) };
-            self.pending.push(Box::pin(discovery));
+            let (search, handle) = abortable(nat64::discover());
+            self.nat64 = Some(handle);
+            self.pending.push(Box::pin(search.map(Done::Nat64)));
         }
         for relay in self.relays.values_mut() {
             if let Some(echo) = &mut relay.echo {

@@ -166,8 +166,8 @@ impl Driver {
                 let seen = self
                     .gathering
                     .lan
-                    .as_ref()
-                    .and_then(|lan| lan.who(&sighting, peers));
+                    .as_mut()
+                    .and_then(|lan| lan.who(sighting, peers));
                 if let Some((peer, addrs)) = seen {
                     self.found(peer, addrs);
                 }
@@ -180,7 +180,7 @@ impl Driver {
         let Some(lan) = &mut self.gathering.lan else {
             return;
         };
-        lan.network_changed();
+        lan.network_changed(&self.gathering.interfaces.secluded);
         if self.server.is_none() {
             return;
         }

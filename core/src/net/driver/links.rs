@@ -57,11 +57,17 @@ impl PeerLink {
 impl Driver {
     /// Makes a link ready for a dialler.
     pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
+        if reply.is_closed() {
+            return;
+        }
         let id = target.id;
         let relays = if target.relays.is_empty() {
             self.home_relays.clone()
         } else {
-            target.relays.clone()
+            let theirs = target.relays.iter();
+            theirs
+                .map(|relay| self.known_relay(relay).clone())
+                .collect()
         };
         let (ready, ready_receiver) = oneshot::channel();
         let (failed, failed_receiver) = oneshot::channel();
@@ -86,6 +92,8 @@ impl Driver {
                 addrs: target.addrs.clone(),
             });
             self.refuse_impostors();
+        } else if self.machine.peer(id, now()).is_none() {
+            self.forget(id);
         }
     }
 
@@ -256,18 +264,29 @@ impl Driver {
         let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
             return incoming.ignore();
         };
-        server.transport_config(self.link(peer).transport.clone());
+        let link = self.link(peer);
+        if link.connections.len() >= MAX_CONNECTIONS {
+            return incoming.refuse();
+        }
+        server.transport_config(link.transport.clone());
+        if !self.handshakes.begin(peer) {
+            return incoming.ignore();
+        }
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => self.pending.push(Box::pin(async move {
                 let connection =
                     tokio::time::timeout(crate::endpoint::CONNECT_TIMEOUT, connecting).await;
                 Done::Handshake(peer, connection.ok().and_then(Result::ok))
             })),
-            Err(error) => tracing::debug!(%error, "incoming handshake"),
+            Err(error) => {
+                self.handshakes.end(peer);
+                tracing::debug!(%error, "incoming handshake");
+            }
         }
     }
 
     pub(super) fn on_handshake(&mut self, peer: PeerId, connection: Option<quinn::Connection>) {
+        self.handshakes.end(peer);
         let Some(quic) = connection else { return };
         if tls::peer_id(&quic) != Some(peer) {
             return quic.close(1u32.into(), b"identity mismatch");
@@ -358,6 +377,8 @@ impl Driver {
     }
 }
 
+/// With so many connections a peer gets no more.
+const MAX_CONNECTIONS: usize = 64;
 /// A link that got no answer for this long begins anew when its route is set.
 const STALLED: Duration = Duration::from_secs(1);
 

@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{Done, Driver, families::Echo, now};
 use crate::{
     ConnectError, EventKind, PeerId, RelayState, RelayUrl,
     net::{
         hops::hops_to,
-        mux::{Dest, Link, Route, virtual_addr},
+        mux::{Dest, Link, LinkHandle, Route, virtual_addr},
         relay::{self, RelayEvent, RelayHandle},
     },
     proto::io::{Input, Pair},
@@ -23,6 +23,7 @@ use crate::{
 
 /// A relay and our registration with it.
 pub(super) struct RelayEntry {
+    /// Relays at one address, of which one at most is what it is said to be, share it; quinn tells them apart.
     link: Arc<Link>,
     handle: RelayHandle,
     /// Where it is, once resolved.
@@ -45,9 +46,18 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Messages to a relay that is not up are dropped; the machine repeats what matters.
 impl Driver {
+    /// The name by which we know a relay already: another one for the same would have it replace our registration again and
+    /// again. Of a relay that is not ours and does not answer, another name may be the right one.
+    pub(super) fn known_relay<'a>(&'a self, url: &'a RelayUrl) -> &'a RelayUrl {
+        let known = self.relays.iter().find(|(known, entry)| {
+            known.key() == url.key() && (entry.home || entry.state != RelayState::Down)
+        });
+        known.map_or(url, |(known, _)| known)
+    }
+
     /// Registers with a relay, unless that is under way already.
     pub(super) fn need_relay(&mut self, url: RelayUrl) {
-        if self.relays.contains_key(&url) {
+        if self.relays.contains_key(&url) || *self.known_relay(&url) != url {
             return;
         }
         let events = self.relay_sender.clone();
@@ -172,13 +182,11 @@ impl Driver {
         {
             std::mem::swap(other, &mut addr);
         }
+        self.place_relay(url, addr);
         let Some(entry) = self.relays.get_mut(url) else {
             return;
         };
         entry.echo = other.map(Echo::new);
-        if let Some(old) = entry.addr.replace(addr).filter(|old| *old != addr) {
-            self.mux.expel(old);
-        }
         self.mux.admit_relay(addr, &entry.link);
         let route = Route {
             dests: vec![Dest::Direct(Pair::main(addr))],
@@ -189,6 +197,38 @@ impl Driver {
         if entry.state == RelayState::Connecting {
             // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
             self.classify_through(addr);
+        }
+    }
+
+    /// Gives a relay the link of its address: another relay's that has the same one, or else one of its own.
+    fn place_relay(&mut self, url: &RelayUrl, addr: SocketAddr) {
+        let Some(entry) = self.relays.get(url) else {
+            return;
+        };
+        let others = || self.relays.iter().filter(|(other, _)| *other != url);
+        let others_at = |addr| others().find(|(_, other)| other.addr == Some(addr));
+        let (old, old_link) = (entry.addr, entry.link.clone());
+        let is_left = old.is_some_and(|old| old != addr && others_at(old).is_none());
+        let is_shared = others().any(|(_, other)| other.link.handle() == old_link.handle());
+        let link = match others_at(addr) {
+            Some((_, other)) => other.link.clone(),
+            None if is_shared => self.mux.add_link(),
+            None => old_link.clone(),
+        };
+        if let Some(old) = old.filter(|_| is_left) {
+            self.mux.expel(old);
+        }
+        if let Some(entry) = self.relays.get_mut(url) {
+            (entry.addr, entry.link) = (Some(addr), link);
+        }
+        self.drop_relay_link(old_link.handle());
+    }
+
+    /// Forgets a relay's link unless one of our relays has it.
+    pub(super) fn drop_relay_link(&self, link: LinkHandle) {
+        let has_it = |relay: &RelayEntry| relay.link.handle() == link;
+        if !self.relays.values().any(has_it) {
+            self.mux.remove_link(link);
         }
     }
 
@@ -255,6 +295,14 @@ impl Driver {
             }
             self.feed(Input::RelayDown { relay: url });
         }
+    }
+
+    /// Has the relays' tasks pass on what they were given, and waits until they have ended.
+    pub(super) async fn leave_relays(&mut self) {
+        self.relays.clear();
+        // Theirs are all that is left, then.
+        (self.relay_sender, _) = mpsc::channel(1);
+        while self.relay_events.recv().await.is_some() {}
     }
 
     pub(super) fn relays_network_changed(&self) {

@@ -64,6 +64,39 @@ fn of_an_ipv6_network_the_temporary_address_is_offered_and_nothing_unusable() {
 }
 
 #[test]
+fn a_family_with_an_address_that_strangers_can_reach_is_not_secluded() {
+    let flags = Ipv6AddrFlags::default();
+    let mut list = [
+        interface(
+            "home",
+            &["192.168.1.2/24"],
+            &[("fe80::1/64", flags), ("fd00::1/64", flags)],
+        ),
+        interface(
+            "dual",
+            &["10.0.0.2/24"],
+            &[("fe80::1/64", flags), ("2a00:1::1/64", flags)],
+        ),
+        interface("server", &["5.9.0.1/24", "10.19.0.5/16"], &[]),
+        interface("mobile", &["100.64.0.2/10"], &[]),
+        interface("lo", &["127.0.0.1/8"], &[]),
+    ];
+    for (index, one) in (1..).zip(&mut list) {
+        one.index = index;
+    }
+    let families = |v4, v6| Families { v4, v6 };
+    assert_eq!(
+        Interfaces::from_list(&list, &[]).secluded,
+        BTreeMap::from([
+            (1, families(true, true)),
+            (2, families(true, false)),
+            (3, families(false, true)),
+            (4, families(false, true)),
+        ])
+    );
+}
+
+#[test]
 fn an_interface_without_a_carrier_offers_nothing() {
     let mut bridge = interface("docker0", &["172.17.0.1/16"], &[]);
     bridge.flags = UP;
@@ -134,6 +167,32 @@ fn a_network_of_local_ipv6_addresses_has_no_ipv6_gateway() {
 #[tokio::test]
 async fn this_computer_has_an_address() {
     assert!(!Interfaces::read().await.addresses.is_empty());
+}
+
+/// Runs itself again, as the limit is the whole process's.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_nothing_is_seen_rather_than_no_network() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, setrlimit};
+    const INSIDE: &str = "PEERWAY_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_none() {
+        let name =
+            "net::interfaces::tests::without_descriptors_nothing_is_seen_rather_than_no_network";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(INSIDE, "1")
+            .status();
+        return assert!(status.unwrap().success());
+    }
+    setrlimit(RLIMIT_NOFILE, 64, 64).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    assert_eq!(runtime.block_on(Interfaces::look()), None);
+    drop(taken);
+    assert!(runtime.block_on(Interfaces::look()).is_some());
 }
 
 /// Runs itself again in a network of its own, where it may change interfaces, if this computer allows user namespaces.

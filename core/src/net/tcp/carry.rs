@@ -11,8 +11,9 @@ use tokio::{
 use super::Established;
 use crate::{net::mux::Outbox, wire::stream};
 
-/// Bytes read at a time.
+/// Bytes read at a time, at most and at least: small reads share a buffer.
 const READ: usize = 32 * 1024;
+const LEAST: usize = 4096;
 /// The time for the last bytes to leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -39,7 +40,9 @@ async fn receive(
             frame.advance(stream::HEADER_LEN);
             take(frame);
         }
-        buffer.reserve(READ);
+        if buffer.capacity() - buffer.len() < LEAST {
+            buffer.reserve(READ);
+        }
         if reader.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
@@ -53,4 +56,28 @@ async fn send(mut writer: impl AsyncWrite + Unpin, outbox: &Outbox) -> io::Resul
         writer.flush().await?;
     }
     timeout(GOODBYE, writer.shutdown()).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_that_come_one_by_one_share_a_buffer() {
+        let frame = [&stream::header(100).unwrap()[..], &[7; 100]].concat();
+        let (mut writer, reader) = tokio::io::duplex(frame.len());
+        let write = async {
+            for _ in 0..1000 {
+                writer.write_all(&frame).await.unwrap();
+            }
+            drop(writer);
+        };
+        let mut frames: Vec<Bytes> = Vec::new();
+        let (received, ()) = tokio::join!(receive(reader, |frame| frames.push(frame)), write);
+        received.unwrap();
+        assert_eq!(frames.len(), 1000);
+        let apart =
+            |pair: &&[Bytes]| pair[1].as_ptr() != pair[0].as_ptr().wrapping_add(frame.len());
+        assert!(frames.windows(2).filter(apart).count() < 10);
+    }
 }

@@ -13,8 +13,9 @@ use tokio::{
     },
 };
 
-/// What is read from TCP at a time.
+/// What is read from TCP at a time, at most and at least: small reads share a buffer.
 const CHUNK: usize = 64 * 1024;
+const LEAST: usize = 4096;
 /// Stream error code (RFC 9000 section 20.2): the TCP connection at the sender's end broke.
 const BROKEN: VarInt = VarInt::from_u32(1);
 
@@ -44,7 +45,9 @@ async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(),
     let copy = async {
         let mut buffer = BytesMut::new();
         loop {
-            buffer.reserve(CHUNK);
+            if buffer.capacity() < LEAST {
+                buffer.reserve(CHUNK);
+            }
             if tcp.read_buf(&mut buffer).await? == 0 {
                 return send.finish().map_err(|_| Broken::Peer);
             }
