@@ -496,6 +496,10 @@ impl Machine {
             .any(|addr| !self.local.interfaces.contains(addr));
         self.local.interfaces = addrs;
         if lost_route || lost_addr {
+            // What relays saw before tells nothing; where they see us now, they say when they hear us again.
+            for relay in self.local.relays.values_mut() {
+                relay.also = None;
+            }
             self.each(now, Peer::on_moved);
         } else if gained_addr {
             self.each(now, |peer, _| peer.forget_paths());

@@ -190,6 +190,8 @@ pub(crate) const OPEN_BURST: usize = 16;
 pub(crate) const OPEN_GAP: Duration = ms(5);
 /// How long each request for a sample waits for its answer.
 pub(crate) const SAMPLE_TRIES: [Duration; 3] = [ms(200), ms(400), ms(400)];
+/// A link gets one fresh port in this time: a path that keeps dying is not to be replaced for ever.
+pub(crate) const REROLL_REST: Duration = ms(300_000);
 /// Ports ahead of a sample that are guessed first.
 pub(crate) const PREDICTED: i16 = 256;
 /// Ports on either side of a known one that are guessed first, where nothing is known of how the NAT chooses.

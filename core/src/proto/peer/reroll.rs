@@ -13,7 +13,7 @@ use crate::{
     NatBehavior, NatReport,
     proto::{
         io::{Output, Pair, Sock},
-        timing::{ROUND, SAMPLE_TRIES},
+        timing::{REROLL_REST, ROUND, SAMPLE_TRIES},
     },
     wire::{
         candidate::{Candidate, CandidateKind},
@@ -23,7 +23,11 @@ use crate::{
 
 /// The fresh socket of this link, if one is being tried.
 #[derive(Default)]
-pub(super) struct Reroll(Option<Fresh>);
+pub(super) struct Reroll {
+    fresh: Option<Fresh>,
+    /// Not again before then.
+    rest: Option<Instant>,
+}
 
 struct Fresh {
     sock: Sock,
@@ -42,7 +46,7 @@ enum Step {
 
 impl Reroll {
     pub(super) fn next(&self) -> Option<Instant> {
-        match self.0.as_ref()?.step {
+        match self.fresh.as_ref()?.step {
             Step::Socket => None,
             Step::Sampling { next, .. } => Some(next),
             Step::Offered { until, .. } => Some(until),
@@ -51,12 +55,12 @@ impl Reroll {
 
     /// Whether this socket is being tried.
     pub(super) fn needs(&self, sock: Sock) -> bool {
-        self.0.as_ref().is_some_and(|fresh| fresh.sock == sock)
+        self.fresh.as_ref().is_some_and(|fresh| fresh.sock == sock)
     }
 
     /// Where the peer may find it.
     pub(super) fn candidate(&self) -> Option<Candidate> {
-        match self.0.as_ref()?.step {
+        match self.fresh.as_ref()?.step {
             Step::Offered { seen, .. } => Some(seen),
             Step::Socket | Step::Sampling { .. } => None,
         }
@@ -64,20 +68,22 @@ impl Reroll {
 }
 
 impl Peer {
-    /// A round was in vain. If it should not have been, one side tries another port; that is enough for both. Addresses that
+    /// All was in vain. If it should not have been, one side tries another port; that is enough for both. Addresses that
     /// died, and may only have been cut off for a while, have their time to answer first.
     pub(super) fn reroll(&mut self, ctx: &mut Context<'_>) {
         let keeps = |nat: NatReport| nat.mapping == NatBehavior::EndpointIndependent;
         let should_work = keeps(ctx.local.nat)
             && self.remote.as_ref().is_some_and(|remote| keeps(remote.nat))
             && self.fresh_targets(ctx).next().is_some();
-        let waits = self.reroll.0.is_some() || self.trials.next().is_some();
+        let rests = self.reroll.rest.is_some_and(|until| ctx.now < until);
+        let waits = rests || self.reroll.fresh.is_some() || self.trials.next().is_some();
         if ctx.local.id > self.id || !self.wanted || !should_work || waits {
             return;
         }
         let sock = ctx.budget.name_sockets(1);
         let step = Step::Socket;
-        self.reroll.0 = Some(Fresh { sock, step });
+        self.reroll.fresh = Some(Fresh { sock, step });
+        self.reroll.rest = Some(ctx.now + REROLL_REST);
         ctx.out.push_back(Output::OpenSockets {
             first: sock,
             count: 1,
@@ -101,11 +107,11 @@ impl Peer {
         count: u16,
     ) -> bool {
         let asked = |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Socket);
-        let Some(fresh) = self.reroll.0.as_mut().filter(asked) else {
+        let Some(fresh) = self.reroll.fresh.as_mut().filter(asked) else {
             return false;
         };
         if count == 0 {
-            self.reroll.0 = None;
+            self.reroll.fresh = None;
             return true;
         }
         let (tries, next) = (0, ctx.now);
@@ -124,7 +130,7 @@ impl Peer {
     ) {
         let asked =
             |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Sampling { .. });
-        let Some(fresh) = self.reroll.0.as_mut().filter(asked) else {
+        let Some(fresh) = self.reroll.fresh.as_mut().filter(asked) else {
             return;
         };
         let seen = Candidate {
@@ -149,7 +155,7 @@ impl Peer {
             return;
         }
         let relay = self.live_via(ctx.local);
-        if let (Some(relay), Some(fresh)) = (relay, &mut self.reroll.0)
+        if let (Some(relay), Some(fresh)) = (relay, &mut self.reroll.fresh)
             && let Step::Sampling { tries, next } = &mut fresh.step
             && let Some(wait) = SAMPLE_TRIES.get(*tries)
         {
@@ -162,7 +168,7 @@ impl Peer {
 
     /// Lets go of the fresh socket, unless the path needs it.
     pub(super) fn end_reroll(&mut self, ctx: &mut Context<'_>) {
-        if self.reroll.0.take().is_some() {
+        if self.reroll.fresh.take().is_some() {
             self.release_sockets(ctx);
         }
     }

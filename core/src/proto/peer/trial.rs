@@ -8,6 +8,7 @@ use rand::Rng;
 
 use super::{Context, Peer};
 use crate::{
+    PeerState,
     proto::{
         io::{Pair, Sock},
         timing::{FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
@@ -59,11 +60,15 @@ impl Trials {
 
     /// An address with this round trip died that had been in use for `held`.
     pub(super) fn begin(&mut self, now: Instant, pair: Pair, held: Duration, rtt: Duration) {
+        // A fresh port does not make the way to the address any better.
+        let same_way = |trial: &&Trial| trial.pair.addr.ip() == pair.addr.ip();
         let before = self
             .0
             .iter()
-            .position(|trial| trial.pair == pair)
-            .map(|at| self.0.remove(at).length);
+            .filter(same_way)
+            .map(|trial| trial.length)
+            .max();
+        self.0.retain(|trial| trial.pair != pair);
         let length = before
             .filter(|length| held < FORGIVEN.max(*length * 4))
             .map_or(TRIAL, |length| (length * 2).min(TRIAL_MAX));
@@ -132,6 +137,9 @@ impl Peer {
         }
         if over {
             self.release_sockets(ctx);
+            if wanted && self.state == PeerState::Relayed {
+                self.reroll(ctx);
+            }
         }
     }
 
