@@ -249,7 +249,11 @@ impl Peer {
             let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
             check.reflexive && check.rtt.is_none() && waiting
         };
-        self.checks.list.extend(old.list.into_iter().filter(waits));
+        let kept = old.list.into_iter().filter(waits).map(|check| Check {
+            attested: attested.contains(&check.pair.addr.ip()),
+            ..check
+        });
+        self.checks.list.extend(kept);
         self.checks_timeout(ctx);
     }
 

@@ -8,10 +8,10 @@ use crate::PeerState;
 const HOME: Home = Home::PortRestricted;
 
 /// Two homes whose four lines are like this one.
-fn between(seed: u64, line: &Line) -> World {
+fn between(seed: u64, homes: [Home; 2], line: &Line) -> World {
     let mut world = World::new(seed);
-    for _ in 0..2 {
-        let at = world.add(HOME);
+    for home in homes {
+        let at = world.add(home);
         let site = world.nodes[at].site;
         world.net.sites[site].up = line.clone();
         world.net.sites[site].down = line.clone();
@@ -20,10 +20,10 @@ fn between(seed: u64, line: &Line) -> World {
 }
 
 /// How long it takes until both are direct, in worlds with different seeds, sorted.
-fn times(line: &Line) -> Vec<Duration> {
+fn times(homes: [Home; 2], line: &Line) -> Vec<Duration> {
     let mut times: Vec<Duration> = (0..100)
         .map(|seed| {
-            let mut world = between(seed, line);
+            let mut world = between(seed, homes, line);
             world.connect(0, 1);
             let direct = world.run_while(ms(10_000), |world| !world.both(PeerState::Direct));
             assert!(direct, "seed {seed}");
@@ -45,8 +45,19 @@ fn lossy(loss: f64) -> Line {
 #[test]
 fn lines_that_lose_packets_hardly_delay_a_direct_path() {
     for (loss, limit) in [(0.01, 600), (0.05, 600), (0.2, 2000)] {
-        let times = times(&lossy(loss));
+        let times = times([HOME; 2], &lossy(loss));
         assert!(times[98] <= ms(limit), "{loss}: {:?}", &times[90..]);
+    }
+}
+
+#[test]
+fn a_home_whose_address_only_its_probes_tell_is_found_on_lossy_lines_all_the_same() {
+    for homes in [
+        [Home::Public, Home::Symmetric],
+        [Home::Symmetric, Home::FullCone],
+    ] {
+        let times = times(homes, &lossy(0.2));
+        assert!(times[98] <= ms(2000), "{homes:?}: {:?}", &times[90..]);
     }
 }
 
@@ -57,7 +68,7 @@ fn lines_that_lose_eight_packets_in_a_row_hardly_delay_a_direct_path() {
             bursts,
             ..Line::new(ms(20))
         };
-        let times = times(&line);
+        let times = times([HOME; 2], &line);
         assert!(times[98] <= ms(limit), "{bursts}: {:?}", &times[90..]);
     }
 }
@@ -71,7 +82,7 @@ fn packets_that_come_late_twice_or_broken_do_no_harm() {
         ..Line::new(ms(20))
     };
     for seed in 0..10 {
-        let mut world = between(seed, &line);
+        let mut world = between(seed, [HOME; 2], &line);
         world.link(0, 1);
         world.run(ms(3000));
         assert!(world.both(PeerState::Direct), "seed {seed}");
@@ -93,7 +104,7 @@ fn met(seed: u64, loss: f64, delay: u64) -> World {
         jitter: ms(delay / 4),
         ..Line::new(ms(delay))
     };
-    let mut world = between(seed, &line);
+    let mut world = between(seed, [HOME; 2], &line);
     world.connect(0, 1);
     let heard = world.run_while(ms(30_000), |world| world.state(1, 0) == PeerState::Idle);
     assert!(heard, "{loss}, {delay} ms, seed {seed}");
