@@ -12,3 +12,14 @@ pub enum Access {
     /// Only these peers.
     Only(Vec<PeerId>),
 }
+
+impl Access {
+    /// Whether this peer may.
+    #[must_use]
+    pub fn lets_in(&self, peer: PeerId) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Only(peers) => peers.contains(&peer),
+        }
+    }
+}

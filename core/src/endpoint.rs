@@ -161,6 +161,13 @@ impl Endpoint {
         self.0.snapshot.clone()
     }
 
+    /// Changes who may open connections. Those that others had opened are closed at once, and their links end; what this node
+    /// dialled stays.
+    pub async fn set_access(&self, access: Access) {
+        // Without a driver there are no connections either.
+        let _ = self.0.commands.send(Command::Access { access }).await;
+    }
+
     /// Says goodbye to all peers and relays; takes 3 s at most. The socket is free once the last clone of the endpoint and the
     /// last of its connections are dropped.
     pub async fn close(&self) {

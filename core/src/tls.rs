@@ -275,3 +275,16 @@ impl ClientCertVerifier for RawKeyVerifier {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_data_goes_before_the_handshake_is_done_where_it_could_be_replayed() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let alpns = [b"test/1".to_vec()];
+        assert_eq!(raw_server(&key, &alpns).unwrap().max_early_data_size, 0);
+        assert!(!raw_client(&key, &alpns[0]).unwrap().enable_early_data);
+    }
+}

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use peerway::{ConnectError, Connection, Endpoint, PathInfo, PeerState, SecretKey};
+use peerway::{Access, ConnectError, Connection, Endpoint, PathInfo, PeerState, SecretKey};
 use peerway_relay::{Config, Relay};
 use tokio::time::timeout;
 
@@ -49,6 +49,7 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     })
     .await
     .unwrap();
+    assert!(b.ticket().addrs.is_empty(), "a ticket tells addresses");
     let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b))
         .await
         .unwrap();
@@ -88,4 +89,21 @@ async fn a_peer_with_64_connections_gets_no_more_and_others_still_do() {
     let refused = a.connect(b.ticket(), ALPN).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Closed { .. }), "{refused}");
     kept.push(pair(&other, &b).await);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_let_in_any_more_loses_its_connection_and_gets_no_other() {
+    let relay = relay().await;
+    let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
+    let (out, incoming) = timeout(Duration::from_secs(20), pair(&a, &b))
+        .await
+        .unwrap();
+    b.set_access(Access::Only(Vec::new())).await;
+    for connection in [out, incoming] {
+        timeout(Duration::from_secs(20), connection.closed())
+            .await
+            .unwrap();
+    }
+    let again = timeout(Duration::from_secs(20), a.connect(b.ticket(), ALPN)).await;
+    assert!(again.unwrap().is_err());
 }

@@ -42,7 +42,7 @@ use super::{
     tcp::{Established, Tls},
 };
 use crate::{
-    ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
+    Access, ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
     SecretKey, Ticket,
     addr::Nat64,
     proto::{
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Opened { connection: Connection },
     /// A dial came to nothing.
     Abandoned { peer: PeerId },
+    /// Who is let in from now on.
+    Access { access: Access },
     /// Say goodbye and end.
     Shutdown { done: oneshot::Sender<()> },
 }
@@ -232,6 +234,7 @@ impl Driver {
                     Some(Command::Link { target, reply }) => self.lease(&target, reply),
                     Some(Command::Opened { connection }) => self.adopt(connection, true),
                     Some(Command::Abandoned { peer }) => self.abandon(peer),
+                    Some(Command::Access { access }) => self.set_access(access),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;
                         let _ = done.send(());

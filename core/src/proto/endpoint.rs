@@ -237,6 +237,7 @@ impl Machine {
             }),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
             Input::Resumed => self.on_resumed(now),
+            Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),
         }
     }
@@ -247,6 +248,16 @@ impl Machine {
         self.each(now, |peer, ctx| taken |= peer.on_sockets(ctx, first, count));
         if !taken && count > 0 {
             self.out.push_back(Output::CloseSockets { first, count });
+        }
+    }
+
+    fn set_access(&mut self, now: Instant, access: Access, dialled: &[PeerId]) {
+        self.local.access = access;
+        let local = &self.local;
+        let unwelcome = |id: &&PeerId| !local.lets_in(**id) && !dialled.contains(id);
+        let unwelcome: Vec<PeerId> = self.peers.keys().filter(unwelcome).copied().collect();
+        for id in unwelcome {
+            self.with(now, id, Peer::expel);
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    EventKind, NatReport, PeerId, RelayUrl,
+    Access, EventKind, NatReport, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64},
 };
 
@@ -138,6 +138,11 @@ pub(crate) enum Input<'a> {
     Traffic { peer: PeerId },
     /// This computer slept, or did nothing for so long that it makes no difference.
     Resumed,
+    /// Who may open links from now on. Those of others end, but for what we dialled ourselves.
+    Access {
+        access: Access,
+        dialled: Vec<PeerId>,
+    },
     /// The node ends: say goodbye.
     Shutdown,
 }

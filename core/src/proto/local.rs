@@ -292,9 +292,6 @@ impl Local {
 
     /// Whether a peer may open a link to us.
     pub(crate) fn lets_in(&self, peer: PeerId) -> bool {
-        match &self.access {
-            Access::Anyone => true,
-            Access::Only(peers) => peers.contains(&peer),
-        }
+        self.access.lets_in(peer)
     }
 }

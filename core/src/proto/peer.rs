@@ -247,6 +247,12 @@ impl Peer {
         }
     }
 
+    /// The peer is not let in any more.
+    pub(crate) fn expel(&mut self, ctx: &mut Context<'_>) {
+        self.wanted = false;
+        self.shut(ctx);
+    }
+
     /// Says goodbye and forgets the link, but not what was learnt of the peer.
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
         if let Some(bytes) = self.seal_news(&News::Bye) {

@@ -219,6 +219,7 @@ impl Watched {
             | Input::Sampled { .. }
             | Input::Listening(_)
             | Input::StreamDown { .. }
+            | Input::Access { .. }
             | Input::Shutdown => {}
         }
     }

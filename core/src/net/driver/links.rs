@@ -6,8 +6,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Done, Driver, Lease, now, silence::Watch};
 use crate::{
-    ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState, RelayUrl,
-    Ticket,
+    Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
+    RelayUrl, Ticket,
     net::{
         mux::{Dest, Link, Route, handle_of, virtual_addr},
         transport::{nudge, transport_config},
@@ -44,9 +44,17 @@ pub(super) struct PeerLink {
 pub(super) struct Open {
     pub(super) quic: quinn::Connection,
     alpn: String,
+    outgoing: bool,
 }
 
 impl PeerLink {
+    /// Whether we dialled the peer, or are about to.
+    fn is_dialled(&self) -> bool {
+        let waits = self.ready.iter().any(|waiting| !waiting.is_closed())
+            || self.failed.iter().any(|waiting| !waiting.is_closed());
+        waits || self.connections.iter().any(|open| open.outgoing)
+    }
+
     /// Whether somebody waits for a path that only a relay can give.
     pub(super) fn waits_for_relay(&self) -> bool {
         let waits = !self.ready.is_empty() && self.first.is_none();
@@ -256,6 +264,19 @@ impl Driver {
         }
     }
 
+    /// Lets in others than before. What the others had opened ends at once.
+    pub(super) fn set_access(&mut self, access: Access) {
+        let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
+        for (_, link) in self.links.iter().filter(|(peer, _)| unwelcome(peer)) {
+            for open in link.connections.iter().filter(|open| !open.outgoing) {
+                open.quic.close(3u32.into(), b"not let in any more");
+            }
+        }
+        let dialled = self.links.iter().filter(|(_, link)| link.is_dialled());
+        let dialled = dialled.map(|(peer, _)| *peer).collect();
+        self.feed(Input::Access { access, dialled });
+    }
+
     /// quinn saw an Initial of a link's peer.
     pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
         let peer = handle_of(incoming.remote_address())
@@ -264,6 +285,10 @@ impl Driver {
         let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
             return incoming.ignore();
         };
+        let state = self.machine.peer(peer, now()).map(|peer| peer.state);
+        if matches!(state, None | Some(PeerState::Idle)) {
+            return incoming.ignore();
+        }
         let link = self.link(peer);
         if link.connections.len() >= MAX_CONNECTIONS {
             return incoming.refuse();
@@ -316,6 +341,7 @@ impl Driver {
         self.link(peer).connections.push(Open {
             quic,
             alpn: alpn.clone(),
+            outgoing,
         });
         self.feed(Input::Hold { peer });
         self.tell(EventKind::Connected {

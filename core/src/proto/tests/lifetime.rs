@@ -1,7 +1,7 @@
 //! How links end, linger, and begin anew.
 
 use super::world::{Home, World, ms};
-use crate::{PeerState, proto::io::Input};
+use crate::{Access, PeerState, proto::io::Input};
 
 const HOME: Home = Home::PortRestricted;
 
@@ -81,6 +81,33 @@ fn a_peer_that_was_restarted_is_met_again_by_our_next_round() {
         PeerState::Suspect
     )));
     assert!(world.run_while(ms(20_000), |world| !world.both(PeerState::Direct)));
+}
+
+#[test]
+fn who_is_not_let_in_any_more_is_gone_at_once_and_does_not_come_back() {
+    let mut world = linked();
+    let access = Access::Only(Vec::new());
+    world.feed(
+        1,
+        Input::Access {
+            access,
+            dialled: Vec::new(),
+        },
+    );
+    assert_eq!(world.state(1, 0), PeerState::Idle);
+    world.run(ms(1000));
+    world.connect(0, 1);
+    world.run(ms(30_000));
+    assert_eq!(world.state(1, 0), PeerState::Idle);
+}
+
+#[test]
+fn whom_we_dialled_may_answer_though_nobody_is_let_in() {
+    let mut world = linked();
+    let (access, dialled) = (Access::Only(Vec::new()), vec![world.nodes[1].id]);
+    world.feed(0, Input::Access { access, dialled });
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Direct));
 }
 
 #[test]
