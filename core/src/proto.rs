@@ -3,6 +3,7 @@
 //! [`endpoint::Machine`] is the whole of it for the outside: events and the time go in, comparable values come out.
 
 mod budget;
+mod clock;
 pub(crate) mod endpoint;
 mod explain;
 pub(crate) mod handshake;

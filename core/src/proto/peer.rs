@@ -22,7 +22,10 @@ mod found;
 mod guess;
 mod hold;
 mod intro;
+mod news;
 mod path;
+mod probes;
+mod relays;
 mod reroll;
 mod rounds;
 mod streams;
@@ -61,11 +64,7 @@ use super::{
 };
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
-    wire::{
-        candidate::{Candidate, MAX_CANDIDATES},
-        intro::Description,
-        sealed::{News, SealedPacket},
-    },
+    wire::{candidate::Candidate, intro::Description, sealed::News},
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -223,14 +222,6 @@ impl Peer {
         }
     }
 
-    fn meet_at(&mut self, relays: Vec<RelayUrl>) {
-        for relay in relays.into_iter().rev() {
-            self.relays.retain(|known| *known != relay);
-            self.relays.insert(0, relay);
-        }
-        self.relays.truncate(MAX_RELAYS);
-    }
-
     /// A connection to the peer stands: the link is to be kept as good as can be.
     pub(crate) fn hold(&mut self) {
         self.wanted = true;
@@ -288,110 +279,6 @@ impl Peer {
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
-    }
-
-    /// News of an established session.
-    pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], source: &Source) {
-        let Ok(conv) = SealedPacket::parse(datagram).map(|packet| packet.conv) else {
-            return;
-        };
-        let Some(body) = self
-            .session_of(conv)
-            .and_then(|session| session.open_news(datagram))
-        else {
-            return;
-        };
-        self.spoke_in(conv);
-        self.credit.earn(datagram.len());
-        match News::parse(&body) {
-            Ok(News::Update(description)) => {
-                self.note_attested(ctx.local, source);
-                self.on_update(ctx, description);
-                self.reconsider_guessing(ctx);
-            }
-            Ok(News::Bye) if self.wanted => self.left = true,
-            Ok(News::Bye) => self.end(ctx),
-            Ok(News::Go(order)) => self.on_go(ctx, &order),
-            Ok(News::Stop) => self.on_stop(ctx),
-            Err(_) => {}
-        }
-    }
-
-    fn seal_news(&mut self, news: &News) -> Option<Vec<u8>> {
-        self.session.as_mut()?.seal_news(&news.emit())
-    }
-
-    /// The peer's situation changed, or it hears nothing of us. If it is no longer where our data goes, the relay gets it too
-    /// until it is found again.
-    fn on_update(&mut self, ctx: &mut Context<'_>, description: Description) {
-        let opened = !description.opened.is_empty();
-        let candidates = description.candidates.clone();
-        let before = self.remote.replace(description);
-        let before = before.map_or_else(Vec::new, |before| before.candidates);
-        if before == candidates {
-            if opened && self.state == PeerState::Direct {
-                self.suspect(ctx, Doubt::Told);
-            }
-            return;
-        }
-        let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
-        let used = self.path.as_ref().map(|path| path.pair.addr.ip());
-        let left = used.is_some_and(|ip| at(&before, ip) && !at(&candidates, ip));
-        if left && self.state == PeerState::Direct {
-            self.suspect(ctx, Doubt::Told);
-        }
-        self.called_for(ctx, opened);
-    }
-
-    /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
-    /// thereby.
-    fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) {
-        let Some(relay) = self.live_via(ctx.local) else {
-            return;
-        };
-        let description = self.description(ctx.local, opened);
-        if let Some(bytes) = self.seal_news(&News::Update(description)) {
-            ctx.out.push_back(Output::SendRelay {
-                relay,
-                to: self.id,
-                bytes,
-            });
-        }
-    }
-
-    /// Our NAT was measured: the peer wants to know what it is up against.
-    pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
-        if self.state != PeerState::Idle {
-            self.send_update(ctx, Vec::new());
-            self.reconsider_guessing(ctx);
-        }
-    }
-
-    fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
-        self.told = local.candidates(self.id, self.dialled, self.attested);
-        let mut candidates = self.told.clone();
-        if let Some(fresh) = self.reroll.candidate() {
-            candidates.truncate(MAX_CANDIDATES - 1);
-            candidates.push(fresh);
-        }
-        Description {
-            nat: local.nat,
-            direct: !local.relay_only,
-            guess: local.guess_ports && !local.relay_only,
-            relay_rtt_ms: self
-                .relay_rtt
-                .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
-            heard: self.effort.heard.min(u16::MAX.into()) as u16,
-            candidates,
-            opened,
-        }
-    }
-
-    /// The relay of this link, if we are registered there.
-    fn live_via(&self, local: &Local) -> Option<RelayUrl> {
-        self.via
-            .clone()
-            .filter(|relay| local.relays.contains_key(relay))
     }
 
     /// The IP addresses that relays attest for the peer.
@@ -603,6 +490,5 @@ fn send(ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, bytes: Vec<u8>) {
     });
 }
 
-/// Relays and addresses that are remembered per peer.
-const MAX_RELAYS: usize = 4;
+/// Addresses that are remembered per peer.
 const MAX_ADDRS: usize = 8;

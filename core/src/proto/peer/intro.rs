@@ -13,9 +13,8 @@ use crate::{
     proto::{
         handshake::{Initiation, Opened},
         io::{Failure, Output, Pair, Route},
-        local::Local,
         session::Session,
-        timing::{GONE_RETRIES, INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
+        timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
     },
     wire::intro::{AckPacket, IntroBody, PACKET_LEN},
 };
@@ -24,7 +23,7 @@ use crate::{
 pub(crate) struct Attempt {
     /// None while no relay is up that could carry it.
     pub(super) initiation: Option<Initiation>,
-    sent: Instant,
+    pub(super) sent: Instant,
     /// Repeats on direct addresses so far.
     repeats: usize,
     /// When something is to be done next.
@@ -32,8 +31,8 @@ pub(crate) struct Attempt {
     /// Which try of the dial this is, from 1.
     pub(super) number: u32,
     /// How often the relay did not know the peer, and whether to ask it once more.
-    gone: usize,
-    ask_again: bool,
+    pub(super) gone: usize,
+    pub(super) ask_again: bool,
 }
 
 /// Where a message of the handshake came from.
@@ -121,29 +120,7 @@ impl Peer {
         Ok(initiation)
     }
 
-    /// Takes the first relay at which the peer may be and that we are registered with; asks for them if there is none.
-    fn choose_relay(&mut self, ctx: &mut Context<'_>) {
-        if self.live_via(ctx.local).is_some() {
-            return;
-        }
-        let live = self
-            .relays_left()
-            .find(|relay| ctx.local.relays.contains_key(*relay));
-        if live.is_none() {
-            let needed = self.relays_left().take(2).cloned();
-            ctx.out
-                .extend(needed.map(|relay| Output::NeedRelay { relay }));
-        }
-        self.via = live.cloned();
-    }
-
-    /// The peer's relays that did not say that it is not there.
-    fn relays_left(&self) -> impl Iterator<Item = &RelayUrl> {
-        let absent = |relay: &&RelayUrl| self.absent_at.contains(relay);
-        self.relays.iter().filter(move |relay| !absent(relay))
-    }
-
-    fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
+    pub(super) fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
         let live = self.live_via(ctx.local);
         let via = live.clone().filter(|_| by_relay);
         let mut addrs = self.direct_addrs();
@@ -251,70 +228,6 @@ impl Peer {
         };
         if let Some(older) = self.late.replace(initiation) {
             ctx.convs.remove(&older.session.conv);
-        }
-    }
-
-    /// We are registered with a relay, again or for the first time.
-    pub(crate) fn on_relay_up(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        if !self.relays.contains(relay) && self.via.as_ref() != Some(relay) {
-            return;
-        }
-        match self.state {
-            PeerState::Idle => {}
-            PeerState::Failed if self.wanted => self.dial(ctx),
-            PeerState::Failed => {}
-            PeerState::Intro if self.via.is_none() => {
-                let number = self.attempt.as_ref().map_or(1, |attempt| attempt.number);
-                self.attempt(ctx, number);
-            }
-            PeerState::Intro => self.send_intro(ctx, true),
-            // The relay may have been restarted, or replaced by another: the lane has to be bound again.
-            PeerState::Punch | PeerState::Direct | PeerState::Suspect | PeerState::Relayed => {
-                if self.live_via(ctx.local).is_none() {
-                    self.via = Some(relay.clone());
-                }
-                self.rounds.rebind_now(ctx.now);
-                self.announce_route(ctx);
-                if self.state == PeerState::Relayed {
-                    self.round_soon(ctx);
-                }
-            }
-        }
-    }
-
-    /// The relay does not know the peer, which may be about to register, or be at another relay.
-    pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        if self.via.as_ref() != Some(relay) {
-            return;
-        }
-        let calls = matches!(self.state, PeerState::Intro | PeerState::Relayed);
-        let attempt = self
-            .attempt
-            .as_mut()
-            .filter(|attempt| calls && attempt.initiation.is_some());
-        let Some(attempt) = attempt else {
-            if self.session.is_some() {
-                self.rebind_later(ctx);
-            }
-            return;
-        };
-        if attempt.ask_again {
-            return;
-        }
-        if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
-            attempt.gone += 1;
-            attempt.ask_again = true;
-            attempt.next = ctx.now + *wait;
-            attempt.sent = ctx.now;
-            return;
-        }
-        let number = attempt.number;
-        self.absent_at.push(relay.clone());
-        if self.relays_left().next().is_some() {
-            self.via = None;
-            self.attempt(ctx, number);
-        } else if !self.has_direct_addrs() {
-            self.fail(ctx, Failure::Offline(relay.clone()));
         }
     }
 
@@ -436,25 +349,6 @@ impl Peer {
         }
         self.failure = None;
         self.left = false;
-    }
-
-    fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
-        self.note_attested(ctx.local, source);
-        if let Source::Relay { relay, .. } = source {
-            self.meet_at(vec![relay.clone()]);
-            if self.live_via(ctx.local).is_none() || self.path.is_none() {
-                self.via = Some(relay.clone());
-            }
-        }
-    }
-
-    /// Remembers where a relay sees the peer, if it can be there.
-    pub(super) fn note_attested(&mut self, local: &Local, source: &Source) {
-        if let Source::Relay { relay, attested } = source
-            && local.is_plausible(relay, *attested)
-        {
-            self.attested = Some(*attested);
-        }
     }
 
     /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.

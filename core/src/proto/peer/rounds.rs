@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::{Context, Peer, path::Doubt};
 use crate::{
-    PeerState, RelayUrl,
+    PeerState,
     proto::{
         local::Local,
         timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
@@ -195,21 +195,6 @@ impl Peer {
     fn doubt_all(&mut self, ctx: &mut Context<'_>) {
         if matches!(self.state, PeerState::Direct | PeerState::Suspect) {
             self.suspect(ctx, Doubt::Moved);
-        }
-    }
-
-    /// A relay does not carry this link any more: moves it to another one that we are registered with.
-    pub(crate) fn on_relay_down(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        let has_other = self
-            .relays
-            .iter()
-            .any(|other| ctx.local.relays.contains_key(other));
-        let depends = matches!(
-            self.state,
-            PeerState::Intro | PeerState::Punch | PeerState::Suspect | PeerState::Relayed
-        );
-        if self.via.as_ref() == Some(relay) && depends && has_other && self.wanted {
-            self.call(ctx);
         }
     }
 

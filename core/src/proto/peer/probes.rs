@@ -1,0 +1,194 @@
+//! Probes that come in: they are answered, asked back, and, as answers, prove an address.
+
+use super::{
+    Context, Doubt, Peer,
+    checks::{Check, first_step},
+    send,
+};
+use crate::{
+    PeerState,
+    proto::{
+        io::Pair,
+        timing::{MAX_PEER_REFLEXIVE, ROUND},
+    },
+    wire::probe::{PACKET_LEN, Probe, ProbeKind, ProbePacket},
+};
+
+/// Addresses at which the peer answered that are remembered.
+const MAX_ANSWERED: usize = 16;
+
+impl Peer {
+    /// A probe of one of our conversations with this peer came in.
+    pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: Pair, datagram: &[u8]) {
+        let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else {
+            return;
+        };
+        let Some(probe) = self
+            .session_of(conv)
+            .and_then(|session| session.open_probe(datagram))
+        else {
+            return;
+        };
+        self.spoke_in(conv);
+        self.credit.earn(PACKET_LEN);
+        match probe.kind {
+            ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
+            kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
+                self.answer(ctx, conv, source, probe.tx);
+                self.on_request(ctx, source, kind);
+            }
+        }
+    }
+
+    pub(super) fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
+        let pending = self
+            .attempt
+            .as_mut()
+            .and_then(|attempt| attempt.initiation.as_mut());
+        let sessions = [
+            self.session.as_mut(),
+            self.other_session.as_mut(),
+            pending.map(|initiation| &mut initiation.session),
+            self.late.as_mut().map(|initiation| &mut initiation.session),
+        ];
+        sessions
+            .into_iter()
+            .flatten()
+            .find(|session| session.conv == conv)
+    }
+
+    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
+        let answer = Probe {
+            kind: ProbeKind::Answer,
+            tx,
+            observed: source.addr,
+        };
+        if let Some(bytes) = self
+            .session_of(conv)
+            .and_then(|session| session.seal_probe(&answer))
+        {
+            send(ctx, source, None, bytes);
+        }
+    }
+
+    /// Asks back: what came in from there shows that the peer's NAT is open.
+    fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
+        self.effort.heard += 1;
+        let elsewhere = match &mut self.path {
+            Some(path) if path.pair == source => {
+                path.asked = ctx.now;
+                false
+            }
+            path => path.is_some() && kind == ProbeKind::InUse,
+        };
+        if let Some(path) = self.path.as_mut().filter(|_| kind == ProbeKind::Deaf) {
+            path.deaf = Some(ctx.now);
+        }
+        // If it is we who choose, the peer was moved, or has yet to learn of our choice.
+        let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
+        if doubtful && self.state == PeerState::Direct {
+            self.suspect(ctx, Doubt::Told);
+        }
+        self.check_back(ctx, source);
+        if elsewhere {
+            for check in &mut self.checks.list {
+                check.in_use = check.pair == source;
+            }
+            self.follow(ctx, source);
+        }
+    }
+
+    /// Probes an address that an authentic message came from, unless that is being done.
+    pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: Pair) {
+        let Some(position) = self
+            .checks
+            .position(source)
+            .or_else(|| self.add_reflexive(ctx, source))
+        else {
+            return;
+        };
+        self.admit(ctx, source, false);
+        let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
+        let check = &mut self.checks.list[position];
+        check.full_ttl_from = ctx.now;
+        check.heard += 1;
+        if check.rtt.is_none()
+            && !proven
+            && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
+        {
+            check.step = first_step(check.attested);
+            self.send_check(ctx, position);
+        }
+    }
+
+    /// An address that nobody named, from which an authentic probe came.
+    fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
+        let used = self.path.as_ref().map(|path| path.pair);
+        let list = &mut self.checks.list;
+        let reflexive = list.iter().filter(|check| check.reflexive).count();
+        if !pair.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
+            // The peer's NAT gave it ever new ports: the oldest has had its day.
+            let over = list.iter().position(|check| {
+                let last = check.pending.last();
+                let waits = last.is_some_and(|(_, sent)| ctx.now < *sent + ROUND);
+                check.reflexive && Some(check.pair) != used && !waits
+            })?;
+            list.remove(over);
+        }
+        let attested = self.attested_ips().contains(&pair.addr.ip());
+        self.checks.list.push(Check {
+            pair,
+            reflexive: !pair.sock.is_stream(),
+            attested,
+            full_ttl_from: ctx.now,
+            next: None,
+            step: first_step(attested),
+            probes: 0,
+            heard: 0,
+            pending: Vec::new(),
+            rtt: None,
+            in_use: false,
+        });
+        Some(self.checks.list.len() - 1)
+    }
+
+    fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
+        if self.path_answered(ctx, source, tx)
+            || self.guess_answered(ctx, source, tx)
+            || self.trial_answered(ctx, source, tx)
+        {
+            return;
+        }
+        let Some(position) = self.checks.position(source) else {
+            return;
+        };
+        let check = &mut self.checks.list[position];
+        let Some(found) = check.pending.iter().position(|(pending, _)| *pending == tx) else {
+            return;
+        };
+        let (_, sent) = check.pending.swap_remove(found);
+        let rtt = ctx.now.saturating_duration_since(sent);
+        check.rtt = Some(rtt);
+        check.next = None;
+        check.pending.clear();
+        let in_use = std::mem::take(&mut check.in_use);
+        self.checks.answered += 1;
+        self.effort.answered += 1;
+        self.note_answer(source);
+        self.proven(ctx, source, rtt);
+        if in_use {
+            self.follow(ctx, source);
+        }
+    }
+
+    fn note_answer(&mut self, from: Pair) {
+        if from.sock.is_stream() {
+            return;
+        }
+        self.answered.retain(|known| *known != from.addr);
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(from.addr);
+    }
+}
