@@ -2,6 +2,7 @@
 //!
 //! The targets in `fuzz/` call them, and a test here replays the committed corpora through them on stable Rust.
 
+mod hostile;
 mod machine;
 
 use std::{fmt::Display, str::FromStr};
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-pub use machine::{hostile, machine};
+pub use self::{hostile::hostile, machine::machine};
 
 /// A harness, and the name of its target and corpus.
 pub type Target = (&'static str, fn(&[u8]));

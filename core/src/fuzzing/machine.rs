@@ -1,4 +1,4 @@
-//! Sequences of inputs to the endpoint machine, by strangers and by a peer that holds a key and means harm.
+//! Sequences of inputs to the endpoint machine, in any order and at any time.
 
 use std::{
     net::SocketAddr,
@@ -6,30 +6,21 @@ use std::{
 };
 
 use arbitrary::{Arbitrary, Unstructured};
-use rand::SeedableRng;
-use rand_chacha::ChaCha20Rng;
 
 use crate::{
     Access, NatBehavior, NatReport, PeerId, PortAllocation, RelayUrl, SecretKey,
     addr::LocalAddr,
     proto::{
         endpoint::Settings,
-        handshake::{Initiation, Opened},
         io::{Input, Output, Pair, Sock},
         local::Ports,
-        session::Session,
         watched::Watched,
-    },
-    wire::{
-        candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
-        intro::{AckPacket, Description, IntroBody, IntroPacket},
-        probe::{Probe, ProbeKind},
     },
 };
 
-const UNIX_MS: u64 = 1_790_000_000_000;
+pub(super) const UNIX_MS: u64 = 1_790_000_000_000;
 /// Steps of one case; more find nothing that these do not.
-const MAX_STEPS: usize = 200;
+pub(super) const MAX_STEPS: usize = 200;
 /// Addresses worth naming: public, local, forbidden, and other services' ports.
 const ADDRS: [&str; 16] = [
     "81.2.0.1:40000",
@@ -51,7 +42,7 @@ const ADDRS: [&str; 16] = [
 ];
 
 #[derive(Arbitrary, Debug)]
-enum Step {
+pub(super) enum Step {
     RelayUp {
         relay: u8,
         unix_ms: Option<u64>,
@@ -132,14 +123,14 @@ enum Step {
 }
 
 #[derive(Arbitrary, Debug)]
-enum OnStream {
+pub(super) enum OnStream {
     Up { dialled: bool },
     Datagram(Vec<u8>),
     Down,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-struct Stream {
+pub(super) struct Stream {
     number: u8,
     addr: Addr,
 }
@@ -154,13 +145,13 @@ impl Stream {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Addr {
+pub(super) enum Addr {
     Known(u8),
     Any(SocketAddr),
 }
 
 impl Addr {
-    fn get(self) -> SocketAddr {
+    pub(super) fn get(self) -> SocketAddr {
         match self {
             Self::Known(at) => known(at),
             Self::Any(addr) => addr,
@@ -168,7 +159,7 @@ impl Addr {
     }
 }
 
-fn known(at: u8) -> SocketAddr {
+pub(super) fn known(at: u8) -> SocketAddr {
     #[expect(clippy::unwrap_used, reason = "the texts are constants")]
     ADDRS[at as usize % ADDRS.len()].parse().unwrap()
 }
@@ -189,13 +180,13 @@ pub fn machine(data: &[u8]) {
     }
 }
 
-struct Scene {
+pub(super) struct Scene {
     now: Instant,
     watched: Watched,
 }
 
 impl Scene {
-    fn new(relay_only: bool, access: Access) -> Self {
+    pub(super) fn new(relay_only: bool, access: Access) -> Self {
         #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
         let now = Instant::now();
         let settings = Settings {
@@ -220,7 +211,7 @@ impl Scene {
         }
     }
 
-    fn handle(&mut self, input: Input<'_>) -> Vec<Output> {
+    pub(super) fn handle(&mut self, input: Input<'_>) -> Vec<Output> {
         let mut out = self.watched.handle(self.now, input);
         out.extend(self.settle());
         out
@@ -236,18 +227,18 @@ impl Scene {
         }
     }
 
-    fn wait(&mut self, time: Duration) -> Vec<Output> {
+    pub(super) fn wait(&mut self, time: Duration) -> Vec<Output> {
         self.now += time;
         self.settle()
     }
 
-    fn wait_for_next(&mut self) -> Vec<Output> {
+    pub(super) fn wait_for_next(&mut self) -> Vec<Output> {
         let next = self.watched.poll_timeout().unwrap_or(self.now);
         self.now = self.now.max(next);
         self.settle()
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         let bytes;
         let input = match step {
             Step::Wait(ms) => return drop(self.wait(ago(ms % 10_000))),
@@ -366,7 +357,7 @@ fn ago(ms: u32) -> Duration {
 }
 
 /// A few keys: the machine's own is the first.
-fn key(at: u8) -> SecretKey {
+pub(super) fn key(at: u8) -> SecretKey {
     SecretKey::from_seed(&[at % 4; 32])
 }
 
@@ -374,12 +365,12 @@ fn id(at: u8) -> PeerId {
     key(at).id()
 }
 
-fn relay(at: u8) -> RelayUrl {
+pub(super) fn relay(at: u8) -> RelayUrl {
     #[expect(clippy::unwrap_used, reason = "an IP address is a host")]
     RelayUrl::new(key(3).id(), "5.9.0.1", 4433 + u16::from(at % 3)).unwrap()
 }
 
-fn relay_up(at: u8, unix_ms: u64) -> Input<'static> {
+pub(super) fn relay_up(at: u8, unix_ms: u64) -> Input<'static> {
     Input::RelayUp {
         relay: relay(at),
         addr: SocketAddr::from(([5, 9, 0, 1], 4433)),
@@ -389,7 +380,7 @@ fn relay_up(at: u8, unix_ms: u64) -> Input<'static> {
     }
 }
 
-fn interfaces(count: u8, lost_route: bool) -> Input<'static> {
+pub(super) fn interfaces(count: u8, lost_route: bool) -> Input<'static> {
     let addrs = (0..count % 4).map(|at| LocalAddr {
         ip: [192, 168, at, 7].into(),
         prefix_len: 24,
@@ -422,267 +413,4 @@ fn behavior(at: u8) -> NatBehavior {
         NatBehavior::AddressAndPortDependent,
         NatBehavior::Unknown,
     ][at as usize % 4]
-}
-
-#[derive(Arbitrary, Debug)]
-enum Act {
-    Dial,
-    Intro {
-        way: Way,
-        ahead_ms: i64,
-        body: Words,
-    },
-    Answer {
-        way: Way,
-        body: Words,
-    },
-    Ask {
-        way: Way,
-        tx: u64,
-    },
-    EchoLast {
-        way: Way,
-    },
-    News {
-        way: Way,
-        body: Vec<u8>,
-    },
-    Update {
-        way: Way,
-        body: Words,
-    },
-    Replay {
-        way: Way,
-        back: u8,
-    },
-    Victim(Step),
-    Wait(u16),
-    WaitForNext,
-}
-
-/// By which way a message comes.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Way {
-    Relay { attested: Addr },
-    Direct { source: Addr },
-}
-
-/// What the peer says of itself.
-#[derive(Arbitrary, Debug)]
-struct Words {
-    direct: bool,
-    relay_rtt_ms: u16,
-    candidates: Vec<(Addr, u8, bool)>,
-    opened: Vec<Addr>,
-}
-
-impl Words {
-    fn description(&self) -> Description {
-        let kinds = [
-            CandidateKind::Host,
-            CandidateKind::Mapped,
-            CandidateKind::Reflexive,
-            CandidateKind::Stream,
-        ];
-        let candidates = self.candidates.iter().take(MAX_CANDIDATES);
-        Description {
-            nat: NatReport::default(),
-            direct: self.direct,
-            guess: self.direct,
-            relay_rtt_ms: self.relay_rtt_ms,
-            heard: 0,
-            candidates: candidates
-                .map(|(addr, kind, open)| Candidate {
-                    addr: addr.get(),
-                    kind: kinds[*kind as usize % kinds.len()],
-                    open: *open,
-                })
-                .collect(),
-            opened: self
-                .opened
-                .iter()
-                .take(MAX_CANDIDATES)
-                .map(|addr| addr.get())
-                .collect(),
-        }
-    }
-}
-
-/// A peer that holds a key and says what it likes, in authentic messages.
-pub fn hostile(data: &[u8]) {
-    let mut data = Unstructured::new(data);
-    let mut attack = Attack::new();
-    for _ in 0..MAX_STEPS {
-        let Ok(act) = data.arbitrary::<Act>() else {
-            return;
-        };
-        attack.act(act);
-        if data.is_empty() {
-            return;
-        }
-    }
-}
-
-struct Attack {
-    scene: Scene,
-    key: SecretKey,
-    victim: PeerId,
-    rng: ChaCha20Rng,
-    intros: u64,
-    initiation: Option<Initiation>,
-    session: Option<Session>,
-    /// The victim's last INTRO, and the last question in a probe of it.
-    intro: Option<Vec<u8>>,
-    asked: Option<u64>,
-    sent: Vec<Vec<u8>>,
-}
-
-impl Attack {
-    fn new() -> Self {
-        let mut scene = Scene::new(false, Access::Anyone);
-        scene.handle(relay_up(0, UNIX_MS));
-        scene.handle(interfaces(2, false));
-        Self {
-            scene,
-            key: key(1),
-            victim: key(0).id(),
-            rng: ChaCha20Rng::from_seed([1; 32]),
-            intros: 0,
-            initiation: None,
-            session: None,
-            intro: None,
-            asked: None,
-            sent: Vec::new(),
-        }
-    }
-
-    fn act(&mut self, act: Act) {
-        let out = match act {
-            Act::Dial => self.scene.handle(Input::Connect {
-                peer: self.key.id(),
-                relays: vec![relay(0)],
-                addrs: Vec::new(),
-            }),
-            Act::Intro {
-                way,
-                ahead_ms,
-                body,
-            } => self.intro(way, ahead_ms, &body),
-            Act::Answer { way, body } => self.answer(way, &body),
-            Act::Ask { way, tx } => self.probe(way, ProbeKind::Request, tx),
-            Act::EchoLast { way } => self.probe(way, ProbeKind::Answer, self.asked.unwrap_or(0)),
-            Act::News { way, body } => self.news(way, &body),
-            Act::Update { way, body } => {
-                let news = crate::wire::sealed::News::Update(body.description());
-                self.news(way, &news.emit())
-            }
-            Act::Replay { way, back } => {
-                let at = self.sent.len().wrapping_sub(1 + usize::from(back));
-                let bytes = self.sent.get(at).cloned().unwrap_or_default();
-                self.deliver(way, &bytes)
-            }
-            Act::Victim(step) => return self.scene.step(step),
-            Act::Wait(ms) => self.scene.wait(Duration::from_millis(ms.into())),
-            Act::WaitForNext => self.scene.wait_for_next(),
-        };
-        self.listen(out);
-    }
-
-    fn send(&mut self, way: Way, bytes: Vec<u8>) -> Vec<Output> {
-        let out = self.deliver(way, &bytes);
-        self.sent.push(bytes);
-        out
-    }
-
-    fn deliver(&mut self, way: Way, bytes: &[u8]) -> Vec<Output> {
-        self.scene.handle(match way {
-            Way::Relay { attested } => Input::RelayMessage {
-                relay: relay(0),
-                from: self.key.id(),
-                attested: attested.get(),
-                bytes,
-            },
-            Way::Direct { source } => Input::Datagram {
-                sock: Sock::MAIN,
-                source: source.get(),
-                bytes,
-            },
-        })
-    }
-
-    fn intro(&mut self, way: Way, ahead_ms: i64, body: &Words) -> Vec<Output> {
-        self.intros += 1;
-        let body = IntroBody {
-            id: self.key.id(),
-            timestamp_ms: (UNIX_MS + self.intros).saturating_add_signed(ahead_ms),
-            conv: self.intros,
-            probe_secret: [1; 32],
-            description: body.description(),
-        };
-        let made = Initiation::new(&self.key, self.victim, &body, &mut self.rng);
-        let Ok(initiation) = made else {
-            return Vec::new();
-        };
-        let packet = initiation.packet.clone();
-        self.session = Some(Session::new(body.conv, &body.probe_secret, true));
-        self.initiation = Some(initiation);
-        self.send(way, packet)
-    }
-
-    fn answer(&mut self, way: Way, body: &Words) -> Vec<Output> {
-        let Some(intro) = self.intro.take() else {
-            return Vec::new();
-        };
-        let opened = IntroPacket::parse(&intro)
-            .ok()
-            .and_then(|packet| Opened::open(&self.key, packet, &mut self.rng).ok());
-        let Some(Ok((session, packet))) = opened.map(|opened| opened.answer(&body.description()))
-        else {
-            return Vec::new();
-        };
-        self.session = Some(session);
-        self.send(way, packet)
-    }
-
-    fn probe(&mut self, way: Way, kind: ProbeKind, tx: u64) -> Vec<Output> {
-        let probe = Probe {
-            kind,
-            tx,
-            observed: known(0),
-        };
-        let sealed = self.session.as_mut().and_then(|s| s.seal_probe(&probe));
-        sealed.map_or_else(Vec::new, |bytes| self.send(way, bytes))
-    }
-
-    fn news(&mut self, way: Way, body: &[u8]) -> Vec<Output> {
-        let body = &body[..body.len().min(1100)];
-        let sealed = self.session.as_mut().and_then(|s| s.seal_news(body));
-        sealed.map_or_else(Vec::new, |bytes| self.send(way, bytes))
-    }
-
-    /// Takes what the victim sends to anybody: the peer hears everything.
-    fn listen(&mut self, out: Vec<Output>) {
-        for output in out {
-            let (Output::SendDatagram { bytes, .. } | Output::SendRelay { bytes, .. }) = output
-            else {
-                continue;
-            };
-            if IntroPacket::parse(&bytes).is_ok() {
-                self.intro = Some(bytes);
-            } else if let Ok(ack) = AckPacket::parse(&bytes) {
-                self.establish(ack);
-            } else if let Some(probe) = self.session.as_mut().and_then(|s| s.open_probe(&bytes)) {
-                self.asked = Some(probe.tx);
-            }
-        }
-    }
-
-    fn establish(&mut self, ack: AckPacket<'_>) {
-        let Some(mut initiation) = self.initiation.take() else {
-            return;
-        };
-        if initiation.read(&self.key, ack).is_ok() {
-            self.session = initiation.into_session().ok();
-        }
-    }
 }
