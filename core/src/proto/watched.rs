@@ -12,8 +12,10 @@ use std::{
 };
 
 use self::{addresses::is_local, paths::Paths};
+#[cfg(test)]
+use super::endpoint::PeerView;
 use super::{
-    endpoint::{Machine, PeerView, Settings},
+    endpoint::{Machine, Settings},
     io::{Input, Output, Pair, Route, Sock},
 };
 use crate::{EventKind, PeerId, PeerState, addr::LocalAddr, wire::intro};
@@ -124,6 +126,7 @@ impl Watched {
         self.machine.poll_timeout().map(|(at, _)| at)
     }
 
+    #[cfg(test)]
     pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
         self.machine.peer(id, now)
     }
@@ -141,6 +144,7 @@ impl Watched {
     }
 
     /// Where QUIC packets to the peer go.
+    #[cfg(test)]
     pub(crate) fn route(&self, id: PeerId) -> Option<&Route> {
         self.routes.get(&id)
     }
