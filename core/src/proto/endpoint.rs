@@ -120,11 +120,7 @@ impl Machine {
             convs: BTreeMap::new(),
             budget: Budget::new(now),
             rng: ChaCha20Rng::from_seed(seed),
-            clock: Clock {
-                origin: now,
-                unix_ms,
-                synced: false,
-            },
+            clock: Clock::new(now, unix_ms),
             out: VecDeque::new(),
             stopped: false,
         }
@@ -168,9 +164,7 @@ impl Machine {
                 bytes,
             } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
             Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
-            Input::Sampled { sock, addr } => {
-                self.each(now, |peer, ctx| peer.on_sampled(ctx, sock, addr));
-            }
+            Input::Sampled { sock, addr } => self.on_sampled(now, sock, addr),
             Input::StreamUp {
                 peer,
                 stream,
@@ -217,10 +211,20 @@ impl Machine {
     /// Whoever asked for these sockets gets them, unless it has no use for them any more.
     fn on_sockets(&mut self, now: Instant, first: Sock, count: u16) {
         let mut taken = false;
-        self.each(now, |peer, ctx| taken |= peer.on_sockets(ctx, first, count));
+        self.each(now, |peer, ctx| {
+            taken |= peer.on_holes(ctx, first, count) || peer.on_fresh_socket(ctx, first, count);
+        });
         if !taken && count > 0 {
             self.out.push_back(Output::CloseSockets { first, count });
         }
+    }
+
+    /// A relay sees one of our sockets there.
+    fn on_sampled(&mut self, now: Instant, sock: Sock, addr: SocketAddr) {
+        self.each(now, |peer, ctx| {
+            peer.on_count(ctx, sock, addr);
+            peer.on_fresh_sample(ctx, sock, addr);
+        });
     }
 
     fn set_access(&mut self, now: Instant, access: Access, dialled: &[PeerId]) {
@@ -491,8 +495,7 @@ impl Machine {
     }
 
     fn on_resumed(&mut self, now: Instant) {
-        // It stood still meanwhile.
-        self.clock.synced = false;
+        self.clock.stood_still();
         self.each(now, Peer::on_resumed);
     }
 
@@ -547,7 +550,7 @@ impl Machine {
             clock,
             ..
         } = self;
-        let window_ms = if clock.synced {
+        let window_ms = if clock.is_synced() {
             INTRO_WINDOW_MS
         } else {
             UNSYNCED_WINDOW_MS

@@ -322,7 +322,7 @@ impl Peer {
         let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
             .into_iter()
             .partition(|sock| {
-                Some(*sock) == used || self.trials.need(*sock) || self.reroll.needs(*sock)
+                Some(*sock) == used || self.trials.needs(*sock) || self.reroll.needs(*sock)
             });
         self.guess.socks = kept;
         self.checks.forget(&idle);

@@ -59,7 +59,7 @@ impl Peer {
         self.call(ctx);
     }
 
-    /// Says hello by whatever leads to the peer, as nothing is known of it any more.
+    /// Says hello, and asks relays again that said that the peer is not there.
     pub(super) fn call(&mut self, ctx: &mut Context<'_>) {
         self.absent_at.clear();
         self.attempt(ctx, 1);

@@ -4,7 +4,7 @@
 //! address leave by another port, which the peer does not know, until the router forgets. From a fresh socket nothing is
 //! spoilt; and the peer hears of it only when its port has been opened.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use rand::Rng;
 
@@ -100,7 +100,7 @@ impl Peer {
     }
 
     /// The socket that was asked for is there, or the system refused it. Returns whether it was this link that asked.
-    pub(super) fn on_fresh_socket(
+    pub(crate) fn on_fresh_socket(
         &mut self,
         ctx: &mut Context<'_>,
         sock: Sock,
@@ -122,12 +122,7 @@ impl Peer {
     }
 
     /// A relay sees one of our sockets there. Opens it for the peer, and then says where it is.
-    pub(super) fn on_fresh_sample(
-        &mut self,
-        ctx: &mut Context<'_>,
-        sock: Sock,
-        addr: std::net::SocketAddr,
-    ) {
+    pub(crate) fn on_fresh_sample(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
         let asked =
             |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Sampling { .. });
         let Some(fresh) = self.reroll.fresh.as_mut().filter(asked) else {

@@ -48,7 +48,7 @@ impl Trials {
     }
 
     /// Whether an address on trial can only be asked from this socket.
-    pub(super) fn need(&self, sock: Sock) -> bool {
+    pub(super) fn needs(&self, sock: Sock) -> bool {
         let on_trial = |trial: &Trial| trial.next.is_some() && trial.pair.sock == sock;
         self.0.iter().any(on_trial)
     }

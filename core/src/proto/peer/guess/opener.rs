@@ -151,11 +151,11 @@ impl Peer {
         ctx.out.push_back(Output::OpenSockets { first, count });
     }
 
-    /// The sockets that were asked for are there, or some of them. Returns whether it was this peer who asked.
-    pub(crate) fn on_sockets(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
+    /// The sockets for holes are there, or some of them. Returns whether it was this link that asked for these.
+    pub(crate) fn on_holes(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
         let counts = matches!(ctx.local.nat.allocation, PortAllocation::Sequential { .. });
         let Some(opener) = self.opener().filter(|opener| opener.awaited == Some(first)) else {
-            return self.on_fresh_socket(ctx, first, count);
+            return false;
         };
         opener.awaited = None;
         let mut socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
@@ -185,9 +185,8 @@ impl Peer {
         true
     }
 
-    /// The relay told where it sees one of our sockets.
-    pub(crate) fn on_sampled(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
-        self.on_fresh_sample(ctx, sock, addr);
+    /// A relay sees one of our sockets there, which tells where the NAT's count stands.
+    pub(crate) fn on_count(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
         let Some(opener) = self.opener() else { return };
         let asked = matches!(opener.step, Step::Sampling { .. }) && opener.sampler == Some(sock);
         if !asked || !addr.is_ipv4() {
