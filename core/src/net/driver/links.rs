@@ -269,12 +269,18 @@ impl Driver {
         let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
         for (_, link) in self.links.iter().filter(|(peer, _)| unwelcome(peer)) {
             for open in link.connections.iter().filter(|open| !open.outgoing) {
-                open.quic.close(3u32.into(), b"not let in any more");
+                open.quic.close(NOT_LET_IN, b"not let in any more");
             }
         }
         let dialled = self.links.iter().filter(|(_, link)| link.is_dialled());
         let dialled = dialled.map(|(peer, _)| *peer).collect();
         self.feed(Input::Access { access, dialled });
+    }
+
+    /// Whether there is a link to the peer: if not, it was never let in, or is not any more.
+    fn is_linked(&self, peer: PeerId) -> bool {
+        let state = self.machine.peer(peer, now()).map(|peer| peer.state);
+        !matches!(state, None | Some(PeerState::Idle))
     }
 
     /// quinn saw an Initial of a link's peer.
@@ -285,8 +291,7 @@ impl Driver {
         let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
             return incoming.ignore();
         };
-        let state = self.machine.peer(peer, now()).map(|peer| peer.state);
-        if matches!(state, None | Some(PeerState::Idle)) {
+        if !self.is_linked(peer) {
             return incoming.ignore();
         }
         let link = self.link(peer);
@@ -315,6 +320,9 @@ impl Driver {
         let Some(quic) = connection else { return };
         if tls::peer_id(&quic) != Some(peer) {
             return quic.close(1u32.into(), b"identity mismatch");
+        }
+        if !self.is_linked(peer) {
+            return quic.close(NOT_LET_IN, b"not let in any more");
         }
         let connection = Connection::new(quic, peer, self.link(peer).status.subscribe());
         let Ok(permit) = self.outlets.accepted.clone().try_reserve_owned() else {
@@ -403,6 +411,8 @@ impl Driver {
     }
 }
 
+/// What connections are closed with whose peer is not let in any more.
+const NOT_LET_IN: quinn::VarInt = quinn::VarInt::from_u32(3);
 /// With so many connections a peer gets no more.
 const MAX_CONNECTIONS: usize = 64;
 /// A link that got no answer for this long begins anew when its route is set.
