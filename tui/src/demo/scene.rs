@@ -23,8 +23,6 @@ const BETWEEN_EXCHANGES: Duration = Duration::from_millis(500);
 /// How long the dashboard shows the node unconnected.
 const CURTAIN: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long registering with the relay may take.
-const REGISTERING: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Scene {
@@ -55,7 +53,7 @@ impl Scene {
     pub(super) async fn register(&self) -> Result<(), DemoError> {
         for (home, node) in self.nodes() {
             if !self.is_registered(home, node).await {
-                let seconds = REGISTERING.as_secs();
+                let seconds = PATIENCE.as_secs();
                 return Err(DemoError::Offline { home, seconds });
             }
         }
@@ -64,7 +62,7 @@ impl Scene {
 
     /// Tells whether a node was registered in time.
     pub(super) async fn is_registered(&self, home: char, node: &Endpoint) -> bool {
-        let registered = timeout(REGISTERING, node.online()).await.is_ok();
+        let registered = timeout(PATIENCE, node.online()).await.is_ok();
         self.timeline.step(&if registered {
             let id = node.id();
             Step::Ready { home, id }
