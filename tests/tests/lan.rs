@@ -11,7 +11,7 @@ use std::{
 use peerway::{Builder, ConnectError, Endpoint, PathInfo, PeerId, SecretKey};
 use peerway_tests::pair;
 use peerway_tui::lab::{self, Home, Lab, NatKind};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::time::timeout;
 
 const ALPN: &[u8] = b"test/1";
 const BUDGET: Duration = Duration::from_secs(60);
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn hosts_in_one_home_meet_by_id_alone_and_directly() {
     lab::test(BUDGET, |mut lab| {
         let [a, b] = hosts(&mut lab);
-        let (id, _node) = listen(&a, builder());
-        let found = b.block_on(async { path_to(&dialler(builder()).await, id).await });
+        let node = listen(&a, builder());
+        let found = b.block_on(async { path_to(&dialler(builder()).await, node.id()).await });
         assert_eq!((found.0.ip(), found.1), (a.addr(), true));
     });
 }
@@ -34,10 +34,9 @@ fn a_peer_that_comes_back_at_another_port_is_found_there() {
         let key = SecretKey::generate().unwrap();
         let dialler = b.block_on(dialler(builder()));
         let mut seen = [0; 2].map(|_| {
-            let (id, node) = listen(&a, builder().secret_key(key.clone()));
-            let (addr, _) = b.block_on(path_to(&dialler, id));
-            node.abort();
-            a.block_on(async { node.await.unwrap_err() });
+            let node = listen(&a, builder().secret_key(key.clone()));
+            let (addr, _) = b.block_on(path_to(&dialler, node.id()));
+            a.block_on(node.close());
             addr.port()
         });
         seen.sort_unstable();
@@ -49,10 +48,10 @@ fn a_peer_that_comes_back_at_another_port_is_found_there() {
 fn a_node_that_is_not_to_be_found_is_not_found() {
     lab::test(BUDGET, |mut lab| {
         let [a, b] = hosts(&mut lab);
-        let (id, _node) = listen(&a, builder().lan_discovery(false));
+        let node = listen(&a, builder().lan_discovery(false));
         let refused = b.block_on(async {
             let dialler = dialler(builder()).await;
-            dialler.connect(id, ALPN).await.unwrap_err()
+            dialler.connect(node.id(), ALPN).await.unwrap_err()
         });
         assert_eq!(refused, ConnectError::NoAddress);
     });
@@ -64,8 +63,8 @@ fn hosts_behind_one_nat_meet_on_their_own_network_though_only_the_relay_knows_bo
         let [a, b] = hosts(&mut lab);
         let relay = pair::relay(&lab);
         let quiet = || builder().lan_discovery(false).relays([relay.clone()]);
-        let (id, _node) = listen(&a, quiet());
-        let found = b.block_on(async { path_to(&dialler(quiet()).await, id).await });
+        let node = listen(&a, quiet());
+        let found = b.block_on(async { path_to(&dialler(quiet()).await, node.id()).await });
         assert_eq!((found.0.ip(), found.1), (a.addr(), true));
     });
 }
@@ -113,17 +112,17 @@ async fn dialler(builder: Builder) -> Endpoint {
     dialler
 }
 
-/// A node that accepts everything until its task ends.
-fn listen(home: &Home, builder: Builder) -> (PeerId, JoinHandle<()>) {
+/// A node that accepts everything until it is closed.
+fn listen(home: &Home, builder: Builder) -> Endpoint {
     let node = home.block_on(dialler(builder.alpns([ALPN])));
-    let id = node.id();
-    let task = home.spawn(async move {
+    let open = node.clone();
+    home.spawn(async move {
         let mut connections = Vec::new();
-        while let Some(connection) = node.accept().await {
+        while let Some(connection) = open.accept().await {
             connections.push(connection);
         }
     });
-    (id, task)
+    node
 }
 
 /// Where the peer is once it is reached directly, and whether that is the local network.

@@ -141,6 +141,8 @@ pub(crate) struct Peer {
     effort: Effort,
     /// What this link last told of our own network.
     told_reach: Reach,
+    /// A dial waits for its connection.
+    awaited: bool,
     /// The peer said goodbye; what is left of its connections ends by itself.
     left: bool,
     /// The path that was last told of in an event.
@@ -187,6 +189,7 @@ impl Peer {
             failure: None,
             effort: Effort::default(),
             told_reach: Reach::default(),
+            awaited: false,
             left: false,
             announced: None,
         }
@@ -201,6 +204,7 @@ impl Peer {
     ) {
         self.wanted = true;
         self.dialled = true;
+        self.awaited = true;
         self.linger = None;
         self.meet_at(relays);
         for addr in addrs {
@@ -212,6 +216,7 @@ impl Peer {
         match self.state {
             PeerState::Idle | PeerState::Failed => self.dial(ctx),
             PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
+            _ if self.left => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
             PeerState::Relayed if self.attempt.is_none() => self.call(ctx),
             PeerState::Intro
@@ -222,15 +227,26 @@ impl Peer {
         }
     }
 
+    /// Somebody wants a peer that said goodbye: it is not where it was.
+    fn look_again(&mut self, ctx: &mut Context<'_>) {
+        self.left = false;
+        self.dead(ctx);
+        if self.attempt.is_none() {
+            self.call(ctx);
+        }
+    }
+
     /// A connection to the peer stands: the link is to be kept as good as can be.
     pub(crate) fn hold(&mut self) {
         self.wanted = true;
+        self.awaited = false;
         self.linger = None;
     }
 
     /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
     pub(crate) fn release(&mut self, ctx: &mut Context<'_>) {
         self.wanted = false;
+        self.awaited = false;
         if self.left {
             self.end(ctx);
         } else {
@@ -275,6 +291,7 @@ impl Peer {
         self.linger = None;
         self.via = None;
         self.lost_direct = false;
+        self.awaited = false;
         self.left = false;
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
@@ -368,6 +385,7 @@ impl Peer {
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.failure = Some(reason.clone());
+        self.awaited = false;
         self.drop_attempt(ctx);
         self.close_streams(ctx);
         ctx.out.push_back(Output::Failed {

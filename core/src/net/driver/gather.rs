@@ -211,12 +211,15 @@ impl Driver {
         self.feed(Input::Found { peer, addrs });
     }
 
-    /// Looks for nobody once every dialled peer is reached directly, or given up.
-    pub(super) fn rest_if_all_are_found(&mut self) {
-        if let Some(lan) = &mut self.gathering.lan
-            && !self.machine.misses_peers()
-        {
+    /// Looks for the dialled peers that are not reached directly; for nobody once there is none.
+    pub(super) fn look_for_the_missed(&mut self) {
+        let Some(lan) = &mut self.gathering.lan else {
+            return;
+        };
+        if !self.machine.misses_peers() {
             lan.rest();
+        } else if let Err(error) = lan.search() {
+            tracing::debug!(%error, "not looked for");
         }
     }
 

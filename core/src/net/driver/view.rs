@@ -16,7 +16,7 @@ impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
         self.leave_unused_relays();
-        self.rest_if_all_are_found();
+        self.look_for_the_missed();
         self.ask_for_echoes();
         let mut used = Vec::new();
         for (peer, link) in &mut self.links {

@@ -33,6 +33,7 @@ impl Peer {
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
+            Ok(News::Bye) if self.awaited => self.look_again(ctx),
             Ok(News::Bye) if self.wanted => self.left = true,
             Ok(News::Bye) => self.end(ctx),
             Ok(News::Go(order)) => self.on_go(ctx, &order),

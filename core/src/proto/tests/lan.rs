@@ -67,6 +67,39 @@ fn a_peer_that_moves_on_its_network_is_found_again() {
 }
 
 #[test]
+fn a_peer_that_said_goodbye_is_looked_for_when_it_is_dialled_again() {
+    let mut lan = Lan::of(3);
+    lan.meet(0, 1);
+    let peer = key(1).id();
+    lan.give(0, Input::Hold { peer });
+    lan.give(1, Input::Shutdown);
+    lan.run(10);
+    lan.nodes[2] = node(1, 2, true, lan.now);
+    lan.connect(0, 1);
+    lan.run(10);
+    assert_eq!(lan.state(0, 1), PeerState::Intro);
+    lan.sight(0, 1, &[lan.addr(2)]);
+    lan.run(50);
+    assert_eq!(lan.state(0, 1), PeerState::Direct);
+}
+
+#[test]
+fn a_goodbye_after_the_peer_was_dialled_again_has_it_looked_for() {
+    let mut lan = Lan::of(3);
+    lan.meet(0, 1);
+    let peer = key(1).id();
+    lan.give(0, Input::Hold { peer });
+    lan.connect(0, 1);
+    lan.give(1, Input::Shutdown);
+    lan.run(10);
+    assert_eq!(lan.state(0, 1), PeerState::Intro);
+    lan.nodes[2] = node(1, 2, true, lan.now);
+    lan.sight(0, 1, &[lan.addr(2)]);
+    lan.run(50);
+    assert_eq!(lan.state(0, 1), PeerState::Direct);
+}
+
+#[test]
 fn nobody_is_sent_anything_outside_of_our_network_because_of_a_sighting() {
     let mut lan = Lan::of(2);
     lan.connect(0, 1);
@@ -101,7 +134,7 @@ fn a_flood_of_sightings_gets_an_address_no_more_than_a_dial_does() {
 #[test]
 fn who_does_not_look_for_neighbours_takes_no_notice_of_them() {
     let mut lan = Lan::of(2);
-    lan.nodes[0] = node(0, false, lan.now);
+    lan.nodes[0] = node(0, 0, false, lan.now);
     lan.sight(0, 1, &[lan.addr(1)]);
     lan.connect(0, 1);
     assert_eq!(lan.failures, [Failure::NoAddress]);
@@ -123,7 +156,7 @@ impl Lan {
         let now = Instant::now();
         Self {
             now,
-            nodes: (0..count).map(|at| node(at, true, now)).collect(),
+            nodes: (0..count).map(|at| node(at, at, true, now)).collect(),
             wire: Vec::new(),
             sent: BTreeMap::new(),
             failures: Vec::new(),
@@ -144,6 +177,14 @@ impl Lan {
                 addrs: Vec::new(),
             },
         );
+    }
+
+    /// Has two meet over their network.
+    fn meet(&mut self, from: usize, to: u8) {
+        self.sight(from, to, &[addr(to)]);
+        self.connect(from, to);
+        self.run(50);
+        assert_eq!(self.state(from, to), PeerState::Direct);
     }
 
     fn sight(&mut self, at: usize, whom: u8, addrs: &[SocketAddr]) {
@@ -206,9 +247,10 @@ fn addr(at: u8) -> SocketAddr {
     SocketAddr::from(([192, 168, 1, at + 1], PORT))
 }
 
-fn node(at: u8, lan: bool, now: Instant) -> Watched {
+/// Whoever has this key, at this place in the network.
+fn node(whose: u8, at: u8, lan: bool, now: Instant) -> Watched {
     let mut node = Watched::new(&Settings {
-        key: key(at),
+        key: key(whose),
         access: Access::Anyone,
         relay_only: false,
         lan,
