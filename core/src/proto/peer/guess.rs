@@ -265,9 +265,17 @@ impl Peer {
     }
 
     pub(super) fn on_stop(&mut self, ctx: &mut Context<'_>) {
-        if self.guess.run.is_some() {
-            self.end_guessing(ctx, End::Declined);
-        }
+        let Some(run) = &self.guess.run else { return };
+        // Whoever stops late took part, and its time is over a little before ours.
+        let took_part = run.until <= ctx.now + GUESS_TIME / 2;
+        self.end_guessing(
+            ctx,
+            if took_part {
+                End::Missed
+            } else {
+                End::Declined
+            },
+        );
     }
 
     /// Ends a run, closes the sockets that no path needs, and rests if it was in vain.
