@@ -24,7 +24,14 @@ pub static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
         .parent()
         .expect("tests are built into target/PROFILE/deps");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "-p", "peerway-tui", "-p", "peerway-relay"]);
+    // What was built for the tests is taken: other features, or what cargo tells a test of its package, would have it built anew.
+    build.args(["build", "--workspace", "--bins", "--tests"]);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
     build.arg("--target-dir").arg(folder);
     if profile.ends_with("release") {
         build.arg("--release");
