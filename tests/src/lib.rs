@@ -23,13 +23,17 @@ pub static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = profile
         .parent()
         .expect("tests are built into target/PROFILE/deps");
+    let name = test.file_name().unwrap_or_default().to_string_lossy();
+    let (name, _) = name
+        .rsplit_once('-')
+        .expect("a test's file is named after it");
     let mut build = Command::new(env!("CARGO"));
-    // What was built for the tests is taken: other features, or what cargo tells a test of its package, would have it built anew.
-    build.args(["build", "--workspace", "--bins", "--tests"]);
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
+    // What was built for this test is taken: with other features, or told of the package as cargo tells a test, all would be built anew.
+    build.args(["build", "--workspace", "--bins", "--test", name]);
+    for (variable, _) in env::vars_os() {
+        let text = variable.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
+            build.env_remove(&variable);
         }
     }
     build.arg("--target-dir").arg(folder);
