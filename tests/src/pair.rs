@@ -296,39 +296,37 @@ impl Tally {
         times
     }
 
-    fn connected(&self) -> Duration {
-        let mut times: Vec<_> = self.dials.iter().map(|dial| dial.connected).collect();
-        times.sort_unstable();
-        times.get(times.len() / 2).copied().unwrap_or_default()
+    fn connected(&self) -> [Duration; 2] {
+        usual_and_most(self.dials.iter().map(|dial| dial.connected))
     }
 
-    /// Median and maximum of what both sides sent together.
+    /// What both sides sent together.
     fn packets(&self) -> [u64; 2] {
-        let mut counts: Vec<u64> = self
-            .dials
-            .iter()
-            .map(|dial| dial.packets.iter().sum())
-            .collect();
-        counts.sort_unstable();
-        [counts.get(counts.len() / 2), counts.last()]
-            .map(|count| count.copied().unwrap_or_default())
+        usual_and_most(self.dials.iter().map(|dial| dial.packets.iter().sum()))
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [usual, most] = self.packets();
+        let [connected, latest] = self.connected().map(|time| time.as_millis());
         let ms = |time: Option<Duration>| time.unwrap_or_default().as_millis();
         write!(
             f,
-            "{}: {} of {} direct, median {} ms, p90 {} ms, slowest {} ms; connected {} ms; packets {usual}, at most {most}",
+            "{}: {} of {} direct, median {} ms, p90 {} ms, slowest {} ms; connected {connected} ms, at most {latest} ms; packets {usual}, at most {most}",
             self.title,
             self.direct(),
             self.dials.len(),
             ms(self.within(0.5)),
             ms(self.within(0.9)),
             ms(self.times().last().copied()),
-            ms(Some(self.connected())),
         )
     }
+}
+
+/// Median and maximum.
+fn usual_and_most<T: Copy + Default + Ord>(values: impl Iterator<Item = T>) -> [T; 2] {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    [values.get(values.len() / 2), values.last()].map(|value| value.copied().unwrap_or_default())
 }

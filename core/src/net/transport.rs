@@ -21,8 +21,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Paths whose MTU grew are noticed this soon; quinn's default is 10 minutes.
 const MTU_INTERVAL: Duration = Duration::from_secs(30);
 const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
-/// Between a path inside a city and one through a relay abroad.
-const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Between a path inside a city and one through a relay abroad. What is lost of a handshake is sent again after three of
+/// these.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
 
 /// Per stream. quinn gives a stream up at 1024 gaps; this window cannot hold as many.
 const STREAM_WINDOW: u32 = 2_500_000;

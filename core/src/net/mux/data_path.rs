@@ -29,6 +29,8 @@ use crate::{
 const MAX_RECEIVE_SEGMENTS: usize = 65_535 / 1472 + 1;
 /// Batches read in one poll that may turn out to hold nothing for quinn, before other tasks get their turn.
 const MAX_ROUNDS: usize = 32;
+/// Marks the packets of a handshake (RFC 9000 section 17.2, "header form").
+const LONG_HEADER: u8 = 0x80;
 
 thread_local! {
     /// Where lane frames are put together.
@@ -196,21 +198,25 @@ fn send(
             Ok(link.sent_direct(datagrams, len as u64))
         }
         Dest::Lane { channel, .. } => {
+            // What is lost of a handshake is missed late, as nobody knows the round trip yet. So a lane gets it twice.
+            let first = transmit.contents.first();
+            let copies = 1 + u64::from(first.is_some_and(|first| first & LONG_HEADER != 0));
             FRAMES.with_borrow_mut(|frames| {
                 frames.clear();
                 for packet in transmit.contents.chunks(segment) {
                     frames.extend_from_slice(&channel.header());
                     frames.extend_from_slice(packet);
                 }
-                socket.send(&Transmit {
+                let framed = Transmit {
                     destination,
                     ecn: transmit.ecn,
                     contents: frames,
                     segment_size: transmit.segment_size.map(|size| size + HEADER_LEN),
                     src_ip: None,
-                })
+                };
+                (0..copies).try_for_each(|_| socket.send(&framed))
             })?;
-            Ok(link.sent_lane(datagrams, len as u64))
+            Ok(link.sent_lane(copies * datagrams, copies * len as u64))
         }
     }
 }

@@ -179,17 +179,39 @@ async fn a_route_with_two_destinations_sends_everything_twice() {
     assert_eq!(link.lane().sent_bytes, 30);
 }
 
+/// A link of `a` over a lane, and what `b` takes it for.
+fn lane(a: &Mux, b: &Mux) -> (Arc<Link>, Arc<Link>) {
+    let channel = channel(1, 2);
+    let relay = addr(b);
+    let dests = vec![Dest::Lane { relay, channel }];
+    let (link, from_a) = (a.add_link(), b.add_link());
+    a.set_route(&link, Route { dests }, 1, true);
+    b.admit_channel(addr(a), channel, &from_a);
+    (link, from_a)
+}
+
+#[tokio::test]
+async fn a_packet_of_a_handshake_takes_the_lane_twice_and_any_other_once() {
+    let ((a, _), (b, _)) = (mux(), mux());
+    let (link, from_a) = lane(&a, &b);
+    let initial = [0xc0; 1200];
+    send(&a, &transmit(&link, &initial, None)).await;
+    send(&a, &transmit(&link, &SHORT_QUIC, None)).await;
+    let mut packets = Vec::new();
+    while packets.len() < 3 {
+        packets.extend(receive(&b).await);
+    }
+    let expected = [&initial[..], &initial, &SHORT_QUIC];
+    let expected = expected.map(|packet| (from_a.handle(), packet.to_vec()));
+    assert_eq!(packets, expected);
+    assert_eq!(link.lane().sent_datagrams, 3);
+    assert_eq!(link.lane().sent_bytes, 2430);
+}
+
 #[tokio::test]
 async fn a_batch_on_the_lane_arrives_without_its_headers() {
     let ((a, _), (b, _)) = (mux(), mux());
-    let link = a.add_link();
-    let lane = Dest::Lane {
-        relay: addr(&b),
-        channel: channel(1, 2),
-    };
-    a.set_route(&link, Route { dests: vec![lane] }, 1, true);
-    let from_a = b.add_link();
-    b.admit_channel(addr(&a), channel(1, 2), &from_a);
+    let (link, from_a) = lane(&a, &b);
     let mut batch = vec![0x41; 2500];
     batch[1200..2400].fill(0x42);
     batch[2400..].fill(0x43);

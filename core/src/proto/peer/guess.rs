@@ -268,14 +268,12 @@ impl Peer {
         let Some(run) = &self.guess.run else { return };
         // Whoever stops late took part, and its time is over a little before ours.
         let took_part = run.until <= ctx.now + GUESS_TIME / 2;
-        self.end_guessing(
-            ctx,
-            if took_part {
-                End::Missed
-            } else {
-                End::Declined
-            },
-        );
+        let end = if took_part {
+            End::Missed
+        } else {
+            End::Declined
+        };
+        self.end_guessing(ctx, end);
     }
 
     /// Ends a run, closes the sockets that no path needs, and rests if it was in vain.
