@@ -2,11 +2,18 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
-use peerway::RelayUrl;
+use peerway::{
+    RelayUrl, stun,
+    wire::relay::{GoneReason, ToClient},
+};
+use tokio::{net::UdpSocket, time::timeout};
+
+use crate::world::{ANY, Client, PATIENCE, id, lane_datagram};
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerway-relay"));
@@ -45,6 +52,15 @@ impl Program {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// From now on it has what sockets and files it has, and gets no other.
+    fn confine(&self) {
+        let pid = self.child.id().to_string();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &pid, "--nofile=0:0"])
+            .status();
+        assert!(limited.unwrap().success());
     }
 
     /// Sends SIGTERM, and returns the exit code.
@@ -131,6 +147,44 @@ fn a_bad_value_names_the_expected_form() {
             .unwrap();
         assert!(stderr.contains(expected), "{stderr}");
     }
+}
+
+/// So no message of anybody's makes it open one towards a third party.
+#[tokio::test]
+async fn a_relay_needs_no_sockets_but_those_it_began_with() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = Program::start(state.path(), 0, &["--json"]);
+    let url = relay.url();
+    let addr = SocketAddr::from(([127, 0, 0, 1], url.port()));
+    relay.confine();
+
+    let mut a = Client::register_at(addr, url.key(), 1).await;
+    let mut b = Client::register_at(addr, url.key(), 2).await;
+    a.signal(2, b"198.51.100.1:53").await;
+    assert!(matches!(b.hear().await, ToClient::Deliver { .. }));
+    a.lane(2, b"there").await;
+    assert_eq!(b.expect_lane().await, lane_datagram(id(1), id(2), b"there"));
+    a.lane(9, b"to nobody").await;
+    a.signal(9, b"198.51.100.1:53").await;
+    let gone = ToClient::Gone {
+        peer: id(9),
+        reason: GoneReason::NotRegistered,
+    };
+    assert_eq!(a.hear().await, gone);
+
+    let socket = UdpSocket::bind(ANY).await.unwrap();
+    let request = stun::binding_request([3; 12], true);
+    socket.send_to(&request, addr).await.unwrap();
+    let mut buffer = [0; 1500];
+    let answer = timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
+    let (_, from) = answer.unwrap().unwrap();
+    assert_eq!((from.ip(), from == addr), (addr.ip(), false));
+
+    let mut bad = Client::register_at(addr, url.key(), 3).await;
+    bad.send.write_all(&[0xff; 3]).await.unwrap();
+    let closed = timeout(PATIENCE, bad.connection.closed()).await;
+    assert!(closed.is_ok());
+    Client::register_at(addr, url.key(), 3).await;
 }
 
 #[test]

@@ -85,9 +85,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Registers, and takes the WELCOME.
     pub(crate) async fn register(relay: &Running, seed: u8) -> Self {
-        let mut client = Self::connect(relay, seed).await;
+        Self::register_at(relay.addr, relay.url().key(), seed).await
+    }
+
+    /// Registers, and takes the WELCOME.
+    pub(crate) async fn register_at(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
+        let mut client = Self::connect_to(relay, key, seed).await;
         client.say(ToRelay::Hello { version: VERSION }).await;
         let welcome = client.hear().await;
         assert!(
@@ -98,6 +102,10 @@ impl Client {
     }
 
     pub(crate) async fn connect(relay: &Running, seed: u8) -> Self {
+        Self::connect_to(relay.addr, relay.url().key(), seed).await
+    }
+
+    async fn connect_to(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
         let tap = Arc::new(Tap::open());
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
@@ -108,8 +116,8 @@ impl Client {
         let connection = endpoint
             .connect_with(
                 ClientConfig::new(Arc::new(crypto)),
-                relay.addr,
-                &tls::server_name(relay.url().key()),
+                relay,
+                &tls::server_name(key),
             )
             .unwrap()
             .await
@@ -121,7 +129,7 @@ impl Client {
             send,
             recv,
             frames: FrameReader::default(),
-            relay: relay.addr,
+            relay,
             key: id(seed),
             tap,
         }
