@@ -95,8 +95,8 @@ fn transport() -> TransportConfig {
     config
         .mtu_discovery_config(Some(mtu_discovery))
         .max_idle_timeout(Some(VarInt::from_u32(60_000).into()))
-        .keep_alive_interval(Some(Duration::from_secs(15)))
-        .initial_rtt(Duration::from_millis(100))
+        .keep_alive_interval(Some(Duration::from_secs(25)))
+        .initial_rtt(Duration::from_millis(50))
         .stream_receive_window(VarInt::from_u32(2_500_000))
         .receive_window(VarInt::from_u32(10_000_000))
         .send_window(10_000_000);
