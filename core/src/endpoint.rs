@@ -476,6 +476,9 @@ pub enum ConnectError {
     /// The peer runs, but not this service.
     #[error("the peer does not offer this service: check its name, and that the peer exposes it")]
     NoSuchService,
+    /// The peer runs and lets us in, but it or its relay has no room for another caller now, or we have our share already.
+    #[error("the peer is busy: it has no room for another connection now; try again in a minute")]
+    Busy,
     /// The peer refused or dropped the connection.
     #[error("the peer closed the connection: {reason}")]
     Closed {
@@ -500,6 +503,8 @@ impl ConnectError {
         /// QUIC reports TLS alerts as 0x100 + alert (RFC 9001 section 4.8).
         const BAD_CERTIFICATE: u64 = 0x12a;
         const NO_APPLICATION_PROTOCOL: u64 = 0x178;
+        /// RFC 9000 section 20.1.
+        const CONNECTION_REFUSED: u64 = 0x2;
         match &error {
             quinn::ConnectionError::TransportError(reason) => match u64::from(reason.code) {
                 BAD_CERTIFICATE => Self::IdentityMismatch,
@@ -512,6 +517,11 @@ impl ConnectError {
                 if u64::from(close.error_code) == NO_APPLICATION_PROTOCOL =>
             {
                 Self::NoSuchService
+            }
+            quinn::ConnectionError::ConnectionClosed(close)
+                if u64::from(close.error_code) == CONNECTION_REFUSED =>
+            {
+                Self::Busy
             }
             quinn::ConnectionError::TimedOut => Self::Timeout {
                 seconds: CONNECT_TIMEOUT.as_secs(),

@@ -41,9 +41,9 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
         }
         match dialled {
             // The link is explained, whatever runs over it.
-            Err(Failure::Connect(ConnectError::NoSuchService | ConnectError::Closed { .. })) => {
-                Ok(())
-            }
+            Err(Failure::Connect(
+                ConnectError::NoSuchService | ConnectError::Busy | ConnectError::Closed { .. },
+            )) => Ok(()),
             other => other.map(drop),
         }
     };
