@@ -8,7 +8,7 @@ use peerway_relay::{Config, Relay};
 use crate::{
     Ends, Failure, peerway_pair, quinn_pair,
     stats::Estimate,
-    transfer::{self, Figures},
+    transfer::{self, Figures, Receiver, Sender},
 };
 
 /// Runs the pairs and prints each, then the median ratios of Peerway to quinn.
@@ -49,7 +49,13 @@ async fn compare(
 
 async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
     let pair = quinn_pair::connect(ends).await?;
-    let figures = transfer::measure(ends, pair.sender, pair.receiver, megabytes).await;
+    let figures = transfer::measure(
+        ends,
+        Sender::Quinn(pair.sender),
+        Receiver::Quinn(pair.receiver),
+        megabytes,
+    )
+    .await;
     for endpoint in pair.endpoints {
         endpoint.close(0_u32.into(), b"");
         endpoint.wait_idle().await;
@@ -59,7 +65,13 @@ async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
 
 async fn peerway(ends: &Ends, relay: &RelayUrl, megabytes: usize) -> Result<Figures, Failure> {
     let pair = peerway_pair::connect(ends, relay).await?;
-    let figures = transfer::measure(ends, pair.sender, pair.receiver, megabytes).await;
+    let figures = transfer::measure(
+        ends,
+        Sender::Peerway(pair.sender),
+        Receiver::Peerway(pair.receiver),
+        megabytes,
+    )
+    .await;
     for endpoint in pair.endpoints {
         endpoint.close().await;
     }

@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use peerway::{Endpoint, PeerState, RelayUrl, Ticket};
-use quinn::{RecvStream, SendStream};
+use peerway::{Endpoint, PeerState, RecvStream, RelayUrl, SendStream, Ticket};
 
 use crate::{Ends, Failure};
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use nix::time::{ClockId, clock_gettime};
-use quinn::{RecvStream, SendStream};
 use tokio::time::Instant;
 
 use crate::{Ends, Failure};
@@ -32,11 +31,41 @@ impl fmt::Display for Figures {
     }
 }
 
+/// The stream that is measured.
+pub(crate) enum Sender {
+    Quinn(quinn::SendStream),
+    Peerway(peerway::SendStream),
+}
+
+/// Its other end.
+pub(crate) enum Receiver {
+    Quinn(quinn::RecvStream),
+    Peerway(peerway::RecvStream),
+}
+
+impl Sender {
+    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), quinn::WriteError> {
+        match self {
+            Self::Quinn(stream) => stream.write_all(bytes).await,
+            Self::Peerway(stream) => stream.write_all(bytes).await,
+        }
+    }
+}
+
+impl Receiver {
+    async fn read_chunk(&mut self, most: usize) -> Result<Option<quinn::Chunk>, quinn::ReadError> {
+        match self {
+            Self::Quinn(stream) => stream.read_chunk(most, true).await,
+            Self::Peerway(stream) => stream.read_chunk(most, true).await,
+        }
+    }
+}
+
 /// Sends `megabytes` through the stream.
 pub(crate) async fn measure(
     ends: &Ends,
-    mut sender: SendStream,
-    mut receiver: RecvStream,
+    mut sender: Sender,
+    mut receiver: Receiver,
     megabytes: usize,
 ) -> Result<Figures, Failure> {
     let sending = ends.sending.spawn(async move {
@@ -61,10 +90,10 @@ pub(crate) async fn measure(
     })
 }
 
-async fn read(receiver: &mut RecvStream, megabytes: usize) -> Result<(), Failure> {
+async fn read(receiver: &mut Receiver, megabytes: usize) -> Result<(), Failure> {
     let mut missing = megabytes * MEGABYTE;
     while missing > 0 {
-        let chunk = receiver.read_chunk(missing, true).await?;
+        let chunk = receiver.read_chunk(missing).await?;
         missing -= chunk.ok_or("the stream ended early")?.bytes.len();
     }
     Ok(())

@@ -1,15 +1,19 @@
 //! One QUIC connection to a peer: [`Connection`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{Explanation, PathInfo, PeerId, PeerState};
+use crate::{
+    Explanation, PathInfo, PeerId, PeerState, RecvStream, SendStream,
+    net::flow::{Flow, LinkMemory},
+};
 
 /// A QUIC connection (RFC 9000) to a peer, over whatever path its link has at the moment. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) quic: quinn::Connection,
+    pub(crate) flow: Arc<Flow>,
     pub(crate) peer: PeerId,
     pub(crate) path: watch::Receiver<LinkStatus>,
 }
@@ -19,8 +23,14 @@ impl Connection {
         quic: quinn::Connection,
         peer: PeerId,
         path: watch::Receiver<LinkStatus>,
+        memory: LinkMemory,
     ) -> Self {
-        Self { quic, peer, path }
+        Self {
+            flow: Flow::new(quic.clone(), memory),
+            quic,
+            peer,
+            path,
+        }
     }
 
     /// The peer's verified id.
@@ -46,36 +56,32 @@ impl Connection {
     ///
     /// # Errors
     /// The connection's end.
-    pub async fn open_bi(
-        &self,
-    ) -> Result<(quinn::SendStream, quinn::RecvStream), quinn::ConnectionError> {
-        self.quic.open_bi().await
+    pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), quinn::ConnectionError> {
+        self.flow.open_bi().await
     }
 
     /// The next stream that the peer opened in both directions.
     ///
     /// # Errors
     /// The connection's end.
-    pub async fn accept_bi(
-        &self,
-    ) -> Result<(quinn::SendStream, quinn::RecvStream), quinn::ConnectionError> {
-        self.quic.accept_bi().await
+    pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), quinn::ConnectionError> {
+        self.flow.accept_bi().await
     }
 
     /// Opens a stream from us to the peer.
     ///
     /// # Errors
     /// The connection's end.
-    pub async fn open_uni(&self) -> Result<quinn::SendStream, quinn::ConnectionError> {
-        self.quic.open_uni().await
+    pub async fn open_uni(&self) -> Result<SendStream, quinn::ConnectionError> {
+        self.flow.open_uni().await
     }
 
     /// The next stream from the peer to us.
     ///
     /// # Errors
     /// The connection's end.
-    pub async fn accept_uni(&self) -> Result<quinn::RecvStream, quinn::ConnectionError> {
-        self.quic.accept_uni().await
+    pub async fn accept_uni(&self) -> Result<RecvStream, quinn::ConnectionError> {
+        self.flow.accept_uni().await
     }
 
     /// Sends an unreliable datagram (RFC 9221).

@@ -115,6 +115,7 @@ impl Endpoint {
         let Lease {
             addr,
             transport,
+            memory,
             status,
             ready,
             failed,
@@ -135,7 +136,7 @@ impl Endpoint {
             quic = connecting => quic.map_err(ConnectError::from_quic)?,
             Ok(error) = failed => return Err(error),
         };
-        Ok(Connection::new(quic, peer, status))
+        Ok(Connection::new(quic, peer, status, memory))
     }
 
     /// The next connection that a peer opened to us, its handshake complete; none after [`Endpoint::close`].

@@ -1,7 +1,7 @@
 //! Peerway links computers behind home routers directly, by public key.
 //!
 //! An [`Endpoint`] is a node: one key, one UDP port per address family, any number of peers. [`Endpoint::connect`] takes a
-//! [`Ticket`] or a [`PeerId`] and gives a [`Connection`], which is a QUIC connection with quinn's streams and datagrams. It
+//! [`Ticket`] or a [`PeerId`] and gives a [`Connection`], which is a QUIC connection with streams and datagrams. It
 //! works as soon as any path carries it, usually a relay, and moves between paths without its user noticing.
 //!
 //! # What this crate decides
@@ -57,6 +57,8 @@ mod proto;
 #[cfg(feature = "net")]
 pub mod services;
 mod snapshot;
+#[cfg(feature = "net")]
+mod stream;
 mod ticket;
 #[cfg(feature = "net")]
 pub mod tls;
@@ -79,4 +81,6 @@ pub use snapshot::{
     NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot,
     RelayState, Traffic,
 };
+#[cfg(feature = "net")]
+pub use stream::{RecvStream, SendStream};
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

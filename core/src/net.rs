@@ -2,6 +2,7 @@
 
 pub(crate) mod congestion;
 pub(crate) mod driver;
+pub(crate) mod flow;
 pub(crate) mod hops;
 pub(crate) mod interfaces;
 pub(crate) mod lan;

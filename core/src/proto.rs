@@ -4,6 +4,7 @@
 
 mod budget;
 mod clock;
+pub(crate) mod credit;
 pub(crate) mod endpoint;
 mod explain;
 pub(crate) mod handshake;

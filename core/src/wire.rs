@@ -17,6 +17,7 @@
 
 pub mod candidate;
 mod codec;
+pub mod credit;
 pub mod datagram;
 pub mod intro;
 pub mod lane;

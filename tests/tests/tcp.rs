@@ -186,7 +186,11 @@ struct Hashes {
     received: Vec<u8>,
 }
 
-async fn carry(seed: u64, mut send: quinn::SendStream, mut receive: quinn::RecvStream) -> Hashes {
+async fn carry(
+    seed: u64,
+    mut send: peerway::SendStream,
+    mut receive: peerway::RecvStream,
+) -> Hashes {
     let mut cargo = vec![0; CARGO];
     StdRng::seed_from_u64(seed).fill_bytes(&mut cargo);
     let sent = Blake2s256::digest(&cargo).to_vec();

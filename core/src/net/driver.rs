@@ -35,6 +35,7 @@ use self::{
     streams::Streams, vigil::Vigil,
 };
 use super::{
+    flow::{LinkMemory, NodeMemory},
     interfaces::Interfaces,
     lan::Lan,
     mux::{LinkHandle, Mux, Side},
@@ -75,6 +76,7 @@ pub(crate) struct Lease {
     /// Where quinn has to dial.
     pub(crate) addr: SocketAddr,
     pub(crate) transport: Arc<quinn::TransportConfig>,
+    pub(crate) memory: LinkMemory,
     pub(crate) status: watch::Receiver<LinkStatus>,
     /// Becomes ready when there is a path to send on, or with the reason why there is none.
     pub(crate) ready: oneshot::Receiver<Result<(), ConnectError>>,
@@ -118,6 +120,7 @@ pub(crate) struct Driver {
     mux: Arc<Mux>,
     side: mpsc::Receiver<Side>,
     quic: quinn::Endpoint,
+    memory: NodeMemory,
     server: Option<quinn::ServerConfig>,
     home_relays: Vec<RelayUrl>,
     commands: mpsc::Receiver<Command>,
@@ -192,6 +195,7 @@ impl Driver {
             mux: parts.mux,
             side: parts.side,
             quic: parts.quic,
+            memory: NodeMemory::default(),
             server: parts.server,
             home_relays: parts.home_relays,
             commands: parts.commands,

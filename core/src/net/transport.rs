@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::congestion::{Epoch, PathAwareFactory};
+use crate::proto::credit;
 
 /// Largest QUIC packet on any path: with the lane's 8 bytes and an IPv6 header of 48 it fills an Ethernet frame of 1500.
 ///
@@ -25,10 +26,8 @@ const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
 /// these.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
 
-/// Per stream. quinn gives a stream up at 1024 gaps; this window cannot hold as many.
-const STREAM_WINDOW: u32 = 2_500_000;
-/// Per connection, each way: 800 Mbit/s at 100 ms.
-const CONNECTION_WINDOW: u32 = 10_000_000;
+/// What is sent and not acknowledged, per connection: 3.2 Gbit/s at 80 ms.
+const SEND_WINDOW: u64 = 32 << 20;
 
 /// Streams that the peer may have open at once, in each direction: one for each TCP connection through a tunnel.
 const STREAMS: u32 = 4096;
@@ -50,9 +49,10 @@ pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
         .initial_rtt(INITIAL_RTT)
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(u64::from(CONNECTION_WINDOW))
+        // Caps for peers that keep to no credit; what a stream may carry is decided in `proto::credit`.
+        .stream_receive_window(window(credit::MAX_WINDOW))
+        .receive_window(window(credit::FLOOR))
+        .send_window(SEND_WINDOW)
         .congestion_controller_factory(Arc::new(PathAwareFactory::cubic(epoch)));
     config
 }
@@ -69,7 +69,12 @@ pub(crate) fn endpoint_config() -> EndpointConfig {
 ///
 /// Taking one byte off the receive window and giving it back queues a MAX_DATA frame, which the peer must acknowledge,
 /// and wakes the connection; nothing else changes.
-pub(crate) fn nudge(connection: &quinn::Connection) {
-    connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW - 1));
-    connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+pub(crate) fn nudge(connection: &quinn::Connection, receive_window: u64) {
+    connection.set_receive_window(window(receive_window - 1));
+    connection.set_receive_window(window(receive_window));
+}
+
+/// A window as QUIC writes it.
+pub(crate) fn window(bytes: u64) -> VarInt {
+    VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }

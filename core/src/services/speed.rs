@@ -7,16 +7,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{
-    ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, VarInt, WriteError,
-};
+use quinn::{ConnectionError, ReadError, ReadExactError, VarInt, WriteError};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
 use tracing::debug;
 
-use crate::Connection;
+use crate::{Connection, RecvStream, SendStream};
 
 /// The application protocol.
 pub const ALPN: &[u8] = b"peerway/speed/1";

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{Connection, LinkStatus, PathInfo, PeerState, SecretKey, tls};
+use crate::{Connection, LinkStatus, PathInfo, PeerState, SecretKey, net::flow::NodeMemory, tls};
 
 pub(super) struct Pair {
     pub(super) client: Connection,
@@ -50,11 +50,9 @@ fn connection(quic: quinn::Connection) -> Connection {
         path: Some(direct(quic.remote_address())),
         why: None,
     };
-    Connection {
-        peer: tls::peer_id(&quic).unwrap(),
-        path: watch::Sender::new(status).subscribe(),
-        quic,
-    }
+    let peer = tls::peer_id(&quic).unwrap();
+    let status = watch::Sender::new(status).subscribe();
+    Connection::new(quic, peer, status, NodeMemory::default().link())
 }
 
 fn direct(remote: SocketAddr) -> PathInfo {

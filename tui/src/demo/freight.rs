@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use blake2::{Blake2s256, Digest as _};
-use peerway::Connection;
-use quinn::{RecvStream, SendStream};
+use peerway::{Connection, RecvStream, SendStream};
 use tokio::{task::spawn_blocking, time::Instant};
 
 use super::DemoError;

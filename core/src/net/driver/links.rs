@@ -9,8 +9,9 @@ use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
     RelayUrl, Ticket,
     net::{
+        flow::{Flow, LinkMemory},
         mux::{Dest, Link, Route, handle_of, virtual_addr},
-        transport::{nudge, transport_config},
+        transport::transport_config,
     },
     proto::{
         self,
@@ -25,6 +26,7 @@ use crate::{
 pub(super) struct PeerLink {
     pub(super) link: Arc<Link>,
     transport: Arc<quinn::TransportConfig>,
+    memory: LinkMemory,
     pub(super) status: watch::Sender<LinkStatus>,
     pub(super) connections: Vec<Open>,
     /// Where the packets go first; a change of it is a change of path.
@@ -43,6 +45,7 @@ pub(super) struct PeerLink {
 /// A QUIC connection of a link.
 pub(super) struct Open {
     pub(super) quic: quinn::Connection,
+    flow: Arc<Flow>,
     alpn: String,
     outgoing: bool,
 }
@@ -88,6 +91,7 @@ impl Driver {
         let lease = Lease {
             addr: virtual_addr(link.link.handle()),
             transport: link.transport.clone(),
+            memory: link.memory.clone(),
             status: link.status.subscribe(),
             ready: ready_receiver,
             failed: failed_receiver,
@@ -117,6 +121,7 @@ impl Driver {
             };
             PeerLink {
                 transport: Arc::new(transport_config(link.epoch().clone())),
+                memory: self.memory.link(),
                 link,
                 status: watch::Sender::new(status),
                 connections: Vec::new(),
@@ -198,7 +203,7 @@ impl Driver {
         );
         link.first = first;
         for open in &link.connections {
-            nudge(&open.quic);
+            open.flow.nudge();
         }
         if first.is_some() {
             for waiting in link.ready.drain(..) {
@@ -324,7 +329,9 @@ impl Driver {
         if !self.is_linked(peer) {
             return quic.close(NOT_LET_IN, b"not let in any more");
         }
-        let connection = Connection::new(quic, peer, self.link(peer).status.subscribe());
+        let link = self.link(peer);
+        let status = link.status.subscribe();
+        let connection = Connection::new(quic, peer, status, link.memory.clone());
         let Ok(permit) = self.outlets.accepted.clone().try_reserve_owned() else {
             return connection.close(2, b"too many connections wait to be accepted");
         };
@@ -336,7 +343,7 @@ impl Driver {
     pub(super) fn adopt(&mut self, connection: Connection, outgoing: bool) {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
-        let quic = connection.quic;
+        let Connection { quic, flow, .. } = connection;
         let closed = quic.clone();
         self.pending.push(Box::pin(async move {
             let reason = closed.closed().await.to_string();
@@ -348,6 +355,7 @@ impl Driver {
         }));
         self.link(peer).connections.push(Open {
             quic,
+            flow,
             alpn: alpn.clone(),
             outgoing,
         });

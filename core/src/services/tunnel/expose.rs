@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quinn::{ReadExactError, RecvStream, SendStream, WriteError};
+use quinn::{ReadExactError, WriteError};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tracing::debug;
 
@@ -11,7 +11,7 @@ use super::{
     request::{Answer, Kind, Request},
     splice::{Broken, splice},
 };
-use crate::Connection;
+use crate::{Connection, RecvStream, SendStream};
 
 /// TCP connections carried for one QUIC connection; more wait.
 const MAX_STREAMS: usize = 4096;

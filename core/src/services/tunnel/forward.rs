@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn::{RecvStream, SendStream};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Mutex,
@@ -16,7 +15,7 @@ use super::{
     request::{Answer, Kind, Request},
     splice::splice,
 };
-use crate::{ConnectError, Connection, Endpoint, Ticket};
+use crate::{ConnectError, Connection, Endpoint, RecvStream, SendStream, Ticket};
 
 /// TCP connections carried at a time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4096;

@@ -2,9 +2,10 @@
 //!
 //! A request is version, kind, length of the name, name; each of the first three is one byte. The answer is one byte.
 
-use quinn::{ReadExactError, RecvStream};
+use quinn::ReadExactError;
 
 use super::ServiceName;
+use crate::RecvStream;
 
 const VERSION: u8 = 1;
 const CHECK: u8 = 0;

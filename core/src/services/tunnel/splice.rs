@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::BytesMut;
-use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use quinn::{ReadError, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,6 +12,8 @@ use tokio::{
         tcp::{ReadHalf, WriteHalf},
     },
 };
+
+use crate::{RecvStream, SendStream};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
 const CHUNK: usize = 64 * 1024;

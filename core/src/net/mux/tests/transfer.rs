@@ -8,6 +8,7 @@ use tokio::net::UdpSocket;
 use super::*;
 use crate::{
     net::transport::{endpoint_config, nudge, transport_config},
+    proto::credit,
     tls,
 };
 
@@ -155,8 +156,8 @@ async fn a_transfer_goes_on_from_direct_to_the_lane_and_back_without_losing_a_by
                 }
                 _ => continue,
             };
-            nudge(&dialled);
-            nudge(&accepted);
+            nudge(&dialled, credit::FLOOR);
+            nudge(&accepted, credit::FLOOR);
         }
         position
     };
@@ -203,7 +204,7 @@ async fn a_link_goes_on_over_a_socket_that_was_opened_for_it() {
 async fn a_nudge_makes_an_idle_connection_send_every_time() {
     let (_client, _server, dialled, accepted) = connected().await;
     for round in 1..=3 {
-        nudge(&dialled);
+        nudge(&dialled, credit::FLOOR);
         while accepted.stats().frame_rx.max_data < round {
             tokio::task::yield_now().await;
         }
