@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway_tui::lab::{self, Access, Fault, Home, Lab, Line, NatKind};
+use peerway_tui::lab::{self, Access, Bottleneck, Fault, Home, Lab, Line, NatKind};
 
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -343,6 +343,65 @@ fn a_line_loses_the_share_of_packets_it_was_told_to() {
         }
         let arrived = (0..200).take_while(|_| receive(&to) == "maybe").count();
         assert!((120..180).contains(&arrived), "{arrived} of 200");
+    });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the lab's rate is real time")]
+fn a_full_queue_drops_what_comes_too_fast() {
+    lab::test(BUDGET, |mut lab| {
+        let slow = Line {
+            bottleneck: Some(Bottleneck {
+                rate: 800_000,
+                queue: 20_000,
+            }),
+            ..Line::default()
+        };
+        let home = lab.home_on("a", NatKind::Public, slow).unwrap();
+        let [to, ..] = relay_sockets(&lab);
+        let socket = open(&home);
+        let started = Instant::now();
+        // With its headers each is 1,000 bytes, which take 10 ms.
+        for _ in 0..100 {
+            socket
+                .send_to(&[b'x'; 972], to.local_addr().unwrap())
+                .unwrap();
+        }
+        receive(&to);
+        let mut arrived = 1;
+        while lab.traffic(&home).up.dropped + arrived < 100 {
+            receive(&to);
+            arrived += 1;
+        }
+        let up = lab.traffic(&home).up;
+        assert_eq!((up.packets, up.bytes, up.lost), (100, 100_000, 0));
+        assert!((20..60).contains(&arrived), "{arrived} of 100");
+        let least = Duration::from_millis(10) * (arrived as u32 - 2);
+        assert!(started.elapsed() > least, "faster than the line");
+        assert_eq!(lab.overrun().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_line_sees_the_packets_of_which_the_kernel_made_batches() {
+    lab::test(BUDGET, |mut lab| {
+        let delayed = Line::delayed(Duration::from_millis(1));
+        let home = lab.home_on("a", NatKind::Public, delayed).unwrap();
+        let listener = lab
+            .relay()
+            .run(|| TcpListener::bind((lab.relay().addr(), 0)).unwrap());
+        let target = listener.local_addr().unwrap();
+        let reading = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap()
+        });
+        let mut stream = home.run(|| TcpStream::connect(target).unwrap());
+        stream.write_all(&vec![0; 1 << 20]).unwrap();
+        drop(stream);
+        assert_eq!(reading.join().unwrap(), 1 << 20);
+        let up = lab.traffic(&home).up;
+        assert!(up.bytes / up.packets <= 1_500, "{up:?}");
+        assert!(up.bytes > 1 << 20, "{up:?}");
     });
 }
 

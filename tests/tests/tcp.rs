@@ -19,10 +19,7 @@ const ALPN: &[u8] = b"tcp/1";
 const BUDGET: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// 80 ms between homes.
-const FAR: Line = Line {
-    delay: Duration::from_millis(20),
-    loss: 0.0,
-};
+const FAR: Line = Line::delayed(Duration::from_millis(20));
 const CARGO: usize = 16 << 20;
 
 #[test]

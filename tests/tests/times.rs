@@ -42,8 +42,8 @@ fn measure(lab: &mut Lab, loss: f64) {
         NatKind::DoubleNat,
     ];
     let line = Line {
-        delay: DELAY,
         loss: loss / 2.0,
+        ..Line::delayed(DELAY)
     };
     let relay = pair::relay(lab);
     let mut homes = |side: &str| {

@@ -1,9 +1,9 @@
 //! An internet in a box: homes behind real kernel NATs, each in a network namespace of its own, without root.
 //!
 //! One router, the *core*, joins every line of the lab and is the whole internet. Behind each line is a home: a host, and in
-//! front of it the NAT routers of its [`NatKind`]. One home is public and meant for a relay. Lines may have a delay and lose
-//! packets; both happen in the core, outside every NAT: a packet that waited inside a router would not be confirmed in its
-//! conntrack yet, and the next one of its flow would get another mapping.
+//! front of it the NAT routers of its [`NatKind`]. One home is public and meant for a relay. Lines may have a delay, a rate
+//! with a queue before it, and lose packets; all of it happens in the core, outside every NAT: a packet that waited inside a
+//! router would not be confirmed in its conntrack yet, and the next one of its flow would get another mapping.
 //!
 //! All of it belongs to the process that entered the namespaces ([`test()`], [`enter()`]) and ends with it, however it ends.
 
@@ -28,7 +28,7 @@ pub use self::{
     error::LabError,
     fault::Fault,
     home::Home,
-    line::Line,
+    line::{Bottleneck, Counters, Line, Traffic},
     nat::NatKind,
 };
 
@@ -156,6 +156,20 @@ impl Lab {
     /// A missing tool or what the kernel refused.
     pub fn set_line(&self, home: &Home, line: Line) -> Result<(), LabError> {
         self.core.set_line(home.line(), line)
+    }
+
+    /// What passed a home's line so far, if any line of the lab does something to packets.
+    pub fn traffic(&self, home: &Home) -> Traffic {
+        self.core.traffic(home.line())
+    }
+
+    /// How many packets were lost because this computer was too busy to hold them for their lines. Nothing that was measured
+    /// meanwhile says anything about the lines.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn overrun(&self) -> Result<u64, LabError> {
+        self.core.overrun()
     }
 
     /// Lets a fault last from now on.

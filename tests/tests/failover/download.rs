@@ -20,10 +20,7 @@ use crate::{
 };
 
 /// 40 ms between homes.
-const NEAR: Line = Line {
-    delay: Duration::from_millis(10),
-    loss: 0.0,
-};
+const NEAR: Line = Line::delayed(Duration::from_millis(10));
 const FILE_SIZE: u64 = 100_000_000;
 const BLOCK: usize = 50_000;
 /// The pause after each block of a download that is not to end yet: a minute for the whole file.

@@ -32,10 +32,7 @@ const BUDGET: Duration = Duration::from_secs(300);
 /// Longer than a relay that died unnoticed, or a path that died, takes to be tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// 80 ms between homes.
-const FAR: Line = Line {
-    delay: Duration::from_millis(20),
-    loss: 0.0,
-};
+const FAR: Line = Line::delayed(Duration::from_millis(20));
 /// What is asked of every switch here; what it really takes is printed.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 

@@ -16,8 +16,8 @@ pub(super) fn run(globals: &Globals, args: &Lab) -> Result<(), Failure> {
         a: args.a,
         b: args.b,
         line: Line {
-            delay: Duration::from_millis(args.delay),
             loss: args.loss / 100.0,
+            ..Line::delayed(Duration::from_millis(args.delay))
         },
     };
     demo::try_out(&situation, globals.json)?;

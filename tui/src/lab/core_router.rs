@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Fault, LabError, Line,
-    line::{DelayHop, FIRST_IFINDEX},
+    Fault, LabError, Line, Traffic,
+    line::{FIRST_IFINDEX, Hop},
     netns::Netns,
     network::Outlet,
 };
@@ -44,7 +44,7 @@ const FIRST_HOST: u8 = 100;
 #[derive(Debug)]
 pub(super) struct Core {
     netns: Netns,
-    delays: DelayHop,
+    hop: Hop,
     lines: u8,
     hosts: Arc<AtomicU8>,
 }
@@ -56,7 +56,7 @@ impl Core {
         netns.sysctl("ipv6/conf/all/forwarding", "1")?;
         netns.nft(TRANSIT)?;
         Ok(Self {
-            delays: DelayHop::new(netns.clone()),
+            hop: Hop::new(netns.clone()),
             netns,
             lines: 0,
             hosts: Arc::new(AtomicU8::new(FIRST_HOST)),
@@ -78,12 +78,20 @@ impl Core {
     }
 
     pub(super) fn set_line(&self, index: u8, line: Line) -> Result<(), LabError> {
-        self.delays.set(index, line)
+        self.hop.set(index, line)
+    }
+
+    pub(super) fn traffic(&self, index: u8) -> Traffic {
+        self.hop.traffic(index)
+    }
+
+    pub(super) fn overrun(&self) -> Result<u64, LabError> {
+        self.hop.overrun()
     }
 
     pub(super) fn begin(&self, fault: Fault<'_>) -> Result<(), LabError> {
         if matches!(fault, Fault::Narrow(..)) {
-            self.delays.require()?;
+            self.hop.require()?;
         }
         self.edit("add", fault)
     }

@@ -68,6 +68,11 @@ impl Home {
         self.runtime.spawn(future)
     }
 
+    /// This host's own runtime.
+    pub fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
     /// Runs a future on a thread of this host, in its runtime, and waits for it.
     ///
     /// # Panics
