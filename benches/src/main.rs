@@ -3,18 +3,14 @@
 #![expect(clippy::print_stdout, reason = "figures on stdout are its purpose")]
 
 mod direct;
-mod peerway_pair;
-mod quinn_pair;
 mod stats;
 mod transfer;
 
-use std::{error::Error, io};
-
 use clap::{Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
-
-/// What may go wrong in a measurement: it only ends it.
-type Failure = Box<dyn Error + Send + Sync>;
+#[cfg(target_os = "linux")]
+use peerway_benches::loss;
+use peerway_benches::{Ends, Failure, peerway_pair, quinn_pair};
+use tokio::runtime::Builder;
 
 #[derive(Parser)]
 #[command(about = "Measurements of Peerway against raw quinn", version)]
@@ -34,35 +30,19 @@ enum Bench {
         #[arg(long, default_value_t = 750)]
         megabytes: usize,
     },
-}
-
-/// Two computers: a runtime of one thread for each end.
-struct Ends {
-    sending: Runtime,
-    receiving: Runtime,
-}
-
-impl Ends {
-    fn new() -> io::Result<Self> {
-        let runtime = || {
-            Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-        };
-        Ok(Self {
-            sending: runtime()?,
-            receiving: runtime()?,
-        })
-    }
+    /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
+    #[cfg(target_os = "linux")]
+    Loss(loss::Args),
 }
 
 fn main() -> Result<(), Failure> {
-    let ends = Ends::new()?;
-    let here = Builder::new_current_thread().enable_all().build()?;
-    here.block_on(async {
-        match Args::parse().bench {
-            Bench::Direct { pairs, megabytes } => direct::run(&ends, pairs, megabytes).await,
+    match Args::parse().bench {
+        Bench::Direct { pairs, megabytes } => {
+            let ends = Ends::loopback()?;
+            let here = Builder::new_current_thread().enable_all().build()?;
+            here.block_on(direct::run(&ends, pairs, megabytes))
         }
-    })
+        #[cfg(target_os = "linux")]
+        Bench::Loss(args) => loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
+    }
 }

@@ -1,6 +1,6 @@
 //! Two Peerway nodes that met at a relay on loopback and are linked directly.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use peerway::{Endpoint, PeerState, RecvStream, RelayUrl, SendStream, Ticket};
 
@@ -11,16 +11,27 @@ const ALPN: &[u8] = b"bench";
 const HELLO: &[u8] = b"hello";
 
 /// One stream between two nodes.
-pub(crate) struct Pair {
-    pub(crate) sender: SendStream,
-    pub(crate) receiver: RecvStream,
-    pub(crate) endpoints: [Endpoint; 2],
+pub struct Pair {
+    /// Where the dialling node sends.
+    pub sender: SendStream,
+    /// Where the other one reads.
+    pub receiver: RecvStream,
+    /// Both nodes, the dialling one first.
+    pub endpoints: [Endpoint; 2],
 }
 
 /// Starts two new nodes, one at each end, and waits until their link is direct.
-pub(crate) async fn connect(ends: &Ends, relay: &RelayUrl) -> Result<Pair, Failure> {
-    let server = ends.receiving.spawn(node(relay.clone())).await??;
-    let dialling = ends.sending.spawn(dial(relay.clone(), server.ticket()));
+///
+/// # Errors
+/// Whatever keeps a node from starting or the two from meeting.
+pub async fn connect(ends: &Ends, relay: &RelayUrl) -> Result<Pair, Failure> {
+    let server = ends
+        .receiving
+        .spawn(node(ends.receiving.addr, relay.clone()))
+        .await??;
+    let dialling = ends
+        .sending
+        .spawn(dial(ends.sending.addr, relay.clone(), server.ticket()));
     let accepting = ends.receiving.spawn(accept(server));
     let (client, sender) = dialling.await??;
     let (server, receiver) = accepting.await??;
@@ -31,9 +42,9 @@ pub(crate) async fn connect(ends: &Ends, relay: &RelayUrl) -> Result<Pair, Failu
     })
 }
 
-async fn node(relay: RelayUrl) -> Result<Endpoint, Failure> {
+async fn node(addr: IpAddr, relay: RelayUrl) -> Result<Endpoint, Failure> {
     let node = Endpoint::builder()
-        .bind_addr(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .bind_addr(SocketAddr::from((addr, 0)))
         .relays([relay])
         .alpns([ALPN])
         .port_mapping(false)
@@ -43,8 +54,12 @@ async fn node(relay: RelayUrl) -> Result<Endpoint, Failure> {
     Ok(node)
 }
 
-async fn dial(relay: RelayUrl, ticket: Ticket) -> Result<(Endpoint, SendStream), Failure> {
-    let client = node(relay).await?;
+async fn dial(
+    addr: IpAddr,
+    relay: RelayUrl,
+    ticket: Ticket,
+) -> Result<(Endpoint, SendStream), Failure> {
+    let client = node(addr, relay).await?;
     let connection = client.connect(ticket, ALPN).await?;
     let mut path = connection.path();
     path.wait_for(|link| link.state == PeerState::Direct)

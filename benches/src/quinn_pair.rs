@@ -1,7 +1,7 @@
 //! The yardstick: quinn on plain UDP sockets, set up as Peerway sets it up.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -21,19 +21,28 @@ const HELLO: &[u8] = b"hello";
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// One stream between two endpoints.
-pub(crate) struct Pair {
-    pub(crate) sender: SendStream,
-    pub(crate) receiver: RecvStream,
-    pub(crate) endpoints: [Endpoint; 2],
+pub struct Pair {
+    /// Where the dialling endpoint sends.
+    pub sender: SendStream,
+    /// Where the other one reads.
+    pub receiver: RecvStream,
+    /// Both endpoints, the dialling one first.
+    pub endpoints: [Endpoint; 2],
 }
 
 /// Connects two new endpoints, one at each end.
-pub(crate) async fn connect(ends: &Ends) -> Result<Pair, Failure> {
+///
+/// # Errors
+/// Whatever keeps them from connecting.
+pub async fn connect(ends: &Ends) -> Result<Pair, Failure> {
     let key = SecretKey::generate()?;
     let id = key.id();
-    let server = ends.receiving.spawn(async move { listen(&key) }).await??;
+    let server = ends
+        .receiving
+        .spawn(listen(ends.receiving.addr, key))
+        .await??;
     let addr = server.local_addr()?;
-    let dialling = ends.sending.spawn(dial(addr, id));
+    let dialling = ends.sending.spawn(dial(ends.sending.addr, addr, id));
     let accepting = ends.receiving.spawn(accept(server));
     let (client, sender) = dialling.await??;
     let (server, receiver) = accepting.await??;
@@ -44,18 +53,23 @@ pub(crate) async fn connect(ends: &Ends) -> Result<Pair, Failure> {
     })
 }
 
-fn listen(key: &SecretKey) -> Result<Endpoint, Failure> {
-    let tls = tls::server_config(key, &[ALPN.to_vec()])?;
+#[expect(clippy::unused_async, reason = "quinn starts a task")]
+async fn listen(addr: IpAddr, key: SecretKey) -> Result<Endpoint, Failure> {
+    let tls = tls::server_config(&key, &[ALPN.to_vec()])?;
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
-    endpoint(Some(config))
+    endpoint(addr, Some(config))
 }
 
-async fn dial(addr: SocketAddr, id: PeerId) -> Result<(Endpoint, SendStream), Failure> {
+async fn dial(
+    from: IpAddr,
+    addr: SocketAddr,
+    id: PeerId,
+) -> Result<(Endpoint, SendStream), Failure> {
     let tls = tls::client_config(&SecretKey::generate()?, ALPN)?;
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
-    let client = endpoint(None)?;
+    let client = endpoint(from, None)?;
     let name = tls::server_name(id);
     let connection = client.connect_with(config, addr, &name)?.await?;
     let mut sender = connection.open_uni().await?;
@@ -70,8 +84,8 @@ async fn accept(server: Endpoint) -> Result<(Endpoint, RecvStream), Failure> {
     Ok((server, receiver))
 }
 
-fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
-    let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+fn endpoint(addr: IpAddr, server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
+    let socket = UdpSocket::bind(SocketAddr::from((addr, 0)))?;
     let buffers = SockRef::from(&socket);
     buffers.set_recv_buffer_size(SOCKET_BUFFER)?;
     buffers.set_send_buffer_size(SOCKET_BUFFER)?;
