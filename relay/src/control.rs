@@ -8,8 +8,8 @@ use peerway::{
 };
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
@@ -55,7 +55,7 @@ struct Session<'a> {
     hub: &'a Hub,
     connection: &'a Connection,
     registration: Registration<'a>,
-    queue: mpsc::Receiver<ToClient>,
+    wake: Arc<Notify>,
     frames: FrameReader<ToRelay>,
     send: SendStream,
     recv: RecvStream,
@@ -78,13 +78,13 @@ impl<'a> Session<'a> {
         if first != (ToRelay::Hello { version: VERSION }) {
             return Err(End::Ours(CloseReason::Protocol));
         }
-        let (id, queue) = hub.register(key, route, connection.clone());
+        let (id, wake) = hub.register(key, route, connection.clone());
         info!(client = %key.short(), "registered");
         Ok(Self {
             hub,
             connection,
             registration: Registration { hub, id },
-            queue,
+            wake,
             frames,
             send,
             recv,
@@ -93,30 +93,31 @@ impl<'a> Session<'a> {
 
     async fn run(mut self, mut draining: watch::Receiver<bool>) -> End {
         loop {
-            let step = tokio::select! {
-                Some(frame) = self.queue.recv() => self.write(frame).await,
-                frame = next_frame(&mut self.recv, &mut self.frames) => frame.map(|frame| {
-                    let from = self.connection.remote_address();
-                    self.hub.handle_frame(self.registration.id, from, frame);
-                }),
+            let mut bytes = Vec::new();
+            let due = (self.hub).take_frames(self.registration.id, WRITE_BATCH, &mut bytes);
+            if !bytes.is_empty() {
+                if let Err(end) = self.write(&bytes).await {
+                    return end;
+                }
+                continue;
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = at(due) => {}
+                frame = next_frame(&mut self.recv, &mut self.frames) => match frame {
+                    Ok(frame) => {
+                        let from = self.connection.remote_address();
+                        self.hub.handle_frame(self.registration.id, from, frame);
+                    }
+                    Err(end) => return end,
+                },
                 () = requested(&mut draining) => return self.drain().await,
-            };
-            if let Err(end) = step {
-                return end;
             }
         }
     }
 
-    /// Writes a frame, and with it those that wait already.
-    async fn write(&mut self, frame: ToClient) -> Result<(), End> {
-        let mut bytes = Vec::new();
-        frame.emit(&mut bytes);
-        while bytes.len() < WRITE_BATCH
-            && let Ok(frame) = self.queue.try_recv()
-        {
-            frame.emit(&mut bytes);
-        }
-        match timeout(WRITE_TIMEOUT, self.send.write_all(&bytes)).await {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        match timeout(WRITE_TIMEOUT, self.send.write_all(bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Theirs),
             Err(_) => Err(End::Ours(CloseReason::TooSlow)),
@@ -126,10 +127,12 @@ impl<'a> Session<'a> {
     /// Asks the client to come back later, and waits for it to leave.
     async fn drain(mut self) -> End {
         let jitter = getrandom::u32().unwrap_or_default() % (DRAIN_JITTER_MS + 1);
+        let mut bytes = Vec::new();
         let frame = ToClient::Drain {
             reconnect_in_ms: jitter,
         };
-        if let Err(end) = self.write(frame).await {
+        frame.emit(&mut bytes);
+        if let Err(end) = self.write(&bytes).await {
             return end;
         }
         self.connection.closed().await;
@@ -140,6 +143,13 @@ impl<'a> Session<'a> {
 /// Waits until the relay is to drain, or is gone.
 pub(crate) async fn requested(draining: &mut watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
+}
+
+async fn at(time: Option<std::time::Instant>) {
+    match time {
+        Some(time) => sleep_until(Instant::from_std(time)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ends with the client's task, however that ends.

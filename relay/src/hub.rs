@@ -3,30 +3,27 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use peerway::{
     PeerId,
-    wire::relay::{CloseReason, ToClient, ToRelay},
+    wire::relay::{CloseReason, Frame, ToRelay},
 };
 use quinn_udp::Transmit;
-use tokio::sync::mpsc;
-use tracing::{debug, trace};
+use tokio::sync::Notify;
+use tracing::debug;
 
 use crate::{
     port::Port,
-    server::{ClientId, Command, Limits, Now, Route, Server},
+    server::{ClientId, Command, Limits, Now, Route, Server, Write},
 };
 
-/// Frames that wait for one client; the rest is dropped, as a signal is repeated by its sender.
-const QUEUE: usize = 128;
-
-/// Where frames to one client go, and how its connection is ended.
+/// How a client's task learns that there is something to write, and how its connection is ended.
 #[derive(Debug)]
 struct Outlet {
-    frames: mpsc::Sender<ToClient>,
+    wake: Arc<Notify>,
     connection: quinn::Connection,
 }
 
@@ -57,19 +54,42 @@ impl Hub {
         }
     }
 
-    /// Registers a client; the frames for it come out of the returned queue.
+    /// Registers a client; whenever there is something to write to it, it is notified.
     pub(crate) fn register(
         &self,
         key: PeerId,
         route: Route,
         connection: quinn::Connection,
-    ) -> (ClientId, mpsc::Receiver<ToClient>) {
-        let (frames, queue) = mpsc::channel(QUEUE);
+    ) -> (ClientId, Arc<Notify>) {
+        let wake = Arc::new(Notify::new());
+        let outlet = Outlet {
+            wake: wake.clone(),
+            connection,
+        };
         let mut state = self.lock();
         let id = state.server.register(now(), key, route);
-        state.outlets.insert(id, Outlet { frames, connection });
+        state.outlets.insert(id, outlet);
         self.obey(&mut state);
-        (id, queue)
+        (id, wake)
+    }
+
+    /// Appends what is to be written to a client now, up to about `len` bytes. Returns when to ask again, if that has a time.
+    pub(crate) fn take_frames(
+        &self,
+        id: ClientId,
+        len: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Option<Instant> {
+        let mut state = self.lock();
+        let now = now().instant;
+        while bytes.len() < len {
+            match state.server.poll_frame(now, id) {
+                Write::Now(frame) => frame.emit(bytes),
+                Write::At(time) => return Some(time),
+                Write::Nothing => return None,
+            }
+        }
+        None
     }
 
     pub(crate) fn unregister(&self, id: ClientId) {
@@ -90,15 +110,13 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries out what the server decided, still under the lock, so that each client gets its frames in order.
+    /// Carries out what the server decided.
     fn obey(&self, state: &mut State) {
         while let Some(command) = state.server.poll_command() {
             match command {
-                Command::Send { to, frame } => {
-                    if let Some(outlet) = state.outlets.get(&to)
-                        && outlet.frames.try_send(frame).is_err()
-                    {
-                        trace!(client = ?to, "frame dropped: the queue is full or closed");
+                Command::Wake { client } => {
+                    if let Some(outlet) = state.outlets.get(&client) {
+                        outlet.wake.notify_one();
                     }
                 }
                 Command::Close { client, reason } => {

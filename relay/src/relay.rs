@@ -103,6 +103,12 @@ pub struct Stats {
     pub channels: usize,
     /// Signals delivered.
     pub signals: u64,
+    /// Signals dropped because their pair signals too often.
+    pub signals_dropped: u64,
+    /// Signals turned away because too many call their receiver, or their sender's budget is used up.
+    pub busy: u64,
+    /// Frames dropped because too many wait for their client.
+    pub frames_dropped: u64,
     /// Lane bytes that were to be forwarded.
     pub lane_bytes: u64,
     /// Lane bytes dropped because their sender is not at one end of the channel.
@@ -211,6 +217,9 @@ impl Relay {
             clients: state.server.clients(),
             channels: state.server.channels(),
             signals: counters.signals,
+            signals_dropped: counters.signals_dropped,
+            busy: counters.busy,
+            frames_dropped: counters.frames_dropped,
             lane_bytes: counters.lane_bytes,
             stranger_bytes: counters.stranger_bytes,
             over_budget_bytes: counters.over_budget_bytes,

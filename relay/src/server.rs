@@ -19,22 +19,32 @@ use peerway::{
 
 pub mod admission;
 mod bucket;
+mod channels;
 mod hold;
 mod limits;
-mod pairs;
+mod network;
+mod outbox;
+mod shares;
 #[cfg(test)]
 mod tests;
 
 use bucket::Bucket;
 pub use bucket::Rate;
+use channels::{Channels, End};
 use hold::Holds;
 pub use limits::Limits;
-use pairs::{End, Pairs};
+use network::Network;
+use outbox::{Call, Next, Outbox};
+use shares::Shares;
 
 /// How long a lane datagram waits for its channel: the first data and the SIGNAL leave together, by different ways.
 pub const HOLD_TIME: Duration = Duration::from_millis(250);
-/// Bytes that a SIGNAL costs its sender besides its payload, for the work it makes.
-const SIGNAL_COST: usize = 256;
+/// Bytes that a frame costs its sender besides its payload, for the work it makes.
+const FRAME_COST: usize = 256;
+/// How far ahead of their rate the signals of a pair may be: a hello, its answer and what changes meanwhile come together.
+const SIGNALS_BURST: Duration = Duration::from_secs(4);
+/// What calls that wait may hold in memory, in all; beyond, each network may have an equal part of it.
+const CALL_BYTES: usize = 32 << 20;
 
 /// Where a client is, and at which of our addresses it talks to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +71,8 @@ pub struct Now {
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Write a frame to a client.
-    Send { to: ClientId, frame: ToClient },
+    /// Something is to be written to a client: take it from [`Server::poll_frame`].
+    Wake { client: ClientId },
     /// End a client's connection; it is no longer registered.
     Close {
         client: ClientId,
@@ -83,6 +93,17 @@ pub enum Verdict {
     Drop,
 }
 
+/// What to write to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// This frame.
+    Now(ToClient),
+    /// Nothing before this time.
+    At(Instant),
+    /// Nothing, until [`Command::Wake`] says so.
+    Nothing,
+}
+
 /// What happened since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -94,6 +115,12 @@ pub struct Counters {
     pub over_budget_bytes: u64,
     /// SIGNAL frames delivered.
     pub signals: u64,
+    /// SIGNAL frames dropped because their pair signals too often.
+    pub signals_dropped: u64,
+    /// Frames to clients that were dropped because too many wait for them.
+    pub frames_dropped: u64,
+    /// SIGNAL frames that were answered with [`GoneReason::Busy`].
+    pub busy: u64,
 }
 
 #[derive(Debug)]
@@ -103,6 +130,9 @@ struct Client {
     /// The address that its last frame came from.
     last_seen: SocketAddr,
     budget: Bucket,
+    outbox: Outbox,
+    /// Whether the shell knows that there is something in it.
+    awake: bool,
 }
 
 /// The relay's state.
@@ -112,8 +142,10 @@ pub struct Server {
     clients: HashMap<ClientId, Client>,
     by_key: HashMap<PeerId, ClientId>,
     by_addr: HashMap<SocketAddr, ClientId>,
-    pairs: Pairs,
+    channels: Channels,
     holds: Holds,
+    /// What calls that wait hold in memory.
+    call_bytes: Shares,
     commands: VecDeque<Command>,
     last_id: u64,
     counters: Counters,
@@ -124,12 +156,13 @@ impl Server {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            pairs: Pairs::new(limits.pairs_per_client),
+            channels: Channels::new(limits),
             limits,
             clients: HashMap::new(),
             by_key: HashMap::new(),
             by_addr: HashMap::new(),
             holds: Holds::default(),
+            call_bytes: Shares::default(),
             commands: VecDeque::new(),
             last_id: 0,
             counters: Counters::default(),
@@ -142,9 +175,11 @@ impl Server {
     pub fn register(&mut self, now: Now, key: PeerId, route: Route) -> ClientId {
         self.last_id += 1;
         let id = ClientId(self.last_id);
+        let mut outbox = Outbox::default();
         if let Some(old) = self.by_key.insert(key, id) {
-            self.forget_client(old);
-            self.pairs.move_client(old, End { client: id, route });
+            let calls = self.forget_client(old).map(|client| client.outbox);
+            outbox = calls.map(Outbox::only_calls).unwrap_or_default();
+            self.channels.move_client(old, End { client: id, route });
             self.commands.push_back(Command::Close {
                 client: old,
                 reason: CloseReason::Replaced,
@@ -158,6 +193,8 @@ impl Server {
                 route,
                 last_seen: route.remote,
                 budget: Bucket::default(),
+                outbox,
+                awake: false,
             },
         );
         self.send(
@@ -173,12 +210,14 @@ impl Server {
 
     /// A client's connection ended. Nothing happens if it was replaced before.
     pub fn unregister(&mut self, id: ClientId) {
-        let Some(key) = self.clients.get(&id).map(|client| client.key) else {
+        let Some(client) = self.forget_client(id) else {
             return;
         };
-        self.forget_client(id);
-        self.by_key.remove(&key);
-        self.pairs.remove_client(id);
+        self.by_key.remove(&client.key);
+        self.channels.remove_client(id);
+        for call in client.outbox.into_calls() {
+            self.call_bytes.remove(call.network, call.bytes);
+        }
     }
 
     /// A frame of client `id` came, from the address `from`.
@@ -187,25 +226,30 @@ impl Server {
             return;
         };
         self.holds.expire(now.instant);
-        if client.last_seen != from {
-            client.last_seen = from;
+        self.channels.expire(now.instant);
+        let moved = std::mem::replace(&mut client.last_seen, from) != from;
+        let rate = self.limits.client_rate;
+        let is_answered =
+            frame != ToRelay::KeepAlive || client.budget.take(rate, now.instant, FRAME_COST);
+        if moved {
             let addr = canonical(from);
             self.send(id, ToClient::Observed { addr });
         }
         match frame {
             ToRelay::Signal { to, payload } => {
                 if let Err(reason) = self.signal(now, id, to, payload) {
-                    self.send(id, ToClient::Gone { peer: to, reason });
+                    self.gone(id, to, reason);
                 }
             }
-            ToRelay::KeepAlive => self.send(id, ToClient::KeepAliveAck),
+            ToRelay::KeepAlive if is_answered => self.send(id, ToClient::KeepAliveAck),
+            ToRelay::KeepAlive => {}
             ToRelay::Hello { .. } | _ => self.close(id, CloseReason::Protocol),
         }
     }
 
     /// Lane datagrams of one channel, `len` bytes in all, came from `src`.
     pub fn lane(&mut self, now: Instant, src: SocketAddr, channel: Channel, len: usize) -> Verdict {
-        let Some(pair) = self.pairs.get_mut(channel) else {
+        let Some(pair) = self.channels.get_mut(channel) else {
             return match self.by_addr.get(&src) {
                 Some(id) => Verdict::Hold(*id),
                 None => self.drop_stranger(len),
@@ -217,13 +261,15 @@ impl Server {
         let Some(client) = self.clients.get_mut(&from) else {
             return self.drop_stranger(len);
         };
+        if pair.awaits(from) {
+            self.channels.on_answer(now, channel, from);
+        }
         let within_budget = client.budget.take(self.limits.client_rate, now, len)
-            && pair.budget.take(self.limits.pair_rate, now, len);
+            && self.channels.take_lane(now, channel, len);
         if !within_budget {
             self.counters.over_budget_bytes += len as u64;
             return Verdict::Drop;
         }
-        pair.last_used = now;
         self.counters.lane_bytes += len as u64;
         Verdict::Forward(to)
     }
@@ -241,6 +287,30 @@ impl Server {
         }
     }
 
+    /// Takes out what is to be written to a client next. Call it when [`Command::Wake`] says so, after each frame that was
+    /// written, and at the time that [`Write::At`] names.
+    pub fn poll_frame(&mut self, now: Instant, id: ClientId) -> Write {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Write::Nothing;
+        };
+        match client.outbox.poll(now, self.limits.calls_per_client) {
+            Next::Frame(frame) => Write::Now(frame),
+            Next::Call(call) => {
+                self.call_bytes.remove(call.network, call.bytes);
+                self.counters.signals += 1;
+                Write::Now(call.frame)
+            }
+            Next::At(time) => {
+                client.awake = false;
+                Write::At(time)
+            }
+            Next::Nothing => {
+                client.awake = false;
+                Write::Nothing
+            }
+        }
+    }
+
     /// The next thing for the shell to do.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
@@ -255,7 +325,7 @@ impl Server {
     /// How many channels are open.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.pairs.len()
+        self.channels.len()
     }
 
     /// What happened since the start.
@@ -272,7 +342,7 @@ impl Server {
         payload: Payload,
     ) -> Result<(), GoneReason> {
         let sender = self.clients.get_mut(&id).ok_or(GoneReason::Refused)?;
-        let cost = SIGNAL_COST + payload.as_bytes().len();
+        let cost = FRAME_COST + payload.as_bytes().len();
         if !sender
             .budget
             .take(self.limits.client_rate, now.instant, cost)
@@ -289,37 +359,56 @@ impl Server {
             .get(&receiver)
             .ok_or(GoneReason::NotRegistered)?
             .route;
-        let ends = [
-            End { client: id, route },
-            End {
-                client: receiver,
-                route: receiver_route,
-            },
-        ];
-        self.open(now.instant, Channel::between(from, to), ends)?;
-        self.counters.signals += 1;
-        self.send(
-            receiver,
-            ToClient::Deliver {
+        let sender = End { client: id, route };
+        let receiver = End {
+            client: receiver,
+            route: receiver_route,
+        };
+        let channel = Channel::between(from, to);
+        self.open(now.instant, channel, sender, receiver)?;
+        self.channels.on_signal(now.instant, channel, id);
+        let pair = self.channels.get_mut(channel).ok_or(GoneReason::Busy)?;
+        let rate = self.limits.signals_per_pair;
+        if !pair.take_signal(now.instant, id, rate, SIGNALS_BURST) {
+            self.counters.signals_dropped += 1;
+            return Ok(());
+        }
+        let is_call = !pair.is_answered();
+        let frame = ToClient::Deliver {
+            from,
+            time_ms: now.unix_ms,
+            observed: canonical(route.remote),
+            payload,
+        };
+        if is_call {
+            return self.call(
+                receiver.client,
                 from,
-                time_ms: now.unix_ms,
-                observed: canonical(route.remote),
-                payload,
-            },
-        );
+                Network::of(route.remote),
+                cost,
+                frame,
+            );
+        }
+        self.counters.signals += 1;
+        self.send(receiver.client, frame);
         Ok(())
     }
 
     /// Opens the channel between two clients, unless it is open, and lets out what was held for it.
-    fn open(&mut self, now: Instant, channel: Channel, ends: [End; 2]) -> Result<(), GoneReason> {
-        if self.pairs.get_mut(channel).is_some() {
+    fn open(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        opener: End,
+        callee: End,
+    ) -> Result<(), GoneReason> {
+        if self.channels.get_mut(channel).is_some() {
             return Ok(());
         }
-        if !self.pairs.open(now, channel, ends) {
+        if !self.channels.open(now, channel, opener, callee) {
             return Err(GoneReason::Busy);
         }
-        let [a, b] = ends;
-        for (from, to) in [(a, b), (b, a)] {
+        for (from, to) in [(opener, callee), (callee, opener)] {
             for datagram in self.holds.release(now, from.client, channel) {
                 self.commands.push_back(Command::Release {
                     to: to.route,
@@ -330,8 +419,65 @@ impl Server {
         Ok(())
     }
 
+    /// Queues the signal of a caller whom the receiver has not answered yet.
+    fn call(
+        &mut self,
+        to: ClientId,
+        from: PeerId,
+        network: Network,
+        bytes: usize,
+        frame: ToClient,
+    ) -> Result<(), GoneReason> {
+        let total = self.call_bytes.total();
+        let part = CALL_BYTES / self.call_bytes.networks().max(1);
+        if total >= CALL_BYTES && self.call_bytes.of(network) >= part {
+            return Err(GoneReason::Busy);
+        }
+        let client = self.clients.get_mut(&to).ok_or(GoneReason::NotRegistered)?;
+        let key = client.key;
+        self.call_bytes.add(network, bytes);
+        let call = Call {
+            from,
+            network,
+            frame,
+            bytes,
+        };
+        let displaced = client.outbox.push_call(call);
+        self.wake(to);
+        let Some(displaced) = displaced else {
+            return Ok(());
+        };
+        self.call_bytes.remove(displaced.network, displaced.bytes);
+        if displaced.from == from {
+            return Err(GoneReason::Busy);
+        }
+        if let Some(caller) = self.by_key.get(&displaced.from) {
+            self.gone(*caller, key, GoneReason::Busy);
+        }
+        Ok(())
+    }
+
+    fn gone(&mut self, to: ClientId, peer: PeerId, reason: GoneReason) {
+        self.counters.busy += u64::from(reason == GoneReason::Busy);
+        self.send(to, ToClient::Gone { peer, reason });
+    }
+
     fn send(&mut self, to: ClientId, frame: ToClient) {
-        self.commands.push_back(Command::Send { to, frame });
+        let Some(client) = self.clients.get_mut(&to) else {
+            return;
+        };
+        if !client.outbox.push(frame) {
+            self.counters.frames_dropped += 1;
+        }
+        self.wake(to);
+    }
+
+    fn wake(&mut self, client: ClientId) {
+        if let Some(state) = self.clients.get_mut(&client)
+            && !std::mem::replace(&mut state.awake, true)
+        {
+            self.commands.push_back(Command::Wake { client });
+        }
     }
 
     fn close(&mut self, client: ClientId, reason: CloseReason) {
@@ -339,14 +485,13 @@ impl Server {
         self.commands.push_back(Command::Close { client, reason });
     }
 
-    fn forget_client(&mut self, id: ClientId) {
-        let Some(client) = self.clients.remove(&id) else {
-            return;
-        };
+    fn forget_client(&mut self, id: ClientId) -> Option<Client> {
+        let client = self.clients.remove(&id)?;
         self.holds.remove_client(id);
         if self.by_addr.get(&client.route.remote) == Some(&id) {
             self.by_addr.remove(&client.route.remote);
         }
+        Some(client)
     }
 
     fn drop_stranger(&mut self, len: usize) -> Verdict {

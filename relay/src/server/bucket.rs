@@ -1,4 +1,4 @@
-//! Byte budgets.
+//! Budgets by time.
 
 use std::{
     num::NonZeroU64,
@@ -8,7 +8,7 @@ use std::{
 /// How far ahead of its rate a sender may be.
 const BURST: Duration = Duration::from_millis(250);
 
-/// Bytes per second.
+/// So many per second: bytes, unless something else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(NonZeroU64);
 
@@ -25,8 +25,19 @@ impl Rate {
         Self::bytes_per_second(mib.saturating_mul(1 << 20))
     }
 
-    fn time_for(self, bytes: usize) -> Duration {
-        Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / self.0)
+    /// A rate of things that are counted; at least one per second.
+    #[must_use]
+    pub fn per_second(count: u64) -> Self {
+        Self::bytes_per_second(count)
+    }
+
+    /// The part of one of so many.
+    pub(super) fn shared_by(self, parties: usize) -> Self {
+        Self::bytes_per_second(self.0.get() / (parties as u64).max(1))
+    }
+
+    fn time_for(self, amount: usize) -> Duration {
+        Duration::from_nanos((amount as u64).saturating_mul(1_000_000_000) / self.0)
     }
 }
 
@@ -40,12 +51,30 @@ impl Bucket {
     /// Takes `bytes`, unless the sender is ahead of `rate` by [`BURST`]. The last batch may overdraw, so that none is too
     /// large for a small rate.
     pub(super) fn take(&mut self, rate: Rate, now: Instant, bytes: usize) -> bool {
-        let start = self.full_at.map_or(now, |full_at| full_at.max(now));
-        if start.duration_since(now) > BURST {
+        self.take_within(BURST, rate, now, bytes)
+    }
+
+    /// The same with another `burst`.
+    pub(super) fn take_within(
+        &mut self,
+        burst: Duration,
+        rate: Rate,
+        now: Instant,
+        amount: usize,
+    ) -> bool {
+        if self.ready_at(burst, now) > now {
             return false;
         }
-        self.full_at = start.checked_add(rate.time_for(bytes));
+        let start = self.full_at.map_or(now, |full_at| full_at.max(now));
+        self.full_at = start.checked_add(rate.time_for(amount));
         true
+    }
+
+    /// When something can be taken again.
+    pub(super) fn ready_at(&self, burst: Duration, now: Instant) -> Instant {
+        self.full_at
+            .and_then(|full_at| full_at.checked_sub(burst))
+            .map_or(now, |ready| ready.max(now))
     }
 }
 

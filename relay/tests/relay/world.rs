@@ -91,21 +91,32 @@ impl Client {
 
     /// Registers, and takes the WELCOME.
     pub(crate) async fn register_at(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
-        let mut client = Self::connect_to(relay, key, seed).await;
-        client.say(ToRelay::Hello { version: VERSION }).await;
-        let welcome = client.hear().await;
+        let client = Self::connect_to(relay, key, seed, None).await;
+        client.hello().await
+    }
+
+    /// Registers without ever taking more than this from the relay unread.
+    pub(crate) async fn register_with_window(relay: &Running, seed: u8, window: u32) -> Self {
+        let key = relay.url().key();
+        let client = Self::connect_to(relay.addr, key, seed, Some(window)).await;
+        client.hello().await
+    }
+
+    async fn hello(mut self) -> Self {
+        self.say(ToRelay::Hello { version: VERSION }).await;
+        let welcome = self.hear().await;
         assert!(
-            matches!(welcome, ToClient::Welcome { observed, .. } if observed == client.addr()),
+            matches!(welcome, ToClient::Welcome { observed, .. } if observed == self.addr()),
             "{welcome:?}"
         );
-        client
+        self
     }
 
     pub(crate) async fn connect(relay: &Running, seed: u8) -> Self {
-        Self::connect_to(relay.addr, relay.url().key(), seed).await
+        Self::connect_to(relay.addr, relay.url().key(), seed, None).await
     }
 
-    async fn connect_to(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
+    async fn connect_to(relay: SocketAddr, key: PeerId, seed: u8, window: Option<u32>) -> Self {
         let tap = Arc::new(Tap::open());
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
@@ -113,12 +124,14 @@ impl Client {
         let endpoint =
             Endpoint::new_with_abstract_socket(config, None, tap.clone(), runtime).unwrap();
         let crypto = tls::client_config(&secret(seed), ALPN).unwrap();
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        if let Some(window) = window {
+            let mut transport = quinn::TransportConfig::default();
+            transport.stream_receive_window(window.into());
+            config.transport_config(Arc::new(transport));
+        }
         let connection = endpoint
-            .connect_with(
-                ClientConfig::new(Arc::new(crypto)),
-                relay,
-                &tls::server_name(key),
-            )
+            .connect_with(config, relay, &tls::server_name(key))
             .unwrap()
             .await
             .unwrap();
