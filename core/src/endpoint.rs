@@ -477,8 +477,8 @@ pub enum ConnectError {
     /// The peer runs, but not this service.
     #[error("the peer does not offer this service: check its name, and that the peer exposes it")]
     NoSuchService,
-    /// The peer runs and lets us in, but it or its relay has no room for another caller now, or we have our share already.
-    #[error("the peer is busy: it has no room for another connection now; try again in a minute")]
+    /// The peer runs, but it or its relay has no room for another caller now, or we have our share already.
+    #[error("the peer is busy: there is no room for another caller now; try again in a minute")]
     Busy,
     /// The peer refused or dropped the connection.
     #[error("the peer closed the connection: {reason}")]

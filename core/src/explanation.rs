@@ -54,6 +54,8 @@ pub enum Cause {
     NoAnswer,
     /// The peer is not registered with its relay.
     PeerOffline,
+    /// The peer is registered with its relay, but so many call it that the relay lets no more calls through.
+    PeerBusy,
     /// This node could not register with any relay of the peer, and no address answered.
     NoRelay,
     /// Nothing says where the peer is: neither a relay nor an address is known.

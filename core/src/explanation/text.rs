@@ -14,6 +14,7 @@ impl Cause {
             Self::Calling => "calling",
             Self::NoAnswer => "no answer",
             Self::PeerOffline => "offline",
+            Self::PeerBusy => "busy",
             Self::NoRelay => "no relay",
             Self::NoAddress => "no address",
             Self::Trying => "trying",
@@ -53,6 +54,7 @@ impl Explanation {
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
             Cause::NoAnswer => "the peer does not answer".to_owned(),
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
+            Cause::PeerBusy => "the peer is busy: too many call it at the moment".to_owned(),
             Cause::NoRelay => "no relay of the peer can be reached".to_owned(),
             Cause::NoAddress => "nothing says where the peer is".to_owned(),
             Cause::Trying => "a direct path is being tried".to_owned(),
@@ -114,7 +116,11 @@ impl Explanation {
         let meaning = self.meaning();
         let calls_only = matches!(
             self.cause,
-            Cause::Calling | Cause::NoAnswer | Cause::PeerOffline | Cause::NoRelay
+            Cause::Calling
+                | Cause::NoAnswer
+                | Cause::PeerOffline
+                | Cause::PeerBusy
+                | Cause::NoRelay
         );
         let complete = matches!(
             self.cause,
@@ -142,6 +148,9 @@ impl Explanation {
             }
             Cause::PeerOffline => {
                 "The relay that the peer is to be met at answers, but does not know the peer: it is switched off, without a network, or registered elsewhere.".to_owned()
+            }
+            Cause::PeerBusy => {
+                "The peer is registered with its relay. So many call it without being answered that the relay lets no more calls through, and from no network more than its share.".to_owned()
             }
             Cause::NoRelay => {
                 "The peer can be met at its relay only, and this node could not register there.".to_owned()

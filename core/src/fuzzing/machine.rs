@@ -264,10 +264,7 @@ impl Scene {
                     bytes: &bytes,
                 }
             }
-            Step::Gone { relay: at, peer } => Input::RelayGone {
-                relay: relay(at),
-                peer: id(peer),
-            },
+            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at >= 128),
             Step::Datagram {
                 sock,
                 source,
@@ -368,6 +365,14 @@ fn id(at: u8) -> PeerId {
 pub(super) fn relay(at: u8) -> RelayUrl {
     #[expect(clippy::unwrap_used, reason = "an IP address is a host")]
     RelayUrl::new(key(3).id(), "5.9.0.1", 4433 + u16::from(at % 3)).unwrap()
+}
+
+fn turned_away(relay: RelayUrl, peer: PeerId, busy: bool) -> Input<'static> {
+    if busy {
+        Input::RelayBusy { relay, peer }
+    } else {
+        Input::RelayGone { relay, peer }
+    }
 }
 
 pub(super) fn relay_up(at: u8, unix_ms: u64) -> Input<'static> {

@@ -155,9 +155,8 @@ impl Machine {
             } => {
                 self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
             }
-            Input::RelayGone { relay, peer } => {
-                self.with(now, peer, |peer, ctx| peer.on_gone(ctx, &relay))
-            }
+            Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
+            Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
             Input::Datagram {
                 sock,
                 source,
@@ -206,6 +205,17 @@ impl Machine {
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),
         }
+    }
+
+    /// A relay says something of a peer.
+    fn told(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        relay: &RelayUrl,
+        hear: impl FnOnce(&mut Peer, &mut Context<'_>, &RelayUrl),
+    ) {
+        self.with(now, peer, |peer, ctx| hear(peer, ctx, relay));
     }
 
     /// Whoever asked for these sockets gets them, unless it has no use for them any more.

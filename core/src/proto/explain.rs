@@ -51,6 +51,7 @@ fn cause(facts: &Facts) -> Option<Cause> {
         PeerState::Intro => Cause::Calling,
         PeerState::Failed => match facts.failure {
             Some(Failure::Offline(_)) => Cause::PeerOffline,
+            Some(Failure::Busy(_)) => Cause::PeerBusy,
             Some(Failure::NoRelay) => Cause::NoRelay,
             Some(Failure::NoAddress) => Cause::NoAddress,
             Some(Failure::Silent) | None => Cause::NoAnswer,
@@ -221,6 +222,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         Cause::Silent => open(None),
         Cause::Direct { .. }
         | Cause::Calling
+        | Cause::PeerBusy
         | Cause::Trying
         | Cause::PathSilent
         | Cause::PathLost

@@ -71,6 +71,8 @@ pub(crate) enum Input<'a> {
     },
     /// The relay does not know the peer.
     RelayGone { relay: RelayUrl, peer: PeerId },
+    /// The relay lets no more calls through to the peer now.
+    RelayBusy { relay: RelayUrl, peer: PeerId },
     /// A datagram of ours: INTRO, INTRO_ACK, PROBE or SEALED.
     Datagram {
         sock: Sock,
@@ -209,6 +211,8 @@ pub(crate) enum Route {
 pub(crate) enum Failure {
     /// The relay does not know the peer.
     Offline(RelayUrl),
+    /// The relay let no more calls through to the peer.
+    Busy(RelayUrl),
     /// No relay of the peer could be reached, and no address answered.
     NoRelay,
     /// Nobody answered.

@@ -97,6 +97,8 @@ pub(crate) struct Peer {
     via: Option<RelayUrl>,
     /// Relays that said that the peer is not there, since it was last called.
     absent_at: Vec<RelayUrl>,
+    /// Relays that let no more calls through to it, since then.
+    busy_at: Vec<RelayUrl>,
     /// Addresses at which it was dialled.
     addrs: Vec<SocketAddr>,
     /// Where it was found on our own network.
@@ -160,6 +162,7 @@ impl Peer {
             relays: Vec::new(),
             via: None,
             absent_at: Vec::new(),
+            busy_at: Vec::new(),
             addrs: Vec::new(),
             found: Vec::new(),
             attempt: None,

@@ -12,8 +12,10 @@ pub(crate) const INTRO_REPEATS: [Duration; 2] = [ms(400), ms(1200)];
 pub(crate) const INTRO_TIMEOUT: Duration = ms(3000);
 /// Unanswered INTROs after which a dial has failed.
 pub(crate) const INTRO_ATTEMPTS: u32 = 3;
-/// When a peer that its relay does not know is asked for again: it may be about to register.
+/// When a peer that its relay does not know, or lets no more calls through to, is asked for again: it may be about to register.
 pub(crate) const GONE_RETRIES: [Duration; 3] = [ms(300), ms(700), ms(1500)];
+/// Callers for whom a relay had no room ask again later by up to this much.
+pub(crate) const BUSY_SPREAD: Duration = ms(500);
 /// Within this time after our own INTRO the smaller id's handshake wins over the other's.
 pub(crate) const SIMULTANEOUS: Duration = ms(1000);
 /// How far an INTRO's timestamp may lie from our clock when a relay has told both sides the time.

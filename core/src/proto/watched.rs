@@ -209,6 +209,7 @@ impl Watched {
             }
             Input::RelayDown { .. }
             | Input::RelayGone { .. }
+            | Input::RelayBusy { .. }
             | Input::PortMapped(_)
             | Input::Pinhole(_)
             | Input::Routes { .. }

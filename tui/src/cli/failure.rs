@@ -18,6 +18,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const RELAYED_ONLY: u8 = 3;
 const UNREACHABLE: u8 = 4;
+const BUSY: u8 = 5;
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -102,6 +103,8 @@ fn dial_code(error: &ConnectError) -> u8 {
         USAGE
     } else if matches!(error, ConnectError::NoSuchService | ConnectError::Shutdown) {
         FAILED
+    } else if matches!(error, ConnectError::Busy) {
+        BUSY
     } else {
         UNREACHABLE
     }

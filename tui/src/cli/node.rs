@@ -146,7 +146,7 @@ impl Node {
         self.answer(patience, connecting).await
     }
 
-    /// Dials for `patience` and, of a peer that does not answer, again and again until `deadline`: it may be about to start.
+    /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to start.
     pub(super) async fn dial_until(
         &self,
         peer: &Ticket,
@@ -157,11 +157,14 @@ impl Node {
         loop {
             let dialled = self.dial(peer, alpn, patience).await;
             patience = deadline.saturating_duration_since(Instant::now());
-            let is_silent = matches!(
+            let may_change = matches!(
                 dialled,
-                Err(Failure::Connect(ConnectError::Timeout { .. }) | Failure::NoRelay { .. })
+                Err(
+                    Failure::Connect(ConnectError::Timeout { .. } | ConnectError::Busy)
+                        | Failure::NoRelay { .. }
+                )
             );
-            if !is_silent || patience < REDIAL_PATIENCE {
+            if !may_change || patience < REDIAL_PATIENCE {
                 return dialled;
             }
         }

@@ -43,7 +43,7 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             // The link is explained, whatever runs over it.
             Err(Failure::Connect(
                 ConnectError::NoSuchService | ConnectError::Busy | ConnectError::Closed { .. },
-            )) => Ok(()),
+            )) if peer.state != PeerState::Failed => Ok(()),
             other => other.map(drop),
         }
     };

@@ -235,6 +235,7 @@ impl Driver {
             Failure::Offline(relay) => ConnectError::Offline {
                 relay: relay.clone(),
             },
+            Failure::Busy(_) => ConnectError::Busy,
             Failure::NoAddress => ConnectError::NoAddress,
             Failure::Silent => ConnectError::Timeout {
                 seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),

@@ -151,6 +151,11 @@ impl Driver {
                 reason: GoneReason::NotRegistered,
                 ..
             } => self.feed(Input::RelayGone { relay: url, peer }),
+            RelayEvent::Gone {
+                peer,
+                reason: GoneReason::Busy,
+                ..
+            } => self.feed(Input::RelayBusy { relay: url, peer }),
             // It may be there all the same: the hello is repeated when its time is up.
             RelayEvent::Gone { peer, reason, .. } => {
                 tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");

@@ -28,6 +28,7 @@ impl Peer {
             .count();
         let lists = of(&self.relays)
             + of(&self.absent_at)
+            + of(&self.busy_at)
             + of(&self.addrs)
             + of(&self.found)
             + of(&self.told);
@@ -45,7 +46,7 @@ impl Peer {
     /// The names of all relays.
     fn names(&self) -> usize {
         let failed = match &self.failure {
-            Some(Failure::Offline(relay)) => Some(relay),
+            Some(Failure::Offline(relay) | Failure::Busy(relay)) => Some(relay),
             Some(Failure::NoRelay | Failure::Silent | Failure::NoAddress) | None => None,
         };
         let announced = match &self.announced {
@@ -57,6 +58,7 @@ impl Peer {
             .iter()
             .chain(&self.via)
             .chain(&self.absent_at)
+            .chain(&self.busy_at)
             .chain(failed)
             .chain(announced);
         relays.map(|relay: &RelayUrl| relay.host().len()).sum()

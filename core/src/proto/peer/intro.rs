@@ -30,7 +30,7 @@ pub(crate) struct Attempt {
     pub(super) next: Instant,
     /// Which try of the dial this is, from 1.
     pub(super) number: u32,
-    /// How often the relay did not know the peer, and whether to ask it once more.
+    /// How often the relay turned the hello away, and whether to ask it once more.
     pub(super) gone: usize,
     pub(super) ask_again: bool,
 }
@@ -59,9 +59,10 @@ impl Peer {
         self.call(ctx);
     }
 
-    /// Says hello, and asks relays again that said that the peer is not there.
+    /// Says hello, and asks relays again that turned it away.
     pub(super) fn call(&mut self, ctx: &mut Context<'_>) {
         self.absent_at.clear();
+        self.busy_at.clear();
         self.attempt(ctx, 1);
     }
 
@@ -182,8 +183,8 @@ impl Peer {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
             let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
-            let reason = match self.absent_at.first() {
-                Some(relay) => Failure::Offline(relay.clone()),
+            let reason = match self.turned_away_by() {
+                Some(reason) => reason,
                 None if reached => Failure::Silent,
                 None => Failure::NoRelay,
             };

@@ -1,12 +1,16 @@
 //! The relays at which a peer may be met, and the one that carries the link.
 
+use std::time::Duration;
+
+use rand::Rng;
+
 use super::{Context, Peer, Source};
 use crate::{
     PeerState, RelayUrl,
     proto::{
         io::{Failure, Output},
         local::Local,
-        timing::GONE_RETRIES,
+        timing::{BUSY_SPREAD, GONE_RETRIES},
     },
 };
 
@@ -59,38 +63,67 @@ impl Peer {
 
     /// The relay does not know the peer, which may be about to register, or be at another relay.
     pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        if self.via.as_ref() != Some(relay) {
-            return;
+        if self.via.as_ref() == Some(relay)
+            && !self.turned_away(ctx, Duration::ZERO, |peer| &mut peer.absent_at)
+            && self.session.is_some()
+        {
+            self.rebind_later(ctx);
         }
+    }
+
+    /// The relay lets no more calls through to the peer now: it may soon, or another one may.
+    pub(crate) fn on_busy(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        if self.via.as_ref() == Some(relay) && self.state == PeerState::Intro {
+            // Those who were turned away together are not to come back together.
+            let apart = BUSY_SPREAD.mul_f64(ctx.rng.random());
+            self.turned_away(ctx, apart, |peer| &mut peer.busy_at);
+        }
+    }
+
+    /// The relay of this link did not pass our hello on. Asks again, later by `more` than usual, then at the other relays, and
+    /// gives up after the last. False if no hello was under way.
+    fn turned_away(
+        &mut self,
+        ctx: &mut Context<'_>,
+        more: Duration,
+        by: impl FnOnce(&mut Self) -> &mut Vec<RelayUrl>,
+    ) -> bool {
         let calls = matches!(self.state, PeerState::Intro | PeerState::Relayed);
         let attempt = self
             .attempt
             .as_mut()
             .filter(|attempt| calls && attempt.initiation.is_some());
         let Some(attempt) = attempt else {
-            if self.session.is_some() {
-                self.rebind_later(ctx);
-            }
-            return;
+            return false;
         };
         if attempt.ask_again {
-            return;
+            return true;
         }
         if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
             attempt.gone += 1;
             attempt.ask_again = true;
-            attempt.next = ctx.now + *wait;
+            attempt.next = ctx.now + *wait + more;
             attempt.sent = ctx.now;
-            return;
+            return true;
         }
         let number = attempt.number;
-        self.absent_at.push(relay.clone());
+        let relay = self.via.clone();
+        by(self).extend(relay);
         if self.relays_left().next().is_some() {
             self.via = None;
             self.attempt(ctx, number);
-        } else if !self.has_direct_addrs() {
-            self.fail(ctx, Failure::Offline(relay.clone()));
+        } else if !self.has_direct_addrs()
+            && let Some(reason) = self.turned_away_by()
+        {
+            self.fail(ctx, reason);
         }
+        true
+    }
+
+    /// Why relays did not pass the hello on, if any did not. One where the peer is says more than those where it is not.
+    pub(super) fn turned_away_by(&self) -> Option<Failure> {
+        let busy = self.busy_at.first().cloned().map(Failure::Busy);
+        busy.or_else(|| self.absent_at.first().cloned().map(Failure::Offline))
     }
 
     /// Takes the first relay at which the peer may be and that we are registered with; asks for them if there is none.
@@ -109,10 +142,11 @@ impl Peer {
         self.via = live.cloned();
     }
 
-    /// The peer's relays that did not say that it is not there.
+    /// The peer's relays that did not turn us away.
     fn relays_left(&self) -> impl Iterator<Item = &RelayUrl> {
-        let absent = |relay: &&RelayUrl| self.absent_at.contains(relay);
-        self.relays.iter().filter(move |relay| !absent(relay))
+        let is_left =
+            |relay: &&RelayUrl| !self.absent_at.contains(relay) && !self.busy_at.contains(relay);
+        self.relays.iter().filter(is_left)
     }
 
     pub(super) fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {

@@ -99,3 +99,49 @@ fn what_another_relay_says_of_a_peer_does_not_end_a_dial() {
     assert_ne!(world.state(0, 1), PeerState::Failed);
     assert!(world.view(0, 1).path.is_some());
 }
+
+#[test]
+fn a_peer_that_everybody_calls_is_reached_as_soon_as_its_relay_lets_us_through() {
+    for turned_away in 1..=3 {
+        let (mut world, relays) = world([&[0], &[0]]);
+        world.relays[0].busy = turned_away;
+        dial(&mut world, &relays[..1]);
+        world.run(ms(4500));
+        assert!(world.view(0, 1).path.is_some(), "{turned_away}");
+    }
+}
+
+#[test]
+fn a_peer_that_everybody_calls_at_one_relay_is_called_at_the_other() {
+    let (mut world, relays) = world([&[0, 1], &[0, 1]]);
+    world.relays[0].busy = usize::MAX;
+    dial(&mut world, &relays);
+    world.run(ms(5000));
+    let remote = relays[1].clone();
+    assert_eq!(world.view(0, 1).path, Some(PathInfo::Relay { remote }));
+}
+
+#[test]
+fn a_peer_is_busy_and_not_offline_if_one_of_its_relays_says_so() {
+    let (mut world, relays) = world([&[0, 1], &[0]]);
+    world.relays[0].busy = usize::MAX;
+    dial(&mut world, &relays);
+    let calling = |world: &World| world.state(0, 1) != PeerState::Failed;
+    assert!(world.run_while(ms(9500), calling));
+    assert_eq!(world.cause(0, 1), Some(Cause::PeerBusy));
+}
+
+#[test]
+fn a_link_that_stands_is_not_ended_by_a_relay_that_is_busy() {
+    let (mut world, relays) = world([&[0], &[0]]);
+    dial(&mut world, &relays[..1]);
+    world.run(ms(200));
+    world.hold(0, 1);
+    world.talk(0, 1);
+    world.run(ms(3500));
+    world.relays[0].busy = usize::MAX;
+    world.run(ms(60_000));
+    let remote = relays[0].clone();
+    assert_eq!(world.view(0, 1).path, Some(PathInfo::Relay { remote }));
+    assert!(world.silence(0, 1) <= ms(500));
+}

@@ -181,6 +181,7 @@ enum Told {
         bytes: Vec<u8>,
     },
     Gone(PeerId),
+    Busy(PeerId),
     Observed(SocketAddr),
 }
 

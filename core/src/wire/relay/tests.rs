@@ -31,6 +31,7 @@ fn reason() -> impl Strategy<Value = GoneReason> {
         Just(GoneReason::NotRegistered),
         Just(GoneReason::Refused),
         Just(GoneReason::Busy),
+        (3_u8..).prop_map(GoneReason::Other),
     ]
 }
 

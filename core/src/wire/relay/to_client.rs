@@ -69,8 +69,10 @@ pub enum GoneReason {
     NotRegistered,
     /// The relay does not connect these two.
     Refused,
-    /// One of the two has too many pairs, or signals too much; try again later.
+    /// So many call the peer that no more calls are let through to it now, or the client signals too much; try again later.
     Busy,
+    /// A reason of a later version.
+    Other(u8),
 }
 
 impl GoneReason {
@@ -79,13 +81,15 @@ impl GoneReason {
             Self::NotRegistered => 0,
             Self::Refused => 1,
             Self::Busy => 2,
+            Self::Other(code) => code,
         }
     }
 
-    fn from_code(code: u8) -> Option<Self> {
+    fn from_code(code: u8) -> Self {
         [Self::NotRegistered, Self::Refused, Self::Busy]
             .into_iter()
             .find(|reason| reason.code() == code)
+            .unwrap_or(Self::Other(code))
     }
 }
 
@@ -107,8 +111,7 @@ impl Frame for ToClient {
             },
             GONE => Self::Gone {
                 peer: body.id()?,
-                reason: GoneReason::from_code(body.byte()?)
-                    .ok_or_else(|| body.field("the reason"))?,
+                reason: GoneReason::from_code(body.byte()?),
             },
             DRAIN => Self::Drain {
                 reconnect_in_ms: u32::from_be_bytes(body.take()?),

@@ -23,12 +23,14 @@ impl World {
         self.server.handle_frame(self.now(), id, from, frame);
         while self.server.poll_command().is_some() {}
         let said = self.written(id);
-        said.into_iter().find_map(|done| match done {
-            Done::Send {
-                frame: ToClient::Gone { reason, .. },
-                ..
-            } => Some(reason),
-            _ => None,
+        said.into_iter().find_map(|done| {
+            let Done::Send { frame, .. } = done else {
+                return None;
+            };
+            let ToClient::Gone { reason, .. } = frame else {
+                return None;
+            };
+            Some(reason)
         })
     }
 

@@ -35,6 +35,8 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("the relay loses everything", Cause::NoAnswer, || { let mut world = World::pair(EASY, EASY); world.lose_signals = 1000; (after(9100, world), 0, 1) }),
     ("the peer is switched off", Cause::PeerOffline, || (after(3000, absent()), 0, 1)),
     ("the peer has been switched off for long", Cause::PeerOffline, || (after(120_000, absent()), 0, 1)),
+    ("everybody calls the peer", Cause::PeerBusy, || (crowded(0), 0, 1)),
+    ("everybody has called the peer for long", Cause::PeerBusy, || (crowded(120_000), 0, 1)),
     ("no relay takes us", Cause::NoRelay, || (after(9100, cast_out()), 0, 1)),
     ("no relay has taken us for long", Cause::NoRelay, || (after(100_000, cast_out()), 0, 1)),
     ("an id alone", Cause::NoAddress, || (lost(10), 0, 1)),
@@ -137,6 +139,16 @@ fn deaf() -> World {
 pub(super) fn absent() -> World {
     let mut world = World::pair(EASY, EASY);
     world.unregister(1);
+    world
+}
+
+fn crowded(millis: u64) -> World {
+    let mut world = World::pair(EASY, EASY);
+    world.relays[0].busy = usize::MAX;
+    let mut world = after(millis, world);
+    world.run_while(ms(40_000), |world| {
+        world.cause(0, 1) != Some(Cause::PeerBusy)
+    });
     world
 }
 

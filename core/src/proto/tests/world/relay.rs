@@ -19,6 +19,8 @@ pub(crate) struct Relay {
     pub(crate) up: bool,
     /// Pairs that it has bound a lane for.
     bound: BTreeSet<(PeerId, PeerId)>,
+    /// How many signals it is going to turn away, as too many call their receiver.
+    pub(crate) busy: usize,
     pub(crate) lies: Lies,
 }
 
@@ -61,6 +63,7 @@ impl World {
             six: SocketAddr::from((v6, 4433)),
             up: true,
             bound: BTreeSet::new(),
+            busy: 0,
             lies: Lies::default(),
         };
         self.net.relays.push([relay.addr.ip(), relay.six.ip()]);
@@ -218,6 +221,12 @@ impl World {
             let (node, what) = (sender, Told::Gone(to));
             return self.push(delay, Happening::Told { node, relay, what });
         };
+        if self.relays[relay].busy > 0 {
+            self.relays[relay].busy -= 1;
+            let delay = self.nodes[sender].setup.delay;
+            let (node, what) = (sender, Told::Busy(to));
+            return self.push(delay, Happening::Told { node, relay, what });
+        }
         self.relays[relay].bound.extend([(from, to), (to, from)]);
         let attested = self.nodes[sender].registered[&relay];
         self.deliver(node, relay, from, attested, bytes);
@@ -337,6 +346,7 @@ impl World {
                 );
             }
             Told::Gone(peer) => self.feed(at, Input::RelayGone { relay, peer }),
+            Told::Busy(peer) => self.feed(at, Input::RelayBusy { relay, peer }),
             Told::Observed(addr) => self.feed(at, Input::Observed { relay, addr }),
         }
     }
