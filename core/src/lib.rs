@@ -40,6 +40,7 @@
 
 mod access;
 mod addr;
+mod congestion;
 #[cfg(feature = "net")]
 mod connection;
 #[cfg(feature = "net")]

@@ -1,7 +1,7 @@
-//! A congestion controller that is told when the path under its connection changes.
+//! The congestion controller of a connection, which is told when the path under it changes.
 //!
 //! quinn sees one virtual address for ever, so it cannot know. A switch moves a shared [`Epoch`]; from then on each path has a
-//! controller of its own, kept for when the path is taken up again, and what was sent on the path before neither
+//! [`Model`] of its own, kept for when the path is taken up again, and what was sent on the path before neither
 //! grows nor shrinks the window of the present one.
 
 use std::{
@@ -14,17 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
+use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::RttEstimator;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
+use crate::congestion::Model;
 
 /// Which path a link is on, and how often it has switched. Clones share the value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epoch(Arc<AtomicU64>);
 
 impl Epoch {
-    /// Declares that from now on packets take the path `key`. A key met before takes up the window it had.
-    pub(crate) fn switch_to(&self, key: u8) {
-        let next = |epoch: u64| (((epoch >> 8) + 1) << 8) | u64::from(key);
+    /// Declares that from now on packets take the path `key`. A key met before takes up what is known of its path.
+    pub(crate) fn switch_to(&self, key: u32) {
+        let next = |epoch: u64| (((epoch >> 32) + 1) << 32) | u64::from(key);
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |epoch| {
                 Some(next(epoch))
@@ -37,38 +41,35 @@ impl Epoch {
     }
 }
 
-fn path_key(epoch: u64) -> u8 {
-    epoch.to_le_bytes()[0]
+fn path_key(epoch: u64) -> u32 {
+    epoch as u32
 }
 
 /// Builds controllers that follow one link's [`Epoch`]. All connections of the link share it.
 pub(crate) struct PathAwareFactory {
     epoch: Epoch,
-    inner: Arc<dyn ControllerFactory + Send + Sync>,
 }
 
 impl PathAwareFactory {
-    /// Cubic on every path. (quinn's BBR loses half of its packets on a clean link.)
-    pub(crate) fn cubic(epoch: Epoch) -> Self {
-        Self {
-            epoch,
-            inner: Arc::new(CubicConfig::default()),
-        }
+    pub(crate) fn new(epoch: Epoch) -> Self {
+        Self { epoch }
     }
 }
 
 impl ControllerFactory for PathAwareFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        let seed = ChaCha20Rng::from_os_rng().next_u64();
         Box::new(PathAware {
-            current: self.inner.clone().build(now, current_mtu),
+            current: Model::new(now, current_mtu, seed),
             others: BTreeMap::new(),
             seen: self.epoch.load(),
+            epoch: self.epoch.clone(),
             switched: None,
             mtu: current_mtu,
+            seed,
             in_flight: 0,
             stale: 0,
             rtt: INITIAL_RTT,
-            factory: self,
         })
     }
 }
@@ -77,14 +78,19 @@ impl ControllerFactory for PathAwareFactory {
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// After so many round trips what was sent on the path before has arrived or is lost.
 const STALE_RTTS: u32 = 3;
+/// Paths that are kept for their return; of more, the one left first is forgotten.
+const MAX_OTHERS: usize = 8;
 
+#[derive(Clone)]
 struct PathAware {
-    factory: Arc<PathAwareFactory>,
-    current: Box<dyn Controller>,
-    others: BTreeMap<u8, Box<dyn Controller>>,
+    epoch: Epoch,
+    current: Model,
+    /// The paths left, and when.
+    others: BTreeMap<u32, (Instant, Model)>,
     seen: u64,
     switched: Option<Instant>,
     mtu: u16,
+    seed: u64,
     in_flight: u64,
     /// Bytes in flight that were sent before the switch: allowed on top of the window, or they would block the new path.
     stale: u64,
@@ -93,24 +99,35 @@ struct PathAware {
 
 impl PathAware {
     fn follow(&mut self, now: Instant) {
-        let epoch = self.factory.epoch.load();
+        let epoch = self.epoch.load();
         if epoch == self.seen {
             return;
         }
         let next = match self.others.remove(&path_key(epoch)) {
-            Some(mut known) => {
-                known.on_mtu_update(self.mtu);
+            Some((left_at, mut known)) => {
+                known.set_mtu(self.mtu);
+                known.resume(now, left_at);
                 known
             }
-            None => self.factory.inner.clone().build(now, self.mtu),
+            None => Model::new(now, self.mtu, self.seed),
         };
         let left = std::mem::replace(&mut self.current, next);
         if path_key(epoch) != path_key(self.seen) {
-            self.others.insert(path_key(self.seen), left);
+            self.keep(path_key(self.seen), left, now);
         }
         self.seen = epoch;
         self.switched = Some(now);
         self.stale = self.in_flight;
+    }
+
+    fn keep(&mut self, key: u32, left: Model, now: Instant) {
+        if self.others.len() == MAX_OTHERS {
+            let first = self.others.iter().min_by_key(|(_, (left_at, _))| *left_at);
+            if let Some(key) = first.map(|(key, _)| *key) {
+                self.others.remove(&key);
+            }
+        }
+        self.others.insert(key, (now, left));
     }
 
     /// Whether bytes were sent before the switch; if so they are settled with that.
@@ -124,14 +141,14 @@ impl PathAware {
 }
 
 impl Controller for PathAware {
-    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+    fn on_sent(&mut self, now: Instant, bytes: u64, _last_packet_number: u64) {
         self.follow(now);
-        self.in_flight += bytes;
+        self.in_flight = self.in_flight.saturating_add(bytes);
         let expired = |at| now.saturating_duration_since(at) > STALE_RTTS * self.rtt;
         if self.stale > 0 && self.switched.is_some_and(expired) {
             self.stale = 0;
         }
-        self.current.on_sent(now, bytes, last_packet_number);
+        self.current.sent(now, bytes);
     }
 
     fn on_ack(
@@ -139,7 +156,7 @@ impl Controller for PathAware {
         now: Instant,
         sent: Instant,
         bytes: u64,
-        app_limited: bool,
+        _app_limited: bool,
         rtt: &RttEstimator,
     ) {
         self.follow(now);
@@ -147,7 +164,7 @@ impl Controller for PathAware {
             return;
         }
         self.rtt = rtt.get();
-        self.current.on_ack(now, sent, bytes, app_limited, rtt);
+        self.current.acked(now, sent, bytes);
     }
 
     fn on_end_acks(
@@ -155,13 +172,13 @@ impl Controller for PathAware {
         now: Instant,
         in_flight: u64,
         app_limited: bool,
-        largest_packet_num_acked: Option<u64>,
+        _largest_packet_num_acked: Option<u64>,
     ) {
         self.follow(now);
         self.in_flight = in_flight;
         self.stale = self.stale.min(in_flight);
         self.current
-            .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+            .end_of_acks(now, in_flight - self.stale, app_limited);
     }
 
     fn on_congestion_event(
@@ -176,48 +193,43 @@ impl Controller for PathAware {
         if self.settle_stale(sent, lost_bytes) {
             return;
         }
-        self.current
-            .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        if lost_bytes == 0 {
+            // quinn's way to say that a router marked a packet.
+            self.current.marked();
+            return;
+        }
+        self.current.lost(sent, lost_bytes);
+        if is_persistent_congestion {
+            self.current.collapsed(now);
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
         self.mtu = new_mtu;
-        self.current.on_mtu_update(new_mtu);
+        self.current.set_mtu(new_mtu);
     }
 
     fn window(&self) -> u64 {
-        if self.factory.epoch.load() == self.seen {
+        if self.epoch.load() == self.seen {
             return self.current.window() + self.stale;
         }
         // quinn asks before it sends, and only sending lets us follow: a window that is full of the old path's bytes
         // must not hold back the first packet of the new one.
-        self.current.initial_window() + self.in_flight
+        self.initial_window() + self.in_flight
     }
 
     fn metrics(&self) -> ControllerMetrics {
-        self.current.metrics()
+        let mut metrics = ControllerMetrics::default();
+        metrics.congestion_window = self.current.window();
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self {
-            factory: self.factory.clone(),
-            current: self.current.clone_box(),
-            others: self
-                .others
-                .iter()
-                .map(|(key, controller)| (*key, controller.clone_box()))
-                .collect(),
-            seen: self.seen,
-            switched: self.switched,
-            mtu: self.mtu,
-            in_flight: self.in_flight,
-            stale: self.stale,
-            rtt: self.rtt,
-        })
+        Box::new(self.clone())
     }
 
     fn initial_window(&self) -> u64 {
-        self.current.initial_window()
+        Model::initial_window(self.mtu)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -134,7 +134,7 @@ impl Mux {
 
     /// Sends the link's packets over `route` from now on. `switch` says that this is another path than before, known to
     /// the congestion controller as `path_key`; [`nudge`](super::transport::nudge) the link's connections then.
-    pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u8, switch: bool) {
+    pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u32, switch: bool) {
         route.dests.retain(|dest| is_sendable(dest.addr()));
         self.widen(&route);
         link.route.store(Arc::new(route));

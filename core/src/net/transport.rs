@@ -53,7 +53,7 @@ pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
         .stream_receive_window(window(credit::MAX_WINDOW))
         .receive_window(window(credit::FLOOR))
         .send_window(SEND_WINDOW)
-        .congestion_controller_factory(Arc::new(PathAwareFactory::cubic(epoch)));
+        .congestion_controller_factory(Arc::new(PathAwareFactory::new(epoch)));
     config
 }
 

@@ -427,15 +427,13 @@ const MAX_CONNECTIONS: usize = 64;
 /// A link that got no answer for this long begins anew when its route is set.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// Tells paths apart for the congestion controllers that are kept per path: 0 is the relay's.
-fn path_key(dest: Dest) -> u8 {
+/// Tells paths apart for the congestion controllers that are kept per path.
+fn path_key(dest: Dest) -> u32 {
     use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
     match dest {
-        Dest::Lane { .. } => 0,
-        Dest::Direct(pair) => {
-            let mut hasher = DefaultHasher::new();
-            pair.hash(&mut hasher);
-            (hasher.finish() as u8).max(1)
-        }
+        Dest::Lane { relay, .. } => relay.hash(&mut hasher),
+        Dest::Direct(pair) => pair.hash(&mut hasher),
     }
+    hasher.finish() as u32
 }

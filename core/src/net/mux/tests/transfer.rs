@@ -13,9 +13,9 @@ use crate::{
 };
 
 const ALPN: &[u8] = b"test";
-const DIRECT: u8 = 1;
-const RELAYED: u8 = 2;
-const EXTRA: u8 = 3;
+const DIRECT: u32 = 1;
+const RELAYED: u32 = 2;
+const EXTRA: u32 = 3;
 
 /// One end: a mux, the link to the other end, and quinn over it.
 struct End {

@@ -1,0 +1,6 @@
+//! Flows over simulated lines.
+
+mod cases;
+mod line;
+mod sender;
+mod world;
