@@ -2,6 +2,7 @@
 //!
 //! [`endpoint::Machine`] is the whole of it for the outside: events and the time go in, comparable values come out.
 
+mod agenda;
 mod budget;
 mod clock;
 pub(crate) mod credit;

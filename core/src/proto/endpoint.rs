@@ -1,7 +1,7 @@
 //! The endpoint machine: what concerns all peers, and who a message is for.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
+    agenda::Agenda,
     budget::Budget,
     clock::Clock,
     handshake::{self, Opened},
@@ -40,6 +41,9 @@ pub(crate) struct Machine {
     peers: BTreeMap<PeerId, Peer>,
     /// Which peer a conversation belongs to.
     convs: BTreeMap<u64, PeerId>,
+    agenda: Agenda,
+    /// Peers that may look different from outside since they were last asked for.
+    touched: BTreeSet<PeerId>,
     budget: Budget,
     rng: ChaCha20Rng,
     clock: Clock,
@@ -118,6 +122,8 @@ impl Machine {
             key,
             peers: BTreeMap::new(),
             convs: BTreeMap::new(),
+            agenda: Agenda::default(),
+            touched: BTreeSet::new(),
             budget: Budget::new(now),
             rng: ChaCha20Rng::from_seed(seed),
             clock: Clock::new(now, unix_ms),
@@ -254,8 +260,11 @@ impl Machine {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if !self.stopped {
-            self.each(now, Peer::handle_timeout);
+        if self.stopped {
+            return;
+        }
+        for id in self.agenda.due(now) {
+            self.with(now, id, Peer::handle_timeout);
         }
     }
 
@@ -269,7 +278,7 @@ impl Machine {
         if self.stopped {
             return None;
         }
-        self.peers.values().filter_map(Peer::poll_timeout).min()
+        self.agenda.next()
     }
 
     /// Everything that will be due, and why.
@@ -301,7 +310,13 @@ impl Machine {
         self.peers.values().any(Peer::is_missed)
     }
 
+    /// The peers to which something happened since this was last called; those are among them that are no more.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// All peers, ordered by id.
+    #[cfg(any(test, feature = "_fuzzing"))]
     pub(crate) fn peers(&self, now: Instant) -> impl Iterator<Item = PeerView> {
         self.peers.values().map(move |peer| self.view(peer, now))
     }
@@ -425,7 +440,10 @@ impl Machine {
     }
 
     fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
-        let mut peers = self.peers.values().filter(|_| pair.sock.is_stream());
+        if !pair.sock.is_stream() {
+            return None;
+        }
+        let mut peers = self.peers.values();
         peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
     }
 
@@ -542,6 +560,8 @@ impl Machine {
                     return false;
                 };
                 self.peers.remove(&idle);
+                self.agenda.set(idle, None);
+                self.touched.insert(idle);
             }
             self.peers.insert(id, Peer::new(id, now));
         }
@@ -554,6 +574,8 @@ impl Machine {
             key,
             local,
             rng,
+            agenda,
+            touched,
             budget,
             convs,
             out,
@@ -581,6 +603,8 @@ impl Machine {
                     out,
                 },
             );
+            agenda.set(id, peer.poll_timeout());
+            touched.insert(id);
             let reach = peer.tell_reach(local);
             local.reach.change(reach);
         }

@@ -245,6 +245,8 @@ impl Watched {
         for (at, deadline) in self.machine.deadlines() {
             assert!(at <= now + HOUR, "{deadline:?} is in the far future");
         }
+        let first = self.machine.deadlines().min();
+        assert_eq!(self.machine.poll_timeout(), first, "a deadline is missed");
         let size = self.machine.largest_peer();
         assert!(size <= MAX_PEER, "a peer takes {size} bytes");
         let (peers, convs) = self.machine.population();
