@@ -1,9 +1,6 @@
 //! One stream over a direct path, Peerway against raw quinn.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use peerway::{RelayUrl, SecretKey};
-use peerway_relay::{Config, Relay};
+use peerway::RelayUrl;
 
 use crate::{
     Ends, Failure, peerway_pair, quinn_pair,
@@ -12,17 +9,7 @@ use crate::{
 };
 
 /// Runs the pairs and prints each, then the median ratios of Peerway to quinn.
-pub(crate) async fn run(ends: &Ends, pairs: usize, megabytes: usize) -> Result<(), Failure> {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let relay = Relay::bind(Config::new(addr, SecretKey::generate()?)).await?;
-    let url = relay.url();
-    tokio::select! {
-        outcome = compare(ends, &url, pairs, megabytes) => outcome,
-        () = relay.run() => Err("the relay ended".into()),
-    }
-}
-
-async fn compare(
+pub(crate) async fn run(
     ends: &Ends,
     relay: &RelayUrl,
     pairs: usize,

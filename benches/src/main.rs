@@ -2,11 +2,19 @@
 
 #![expect(clippy::print_stdout, reason = "figures on stdout are its purpose")]
 
+mod connect;
+mod crowd;
+mod dials;
 mod direct;
+mod idle;
+mod memory;
+mod process;
 mod stats;
 mod transfer;
 
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use peerway::RelayUrl;
 #[cfg(target_os = "linux")]
 use peerway_benches::loss;
 use peerway_benches::{Ends, Failure, peerway_pair, quinn_pair};
@@ -30,19 +38,68 @@ enum Bench {
         #[arg(long, default_value_t = 750)]
         megabytes: usize,
     },
+    /// New connections per second on loopback, one and 32 at a time, on a link that stands and on links from nothing.
+    Connect {
+        /// Pairs of runs; which side goes first alternates.
+        #[arg(long, default_value_t = 10)]
+        pairs: usize,
+        /// Dials per run on a link that stands.
+        #[arg(long, default_value_t = 3000)]
+        dials: usize,
+    },
+    /// Processor time that idle peers cost a server.
+    Idle {
+        /// Peers of each server.
+        #[arg(long, default_value_t = 300)]
+        peers: usize,
+        /// How long to measure.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Memory that idle peers cost a server, and how much of it comes back.
+    Memory {
+        /// Servers of each kind.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Peers of each server.
+        #[arg(long, default_value_t = 300)]
+        peers: usize,
+    },
+    /// A server's memory while peers come, fetch a megabyte and go.
+    Churn {
+        /// How long, for each server.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
+    /// The server of the benches that need one in a process of its own.
+    #[command(hide = true)]
+    Serve { kind: crowd::Kind, relay: RelayUrl },
     /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
     #[cfg(target_os = "linux")]
     Loss(loss::Args),
 }
 
 fn main() -> Result<(), Failure> {
-    match Args::parse().bench {
-        Bench::Direct { pairs, megabytes } => {
-            let ends = Ends::loopback()?;
-            let here = Builder::new_current_thread().enable_all().build()?;
-            here.block_on(direct::run(&ends, pairs, megabytes))
-        }
+    let bench = match Args::parse().bench {
         #[cfg(target_os = "linux")]
-        Bench::Loss(args) => loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
-    }
+        Bench::Loss(args) => return loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
+        bench => bench,
+    };
+    raise_open_files()?;
+    let ends = Ends::loopback()?;
+    let here = Builder::new_current_thread().enable_all().build()?;
+    here.block_on(dials::beside_relay(async |relay| match bench {
+        Bench::Direct { pairs, megabytes } => direct::run(&ends, relay, pairs, megabytes).await,
+        Bench::Connect { pairs, dials } => connect::run(&ends, relay, pairs, dials).await,
+        Bench::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
+        Bench::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
+        Bench::Churn { seconds } => memory::churn(relay, seconds).await,
+        Bench::Serve { kind, relay } => crowd::serve(kind, &relay).await,
+    }))
+}
+
+/// A crowd of nodes in one process has many sockets.
+fn raise_open_files() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
 }

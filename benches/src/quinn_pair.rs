@@ -84,7 +84,11 @@ async fn accept(server: Endpoint) -> Result<(Endpoint, RecvStream), Failure> {
     Ok((server, receiver))
 }
 
-fn endpoint(addr: IpAddr, server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
+/// An endpoint with a socket of its own.
+///
+/// # Errors
+/// The system's.
+pub fn endpoint(addr: IpAddr, server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
     let socket = UdpSocket::bind(SocketAddr::from((addr, 0)))?;
     let buffers = SockRef::from(&socket);
     buffers.set_recv_buffer_size(SOCKET_BUFFER)?;
@@ -99,7 +103,8 @@ fn endpoint(addr: IpAddr, server: Option<ServerConfig>) -> Result<Endpoint, Fail
 }
 
 /// The values of `core/src/net/transport.rs`, with plain Cubic.
-fn transport() -> TransportConfig {
+#[must_use]
+pub fn transport() -> TransportConfig {
     let mut mtu_discovery = MtuDiscoveryConfig::default();
     mtu_discovery
         .upper_bound(1444)

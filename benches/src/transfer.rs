@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-use crate::{Ends, Failure};
+use crate::{Ends, Failure, process::cpu_of_this_process};
 
 const MEGABYTE: usize = 1_000_000;
 /// Carried before the clock starts, so that the path's MTU is found and the window is open.
@@ -77,16 +76,16 @@ pub(crate) async fn measure(
     });
     let receiving = ends.receiving.spawn(async move {
         read(&mut receiver, WARM_UP).await?;
-        let (start, cpu) = (Instant::now(), cpu_seconds()?);
+        let (start, cpu) = (Instant::now(), cpu_of_this_process()?);
         read(&mut receiver, megabytes).await?;
-        Ok::<_, Failure>((start.elapsed(), cpu_seconds()? - cpu))
+        Ok::<_, Failure>((start.elapsed(), cpu_of_this_process()? - cpu))
     });
     let (elapsed, cpu) = receiving.await??;
     sending.await??;
     let megabytes = megabytes as f64;
     Ok(Figures {
         megabytes_per_second: megabytes / elapsed.as_secs_f64(),
-        cpu_seconds_per_gigabyte: cpu / (megabytes / 1000.0),
+        cpu_seconds_per_gigabyte: cpu.as_secs_f64() / (megabytes / 1000.0),
     })
 }
 
@@ -97,10 +96,4 @@ async fn read(receiver: &mut Receiver, megabytes: usize) -> Result<(), Failure> 
         missing -= chunk.ok_or("the stream ended early")?.bytes.len();
     }
     Ok(())
-}
-
-/// Processor time that this process has used.
-fn cpu_seconds() -> nix::Result<f64> {
-    let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
-    Ok(used.tv_sec() as f64 + used.tv_nsec() as f64 / 1e9)
 }

@@ -1,0 +1,83 @@
+//! Peerway nodes that dial and are dialled.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use peerway::{Connection, Endpoint, RelayUrl, Ticket};
+use tokio::task::JoinSet;
+
+use super::{ALPN, DOWNLOAD, HELLO};
+use crate::{Ends, Failure};
+
+/// A node that peers can dial.
+pub(crate) async fn node(relay: &RelayUrl) -> Result<Endpoint, Failure> {
+    bind(0, relay, Some(ALPN)).await
+}
+
+/// A node that dials. The `nth` has an address in a network of its own.
+pub(crate) async fn client(nth: usize, relay: &RelayUrl) -> Result<Endpoint, Failure> {
+    bind(nth + 1, relay, None).await
+}
+
+/// A node at the receiving end that takes connections and waits for their end.
+pub(crate) async fn serve(ends: &Ends, relay: &RelayUrl) -> Result<(Endpoint, Ticket), Failure> {
+    let relay = relay.clone();
+    let server = ends
+        .receiving
+        .spawn(async move { node(&relay).await })
+        .await??;
+    let serving = server.clone();
+    ends.receiving.spawn(async move {
+        let mut open = JoinSet::new();
+        while let Some(connection) = serving.accept().await {
+            while open.try_join_next().is_some() {}
+            open.spawn(async move { connection.closed().await });
+        }
+    });
+    let ticket = server.ticket();
+    Ok((server, ticket))
+}
+
+/// A new connection.
+pub(crate) async fn dial(client: &Endpoint, ticket: Ticket) -> Result<Connection, Failure> {
+    Ok(client.connect(ticket, ALPN).await?)
+}
+
+/// A new connection, for a moment.
+pub(crate) async fn dial_and_close(client: &Endpoint, ticket: Ticket) -> Result<(), Failure> {
+    dial(client, ticket).await?.close(0, b"");
+    Ok(())
+}
+
+/// Sends [`DOWNLOAD`] bytes on every stream that peers open.
+pub(crate) async fn serve_downloads(server: &Endpoint) {
+    let mut open = JoinSet::new();
+    while let Some(connection) = server.accept().await {
+        while open.try_join_next().is_some() {}
+        open.spawn(async move {
+            while let Ok((mut sender, _)) = connection.accept_bi().await {
+                sender.write_all(&vec![0x5a; DOWNLOAD]).await.ok();
+            }
+        });
+    }
+}
+
+/// Fetches [`DOWNLOAD`] bytes.
+pub(crate) async fn download(connection: &Connection) -> Result<(), Failure> {
+    let (mut sender, mut receiver) = connection.open_bi().await?;
+    sender.write_all(HELLO).await?;
+    receiver.read_to_end(DOWNLOAD).await?;
+    Ok(())
+}
+
+async fn bind(nth: usize, relay: &RelayUrl, alpn: Option<&[u8]>) -> Result<Endpoint, Failure> {
+    let [_, a, b, c] = u32::try_from(nth)?.to_be_bytes();
+    let node = Endpoint::builder()
+        .bind_addr(SocketAddr::from((Ipv4Addr::new(127, a * 128 + b, c, 1), 0)))
+        .relays([relay.clone()])
+        .alpns(alpn)
+        .port_mapping(false)
+        .bind()
+        .await?;
+    node.online().await;
+    Ok(node)
+}
