@@ -257,6 +257,17 @@ pub struct Traffic {
     pub tx_rate: u64,
 }
 
+impl std::iter::Sum for Traffic {
+    fn sum<I: Iterator<Item = Self>>(traffic: I) -> Self {
+        traffic.fold(Self::default(), |sum, one| Self {
+            rx_bytes: sum.rx_bytes + one.rx_bytes,
+            tx_bytes: sum.tx_bytes + one.tx_bytes,
+            rx_rate: sum.rx_rate + one.rx_rate,
+            tx_rate: sum.tx_rate + one.tx_rate,
+        })
+    }
+}
+
 /// The states of a link, `traversal` section 7.2 in the design notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,11 @@
 //! A dialler puts the key it expects into the server name, so that rustls' session cache is keyed by peer and the verifier
 //! can compare. Nothing of it is sent: SNI is off.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use data_encoding::BASE32_NOPAD;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -46,6 +50,39 @@ const PKCS8_PREFIX: [u8; 16] = [
 pub fn client_config(key: &SecretKey, alpn: &[u8]) -> Result<QuicClientConfig, Error> {
     let config = raw_client(key, alpn)?;
     QuicClientConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
+}
+
+/// Configurations to dial with, by application protocol. Connections that share one resume each other's sessions (RFC 8446
+/// section 2.2).
+#[derive(Default)]
+pub(crate) struct Clients(Mutex<BTreeMap<Vec<u8>, Arc<QuicClientConfig>>>);
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+/// More protocols than a program speaks: beyond, sessions are forgotten.
+const MAX_CLIENTS: usize = 32;
+
+impl Clients {
+    /// The configuration for `alpn`, made if there is none.
+    ///
+    /// # Errors
+    /// See [`client_config`].
+    pub(crate) fn get(&self, key: &SecretKey, alpn: &[u8]) -> Result<Arc<QuicClientConfig>, Error> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(alpn) {
+            return Ok(client.clone());
+        }
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
+        }
+        let client = Arc::new(client_config(key, alpn)?);
+        clients.insert(alpn.to_vec(), client.clone());
+        Ok(client)
+    }
 }
 
 /// The same for TCP.

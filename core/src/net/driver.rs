@@ -12,7 +12,7 @@ mod view;
 mod vigil;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -143,7 +143,11 @@ pub(crate) struct Driver {
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
+    /// Whether the snapshot is out of date; which of its peers may be, besides those that the machine knows of; and since when
+    /// it stands.
     dirty: bool,
+    changed: BTreeSet<PeerId>,
+    published: Instant,
 }
 
 struct EarlyPacket {
@@ -182,6 +186,8 @@ const EARLY_TIME: Duration = Duration::from_millis(250);
 const MAX_EARLY: usize = 16;
 /// How often a watched link is looked at.
 const WATCH_TICK: Duration = Duration::from_millis(50);
+/// Snapshots are at least this far apart, however much happens.
+const PUBLISH_GAP: Duration = Duration::from_millis(20);
 /// Rates are sampled this often.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -215,6 +221,8 @@ impl Driver {
             pending: FuturesUnordered::new(),
             started: now(),
             dirty: true,
+            changed: BTreeSet::new(),
+            published: now(),
         };
         driver.take_interfaces(driver.gathering.interfaces.clone(), false);
         for relay in driver.home_relays.clone() {
@@ -267,7 +275,8 @@ impl Driver {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
         let early = self.early.front().map(|packet| packet.at + EARLY_TIME);
         let far = now() + Duration::from_secs(3600);
-        [machine, early, self.gathering.poll_timeout()]
+        let publish = self.dirty.then(|| self.published + PUBLISH_GAP);
+        [machine, early, publish, self.gathering.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -291,7 +300,8 @@ impl Driver {
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
         }
-        if std::mem::take(&mut self.dirty) {
+        if self.dirty && self.published + PUBLISH_GAP <= now {
+            self.dirty = false;
             self.publish();
         }
     }
@@ -425,6 +435,7 @@ impl Driver {
         }
         self.feed(Input::Shutdown);
         self.settle();
+        self.publish();
         let polite = Duration::from_secs(1);
         let _ = tokio::time::timeout(polite, self.leave_relays()).await;
         self.quic.close(code, reason);

@@ -195,16 +195,14 @@ impl Driver {
             silent_since.is_some_and(|since| now().saturating_duration_since(since) >= STALLED);
         // A window full of what was lost in an outage would keep the first packet after it from leaving.
         let switch = first.is_some() && (first != link.first || stalled);
-        mux.set_route(
-            &link.link,
-            Route { dests },
-            first.map_or(0, path_key),
-            switch,
-        );
-        link.first = first;
-        for open in &link.connections {
-            open.flow.nudge();
+        let route = Route { dests };
+        if switch || *link.link.route() != route {
+            mux.set_route(&link.link, route, first.map_or(0, path_key), switch);
+            for open in &link.connections {
+                open.flow.nudge();
+            }
         }
+        link.first = first;
         if first.is_some() {
             for waiting in link.ready.drain(..) {
                 let _ = waiting.send(Ok(()));
@@ -380,6 +378,7 @@ impl Driver {
             return;
         };
         let open = link.connections.swap_remove(at);
+        self.changed.insert(peer);
         self.abandon(peer);
         self.tell(EventKind::Disconnected {
             peer,

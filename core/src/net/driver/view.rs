@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Driver, now, unix_ms};
 use crate::{
-    NetworkSnapshot, NodeSnapshot, PeerSnapshot, RelaySnapshot, Ticket, Traffic,
+    NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket, Traffic,
     net::mux::Link,
     proto::{endpoint::PeerView, io::Input},
 };
@@ -21,46 +21,60 @@ impl Driver {
         let mut used = Vec::new();
         for (peer, link) in &mut self.links {
             let total = total(&link.link);
-            link.rates = (total.0 - link.sampled.0, total.1 - link.sampled.1);
-            link.sampled = total;
-            if link.rates.0 + link.rates.1 > IN_USE {
+            let rates = (total.0 - link.sampled.0, total.1 - link.sampled.1);
+            if rates != link.rates || rates != (0, 0) {
+                self.changed.insert(*peer);
+            }
+            (link.sampled, link.rates) = (total, rates);
+            if rates.0 + rates.1 > IN_USE {
                 used.push(*peer);
             }
         }
         for peer in used {
             self.feed(Input::Traffic { peer });
         }
+        // Why a link is not direct changes with time alone.
+        let shown = self.outlets.snapshot.borrow().clone();
+        let unsettled = shown.peers.iter().filter(|peer| !is_settled(peer.state));
+        self.changed.extend(unsettled.map(|peer| peer.id));
         self.dirty = true;
     }
 
+    /// Shows the node as it is. Only peers to which something happened are looked at.
     pub(super) fn publish(&mut self) {
-        let views: Vec<PeerView> = self.machine.peers(now()).collect();
-        for view in &views {
-            self.update_status(view);
+        let now = now();
+        self.changed.append(&mut self.machine.take_touched());
+        let mut changed = Vec::new();
+        for id in std::mem::take(&mut self.changed) {
+            let view = self.machine.peer(id, now);
+            if let Some(view) = &view {
+                self.update_status(view);
+            }
+            changed.push((id, view.map(|view| self.peer_snapshot(view))));
         }
-        let peers: Vec<PeerSnapshot> = views
-            .into_iter()
-            .map(|view| self.peer_snapshot(view))
-            .collect();
-        let mut traffic = Traffic::default();
-        for peer in &peers {
-            traffic.rx_bytes += peer.traffic.rx_bytes;
-            traffic.tx_bytes += peer.traffic.tx_bytes;
-            traffic.rx_rate += peer.traffic.rx_rate;
-            traffic.tx_rate += peer.traffic.tx_rate;
-        }
-        let snapshot = NodeSnapshot {
-            at_ms: unix_ms(),
-            uptime_ms: now().saturating_duration_since(self.started).as_millis() as u64,
-            id: self.key.id(),
-            ticket: Ticket::new(self.key.id(), self.home_relays.clone(), self.direct_addrs()),
-            network: self.network_snapshot(),
-            relays: self.relay_snapshots(),
-            peers,
-            traffic,
-            strangers: self.mux.strangers(),
-        };
-        self.outlets.snapshot.send_replace(Arc::new(snapshot));
+        let uptime_ms = now.saturating_duration_since(self.started).as_millis() as u64;
+        let ticket = Ticket::new(self.key.id(), self.home_relays.clone(), self.direct_addrs());
+        let (network, relays) = (self.network_snapshot(), self.relay_snapshots());
+        self.outlets.snapshot.send_modify(|shown| {
+            let shown = Arc::make_mut(shown);
+            for peer in &mut shown.peers {
+                peer.state_age_ms += uptime_ms - shown.uptime_ms;
+            }
+            for (id, peer) in changed {
+                let place = shown.peers.binary_search_by_key(&id, |peer| peer.id);
+                match (place, peer) {
+                    (Ok(at), Some(peer)) => shown.peers[at] = peer,
+                    (Err(at), Some(peer)) => shown.peers.insert(at, peer),
+                    (Ok(at), None) => drop(shown.peers.remove(at)),
+                    (Err(_), None) => {}
+                }
+            }
+            (shown.at_ms, shown.uptime_ms) = (unix_ms(), uptime_ms);
+            (shown.ticket, shown.network, shown.relays) = (ticket, network, relays);
+            shown.traffic = shown.peers.iter().map(|peer| peer.traffic).sum();
+            shown.strangers = self.mux.strangers();
+        });
+        self.published = now;
     }
 
     /// Addresses for the ticket: none where a relay tells them to those who are meant to know.
@@ -139,6 +153,11 @@ impl Driver {
             probes_answered: view.probes_answered,
         }
     }
+}
+
+/// Whether a link stays as it is until something happens.
+fn is_settled(state: PeerState) -> bool {
+    matches!(state, PeerState::Direct | PeerState::Idle)
 }
 
 /// Bytes received and sent over all paths.

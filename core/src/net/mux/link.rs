@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -108,6 +111,11 @@ impl Link {
     /// This link's name.
     pub(crate) fn handle(&self) -> LinkHandle {
         self.handle
+    }
+
+    /// Where its packets go.
+    pub(crate) fn route(&self) -> Arc<Route> {
+        self.route.load_full()
     }
 
     /// What the congestion controllers of this link's connections follow.
