@@ -29,6 +29,16 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    #[command(flatten)]
+    Loopback(Loopback),
+    /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
+    #[cfg(target_os = "linux")]
+    Loss(loss::Args),
+}
+
+/// What is measured beside a relay on loopback.
+#[derive(Subcommand)]
+enum Loopback {
     /// One stream over a direct path on loopback: throughput and CPU time, Peerway against raw quinn.
     Direct {
         /// Pairs of runs; which side goes first alternates.
@@ -74,28 +84,37 @@ enum Bench {
     /// The server of the benches that need one in a process of its own.
     #[command(hide = true)]
     Serve { kind: crowd::Kind, relay: RelayUrl },
-    /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
-    #[cfg(target_os = "linux")]
-    Loss(loss::Args),
 }
 
 fn main() -> Result<(), Failure> {
-    let bench = match Args::parse().bench {
+    match Args::parse().bench {
+        Bench::Loopback(bench) => on_loopback(bench),
         #[cfg(target_os = "linux")]
-        Bench::Loss(args) => return loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
-        bench => bench,
-    };
+        Bench::Loss(args) => loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
+    }
+}
+
+fn on_loopback(bench: Loopback) -> Result<(), Failure> {
     raise_open_files()?;
     let ends = Ends::loopback()?;
     let here = Builder::new_current_thread().enable_all().build()?;
-    here.block_on(dials::beside_relay(async |relay| match bench {
-        Bench::Direct { pairs, megabytes } => direct::run(&ends, relay, pairs, megabytes).await,
-        Bench::Connect { pairs, dials } => connect::run(&ends, relay, pairs, dials).await,
-        Bench::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
-        Bench::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
-        Bench::Churn { seconds } => memory::churn(relay, seconds).await,
-        Bench::Serve { kind, relay } => crowd::serve(kind, &relay).await,
-    }))
+    here.block_on(async {
+        let Loopback::Serve { kind, relay } = bench else {
+            return dials::beside_relay(async |relay| measure(bench, &ends, relay).await).await;
+        };
+        crowd::serve(kind, &relay).await
+    })
+}
+
+async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), Failure> {
+    match bench {
+        Loopback::Direct { pairs, megabytes } => direct::run(ends, relay, pairs, megabytes).await,
+        Loopback::Connect { pairs, dials } => connect::run(ends, relay, pairs, dials).await,
+        Loopback::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
+        Loopback::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
+        Loopback::Churn { seconds } => memory::churn(relay, seconds).await,
+        Loopback::Serve { .. } => Ok(()),
+    }
 }
 
 /// A crowd of nodes in one process has many sockets.
