@@ -106,6 +106,13 @@ impl Connection {
         self.quic.rtt()
     }
 
+    /// How many acknowledgements (RFC 9000 section 13.2) came from the peer. While something is on its way to it and these do not
+    /// grow, nobody answers there.
+    #[must_use]
+    pub fn acks(&self) -> u64 {
+        self.quic.stats().frame_rx.acks
+    }
+
     /// The link's state and path, as a value to read or to wait on for changes.
     #[must_use]
     pub fn path(&self) -> watch::Receiver<LinkStatus> {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::{Connection, Endpoint};
-use tunnel::{Registry, ServiceName};
+use tunnel::{Exposed, ServiceName};
 
 /// Connections served at a time; more are closed with [`BUSY`].
 const MAX_CONNECTIONS: usize = 1024;
@@ -27,14 +27,14 @@ const BUSY: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Services {
     diagnostics: bool,
-    exposed: Registry,
+    exposed: Exposed,
 }
 
 impl Default for Services {
     fn default() -> Self {
         Self {
             diagnostics: true,
-            exposed: Registry::default(),
+            exposed: Exposed::default(),
         }
     }
 }

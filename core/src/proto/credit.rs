@@ -188,11 +188,6 @@ impl Window {
         self.read += bytes;
         self.granted.saturating_sub(self.read) <= self.size - self.size / 4
     }
-
-    /// Whether more came than was granted.
-    pub(crate) fn is_overrun(&self) -> bool {
-        self.read > self.granted
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::{Connection, RecvStream, SendStream};
 
 /// The application protocol.
-pub const ALPN: &[u8] = b"peerway/speed/1";
+pub const ALPN: &[u8] = b"peerway/speed/2";
 
 /// The longest measurement that a peer takes part in, per direction.
 pub const MAX_DURATION: Duration = Duration::from_secs(60);

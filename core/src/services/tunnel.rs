@@ -1,9 +1,10 @@
 //! TCP over a link: a peer exposes local servers by name, another forwards a local port to one of them.
 //!
-//! Every TCP connection is one QUIC stream. The forwarding side opens it with a request (see `request`), the exposing side
-//! answers with one byte, and from then on both copy: a FIN becomes the end of the stream and back, a TCP reset becomes a
+//! Every TCP connection is one QUIC stream. The forwarding side opens it with a request (see `request`) and, in the same flight,
+//! the first bytes of the connection; the exposing side answers with one byte, and both copy: a FIN becomes the end of the stream and back, a TCP reset becomes a
 //! stream reset and back. Bytes arrive once and in order, or both ends see an error: also when a node is killed.
 
+mod begin;
 mod expose;
 mod forward;
 mod request;
@@ -12,13 +13,13 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
-pub(super) use expose::serve;
+pub(super) use expose::{Exposed, serve};
 pub use forward::{ForwardError, Forwarder};
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// The application protocol.
-pub const ALPN: &[u8] = b"peerway/tcp/1";
+pub const ALPN: &[u8] = b"peerway/tcp/2";
 
 /// The name of an exposed server: 1 to 63 letters, digits, dots, hyphens and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +76,3 @@ pub enum ParseNameError {
         character: char,
     },
 }
-
-/// Exposed servers by name.
-pub(super) type Registry = BTreeMap<ServiceName, SocketAddr>;

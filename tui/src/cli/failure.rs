@@ -71,7 +71,9 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
-            Self::NoRelay { .. } | Self::NoReply | Self::Forward(ForwardError::Lost) => UNREACHABLE,
+            Self::NoRelay { .. } | Self::NoReply | Self::Forward(ForwardError::Lost { .. }) => {
+                UNREACHABLE
+            }
             Self::RelayedOnly { .. } => RELAYED_ONLY,
             Self::NoHome => USAGE,
             Self::Interrupted => INTERRUPTED,

@@ -85,7 +85,7 @@ impl Flow {
         }
     }
 
-    fn hear(&self, credit: Credit) {
+    pub(super) fn hear(&self, credit: Credit) {
         let Ok(stream) = VarInt::from_u64(credit.stream) else {
             return;
         };

@@ -1,17 +1,22 @@
 //! The exposing side: streams of a peer, each led to the server that it names.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use quinn::{ReadExactError, WriteError};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
-    Registry,
+    ServiceName,
     request::{Answer, Kind, Request},
-    splice::{Broken, splice},
+    splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
-use crate::{Connection, RecvStream, SendStream};
+use crate::{Connection, PeerId, RecvStream, SendStream};
 
 /// TCP connections carried for one QUIC connection; more wait.
 const MAX_STREAMS: usize = 4096;
@@ -19,17 +24,64 @@ const MAX_STREAMS: usize = 4096;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// What an exposed server may take to accept; less than the forwarding side's patience.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(3);
+/// So many TCP connections are known again when they are asked for once more.
+const REMEMBERED: usize = 4096;
 
-pub(in super::super) async fn serve(connection: &Connection, registry: &Registry) {
+/// What is exposed, by name, and what was begun lately.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Exposed {
+    servers: BTreeMap<ServiceName, SocketAddr>,
+    begun: Arc<Mutex<Begun>>,
+}
+
+impl Exposed {
+    pub(in super::super) fn insert(&mut self, name: ServiceName, server: SocketAddr) {
+        self.servers.insert(name, server);
+    }
+
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// False if the peer's TCP connection was begun before.
+    fn begin(&self, peer: PeerId, id: u64) -> bool {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.insert((peer, id))
+    }
+}
+
+/// The latest TCP connections, oldest first.
+#[derive(Debug, Default)]
+struct Begun {
+    order: VecDeque<(PeerId, u64)>,
+    known: HashSet<(PeerId, u64)>,
+}
+
+impl Begun {
+    fn insert(&mut self, key: (PeerId, u64)) -> bool {
+        if !self.known.insert(key) {
+            return false;
+        }
+        self.order.push_back(key);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+pub(in super::super) async fn serve(connection: &Connection, exposed: &Exposed) {
     let mut streams = JoinSet::new();
     while let Ok((send, recv)) = connection.accept_bi().await {
         while streams.try_join_next().is_some() {}
         if streams.len() >= MAX_STREAMS {
             streams.join_next().await;
         }
-        let registry = registry.clone();
+        let (peer, exposed) = (connection.peer(), exposed.clone());
         streams.spawn(async move {
-            if let Err(error) = serve_stream(send, recv, &registry).await {
+            if let Err(error) = serve_stream(send, recv, peer, &exposed).await {
                 debug!(%error, "tunnelled connection ended early");
             }
         });
@@ -39,28 +91,34 @@ pub(in super::super) async fn serve(connection: &Connection, registry: &Registry
 async fn serve_stream(
     mut send: SendStream,
     mut recv: RecvStream,
-    registry: &Registry,
+    peer: PeerId,
+    exposed: &Exposed,
 ) -> Result<(), StreamError> {
     let request = timeout(REQUEST_TIMEOUT, Request::read(&mut recv))
         .await
         .map_err(|_| StreamError::Timeout)??;
-    let (answer, tcp) = lead(request, registry).await;
+    let (answer, tcp) = lead(request, peer, exposed).await;
     send.write_all(&[answer.to_byte()]).await?;
     match tcp {
-        Some(tcp) => Ok(splice(tcp, send, recv).await?),
+        Some(tcp) => Ok(splice(tcp, ResetOnDrop(send), StopOnDrop(recv)).await?),
         None => Ok(()),
     }
 }
 
-async fn lead(request: Option<Request>, registry: &Registry) -> (Answer, Option<TcpStream>) {
-    let Some(Request { kind, name }) = request else {
+async fn lead(
+    request: Option<Request>,
+    peer: PeerId,
+    exposed: &Exposed,
+) -> (Answer, Option<TcpStream>) {
+    let Some(Request { kind, name, id }) = request else {
         return (Answer::Malformed, None);
     };
-    let Some(target) = registry.get(&name) else {
+    let Some(target) = exposed.servers.get(&name) else {
         return (Answer::UnknownService, None);
     };
     match kind {
         Kind::Check => (Answer::Ok, None),
+        Kind::Connect if !exposed.begin(peer, id) => (Answer::Repeated, None),
         Kind::Connect => match timeout(TARGET_TIMEOUT, TcpStream::connect(target)).await {
             Ok(Ok(tcp)) => (Answer::Ok, Some(tcp)),
             Ok(Err(_)) | Err(_) => (Answer::TargetRefused, None),

@@ -1,6 +1,13 @@
 //! The forwarding side: local TCP connections, each led to a server at a peer over one shared QUIC connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -12,15 +19,14 @@ use tracing::{debug, warn};
 
 use super::{
     ALPN, ServiceName,
-    request::{Answer, Kind, Request},
-    splice::splice,
+    begin::{First, Unbegun, begin},
+    request::{Kind, Request},
+    splice::{ResetOnDrop, StopOnDrop, splice},
 };
-use crate::{ConnectError, Connection, Endpoint, RecvStream, SendStream, Ticket};
+use crate::{ConnectError, Connection, Endpoint, Ticket};
 
 /// TCP connections carried at a time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4096;
-/// What the peer may take to answer a request, after which the connection to it counts as dead.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a new TCP connection waits for a lost peer to come back before it is reset.
 const REDIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// One try to reach a lost peer: a dial that began while the peer was down waits longer for its next packet than a new one.
@@ -33,6 +39,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub struct Forwarder {
     name: ServiceName,
     link: Arc<Link>,
+    /// The id of the next request.
+    next: Arc<AtomicU64>,
 }
 
 impl Forwarder {
@@ -46,9 +54,15 @@ impl Forwarder {
         name: ServiceName,
     ) -> Result<Self, ForwardError> {
         let connection = endpoint.connect(peer.clone(), ALPN).await?;
-        request(&connection, Kind::Check, name.clone()).await?;
+        let check = Request {
+            kind: Kind::Check,
+            name: name.clone(),
+            id: 0,
+        };
+        begin(&connection, &check, None, &mut First::default()).await?;
         Ok(Self {
             name,
+            next: Arc::new(AtomicU64::new(RandomState::new().hash_one(()))),
             link: Arc::new(Link {
                 endpoint,
                 peer,
@@ -81,56 +95,40 @@ impl Forwarder {
     }
 
     async fn carry(self, tcp: TcpStream) {
-        match self.open().await {
+        // Until both directions have ended, an end of ours is a reset.
+        let _ = tcp.set_zero_linger();
+        match self.open(&tcp).await {
             Ok((send, recv)) => {
                 if let Err(error) = splice(tcp, send, recv).await {
                     debug!(%error, "forwarded connection ended early");
                 }
             }
-            Err(error) => {
-                warn!(service = %self.name, %error, "connection refused");
-                let _ = tcp.set_zero_linger();
-            }
+            Err(error) => warn!(service = %self.name, %error, "connection refused"),
         }
     }
 
     /// A stream to the server, over the connection as it is or, if it died, over a new one.
-    async fn open(&self) -> Result<(SendStream, RecvStream), ForwardError> {
+    async fn open(&self, tcp: &TcpStream) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
+        let mut first = First::default();
+        let mut request = self.request();
         let Numbered { number, connection } = self.link.current.lock().await.clone();
-        match request(&connection, Kind::Connect, self.name.clone()).await {
-            Err(ForwardError::Lost) => {}
-            decided => return decided,
+        match begin(&connection, &request, Some(tcp), &mut first).await {
+            Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
+            decided => return Ok(decided?),
         }
-        let connection = timeout(REDIAL_PATIENCE, self.link.redial(number))
-            .await
-            .map_err(|_| ForwardError::Lost)??;
-        request(&connection, Kind::Connect, self.name.clone()).await
+        if first.is_empty() {
+            request = self.request();
+        }
+        let connection = self.link.redial(number).await?;
+        Ok(begin(&connection, &request, Some(tcp), &mut first).await?)
     }
-}
 
-/// Opens a stream for `name`; anything but an answer is [`ForwardError::Lost`].
-pub(super) async fn request(
-    connection: &Connection,
-    kind: Kind,
-    name: ServiceName,
-) -> Result<(SendStream, RecvStream), ForwardError> {
-    let request = Request { kind, name };
-    let exchange = async {
-        let (mut send, mut recv) = connection.open_bi().await.ok()?;
-        send.write_all(&request.to_bytes()).await.ok()?;
-        let mut answer = [0];
-        recv.read_exact(&mut answer).await.ok()?;
-        Some((Answer::from_byte(answer[0]), send, recv))
-    };
-    let Ok(Some((answer, send, recv))) = timeout(ANSWER_TIMEOUT, exchange).await else {
-        return Err(ForwardError::Lost);
-    };
-    let name = request.name;
-    match answer {
-        Answer::Ok => Ok((send, recv)),
-        Answer::UnknownService => Err(ForwardError::UnknownService { name }),
-        Answer::TargetRefused => Err(ForwardError::TargetRefused { name }),
-        Answer::Malformed => Err(ForwardError::Version),
+    fn request(&self) -> Request {
+        Request {
+            kind: Kind::Connect,
+            name: self.name.clone(),
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -153,7 +151,14 @@ impl Link {
     ///
     /// A peer that is offline is tried until the caller loses patience: it may be starting again. What still runs over the
     /// dead connection keeps it and may yet recover.
-    async fn redial(&self, dead: u64) -> Result<Connection, ConnectError> {
+    async fn redial(&self, dead: u64) -> Result<Connection, ForwardError> {
+        let mut reason = "nobody answers there any more".to_owned();
+        let dialled = timeout(REDIAL_PATIENCE, self.dial(dead, &mut reason)).await;
+        dialled.unwrap_or(Err(ForwardError::Lost { reason }))
+    }
+
+    /// Leaves in `reason` why the peer could not be reached so far.
+    async fn dial(&self, dead: u64, reason: &mut String) -> Result<Connection, ForwardError> {
         let mut current = self.current.lock().await;
         while current.number == dead {
             let dialled = timeout(
@@ -168,10 +173,11 @@ impl Link {
                     }
                 }
                 Ok(Err(error @ (ConnectError::Shutdown | ConnectError::IdentityMismatch))) => {
-                    return Err(error);
+                    return Err(error.into());
                 }
                 Ok(Err(error)) => {
                     debug!(%error, "the peer is not back yet");
+                    *reason = error.to_string();
                     sleep(RETRY_PAUSE).await;
                 }
                 Err(_) => debug!("the peer does not answer; dialling again"),
@@ -204,6 +210,15 @@ pub enum ForwardError {
     #[error("the peer did not understand the request; it may run another version")]
     Version,
     /// Wait for the peer to come back.
-    #[error("the connection to the peer was lost and did not come back in time")]
-    Lost,
+    #[error("the connection to the peer was lost: {reason}")]
+    Lost {
+        /// What happened to it, or why it could not be dialled again.
+        reason: String,
+    },
+    /// Connect once more.
+    #[error("the local connection broke before anything was carried: {reason}")]
+    Local {
+        /// The operating system's reason.
+        reason: String,
+    },
 }

@@ -1,13 +1,15 @@
 //! What the two sides say to each other before they copy: [`Request`] and [`Answer`].
 //!
-//! A request is version, kind, length of the name, name; each of the first three is one byte. The answer is one byte.
+//! A request is version, kind, length of the name, id, name; each of the first three is one byte, the id eight. The first bytes of
+//! the TCP connection may follow at once. The answer is one byte.
 
 use quinn::ReadExactError;
 
 use super::ServiceName;
 use crate::RecvStream;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const ID_LEN: usize = 8;
 const CHECK: u8 = 0;
 const CONNECT: u8 = 1;
 
@@ -18,6 +20,8 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     /// Which server.
     pub(super) name: ServiceName,
+    /// The TCP connection's own, so that it is not begun twice if it has to be asked for again.
+    pub(super) id: u64,
 }
 
 /// What a stream is opened for.
@@ -37,6 +41,7 @@ impl Request {
             Kind::Connect => CONNECT,
         };
         let mut bytes = vec![VERSION, kind, name.len() as u8];
+        bytes.extend_from_slice(&self.id.to_be_bytes());
         bytes.extend_from_slice(name);
         bytes
     }
@@ -46,19 +51,21 @@ impl Request {
         let mut head = [0; 3];
         recv.read_exact(&mut head).await?;
         let [version, kind, len] = head;
+        let mut id = [0; ID_LEN];
+        recv.read_exact(&mut id).await?;
         let mut name = vec![0; len.into()];
         recv.read_exact(&mut name).await?;
-        Ok(Self::parse(version, kind, &name))
+        Ok(Self::parse(version, kind, u64::from_be_bytes(id), &name))
     }
 
-    fn parse(version: u8, kind: u8, name: &[u8]) -> Option<Self> {
+    fn parse(version: u8, kind: u8, id: u64, name: &[u8]) -> Option<Self> {
         let kind = match (version, kind) {
             (VERSION, CHECK) => Kind::Check,
             (VERSION, CONNECT) => Kind::Connect,
             _ => return None,
         };
         let name = str::from_utf8(name).ok()?.parse().ok()?;
-        Some(Self { kind, name })
+        Some(Self { kind, name, id })
     }
 }
 
@@ -73,6 +80,8 @@ pub(super) enum Answer {
     TargetRefused,
     /// The request was not understood.
     Malformed,
+    /// This TCP connection was begun already, with bytes that must not reach the server twice.
+    Repeated,
 }
 
 impl Answer {
@@ -82,6 +91,7 @@ impl Answer {
             Self::UnknownService => 1,
             Self::TargetRefused => 2,
             Self::Malformed => 3,
+            Self::Repeated => 4,
         }
     }
 
@@ -90,6 +100,7 @@ impl Answer {
             0 => Self::Ok,
             1 => Self::UnknownService,
             2 => Self::TargetRefused,
+            4 => Self::Repeated,
             _ => Self::Malformed,
         }
     }
@@ -105,28 +116,29 @@ mod tests {
             let request = Request {
                 kind,
                 name: "web".parse().unwrap(),
+                id: u64::MAX - 7,
             };
             let bytes = request.to_bytes();
-            assert_eq!(
-                Request::parse(bytes[0], bytes[1], &bytes[3..]),
-                Some(request)
-            );
-            assert_eq!(usize::from(bytes[2]), bytes.len() - 3);
+            let (head, rest) = bytes.split_at(3);
+            let (id, name) = rest.split_at(ID_LEN);
+            let id = u64::from_be_bytes(id.try_into().unwrap());
+            assert_eq!(Request::parse(head[0], head[1], id, name), Some(request));
+            assert_eq!(usize::from(head[2]), name.len());
         }
     }
 
     #[test]
     fn strange_requests_are_refused() {
-        assert_eq!(Request::parse(2, CONNECT, b"web"), None);
-        assert_eq!(Request::parse(VERSION, 7, b"web"), None);
-        assert_eq!(Request::parse(VERSION, CONNECT, b""), None);
-        assert_eq!(Request::parse(VERSION, CONNECT, b"a/b"), None);
-        assert_eq!(Request::parse(VERSION, CONNECT, &[0xff]), None);
+        assert_eq!(Request::parse(1, CONNECT, 0, b"web"), None);
+        assert_eq!(Request::parse(VERSION, 7, 0, b"web"), None);
+        assert_eq!(Request::parse(VERSION, CONNECT, 0, b""), None);
+        assert_eq!(Request::parse(VERSION, CONNECT, 0, b"a/b"), None);
+        assert_eq!(Request::parse(VERSION, CONNECT, 0, &[0xff]), None);
     }
 
     #[test]
     fn an_answer_survives_its_byte() {
-        for byte in 0..=3 {
+        for byte in 0..=4 {
             assert_eq!(Answer::from_byte(byte).to_byte(), byte);
         }
     }

@@ -26,13 +26,11 @@ const BROKEN: VarInt = VarInt::from_u32(1);
 /// Any other end, also this future being dropped or the process killed, resets the TCP connection and the stream.
 pub(super) async fn splice(
     mut tcp: TcpStream,
-    send: SendStream,
-    recv: RecvStream,
+    mut send: ResetOnDrop,
+    mut recv: StopOnDrop,
 ) -> Result<(), Broken> {
     tcp.set_nodelay(true)?;
     tcp.set_zero_linger()?;
-    let mut send = ResetOnDrop(send);
-    let mut recv = StopOnDrop(recv);
     let (reader, writer) = tcp.split();
     tokio::try_join!(
         tcp_to_quic(reader, &mut send.0),
@@ -121,7 +119,8 @@ impl From<StoppedError> for Broken {
 }
 
 /// quinn ends a dropped stream in order, which would make a truncated transfer look complete.
-struct ResetOnDrop(SendStream);
+#[derive(Debug)]
+pub(super) struct ResetOnDrop(pub(super) SendStream);
 
 impl Drop for ResetOnDrop {
     fn drop(&mut self) {
@@ -129,7 +128,9 @@ impl Drop for ResetOnDrop {
     }
 }
 
-struct StopOnDrop(RecvStream);
+/// A stream of which nobody reads the rest.
+#[derive(Debug)]
+pub(super) struct StopOnDrop(pub(super) RecvStream);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

@@ -1,16 +1,22 @@
-use std::io::ErrorKind;
+use std::{
+    io::ErrorKind,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
+    time::sleep,
 };
 
 use super::{
-    ALPN, ForwardError, ParseNameError, Registry, ServiceName, expose,
-    forward::request,
-    request::Kind,
-    splice::{Broken, splice},
+    ALPN, Exposed, ForwardError, ParseNameError, ServiceName,
+    begin::{First, Unbegun, begin},
+    expose,
+    request::{Kind, Request},
+    splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::services::testing::{Pair, pair};
 
@@ -89,7 +95,7 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
     let mut world = World::new().await;
     let unknown: ServiceName = "nothing".parse().unwrap();
     for kind in [Kind::Check, Kind::Connect] {
-        let error = request(&world.pair.client, kind, unknown.clone()).await;
+        let error = world.request(kind, unknown.clone()).await;
         assert_eq!(
             error.err(),
             Some(ForwardError::UnknownService {
@@ -98,13 +104,76 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
         );
     }
     world.target = None;
-    let client = &world.pair.client;
-    assert!(request(client, Kind::Check, web()).await.is_ok());
-    let error = request(client, Kind::Connect, web()).await;
+    assert!(world.request(Kind::Check, web()).await.is_ok());
+    let error = world.request(Kind::Connect, web()).await;
     assert_eq!(
         error.err(),
         Some(ForwardError::TargetRefused { name: web() })
     );
+}
+
+#[tokio::test]
+async fn the_first_bytes_travel_with_the_request_and_reach_the_server_once() {
+    let world = World::new().await;
+    let mut app = TcpStream::connect(world.local.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (tcp, _) = world.local.accept().await.unwrap();
+    app.write_all(b"first").await.unwrap();
+    let mut first = First::default();
+
+    // A peer that has not answered has them already.
+    let silent = pair(ALPN).await;
+    let hearing = async {
+        let (_send, mut recv) = silent.server.accept_bi().await.unwrap();
+        let read = Request::read(&mut recv).await.unwrap();
+        assert_eq!(read, Some(connect()));
+        let mut bytes = [0; 5];
+        recv.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"first");
+    };
+    let request = connect();
+    tokio::select! {
+        _ = begin(&silent.client, &request, Some(&tcp), &mut first) => panic!("nobody answered"),
+        () = hearing => {}
+    }
+
+    // They are kept for another connection, but no server gets them twice.
+    let client = &world.pair.client;
+    let begun = begin(client, &connect(), Some(&tcp), &mut first).await;
+    assert!(begun.is_ok());
+    let (mut server, _) = world.target.as_ref().unwrap().accept().await.unwrap();
+    let mut bytes = [0; 5];
+    server.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"first");
+    let again = begin(client, &connect(), Some(&tcp), &mut first).await;
+    assert!(matches!(
+        again,
+        Err(Unbegun::Refused(ForwardError::Lost { .. }))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_server_is_waited_for_and_a_connection_that_ended_says_why() {
+    let pair = pair(ALPN).await;
+    let slow = async {
+        let (mut send, _recv) = pair.server.accept_bi().await.unwrap();
+        sleep(Duration::from_secs(25)).await;
+        send.write_all(&[0]).await.unwrap();
+        let _second = pair.server.accept_bi().await.unwrap();
+        pair.server.close(0, b"going");
+    };
+    let asking = async {
+        let mut first = First::default();
+        let begun = begin(&pair.client, &connect(), None, &mut first).await;
+        assert!(begun.is_ok());
+        begin(&pair.client, &connect(), None, &mut first).await
+    };
+    let (lost, ()) = tokio::join!(asking, slow);
+    let Err(Unbegun::Lost { reason, .. }) = lost else {
+        panic!("the connection is lost");
+    };
+    assert!(reason.contains("going"), "{reason}");
 }
 
 #[test]
@@ -127,6 +196,7 @@ struct World {
     target: Option<TcpListener>,
     local: TcpListener,
     splices: JoinSet<Result<(), Broken>>,
+    next: AtomicU64,
     _serving: JoinSet<()>,
 }
 
@@ -134,15 +204,17 @@ impl World {
     async fn new() -> Self {
         let pair = pair(ALPN).await;
         let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let registry = Registry::from([(web(), target.local_addr().unwrap())]);
+        let mut exposed = Exposed::default();
+        exposed.insert(web(), target.local_addr().unwrap());
         let mut serving = JoinSet::new();
         let server = pair.server.clone();
-        serving.spawn(async move { expose::serve(&server, &registry).await });
+        serving.spawn(async move { expose::serve(&server, &exposed).await });
         Self {
             pair,
             target: Some(target),
             local: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             splices: JoinSet::new(),
+            next: AtomicU64::new(100),
             _serving: serving,
         }
     }
@@ -153,12 +225,30 @@ impl World {
             .await
             .unwrap();
         let (tcp, _) = self.local.accept().await.unwrap();
-        let (send, recv) = request(&self.pair.client, Kind::Connect, web())
-            .await
-            .unwrap();
+        let (send, recv) = self.request(Kind::Connect, web()).await.unwrap();
         self.splices.spawn(splice(tcp, send, recv));
         let (server, _) = self.target.as_ref().unwrap().accept().await.unwrap();
         (app, server)
+    }
+
+    async fn request(
+        &self,
+        kind: Kind,
+        name: ServiceName,
+    ) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let request = Request { kind, name, id };
+        let mut first = First::default();
+        let begun = begin(&self.pair.client, &request, None, &mut first).await;
+        begun.map_err(Into::into)
+    }
+}
+
+fn connect() -> Request {
+    Request {
+        kind: Kind::Connect,
+        name: web(),
+        id: 1,
     }
 }
 
