@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, broadcast, mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     time::timeout,
 };
 
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
     net::{
+        backlog::Backlog,
         driver::{self, Command, Driver, Lease, Outlets, Parts},
         lan::Lan,
         mux::Mux,
@@ -28,8 +29,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Events that a slow reader may lag behind.
 const EVENTS: usize = 256;
-/// Connections that may wait to be accepted.
-const BACKLOG: usize = 64;
 
 /// A node: one identity, one UDP port, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or when
 /// the last clone is dropped.
@@ -45,7 +44,7 @@ struct Inner {
     events: broadcast::Sender<Event>,
     snapshot: watch::Receiver<Arc<NodeSnapshot>>,
     online: watch::Receiver<bool>,
-    accepted: Mutex<mpsc::Receiver<Connection>>,
+    accepted: Backlog,
 }
 
 impl Endpoint {
@@ -144,8 +143,12 @@ impl Endpoint {
     }
 
     /// The next connection that a peer opened to us, its handshake complete; none after [`Endpoint::close`].
+    ///
+    /// Peers may have 4,096 connections here, accepted or not: one key 64, one IPv4 address or IPv6 /64 network 512, one /24 or
+    /// /48 network 1,024. Beyond its share a caller hears that we are busy. When all are taken, the greediest network's connection
+    /// that has been idle for longest is closed for one of a network that has fewer.
     pub async fn accept(&self) -> Option<Connection> {
-        self.0.accepted.lock().await.recv().await
+        self.0.accepted.next().await
     }
 
     /// What happens from now on. A receiver that lags more than 256 events behind is told how many it missed.
@@ -323,7 +326,8 @@ impl Builder {
         let map_ports = !self.no_port_mapping && !self.is_on_loopback();
         let machine = Machine::new(self.settings(&key, ports, lan.is_some())?);
         let (commands, inbox) = mpsc::channel(64);
-        let (accepted, backlog) = mpsc::channel(BACKLOG);
+        let backlog = Backlog::default();
+        let accepted = backlog.sender();
         let events = broadcast::Sender::new(EVENTS);
         let snapshot = watch::Sender::new(Arc::new(NodeSnapshot::empty(key.id())));
         let online = watch::Sender::new(self.relays.is_empty());
@@ -335,7 +339,7 @@ impl Builder {
             events: events.clone(),
             snapshot: snapshot.subscribe(),
             online: online.subscribe(),
-            accepted: Mutex::new(backlog),
+            accepted: backlog,
         };
         let use_tcp = !self.no_tcp && !self.relay_only;
         let driver = Driver::start(Parts {

@@ -1,5 +1,6 @@
 //! The only room with sockets, clocks and tasks.
 
+pub(crate) mod backlog;
 pub(crate) mod congestion;
 pub(crate) mod driver;
 pub(crate) mod flow;

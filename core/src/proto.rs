@@ -2,6 +2,7 @@
 //!
 //! [`endpoint::Machine`] is the whole of it for the outside: events and the time go in, comparable values come out.
 
+pub(crate) mod admission;
 mod agenda;
 mod budget;
 mod clock;
@@ -15,6 +16,7 @@ pub(crate) mod nat;
 mod peer;
 mod plan;
 pub(crate) mod session;
+pub(crate) mod shares;
 mod timing;
 #[cfg(any(test, feature = "_fuzzing"))]
 pub(crate) mod watched;

@@ -13,15 +13,9 @@ mod testing;
 use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
-use tracing::debug;
 
 use crate::{Connection, Endpoint};
 use tunnel::{Exposed, ServiceName};
-
-/// Connections served at a time; more are closed with [`BUSY`].
-const MAX_CONNECTIONS: usize = 1024;
-/// Application error code (RFC 9000 section 20.2) for a connection beyond [`MAX_CONNECTIONS`].
-const BUSY: u32 = 1;
 
 /// The services that a node offers to its peers.
 #[derive(Clone, Debug)]
@@ -75,14 +69,14 @@ impl Services {
 
     /// Serves peers until the endpoint is closed; dropping the future ends all services at once.
     pub async fn run(&self, endpoint: &Endpoint) {
-        let mut connections = JoinSet::new();
-        while let Some(connection) = endpoint.accept().await {
-            while connections.try_join_next().is_some() {}
-            if connections.len() < MAX_CONNECTIONS {
-                connections.spawn(self.clone().serve(connection));
-            } else {
-                debug!(peer = %connection.peer().short(), "refused: too many connections");
-                connection.close(BUSY, b"too many connections");
+        let mut served = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = endpoint.accept() => match accepted {
+                    Some(connection) => drop(served.spawn(self.clone().serve(connection))),
+                    None => return,
+                },
+                Some(_) = served.join_next() => {}
             }
         }
     }

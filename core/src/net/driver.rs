@@ -1,9 +1,9 @@
 //! The driver: the one task that owns a node's state. It turns what happens into inputs of the machine, and the machine's
 //! outputs into deeds.
 
+mod calls;
 mod families;
 mod gather;
-mod handshakes;
 mod links;
 mod relays;
 mod silence;
@@ -31,10 +31,11 @@ use tokio::{
 };
 
 use self::{
-    gather::Gathering, handshakes::Handshakes, links::PeerLink, relays::RelayEntry,
-    streams::Streams, vigil::Vigil,
+    calls::Calls, gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams,
+    vigil::Vigil,
 };
 use super::{
+    backlog::BacklogSender,
     flow::{LinkMemory, NodeMemory},
     interfaces::Interfaces,
     lan::Lan,
@@ -47,6 +48,7 @@ use crate::{
     SecretKey, Ticket,
     addr::Nat64,
     proto::{
+        admission::CallId,
         endpoint::Machine,
         io::{Input, Output, Pair, Sock},
         local::Ports,
@@ -90,7 +92,7 @@ pub(crate) struct Outlets {
     pub(crate) snapshot: watch::Sender<Arc<NodeSnapshot>>,
     /// Whether the node can be reached: registered with a relay, or none configured.
     pub(crate) online: watch::Sender<bool>,
-    pub(crate) accepted: mpsc::Sender<Connection>,
+    pub(crate) accepted: BacklogSender,
 }
 
 /// What the driver starts with.
@@ -127,7 +129,7 @@ pub(crate) struct Driver {
     outlets: Outlets,
     links: BTreeMap<PeerId, PeerLink>,
     handles: BTreeMap<LinkHandle, PeerId>,
-    handshakes: Handshakes,
+    calls: Calls,
     relays: BTreeMap<RelayUrl, RelayEntry>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
@@ -160,7 +162,11 @@ struct EarlyPacket {
 /// Something that took time is over.
 enum Done {
     /// An incoming handshake; the connection if it succeeded.
-    Handshake(PeerId, Option<quinn::Connection>),
+    Handshake {
+        call: CallId,
+        peer: PeerId,
+        quic: Option<quinn::Connection>,
+    },
     /// A connection ended.
     Closed {
         peer: PeerId,
@@ -208,7 +214,7 @@ impl Driver {
             outlets: parts.outlets,
             links: BTreeMap::new(),
             handles: BTreeMap::new(),
-            handshakes: Handshakes::default(),
+            calls: Calls::default(),
             relays: BTreeMap::new(),
             relay_events,
             relay_sender,
@@ -244,7 +250,7 @@ impl Driver {
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
                 command = self.commands.recv() => match command {
                     Some(Command::Link { target, reply }) => self.lease(&target, reply),
-                    Some(Command::Opened { connection }) => self.adopt(connection, true),
+                    Some(Command::Opened { connection }) => self.adopt(connection, None),
                     Some(Command::Abandoned { peer }) => self.abandon(peer),
                     Some(Command::Access { access }) => self.set_access(access),
                     Some(Command::Shutdown { done }) => {
@@ -389,7 +395,7 @@ impl Driver {
 
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Handshake(peer, connection) => self.on_handshake(peer, connection),
+            Done::Handshake { call, peer, quic } => self.on_handshake(call, peer, quic),
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}

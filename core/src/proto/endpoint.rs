@@ -9,6 +9,7 @@ use std::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
+pub(crate) use super::peer::Whereabouts;
 use super::{
     agenda::Agenda,
     budget::Budget,
@@ -17,6 +18,7 @@ use super::{
     io::{Deadline, Failure, Input, Output, Pair, Sock},
     local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
+    shares::{Limits, Origin, Room, Shares},
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
 };
 use crate::{
@@ -39,6 +41,8 @@ pub(crate) struct Machine {
     key: SecretKey,
     local: Local,
     peers: BTreeMap<PeerId, Peer>,
+    /// Where those peers came from that came by themselves.
+    callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
     convs: BTreeMap<u64, PeerId>,
     agenda: Agenda,
@@ -83,6 +87,14 @@ pub(crate) struct PeerView {
     pub(crate) probes_answered: u32,
 }
 
+/// Callers have no share of their own among the peers: what they may hold for long is what has a connection.
+const CALLERS: Limits = Limits {
+    in_all: MAX_PEERS,
+    of_site: MAX_PEERS,
+    of_network: MAX_PEERS,
+    of_peer: MAX_PEERS,
+};
+
 impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
         let Settings {
@@ -121,6 +133,7 @@ impl Machine {
             },
             key,
             peers: BTreeMap::new(),
+            callers: Shares::new(CALLERS),
             convs: BTreeMap::new(),
             agenda: Agenda::default(),
             touched: BTreeSet::new(),
@@ -326,6 +339,11 @@ impl Machine {
         self.peers.get(&id).map(|peer| self.view(peer, now))
     }
 
+    /// Where a peer is, as far as that is known.
+    pub(crate) fn whereabouts(&self, id: PeerId) -> Option<Whereabouts> {
+        self.peers.get(&id).and_then(Peer::whereabouts)
+    }
+
     fn view(&self, peer: &Peer, now: Instant) -> PeerView {
         let path = peer.path_info(&self.local);
         let (probes_sent, probes_answered) = peer.probes();
@@ -351,7 +369,7 @@ impl Machine {
         if self.local.relay_only {
             addrs.clear();
         }
-        if self.entry(now, id) {
+        if self.entry(now, id, None) {
             self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
         } else {
             self.out.push_back(Output::Failed {
@@ -362,7 +380,7 @@ impl Machine {
     }
 
     fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
-        if self.local.lan && self.entry(now, peer) {
+        if self.local.lan && self.entry(now, peer, None) {
             self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
         }
     }
@@ -475,7 +493,11 @@ impl Machine {
         {
             return;
         }
-        if self.entry(now, id) {
+        let ip = match source {
+            Source::Relay { attested, .. } => attested.ip(),
+            Source::Direct(pair) => pair.addr.ip(),
+        };
+        if self.entry(now, id, Some(ip)) {
             self.with(now, id, |peer, ctx| {
                 peer.on_intro(ctx, opened, source);
             });
@@ -487,7 +509,7 @@ impl Machine {
         let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
         let welcome =
             self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
-        if welcome && self.entry(now, id) {
+        if welcome && self.entry(now, id, Some(pair.addr.ip())) {
             self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
         } else {
             self.out.push_back(Output::CloseStream { sock: pair.sock });
@@ -547,25 +569,43 @@ impl Machine {
         }
     }
 
-    /// Makes sure that there is an entry for the peer; an idle one gives way if there are too many.
-    fn entry(&mut self, now: Instant, id: PeerId) -> bool {
-        if !self.peers.contains_key(&id) {
-            if self.peers.len() >= MAX_PEERS {
-                let Some(idle) = self
-                    .peers
-                    .values()
-                    .find(|peer| peer.is_idle())
-                    .map(|peer| peer.id)
-                else {
-                    return false;
-                };
-                self.peers.remove(&idle);
-                self.agenda.set(idle, None);
-                self.touched.insert(idle);
-            }
-            self.peers.insert(id, Peer::new(id, now));
+    /// Makes sure that there is an entry for the peer, who came from `caller` if we did not look for it.
+    fn entry(&mut self, now: Instant, id: PeerId, caller: Option<IpAddr>) -> bool {
+        if self.peers.contains_key(&id) {
+            return true;
+        }
+        if self.peers.len() >= MAX_PEERS {
+            let Some(other) = self.least_missed(caller) else {
+                return false;
+            };
+            self.with(now, other, Peer::expel);
+            self.peers.remove(&other);
+            self.callers.release(other);
+            self.agenda.set(other, None);
+            self.touched.insert(other);
+        }
+        self.peers.insert(id, Peer::new(id, now));
+        if let Some(ip) = caller {
+            self.callers.take(id, Origin { peer: None, ip });
         }
         true
+    }
+
+    /// Who is to give way to one more peer.
+    fn least_missed(&self, caller: Option<IpAddr>) -> Option<PeerId> {
+        if let Some(idle) = self.peers.values().find(|peer| peer.is_idle()) {
+            return Some(idle.id);
+        }
+        let yields = |id| self.peers.get(&id).is_some_and(Peer::yields);
+        let since = |id: &PeerId| self.peers.get(id).map(Peer::since);
+        let Some(ip) = caller else {
+            let callers = self.peers.values().filter(|peer| peer.yields());
+            return callers.min_by_key(|peer| peer.since()).map(|peer| peer.id);
+        };
+        match self.callers.instead(Origin { peer: None, ip }, yields) {
+            Room::Instead(greediest) => greediest.into_iter().min_by_key(since),
+            Room::Free | Room::Full | Room::Over => None,
+        }
     }
 
     fn with(&mut self, now: Instant, id: PeerId, f: impl FnOnce(&mut Peer, &mut Context<'_>)) {

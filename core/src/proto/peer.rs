@@ -30,6 +30,7 @@ mod reroll;
 mod rounds;
 mod streams;
 mod trial;
+mod whereabouts;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -53,7 +54,7 @@ use self::{
     streams::Streams,
     trial::Trials,
 };
-pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt};
+pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt, whereabouts::Whereabouts};
 use super::{
     budget::{Budget, Credit},
     handshake::Initiation,
@@ -118,6 +119,10 @@ pub(crate) struct Peer {
     remote: Option<Description>,
     /// Where its relay sees it.
     attested: Option<SocketAddr>,
+    /// The relay that said so.
+    attested_by: Option<RelayUrl>,
+    /// Where its last direct hello says that it came from.
+    claimed: Option<IpAddr>,
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
     /// Where the peer answered before, latest last: these addresses are no victims.
@@ -173,6 +178,8 @@ impl Peer {
             sent_intro_ms: 0,
             remote: None,
             attested: None,
+            attested_by: None,
+            claimed: None,
             relay_rtt: None,
             answered: VecDeque::new(),
             checks: Checks::default(),
@@ -402,6 +409,11 @@ impl Peer {
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
         self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
+    }
+
+    /// Whether others may have its place: it came by itself and has no connection.
+    pub(crate) fn yields(&self) -> bool {
+        !self.wanted && !self.dialled
     }
 
     pub(crate) fn state(&self) -> PeerState {

@@ -143,8 +143,9 @@ pub(crate) const UNATTESTED_PROBES: u32 = 3;
 pub(crate) const UNATTESTED_PER_MINUTE: u32 = 10;
 /// Lowest and highest TTL that opens our own NAT without reaching the peer's.
 pub(crate) const LOW_TTL: (u8, u8) = (2, 5);
-/// Peers with any state; idle ones give way.
-pub(crate) const MAX_PEERS: usize = 4096;
+/// Peers with any state, twice as many as may have connections. Idle ones give way; then those who came by themselves and
+/// have no connection, of the greediest network the oldest first.
+pub(crate) const MAX_PEERS: usize = 8192;
 
 /// How long ports are guessed.
 pub(crate) const GUESS_TIME: Duration = ms(12_000);

@@ -4,29 +4,29 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, now, silence::Watch};
+use super::{Done, Driver, Lease, calls::code, now, silence::Watch};
 use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
     RelayUrl, Ticket,
     net::{
         flow::{Flow, LinkMemory},
-        mux::{Dest, Link, Route, handle_of, virtual_addr},
+        mux::{Dest, Link, Route, virtual_addr},
         transport::transport_config,
     },
     proto::{
         self,
+        admission::CallId,
         endpoint::PeerView,
         io::{Failure, Input},
     },
-    tls,
     wire::lane::Channel,
 };
 
 /// A peer that quinn has an address for.
 pub(super) struct PeerLink {
     pub(super) link: Arc<Link>,
-    transport: Arc<quinn::TransportConfig>,
-    memory: LinkMemory,
+    pub(super) transport: Arc<quinn::TransportConfig>,
+    pub(super) memory: LinkMemory,
     pub(super) status: watch::Sender<LinkStatus>,
     pub(super) connections: Vec<Open>,
     /// Where the packets go first; a change of it is a change of path.
@@ -47,7 +47,14 @@ pub(super) struct Open {
     pub(super) quic: quinn::Connection,
     flow: Arc<Flow>,
     alpn: String,
-    outgoing: bool,
+    /// None if we dialled it.
+    call: Option<CallId>,
+}
+
+impl Open {
+    fn is_outgoing(&self) -> bool {
+        self.call.is_none()
+    }
 }
 
 impl PeerLink {
@@ -55,7 +62,7 @@ impl PeerLink {
     fn is_dialled(&self) -> bool {
         let waits = self.ready.iter().any(|waiting| !waiting.is_closed())
             || self.failed.iter().any(|waiting| !waiting.is_closed());
-        waits || self.connections.iter().any(|open| open.outgoing)
+        waits || self.connections.iter().any(|open| open.is_outgoing())
     }
 
     /// Whether somebody waits for a path that only a relay can give.
@@ -272,8 +279,8 @@ impl Driver {
     pub(super) fn set_access(&mut self, access: Access) {
         let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
         for (_, link) in self.links.iter().filter(|(peer, _)| unwelcome(peer)) {
-            for open in link.connections.iter().filter(|open| !open.outgoing) {
-                open.quic.close(NOT_LET_IN, b"not let in any more");
+            for open in link.connections.iter().filter(|open| !open.is_outgoing()) {
+                open.quic.close(code::NOT_LET_IN, b"not let in any more");
             }
         }
         let dialled = self.links.iter().filter(|(_, link)| link.is_dialled());
@@ -282,64 +289,13 @@ impl Driver {
     }
 
     /// Whether there is a link to the peer: if not, it was never let in, or is not any more.
-    fn is_linked(&self, peer: PeerId) -> bool {
+    pub(super) fn is_linked(&self, peer: PeerId) -> bool {
         let state = self.machine.peer(peer, now()).map(|peer| peer.state);
         !matches!(state, None | Some(PeerState::Idle))
     }
 
-    /// quinn saw an Initial of a link's peer.
-    pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
-        let peer = handle_of(incoming.remote_address())
-            .and_then(|handle| self.handles.get(&handle))
-            .copied();
-        let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
-            return incoming.ignore();
-        };
-        if !self.is_linked(peer) {
-            return incoming.ignore();
-        }
-        let link = self.link(peer);
-        if link.connections.len() >= MAX_CONNECTIONS {
-            return incoming.refuse();
-        }
-        server.transport_config(link.transport.clone());
-        if !self.handshakes.begin(peer) {
-            return incoming.ignore();
-        }
-        match incoming.accept_with(Arc::new(server)) {
-            Ok(connecting) => self.pending.push(Box::pin(async move {
-                let connection =
-                    tokio::time::timeout(crate::endpoint::CONNECT_TIMEOUT, connecting).await;
-                Done::Handshake(peer, connection.ok().and_then(Result::ok))
-            })),
-            Err(error) => {
-                self.handshakes.end(peer);
-                tracing::debug!(%error, "incoming handshake");
-            }
-        }
-    }
-
-    pub(super) fn on_handshake(&mut self, peer: PeerId, connection: Option<quinn::Connection>) {
-        self.handshakes.end(peer);
-        let Some(quic) = connection else { return };
-        if tls::peer_id(&quic) != Some(peer) {
-            return quic.close(1u32.into(), b"identity mismatch");
-        }
-        if !self.is_linked(peer) {
-            return quic.close(NOT_LET_IN, b"not let in any more");
-        }
-        let link = self.link(peer);
-        let status = link.status.subscribe();
-        let connection = Connection::new(quic, peer, status, link.memory.clone());
-        let Ok(permit) = self.outlets.accepted.clone().try_reserve_owned() else {
-            return connection.close(2, b"too many connections wait to be accepted");
-        };
-        self.adopt(connection.clone(), false);
-        permit.send(connection);
-    }
-
-    /// A connection stands, whoever dialled it.
-    pub(super) fn adopt(&mut self, connection: Connection, outgoing: bool) {
+    /// A connection stands; `call` names it unless we dialled it.
+    pub(super) fn adopt(&mut self, connection: Connection, call: Option<CallId>) {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
         let Connection { quic, flow, .. } = connection;
@@ -356,13 +312,13 @@ impl Driver {
             quic,
             flow,
             alpn: alpn.clone(),
-            outgoing,
+            call,
         });
         self.feed(Input::Hold { peer });
         self.tell(EventKind::Connected {
             peer,
             alpn,
-            outgoing,
+            outgoing: call.is_none(),
         });
     }
 
@@ -379,6 +335,10 @@ impl Driver {
         };
         let open = link.connections.swap_remove(at);
         self.changed.insert(peer);
+        if let Some(call) = open.call {
+            self.calls.end(call);
+            self.outlets.accepted.remove(id);
+        }
         self.abandon(peer);
         self.tell(EventKind::Disconnected {
             peer,
@@ -419,10 +379,6 @@ impl Driver {
     }
 }
 
-/// What connections are closed with whose peer is not let in any more.
-const NOT_LET_IN: quinn::VarInt = quinn::VarInt::from_u32(3);
-/// With so many connections a peer gets no more.
-const MAX_CONNECTIONS: usize = 64;
 /// A link that got no answer for this long begins anew when its route is set.
 const STALLED: Duration = Duration::from_secs(1);
 

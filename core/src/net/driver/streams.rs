@@ -17,11 +17,19 @@ use crate::{
         mux::virtual_addr,
         tcp::{self, Established, Listener, Tls},
     },
-    proto::io::{Input, Pair, Sock},
+    proto::{
+        io::{Input, Pair, Sock},
+        shares::{Limits, Origin, Room, Shares},
+    },
 };
 
-/// Streams in use or about to be. A stranger's never counts: it has no key that we let in.
-const MAX_STREAMS: usize = 256;
+/// Streams in use that peers opened: each takes a file descriptor, of which a process may have but a thousand.
+const STREAMS: Limits = Limits {
+    in_all: 256,
+    of_site: 128,
+    of_network: 64,
+    of_peer: 4,
+};
 /// Streams that have proved a key and wait for us to look.
 const WAITING: usize = 16;
 /// The time for QUIC's goodbye to leave on a stream that is being closed.
@@ -39,6 +47,8 @@ pub(super) struct Streams {
     offered: BTreeMap<Sock, Established>,
     /// Those in use.
     open: BTreeMap<Pair, PeerId>,
+    /// Of these and those offered, what peers opened.
+    taken: Shares<Pair>,
     next: u32,
 }
 
@@ -53,6 +63,7 @@ impl Streams {
             dialling: BTreeSet::new(),
             offered: BTreeMap::new(),
             open: BTreeMap::new(),
+            taken: Shares::new(STREAMS),
             next: 0,
         }
     }
@@ -116,18 +127,42 @@ impl Driver {
 
     /// Asks the machine whether the stream is of use.
     pub(super) fn offer_stream(&mut self, stream: Established, dialled: bool) {
-        if self.streams.open.len() >= MAX_STREAMS {
+        let sock = Sock::stream(self.streams.next);
+        let (peer, addr) = (stream.peer, stream.addr);
+        if !dialled && !self.make_room_for_stream(peer, Pair { sock, addr }) {
             return;
         }
-        let sock = Sock::stream(self.streams.next);
         self.streams.next = self.streams.next.wrapping_add(1);
-        let (peer, addr) = (stream.peer, stream.addr);
         self.streams.offered.insert(sock, stream);
         self.feed(Input::StreamUp {
             peer,
             stream: Pair { sock, addr },
             dialled,
         });
+    }
+
+    /// Counts one more stream that a peer opened; false if there is no room for it.
+    fn make_room_for_stream(&mut self, peer: PeerId, stream: Pair) -> bool {
+        let origin = Origin {
+            peer: Some(peer),
+            ip: stream.addr.ip(),
+        };
+        match self.streams.taken.room(origin, |_| true) {
+            Room::Free => {}
+            Room::Instead(greediest) => {
+                // The numbers of streams grow: the oldest is the first.
+                for oldest in greediest.into_iter().take(1) {
+                    self.streams.taken.release(oldest);
+                    self.mux.remove_stream(oldest.sock);
+                }
+            }
+            Room::Full | Room::Over => {
+                tracing::debug!(peer = %peer.short(), "no room for another stream");
+                return false;
+            }
+        }
+        self.streams.taken.take(stream, origin);
+        true
     }
 
     /// The machine wants it.
@@ -159,7 +194,9 @@ impl Driver {
 
     /// The machine does not want it, or no more.
     pub(super) fn close_stream(&mut self, sock: Sock) {
-        if self.streams.offered.remove(&sock).is_none() {
+        if let Some(Established { addr, .. }) = self.streams.offered.remove(&sock) {
+            self.streams.taken.release(Pair { sock, addr });
+        } else {
             self.pending.push(Box::pin(async move {
                 sleep(GOODBYE).await;
                 Done::StreamClosed(sock)
@@ -169,6 +206,7 @@ impl Driver {
 
     pub(super) fn on_stream_ended(&mut self, stream: Pair) {
         self.mux.remove_stream(stream.sock);
+        self.streams.taken.release(stream);
         if let Some(peer) = self.streams.open.remove(&stream) {
             self.feed(Input::StreamDown { peer, stream });
         }

@@ -1,13 +1,12 @@
 //! Taking streams from whoever knocks, with bounds on what strangers can hold.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Aborted, BoxFuture, abortable},
+    stream::FuturesUnordered,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -17,10 +16,15 @@ use tokio::{
 };
 
 use super::{Established, Tls};
+use crate::proto::shares::{Limits, Origin, Room, Shares};
 
-/// Handshakes at once, and of those from one address.
-const MAX_HANDSHAKES: usize = 64;
-const MAX_PER_ADDRESS: usize = 8;
+/// Handshakes at once.
+const HANDSHAKES: Limits = Limits {
+    in_all: 64,
+    of_site: 16,
+    of_network: 8,
+    of_peer: 8,
+};
 /// Connections that the kernel holds until we look.
 const BACKLOG: i32 = 64;
 /// After the system refused to hand out a connection, as it does without descriptors.
@@ -74,16 +78,24 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 /// Who is in a handshake.
 struct Door {
     tls: Tls,
-    handshakes: FuturesUnordered<BoxFuture<'static, (IpAddr, io::Result<Established>)>>,
-    per_address: BTreeMap<IpAddr, usize>,
+    handshakes: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// By the order in which they began.
+    under_way: BTreeMap<u64, AbortHandle>,
+    shares: Shares<u64>,
+    begun: u64,
 }
+
+/// A handshake that is over, unless it had to give way to another.
+type Done = (u64, Result<io::Result<Established>, Aborted>);
 
 impl Door {
     fn new(tls: Tls) -> Self {
         Self {
             tls,
             handshakes: FuturesUnordered::new(),
-            per_address: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            shares: Shares::new(HANDSHAKES),
+            begun: 0,
         }
     }
 
@@ -97,12 +109,13 @@ impl Door {
                         sleep(PAUSE).await;
                     }
                 },
-                Some((ip, done)) = self.handshakes.next() => {
-                    self.leave(ip);
+                Some((number, done)) = self.handshakes.next() => {
+                    self.leave(number);
                     match done {
-                        // A full queue is a flood of known keys: it loses its own.
-                        Ok(stream) => drop(established.try_send(stream)),
-                        Err(error) => tracing::trace!(%error, "handshake"),
+                        // The driver is behind, or at its end: the peer dials again.
+                        Ok(Ok(stream)) => drop(established.try_send(stream)),
+                        Ok(Err(error)) => tracing::trace!(%error, "handshake"),
+                        Err(Aborted) => {}
                     }
                 }
             }
@@ -111,31 +124,32 @@ impl Door {
 
     /// Begins a handshake, or hangs up where there are too many.
     fn admit(&mut self, tcp: TcpStream, addr: SocketAddr) {
-        let ip = network(addr.ip());
-        let here = self.per_address.get(&ip).copied().unwrap_or_default();
-        if self.handshakes.len() >= MAX_HANDSHAKES || here >= MAX_PER_ADDRESS {
-            return;
-        }
-        self.per_address.insert(ip, here + 1);
-        let accept = self.tls.clone().accept(tcp, addr);
-        self.handshakes
-            .push(Box::pin(async move { (ip, accept.await) }));
-    }
-
-    fn leave(&mut self, ip: IpAddr) {
-        if let Some(here) = self.per_address.get_mut(&ip) {
-            *here -= 1;
-            if *here == 0 {
-                self.per_address.remove(&ip);
+        let origin = Origin {
+            peer: None,
+            ip: addr.ip(),
+        };
+        match self.shares.room(origin, |_| true) {
+            Room::Free => {}
+            Room::Instead(greediest) => {
+                for oldest in greediest.into_iter().take(1) {
+                    self.leave(oldest);
+                }
             }
+            Room::Full | Room::Over => return,
         }
+        self.begun += 1;
+        let number = self.begun;
+        let (handshake, abort) = abortable(self.tls.clone().accept(tcp, addr));
+        self.shares.take(number, origin);
+        self.under_way.insert(number, abort);
+        self.handshakes
+            .push(Box::pin(async move { (number, handshake.await) }));
     }
-}
 
-/// What one subscriber has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => IpAddr::from((ip.to_bits() >> 64 << 64).to_be_bytes()),
+    fn leave(&mut self, number: u64) {
+        self.shares.release(number);
+        if let Some(handshake) = self.under_way.remove(&number) {
+            handshake.abort();
+        }
     }
 }

@@ -117,6 +117,27 @@ async fn one_address_has_eight_handshakes_at_once() {
     assert_eq!(ended.into_iter().filter(|ended| *ended).count(), 4);
 }
 
+/// Says nothing, from an address of loopback.
+async fn silent(network: u8, to: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, network, 0, 1], 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test]
+async fn handshakes_that_never_end_give_way_to_those_of_an_address_that_has_none() {
+    let (_listener, addr, mut established) = listener(1);
+    let mut held = Vec::new();
+    for at in 0..64 {
+        held.push(silent(1 + at / 8, addr).await);
+    }
+    for seed in 2..10 {
+        let dialled = Tls::new(&key(seed)).unwrap().dial(key(1).id(), addr).await;
+        assert_eq!(dialled.unwrap().peer, key(1).id());
+        assert_eq!(established.recv().await.unwrap().peer, key(seed).id());
+    }
+}
+
 /// A way to the node that carries TCP only.
 async fn tcp_only(node: SocketAddr) -> SocketAddr {
     let proxy = TcpListener::bind(HERE).await.unwrap();

@@ -57,6 +57,7 @@ impl Peer {
             .relays
             .iter()
             .chain(&self.via)
+            .chain(&self.attested_by)
             .chain(&self.absent_at)
             .chain(&self.busy_at)
             .chain(failed)

@@ -151,11 +151,14 @@ impl Peer {
 
     pub(super) fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
         self.note_attested(ctx.local, source);
-        if let Source::Relay { relay, .. } = source {
-            self.meet_at(vec![relay.clone()]);
-            if self.live_via(ctx.local).is_none() || self.path.is_none() {
-                self.via = Some(relay.clone());
+        match source {
+            Source::Relay { relay, .. } => {
+                self.meet_at(vec![relay.clone()]);
+                if self.live_via(ctx.local).is_none() || self.path.is_none() {
+                    self.via = Some(relay.clone());
+                }
             }
+            Source::Direct(pair) => self.claimed = Some(pair.addr.ip()),
         }
     }
 
@@ -165,6 +168,7 @@ impl Peer {
             && local.is_plausible(relay, *attested)
         {
             self.attested = Some(*attested);
+            self.attested_by = Some(relay.clone());
         }
     }
 

@@ -1,0 +1,211 @@
+//! Calls: what peers open, from the first packet of a handshake to the connection that waits to be accepted.
+//!
+//! Who gets one is decided by [`Admission`]; its verdicts are carried out here.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Instant,
+};
+
+use futures_util::future::{AbortHandle, abortable};
+use tokio::time::timeout;
+
+use super::{Done, Driver, now};
+use crate::{
+    Connection, PeerId,
+    net::mux::handle_of,
+    proto::{
+        admission::{Admission, CallId, Verdict},
+        endpoint::Whereabouts,
+        shares::Origin,
+    },
+    tls,
+};
+
+/// Application error codes (RFC 9000 section 20.2) of connections that this node ends.
+pub(super) mod code {
+    use quinn::VarInt;
+
+    /// The TLS handshake showed another key than the one of the link.
+    pub(super) const IDENTITY_MISMATCH: VarInt = VarInt::from_u32(1);
+    /// There is no room for the connection, now or any more.
+    pub(super) const BUSY: VarInt = VarInt::from_u32(2);
+    /// The peer is not let in any more.
+    pub(in super::super) const NOT_LET_IN: VarInt = VarInt::from_u32(3);
+}
+
+/// The calls that are counted.
+#[derive(Default)]
+pub(super) struct Calls {
+    admission: Admission,
+    handshakes: BTreeMap<CallId, AbortHandle>,
+    open: BTreeMap<CallId, quinn::Connection>,
+}
+
+impl Calls {
+    /// A handshake begins; one that has to give way to it ends.
+    fn begin(&mut self, origin: Origin, proven: bool) -> Verdict {
+        let verdict = self.admission.begin(origin, proven);
+        if let Verdict::Admit {
+            displaced: Some(displaced),
+            ..
+        } = verdict
+            && let Some(handshake) = self.handshakes.remove(&displaced)
+        {
+            handshake.abort();
+        }
+        verdict
+    }
+
+    /// A handshake became a connection; one that has to give way to it ends. False if there is no room for it.
+    fn complete(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        origin: Origin,
+        quic: &quinn::Connection,
+    ) -> bool {
+        self.handshakes.remove(&id);
+        let open = &self.open;
+        let activity = |id| open.get(&id).map_or(0, uses);
+        let Verdict::Admit { displaced, .. } = self.admission.complete(now, id, origin, activity)
+        else {
+            return false;
+        };
+        if let Some(displaced) = displaced.and_then(|id| self.open.remove(&id)) {
+            displaced.close(
+                code::BUSY,
+                b"it was idle for longest, and others need the room",
+            );
+        }
+        self.open.insert(id, quic.clone());
+        true
+    }
+
+    /// It is over.
+    pub(super) fn end(&mut self, id: CallId) {
+        self.admission.end(id);
+        self.handshakes.remove(&id);
+        self.open.remove(&id);
+    }
+}
+
+/// How often a connection was used so far.
+fn uses(quic: &quinn::Connection) -> u64 {
+    let stats = quic.stats();
+    let of = |frames: quinn::FrameStats| frames.stream + frames.datagram;
+    of(stats.frame_rx) + of(stats.frame_tx)
+}
+
+impl Driver {
+    /// quinn saw an Initial of a link's peer.
+    pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
+        let peer = handle_of(incoming.remote_address())
+            .and_then(|handle| self.handles.get(&handle))
+            .copied();
+        let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
+            return incoming.ignore();
+        };
+        if !self.is_linked(peer) {
+            return incoming.ignore();
+        }
+        let (origin, proven) = self.origin(peer);
+        let proven = proven || incoming.remote_address_validated();
+        let id = match self.calls.begin(origin, proven) {
+            Verdict::Admit { id, .. } => id,
+            Verdict::Retry => {
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().ignore();
+                }
+                return;
+            }
+            Verdict::Busy => {
+                tracing::debug!(peer = %peer.short(), "no room for another connection");
+                return incoming.refuse();
+            }
+        };
+        server.transport_config(self.link(peer).transport.clone());
+        match incoming.accept_with(Arc::new(server)) {
+            Ok(connecting) => {
+                let (handshake, abort) =
+                    abortable(timeout(crate::endpoint::CONNECT_TIMEOUT, connecting));
+                self.calls.handshakes.insert(id, abort);
+                self.pending.push(Box::pin(async move {
+                    let in_time = handshake.await.ok().and_then(Result::ok);
+                    Done::Handshake {
+                        call: id,
+                        peer,
+                        quic: in_time.and_then(Result::ok),
+                    }
+                }));
+            }
+            Err(error) => {
+                self.calls.end(id);
+                tracing::debug!(%error, "incoming handshake");
+            }
+        }
+    }
+
+    pub(super) fn on_handshake(
+        &mut self,
+        call: CallId,
+        peer: PeerId,
+        quic: Option<quinn::Connection>,
+    ) {
+        let Some(quic) = quic else {
+            return self.calls.end(call);
+        };
+        if let Err((code, reason)) = self.judge(call, peer, &quic) {
+            self.calls.end(call);
+            return quic.close(code, reason);
+        }
+        let link = self.link(peer);
+        let (status, memory) = (link.status.subscribe(), link.memory.clone());
+        let connection = Connection::new(quic, peer, status, memory);
+        self.adopt(connection.clone(), Some(call));
+        self.outlets.accepted.push(connection);
+    }
+
+    /// Whether the connection may stay.
+    ///
+    /// # Errors
+    /// The code and the reason that it is to be closed with.
+    fn judge(
+        &mut self,
+        call: CallId,
+        peer: PeerId,
+        quic: &quinn::Connection,
+    ) -> Result<(), (quinn::VarInt, &'static [u8])> {
+        if tls::peer_id(quic) != Some(peer) {
+            return Err((code::IDENTITY_MISMATCH, b"identity mismatch"));
+        }
+        if !self.is_linked(peer) {
+            return Err((code::NOT_LET_IN, b"not let in any more"));
+        }
+        let (origin, _) = self.origin(peer);
+        if !self.calls.complete(now(), call, origin, quic) {
+            return Err((code::BUSY, b"busy: no room for another connection"));
+        }
+        Ok(())
+    }
+
+    /// Where the peer is, and whether it showed that. Only our own relays are believed that they see it there: whoever is met at
+    /// another counts as being where that relay is.
+    fn origin(&self, peer: PeerId) -> (Origin, bool) {
+        const NOWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let (ip, proven) = match self.machine.whereabouts(peer) {
+            Some(Whereabouts::Proven(ip)) => (ip, true),
+            Some(Whereabouts::Attested { relay, ip }) => match self.relays.get(&relay) {
+                Some(relay) if relay.home => (ip, true),
+                Some(relay) => (relay.addr.map_or(NOWHERE, |addr| addr.ip()), true),
+                None => (NOWHERE, true),
+            },
+            Some(Whereabouts::Claimed(ip)) => (ip, false),
+            None => (NOWHERE, false),
+        };
+        let peer = Some(peer);
+        (Origin { peer, ip }, proven)
+    }
+}
