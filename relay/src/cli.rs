@@ -55,7 +55,16 @@ pub(crate) struct Options {
     )]
     pub(crate) pair_rate: ByteCount,
 
-    /// Control connections from one IPv4 address or IPv6 /64 network
+    /// Clients in all; where there is no room, networks with many give way to those with fewer
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "PEERWAY_RELAY_CLIENTS",
+        default_value_t = Limits::default().clients
+    )]
+    pub(crate) clients: usize,
+
+    /// Control connections from one IPv4 address or IPv6 /56 network
     #[arg(
         long,
         value_name = "COUNT",

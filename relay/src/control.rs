@@ -14,6 +14,7 @@ use tokio::{
 use tracing::{debug, info};
 
 use crate::{
+    faults,
     hub::{Hub, close},
     server::{ClientId, Route},
 };
@@ -106,6 +107,9 @@ impl<'a> Session<'a> {
                 () = at(due) => {}
                 frame = next_frame(&mut self.recv, &mut self.frames) => match frame {
                     Ok(frame) => {
+                        if let ToRelay::Signal { payload, .. } = &frame {
+                            faults::trip(payload.as_bytes());
+                        }
                         let from = self.connection.remote_address();
                         self.hub.handle_frame(self.registration.id, from, frame);
                     }

@@ -2,8 +2,13 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,7 +18,7 @@ use peerway::{
 };
 use quinn_udp::Transmit;
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::{
     port::Port,
@@ -40,6 +45,7 @@ pub(crate) struct Hub {
     /// STUN only: the other port of RFC 5780.
     pub(crate) stun_port: Port,
     state: Mutex<State>,
+    panics: AtomicU64,
 }
 
 impl Hub {
@@ -51,6 +57,7 @@ impl Hub {
                 server: Server::new(limits),
                 outlets: HashMap::new(),
             }),
+            panics: AtomicU64::new(0),
         }
     }
 
@@ -105,6 +112,26 @@ impl Hub {
         self.obey(&mut state);
     }
 
+    /// Does `work`. If it panics, what it was about is lost and nothing else.
+    pub(crate) fn contain<T>(&self, about: &'static str, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        if done.is_err() {
+            self.note_panic(about, &"see above");
+        }
+        done.ok()
+    }
+
+    /// Handling something failed, which is a fault of ours.
+    pub(crate) fn note_panic(&self, about: &'static str, error: &dyn fmt::Display) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        error!(about, %error, "handling it failed; this is a fault of the relay, please report it");
+    }
+
+    /// How often that happened.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
     /// The state. A client's task that panicked has not left it half changed: only the server's own methods run under the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,7 +172,7 @@ pub(crate) fn close(connection: &quinn::Connection, reason: CloseReason) {
     clippy::disallowed_methods,
     reason = "the shell reads the clocks for the server"
 )]
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -9,6 +9,7 @@
 //! of this crate, in `hub`, together with the ways to its clients.
 
 mod control;
+mod faults;
 mod host;
 mod hub;
 mod port;

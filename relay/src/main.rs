@@ -37,6 +37,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     config.limits = Limits {
         client_rate: Rate::bytes_per_second(options.client_rate.0),
         pair_rate: Rate::bytes_per_second(options.pair_rate.0),
+        clients: options.clients,
         connections_per_ip: options.connections_per_ip,
         ..Limits::default()
     };

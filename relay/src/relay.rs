@@ -1,6 +1,7 @@
 //! The relay as a whole: [`Relay`].
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +14,8 @@ use peerway::{
     wire::relay::{ALPN, CloseReason},
 };
 use quinn::{
-    Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
+    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig,
+    VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -25,7 +27,7 @@ use crate::{
     port::Port,
     server::{
         Limits, Route,
-        admission::{Admission, Admitted, Decision},
+        admission::{Admission, Admitted, Decision, SeatId},
     },
     socket::MainSocket,
     stun,
@@ -117,12 +119,16 @@ pub struct Stats {
     pub over_budget_bytes: u64,
     /// Datagrams and batches that the kernel did not take.
     pub sends_dropped: u64,
+    /// STUN requests that were not answered, as too many come from their network.
+    pub stun_dropped: u64,
+    /// Datagrams and clients that were dropped because handling them failed. Each is a fault of the relay: please report it.
+    pub panics: u64,
 }
 
 /// A running relay. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     endpoint: Endpoint,
     url: RelayUrl,
     limits: Limits,
@@ -179,7 +185,7 @@ impl Relay {
 
     /// Serves until [`Relay::shutdown`] is done; clients are dropped if this future is.
     pub async fn run(&self) {
-        let admission = Arc::new(Mutex::new(Admission::new(self.limits.connections_per_ip)));
+        let seats = Arc::new(Seats::new(self.limits));
         let mut stun = JoinSet::new();
         stun.spawn(stun::serve(self.hub.clone()));
         let mut tasks = JoinSet::new();
@@ -187,12 +193,12 @@ impl Relay {
         loop {
             tokio::select! {
                 incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.attempt(incoming, &admission, &mut tasks),
+                    Some(incoming) => self.attempt(incoming, &seats, &mut tasks),
                     None => return,
                 },
                 Some(ended) = tasks.join_next() => {
                     if let Err(error) = ended {
-                        debug!(%error, "a task failed");
+                        self.hub.note_panic("a client's task", &error);
                     }
                 }
                 () = control::requested(&mut draining) => break,
@@ -224,37 +230,26 @@ impl Relay {
             stranger_bytes: counters.stranger_bytes,
             over_budget_bytes: counters.over_budget_bytes,
             sends_dropped: self.hub.port.sends_dropped(),
+            stun_dropped: counters.stun_dropped,
+            panics: self.hub.panics(),
         }
     }
 
-    fn attempt(
-        &self,
-        incoming: Incoming,
-        admission: &Arc<Mutex<Admission>>,
-        tasks: &mut JoinSet<()>,
-    ) {
+    fn attempt(&self, incoming: Incoming, seats: &Arc<Seats>, tasks: &mut JoinSet<()>) {
         let remote = incoming.remote_address();
-        let decision = admission
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .attempt(remote, incoming.remote_address_validated());
-        match decision {
-            (Decision::Accept, Some(admitted)) => {
+        match seats.attempt(remote, incoming.remote_address_validated()) {
+            Decision::Accept(admitted) => {
                 let seat = Seat {
-                    admission: admission.clone(),
+                    seats: seats.clone(),
                     admitted: Some(admitted),
                 };
-                tasks.spawn(handshake(
-                    self.hub.clone(),
-                    incoming,
-                    seat,
-                    self.draining.subscribe(),
-                ));
+                let draining = self.draining.subscribe();
+                tasks.spawn(handshake(self.hub.clone(), incoming, seat, draining));
             }
-            (Decision::Retry, _) if incoming.may_retry() => {
+            Decision::Retry if incoming.may_retry() => {
                 let _ = incoming.retry();
             }
-            _ => incoming.refuse(),
+            Decision::Retry | Decision::Refuse => incoming.refuse(),
         }
     }
 
@@ -286,28 +281,61 @@ async fn handshake(
     let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, connecting).await else {
         return;
     };
-    if !seat.proven() {
+    if !seat.take(&connection) {
         return close(&connection, CloseReason::Full);
     }
     control::serve(hub, connection, route, draining).await;
 }
 
+/// The connections that there is room for.
+struct Seats {
+    state: Mutex<(Admission, HashMap<SeatId, Connection>)>,
+}
+
+impl Seats {
+    fn new(limits: Limits) -> Self {
+        let admission = Admission::new(limits.clients, limits.connections_per_ip);
+        Self {
+            state: Mutex::new((admission, HashMap::new())),
+        }
+    }
+
+    fn attempt(&self, remote: SocketAddr, proven: bool) -> Decision {
+        self.with(|admission, _| admission.attempt(remote, proven))
+    }
+
+    /// Does something to the seats, and closes the connections that lost theirs by it.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Admission, &mut HashMap<SeatId, Connection>) -> T,
+    ) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (admission, connections) = &mut *state;
+        let done = work(admission, connections);
+        while let Some(seat) = admission.poll_displaced() {
+            if let Some(connection) = connections.remove(&seat) {
+                close(&connection, CloseReason::Displaced);
+            }
+        }
+        done
+    }
+}
+
 /// A place among the connections of its network, given back at the end.
 struct Seat {
-    admission: Arc<Mutex<Admission>>,
+    seats: Arc<Seats>,
     admitted: Option<Admitted>,
 }
 
 impl Seat {
-    fn proven(&mut self) -> bool {
-        let mut admission = self
-            .admission
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.admitted = self
-            .admitted
-            .take()
-            .and_then(|admitted| admission.proven(admitted));
+    /// The handshake is done; false if there is no room any more.
+    fn take(&mut self, connection: &Connection) -> bool {
+        let admitted = self.admitted.take();
+        self.admitted = self.seats.with(|admission, connections| {
+            let admitted = admission.proven(admitted?)?;
+            connections.insert(admitted.seat()?, connection.clone());
+            Some(admitted)
+        });
         self.admitted.is_some()
     }
 }
@@ -315,10 +343,12 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(admitted) = self.admitted.take() {
-            self.admission
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .end(admitted);
+            self.seats.with(|admission, connections| {
+                if let Some(seat) = admitted.seat() {
+                    connections.remove(&seat);
+                }
+                admission.end(admitted);
+            });
         }
     }
 }

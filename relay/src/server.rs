@@ -25,6 +25,7 @@ mod limits;
 mod network;
 mod outbox;
 mod shares;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ pub use limits::Limits;
 use network::Network;
 use outbox::{Call, Next, Outbox};
 use shares::Shares;
+use sources::Sources;
 
 /// How long a lane datagram waits for its channel: the first data and the SIGNAL leave together, by different ways.
 pub const HOLD_TIME: Duration = Duration::from_millis(250);
@@ -119,6 +121,8 @@ pub struct Counters {
     pub signals_dropped: u64,
     /// Frames to clients that were dropped because too many wait for them.
     pub frames_dropped: u64,
+    /// STUN requests that were not answered, as too many come from their network.
+    pub stun_dropped: u64,
     /// SIGNAL frames that were answered with [`GoneReason::Busy`].
     pub busy: u64,
 }
@@ -146,6 +150,7 @@ pub struct Server {
     holds: Holds,
     /// What calls that wait hold in memory.
     call_bytes: Shares,
+    stun: Sources,
     commands: VecDeque<Command>,
     last_id: u64,
     counters: Counters,
@@ -163,6 +168,7 @@ impl Server {
             by_addr: HashMap::new(),
             holds: Holds::default(),
             call_bytes: Shares::default(),
+            stun: Sources::new(limits.stun_per_network),
             commands: VecDeque::new(),
             last_id: 0,
             counters: Counters::default(),
@@ -309,6 +315,13 @@ impl Server {
                 Write::Nothing
             }
         }
+    }
+
+    /// Whether a STUN request from `source` is answered. Its address may be forged: nobody gets many answers.
+    pub fn takes_stun(&mut self, now: Instant, source: SocketAddr) -> bool {
+        let takes = self.stun.take(now, Network::of(source));
+        self.counters.stun_dropped += u64::from(!takes);
+        takes
     }
 
     /// The next thing for the shell to do.

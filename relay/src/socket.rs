@@ -19,7 +19,12 @@ use pin_project_lite::pin_project;
 use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit};
 
-use crate::{hub::Hub, server::Verdict, stun};
+use crate::{
+    faults,
+    hub::{Hub, now},
+    server::Verdict,
+    stun,
+};
 
 /// Receive calls in a row that yield nothing for quinn, before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -36,17 +41,16 @@ impl MainSocket {
 
     /// Deals with all datagrams but QUIC, and moves the buffers with QUIC in them to the front. Returns how many those are.
     fn sort(&self, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta], received: usize) -> usize {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the shell reads the clock for the server"
-        )]
-        let now = Instant::now();
+        let now = now().instant;
         let mut kept = 0;
         for index in 0..received {
             let (Some(buf), Some(meta)) = (bufs.get_mut(index), metas.get_mut(index)) else {
                 break;
             };
-            meta.len = self.keep_quic(now, buf, meta);
+            let kept_len = self
+                .hub
+                .contain("a datagram", || self.keep_quic(now, buf, meta));
+            meta.len = kept_len.unwrap_or_default();
             if meta.len > 0 {
                 bufs.swap(kept, index);
                 metas.swap(kept, index);
@@ -63,6 +67,7 @@ impl MainSocket {
         let stride = meta.stride.clamp(1, len.max(1));
         let (mut start, mut kept) = (0, 0);
         while start < len {
+            faults::trip(&buf[start..len]);
             let (class, run) = first_run(&buf[..len], start, stride);
             start = run.end;
             match class {
@@ -74,7 +79,8 @@ impl MainSocket {
                 Class::Lane(channel) => self.lane(now, channel, meta, &buf[run]),
                 Class::Stun => {
                     for request in buf[run].chunks(stride) {
-                        stun::answer(&self.hub.port, &self.hub.stun_port, meta, request);
+                        let ports = [&self.hub.port, &self.hub.stun_port];
+                        stun::answer(&self.hub, ports, meta, request);
                     }
                 }
                 Class::Junk => {}

@@ -10,13 +10,20 @@ use std::{
 use peerway::wire::datagram::Kind;
 use quinn_udp::{RecvMeta, Transmit};
 
-use crate::{hub::Hub, port::Port};
+use crate::{
+    faults,
+    hub::{Hub, now},
+    port::Port,
+};
 
 /// Longest batch of requests that the kernel may hand over at once.
 const BUFFER: usize = 1 << 16;
 
 /// Answers a request that came to `this` port; what is no Binding request gets no answer.
-pub(crate) fn answer(this: &Port, other: &Port, meta: &RecvMeta, request: &[u8]) {
+pub(crate) fn answer(hub: &Hub, [this, other]: [&Port; 2], meta: &RecvMeta, request: &[u8]) {
+    if !hub.lock().server.takes_stun(now().instant, meta.addr) {
+        return;
+    }
     let announced = announced(other, meta.dst_ip);
     let Some(answer) = peerway::stun::answer(request, meta.addr, announced) else {
         return;
@@ -49,9 +56,12 @@ pub(crate) async fn serve(hub: Arc<Hub>) {
         }
         let datagrams = buffer.get(..meta.len).unwrap_or_default();
         for request in datagrams.chunks(meta.stride.max(1)) {
-            if Kind::of(request) == Some(Kind::Stun) {
-                answer(&hub.stun_port, &hub.port, &meta, request);
-            }
+            hub.contain("a STUN request", || {
+                faults::trip(request);
+                if Kind::of(request) == Some(Kind::Stun) {
+                    answer(&hub, [&hub.stun_port, &hub.port], &meta, request);
+                }
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use stun_rs::{
     TransactionId,
     attributes::{
         discovery::{ChangeRequest, ChangeRequestFlags, OtherAddress},
-        stun::{ErrorCode, UnknownAttributes, XorMappedAddress},
+        stun::{ErrorCode, Software, UnknownAttributes, XorMappedAddress},
     },
     methods::BINDING,
 };
@@ -48,17 +48,16 @@ pub enum StunError {
     NoAddress,
 }
 
-/// A Binding request; with `change_port` the server is asked to answer from its other port (RFC 5780 section 7.2).
+/// A Binding request, long enough for an answer with two IPv6 addresses; with `change_port` the server is asked to answer from its other port (RFC 5780 section 7.2).
 #[must_use]
 pub fn binding_request(tx: [u8; 12], change_port: bool) -> Vec<u8> {
-    let builder = binding(MessageClass::Request, tx);
-    let builder = if change_port {
-        builder.with_attribute(ChangeRequest::new(Some(
-            ChangeRequestFlags::ChangePort.into(),
-        )))
-    } else {
-        builder
-    };
+    let mut builder = binding(MessageClass::Request, tx);
+    if change_port {
+        let flags = ChangeRequestFlags::ChangePort.into();
+        builder = builder.with_attribute(ChangeRequest::new(Some(flags)));
+    } else if let Ok(software) = Software::new("peer") {
+        builder = builder.with_attribute(software);
+    }
     encode(&builder.build())
 }
 
@@ -108,8 +107,9 @@ pub struct Answer {
 /// What a server answers to a datagram from `source`; nothing if it is not a Binding request.
 ///
 /// `other` is where the server can be reached besides, for OTHER-ADDRESS. Asked to answer from there without having one, or from
-/// another IP address, it refuses with error 420 as a server without RFC 5780 does. No answer is longer than 68 bytes, at most
-/// 3.4 times its request.
+/// another IP address, it refuses with error 420 as a server without RFC 5780 does. No answer is longer than 68 bytes, nor than
+/// three times its request, lest somebody forges a victim's address and has more sent there than they send: a request of 20
+/// bytes that comes over IPv6 is answered without OTHER-ADDRESS.
 #[must_use]
 pub fn answer(request: &[u8], source: SocketAddr, other: Option<SocketAddr>) -> Option<Answer> {
     let message = decode(request).ok()?;
@@ -129,24 +129,32 @@ pub fn answer(request: &[u8], source: SocketAddr, other: Option<SocketAddr>) -> 
     if impossible {
         unknown.push(CHANGE_REQUEST);
     }
+    let fits = |bytes: &Vec<u8>| bytes.len() <= MAX_FACTOR * request.len();
     if !unknown.is_empty() {
         return Some(Answer {
-            bytes: refusal(tx, &unknown)?,
+            bytes: refusal(tx, &unknown).filter(fits)?,
             from_other_port: false,
         });
     }
     let mapped = SocketAddr::new(source.ip().to_canonical(), source.port());
-    let builder =
-        binding(MessageClass::SuccessResponse, tx).with_attribute(XorMappedAddress::from(mapped));
-    let builder = match other {
-        Some(other) => builder.with_attribute(OtherAddress::from(other)),
-        None => builder,
+    let success = |other: Option<SocketAddr>| {
+        let builder = binding(MessageClass::SuccessResponse, tx)
+            .with_attribute(XorMappedAddress::from(mapped));
+        let builder = match other {
+            Some(other) => builder.with_attribute(OtherAddress::from(other)),
+            None => builder,
+        };
+        encode(&builder.build())
     };
+    let bytes = Some(success(other)).filter(fits);
     Some(Answer {
-        bytes: encode(&builder.build()),
+        bytes: bytes.unwrap_or_else(|| success(None)),
         from_other_port,
     })
 }
+
+/// How much longer than its request an answer may be.
+const MAX_FACTOR: usize = 3;
 
 /// RFC 5780 section 7.2.
 const CHANGE_REQUEST: u16 = 0x0003;
@@ -270,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_request_that_needs_something_unknown_is_refused() {
-        let mut request = binding_request(TX, false);
+        let mut request = encode(&binding(MessageClass::Request, TX).build());
         request[3] = 4;
         request.extend_from_slice(&[0x00, 0x7f, 0, 0]);
         let refused = answer(&request, "203.0.113.7:4000".parse().unwrap(), None).unwrap();
@@ -311,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn over_ipv6_the_other_address_is_told_to_those_who_send_enough_for_it() {
+        let source = "[2001:db8::7]:4000".parse().unwrap();
+        let other = "[2001:db8::1]:3479".parse().unwrap();
+        let told = |request: &[u8]| {
+            let answer = answer(request, source, Some(other)).unwrap();
+            assert!(answer.bytes.len() <= 3 * request.len());
+            parse_response(&answer.bytes).unwrap().other_address
+        };
+        assert_eq!(told(&binding_request(TX, false)), Some(other));
+        let bare = encode(&binding(MessageClass::Request, TX).build());
+        assert_eq!((bare.len(), told(&bare)), (20, None));
+    }
+
+    #[test]
     fn a_request_is_no_response() {
         assert_eq!(
             parse_response(&binding_request(TX, false)),
@@ -340,6 +362,7 @@ mod tests {
             let _ = parse_response(&datagram);
             if let Some(answer) = answer(&datagram, "[2001:db8::7]:4000".parse().unwrap(), other) {
                 prop_assert!((20..=68).contains(&answer.bytes.len()));
+                prop_assert!(answer.bytes.len() <= 3 * datagram.len());
             }
         }
     }

@@ -138,6 +138,8 @@ pub enum CloseReason {
     TooSlow,
     /// The relay has no room for more connections from there.
     Full,
+    /// The relay is full, and gave the place of this connection to one from a network that has fewer.
+    Displaced,
 }
 
 impl CloseReason {
@@ -150,6 +152,7 @@ impl CloseReason {
             Self::Protocol => 2,
             Self::TooSlow => 3,
             Self::Full => 4,
+            Self::Displaced => 5,
         }
     }
 
@@ -162,6 +165,7 @@ impl CloseReason {
             Self::Protocol,
             Self::TooSlow,
             Self::Full,
+            Self::Displaced,
         ]
         .into_iter()
         .find(|reason| u64::from(reason.code()) == code)
@@ -175,7 +179,8 @@ impl CloseReason {
             Self::Replaced => "the same key registered from elsewhere",
             Self::Protocol => "the control protocol was broken, or its version is not spoken",
             Self::TooSlow => "the client does not read",
-            Self::Full => "too many connections from this address",
+            Self::Full => "it has no room for another connection from this network",
+            Self::Displaced => "it is full, and others have fewer connections than this network",
         }
     }
 }

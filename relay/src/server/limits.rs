@@ -28,6 +28,8 @@ pub struct Limits {
     pub signals_per_pair: Rate,
     /// Signals per second to one client from callers whom it has not answered, who take turns by network.
     pub calls_per_client: Rate,
+    /// STUN requests that are answered to one network, per second.
+    pub stun_per_network: Rate,
 }
 
 impl Default for Limits {
@@ -44,6 +46,7 @@ impl Default for Limits {
             waiting_rate_in_all: Rate::mib_per_second(2),
             signals_per_pair: Rate::per_second(10),
             calls_per_client: Rate::per_second(512),
+            stun_per_network: Rate::per_second(250),
         }
     }
 }

@@ -334,6 +334,7 @@ fn the_limits_are_on_by_default() {
     assert_eq!(limits.waiting_rate_in_all, Rate::mib_per_second(2));
     assert_eq!(limits.signals_per_pair, Rate::per_second(10));
     assert_eq!(limits.calls_per_client, Rate::per_second(512));
+    assert_eq!(limits.stun_per_network, Rate::per_second(250));
     assert_eq!(limits.client_rate, Rate::mib_per_second(64));
     assert_eq!(limits.pair_rate, Rate::mib_per_second(64));
 }
@@ -429,4 +430,25 @@ proptest! {
         prop_assert!(world.server.holds.is_empty());
         prop_assert_eq!(world.server.call_bytes.total(), 0);
     }
+}
+
+#[test]
+fn a_source_gets_so_many_stun_answers_and_no_more() {
+    let mut world = World::new(Limits::default());
+    let mut answered = 0;
+    for _ in 0..10_000 {
+        let now = world.now().instant;
+        answered += (0..10)
+            .filter(|port| {
+                let source = SocketAddr::from(([192, 0, 2, 1], 1000 + port));
+                world.server.takes_stun(now, source)
+            })
+            .count();
+        world.wait(1);
+    }
+    assert!((3_490..=3_510).contains(&answered), "{answered}");
+    assert_eq!(
+        world.server.counters().stun_dropped,
+        100_000 - answered as u64
+    );
 }

@@ -234,3 +234,18 @@ async fn restart(addr: std::net::SocketAddr) -> Running {
     .expect("the port becomes free");
     Running::with(addr, Limits::default()).await
 }
+
+#[tokio::test]
+async fn a_client_for_whom_there_is_no_room_is_told_so() {
+    let limits = Limits {
+        connections_per_ip: 1,
+        ..Limits::default()
+    };
+    let relay = Running::with(ANY, limits).await;
+    let _first = Registered::up(relay.url(), 1).await;
+    let down = Registered::spawn(relay.url(), 2).next().await;
+    assert!(
+        matches!(&down, RelayEvent::Down { reason, .. } if reason.contains("it has no room")),
+        "{down:?}"
+    );
+}

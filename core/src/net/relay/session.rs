@@ -2,7 +2,9 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportErrorCode,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -29,6 +31,8 @@ pub(super) enum SessionError {
     IdentityMismatch,
     #[error("it ended the connection: {}", .0.text())]
     Closed(CloseReason),
+    #[error("it has no room: too many connections in all, or from this network")]
+    Refused,
     #[error("the connection was lost: {0}")]
     Connection(#[source] ConnectionError),
     #[error("it cannot be dialled: {0}")]
@@ -56,6 +60,11 @@ impl From<ConnectionError> for SessionError {
             && let Some(reason) = CloseReason::from_code(close.error_code.into_inner())
         {
             return Self::Closed(reason);
+        }
+        if let ConnectionError::ConnectionClosed(close) = &error
+            && close.error_code == TransportErrorCode::CONNECTION_REFUSED
+        {
+            return Self::Refused;
         }
         if error == ConnectionError::TimedOut {
             return Self::Timeout;
