@@ -193,7 +193,7 @@ impl Model {
                 contest.grow(now, round.rtt);
             }
         }
-        if now >= self.phase.began_at + self.cruise {
+        if now >= self.phase.began_at + 2 * self.cruise {
             let whose = Some(self.window);
             self.enter(
                 Kind::Down {
@@ -255,7 +255,9 @@ impl Model {
     /// Whether it was a long one.
     fn is_deep(&self, round: &Round) -> bool {
         let limit = |min: Duration| min + min / 4 + Duration::from_millis(4);
-        self.min_rtt.get().is_some_and(|min| round.rtt > limit(min))
+        self.min_rtt
+            .base()
+            .is_some_and(|base| round.rtt > limit(base))
     }
 
     /// Begins and ends ProbeRTT, which does not wait for the end of a round.

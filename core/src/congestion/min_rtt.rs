@@ -7,10 +7,15 @@ const MEMORY: Duration = Duration::from_secs(10);
 /// After so long without confirmation the queue is emptied to look.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
+/// A queue that others keep standing hides the shortest round trip for no longer than this.
+const CONTEST_MEMORY: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Debug)]
 pub(super) struct MinRtt {
     min: Option<Duration>,
     confirmed_at: Instant,
+    /// The shortest of a longer time, and when it was seen. Others' queues are judged by it.
+    base: Option<(Duration, Instant)>,
     /// The shortest since the probe began.
     probed: Option<Duration>,
 }
@@ -20,6 +25,7 @@ impl MinRtt {
         Self {
             min: None,
             confirmed_at: now,
+            base: None,
             probed: None,
         }
     }
@@ -28,7 +34,18 @@ impl MinRtt {
         self.min
     }
 
+    /// The shortest of half a minute.
+    pub(super) fn base(&self) -> Option<Duration> {
+        self.base.map(|(base, _)| base)
+    }
+
     pub(super) fn observe(&mut self, now: Instant, rtt: Duration) {
+        let is_base = |(base, seen_at): (Duration, Instant)| {
+            rtt > base && now.saturating_duration_since(seen_at) <= CONTEST_MEMORY
+        };
+        if !self.base.is_some_and(is_base) {
+            self.base = Some((rtt, now));
+        }
         self.probed = self.probed.map(|probed| probed.min(rtt));
         let age = now.saturating_duration_since(self.confirmed_at);
         match self.min {

@@ -1,6 +1,9 @@
 //! Flows over simulated lines.
 
 mod cases;
+mod hostile;
 mod line;
+#[cfg(feature = "net")]
+mod real;
 mod sender;
 mod world;

@@ -11,7 +11,7 @@ pub(super) const MIN_PACKETS: u64 = 4;
 /// Shorter round trips are dominated by when the ends get to run. Where that is too much, losses shorten it.
 pub(super) const SLACK: Duration = Duration::from_millis(3);
 /// Bytes in flight at most: 5 Gbit/s at 100 ms.
-const MAX_WINDOW: u64 = 64 << 20;
+pub(super) const MAX_WINDOW: u64 = 64 << 20;
 /// So many packets may be in flight beyond what the path is known to carry. quinn gives up a stream at 1,024 gaps.
 const MAX_EXCESS_PACKETS: u64 = 700;
 /// quinn's pacer sends as many packets at once, or what this time brings; their acknowledgements come back together.
@@ -49,7 +49,7 @@ impl Model {
     }
 
     fn startup_window(&self, acked: u64) -> f64 {
-        let grown = (self.window + acked) as f64;
+        let grown = self.window.saturating_add(acked) as f64;
         let known = if self.max_bw.get() > 0.0 {
             let bdp = self.bdp();
             (4.0 * bdp).min(bdp + self.max_excess())
