@@ -43,13 +43,22 @@ struct Flow {
     read: Vec<u64>,
 }
 
+/// A datagram under way; the first to arrive is the least.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Packet {
+    arrives: Nanos,
+    turn: u64,
+    flow: usize,
+    to: usize,
+    datagram: Vec<u8>,
+}
+
 struct Net {
     now: Nanos,
     origin: Instant,
     line: Line,
     flows: Vec<Flow>,
-    /// When, in which order, to which flow's which end, what.
-    under_way: BinaryHeap<Reverse<(Nanos, u64, usize, usize, Vec<u8>)>>,
+    under_way: BinaryHeap<Reverse<Packet>>,
     turn: u64,
 }
 
@@ -184,14 +193,15 @@ impl Net {
             self.now = next.max(self.now);
             let at = self.origin + Duration::from_nanos(self.now);
             let mut touched = vec![false; self.flows.len()];
-            while let Some(Reverse((due, ..))) = self.under_way.peek()
-                && *due <= self.now
+            while let Some(Reverse(packet)) = self.under_way.peek()
+                && packet.arrives <= self.now
             {
-                let Some(Reverse((_, _, flow, end, datagram))) = self.under_way.pop() else {
+                let Some(Reverse(packet)) = self.under_way.pop() else {
                     break;
                 };
-                self.flows[flow].ends[end].receive(at, addr(1 - end), &datagram);
-                touched[flow] = true;
+                let end = &mut self.flows[packet.flow].ends[packet.to];
+                end.receive(at, addr(1 - packet.to), &packet.datagram);
+                touched[packet.flow] = true;
             }
             for (flow, touched) in touched.into_iter().enumerate() {
                 let ends = &mut self.flows[flow].ends;
@@ -216,7 +226,7 @@ impl Net {
         let timers = ends
             .filter_map(|end| end.connection.as_mut()?.1.poll_timeout())
             .map(|due| due.saturating_duration_since(origin).as_nanos() as Nanos);
-        let arrives = self.under_way.peek().map(|Reverse((due, ..))| *due);
+        let arrives = self.under_way.peek().map(|Reverse(packet)| packet.arrives);
         timers.chain(arrives).min()
     }
 
@@ -240,8 +250,13 @@ impl Net {
         };
         if let Some(arrives) = arrives {
             self.turn += 1;
-            let packet = (arrives, self.turn, flow, 1 - from, datagram.to_vec());
-            self.under_way.push(Reverse(packet));
+            self.under_way.push(Reverse(Packet {
+                arrives,
+                turn: self.turn,
+                flow,
+                to: 1 - from,
+                datagram: datagram.to_vec(),
+            }));
         }
     }
 
