@@ -1,9 +1,16 @@
-//! The file that keeps a secret key: made once, never replaced silently, readable by its owner only.
+//! The file that keeps a secret key: made once, never replaced silently, readable by its owner only, in a folder that only its
+//! owner can write.
 //!
 //! Two lines of text: a header that names the format, and the 32-byte seed with a 4-byte checksum in lower-case base32.
 
+#[cfg(unix)]
+mod folder;
+#[cfg(not(unix))]
+#[path = "keyfile/plain.rs"]
+mod folder;
+
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
@@ -11,6 +18,7 @@ use std::{
 use data_encoding::BASE32_NOPAD;
 use zeroize::Zeroizing;
 
+use self::folder::Folder;
 use crate::{SecretKey, identity::decode_base32};
 
 const HEADER: &str = "peerway secret key 1";
@@ -19,7 +27,7 @@ const CHECK_LEN: usize = 4;
 /// No valid file is longer; a file that is, is not read to its end.
 const MAX_LEN: u64 = 256;
 
-/// Why a key file could not be read or made.
+/// Why a key file could not be read, made or claimed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
@@ -34,6 +42,52 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Whoever can write the folder can put another key in the place of ours.
+    #[error(
+        "others can write the folder {path} (mode {mode:04o}): run `chmod 700 {path}`, or choose another folder",
+        path = path.display()
+    )]
+    Writable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Its owner can do with it what they like.
+    #[error(
+        "{path} belongs to another user (uid {owner}, and we are {us}): run as that user, give it to us with `chown`, or choose \
+         another folder",
+        path = path.display()
+    )]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+    /// Links are not followed, and what is no file is not opened.
+    #[error("{path} is a {is}, not a {expected}: move it away, or choose another folder", path = path.display())]
+    WrongKind {
+        /// What is in the file's or folder's place.
+        path: PathBuf,
+        /// What it is.
+        is: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A key there would be everybody's.
+    #[error(
+        "the file system of {path} lets others read new files (mode {mode:04o}): choose another folder, or mount it with umask=077",
+        path = path.display()
+    )]
+    NoModes {
+        /// The folder.
+        path: PathBuf,
+        /// The permission bits that a new file got.
+        mode: u32,
+    },
     /// Restore the file from a backup; or move it away, and the next start makes a new identity.
     #[error(
         "the key file {path} is damaged ({what}): restore it, or move it away to start with a new identity",
@@ -45,25 +99,33 @@ pub enum KeyFileError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// Check the path and the permissions of its folder.
-    #[error("cannot {action} the key file {path}: {source}", path = path.display())]
+    /// Check the path, the permissions of its folder, and the room there.
+    #[error(
+        "cannot {action} {path}: {source}; check its permissions and the room there, or choose another folder",
+        path = path.display()
+    )]
     Io {
         /// What was tried.
         action: &'static str,
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
     },
 }
 
+/// The right to use a key, for one process at a time; ends when it is dropped, or with the process.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "held for its lock")] File);
+
 /// Reads the key in `path`; if there is no such file, makes a new key and writes it there, with its folder if needed.
 ///
 /// The file gets mode 0600 and a new folder 0700, whatever the umask. Of several processes that do this at once, one makes
-/// the key and all return it.
+/// the key and all return it. A crash leaves the whole file or none.
 ///
 /// # Errors
-/// See [`KeyFileError`]. A file that exists is never overwritten.
+/// See [`KeyFileError`]. A file that exists is never overwritten, and no link is followed. On Unix the folder has to belong to
+/// us or to root, and nobody else may write it.
 pub fn load_or_create(path: &Path) -> Result<SecretKey, KeyFileError> {
     match load(path)? {
         Some(key) => Ok(key),
@@ -74,93 +136,76 @@ pub fn load_or_create(path: &Path) -> Result<SecretKey, KeyFileError> {
 /// Reads the key in `path`; none if there is no such file.
 ///
 /// # Errors
-/// See [`KeyFileError`].
+/// As [`load_or_create`].
 pub fn load(path: &Path) -> Result<Option<SecretKey>, KeyFileError> {
-    let failed = io_error("read", path);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+    match Folder::of(path)? {
+        Some(folder) => read(&folder, path),
+        None => Ok(None),
+    }
+}
+
+/// Claims the key that this lock file stands for, in the key's folder, which is made if needed; none if somebody has it. What is
+/// in the file stays as it is.
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn claim(path: &Path) -> Result<Option<Claim>, KeyFileError> {
+    let file = Folder::make(path)?.lockable(name(path)?)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Claim(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", path)(error)),
+    }
+}
+
+fn read(folder: &Folder, path: &Path) -> Result<Option<SecretKey>, KeyFileError> {
+    let Some(file) = folder.read(name(path)?)? else {
+        return Ok(None);
     };
-    check_mode(path, &file.metadata().map_err(&failed)?)?;
     let mut text = Zeroizing::new(String::new());
     match file.take(MAX_LEN).read_to_string(&mut text) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return Err(damaged(path, "it is not text"));
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(io_error("read", path)(error)),
     }
     parse(&text).map(Some).map_err(|what| damaged(path, what))
 }
 
 fn create(path: &Path) -> Result<SecretKey, KeyFileError> {
     let failed = io_error("write", path);
+    let name = name(path)?;
+    let folder = Folder::make(path)?;
     let key = SecretKey::generate().map_err(&failed)?;
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    make_folder(folder).map_err(&failed)?;
     let mut unique = [0; 8];
     getrandom::fill(&mut unique).map_err(|error| failed(error.into()))?;
-    let temporary = folder.join(format!(
-        ".key-{}",
-        BASE32_NOPAD.encode(&unique).to_ascii_lowercase()
-    ));
-    let written = write_new(&temporary, &emit(&key))
-        // Unlike a rename, a link does not replace what another process put there meanwhile.
-        .and_then(|()| fs::hard_link(&temporary, path));
-    let _ = fs::remove_file(&temporary);
-    match written {
-        Ok(()) => {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(&failed)?;
-            Ok(key)
-        }
+    let unique = BASE32_NOPAD.encode(&unique).to_ascii_lowercase();
+    let temporary = PathBuf::from(format!(".key-{unique}"));
+    let file = folder.create(&temporary)?;
+    let published = write(file, &emit(&key)).and_then(|()| folder.publish(&temporary, name));
+    if published.is_err() {
+        folder.remove(&temporary);
+    }
+    match published {
+        Ok(()) => Ok(key),
+        // Somebody was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            load(path)?.ok_or_else(|| failed(error))
+            read(&folder, path)?.ok_or_else(|| failed(error))
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+fn write(mut file: File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-#[cfg(unix)]
-fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileError> {
-    const OTHERS: u32 = 0o077;
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(KeyFileError::Readable {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    Ok(())
-}
-
-/// Where files have no mode, they inherit their folder's access rules.
-#[cfg(not(unix))]
-fn check_mode(_path: &Path, _metadata: &fs::Metadata) -> Result<(), KeyFileError> {
-    Ok(())
+/// The file's name in its folder.
+fn name(path: &Path) -> Result<&Path, KeyFileError> {
+    let name = path.file_name().map(Path::new);
+    name.ok_or_else(|| io_error("use", path)(io::ErrorKind::InvalidInput.into()))
 }
 
 fn emit(key: &SecretKey) -> Zeroizing<String> {
@@ -220,7 +265,7 @@ fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> KeyFileE
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -28,8 +28,6 @@ pub(super) enum Failure {
     Runtime(io::Error),
     #[error("there is no home folder to keep the key in: name a folder with --state-dir")]
     NoHome,
-    #[error("cannot use the state folder {}: {source}; name another with --state-dir", dir.display())]
-    StateDir { dir: PathBuf, source: io::Error },
     #[error(
         "another peerway is running with the identity in {}: end it, or name another folder with --state-dir",
         dir.display()
@@ -79,7 +77,6 @@ impl Failure {
             Self::Interrupted => INTERRUPTED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::Runtime(_)
-            | Self::StateDir { .. }
             | Self::InUse { .. }
             | Self::Key(_)
             | Self::Bind(_)

@@ -1,11 +1,8 @@
 //! The state folder: the key, and who uses it at the moment.
 
-use std::{
-    env,
-    fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
-};
+use std::{env, path::PathBuf};
 
+pub(super) use peerway::keyfile::Claim;
 use peerway::{PeerId, SecretKey, keyfile};
 
 use super::{args::Globals, failure::Failure};
@@ -14,22 +11,11 @@ use super::{args::Globals, failure::Failure};
 #[derive(Debug)]
 pub(super) struct StateDir(PathBuf);
 
-/// The right to be reached under the folder's identity; ends with the process at the latest.
-#[derive(Debug)]
-pub(super) struct Claim(#[expect(dead_code, reason = "held for its lock")] File);
-
 impl StateDir {
-    /// The folder that `--state-dir` names, or the default one; made if it does not exist.
+    /// The folder that `--state-dir` names, or the default one; made when it is first used.
     pub(super) fn open(globals: &Globals) -> Result<Self, Failure> {
-        let dir = match &globals.state_dir {
-            Some(dir) => dir.clone(),
-            None => default_dir().ok_or(Failure::NoHome)?,
-        };
-        make_private(&dir).map_err(|source| Failure::StateDir {
-            dir: dir.clone(),
-            source,
-        })?;
-        Ok(Self(dir))
+        let dir = globals.state_dir.clone().or_else(default_dir);
+        Ok(Self(dir.ok_or(Failure::NoHome)?))
     }
 
     /// The identity, made at the first use.
@@ -45,16 +31,7 @@ impl StateDir {
     ///
     /// Two nodes of one identity would take each other's place at the relay.
     pub(super) fn claim(&self) -> Result<Option<Claim>, Failure> {
-        let failed = |source| Failure::StateDir {
-            dir: self.0.clone(),
-            source,
-        };
-        let file = File::create(self.0.join("lock")).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Claim(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
+        Ok(keyfile::claim(&self.0.join("lock"))?)
     }
 
     pub(super) fn in_use(&self) -> Failure {
@@ -74,18 +51,4 @@ fn default_dir() -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .or_else(|| absolute("LOCALAPPDATA"))
         .map(|base| base.join("peerway"))
-}
-
-#[cfg(unix)]
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-}
-
-#[cfg(not(unix))]
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(dir)
 }
