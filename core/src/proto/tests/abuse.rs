@@ -8,9 +8,9 @@ use std::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
-use super::world::{Home, World, ms, relay};
+use super::world::{Home, Setup, World, ms, relay};
 use crate::{
-    NatBehavior, NatReport, PortAllocation, SecretKey,
+    Access, NatBehavior, NatReport, PortAllocation, SecretKey,
     proto::{
         handshake::{Initiation, Opened},
         io::{Input, Route, Sock},
@@ -275,14 +275,87 @@ fn our_own_addresses_in_a_list_bring_us_nothing() {
     assert_eq!(sent(&world, own[0]), 0);
 }
 
+/// What node 0 says of itself to a stranger that calls.
+fn told_to_caller(world: &mut World, key: &SecretKey) -> Vec<SocketAddr> {
+    let body = IntroBody {
+        id: key.id(),
+        timestamp_ms: world.unix_ms(),
+        conv: 1,
+        probe_secret: [3; 32],
+        description: description(&[]),
+    };
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut initiation = Initiation::new(key, world.nodes[0].id, &body, &mut rng).unwrap();
+    let intro = initiation.packet.clone();
+    says(world, key, &intro);
+    let answer = world.last_signal(0);
+    let packet = AckPacket::parse(&answer).unwrap();
+    addresses(&initiation.read(key, packet).unwrap())
+}
+
+/// What node 0 says of itself to a peer that it dials.
+fn told_to_dialled(world: &mut World, key: &SecretKey) -> Vec<SocketAddr> {
+    world.feed(
+        0,
+        Input::Connect {
+            peer: key.id(),
+            relays: vec![relay()],
+            addrs: vec![],
+        },
+    );
+    let intro = world.last_signal(0);
+    let packet = IntroPacket::parse(&intro).unwrap();
+    let opened = Opened::open(key, packet, &mut ChaCha20Rng::seed_from_u64(1)).unwrap();
+    addresses(&opened.body.description)
+}
+
+fn addresses(description: &Description) -> Vec<SocketAddr> {
+    let candidates = description.candidates.iter();
+    candidates.map(|candidate| candidate.addr).collect()
+}
+
 #[test]
-fn strangers_are_not_told_our_local_addresses() {
-    let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
-    world.connect(0, 1);
-    world.run(ms(2000));
-    // The dialler named its own, the one that was dialled did not: nobody asked for a local address of it.
-    let theirs = world.nodes[1].host;
-    assert_eq!(sent(&world, theirs), 0);
+fn our_local_addresses_are_told_to_whom_we_dial_and_whom_we_let_in_by_name_and_to_no_stranger() {
+    let home = Home::PortRestricted;
+    let host = World::pair(home, home).nodes[0].host;
+    let caller = mallory(0);
+    let to_dialled = told_to_dialled(&mut World::pair(home, home), &caller);
+    let to_stranger = told_to_caller(&mut World::pair(home, home), &caller);
+    let mut choosy = World::new(1);
+    choosy.add(Setup {
+        access: Access::Only(vec![caller.id()]),
+        ..home.into()
+    });
+    let to_named = told_to_caller(&mut choosy, &caller);
+    assert!(to_dialled.contains(&host), "{to_dialled:?}");
+    assert!(to_named.contains(&host), "{to_named:?}");
+    assert!(!to_stranger.contains(&host), "{to_stranger:?}");
+    assert!(!to_stranger.is_empty(), "the public address is told");
+}
+
+#[test]
+fn a_peer_that_asks_from_ever_new_addresses_is_asked_back_at_four_at_a_time() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(4000));
+    for source in victims(12) {
+        caller.asks(&mut world, source);
+    }
+    // Each question is answered; what is sent beyond that asks back.
+    let asked = |world: &World| {
+        let all = victims(12).into_iter();
+        all.filter(|addr| sent(world, *addr) > 1).count()
+    };
+    assert_eq!(asked(&world), 4);
+    // None of them answered, so that others have their turn.
+    world.run(ms(4000));
+    let asked_by_then = asked(&world);
+    for source in victims(16).into_iter().skip(12) {
+        caller.asks(&mut world, source);
+    }
+    let late = victims(16).into_iter().skip(12);
+    assert_eq!(asked_by_then, 4);
+    assert!(late.into_iter().all(|addr| sent(&world, addr) > 1));
 }
 
 #[test]

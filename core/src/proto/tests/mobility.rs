@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::world::{Absence, Home, Plan, Ports, Style, World, ms};
-use crate::{NatBehavior, PeerState, proto::io::Input};
+use crate::{
+    NatBehavior, PeerState,
+    proto::io::{Input, Route},
+};
 
 /// The round trip between a home and the relay.
 const RELAY_RTT: Duration = ms(40);
@@ -252,6 +255,32 @@ fn after_sleep_data_flows_within_a_second() {
             assert!(world.both(PeerState::Direct), "{seconds} s");
         }
     }
+}
+
+#[test]
+fn who_wakes_up_sends_by_both_ways_at_once() {
+    for sleeper in [0, 1] {
+        let mut world = linked(Home::PortRestricted, Home::PortRestricted);
+        world.feed(sleeper, Input::Resumed);
+        let peer = world.nodes[1 - sleeper].id;
+        let route = world.nodes[sleeper].machine.route(peer);
+        assert!(matches!(route, Some(Route::Both(..))), "{route:?}");
+        world.run(ms(1000));
+        assert!(world.both(PeerState::Direct));
+    }
+}
+
+#[test]
+fn who_wakes_up_on_a_relay_looks_for_a_direct_path_at_once() {
+    let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
+    world.cut = true;
+    world.link(0, 1);
+    world.run(ms(130_000));
+    assert!(world.run_while(ms(5000), |world| !world.both(PeerState::Relayed)));
+    world.cut = false;
+    world.feed(0, Input::Resumed);
+    world.run(ms(1000));
+    assert!(world.both(PeerState::Direct));
 }
 
 #[test]

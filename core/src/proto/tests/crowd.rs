@@ -1,0 +1,160 @@
+//! Crowds: what many strangers at once may take of one machine.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+use super::world::ms;
+use crate::{
+    Access, NatReport, PeerId, SecretKey,
+    proto::{
+        endpoint::{Machine, Settings},
+        handshake::Initiation,
+        io::{Input, Output, Pair, Sock},
+        local::Ports,
+        timing::MAX_PEERS,
+    },
+    wire::intro::{AckPacket, Description, IntroBody},
+};
+
+const UNIX_MS: u64 = 1_790_000_000_000;
+
+fn machine() -> (Machine, Instant) {
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    let now = Instant::now();
+    let machine = Machine::new(Settings {
+        key: SecretKey::from_seed(&[1; 32]),
+        access: Access::Anyone,
+        relay_only: false,
+        lan: false,
+        guess_ports: true,
+        streams: true,
+        bound: None,
+        ports: Ports { v4: 40000, v6: 0 },
+        seed: [7; 32],
+        now,
+        unix_ms: UNIX_MS,
+    });
+    (machine, now)
+}
+
+fn drain(machine: &mut Machine) -> Vec<Output> {
+    std::iter::from_fn(|| machine.poll_output()).collect()
+}
+
+/// Says hello directly so often within a second; returns how many hellos were answered.
+fn hellos(machine: &mut Machine, start: Instant, numbers: std::ops::Range<u64>) -> usize {
+    let (key, source) = (SecretKey::from_seed(&[2; 32]), addr([81, 2, 0, 1]));
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let count = numbers.end - numbers.start;
+    let mut answers = 0;
+    for number in numbers.clone() {
+        let body = IntroBody {
+            id: key.id(),
+            timestamp_ms: UNIX_MS + number,
+            conv: number + 1,
+            probe_secret: [3; 32],
+            description: Description {
+                nat: NatReport::default(),
+                direct: true,
+                guess: false,
+                relay_rtt_ms: 0,
+                heard: 0,
+                candidates: Vec::new(),
+                opened: Vec::new(),
+            },
+        };
+        let intro = Initiation::new(&key, machine.local().id, &body, &mut rng).unwrap();
+        let at = start + Duration::from_secs(1) * (number - numbers.start) as u32 / count as u32;
+        machine.handle(
+            at,
+            Input::Datagram {
+                sock: Sock::MAIN,
+                source,
+                bytes: &intro.packet,
+            },
+        );
+        let out = drain(machine);
+        answers += out.iter().filter(|output| is_answer(output)).count();
+    }
+    answers
+}
+
+fn is_answer(output: &Output) -> bool {
+    matches!(output, Output::SendDatagram { bytes, .. } if AckPacket::parse(bytes).is_ok())
+}
+
+fn addr(ip: [u8; 4]) -> SocketAddr {
+    SocketAddr::from((ip, 40000))
+}
+
+#[test]
+fn hellos_that_no_relay_vouches_for_are_opened_at_a_common_rate() {
+    let (mut machine, start) = machine();
+    assert_eq!(hellos(&mut machine, start, 0..40), 40);
+    let flood = hellos(&mut machine, start + ms(2000), 100..700);
+    assert!((200..=251).contains(&flood), "{flood}");
+    assert_eq!(hellos(&mut machine, start + ms(4000), 1000..1040), 40);
+}
+
+fn peer(at: u32) -> PeerId {
+    let mut seed = [9; 32];
+    seed[..4].copy_from_slice(&at.to_be_bytes());
+    SecretKey::from_seed(&seed).id()
+}
+
+/// A peer proves its key on a stream, which costs no more than that.
+fn knock(machine: &mut Machine, now: Instant, at: u32, ip: [u8; 4]) -> bool {
+    let stream = Pair {
+        sock: Sock::stream(at),
+        addr: addr(ip),
+    };
+    let (peer, dialled) = (peer(at), false);
+    machine.handle(
+        now,
+        Input::StreamUp {
+            peer,
+            stream,
+            dialled,
+        },
+    );
+    drain(machine);
+    machine.peer(peer, now).is_some()
+}
+
+#[test]
+fn keys_without_end_from_one_network_take_a_bounded_number_of_peers_and_nobody_elses_place() {
+    let (mut machine, now) = machine();
+    let friend = peer(1_000_000);
+    let (relays, addrs) = (Vec::new(), vec![addr([70, 0, 0, 1])]);
+    let dial = Input::Connect {
+        peer: friend,
+        relays,
+        addrs,
+    };
+    machine.handle(now, dial);
+    // Connected and then let go would be idle; this one is still in the midst of it.
+    let held = peer(2_000_000);
+    knock(&mut machine, now, 2_000_000, [70, 0, 0, 2]);
+    machine.handle(now, Input::Hold { peer: held });
+    assert!(knock(&mut machine, now, 3_000_000, [70, 0, 0, 3]));
+    let flood = MAX_PEERS as u32 + 20;
+    for at in 0..flood {
+        assert!(knock(&mut machine, now + ms(at.into()), at, [90, 0, 0, 1]));
+        assert!(machine.population().0 <= MAX_PEERS);
+    }
+    let later = now + ms(flood.into());
+    let honest: Vec<u32> = (0..20).map(|at| flood + at).collect();
+    for at in &honest {
+        assert!(knock(&mut machine, later, *at, [80, 0, *at as u8, 1]));
+    }
+    let friends = [friend, held, peer(3_000_000)];
+    for id in friends.into_iter().chain(honest.into_iter().map(peer)) {
+        assert!(machine.peer(id, later).is_some(), "an honest peer gave way");
+    }
+    assert!(machine.population().0 <= MAX_PEERS);
+}
