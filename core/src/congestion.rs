@@ -51,8 +51,8 @@ pub(crate) struct Model {
     cruise: Duration,
     /// What was lost before the present Down.
     loss_before: f64,
-    /// Whether more in flight was lost without a queue, so that it is tried in small steps.
-    shallow: bool,
+    /// How often in a row more in flight was lost without a queue. If it was, more is tried in small steps, and less often.
+    overshoots: u32,
     /// The round-trip time that shorter ones count as.
     slack: Duration,
     contest: Option<Contest>,
@@ -76,7 +76,7 @@ impl Model {
             phase: Phase::new(Kind::Startup, now, 0.0),
             cruise: Duration::ZERO,
             loss_before: 0.0,
-            shallow: false,
+            overshoots: 0,
             slack: SLACK,
             contest: None,
             window: INITIAL_PACKETS * mtu,

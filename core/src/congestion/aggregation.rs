@@ -1,9 +1,13 @@
 //! How much more than expected acknowledgements bring at once (draft-ietf-ccwg-bbr section 5.5.9).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The largest excess of the last 5 to 10 rounds counts.
 const SLOT_ROUNDS: u64 = 5;
+
+/// What is more than expected for longer than this is the rate, not a train. Twice the time that QUIC lets an acknowledgement
+/// wait (RFC 9000 section 18.2).
+const LONGEST_TRAIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug)]
 pub(super) struct Aggregation {
@@ -29,7 +33,7 @@ impl Aggregation {
     pub(super) fn observe(&mut self, now: Instant, acked: u64, rate: f64, limit: u64) {
         let elapsed = now.saturating_duration_since(self.began_at);
         let mut expected = rate * elapsed.as_secs_f64();
-        if self.acked as f64 <= expected {
+        if self.acked as f64 <= expected || elapsed > LONGEST_TRAIN {
             self.acked = 0;
             self.began_at = now;
             expected = 0.0;
@@ -39,7 +43,7 @@ impl Aggregation {
         self.slots[1] = self.slots[1].max(excess.min(limit));
     }
 
-    /// What is more than expected for longer than a round trip is the rate, not a train.
+    /// Nor is it a train what goes on for a round trip.
     pub(super) fn end_of_round(&mut self, count: u64) {
         self.acked = 0;
         if count.is_multiple_of(SLOT_ROUNDS) {

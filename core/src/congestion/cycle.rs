@@ -30,6 +30,8 @@ const LONGEST_DOWN: u64 = 12;
 /// Seconds that Cruise lasts, and rounds in which Reno would have grown as far (draft-ietf-ccwg-bbr section 5.3.3.8).
 const CRUISE_SECS: std::ops::Range<f64> = 2.0..3.0;
 const CRUISE_ROUNDS: f64 = 63.0;
+/// Cruise lasts up to so many times longer where trying more was in vain.
+const MAX_LONGER: u32 = 3;
 /// Rounds of a long queue after which it is asked whose it is.
 const DEEP_ROUNDS: u64 = 3;
 /// A line without a queue is not believed to have lost more than this at once.
@@ -154,7 +156,11 @@ impl Model {
         if self.is_congested(round) {
             let mean = self.mean_bw(now).unwrap_or(rate);
             self.cut(mean, round);
-            self.shallow = !self.is_queued(round);
+            self.overshoots = if self.is_queued(round) {
+                0
+            } else {
+                self.overshoots.max(1)
+            };
             self.make_room(now, loss.max(round.loss()));
         } else if self.phase.queued >= DEEP_ROUNDS {
             let whose = Some(self.window);
@@ -180,7 +186,9 @@ impl Model {
 
     fn is_cruise_over(&self, now: Instant) -> bool {
         let rounds = (self.bdp() / self.mtu as f64).clamp(4.0, CRUISE_ROUNDS);
-        now >= self.phase.began_at + self.cruise || self.phase.rounds as f64 >= rounds
+        let longer = self.overshoots.clamp(1, MAX_LONGER);
+        now >= self.phase.began_at + longer * self.cruise
+            || self.phase.rounds as f64 >= f64::from(longer) * rounds
     }
 
     fn compete(&mut self, now: Instant, round: &Round) {
@@ -209,11 +217,15 @@ impl Model {
         let bw = self.max_bw.get();
         let flat = self.phase.is_flat(bw, UP_GROWTH, UP_FLAT_ROUNDS);
         if self.is_congested(round) {
-            self.shallow = !self.is_queued(round);
+            self.overshoots = if self.is_queued(round) {
+                0
+            } else {
+                self.overshoots + 1
+            };
             self.cut(rate, round);
             self.make_room(now, round.loss().max(self.loss_before));
-        } else if self.is_deep(round) || flat && (!self.shallow || self.phase.rounds >= 5) {
-            self.shallow = false;
+        } else if self.is_deep(round) || flat && (self.overshoots == 0 || self.phase.rounds >= 5) {
+            self.overshoots = 0;
             self.slack = self.slack.mul_f64(1.25).min(SLACK);
             self.make_room(now, self.loss_before);
         }

@@ -14,6 +14,8 @@ pub(super) const SLACK: Duration = Duration::from_millis(3);
 pub(super) const MAX_WINDOW: u64 = 64 << 20;
 /// So many packets may be in flight beyond what the path is known to carry. quinn gives up a stream at 1,024 gaps.
 const MAX_EXCESS_PACKETS: u64 = 700;
+/// What each flow has on top whatever its share is, packets: of several, the small ones gain by it and the large ones lose.
+const EVEN_PACKETS: f64 = 10.0;
 /// quinn's pacer sends as many packets at once, or what this time brings; their acknowledgements come back together.
 const BURST_PACKETS: u64 = 10;
 const BURST: Duration = Duration::from_millis(2);
@@ -72,17 +74,16 @@ impl Model {
     fn gain(&self) -> f64 {
         let bdp = self.bdp().max(1.0);
         let most = 1.0 + self.max_excess() / bdp;
-        match (self.phase.kind == Kind::Up, self.shallow) {
-            (true, true) => self.shallow_gain().min(most),
-            (true, false) => most.min(1.25),
-            (false, true) => 0.97,
-            (false, false) if self.phase.kind == Kind::Refill => 1.0,
-            (false, false) => 1.05,
+        match self.phase.kind {
+            Kind::Up if self.overshoots > 0 => self.small_steps().min(most),
+            Kind::Up => most.min(1.25),
+            Kind::Refill => 1.0,
+            Kind::Startup | Kind::Down { .. } | Kind::Cruise | Kind::ProbeRtt { .. } => 1.02,
         }
     }
 
     /// Small steps at first, as all that is too much is lost.
-    fn shallow_gain(&self) -> f64 {
+    fn small_steps(&self) -> f64 {
         let steps = 1u64 << self.phase.rounds.min(3);
         (1.0 + 0.04 * steps as f64).min(1.25)
     }
@@ -94,7 +95,11 @@ impl Model {
         let own = burst.max(bw * BURST.as_secs_f64());
         let most = bw * MAX_AGGREGATION.as_secs_f64();
         let extra = (self.aggregation.extra() as f64 - own).clamp(0.0, most.max(0.0));
-        let some = if self.shallow { 1 } else { MIN_PACKETS };
-        extra + (some * self.mtu) as f64
+        let (mtu, bdp) = (self.mtu as f64, self.bdp());
+        if self.overshoots > 0 {
+            // Where nothing queues, what is sent on top is lost: only trains that would stop the flow are worth it.
+            return mtu + if extra > bdp / 4.0 { extra } else { 0.0 };
+        }
+        extra + mtu * (MIN_PACKETS as f64 + bdp / mtu / 8.0).min(EVEN_PACKETS)
     }
 }

@@ -104,7 +104,7 @@ fn a_policer_is_found_out() {
             let excess =
                 (world.line.lost.1 - before) as f64 / (world.flows[0].0.sent - sent) as f64;
             let goodput = world.goodput(0, 3 * SECOND, 13 * SECOND) / mbit(20.0);
-            assert!(goodput >= 0.85 && excess <= 0.05, "{goodput}, {excess}");
+            assert!(goodput >= 0.85 && excess <= 0.03, "{goodput}, {excess}");
         }
     }
 }
@@ -169,7 +169,7 @@ fn two_flows_share_a_line() {
             world.add(second, 5 * SECOND);
             world.run_until(30 * SECOND);
             let share = share_of_first(&world, 15 * SECOND, 30 * SECOND);
-            assert!((0.3..=0.7).contains(&share), "{rtt} ms, {loss}: {share}");
+            assert!((0.38..=0.62).contains(&share), "{rtt} ms, {loss}: {share}");
         }
     }
 }
@@ -189,14 +189,14 @@ fn cubic_beside_ours_keeps_its_share_and_leaves_us_ours() {
             world.add(Control::Cubic(Cubic::new()), 2 * SECOND);
             world.run_until(42 * SECOND);
             let share = share_of_first(&world, 10 * SECOND, 42 * SECOND);
-            assert!((0.1..=0.65).contains(&share), "queue of {queue}: {share}");
+            assert!((0.25..=0.65).contains(&share), "queue of {queue}: {share}");
         }
     }
 }
 
 #[test]
 fn a_machine_that_stalls_loses_little() {
-    for seed in 0..4 {
+    let excess = |seed| {
         let mut line = line(300.0, 40, seed);
         line.queue = 200e3;
         line.loss = Loss::Random(0.01);
@@ -208,9 +208,10 @@ fn a_machine_that_stalls_loses_little() {
         world.run_until(2 * SECOND);
         let (before, sent) = (world.line.lost.1, world.flows[0].0.sent);
         world.run_until(8 * SECOND);
-        let excess = (world.line.lost.1 - before) as f64 / (world.flows[0].0.sent - sent) as f64;
-        assert!(excess <= 0.05, "{excess}");
-    }
+        (world.line.lost.1 - before) as f64 / (world.flows[0].0.sent - sent) as f64
+    };
+    let mean = (0..SEEDS / 4).map(excess).sum::<f64>() / (SEEDS / 4) as f64;
+    assert!(mean <= 0.035, "{mean}");
 }
 
 #[test]
