@@ -68,9 +68,17 @@ async fn a_node_answers_no_stranger_keeps_nothing_of_them_and_stays_reachable() 
         quinn::ConnectionError::TimedOut
     );
 
-    let snapshot = node.snapshot();
-    assert_eq!(snapshot.peers, []);
-    assert!(snapshot.strangers > (DATAGRAMS / 2 + INITIALS) as u64);
+    let is_counted = || node.snapshot().strangers > (DATAGRAMS / 2 + INITIALS) as u64;
+    // Where the machine is busy, the kernel drops what the socket has no room for.
+    block_in_place(|| {
+        let mut batches = 1000;
+        while !is_counted() && batches > 0 {
+            crowd.send_garbage(DATAGRAMS / 1000);
+            batches -= 1;
+        }
+    });
+    assert!(is_counted());
+    assert_eq!(node.snapshot().peers, []);
     while let Ok(Event { kind, .. }) = events.try_recv() {
         assert!(!matches!(kind, EventKind::RelayDown { .. }), "{kind:?}");
     }
