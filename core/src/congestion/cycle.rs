@@ -154,15 +154,17 @@ impl Model {
     fn cruise(&mut self, now: Instant, round: &Round, rate: f64, app_limited: bool) {
         let loss = self.phase.tally.loss();
         if self.is_congested(round) {
-            let mean = self.mean_bw(now).unwrap_or(rate);
-            self.cut(mean, round);
+            if !app_limited {
+                let mean = self.mean_bw(now).unwrap_or(rate);
+                self.cut(mean, round);
+            }
             self.overshoots = if self.is_queued(round) {
                 0
             } else {
                 self.overshoots.max(1)
             };
             self.make_room(now, loss.max(round.loss()));
-        } else if self.phase.queued >= DEEP_ROUNDS {
+        } else if self.phase.queued >= DEEP_ROUNDS && !app_limited {
             let whose = Some(self.window);
             self.max_bw.set(rate.min(self.max_bw.get()));
             self.enter(

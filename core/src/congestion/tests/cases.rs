@@ -232,6 +232,24 @@ fn pauses_of_the_program_do_not_slow_it_down() {
 }
 
 #[test]
+fn a_trickle_says_nothing_of_what_the_path_carries() {
+    for seed in 0..SEEDS {
+        let mut world = alone(line(50.0, 40, seed), seed);
+        world.run_until(3 * SECOND);
+        world.flows[0].0.backlog = Some(0);
+        for tenth in 40..140 {
+            world.run_until(tenth * SECOND / 10);
+            world.write(0, 3000);
+        }
+        world.run_until(14 * SECOND);
+        world.write(0, 1_000_000);
+        world.run_until(15 * SECOND);
+        let goodput = world.goodput(0, 14 * SECOND, 14 * SECOND + 3 * SECOND / 10) * 0.3;
+        assert!(goodput >= 0.9e6, "{goodput}");
+    }
+}
+
+#[test]
 fn acknowledgements_that_come_together_do_not_slow_a_flow_down() {
     for hold in [10, 25] {
         let least = least_goodput(|seed| {
