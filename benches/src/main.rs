@@ -9,6 +9,7 @@ mod direct;
 mod idle;
 mod memory;
 mod process;
+mod stalled;
 mod stats;
 mod transfer;
 
@@ -81,6 +82,8 @@ enum Loopback {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
+    /// Round trips beside 0, 8, 100 and 4,000 streams of the connection that nobody reads, and what those hold.
+    Stalled,
     /// The server of the benches that need one in a process of its own.
     #[command(hide = true)]
     Serve { kind: crowd::Kind, relay: RelayUrl },
@@ -113,6 +116,7 @@ async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), F
         Loopback::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
         Loopback::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
         Loopback::Churn { seconds } => memory::churn(relay, seconds).await,
+        Loopback::Stalled => stalled::run(relay).await,
         Loopback::Serve { .. } => Ok(()),
     }
 }
