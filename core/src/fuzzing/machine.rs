@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -161,7 +162,9 @@ impl Addr {
 
 pub(super) fn known(at: u8) -> SocketAddr {
     #[expect(clippy::unwrap_used, reason = "the texts are constants")]
-    ADDRS[at as usize % ADDRS.len()].parse().unwrap()
+    static KNOWN: LazyLock<[SocketAddr; ADDRS.len()]> =
+        LazyLock::new(|| ADDRS.map(|addr| addr.parse().unwrap()));
+    KNOWN[at as usize % ADDRS.len()]
 }
 
 /// Any inputs in any order, at any time.
@@ -353,9 +356,11 @@ fn ago(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
-/// A few keys: the machine's own is the first.
+/// A few keys: the machine's own is the first. Each takes long to make, so all cases use the same.
 pub(super) fn key(at: u8) -> SecretKey {
-    SecretKey::from_seed(&[at % 4; 32])
+    static KEYS: LazyLock<[SecretKey; 4]> =
+        LazyLock::new(|| [0, 1, 2, 3].map(|at| SecretKey::from_seed(&[at; 32])));
+    KEYS[at as usize % KEYS.len()].clone()
 }
 
 fn id(at: u8) -> PeerId {
@@ -364,7 +369,10 @@ fn id(at: u8) -> PeerId {
 
 pub(super) fn relay(at: u8) -> RelayUrl {
     #[expect(clippy::unwrap_used, reason = "an IP address is a host")]
-    RelayUrl::new(key(3).id(), "5.9.0.1", 4433 + u16::from(at % 3)).unwrap()
+    static RELAYS: LazyLock<[RelayUrl; 3]> = LazyLock::new(|| {
+        [4433, 4434, 4435].map(|port| RelayUrl::new(key(3).id(), "5.9.0.1", port).unwrap())
+    });
+    RELAYS[at as usize % RELAYS.len()].clone()
 }
 
 fn turned_away(relay: RelayUrl, peer: PeerId, busy: bool) -> Input<'static> {
