@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     Failure,
-    dials::{peerway_dials, quinn_dials},
+    dials::{peerway_dials, quinn_dials, relay_dials},
     process,
 };
 
@@ -20,10 +20,14 @@ use crate::{
 pub(crate) enum Kind {
     Quinn,
     Peerway,
+    Relay,
 }
 
 impl Kind {
+    /// A node beside what it is built on.
     pub(crate) const BOTH: [Self; 2] = [Self::Quinn, Self::Peerway];
+    /// The same for a relay.
+    pub(crate) const RELAY: [Self; 2] = [Self::Quinn, Self::Relay];
 }
 
 /// The server's process; it ends with this.
@@ -37,12 +41,14 @@ pub(crate) struct Server {
 enum Address {
     Quinn(SocketAddr, PeerId),
     Peerway(Box<Ticket>),
+    Relay(RelayUrl),
 }
 
 /// One peer of the server, with its connections.
 pub(crate) enum Peer {
     Quinn(quinn::Endpoint, Vec<quinn::Connection>),
     Peerway(peerway::Endpoint, Vec<peerway::Connection>),
+    Relay(relay_dials::Registered),
 }
 
 /// Serves downloads until the parent closes our input.
@@ -58,6 +64,11 @@ pub(crate) async fn serve(kind: Kind, relay: &RelayUrl) -> Result<(), Failure> {
                 let node = peerway_dials::node(relay).await?;
                 println!("{}", node.ticket());
                 peerway_dials::serve_downloads(&node).await;
+            }
+            Kind::Relay => {
+                let relay = relay_dials::listen().await?;
+                println!("{}", relay.url());
+                relay.run().await;
             }
         }
         Ok(())
@@ -88,6 +99,7 @@ impl Server {
                 Address::Quinn(addr.parse()?, id.parse()?)
             }
             Kind::Peerway => Address::Peerway(Box::new(line.trim().parse()?)),
+            Kind::Relay => Address::Relay(line.trim().parse()?),
         };
         let relay = relay.clone();
         Ok(Self {
@@ -116,6 +128,9 @@ impl Server {
                 }
                 Ok(Peer::Peerway(client, open))
             }
+            Address::Relay(url) => Ok(Peer::Relay(
+                relay_dials::Registered::register(url, nth).await?,
+            )),
         }
     }
 
@@ -142,6 +157,7 @@ impl Peer {
             Self::Peerway(_, open) => {
                 peerway_dials::download(open.first().ok_or("no connection")?).await
             }
+            Self::Relay(_) => Err("a relay has nothing to fetch".into()),
         }
     }
 
@@ -153,6 +169,7 @@ impl Peer {
                 endpoint.wait_idle().await;
             }
             Self::Peerway(endpoint, _) => endpoint.close().await,
+            Self::Relay(registered) => registered.leave().await,
         }
     }
 }

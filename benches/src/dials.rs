@@ -2,6 +2,7 @@
 
 pub(crate) mod peerway_dials;
 pub(crate) mod quinn_dials;
+pub(crate) mod relay_dials;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

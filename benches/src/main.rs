@@ -84,6 +84,15 @@ enum Loopback {
     },
     /// Round trips beside 0, 8, 100 and 4,000 streams of the connection that nobody reads, and what those hold.
     Stalled,
+    /// Memory that idle clients cost a relay, and how much of it comes back.
+    RelayClients {
+        /// Relays, and servers of raw quinn.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Clients of each.
+        #[arg(long, default_value_t = 2000)]
+        clients: usize,
+    },
     /// The server of the benches that need one in a process of its own.
     #[command(hide = true)]
     Serve { kind: crowd::Kind, relay: RelayUrl },
@@ -117,6 +126,9 @@ async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), F
         Loopback::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
         Loopback::Churn { seconds } => memory::churn(relay, seconds).await,
         Loopback::Stalled => stalled::run(relay).await,
+        Loopback::RelayClients { rounds, clients } => {
+            memory::relay_clients(relay, rounds, clients).await
+        }
         Loopback::Serve { .. } => Ok(()),
     }
 }

@@ -53,6 +53,25 @@ pub(crate) async fn run(relay: &RelayUrl, rounds: usize, peers: usize) -> Result
     Ok(())
 }
 
+/// Runs a relay and raw quinn in turn, and prints what each idle client costs, and how much of it comes back.
+pub(crate) async fn relay_clients(
+    relay: &RelayUrl,
+    rounds: usize,
+    clients: usize,
+) -> Result<(), Failure> {
+    for kind in Kind::RELAY {
+        let (mut client, mut returned) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let (taken, back) = with_crowd(kind, relay, clients, 1).await?;
+            client.push(taken / clients as f64);
+            returned.push(back);
+        }
+        println!("{kind:?}: KiB per idle client  {}", Estimate::of(client));
+        println!("{kind:?}: given back           {}", Estimate::of(returned));
+    }
+    Ok(())
+}
+
 /// KiB of one peer with one connection, of each connection more, and the part that came back.
 struct Cost {
     peer: f64,

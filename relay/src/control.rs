@@ -174,7 +174,6 @@ async fn next_frame(
     recv: &mut RecvStream,
     frames: &mut FrameReader<ToRelay>,
 ) -> Result<ToRelay, End> {
-    let mut buffer = [0; MAX_BODY];
     loop {
         match frames.poll() {
             Ok(Some(frame)) => return Ok(frame),
@@ -184,8 +183,9 @@ async fn next_frame(
                 return Err(End::Ours(CloseReason::Protocol));
             }
         }
-        match recv.read(&mut buffer).await {
-            Ok(Some(len)) => frames.push(buffer.get(..len).unwrap_or_default()),
+        // A buffer would be part of every client's task.
+        match recv.read_chunk(MAX_BODY, true).await {
+            Ok(Some(chunk)) => frames.push(&chunk.bytes),
             Ok(None) => return Err(End::Ours(CloseReason::Goodbye)),
             Err(_) => return Err(End::Theirs),
         }

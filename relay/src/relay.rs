@@ -40,7 +40,7 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// What a client may send before we read it; several of the largest frames.
 const RECEIVE_WINDOW: u32 = 64 << 10;
 /// What waits for a client's acknowledgement; writing blocks beyond it.
-const SEND_WINDOW: u64 = 256 << 10;
+const SEND_WINDOW: u64 = 64 << 10;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long clients have to leave before the relay stops.

@@ -70,9 +70,8 @@ pub(crate) async fn download(connection: &Connection) -> Result<(), Failure> {
 }
 
 async fn bind(nth: usize, relay: &RelayUrl, alpn: Option<&[u8]>) -> Result<Endpoint, Failure> {
-    let [_, a, b, c] = u32::try_from(nth)?.to_be_bytes();
     let node = Endpoint::builder()
-        .bind_addr(SocketAddr::from((Ipv4Addr::new(127, a * 128 + b, c, 1), 0)))
+        .bind_addr(SocketAddr::from((loopback(nth)?, 0)))
         .relays([relay.clone()])
         .alpns(alpn)
         .port_mapping(false)
@@ -80,4 +79,10 @@ async fn bind(nth: usize, relay: &RelayUrl, alpn: Option<&[u8]>) -> Result<Endpo
         .await?;
     node.online().await;
     Ok(node)
+}
+
+/// An address of this computer in a network of its own.
+pub(super) fn loopback(nth: usize) -> Result<Ipv4Addr, Failure> {
+    let [_, a, b, c] = u32::try_from(nth)?.to_be_bytes();
+    Ok(Ipv4Addr::new(127, a * 128 + b, c, 1))
 }

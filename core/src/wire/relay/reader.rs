@@ -51,6 +51,10 @@ impl<F: Frame> FrameReader<F> {
             }
         };
         self.buffer.drain(..consumed);
+        if self.buffer.is_empty() {
+            // Most streams are idle most of the time, and a relay has many.
+            self.buffer = Vec::new();
+        }
         result
     }
 
