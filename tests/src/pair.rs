@@ -277,6 +277,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// All of them as one: what a few dials of each pair do not show, many of all pairs do.
+    #[must_use]
+    pub fn pool(title: &str, tallies: &[Self]) -> Self {
+        let dials = tallies.iter().flat_map(|tally| &tally.dials);
+        Self {
+            title: title.to_owned(),
+            dials: dials.cloned().collect(),
+        }
+    }
+
     /// How many went direct in time.
     #[must_use]
     pub fn direct(&self) -> usize {

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use peerway::{Cause, PeerState, RelayUrl};
-use peerway_tests::pair::{self, Pair};
+use peerway_tests::pair::{self, Pair, Tally};
 use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 
 /// Enough for a hundred runs.
@@ -22,8 +22,10 @@ const LOST: Duration = Duration::from_secs(14);
 /// 80 ms between homes, through the relay as well as directly.
 const DELAY: Duration = Duration::from_millis(20);
 const USUAL_RUNS: usize = 2;
-/// Fewer runs say nothing about a hundredth, nor about a median.
+/// Fewer runs say nothing about a hundredth, nor about the median of one pair; all dials of a test are judged always.
 const ENOUGH: usize = 20;
+/// The median of few dials, by which guesses by chance are measured, on busy cores may be this much longer than that of many.
+const FEW: f64 = 1.6;
 
 #[test]
 fn a_random_port_is_found_from_behind_nats_that_keep_theirs() {
@@ -35,9 +37,7 @@ fn a_random_port_is_found_from_behind_nats_that_keep_theirs() {
         ];
         let pairs = kinds.map(|kind| homes(&mut lab, [kind, NatKind::Symmetric]));
         let place = with_relay(lab);
-        for pair in &pairs {
-            both_roles(&place, pair, 0.99, Duration::from_millis(1500));
-        }
+        both_roles(&place, &pairs, 0.99, Duration::from_millis(1500));
     });
 }
 
@@ -46,7 +46,12 @@ fn a_port_out_of_a_block_is_found() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::PortRestricted, NatKind::SymmetricBlock];
         let homes = homes(&mut lab, kinds);
-        both_roles(&with_relay(lab), &homes, 0.99, Duration::from_millis(1500));
+        both_roles(
+            &with_relay(lab),
+            &[homes],
+            0.99,
+            Duration::from_millis(1500),
+        );
     });
 }
 
@@ -55,7 +60,7 @@ fn the_next_port_of_a_nat_that_counts_is_foreseen() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::PortRestricted, NatKind::Sequential];
         let homes = homes(&mut lab, kinds);
-        both_roles(&with_relay(lab), &homes, 0.99, Duration::from_secs(1));
+        both_roles(&with_relay(lab), &[homes], 0.99, Duration::from_secs(1));
     });
 }
 
@@ -64,7 +69,7 @@ fn two_nats_that_count_meet() {
     lab::test(BUDGET, |mut lab| {
         let kinds = [NatKind::Sequential, NatKind::Sequential];
         let homes = homes(&mut lab, kinds);
-        both_roles(&with_relay(lab), &homes, 0.95, Duration::from_secs(4));
+        both_roles(&with_relay(lab), &[homes], 0.95, Duration::from_secs(1));
     });
 }
 
@@ -94,10 +99,12 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
     });
 }
 
-/// Dials both ways between two homes, and expects at least `share` of the dials to go direct, half of them within `median`.
-fn both_roles(place: &(Lab, RelayUrl), [a, b]: &[Home; 2], share: f64, median: Duration) {
+/// Dials both ways between the homes of each pair, and expects at least `share` of the dials to go direct, half of them within
+/// `median`.
+fn both_roles(place: &(Lab, RelayUrl), pairs: &[[Home; 2]], share: f64, median: Duration) {
     let (lab, relay) = place;
-    for (from, to) in [(a, b), (b, a)] {
+    let roles = pairs.iter().flat_map(|[a, b]| [(a, b), (b, a)]);
+    let tallies = roles.map(|(from, to)| {
         let pair = Pair {
             from,
             to,
@@ -105,17 +112,33 @@ fn both_roles(place: &(Lab, RelayUrl), [a, b]: &[Home; 2], share: f64, median: D
             relay,
             limit: LIMIT,
         };
-        let tally = pair.dial(pair::runs(USUAL_RUNS));
+        // Each test has at least eight dials.
+        let tally = pair.dial(pair::runs(USUAL_RUNS.max(4 / pairs.len())));
         println!("{tally}");
-        let seen: Vec<_> = tally.dials.iter().map(|dial| &dial.seen).collect();
-        let significant = tally.dials.len() >= ENOUGH;
-        let expected = if significant { share } else { 0.5 };
-        let direct = tally.direct() as f64 / tally.dials.len() as f64;
-        assert!(direct >= expected, "{tally}: {seen:#?}");
-        if significant {
-            assert!(tally.within(0.5) <= Some(median), "{tally}");
+        if tally.dials.len() >= ENOUGH {
+            judge(&tally, share, median);
         }
-    }
+        tally
+    });
+    let tallies: Vec<Tally> = tallies.collect();
+    judge(&Tally::pool("all pairs", &tallies), share, median);
+}
+
+/// Of few dials one more may fail than is to be expected, which by chance happens once in some thousand runs.
+fn judge(tally: &Tally, share: f64, median: Duration) {
+    let count = tally.dials.len();
+    let (spared, median) = if count >= ENOUGH {
+        (0, median)
+    } else {
+        (1, median.mul_f64(FEW))
+    };
+    let failures = (count as f64 * (1.0 - share)).ceil() as usize + spared;
+    let seen: Vec<_> = tally.dials.iter().map(|dial| &dial.seen).collect();
+    assert!(tally.direct() + failures >= count, "{tally}: {seen:#?}");
+    assert!(
+        tally.within(0.5).is_some_and(|time| time <= median),
+        "{tally}"
+    );
 }
 
 fn with_relay(lab: Lab) -> (Lab, RelayUrl) {

@@ -20,8 +20,17 @@ const LIMIT: Duration = Duration::from_secs(10);
 const DELAY: Duration = Duration::from_millis(20);
 const USUAL_RUNS: usize = 2;
 const USUAL_RUNS_AGAIN: usize = 1;
-/// Fewer say nothing about a median.
+/// Fewer say nothing about the median of a single cell; all cells together are judged always.
 const ENOUGH: usize = 20;
+/// The medians that are allowed where nothing is lost, and the slowest at a loss of 5 %.
+const FIRST: Duration = Duration::from_millis(170);
+const AGAIN: Duration = Duration::from_millis(130);
+const WITH_LOSS: Duration = Duration::from_millis(600);
+/// What debug builds take longer (26 ms at most), and as much again on busy cores.
+const BUSY: Duration = Duration::from_millis(50);
+/// Peers that know each other are spared at least one way between the homes, by far most of which is the lines' delay. Both
+/// medians are of one run and alike in what else takes time.
+const SPARED: Duration = Duration::from_millis(15);
 
 #[test]
 fn homes_without_loss_are_direct_at_once() {
@@ -61,16 +70,8 @@ fn measure(lab: &mut Lab, loss: f64) {
             limit: LIMIT,
         }));
     }
-    let mut late = Vec::new();
-    for pair in &pairs {
-        let tally = pair.dial(pair::runs(USUAL_RUNS));
-        late.extend(judge(
-            "first time",
-            &tally,
-            loss,
-            Duration::from_millis(170),
-        ));
-    }
+    let runs = pair::runs(USUAL_RUNS);
+    let first: Vec<Tally> = pairs.iter().map(|pair| pair.dial(runs)).collect();
     let mut again = vec![Vec::new(); pairs.len()];
     for _ in 0..pair::runs(USUAL_RUNS_AGAIN) {
         // All of them, since a link takes ten seconds to be forgotten.
@@ -79,19 +80,49 @@ fn measure(lab: &mut Lab, loss: f64) {
             dials.push(pair.dial_again(nodes));
         }
     }
-    for (pair, dials) in pairs.iter().zip(again) {
-        let tally = pair.tally(dials);
-        late.extend(judge("again", &tally, loss, Duration::from_millis(130)));
+    let again = pairs.iter().zip(again);
+    let again: Vec<Tally> = again.map(|(pair, dials)| pair.tally(dials)).collect();
+    judge(loss, &first, &again);
+}
+
+fn judge(loss: f64, first: &[Tally], again: &[Tally]) {
+    let pooled = [("first time", first), ("again", again)].map(|(what, cells)| {
+        for tally in cells {
+            println!("{:.0} % loss, {what}: {tally}", loss * 100.0);
+            assert_eq!(tally.direct(), tally.dials.len(), "{tally:#?}");
+        }
+        let all = Tally::pool(what, cells);
+        println!("{:.0} % loss, all cells, {all}", loss * 100.0);
+        all
+    });
+    let (share, limits) = if loss > 0.0 {
+        (0.9, [WITH_LOSS; 2])
+    } else {
+        (0.5, [FIRST + BUSY, AGAIN + BUSY])
+    };
+    for (all, limit) in pooled.iter().zip(limits) {
+        assert!(all.within(share).is_some_and(|time| time <= limit), "{all}");
     }
+    let [median_first, median_again] = pooled.each_ref().map(|all| all.within(0.5));
+    assert!(
+        median_again.map(|again| again + SPARED) < median_first,
+        "{pooled:#?}"
+    );
+    let late: Vec<String> = [(first, FIRST), (again, AGAIN)]
+        .into_iter()
+        .flat_map(|(cells, limit)| {
+            cells
+                .iter()
+                .filter_map(move |cell| is_late(loss, cell, limit))
+        })
+        .collect();
     assert!(late.is_empty(), "{late:#?}");
 }
 
-/// `median` is the longest that is allowed where nothing is lost. Returns what took longer than it may.
-fn judge(what: &str, tally: &Tally, loss: f64, median: Duration) -> Option<String> {
-    println!("{:.0} % loss, {what}: {tally}", loss * 100.0);
-    assert_eq!(tally.direct(), tally.dials.len(), "{tally:#?}");
+/// The cell, if it was run often enough and took longer than it may.
+fn is_late(loss: f64, tally: &Tally, median: Duration) -> Option<String> {
     let (share, limit) = if loss > 0.0 {
-        (0.99, Duration::from_millis(600))
+        (0.99, WITH_LOSS)
     } else {
         (0.5, median)
     };

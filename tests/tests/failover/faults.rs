@@ -11,14 +11,21 @@ use peerway_tui::lab::{self, Access, Fault, Home, Lab, NatKind};
 
 use crate::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfer};
 
-/// Enough that a busy computer with a debug build keeps it under load; what a fault really takes is printed.
-const LONGEST_GAP: Duration = Duration::from_secs(10);
-/// Data is to flow again 300 ms and a round trip of the relay after a move; half of the moves on a busy computer may take
-/// twice as long.
-const MEDIAN_MOVE: Duration = Duration::from_millis(2 * (300 + 80));
-/// The same for a path over TCP instead of UDP, and for the way back.
-const LONGEST_WITHOUT_UDP: Duration = Duration::from_secs(3);
-const SOONEST_BACK: Duration = Duration::from_secs(60);
+/// How long data may wait by the design's list. A busy computer with a debug build takes up to 300 ms where nothing is broken,
+/// and now and then a second more than usual. So of the times that a fault is tried half keep to twice the goal, which without
+/// the part that is tested none does: a path is given up after 1.5 s at the earliest, and QUIC waits longer.
+const MOVED: Duration = Duration::from_millis(300 + 80);
+const REBOUND: Duration = Duration::from_millis(500);
+const FORGOTTEN: Duration = Duration::from_millis(1000);
+const BLACK_HOLE: Duration = Duration::from_millis(500);
+const NARROWED: Duration = Duration::from_millis(3000);
+const AWAKE: Duration = Duration::from_millis(1000);
+const TO_TCP: Duration = Duration::from_millis(3000);
+const TO_UDP: Duration = Duration::from_secs(60);
+/// What no single fault may take.
+const LONGEST_GAP: Duration = Duration::from_secs(4);
+/// How often a fault is tried that is soon made.
+const TRIES: usize = 3;
 const SLEEP: Duration = Duration::from_secs(10);
 
 #[test]
@@ -35,7 +42,7 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
         let link = Link::new(&a, &b, &relay);
         link.wait_for(PeerState::Direct);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
+        report("undisturbed", &transfer);
         let places = [
             strict.into(),
             dual(NatKind::Symmetric),
@@ -55,10 +62,9 @@ fn f7_a_transfer_goes_on_when_a_host_moves_to_another_network() {
             let what = format!("{who} moved from {from} to {access}");
             link.wait_for(PeerState::Direct);
             println!("{what}: direct after {} ms", start.elapsed().as_millis());
-            gaps.push(report(&what, &transfer, LONGEST_GAP));
+            gaps.push(report(&what, &transfer));
         }
-        gaps.sort_unstable();
-        assert!(gaps[gaps.len() / 2] < MEDIAN_MOVE, "{gaps:?}");
+        judge("moves", gaps, MOVED);
         transfer.finish(&a, &b);
     });
 }
@@ -68,9 +74,14 @@ fn f9_a_transfer_goes_on_when_the_nat_changes_the_port() {
     lab::test(BUDGET, |mut lab| {
         let (a, b, link) = direct_pair(&mut lab, [NatKind::Symmetric, NatKind::Public]);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
-        a.flush_conntrack().unwrap();
-        report("port changed", &transfer, LONGEST_GAP);
+        report("undisturbed", &transfer);
+        let mut gaps = Vec::new();
+        for _ in 0..TRIES {
+            transfer.settle();
+            a.flush_conntrack().unwrap();
+            gaps.push(report("port changed", &transfer));
+        }
+        judge("changes of the port", gaps, REBOUND);
         transfer.finish(&a, &b);
     });
 }
@@ -80,11 +91,16 @@ fn f10_a_transfer_goes_on_when_both_routers_forget_everything() {
     lab::test(BUDGET, |mut lab| {
         let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted; 2]);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
-        for home in [&a, &b] {
-            home.flush_conntrack().unwrap();
+        report("undisturbed", &transfer);
+        let mut gaps = Vec::new();
+        for _ in 0..TRIES {
+            transfer.settle();
+            for home in [&a, &b] {
+                home.flush_conntrack().unwrap();
+            }
+            gaps.push(report("both routers flushed", &transfer));
         }
-        report("both routers flushed", &transfer, LONGEST_GAP);
+        judge("flushes of both routers", gaps, FORGOTTEN / 2);
         transfer.finish(&a, &b);
     });
 }
@@ -94,7 +110,8 @@ fn f11_a_transfer_goes_on_when_the_direct_path_is_a_black_hole() {
     lab::test(BUDGET, |mut lab| {
         let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted; 2]);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
+        report("undisturbed", &transfer);
+        let (mut begun, mut ended) = (Vec::new(), Vec::new());
         for fault in [
             Fault::OneWay(&a, &b),
             Fault::OneWay(&b, &a),
@@ -103,11 +120,13 @@ fn f11_a_transfer_goes_on_when_the_direct_path_is_a_black_hole() {
             transfer.settle();
             lab.begin(fault).unwrap();
             link.wait_for(PeerState::Relayed);
-            report(&format!("{} began", kind(fault)), &transfer, LONGEST_GAP);
+            begun.push(report(&format!("{} began", kind(fault)), &transfer));
             lab.end(fault).unwrap();
             link.wait_for(PeerState::Direct);
-            report(&format!("{} ended", kind(fault)), &transfer, LONGEST_GAP);
+            ended.push(report(&format!("{} ended", kind(fault)), &transfer));
         }
+        judge("black holes", begun, BLACK_HOLE);
+        judge("ends of black holes", ended, BLACK_HOLE);
         transfer.finish(&a, &b);
     });
 }
@@ -117,9 +136,9 @@ fn f16_a_transfer_goes_on_when_large_packets_vanish_on_the_direct_path() {
     lab::test(BUDGET, |mut lab| {
         let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted; 2]);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
+        report("undisturbed", &transfer);
         lab.begin(Fault::Narrow(&a, &b)).unwrap();
-        report("1,280 bytes at most", &transfer, LONGEST_GAP);
+        assert!(report("1,280 bytes at most", &transfer) < NARROWED);
         transfer.finish(&a, &b);
     });
 }
@@ -138,7 +157,7 @@ fn f20_a_download_goes_on_when_a_node_slept() {
         download.advance();
         let gap = download.longest_gap();
         println!("longest gap with a sleep of {SLEEP:?} in it: {gap:?}");
-        assert!(gap < SLEEP + LONGEST_GAP);
+        assert!(gap < SLEEP + 2 * AWAKE);
         download.finish();
     });
 }
@@ -148,9 +167,9 @@ fn f22_a_transfer_goes_on_over_tcp_while_udp_is_blocked() {
     lab::test(BUDGET, |mut lab| {
         let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted, NatKind::Public]);
         let transfer = Transfer::start(&a, &b, &link);
-        report("undisturbed", &transfer, LONGEST_GAP);
+        report("undisturbed", &transfer);
         lab.begin(Fault::NoUdp(&a)).unwrap();
-        report("no UDP", &transfer, LONGEST_WITHOUT_UDP);
+        assert!(report("no UDP", &transfer) < TO_TCP);
         link.wait_for_direct(true);
         transfer.settle();
         lab.end(Fault::NoUdp(&a)).unwrap();
@@ -161,8 +180,8 @@ fn f22_a_transfer_goes_on_over_tcp_while_udp_is_blocked() {
             "direct over UDP {} ms after it was allowed",
             back.as_millis()
         );
-        assert!(back < SOONEST_BACK);
-        report("UDP again", &transfer, LONGEST_GAP);
+        assert!(back < TO_UDP);
+        report("UDP again", &transfer);
         transfer.finish(&a, &b);
     });
 }
@@ -176,11 +195,18 @@ fn direct_pair(lab: &mut Lab, kinds: [NatKind; 2]) -> (Home, Home, Link) {
     (a, b, link)
 }
 
-fn report(what: &str, transfer: &Transfer, limit: Duration) -> Duration {
+fn report(what: &str, transfer: &Transfer) -> Duration {
     let gap = transfer.gap();
     println!("{what}: {gap}");
-    assert!(gap.longest() < limit, "{what}");
+    assert!(gap.longest() < LONGEST_GAP, "{what}");
     gap.longest()
+}
+
+/// At least half of the gaps are within twice the goal.
+fn judge(what: &str, mut gaps: Vec<Duration>, goal: Duration) {
+    gaps.sort_unstable();
+    println!("{what}: {gaps:?}, goal {goal:?}");
+    assert!(gaps[(gaps.len() - 1) / 2] < 2 * goal, "{what}: {gaps:?}");
 }
 
 fn kind(fault: Fault<'_>) -> &'static str {
