@@ -528,6 +528,22 @@ fn a_peer_that_has_ever_other_addresses_gets_few_probes_for_it_and_its_last_list
 }
 
 #[test]
+fn what_a_relay_says_is_somebody_elses_does_not_count_as_the_peers() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(4000));
+    let target = victims(1);
+    let update = News::Update(description(&target)).emit();
+    let forwarded = caller.session.seal_news(&update).unwrap();
+    says(&mut world, &mallory(1), &forwarded);
+    world.run(ms(2000));
+    assert_eq!(sent(&world, target[0]), 0);
+    caller.moves(&mut world, &target);
+    world.run(ms(2000));
+    assert!(sent(&world, target[0]) > 0);
+}
+
+#[test]
 fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_there() {
     let mut world = World::pair(Home::Public, Home::Public);
     world.link(0, 1);

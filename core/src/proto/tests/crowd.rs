@@ -137,9 +137,9 @@ fn keys_without_end_from_one_network_take_a_bounded_number_of_peers_and_nobody_e
         addrs,
     };
     machine.handle(now, dial);
-    // Connected and then let go would be idle; this one is still in the midst of it.
+    // Among the flood is the oldest of all, which has a connection.
     let held = peer(2_000_000);
-    knock(&mut machine, now, 2_000_000, [70, 0, 0, 2]);
+    knock(&mut machine, now, 2_000_000, [90, 0, 0, 1]);
     machine.handle(now, Input::Hold { peer: held });
     assert!(knock(&mut machine, now, 3_000_000, [70, 0, 0, 3]));
     let flood = MAX_PEERS as u32 + 20;
