@@ -9,6 +9,8 @@ mod direct;
 mod idle;
 mod memory;
 mod process;
+#[cfg(target_os = "linux")]
+mod speed;
 mod stalled;
 mod stats;
 mod transfer;
@@ -35,6 +37,9 @@ enum Bench {
     /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
     #[cfg(target_os = "linux")]
     Loss(loss::Args),
+    /// Whether the service `speed` tells the truth: many runs over kernel NATs, direct and relayed, half with busy cores.
+    #[cfg(target_os = "linux")]
+    Speed(speed::Args),
 }
 
 /// What is measured beside a relay on loopback.
@@ -103,6 +108,8 @@ fn main() -> Result<(), Failure> {
         Bench::Loopback(bench) => on_loopback(bench),
         #[cfg(target_os = "linux")]
         Bench::Loss(args) => loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
+        #[cfg(target_os = "linux")]
+        Bench::Speed(args) => speed::run(&args),
     }
 }
 

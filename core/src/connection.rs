@@ -113,6 +113,12 @@ impl Connection {
         self.quic.stats().frame_rx.acks
     }
 
+    /// What QUIC counted so far, over all paths the connection has had, and the window and round trip of the present one.
+    #[must_use]
+    pub fn stats(&self) -> quinn::ConnectionStats {
+        self.quic.stats()
+    }
+
     /// The link's state and path, as a value to read or to wait on for changes.
     #[must_use]
     pub fn path(&self) -> watch::Receiver<LinkStatus> {

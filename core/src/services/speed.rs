@@ -4,12 +4,12 @@
 //! peer sends on the same stream; for an upload we send and the peer answers with the bytes it received (u64) and the
 //! microseconds that took (u64). The sender ends by resetting the stream, so that a slow path need not drain a full buffer.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, time::Duration};
 
 use bytes::Bytes;
 use quinn::{ConnectionError, ReadError, ReadExactError, VarInt, WriteError};
 use tokio::{
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, timeout},
 };
 use tracing::debug;
@@ -32,6 +32,8 @@ const STREAMS: usize = 4;
 const MAX_SERVED: usize = 16;
 /// Stream error code (RFC 9000 section 20.2): the time is over.
 const DONE: VarInt = VarInt::from_u32(0);
+/// Stream error code: the request is not understood.
+const REFUSED: VarInt = VarInt::from_u32(1);
 /// What the last bytes and the peer's answer may take beyond the measurement itself.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -92,9 +94,12 @@ pub enum SpeedError {
     /// Dial again.
     #[error("the connection ended: {0}")]
     Connection(#[from] ConnectionError),
-    /// The peer runs another version, or something else under this name.
-    #[error("the peer refused to measure: it may run another version")]
+    /// The peer does not know this version of the protocol.
+    #[error("the peer does not know this way to measure: update the older of the two programs")]
     Refused,
+    /// The peer gave the measurement up, or its program broke a rule of the protocol; try again.
+    #[error("the peer ended the measurement early; try again")]
+    Aborted,
     /// The path may have failed; try again.
     #[error("the peer did not finish the measurement in time; try again")]
     Timeout,
@@ -118,10 +123,13 @@ where
         ));
     }
     let mut total = Throughput::default();
-    while let Some(result) = streams.join_next().await {
-        let one = result
-            .map_err(|_| SpeedError::Refused)?
-            .map_err(|_| SpeedError::Timeout)??;
+    while let Some(joined) = streams.join_next().await {
+        let one = match joined.map_err(JoinError::try_into_panic) {
+            Ok(result) => result.map_err(|_| SpeedError::Timeout)??,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime shuts down.
+            Err(Err(_)) => return Err(ConnectionError::LocallyClosed.into()),
+        };
         total = total.beside(one);
     }
     Ok(total)
@@ -142,7 +150,11 @@ async fn upload_stream(
 ) -> Result<Throughput, SpeedError> {
     let (mut send, mut recv) = connection.open_bi().await?;
     send.write_all(&header(UPLOAD, duration)).await?;
-    transmit(&mut send, duration).await?;
+    match transmit(&mut send, duration).await {
+        // A peer that stops reading says in its answer why.
+        Ok(()) | Err(SpeedError::Aborted) => {}
+        Err(error) => return Err(error),
+    }
     let mut answer = [0; 16];
     recv.read_exact(&mut answer).await?;
     let [bytes, micros] = [&answer[..8], &answer[8..]].map(|field| {
@@ -195,7 +207,7 @@ async fn serve_stream(mut send: SendStream, mut recv: RecvStream) -> Result<(), 
             Ok(())
         }
         _ => {
-            let _ = send.reset(VarInt::from_u32(1));
+            let _ = send.reset(REFUSED);
             Err(SpeedError::Refused)
         }
     }
@@ -239,7 +251,7 @@ impl From<WriteError> for SpeedError {
         match error {
             WriteError::ConnectionLost(error) => Self::Connection(error),
             WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
-                Self::Refused
+                Self::Aborted
             }
         }
     }
@@ -249,10 +261,11 @@ impl From<ReadError> for SpeedError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::ConnectionLost(error) => Self::Connection(error),
+            ReadError::Reset(REFUSED) => Self::Refused,
             ReadError::Reset(_)
             | ReadError::ClosedStream
             | ReadError::IllegalOrderedRead
-            | ReadError::ZeroRttRejected => Self::Refused,
+            | ReadError::ZeroRttRejected => Self::Aborted,
         }
     }
 }
@@ -261,7 +274,7 @@ impl From<ReadExactError> for SpeedError {
     fn from(error: ReadExactError) -> Self {
         match error {
             ReadExactError::ReadError(error) => error.into(),
-            ReadExactError::FinishedEarly(_) => Self::Refused,
+            ReadExactError::FinishedEarly(_) => Self::Aborted,
         }
     }
 }
@@ -302,6 +315,32 @@ mod tests {
         };
         let (end, ()) = tokio::join!(strange, serve(&pair.server));
         assert_eq!(end.unwrap_err(), ReadError::Reset(VarInt::from_u32(1)));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_from_a_measurement_that_broke_off() {
+        let pair = pair(ALPN).await;
+        let client = pair.client.clone();
+        let server = async {
+            for code in [REFUSED, REFUSED, VarInt::from_u32(7), VarInt::from_u32(7)] {
+                for _ in 0..STREAMS {
+                    let (mut send, mut recv) = pair.server.accept_bi().await.unwrap();
+                    recv.read_exact(&mut [0; HEADER_LEN]).await.unwrap();
+                    send.reset(code).unwrap();
+                    recv.stop(code).unwrap();
+                }
+            }
+        };
+        let measured = async {
+            let duration = Duration::from_secs(1);
+            for expected in [SpeedError::Refused, SpeedError::Aborted] {
+                let error = download(&client, duration).await.unwrap_err();
+                assert_eq!(error, expected);
+                let error = upload(&client, duration).await.unwrap_err();
+                assert_eq!(error, expected);
+            }
+        };
+        tokio::join!(measured, server);
     }
 
     #[test]
