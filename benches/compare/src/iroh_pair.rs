@@ -1,0 +1,73 @@
+//! Two iroh endpoints that know each other's address, without relays or lookups.
+
+use std::net::{IpAddr, SocketAddr};
+
+use iroh::{
+    Endpoint, EndpointAddr, RelayMode,
+    endpoint::{RecvStream, SendStream, presets},
+};
+use peerway::RelayUrl;
+use peerway_benches::{
+    Ends, Failure,
+    loss::{Connecting, Contestant, Flow},
+};
+
+const ALPN: &[u8] = b"bench";
+/// Makes the stream known to the receiver.
+const HELLO: &[u8] = b"hello";
+
+/// iroh with its defaults.
+pub(crate) struct Iroh;
+
+impl Contestant for Iroh {
+    fn name(&self) -> &'static str {
+        "iroh"
+    }
+
+    fn connect<'a>(&self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
+        Box::pin(async {
+            let receiving = ends.receiving.addr;
+            let server = ends.receiving.spawn(endpoint(receiving)).await??;
+            let port = |addr: &SocketAddr| addr.is_ipv4().then_some(addr.port());
+            let port = server.bound_sockets().iter().find_map(port);
+            let addr = SocketAddr::new(receiving, port.ok_or("iroh has no IPv4 socket")?);
+            let target = EndpointAddr::new(server.id()).with_ip_addr(addr);
+            let dialling = ends.sending.spawn(dial(ends.sending.addr, target));
+            let accepting = ends.receiving.spawn(accept(server));
+            let (client, sender) = dialling.await??;
+            let (server, receiver) = accepting.await??;
+            Ok(Flow {
+                sender: Box::new(sender),
+                receiver: Box::new(receiver),
+                close: Box::pin(async move {
+                    client.close().await;
+                    server.close().await;
+                }),
+            })
+        })
+    }
+}
+
+async fn endpoint(addr: IpAddr) -> Result<Endpoint, Failure> {
+    let builder = Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .alpns(vec![ALPN.to_vec()])
+        .clear_ip_transports()
+        .bind_addr(SocketAddr::new(addr, 0))?;
+    Ok(builder.bind().await?)
+}
+
+async fn dial(addr: IpAddr, target: EndpointAddr) -> Result<(Endpoint, SendStream), Failure> {
+    let client = endpoint(addr).await?;
+    let connection = client.connect(target, ALPN).await?;
+    let mut sender = connection.open_uni().await?;
+    sender.write_all(HELLO).await?;
+    Ok((client, sender))
+}
+
+async fn accept(server: Endpoint) -> Result<(Endpoint, RecvStream), Failure> {
+    let incoming = server.accept().await.ok_or("the endpoint was closed")?;
+    let mut receiver = incoming.await?.accept_uni().await?;
+    receiver.read_exact(&mut [0; HELLO.len()]).await?;
+    Ok((server, receiver))
+}
