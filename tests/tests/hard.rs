@@ -121,7 +121,9 @@ fn both_roles(place: &(Lab, RelayUrl), pairs: &[[Home; 2]], share: f64, median: 
         tally
     });
     let tallies: Vec<Tally> = tallies.collect();
-    judge(&Tally::pool("all pairs", &tallies), share, median);
+    let all = Tally::pool("all pairs", &tallies);
+    println!("{all}");
+    judge(&all, share, median);
 }
 
 /// Of few dials one more may fail than is to be expected, which by chance happens once in some thousand runs.

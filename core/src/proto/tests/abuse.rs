@@ -544,6 +544,18 @@ fn what_a_relay_says_is_somebody_elses_does_not_count_as_the_peers() {
 }
 
 #[test]
+fn a_peer_cannot_take_over_the_conversation_of_another() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
+    world.run(ms(4000));
+    introduce(&mut world, &mallory(1), 1000, description(&[]));
+    let target = victims(1);
+    caller.moves(&mut world, &target);
+    world.run(ms(2000));
+    assert!(sent(&world, target[0]) > 0);
+}
+
+#[test]
 fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_there() {
     let mut world = World::pair(Home::Public, Home::Public);
     world.link(0, 1);
