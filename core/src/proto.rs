@@ -4,6 +4,8 @@
 
 pub(crate) mod admission;
 mod agenda;
+#[cfg(feature = "net")]
+pub(crate) mod allowance;
 mod budget;
 mod clock;
 pub(crate) mod credit;

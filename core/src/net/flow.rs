@@ -19,13 +19,16 @@ use std::{
 };
 
 use futures_util::{FutureExt, task::AtomicWaker};
-use quinn::{ConnectionError, StreamId};
+use quinn::{ConnectionError, Dir, StreamId};
 use tokio::sync::Notify;
 
 use crate::{
     RecvStream, SendStream,
-    net::transport,
-    proto::credit::{Budget, Held, INITIAL, Inbound, Window},
+    net::transport::{self, CONTROL_STREAMS},
+    proto::{
+        allowance::Allowance,
+        credit::{Budget, Held, INITIAL, Inbound, Window},
+    },
 };
 
 /// What the connections of one node hold together.
@@ -75,6 +78,9 @@ pub(crate) struct Flow {
 #[derive(Debug)]
 struct State {
     inbound: Inbound,
+    /// How many streams the peer may open.
+    allowed_bi: Allowance,
+    allowed_uni: Allowance,
     /// How far we may send on the streams that we send on.
     credits: HashMap<StreamId, Arc<Limit>>,
     /// What the peer has to be told.
@@ -108,6 +114,8 @@ impl Flow {
             memory,
             state: Mutex::new(State {
                 inbound: Inbound::default(),
+                allowed_bi: Allowance::bidirectional(),
+                allowed_uni: Allowance::unidirectional(),
                 credits: HashMap::new(),
                 grants: BTreeMap::new(),
                 control: Some(control),
@@ -145,12 +153,16 @@ impl Flow {
     ) -> Result<(SendStream, RecvStream), ConnectionError> {
         let take = |state: &mut State| (state.bi.pop_front(), state.bi.is_empty());
         let (send, recv) = self.accept(&self.opened_bi, take).await?;
+        let allowed = self.lock().allowed_bi.opened();
+        self.allow(Dir::Bi, allowed);
         Ok((self.sender(send), self.receiver(recv)))
     }
 
     pub(crate) async fn accept_uni(self: &Arc<Self>) -> Result<RecvStream, ConnectionError> {
         let take = |state: &mut State| (state.uni.pop_front(), state.uni.is_empty());
         let recv = self.accept(&self.opened_uni, take).await?;
+        let allowed = self.lock().allowed_uni.opened();
+        self.allow(Dir::Uni, allowed);
         Ok(self.receiver(recv))
     }
 
@@ -198,6 +210,7 @@ impl Flow {
 
     /// Nothing more is read from a stream.
     pub(crate) fn received(&self, stream: StreamId, mut window: Window) {
+        self.closed(stream);
         let mut state = self.lock();
         state.grants.remove(&stream);
         if state.ended.is_some() {
@@ -211,6 +224,34 @@ impl Flow {
     /// Nothing more is sent on a stream.
     pub(crate) fn sent(&self, stream: StreamId) {
         self.lock().credits.remove(&stream);
+        self.closed(stream);
+    }
+
+    /// A stream is over in one direction.
+    fn closed(&self, stream: StreamId) {
+        if stream.initiator() == self.quic.side() {
+            return;
+        }
+        let allowed = match stream.dir() {
+            Dir::Bi => self.lock().allowed_bi.closed(),
+            Dir::Uni => self.lock().allowed_uni.closed(),
+        };
+        self.allow(stream.dir(), allowed);
+    }
+
+    /// Has QUIC allow another number of streams, if any.
+    fn allow(&self, dir: Dir, streams: Option<u64>) {
+        let Some(streams) = streams else { return };
+        match dir {
+            Dir::Bi => {
+                let streams = transport::window(streams);
+                self.quic.set_max_concurrent_bi_streams(streams);
+            }
+            Dir::Uni => {
+                let streams = transport::window(streams + CONTROL_STREAMS);
+                self.quic.set_max_concurrent_uni_streams(streams);
+            }
+        }
     }
 
     /// Makes the connection send at once after its path changed.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::congestion::{Epoch, PathAwareFactory};
-use crate::proto::credit;
+use crate::proto::{allowance, credit};
 
 /// Largest QUIC packet on any path: with the lane's 8 bytes and an IPv6 header of 48 it fills an Ethernet frame of 1500.
 ///
@@ -29,8 +29,8 @@ const INITIAL_RTT: Duration = Duration::from_millis(50);
 /// What is sent and not acknowledged, per connection: 3.2 Gbit/s at 80 ms.
 const SEND_WINDOW: u64 = 32 << 20;
 
-/// Streams that the peer may have open at once, in each direction: one for each TCP connection through a tunnel.
-const STREAMS: u32 = 4096;
+/// Unidirectional streams beside those of the program: the one that carries credit.
+pub(crate) const CONTROL_STREAMS: u64 = 1;
 
 /// The settings of all connections of the link that `epoch` belongs to.
 pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
@@ -47,8 +47,8 @@ pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(INITIAL_RTT)
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
+        .max_concurrent_bidi_streams(window(allowance::FEW))
+        .max_concurrent_uni_streams(window(allowance::FEW + CONTROL_STREAMS))
         // Caps for peers that keep to no credit; what a stream may carry is decided in `proto::credit`.
         .stream_receive_window(window(credit::MAX_WINDOW))
         .receive_window(window(credit::FLOOR))
@@ -74,7 +74,7 @@ pub(crate) fn nudge(connection: &quinn::Connection, receive_window: u64) {
     connection.set_receive_window(window(receive_window));
 }
 
-/// A window as QUIC writes it.
+/// A window, or a number of streams, as QUIC writes it.
 pub(crate) fn window(bytes: u64) -> VarInt {
     VarInt::from_u64(bytes).unwrap_or(VarInt::MAX)
 }
