@@ -153,16 +153,14 @@ impl Flow {
     ) -> Result<(SendStream, RecvStream), ConnectionError> {
         let take = |state: &mut State| (state.bi.pop_front(), state.bi.is_empty());
         let (send, recv) = self.accept(&self.opened_bi, take).await?;
-        let allowed = self.lock().allowed_bi.opened();
-        self.allow(Dir::Bi, allowed);
+        self.allow(Dir::Bi, Allowance::opened);
         Ok((self.sender(send), self.receiver(recv)))
     }
 
     pub(crate) async fn accept_uni(self: &Arc<Self>) -> Result<RecvStream, ConnectionError> {
         let take = |state: &mut State| (state.uni.pop_front(), state.uni.is_empty());
         let recv = self.accept(&self.opened_uni, take).await?;
-        let allowed = self.lock().allowed_uni.opened();
-        self.allow(Dir::Uni, allowed);
+        self.allow(Dir::Uni, Allowance::opened);
         Ok(self.receiver(recv))
     }
 
@@ -229,27 +227,26 @@ impl Flow {
 
     /// A stream is over in one direction.
     fn closed(&self, stream: StreamId) {
-        if stream.initiator() == self.quic.side() {
-            return;
+        if stream.initiator() != self.quic.side() {
+            self.allow(stream.dir(), Allowance::closed);
         }
-        let allowed = match stream.dir() {
-            Dir::Bi => self.lock().allowed_bi.closed(),
-            Dir::Uni => self.lock().allowed_uni.closed(),
-        };
-        self.allow(stream.dir(), allowed);
     }
 
-    /// Has QUIC allow another number of streams, if any.
-    fn allow(&self, dir: Dir, streams: Option<u64>) {
-        let Some(streams) = streams else { return };
+    /// Lets QUIC know if the peer may open another number of streams now.
+    fn allow(&self, dir: Dir, change: impl FnOnce(&mut Allowance) -> Option<u64>) {
+        let mut state = self.lock();
         match dir {
             Dir::Bi => {
-                let streams = transport::window(streams);
-                self.quic.set_max_concurrent_bi_streams(streams);
+                if let Some(streams) = change(&mut state.allowed_bi) {
+                    let streams = transport::window(streams);
+                    self.quic.set_max_concurrent_bi_streams(streams);
+                }
             }
             Dir::Uni => {
-                let streams = transport::window(streams + CONTROL_STREAMS);
-                self.quic.set_max_concurrent_uni_streams(streams);
+                if let Some(streams) = change(&mut state.allowed_uni) {
+                    let streams = transport::window(streams + CONTROL_STREAMS);
+                    self.quic.set_max_concurrent_uni_streams(streams);
+                }
             }
         }
     }
