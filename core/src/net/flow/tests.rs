@@ -235,8 +235,12 @@ impl Echo {
     async fn exchange(&mut self) -> Duration {
         let began = Instant::now();
         let mut bytes = [7; 100];
-        self.send.write_all(&bytes).await.unwrap();
-        self.recv.read_exact(&mut bytes).await.unwrap();
+        let exchange = async {
+            self.send.write_all(&bytes).await.unwrap();
+            self.recv.read_exact(&mut bytes).await.unwrap();
+        };
+        let answered = timeout(ROUND_TRIP * 100, exchange).await;
+        assert!(answered.is_ok(), "not answered at all");
         began.elapsed()
     }
 }
