@@ -1,8 +1,9 @@
 //! The streams of one connection and the credit for them: [`Flow`].
 //!
-//! What a stream may carry is decided by [`credit`](crate::proto::credit) and travels as [`Credit`] on the first unidirectional
-//! stream of each side, which programs never see. It is opened with the connection and written to when the first credit
-//! beyond the initial one is due, so a connection without streams costs nothing.
+//! What a stream may carry is decided by [`credit`](crate::proto::credit) and travels as
+//! [`Credit`](crate::wire::credit::Credit) on the first unidirectional stream of each side, which programs never see. It is
+//! opened with the connection and written to when the first credit beyond the initial one is due, so a connection without
+//! streams costs nothing.
 
 mod task;
 #[cfg(test)]
