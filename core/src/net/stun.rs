@@ -48,7 +48,8 @@ pub enum StunError {
     NoAddress,
 }
 
-/// A Binding request, long enough for an answer with two IPv6 addresses; with `change_port` the server is asked to answer from its other port (RFC 5780 section 7.2).
+/// A Binding request, long enough for an answer with two IPv6 addresses; with `change_port` the server is asked to answer from
+/// its other port (RFC 5780 section 7.2).
 #[must_use]
 pub fn binding_request(tx: [u8; 12], change_port: bool) -> Vec<u8> {
     let mut builder = binding(MessageClass::Request, tx);

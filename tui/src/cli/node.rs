@@ -146,7 +146,8 @@ impl Node {
         self.answer(patience, connecting).await
     }
 
-    /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to start.
+    /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to
+    /// start.
     pub(super) async fn dial_until(
         &self,
         peer: &Ticket,
