@@ -139,8 +139,10 @@ pub(crate) struct Driver {
     nat64: Option<AbortHandle>,
     /// Lane packets that came before the handshake that explains them.
     early: VecDeque<EarlyPacket>,
-    /// Links that are being watched for silence.
+    /// Links that are being watched for silence, and when they last sent.
     watched: BTreeMap<LinkHandle, Instant>,
+    /// Links whose rates are sampled: the others' are zero.
+    active: BTreeSet<LinkHandle>,
     vigil: Vigil,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -223,6 +225,7 @@ impl Driver {
             nat64: None,
             early: VecDeque::new(),
             watched: BTreeMap::new(),
+            active: BTreeSet::new(),
             vigil: Vigil::begin(),
             pending: FuturesUnordered::new(),
             started: now(),
@@ -265,7 +268,10 @@ impl Driver {
                 Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
                 links = self.mux.activity() => {
-                    self.watched.extend(links.into_iter().map(|handle| (handle, now())));
+                    if self.watched.is_empty() {
+                        watch.reset();
+                    }
+                    self.on_activity(links);
                 }
                 _ = watch.tick(), if !self.watched.is_empty() => self.look_for_silence(),
                 Some(news) = self.gathering.next() => self.on_gathered(news),

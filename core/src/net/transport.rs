@@ -14,11 +14,13 @@ const MAX_PACKET: u16 = 1444;
 /// What every network carries (RFC 9000 section 14).
 const MIN_PACKET: u16 = 1200;
 
-/// Longer than a path takes to fail over, a router to restart, or a laptop to change networks.
-const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// Longer than a path takes to fail over, a home router to restart, or a laptop to change networks.
+const IDLE_TIMEOUT_MS: u32 = 180_000;
 /// Two chances within the idle timeout, each with its repeats. Paths are kept open by questions of our own, which are more
 /// frequent.
-const KEEP_ALIVE: Duration = Duration::from_secs(25);
+const KEEP_ALIVE: Duration = Duration::from_secs(80);
+/// Whoever was dialled leaves keeping alive to the dialler: one exchange is enough.
+const SPARE_KEEP_ALIVE: Duration = Duration::from_secs(100);
 /// Paths whose MTU grew are noticed this soon; quinn's default is 10 minutes.
 const MTU_INTERVAL: Duration = Duration::from_secs(30);
 const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
@@ -32,8 +34,12 @@ const SEND_WINDOW: u64 = 32 << 20;
 /// Unidirectional streams beside those of the program: the one that carries credit.
 pub(crate) const CONTROL_STREAMS: u64 = 1;
 
-/// The settings of all connections of the link that `epoch` belongs to.
-pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
+/// The settings of a connection of the link that `epoch` belongs to, on this side of it.
+pub(crate) fn transport_config(epoch: Epoch, side: quinn::Side) -> TransportConfig {
+    let keep_alive = match side {
+        quinn::Side::Client => KEEP_ALIVE,
+        quinn::Side::Server => SPARE_KEEP_ALIVE,
+    };
     let mut mtu_discovery = MtuDiscoveryConfig::default();
     mtu_discovery
         .upper_bound(MAX_PACKET)
@@ -45,7 +51,7 @@ pub(crate) fn transport_config(epoch: Epoch) -> TransportConfig {
         .min_mtu(MIN_PACKET)
         .mtu_discovery_config(Some(mtu_discovery))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(Some(keep_alive))
         .initial_rtt(INITIAL_RTT)
         .max_concurrent_bidi_streams(window(allowance::FEW))
         .max_concurrent_uni_streams(window(allowance::FEW + CONTROL_STREAMS))

@@ -38,6 +38,7 @@ use crate::{
 /// The loop around it: hand in what happened, drain [`Machine::poll_output`], sleep until [`Machine::poll_timeout`] at the
 /// latest, call [`Machine::handle_timeout`].
 pub(crate) struct Machine {
+    started: Instant,
     key: SecretKey,
     local: Local,
     peers: BTreeMap<PeerId, Peer>,
@@ -111,6 +112,7 @@ impl Machine {
             unix_ms,
         } = settings;
         Self {
+            started: now,
             local: Local {
                 id: key.id(),
                 access,
@@ -337,6 +339,11 @@ impl Machine {
     /// One peer.
     pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
         self.peers.get(&id).map(|peer| self.view(peer, now))
+    }
+
+    /// When the direct path that a peer is on was last seen to answer.
+    pub(crate) fn direct_heard(&self, id: PeerId) -> Option<Instant> {
+        self.peers.get(&id).and_then(Peer::direct_heard)
     }
 
     /// Where a peer is, as far as that is known.
@@ -610,6 +617,7 @@ impl Machine {
 
     fn with(&mut self, now: Instant, id: PeerId, f: impl FnOnce(&mut Peer, &mut Context<'_>)) {
         let Self {
+            started,
             peers,
             key,
             local,
@@ -633,6 +641,7 @@ impl Machine {
                 peer,
                 &mut Context {
                     now,
+                    started: *started,
                     unix_ms,
                     window_ms,
                     key,

@@ -61,7 +61,7 @@ use super::{
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
-    timing::LINGER,
+    timing::{LINGER, TOGETHER},
 };
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
@@ -71,6 +71,8 @@ use crate::{
 /// What a peer needs of its endpoint while it handles something.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// When the machine was made.
+    pub(crate) started: Instant,
     pub(crate) unix_ms: u64,
     /// How far an INTRO's timestamp may be off, milliseconds.
     pub(crate) window_ms: u64,
@@ -81,6 +83,15 @@ pub(crate) struct Context<'a> {
     /// Which peer a conversation belongs to.
     pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
     pub(crate) out: &'a mut VecDeque<Output>,
+}
+
+impl Context<'_> {
+    /// The last of the moments up to `at` for what nobody waits for: what is due for many idle peers is done in one go, so that
+    /// a node with thousands of them wakes up no more often than with a few.
+    fn together(&self, at: Instant) -> Instant {
+        let steps = at.saturating_duration_since(self.started).as_nanos() / TOGETHER.as_nanos();
+        self.started + TOGETHER * u32::try_from(steps).unwrap_or(u32::MAX)
+    }
 }
 
 /// One peer.

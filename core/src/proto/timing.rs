@@ -84,6 +84,8 @@ pub(crate) const FORGIVEN: Duration = ms(60_000);
 pub(crate) const KEEPALIVES: [Duration; 3] = [ms(15_000), ms(20_000), ms(25_000)];
 /// Keepalives leave up to this much earlier or later, so that many do not march in step.
 pub(crate) const KEEPALIVE_JITTER: Duration = ms(2000);
+/// What is due for idle peers within this time is done together.
+pub(crate) const TOGETHER: Duration = ms(1000);
 /// Answered keepalives in a row after which the next longer pause is tried.
 pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
 /// Shortest pause between keepalives, however soon mappings die.

@@ -71,7 +71,7 @@ impl Flow {
         let key = SecretKey::from_seed(&[seed; 32]);
         let server_key = SecretKey::from_seed(&[seed + 1; 32]);
         let epoch = Epoch::default();
-        let mut transport = transport_config(epoch.clone());
+        let mut transport = transport_config(epoch.clone(), quinn::Side::Client);
         transport
             .stream_receive_window(VarInt::from_u32(WINDOW))
             .receive_window(VarInt::from_u32(2 * WINDOW))

@@ -126,7 +126,7 @@ impl Driver {
                 return incoming.refuse();
             }
         };
-        server.transport_config(self.link(peer).transport.clone());
+        server.transport_config(self.link(peer).transport(quinn::Side::Server));
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
                 let (handshake, abort) =

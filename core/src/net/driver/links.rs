@@ -25,7 +25,6 @@ use crate::{
 /// A peer that quinn has an address for.
 pub(super) struct PeerLink {
     pub(super) link: Arc<Link>,
-    pub(super) transport: Arc<quinn::TransportConfig>,
     pub(super) memory: LinkMemory,
     pub(super) status: watch::Sender<LinkStatus>,
     pub(super) connections: Vec<Open>,
@@ -58,6 +57,11 @@ impl Open {
 }
 
 impl PeerLink {
+    /// The settings of a new connection, on this side of it.
+    pub(super) fn transport(&self, side: quinn::Side) -> Arc<quinn::TransportConfig> {
+        Arc::new(transport_config(self.link.epoch().clone(), side))
+    }
+
     /// Whether we dialled the peer, or are about to.
     fn is_dialled(&self) -> bool {
         let waits = self.ready.iter().any(|waiting| !waiting.is_closed())
@@ -97,7 +101,7 @@ impl Driver {
         link.failed.push(failed);
         let lease = Lease {
             addr: virtual_addr(link.link.handle()),
-            transport: link.transport.clone(),
+            transport: link.transport(quinn::Side::Client),
             memory: link.memory.clone(),
             status: link.status.subscribe(),
             ready: ready_receiver,
@@ -127,7 +131,6 @@ impl Driver {
                 why: None,
             };
             PeerLink {
-                transport: Arc::new(transport_config(link.epoch().clone())),
                 memory: self.memory.link(),
                 link,
                 status: watch::Sender::new(status),
@@ -231,6 +234,7 @@ impl Driver {
         self.mux.remove_link(handle);
         self.handles.remove(&handle);
         self.watched.remove(&handle);
+        self.active.remove(&handle);
         self.links.remove(&peer);
         self.dirty = true;
     }

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Driver, SAMPLE, now};
-use crate::{PeerId, proto::io::Input};
+use crate::{
+    PeerId,
+    net::mux::{Link, LinkHandle},
+    proto::io::Input,
+};
 
 /// A lane that is sent on for this long, or three round trips if that is longer, without an answer has its relay checked.
 const LANE_PATIENCE: Duration = Duration::from_millis(250);
@@ -35,6 +39,12 @@ impl Sending {
 }
 
 impl Watch {
+    /// Whether the link sent anything since this was last asked.
+    fn sees_growth(&mut self, now: Instant, link: &Link) -> bool {
+        let directly = self.direct.grows(now, link.direct().sent_bytes);
+        self.lane.grows(now, link.lane().sent_bytes) || directly
+    }
+
     /// Whether the lane, silent `since` then, is still being sent on long after, and nobody has looked into it yet.
     fn lane_is_suspect(&mut self, since: Instant, rtt: Duration) -> bool {
         let patience = LANE_PATIENCE.max(rtt * 3);
@@ -44,6 +54,19 @@ impl Watch {
 }
 
 impl Driver {
+    /// Links begin to send.
+    pub(super) fn on_activity(&mut self, links: Vec<LinkHandle>) {
+        let now = now();
+        for handle in links {
+            self.watched.insert(handle, now);
+            self.active.insert(handle);
+            let peer = self.handles.get(&handle);
+            if let Some(link) = peer.and_then(|peer| self.links.get_mut(peer)) {
+                link.watch.sees_growth(now, &link.link);
+            }
+        }
+    }
+
     /// Hands to the machine which direct paths have been silent for how long, and checks the relays behind lanes that are silent or
     /// have fallen quiet.
     pub(super) fn look_for_silence(&mut self) {
@@ -58,28 +81,40 @@ impl Driver {
                 return false;
             };
             let (mux, watch) = (&link.link, &mut link.watch);
-            let sends_directly = watch.direct.grows(now, mux.direct().sent_bytes);
-            if watch.lane.grows(now, mux.lane().sent_bytes) || sends_directly {
+            let grows = watch.sees_growth(now, mux);
+            if grows {
                 *active = now;
-            } else if now.saturating_duration_since(*active) > SAMPLE {
+            }
+            let silent = mux
+                .silent_since()
+                .map(|since| self.vigil.silent_since(since));
+            // Nothing answers an acknowledgement; that the path itself answered since is as good.
+            let silent = silent.filter(|_| watch.direct.grew > self.machine.direct_heard(peer));
+            let uses_lane = watch.lane.grew == Some(*active);
+            let is_settled = !grows && !uses_lane && silent.is_none();
+            if is_settled || now.saturating_duration_since(*active) > SAMPLE {
                 mux.unwatch();
                 // Whoever only receives has nothing to send when the relay is gone.
-                if watch.lane.grew == Some(*active) {
+                if uses_lane {
                     lanes.push(peer);
                 }
                 return false;
             }
+            let lane_silent = mux.lane_silent_since();
+            if silent.is_none() && lane_silent.is_none() {
+                return true;
+            }
             let quic = link.connections.first().map(|open| &open.quic);
             let rtt = quic.map(quinn::Connection::rtt).unwrap_or_default();
-            if let (Some(since), Some(sent)) = (mux.silent_since(), watch.direct.grew) {
+            if let (Some(since), Some(sent)) = (silent, watch.direct.grew) {
                 direct.push(Input::Silence {
                     peer,
-                    since: self.vigil.silent_since(since),
+                    since,
                     sent,
                     rtt,
                 });
             }
-            if let Some(since) = mux.lane_silent_since()
+            if let Some(since) = lane_silent
                 && watch.lane_is_suspect(since, rtt)
             {
                 lanes.push(peer);

@@ -19,17 +19,23 @@ impl Driver {
         self.look_for_the_missed();
         self.ask_for_echoes();
         let mut used = Vec::new();
-        for (peer, link) in &mut self.links {
+        self.active.retain(|handle| {
+            let peer = self.handles.get(handle).copied();
+            let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
+            else {
+                return false;
+            };
             let total = total(&link.link);
             let rates = (total.0 - link.sampled.0, total.1 - link.sampled.1);
             if rates != link.rates || rates != (0, 0) {
-                self.changed.insert(*peer);
+                self.changed.insert(peer);
             }
             (link.sampled, link.rates) = (total, rates);
             if rates.0 + rates.1 > IN_USE {
-                used.push(*peer);
+                used.push(peer);
             }
-        }
+            rates != (0, 0) || self.watched.contains_key(handle)
+        });
         for peer in used {
             self.feed(Input::Traffic { peer });
         }

@@ -11,7 +11,7 @@ use crate::{
         io::Pair,
         timing::{
             CHOOSING, CLEARLY_FASTER, DWELL, KEEPALIVE_CLEAN, KEEPALIVE_FLOOR, KEEPALIVE_JITTER,
-            KEEPALIVE_RETRY, KEEPALIVES, LATE, SPARE_EVERY, V6_BIAS, WINS, WINS_SPAN,
+            KEEPALIVE_RETRY, KEEPALIVES, LATE, SPARE_EVERY, TOGETHER, V6_BIAS, WINS, WINS_SPAN,
         },
     },
     wire::probe::ProbeKind,
@@ -111,9 +111,9 @@ impl Hold {
 
     /// The path in use was just seen to work: the next look at it is some time off.
     pub(super) fn watch(&mut self, ctx: &mut Context<'_>) {
-        self.next = Some(ctx.now + self.drawn(ctx));
+        self.next = Some(self.drawn(ctx, ctx.now));
         if self.spare.is_none() {
-            self.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
+            self.spare = Some(drawn_spare(ctx));
         }
     }
 
@@ -124,8 +124,10 @@ impl Hold {
         self.clean = 0;
     }
 
-    fn drawn(&self, ctx: &mut Context<'_>) -> Duration {
-        jittered(ctx, self.pause).min(self.limit)
+    /// When a path is asked that has been idle since then.
+    fn drawn(&self, ctx: &mut Context<'_>, since: Instant) -> Instant {
+        let pause = jittered(ctx, self.pause).min(self.limit);
+        ctx.together(since + pause)
     }
 
     /// Whether another path of the same kind, just measured, is worth leaving the one that is in use since then. At first
@@ -178,7 +180,7 @@ impl Peer {
             self.keep_alive(ctx);
         }
         if self.hold.spare.is_some_and(|at| at <= ctx.now) {
-            self.hold.spare = Some(ctx.now + jittered(ctx, SPARE_EVERY));
+            self.hold.spare = Some(drawn_spare(ctx));
             self.ask_spare(ctx);
         }
     }
@@ -193,11 +195,11 @@ impl Peer {
         let enough = if self.hold.unanswered.is_some() {
             KEEPALIVE_RETRY
         } else {
-            self.hold.pause - KEEPALIVE_JITTER
+            self.hold.pause - KEEPALIVE_JITTER - TOGETHER
         };
         if idle < enough {
             self.hold.unanswered = None;
-            self.hold.next = Some(lively + self.hold.drawn(ctx));
+            self.hold.next = Some(self.hold.drawn(ctx, lively));
             return;
         }
         let retry = KEEPALIVE_RETRY.max(path.rtt * 3);
@@ -234,6 +236,11 @@ impl Peer {
         (self.hold.pause, self.hold.limit) = (default.pause, default.limit);
         self.trials.forget();
     }
+}
+
+fn drawn_spare(ctx: &mut Context<'_>) -> Instant {
+    let pause = jittered(ctx, SPARE_EVERY);
+    ctx.together(ctx.now + pause)
 }
 
 fn jittered(ctx: &mut Context<'_>, time: Duration) -> Duration {

@@ -189,6 +189,11 @@ impl Peer {
         }
     }
 
+    /// When the path in use was last seen to answer.
+    pub(crate) fn direct_heard(&self) -> Option<Instant> {
+        self.path.as_ref().map(|path| path.heard)
+    }
+
     /// QUIC got nothing back on the direct path since `since`, though it sent until `sent`. Asks first, then suspects.
     pub(crate) fn on_silence(
         &mut self,

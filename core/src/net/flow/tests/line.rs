@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use quinn::{ClientConfig, Endpoint, ServerConfig, TokioRuntime};
+use quinn::{ClientConfig, Endpoint, ServerConfig, Side, TokioRuntime};
 use tokio::{
     net::UdpSocket,
     sync::{mpsc, watch},
@@ -37,14 +37,14 @@ impl Pair {
         let keys = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
         let tls = tls::server_config(&keys[1], &[ALPN.to_vec()]).unwrap();
         let mut config = ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(Arc::new(transport_config(Epoch::default())));
+        config.transport_config(Arc::new(transport_config(Epoch::default(), Side::Server)));
         let listening = endpoint(Some(config));
         let dialling = endpoint(None);
         let mut line = JoinSet::new();
         let addr = lay(&mut line, listening.local_addr().unwrap()).await;
         let tls = tls::client_config(&keys[0], ALPN).unwrap();
         let mut config = ClientConfig::new(Arc::new(tls));
-        config.transport_config(Arc::new(transport_config(Epoch::default())));
+        config.transport_config(Arc::new(transport_config(Epoch::default(), Side::Client)));
         let name = tls::server_name(keys[1].id());
         let connecting = dialling.connect_with(config, addr, &name).unwrap();
         let accepting = async { listening.accept().await.unwrap().await };

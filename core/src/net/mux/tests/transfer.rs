@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, TokioRuntime};
+use quinn::{ClientConfig, Connection, Endpoint, ServerConfig, Side, TokioRuntime};
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -28,11 +28,11 @@ impl End {
     fn new(key: &SecretKey, is_server: bool) -> Self {
         let (mux, _side) = mux();
         let link = mux.add_link();
-        let transport = Arc::new(transport_config(link.epoch().clone()));
+        let transport = |side| Arc::new(transport_config(link.epoch().clone(), side));
         let server = is_server.then(|| {
             let tls = tls::server_config(key, &[ALPN.to_vec()]).unwrap();
             let mut config = ServerConfig::with_crypto(Arc::new(tls));
-            config.transport_config(transport.clone());
+            config.transport_config(transport(Side::Server));
             config
         });
         let mut endpoint = Endpoint::new_with_abstract_socket(
@@ -43,7 +43,7 @@ impl End {
         )
         .unwrap();
         let mut config = ClientConfig::new(Arc::new(tls::client_config(key, ALPN).unwrap()));
-        config.transport_config(transport);
+        config.transport_config(transport(Side::Client));
         endpoint.set_default_client_config(config);
         Self {
             mux,
