@@ -1,6 +1,6 @@
 //! Paths that are held: idle ones, equal ones, and ones that keep dying.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::world::{Home, Line, Plan, Style, World, ms};
 use crate::{PeerState, proto::io::Route};
@@ -224,4 +224,29 @@ fn a_spare_path_takes_over_when_there_is_no_relay() {
     for node in &world.nodes {
         assert!(node.gap <= ms(600), "{:?}", node.gap);
     }
+}
+
+#[test]
+fn a_node_with_many_idle_peers_wakes_up_once_a_second_at_most() {
+    const PEERS: usize = 30;
+    const SECONDS: usize = 120;
+    let mut world = World::new(1);
+    let node = world.add(Home::PortRestricted);
+    for _ in 0..PEERS {
+        let peer = world.add(Home::PortRestricted);
+        world.link(peer, node);
+    }
+    world.run(ms(5000));
+    world.hush();
+    world.run(ms(5000));
+    let asked = world.nodes[node].sent_to.values().sum::<usize>();
+    let mut wakes = BTreeSet::new();
+    for _ in 0..SECONDS * 50 {
+        let due = world.nodes[node].machine.poll_timeout();
+        wakes.extend(due.filter(|at| *at < world.now + ms(20)));
+        world.run(ms(20));
+    }
+    let asked = world.nodes[node].sent_to.values().sum::<usize>() - asked;
+    assert!(asked > PEERS * SECONDS / 30, "{asked}");
+    assert!(wakes.len() <= SECONDS + 1, "{}", wakes.len());
 }
