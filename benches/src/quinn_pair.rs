@@ -113,8 +113,8 @@ pub fn transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .mtu_discovery_config(Some(mtu_discovery))
-        .max_idle_timeout(Some(VarInt::from_u32(60_000).into()))
-        .keep_alive_interval(Some(Duration::from_secs(25)))
+        .max_idle_timeout(Some(VarInt::from_u32(180_000).into()))
+        .keep_alive_interval(Some(Duration::from_secs(80)))
         .initial_rtt(Duration::from_millis(50))
         .stream_receive_window(VarInt::from_u32(2_500_000))
         .receive_window(VarInt::from_u32(10_000_000))
