@@ -12,6 +12,7 @@ pub(crate) mod credit;
 pub(crate) mod endpoint;
 mod explain;
 pub(crate) mod handshake;
+mod heard;
 pub(crate) mod io;
 pub(crate) mod local;
 pub(crate) mod nat;

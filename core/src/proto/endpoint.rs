@@ -15,6 +15,7 @@ use super::{
     budget::Budget,
     clock::Clock,
     handshake::{self, Opened},
+    heard::Heard,
     io::{Deadline, Failure, Input, Output, Pair, Sock},
     local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
@@ -41,7 +42,9 @@ pub(crate) struct Machine {
     started: Instant,
     key: SecretKey,
     local: Local,
-    peers: BTreeMap<PeerId, Peer>,
+    peers: BTreeMap<PeerId, Box<Peer>>,
+    /// Whose hellos were heard, of those who are forgotten.
+    heard: Heard,
     /// Where those peers came from that came by themselves.
     callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
@@ -135,6 +138,7 @@ impl Machine {
             },
             key,
             peers: BTreeMap::new(),
+            heard: Heard::default(),
             callers: Shares::new(CALLERS),
             convs: BTreeMap::new(),
             agenda: Agenda::default(),
@@ -280,6 +284,11 @@ impl Machine {
         }
         for id in self.agenda.due(now) {
             self.with(now, id, Peer::handle_timeout);
+            let peer = self.peers.get(&id);
+            let forgotten_at = peer.and_then(|peer| peer.forgotten_at());
+            if forgotten_at.is_some_and(|at| at <= now) {
+                self.forget(id);
+            }
         }
     }
 
@@ -299,13 +308,14 @@ impl Machine {
     /// Everything that will be due, and why.
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = (Instant, Deadline)> {
-        self.peers.values().flat_map(Peer::deadlines)
+        let peers = self.peers.values().filter(|_| !self.stopped);
+        peers.flat_map(|peer| peer.deadlines())
     }
 
     /// The memory that the largest peer takes, bytes.
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(crate) fn largest_peer(&self) -> usize {
-        let footprints = self.peers.values().map(Peer::footprint);
+        let footprints = self.peers.values().map(|peer| peer.footprint());
         footprints.max().unwrap_or_default()
     }
 
@@ -322,7 +332,7 @@ impl Machine {
 
     /// Whether a link is wanted that is not direct.
     pub(crate) fn misses_peers(&self) -> bool {
-        self.peers.values().any(Peer::is_missed)
+        self.peers.values().any(|peer| peer.is_missed())
     }
 
     /// The peers to which something happened since this was last called; those are among them that are no more.
@@ -343,12 +353,12 @@ impl Machine {
 
     /// When the direct path that a peer is on was last seen to answer.
     pub(crate) fn direct_heard(&self, id: PeerId) -> Option<Instant> {
-        self.peers.get(&id).and_then(Peer::direct_heard)
+        self.peers.get(&id).and_then(|peer| peer.direct_heard())
     }
 
     /// Where a peer is, as far as that is known.
     pub(crate) fn whereabouts(&self, id: PeerId) -> Option<Whereabouts> {
-        self.peers.get(&id).and_then(Peer::whereabouts)
+        self.peers.get(&id).and_then(|peer| peer.whereabouts())
     }
 
     fn view(&self, peer: &Peer, now: Instant) -> PeerView {
@@ -586,16 +596,25 @@ impl Machine {
                 return false;
             };
             self.with(now, other, Peer::expel);
-            self.peers.remove(&other);
-            self.callers.release(other);
-            self.agenda.set(other, None);
-            self.touched.insert(other);
+            self.forget(other);
         }
-        self.peers.insert(id, Peer::new(id, now));
+        let newest_intro_ms = self.heard.take(id);
+        let peer = Peer::new(id, now, newest_intro_ms);
+        self.peers.insert(id, Box::new(peer));
         if let Some(ip) = caller {
             self.callers.take(id, Origin { peer: None, ip });
         }
         true
+    }
+
+    /// Lets go of everything that is known of a peer, but that its hellos so far are not new.
+    fn forget(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.remove(&id) {
+            self.heard.remember(id, peer.newest_intro_ms());
+        }
+        self.callers.release(id);
+        self.agenda.set(id, None);
+        self.touched.insert(id);
     }
 
     /// Who is to give way to one more peer.
@@ -603,8 +622,8 @@ impl Machine {
         if let Some(idle) = self.peers.values().find(|peer| peer.is_idle()) {
             return Some(idle.id);
         }
-        let yields = |id| self.peers.get(&id).is_some_and(Peer::yields);
-        let since = |id: &PeerId| self.peers.get(id).map(Peer::since);
+        let yields = |id| self.peers.get(&id).is_some_and(|peer| peer.yields());
+        let since = |id: &PeerId| self.peers.get(id).map(|peer| peer.since());
         let Some(ip) = caller else {
             let callers = self.peers.values().filter(|peer| peer.yields());
             return callers.min_by_key(|peer| peer.since()).map(|peer| peer.id);

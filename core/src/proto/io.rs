@@ -248,6 +248,8 @@ pub(crate) enum Deadline {
     Rebind,
     /// Let go of a link without connections.
     Linger,
+    /// Forget who came by itself and left.
+    Forget,
     /// Dial streams.
     Stream,
 }

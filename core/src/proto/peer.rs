@@ -61,7 +61,7 @@ use super::{
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
-    timing::{LINGER, TOGETHER},
+    timing::{LINGER, SHOWN, TOGETHER},
 };
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
@@ -168,7 +168,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(id: PeerId, now: Instant) -> Self {
+    /// `newest_intro_ms` is what [`Peer::newest_intro_ms`] was when the peer was last forgotten.
+    pub(crate) fn new(id: PeerId, now: Instant, newest_intro_ms: u64) -> Self {
         Self {
             id,
             state: PeerState::Idle,
@@ -185,7 +186,7 @@ impl Peer {
             late: None,
             session: None,
             other_session: None,
-            newest_intro_ms: 0,
+            newest_intro_ms,
             sent_intro_ms: 0,
             remote: None,
             attested: None,
@@ -383,6 +384,7 @@ impl Peer {
             self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
             self.streams.dial.map(|at| (at, Deadline::Stream)),
             self.linger.map(|at| (at, Deadline::Linger)),
+            self.forgotten_at().map(|at| (at, Deadline::Forget)),
         ]
         .into_iter()
         .flatten()
@@ -420,6 +422,18 @@ impl Peer {
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
         self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
+    }
+
+    /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for
+    /// again, and are faster with what we know.
+    pub(crate) fn forgotten_at(&self) -> Option<Instant> {
+        let knows = self.dialled || !self.found.is_empty();
+        (self.is_idle() && !knows).then(|| self.since + SHOWN)
+    }
+
+    /// Timestamp of the newest INTRO from the peer: older ones are replayed.
+    pub(crate) fn newest_intro_ms(&self) -> u64 {
+        self.newest_intro_ms
     }
 
     /// Whether others may have its place: it came by itself and has no connection.

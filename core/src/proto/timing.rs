@@ -126,6 +126,8 @@ pub(crate) const ROUND_TRAFFIC: Duration = ms(60_000);
 pub(crate) const ROUND_SPACING: Duration = ms(1000);
 /// A link without connections is kept for this long.
 pub(crate) const LINGER: Duration = ms(10_000);
+/// Who came by itself and has left is still shown for this long; then all that is known of it is forgotten.
+pub(crate) const SHOWN: Duration = ms(20_000);
 /// First and longest wait before a failed peer that is still wanted is tried again.
 pub(crate) const RETRY: (Duration, Duration) = (ms(500), ms(30_000));
 /// A relay that does not know the peer of an established link is asked again after this long, doubling to a minute.

@@ -131,6 +131,12 @@ impl Watched {
         self.machine.peer(id, now)
     }
 
+    /// How many peers and conversations are known.
+    #[cfg(test)]
+    pub(crate) fn population(&self) -> (usize, usize) {
+        self.machine.population()
+    }
+
     /// The memory that the largest peer takes, bytes.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {

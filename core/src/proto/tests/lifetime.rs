@@ -22,10 +22,26 @@ fn a_released_link_lingers_for_ten_seconds_and_then_both_sides_forget_it() {
     assert!(world.both(PeerState::Direct));
     world.run(ms(2000));
     assert!(world.both(PeerState::Idle));
+    world.run(ms(20_000));
     for node in &world.nodes {
         assert_eq!(node.forgotten, 1);
         assert_eq!(node.machine.poll_timeout(), None);
     }
+}
+
+#[test]
+fn whoever_called_and_left_leaves_nothing_behind_but_whom_we_called_is_remembered() {
+    let mut world = linked();
+    world.release(0, 1);
+    world.release(1, 0);
+    world.run(ms(15_000));
+    assert_eq!(world.nodes[1].machine.population(), (1, 0));
+    world.run(ms(20_000));
+    assert_eq!(world.nodes[1].machine.population(), (0, 0));
+    assert_eq!(world.nodes[0].machine.population(), (1, 0));
+    world.link(0, 1);
+    world.run(ms(3000));
+    assert!(world.both(PeerState::Direct));
 }
 
 #[test]
