@@ -19,14 +19,16 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature_with_raw_key,
+        CryptoProvider, WebPkiSupportedAlgorithms,
+        aws_lc_rs::{self, Ticketer},
+        verify_tls13_signature_with_raw_key,
     },
     pki_types::{
         CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
         UnixTime,
     },
     server::{
-        AlwaysResolvesServerRawPublicKeys,
+        AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
@@ -128,6 +130,9 @@ pub(crate) fn raw_server(
             key, &provider,
         )?)));
     config.alpn_protocols = alpns.to_vec();
+    // Clients keep what resumes their session: nothing of them stays with us when they leave.
+    config.ticketer = Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
@@ -315,6 +320,10 @@ impl ClientCertVerifier for RawKeyVerifier {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::DerefMut;
+
+    use rustls::{ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection, SideData};
+
     use super::*;
 
     #[test]
@@ -323,5 +332,45 @@ mod tests {
         let alpns = [b"test/1".to_vec()];
         assert_eq!(raw_server(&key, &alpns).unwrap().max_early_data_size, 0);
         assert!(!raw_client(&key, &alpns[0]).unwrap().enable_early_data);
+    }
+
+    #[test]
+    fn a_session_is_resumed_by_what_the_client_kept_and_the_server_still_knows_who_it_is() {
+        let [client, server] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
+        let alpns = [b"test/1".to_vec()];
+        let accepting = Arc::new(raw_server(&server, &alpns).unwrap());
+        assert!(!accepting.session_storage.can_cache());
+        let dialling = Arc::new(raw_client(&client, &alpns[0]).unwrap());
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let name = ServerName::try_from(server_name(server.id())).unwrap();
+            let mut there = ServerConnection::new(accepting.clone()).unwrap();
+            let mut here = ClientConnection::new(dialling.clone(), name).unwrap();
+            for _ in 0..4 {
+                carry(&mut here, &mut there);
+                carry(&mut there, &mut here);
+            }
+            assert_eq!(there.handshake_kind(), Some(kind));
+            let known = there.peer_certificates().and_then(raw_peer_id);
+            assert_eq!(known, Some(client.id()));
+        }
+    }
+
+    /// Takes everything from one end to the other.
+    fn carry<A, B>(
+        from: &mut impl DerefMut<Target = ConnectionCommon<A>>,
+        to: &mut impl DerefMut<Target = ConnectionCommon<B>>,
+    ) where
+        A: SideData,
+        B: SideData,
+    {
+        let mut bytes = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut bytes).unwrap();
+        }
+        let mut unread = bytes.as_slice();
+        while !unread.is_empty() {
+            to.read_tls(&mut unread).unwrap();
+            to.process_new_packets().unwrap();
+        }
     }
 }
