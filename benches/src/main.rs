@@ -21,7 +21,14 @@ use peerway::RelayUrl;
 #[cfg(target_os = "linux")]
 use peerway_benches::loss;
 use peerway_benches::{Ends, Failure, peerway_pair, quinn_pair};
+#[cfg(target_os = "linux")]
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Builder;
+
+/// As in `peerway` and `peerway-relay`.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[derive(Parser)]
 #[command(about = "Measurements of Peerway against raw quinn", version)]

@@ -11,6 +11,13 @@ use peerway_relay::{Config, Limits, Rate, Relay};
 
 use cli::Options;
 use signals::Signals;
+#[cfg(target_os = "linux")]
+use tikv_jemallocator::Jemalloc;
+
+/// glibc keeps what clients that left have used; this one gives it back to the system within a minute.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const KEY_FILE: &str = "relay.key";
 

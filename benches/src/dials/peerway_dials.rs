@@ -51,13 +51,18 @@ pub(crate) async fn dial_and_close(client: &Endpoint, ticket: Ticket) -> Result<
 /// Sends [`DOWNLOAD`] bytes on every stream that peers open.
 pub(crate) async fn serve_downloads(server: &Endpoint) {
     let mut open = JoinSet::new();
-    while let Some(connection) = server.accept().await {
-        while open.try_join_next().is_some() {}
-        open.spawn(async move {
-            while let Ok((mut sender, _)) = connection.accept_bi().await {
-                sender.write_all(&vec![0x5a; DOWNLOAD]).await.ok();
-            }
-        });
+    loop {
+        tokio::select! {
+            Some(connection) = server.accept() => drop(open.spawn(serve_download(connection))),
+            Some(_) = open.join_next() => {}
+            else => return,
+        }
+    }
+}
+
+async fn serve_download(connection: Connection) {
+    while let Ok((mut sender, _)) = connection.accept_bi().await {
+        sender.write_all(&vec![0x5a; DOWNLOAD]).await.ok();
     }
 }
 

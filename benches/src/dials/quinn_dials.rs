@@ -6,7 +6,7 @@ use std::{
 };
 
 use peerway::{PeerId, SecretKey, tls};
-use quinn::{ClientConfig, Connection, Endpoint, ServerConfig};
+use quinn::{ClientConfig, Connection, Endpoint, Incoming, ServerConfig};
 use tokio::task::JoinSet;
 
 use super::{ALPN, DOWNLOAD, HELLO};
@@ -37,16 +37,21 @@ pub(crate) async fn serve(ends: &Ends) -> Result<(Endpoint, SocketAddr, PeerId),
 /// Sends [`DOWNLOAD`] bytes on every stream that peers open.
 pub(crate) async fn serve_downloads(server: &Endpoint) {
     let mut open = JoinSet::new();
-    while let Some(incoming) = server.accept().await {
-        while open.try_join_next().is_some() {}
-        open.spawn(async move {
-            let Ok(connection) = incoming.await else {
-                return;
-            };
-            while let Ok((mut sender, _)) = connection.accept_bi().await {
-                sender.write_all(&vec![0x5a; DOWNLOAD]).await.ok();
-            }
-        });
+    loop {
+        tokio::select! {
+            Some(incoming) = server.accept() => drop(open.spawn(serve_download(incoming))),
+            Some(_) = open.join_next() => {}
+            else => return,
+        }
+    }
+}
+
+async fn serve_download(incoming: Incoming) {
+    let Ok(connection) = incoming.await else {
+        return;
+    };
+    while let Ok((mut sender, _)) = connection.accept_bi().await {
+        sender.write_all(&vec![0x5a; DOWNLOAD]).await.ok();
     }
 }
 
