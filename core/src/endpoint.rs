@@ -15,7 +15,6 @@ use crate::{
         lan::Lan,
         mux::Mux,
         tcp::Tls,
-        transport::endpoint_config,
     },
     proto::{
         endpoint::{Machine, Settings},
@@ -320,7 +319,7 @@ impl Builder {
         };
         let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
         let server = server_config(&key, &self.alpns)?;
-        let quic = quic_endpoint(&mux, server.clone()).map_err(no_socket)?;
+        let quic = quic_endpoint(&key, &mux, server.clone()).map_err(no_socket)?;
         let ports = ports(&mux);
         let lan = self.lan(key.id());
         let map_ports = !self.no_port_mapping && !self.is_on_loopback();
@@ -412,11 +411,12 @@ fn ports(mux: &Mux) -> Ports {
 }
 
 fn quic_endpoint(
+    key: &SecretKey,
     mux: &Arc<Mux>,
     server: Option<quinn::ServerConfig>,
 ) -> std::io::Result<quinn::Endpoint> {
     quinn::Endpoint::new_with_abstract_socket(
-        endpoint_config(),
+        tls::endpoint_config(key, "node"),
         server,
         mux.clone(),
         Arc::new(quinn::TokioRuntime),

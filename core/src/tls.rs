@@ -9,8 +9,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    EndpointConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use quinn_proto::HashedConnectionIdGenerator;
 use rustls::{
     CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error,
     PeerIncompatible, SignatureScheme,
@@ -19,8 +24,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms,
-        aws_lc_rs::{self, Ticketer},
+        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::Ticketer,
         verify_tls13_signature_with_raw_key,
     },
     pki_types::{
@@ -44,6 +48,22 @@ const SPKI_PREFIX: [u8; 12] = [
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
+
+/// The settings of the quinn endpoint that holds this key in this role.
+///
+/// What it derives connection ids and stateless resets (RFC 9000 section 10.3) from follows from both, so that after a restart it
+/// can tell the peers of its former life at once that their connections are gone.
+#[must_use]
+pub fn endpoint_config(key: &SecretKey, role: &str) -> EndpointConfig {
+    let reset_key = key.derive(&format!("peerway {role} stateless reset 1"));
+    let [a, b, c, d, e, f, g, h, ..] = key.derive(&format!("peerway {role} connection ids 1"));
+    let id_key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    // QUIC is told from everything else on the port by the fixed bit, so it must not be greased (RFC 9287).
+    config.grease_quic_bit(false);
+    config
+}
 
 /// The client half: dials with `key`, speaking `alpn`.
 ///
@@ -159,7 +179,7 @@ pub(crate) fn raw_peer_id(certificates: &[CertificateDer<'static>]) -> Option<Pe
 
 /// AES-128-GCM first: fastest in hardware, and hybrid post-quantum key exchange first, which is the provider's default order.
 fn provider() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider
         .cipher_suites
         .retain(|suite| suite.tls13().is_some());

@@ -15,8 +15,10 @@ mod hub;
 mod port;
 mod relay;
 pub mod server;
+mod signals;
 mod socket;
 mod stun;
 
 pub use relay::{BindError, Config, Relay, Stats};
 pub use server::{Limits, Rate};
+pub use signals::Signals;

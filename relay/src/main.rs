@@ -1,16 +1,14 @@
 //! `peerway-relay`: the relay as a program.
 
 mod cli;
-mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use peerway::keyfile;
-use peerway_relay::{Config, Limits, Rate, Relay};
+use peerway_relay::{Config, Limits, Rate, Relay, Signals};
 
 use cli::Options;
-use signals::Signals;
 #[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc;
 
@@ -48,7 +46,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         connections_per_ip: options.connections_per_ip,
         ..Limits::default()
     };
-    let signals = Signals::catch()?;
+    let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
     options.announce(&relay.url())?;
     let stop = async {

@@ -8,16 +8,11 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::hmac;
 use peerway::{
     ParseRelayUrlError, RelayUrl, SecretKey, tls,
     wire::relay::{ALPN, CloseReason},
 };
-use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig,
-    VarInt,
-};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::{Connection, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::{debug, info};
 
@@ -154,7 +149,7 @@ impl Relay {
         let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
         let hub = Arc::new(Hub::new(port, stun_port, config.limits));
         let endpoint = Endpoint::new_with_abstract_socket(
-            endpoint_config(&config.secret_key),
+            tls::endpoint_config(&config.secret_key, "relay"),
             Some(server_config(&config.secret_key)?),
             Arc::new(MainSocket::new(hub.clone())),
             Arc::new(quinn::TokioRuntime),
@@ -355,18 +350,6 @@ impl Drop for Seat {
 
 fn open(addr: SocketAddr) -> Result<Port, BindError> {
     Port::open(addr).map_err(|source| BindError::Socket { addr, source })
-}
-
-/// Follows from the relay's key, so that a relay that was restarted can tell the clients of its predecessor at once that
-/// their connections are gone (stateless reset, RFC 9000 section 10.3).
-fn endpoint_config(key: &SecretKey) -> EndpointConfig {
-    let reset_key = key.derive("peerway relay stateless reset 1");
-    let [a, b, c, d, e, f, g, h, ..] = key.derive("peerway relay connection ids 1");
-    let id_key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
-    config.grease_quic_bit(false);
-    config
 }
 
 fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {

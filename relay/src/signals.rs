@@ -1,40 +1,74 @@
-//! The operating system's request to stop.
+//! The system's requests to stop, as the programs of this workspace take them.
 
 use std::io;
 
 /// From its making on, signals no longer end the program by themselves.
-pub(crate) struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    /// None if we were started to outlive the terminal, as by `nohup`.
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
-    pub(crate) fn catch() -> io::Result<Self> {
+    /// Takes over SIGTERM, SIGINT, and SIGHUP unless that is ignored.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn catch() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        let hangup = || signal(SignalKind::hangup());
         Ok(Self {
+            hangup: (!ignores_hangup()).then(hangup).transpose()?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// Waits for the first of them.
+    pub async fn stop(&mut self) {
+        let hung_up = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = hung_up => {}
         }
     }
 }
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(crate) fn catch() -> io::Result<Self> {
+    /// Nothing is taken over before [`Signals::stop`].
+    ///
+    /// # Errors
+    /// None.
+    pub fn catch() -> io::Result<Self> {
         Ok(Self {})
     }
 
-    pub(crate) async fn stop(self) {
+    /// Waits for Ctrl-C.
+    pub async fn stop(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
+}
+
+/// Where it cannot be read, a program without a terminal ignores it.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    use std::{fs, io::IsTerminal};
+    const SIGHUP: u64 = 1;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.map_or_else(|| !io::stdin().is_terminal(), |mask| mask & SIGHUP != 0)
 }

@@ -89,6 +89,37 @@ async fn a_node_whose_output_nobody_reads_serves_peers_and_ends_when_told() {
     terminate(&mut up).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_node_ends_with_its_terminal_unless_it_was_told_to_outlive_it() {
+    let world = World::new().await;
+    for (hangups, ends) in [
+        ("--default-signal=HUP", true),
+        ("--ignore-signal=HUP", false),
+    ] {
+        let plain = world.command("a", &["up"]);
+        let mut command = Command::new("env");
+        command.arg(hangups).arg(plain.as_std().get_program());
+        command.args(plain.as_std().get_args());
+        command.envs(
+            plain
+                .as_std()
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+        let mut up = Running::start(command);
+        up.ready().await;
+        send_signal(&up.child, "-HUP").await;
+        if !ends {
+            let alive = timeout(Duration::from_secs(1), up.child.wait()).await;
+            assert!(alive.is_err(), "it ended");
+            send_signal(&up.child, "-TERM").await;
+        }
+        let status = timeout(PATIENCE, up.child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
 #[tokio::test]
 async fn the_network_is_reported_with_every_key() {
     let world = World::new().await;
@@ -135,10 +166,21 @@ async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_o
         done.unwrap();
     }
 
+    let mut open = TcpStream::connect(&addr).await.unwrap();
+    open.write_all(b"x").await.unwrap();
+    open.read_exact(&mut [0]).await.unwrap();
     expose.child.kill().await.unwrap();
     let mut expose = world.start("a", &arguments);
     assert_eq!(expose.ready().await, ticket);
+    let back = Instant::now();
     timeout(PATIENCE, send_and_compare(addr, 9)).await.unwrap();
+    // What the former process held is not waited for.
+    let ended = timeout(PATIENCE / 4, open.read(&mut [0])).await.unwrap();
+    println!(
+        "the open stream ended {:?} after the restart: {ended:?}",
+        back.elapsed()
+    );
+    assert!(ended.is_err() || ended.is_ok_and(|read| read == 0));
     forward.terminate().await;
     expose.terminate().await;
 }
@@ -374,11 +416,15 @@ impl Running {
 
 /// Ends a command as a service manager does.
 async fn terminate(child: &mut Child) {
-    let pid = child.id().unwrap().to_string();
-    let kill = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(kill.await.unwrap().success());
+    send_signal(child, "-TERM").await;
     let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+async fn send_signal(child: &Child, signal: &str) {
+    let pid = child.id().unwrap().to_string();
+    let kill = Command::new("kill").args([signal, &pid]).status();
+    assert!(kill.await.unwrap().success());
 }
 
 async fn echo(server: TcpListener) {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::congestion::{Epoch, PathAwareFactory};
 use crate::proto::{allowance, credit};
@@ -60,14 +60,6 @@ pub(crate) fn transport_config(epoch: Epoch, side: quinn::Side) -> TransportConf
         .receive_window(window(credit::FLOOR))
         .send_window(SEND_WINDOW)
         .congestion_controller_factory(Arc::new(PathAwareFactory::new(epoch)));
-    config
-}
-
-/// The settings of the one quinn endpoint, with a new random key for stateless resets.
-pub(crate) fn endpoint_config() -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    // The mux tells QUIC from everything else by the fixed bit, so it must not be greased (RFC 9287).
-    config.grease_quic_bit(false);
     config
 }
 

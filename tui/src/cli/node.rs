@@ -5,6 +5,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use peerway::{
     Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
 };
+use peerway_relay::Signals;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
@@ -97,7 +98,7 @@ impl Node {
         self.claim.is_none()
     }
 
-    /// Runs `body` and closes the node; none if Ctrl-C or SIGTERM came first.
+    /// Runs `body` and closes the node; none if Ctrl-C, SIGTERM or SIGHUP came first.
     pub(super) async fn run<T>(
         &self,
         body: impl Future<Output = Result<T, Failure>>,
@@ -251,18 +252,10 @@ fn states(snapshot: &NodeSnapshot) -> Vec<RelayState> {
     snapshot.relays.iter().map(|relay| relay.state).collect()
 }
 
+/// Until the system or the user asks us to end.
 async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+    match Signals::catch() {
+        Ok(mut signals) => signals.stop().await,
+        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
-    let _ = interrupt.await;
 }

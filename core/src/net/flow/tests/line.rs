@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use quinn::{ClientConfig, Endpoint, ServerConfig, Side, TokioRuntime};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig, Side, TokioRuntime};
 use tokio::{
     net::UdpSocket,
     sync::{mpsc, watch},
@@ -12,11 +12,7 @@ use tokio::{
 
 use crate::{
     Connection, LinkStatus, PeerState, SecretKey,
-    net::{
-        congestion::Epoch,
-        flow::NodeMemory,
-        transport::{endpoint_config, transport_config},
-    },
+    net::{congestion::Epoch, flow::NodeMemory, transport::transport_config},
     tls,
 };
 
@@ -63,7 +59,7 @@ fn endpoint(server: Option<ServerConfig>) -> Endpoint {
     let buffers = socket2::SockRef::from(&socket);
     buffers.set_recv_buffer_size(4 << 20).unwrap();
     let runtime = Arc::new(TokioRuntime);
-    Endpoint::new(endpoint_config(), server, socket, runtime).unwrap()
+    Endpoint::new(EndpointConfig::default(), server, socket, runtime).unwrap()
 }
 
 fn connection(quic: quinn::Connection) -> Connection {

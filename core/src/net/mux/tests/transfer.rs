@@ -7,7 +7,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::{
-    net::transport::{endpoint_config, nudge, transport_config},
+    net::transport::{nudge, transport_config},
     proto::credit,
     tls,
 };
@@ -36,7 +36,7 @@ impl End {
             config
         });
         let mut endpoint = Endpoint::new_with_abstract_socket(
-            endpoint_config(),
+            tls::endpoint_config(key, "node"),
             server,
             mux.clone(),
             Arc::new(TokioRuntime),
