@@ -19,8 +19,9 @@ use super::{
 /// Pings without `-c` and `--until-direct`.
 const DEFAULT_COUNT: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(1);
-/// While waiting for a direct path.
+/// While waiting for a direct path, and for so many pings: what takes longer needs no such hurry.
 const QUICK_INTERVAL: Duration = Duration::from_millis(200);
+const QUICK_PINGS: u32 = 50;
 /// A ping without an answer for so long is lost.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,7 +47,7 @@ pub(super) async fn run(
             .await?;
         session.summary.connected_ms = Some(words::ms(session.dialled_at.elapsed()));
         let result = session.ping_until_done(&connection).await;
-        session.summary.path_kind = words::kind(words::current_path(&connection).as_ref());
+        session.note_path(words::current_path(&connection).as_ref());
         connection.close(0, b"done");
         result
     };
@@ -125,11 +126,24 @@ impl Session<'_> {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = &mut direct, if self.summary.direct_ms.is_none() => {
-                    self.summary.direct_ms = Some(words::ms(self.dialled_at.elapsed()));
-                }
+                () = &mut direct, if self.summary.direct_ms.is_none() => self.turned_direct(),
             }
         }
+    }
+
+    fn turned_direct(&mut self) {
+        let elapsed = || words::ms(self.dialled_at.elapsed());
+        self.summary.direct_ms.get_or_insert_with(elapsed);
+    }
+
+    /// The path as it is seen now. It may have turned within the same moment in which a reply came.
+    fn note_path(&mut self, path: Option<&PathInfo>) -> bool {
+        self.summary.path_kind = words::kind(path);
+        let is_direct = matches!(path, Some(PathInfo::Direct { .. }));
+        if is_direct {
+            self.turned_direct();
+        }
+        is_direct
     }
 
     /// Waits for the next ping's time, or, with `--until-direct`, for the path to turn direct.
@@ -139,12 +153,11 @@ impl Session<'_> {
         direct: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) {
         if self.args.until_direct && self.summary.direct_ms.is_none() {
-            let next = sleep_until(sent_at + QUICK_INTERVAL);
+            let is_quick = self.summary.sent < QUICK_PINGS;
+            let interval = if is_quick { QUICK_INTERVAL } else { INTERVAL };
             tokio::select! {
-                () = next => {}
-                () = direct => {
-                    self.summary.direct_ms = Some(words::ms(self.dialled_at.elapsed()));
-                }
+                () = sleep_until(sent_at + interval) => {}
+                () = direct => self.turned_direct(),
             }
         } else {
             self.note_direct(sleep_until(sent_at + INTERVAL), direct)
@@ -164,7 +177,7 @@ impl Session<'_> {
             self.summary.first_reply_ms = Some(words::ms(self.dialled_at.elapsed()));
         }
         let rtt_ms = words::ms(rtt);
-        let is_direct = matches!(path, Some(PathInfo::Direct { .. }));
+        let is_direct = self.note_path(path.as_ref());
         if self.json {
             out::json(&Line::Reply { seq, rtt_ms, path })?;
         } else {
@@ -253,6 +266,8 @@ impl Default for Summary {
 
 #[cfg(test)]
 mod tests {
+    use peerway::SecretKey;
+
     use super::*;
 
     #[test]
@@ -271,6 +286,35 @@ mod tests {
             serde_json::to_string(&line).unwrap(),
             r#"{"event":"reply","seq":1,"rtt_ms":81.2,"path":{"kind":"direct","remote":"192.0.2.1:5000","lan":false,"tcp":false}}"#
         );
+    }
+
+    #[test]
+    fn a_path_that_is_direct_has_a_time_at_which_it_turned() {
+        let args = Ping {
+            peer: SecretKey::from_seed(&[1; 32]).id().into(),
+            count: None,
+            until_direct: false,
+            timeout: INTERVAL,
+        };
+        let mut session = Session {
+            json: true,
+            args: &args,
+            dialled_at: Instant::now(),
+            summary: Summary::default(),
+        };
+        assert!(!session.note_path(None));
+        assert_eq!(session.summary.direct_ms, None);
+        let direct = PathInfo::Direct {
+            remote: "192.0.2.1:5000".parse().unwrap(),
+            lan: false,
+            tcp: false,
+        };
+        assert!(session.note_path(Some(&direct)));
+        let turned = session.summary.direct_ms;
+        assert!(turned.is_some());
+        session.note_path(None);
+        session.note_path(Some(&direct));
+        assert_eq!(session.summary.direct_ms, turned, "the first time counts");
     }
 
     #[test]
