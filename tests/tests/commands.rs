@@ -172,14 +172,9 @@ async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_o
     expose.child.kill().await.unwrap();
     let mut expose = world.start("a", &arguments);
     assert_eq!(expose.ready().await, ticket);
-    let back = Instant::now();
     timeout(PATIENCE, send_and_compare(addr, 9)).await.unwrap();
     // What the former process held is not waited for.
     let ended = timeout(PATIENCE / 4, open.read(&mut [0])).await.unwrap();
-    println!(
-        "the open stream ended {:?} after the restart: {ended:?}",
-        back.elapsed()
-    );
     assert!(ended.is_err() || ended.is_ok_and(|read| read == 0));
     forward.terminate().await;
     expose.terminate().await;
