@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use blake2::{Blake2s256, Digest};
-use data_encoding::{BASE32_NOPAD, DecodeKind};
+use data_encoding::BASE32_NOPAD;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -82,7 +82,9 @@ impl FromStr for PeerId {
                 found: text.chars().count(),
             });
         }
-        let bytes = decode_base32(text).map_err(|position| ParseIdError::Character { position })?;
+        let bytes = decode_base32(text).map_err(|error| ParseIdError::Character {
+            position: error.unwrap_or(text.len()),
+        })?;
         Self::from_bytes(bytes.try_into().map_err(|_| ParseIdError::NotAKey)?)
     }
 }
@@ -122,14 +124,15 @@ pub enum ParseIdError {
     NotAKey,
 }
 
-/// Decodes base32 of either case; the error is the position of the first wrong character, counted from 1.
-pub(crate) fn decode_base32(text: &str) -> Result<Vec<u8>, usize> {
-    BASE32_NOPAD
-        .decode(text.to_ascii_uppercase().as_bytes())
-        .map_err(|error| match error.kind {
-            DecodeKind::Length | DecodeKind::Padding => text.len(),
-            DecodeKind::Symbol | DecodeKind::Trailing => error.position + 1,
-        })
+/// Decodes base32 of either case; the error is the position of the first wrong character, counted from 1, or none if all are
+/// right but their number is not.
+pub(crate) fn decode_base32(text: &str) -> Result<Vec<u8>, Option<usize>> {
+    let is_base32 = |byte: u8| byte.is_ascii_alphabetic() || (b'2'..=b'7').contains(&byte);
+    if let Some(wrong) = text.bytes().position(|byte| !is_base32(byte)) {
+        return Err(Some(wrong + 1));
+    }
+    let decoded = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes());
+    decoded.map_err(|_| None)
 }
 
 /// The secret half of an identity: an ed25519 seed (RFC 8032), wiped from memory when dropped.

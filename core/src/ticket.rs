@@ -9,7 +9,10 @@ use std::{
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::identity::{ParseIdError, PeerId, decode_base32};
+use crate::{
+    addr::Scope,
+    identity::{ParseIdError, PeerId, decode_base32},
+};
 
 /// Where a relay is and which key it must have: `relay://KEY@HOST:PORT`.
 ///
@@ -231,6 +234,13 @@ impl Ticket {
         out
     }
 
+    /// Whether only peers on the node's own network can dial it: it names no relay and no public address.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let is_public = |addr: &SocketAddr| Scope::of(addr.ip()) == Scope::Global;
+        self.relays.is_empty() && !self.addrs.iter().any(is_public)
+    }
+
     fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {
         let body_len = bytes
             .len()
@@ -362,14 +372,19 @@ impl FromStr for Ticket {
     type Err = ParseTicketError;
 
     fn from_str(text: &str) -> Result<Self, ParseTicketError> {
+        // Tickets are long: mail and chat programs wrap them.
+        let text: String = text.split_whitespace().collect();
         let Some((prefix, body)) = text.split_at_checked(PREFIX.len()) else {
             return Err(ParseTicketError::Prefix);
         };
         if !prefix.eq_ignore_ascii_case(PREFIX) {
             return Err(ParseTicketError::Prefix);
         }
-        let bytes = decode_base32(body).map_err(|position| ParseTicketError::Character {
-            position: position + PREFIX.len(),
+        let bytes = decode_base32(body).map_err(|error| match error {
+            Some(position) => ParseTicketError::Character {
+                position: position + PREFIX.len(),
+            },
+            None => ParseTicketError::Truncated,
         })?;
         Self::from_bytes(&bytes)
     }
@@ -410,7 +425,7 @@ pub enum ParseTicketError {
     /// Look at the named character.
     #[error("character {position} of the ticket is not base32 (A-Z, 2-7)")]
     Character {
-        /// Position of the first wrong character, counted from 1.
+        /// Position of the first wrong character, counted from 1 and without white space.
         position: usize,
     },
     /// The end is missing; copy the whole ticket.
@@ -418,7 +433,7 @@ pub enum ParseTicketError {
     Truncated,
     /// One or more characters were mistyped.
     #[error(
-        "the ticket's checksum does not match: some of its characters were changed; copy it again"
+        "the ticket's checksum does not match: it is cut short, or some characters were changed; copy all of it again"
     )]
     Checksum,
     /// It names a key that is none.
@@ -485,9 +500,29 @@ mod tests {
             changed.parse::<Ticket>(),
             Err(ParseTicketError::Character { position: 21 })
         );
-        for end in 0..text.len() {
-            assert!(text[..end].parse::<Ticket>().is_err(), "{end}");
+        for end in PREFIX.len()..text.len() {
+            let error = text[..end].parse::<Ticket>().unwrap_err();
+            assert!(error.to_string().contains("cut short"), "{end}: {error}");
         }
+    }
+
+    #[test]
+    fn a_ticket_may_be_wrapped_as_mail_programs_do() {
+        let text = full().to_string();
+        let wrapped = format!("  {}\r\n\t{}\n", &text[..30], &text[30..]);
+        assert_eq!(wrapped.parse(), Ok(full()));
+    }
+
+    #[test]
+    fn a_ticket_without_a_relay_or_a_public_address_is_for_its_own_network() {
+        let local = |addrs: &[&str]| {
+            let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+            Ticket::new(id(1), Vec::new(), addrs).is_local()
+        };
+        assert!(local(&["192.168.1.5:4000", "[fd00::1]:4000"]));
+        assert!(local(&[]));
+        assert!(!local(&["192.168.1.5:4000", "81.2.0.1:4000"]));
+        assert!(!full().is_local());
     }
 
     #[test]

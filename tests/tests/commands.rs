@@ -181,6 +181,58 @@ async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_o
 }
 
 #[tokio::test]
+async fn a_node_and_a_forward_start_before_their_relay_and_their_peer() {
+    let world = World::new().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = server.local_addr().unwrap().to_string();
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let service = format!("{}/web", id.as_str().unwrap());
+
+    let forward = ["forward", &service, "--listen", "127.0.0.1:0"];
+    let mut forward = world.start("b", &forward);
+    let listening = forward.line().await;
+    let addr = listening["addr"].as_str().unwrap().to_owned();
+    let refused = TcpStream::connect(&addr).await.unwrap();
+    assert_eq!(forward.line().await["event"], "refused");
+    drop(refused);
+
+    // Nobody is at the discard port.
+    let key = id.as_str().unwrap();
+    let relays = format!("relay://{key}@127.0.0.1:9,{}", world.relay);
+    let expose = ["expose", &target, "--name", "web", "--relay", &relays];
+    let mut expose = world.start("a", &expose);
+    expose.ready().await;
+    let arrived = async { while forward.line().await["event"] != "path_changed" {} };
+    timeout(PATIENCE, arrived).await.unwrap();
+    timeout(PATIENCE, send_and_compare(addr, 3)).await.unwrap();
+    forward.terminate().await;
+    expose.terminate().await;
+}
+
+#[tokio::test]
+async fn every_server_that_is_exposed_has_a_name() {
+    let world = World::new().await;
+    let arguments = ["expose", "80", "81", "--name", "web"];
+    let nameless = world.run("a", &arguments).await;
+    assert_eq!(nameless.code, 2);
+    let told = "2 servers need as many names";
+    assert!(nameless.stderr.contains(told), "{}", nameless.stderr);
+}
+
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let world = World::new().await;
+    let mut command = world.command("a", &["ticket"]);
+    command.env("PEERWAY_RELAY", "").env("PEERWAY_QR", "");
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("on this network only"), "{stderr}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     let world = World::new().await;
     let (up, ticket) = world.up("a").await;
@@ -198,8 +250,13 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     let cases: &[(&str, &[&str], i32, &str)] = &[
         ("c", &["ping", &absent], 4, "not registered"),
         ("c", &["ping", &absent, "--relay", &nowhere], 4, "relay"),
-        ("c", &["up", "--relay", &nowhere], 4, "relay"),
-        ("c", &["up", "--relay", &wrong_key], 4, "not hold the key"),
+        ("c", &["up", "--fail-fast", "--relay", &nowhere], 4, "relay"),
+        (
+            "c",
+            &["up", "--fail-fast", "--relay", &wrong_key],
+            4,
+            "not hold the key",
+        ),
         (
             "c",
             &["ping", &absent, "--relay", &wrong_key],
@@ -214,6 +271,7 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
                 &lost,
                 "--listen",
                 "127.0.0.1:0",
+                "--fail-fast",
                 "--relay",
                 &nowhere,
             ],

@@ -32,7 +32,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use tokio::{runtime::Runtime, time::Instant};
 use tracing_subscriber::EnvFilter;
 
@@ -43,7 +42,7 @@ use failure::Failure;
 #[must_use]
 pub fn main() -> ExitCode {
     let started_at = Instant::now();
-    let Args { globals, command } = Args::parse();
+    let Args { globals, command } = Args::read();
     let takes_screen = match &command {
         None => true,
         Some(command) => matches!(command, Command::Demo) && demo::is_shown(&globals),

@@ -1,8 +1,18 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    ffi::OsStr,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
-use clap::{ArgAction, Parser, Subcommand, builder::FalseyValueParser, value_parser};
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{FalseyValueParser, Resettable},
+    value_parser,
+};
 use peerway::{
     Builder, Endpoint, ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
     services::tunnel::{ParseNameError, ServiceName},
@@ -21,6 +31,28 @@ pub(super) struct Args {
     pub(super) globals: Globals,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+impl Args {
+    /// What the process was started with; ends it where that cannot be understood.
+    pub(super) fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A variable that is set to nothing counts as not set.
+pub(super) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| {
+            if argument.get_env().is_some_and(is_empty) {
+                argument.env(Resettable::Reset)
+            } else {
+                argument
+            }
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -116,6 +148,10 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Up {
+    /// End with an error if no relay can be reached, instead of serving this network and trying on
+    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
+    pub(super) fail_fast: bool,
+
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
@@ -171,13 +207,24 @@ pub(super) struct Speed {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Expose {
-    /// Address of the TCP server, as in 127.0.0.1:8080
-    #[arg(value_parser = address)]
-    pub(super) addr: SocketAddr,
+    /// Address of a TCP server, as in 127.0.0.1:8080, or its port on this computer; may be repeated
+    #[arg(required = true, value_name = "ADDR", value_parser = server)]
+    pub(super) addrs: Vec<SocketAddr>,
 
-    /// Name under which peers ask for it
-    #[arg(long, env = "PEERWAY_NAME", value_parser = service_name)]
-    pub(super) name: ServiceName,
+    /// Name under which peers ask for it; one for each server, in the same order
+    #[arg(
+        long = "name",
+        required = true,
+        value_name = "NAME",
+        env = "PEERWAY_NAME",
+        value_delimiter = ',',
+        value_parser = service_name
+    )]
+    pub(super) names: Vec<ServiceName>,
+
+    /// End with an error if no relay can be reached, instead of serving this network and trying on
+    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
+    pub(super) fail_fast: bool,
 
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
@@ -190,9 +237,13 @@ pub(super) struct Forward {
     #[arg(value_name = "PEER/NAME")]
     pub(super) service: Service,
 
-    /// Local address to accept connections at, as in 127.0.0.1:9000; port 0 chooses a free one
-    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = address)]
+    /// Local address to accept connections at, as in 127.0.0.1:9000 or 9000; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = server)]
     pub(super) listen: SocketAddr,
+
+    /// End with an error if the peer or its server cannot be reached at first, instead of trying on
+    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
+    pub(super) fail_fast: bool,
 }
 
 #[cfg(target_os = "linux")]
@@ -271,6 +322,16 @@ fn address(text: &str) -> Result<SocketAddr, ArgError> {
     text.parse().map_err(|_| ArgError::Address)
 }
 
+/// Without an address it is this computer itself: nobody else is to reach it by accident.
+fn server(text: &str) -> Result<SocketAddr, ArgError> {
+    let name = text.strip_prefix("localhost:");
+    let port = name.or_else(|| text.strip_prefix(':'));
+    let port: Option<u16> = port.unwrap_or(text).parse().ok();
+    let here = port.map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    here.map_or_else(|| text.parse(), Ok)
+        .map_err(|_| ArgError::Server)
+}
+
 /// A day.
 const MAX_SECONDS: f64 = 86_400.0;
 
@@ -302,6 +363,10 @@ pub(super) enum ArgError {
     Name(#[from] ParseNameError),
     #[error("an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080")]
     Address,
+    #[error(
+        "a server is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port of this computer, as in 8080"
+    )]
+    Server,
     #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
     Seconds,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]

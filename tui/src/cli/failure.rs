@@ -43,6 +43,14 @@ pub(super) enum Failure {
     Connect(#[from] ConnectError),
     #[error("the peer did not answer in time: it may be offline, or it does not let this id in")]
     NoReply,
+    #[error(
+        "the peer did not answer: its ticket names no relay, only addresses of its own network; dial from there, or ask for a ticket made with --relay"
+    )]
+    OtherNetwork,
+    #[error(
+        "{servers} servers need as many names, and there are {names}: give one --name for each, in the same order"
+    )]
+    Names { servers: usize, names: usize },
     #[error("there is no direct path, only the relay: {why}")]
     RelayedOnly { why: String },
     #[error(transparent)]
@@ -69,11 +77,12 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
-            Self::NoRelay { .. } | Self::NoReply | Self::Forward(ForwardError::Lost { .. }) => {
-                UNREACHABLE
-            }
+            Self::NoRelay { .. }
+            | Self::NoReply
+            | Self::OtherNetwork
+            | Self::Forward(ForwardError::Lost { .. }) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
-            Self::NoHome => USAGE,
+            Self::NoHome | Self::Names { .. } => USAGE,
             Self::Interrupted => INTERRUPTED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::Runtime(_)
@@ -89,6 +98,26 @@ impl Failure {
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }
+    }
+
+    /// Whether a dial that failed so may succeed later.
+    pub(super) fn may_pass(&self) -> bool {
+        if let Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) = self {
+            return !matches!(
+                error,
+                ConnectError::OwnId
+                    | ConnectError::NoAddress
+                    | ConnectError::NoSuchService
+                    | ConnectError::IdentityMismatch
+                    | ConnectError::Shutdown
+            );
+        }
+        matches!(
+            self,
+            Self::NoRelay { .. }
+                | Self::OtherNetwork
+                | Self::Forward(ForwardError::Lost { .. } | ForwardError::TargetRefused { .. })
+        )
     }
 
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.

@@ -144,7 +144,7 @@ impl Node {
         patience: Duration,
     ) -> Result<Connection, Failure> {
         let connecting = self.endpoint.connect(peer.clone(), alpn);
-        self.answer(patience, connecting).await
+        self.answer(peer, patience, connecting).await
     }
 
     /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to
@@ -175,6 +175,7 @@ impl Node {
     /// The outcome of a dial or, if it takes too long, why it probably does.
     pub(super) async fn answer<T, E: Into<Failure>>(
         &self,
+        peer: &Ticket,
         patience: Duration,
         dial: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
@@ -183,6 +184,9 @@ impl Node {
             return result.map_err(Into::into);
         }
         let snapshot = self.endpoint.snapshot();
+        if snapshot.relays.is_empty() && peer.is_local() {
+            return Err(Failure::OtherNetwork);
+        }
         if snapshot.relays.is_empty() || states(&snapshot).contains(&RelayState::Up) {
             let seconds = patience.as_secs().max(1);
             return Err(ConnectError::Timeout { seconds }.into());

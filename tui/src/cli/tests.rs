@@ -59,6 +59,19 @@ fn forward_splits_peer_and_name() {
 }
 
 #[test]
+fn a_server_of_this_computer_may_be_named_by_its_port() {
+    let servers = ["8080", ":8080", "localhost:8080", "127.0.0.1:8080"];
+    let mut arguments = vec!["expose"];
+    arguments.extend(servers);
+    arguments.extend(["--name", "a,b", "--name", "c", "--name", "d"]);
+    let Some(Command::Expose(expose)) = parse(&arguments).command else {
+        panic!("not an expose");
+    };
+    assert_eq!(expose.addrs, ["127.0.0.1:8080".parse().unwrap(); 4]);
+    assert_eq!(expose.names.len(), 4);
+}
+
+#[test]
 fn bad_input_is_named_together_with_the_expected_form() {
     let id = id();
     let ticket = ticket();
@@ -108,7 +121,11 @@ fn bad_input_is_named_together_with_the_expected_form() {
             "port \"0\" is not a number from 1 to 65535",
         ),
         (
-            &["expose", "8080", "--name", "web"],
+            &["expose", "nas:8080", "--name", "web"],
+            "a server is IP:PORT, as in 127.0.0.1:8080",
+        ),
+        (
+            &["up", "--bind", "8080"],
             "an address is IP:PORT, as in 127.0.0.1:8080",
         ),
         (

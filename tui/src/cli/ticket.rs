@@ -9,15 +9,14 @@ use super::{
     failure::Failure,
     out,
     state::StateDir,
+    up,
 };
 
 pub(super) fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
     let id = StateDir::open(globals)?.id()?;
     let ticket = Ticket::new(id, globals.relays.clone(), Vec::new());
-    if ticket.relays.is_empty() {
-        out::hint(
-            "this ticket names no relay: only who uses the same relay can dial it; add --relay URL",
-        );
+    if let Some(hint) = up::reach(&ticket) {
+        out::hint(hint);
     }
     if globals.json {
         out::json(&Line { id, ticket })?;

@@ -1,5 +1,7 @@
 //! `peerway up`: a node that others can reach, until it is told to end.
 
+use std::future::{Future, pending};
+
 use peerway::{Event, PeerId, Ticket, services::Services};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -13,45 +15,86 @@ use super::{
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     let services = Services::new().diagnostics(!args.no_diagnostics);
-    serve(globals, &services, |ticket| {
-        format!("peerway ping {ticket}")
+    serve(globals, &services, args.fail_fast, |ticket| {
+        vec![format!("peerway ping {ticket}")]
     })
     .await
 }
 
-/// Offers `services` until Ctrl-C; `command` is what the other side has to type.
+/// Offers `services` until Ctrl-C; `commands` are what the other side has to type. Without a relay the network around is served,
+/// unless the node is to fail fast.
 pub(super) async fn serve(
     globals: &Globals,
     services: &Services,
-    command: impl Fn(&Ticket) -> String,
+    fail_fast: bool,
+    commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
     let node = Node::listening(globals, &services.alpns()).await?;
     let mut events = node.endpoint.events();
     let body = async {
-        node.reachable().await?;
+        if fail_fast {
+            node.reachable().await?;
+        }
         let ticket = node.endpoint.ticket();
-        let command = command(&ticket);
+        if let Some(hint) = reach(&ticket) {
+            out::hint(hint);
+        }
+        let commands = commands(&ticket);
         let print = async {
-            print_ready(ticket, command, globals.json).await?;
+            print_ready(ticket, commands, globals.json).await?;
             print_events(&mut events, globals.json).await
         };
+        let serving = async { tokio::join!(services.run(&node.endpoint), complain(&node)) };
         tokio::select! {
-            () = services.run(&node.endpoint) => Ok(()),
-            result = print => result,
+            _ = serving => Ok(()),
+            result = served_without_reader(print) => result,
         }
     };
     node.run(body).await?;
     Ok(())
 }
 
-async fn print_ready(ticket: Ticket, command: String, json: bool) -> Result<(), Failure> {
+/// Says once why no relay could be reached so far.
+async fn complain(node: &Node) {
+    if let Err(failure) = node.reachable().await {
+        out::hint(format!(
+            "{failure}. Peers on this network reach this node meanwhile, and it keeps trying"
+        ));
+    }
+}
+
+/// What a node whose reader goes away has to tell is told to nobody, and its peers are served on.
+async fn served_without_reader(
+    print: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    match print.await {
+        Err(failure) if failure.is_silent() => pending().await,
+        printed => printed,
+    }
+}
+
+/// From where nobody can dial with this ticket, and what would change that.
+pub(super) fn reach(ticket: &Ticket) -> Option<&'static str> {
+    if !ticket.relays.is_empty() {
+        return None;
+    }
+    Some(if ticket.is_local() {
+        "no relay is named, so this ticket works on this network only: name one with --relay URL to be reached from elsewhere"
+    } else {
+        "no relay is named, so this ticket works where the addresses in it can be reached: name one with --relay URL for the rest"
+    })
+}
+
+async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Result<(), Failure> {
     let ready = move || {
         if json {
             let (id, ticket) = (ticket.id, &ticket);
             return out::json(&Line::Ready { id, ticket });
         }
         out::text(format!("ready as {}", ticket.id))?;
-        out::text(format!("on the other side: {command}"))
+        commands
+            .iter()
+            .try_for_each(|command| out::text(format!("on the other side: {command}")))
     };
     Ok(out::aside(ready).await?)
 }

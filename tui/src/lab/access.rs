@@ -75,10 +75,15 @@ impl FromStr for Access {
 /// A word that names no kind of home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a kind of home: give the name of a NAT, as in port-restricted or symmetric+ipv6, or ipv6-only"
+    "not a kind of home: the kinds are {}, each with {WITH_IPV6} after it if there is IPv6 beside it, and {ONLY_IPV6}",
+    kinds()
 )]
 #[non_exhaustive]
 pub struct ParseAccessError;
+
+fn kinds() -> String {
+    NatKind::ALL.map(NatKind::name).join(", ")
+}
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     ALPN, ServiceName,
@@ -44,23 +44,10 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Dials the peer and asks whether it exposes `name`.
-    ///
-    /// # Errors
-    /// See [`ForwardError`]; all of them within 15 s.
-    pub async fn connect(
-        endpoint: Endpoint,
-        peer: Ticket,
-        name: ServiceName,
-    ) -> Result<Self, ForwardError> {
-        let connection = endpoint.connect(peer.clone(), ALPN).await?;
-        let check = Request {
-            kind: Kind::Check,
-            name: name.clone(),
-            id: 0,
-        };
-        begin(&connection, &check, None, &mut First::default()).await?;
-        Ok(Self {
+    /// Leads to `name` at the peer, which is dialled when it is needed.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, peer: Ticket, name: ServiceName) -> Self {
+        Self {
             name,
             next: Arc::new(AtomicU64::new(RandomState::new().hash_one(()))),
             link: Arc::new(Link {
@@ -68,14 +55,34 @@ impl Forwarder {
                 peer,
                 current: Mutex::new(Numbered {
                     number: 0,
-                    connection,
+                    connection: None,
                 }),
             }),
-        })
+        }
     }
 
-    /// Forwards every connection that `listener` accepts; dropping the future resets them all.
-    pub async fn run(&self, listener: TcpListener) {
+    /// Dials the peer if it is not connected, and asks it whether it exposes the server. Returns the connection.
+    ///
+    /// # Errors
+    /// See [`ForwardError`]; all of them within 15 s.
+    pub async fn check(&self) -> Result<Connection, ForwardError> {
+        let connection = self.link.connection().await?;
+        let check = Request {
+            kind: Kind::Check,
+            name: self.name.clone(),
+            id: 0,
+        };
+        begin(&connection, &check, None, &mut First::default()).await?;
+        Ok(connection)
+    }
+
+    /// Forwards every connection that `listener` accepts, and tells `refused` why one could not be; dropping the future resets
+    /// them all.
+    pub async fn run(
+        &self,
+        listener: TcpListener,
+        refused: impl Fn(&ForwardError) + Clone + Send + 'static,
+    ) {
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
@@ -84,17 +91,18 @@ impl Forwarder {
             }
             match listener.accept().await {
                 Ok((tcp, _)) => {
-                    connections.spawn(self.clone().carry(tcp));
+                    connections.spawn(self.clone().carry(tcp, refused.clone()));
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection");
+                    let reason = error.to_string();
+                    refused(&ForwardError::Local { reason });
                     sleep(RETRY_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn carry(self, tcp: TcpStream) {
+    async fn carry(self, tcp: TcpStream, refused: impl Fn(&ForwardError)) {
         // Until both directions have ended, an end of ours is a reset.
         let _ = tcp.set_zero_linger();
         match self.open(&tcp).await {
@@ -103,7 +111,7 @@ impl Forwarder {
                     debug!(%error, "forwarded connection ended early");
                 }
             }
-            Err(error) => warn!(service = %self.name, %error, "connection refused"),
+            Err(error) => refused(&error),
         }
     }
 
@@ -112,9 +120,11 @@ impl Forwarder {
         let mut first = First::default();
         let mut request = self.request();
         let Numbered { number, connection } = self.link.current.lock().await.clone();
-        match begin(&connection, &request, Some(tcp), &mut first).await {
-            Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
-            decided => return Ok(decided?),
+        if let Some(connection) = connection {
+            match begin(&connection, &request, Some(tcp), &mut first).await {
+                Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
+                decided => return Ok(decided?),
+            }
         }
         if first.is_empty() {
             request = self.request();
@@ -143,10 +153,25 @@ struct Link {
 #[derive(Clone, Debug)]
 struct Numbered {
     number: u64,
-    connection: Connection,
+    /// None before the first.
+    connection: Option<Connection>,
 }
 
 impl Link {
+    /// The connection as it is, or the first.
+    async fn connection(&self) -> Result<Connection, ForwardError> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &current.connection {
+            return Ok(connection.clone());
+        }
+        let connection = self.endpoint.connect(self.peer.clone(), ALPN).await?;
+        *current = Numbered {
+            number: 1,
+            connection: Some(connection.clone()),
+        };
+        Ok(connection)
+    }
+
     /// The connection after the one with number `dead`, dialled once however many ask for it.
     ///
     /// A peer that is offline is tried until the caller loses patience: it may be starting again. What still runs over the
@@ -160,7 +185,12 @@ impl Link {
     /// Leaves in `reason` why the peer could not be reached so far.
     async fn dial(&self, dead: u64, reason: &mut String) -> Result<Connection, ForwardError> {
         let mut current = self.current.lock().await;
-        while current.number == dead {
+        loop {
+            if current.number != dead
+                && let Some(connection) = &current.connection
+            {
+                return Ok(connection.clone());
+            }
             let dialled = timeout(
                 DIAL_PATIENCE,
                 self.endpoint.connect(self.peer.clone(), ALPN),
@@ -169,7 +199,7 @@ impl Link {
                 Ok(Ok(connection)) => {
                     *current = Numbered {
                         number: dead + 1,
-                        connection,
+                        connection: Some(connection),
                     }
                 }
                 Ok(Err(error @ (ConnectError::Shutdown | ConnectError::IdentityMismatch))) => {
@@ -183,7 +213,6 @@ impl Link {
                 Err(_) => debug!("the peer does not answer; dialling again"),
             }
         }
-        Ok(current.connection.clone())
     }
 }
 
@@ -216,7 +245,7 @@ pub enum ForwardError {
         reason: String,
     },
     /// Connect once more.
-    #[error("the local connection broke before anything was carried: {reason}")]
+    #[error("the local connection could not be carried: {reason}")]
     Local {
         /// The operating system's reason.
         reason: String,
