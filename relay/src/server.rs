@@ -143,7 +143,8 @@ struct Client {
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
-    clients: HashMap<ClientId, Client>,
+    /// Boxed: a table keeps the size that it once had.
+    clients: HashMap<ClientId, Box<Client>>,
     by_key: HashMap<PeerId, ClientId>,
     by_addr: HashMap<SocketAddr, ClientId>,
     channels: Channels,
@@ -194,14 +195,14 @@ impl Server {
         self.by_addr.insert(route.remote, id);
         self.clients.insert(
             id,
-            Client {
+            Box::new(Client {
                 key,
                 route,
                 last_seen: route.remote,
                 budget: Bucket::default(),
                 outbox,
                 awake: false,
-            },
+            }),
         );
         self.send(
             id,
@@ -498,7 +499,7 @@ impl Server {
         self.commands.push_back(Command::Close { client, reason });
     }
 
-    fn forget_client(&mut self, id: ClientId) -> Option<Client> {
+    fn forget_client(&mut self, id: ClientId) -> Option<Box<Client>> {
         let client = self.clients.remove(&id)?;
         self.holds.remove_client(id);
         if self.by_addr.get(&client.route.remote) == Some(&id) {
