@@ -24,6 +24,12 @@
 //! When the last connection has ended, the link lingers for ten seconds and is forgotten. [`LinkStatus`] tells a connection's
 //! user where its link stands and, as an [`Explanation`], why; [`NodeSnapshot`] and [`Event`] tell it for the whole node.
 //!
+//! # Memory
+//!
+//! What peers took is freed when they leave. Whether the system gets it back is the allocator's matter: glibc's keeps nearly
+//! all of it. A program with many peers that come and go is better off with one that returns free pages by itself, as
+//! jemalloc does with its background threads; Peerway's own programs use it.
+//!
 //! # What it never does
 //!
 //! - Answer a stranger: what does not prove that it knows our key, or is not let in by [`Access`], gets no byte back.
