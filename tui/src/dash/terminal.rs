@@ -1,7 +1,7 @@
 //! The terminal while the dashboard has it, given back as it was on every way out.
 
 use std::{
-    io::{self, Stdout, Write},
+    io::{self, Stdout, Write, stdout},
     panic,
     sync::{
         Once,
@@ -31,7 +31,7 @@ static PANIC_HOOK: Once = Once::new();
 
 #[derive(Debug)]
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<Held<Stdout>>>,
 }
 
 impl Screen {
@@ -45,11 +45,11 @@ impl Screen {
                 print(info);
             }));
         });
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let terminal = Terminal::new(CrosstermBackend::new(Held(stdout())))?;
         let screen = Self { terminal };
         TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         Ok(screen)
     }
 
@@ -69,7 +69,7 @@ impl Screen {
     /// OSC 52: reaches the clipboard of the person's own computer, over SSH too, if the terminal lets it.
     pub(super) fn copy(&mut self, text: &str) -> Result<(), Error> {
         Ok(execute!(
-            io::stdout(),
+            stdout(),
             CopyToClipboard::to_clipboard_from(text)
         )?)
     }
@@ -82,7 +82,30 @@ impl Screen {
             kept = frame.buffer_mut().clone();
         })?;
         drop(self);
-        Ok(io::stdout().write_all(text_of(&kept).as_bytes())?)
+        Ok(stdout().write_all(text_of(&kept).as_bytes())?)
+    }
+}
+
+/// What a terminal is written through. Once it was given back, and it may be gone by then, nothing is written any more:
+/// ratatui would show the cursor again when it is dropped, and would complain of a failure to a stderr that may be gone too.
+#[derive(Debug)]
+struct Held<W>(W);
+
+impl<W: Write> Write for Held<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if TAKEN.load(Ordering::SeqCst) {
+            self.0.write(bytes)
+        } else {
+            Ok(bytes.len())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if TAKEN.load(Ordering::SeqCst) {
+            self.0.flush()
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -95,12 +118,7 @@ impl Drop for Screen {
 /// Undoes everything that `open` did, once. There is nothing to be done about failures: the terminal is gone then.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let _ = execute!(
-            io::stdout(),
-            DisableBracketedPaste,
-            LeaveAlternateScreen,
-            Show
-        );
+        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
@@ -125,4 +143,40 @@ fn text_of(buffer: &Buffer) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{TerminalOptions, Viewport, layout::Rect};
+
+    use super::*;
+
+    /// A terminal that is gone.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_terminal_that_was_given_back() {
+        let backend = CrosstermBackend::new(Held(Gone));
+        TAKEN.store(true, Ordering::SeqCst);
+        let mut terminal = Terminal::with_options(
+            backend,
+            TerminalOptions {
+                viewport: Viewport::Fixed(Rect::new(0, 0, 9, 3)),
+            },
+        )
+        .unwrap();
+        assert!(terminal.hide_cursor().is_err());
+        TAKEN.store(false, Ordering::SeqCst);
+        assert!(terminal.show_cursor().is_ok());
+    }
 }
