@@ -120,13 +120,13 @@ impl Endpoint {
             failed,
         } = lease.await.map_err(|_| ConnectError::Shutdown)?;
         ready.await.map_err(|_| ConnectError::Shutdown)??;
-        let crypto =
-            self.0
-                .clients
-                .get(&self.0.key, alpn)
-                .map_err(|error| ConnectError::Closed {
-                    reason: error.to_string(),
-                })?;
+        let crypto = self
+            .0
+            .clients
+            .get(&self.0.key, alpn)
+            .map_err(|error| ConnectError::Tls {
+                reason: error.to_string(),
+            })?;
         let mut config = quinn::ClientConfig::new(crypto);
         config.transport_config(transport);
         let connecting = self
@@ -465,7 +465,9 @@ pub enum ConnectError {
     #[error("this is our own id: a node cannot dial itself")]
     OwnId,
     /// Use a ticket instead of an id, or name the relay where the peer is.
-    #[error("nothing says where the peer is: dial a ticket, or name its relay with --relay")]
+    #[error(
+        "nothing says where the peer is: dial a ticket, or name a relay at which it is registered"
+    )]
     NoAddress,
     /// Start the peer, or check its relay.
     #[error("the peer is not registered at {relay}: is it running, and with this relay?")]
@@ -503,6 +505,12 @@ pub enum ConnectError {
     Timeout {
         /// How long we waited.
         seconds: u64,
+    },
+    /// Our own TLS could not be set up; the peer knows nothing of it.
+    #[error("cannot set up TLS: {reason}")]
+    Tls {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The endpoint was closed.
     #[error("this node was shut down")]

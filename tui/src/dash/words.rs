@@ -110,16 +110,22 @@ impl Words<'_> {
         }
     }
 
-    /// The first label of a relay's name, or its whole address.
+    /// A relay's name or address.
     pub(super) fn relay(&self, url: &RelayUrl) -> String {
         match url.host().parse::<IpAddr>() {
             Ok(_) if self.masked => url.key().short(),
             Ok(ip) => ip.to_string(),
-            Err(_) => url
-                .host()
-                .split_once('.')
-                .map_or_else(|| url.host(), |(label, _)| label)
-                .to_owned(),
+            Err(_) => url.host().to_owned(),
+        }
+    }
+
+    /// The same where there is little room: the first label of a name, unless that says nothing.
+    pub(super) fn relay_label(&self, url: &RelayUrl) -> String {
+        let name = self.relay(url);
+        let is_name = url.host().parse::<IpAddr>().is_err();
+        match name.split_once('.') {
+            Some((label, _)) if is_name && label != "relay" => label.to_owned(),
+            _ => name,
         }
     }
 
@@ -155,7 +161,10 @@ impl Words<'_> {
                     Address::Full => format!("direct {family} {}", self.addr(*remote)),
                 }
             }
-            PathInfo::Relay { remote } => format!("relay {}", self.relay(remote)),
+            PathInfo::Relay { remote } if address == Address::Full => {
+                format!("relay {}", self.relay(remote))
+            }
+            PathInfo::Relay { remote } => format!("relay {}", self.relay_label(remote)),
             _ => "other path".to_owned(),
         }
     }
@@ -215,5 +224,32 @@ pub(super) fn nat_behavior(behavior: NatBehavior) -> &'static str {
         NatBehavior::AddressDependent => "address-dependent",
         NatBehavior::AddressAndPortDependent => "address+port-dependent",
         NatBehavior::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+    use crate::dash::look::ASCII;
+
+    #[test]
+    fn a_relay_is_named_so_that_it_can_be_told_from_others() {
+        let words = Words {
+            names: &BTreeMap::new(),
+            glyphs: &ASCII,
+            masked: false,
+        };
+        let key = SecretKey::from_seed(&[1; 32]).id();
+        for (host, label) in [
+            ("fra1.example.org", "fra1"),
+            ("relay.example.org", "relay.example.org"),
+            ("192.0.2.7", "192.0.2.7"),
+        ] {
+            let url = RelayUrl::new(key, host, 4433).unwrap();
+            assert_eq!(words.relay(&url), host);
+            assert_eq!(words.relay_label(&url), label);
+        }
     }
 }

@@ -275,7 +275,12 @@ fn relay(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
     let Some(relay) = home else {
         return if wide { "   no relay" } else { "  no relay" }.to_owned();
     };
-    let name = words.relay(&relay.url);
+    let (name, room) = if wide {
+        (words.relay(&relay.url), 32)
+    } else {
+        (words.relay_label(&relay.url), 15)
+    };
+    let name = format::fit(&name, room, model.look.glyphs.ellipsis);
     match (relay.state, relay.rtt_ms) {
         (RelayState::Up, Some(ms)) => format!("{gap}{name} {}", format::rtt(ms)),
         (RelayState::Up, None) => format!("{gap}{name}"),

@@ -100,7 +100,7 @@ fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
 fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
     let ellipsis = model.look.glyphs.ellipsis;
     let mut line = fact(model, name, String::new());
-    let host = format::fit(&model.words().relay(&relay.url), 15, ellipsis);
+    let host = format::fit(&model.words().relay_label(&relay.url), 15, ellipsis);
     let (state, role) = match (relay.state, relay.rtt_ms) {
         (RelayState::Up, Some(ms)) => (format::rtt(ms), Role::Good),
         (RelayState::Up, None) => ("up".to_owned(), Role::Good),
