@@ -7,12 +7,9 @@
 
 mod lease;
 mod pinhole;
+mod ssdp;
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU16,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -34,9 +31,6 @@ const RETRY: Duration = Duration::from_secs(600);
 /// The end of an endpoint waits no longer for the router.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Where UPnP devices listen for searches.
-const SSDP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 255, 255, 250)), 1900);
-
 /// Keeps a port of the router mapped to ours. Dropping it gives the mapping back in the background.
 #[derive(Debug)]
 pub(crate) struct PortMapper {
@@ -51,7 +45,7 @@ impl PortMapper {
         updates: mpsc::Sender<Option<PortMapping>>,
     ) -> Self {
         let gateway = || async { Interfaces::read().await.gateway };
-        Self::spawn_towards(gateway, SSDP, local_port, updates)
+        Self::spawn_towards(gateway, ssdp::GROUP, local_port, updates)
     }
 
     /// The same for a hole in the IPv6 firewall.
@@ -60,7 +54,7 @@ impl PortMapper {
         updates: mpsc::Sender<Option<PortMapping>>,
     ) -> Self {
         let gateway = || async { Interfaces::read().await.gateway_v6 };
-        Self::spawn_towards(gateway, SSDP, local_port, updates)
+        Self::spawn_towards(gateway, ssdp::GROUP, local_port, updates)
     }
 
     /// Looks for the router anew, and asks it again.

@@ -1,6 +1,7 @@
 //! One port of one router, by whichever protocol it speaks.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr, SocketAddrV6},
     num::NonZeroU16,
     time::Duration,
@@ -12,15 +13,15 @@ use crab_nat::{
 };
 use futures_util::future::{Either, select};
 use igd_next::{
-    AddPortError, PortMappingProtocol, SearchOptions,
-    aio::{
-        self,
-        tokio::{Tokio, search_gateway},
-    },
+    AddPortError, PortMappingProtocol,
+    aio::{self, tokio::Tokio},
 };
 use tokio::time::timeout;
 
-use super::pinhole::{Pinhole, PinholeError};
+use super::{
+    pinhole::{Pinhole, PinholeError},
+    ssdp,
+};
 use crate::{MappingProtocol, PortMapping, net::interfaces::Gateway};
 
 /// What RFC 6886 section 3.3 recommends, seconds.
@@ -74,7 +75,9 @@ pub(super) enum LeaseError {
     Pinhole(#[from] PinholeError),
     #[error("no UPnP router was found ({0}); switch PCP or UPnP on in it")]
     Search(#[from] igd_next::SearchError),
-    #[error("a UPnP device answered from outside of our network; remove it")]
+    #[error("UPnP devices cannot be searched for ({0}); check the network")]
+    SearchIo(#[from] io::Error),
+    #[error("a program on this computer answered in the router's place; end it")]
     ForeignDevice,
     #[error("the UPnP router granted no port ({0}); allow mappings in it")]
     AddPort(#[from] AddPortError),
@@ -104,7 +107,7 @@ impl Lease {
             return from_pinhole(request, Pinhole::new(router.into(), local)?).await;
         }
         let port_control = Box::pin(by_port_control(request));
-        let search = Box::pin(search_upnp(request));
+        let search = Box::pin(ssdp::search(local.ip, router, request.ssdp, UPNP_LIMIT));
         let found = match select(port_control, search).await {
             Either::Left((Ok(lease), _search)) => return Ok(lease),
             Either::Left((Err(_), search)) => search.await,
@@ -215,22 +218,6 @@ async fn from_port_control(
         mapping: PortMapping::new(protocol, external, Some(lifetime)),
         grant: Grant::PortControl(granted),
     })
-}
-
-/// igd-next reads at most 1 MiB of XML, 64 levels deep, follows no redirects, and fetches only from the device that answered.
-async fn search_upnp(request: Request) -> Result<aio::Gateway<Tokio>, LeaseError> {
-    let Gateway { router, local, .. } = request.gateway;
-    let mut options = SearchOptions::default();
-    options.bind_addr = SocketAddr::new(local.ip, 0);
-    options.broadcast_address = request.ssdp;
-    options.timeout = Some(UPNP_LIMIT);
-    options.allowed_gateway_ips = vec![router];
-    let found = search_gateway(options).await?;
-    if local.shares_prefix(found.addr.ip()) {
-        Ok(found)
-    } else {
-        Err(LeaseError::ForeignDevice)
-    }
 }
 
 async fn by_upnp(

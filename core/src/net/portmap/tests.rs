@@ -1,6 +1,10 @@
 mod miniupnpd;
 mod router;
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::net::UdpSocket;
+
 use crate::{MappingProtocol, addr::LocalAddr};
 
 use super::*;
@@ -42,7 +46,7 @@ async fn a_router_without_pcp_is_asked_by_nat_pmp() {
 #[tokio::test]
 async fn a_router_without_either_is_asked_by_upnp() {
     let mut router = Router::new(3).await;
-    router.serve_upnp(None);
+    router.serve_upnp(None).await;
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
     assert_eq!(mapping.protocol, MappingProtocol::Upnp);
@@ -57,7 +61,7 @@ async fn a_router_without_either_is_asked_by_upnp() {
 #[tokio::test]
 async fn another_port_is_taken_where_ours_is_in_use() {
     let mut router = Router::new(4).await;
-    router.serve_upnp(Some((718, PORT.get())));
+    router.serve_upnp(Some((718, PORT.get()))).await;
     let (mapper, mut updates) = mapper(&router);
     let mapping = updates.recv().await.unwrap().unwrap();
     assert_ne!(mapping.external.port(), PORT.get());
@@ -66,6 +70,34 @@ async fn another_port_is_taken_where_ours_is_in_use() {
         router.asked().last(),
         Some(&Asked::Unmap(mapping.external.port()))
     );
+}
+
+#[tokio::test]
+async fn another_upnp_router_that_answers_first_is_not_asked() {
+    let (mut router, mut other) = (Router::new(6).await, Router::new(7).await);
+    let group = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    router.serve_upnp(None).await;
+    other.serve_upnp(None).await;
+    let (mapper, mut updates) = mapper_towards(router.ip(), group.local_addr().unwrap());
+    let (_, searcher) = group.recv_from(&mut [0; 1500]).await.unwrap();
+    other.answer_search(searcher).await;
+    router.answer_search(searcher).await;
+    assert!(updates.recv().await.unwrap().is_some());
+    mapper.close().await;
+    assert_eq!(other.asked(), []);
+    assert_eq!(router.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_router_that_no_multicast_reaches_is_found_beside_another() {
+    let (mut router, mut other) = (Router::new(8).await, Router::new(9).await);
+    router.serve_unicast_search().await;
+    router.serve_upnp(None).await;
+    other.serve_upnp(None).await;
+    let (mapper, mut updates) = mapper_towards(router.ip(), other.ssdp());
+    assert!(updates.recv().await.unwrap().is_some());
+    mapper.close().await;
+    assert_eq!(other.asked(), []);
 }
 
 #[tokio::test]
@@ -108,9 +140,16 @@ async fn closing_waits_neither_for_a_running_attempt_nor_for_a_reader_of_updates
 }
 
 fn mapper(router: &Router) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>) {
+    mapper_towards(router.ip(), router.ssdp())
+}
+
+fn mapper_towards(
+    router: IpAddr,
+    ssdp: SocketAddr,
+) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>) {
     let (sender, updates) = mpsc::channel(1);
     let gateway = Gateway {
-        router: router.ip(),
+        router,
         zone: 0,
         local: LocalAddr {
             ip: Ipv4Addr::LOCALHOST.into(),
@@ -118,6 +157,6 @@ fn mapper(router: &Router) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>) 
         },
     };
     let find = move || std::future::ready(Some(gateway));
-    let mapper = PortMapper::spawn_towards(find, router.ssdp(), PORT, sender);
+    let mapper = PortMapper::spawn_towards(find, ssdp, PORT, sender);
     (mapper, updates)
 }

@@ -22,6 +22,8 @@ pub(super) struct Router {
     ip: IpAddr,
     /// Bound from the start, so that UPnP searches are not refused but unanswered where it is not served.
     ssdp: Arc<UdpSocket>,
+    /// Where UPnP is served.
+    location: Option<SocketAddr>,
     state: Arc<State>,
     services: JoinSet<()>,
 }
@@ -39,6 +41,7 @@ impl Router {
         Self {
             ip,
             ssdp: Arc::new(UdpSocket::bind((ip, 0)).await.unwrap()),
+            location: None,
             state: Arc::new(State {
                 outside: Mutex::new(Ipv4Addr::new(100, 64, 0, 9)),
                 asked: watch::Sender::default(),
@@ -79,18 +82,28 @@ impl Router {
         self.serve_port_control(State::answer_nat_pmp);
     }
 
+    /// Answers searches at the port that is meant for them, as miniupnpd does, and no longer at its part of the group.
+    pub(super) async fn serve_unicast_search(&mut self) {
+        self.ssdp = Arc::new(UdpSocket::bind((self.ip, 1900)).await.unwrap());
+    }
+
+    /// Answers a search that reached it some other way.
+    pub(super) async fn answer_search(&self, searcher: SocketAddr) {
+        answer_search(&self.ssdp, self.location.unwrap(), searcher).await;
+    }
+
     /// With `refusal` the given UPnP error is the answer to requests for the given port.
-    pub(super) fn serve_upnp(&mut self, refusal: Option<(u16, u16)>) {
-        let (ip, ssdp, state) = (self.ip, self.ssdp.clone(), self.state.clone());
+    pub(super) async fn serve_upnp(&mut self, refusal: Option<(u16, u16)>) {
+        let (ssdp, state) = (self.ssdp.clone(), self.state.clone());
+        let http = TcpListener::bind((self.ip, 0)).await.unwrap();
+        let location = http.local_addr().unwrap();
+        self.location = Some(location);
         self.services.spawn(async move {
-            let http = TcpListener::bind((ip, 0)).await.unwrap();
-            let location = http.local_addr().unwrap();
             let mut buffer = [0; 1024];
             loop {
                 tokio::select! {
                     search = ssdp.recv_from(&mut buffer) => {
-                        let found = format!("HTTP/1.1 200 OK\r\nLOCATION: http://{location}/device.xml\r\n\r\n");
-                        ssdp.send_to(found.as_bytes(), search.unwrap().1).await.unwrap();
+                        answer_search(&ssdp, location, search.unwrap().1).await;
                     }
                     connection = http.accept() => state.answer_http(connection.unwrap().0, refusal).await,
                 }
@@ -206,6 +219,11 @@ impl State {
             envelope(&format!("<{action}Response>{address}</{action}Response>")),
         )
     }
+}
+
+async fn answer_search(ssdp: &UdpSocket, location: SocketAddr, searcher: SocketAddr) {
+    let found = format!("HTTP/1.1 200 OK\r\nLOCATION: http://{location}/device.xml\r\n\r\n");
+    ssdp.send_to(found.as_bytes(), searcher).await.unwrap();
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
