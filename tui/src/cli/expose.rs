@@ -1,18 +1,15 @@
 //! `peerway expose`: lets peers reach local TCP servers by name.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use peerway::services::Services;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpSocket;
 
 use super::{
     args::{Expose, Globals},
     failure::Failure,
     out, up,
 };
-
-/// What a server may take to accept a connection.
-const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure> {
     if args.addrs.len() != args.names.len() {
@@ -24,27 +21,47 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
     let mut services = Services::new().diagnostics(!args.no_diagnostics);
     for (addr, name) in args.addrs.iter().zip(&args.names) {
         services = services.expose(name.clone(), *addr);
+        if is_free(*addr) {
+            out::hint(format!(
+                "no server at {addr} yet: peers are refused until there is one"
+            ));
+        }
     }
-    let serving = up::serve(globals, &services, args.fail_fast, |ticket| {
-        let ports = 9000..;
-        let each = args.names.iter().zip(ports);
+    up::serve(globals, &services, args.fail_fast, |ticket| {
+        let each = args.names.iter().zip(9000..);
         each.map(|(name, port)| format!("peerway forward {ticket}/{name} --listen {port}"))
             .collect()
-    });
-    let (served, ()) = tokio::join!(serving, warn_of_the_dead(&args.addrs));
-    served
+    })
+    .await
 }
 
-/// Says which servers do not run: whoever asks for them will be refused.
-async fn warn_of_the_dead(servers: &[SocketAddr]) {
-    for addr in servers {
-        let reason = match timeout(LOOK, TcpStream::connect(addr)).await {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        out::hint(format!(
-            "no server at {addr} yet: {reason}; peers are refused until there is one"
-        ));
+/// Whether the address is this computer's and nobody has it. A connection would tell of other computers too, but to a server that
+/// takes just one it would be that one.
+fn is_free(addr: SocketAddr) -> bool {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
+    socket.is_ok_and(|socket| socket.bind(addr).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_free_when_its_server_has_ended() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = server.local_addr().unwrap();
+        assert!(!is_free(addr));
+        drop(server);
+        assert!(is_free(addr));
+        assert!(
+            !is_free("192.0.2.1:80".parse().unwrap()),
+            "another computer's"
+        );
     }
 }
