@@ -2,6 +2,7 @@
 //! outputs into deeds.
 
 mod calls;
+mod early;
 mod families;
 mod gather;
 mod links;
@@ -12,7 +13,7 @@ mod view;
 mod vigil;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -31,8 +32,8 @@ use tokio::{
 };
 
 use self::{
-    calls::Calls, gather::Gathering, links::PeerLink, relays::RelayEntry, streams::Streams,
-    vigil::Vigil,
+    calls::Calls, early::Early, gather::Gathering, links::PeerLink, relays::RelayEntry,
+    streams::Streams, vigil::Vigil,
 };
 use super::{
     backlog::BacklogSender,
@@ -138,7 +139,7 @@ pub(crate) struct Driver {
     /// The search for a translator to IPv4.
     nat64: Option<AbortHandle>,
     /// Lane packets that came before the handshake that explains them.
-    early: VecDeque<EarlyPacket>,
+    early: Early,
     /// Links that are being watched for silence, and when they last sent.
     watched: BTreeMap<LinkHandle, Instant>,
     /// Links whose rates are sampled: the others' are zero.
@@ -152,13 +153,6 @@ pub(crate) struct Driver {
     dirty: bool,
     changed: BTreeSet<PeerId>,
     published: Instant,
-}
-
-struct EarlyPacket {
-    at: Instant,
-    relay: SocketAddr,
-    channel: Channel,
-    packet: Bytes,
 }
 
 /// Something that took time is over.
@@ -189,9 +183,6 @@ enum Done {
     StreamEnded(Pair),
 }
 
-/// Early lane packets are held this long; their INTRO comes through the relay's control connection at the same time.
-const EARLY_TIME: Duration = Duration::from_millis(250);
-const MAX_EARLY: usize = 16;
 /// How often a watched link is looked at.
 const WATCH_TICK: Duration = Duration::from_millis(50);
 /// Snapshots are at least this far apart, however much happens.
@@ -223,7 +214,7 @@ impl Driver {
             gathering,
             streams: Streams::new(parts.tls),
             nat64: None,
-            early: VecDeque::new(),
+            early: Early::default(),
             watched: BTreeMap::new(),
             active: BTreeSet::new(),
             vigil: Vigil::begin(),
@@ -285,7 +276,7 @@ impl Driver {
     /// When something is due at the latest.
     fn deadline(&self) -> Instant {
         let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        let early = self.early.front().map(|packet| packet.at + EARLY_TIME);
+        let early = self.early.poll_timeout();
         let far = now() + Duration::from_secs(3600);
         let publish = self.dirty.then(|| self.published + PUBLISH_GAP);
         [machine, early, publish, self.gathering.poll_timeout()]
@@ -301,13 +292,7 @@ impl Driver {
         if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.machine.handle_timeout(now);
         }
-        while self
-            .early
-            .front()
-            .is_some_and(|packet| packet.at + EARLY_TIME <= now)
-        {
-            self.early.pop_front();
-        }
+        self.early.expire(now);
         self.drive_classifier(now);
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
@@ -344,24 +329,16 @@ impl Driver {
                 relay,
                 channel,
                 packet,
-            } => self.on_early(EarlyPacket {
-                at: now(),
-                relay,
-                channel,
-                packet,
-            }),
+            } => self.on_early(relay, channel, packet),
         }
     }
 
     /// Keeps a lane packet until its channel is admitted, unless that happened while the packet was on its way to us.
-    fn on_early(&mut self, early: EarlyPacket) {
-        if let Some(link) = self.mux.link_of(early.relay, early.channel) {
-            return self.mux.inject(link, early.packet);
+    fn on_early(&mut self, relay: SocketAddr, channel: Channel, packet: Bytes) {
+        match self.mux.link_of(relay, channel) {
+            Some(link) => self.mux.inject(link, packet),
+            None => self.early.push(now(), relay, channel, packet),
         }
-        if self.early.len() >= MAX_EARLY {
-            self.early.pop_front();
-        }
-        self.early.push_back(early);
     }
 
     fn carry_out(&mut self, output: Output) {

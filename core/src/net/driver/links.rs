@@ -161,11 +161,9 @@ impl Driver {
         let channel = Channel::between(self.key.id(), peer);
         let link = self.link(peer).link.clone();
         self.mux.admit_channel(relay, channel, &link);
-        let mine = |held: &super::EarlyPacket| held.relay == relay && held.channel == channel;
-        for held in self.early.iter().filter(|held| mine(held)) {
-            self.mux.inject(link.handle(), held.packet.clone());
+        for packet in self.early.take(relay, channel) {
+            self.mux.inject(link.handle(), packet);
         }
-        self.early.retain(|held| !mine(held));
     }
 
     pub(super) fn set_route(&mut self, peer: PeerId, route: proto::io::Route) {

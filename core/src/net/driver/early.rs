@@ -1,0 +1,144 @@
+//! Lane packets that came before the hello that explains them, which takes the relay's control connection at the same time.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::wire::lane::Channel;
+
+/// How long they are held.
+const EARLY_TIME: Duration = Duration::from_millis(250);
+/// Packets of all channels: what a relay lets callers send in that time. A lost one would be missed for 150 ms.
+const MAX_EARLY: usize = 512;
+/// Packets of one channel: the first flight of two connections.
+const MAX_OF_CHANNEL: usize = 8;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Early(VecDeque<Packet>);
+
+#[derive(Debug)]
+struct Packet {
+    at: Instant,
+    relay: SocketAddr,
+    channel: Channel,
+    bytes: Bytes,
+}
+
+impl Early {
+    /// Holds a packet. Of its copies one is enough; where there is no room, the oldest gives way.
+    pub(super) fn push(&mut self, now: Instant, relay: SocketAddr, channel: Channel, bytes: Bytes) {
+        let mut of_channel = self.0.iter().filter(|held| held.is_of(relay, channel));
+        if of_channel.clone().any(|held| held.bytes == bytes)
+            || of_channel.nth(MAX_OF_CHANNEL - 1).is_some()
+        {
+            return;
+        }
+        if self.0.len() >= MAX_EARLY {
+            self.0.pop_front();
+        }
+        self.0.push_back(Packet {
+            at: now,
+            relay,
+            channel,
+            bytes,
+        });
+    }
+
+    /// The packets of a channel that is known by now, in the order in which they came.
+    pub(super) fn take(&mut self, relay: SocketAddr, channel: Channel) -> Vec<Bytes> {
+        let mut taken = Vec::new();
+        self.0.retain(|held| {
+            let taking = held.is_of(relay, channel);
+            if taking {
+                taken.push(held.bytes.clone());
+            }
+            !taking
+        });
+        taken
+    }
+
+    /// When the oldest was held for long enough.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.front().map(|held| held.at + EARLY_TIME)
+    }
+
+    /// Drops what was held for long enough.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.poll_timeout().is_some_and(|at| at <= now) {
+            self.0.pop_front();
+        }
+    }
+}
+
+impl Packet {
+    fn is_of(&self, relay: SocketAddr, channel: Channel) -> bool {
+        self.relay == relay && self.channel == channel
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    fn channel(caller: u16) -> Channel {
+        let [a, b] = caller.to_be_bytes();
+        let mut seed = [1; 32];
+        (seed[0], seed[1]) = (a, b);
+        Channel::between(
+            SecretKey::from_seed(&[2; 32]).id(),
+            SecretKey::from_seed(&seed).id(),
+        )
+    }
+
+    fn relay() -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], 7))
+    }
+
+    #[test]
+    fn a_hundred_callers_at_once_lose_no_packet_and_each_copy_is_held_once() {
+        let (mut early, now) = (Early::default(), crate::net::driver::now());
+        let packet = |caller: u16| Bytes::copy_from_slice(&caller.to_be_bytes());
+        for caller in 0..100 {
+            for _ in 0..2 {
+                early.push(now, relay(), channel(caller), packet(caller));
+            }
+        }
+        for caller in 0..100 {
+            assert_eq!(early.take(relay(), channel(caller)), [packet(caller)]);
+        }
+        assert_eq!(early.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_channel_that_floods_keeps_what_it_sent_first_and_displaces_no_other() {
+        let (mut early, now) = (Early::default(), crate::net::driver::now());
+        early.push(now, relay(), channel(0), Bytes::from_static(b"honest"));
+        for nth in 0..10_000_u16 {
+            let bytes = Bytes::copy_from_slice(&nth.to_be_bytes());
+            early.push(now, relay(), channel(1), bytes);
+        }
+        assert_eq!(early.take(relay(), channel(0)), [&b"honest"[..]]);
+        let kept = early.take(relay(), channel(1));
+        assert_eq!(kept.len(), MAX_OF_CHANNEL);
+        assert_eq!(kept[0], [0, 0][..]);
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_dropped_after_a_while_and_bounded_until_then() {
+        let (mut early, now) = (Early::default(), crate::net::driver::now());
+        for caller in 0..600 {
+            early.push(now, relay(), channel(caller), Bytes::from_static(b"packet"));
+        }
+        assert_eq!(early.0.len(), MAX_EARLY);
+        early.expire(now + EARLY_TIME / 2);
+        assert_eq!(early.0.len(), MAX_EARLY);
+        early.expire(now + EARLY_TIME);
+        assert_eq!(early.0.len(), 0);
+    }
+}
