@@ -5,6 +5,8 @@
 
 #[cfg(any(test, feature = "_fuzzing"))]
 mod remembered;
+#[cfg(feature = "net")]
+mod x25519;
 
 use blake2::{
     Blake2s256, Blake2sMac, Digest,
@@ -195,7 +197,7 @@ fn builder<'a>(rng: &mut ChaCha20Rng) -> Result<Builder<'a>, snow::Error> {
     ))
 }
 
-/// snow's own primitives, but the ephemeral key comes from our seed, so that a run can be repeated.
+/// snow's own primitives but X25519, and the ephemeral key comes from our seed, so that a run can be repeated.
 struct SeededResolver {
     seed: [u8; 32],
 }
@@ -209,7 +211,7 @@ impl CryptoResolver for SeededResolver {
         #[cfg(any(test, feature = "_fuzzing"))]
         return Some(Box::new(remembered::Remembered::new(choice)?));
         #[cfg(not(any(test, feature = "_fuzzing")))]
-        DefaultResolver.resolve_dh(choice)
+        resolve_dh(choice)
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -219,6 +221,19 @@ impl CryptoResolver for SeededResolver {
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
         DefaultResolver.resolve_cipher(choice)
     }
+}
+
+#[cfg(feature = "net")]
+fn resolve_dh(choice: &DHChoice) -> Option<Box<dyn Dh>> {
+    match choice {
+        DHChoice::Curve25519 => Some(Box::new(x25519::KeyPair::default())),
+        _ => None,
+    }
+}
+
+#[cfg(not(feature = "net"))]
+fn resolve_dh(choice: &DHChoice) -> Option<Box<dyn Dh>> {
+    DefaultResolver.resolve_dh(choice)
 }
 
 struct SeededRandom(ChaCha20Rng);

@@ -6,9 +6,10 @@ use std::{cell::RefCell, collections::BTreeMap};
 use snow::{
     Error,
     params::DHChoice,
-    resolvers::{CryptoResolver, DefaultResolver},
     types::{Dh, Random},
 };
+
+use super::resolve_dh;
 
 /// Results that are remembered at a time, some 200 bytes each.
 const MAX_KNOWN: usize = 1 << 16;
@@ -29,7 +30,7 @@ pub(super) struct Remembered {
 
 impl Remembered {
     pub(super) fn new(choice: &DHChoice) -> Option<Self> {
-        let real = DefaultResolver.resolve_dh(choice)?;
+        let real = resolve_dh(choice)?;
         Some(Self {
             real,
             secret: [0; 32],
@@ -83,9 +84,7 @@ impl Dh for Remembered {
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), Error> {
         let theirs = *public.first_chunk().ok_or(Error::Dh)?;
         let shared = recall(&SHARED, (self.secret, theirs), || {
-            let mut real = DefaultResolver
-                .resolve_dh(&DHChoice::Curve25519)
-                .ok_or(Error::Dh)?;
+            let mut real = resolve_dh(&DHChoice::Curve25519).ok_or(Error::Dh)?;
             real.set(&self.secret);
             let mut shared = [0; 32];
             real.dh(&theirs, &mut shared)?;
