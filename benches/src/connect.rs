@@ -44,8 +44,10 @@ pub(crate) async fn run(
     for at_once in AT_ONCE {
         standing(ends, relay, pairs, dials, at_once).await?;
     }
-    for at_once in AT_ONCE {
-        fresh(ends, relay, pairs, at_once).await?;
+    for relay in [Some(relay), None] {
+        for at_once in AT_ONCE {
+            fresh(ends, relay, pairs, at_once).await?;
+        }
     }
     Ok(())
 }
@@ -63,11 +65,11 @@ async fn standing(
         .sending
         .spawn(async { quinn_dials::client() })
         .await??;
-    let (server, ticket) = peerway_dials::serve(ends, relay).await?;
+    let (server, ticket) = peerway_dials::serve(ends, Some(relay)).await?;
     let url = relay.clone();
     let client = ends
         .sending
-        .spawn(async move { peerway_dials::client(0, &url).await });
+        .spawn(async move { peerway_dials::client(0, Some(&url)).await });
     let client = client.await??;
     let link = ends.sending.spawn({
         let (client, ticket) = (client.clone(), ticket.clone());
@@ -109,9 +111,15 @@ async fn standing(
     Ok(())
 }
 
-/// Clients that the server has never heard of dial it once each.
-async fn fresh(ends: &Ends, relay: &RelayUrl, pairs: usize, at_once: usize) -> Result<(), Failure> {
-    let mut rows = Rows::new(format!("link from nothing, {at_once} at once"));
+/// Clients that the server has never heard of dial it once each: at its relay, or at the address of its ticket.
+async fn fresh(
+    ends: &Ends,
+    relay: Option<&RelayUrl>,
+    pairs: usize,
+    at_once: usize,
+) -> Result<(), Failure> {
+    let way = relay.map_or("at its address", |_| "at its relay");
+    let mut rows = Rows::new(format!("link from nothing {way}, {at_once} at once"));
     for pair in 1..=pairs {
         let (quinn_server, addr, id) = quinn_dials::serve(ends).await?;
         let mut clients: Vec<(quinn::Endpoint, ClientConfig)> = Vec::new();
@@ -140,10 +148,10 @@ async fn fresh(ends: &Ends, relay: &RelayUrl, pairs: usize, at_once: usize) -> R
         let (server, ticket) = peerway_dials::serve(ends, relay).await?;
         let mut nodes = Vec::new();
         for nth in 0..FRESH {
-            let url = relay.clone();
+            let url = relay.cloned();
             let node = ends
                 .sending
-                .spawn(async move { peerway_dials::client(nth, &url).await });
+                .spawn(async move { peerway_dials::client(nth, url.as_ref()).await });
             nodes.push(node.await??);
         }
         let nodes = Arc::new(nodes);

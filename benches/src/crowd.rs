@@ -61,7 +61,7 @@ pub(crate) async fn serve(kind: Kind, relay: &RelayUrl) -> Result<(), Failure> {
                 quinn_dials::serve_downloads(&endpoint).await;
             }
             Kind::Peerway => {
-                let node = peerway_dials::node(relay).await?;
+                let node = peerway_dials::node(Some(relay)).await?;
                 println!("{}", node.ticket());
                 peerway_dials::serve_downloads(&node).await;
             }
@@ -121,7 +121,7 @@ impl Server {
                 Ok(Peer::Quinn(client, open))
             }
             Address::Peerway(ticket) => {
-                let client = peerway_dials::client(nth, &self.relay).await?;
+                let client = peerway_dials::client(nth, Some(&self.relay)).await?;
                 let mut open = Vec::new();
                 for _ in 0..connections {
                     open.push(peerway_dials::dial(&client, ticket.as_ref().clone()).await?);

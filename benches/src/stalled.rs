@@ -226,8 +226,8 @@ async fn quinn() -> Result<(Link, Link), Failure> {
 }
 
 async fn peerway(relay: &RelayUrl) -> Result<(Link, Link), Failure> {
-    let server = peerway_dials::node(relay).await?;
-    let client = peerway_dials::client(0, relay).await?;
+    let server = peerway_dials::node(Some(relay)).await?;
+    let client = peerway_dials::client(0, Some(relay)).await?;
     let accepting = async {
         server
             .accept()

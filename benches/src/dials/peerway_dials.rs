@@ -9,21 +9,24 @@ use super::{ALPN, DOWNLOAD, HELLO};
 use crate::{Ends, Failure};
 
 /// A node that peers can dial.
-pub(crate) async fn node(relay: &RelayUrl) -> Result<Endpoint, Failure> {
+pub(crate) async fn node(relay: Option<&RelayUrl>) -> Result<Endpoint, Failure> {
     bind(0, relay, Some(ALPN)).await
 }
 
 /// A node that dials. The `nth` has an address in a network of its own.
-pub(crate) async fn client(nth: usize, relay: &RelayUrl) -> Result<Endpoint, Failure> {
+pub(crate) async fn client(nth: usize, relay: Option<&RelayUrl>) -> Result<Endpoint, Failure> {
     bind(nth + 1, relay, None).await
 }
 
 /// A node at the receiving end that takes connections and waits for their end.
-pub(crate) async fn serve(ends: &Ends, relay: &RelayUrl) -> Result<(Endpoint, Ticket), Failure> {
-    let relay = relay.clone();
+pub(crate) async fn serve(
+    ends: &Ends,
+    relay: Option<&RelayUrl>,
+) -> Result<(Endpoint, Ticket), Failure> {
+    let relay = relay.cloned();
     let server = ends
         .receiving
-        .spawn(async move { node(&relay).await })
+        .spawn(async move { node(relay.as_ref()).await })
         .await??;
     let serving = server.clone();
     ends.receiving.spawn(async move {
@@ -74,10 +77,14 @@ pub(crate) async fn download(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bind(nth: usize, relay: &RelayUrl, alpn: Option<&[u8]>) -> Result<Endpoint, Failure> {
+async fn bind(
+    nth: usize,
+    relay: Option<&RelayUrl>,
+    alpn: Option<&[u8]>,
+) -> Result<Endpoint, Failure> {
     let node = Endpoint::builder()
         .bind_addr(SocketAddr::from((loopback(nth)?, 0)))
-        .relays([relay.clone()])
+        .relays(relay.cloned())
         .alpns(alpn)
         .port_mapping(false)
         .bind()
