@@ -193,7 +193,8 @@ const SAMPLE: Duration = Duration::from_secs(1);
 impl Driver {
     pub(crate) async fn start(parts: Parts) -> Self {
         let (relay_sender, relay_events) = mpsc::channel(256);
-        let gathering = Gathering::start(parts.map_ports, parts.lan).await;
+        let secret = parts.key.derive("peerway PCP nonce 1");
+        let gathering = Gathering::start(parts.map_ports, parts.lan, secret).await;
         let mut driver = Self {
             key: parts.key,
             machine: parts.machine,

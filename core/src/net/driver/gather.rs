@@ -76,8 +76,8 @@ pub(super) enum News {
 }
 
 impl Gathering {
-    /// Asks routers for these ports, unless they are 0.
-    pub(super) async fn start(ports: Ports, lan: Option<Lan>) -> Self {
+    /// Asks routers for these ports, unless they are 0; by `secret` they know us again.
+    pub(super) async fn start(ports: Ports, lan: Option<Lan>, secret: [u8; 32]) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
         let (v6_sender, pinholes) = mpsc::channel(4);
@@ -85,9 +85,9 @@ impl Gathering {
         Self {
             interfaces,
             changes,
-            mapper: v4.map(|port| PortMapper::spawn(port, sender)),
+            mapper: v4.map(|port| PortMapper::spawn(port, secret, sender)),
             mappings,
-            pinholer: v6.map(|port| PortMapper::spawn_v6(port, v6_sender)),
+            pinholer: v6.map(|port| PortMapper::spawn_v6(port, secret, v6_sender)),
             pinholes,
             mapping: None,
             lan,
@@ -232,6 +232,14 @@ impl Driver {
             mapper.network_changed();
         }
         self.classify();
+    }
+
+    /// Something says that routers may have forgotten what they granted, or moved.
+    pub(super) fn doubt_mappings(&self) {
+        let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
+        for mapper in mappers.into_iter().flatten() {
+            mapper.doubt();
+        }
     }
 
     /// Has the NAT measured soon: the network changed.

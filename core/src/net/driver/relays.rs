@@ -111,10 +111,14 @@ impl Driver {
                 relay_time_ms: unix_ms,
             } => {
                 let rtt_ms = rtt.as_secs_f64() * 1e3;
+                let returns = entry.state == RelayState::Down;
                 (entry.state, entry.rtt_ms, entry.error) = (RelayState::Up, Some(rtt_ms), None);
                 entry.impostor = false;
                 let Some(addr) = entry.addr else { return };
                 let home = entry.home;
+                if returns {
+                    self.doubt_mappings();
+                }
                 self.feed(Input::RelayUp {
                     relay: url.clone(),
                     addr,
@@ -132,7 +136,7 @@ impl Driver {
                     .push(Box::pin(async move { Done::Hops(hops_to(addr).await) }));
                 self.classify_through(addr);
             }
-            RelayEvent::Observed(addr) => self.feed(Input::Observed { relay: url, addr }),
+            RelayEvent::Observed(addr) => self.observed(url, addr),
             RelayEvent::Deliver {
                 from,
                 attested,
@@ -172,6 +176,15 @@ impl Driver {
                 self.refuse_impostors();
             }
         }
+    }
+
+    /// A relay sees us there; that it saw us elsewhere before is a sign that our router began anew.
+    fn observed(&mut self, relay: RelayUrl, addr: SocketAddr) {
+        let view = self.machine.local().relays.get(&relay);
+        if view.is_some_and(|view| view.observed != addr) {
+            self.doubt_mappings();
+        }
+        self.feed(Input::Observed { relay, addr });
     }
 
     /// A relay's name stands for this address and, maybe, one of the other family: dials where a route leads. A translator to

@@ -121,6 +121,9 @@ impl Driver {
             }
             true
         });
+        if !direct.is_empty() {
+            self.doubt_mappings();
+        }
         for silence in direct {
             self.feed(silence);
         }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use blake2::{Blake2s256, Digest};
 use crab_nat::{
     InternetProtocol, PortMappingOptions, PortMappingType, TimeoutConfig, natpmp,
     pcp::{self, BaseMapRequest},
@@ -16,10 +17,11 @@ use igd_next::{
     AddPortError, PortMappingProtocol,
     aio::{self, tokio::Tokio},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     pinhole::{Pinhole, PinholeError},
+    schedule::Epoch,
     ssdp,
 };
 use crate::{MappingProtocol, PortMapping, net::interfaces::Gateway};
@@ -48,6 +50,25 @@ pub(super) struct Request {
     pub(super) ssdp: SocketAddr,
     /// Our UDP port, and the one that we would like outside.
     pub(super) port: NonZeroU16,
+    /// What the nonces of PCP are derived from.
+    pub(super) secret: [u8; 32],
+}
+
+impl Request {
+    /// By which a PCP router takes us for the same after a restart (RFC 6887 section 11.2): it then extends the old mapping instead of
+    /// refusing another for the port. It depends on the router, so that no other learns it.
+    fn nonce(&self) -> [u8; 12] {
+        let gateway = self.gateway;
+        let question = format!(
+            "peerway PCP {} {} {} {}",
+            gateway.router, gateway.zone, gateway.local.ip, self.port
+        );
+        let hash = Blake2s256::new().chain_update(question);
+        let hash: [u8; 32] = hash.chain_update(self.secret).finalize().into();
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(&hash[..12]);
+        nonce
+    }
 }
 
 /// A granted mapping.
@@ -55,6 +76,7 @@ pub(super) struct Request {
 pub(super) struct Lease {
     request: Request,
     mapping: PortMapping,
+    granted_at: Instant,
     grant: Grant,
 }
 
@@ -63,7 +85,8 @@ enum Grant {
     /// PCP or NAT-PMP.
     PortControl(crab_nat::PortMapping),
     Upnp(aio::Gateway<Tokio>),
-    Pinhole(Pinhole),
+    /// With the router's clock.
+    Pinhole(Pinhole, u32),
 }
 
 /// Why there is no mapping. It is asked for again later in every case.
@@ -93,6 +116,23 @@ pub(super) enum LeaseError {
     Nowhere,
 }
 
+impl LeaseError {
+    /// Whether nobody answered: what was granted may stand.
+    pub(super) fn is_silence(&self) -> bool {
+        use crab_nat::MappingFailure::{NatPmp, Pcp};
+        matches!(
+            self,
+            Self::PortControl(
+                NatPmp(natpmp::Failure::Timeout | natpmp::Failure::Socket(_))
+                    | Pcp(pcp::Failure::Timeout | pcp::Failure::Socket(_))
+            ) | Self::Pinhole(PinholeError::Silent | PinholeError::Io(_))
+                | Self::Search(igd_next::SearchError::NoResponseWithinTimeout)
+                | Self::SearchIo(_)
+                | Self::Timeout(_)
+        )
+    }
+}
+
 impl Lease {
     /// Asks by PCP, else NAT-PMP, and searches for UPnP meanwhile, which is used if those fail.
     pub(super) async fn acquire(request: Request) -> Result<Self, LeaseError> {
@@ -104,7 +144,8 @@ impl Lease {
         if let (IpAddr::V6(router), IpAddr::V6(local)) = (router, local.ip) {
             let router = SocketAddrV6::new(router, crab_nat::GATEWAY_PORT, 0, zone);
             let local = SocketAddrV6::new(local, request.port.get(), 0, 0);
-            return from_pinhole(request, Pinhole::new(router.into(), local)?).await;
+            let pinhole = Pinhole::new(router.into(), local, request.nonce());
+            return from_pinhole(request, pinhole).await;
         }
         let port_control = Box::pin(by_port_control(request));
         let search = Box::pin(ssdp::search(local.ip, router, request.ssdp, UPNP_LIMIT));
@@ -127,6 +168,23 @@ impl Lease {
         self.mapping
     }
 
+    /// Whether it has not run out.
+    pub(super) fn is_alive(&self, now: Instant) -> bool {
+        let lifetime = self.mapping.expires_in_s;
+        lifetime.is_none_or(|seconds| now < self.granted_at + Duration::from_secs(seconds.into()))
+    }
+
+    /// The router's clock when it granted it; UPnP has none.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        let seconds = match &self.grant {
+            Grant::PortControl(granted) => granted.gateway_epoch(),
+            Grant::Pinhole(_, epoch) => *epoch,
+            Grant::Upnp(_) => return None,
+        };
+        let at = self.granted_at;
+        Some(Epoch { seconds, at })
+    }
+
     /// How long to wait before [`Self::renew`]: half the life.
     pub(super) fn renewal(&self) -> Duration {
         let lifetime = self.mapping.expires_in_s.unwrap_or(LIFETIME);
@@ -141,7 +199,7 @@ impl Lease {
                 granted.renew().await?;
                 from_port_control(self.request, granted).await
             }
-            Grant::Pinhole(pinhole) => from_pinhole(self.request, *pinhole).await,
+            Grant::Pinhole(pinhole, _) => from_pinhole(self.request, *pinhole).await,
             Grant::Upnp(router) => {
                 let port = self.mapping.external.port();
                 timeout(UPNP_LIMIT, by_upnp(self.request, router.clone(), port)).await?
@@ -156,7 +214,7 @@ impl Lease {
                 .try_drop()
                 .await
                 .map_err(|(error, _granted)| error)?),
-            Grant::Pinhole(pinhole) => Ok(pinhole.ask(0).await.map(drop)?),
+            Grant::Pinhole(pinhole, _) => Ok(pinhole.ask(0).await.map(drop)?),
             Grant::Upnp(router) => Ok(router
                 .remove_port(PortMappingProtocol::UDP, self.mapping.external.port())
                 .await?),
@@ -173,7 +231,8 @@ async fn from_pinhole(request: Request, pinhole: Pinhole) -> Result<Lease, Lease
     Ok(Lease {
         request,
         mapping: PortMapping::new(MappingProtocol::Pcp, opened.external, lifetime),
-        grant: Grant::Pinhole(pinhole),
+        granted_at: Instant::now(),
+        grant: Grant::Pinhole(pinhole, opened.epoch),
     })
 }
 
@@ -186,7 +245,12 @@ async fn by_port_control(request: Request) -> Result<Lease, LeaseError> {
     };
     let client = request.gateway.local.ip;
     let ask = BaseMapRequest::new(router, client, InternetProtocol::Udp, request.port);
-    let granted = match pcp::port_mapping(ask, None, None, options).await {
+    let nonce = request.nonce();
+    let nonce: pcp::Nonce = std::array::from_fn(|word| {
+        let at = 4 * word;
+        u32::from_be_bytes([nonce[at], nonce[at + 1], nonce[at + 2], nonce[at + 3]])
+    });
+    let granted = match pcp::port_mapping(ask, Some(nonce), None, options).await {
         Ok(granted) => granted,
         Err(_) => natpmp::port_mapping(router, InternetProtocol::Udp, request.port, options)
             .await
@@ -216,6 +280,7 @@ async fn from_port_control(
     Ok(Lease {
         request,
         mapping: PortMapping::new(protocol, external, Some(lifetime)),
+        granted_at: Instant::now(),
         grant: Grant::PortControl(granted),
     })
 }
@@ -248,6 +313,7 @@ async fn by_upnp(
     Ok(Lease {
         request,
         mapping: PortMapping::new(MappingProtocol::Upnp, external, lifetime),
+        granted_at: Instant::now(),
         grant: Grant::Upnp(router),
     })
 }

@@ -42,6 +42,8 @@ pub(super) struct Opened {
     pub(super) external: SocketAddr,
     /// Seconds.
     pub(super) lifetime: u32,
+    /// The router's clock, in seconds.
+    pub(super) epoch: u32,
 }
 
 /// Why the router opened nothing.
@@ -49,8 +51,6 @@ pub(super) struct Opened {
 pub(crate) enum PinholeError {
     #[error("cannot ask the router ({0}); check the IPv6 network")]
     Io(#[from] io::Error),
-    #[error("the operating system has no randomness ({0})")]
-    Random(#[from] getrandom::Error),
     #[error("the router does not answer; switch PCP on in it")]
     Silent,
     /// The result code of RFC 6887 section 7.4.
@@ -59,14 +59,12 @@ pub(crate) enum PinholeError {
 }
 
 impl Pinhole {
-    pub(super) fn new(router: SocketAddr, local: SocketAddrV6) -> Result<Self, PinholeError> {
-        let mut nonce = [0; 12];
-        getrandom::fill(&mut nonce)?;
-        Ok(Self {
+    pub(super) fn new(router: SocketAddr, local: SocketAddrV6, nonce: [u8; 12]) -> Self {
+        Self {
             router,
             local,
             nonce,
-        })
+        }
     }
 
     /// Asks for the hole, or for its extension; a lifetime of 0 closes it.
@@ -118,7 +116,7 @@ impl Pinhole {
         if !ours {
             return None;
         }
-        let [_, _, _, result, a, b, c, d, ..] = *answer;
+        let [_, _, _, result, a, b, c, d, e, f, g, h, ..] = *answer;
         if result != 0 {
             return Some(Err(result));
         }
@@ -126,7 +124,12 @@ impl Pinhole {
         let ip: [u8; 16] = answer[44..].try_into().ok()?;
         let external = SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)), port);
         let lifetime = u32::from_be_bytes([a, b, c, d]);
-        Some(Ok(Opened { external, lifetime }))
+        let epoch = u32::from_be_bytes([e, f, g, h]);
+        Some(Ok(Opened {
+            external,
+            lifetime,
+            epoch,
+        }))
     }
 }
 
@@ -142,6 +145,11 @@ mod tests {
             local: LOCAL.parse().unwrap(),
             nonce: *b"twelve bytes",
         }
+    }
+
+    fn towards(router: &UdpSocket) -> Pinhole {
+        let local = "[::1]:41000".parse().unwrap();
+        Pinhole::new(router.local_addr().unwrap(), local, *b"twelve bytes")
     }
 
     /// What a router says that grants what it is asked.
@@ -169,6 +177,7 @@ mod tests {
         let opened = Opened {
             external: LOCAL.parse().unwrap(),
             lifetime: 600,
+            epoch: 0,
         };
         assert_eq!(pinhole().read(&answer), Some(Ok(opened)));
     }
@@ -196,8 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_router_that_answers_late_or_nonsense_first_is_understood() {
         let router = UdpSocket::bind("[::1]:0").await.unwrap();
-        let pinhole = Pinhole::new(router.local_addr().unwrap(), "[::1]:41000".parse().unwrap());
-        let pinhole = pinhole.unwrap();
+        let pinhole = towards(&router);
         let serve = async {
             let mut buffer = [0; 1100];
             router.recv_from(&mut buffer).await.unwrap();
@@ -215,8 +223,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_router_without_pcp_is_not_waited_for_long() {
         let router = UdpSocket::bind("[::1]:0").await.unwrap();
-        let pinhole = Pinhole::new(router.local_addr().unwrap(), "[::1]:41000".parse().unwrap());
-        let error = pinhole.unwrap().ask(7200).await.unwrap_err();
+        let error = towards(&router).ask(7200).await.unwrap_err();
         assert!(matches!(error, PinholeError::Silent));
     }
 }

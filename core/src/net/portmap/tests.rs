@@ -11,6 +11,11 @@ use super::*;
 use router::{Asked, Router};
 
 const PORT: NonZeroU16 = NonZeroU16::new(41000).unwrap();
+const SECRET: [u8; 32] = [7; 32];
+const NOWHERE: Places = Places {
+    ssdp: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9),
+    announcements: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+};
 
 #[tokio::test]
 async fn a_port_is_mapped_by_pcp_and_given_back_at_the_end() {
@@ -73,6 +78,39 @@ async fn another_port_is_taken_where_ours_is_in_use() {
 }
 
 #[tokio::test]
+async fn a_router_that_announces_a_restart_is_asked_again_by_the_same_nonce() {
+    let mut router = Router::new(10).await;
+    router.serve_pcp();
+    let (mapper, mut updates) = mapper(&router);
+    updates.recv().await.unwrap().unwrap();
+    router.move_outside("100.64.0.10");
+    router.announce(100_000).await;
+    let moved = updates.recv().await.unwrap().unwrap();
+    assert_eq!(moved.external, "100.64.0.10:41000".parse().unwrap());
+    mapper.close().await;
+    let nonces = router.nonces();
+    assert!(nonces.iter().all(|nonce| *nonce == nonces[0]), "{nonces:?}");
+    let (mapper, mut updates) = mapper_towards(router.ip(), router.ssdp());
+    updates.recv().await.unwrap().unwrap();
+    mapper.close().await;
+    assert_eq!(router.nonces().last(), Some(&nonces[0]));
+}
+
+#[tokio::test]
+async fn a_doubted_mapping_is_given_up_when_the_router_has_forgotten_how_to_answer() {
+    let mut router = Router::new(11).await;
+    router.serve_pcp();
+    let (mapper, mut updates) = mapper(&router);
+    updates.recv().await.unwrap().unwrap();
+    router.end().await;
+    mapper.doubt();
+    assert_eq!(updates.recv().await, Some(None));
+    router.serve_pcp();
+    assert!(updates.recv().await.unwrap().is_some());
+    mapper.close().await;
+}
+
+#[tokio::test]
 async fn another_upnp_router_that_answers_first_is_not_asked() {
     let (mut router, mut other) = (Router::new(6).await, Router::new(7).await);
     let group = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -118,8 +156,7 @@ async fn a_change_of_the_network_has_the_mapping_renewed_and_only_news_published
 #[tokio::test]
 async fn without_a_router_there_is_no_mapping_and_no_error() {
     let (sender, mut updates) = mpsc::channel(1);
-    let nowhere = "127.0.0.1:9".parse().unwrap();
-    let mapper = PortMapper::spawn_towards(async || None, nowhere, PORT, sender);
+    let mapper = PortMapper::spawn_towards(async || None, NOWHERE, PORT, SECRET, sender);
     assert_eq!(updates.recv().await, Some(None));
     mapper.close().await;
 }
@@ -128,11 +165,10 @@ async fn without_a_router_there_is_no_mapping_and_no_error() {
 async fn closing_waits_neither_for_a_running_attempt_nor_for_a_reader_of_updates() {
     let (sender, mut updates) = mpsc::channel(1);
     sender.send(None).await.unwrap();
-    let nowhere = "127.0.0.1:9".parse().unwrap();
-    let mapper = PortMapper::spawn_towards(async || None, nowhere, PORT, sender.clone());
+    let mapper = PortMapper::spawn_towards(async || None, NOWHERE, PORT, SECRET, sender.clone());
     tokio::task::yield_now().await;
     mapper.close().await;
-    let mapper = PortMapper::spawn_towards(std::future::pending, nowhere, PORT, sender);
+    let mapper = PortMapper::spawn_towards(std::future::pending, NOWHERE, PORT, SECRET, sender);
     tokio::task::yield_now().await;
     mapper.close().await;
     assert_eq!(updates.recv().await, Some(None));
@@ -156,7 +192,11 @@ fn mapper_towards(
             prefix_len: 8,
         },
     };
+    let places = Places {
+        ssdp,
+        announcements: SocketAddr::new(router, 5350),
+    };
     let find = move || std::future::ready(Some(gateway));
-    let mapper = PortMapper::spawn_towards(find, ssdp, PORT, sender);
+    let mapper = PortMapper::spawn_towards(find, places, PORT, SECRET, sender);
     (mapper, updates)
 }

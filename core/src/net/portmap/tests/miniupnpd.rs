@@ -95,7 +95,7 @@ fn granted(protocol: MappingProtocol, external: &str) -> PortMapping {
     PortMapping::new(protocol, external.parse().unwrap(), Some(7200))
 }
 
-type Spawn = fn(NonZeroU16, mpsc::Sender<Option<PortMapping>>) -> PortMapper;
+type Spawn = fn(NonZeroU16, [u8; 32], mpsc::Sender<Option<PortMapping>>) -> PortMapper;
 
 /// `port_control` is what the router's firewall does with PCP and NAT-PMP.
 fn check(test: &str, port_control: &str, spawn: Spawn, expected: PortMapping) {
@@ -114,7 +114,7 @@ fn check(test: &str, port_control: &str, spawn: Spawn, expected: PortMapping) {
         // On a busy machine it may refuse the first time; why is not known.
         for _ in 0..3 {
             let (sender, mut updates) = mpsc::channel(1);
-            mapper = Some(spawn(41000.try_into().unwrap(), sender));
+            mapper = Some(spawn(41000.try_into().unwrap(), [1; 32], sender));
             mapping = updates.recv().await.unwrap();
             if mapping.is_some() {
                 break;

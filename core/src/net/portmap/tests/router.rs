@@ -31,6 +31,7 @@ pub(super) struct Router {
 struct State {
     outside: Mutex<Ipv4Addr>,
     asked: watch::Sender<Vec<Asked>>,
+    nonces: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Router {
@@ -45,6 +46,7 @@ impl Router {
             state: Arc::new(State {
                 outside: Mutex::new(Ipv4Addr::new(100, 64, 0, 9)),
                 asked: watch::Sender::default(),
+                nonces: Mutex::default(),
             }),
             services: JoinSet::new(),
         }
@@ -60,6 +62,28 @@ impl Router {
 
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.state.asked.borrow().clone()
+    }
+
+    /// By which PCP clients it was asked.
+    pub(super) fn nonces(&self) -> Vec<Vec<u8>> {
+        self.state.nonces.lock().unwrap().clone()
+    }
+
+    /// Tells everybody by PCP what its clock shows.
+    pub(super) async fn announce(&self, seconds: u32) {
+        let mut announcement = [0; 24];
+        announcement[..2].copy_from_slice(&[2, 128]);
+        announcement[8..12].copy_from_slice(&seconds.to_be_bytes());
+        let socket = UdpSocket::bind((self.ip, 0)).await.unwrap();
+        socket
+            .send_to(&announcement, (self.ip, 5350))
+            .await
+            .unwrap();
+    }
+
+    /// Serves nothing any more.
+    pub(super) async fn end(&mut self) {
+        self.services.shutdown().await;
     }
 
     pub(super) async fn wait_for(&self, requests: usize) {
@@ -139,6 +163,7 @@ impl State {
         assert_eq!((request.len(), &request[..2]), (60, &[2, 1][..]));
         let port = u16::from_be_bytes([request[40], request[41]]);
         let granted = request[4..8] != [0; 4];
+        self.nonces.lock().unwrap().push(request[24..36].to_vec());
         self.remember(if granted {
             Asked::Map(port)
         } else {
