@@ -85,8 +85,8 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use net::{relay, stun};
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
-    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, RelaySnapshot,
-    RelayState, Traffic,
+    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
+    RefusalReason, RelaySnapshot, RelayState, Traffic,
 };
 #[cfg(feature = "net")]
 pub use stream::{RecvStream, SendStream};

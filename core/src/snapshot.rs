@@ -71,6 +71,13 @@ pub struct NetworkSnapshot {
     pub nat64: bool,
     /// A port that the router forwards to us.
     pub port_mapping: Option<PortMapping>,
+    /// What the router answered that forwards none; none if it did not answer.
+    #[serde(default)]
+    pub port_refusal: Option<PortRefusal>,
+    /// Whether the system refused to list the interfaces: only the addresses are known that packets to the internet leave from, and
+    /// no router is asked for a port.
+    #[serde(default)]
+    pub interfaces_unread: bool,
     /// When the report was last brought up to date, milliseconds since the Unix epoch.
     pub checked_at_ms: Option<u64>,
 }
@@ -171,6 +178,33 @@ impl PortMapping {
             expires_in_s,
         }
     }
+}
+
+/// A router's refusal to forward a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PortRefusal {
+    /// The protocol by which it was asked.
+    pub protocol: MappingProtocol,
+    /// Its answer: a result code of PCP (RFC 6887 section 7.4) or NAT-PMP (RFC 6886 section 3.5), or an error code of UPnP.
+    pub code: u16,
+    /// What that means.
+    pub reason: RefusalReason,
+}
+
+/// What a router's refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// It has no public address itself: its line is down, or another router or the provider's stands before it.
+    NoPublicAddress,
+    /// This computer may not have ports.
+    Forbidden,
+    /// No port, or none of those that it may give away, is left.
+    NoFreePort,
+    /// Something else, or it does not say.
+    Other,
 }
 
 /// How a router is asked to forward a port.

@@ -38,6 +38,9 @@ pub(crate) struct Interfaces {
     pub(crate) routes: Families,
     /// The interfaces, by index, and the families in which only neighbours can reach us there.
     pub(crate) secluded: BTreeMap<u32, Families>,
+    /// Whether the system does not list its interfaces, as Android and some sandboxes: the addresses are then those that sockets
+    /// show, and their networks a guess.
+    pub(crate) unread: bool,
 }
 
 /// The router that our packets to the internet go to first.
@@ -82,7 +85,10 @@ impl Interfaces {
     async fn look() -> Option<Self> {
         let look = tokio::task::spawn_blocking(|| {
             let (list, sources) = (netdev::get_interfaces(), routed_sources()?);
-            (!list.is_empty()).then(|| Self::from_list(&list, &sources))
+            if list.is_empty() {
+                return (!sources.is_empty()).then(|| Self::from_sources(&sources));
+            }
+            Some(Self::from_list(&list, &sources))
         });
         look.await.ok().flatten()
     }
@@ -95,6 +101,16 @@ impl Interfaces {
     fn lost_any_of(&self, before: &Self) -> bool {
         let gone = |addr| !self.addresses.contains(addr);
         self.is_rerouted(before) || before.addresses.iter().any(gone)
+    }
+
+    /// How things are as far as sockets show them. A home's network has 8 bits for its hosts, and one of IPv6 has 64 (RFC 4291).
+    fn from_sources(sources: &[IpAddr]) -> Self {
+        let home = |ip: &IpAddr| local(*ip, if ip.is_ipv4() { 24 } else { 64 });
+        Self {
+            addresses: sources.iter().map(home).collect(),
+            unread: true,
+            ..Self::from_list(&[], sources)
+        }
     }
 
     /// `sources` are the addresses from which packets to the internet leave.
@@ -119,6 +135,7 @@ impl Interfaces {
                 .filter(|one| !offered(one).is_empty())
                 .map(|one| (one.index, seclusion(one)))
                 .collect(),
+            unread: false,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod announcement;
 mod lease;
 mod pinhole;
+mod refusal;
 mod schedule;
 mod ssdp;
 
@@ -19,14 +20,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 use tracing::debug;
 
 use crate::{
-    PortMapping,
+    PortMapping, PortRefusal,
     net::interfaces::{Gateway, Interfaces},
 };
 
@@ -42,6 +43,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct PortMapper {
     changes: mpsc::Sender<()>,
     doubts: Arc<Notify>,
+    refusal: watch::Receiver<Option<PortRefusal>>,
     task: JoinHandle<()>,
 }
 
@@ -85,6 +87,11 @@ impl PortMapper {
         self.doubts.notify_one();
     }
 
+    /// What the router said last, if that was no.
+    pub(crate) fn refusal(&self) -> Option<PortRefusal> {
+        *self.refusal.borrow()
+    }
+
     /// Gives the mapping back, within a second or not at all.
     pub(crate) async fn close(self) {
         drop(self.changes);
@@ -104,12 +111,14 @@ impl PortMapper {
     {
         let (changes, receiver) = mpsc::channel(1);
         let doubts = Arc::new(Notify::new());
+        let (refusal_sender, refusal) = watch::channel(None);
         let keeper = Keeper {
             find_gateway,
             places,
             local_port,
             secret,
             doubts: doubts.clone(),
+            refusal: refusal_sender,
             announcements: Announcements::open(places.announcements),
             router: None,
             updates,
@@ -123,6 +132,7 @@ impl PortMapper {
         Self {
             changes,
             doubts,
+            refusal,
             task,
         }
     }
@@ -141,6 +151,7 @@ struct Keeper<F> {
     local_port: NonZeroU16,
     secret: [u8; 32],
     doubts: Arc<Notify>,
+    refusal: watch::Sender<Option<PortRefusal>>,
     announcements: Announcements,
     /// Who was asked last.
     router: Option<IpAddr>,
@@ -220,7 +231,10 @@ where
             port: self.local_port,
             secret: self.secret,
         };
-        match Lease::acquire(request).await {
+        let acquired = Lease::acquire(request).await;
+        let refusal = acquired.as_ref().err().and_then(refusal::refusal);
+        self.refusal.send_replace(refusal);
+        match acquired {
             Ok(lease) => Attempt::Granted(Box::new(lease)),
             Err(error) => {
                 debug!(%error, "no port mapping");

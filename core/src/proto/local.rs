@@ -185,6 +185,15 @@ impl Local {
                 offer(addr, CandidateKind::Mapped, true);
             }
         }
+        // A modem before the router may hand everything on to it; the port is then the same on its outside.
+        if let Some(mapped) = self.mapped
+            && mapped.is_ipv4()
+            && Scope::of(mapped.ip()).is_local()
+            && let Some(seen) = self.public(true)
+        {
+            let outside = SocketAddr::new(seen.ip(), mapped.port());
+            offer(outside, CandidateKind::Mapped, false);
+        }
         for addr in self.reflexive() {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
             offer(addr, CandidateKind::Reflexive, open);

@@ -100,7 +100,7 @@ pub(super) fn mapping(mapping: Option<&PortMapping>) -> String {
     )
 }
 
-fn protocol(protocol: MappingProtocol) -> &'static str {
+pub(super) fn protocol(protocol: MappingProtocol) -> &'static str {
     match protocol {
         MappingProtocol::Upnp => "UPnP",
         MappingProtocol::Pcp => "PCP",

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatEvidence, NatReport, PeerId, PortMapping, RelayState, RelayUrl,
+    EventKind, NatEvidence, NatReport, PeerId, PortMapping, PortRefusal, RelayState, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, Sighting},
@@ -110,6 +110,11 @@ impl Gathering {
             Some(pinhole) = self.pinholes.recv() => Some(News::Pinhole(pinhole)),
             sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
         }
+    }
+
+    /// What the IPv4 router answered that forwards no port.
+    pub(super) fn refusal(&self) -> Option<PortRefusal> {
+        self.mapper.as_ref().and_then(PortMapper::refusal)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -102,6 +102,8 @@ impl Driver {
             nat_evidence: self.gathering.nat_evidence.clone(),
             nat64: local.nat64.is_some(),
             port_mapping: self.gathering.mapping,
+            port_refusal: self.gathering.refusal(),
+            interfaces_unread: self.gathering.interfaces.unread,
             checked_at_ms: self.gathering.checked_at_ms,
         }
     }

@@ -307,3 +307,16 @@ fn shown(interfaces: &Interfaces) -> Vec<String> {
         .map(|local| format!("{}/{}", local.ip, local.prefix_len))
         .collect()
 }
+
+#[test]
+fn where_nothing_is_listed_the_addresses_are_those_that_sockets_show() {
+    let source: IpAddr = "192.168.1.7".parse().unwrap();
+    let seen = Interfaces::from_sources(&[source]);
+    let shown = LocalAddr {
+        ip: source,
+        prefix_len: 24,
+    };
+    assert_eq!(seen.addresses, [shown]);
+    assert!(seen.routes.v4 && !seen.routes.v6 && seen.unread);
+    assert_eq!(seen.gateway, None);
+}

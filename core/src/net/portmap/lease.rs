@@ -21,10 +21,11 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     pinhole::{Pinhole, PinholeError},
+    refusal::refusal,
     schedule::Epoch,
     ssdp,
 };
-use crate::{MappingProtocol, PortMapping, net::interfaces::Gateway};
+use crate::{MappingProtocol, PortMapping, RefusalReason, net::interfaces::Gateway};
 
 /// What RFC 6886 section 3.3 recommends, seconds.
 const LIFETIME: u32 = 7200;
@@ -151,13 +152,24 @@ impl Lease {
         let search = Box::pin(ssdp::search(local.ip, router, request.ssdp, UPNP_LIMIT));
         let found = match select(port_control, search).await {
             Either::Left((Ok(lease), _search)) => return Ok(lease),
-            Either::Left((Err(_), search)) => search.await,
+            Either::Left((Err(error), search)) => (error, search.await),
             Either::Right((found, port_control)) => match port_control.await {
                 Ok(lease) => return Ok(lease),
-                Err(_) => found,
+                Err(error) => (error, found),
             },
         };
-        timeout(UPNP_LIMIT, by_upnp(request, found?, request.port.get())).await?
+        let (refused, found) = found;
+        let by_upnp =
+            async { timeout(UPNP_LIMIT, by_upnp(request, found?, request.port.get())).await? };
+        // What the router said first counts, if it said anything; PCP has no word for a router without an address.
+        by_upnp.await.map_err(|error| {
+            let upnp = refusal(&error).map(|refusal| refusal.reason);
+            if refusal(&refused).is_some() && upnp != Some(RefusalReason::NoPublicAddress) {
+                refused
+            } else {
+                error
+            }
+        })
     }
 
     pub(super) fn gateway(&self) -> Gateway {
@@ -252,9 +264,19 @@ async fn by_port_control(request: Request) -> Result<Lease, LeaseError> {
     });
     let granted = match pcp::port_mapping(ask, Some(nonce), None, options).await {
         Ok(granted) => granted,
-        Err(_) => natpmp::port_mapping(router, InternetProtocol::Udp, request.port, options)
-            .await
-            .map_err(crab_nat::MappingFailure::from)?,
+        Err(error) => {
+            let refused = LeaseError::from(crab_nat::MappingFailure::from(error));
+            natpmp::port_mapping(router, InternetProtocol::Udp, request.port, options)
+                .await
+                .map_err(|error| {
+                    let error = LeaseError::from(crab_nat::MappingFailure::from(error));
+                    // NAT-PMP has a word of its own for a router without an address.
+                    match (refusal(&error), refusal(&refused)) {
+                        (None, Some(_)) => refused,
+                        _ => error,
+                    }
+                })?
+        }
     };
     from_port_control(request, granted).await
 }

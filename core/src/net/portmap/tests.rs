@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::net::UdpSocket;
 
-use crate::{MappingProtocol, addr::LocalAddr};
+use crate::{MappingProtocol, RefusalReason, addr::LocalAddr};
 
 use super::*;
 use router::{Asked, Router};
@@ -107,6 +107,21 @@ async fn a_doubted_mapping_is_given_up_when_the_router_has_forgotten_how_to_answ
     assert_eq!(updates.recv().await, Some(None));
     router.serve_pcp();
     assert!(updates.recv().await.unwrap().is_some());
+    mapper.close().await;
+}
+
+#[tokio::test]
+async fn what_a_router_that_says_no_says_is_kept() {
+    let mut router = Router::new(12).await;
+    router.serve_upnp(Some((501, PORT.get()))).await;
+    let (mapper, mut updates) = mapper(&router);
+    assert_eq!(updates.recv().await, Some(None));
+    let refusal = mapper.refusal().unwrap();
+    assert_eq!(
+        (refusal.protocol, refusal.code),
+        (MappingProtocol::Upnp, 501)
+    );
+    assert_eq!(refusal.reason, RefusalReason::NoPublicAddress);
     mapper.close().await;
 }
 

@@ -157,6 +157,18 @@ fn a_peer_that_knows_nothing_of_its_forwarded_port_is_reached_by_it_without_any_
 }
 
 #[test]
+fn a_port_of_a_router_that_believes_itself_behind_another_is_tried_where_relays_see_it() {
+    let mut world = World::pair(Home::Symmetric, Home::SymmetricMapped);
+    world.feed(
+        1,
+        Input::PortMapped(Some("100.64.0.5:40000".parse().unwrap())),
+    );
+    world.connect(0, 1);
+    world.run(ms(4000));
+    assert!(world.both(PeerState::Direct));
+}
+
+#[test]
 fn a_lost_intro_to_an_address_is_repeated() {
     let mut world = World::pair(HOME, Home::Public);
     world.relay_dies();

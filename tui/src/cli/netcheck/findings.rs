@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerway::{
-    NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation, RelayState,
+    NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation, RefusalReason,
+    RelayState,
 };
 use serde::Serialize;
 
@@ -54,9 +55,17 @@ pub(super) fn advice(network: &NetworkSnapshot) -> Option<&'static str> {
         Some(mapping) if hard && !is_public(mapping.external.ip()) => {
             Some("Ask your provider for IPv6 or a public IPv4 address.")
         }
-        None if hard => Some(
-            "Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind.",
-        ),
+        None if hard => Some(match network.port_refusal.map(|refusal| refusal.reason) {
+            Some(RefusalReason::NoPublicAddress) => {
+                "Ask your provider for IPv6 or a public IPv4 address."
+            }
+            Some(_) => {
+                "Allow this computer in your router to open ports, or forward a UDP port to it and name it with --bind."
+            }
+            None => {
+                "Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
+            }
+        }),
         _ => None,
     }
 }
@@ -160,6 +169,11 @@ fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
             "Your router forwards a port to this computer, but stands behind another router that does not.",
             words::mapping(Some(&mapping)),
         ),
+        None if network.interfaces_unread => (
+            "Whether your router forwards ports is not known.",
+            "the system does not let this program read its interfaces and routes".to_owned(),
+        ),
+        None if network.port_refusal.is_some() => refused(network),
         None => (
             "Your router forwards no port by itself.",
             "no answer to PCP, NAT-PMP and UPnP".to_owned(),
@@ -170,6 +184,26 @@ fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
         says: says.to_owned(),
         evidence,
     }
+}
+
+/// Why the router said no.
+fn refused(network: &NetworkSnapshot) -> (&'static str, String) {
+    let Some(refusal) = network.port_refusal else {
+        return ("Your router forwards no port by itself.", String::new());
+    };
+    let says = match refusal.reason {
+        RefusalReason::NoPublicAddress => {
+            "Your router forwards no port, because it has no public address itself."
+        }
+        RefusalReason::Forbidden => "Your router does not let this computer open ports.",
+        RefusalReason::NoFreePort => "Your router has no port left to forward.",
+        RefusalReason::Other | _ => "Your router refused to forward a port.",
+    };
+    let protocol = words::protocol(refusal.protocol);
+    (
+        says,
+        format!("it answered {protocol} with error {}", refusal.code),
+    )
 }
 
 fn ipv6(network: &NetworkSnapshot) -> Finding {
@@ -302,6 +336,39 @@ There is no IPv6 here.
         assert!(said.contains("PCP at 198.51.100.7:41641"), "{said}");
         assert!(said.contains("a relay sees [2a00:10::7]:41641"), "{said}");
         assert!(!said.contains("> "), "{said}");
+    }
+
+    #[test]
+    fn a_router_that_says_no_is_not_called_silent() {
+        let mut network = serde_json::json!({
+            "local": ["192.168.1.5:41641"],
+            "public_v4": "198.51.100.7:2345",
+            "public_v6": null,
+            "nat": {
+                "mapping": "address-and-port-dependent",
+                "filtering": "unknown",
+                "allocation": {"kind": "unknown"},
+            },
+            "port_mapping": null,
+            "port_refusal": {"protocol": "nat-pmp", "code": 3, "reason": "no-public-address"},
+            "checked_at_ms": 1,
+        });
+        let without_address = said(&network);
+        assert!(
+            without_address
+                .contains("it has no public address itself.\n  it answered NAT-PMP with error 3"),
+            "{without_address}"
+        );
+        assert!(without_address.contains("> Ask your provider"));
+        network["port_refusal"] =
+            serde_json::json!({"protocol": "upnp", "code": 402, "reason": "other"});
+        let refused = said(&network);
+        assert!(
+            refused.contains("it answered UPnP with error 402"),
+            "{refused}"
+        );
+        assert!(refused.contains("> Allow this computer"), "{refused}");
+        assert!(!refused.contains("no answer"));
     }
 
     #[test]
