@@ -393,6 +393,9 @@ impl Driver {
     }
 
     fn tell(&mut self, kind: EventKind) {
+        if gather::makes_mappings_doubtful(&kind) {
+            self.doubt_mappings();
+        }
         if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind
             && let Some(view) = self.machine.peer(*peer, now())
         {

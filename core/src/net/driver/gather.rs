@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatEvidence, NatReport, PeerId, PortMapping, PortRefusal, RelayState, RelayUrl,
+    EventKind, NatEvidence, NatReport, PeerId, PeerState, PortMapping, PortRefusal, RelayState,
+    RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, Sighting},
@@ -373,5 +374,36 @@ impl Driver {
             };
             classifier.handle_response(now(), &response);
         }
+    }
+}
+
+/// Whether what happened says that a router may have forgotten what it granted. That packets are unanswered for a moment does not:
+/// the machine asks before it doubts a path, and the peer may tell it that it hears nothing.
+pub(super) fn makes_mappings_doubtful(event: &EventKind) -> bool {
+    matches!(
+        event,
+        EventKind::PeerState {
+            to: PeerState::Suspect,
+            ..
+        }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    #[test]
+    fn a_path_in_doubt_makes_mappings_doubtful_and_other_changes_do_not() {
+        let becomes = |to| EventKind::PeerState {
+            peer: SecretKey::from_seed(&[1; 32]).id(),
+            from: PeerState::Direct,
+            to,
+            why: None,
+        };
+        assert!(makes_mappings_doubtful(&becomes(PeerState::Suspect)));
+        assert!(!makes_mappings_doubtful(&becomes(PeerState::Relayed)));
+        assert!(!makes_mappings_doubtful(&becomes(PeerState::Idle)));
     }
 }

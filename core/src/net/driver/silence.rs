@@ -121,9 +121,6 @@ impl Driver {
             }
             true
         });
-        if !direct.is_empty() {
-            self.doubt_mappings();
-        }
         for silence in direct {
             self.feed(silence);
         }
