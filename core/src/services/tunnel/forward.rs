@@ -158,15 +158,16 @@ struct Numbered {
 }
 
 impl Link {
-    /// The connection as it is, or the first.
+    /// The connection as it is, or a new one if it has ended.
     async fn connection(&self) -> Result<Connection, ForwardError> {
         let mut current = self.current.lock().await;
-        if let Some(connection) = &current.connection {
+        let lives = |connection: &&Connection| connection.quic.close_reason().is_none();
+        if let Some(connection) = current.connection.as_ref().filter(lives) {
             return Ok(connection.clone());
         }
         let connection = self.endpoint.connect(self.peer.clone(), ALPN).await?;
         *current = Numbered {
-            number: 1,
+            number: current.number + 1,
             connection: Some(connection.clone()),
         };
         Ok(connection)

@@ -12,13 +12,16 @@ use tokio::{
 };
 
 use super::{
-    ALPN, Exposed, ForwardError, ParseNameError, ServiceName,
+    ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName,
     begin::{First, Unbegun, begin},
     expose,
     request::{Kind, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
-use crate::services::testing::{Pair, pair};
+use crate::{
+    Endpoint,
+    services::testing::{Pair, pair},
+};
 
 #[tokio::test]
 async fn either_side_can_finish_sending_and_go_on_reading() {
@@ -174,6 +177,30 @@ async fn a_slow_server_is_waited_for_and_a_connection_that_ended_says_why() {
         panic!("the connection is lost");
     };
     assert!(reason.contains("going"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
+    let node = || {
+        let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
+        builder.lan_discovery(false).alpns([ALPN]).bind()
+    };
+    let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    let mut exposed = Exposed::default();
+    exposed.insert(web(), "127.0.0.1:9".parse().unwrap());
+    let forwarder = Forwarder::new(client, server.ticket(), web());
+    let mut serving = JoinSet::new();
+    for _ in 0..2 {
+        let accepting = async {
+            let accepted = server.accept().await.unwrap();
+            let (connection, exposed) = (accepted.clone(), exposed.clone());
+            serving.spawn(async move { expose::serve(&connection, &exposed).await });
+            Ok(accepted)
+        };
+        let (checked, accepted) = tokio::try_join!(forwarder.check(), accepting).unwrap();
+        accepted.close(0, b"restarting");
+        checked.closed().await;
+    }
 }
 
 #[test]
