@@ -1,9 +1,10 @@
 //! Asks the router to forward a port to us: PCP (RFC 6887), else NAT-PMP (RFC 6886), while UPnP IGD is searched for in parallel.
 //! Of an IPv6 router, a hole in its firewall by PCP.
 //!
-//! One task per endpoint and address family holds at most one mapping, renews it at half its life, asks again after network changes
-//! and at any sign that the router has forgotten it or moved, and gives it back at the end. Nobody waits for it, and no failure is more than a DEBUG line: many routers have it switched off. A mapping
-//! whose outside is itself private or a carrier's is kept: it makes the inner of two NATs harmless.
+//! One task per endpoint and address family holds at most one mapping, renews it at half its life, asks again after network
+//! changes and at any sign that the router has forgotten it or moved, and gives it back at the end. Nobody waits for it, and no
+//! failure is more than a DEBUG line: many routers have it switched off. A mapping whose outside is itself private or a
+//! carrier's is kept: it makes the inner of two NATs harmless.
 
 mod announcement;
 mod lease;
@@ -48,7 +49,8 @@ pub(crate) struct PortMapper {
 }
 
 impl PortMapper {
-    /// Starts asking; the router knows us again, after a restart too, by what it is told of `secret`. `updates` gets the outcome of the first attempt, and from then on every change of it.
+    /// Starts asking; the router knows us again, after a restart too, by what it is told of `secret`. `updates` gets the
+    /// outcome of the first attempt, and from then on every change of it.
     pub(crate) fn spawn(
         local_port: NonZeroU16,
         secret: [u8; 32],

@@ -1,8 +1,9 @@
 //! TCP over a link: a peer exposes local servers by name, another forwards a local port to one of them.
 //!
 //! Every TCP connection is one QUIC stream. The forwarding side opens it with a request (see `request`) and, in the same flight,
-//! the first bytes of the connection; the exposing side answers with one byte, and both copy: a FIN becomes the end of the stream and back, a TCP reset becomes a
-//! stream reset and back. Bytes arrive once and in order, or both ends see an error: also when a node is killed.
+//! the first bytes of the connection; the exposing side answers with one byte, and both copy: a FIN becomes the end of the
+//! stream and back, a TCP reset becomes a stream reset and back. Bytes arrive once and in order, or both ends see an error:
+//! also when a node is killed.
 
 mod begin;
 mod expose;

@@ -42,7 +42,7 @@ impl Args {
 }
 
 /// A variable that is set to nothing counts as not set.
-pub(super) fn without_empty_variables(command: clap::Command) -> clap::Command {
+fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     command
         .mut_args(|argument| {

@@ -1,7 +1,6 @@
 //! The relays a node is, or wants to be, registered with.
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -292,18 +291,9 @@ impl Driver {
     /// Leaves the relays that no link has needed for a while.
     pub(super) fn leave_unused_relays(&mut self) {
         let now = now();
-        let others = self.relays.iter().filter(|(_, entry)| !entry.home);
-        let mut unneeded: BTreeSet<&RelayUrl> = others.map(|(url, _)| url).collect();
-        for link in self.links.values() {
-            if unneeded.is_empty() {
-                break;
-            }
-            unneeded.retain(|url| !link.relays.contains(*url));
-        }
-        let unneeded: BTreeSet<RelayUrl> = unneeded.into_iter().cloned().collect();
         let mut unused = Vec::new();
         for (url, entry) in &mut self.relays {
-            if !unneeded.contains(url) {
+            if entry.home || self.links.values().any(|link| link.relays.contains(url)) {
                 entry.used = now;
             } else if now.saturating_duration_since(entry.used) >= UNUSED {
                 unused.push(url.clone());

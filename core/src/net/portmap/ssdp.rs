@@ -1,8 +1,9 @@
 //! The search for the router's own UPnP device (SSDP, UPnP Device Architecture section 1.3).
 //!
 //! igd-next takes the first device that answers, whoever that is: on a network with two routers often the one that our packets
-//! do not go through. So it asks a go-between on loopback, which asks the network, and passes on what the default router says. The router is also
-//! asked alone: that reaches it where a switch keeps multicast to itself, and miniupnpd, for one, answers.
+//! do not go through. So it asks a go-between on loopback, which asks the network, and passes on what the default router
+//! says. The router is also asked alone: that reaches it where a switch keeps multicast to itself, and miniupnpd, for one,
+//! answers.
 
 use std::{
     convert::Infallible,
@@ -34,8 +35,8 @@ const TARGETS: [&str; 3] = [
     "urn:schemas-upnp-org:service:WANPPPConnection:1",
 ];
 
-/// Looks for `router`'s device from our address `local`. igd-next reads at most 1 MiB of XML, 64 levels deep, follows no redirects, and
-/// fetches only from the router.
+/// Looks for `router`'s device from our address `local`. igd-next reads at most 1 MiB of XML, 64 levels deep, follows no
+/// redirects, and fetches only from the router.
 pub(super) async fn search(
     local: IpAddr,
     router: IpAddr,

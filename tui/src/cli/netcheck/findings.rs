@@ -169,15 +169,7 @@ fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
             "Your router forwards a port to this computer, but stands behind another router that does not.",
             words::mapping(Some(&mapping)),
         ),
-        None if network.interfaces_unread => (
-            "Whether your router forwards ports is not known.",
-            "the system does not let this program read its interfaces and routes".to_owned(),
-        ),
-        None if network.port_refusal.is_some() => refused(network),
-        None => (
-            "Your router forwards no port by itself.",
-            "no answer to PCP, NAT-PMP and UPnP".to_owned(),
-        ),
+        None => unforwarded(network),
     };
     Finding {
         about: "forwarding",
@@ -186,10 +178,19 @@ fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
     }
 }
 
-/// Why the router said no.
-fn refused(network: &NetworkSnapshot) -> (&'static str, String) {
+/// Why no port is forwarded.
+fn unforwarded(network: &NetworkSnapshot) -> (&'static str, String) {
+    if network.interfaces_unread {
+        return (
+            "Whether your router forwards ports is not known.",
+            "the system does not let this program read its interfaces and routes".to_owned(),
+        );
+    }
     let Some(refusal) = network.port_refusal else {
-        return ("Your router forwards no port by itself.", String::new());
+        return (
+            "Your router forwards no port by itself.",
+            "no answer to PCP, NAT-PMP and UPnP".to_owned(),
+        );
     };
     let says = match refusal.reason {
         RefusalReason::NoPublicAddress => {
