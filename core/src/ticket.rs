@@ -500,6 +500,10 @@ mod tests {
             changed.parse::<Ticket>(),
             Err(ParseTicketError::Character { position: 21 })
         );
+        for end in 0..PREFIX.len() {
+            let error = text[..end].parse::<Ticket>();
+            assert_eq!(error, Err(ParseTicketError::Prefix), "{end}");
+        }
         for end in PREFIX.len()..text.len() {
             let error = text[..end].parse::<Ticket>().unwrap_err();
             assert!(error.to_string().contains("cut short"), "{end}: {error}");
