@@ -157,6 +157,9 @@ async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_o
     let listening = forward.line().await;
     assert_eq!(listening["event"], "listening");
     let addr = listening["addr"].as_str().unwrap().to_owned();
+    // It goes on when nobody reads by which paths.
+    let Running { mut child, lines } = forward;
+    drop(lines);
 
     let mut transfers = JoinSet::new();
     for seed in 0..8 {
@@ -176,7 +179,7 @@ async fn bytes_go_through_a_forward_unchanged_and_it_outlives_a_restart_of_the_o
     // What the former process held is not waited for.
     let ended = timeout(PATIENCE / 4, open.read(&mut [0])).await.unwrap();
     assert!(ended.is_err() || ended.is_ok_and(|read| read == 0));
-    forward.terminate().await;
+    terminate(&mut child).await;
     expose.terminate().await;
 }
 

@@ -1,23 +1,32 @@
 //! `peerway forward`: a local port that leads to a server at a peer.
 
-use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
 
 use peerway::{
-    EventKind,
+    Event, EventKind, PeerId,
     services::tunnel::{ForwardError, Forwarder},
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::broadcast::error::RecvError, time::sleep};
+use tokio::{
+    net::TcpListener,
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        mpsc,
+    },
+    time::sleep,
+};
 
 use super::{
     args::{Forward, Globals},
     failure::Failure,
     node::{Node, relays_for},
-    out, words,
+    out, up, words,
 };
 
 /// Between two tries to reach a peer that nobody has asked for yet.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Refusals that wait to be printed.
+const UNREAD: usize = 64;
 
 pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure> {
     let failed = |source| Failure::Listen {
@@ -33,17 +42,22 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         args.service.name.clone(),
     );
     let json = globals.json;
-    let refused = move |error: &ForwardError| tell_refusal(error, json);
+    let events = node.endpoint.events();
+    let (refusals, told) = mpsc::channel(UNREAD);
+    let refused = move |error: &ForwardError| {
+        // Whoever does not read is forwarded all the same.
+        let _ = refusals.try_send(error.to_string());
+    };
     let body = async {
         if args.fail_fast {
             node.settled().await;
             check(&node, &forwarder, args).await?;
         }
         announce(addr, args, json)?;
-        let paths = print_paths(&node, args, json);
+        let printing = print(events, told, args.service.peer.id, json);
         tokio::select! {
             () = forwarder.run(listener, refused) => Ok(()),
-            Err(failure) = paths => Err(failure),
+            printed = up::served_without_reader(printing) => printed,
             Err(failure) = reach(&node, &forwarder, args) => Err(failure),
         }
     };
@@ -83,36 +97,47 @@ async fn reach(node: &Node, forwarder: &Forwarder, args: &Forward) -> Result<Inf
     pending().await
 }
 
-/// By which path the peer is reached, whenever that changes.
-async fn print_paths(node: &Node, args: &Forward, json: bool) -> Result<Infallible, Failure> {
-    let mut events = node.endpoint.events();
+/// Says by which path the peer is reached, whenever that changes, and why connections are refused.
+async fn print(
+    mut events: Receiver<Event>,
+    mut refusals: mpsc::Receiver<String>,
+    peer: PeerId,
+    json: bool,
+) -> Result<(), Failure> {
     loop {
-        let event = match events.recv().await {
-            Ok(event) => event,
-            Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => pending().await,
-        };
-        let is_path = matches!(
-            &event.kind,
-            EventKind::PathChanged { peer, .. } if *peer == args.service.peer.id
-        );
-        if is_path && json {
-            out::json(&event)?;
-        } else if is_path {
-            out::text(words::event(&event.kind))?;
+        tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) if is_path_of(peer, &event.kind) => {
+                    out::aside(move || print_path(&event, json)).await?;
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            Some(reason) = refusals.recv() => {
+                out::aside(move || print_refusal(reason, json)).await?;
+            }
         }
     }
 }
 
-fn tell_refusal(error: &ForwardError, json: bool) {
-    let reason = error.to_string();
-    let told = if json {
+fn is_path_of(peer: PeerId, event: &EventKind) -> bool {
+    matches!(event, EventKind::PathChanged { peer: whose, .. } if *whose == peer)
+}
+
+fn print_path(event: &Event, json: bool) -> io::Result<()> {
+    if json {
+        out::json(event)
+    } else {
+        out::text(words::event(&event.kind))
+    }
+}
+
+fn print_refusal(reason: String, json: bool) -> io::Result<()> {
+    if json {
         out::json(&Line::Refused { reason })
     } else {
         out::text(format!("a connection was refused: {reason}"))
-    };
-    // Whoever does not read any more is forwarded all the same.
-    let _ = told;
+    }
 }
 
 #[derive(Serialize)]

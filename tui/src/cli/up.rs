@@ -64,7 +64,7 @@ async fn complain(node: &Node) {
 }
 
 /// What a node whose reader goes away has to tell is told to nobody, and its peers are served on.
-async fn served_without_reader(
+pub(super) async fn served_without_reader(
     print: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     match print.await {
