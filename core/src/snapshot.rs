@@ -313,11 +313,11 @@ pub enum PeerState {
     Suspect,
     /// The relay carries the data.
     Relayed,
-    /// Both sides know each other's candidates and probe them.
+    /// Both sides know each other's candidates and probe them, for the first time since the dial.
     Punch,
     /// Saying hello through the relay or directly.
     Intro,
-    /// No answer; tried again later.
+    /// No answer, however often it was tried until now; tried again later.
     Failed,
     /// Nothing wanted from this peer.
     Idle,

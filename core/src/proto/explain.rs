@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) evidence: Evidence,
     /// What the path in use was made by.
     pub(crate) how: How,
+    /// Whether the relay of the link does not know the peer any more.
+    pub(crate) absent: bool,
     /// How the last dial failed.
     pub(crate) failure: Option<Failure>,
     /// Whether a direct path died and none has come since.
@@ -73,6 +75,9 @@ fn relayed(facts: &Facts) -> Cause {
     };
     if !there.direct {
         return Cause::RelayOnly { side: Side::There };
+    }
+    if facts.absent {
+        return Cause::PeerOffline;
     }
     let common = here.ipv4 && there.ipv4 || here.ipv6 && there.ipv6;
     if matches!(tried.guessing, Guessing::Running { .. }) {

@@ -98,6 +98,8 @@ impl Context<'_> {
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     state: PeerState,
+    /// The state that was last told of in an event, and since when.
+    shown: PeerState,
     since: Instant,
     /// Whether anybody here wants the link.
     wanted: bool,
@@ -154,8 +156,10 @@ pub(crate) struct Peer {
     linger: Option<Instant>,
     /// Whether the last direct path died.
     lost_direct: bool,
-    /// How the last dial failed.
+    /// How the last dial failed; none if it was begun anew for somebody here, or answered.
     failure: Option<Failure>,
+    /// The relay of the link last said that it does not know the peer.
+    absent: bool,
     effort: Effort,
     /// What this link last told of our own network.
     told_reach: Reach,
@@ -173,6 +177,7 @@ impl Peer {
         Self {
             id,
             state: PeerState::Idle,
+            shown: PeerState::Idle,
             since: now,
             wanted: false,
             dialled: false,
@@ -209,6 +214,7 @@ impl Peer {
             linger: None,
             lost_direct: false,
             failure: None,
+            absent: false,
             effort: Effort::default(),
             told_reach: Reach::default(),
             awaited: false,
@@ -236,17 +242,24 @@ impl Peer {
         }
         self.addrs.truncate(MAX_ADDRS);
         match self.state {
-            PeerState::Idle | PeerState::Failed => self.dial(ctx),
-            PeerState::Intro if self.attempt.is_none() => self.dial(ctx),
+            PeerState::Idle | PeerState::Failed => self.dial_anew(ctx),
+            PeerState::Intro if self.attempt.is_none() || self.failure.is_some() => {
+                self.dial_anew(ctx);
+            }
             _ if self.left => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            PeerState::Relayed if self.attempt.is_none() => self.call(ctx),
+            PeerState::Relayed if self.attempt.is_none() && !self.is_probing() => self.call(ctx),
             PeerState::Intro
             | PeerState::Punch
             | PeerState::Direct
             | PeerState::Suspect
             | PeerState::Relayed => self.announce_route(ctx),
         }
+    }
+
+    fn dial_anew(&mut self, ctx: &mut Context<'_>) {
+        self.failure = None;
+        self.dial(ctx);
     }
 
     /// Somebody wants a peer that said goodbye: it is not where it was.
@@ -315,6 +328,8 @@ impl Peer {
         self.lost_direct = false;
         self.awaited = false;
         self.left = false;
+        self.failure = None;
+        self.absent = false;
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
@@ -391,10 +406,12 @@ impl Peer {
     }
 
     fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
-        if self.state == state {
+        self.state = state;
+        let state = self.state();
+        if self.shown == state {
             return;
         }
-        let from = std::mem::replace(&mut self.state, state);
+        let from = std::mem::replace(&mut self.shown, state);
         self.since = ctx.now;
         tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
         let why = self.explain(ctx.local, ctx.now).map(Box::new);
@@ -441,8 +458,13 @@ impl Peer {
         !self.wanted && !self.dialled
     }
 
+    /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
     pub(crate) fn state(&self) -> PeerState {
-        self.state
+        if self.state == PeerState::Intro && self.failure.is_some() {
+            PeerState::Failed
+        } else {
+            self.state
+        }
     }
 
     pub(crate) fn since(&self) -> Instant {
@@ -527,6 +549,7 @@ impl Peer {
         {
             std::mem::swap(&mut self.session, &mut self.other_session);
         }
+        self.absent = false;
     }
 
     fn drop_sessions(&mut self, ctx: &mut Context<'_>) {

@@ -22,5 +22,6 @@ mod random;
 mod reference;
 mod relays;
 mod size;
+mod standing;
 mod streams;
 mod world;

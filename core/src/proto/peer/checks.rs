@@ -144,6 +144,11 @@ impl Checks {
 }
 
 impl Peer {
+    /// Whether a round is going on.
+    pub(super) fn is_probing(&self) -> bool {
+        self.checks.end.is_some()
+    }
+
     /// The peer's addresses that are about to be probed, which opens our NAT for them.
     pub(super) fn opening(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
         self.targets(ctx)
@@ -267,6 +272,9 @@ impl Peer {
         }
         if self.checks.end.is_some_and(|end| end <= ctx.now) {
             self.checks.settle();
+            if self.checks.answered == 0 {
+                self.effort.held_back = None;
+            }
             if self.path.is_none() && !self.guess.is_on() {
                 self.reroll(ctx);
                 self.relayed(ctx);

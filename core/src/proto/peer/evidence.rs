@@ -21,8 +21,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Effort {
     since: Option<Instant>,
-    /// How long it took until the path was there.
-    took: Option<Duration>,
+    /// What it took until the path was there; whatever is tried later is for a better one.
+    cost: Option<Cost>,
     pub(super) hellos: u32,
     pub(super) rounds: u32,
     probed: Kinds,
@@ -33,6 +33,16 @@ pub(super) struct Effort {
     pub(super) heard: u32,
     /// Round trip of a direct path that was not taken because the relay is faster.
     pub(super) held_back: Option<Duration>,
+}
+
+/// What a direct path has cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    took: Duration,
+    hellos: u32,
+    rounds: u32,
+    sent: u32,
+    answered: u32,
 }
 
 /// What a peer tells of the network that this node is in.
@@ -57,9 +67,24 @@ impl Effort {
     /// There is a direct path.
     pub(super) fn done(&mut self, now: Instant) {
         self.held_back = None;
+        let so_far = self.so_far(now);
+        self.cost.get_or_insert(so_far);
+    }
+
+    /// There is a path, but one that was only the next best: what is tried for a better one belongs to it.
+    pub(super) fn go_on(&mut self) {
+        self.cost = None;
+    }
+
+    fn so_far(&self, now: Instant) -> Cost {
         let since = self.since.unwrap_or(now);
-        self.took
-            .get_or_insert_with(|| now.saturating_duration_since(since));
+        Cost {
+            took: now.saturating_duration_since(since),
+            hellos: self.hellos,
+            rounds: self.rounds,
+            sent: self.sent,
+            answered: self.answered,
+        }
     }
 }
 
@@ -73,13 +98,14 @@ impl Peer {
     /// Why the link stands as it does; none if nothing is wanted from the peer.
     pub(crate) fn explain(&self, local: &Local, now: Instant) -> Option<Explanation> {
         explain(Facts {
-            state: self.state,
+            state: self.state(),
+            absent: self.absent,
             evidence: self.evidence(local, now),
             how: self.how(local),
             failure: self.failure.clone(),
             lost: self.lost_direct,
             port: Some(local.ports.v4).filter(|port| *port != 0),
-            running: self.attempt.is_some(),
+            running: self.attempt.is_some() || self.is_probing(),
             next_ms: self.rounds.next_ms(self.state, now),
             trial_ms: self.trials.left(now).map(millis),
             rest_ms: self.guess.rest_left(now).map(millis),
@@ -114,7 +140,6 @@ impl Peer {
     pub(super) fn plan_effort(&mut self, targets: &[Candidate]) {
         let named = self.remote.iter().flat_map(|remote| &remote.candidates);
         let effort = &mut self.effort;
-        effort.held_back = None;
         effort.probed = kinds(targets);
         effort.forbidden = named.count().saturating_sub(targets.len()) as u32;
     }
@@ -157,19 +182,16 @@ impl Peer {
 
     fn tried(&self, now: Instant) -> Tried {
         let effort = &self.effort;
-        let since = effort.since.unwrap_or(now);
-        let took = effort
-            .took
-            .unwrap_or_else(|| now.saturating_duration_since(since));
+        let cost = effort.cost.unwrap_or_else(|| effort.so_far(now));
         let direct_rtt = self.path.as_ref().map(|path| path.rtt);
         Tried {
-            took_ms: millis(took),
-            hellos: effort.hellos,
-            rounds: effort.rounds,
+            took_ms: millis(cost.took),
+            hellos: cost.hellos,
+            rounds: cost.rounds,
             probed: effort.probed,
             forbidden: effort.forbidden,
-            sent: effort.sent,
-            answered: effort.answered,
+            sent: cost.sent,
+            answered: cost.answered,
             guessing: self.guess.standing(),
             relay_rtt_ms: self.relay_rtt.map(millis),
             direct_rtt_ms: direct_rtt.or(effort.held_back).map(millis),

@@ -290,10 +290,7 @@ impl Peer {
             if end == End::Found {
                 self.guess.found = self.path.as_ref().and_then(|path| run.found(path.pair));
                 self.guess.worked_from = ctx.local.public(true).map(|addr| addr.ip());
-            } else if end != End::Dropped
-                && self.state == PeerState::Punch
-                && self.checks.end.is_none()
-            {
+            } else if end != End::Dropped && self.round_is_over() {
                 self.relayed(ctx);
             }
             tracing::debug!(peer = %self.id.short(), guesses = self.guess.sent, ?end, "guessing");

@@ -50,7 +50,6 @@ pub(crate) enum Source {
 impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
-        self.failure = None;
         self.begin_effort(ctx.now);
         if !self.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
@@ -349,6 +348,7 @@ impl Peer {
             ctx.convs.remove(&oldest.conv);
         }
         self.failure = None;
+        self.absent = false;
         self.left = false;
     }
 
@@ -370,7 +370,8 @@ impl Peer {
             }
             (None, _) => {
                 self.announce_route(ctx);
-                if self.state != PeerState::Relayed || self.consents(ctx.local) {
+                // A link that lives on the relay does so until there is something better, however often that is tried.
+                if self.state != PeerState::Relayed {
                     self.become_(ctx, PeerState::Punch);
                 }
                 self.announce_path(ctx);

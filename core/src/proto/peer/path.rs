@@ -146,6 +146,9 @@ impl Peer {
 
     fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
+        if self.on_stream() && !pair.sock.is_stream() {
+            self.effort.go_on();
+        }
         self.path = Some(DirectPath {
             pair,
             rtt,

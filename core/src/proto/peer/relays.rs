@@ -63,6 +63,7 @@ impl Peer {
 
     /// The relay does not know the peer, which may be about to register, or be at another relay.
     pub(crate) fn on_gone(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        self.absent |= self.via.as_ref() == Some(relay);
         if self.via.as_ref() == Some(relay)
             && !self.turned_away(ctx, Duration::ZERO, |peer| &mut peer.absent_at)
             && self.session.is_some()

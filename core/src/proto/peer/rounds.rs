@@ -68,6 +68,13 @@ impl Peer {
         self.schedule_round(ctx);
     }
 
+    /// Whether the relay carries the data, nothing is being probed, and nobody has planned what comes next.
+    pub(super) fn round_is_over(&self) -> bool {
+        let planned = self.state == PeerState::Relayed && self.rounds.next.is_some();
+        let on_relay = matches!(self.state, PeerState::Punch | PeerState::Relayed);
+        on_relay && !planned && !self.is_probing()
+    }
+
     /// A round of ours found nobody at the relay.
     pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
         if self.state == PeerState::Punch {
@@ -157,7 +164,8 @@ impl Peer {
     /// Data flows: a relayed link that was idle, or that nobody wanted, is worth another round.
     pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
         self.rounds.traffic = Some(ctx.now);
-        if self.seeks_more() && self.attempt.is_none() && self.rounds.next.is_none() {
+        let idle = self.attempt.is_none() && !self.is_probing();
+        if self.seeks_more() && idle && self.rounds.next.is_none() {
             self.schedule_round(ctx);
         }
     }

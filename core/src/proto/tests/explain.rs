@@ -4,6 +4,7 @@ mod advice;
 mod scenes;
 
 use self::scenes::SCENES;
+pub(super) use self::scenes::settled;
 use super::world::World;
 use crate::{Cause, Explanation};
 

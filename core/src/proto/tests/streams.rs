@@ -328,8 +328,8 @@ fn a_stream_carries_the_link_where_datagrams_are_dropped() {
     );
     assert_eq!(cable.both_by_tcp(), Some(true));
     for (at, words) in [
-        (0, "direct over TCP, after 330 ms and 5 packets"),
-        (1, "direct over TCP, after 40 ms and 4 packets"),
+        (0, "direct over TCP, after 330 ms and 4 packets"),
+        (1, "direct over TCP, after 40 ms and 3 packets"),
     ] {
         assert_eq!(cable.explained(at), words);
     }

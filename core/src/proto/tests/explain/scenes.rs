@@ -100,7 +100,7 @@ fn called(a: Home, b: Home) -> (World, usize, usize) {
 }
 
 /// A link that is used, on the relay for as long as a first and a second attempt take.
-pub(super) fn settled(a: impl Into<Setup>, b: impl Into<Setup>) -> World {
+pub(in super::super) fn settled(a: impl Into<Setup>, b: impl Into<Setup>) -> World {
     settled_in(World::pair(a, b))
 }
 
