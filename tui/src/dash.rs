@@ -16,6 +16,7 @@ mod stack;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod update;
 mod view;
 mod words;

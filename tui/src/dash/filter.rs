@@ -2,7 +2,7 @@
 
 use peerway::PeerSnapshot;
 
-use super::words::{Address, Kind, Words, short_reason};
+use super::words::{Address, Kind, Words};
 
 /// Terms that must all hold; without terms every peer is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,13 +49,13 @@ impl Filter {
 
     pub(super) fn shows(&self, peer: &PeerSnapshot, words: &Words<'_>) -> bool {
         self.terms.iter().all(|term| match term {
-            Term::Path(kind) => Kind::of(peer) == *kind,
+            Term::Path(kind) => words.kind(peer) == *kind,
             Term::Contains(part) => {
                 let searched = [
                     words.name(&peer.id).to_lowercase(),
                     peer.id.to_string(),
                     words.link(peer, Address::Ip).to_lowercase(),
-                    short_reason(peer).to_owned(),
+                    words.short_reason(peer).to_owned(),
                 ];
                 searched.iter().any(|text| text.contains(part.as_str()))
             }

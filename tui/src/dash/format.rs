@@ -47,6 +47,15 @@ pub(super) fn rtt(ms: f64) -> String {
     }
 }
 
+/// `136 ms`, `1.2 s`, and from ten seconds on as [`age`].
+pub(super) fn span(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..10_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ => age(ms),
+    }
+}
+
 /// `18s`, `41m`, `2h13m`, `3d04h`.
 pub(super) fn age(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -119,6 +128,8 @@ mod tests {
             .map(age)
             .into();
         assert_eq!(shown, ["18s", "41m", "2h13m", "3d04h"]);
+        let shown: Vec<_> = [136, 1240, 10_000].map(span).into();
+        assert_eq!(shown, ["136 ms", "1.2 s", "10s"]);
         assert_eq!(rtt(0.4), "<1 ms");
         assert_eq!(rtt(1234.0), "1.2 s");
         assert_eq!(clock(50_551_000, 0), "14:02:31");

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use peerway::{NodeSnapshot, PeerId, Traffic};
 
+use super::words::Kind;
+
 /// Seconds of traffic that are kept: the widest window of the chart.
 pub(super) const KEPT_RATES: usize = 600;
 /// Seconds of round-trip times that are kept.
@@ -46,10 +48,11 @@ impl History {
         let present: BTreeSet<_> = snapshot.peers.iter().map(|peer| peer.id).collect();
         self.peers.retain(|id, _| present.contains(id));
         for peer in &snapshot.peers {
-            self.peers
-                .entry(peer.id)
-                .or_default()
-                .record(steps, peer.traffic, peer.rtt_ms);
+            self.peers.entry(peer.id).or_default().record(
+                steps,
+                peer.traffic,
+                peer.rtt_ms.filter(|_| Kind::of(peer).is_reached()),
+            );
         }
     }
 

@@ -7,14 +7,18 @@ use super::look::Glyphs;
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
-    Overview,
+    /// The table has the focus.
+    Peers,
+    /// The list of events has it.
+    Events,
     Details,
     Share,
     Help,
     /// After `y`, until the next key.
     Copy,
-    /// A line of text is being written.
-    Typing,
+    /// A ticket is being written.
+    Connect,
+    Filter,
     /// Leaving would end connections.
     Confirm,
 }
@@ -81,7 +85,8 @@ pub(super) struct Binding {
     pub(super) keys: &'static [Key],
     pub(super) contexts: &'static [Context],
     pub(super) action: Action,
-    pub(super) help: &'static str,
+    /// None for a key that another line tells of.
+    pub(super) help: Option<&'static str>,
     /// The word in the footer, for the keys one needs first.
     pub(super) footer: Option<&'static str>,
 }
@@ -93,6 +98,13 @@ pub(super) fn find(context: Context, event: &KeyEvent) -> Option<Action> {
         .filter(|binding| binding.contexts.contains(&context))
         .find(|binding| binding.keys.iter().any(|key| key.matches(event)))
         .map(|binding| binding.action)
+}
+
+/// The lines of the help: keys, and what they do.
+pub(super) fn help() -> impl Iterator<Item = (&'static Binding, &'static str)> {
+    BINDINGS
+        .iter()
+        .filter_map(|binding| Some((binding, binding.help?)))
 }
 
 /// The bindings of a context that belong into its footer, most useful first.
@@ -164,7 +176,7 @@ const fn bind(
     keys: &'static [Key],
     contexts: &'static [Context],
     action: Action,
-    help: &'static str,
+    help: Option<&'static str>,
     footer: Option<&'static str>,
 ) -> Binding {
     Binding {
@@ -178,44 +190,66 @@ const fn bind(
 
 use Context as C;
 
-const LIST: &[Context] = &[C::Overview, C::Details];
-const MOVING: &[Context] = &[C::Overview, C::Details, C::Help];
-const CALM: &[Context] = &[C::Overview, C::Details, C::Share, C::Help];
+/// Where lists and their keys are.
+const PANELS: &[Context] = &[C::Peers, C::Events];
+const LIST: &[Context] = &[C::Peers, C::Events, C::Details];
+const MOVING: &[Context] = &[C::Peers, C::Events, C::Details, C::Help];
+const OVER: &[Context] = &[C::Details, C::Share, C::Help];
+const CALM: &[Context] = &[C::Peers, C::Events, C::Details, C::Share, C::Help];
 
+const J: &[Key] = &[char('j'), key(KeyCode::Down)];
+const K: &[Key] = &[char('k'), key(KeyCode::Up)];
+const ENTER: &[Key] = &[key(KeyCode::Enter)];
+const DETAILS: &[Key] = &[key(KeyCode::Enter), char('w')];
+const ESC: &[Key] = &[key(KeyCode::Esc)];
+const TAB: &[Key] = &[key(KeyCode::Tab), key(KeyCode::BackTab)];
+
+/// In the order of the footer, which gives way from its end; the last one always stays.
 #[rustfmt::skip]
 pub(super) const BINDINGS: &[Binding] = &[
-    bind(&[char('?')], CALM, Action::Help, "this help", Some("help")),
-    bind(&[char('/')], &[C::Overview], Action::Filter, "filter peers: part of a name, or path=relay", Some("filter")),
-    bind(&[key(KeyCode::Enter), char('w')], LIST, Action::Details, "details of the selected peer, and why it is not direct", Some("details")),
-    bind(&[char('c')], LIST, Action::Connect, "connect: paste a ticket or an id", Some("connect")),
-    bind(&[char('f'), char(' ')], LIST, Action::Freeze, "freeze the screen, or let it run again", Some("freeze")),
-    bind(&[char('Y')], LIST, Action::Share, "share this node: ticket and QR code", Some("share")),
-    bind(&[char('j'), key(KeyCode::Down)], MOVING, Action::Move(Step::Down), "next row", None),
-    bind(&[char('k'), key(KeyCode::Up)], MOVING, Action::Move(Step::Up), "previous row", None),
-    bind(&[char('g'), key(KeyCode::Home)], MOVING, Action::Move(Step::First), "first row", None),
-    bind(&[char('G'), key(KeyCode::End)], MOVING, Action::Move(Step::Last), "last row", None),
-    bind(&[control('d')], MOVING, Action::Move(Step::HalfPageDown), "half a page down", None),
-    bind(&[control('u')], MOVING, Action::Move(Step::HalfPageUp), "half a page up", None),
-    bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), "a page down", None),
-    bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), "a page up", None),
-    bind(&[key(KeyCode::Tab), key(KeyCode::BackTab)], &[C::Overview], Action::NextPanel, "peers or events", None),
-    bind(&[char('e')], &[C::Overview], Action::Expand, "this panel alone, or all of them", None),
-    bind(&[char('s')], &[C::Overview], Action::Sort, "sort by the next column", None),
-    bind(&[char('S')], &[C::Overview], Action::Reverse, "sort the other way round", None),
-    bind(&[char('+'), char('=')], &[C::Overview], Action::Zoom(Zoom::In), "shorter time in the charts", None),
-    bind(&[char('-')], &[C::Overview], Action::Zoom(Zoom::Out), "longer time in the charts", None),
-    bind(&[char('0')], &[C::Overview], Action::Zoom(Zoom::Reset), "two minutes in the charts", None),
-    bind(&[char('y')], LIST, Action::CopyChord, "copy: then i id, t ticket, a address", None),
-    bind(&[char('v')], LIST, Action::ToggleMask, "hide addresses, for sharing the screen", None),
-    bind(&[control('l')], CALM, Action::Repaint, "paint the screen anew", None),
-    bind(&[char('i')], &[C::Copy], Action::Copy(What::Id), "copy the selected peer's id (after y)", Some("id")),
-    bind(&[char('t')], &[C::Copy], Action::Copy(What::Ticket), "copy this node's ticket (after y)", Some("ticket")),
-    bind(&[char('a')], &[C::Copy], Action::Copy(What::Address), "copy the selected peer's address (after y)", Some("address")),
-    bind(&[key(KeyCode::Enter)], &[C::Typing], Action::Accept, "accept what was typed", Some("accept")),
-    bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, "quit although connections are open", Some("quit")),
-    bind(&[char('y')], &[C::Share], Action::Copy(What::Ticket), "copy the ticket (while it is shown)", Some("copy")),
-    bind(&[key(KeyCode::Esc)], &[C::Overview], Action::Back, "one step back", None),
-    bind(&[key(KeyCode::Esc)], &[C::Details, C::Share, C::Help, C::Copy, C::Typing, C::Confirm], Action::Back, "close, or cancel", Some("back")),
-    bind(&[char('q')], CALM, Action::Quit, "quit", Some("quit")),
-    bind(&[char('Q')], CALM, Action::QuitKeepingScreen, "quit, leaving the screen in the terminal", None),
+    bind(ESC, OVER, Action::Back, None, Some("close")),
+    bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
+    bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, or path=relay"), Some("filter")),
+    bind(DETAILS, &[C::Peers], Action::Details, Some("details of the selected peer, and why it is not direct"), Some("details")),
+    bind(DETAILS, &[C::Details], Action::Details, None, None),
+    bind(J, &[C::Peers], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Events], Action::Move(Step::Down), None, Some("older")),
+    bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
+    bind(J, &[C::Details], Action::Move(Step::Down), None, Some("next")),
+    bind(K, &[C::Details], Action::Move(Step::Up), None, Some("previous")),
+    bind(J, &[C::Help], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Help], Action::Move(Step::Up), None, Some("up")),
+    bind(&[char('g'), key(KeyCode::Home)], MOVING, Action::Move(Step::First), Some("to the first row, or the newest event"), None),
+    bind(&[char('G'), key(KeyCode::End)], MOVING, Action::Move(Step::Last), Some("to the last row, or the oldest event"), None),
+    bind(&[control('d')], MOVING, Action::Move(Step::HalfPageDown), Some("half a page down"), None),
+    bind(&[control('u')], MOVING, Action::Move(Step::HalfPageUp), Some("half a page up"), None),
+    bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), Some("a page down"), None),
+    bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
+    bind(TAB, &[C::Events], Action::NextPanel, None, Some("peers")),
+    bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
+    bind(TAB, &[C::Peers], Action::NextPanel, Some("peers or events"), Some("events")),
+    bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
+    bind(&[char('s')], &[C::Peers], Action::Sort, Some("sort by the next column"), None),
+    bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
+    bind(&[char('e')], PANELS, Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
+    bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
+    bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
+    bind(&[char('y')], LIST, Action::CopyChord, Some("copy: then i id, t ticket, a address"), Some("copy")),
+    bind(&[char('v')], LIST, Action::ToggleMask, Some("hide addresses, for sharing the screen"), None),
+    bind(&[control('l')], CALM, Action::Repaint, Some("paint the screen anew"), None),
+    bind(&[char('i')], &[C::Copy], Action::Copy(What::Id), Some("copy the selected peer's id (after y)"), Some("id")),
+    bind(&[char('t')], &[C::Copy], Action::Copy(What::Ticket), Some("copy this node's ticket (after y)"), Some("ticket")),
+    bind(&[char('a')], &[C::Copy], Action::Copy(What::Address), Some("copy the selected peer's address (after y)"), Some("address")),
+    bind(&[char('y')], &[C::Share], Action::Copy(What::Ticket), Some("copy the ticket (while it is shown)"), Some("copy")),
+    bind(ENTER, &[C::Connect], Action::Accept, None, Some("dial")),
+    bind(ENTER, &[C::Filter], Action::Accept, None, Some("keep")),
+    bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
+    bind(ESC, PANELS, Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
+    bind(ESC, &[C::Copy, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
+    bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 pub(super) const MIN_WIDTH: u16 = 40;
 pub(super) const MIN_HEIGHT: u16 = 10;
 /// Lines of the details with their border.
-pub(super) const DETAILS_HEIGHT: u16 = 21;
+pub(super) const DETAILS_HEIGHT: u16 = 23;
 
 /// A panel that can have the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::{
     layout::{Areas, Panel, Wanted},
     look::{Look, Role},
     sort::Sort,
+    trail::Trails,
     words::{Words, is_warning},
 };
 
@@ -69,6 +70,7 @@ pub(super) struct Model {
 pub(super) struct Data {
     pub(super) snapshot: Arc<NodeSnapshot>,
     pub(super) history: History,
+    pub(super) trails: Trails,
     pub(super) events: VecDeque<Event>,
 }
 
@@ -149,9 +151,11 @@ impl Model {
         let mut live = Data {
             snapshot: Arc::clone(&first),
             history: History::default(),
+            trails: Trails::default(),
             events: VecDeque::new(),
         };
         live.history.record(&first);
+        live.trails.record(&first);
         let mut model = Self {
             look,
             title: options.title.clone(),
@@ -203,6 +207,7 @@ impl Model {
 
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
         self.live.history.record(&snapshot);
+        self.live.trails.record(&snapshot);
         self.live.snapshot = snapshot;
     }
 
@@ -213,6 +218,7 @@ impl Model {
         if is_warning(&event.kind) && !shown {
             self.unread += 1;
         }
+        self.live.trails.note(&event);
         self.live.events.push_back(event);
         if self.live.events.len() > KEPT_EVENTS {
             self.live.events.pop_front();
@@ -232,6 +238,7 @@ impl Model {
         Words {
             names: &self.names,
             glyphs: self.look.glyphs,
+            trails: &self.data().trails,
             masked: self.masked,
         }
     }
@@ -251,9 +258,13 @@ impl Model {
             return Context::Copy;
         }
         match self.overlay {
-            None => Context::Overview,
+            None => match self.focus {
+                Panel::Peers => Context::Peers,
+                Panel::Events => Context::Events,
+            },
             Some(Overlay::Help { .. }) => Context::Help,
-            Some(Overlay::Connect(_) | Overlay::Filter { .. }) => Context::Typing,
+            Some(Overlay::Connect(_)) => Context::Connect,
+            Some(Overlay::Filter { .. }) => Context::Filter,
             Some(Overlay::Share) => Context::Share,
             Some(Overlay::Details) => Context::Details,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,

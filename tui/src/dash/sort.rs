@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use peerway::PeerSnapshot;
 
-use super::words::{Kind, Words};
+use super::words::Words;
 
 /// By which column, and whether the other way round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Sort {
                 return Ordering::Equal;
             };
             match self.by {
-                Column::State => Kind::of(a).cmp(&Kind::of(b)),
+                Column::State => words.kind(a).cmp(&words.kind(b)),
                 Column::Name => Ordering::Equal,
                 Column::Rtt => rtt(a).total_cmp(&rtt(b)),
                 Column::Down => b.traffic.rx_rate.cmp(&a.traffic.rx_rate),

@@ -1,6 +1,6 @@
 //! The dashboard as a whole: what it shows, what keys do, and that nothing makes it panic.
 
-mod fixtures;
+pub(super) mod fixtures;
 mod keys;
 mod robustness;
 mod screens;

@@ -10,7 +10,7 @@ use tui_input::{Input, InputRequest};
 use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
-    keymap::{self, Action, BINDINGS, Context, Step, What, Zoom},
+    keymap::{self, Action, Context, Step, What, Zoom},
     layout::{self, Panel},
     look::Role,
     model::{Model, Notice, Overlay, Window},
@@ -18,8 +18,6 @@ use super::{
     words::Kind,
 };
 
-/// The keys, a gap, and the signs of the kinds.
-const HELP_LINES: usize = BINDINGS.len() + 1 + Kind::ALL.len();
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(5);
 
@@ -82,7 +80,7 @@ fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Eff
     model.copying = false;
     match keymap::find(context, key) {
         Some(action) => act(model, action, now, effects),
-        None if context == Context::Typing => type_key(model, key),
+        None if matches!(context, Context::Connect | Context::Filter) => type_key(model, key),
         None => {}
     }
 }
@@ -215,7 +213,9 @@ fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
     if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
-        let positions = HELP_LINES.saturating_sub(help_page) + 1;
+        // The keys, a gap, and the signs of the kinds.
+        let lines = keymap::help().count() + 1 + Kind::ALL.len();
+        let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
     } else if model.focus == Panel::Events && model.overlay.is_none() {
         let (count, page) = (model.data().events.len(), areas.event_rows());

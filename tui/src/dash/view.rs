@@ -7,6 +7,7 @@ mod header;
 mod help;
 mod network;
 mod peers;
+mod phases;
 mod share;
 mod sparklines;
 mod throughput;

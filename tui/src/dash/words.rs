@@ -7,9 +7,14 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use peerway::{NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl};
+use peerway::{
+    Cause, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
+};
 
-use super::look::{Glyphs, Role};
+use super::{
+    look::{Glyphs, Role},
+    trail::Trails,
+};
 
 pub(super) use events::{is_warning, protocol};
 
@@ -18,6 +23,7 @@ pub(super) use events::{is_warning, protocol};
 pub(super) struct Words<'a> {
     pub(super) names: &'a BTreeMap<PeerId, String>,
     pub(super) glyphs: &'static Glyphs,
+    pub(super) trails: &'a Trails,
     /// Addresses are hidden, for sharing the screen.
     pub(super) masked: bool,
 }
@@ -51,16 +57,25 @@ impl Kind {
         Self::Unreachable,
     ];
 
+    /// By what came through: a relay that was handed a hello has not reached the peer yet, and one that no longer knows the
+    /// peer does not reach it any more.
     pub(super) fn of(peer: &PeerSnapshot) -> Self {
-        match (peer.state, &peer.path) {
-            (PeerState::Direct, _) => Self::Direct,
-            (PeerState::Suspect, _) => Self::Suspect,
-            (PeerState::Relayed, _)
-            | (PeerState::Punch | PeerState::Intro, Some(PathInfo::Relay { .. })) => Self::Relay,
-            (PeerState::Failed, _) => Self::Unreachable,
-            (PeerState::Idle, _) => Self::Idle,
+        let cause = peer.why.as_ref().map(|why| why.cause);
+        match (peer.state, &peer.path, cause) {
+            (PeerState::Direct, ..) => Self::Direct,
+            (PeerState::Suspect, ..) => Self::Suspect,
+            (PeerState::Failed, ..) | (_, _, Some(Cause::PeerOffline)) => Self::Unreachable,
+            (PeerState::Relayed, ..) | (PeerState::Punch, Some(PathInfo::Relay { .. }), _) => {
+                Self::Relay
+            }
+            (PeerState::Idle, ..) => Self::Idle,
             _ => Self::Connecting,
         }
+    }
+
+    /// Whether what is measured of the peer is of now.
+    pub(super) fn is_reached(self) -> bool {
+        !matches!(self, Self::Connecting | Self::Unreachable)
     }
 
     pub(super) fn word(self) -> &'static str {
@@ -100,6 +115,28 @@ impl Words<'_> {
     /// The peer's alias, or the short form of its id.
     pub(super) fn name(&self, id: &PeerId) -> String {
         self.names.get(id).cloned().unwrap_or_else(|| id.short())
+    }
+
+    /// How a peer is reached; one that could not be when it was last wanted still counts as unreachable.
+    pub(super) fn kind(&self, peer: &PeerSnapshot) -> Kind {
+        let given_up = self.trails.given_up(peer);
+        given_up.map_or_else(|| Kind::of(peer), |phase| phase.kind)
+    }
+
+    /// Why the link to a peer stands as it does, or why it could not be reached when it was last wanted.
+    pub(super) fn why<'b>(&'b self, peer: &'b PeerSnapshot) -> Option<&'b Explanation> {
+        let given_up = self.trails.given_up(peer);
+        peer.why
+            .as_ref()
+            .or_else(|| given_up.and_then(|phase| phase.why.as_deref()))
+    }
+
+    /// The WHY column: why the link is not direct, if it is not.
+    pub(super) fn short_reason(&self, peer: &PeerSnapshot) -> &'static str {
+        match self.why(peer) {
+            Some(why) if peer.state != PeerState::Direct => why.cause.label(),
+            _ => "",
+        }
     }
 
     pub(super) fn addr(&self, addr: SocketAddr) -> String {
@@ -178,7 +215,7 @@ impl Words<'_> {
             String::new()
         };
         let glyphs = self.glyphs;
-        match (Kind::of(peer), path) {
+        match (self.kind(peer), path) {
             (Kind::Direct | Kind::Relay, Some(path)) => {
                 if peer.state == PeerState::Punch {
                     format!("{path} {} punch{probing}", glyphs.right)
@@ -191,14 +228,6 @@ impl Words<'_> {
             (Kind::Connecting, _) => format!("connecting{probing}"),
             (kind, _) => kind.word().to_owned(),
         }
-    }
-}
-
-/// The WHY column: why the link is not direct, if it is not.
-pub(super) fn short_reason(peer: &PeerSnapshot) -> &'static str {
-    match &peer.why {
-        Some(why) if peer.state != PeerState::Direct => why.cause.label(),
-        _ => "",
     }
 }
 
@@ -239,6 +268,7 @@ mod tests {
         let words = Words {
             names: &BTreeMap::new(),
             glyphs: &ASCII,
+            trails: &Trails::default(),
             masked: false,
         };
         let key = SecretKey::from_seed(&[1; 32]).id();

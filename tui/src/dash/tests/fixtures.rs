@@ -17,9 +17,9 @@ use crate::dash::{
 };
 
 /// 14:02:31 on some day, UTC.
-pub(super) const AT_MS: u64 = 1_790_085_751_000;
+pub(in crate::dash) const AT_MS: u64 = 1_790_085_751_000;
 
-pub(super) fn id(seed: u16) -> PeerId {
+pub(in crate::dash) fn id(seed: u16) -> PeerId {
     let mut bytes = [7; 32];
     bytes[..2].copy_from_slice(&seed.to_be_bytes());
     SecretKey::from_seed(&bytes).id()
@@ -29,7 +29,7 @@ fn relay_url(seed: u16, host: &str) -> String {
     format!("relay://{}@{host}:4433", id(seed))
 }
 
-pub(super) fn node(peers: Vec<Value>) -> Value {
+pub(in crate::dash) fn node(peers: Vec<Value>) -> Value {
     let ticket = peerway::Ticket::new(
         id(0),
         vec![relay_url(900, "fra1.example.org").parse().unwrap()],
@@ -66,7 +66,7 @@ pub(super) fn node(peers: Vec<Value>) -> Value {
 }
 
 /// A cause, with what goes with it.
-pub(super) fn explanation(kind: &str) -> Value {
+pub(in crate::dash) fn explanation(kind: &str) -> Value {
     let (cause, action) = match kind {
         "both_random" => (
             json!({"kind": kind}),
@@ -99,19 +99,31 @@ pub(super) fn explanation(kind: &str) -> Value {
 }
 
 /// One row of a fixture.
-pub(super) struct Row {
-    pub(super) seed: u16,
-    pub(super) state: &'static str,
-    pub(super) path: Option<&'static str>,
-    pub(super) why: Option<&'static str>,
-    pub(super) rtt_ms: Option<f64>,
-    pub(super) rates: (u64, u64),
-    pub(super) age_s: u64,
-    pub(super) probes: (u32, u32),
+pub(in crate::dash) struct Row {
+    pub(in crate::dash) seed: u16,
+    pub(in crate::dash) state: &'static str,
+    pub(in crate::dash) path: Option<&'static str>,
+    pub(in crate::dash) why: Option<&'static str>,
+    pub(in crate::dash) rtt_ms: Option<f64>,
+    pub(in crate::dash) rates: (u64, u64),
+    pub(in crate::dash) age_s: u64,
+    pub(in crate::dash) probes: (u32, u32),
 }
 
 impl Row {
-    pub(super) fn to_value(&self) -> Value {
+    /// Who was looked for in vain for a day.
+    pub(in crate::dash) const OFFLINE: Self = Self {
+        seed: 1,
+        state: "failed",
+        path: None,
+        why: None,
+        rtt_ms: None,
+        rates: (0, 0),
+        age_s: 86_400,
+        probes: (0, 0),
+    };
+
+    pub(in crate::dash) fn to_value(&self) -> Value {
         let path = self.path.map(|path| match path.split_once(' ') {
             Some(("lan", addr)) => {
                 json!({"kind": "direct", "remote": addr, "lan": true, "tcp": false})
@@ -211,7 +223,7 @@ fn events() -> Vec<Event> {
     .collect()
 }
 
-pub(super) fn snapshot(node: &Value) -> Arc<NodeSnapshot> {
+pub(in crate::dash) fn snapshot(node: &Value) -> Arc<NodeSnapshot> {
     Arc::new(serde_json::from_value(node.clone()).unwrap())
 }
 

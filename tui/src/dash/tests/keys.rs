@@ -18,27 +18,32 @@ fn desk_in(context: Context) -> Desk {
         owns_node: context == Context::Confirm,
         ..options()
     });
+    if context == Context::Events {
+        desk.key(KeyCode::Tab);
+    }
     desk.type_in(match context {
-        Context::Overview => "",
+        Context::Peers | Context::Events => "",
         Context::Details => "w",
         Context::Share => "Y",
         Context::Help => "?",
         Context::Copy => "y",
-        Context::Typing => "/",
+        Context::Connect => "c",
+        Context::Filter => "/",
         Context::Confirm => "q",
     });
     assert_eq!(desk.model.context(), context);
     desk
 }
 
-/// What makes the action's effect visible: something to go up from, back to, or away from.
-fn preparation(action: Action, context: Context) -> &'static str {
+/// Makes the action's effect visible: something to go up from, back to, away from, or to dial.
+fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
-        (Action::Move(_), _) => "jjjjj",
-        (Action::Zoom(Zoom::Reset), _) => "+",
-        (Action::Back, Context::Overview) => "e",
-        _ => "",
-    }
+        (Action::Move(_), _) => desk.type_in("jjjjj"),
+        (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
+        (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),
+        (Action::Accept, Context::Connect) => desk.send(Msg::Paste(id(5).to_string())),
+        _ => vec![],
+    };
 }
 
 /// What can be seen of a desk: its screen, its sorting and what it asks for.
@@ -52,7 +57,7 @@ fn every_key_does_something_in_each_of_its_contexts() {
         for context in binding.contexts {
             for key in binding.keys {
                 let mut desk = desk_in(*context);
-                desk.type_in(preparation(binding.action, *context));
+                prepare(&mut desk, binding.action, *context);
                 let before = seen(&mut desk, &[]);
                 let modifiers = if key.control {
                     KeyModifiers::CONTROL
@@ -61,7 +66,7 @@ fn every_key_does_something_in_each_of_its_contexts() {
                 };
                 let effects = desk.send(Msg::Key(KeyEvent::new(key.code, modifiers)));
                 let after = seen(&mut desk, &effects);
-                assert_ne!(before, after, "{key:?} in {context:?}: {}", binding.help);
+                assert_ne!(before, after, "{key:?} in {context:?}");
             }
         }
     }
@@ -76,8 +81,65 @@ fn no_key_has_two_meanings_in_one_context() {
                 .iter()
                 .any(|context| other.contexts.contains(context))
                 && binding.keys.iter().any(|key| other.keys.contains(key));
-            assert!(!shared, "{} and {}", binding.help, other.help);
+            assert!(!shared, "{:?} and {:?}", binding.action, other.action);
         }
+    }
+}
+
+#[test]
+fn the_footer_shows_the_keys_of_what_has_the_focus_and_how_to_leave_it() {
+    for (context, shown, not_shown) in [
+        (
+            Context::Peers,
+            vec!["/ filter", "Enter details", "q quit"],
+            "older",
+        ),
+        (
+            Context::Events,
+            vec!["j older", "k newer", "Tab peers", "q quit"],
+            "filter",
+        ),
+        (
+            Context::Details,
+            vec!["Esc close", "j next", "q quit"],
+            "Enter details",
+        ),
+        (
+            Context::Share,
+            vec!["Esc close", "y copy", "q quit"],
+            "details",
+        ),
+        (
+            Context::Help,
+            vec!["Esc close", "j down", "q quit"],
+            "details",
+        ),
+        (
+            Context::Copy,
+            vec!["i id", "t ticket", "Esc cancel"],
+            "quit",
+        ),
+        (Context::Connect, vec!["Enter dial", "Esc cancel"], "quit"),
+        (Context::Filter, vec!["Enter keep", "Esc clear"], "quit"),
+        (Context::Confirm, vec!["q quit", "Esc cancel"], "details"),
+    ] {
+        let mut desk = desk_in(context);
+        let screen = desk.screen(80, 28);
+        let footer = screen.lines().last().unwrap();
+        for hint in shown {
+            assert!(footer.contains(hint), "{hint} in {context:?}: {footer}");
+        }
+        assert!(
+            !footer.contains(not_shown),
+            "{not_shown} in {context:?}: {footer}"
+        );
+        let narrow = desk.screen(40, 10);
+        let footer = narrow.lines().last().unwrap();
+        let leads_out = ["quit", "cancel", "clear"];
+        assert!(
+            leads_out.iter().any(|hint| footer.contains(hint)),
+            "{context:?}: {footer}"
+        );
     }
 }
 

@@ -1,12 +1,14 @@
 //! Screens as text, at every breakpoint and in every state.
 
+use std::collections::BTreeSet;
+
 use crossterm::event::KeyCode;
 use insta::assert_snapshot;
 use peerway::{RelayUrl, Ticket};
 use ratatui::style::{Color, Modifier};
 use serde_json::json;
 
-use super::fixtures::{Desk, Row, id, node, options, snapshot, twelve};
+use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
 use crate::dash::{ColorChoice, Options, msg::Msg};
 
 #[test]
@@ -214,6 +216,148 @@ fn without_colours_meaning_is_in_modifiers_only() {
         map.push('\n');
     }
     assert_snapshot!("mono_styles", map);
+}
+
+#[test]
+fn the_selection_bar_covers_its_whole_row_in_one_style() {
+    for (color, ascii) in [(ColorChoice::Always, false), (ColorChoice::Never, true)] {
+        let look = Options {
+            color,
+            ascii,
+            ..options()
+        };
+        for (row, keys) in ["", "j", "jj", "jjj", "jjjj", "jjjjj", "jjjjjj", "G"]
+            .iter()
+            .enumerate()
+        {
+            for (width, height) in [(40, 14), (80, 24), (120, 40), (200, 60)] {
+                let mut desk = Desk::twelve(&look);
+                desk.type_in(keys);
+                let styles = |desk: &mut Desk| -> BTreeSet<String> {
+                    let terminal = desk.terminal(width, height);
+                    let buffer = terminal.backend().buffer();
+                    let marker = if ascii { ">" } else { "▌" };
+                    let y = (0..height).find(|y| buffer[(1, *y)].symbol() == marker);
+                    let y = y.expect("the selected row is on the screen");
+                    let cells = (1..width - 1).map(|x| &buffer[(x, y)]);
+                    cells
+                        .map(|cell| format!("{:?} {:?} {:?}", cell.fg, cell.bg, cell.modifier))
+                        .collect()
+                };
+                let bar = styles(&mut desk);
+                assert_eq!(bar.len(), 1, "row {row} at {width}x{height}: {bar:?}");
+                assert!(
+                    bar.iter().all(|style| style.contains("REVERSED")),
+                    "{bar:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_selected_peer_stays_marked_while_events_have_the_focus() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("j");
+    desk.key(KeyCode::Tab);
+    let screen = desk.screen(80, 24);
+    assert!(screen.contains("▌● nas"), "{screen}");
+}
+
+#[test]
+fn peers_that_are_not_there_are_unreachable_and_not_counted_as_relayed() {
+    let relay = Some("relay fra1.example.org");
+    let row = |seed, state, path, why| {
+        Row {
+            seed,
+            state,
+            path,
+            why,
+            ..Row::OFFLINE
+        }
+        .to_value()
+    };
+    let away = node(vec![
+        row(1, "failed", None, Some("peer_offline")),
+        row(2, "relayed", relay, Some("peer_offline")),
+        row(3, "intro", relay, Some("calling")),
+    ]);
+    let mut desk = Desk::plain(&away);
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("◌ 1 connecting  ✗ 2 unreachable"),
+        "{screen}"
+    );
+    assert!(!screen.contains("relayed"), "{screen}");
+    for name in ["laptop", "nas"] {
+        assert!(screen.contains(&format!("✗ {name}")), "{screen}");
+    }
+    let plain = Desk::new(
+        &away,
+        &Options {
+            ascii: true,
+            ..options()
+        },
+    )
+    .screen(80, 24);
+    assert!(
+        plain.contains(".1 x2") && plain.contains("x nas"),
+        "{plain}"
+    );
+}
+
+#[test]
+fn the_details_tell_each_phase_of_a_link_with_its_time() {
+    let relay =
+        json!({"kind": "relay", "remote": format!("relay://{}@fra1.example.org:4433", id(900))});
+    let direct =
+        json!({"kind": "direct", "remote": "198.51.100.9:6112", "lan": false, "tcp": false});
+    let state =
+        |to| json!({"event": "peer_state", "peer": id(3), "from": "idle", "to": to, "why": null});
+    let path = |path| json!({"event": "path_changed", "peer": id(3), "path": path, "rtt_ms": null});
+    let mut desk = Desk::plain(&node(vec![]));
+    for (ms, mut event) in [
+        (0, state("intro")),
+        (12, state("punch")),
+        (12, path(relay)),
+        (148, state("direct")),
+        (148, path(direct)),
+    ] {
+        event["at_ms"] = json!(AT_MS - 5000 + ms);
+        desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
+    }
+    desk.sample(snapshot(&node(vec![twelve().remove(2)])));
+    desk.type_in("w");
+    let screen = desk.screen(80, 24);
+    let told = "14:02:26 ◌ hello 12 ms → ◐ relay fra1 136 ms → ● direct v4 for 4s";
+    assert!(screen.contains(told), "{screen}");
+}
+
+#[test]
+fn a_peer_that_was_dialled_in_vain_is_not_said_to_be_idle() {
+    let mut desk = Desk::plain(&node(vec![]));
+    for (to, why) in [
+        ("intro", json!(null)),
+        ("failed", explanation("peer_offline")),
+        ("idle", json!(null)),
+    ] {
+        let event = json!({"at_ms": AT_MS, "event": "peer_state", "peer": id(1), "from": "idle", "to": to, "why": why});
+        desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
+    }
+    let idle = Row {
+        state: "idle",
+        age_s: 0,
+        ..Row::OFFLINE
+    };
+    desk.sample(snapshot(&node(vec![idle.to_value()])));
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("✗ laptop") && screen.contains("offline"),
+        "{screen}"
+    );
+    assert!(screen.contains("✗ 1 unreachable"), "{screen}");
+    desk.type_in("/path=idle");
+    assert_eq!(desk.model.rows.len(), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::popup;
+use super::{phases::phases, popup};
 use crate::dash::{
     format,
     layout::DETAILS_HEIGHT,
@@ -24,6 +24,9 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
     };
     let name = model.words().name(&peer.id);
     let mut lines = reason(model, peer, &name);
+    if let Some(phases) = phases(model, peer) {
+        lines.extend([Line::default(), phases]);
+    }
     lines.push(Line::default());
     lines.extend(facts(model, peer));
     let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
@@ -33,9 +36,11 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
 }
 
 fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> {
-    let line = peer.why.as_ref().map(Explanation::line);
+    let words = model.words();
+    let why = words.why(peer);
+    let line = why.map(Explanation::line);
     let line = line.map_or_else(String::new, |line| format!(": {line}"));
-    let headline = match Kind::of(peer) {
+    let headline = match words.kind(peer) {
         Kind::Direct | Kind::Suspect => format!("{name}{line}"),
         Kind::Relay => format!("Why {name} is relayed{line}"),
         Kind::Connecting => format!("{name} is being connected{line}"),
@@ -43,7 +48,7 @@ fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> 
         Kind::Unreachable => format!("Why {name} is unreachable{line}"),
     };
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
-    if let Some(why) = &peer.why {
+    if let Some(why) = why {
         lines.push(Line::raw(why.paragraph()));
         if let Some(action) = why.action {
             let text = format!("{} {action}", model.look.glyphs.right);
@@ -85,7 +90,7 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
     };
     let state = format!(
         "{} for {}, {connections}",
-        Kind::of(peer).word(),
+        model.words().kind(peer).word(),
         format::age(peer.state_age_ms)
     );
     vec![

@@ -82,7 +82,10 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let peers = &model.data().snapshot.peers;
     let mut right = Vec::new();
     for kind in Kind::ALL {
-        let count = peers.iter().filter(|peer| Kind::of(peer) == kind).count();
+        let count = peers
+            .iter()
+            .filter(|peer| model.words().kind(peer) == kind)
+            .count();
         if count > 0 {
             let glyph = kind.glyph(model.look.glyphs);
             let word = if kind == Kind::Relay {
@@ -117,19 +120,21 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 Role::Accent
             };
             let (before, after) = split_at_char(input.value(), input.cursor());
-            let room = room.saturating_sub(input.value().width() + 5);
-            let error = error.as_ref().map(|error| {
-                format!(
-                    "   {}",
-                    format::fit(error, room, model.look.glyphs.ellipsis)
-                )
-            });
-            Line::from(vec![
+            let room = room.saturating_sub(input.value().width() + 6);
+            let mut line = Line::from(vec![
                 Span::styled(format!(" /{before}"), model.look.style(role)),
                 Span::raw(model.look.glyphs.caret),
-                Span::styled(after.to_owned(), model.look.style(role)),
-                Span::styled(error.unwrap_or_default(), model.look.style(Role::Bad)),
-            ])
+                Span::styled(format!("{after}   "), model.look.style(role)),
+            ]);
+            let rest = match error {
+                Some(error) => {
+                    let error = format::fit(error, room, model.look.glyphs.ellipsis);
+                    Line::styled(error, model.look.style(Role::Bad))
+                }
+                None => keys(model, Context::Filter, room),
+            };
+            line.extend(rest);
+            line
         }
         (_, Some(notice)) => {
             let text = format::fit(
@@ -153,7 +158,7 @@ pub(super) fn split_at_char(text: &str, position: usize) -> (&str, &str) {
     text.split_at(at)
 }
 
-/// As many keys as fit; the last one, which leads out, always stays.
+/// As many keys as fit; the first one, and the last one, which leads out, always stay.
 fn keys(model: &Model, context: Context, room: usize) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let mut hints: Vec<(String, String)> = keymap::footer(context)

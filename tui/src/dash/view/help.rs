@@ -7,19 +7,18 @@ use ratatui::{
 };
 
 use super::popup;
-use crate::dash::{keymap::BINDINGS, look::Role, model::Model, words::Kind};
+use crate::dash::{keymap, look::Role, model::Model, words::Kind};
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let mut lines: Vec<Line<'_>> = BINDINGS
-        .iter()
-        .map(|binding| {
+    let mut lines: Vec<Line<'_>> = keymap::help()
+        .map(|(binding, help)| {
             Line::from(vec![
                 Span::styled(
                     format!("{:<14} ", binding.labels(glyphs)),
                     model.look.style(Role::Accent),
                 ),
-                Span::raw(binding.help),
+                Span::raw(help),
             ])
         })
         .collect();

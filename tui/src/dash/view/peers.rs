@@ -16,7 +16,7 @@ use crate::dash::{
     look::Role,
     model::Model,
     sort,
-    words::{Address, Kind, short_reason},
+    words::{Address, Kind},
 };
 
 /// Cells of the round-trip time's sparkline.
@@ -51,7 +51,6 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         return;
     }
     let columns = columns(model, inside.width);
-    let path_width = path_width(&columns, inside.width);
     let rows = model
         .rows
         .iter()
@@ -60,29 +59,35 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .take(height)
         .filter_map(|(row, index)| {
             let peer = model.data().snapshot.peers.get(*index)?;
-            let style = if marked(model, row) {
-                model.look.style(Role::Selected)
-            } else {
-                Style::new()
-            };
+            let selected = row == model.cursor;
             let cells = columns
                 .iter()
-                .map(|column| cell(model, peer, (*column, path_width), marked(model, row)));
-            Some(Row::new(cells).style(style))
+                .map(|(column, width)| cell(model, peer, (*column, *width), selected));
+            Some(if selected && model.focus == Panel::Peers {
+                let bar = model.look.style(Role::Selected);
+                Row::new(cells.map(|cell| unpainted(cell, bar))).style(bar)
+            } else {
+                Row::new(cells)
+            })
         });
-    let widths = columns.iter().map(|column| {
-        column
-            .width(inside.width)
-            .map_or(Constraint::Fill(1), Constraint::Length)
-    });
-    let heading = columns.iter().map(|column| {
+    let heading = columns.iter().map(|(column, _)| {
         Line::styled(column.heading(model), model.look.style(Role::Dim))
             .alignment(column.alignment())
     });
+    let widths = columns.iter().map(|(_, width)| Constraint::Length(*width));
     let table = Table::new(rows, widths)
         .header(Row::new(heading))
         .column_spacing(1);
     frame.render_widget(table, inside);
+}
+
+/// A cell in the colours of the selection alone: its own would be patches in the bar.
+fn unpainted(mut cell: Line<'static>, bar: Style) -> Line<'static> {
+    cell.style = bar;
+    for span in &mut cell.spans {
+        span.style = bar;
+    }
+    cell
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,27 +122,35 @@ const COLUMNS: [(Column, u16); 12] = [
     (Column::Why, 80),
 ];
 
-fn columns(model: &Model, inside_width: u16) -> Vec<Column> {
-    COLUMNS
+/// The columns that are shown, and how wide each is; PATH has what the others leave.
+fn columns(model: &Model, inside: u16) -> Vec<(Column, u16)> {
+    let mut columns: Vec<(Column, u16)> = COLUMNS
         .into_iter()
         .filter(|(column, from)| {
-            inside_width + 2 >= *from && (*column != Column::Id || !model.names.is_empty())
+            inside + 2 >= *from && (*column != Column::Id || !model.names.is_empty())
         })
-        .map(|(column, _)| column)
-        .collect()
+        .map(|(column, _)| (column, column.width(inside)))
+        .collect();
+    let gaps = columns.len().saturating_sub(1) as u16;
+    let others: u16 = columns.iter().map(|(_, width)| width).sum();
+    for (column, width) in &mut columns {
+        if *column == Column::Path {
+            *width = inside.saturating_sub(others + gaps);
+        }
+    }
+    columns
 }
 
 impl Column {
-    /// None for the column that takes what the others leave.
-    fn width(self, inside: u16) -> Option<u16> {
+    fn width(self, inside: u16) -> u16 {
         let wide = inside >= 108;
-        Some(match self {
+        match self {
             Self::State => 2,
             Self::Name if inside >= 148 => 20,
             Self::Name if inside < 58 => 10,
             Self::Name => 12,
             Self::Id => 8,
-            Self::Path => return None,
+            Self::Path => 0,
             Self::Rtt => 6,
             Self::Spark => SPARK_CELLS as u16,
             Self::Loss => 5,
@@ -146,7 +159,7 @@ impl Column {
             Self::Total => 15,
             Self::Age => 6,
             Self::Why => 11,
-        })
+        }
     }
 
     fn alignment(self) -> Alignment {
@@ -185,24 +198,10 @@ impl Column {
     }
 }
 
-fn marked(model: &Model, row: usize) -> bool {
-    row == model.cursor && model.focus == Panel::Peers
-}
-
-/// What the other columns leave to PATH.
-fn path_width(columns: &[Column], inside: u16) -> usize {
-    let others: u16 = columns
-        .iter()
-        .filter_map(|column| column.width(inside))
-        .map(|width| width + 1)
-        .sum();
-    usize::from(inside.saturating_sub(others))
-}
-
 fn cell(
     model: &Model,
     peer: &PeerSnapshot,
-    (column, path_width): (Column, usize),
+    (column, width): (Column, u16),
     selected: bool,
 ) -> Line<'static> {
     let (look, glyphs) = (model.look, model.look.glyphs);
@@ -212,12 +211,12 @@ fn cell(
         (rate, true) => format::rate(rate),
         (rate, false) => format::short(rate),
     };
-    let reached = !matches!(Kind::of(peer), Kind::Connecting | Kind::Unreachable);
+    let words = model.words();
+    let kind = words.kind(peer);
     let measured = |text: Option<String>| {
-        text.filter(|_| reached)
+        text.filter(|_| kind.is_reached())
             .unwrap_or_else(|| glyphs.none.to_owned())
     };
-    let kind = Kind::of(peer);
     let text = match column {
         Column::State => {
             let marker = if selected { glyphs.cursor } else { " " };
@@ -226,10 +225,7 @@ fn cell(
                 Span::styled(kind.glyph(glyphs), look.style(kind.role())),
             ]);
         }
-        Column::Name => {
-            let width = if model.screen.width >= 150 { 20 } else { 12 };
-            format::fit(&model.words().name(&peer.id), width, glyphs.ellipsis)
-        }
+        Column::Name => format::fit(&words.name(&peer.id), usize::from(width), glyphs.ellipsis),
         Column::Id => peer.id.short(),
         Column::Path if model.screen.width < 60 => kind.word().to_owned(),
         Column::Path => {
@@ -238,13 +234,13 @@ fn cell(
             } else {
                 Address::None
             };
-            let text = model.words().link(peer, address);
-            let text = format::fit(&text, path_width, glyphs.ellipsis);
+            let text = words.link(peer, address);
+            let text = format::fit(&text, usize::from(width), glyphs.ellipsis);
             return Line::styled(text, look.style(kind.role()));
         }
         Column::Rtt => measured(peer.rtt_ms.map(format::rtt)),
         Column::Spark => return Line::raw(spark(model, peer)),
-        Column::Loss => measured(Some(format!("{:.1}%", peer.loss * 100.0))),
+        Column::Loss => measured(peer.rtt_ms.map(|_| format!("{:.1}%", peer.loss * 100.0))),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
         Column::Total => format!(
@@ -256,7 +252,7 @@ fn cell(
         ),
         Column::Age => format::age(peer.state_age_ms),
         Column::Why => {
-            let why = short_reason(peer);
+            let why = words.short_reason(peer);
             return Line::styled(why, look.style(Role::Warn)).alignment(column.alignment());
         }
     };

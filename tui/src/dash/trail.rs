@@ -1,0 +1,286 @@
+//! How peers were reached so far: phases out of the events, and out of snapshots where events were missed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use peerway::{
+    Cause, Event, EventKind, Explanation, NodeSnapshot, PathInfo, PeerId, PeerSnapshot, PeerState,
+};
+
+use super::words::Kind;
+
+/// Phases that are kept of each peer.
+const KEPT_PHASES: usize = 32;
+
+/// The trails of all peers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trails(BTreeMap<PeerId, Trail>);
+
+/// The phases of one peer, the newest last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail(VecDeque<Phase>);
+
+/// A time in which a peer was reached in one way.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Phase {
+    /// Milliseconds since the Unix epoch.
+    pub(super) since_ms: u64,
+    pub(super) kind: Kind,
+    pub(super) path: Option<PathInfo>,
+    /// Why it could not be reached.
+    pub(super) why: Option<Box<Explanation>>,
+}
+
+impl Trails {
+    pub(super) fn peer(&self, id: &PeerId) -> Option<&Trail> {
+        self.0.get(id)
+    }
+
+    /// The last phase of a peer that nothing is wanted from and that could not be reached when something was.
+    pub(super) fn given_up(&self, peer: &PeerSnapshot) -> Option<&Phase> {
+        let last = self.0.get(&peer.id)?.last()?;
+        (peer.state == PeerState::Idle && last.kind == Kind::Unreachable).then_some(last)
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other events are not about how a peer is reached"
+    )]
+    pub(super) fn note(&mut self, event: &Event) {
+        let (peer, kind, path, why) = match &event.kind {
+            EventKind::PeerState { peer, to, why, .. } => {
+                let cause = why.as_ref().map(|why| why.cause);
+                let last = self.peer(peer).and_then(Trail::last).map(|last| last.kind);
+                let kind = match kind_of(*to, cause) {
+                    // The relay carries the data while other paths are probed.
+                    Kind::Connecting if *to == PeerState::Punch && last == Some(Kind::Relay) => {
+                        Kind::Relay
+                    }
+                    kind => kind,
+                };
+                (peer, kind, None, why.clone())
+            }
+            EventKind::Explained { peer, why } if why.cause == Cause::PeerOffline => {
+                (peer, Kind::Unreachable, None, Some(why.clone()))
+            }
+            EventKind::PathChanged { peer, path, .. } => match path {
+                Some(PathInfo::Direct { .. }) => (peer, Kind::Direct, path.clone(), None),
+                Some(PathInfo::Relay { .. }) => (peer, Kind::Relay, path.clone(), None),
+                _ => return,
+            },
+            _ => return,
+        };
+        self.0.entry(*peer).or_default().enter(Phase {
+            since_ms: event.at_ms,
+            kind,
+            path,
+            why,
+        });
+    }
+
+    /// Takes in what no event told, and forgets peers that are gone.
+    pub(super) fn record(&mut self, snapshot: &NodeSnapshot) {
+        for peer in &snapshot.peers {
+            let trail = self.0.entry(peer.id).or_default();
+            // Events overtake the snapshots.
+            if trail
+                .last()
+                .is_some_and(|last| last.since_ms > snapshot.at_ms)
+            {
+                continue;
+            }
+            let kind = Kind::of(peer);
+            trail.enter(Phase {
+                since_ms: snapshot.at_ms.saturating_sub(peer.state_age_ms),
+                kind,
+                path: peer.path.clone().filter(|_| kind.is_reached()),
+                why: peer.why.clone().map(Box::new),
+            });
+        }
+        let present: BTreeSet<_> = snapshot.peers.iter().map(|peer| peer.id).collect();
+        self.0.retain(|id, trail| {
+            let is_newer = |last: &Phase| last.since_ms > snapshot.at_ms;
+            present.contains(id) || trail.last().is_some_and(is_newer)
+        });
+    }
+}
+
+impl Trail {
+    pub(super) fn last(&self) -> Option<&Phase> {
+        self.0.back()
+    }
+
+    /// The phases with the time at which each ended; none for the last one.
+    pub(super) fn phases(&self) -> impl Iterator<Item = (&Phase, Option<u64>)> {
+        let ends = self.0.iter().skip(1).map(|next| Some(next.since_ms));
+        self.0.iter().zip(ends.chain([None]))
+    }
+
+    fn enter(&mut self, mut phase: Phase) {
+        phase.why = phase.why.filter(|_| phase.kind == Kind::Unreachable);
+        if let Some(last) = self.0.back_mut() {
+            let is_same_path =
+                phase.path.is_none() || last.path.is_none() || phase.path == last.path;
+            let goes_on = match (last.kind, phase.kind) {
+                // That nothing is wanted from a peer any more makes it no more reachable.
+                (Kind::Unreachable, Kind::Idle) => true,
+                (before, now) => before == now && is_same_path,
+            };
+            if goes_on {
+                if phase.path.is_some() {
+                    last.path = phase.path;
+                }
+                if phase.why.is_some() {
+                    last.why = phase.why;
+                }
+                return;
+            }
+            phase.since_ms = phase.since_ms.max(last.since_ms);
+        }
+        if self.0.len() == KEPT_PHASES {
+            self.0.pop_front();
+        }
+        self.0.push_back(phase);
+    }
+}
+
+/// The kind of a state for which no path has been told yet.
+fn kind_of(state: PeerState, cause: Option<Cause>) -> Kind {
+    match state {
+        PeerState::Direct => Kind::Direct,
+        PeerState::Suspect => Kind::Suspect,
+        PeerState::Relayed if cause != Some(Cause::PeerOffline) => Kind::Relay,
+        PeerState::Relayed | PeerState::Failed => Kind::Unreachable,
+        PeerState::Idle => Kind::Idle,
+        PeerState::Punch | PeerState::Intro | _ => Kind::Connecting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dash::tests::fixtures::{AT_MS, Row, explanation, id, node, snapshot};
+
+    fn event(after: Duration, mut event: Value) -> Event {
+        let after = u64::try_from(after.as_millis()).unwrap();
+        event["at_ms"] = json!(AT_MS + after);
+        event["peer"] = json!(id(1));
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn state(after_ms: u64, to: &str, why: &Value) -> Event {
+        let after = Duration::from_millis(after_ms);
+        event(
+            after,
+            json!({"event": "peer_state", "from": "idle", "to": to, "why": why}),
+        )
+    }
+
+    fn path(after_ms: u64, path: &Value) -> Event {
+        let after = Duration::from_millis(after_ms);
+        event(
+            after,
+            json!({"event": "path_changed", "path": path, "rtt_ms": null}),
+        )
+    }
+
+    fn seen(trails: &Trails) -> Vec<(Kind, u64, Option<u64>)> {
+        let phases = trails.peer(&id(1)).unwrap().phases();
+        phases
+            .map(|(phase, end)| {
+                let end = end.map(|end| end - phase.since_ms);
+                (phase.kind, phase.since_ms - AT_MS, end)
+            })
+            .collect()
+    }
+
+    fn told(events: &[Event]) -> Trails {
+        let mut trails = Trails::default();
+        for event in events {
+            trails.note(event);
+        }
+        trails
+    }
+
+    #[test]
+    fn the_relay_before_the_direct_path_is_remembered_however_short_it_was() {
+        let relay = json!({"kind": "relay", "remote": format!("relay://{}@192.0.2.1:4433", id(9))});
+        let direct =
+            json!({"kind": "direct", "remote": "192.0.2.9:5000", "lan": false, "tcp": false});
+        let trails = told(&[
+            state(0, "intro", &Value::Null),
+            state(12, "punch", &Value::Null),
+            path(12, &relay),
+            state(20, "punch", &Value::Null),
+            state(148, "direct", &Value::Null),
+            path(148, &direct),
+        ]);
+        assert_eq!(
+            seen(&trails),
+            [
+                (Kind::Connecting, 0, Some(12)),
+                (Kind::Relay, 12, Some(136)),
+                (Kind::Direct, 148, None)
+            ]
+        );
+        let last = trails.peer(&id(1)).unwrap().last().unwrap();
+        assert!(matches!(last.path, Some(PathInfo::Direct { .. })));
+    }
+
+    #[test]
+    fn a_peer_that_could_not_be_reached_stays_so_when_it_is_no_longer_wanted() {
+        let mut trails = told(&[
+            state(0, "intro", &Value::Null),
+            state(3000, "failed", &explanation("peer_offline")),
+            state(3001, "idle", &Value::Null),
+        ]);
+        let row = |state| Row {
+            state,
+            ..Row::OFFLINE
+        };
+        let idle = snapshot(&node(vec![row("idle").to_value()]));
+        trails.record(&idle);
+        let given_up = trails.given_up(&idle.peers[0]).unwrap();
+        assert_eq!(
+            given_up.why.as_ref().map(|why| why.cause),
+            Some(Cause::PeerOffline)
+        );
+        trails.note(&state(9000, "intro", &Value::Null));
+        assert!(trails.given_up(&idle.peers[0]).is_none());
+    }
+
+    #[test]
+    fn snapshots_tell_what_events_did_not_and_take_away_who_is_gone() {
+        let mut trails = Trails::default();
+        let row = Row {
+            state: "direct",
+            path: Some("192.0.2.9:5000"),
+            why: Some("punched"),
+            ..Row::OFFLINE
+        };
+        trails.record(&snapshot(&node(vec![row.to_value()])));
+        let last = trails.peer(&id(1)).unwrap().last().unwrap();
+        assert_eq!(
+            (last.kind, last.since_ms),
+            (Kind::Direct, AT_MS - row.age_s * 1000)
+        );
+        trails.record(&snapshot(&node(vec![])));
+        assert!(trails.peer(&id(1)).is_none());
+        trails.note(&state(1000, "intro", &Value::Null));
+        trails.record(&snapshot(&node(vec![])));
+        assert!(trails.peer(&id(1)).is_some(), "the event is the newer one");
+    }
+
+    #[test]
+    fn a_link_that_flaps_for_days_is_remembered_in_bounded_memory() {
+        let mut trails = Trails::default();
+        for at in 0..1000 {
+            let to = if at % 2 == 0 { "suspect" } else { "direct" };
+            trails.note(&state(at, to, &Value::Null));
+        }
+        assert_eq!(seen(&trails).len(), KEPT_PHASES);
+    }
+}
