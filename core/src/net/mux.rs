@@ -8,6 +8,8 @@
 //! Here is what the driver sets and asks; `data_path` is what quinn calls. It only reads tables that are replaced as a whole
 //! (`arc-swap`) and takes no lock.
 
+mod ahead;
+mod called;
 mod data_path;
 mod demux;
 mod extra;
@@ -38,6 +40,7 @@ use crate::{
     wire::lane::Channel,
 };
 
+pub(crate) use called::Called;
 pub(crate) use demux::Side;
 pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
 pub(crate) use streams::Outbox;

@@ -18,7 +18,11 @@ use super::{
     endpoint::{Machine, Settings},
     io::{Input, Output, Pair, Route, Sock},
 };
-use crate::{EventKind, PeerId, PeerState, addr::LocalAddr, wire::intro};
+use crate::{
+    EventKind, PeerId, PeerState,
+    addr::LocalAddr,
+    wire::{datagram::Kind, intro},
+};
 
 /// More of a machine's own actions than this at one instant is a loop without end.
 const MAX_TURNS: usize = 32;
@@ -55,6 +59,10 @@ pub(crate) struct Watched {
     found: BTreeSet<SocketAddr>,
     /// Where datagrams came from.
     seen: BTreeSet<SocketAddr>,
+    /// From where QUIC is taken.
+    admitted: BTreeSet<SocketAddr>,
+    /// Where the datagram that is being handled came from.
+    answering: Option<SocketAddr>,
     paths: Paths,
     attested: BTreeSet<IpAddr>,
     received: usize,
@@ -81,6 +89,8 @@ impl Watched {
             named: BTreeSet::new(),
             found: BTreeSet::new(),
             seen: BTreeSet::new(),
+            admitted: BTreeSet::new(),
+            answering: None,
             paths: Paths::default(),
             attested: BTreeSet::new(),
             received: 0,
@@ -101,6 +111,7 @@ impl Watched {
         self.twin.handle(now, input.clone());
         self.machine.handle(now, input);
         let out = self.drain(now);
+        self.answering = None;
         assert!(!last || out.is_empty(), "output after the end: {out:?}");
         self.stopped |= shutdown;
         out
@@ -189,6 +200,7 @@ impl Watched {
                 bytes,
             } => {
                 self.seen.insert(*source);
+                self.answering = (!sock.is_stream()).then_some(*source);
                 self.paths.heard(Pair {
                     sock: *sock,
                     addr: *source,
@@ -281,6 +293,9 @@ impl Watched {
                     addr: *to,
                 });
                 self.check_socket(*sock, *to);
+                if self.answering == Some(*to) {
+                    self.check_answer(*to, bytes);
+                }
                 self.check_datagram(now, *to, *ttl, bytes);
             }
             Output::OpenSockets { first, count } => self.check_open(*first, *count),
@@ -292,6 +307,7 @@ impl Watched {
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
+                self.admitted.insert(*addr);
             }
             Output::Route { peer, route } => {
                 if let Route::Direct(pair) | Route::Both(pair, _) = route {
@@ -346,6 +362,13 @@ impl Watched {
             let known = self.attested.contains(&to.ip()) || self.seen.contains(&to);
             assert!(known, "no relay attests {to}");
         }
+    }
+
+    /// Whoever gets an answer may send data at once.
+    fn check_answer(&self, to: SocketAddr, bytes: &[u8]) {
+        let answers = matches!(Kind::of(bytes), Some(Kind::IntroAck | Kind::Probe));
+        let takes = self.admitted.contains(&to);
+        assert!(takes || !answers, "an answer before what follows is taken");
     }
 
     fn check_datagram(&mut self, now: Instant, to: SocketAddr, ttl: Option<u8>, bytes: &[u8]) {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{Done, Driver, now};
 use crate::{
     Connection, PeerId,
-    net::mux::handle_of,
+    net::mux::{Called, handle_of},
     proto::{
         admission::{Admission, CallId, Verdict},
         endpoint::Whereabouts,
@@ -126,7 +126,11 @@ impl Driver {
                 return incoming.refuse();
             }
         };
-        server.transport_config(self.link(peer).transport(quinn::Side::Server));
+        let link = self.link(peer);
+        server.transport_config(link.transport(quinn::Side::Server));
+        let link = link.link.clone();
+        let called = Called::new(server.crypto, self.mux.clone(), link);
+        server.crypto = called.clone();
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
                 let (handshake, abort) =
@@ -134,6 +138,7 @@ impl Driver {
                 self.calls.handshakes.insert(id, abort);
                 self.pending.push(Box::pin(async move {
                     let in_time = handshake.await.ok().and_then(Result::ok);
+                    called.end();
                     Done::Handshake {
                         call: id,
                         peer,
@@ -142,6 +147,7 @@ impl Driver {
                 }));
             }
             Err(error) => {
+                called.end();
                 self.calls.end(id);
                 tracing::debug!(%error, "incoming handshake");
             }

@@ -137,7 +137,8 @@ impl<'a> Sorter<'a> {
         let mut start = 0;
         while start < received {
             let end = received.min(start.saturating_add(stride));
-            if let Some(owner) = self.owner(meta.addr, &buf[start..end]) {
+            let owner = self.owner(meta.addr, &buf[start..end]);
+            if let Some(owner) = owner.filter(|owner| !owner.holds(&buf[start..end])) {
                 let packet = start + owner.header_len()..end;
                 let kept = kept.get_or_insert_with(|| owner.keep());
                 if kept.is_of(&owner) {
@@ -259,6 +260,16 @@ impl<'a> Owner<'a> {
             datagrams: 0,
             len: 0,
         }
+    }
+
+    /// Whether the link keeps the packet for later, as it came before the end of its handshake.
+    fn holds(&self, segment: &[u8]) -> bool {
+        let packet = segment.get(self.header_len()..).unwrap_or_default();
+        let holds = self.link.hold(packet);
+        if holds {
+            self.count(1, packet.len());
+        }
+        holds
     }
 
     fn count(&self, datagrams: u64, bytes: usize) {

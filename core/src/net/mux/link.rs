@@ -10,7 +10,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use quinn_proto::ConnectionId;
 
+use super::ahead::Ahead;
 use crate::{
     net::congestion::Epoch,
     proto::io::{Pair, Sock},
@@ -91,6 +94,7 @@ pub(crate) struct Link {
     epoch: Epoch,
     opened: Instant,
     watched: AtomicBool,
+    ahead: Ahead,
     direct: Counters,
     lane: Counters,
 }
@@ -103,6 +107,7 @@ impl Link {
             epoch: Epoch::default(),
             opened: now(),
             watched: AtomicBool::new(false),
+            ahead: Ahead::default(),
             direct: Counters::default(),
             lane: Counters::default(),
         }
@@ -141,6 +146,21 @@ impl Link {
     /// The same for what goes through relays.
     pub(crate) fn lane_silent_since(&self) -> Option<Instant> {
         self.lane.silent_since(self.opened)
+    }
+
+    /// The peer opens a connection that has this id on our side: what comes for it before its handshake is over is held.
+    pub(super) fn begin_handshake(&self, id: ConnectionId) {
+        self.ahead.begin(id);
+    }
+
+    /// That handshake is over; returns what was held.
+    pub(super) fn end_handshake(&self, id: ConnectionId) -> Vec<Bytes> {
+        self.ahead.end(id)
+    }
+
+    /// Keeps a packet if it is ahead of the end of its handshake.
+    pub(super) fn hold(&self, packet: &[u8]) -> bool {
+        self.ahead.hold(packet)
     }
 
     /// Asks to be told again, by [`Mux::activity`](super::Mux::activity), when something is sent.

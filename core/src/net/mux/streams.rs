@@ -99,7 +99,9 @@ impl Mux {
         match Kind::of(&datagram) {
             Some(Kind::Quic) => {
                 link.received_direct(1, datagram.len());
-                self.inject(link.handle(), datagram);
+                if !link.hold(&datagram) {
+                    self.inject(link.handle(), datagram);
+                }
             }
             Some(Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
                 self.outlets.to_driver(|| Side::Message {

@@ -270,6 +270,10 @@ impl Peer {
             }
         };
         self.adopt(ctx, session);
+        if let Source::Direct(pair) = source {
+            // What the peer sends at once must not come to strangers.
+            self.admit(ctx, *pair, false);
+        }
         self.reply(ctx, source, packet);
         self.enter_round(ctx, source);
         self.begin_checks(ctx, !theirs.is_empty());

@@ -34,6 +34,8 @@ impl Peer {
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
             kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
+                // Before the answer is away, as the peer's data may follow at once.
+                self.admit(ctx, source, false);
                 self.answer(ctx, conv, source, probe.tx);
                 self.on_request(ctx, source, kind);
             }

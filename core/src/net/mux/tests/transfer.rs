@@ -16,6 +16,8 @@ const ALPN: &[u8] = b"test";
 const DIRECT: u32 = 1;
 const RELAYED: u32 = 2;
 const EXTRA: u32 = 3;
+/// Tells a datagram from all other packets.
+const LARGE: usize = 900;
 
 /// One end: a mux, the link to the other end, and quinn over it.
 struct End {
@@ -115,6 +117,33 @@ async fn forward(socket: UdpSocket, ends: [SocketAddr; 2]) {
         let (len, from) = socket.recv_from(&mut buf).await.unwrap();
         let to = if from == ends[0] { ends[1] } else { ends[0] };
         socket.send_to(&buf[..len], to).await.unwrap();
+    }
+}
+
+/// Passes datagrams on, but what the client adds to the handshake after the server's answer only after the datagram.
+async fn hold_up_the_handshake(socket: UdpSocket, client: SocketAddr, server: SocketAddr) {
+    let mut buf = [0; 2048];
+    let mut held = Vec::new();
+    let mut answered = false;
+    loop {
+        let (len, from) = socket.recv_from(&mut buf).await.unwrap();
+        let packet = &buf[..len];
+        if from == server {
+            answered = true;
+            socket.send_to(packet, client).await.unwrap();
+            continue;
+        }
+        let is_long = packet[0] & 0x80 != 0;
+        if is_long && answered {
+            held.push(packet.to_vec());
+            continue;
+        }
+        socket.send_to(packet, server).await.unwrap();
+        if !is_long && (LARGE..LARGE + 100).contains(&len) {
+            for packet in held.drain(..) {
+                socket.send_to(&packet, server).await.unwrap();
+            }
+        }
     }
 }
 
@@ -273,4 +302,40 @@ async fn a_path_that_no_longer_carries_long_packets_stalls_a_transfer_for_second
     assert_eq!(received, 3 * PART);
     assert!(gap <= Duration::from_secs(5), "{gap:?}");
     assert!(usize::from(dialled.stats().path.current_mtu) <= NARROW);
+}
+
+#[tokio::test]
+async fn what_overtakes_the_end_of_the_handshake_arrives_all_the_same() {
+    let keys = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
+    let (client, server) = (End::new(&keys[0], false), End::new(&keys[1], true));
+    let between = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for end in [&client, &server] {
+        let route = direct(between.local_addr().unwrap());
+        end.mux.admit(between.local_addr().unwrap(), &end.link);
+        end.mux.set_route(&end.link, route, DIRECT, true);
+    }
+    let name = tls::server_name(keys[1].id());
+    let to_server = virtual_addr(client.link.handle());
+    let dialling = async {
+        let dialled = client.endpoint.connect(to_server, &name).unwrap();
+        let dialled = dialled.await.unwrap();
+        dialled.send_datagram(vec![7; LARGE].into()).unwrap();
+        dialled
+    };
+    let accepting = async {
+        let incoming = server.endpoint.accept().await.unwrap();
+        let tls = tls::server_config(&keys[1], &[ALPN.to_vec()]).unwrap();
+        let called = Called::new(Arc::new(tls), server.mux.clone(), server.link.clone());
+        let config = ServerConfig::with_crypto(called.clone());
+        let accepted = incoming.accept_with(Arc::new(config)).unwrap().await;
+        called.end();
+        let accepted = accepted.unwrap();
+        let first = accepted.read_datagram().await.unwrap();
+        assert_eq!(first, vec![7; LARGE]);
+    };
+    let holding_up = hold_up_the_handshake(between, addr(&client.mux), addr(&server.mux));
+    tokio::select! {
+        _ = async { tokio::join!(dialling, accepting) } => {}
+        () = holding_up => {}
+    }
 }
