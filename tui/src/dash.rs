@@ -4,6 +4,7 @@ mod connect;
 mod filter;
 mod format;
 mod history;
+mod job;
 mod keymap;
 mod layout;
 mod look;

@@ -43,6 +43,7 @@ pub(super) enum Action {
     Reverse,
     Share,
     Sort,
+    Suspend,
     ToggleMask,
     Zoom(Zoom),
 }
@@ -196,6 +197,17 @@ const LIST: &[Context] = &[C::Peers, C::Events, C::Details];
 const MOVING: &[Context] = &[C::Peers, C::Events, C::Details, C::Help];
 const OVER: &[Context] = &[C::Details, C::Share, C::Help];
 const CALM: &[Context] = &[C::Peers, C::Events, C::Details, C::Share, C::Help];
+const EVERYWHERE: &[Context] = &[
+    C::Peers,
+    C::Events,
+    C::Details,
+    C::Share,
+    C::Help,
+    C::Copy,
+    C::Connect,
+    C::Filter,
+    C::Confirm,
+];
 
 const J: &[Key] = &[char('j'), key(KeyCode::Down)];
 const K: &[Key] = &[char('k'), key(KeyCode::Up)];
@@ -240,6 +252,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('y')], LIST, Action::CopyChord, Some("copy: then i id, t ticket, a address"), Some("copy")),
     bind(&[char('v')], LIST, Action::ToggleMask, Some("hide addresses, for sharing the screen"), None),
     bind(&[control('l')], CALM, Action::Repaint, Some("paint the screen anew"), None),
+    bind(&[control('z')], EVERYWHERE, Action::Suspend, Some("back to the shell until fg; the node and its links stand still"), None),
     bind(&[char('i')], &[C::Copy], Action::Copy(What::Id), Some("copy the selected peer's id (after y)"), Some("id")),
     bind(&[char('t')], &[C::Copy], Action::Copy(What::Ticket), Some("copy this node's ticket (after y)"), Some("ticket")),
     bind(&[char('a')], &[C::Copy], Action::Copy(What::Address), Some("copy the selected peer's address (after y)"), Some("address")),

@@ -16,6 +16,8 @@ pub(super) enum Msg {
     Lagged(u64),
     /// A dial that was asked for has ended.
     Dialled(PeerId, Result<(), String>),
+    /// The dashboard was to be suspended, and there is no shell that would continue it.
+    NoShell,
     /// The node has stopped: nothing new will come.
     Stopped,
 }
@@ -26,6 +28,8 @@ pub(super) enum Effect {
     Copy(String),
     /// Paint every cell anew.
     Repaint,
+    /// Give the terminal back and stop until the shell says otherwise.
+    Suspend,
     Quit {
         keep_screen: bool,
     },

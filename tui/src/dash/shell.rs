@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Command, Error, Options, Source,
+    job::{Change, Job},
     look::Look,
     model::Model,
     msg::{Effect, Msg},
@@ -23,6 +24,9 @@ use super::{
     terminal::Screen,
     update::update,
 };
+
+/// Whoever stops a node should know what that means.
+const STANDSTILL: &str = "this node and its links stand still until fg\n";
 
 /// Shows the dashboard until it is left by key, SIGINT, SIGTERM or SIGHUP; the terminal is then as it was.
 ///
@@ -58,6 +62,7 @@ struct Shell {
     source: Source,
     input: EventStream,
     signals: BoxFuture<'static, ()>,
+    job: Job,
     dials: FuturesUnordered<BoxFuture<'static, Msg>>,
     start: Instant,
     pace: Pace,
@@ -69,6 +74,7 @@ impl Shell {
             source,
             input: EventStream::new(),
             signals: Box::pin(signals()?),
+            job: Job::new()?,
             dials: FuturesUnordered::new(),
             start: Instant::now(),
             pace: Pace::default(),
@@ -84,6 +90,14 @@ impl Shell {
             let msg = match self.wait(model).await? {
                 Wake::Msg(msg) => msg,
                 Wake::FrameDue => continue,
+                Wake::Job(Change::Stop) => {
+                    self.suspend(screen, model).await?;
+                    continue;
+                }
+                Wake::Job(Change::Continued) => {
+                    self.resume(screen, model)?;
+                    continue;
+                }
                 Wake::End => return Ok(End::Plain),
             };
             for effect in update(model, msg, self.start.elapsed()) {
@@ -91,6 +105,7 @@ impl Shell {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Copy(text) => screen.copy(&text)?,
                     Effect::Repaint => screen.repaint()?,
+                    Effect::Suspend => self.suspend(screen, model).await?,
                     Effect::Quit { keep_screen: true } => return Ok(End::KeepingScreen),
                     Effect::Quit { keep_screen: false } => return Ok(End::Plain),
                 }
@@ -98,11 +113,30 @@ impl Shell {
         }
     }
 
+    /// Everything stands still meanwhile, the node too: what is shown afterwards is what has become of it.
+    async fn suspend(&mut self, screen: &mut Screen, model: &mut Model) -> Result<(), Error> {
+        if !self.job.has_shell() {
+            update(model, Msg::NoShell, self.start.elapsed());
+            return Ok(());
+        }
+        screen.lend(STANDSTILL)?;
+        self.job.stop().await?;
+        self.resume(screen, model)
+    }
+
+    fn resume(&self, screen: &mut Screen, model: &mut Model) -> Result<(), Error> {
+        screen.retake()?;
+        let (width, height) = crossterm::terminal::size()?;
+        update(model, Msg::Resize(width, height), self.start.elapsed());
+        Ok(())
+    }
+
     async fn wait(&mut self, model: &Model) -> Result<Wake, Error> {
         let frame = sleep_until(self.start + self.pace.next());
         Ok(tokio::select! {
             biased;
             () = &mut self.signals => Wake::End,
+            change = self.job.change() => Wake::Job(change),
             input = self.input.next() => match input {
                 Some(event) => read_input(event?),
                 None => Wake::End,
@@ -142,6 +176,7 @@ impl Shell {
 
 enum Wake {
     Msg(Msg),
+    Job(Change),
     FrameDue,
     End,
 }

@@ -19,7 +19,7 @@ use crossterm::{
 };
 use ratatui::{
     Terminal,
-    backend::CrosstermBackend,
+    backend::{Backend as _, CrosstermBackend},
     buffer::{Buffer, CellWidth},
 };
 
@@ -47,10 +47,23 @@ impl Screen {
         });
         let terminal = Terminal::new(CrosstermBackend::new(Held(stdout())))?;
         let screen = Self { terminal };
-        TAKEN.store(true, Ordering::SeqCst);
-        enable_raw_mode()?;
-        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        take()?;
         Ok(screen)
+    }
+
+    /// Gives the terminal back for a while, with a word to whom it goes.
+    pub(super) fn lend(&mut self, word: &str) -> Result<(), Error> {
+        give_back();
+        let mut stdout = stdout();
+        stdout.write_all(word.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Takes the terminal over again, in whatever state it is, and paints every cell with the next frame.
+    pub(super) fn retake(&mut self) -> Result<(), Error> {
+        disable_raw_mode()?;
+        take()?;
+        self.repaint()
     }
 
     pub(super) fn draw(&mut self, model: &Model) -> Result<(), Error> {
@@ -61,9 +74,12 @@ impl Screen {
         Ok(())
     }
 
-    /// Forgets what was painted, so that the next frame paints every cell.
+    /// Forgets what was painted, so that the next frame paints every cell. ratatui's own `clear` asks the terminal for its
+    /// cursor, and gives up after two seconds when the answer is read as input.
     pub(super) fn repaint(&mut self) -> Result<(), Error> {
-        Ok(self.terminal.clear()?)
+        self.terminal.backend_mut().clear()?;
+        self.terminal.swap_buffers();
+        Ok(())
     }
 
     /// OSC 52: reaches the clipboard of the person's own computer, over SSH too, if the terminal lets it.
@@ -115,7 +131,13 @@ impl Drop for Screen {
     }
 }
 
-/// Undoes everything that `open` did, once. There is nothing to be done about failures: the terminal is gone then.
+fn take() -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)
+}
+
+/// Undoes everything that `take` did, once. There is nothing to be done about failures: the terminal is gone then.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);

@@ -60,6 +60,11 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             dialled(model, peer, result, now);
         }
+        Msg::NoShell => {
+            model.dirty = true;
+            let text = "there is no shell to go back to: q quits".to_owned();
+            notify(model, text, Role::Warn, now);
+        }
         Msg::Stopped => {
             model.dirty |= !model.stopped;
             model.stopped = true;
@@ -125,6 +130,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Reverse => model.sort.reversed = !model.sort.reversed,
         Action::Share => model.overlay = Some(Overlay::Share),
         Action::Sort => model.sort.by = model.sort.by.next(),
+        Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
         Action::Zoom(zoom) => {
             model.window = match zoom {

@@ -158,6 +158,19 @@ fn control_c_quits_from_everywhere() {
 }
 
 #[test]
+fn control_z_suspends_from_everywhere_and_says_so_where_there_is_no_shell() {
+    for keys in ["", "?", "c", "/", "Y", "w", "y"] {
+        let mut desk = Desk::twelve(&options());
+        desk.type_in(keys);
+        let key = KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL);
+        assert_eq!(desk.send(Msg::Key(key)), [Effect::Suspend], "{keys}");
+    }
+    let mut desk = Desk::twelve(&options());
+    desk.send(Msg::NoShell);
+    assert!(desk.screen(80, 24).contains("no shell to go back to"));
+}
+
+#[test]
 fn quitting_asks_only_if_connections_would_end() {
     let quit = [Effect::Quit { keep_screen: false }];
     let mut watching = Desk::twelve(&options());

@@ -52,6 +52,7 @@ fn any_msg() -> impl Strategy<Value = Msg> {
         1 => any::<bool>().prop_map(|ok| {
             Msg::Dialled(id(4), if ok { Ok(()) } else { Err("no answer".to_owned()) })
         }),
+        1 => Just(Msg::NoShell),
         1 => Just(Msg::Stopped),
     ]
 }
