@@ -349,6 +349,7 @@ impl Builder {
             side,
             quic,
             server,
+            accepts: !self.alpns.is_empty(),
             home_relays: self.relays,
             map_ports: if map_ports { ports } else { Ports::default() },
             lan,
@@ -413,28 +414,22 @@ fn ports(mux: &Mux) -> Ports {
 fn quic_endpoint(
     key: &SecretKey,
     mux: &Arc<Mux>,
-    server: Option<quinn::ServerConfig>,
+    server: quinn::ServerConfig,
 ) -> std::io::Result<quinn::Endpoint> {
     quinn::Endpoint::new_with_abstract_socket(
         tls::endpoint_config(key, "node"),
-        server,
+        Some(server),
         mux.clone(),
         Arc::new(quinn::TokioRuntime),
     )
 }
 
-/// None if no protocol is accepted.
-fn server_config(
-    key: &SecretKey,
-    alpns: &[Vec<u8>],
-) -> Result<Option<quinn::ServerConfig>, rustls::Error> {
-    if alpns.is_empty() {
-        return Ok(None);
-    }
+/// Without protocols, too: whoever asks for one is told that it is not offered.
+fn server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<quinn::ServerConfig, rustls::Error> {
     let crypto = tls::server_config(key, alpns)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.migration(false);
-    Ok(Some(config))
+    Ok(config)
 }
 
 /// Why a node could not be started.

@@ -103,8 +103,9 @@ pub(crate) struct Parts {
     pub(crate) mux: Arc<Mux>,
     pub(crate) side: mpsc::Receiver<Side>,
     pub(crate) quic: quinn::Endpoint,
-    /// None if no protocol is accepted.
-    pub(crate) server: Option<quinn::ServerConfig>,
+    pub(crate) server: quinn::ServerConfig,
+    /// Whether any protocol is accepted.
+    pub(crate) accepts: bool,
     pub(crate) home_relays: Vec<RelayUrl>,
     /// The ports that routers are asked to forward; 0 for none.
     pub(crate) map_ports: Ports,
@@ -124,7 +125,8 @@ pub(crate) struct Driver {
     side: mpsc::Receiver<Side>,
     quic: quinn::Endpoint,
     memory: NodeMemory,
-    server: Option<quinn::ServerConfig>,
+    server: quinn::ServerConfig,
+    accepts: bool,
     home_relays: Vec<RelayUrl>,
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
@@ -203,6 +205,7 @@ impl Driver {
             quic: parts.quic,
             memory: NodeMemory::default(),
             server: parts.server,
+            accepts: parts.accepts,
             home_relays: parts.home_relays,
             commands: parts.commands,
             outlets: parts.outlets,

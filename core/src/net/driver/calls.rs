@@ -105,12 +105,9 @@ impl Driver {
         let peer = handle_of(incoming.remote_address())
             .and_then(|handle| self.handles.get(&handle))
             .copied();
-        let (Some(peer), Some(mut server)) = (peer, self.server.clone()) else {
+        let Some(peer) = peer.filter(|peer| self.is_linked(*peer)) else {
             return incoming.ignore();
         };
-        if !self.is_linked(peer) {
-            return incoming.ignore();
-        }
         let (origin, proven) = self.origin(peer);
         let proven = proven || incoming.remote_address_validated();
         let id = match self.calls.begin(origin, proven) {
@@ -126,6 +123,7 @@ impl Driver {
                 return incoming.refuse();
             }
         };
+        let mut server = self.server.clone();
         let link = self.link(peer);
         server.transport_config(link.transport(quinn::Side::Server));
         let link = link.link.clone();

@@ -187,7 +187,7 @@ impl Driver {
             return;
         };
         lan.network_changed(&self.gathering.interfaces.secluded);
-        if self.server.is_none() {
+        if !self.accepts {
             return;
         }
         let mut addrs = self.machine.local().hosts();
