@@ -237,8 +237,14 @@ impl Ticket {
     /// Whether only peers on the node's own network can dial it: it names no relay and no public address.
     #[must_use]
     pub fn is_local(&self) -> bool {
+        self.relays.is_empty() && self.public_addrs().next().is_none()
+    }
+
+    /// The addresses in it that belong to the internet as a whole. A firewall may still stand before them, as it mostly does
+    /// before those of IPv6.
+    pub fn public_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         let is_public = |addr: &SocketAddr| Scope::of(addr.ip()) == Scope::Global;
-        self.relays.is_empty() && !self.addrs.iter().any(is_public)
+        self.addrs.iter().copied().filter(is_public)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {

@@ -72,6 +72,51 @@ async fn a_command_beside_a_running_node_leaves_it_its_identity() {
     up.terminate().await;
 }
 
+#[tokio::test]
+async fn a_peer_that_answers_no_pings_is_linked_all_the_same() {
+    let world = World::new().await;
+    let mut up = world.start("a", &["up", "--no-diagnostics"]);
+    let ticket = up.ready().await;
+    let why = world.run("b", &["why", &ticket]).await;
+    assert_eq!(why.code, 0, "{}", why.stderr);
+    assert_eq!(why.lines[0]["state"], "direct");
+    for command in ["ping", "speed"] {
+        let refused = world.run("b", &[command, &ticket]).await;
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        let told = "is linked, but answers neither";
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_was_dialled_once_is_named_by_eight_letters() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let letters = &id.as_str().unwrap()[..8];
+    for (peer, code) in [(letters, 2), (&ticket, 0), (letters, 0)] {
+        let ping = world.run("b", &["ping", peer, "-c", "1"]).await;
+        assert_eq!(ping.code, code, "{}", ping.stderr);
+        assert_eq!(ping.stderr.contains("its whole id"), code == 2);
+    }
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn waiting_for_a_direct_path_in_vain_ends_with_the_cause_and_what_would_help() {
+    let world = World::new().await;
+    let mut up = world.start("a", &["up", "--relay-only"]);
+    let ticket = up.ready().await;
+    let ping = ["ping", &ticket, "--until-direct", "--timeout", "2"];
+    let ping = world.run("b", &ping).await;
+    assert_eq!(ping.code, 3, "{}", ping.stderr);
+    for told in ["was told to use relays only", "Ask the peer to start"] {
+        assert!(ping.stderr.contains(told), "{}", ping.stderr);
+    }
+    up.terminate().await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_node_whose_output_nobody_reads_serves_peers_and_ends_when_told() {
@@ -222,6 +267,10 @@ async fn every_server_that_is_exposed_has_a_name() {
     assert_eq!(nameless.code, 2);
     let told = "2 servers need as many names";
     assert!(nameless.stderr.contains(told), "{}", nameless.stderr);
+    let arguments = ["expose", "80", "81", "--name", "web,web"];
+    let twice = world.run("a", &arguments).await;
+    assert_eq!(twice.code, 2);
+    assert!(twice.stderr.contains("named web"), "{}", twice.stderr);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod lab;
 mod netcheck;
 mod node;
 mod out;
+mod peers;
 mod ping;
 mod speed;
 mod state;
@@ -68,7 +69,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
     match command {
         Command::Up(args) => block_on(up::run(globals, &args)),
         Command::Id => id::run(globals),
-        Command::Ticket(args) => ticket::run(globals, &args),
+        Command::Ticket(args) => block_on(ticket::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args)),
         Command::Speed(args) => block_on(speed::run(globals, &args)),

@@ -71,8 +71,8 @@ pub(super) struct Globals {
     )]
     pub(super) relays: Vec<RelayUrl>,
 
-    /// Local address and UDP port, as for a firewall rule [default: every address, a free port]
-    #[arg(long, global = true, value_name = "ADDR:PORT", env = "PEERWAY_BIND", value_parser = address)]
+    /// Local address and UDP port, or a port at every address, as for a firewall rule [default: a free port]
+    #[arg(long, global = true, value_name = "[ADDR:]PORT", env = "PEERWAY_BIND", value_parser = address)]
     pub(super) bind: Option<SocketAddr>,
 
     /// Do not look for peers on the local network, nor be found there
@@ -166,9 +166,8 @@ pub(super) struct TicketArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ping {
-    /// Ticket or id
-    #[arg(value_parser = peer)]
-    pub(super) peer: Ticket,
+    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    pub(super) peer: PeerName,
 
     /// Pings to send [default: 10; with --until-direct: no limit]
     #[arg(short, long, value_name = "N", env = "PEERWAY_COUNT", value_parser = value_parser!(u32).range(1..))]
@@ -185,9 +184,8 @@ pub(super) struct Ping {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
-    /// Ticket or id
-    #[arg(value_parser = peer)]
-    pub(super) peer: Ticket,
+    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    pub(super) peer: PeerName,
 
     /// Seconds to wait for a direct path, or for the reason why there is none
     #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "20", value_parser = seconds)]
@@ -196,9 +194,8 @@ pub(super) struct Why {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Speed {
-    /// Ticket or id
-    #[arg(value_parser = peer)]
-    pub(super) peer: Ticket,
+    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    pub(super) peer: PeerName,
 
     /// Seconds per direction, at most 60
     #[arg(long, value_name = "S", env = "PEERWAY_SECONDS", default_value = "5", value_parser = measurement)]
@@ -233,7 +230,7 @@ pub(super) struct Expose {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Forward {
-    /// Ticket or id of the peer, and the name of the server there
+    /// Ticket or id of the peer, as for ping, and the name of the server there
     #[arg(value_name = "PEER/NAME")]
     pub(super) service: Service,
 
@@ -287,7 +284,7 @@ fn percent(text: &str) -> Result<f64, ArgError> {
 /// A named TCP server at a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
-    pub(super) peer: Ticket,
+    pub(super) peer: PeerName,
     pub(super) name: ServiceName,
 }
 
@@ -295,22 +292,46 @@ impl FromStr for Service {
     type Err = ArgError;
 
     fn from_str(text: &str) -> Result<Self, ArgError> {
-        let (peer_text, name) = text.split_once('/').ok_or(ArgError::NoSlash)?;
+        let (peer, name) = text.split_once('/').ok_or(ArgError::NoSlash)?;
         Ok(Self {
-            peer: peer(peer_text)?,
+            peer: peer.parse()?,
             name: service_name(name)?,
         })
     }
 }
 
-fn peer(text: &str) -> Result<Ticket, ArgError> {
-    let is_ticket = text
-        .get(..7)
-        .is_some_and(|start| start.eq_ignore_ascii_case("peerway"));
-    if is_ticket {
-        Ok(text.parse()?)
-    } else {
-        Ok(text.parse::<PeerId>()?.into())
+/// What a peer is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PeerName {
+    /// By a ticket or its id.
+    Ticket(Ticket),
+    /// By the first letters of its id, at least [`PeerName::LETTERS`] of them.
+    Start(String),
+}
+
+impl PeerName {
+    /// As many as are shown of an id.
+    const LETTERS: usize = 8;
+}
+
+impl FromStr for PeerName {
+    type Err = ArgError;
+
+    fn from_str(text: &str) -> Result<Self, ArgError> {
+        let is_ticket = text
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("peerway"));
+        if is_ticket {
+            return Ok(Self::Ticket(text.parse()?));
+        }
+        let is_start = (Self::LETTERS..PeerId::TEXT_LEN).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'2'..=b'7'));
+        if is_start {
+            return Ok(Self::Start(text.to_ascii_lowercase()));
+        }
+        Ok(Self::Ticket(text.parse::<PeerId>()?.into()))
     }
 }
 
@@ -318,8 +339,13 @@ fn service_name(text: &str) -> Result<ServiceName, ArgError> {
     Ok(text.parse()?)
 }
 
+/// Without an address it is every one of this computer.
 fn address(text: &str) -> Result<SocketAddr, ArgError> {
-    text.parse().map_err(|_| ArgError::Address)
+    let port: Option<u16> = text.strip_prefix(':').unwrap_or(text).parse().ok();
+    let everywhere = port.map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
+    everywhere
+        .map_or_else(|| text.parse(), Ok)
+        .map_err(|_| ArgError::Address)
 }
 
 /// Without an address it is this computer itself: nobody else is to reach it by accident.
@@ -361,7 +387,9 @@ pub(super) enum ArgError {
     NoSlash,
     #[error(transparent)]
     Name(#[from] ParseNameError),
-    #[error("an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080")]
+    #[error(
+        "an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port alone, as in 41641"
+    )]
     Address,
     #[error(
         "a server is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port of this computer, as in 8080"

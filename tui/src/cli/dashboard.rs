@@ -12,7 +12,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{args::Globals, failure::Failure, node::Node};
+use super::{args::Globals, failure::Failure, node::Node, peers::Peers};
 use crate::dash::{self, Command, Options, Source};
 
 /// Samples of the charts.
@@ -34,15 +34,19 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let body = async {
         tokio::select! {
             () = services.run(&node.endpoint) => Ok(()),
-            result = show(&node.endpoint, options) => Ok(result?),
+            result = show(&node.endpoint, Some(node.peers()), options) => Ok(result?),
         }
     };
     node.run(body).await?;
     Ok(())
 }
 
-/// Shows the dashboard over a node until it is left.
-pub(super) async fn show(endpoint: &Endpoint, options: Options) -> Result<(), dash::Error> {
+/// Shows the dashboard over a node until it is left; `peers` are told whom it reached.
+pub(super) async fn show(
+    endpoint: &Endpoint,
+    peers: Option<&Peers>,
+    options: Options,
+) -> Result<(), dash::Error> {
     let (samples, snapshots) = watch::channel(endpoint.snapshot());
     let (commands, requests) = mpsc::channel(DIAL_QUEUE);
     let source = Source {
@@ -53,7 +57,7 @@ pub(super) async fn show(endpoint: &Endpoint, options: Options) -> Result<(), da
     tokio::select! {
         left = dash::run(source, options) => left,
         never = sample(endpoint, &samples) => match never {},
-        never = dial(endpoint, requests) => match never {},
+        never = dial(endpoint, peers, requests) => match never {},
     }
 }
 
@@ -76,13 +80,17 @@ async fn sample(endpoint: &Endpoint, samples: &watch::Sender<Arc<NodeSnapshot>>)
 }
 
 /// Dials whom the dashboard names and keeps the links.
-async fn dial(endpoint: &Endpoint, mut requests: mpsc::Receiver<Command>) -> Infallible {
+async fn dial(
+    endpoint: &Endpoint,
+    peers: Option<&Peers>,
+    mut requests: mpsc::Receiver<Command>,
+) -> Infallible {
     let mut dials = FuturesUnordered::new();
     let mut links = BTreeMap::new();
     loop {
         tokio::select! {
             Some(Command::Connect { ticket, reply }) = requests.recv() => {
-                dials.push(connect(endpoint, ticket, reply));
+                dials.push(connect(endpoint, peers, ticket, reply));
             }
             Some(linked) = dials.next() => {
                 links.extend(linked.map(|connection: Connection| (connection.peer(), connection)));
@@ -94,10 +102,14 @@ async fn dial(endpoint: &Endpoint, mut requests: mpsc::Receiver<Command>) -> Inf
 
 async fn connect(
     endpoint: &Endpoint,
+    peers: Option<&Peers>,
     ticket: Ticket,
     reply: oneshot::Sender<Result<(), String>>,
 ) -> Option<Connection> {
-    let result = endpoint.connect(ticket, ping::ALPN).await;
+    let result = endpoint.connect(ticket.clone(), ping::ALPN).await;
+    if let (Ok(_), Some(peers)) = (&result, peers) {
+        peers.remember(&ticket);
+    }
     let answer = result.as_ref().map(|_| ()).map_err(ConnectError::to_string);
     // Nobody waits for the answer once the dashboard is left.
     let _ = reply.send(answer);

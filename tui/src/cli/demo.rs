@@ -7,7 +7,7 @@ use crate::{dash::Options, demo};
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     if is_shown(globals) {
-        demo::show(|endpoint| async move { dashboard::show(&endpoint, options()).await })??;
+        demo::show(|endpoint| async move { dashboard::show(&endpoint, None, options()).await })??;
     } else {
         demo::print(globals.json)?;
     }

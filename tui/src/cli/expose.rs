@@ -1,6 +1,6 @@
 //! `peerway expose`: lets peers reach local TCP servers by name.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use peerway::services::Services;
 use tokio::net::TcpSocket;
@@ -16,6 +16,12 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
         return Err(Failure::Names {
             servers: args.addrs.len(),
             names: args.names.len(),
+        });
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(name) = args.names.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(Failure::SameName {
+            name: name.to_string(),
         });
     }
     let mut services = Services::new().diagnostics(!args.no_diagnostics);

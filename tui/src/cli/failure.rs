@@ -7,7 +7,7 @@ use std::{
 };
 
 use peerway::{
-    BindError, ConnectError,
+    BindError, ConnectError, ParseIdError,
     keyfile::KeyFileError,
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
@@ -41,16 +41,30 @@ pub(super) enum Failure {
     NoRelay { relay: String, reason: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("the peer did not answer in time: it may be offline, or it does not let this id in")]
-    NoReply,
+    #[error("the peer took the connection, but answered no ping: {why}")]
+    NoReply { why: String },
+    #[error(
+        "the peer is linked, but answers neither ping nor speed: it was started with --no-diagnostics, or only dials others"
+    )]
+    NoDiagnostics,
+    #[error("the peer is linked ({why}), but takes no connection: its program may hang")]
+    Mute { why: String },
     #[error(
         "the peer did not answer: its ticket names no relay, only addresses of its own network; dial from there, or ask for a ticket made with --relay"
     )]
     OtherNetwork,
     #[error(
+        "no peer that was dialled from here has an id that begins with {start}: give its ticket, or its whole id ({length})"
+    )]
+    UnknownPeer { start: String, length: ParseIdError },
+    #[error("several peers have an id that begins with {start}: give more letters of {candidates}")]
+    SeveralPeers { start: String, candidates: String },
+    #[error(
         "{servers} servers need as many names, and there are {names}: give one --name for each, in the same order"
     )]
     Names { servers: usize, names: usize },
+    #[error("two servers are named {name}: give each a name of its own")]
+    SameName { name: String },
     #[error("there is no direct path, only the relay: {why}")]
     RelayedOnly { why: String },
     #[error(transparent)]
@@ -78,15 +92,21 @@ impl Failure {
         match self {
             Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
             Self::NoRelay { .. }
-            | Self::NoReply
+            | Self::NoReply { .. }
+            | Self::Mute { .. }
             | Self::OtherNetwork
             | Self::Forward(ForwardError::Lost { .. }) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
-            Self::NoHome | Self::Names { .. } => USAGE,
+            Self::NoHome
+            | Self::Names { .. }
+            | Self::SameName { .. }
+            | Self::UnknownPeer { .. }
+            | Self::SeveralPeers { .. } => USAGE,
             Self::Interrupted => INTERRUPTED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::Runtime(_)
             | Self::InUse { .. }
+            | Self::NoDiagnostics
             | Self::Key(_)
             | Self::Bind(_)
             | Self::Ping(_)
@@ -116,6 +136,7 @@ impl Failure {
             self,
             Self::NoRelay { .. }
                 | Self::OtherNetwork
+                | Self::Mute { .. }
                 | Self::Forward(ForwardError::Lost { .. } | ForwardError::TargetRefused { .. })
         )
     }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
 
 use peerway::{
-    Event, EventKind, PeerId,
+    Event, EventKind, PeerId, Ticket,
     services::tunnel::{ForwardError, Forwarder},
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     args::{Forward, Globals},
     failure::Failure,
-    node::{Node, relays_for},
+    node::{self, Node, relays_for},
     out, up, words,
 };
 
@@ -35,10 +35,11 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
-    let node = Node::dialling(globals, relays_for(globals, &args.service.peer)).await?;
+    let peer = node::find(globals, &args.service.peer)?;
+    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let forwarder = Forwarder::new(
         node.endpoint.clone(),
-        args.service.peer.clone(),
+        peer.clone(),
         args.service.name.clone(),
     );
     let json = globals.json;
@@ -51,39 +52,39 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     let body = async {
         if args.fail_fast {
             node.settled().await;
-            check(&node, &forwarder, args).await?;
+            check(&node, &forwarder, &peer).await?;
         }
-        announce(addr, args, json)?;
-        let printing = print(events, told, args.service.peer.id, json);
+        announce(addr, &peer, args, json)?;
+        let printing = print(events, told, peer.id, json);
         tokio::select! {
             () = forwarder.run(listener, refused) => Ok(()),
             printed = up::served_without_reader(printing) => printed,
-            Err(failure) = reach(&node, &forwarder, args) => Err(failure),
+            Err(failure) = reach(&node, &forwarder, &peer) => Err(failure),
         }
     };
     node.run(body).await?;
     Ok(())
 }
 
-fn announce(addr: SocketAddr, args: &Forward, json: bool) -> Result<(), Failure> {
+fn announce(addr: SocketAddr, peer: &Ticket, args: &Forward, json: bool) -> Result<(), Failure> {
     if json {
         return Ok(out::json(&Line::Listening { addr })?);
     }
-    let (peer, name) = (args.service.peer.id.short(), &args.service.name);
+    let (peer, name) = (peer.id.short(), &args.service.name);
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
 }
 
-async fn check(node: &Node, forwarder: &Forwarder, args: &Forward) -> Result<(), Failure> {
+async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<(), Failure> {
     let checking = forwarder.check();
-    let checked = node.answer(&args.service.peer, Duration::MAX, checking);
+    let checked = node.answer(peer, Duration::MAX, checking);
     checked.await.map(drop)
 }
 
 /// Tries until the peer and its server are there, and says what is in the way. Ends only where trying on is of no use.
-async fn reach(node: &Node, forwarder: &Forwarder, args: &Forward) -> Result<Infallible, Failure> {
+async fn reach(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Infallible, Failure> {
     node.settled().await;
     let mut told = String::new();
-    while let Err(failure) = check(node, forwarder, args).await {
+    while let Err(failure) = check(node, forwarder, peer).await {
         if !failure.may_pass() {
             return Err(failure);
         }

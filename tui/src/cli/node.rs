@@ -9,9 +9,10 @@ use peerway_relay::Signals;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
-    args::Globals,
+    args::{Globals, PeerName},
     failure::Failure,
     out,
+    peers::Peers,
     state::{Claim, StateDir},
     words,
 };
@@ -36,6 +37,7 @@ const REPORT_QUIET: Duration = Duration::from_millis(1500);
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     claim: Option<Claim>,
+    peers: Peers,
 }
 
 impl Node {
@@ -49,7 +51,7 @@ impl Node {
             .secret_key(key)
             .relays(globals.relays.clone())
             .alpns(alpns);
-        Self::start(builder, globals.bind, Some(claim)).await
+        Self::start(builder, globals.bind, Some(claim), state.peers()).await
     }
 
     /// A node to dial with.
@@ -76,13 +78,14 @@ impl Node {
             out::hint("another peerway runs with this identity: this one takes a temporary one");
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, bind, claim).await
+        Self::start(builder, bind, claim, state.peers()).await
     }
 
     async fn start(
         mut builder: Builder,
         bind: Option<SocketAddr>,
         claim: Option<Claim>,
+        peers: Peers,
     ) -> Result<Self, Failure> {
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
@@ -90,7 +93,13 @@ impl Node {
         Ok(Self {
             endpoint: builder.bind().await?,
             claim,
+            peers,
         })
+    }
+
+    /// The peers that were dialled from here.
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// Whether another process has the folder's identity.
@@ -136,7 +145,7 @@ impl Node {
         let _ = timeout(DIAL_ONLINE_PATIENCE, settled).await;
     }
 
-    /// Dials, for no longer than `patience`.
+    /// Dials a peer for its diagnostics, for no longer than `patience`.
     pub(super) async fn dial(
         &self,
         peer: &Ticket,
@@ -144,7 +153,11 @@ impl Node {
         patience: Duration,
     ) -> Result<Connection, Failure> {
         let connecting = self.endpoint.connect(peer.clone(), alpn);
-        self.answer(peer, patience, connecting).await
+        let dialled = self.answer(peer, patience, connecting).await;
+        if let Err(Failure::Connect(ConnectError::NoSuchService)) = dialled {
+            return Err(Failure::NoDiagnostics);
+        }
+        dialled
     }
 
     /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to
@@ -181,9 +194,15 @@ impl Node {
     ) -> Result<T, Failure> {
         let patience = patience.min(DIAL_PATIENCE);
         if let Ok(result) = timeout(patience, dial).await {
+            if result.is_ok() {
+                self.peers.remember(peer);
+            }
             return result.map_err(Into::into);
         }
         let snapshot = self.endpoint.snapshot();
+        if let Some(why) = words::link(&snapshot, peer.id) {
+            return Err(Failure::Mute { why: why.line() });
+        }
         if snapshot.relays.is_empty() && peer.is_local() {
             return Err(Failure::OtherNetwork);
         }
@@ -216,6 +235,11 @@ impl Node {
         let _ = timeout_at(deadline, complete).await;
         (*self.endpoint.snapshot()).clone()
     }
+}
+
+/// Who is meant, and where that peer is.
+pub(super) fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
+    StateDir::open(globals)?.peers().find(peer)
 }
 
 /// The relays to register with when dialling `peer`: ours, or else its own.

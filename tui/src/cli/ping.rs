@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     args::{Globals, Ping},
     failure::Failure,
-    node::{Node, relays_for},
+    node::{self, Node, relays_for},
     out, words,
 };
 
@@ -30,7 +30,8 @@ pub(super) async fn run(
     args: &Ping,
     started_at: Instant,
 ) -> Result<(), Failure> {
-    let node = Node::dialling(globals, relays_for(globals, &args.peer)).await?;
+    let peer = node::find(globals, &args.peer)?;
+    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let mut session = Session {
         json: globals.json,
         args,
@@ -43,7 +44,7 @@ pub(super) async fn run(
         session.dialled_at = Instant::now();
         let deadline = started_at + args.timeout;
         let connection = node
-            .dial_until(&args.peer, ping::ALPN, args.timeout, deadline)
+            .dial_until(&peer, ping::ALPN, args.timeout, deadline)
             .await?;
         session.summary.connected_ms = Some(words::ms(session.dialled_at.elapsed()));
         let result = session.ping_until_done(&connection).await;
@@ -73,14 +74,14 @@ impl Session<'_> {
             let done = timeout_at(deadline, self.pings(connection)).await;
             return match done {
                 Ok(Err(failure)) => Err(failure),
-                _ if self.summary.received == 0 => Err(Failure::NoReply),
+                _ if self.summary.received == 0 => Err(no_reply(connection)),
                 Ok(Ok(true)) => Ok(()),
                 Ok(Ok(false)) | Err(_) => Err(relayed_only(connection)),
             };
         }
         self.pings(connection).await?;
         match self.summary.received {
-            0 => Err(Failure::NoReply),
+            0 => Err(no_reply(connection)),
             _ => Ok(()),
         }
     }
@@ -217,14 +218,21 @@ async fn direct(connection: &Connection) {
     }
 }
 
+fn no_reply(connection: &Connection) -> Failure {
+    let why = why(connection).unwrap_or_else(|| "the link ended".to_owned());
+    Failure::NoReply { why }
+}
+
 fn relayed_only(connection: &Connection) -> Failure {
-    let why = connection.path().borrow().why.clone();
-    Failure::RelayedOnly {
-        why: why.map_or_else(
-            || "it takes longer than --timeout".to_owned(),
-            |why| why.line(),
-        ),
-    }
+    let why = why(connection).unwrap_or_else(|| "it takes longer than --timeout".to_owned());
+    Failure::RelayedOnly { why }
+}
+
+/// Why the link is as it is, as `peerway why` begins, and what would help.
+fn why(connection: &Connection) -> Option<String> {
+    let why = connection.path().borrow().why.clone()?;
+    let action = why.action.map(|action| format!(". {action}"));
+    Some(why.line() + &action.unwrap_or_default())
 }
 
 #[derive(Serialize)]
@@ -268,7 +276,7 @@ impl Default for Summary {
 mod tests {
     use peerway::SecretKey;
 
-    use super::*;
+    use super::{super::args::PeerName, *};
 
     #[test]
     fn the_reply_line_keeps_its_keys() {
@@ -291,7 +299,7 @@ mod tests {
     #[test]
     fn a_path_that_is_direct_has_a_time_at_which_it_turned() {
         let args = Ping {
-            peer: SecretKey::from_seed(&[1; 32]).id().into(),
+            peer: PeerName::Ticket(SecretKey::from_seed(&[1; 32]).id().into()),
             count: None,
             until_direct: false,
             timeout: INTERVAL,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     args::{Globals, Speed},
     failure::Failure,
-    node::{Node, relays_for},
+    node::{self, Node, relays_for},
     out, words,
 };
 
@@ -17,10 +17,11 @@ use super::{
 const DIRECT_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> {
-    let node = Node::dialling(globals, relays_for(globals, &args.peer)).await?;
+    let peer = node::find(globals, &args.peer)?;
+    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let body = async {
         node.settled().await;
-        let connection = node.dial(&args.peer, speed::ALPN, Duration::MAX).await?;
+        let connection = node.dial(&peer, speed::ALPN, Duration::MAX).await?;
         let mut status = connection.path();
         let is_direct =
             status.wait_for(|status| matches!(status.path, Some(PathInfo::Direct { .. })));

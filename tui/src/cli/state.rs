@@ -5,7 +5,7 @@ use std::{env, path::PathBuf};
 pub(super) use peerway::keyfile::Claim;
 use peerway::{PeerId, SecretKey, keyfile};
 
-use super::{args::Globals, failure::Failure};
+use super::{args::Globals, failure::Failure, peers::Peers};
 
 /// A folder with a key.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl StateDir {
     /// Two nodes of one identity would take each other's place at the relay.
     pub(super) fn claim(&self) -> Result<Option<Claim>, Failure> {
         Ok(keyfile::claim(&self.0.join("lock"))?)
+    }
+
+    /// The peers that were dialled from here.
+    pub(super) fn peers(&self) -> Peers {
+        Peers::in_folder(&self.0)
     }
 
     pub(super) fn in_use(&self) -> Failure {

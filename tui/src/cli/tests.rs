@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use peerway::{RelayUrl, SecretKey, Ticket};
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, PeerName};
 
 #[test]
 fn the_definition_is_consistent() {
@@ -39,10 +39,30 @@ fn ping_takes_a_ticket_or_an_id_and_has_defaults() {
         let Some(Command::Ping(ping)) = parse(&["ping", &peer]).command else {
             panic!("not a ping");
         };
-        assert_eq!(ping.peer.id.to_string(), id());
+        let PeerName::Ticket(peer) = ping.peer else {
+            panic!("no ticket");
+        };
+        assert_eq!(peer.id.to_string(), id());
         assert_eq!((ping.count, ping.until_direct), (None, false));
         assert_eq!(ping.timeout, Duration::from_secs(10));
     }
+}
+
+#[test]
+fn a_node_may_be_bound_to_a_port_at_every_address() {
+    for port in ["41641", ":41641", "0.0.0.0:41641"] {
+        let bind = parse(&["up", "--bind", port]).globals.bind;
+        assert_eq!(bind, Some("0.0.0.0:41641".parse().unwrap()));
+    }
+}
+
+#[test]
+fn eight_letters_may_be_the_beginning_of_an_id() {
+    let start = &id()[..8];
+    assert_eq!(start.parse(), Ok(PeerName::Start(start.to_owned())));
+    let upper = id()[..51].to_ascii_uppercase();
+    assert_eq!(upper.parse(), Ok(PeerName::Start(id()[..51].to_owned())));
+    assert!(id()[..7].parse::<PeerName>().is_err());
 }
 
 #[test]
@@ -53,7 +73,8 @@ fn forward_splits_peer_and_name() {
     else {
         panic!("not a forward");
     };
-    assert_eq!(forward.service.peer.to_string(), ticket());
+    let peer = PeerName::Ticket(ticket().parse().unwrap());
+    assert_eq!(forward.service.peer, peer);
     assert_eq!(forward.service.name.as_str(), "web");
     assert_eq!(forward.listen.port(), 9000);
 }
@@ -125,7 +146,7 @@ fn bad_input_is_named_together_with_the_expected_form() {
             "a server is IP:PORT, as in 127.0.0.1:8080",
         ),
         (
-            &["up", "--bind", "8080"],
+            &["up", "--bind", "localhost:8080"],
             "an address is IP:PORT, as in 127.0.0.1:8080",
         ),
         (

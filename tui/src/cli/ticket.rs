@@ -1,6 +1,8 @@
 //! `peerway ticket`: what to hand to the other side. Needs no running node.
 
-use peerway::{PeerId, Ticket};
+use std::net::SocketAddr;
+
+use peerway::{Endpoint, PeerId, Ticket};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use serde::Serialize;
 
@@ -12,12 +14,25 @@ use super::{
     up,
 };
 
-pub(super) fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
     let id = StateDir::open(globals)?.id()?;
-    let ticket = Ticket::new(id, globals.relays.clone(), Vec::new());
-    if let Some(hint) = up::reach(&ticket) {
+    let relays = globals.relays.clone();
+    let addrs = if relays.is_empty() {
+        addresses(globals).await?
+    } else {
+        Vec::new()
+    };
+    let seen = Ticket::new(id, relays, addrs);
+    let is_fixed = up::has_fixed_port(globals);
+    if let Some(hint) = up::reach(&seen, is_fixed) {
         out::hint(hint);
     }
+    let ticket = if is_fixed {
+        seen
+    } else {
+        // Nobody knows at which port the node will be.
+        Ticket::new(id, seen.relays, Vec::new())
+    };
     if globals.json {
         out::json(&Line { id, ticket })?;
     } else {
@@ -27,6 +42,24 @@ pub(super) fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
         out::text(ticket.to_string())?;
     }
     Ok(())
+}
+
+/// Where a node that is started with these options will be, without relays.
+async fn addresses(globals: &Globals) -> Result<Vec<SocketAddr>, Failure> {
+    let mut builder = Endpoint::builder()
+        .port_mapping(false)
+        .lan_discovery(false)
+        .tcp(false);
+    if let Some(bind) = globals.bind {
+        // The port itself may be taken by the node.
+        builder = builder.bind_addr((bind.ip(), 0).into());
+    }
+    let endpoint = builder.bind().await?;
+    let addrs = endpoint.ticket().addrs;
+    endpoint.close().await;
+    let port = globals.bind.map_or(0, |bind| bind.port());
+    let at_port = |addr: SocketAddr| SocketAddr::new(addr.ip(), port);
+    Ok(addrs.into_iter().map(at_port).collect())
 }
 
 /// Light on dark, as terminals mostly are; the quiet zone makes it readable on light ones too.

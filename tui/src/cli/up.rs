@@ -1,6 +1,9 @@
 //! `peerway up`: a node that others can reach, until it is told to end.
 
-use std::future::{Future, pending};
+use std::{
+    future::{Future, pending},
+    net::SocketAddr,
+};
 
 use peerway::{Event, PeerId, Ticket, services::Services};
 use serde::Serialize;
@@ -36,7 +39,7 @@ pub(super) async fn serve(
             node.reachable().await?;
         }
         let ticket = node.endpoint.ticket();
-        if let Some(hint) = reach(&ticket) {
+        if let Some(hint) = reach(&ticket, has_fixed_port(globals)) {
             out::hint(hint);
         }
         let commands = commands(&ticket);
@@ -73,15 +76,26 @@ pub(super) async fn served_without_reader(
     }
 }
 
-/// From where nobody can dial with this ticket, and what would change that.
-pub(super) fn reach(ticket: &Ticket) -> Option<&'static str> {
+/// Whether the node is at the same port whenever it is started.
+pub(super) fn has_fixed_port(globals: &Globals) -> bool {
+    globals.bind.is_some_and(|addr| addr.port() != 0)
+}
+
+/// From where a node can be dialled that has no relay, and what would change that.
+pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
     if !ticket.relays.is_empty() {
         return None;
     }
-    Some(if ticket.is_local() {
-        "no relay is named, so this ticket works on this network only: name one with --relay URL to be reached from elsewhere"
-    } else {
-        "no relay is named, so this ticket works where the addresses in it can be reached: name one with --relay URL for the rest"
+    let public = ticket.public_addrs().find(SocketAddr::is_ipv4);
+    Some(match public.map(|addr| (addr.ip(), addr.port())) {
+        Some((ip, port)) if is_fixed => format!(
+            "no relay is needed: the ticket names the public address of this computer, {ip}. Let UDP port {port} in at its firewall"
+        ),
+        Some((ip, _)) => format!(
+            "no relay is needed: this computer has a public address, {ip}. With --bind PORT, here and for the node, tickets name it and stay valid"
+        ),
+        None if ticket.is_local() => "no relay is named, so this ticket works on this network only: name one with --relay URL to be reached from elsewhere".to_owned(),
+        None => "no relay is named, so this ticket works where the addresses in it can be reached: name one with --relay URL for the rest".to_owned(),
     })
 }
 
@@ -128,6 +142,29 @@ mod tests {
     use peerway::SecretKey;
 
     use super::*;
+
+    #[test]
+    fn who_has_no_relay_is_told_from_where_the_ticket_works() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        let told = |addrs: &[&str], is_fixed| {
+            let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+            reach(&Ticket::new(id, Vec::new(), addrs), is_fixed).unwrap()
+        };
+        let public = ["192.168.1.5:41641", "62.10.0.2:41641"];
+        let needless = told(&public, true);
+        assert!(needless.starts_with("no relay is needed"), "{needless}");
+        assert!(
+            needless.contains("62.10.0.2. Let UDP port 41641"),
+            "{needless}"
+        );
+        assert!(told(&public, false).contains("--bind PORT"));
+        assert!(told(&public[..1], true).contains("on this network only"));
+        assert!(told(&[], true).contains("on this network only"));
+        let six = told(&["[2a01:4f8::1]:41641"], true);
+        assert!(six.contains("where the addresses in it"), "{six}");
+        let relay = peerway::RelayUrl::new(id, "relay.example.org", 4433).unwrap();
+        assert_eq!(reach(&Ticket::new(id, vec![relay], Vec::new()), true), None);
+    }
 
     #[test]
     fn the_ready_line_keeps_its_keys() {

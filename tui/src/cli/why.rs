@@ -12,28 +12,38 @@ use tokio::time::{sleep, timeout};
 use super::{
     args::{Globals, Why},
     failure::Failure,
-    node::{Node, relays_for},
+    node::{self, Node, relays_for},
     out, words,
 };
 
 /// Rounds go on only for links that carry data.
 const PING_EVERY: Duration = Duration::from_millis(200);
 const PING_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a link that nothing can be sent on is looked at.
+const UNUSED: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
-    let node = Node::dialling(globals, relays_for(globals, &args.peer)).await?;
+    let target = node::find(globals, &args.peer)?;
+    let node = Node::dialling(globals, relays_for(globals, &target)).await?;
     let body = async {
         node.settled().await;
-        let dialled = node.dial(&args.peer, ping::ALPN, args.timeout).await;
-        if let Ok(connection) = &dialled {
+        let dialled = node.dial(&target, ping::ALPN, args.timeout).await;
+        // The peer's word may be faster than what the link is told by.
+        let answered = matches!(
+            dialled,
+            Ok(_) | Err(Failure::NoDiagnostics | Failure::Connect(ConnectError::Closed { .. }))
+        );
+        if answered || words::link(&node.endpoint.snapshot(), target.id).is_some() {
             // What is known when the time is up is the answer.
-            let _ = timeout(args.timeout, settle(&node, connection)).await;
+            let settled = settle(&node, target.id, dialled.as_ref().ok());
+            let _ = timeout(args.timeout, settled).await;
         }
         let snapshot = node.endpoint.snapshot();
-        let peer = snapshot.peers.iter().find(|peer| peer.id == args.peer.id);
+        let peer = snapshot.peers.iter().find(|peer| peer.id == target.id);
         let Some((peer, why)) = peer.and_then(|peer| Some((peer, peer.why.as_ref()?))) else {
             return dialled.map(drop);
         };
+        let is_linked = words::link(&snapshot, target.id).is_some();
         if globals.json {
             out::json(&Report::of(peer, why))?;
         } else {
@@ -41,9 +51,10 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
         }
         match dialled {
             // The link is explained, whatever runs over it.
-            Err(Failure::Connect(
-                ConnectError::NoSuchService | ConnectError::Busy | ConnectError::Closed { .. },
-            )) if peer.state != PeerState::Failed => Ok(()),
+            Err(failure) if is_linked => {
+                out::hint(failure.to_string());
+                Ok(())
+            }
             other => other.map(drop),
         }
     };
@@ -51,8 +62,12 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
 }
 
 /// Waits until the link is direct, or until nothing more is to be learnt of why it is not.
-async fn settle(node: &Node, connection: &Connection) {
+async fn settle(node: &Node, peer: PeerId, connection: Option<&Connection>) {
     let pings = async {
+        let Some(connection) = connection else {
+            // Such a link is kept for some seconds.
+            return sleep(UNUSED).await;
+        };
         for seq in 0.. {
             // Lost or not, it was traffic.
             let _ = ping::ping(connection, seq, PING_PATIENCE).await;
@@ -61,8 +76,8 @@ async fn settle(node: &Node, connection: &Connection) {
     };
     let mut snapshots = node.endpoint.snapshots();
     let settled = snapshots.wait_for(|snapshot| {
-        let peer = |peer: &&PeerSnapshot| peer.id == connection.peer();
-        snapshot.peers.iter().find(peer).is_some_and(is_settled)
+        let it = |known: &&PeerSnapshot| known.id == peer;
+        snapshot.peers.iter().find(it).is_some_and(is_settled)
     });
     tokio::select! {
         _ = settled => {}
@@ -111,10 +126,10 @@ impl<'a> Report<'a> {
 }
 
 fn text(peer: &PeerSnapshot, why: &Explanation) -> String {
-    let headline = if peer.state == PeerState::Direct {
-        why.line()
-    } else {
-        format!("{}: {}", words::state(peer.state), why.line())
+    let headline = match (peer.state, why.cause) {
+        (PeerState::Direct, _) => why.line(),
+        (_, Cause::PeerOffline) => format!("offline: {}", why.line()),
+        (state, _) => format!("{}: {}", words::state(state), why.line()),
     };
     let mut lines = vec![headline, String::new(), words::wrap(&why.paragraph(), "")];
     lines.push(String::new());
@@ -219,6 +234,28 @@ mod tests {
             serde_json::from_str::<Explanation>(&json).unwrap(),
             relayed()
         );
+    }
+
+    #[test]
+    fn a_peer_that_is_not_there_is_said_to_be_offline() {
+        let why = serde_json::json!({"cause": {"kind": "peer_offline"}, "evidence": {}});
+        let traffic = serde_json::json!({"rx_bytes": 0, "tx_bytes": 0, "rx_rate": 0, "tx_rate": 0});
+        for state in ["failed", "relayed"] {
+            let peer: PeerSnapshot = serde_json::from_value(serde_json::json!({
+                "id": peerway::SecretKey::from_seed(&[1; 32]).id(),
+                "state": state,
+                "why": why,
+                "state_age_ms": 0,
+                "loss": 0.0,
+                "connections": 0,
+                "traffic": traffic,
+                "probes_sent": 0,
+                "probes_answered": 0,
+            }))
+            .unwrap();
+            let text = text(&peer, peer.why.as_ref().unwrap());
+            assert!(text.starts_with("offline: "), "{text}");
+        }
     }
 
     #[test]

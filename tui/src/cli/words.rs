@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use peerway::{
-    Connection, EventKind, MappingProtocol, NatBehavior, PathInfo, PeerState, PortMapping, RelayUrl,
+    Connection, EventKind, Explanation, MappingProtocol, NatBehavior, NodeSnapshot, PathInfo,
+    PeerId, PeerState, PortMapping, RelayUrl,
 };
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
@@ -37,6 +38,16 @@ pub(super) fn two_decimals(value: f64) -> f64 {
 
 pub(super) fn current_path(connection: &Connection) -> Option<PathInfo> {
     connection.path().borrow().path.clone()
+}
+
+/// Why the link to a peer is as it is; none if there is no link.
+pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation> {
+    let peer = snapshot.peers.iter().find(|known| known.id == peer)?;
+    let is_linked = matches!(
+        peer.state,
+        PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch
+    );
+    peer.why.as_ref().filter(|_| is_linked)
 }
 
 /// The path's kind as JSON has it.

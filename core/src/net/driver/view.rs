@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Driver, now, unix_ms};
 use crate::{
     NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket, Traffic,
+    addr::Scope,
     net::mux::Link,
     proto::{endpoint::PeerView, io::Input},
 };
@@ -85,11 +86,13 @@ impl Driver {
 
     /// Addresses for the ticket: none where a relay tells them to those who are meant to know.
     fn direct_addrs(&self) -> Vec<std::net::SocketAddr> {
-        if self.home_relays.is_empty() {
-            self.machine.local().hosts()
-        } else {
-            Vec::new()
+        if !self.home_relays.is_empty() {
+            return Vec::new();
         }
+        let mut addrs = self.machine.local().hosts();
+        // A ticket has room for a few.
+        addrs.sort_by_key(|addr| Scope::of(addr.ip()) != Scope::Global);
+        addrs
     }
 
     fn network_snapshot(&self) -> NetworkSnapshot {
