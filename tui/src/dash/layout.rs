@@ -7,6 +7,12 @@ pub(super) const MIN_HEIGHT: u16 = 10;
 /// Lines of the details with their border.
 pub(super) const DETAILS_HEIGHT: u16 = 23;
 
+/// Lines for the selected peer below a table that leaves room.
+const INSPECTOR_HEIGHT: u16 = 12;
+
+/// A border, a bar and a legend.
+const LEAST_CHARTS: u16 = 4;
+
 /// A panel that can have the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panel {
@@ -37,6 +43,8 @@ pub(super) struct Wanted {
     /// Only the panel with the focus.
     pub(super) expanded: bool,
     pub(super) details: bool,
+    /// Peers in the table.
+    pub(super) rows: usize,
 }
 
 impl Areas {
@@ -60,11 +68,11 @@ impl Areas {
         let areas = if wanted.expanded {
             frame.single(body, wanted.focus)
         } else if screen.width >= 120 && screen.height >= 30 {
-            frame.wide(body)
+            frame.wide(body, wanted.rows)
         } else if screen.width >= 80 && screen.height >= 16 {
-            frame.medium(body)
+            frame.medium(body, wanted.rows)
         } else {
-            frame.single(body, wanted.focus)
+            frame.narrow(body, wanted)
         };
         let tall_and_narrow = screen.width <= 84 && screen.height > 45;
         Some(if tall_and_narrow && wanted.details {
@@ -74,13 +82,9 @@ impl Areas {
         })
     }
 
-    fn wide(self, body: Rect) -> Self {
-        let events_height = if body.height >= 35 { 10 } else { 6 };
-        let [top, peers, events] = body.layout(&Layout::vertical([
-            Constraint::Length(11),
-            Constraint::Fill(1),
-            Constraint::Length(events_height),
-        ]));
+    fn wide(self, body: Rect, rows: usize) -> Self {
+        let least_events = if body.height >= 35 { 10 } else { 6 };
+        let [top, peers, events] = shares(body, rows, (11, body.height / 3), least_events);
         let [throughput, network] = top.layout(&Layout::horizontal([
             Constraint::Fill(1),
             Constraint::Length(44),
@@ -94,17 +98,35 @@ impl Areas {
         }
     }
 
-    fn medium(self, body: Rect) -> Self {
-        let sparklines_height = if body.height >= 21 { 4 } else { 0 };
-        let events_height = if body.height >= 27 { 8 } else { 5 };
-        let [top, peers, events] = body.layout(&Layout::vertical([
-            Constraint::Length(sparklines_height),
-            Constraint::Fill(1),
-            Constraint::Length(events_height),
-        ]));
+    fn medium(self, body: Rect, rows: usize) -> Self {
+        let charts = if body.height >= 21 {
+            (4, body.height / 5)
+        } else {
+            (0, 0)
+        };
+        let least_events = if body.height >= 27 { 8 } else { 5 };
+        let [top, peers, events] = shares(body, rows, charts, least_events);
         let halves = top.layout(&Layout::horizontal([Constraint::Fill(1); 2]));
         Self {
-            sparklines: (sparklines_height > 0).then_some(halves),
+            sparklines: (top.height > 0).then_some(halves),
+            peers: Some(peers),
+            events: Some(events),
+            ..self
+        }
+    }
+
+    /// The panel with the focus alone, unless the table leaves room.
+    fn narrow(self, body: Rect, wanted: Wanted) -> Self {
+        const LEAST_EVENTS: u16 = 6;
+        let peers = filled(wanted.rows);
+        if wanted.focus == Panel::Events || peers.saturating_add(LEAST_EVENTS) > body.height {
+            return self.single(body, wanted.focus);
+        }
+        let most = if body.width >= 60 { body.height / 3 } else { 0 };
+        let [top, peers, events] = shares(body, wanted.rows, (0, most), LEAST_EVENTS);
+        let halves = top.layout(&Layout::horizontal([Constraint::Fill(1); 2]));
+        Self {
+            sparklines: (top.height > 0).then_some(halves),
             peers: Some(peers),
             events: Some(events),
             ..self
@@ -149,6 +171,29 @@ impl Areas {
         self.events
             .map_or(0, |area| usize::from(area.height.saturating_sub(2)))
     }
+}
+
+/// The height of a table of so many peers with all that is said of the selected one.
+fn filled(rows: usize) -> u16 {
+    u16::try_from(rows.max(1))
+        .unwrap_or(u16::MAX)
+        .saturating_add(3 + INSPECTOR_HEIGHT)
+}
+
+/// Charts, peers and events from top to bottom. What the table and the selected peer do not need is for the charts, up to
+/// their limit, and for the events.
+fn shares(body: Rect, rows: usize, (least, most): (u16, u16), events: u16) -> [Rect; 3] {
+    let room = body.height.saturating_sub(events);
+    let charts = room
+        .saturating_sub(filled(rows))
+        .clamp(least, most.max(least));
+    let charts = if charts < LEAST_CHARTS { 0 } else { charts };
+    let peers = room.saturating_sub(charts).min(filled(rows));
+    body.layout(&Layout::vertical([
+        Constraint::Length(charts),
+        Constraint::Length(peers),
+        Constraint::Fill(1),
+    ]))
 }
 
 /// Lines of help that fit above the footer and inside a border.

@@ -249,6 +249,7 @@ impl Model {
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
+            rows: self.data().snapshot.peers.len(),
         };
         Areas::of(screen, wanted)
     }

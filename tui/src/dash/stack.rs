@@ -76,39 +76,49 @@ pub(super) fn stretched(
         .collect()
 }
 
-/// The least of 1, 2, 5 times a power of ten that no column exceeds.
-pub(super) fn scale(series: &[Series], value: impl Fn(Rate) -> u64) -> u64 {
+/// The highest sum of a column.
+pub(super) fn peak(series: &[Series], value: impl Fn(Rate) -> u64) -> u64 {
     let columns = series
         .iter()
         .map(|one| one.columns.len())
         .max()
         .unwrap_or(0);
-    let peak = (0..columns)
+    (0..columns)
         .map(|column| {
             series
                 .iter()
                 .filter_map(|one| one.columns.get(column))
                 .map(|rate| value(*rate))
-                .sum::<u64>()
+                .fold(0, u64::saturating_add)
         })
         .max()
-        .unwrap_or_default();
-    let mut scale = 1000_u64;
-    for factor in [2, 5, 10].into_iter().cycle() {
-        let Some(next) = power_of_ten(scale).checked_mul(factor) else {
-            break;
-        };
-        if scale >= peak {
-            break;
-        }
-        scale = next;
-    }
-    scale
+        .unwrap_or_default()
 }
 
-fn power_of_ten(value: u64) -> u64 {
-    10_u64.saturating_pow(value.checked_ilog10().unwrap_or(0))
+/// One scale for two charts that share `rows`, so that equal rates are equally high in both: what a row stands for, and the
+/// rows of the second one. Each has at least one.
+pub(super) fn shared_scale(first: u64, second: u64, rows: u16) -> (u64, u16) {
+    let rows = u64::from(rows.max(2));
+    let needed = |peak: u64, unit: u64| peak.div_ceil(unit).max(1);
+    let fits = |unit: u64| needed(first, unit).saturating_add(needed(second, unit)) <= rows;
+    let mut unit = round_up(first.max(second).max(LEAST_SCALE) / rows);
+    while !fits(unit) && unit < u64::MAX / 2 {
+        unit = round_up(unit + 1);
+    }
+    (unit, needed(second, unit).min(rows - 1) as u16)
 }
+
+/// The least round number that is not below `value`.
+pub(super) fn round_up(value: u64) -> u64 {
+    const TENTHS: [u64; 9] = [10, 15, 20, 25, 30, 40, 50, 60, 80];
+    let power = 10_u64.saturating_pow(value.max(1).ilog10());
+    let round = |tenths: u64| power.saturating_mul(tenths) / 10;
+    let found = TENTHS.into_iter().map(round).find(|it| *it >= value);
+    found.unwrap_or_else(|| power.saturating_mul(10))
+}
+
+/// Where less than this goes through, the charts look idle.
+pub(super) const LEAST_SCALE: u64 = 1000;
 
 /// How far a cell is filled, in eighths, and by which series most of all.
 pub(super) type Filling = Option<(u64, usize)>;
@@ -151,19 +161,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scale_is_the_next_round_number() {
-        let of = |down| {
-            let columns = vec![Rate { down, up: 0 }];
-            let one = Series {
-                peer: None,
-                columns,
-                now: Rate::default(),
-            };
-            scale(&[one], |rate| rate.down)
-        };
-        let scales: Vec<_> = [0, 1000, 1001, 2001, 14_300_000, 99_000_000].map(of).into();
-        assert_eq!(scales, [1000, 1000, 2000, 5000, 20_000_000, 100_000_000]);
-        assert!(of(u64::MAX) > u64::MAX / 2);
+    fn round_numbers_are_the_next_ones_and_have_at_most_two_digits() {
+        let rounded: Vec<_> = [1, 10, 11, 16, 2001, 14_300_000, 99_000_000]
+            .map(round_up)
+            .into();
+        assert_eq!(rounded, [1, 10, 15, 20, 2500, 15_000_000, 100_000_000]);
+        assert!(round_up(u64::MAX) > u64::MAX / 2);
+    }
+
+    #[test]
+    fn two_charts_share_one_scale_and_all_the_rows_they_need() {
+        for (down, up) in [
+            (14_200_000, 1_100_000),
+            (1_100_000, 14_200_000),
+            (5_000_000, 5_000_000),
+            (0, 0),
+            (1, u64::MAX),
+        ] {
+            for rows in 2..30 {
+                let (unit, up_rows) = shared_scale(down, up, rows);
+                let down_rows = rows - up_rows;
+                assert!(up_rows >= 1 && down_rows >= 1);
+                if up < u64::MAX {
+                    assert!(down <= unit * u64::from(down_rows), "{down} {up} {rows}");
+                    assert!(up <= unit * u64::from(up_rows), "{down} {up} {rows}");
+                }
+            }
+        }
+        assert_eq!(shared_scale(14_200_000, 1_100_000, 8), (2_500_000, 1));
+        assert_eq!(shared_scale(3_000_000, 3_000_000, 8), (800_000, 4));
     }
 
     #[test]

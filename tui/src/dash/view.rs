@@ -5,6 +5,7 @@ mod dialogs;
 mod events;
 mod header;
 mod help;
+mod inspector;
 mod network;
 mod peers;
 mod phases;

@@ -254,7 +254,12 @@ impl Desk {
 
     /// Twelve peers after two minutes of traffic that rises and falls.
     pub(super) fn twelve(options: &Options) -> Self {
-        let node = snapshot(&node(twelve()));
+        Self::busy(twelve(), options)
+    }
+
+    /// Some of the twelve.
+    pub(super) fn busy(peers: Vec<Value>, options: &Options) -> Self {
+        let node = snapshot(&node(peers));
         let mut desk = Self::with(Arc::new(later(&node, 0)), options);
         for second in 1..=120 {
             desk.sample(Arc::new(later(&node, second)));

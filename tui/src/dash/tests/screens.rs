@@ -11,12 +11,111 @@ use serde_json::json;
 use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
 use crate::dash::{ColorChoice, Options, msg::Msg};
 
+const SIZES: [(u16, u16); 5] = [(40, 10), (60, 20), (80, 24), (120, 40), (200, 60)];
+
+fn first(count: usize) -> Desk {
+    Desk::busy(twelve().into_iter().take(count).collect(), &options())
+}
+
 #[test]
-fn twelve_peers_fit_every_size() {
-    for (width, height) in [(40, 10), (60, 20), (80, 24), (120, 40), (200, 60)] {
-        let screen = Desk::twelve(&options()).screen(width, height);
-        assert_snapshot!(format!("twelve_{width}x{height}"), screen);
+fn one_two_and_twelve_peers_fit_every_size() {
+    for (name, count) in [("one", 1), ("two", 2), ("twelve", 12)] {
+        for (width, height) in SIZES {
+            let screen = first(count).screen(width, height);
+            assert_snapshot!(format!("{name}_{width}x{height}"), screen);
+        }
     }
+}
+
+#[test]
+fn few_peers_leave_no_half_of_a_screen_blank() {
+    for count in [1, 2, 3, 5, 8, 12] {
+        for (width, height) in [
+            (40, 10),
+            (60, 20),
+            (60, 50),
+            (80, 24),
+            (100, 40),
+            (120, 40),
+            (200, 60),
+        ] {
+            let screen = first(count).screen(width, height);
+            let is_blank = |line: &&str| line.chars().all(|c| " \"│".contains(c));
+            let blank = screen.lines().filter(is_blank).count();
+            assert!(
+                blank * 3 <= usize::from(height),
+                "{blank} of {count} peers:\n{screen}"
+            );
+        }
+    }
+}
+
+#[test]
+fn equal_rates_are_equally_high_and_unequal_ones_are_not() {
+    let desk = |down, up| {
+        let row = Row {
+            state: "direct",
+            path: Some("192.0.2.9:5000"),
+            why: Some("punched"),
+            rates: (down, up),
+            ..Row::OFFLINE
+        };
+        Desk::busy(vec![row.to_value()], &options())
+    };
+    let halves = |down, up| {
+        let screen = desk(down, up).screen(80, 24);
+        let line = |at: usize| screen.lines().nth(at).unwrap().replace('"', "");
+        let (title, bars) = (line(2), line(3));
+        let half = |line: &str| -> [String; 2] {
+            let cells: Vec<char> = line.chars().collect();
+            [cells[..40].iter().collect(), cells[40..].iter().collect()]
+        };
+        assert_eq!(
+            half(&title).map(|title| title.contains("scale 3 MB/s")),
+            [true; 2],
+            "{screen}"
+        );
+        half(&bars)
+    };
+    let [down, up] = halves(3_000_000, 3_000_000);
+    assert_eq!(down, up);
+    let [down, up] = halves(3_000_000, 300_000);
+    assert_ne!(down, up);
+    assert!(up.contains('▁') && !up.contains('█'), "{up}");
+
+    let screen = desk(3_000_000, 3_000_000).screen(120, 40);
+    assert_eq!(screen.matches("3.2M┤").count(), 2, "{screen}");
+    let screen = desk(3_000_000, 300_000).screen(120, 40);
+    assert!(
+        screen.contains("3.5M┤") && screen.contains("500k┤"),
+        "{screen}"
+    );
+    let screen = desk(3_000_000, 300_000).screen(60, 12);
+    assert!(screen.lines().next().unwrap().contains("█3M"), "{screen}");
+}
+
+#[test]
+fn equal_round_trips_are_equally_high_for_all_peers() {
+    let row = |seed, ms| Row {
+        seed,
+        state: "direct",
+        path: Some("192.0.2.9:5000"),
+        rtt_ms: Some(ms),
+        ..Row::OFFLINE
+    };
+    let rows = [row(1, 4.0), row(2, 64.0), row(3, 64.0)];
+    let screen = Desk::busy(rows.iter().map(Row::to_value).collect(), &options()).screen(120, 40);
+    let bars = |name: &str| -> String {
+        let row = screen
+            .lines()
+            .find(|line| line.contains(&format!("● {name}")))
+            .unwrap();
+        row.chars().filter(|c| "▁▂▃▄▅▆▇█".contains(*c)).collect()
+    };
+    assert_eq!(bars("laptop"), "▃".repeat(12));
+    assert_eq!(bars("nas"), "▇".repeat(12));
+    assert_eq!(bars("phone"), bars("nas"));
+    assert!(screen.contains("60s ▁1█128ms"), "the scale is written down");
 }
 
 #[test]

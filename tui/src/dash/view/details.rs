@@ -23,7 +23,7 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
         return;
     };
     let name = model.words().name(&peer.id);
-    let mut lines = reason(model, peer, &name);
+    let mut lines = reason(model, peer);
     if let Some(phases) = phases(model, peer) {
         lines.extend([Line::default(), phases]);
     }
@@ -35,7 +35,9 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
 }
 
-fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> {
+/// Why the link stands as it does, and what would help.
+pub(super) fn reason(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
+    let name = model.words().name(&peer.id);
     let words = model.words();
     let why = words.why(peer);
     let line = why.map(Explanation::line);
@@ -59,7 +61,8 @@ fn reason(model: &Model, peer: &PeerSnapshot, name: &str) -> Vec<Line<'static>> 
     lines
 }
 
-fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
+/// What is measured of a peer.
+pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
     let none = model.look.glyphs.none;
     let traffic = peer.traffic;
     let glyphs = model.look.glyphs;
@@ -67,8 +70,10 @@ fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         || none.to_owned(),
         |path| model.words().path(path, Address::Full),
     );
-    let rtt = peer.rtt_ms.map_or_else(|| none.to_owned(), format::rtt);
-    let rtt = format!("{rtt}, {:.1}% lost", peer.loss * 100.0);
+    let rtt = peer.rtt_ms.map_or_else(
+        || none.to_owned(),
+        |ms| format!("{}, {:.1}% lost", format::rtt(ms), peer.loss * 100.0),
+    );
     let rates = format!(
         "{} {}  {} {}",
         glyphs.down,

@@ -9,7 +9,11 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::{sides, sparklines::levels};
+use super::{
+    sides,
+    sparklines::{common_scale, levels},
+    throughput::compact,
+};
 use crate::dash::{
     format,
     history::Rate,
@@ -32,9 +36,15 @@ pub(super) fn header(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let (glyph, role) = health(model, snapshot);
     let mut left = vec![Span::raw(" "), Span::styled(glyph, model.look.style(role))];
     room = room.saturating_sub(2);
+    // Where there is little room, a name says enough.
+    let id = if model.title.is_empty() || area.width >= 80 {
+        format!(" {}", snapshot.id.short())
+    } else {
+        String::new()
+    };
     let parts = [
         (format!(" {}", model.title), Role::Title),
-        (format!(" {}", snapshot.id.short()), Role::Accent),
+        (id, Role::Accent),
         (network(model, snapshot, wide), Role::Text),
         (relay(model, snapshot, wide), Role::Text),
     ];
@@ -206,16 +216,6 @@ fn mode(model: &Model) -> Line<'static> {
 fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let traffic = snapshot.traffic;
-    // Narrow screens have no other place for them.
-    let spark = |value: fn(Rate) -> u64| {
-        if (60..80).contains(&model.screen.width) {
-            let history = &model.data().history;
-            let columns = stretched(history, history.total(), model.window, SPARK_CELLS);
-            levels(model, columns.into_iter().map(value))
-        } else {
-            String::new()
-        }
-    };
     let text = if wide {
         format!(
             "{} {}  {} {}   up {} ",
@@ -226,17 +226,38 @@ fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
             format::age(snapshot.uptime_ms)
         )
     } else {
+        let [down, up, scale] = sparks(model);
         format!(
-            "{}{}{} {}{}{} ",
-            spark(|rate| rate.down),
+            "{}{}{down} {}{}{up} {scale}",
             glyphs.down,
             format::short(traffic.rx_rate),
-            spark(|rate| rate.up),
             glyphs.up,
             format::short(traffic.tx_rate)
         )
     };
     Line::styled(text, Style::new())
+}
+
+/// Sparklines of both directions, and what a full bar of either stands for: for screens without room for charts.
+fn sparks(model: &Model) -> [String; 3] {
+    let areas = model.areas(model.screen).unwrap_or_default();
+    if areas.sparklines.is_some() || !(60..80).contains(&model.screen.width) {
+        return Default::default();
+    }
+    let history = &model.data().history;
+    let columns = stretched(history, history.total(), model.window, SPARK_CELLS);
+    let scale = common_scale(&columns);
+    let line = |value: fn(Rate) -> u64| {
+        let values = columns.iter().copied().map(value);
+        format!(" {}", levels(model, values, scale, (1, 0)))
+    };
+    let full = model.look.glyphs.levels.last().copied();
+    let scale = compact(scale);
+    [
+        line(|rate| rate.down),
+        line(|rate| rate.up),
+        format!("{}{scale} ", full.unwrap_or_default()),
+    ]
 }
 
 /// Whether others can reach the node.

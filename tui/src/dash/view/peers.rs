@@ -3,17 +3,17 @@
 use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
-    layout::{Alignment, Constraint, Margin, Rect},
+    layout::{Alignment, Constraint, Layout, Margin, Rect},
     style::Style,
     text::{Line, Span},
     widgets::{Paragraph, Row, Table, Wrap},
 };
 
-use super::panel;
+use super::{inspector::inspector, panel};
 use crate::dash::{
     format,
     layout::Panel,
-    look::Role,
+    look::{Glyphs, Role},
     model::Model,
     sort,
     words::{Address, Kind},
@@ -21,6 +21,15 @@ use crate::dash::{
 
 /// Cells of the round-trip time's sparkline.
 const SPARK_CELLS: usize = 12;
+
+/// For a node that knows nobody yet.
+const WELCOME: [&str; 5] = [
+    "No peers yet.",
+    "",
+    "c connects: paste the ticket that `peerway up` prints on the other computer,",
+    "or that its dashboard shows with Y.",
+    "Y shows this node's own ticket, for the other side to paste.",
+];
 
 pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = panel(
@@ -40,12 +49,12 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     };
     frame.render_widget(block, area);
     if model.rows.is_empty() {
-        let text = if model.data().snapshot.peers.is_empty() {
-            "No peers yet. Press c to connect with a ticket, Y to share this node's own."
+        let lines: Vec<Line<'_>> = if model.data().snapshot.peers.is_empty() {
+            WELCOME.map(Line::raw).into()
         } else {
-            "No peer matches the filter. Esc clears it."
+            vec![Line::raw("No peer matches the filter. Esc clears it.")]
         };
-        let text = Paragraph::new(text).wrap(Wrap { trim: true });
+        let text = Paragraph::new(lines).wrap(Wrap { trim: true });
         let inside = inside.inner(Margin::new(1, 0));
         frame.render_widget(text.style(model.look.style(Role::Dim)), inside);
         return;
@@ -79,6 +88,12 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .header(Row::new(heading))
         .column_spacing(1);
     frame.render_widget(table, inside);
+    let used = u16::try_from(model.rows.len() + 1).unwrap_or(u16::MAX);
+    let [_, rest] = inside.layout(&Layout::vertical([
+        Constraint::Length(used.min(inside.height)),
+        Constraint::Fill(1),
+    ]));
+    inspector(model, frame, rest);
 }
 
 /// A cell in the colours of the selection alone: its own would be patches in the bar.
@@ -177,12 +192,12 @@ impl Column {
 
     fn heading(self, model: &Model) -> String {
         let (word, sorted) = match self {
+            Self::Spark => return spark_heading(model.look.glyphs),
             Self::State => ("", Some(sort::Column::State)),
             Self::Name => ("NAME", Some(sort::Column::Name)),
             Self::Id => ("ID", None),
             Self::Path => ("PATH", None),
             Self::Rtt => ("RTT", Some(sort::Column::Rtt)),
-            Self::Spark => ("RTT 60 s", None),
             Self::Loss => ("LOSS", None),
             Self::Down => ("DOWN", Some(sort::Column::Down)),
             Self::Up => ("UP", Some(sort::Column::Up)),
@@ -259,21 +274,23 @@ fn cell(
     Line::raw(text).alignment(column.alignment())
 }
 
-/// The last minute of round-trip times, scaled to twice their median so that a steady line is half high.
+/// The last minute of round-trip times. Each step is a doubling, the same for all peers: 1 ms or less is the lowest one.
 fn spark(model: &Model, peer: &PeerSnapshot) -> String {
     let Some(track) = model.data().history.peer(&peer.id) else {
         return String::new();
     };
-    let means = track.rtts(SPARK_CELLS);
-    let mut measured: Vec<f32> = means.iter().flatten().copied().collect();
-    measured.sort_by(f32::total_cmp);
-    let median = measured.get(measured.len() / 2).copied().unwrap_or(1.0);
-    let scale = (2.0 * median).max(10.0);
-    let level = |mean: Option<f32>| mean.map_or(0, |ms| ((ms / scale * 8.0) as usize).clamp(1, 8));
+    let level =
+        |mean: Option<f32>| mean.map_or(0, |ms| (1.0 + ms.max(1.0).log2()).min(8.0) as usize);
+    let means = track.rtts(SPARK_CELLS).into_iter();
     means
-        .into_iter()
         .filter_map(|mean| model.look.glyphs.levels.get(level(mean)).copied())
         .collect()
+}
+
+/// `60s ▁1█128ms`: what the lowest and the highest bar stand for.
+fn spark_heading(glyphs: &Glyphs) -> String {
+    let [_, low, .., high] = glyphs.levels;
+    format!("60s {low}1{high}128ms")
 }
 
 fn title(model: &Model) -> String {

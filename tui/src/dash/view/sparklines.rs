@@ -6,12 +6,32 @@ use ratatui::{
     text::Line,
 };
 
-use super::panel;
-use crate::dash::{format, history::Rate, look::Role, model::Model, stack::stretched};
+use super::{panel, throughput::compact};
+use crate::dash::{
+    format,
+    history::Rate,
+    look::Role,
+    model::Model,
+    stack::{LEAST_SCALE, round_up, stretched},
+};
 
 pub(super) fn sparklines(model: &Model, frame: &mut Frame<'_>, down: Rect, up: Rect) {
-    sparkline(model, frame, down, "Down", |rate| rate.down);
-    sparkline(model, frame, up, "Up", |rate| rate.up);
+    let history = &model.data().history;
+    let width = usize::from(down.width.max(up.width).saturating_sub(4));
+    let columns = stretched(history, history.total(), model.window, width);
+    let scale = common_scale(&columns);
+    for (area, title, value) in [
+        (down, "Down", (|rate| rate.down) as fn(Rate) -> u64),
+        (up, "Up", |rate| rate.up),
+    ] {
+        sparkline(model, frame, area, title, (value, scale));
+    }
+}
+
+/// What a full bar stands for, in both directions.
+pub(super) fn common_scale(columns: &[Rate]) -> u64 {
+    let peak = columns.iter().map(|rate| rate.down.max(rate.up)).max();
+    round_up(peak.unwrap_or_default().max(LEAST_SCALE))
 }
 
 fn sparkline(
@@ -19,9 +39,15 @@ fn sparkline(
     frame: &mut Frame<'_>,
     area: Rect,
     title: &str,
-    value: impl Fn(Rate) -> u64,
+    (value, scale): (fn(Rate) -> u64, u64),
 ) {
-    let block = panel(model, &format!("{title} {}", model.window.name()), "", None);
+    let title = format!("{title} {}", model.window.name());
+    let full = if area.width < 36 {
+        format!("scale {}", compact(scale))
+    } else {
+        format!("scale {}", format::rate(scale).replace(".0 ", " "))
+    };
+    let block = panel(model, &title, &full, None);
     let inside = block.inner(area);
     frame.render_widget(block, area);
     let [chart, legend] = inside.layout(&Layout::vertical([
@@ -32,8 +58,11 @@ fn sparkline(
     let history = &model.data().history;
     let track = history.total();
     let columns = stretched(history, track, model.window, usize::from(chart.width));
-    let line = levels(model, columns.into_iter().map(&value));
-    frame.render_widget(Line::styled(line, model.look.style(Role::Info)), chart);
+    for (row, area) in (0..chart.height).rev().zip(chart.rows()) {
+        let bars = (chart.height, row);
+        let line = levels(model, columns.iter().copied().map(value), scale, bars);
+        frame.render_widget(Line::styled(line, model.look.style(Role::Info)), area);
+    }
     let text = format!(
         " now {:<8} peak {}",
         format::short(value(track.latest())),
@@ -42,10 +71,19 @@ fn sparkline(
     frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), legend);
 }
 
-/// One cell per value, the highest one full and none but zero empty.
-pub(super) fn levels(model: &Model, values: impl Iterator<Item = u64> + Clone) -> String {
-    let peak = values.clone().max().unwrap_or_default().max(1);
-    let level = |value: u64| (u128::from(value) * 8).div_ceil(u128::from(peak)) as usize;
+/// One row of bars, of which `rows` make up `scale`, and `row` counts from the lowest one; what is not nothing is seen.
+pub(super) fn levels(
+    model: &Model,
+    values: impl Iterator<Item = u64>,
+    scale: u64,
+    (rows, row): (u16, u16),
+) -> String {
+    let eighths = u128::from(rows) * 8;
+    let below = u128::from(row) * 8;
+    let level = |value: u64| {
+        let height = (u128::from(value) * eighths).div_ceil(u128::from(scale.max(1)));
+        height.saturating_sub(below).min(8) as usize
+    };
     values
         .filter_map(|value| model.look.glyphs.levels.get(level(value)).copied())
         .collect()

@@ -6,15 +6,17 @@ use ratatui::{
     text::{Line, Span},
 };
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::{panel, put};
 use crate::dash::{
     format,
     look::Role,
     model::Model,
-    stack::{Filling, Series, scale, series, stack},
+    stack::{Filling, Series, peak, series, shared_scale, stack},
 };
 
-const LEGEND_WIDTH: u16 = 25;
+const LEGEND_WIDTH: u16 = 26;
 const LABEL_WIDTH: u16 = 6;
 
 pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -32,15 +34,19 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         Constraint::Fill(1),
         Constraint::Length(LEGEND_WIDTH),
     ]));
-    let up_rows = (plot.height.saturating_sub(1) / 4).max(1);
+    let stacked = series(&model.data().history, model.window, usize::from(plot.width));
+    let [down_peak, up_peak] = [
+        peak(&stacked, |rate| rate.down),
+        peak(&stacked, |rate| rate.up),
+    ];
+    let (unit, up_rows) = shared_scale(down_peak, up_peak, plot.height.saturating_sub(1));
     let [down_plot, up_plot, time] = plot.layout(&Layout::vertical([
         Constraint::Fill(1),
         Constraint::Length(up_rows),
         Constraint::Length(1),
     ]));
-    let stacked = series(&model.data().history, model.window, usize::from(plot.width));
-    let down_scale = scale(&stacked, |rate| rate.down);
-    let up_scale = scale(&stacked, |rate| rate.up);
+    let full = |plot: Rect| unit.saturating_mul(u64::from(plot.height));
+    let (down_scale, up_scale) = (full(down_plot), full(up_plot));
     for (column, x) in (plot.x..plot.right()).enumerate() {
         let rates = || stacked.iter().filter_map(|one| one.columns.get(column));
         let down: Vec<u64> = rates().map(|rate| rate.down).collect();
@@ -67,7 +73,9 @@ pub(super) fn throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     );
     times(model, frame, time);
     let legend = legend.inner(Margin::new(1, 0));
-    legends(model, frame, legend, &stacked, down_plot.height);
+    if !stacked.is_empty() {
+        legends(model, frame, legend, &stacked);
+    }
 }
 
 /// Only the solid shade has eighths; the others are drawn from half a cell on, or when there is nothing below.
@@ -148,7 +156,7 @@ fn axes(
 }
 
 /// Scales are round, so that their decimals say nothing.
-fn compact(rate: u64) -> String {
+pub(super) fn compact(rate: u64) -> String {
     format::short(rate).replace(".0", "")
 }
 
@@ -168,29 +176,25 @@ fn times(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Line::styled("now", style).right_aligned(), area);
 }
 
-fn legends(model: &Model, frame: &mut Frame<'_>, area: Rect, series: &[Series], down_rows: u16) {
+/// Who is who, with the current rates.
+fn legends(model: &Model, frame: &mut Frame<'_>, area: Rect, series: &[Series]) {
+    const NAME_WIDTH: usize = 10;
     let glyphs = model.look.glyphs;
-    let line = |index: usize, one: &Series, mark: &str, rate: u64| {
+    let heading = format!("{:<12}{:>6}{:>6}", "B/s now", glyphs.down, glyphs.up);
+    let heading = Line::styled(heading, model.look.style(Role::Dim));
+    let lines = series.iter().enumerate().map(|(index, one)| {
         let name = one
             .peer
             .map_or_else(|| "others".to_owned(), |id| model.words().name(&id));
-        let name = format::fit(&name, 11, glyphs.ellipsis);
-        let padding = " "
-            .repeat(11_usize.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str())));
+        let name = format::fit(&name, NAME_WIDTH, glyphs.ellipsis);
+        let padding = " ".repeat(NAME_WIDTH.saturating_sub(name.width()));
+        let [down, up] = [one.now.down, one.now.up].map(format::short);
         Line::from(vec![
-            Span::styled(mark.to_owned(), model.look.style(Role::Series(index))),
-            Span::raw(format!(" {name}{padding}{:>9}", format::rate(rate))),
+            Span::styled(shade(model, index), model.look.style(Role::Series(index))),
+            Span::raw(format!(" {name}{padding}{down:>6}{up:>6}")),
         ])
-    };
-    let [down_area, up_area] = area.layout(&Layout::vertical([
-        Constraint::Length(down_rows),
-        Constraint::Fill(1),
-    ]));
-    for ((index, one), row) in series.iter().enumerate().zip(down_area.rows()) {
-        let line = line(index, one, shade(model, index), one.now.down);
+    });
+    for (line, row) in [heading].into_iter().chain(lines).zip(area.rows()) {
         frame.render_widget(line, row);
-    }
-    for ((index, one), row) in series.iter().enumerate().zip(up_area.rows()) {
-        frame.render_widget(line(index, one, glyphs.up, one.now.up), row);
     }
 }
