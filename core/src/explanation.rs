@@ -71,6 +71,13 @@ pub enum Cause {
     PathSilent,
     /// There was a direct path. It died, and nothing has answered since.
     PathLost,
+    /// Small packets get through directly, those of QUIC do not.
+    PathNarrow {
+        /// Length of the longest packet that was seen to get through, its IP and UDP headers included.
+        carries: u16,
+        /// Length that was not, and that QUIC needs.
+        needs: u16,
+    },
     /// The direct path that died answers again, and has to go on for a while before it is trusted.
     PathOnTrial,
     /// A direct path answers, but takes so much longer than the relay that data stays there.
@@ -256,6 +263,8 @@ pub enum NextReason {
     Busy,
     /// Nothing is tried for a link that carries no data.
     Traffic,
+    /// A new direct path is asked whether it carries packets as long as QUIC's.
+    Width,
 }
 
 /// What a cause was concluded from.

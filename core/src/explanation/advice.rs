@@ -83,6 +83,9 @@ impl fmt::Display for NextTry {
             (NextReason::Cooldown, Some(time)) => write!(f, "Ports are guessed again in {time}."),
             (NextReason::Busy, _) => f.write_str("It follows when the other peer's turn is over."),
             (NextReason::Traffic, _) => f.write_str("Next try when data flows."),
+            (NextReason::Width, _) => {
+                f.write_str("Whether it carries long packets too is being asked right now.")
+            }
             (
                 NextReason::Round | NextReason::Redial | NextReason::Trial | NextReason::Cooldown,
                 None,

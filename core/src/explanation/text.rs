@@ -21,6 +21,7 @@ impl Cause {
             Self::RelayOnly { .. } => "relay only",
             Self::PathSilent => "silent",
             Self::PathLost => "direct lost",
+            Self::PathNarrow { .. } => "too narrow",
             Self::PathOnTrial => "on trial",
             Self::RelayFaster => "relay wins",
             Self::NothingToProbe => "no address",
@@ -61,6 +62,9 @@ impl Explanation {
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
             Cause::PathLost => "the direct path was lost".to_owned(),
+            Cause::PathNarrow { carries, needs } => {
+                format!("the direct path carries packets of {carries} bytes, but not of {needs}")
+            }
             Cause::PathOnTrial => {
                 "the direct path died and answers again, but not for long yet".to_owned()
             }
@@ -171,6 +175,9 @@ impl Explanation {
             Cause::PathLost => {
                 "There was a direct path; it stopped answering and was given up, and data goes by the relay. It comes back by itself when an address answers again.".to_owned()
             }
+            Cause::PathNarrow { carries, needs } => format!(
+                "Packets of {carries} bytes get through on the direct path, those of {needs} do not, which is what QUIC needs at the least. Something on the way has an MTU below that, a tunnel or VPN mostly, so data goes by the relay."
+            ),
             Cause::PathOnTrial => {
                 "There was a direct path that died. It answers again, and has to go on for some time before data is trusted to it; longer each time it dies.".to_owned()
             }

@@ -225,6 +225,7 @@ impl Machine {
             } => self.with(now, peer, |peer, ctx| {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
+            Input::Losses { peer } => self.with(now, peer, Peer::on_losses),
             Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),

@@ -5,6 +5,7 @@ use crate::{
     PeerState, PortAllocation, Side, SideEvidence,
     proto::{
         io::Failure,
+        peer::Narrow,
         plan::{Plan, plan},
     },
 };
@@ -22,6 +23,10 @@ pub(crate) struct Facts {
     pub(crate) failure: Option<Failure>,
     /// Whether a direct path died and none has come since.
     pub(crate) lost: bool,
+    /// What that path carried, if it was too little for QUIC.
+    pub(crate) narrow: Option<Narrow>,
+    /// Whether it is yet unknown if the path in use carries QUIC's packets.
+    pub(crate) untested: bool,
     /// Our port, if it is known.
     pub(crate) port: Option<u16>,
     /// Whether an attempt is running.
@@ -88,6 +93,8 @@ fn relayed(facts: &Facts) -> Cause {
         Cause::RelayFaster
     } else if there.offers.total() > 0 && !common {
         Cause::NoCommonFamily
+    } else if let Some(Narrow { carries, needs }) = facts.narrow.filter(|_| facts.lost) {
+        Cause::PathNarrow { carries, needs }
     } else if facts.lost && facts.trial_ms.is_some() {
         Cause::PathOnTrial
     } else if tried.probed.total() == 0 && tried.rounds > 0 {
@@ -231,6 +238,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         | Cause::Trying
         | Cause::PathSilent
         | Cause::PathLost
+        | Cause::PathNarrow { .. }
         | Cause::PathOnTrial
         | Cause::RelayFaster
         | Cause::Guessing
@@ -239,13 +247,16 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
 }
 
 fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
-    let settled = matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
+    let settled =
+        matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. }) && !facts.untested;
     let running = matches!(
         cause,
         Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing
     );
     let rests = cause == Cause::GuessingFailed && facts.rest_ms > facts.next_ms;
-    let (in_ms, reason) = if settled {
+    let (in_ms, reason) = if facts.untested && facts.state == PeerState::Direct {
+        (None, NextReason::Width)
+    } else if settled {
         return None;
     } else if cause == Cause::PathOnTrial {
         (facts.trial_ms, NextReason::Trial)

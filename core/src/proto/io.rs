@@ -136,6 +136,8 @@ pub(crate) enum Input<'a> {
         sent: Instant,
         rtt: Duration,
     },
+    /// QUIC lost packets to the peer.
+    Losses { peer: PeerId },
     /// Data flows to or from the peer.
     Traffic { peer: PeerId },
     /// This computer slept, or did nothing for so long that it makes no difference.

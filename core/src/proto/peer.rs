@@ -54,7 +54,12 @@ use self::{
     streams::Streams,
     trial::Trials,
 };
-pub(crate) use self::{evidence::Reach, intro::Source, path::Doubt, whereabouts::Whereabouts};
+pub(crate) use self::{
+    evidence::Reach,
+    intro::Source,
+    path::{Doubt, Narrow},
+    whereabouts::Whereabouts,
+};
 use super::{
     budget::{Budget, Credit},
     handshake::Initiation,
@@ -156,6 +161,8 @@ pub(crate) struct Peer {
     linger: Option<Instant>,
     /// Whether the last direct path died.
     lost_direct: bool,
+    /// It died while small packets still got through.
+    narrow: Option<Narrow>,
     /// How the last dial failed; none if it was begun anew for somebody here, or answered.
     failure: Option<Failure>,
     /// The relay of the link last said that it does not know the peer.
@@ -213,6 +220,7 @@ impl Peer {
             rounds: Rounds::default(),
             linger: None,
             lost_direct: false,
+            narrow: None,
             failure: None,
             absent: false,
             effort: Effort::default(),
@@ -499,7 +507,11 @@ impl Peer {
     fn announce_route(&self, ctx: &mut Context<'_>) {
         let via = self.live_via(ctx.local).or_else(|| self.via.clone());
         let route = match (&self.path, self.state, via) {
-            (Some(path), PeerState::Suspect, Some(relay)) => Route::Both(path.pair, relay),
+            (Some(path), state, Some(relay))
+                if state == PeerState::Suspect || path.is_untested() =>
+            {
+                Route::Both(path.pair, relay)
+            }
             (Some(path), _, _) => Route::Direct(path.pair),
             (None, _, Some(relay)) => Route::Relay(relay),
             (None, _, None) => return,

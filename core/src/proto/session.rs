@@ -56,9 +56,16 @@ impl Session {
 
     /// A probe's datagram.
     pub(crate) fn seal_probe(&mut self, probe: &Probe) -> Option<Vec<u8>> {
+        self.seal_probe_of(probe, probe::PACKET_LEN)
+    }
+
+    /// A probe's datagram of this length, which is one that probes have.
+    pub(crate) fn seal_probe_of(&mut self, probe: &Probe, len: usize) -> Option<Vec<u8>> {
+        let mut body = probe.emit().to_vec();
+        body.resize(len - HEADER_LEN - 16, 0);
         let mut packet = probe::header(probe::PROBE, self.conv, self.next_probe);
         let payload = Payload {
-            msg: &probe.emit(),
+            msg: &body,
             aad: &packet,
         };
         let sealed = self

@@ -44,7 +44,7 @@ impl Kind {
             0x00..=0x03 => (Self::Stun, is_stun(datagram)),
             intro::INTRO => (Self::Intro, len == intro::PACKET_LEN),
             intro::ACK => (Self::IntroAck, len == intro::PACKET_LEN),
-            probe::PROBE => (Self::Probe, len == probe::PACKET_LEN),
+            probe::PROBE => (Self::Probe, probe::fits(len)),
             sealed::SEALED => (
                 Self::Sealed,
                 (sealed::MIN_LEN..=sealed::MAX_LEN).contains(&len),
@@ -77,16 +77,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_messages_are_told_by_first_byte_and_exact_length() {
+    fn our_messages_are_told_by_first_byte_and_length() {
         for (first, len, kind) in [
             (intro::INTRO, intro::PACKET_LEN, Kind::Intro),
             (intro::ACK, intro::PACKET_LEN, Kind::IntroAck),
-            (probe::PROBE, probe::PACKET_LEN, Kind::Probe),
         ] {
             let mut datagram = vec![first; len];
             assert_eq!(Kind::of(&datagram), Some(kind));
             datagram.push(0);
             assert_eq!(Kind::of(&datagram), None);
+        }
+        let of_probe = |len| Kind::of(&vec![probe::PROBE; len]);
+        for len in [probe::PACKET_LEN, probe::FULL_LEN] {
+            assert_eq!(of_probe(len), Some(Kind::Probe));
+        }
+        for len in [probe::PACKET_LEN - 1, probe::FULL_LEN + 1] {
+            assert_eq!(of_probe(len), None);
         }
         assert_eq!(
             Kind::of(&[sealed::SEALED; sealed::MAX_LEN]),

@@ -1,7 +1,8 @@
-//! PROBE: "does this path work?" and its answer, 80 bytes both, so that answers never amplify.
+//! PROBE: "does this path work?" and its answer, both of one length, so that answers never amplify: 80 bytes mostly, and up
+//! to those of QUIC's smallest packets where the question is whether the path carries these.
 //!
 //! ```text
-//! 0x0A | version | conv 8 | counter 8 | sealed { kind 1 | tx 8 | observed 18 | padding 19 } + tag 16
+//! 0x0A | version | conv 8 | counter 8 | sealed { kind 1 | tx 8 | observed 18 | padding 19 to 1139 } + tag 16
 //! ```
 
 use std::net::SocketAddr;
@@ -13,8 +14,10 @@ use super::{
 
 /// First byte.
 pub const PROBE: u8 = 0x0a;
-/// Length of the datagram.
+/// Length of the datagram, mostly.
 pub const PACKET_LEN: usize = 80;
+/// Length of one that takes as much as QUIC asks of a path (RFC 9000 section 14).
+pub const FULL_LEN: usize = 1200;
 /// Length of what stands in clear before the sealed body.
 pub const HEADER_LEN: usize = 18;
 /// Length of the body before sealing.
@@ -38,7 +41,7 @@ impl<'a> ProbePacket<'a> {
     /// # Errors
     /// Wrong length, type or version.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        if datagram.len() != PACKET_LEN {
+        if !fits(datagram.len()) {
             return Err(Malformed::Truncated);
         }
         let (conv, counter, sealed) = split(datagram, PROBE)?;
@@ -48,6 +51,11 @@ impl<'a> ProbePacket<'a> {
             sealed,
         })
     }
+}
+
+/// Whether a probe may be so long: whatever shows how much the path carries.
+pub(super) fn fits(len: usize) -> bool {
+    (PACKET_LEN..=FULL_LEN).contains(&len)
 }
 
 /// Splits what all sealed datagrams have in common: conversation, counter, sealed rest.

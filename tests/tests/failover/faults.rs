@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::PeerState;
+use peerway::{Cause, PeerState};
 use peerway_tests::pair;
 use peerway_tui::lab::{self, Access, Fault, Home, Lab, NatKind};
 
@@ -24,6 +24,10 @@ const TO_TCP: Duration = Duration::from_millis(3000);
 const TO_UDP: Duration = Duration::from_secs(60);
 /// What no single fault may take.
 const LONGEST_GAP: Duration = Duration::from_secs(4);
+const TOO_NARROW: Cause = Cause::PathNarrow {
+    carries: 1000,
+    needs: 1228,
+};
 /// How often a fault is tried that is soon made.
 const TRIES: usize = 3;
 const SLEEP: Duration = Duration::from_secs(10);
@@ -144,6 +148,40 @@ fn f16_a_transfer_goes_on_when_large_packets_vanish_on_the_direct_path() {
 }
 
 #[test]
+fn a_transfer_goes_on_by_the_relay_while_the_direct_path_is_too_narrow_for_quic() {
+    lab::test(BUDGET, |mut lab| {
+        let (a, b, link) = direct_pair(&mut lab, [NatKind::PortRestricted; 2]);
+        let transfer = Transfer::start(&a, &b, &link);
+        report("undisturbed", &transfer);
+        lab.begin(Fault::TooNarrow(&a, &b)).unwrap();
+        link.wait_for(PeerState::Relayed);
+        link.wait_for_cause(TOO_NARROW);
+        let gap = report("1,000 bytes at most", &transfer);
+        assert!(gap < NARROWED, "{gap:?}");
+        lab.end(Fault::TooNarrow(&a, &b)).unwrap();
+        link.wait_for(PeerState::Direct);
+        report("wide again", &transfer);
+        transfer.finish(&a, &b);
+    });
+}
+
+#[test]
+fn a_path_that_is_too_narrow_from_the_start_carries_nothing_and_says_so() {
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::relay(&lab);
+        let [a, b] =
+            ["a", "b"].map(|name| lab.home_on(name, NatKind::PortRestricted, FAR).unwrap());
+        lab.begin(Fault::TooNarrow(&a, &b)).unwrap();
+        let link = Link::new(&a, &b, &relay);
+        let transfer = Transfer::start(&a, &b, &link);
+        link.wait_for_cause(TOO_NARROW);
+        let gap = report("never more than 1,000 bytes", &transfer);
+        assert!(gap < NARROWED, "{gap:?}");
+        transfer.finish(&a, &b);
+    });
+}
+
+#[test]
 fn f20_a_download_goes_on_when_a_node_slept() {
     in_lab(|mut lab| {
         let tunnel = Tunnel::new(&mut lab);
@@ -214,6 +252,6 @@ fn kind(fault: Fault<'_>) -> &'static str {
         Fault::OneWay(from, to) if from.public_addr() < to.public_addr() => "black hole one way",
         Fault::OneWay(..) => "black hole the other way",
         Fault::Cut(..) => "black hole both ways",
-        Fault::Narrow(..) | Fault::NoUdp(_) => "another fault",
+        Fault::Narrow(..) | Fault::TooNarrow(..) | Fault::NoUdp(_) => "another fault",
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use peerway::{Connection, Endpoint, LinkStatus, PathInfo, PeerState, RelayUrl};
+use peerway::{Cause, Connection, Endpoint, LinkStatus, PathInfo, PeerState, RelayUrl};
 use peerway_tui::lab::Home;
 use tokio::time::{interval, timeout};
 
@@ -51,6 +51,11 @@ impl Link {
         self.wait_until(|link| {
             link.state == PeerState::Direct && link.path.as_ref().is_some_and(fits)
         });
+    }
+
+    /// Waits until both sides explain the link by this.
+    pub(crate) fn wait_for_cause(&self, cause: Cause) {
+        self.wait_until(|link| link.why.as_ref().is_some_and(|why| why.cause == cause));
     }
 
     fn wait_until(&self, wanted: impl Fn(&LinkStatus) -> bool) {

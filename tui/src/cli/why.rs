@@ -89,7 +89,7 @@ fn is_settled(peer: &PeerSnapshot) -> bool {
     let Some(why) = &peer.why else { return false };
     let runs = why
         .next_try
-        .is_some_and(|next| next.reason == NextReason::Running);
+        .is_some_and(|next| matches!(next.reason, NextReason::Running | NextReason::Width));
     // What the peer has heard of our probes it tells in the second attempt.
     let vague = matches!(
         why.cause,
@@ -97,7 +97,7 @@ fn is_settled(peer: &PeerSnapshot) -> bool {
     );
     let relayed = peer.state == PeerState::Relayed;
     let told = !vague || why.evidence.tried.rounds > 1;
-    peer.state == PeerState::Direct || (relayed && !runs && told)
+    !runs && (peer.state == PeerState::Direct || relayed && told)
 }
 
 /// The object that scripts read.

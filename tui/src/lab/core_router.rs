@@ -18,6 +18,7 @@ const TRANSIT: &str = "
 table inet internet {
     set cut { type ifname . ifname; }
     set narrow { type ifname . ifname; }
+    set too_narrow { type ifname . ifname; }
     set mute { type ifname; }
     set seen { type ipv4_addr . ipv4_addr; size 1024; flags dynamic; counter; }
     set seen6 { type ipv6_addr . ipv6_addr; size 1024; flags dynamic; counter; }
@@ -36,6 +37,7 @@ table inet internet {
     chain measured {
         type filter hook forward priority security; policy accept;
         iifname . oifname @narrow meta length > 1280 drop
+        iifname . oifname @too_narrow meta length > 1000 drop
     }
 }";
 /// The number of the first host.
@@ -90,7 +92,7 @@ impl Core {
     }
 
     pub(super) fn begin(&self, fault: Fault<'_>) -> Result<(), LabError> {
-        if matches!(fault, Fault::Narrow(..)) {
+        if matches!(fault, Fault::Narrow(..) | Fault::TooNarrow(..)) {
             self.hop.require()?;
         }
         self.edit("add", fault)

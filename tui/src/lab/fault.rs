@@ -16,6 +16,8 @@ pub enum Fault<'a> {
     OneWay(&'a Home, &'a Home),
     /// Packets of more than 1,280 bytes vanish between the two, and nobody is told.
     Narrow(&'a Home, &'a Home),
+    /// The same for packets of more than 1,000 bytes, which is too narrow for QUIC.
+    TooNarrow(&'a Home, &'a Home),
     /// UDP from and to the home vanishes.
     NoUdp(&'a Home),
 }
@@ -32,6 +34,7 @@ impl Fault<'_> {
             Self::Cut(a, b) => ("cut", both(a, b)),
             Self::OneWay(from, to) => ("cut", format!("{} . {}", name(from), name(to))),
             Self::Narrow(a, b) => ("narrow", both(a, b)),
+            Self::TooNarrow(a, b) => ("too_narrow", both(a, b)),
             Self::NoUdp(home) => ("mute", name(home)),
         }
     }

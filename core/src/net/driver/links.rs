@@ -34,6 +34,8 @@ pub(super) struct PeerLink {
     failed: Vec<oneshot::Sender<ConnectError>>,
     pub(super) sampled: (u64, u64),
     pub(super) rates: (u64, u64),
+    /// Packets that QUIC had lost when that was last looked at.
+    pub(super) lost: u64,
     pub(super) watch: Watch,
     /// Where the peer is or may be met; we stay registered there for as long as the link is.
     pub(super) relays: BTreeSet<RelayUrl>,
@@ -140,6 +142,7 @@ impl Driver {
                 failed: Vec::new(),
                 sampled: (0, 0),
                 rates: (0, 0),
+                lost: 0,
                 watch: Watch::default(),
                 relays: BTreeSet::new(),
                 has_addrs: false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Driver, now, unix_ms};
+use super::{Driver, links::PeerLink, now, unix_ms};
 use crate::{
     NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket, Traffic,
     addr::Scope,
@@ -19,7 +19,7 @@ impl Driver {
         self.leave_unused_relays();
         self.look_for_the_missed();
         self.ask_for_echoes();
-        let mut used = Vec::new();
+        let (mut used, mut lossy) = (Vec::new(), Vec::new());
         self.active.retain(|handle| {
             let peer = self.handles.get(handle).copied();
             let Some((peer, link)) = peer.and_then(|peer| Some((peer, self.links.get_mut(&peer)?)))
@@ -35,10 +35,17 @@ impl Driver {
             if rates.0 + rates.1 > IN_USE {
                 used.push(peer);
             }
+            let lost = packets(link).1;
+            if lost > std::mem::replace(&mut link.lost, lost) {
+                lossy.push(peer);
+            }
             rates != (0, 0) || self.watched.contains_key(handle)
         });
         for peer in used {
             self.feed(Input::Traffic { peer });
+        }
+        for peer in lossy {
+            self.feed(Input::Losses { peer });
         }
         // Why a link is not direct changes with time alone.
         let shown = self.outlets.snapshot.borrow().clone();
@@ -129,16 +136,9 @@ impl Driver {
 
     fn peer_snapshot(&self, view: PeerView) -> PeerSnapshot {
         let link = self.links.get(&view.id);
-        let quic = |open: &super::links::Open| open.quic.stats().path;
-        let stats: Vec<_> = link
-            .iter()
-            .flat_map(|link| &link.connections)
-            .map(quic)
-            .collect();
-        let (sent, lost) = stats.iter().fold((0, 0), |(sent, lost), path| {
-            (sent + path.sent_packets, lost + path.lost_packets)
-        });
-        let rtt = stats.first().map(|path| path.rtt).or(view.rtt);
+        let (sent, lost) = link.map(packets).unwrap_or_default();
+        let first = link.and_then(|link| link.connections.first());
+        let rtt = first.map(|open| open.quic.rtt()).or(view.rtt);
         let (rx_bytes, tx_bytes) = link.map(|link| total(&link.link)).unwrap_or_default();
         let (rx_rate, tx_rate) = link.map(|link| link.rates).unwrap_or_default();
         PeerSnapshot {
@@ -153,7 +153,7 @@ impl Driver {
             } else {
                 lost as f64 / sent as f64
             },
-            connections: stats.len() as u32,
+            connections: link.map_or(0, |link| link.connections.len()) as u32,
             traffic: Traffic {
                 rx_bytes,
                 tx_bytes,
@@ -169,6 +169,14 @@ impl Driver {
 /// Whether a link stays as it is until something happens.
 fn is_settled(state: PeerState) -> bool {
     matches!(state, PeerState::Direct | PeerState::Idle)
+}
+
+/// Packets that QUIC sent, and of those it lost, over all connections.
+fn packets(link: &PeerLink) -> (u64, u64) {
+    let stats = link.connections.iter().map(|open| open.quic.stats().path);
+    stats.fold((0, 0), |(sent, lost), path| {
+        (sent + path.sent_packets, lost + path.lost_packets)
+    })
 }
 
 /// Bytes received and sent over all paths.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Peer, guess::Method};
+use super::{Peer, guess::Method, path::DirectPath};
 use crate::{
     Evidence, Explanation, How, Kinds, NatBehavior, PeerState, SideEvidence, Tried,
     addr::{Scope, canonical},
@@ -104,6 +104,8 @@ impl Peer {
             how: self.how(local),
             failure: self.failure.clone(),
             lost: self.lost_direct,
+            narrow: self.narrow,
+            untested: self.path.as_ref().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.attempt.is_some() || self.is_probing(),
             next_ms: self.rounds.next_ms(self.state, now),

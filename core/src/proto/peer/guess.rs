@@ -115,6 +115,16 @@ impl Guess {
         }
     }
 
+    /// What would be found is of no use.
+    pub(super) fn rest_longest(&mut self, now: Instant) {
+        self.rest = Some((now + GUESS_REST_MAX, GUESS_REST_MAX));
+    }
+
+    /// May begin at once.
+    pub(super) fn rested(&mut self) {
+        self.rest = None;
+    }
+
     /// How much longer it rests after a failure.
     pub(super) fn rest_left(&self, now: Instant) -> Option<Duration> {
         let (until, _) = self.rest?;

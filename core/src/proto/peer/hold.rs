@@ -235,6 +235,9 @@ impl Peer {
         let default = Hold::default();
         (self.hold.pause, self.hold.limit) = (default.pause, default.limit);
         self.trials.forget();
+        if self.narrow.take().is_some() {
+            self.guess.rested();
+        }
     }
 }
 

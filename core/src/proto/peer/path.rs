@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, guess::End, hold::Measured, send};
+use super::{Context, Peer, guess::End, hold::Measured, send, trial::Death};
 use crate::{
     PeerState,
     proto::{
@@ -15,8 +15,17 @@ use crate::{
             SUSPECT_AFTER, SUSPECT_GAPS,
         },
     },
-    wire::probe::{Probe, ProbeKind},
+    wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind},
 };
+
+/// Length of a question that shows that QUIC's packets get through. A stream carries any.
+pub(super) fn full_len(pair: Pair) -> usize {
+    if pair.sock.is_stream() {
+        PACKET_LEN
+    } else {
+        FULL_LEN
+    }
+}
 
 /// The direct path that carries the data, or did until just now.
 pub(super) struct DirectPath {
@@ -32,14 +41,50 @@ pub(super) struct DirectPath {
     /// When the peer last said that it hears nothing.
     pub(super) deaf: Option<Instant>,
     /// Probes whose answers are still worth something.
-    pending: Vec<(u64, Instant)>,
+    pending: Vec<Pending>,
+    /// Whether it is known to carry QUIC's packets both ways; until then the relay carries them too.
+    wide: bool,
+    /// When that is asked again, and how often it was.
+    width: Option<(Instant, u32)>,
+    /// When a shorter probe was answered while full ones are what counts, and the longest such probe.
+    short: Option<(Instant, usize)>,
     /// When a probe left because QUIC had been waiting for a while: mostly it has merely nothing more to say.
     inquiry: Option<Instant>,
     suspicion: Option<Suspicion>,
 }
 
 /// Probes of the path in use that are waited for at a time.
-const MAX_PENDING: usize = 8;
+const MAX_PENDING: usize = 16;
+/// Lengths of probes that tell how much a path carries that is too narrow: packets of 108, 576, 1,000 and 1,200 bytes in IPv4.
+const SHORTER: [usize; 4] = [PACKET_LEN, 548, 972, 1172];
+/// Full-size questions to a new path before it is suspect.
+const WIDTH_QUESTIONS: u32 = 4;
+
+/// What a path carries that is too narrow for QUIC, in bytes of its packets with all headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Narrow {
+    /// The longest that got through.
+    pub(crate) carries: u16,
+    /// The shortest that QUIC needs.
+    pub(crate) needs: u16,
+}
+
+impl Narrow {
+    fn of(pair: Pair, longest: usize) -> Self {
+        let headers = if pair.addr.is_ipv6() { 48 } else { 28 };
+        Self {
+            carries: (longest + headers) as u16,
+            needs: (FULL_LEN + headers) as u16,
+        }
+    }
+}
+
+/// A question that waits for an answer.
+struct Pending {
+    tx: u64,
+    sent: Instant,
+    len: usize,
+}
 
 /// An inquiry into whether the path still works.
 struct Suspicion {
@@ -64,7 +109,28 @@ pub(crate) enum Doubt {
 
 impl DirectPath {
     pub(super) fn next_probe(&self) -> Option<Instant> {
-        self.suspicion.as_ref().map(|suspicion| suspicion.next)
+        let width = self.width.map(|(at, _)| at);
+        self.suspicion
+            .as_ref()
+            .map_or(width, |suspicion| Some(suspicion.next))
+    }
+
+    /// Whether it is yet unknown if QUIC's packets get through.
+    pub(super) fn is_untested(&self) -> bool {
+        !self.wide
+    }
+
+    /// How long the next question is: as long as QUIC's packets while it is about these.
+    fn question_len(&self) -> usize {
+        let doubted = self
+            .suspicion
+            .as_ref()
+            .is_some_and(|suspicion| suspicion.doubt != Doubt::Expected);
+        if self.wide && self.width.is_none() && self.inquiry.is_none() && !doubted {
+            PACKET_LEN
+        } else {
+            full_len(self.pair)
+        }
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -99,9 +165,9 @@ impl Tier {
 
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
-    pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
+    pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration, full: bool) {
         self.admit(ctx, pair, true);
-        if !self.trials.passes(ctx.now, pair) {
+        if !self.trials.passes(ctx.now, pair, rtt, full) {
             return self.still_alive(ctx);
         }
         let tier = |pair| Tier::of(pair, ctx.local);
@@ -110,7 +176,8 @@ impl Peer {
                 .relay_rtt
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
             Some(path) if path.pair == pair => false,
-            Some(path) if path.is_suspect() => true,
+            // Where one path is too narrow, a small answer does not make another better.
+            Some(path) if path.is_suspect() => full || path.wide,
             Some(path) if tier(pair) != tier(path.pair) => tier(pair) < tier(path.pair),
             Some(path) => {
                 let used = Measured {
@@ -139,7 +206,7 @@ impl Peer {
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
         };
-        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair) {
+        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair, rtt, false) {
             self.select(ctx, pair, rtt);
         }
     }
@@ -157,6 +224,9 @@ impl Peer {
             asked: ctx.now,
             deaf: None,
             pending: Vec::new(),
+            wide: pair.sock.is_stream(),
+            width: (!pair.sock.is_stream()).then_some((ctx.now, 0)),
+            short: None,
             inquiry: None,
             suspicion: None,
         });
@@ -166,14 +236,39 @@ impl Peer {
         self.hold.begin(ctx);
         self.end_guessing(ctx, End::Found);
         self.lost_direct = false;
+        self.narrow = None;
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
-        if ctx.local.id < self.id {
-            self.ask(ctx, ProbeKind::InUse);
-        }
         if self.on_stream() {
+            if ctx.local.id < self.id {
+                self.ask(ctx, ProbeKind::InUse);
+            }
             self.schedule_round(ctx);
+        }
+        self.ask_width(ctx);
+    }
+
+    /// Asks a new path whether it carries QUIC's packets; one that does not is suspect.
+    fn ask_width(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        let Some((at, asked)) = path.width.filter(|(at, _)| *at <= ctx.now) else {
+            return;
+        };
+        if path.is_suspect() {
+            path.width = None;
+        } else if asked >= WIDTH_QUESTIONS && ctx.now <= at + LATE {
+            path.width = None;
+            self.suspect(ctx, Doubt::Silent);
+        } else {
+            path.width = Some((ctx.now + (SUSPECT_AFTER / 2).max(path.rtt * 2), asked + 1));
+            let chooses = ctx.local.id < self.id;
+            let kind = if chooses {
+                ProbeKind::InUse
+            } else {
+                ProbeKind::Request
+            };
+            self.ask(ctx, kind);
         }
     }
 
@@ -226,15 +321,41 @@ impl Peer {
         }
     }
 
+    /// QUIC misses packets on the direct path: asks whether it still carries those of their length.
+    pub(crate) fn on_losses(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &mut self.path else { return };
+        if self.state == PeerState::Direct && path.width.is_none() && !path.pair.sock.is_stream() {
+            path.width = Some((ctx.now, 0));
+            self.ask_width(ctx);
+        }
+    }
+
     /// Asks whether the path in use works.
     pub(super) fn ask(&mut self, ctx: &mut Context<'_>, kind: ProbeKind) {
+        let Some(path) = &self.path else { return };
+        let question = (path.pair, path.question_len());
+        self.ask_of(ctx, question, kind);
+    }
+
+    /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.
+    fn ask_shorter(&mut self, ctx: &mut Context<'_>) {
+        let Some(pair) = self.path.as_ref().map(|path| path.pair) else {
+            return;
+        };
+        for len in SHORTER {
+            self.ask_of(ctx, (pair, len), ProbeKind::Request);
+        }
+    }
+
+    fn ask_of(&mut self, ctx: &mut Context<'_>, (pair, len): (Pair, usize), kind: ProbeKind) {
+        let tx = ctx.rng.random();
         let Some(path) = &mut self.path else { return };
         if path.pending.len() >= MAX_PENDING {
             path.pending.remove(0);
         }
-        let (pair, tx) = (path.pair, ctx.rng.random());
-        path.pending.push((tx, ctx.now));
-        self.question(ctx, pair, None, kind, tx);
+        let sent = ctx.now;
+        path.pending.push(Pending { tx, sent, len });
+        self.question_of(ctx, (pair, len), None, kind, tx);
     }
 
     /// Sends a probe that wants an answer.
@@ -242,6 +363,18 @@ impl Peer {
         &mut self,
         ctx: &mut Context<'_>,
         pair: Pair,
+        ttl: Option<u8>,
+        kind: ProbeKind,
+        tx: u64,
+    ) {
+        self.question_of(ctx, (pair, PACKET_LEN), ttl, kind, tx);
+    }
+
+    /// Sends a probe of this length that wants an answer.
+    pub(super) fn question_of(
+        &mut self,
+        ctx: &mut Context<'_>,
+        (pair, len): (Pair, usize),
         ttl: Option<u8>,
         kind: ProbeKind,
         tx: u64,
@@ -256,7 +389,7 @@ impl Peer {
             Some(session) => Some(session),
             None => self.unanswered().map(|initiation| &mut initiation.session),
         };
-        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
+        if let Some(bytes) = session.and_then(|session| session.seal_probe_of(&probe, len)) {
             send(ctx, pair, ttl, bytes);
         }
     }
@@ -285,6 +418,7 @@ impl Peer {
     }
 
     pub(super) fn suspect_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.ask_width(ctx);
         let Some(path) = &mut self.path else { return };
         let Some(suspicion) = path
             .suspicion
@@ -317,7 +451,11 @@ impl Peer {
             Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::Deaf,
             Doubt::Told => ProbeKind::InUse,
         };
+        let is_stream = path.pair.sock.is_stream();
         self.ask(ctx, kind);
+        if lasts && !is_stream {
+            self.ask_shorter(ctx);
+        }
         if lasts {
             // Where datagrams are dropped from now on, the relay is as silent.
             self.plan_streams(ctx);
@@ -343,15 +481,36 @@ impl Peer {
     }
 
     /// Whether this answers a probe of the path in use, which ends most suspicions: it works both ways.
-    pub(super) fn path_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
+    pub(super) fn path_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        source: Pair,
+        tx: u64,
+        full: bool,
+    ) -> bool {
         let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
             return false;
         };
-        let Some(found) = path.pending.iter().position(|(pending, _)| *pending == tx) else {
+        let Some(found) = path.pending.iter().position(|pending| pending.tx == tx) else {
             return false;
         };
-        let (_, sent) = path.pending.swap_remove(found);
+        let Pending { sent, len, .. } = path.pending.swap_remove(found);
+        let full = full && len == FULL_LEN || path.pair.sock.is_stream();
         let rtt = ctx.now.saturating_duration_since(sent);
+        if !full && path.question_len() == FULL_LEN {
+            let longest = path.short.map_or(len, |(_, longest)| longest.max(len));
+            path.short = Some((ctx.now, longest));
+            return true;
+        }
+        if full {
+            path.width = None;
+            if !std::mem::replace(&mut path.wide, true) {
+                self.announce_route(ctx);
+            }
+        }
+        let Some(path) = &mut self.path else {
+            return true;
+        };
         path.rtt = (path.rtt * 7 + rtt) / 8;
         path.heard = ctx.now;
         path.inquiry = None;
@@ -388,10 +547,24 @@ impl Peer {
         let Some(path) = self.path.take() else { return };
         self.ages.interrupted();
         let held = ctx.now.saturating_duration_since(path.since);
+        let doubted = path.suspicion.as_ref().map(|suspicion| suspicion.since);
+        self.narrow = path
+            .short
+            .filter(|(at, _)| Some(*at) > doubted)
+            .map(|(_, longest)| Narrow::of(path.pair, longest));
+        if self.narrow.is_some() {
+            self.guess.rest_longest(ctx.now);
+        }
         if path.pair.sock.is_stream() {
             self.drop_stream(ctx, path.pair);
         } else {
-            self.trials.begin(ctx.now, path.pair, held, path.rtt);
+            let death = Death {
+                pair: path.pair,
+                held,
+                rtt: path.rtt,
+                narrow: self.narrow.is_some(),
+            };
+            self.trials.begin(ctx.now, death);
         }
         self.checks.settle();
         self.release_sockets(ctx);

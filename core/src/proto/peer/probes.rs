@@ -11,7 +11,7 @@ use crate::{
         io::Pair,
         timing::{MAX_PEER_REFLEXIVE, ROUND},
     },
-    wire::probe::{PACKET_LEN, Probe, ProbeKind, ProbePacket},
+    wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
 
 /// Addresses at which the peer answered that are remembered.
@@ -32,11 +32,11 @@ impl Peer {
         self.spoke_in(conv);
         self.credit.earn(PACKET_LEN);
         match probe.kind {
-            ProbeKind::Answer => self.on_answer(ctx, source, probe.tx),
+            ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
                 // Before the answer is away, as the peer's data may follow at once.
                 self.admit(ctx, source, false);
-                self.answer(ctx, conv, source, probe.tx);
+                self.answer(ctx, conv, source, probe.tx, datagram.len());
                 self.on_request(ctx, source, kind);
             }
         }
@@ -59,7 +59,8 @@ impl Peer {
             .find(|session| session.conv == conv)
     }
 
-    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64) {
+    /// The answer is as long as the question: it neither amplifies nor proves less.
+    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64, len: usize) {
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
@@ -67,7 +68,7 @@ impl Peer {
         };
         if let Some(bytes) = self
             .session_of(conv)
-            .and_then(|session| session.seal_probe(&answer))
+            .and_then(|session| session.seal_probe_of(&answer, len))
         {
             send(ctx, source, None, bytes);
         }
@@ -154,10 +155,10 @@ impl Peer {
         Some(self.checks.list.len() - 1)
     }
 
-    fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) {
-        if self.path_answered(ctx, source, tx)
+    fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64, full: bool) {
+        if self.path_answered(ctx, source, tx, full)
             || self.guess_answered(ctx, source, tx)
-            || self.trial_answered(ctx, source, tx)
+            || self.trial_answered(ctx, source, tx, full)
         {
             return;
         }
@@ -177,7 +178,7 @@ impl Peer {
         self.checks.answered += 1;
         self.effort.answered += 1;
         self.note_answer(source);
-        self.proven(ctx, source, rtt);
+        self.proven(ctx, source, rtt, false);
         if in_use {
             self.follow(ctx, source);
         }

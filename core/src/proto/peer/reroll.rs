@@ -77,7 +77,8 @@ impl Peer {
             && self.fresh_targets(ctx).next().is_some();
         let rests = self.reroll.rest.is_some_and(|until| ctx.now < until);
         let waits = rests || self.reroll.fresh.is_some() || self.trials.next().is_some();
-        if ctx.local.id > self.id || !self.wanted || !should_work || waits {
+        let futile = self.narrow.is_some() || !should_work;
+        if ctx.local.id > self.id || !self.wanted || futile || waits {
             return;
         }
         let sock = ctx.budget.name_sockets(1);

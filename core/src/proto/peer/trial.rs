@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer};
+use super::{Context, Peer, path::full_len};
 use crate::{
     PeerState,
     proto::{
         io::{Pair, Sock},
-        timing::{FORGIVEN, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
+        timing::{
+            FORGIVEN, ROUND, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST,
+        },
     },
     wire::probe::ProbeKind,
 };
@@ -25,16 +27,29 @@ pub(super) struct Trials(Vec<Trial>);
 
 struct Trial {
     pair: Pair,
-    died: Instant,
+    /// Until when it is asked though nothing is answered.
+    hope: Instant,
     rtt: Duration,
     /// For how long it has to answer.
     length: Duration,
+    /// Whether it died while small packets got through, which a fresh port does not change.
+    narrow: bool,
     /// Since when it has answered every question, and how many.
     answering: Option<(Instant, u32)>,
     /// The question that waits for an answer.
     pending: Option<(u64, Instant)>,
     /// When it is asked again; none when it had its time.
     next: Option<Instant>,
+}
+
+/// How an address died.
+pub(super) struct Death {
+    pub(super) pair: Pair,
+    /// For how long it had been in use.
+    pub(super) held: Duration,
+    pub(super) rtt: Duration,
+    /// Small packets still got through.
+    pub(super) narrow: bool,
 }
 
 impl Trials {
@@ -58,8 +73,9 @@ impl Trials {
         self.0.clear();
     }
 
-    /// An address with this round trip died that had been in use for `held`.
-    pub(super) fn begin(&mut self, now: Instant, pair: Pair, held: Duration, rtt: Duration) {
+    /// An address died.
+    pub(super) fn begin(&mut self, now: Instant, death: Death) {
+        let pair = death.pair;
         // A fresh port does not make the way to the address any better.
         let same_way = |trial: &&Trial| trial.pair.addr.ip() == pair.addr.ip();
         let before = self
@@ -68,46 +84,83 @@ impl Trials {
             .filter(same_way)
             .map(|trial| trial.length)
             .max();
-        self.0.retain(|trial| trial.pair != pair);
         let length = before
-            .filter(|length| held < FORGIVEN.max(*length * 4))
+            .filter(|length| death.held < FORGIVEN.max(*length * 4))
             .map_or(TRIAL, |length| (length * 2).min(TRIAL_MAX));
+        self.open(Trial {
+            length,
+            next: Some(now + TRIAL_GAP),
+            ..Trial::new(now, &death)
+        });
+    }
+
+    fn open(&mut self, trial: Trial) {
+        self.0.retain(|known| known.pair != trial.pair);
         if self.0.len() >= MAX_TRIALS {
             self.0.remove(0);
         }
-        self.0.push(Trial {
-            pair,
-            died: now,
-            rtt,
-            length,
-            answering: None,
-            pending: None,
-            next: Some(now + TRIAL_GAP),
-        });
+        self.0.push(trial);
     }
 
     /// How much longer the first of those that answer again have to do so.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         let ends = self.0.iter().filter_map(|trial| {
+            trial.next?;
             let (since, _) = trial.answering?;
             Some((since + trial.length).saturating_duration_since(now))
         });
         ends.min()
     }
 
-    /// Whether an address may be taken, now that it answered: it never died, or it stood its trial.
-    pub(super) fn passes(&mut self, now: Instant, pair: Pair) -> bool {
+    /// Whether an address may be taken, now that it answered: it never died, or it stood its trial. Only answers that are
+    /// `full` count, and an address is tried at once if small packets are all that got through to its computer by another port.
+    pub(super) fn passes(&mut self, now: Instant, pair: Pair, rtt: Duration, full: bool) -> bool {
+        let narrow = |trial: &Trial| trial.narrow && trial.pair.addr.ip() == pair.addr.ip();
         let Some(trial) = self.0.iter_mut().find(|trial| trial.pair == pair) else {
-            return true;
+            if full || pair.sock.is_stream() || !self.0.iter().any(narrow) {
+                return true;
+            }
+            let held = Duration::ZERO;
+            let narrow = true;
+            self.open(Trial::new(
+                now,
+                &Death {
+                    pair,
+                    held,
+                    rtt,
+                    narrow,
+                },
+            ));
+            return false;
         };
         let (since, answers) = trial.answering.get_or_insert((now, 0));
-        *answers += 1;
+        *answers += u32::from(full);
+        trial.hope = trial.hope.max(now + ROUND);
         if now.saturating_duration_since(*since) >= trial.length && *answers >= TRIAL_ANSWERS {
-            (trial.answering, trial.pending, trial.next) = (None, None, None);
+            (trial.pending, trial.next) = (None, None);
             return true;
         }
-        trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_REST));
+        if full {
+            trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_REST));
+        } else {
+            trial.next.get_or_insert(now);
+        }
         false
+    }
+}
+
+impl Trial {
+    fn new(now: Instant, death: &Death) -> Self {
+        Self {
+            pair: death.pair,
+            hope: now + TRIAL_FOR,
+            rtt: death.rtt,
+            length: TRIAL,
+            narrow: death.narrow,
+            answering: None,
+            pending: None,
+            next: Some(now),
+        }
     }
 }
 
@@ -122,8 +175,7 @@ impl Peer {
             if trial.pending.take().is_some() || !wanted {
                 trial.answering = None;
             }
-            let age = ctx.now.saturating_duration_since(trial.died);
-            let hopeful = trial.answering.is_some() || age < TRIAL_FOR;
+            let hopeful = trial.answering.is_some() || ctx.now < trial.hope;
             trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
             over |= trial.next.is_none();
             if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
@@ -133,7 +185,8 @@ impl Peer {
             }
         }
         for (pair, tx) in due {
-            self.question(ctx, pair, None, ProbeKind::Request, tx);
+            let len = full_len(pair);
+            self.question_of(ctx, (pair, len), None, ProbeKind::Request, tx);
         }
         if over {
             self.release_sockets(ctx);
@@ -144,18 +197,25 @@ impl Peer {
     }
 
     /// Whether this answers a question to an address that died.
-    pub(super) fn trial_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
+    pub(super) fn trial_answered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        source: Pair,
+        tx: u64,
+        full: bool,
+    ) -> bool {
+        let full = full || source.sock.is_stream();
         let pending = self
             .trials
             .0
             .iter_mut()
-            .filter(|trial| trial.pair == source)
+            .filter(|trial| full && trial.pair == source)
             .find_map(|trial| trial.pending.take_if(|(pending, _)| *pending == tx));
         let Some((_, sent)) = pending else {
             return false;
         };
         let rtt = ctx.now.saturating_duration_since(sent);
-        self.proven(ctx, source, rtt);
+        self.proven(ctx, source, rtt, true);
         true
     }
 }
@@ -170,10 +230,19 @@ mod tests {
         Pair::main("192.0.2.1:4".parse().unwrap())
     }
 
+    fn died(held: Duration) -> Death {
+        Death {
+            pair: pair(),
+            held,
+            rtt: PACE,
+            narrow: false,
+        }
+    }
+
     /// How long an address that answers all the time has to wait.
     fn served(trials: &mut Trials, from: Instant) -> Duration {
         let mut now = from;
-        while !trials.passes(now, pair()) {
+        while !trials.passes(now, pair(), PACE, true) {
             now += PACE;
             assert!(now < from + TRIAL_MAX * 2);
         }
@@ -184,16 +253,16 @@ mod tests {
     fn an_address_that_dies_again_and_again_has_to_answer_for_longer_each_time() {
         let mut now = epoch();
         let mut trials = Trials::default();
-        assert!(trials.passes(now, pair()), "it never died");
+        assert!(trials.passes(now, pair(), PACE, true), "it never died");
         let mut last = Duration::ZERO;
         for _ in 0..6 {
-            trials.begin(now, pair(), Duration::from_secs(3), PACE);
+            trials.begin(now, died(Duration::from_secs(3)));
             let served = served(&mut trials, now);
             assert!(served >= last * 2 && served >= TRIAL, "{served:?}");
             now += served + Duration::from_secs(3);
             last = served;
         }
-        trials.begin(now, pair(), FORGIVEN.max(last * 5), PACE);
+        trials.begin(now, died(FORGIVEN.max(last * 5)));
         assert!(served(&mut trials, now) < TRIAL * 2, "it had held for long");
     }
 
@@ -201,10 +270,10 @@ mod tests {
     fn what_was_learnt_elsewhere_does_not_count() {
         let now = epoch();
         let mut trials = Trials::default();
-        trials.begin(now, pair(), Duration::ZERO, PACE);
-        assert!(!trials.passes(now, pair()));
+        trials.begin(now, died(Duration::ZERO));
+        assert!(!trials.passes(now, pair(), PACE, true));
         trials.forget();
-        assert!(trials.passes(now, pair()));
+        assert!(trials.passes(now, pair(), PACE, true));
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]

@@ -92,7 +92,11 @@ fn all_causes() -> Vec<Cause> {
         Cause::Trying => Some(Cause::RelayOnly { side }),
         Cause::RelayOnly { .. } => Some(Cause::PathSilent),
         Cause::PathSilent => Some(Cause::PathLost),
-        Cause::PathLost => Some(Cause::PathOnTrial),
+        Cause::PathLost => Some(Cause::PathNarrow {
+            carries: 1000,
+            needs: 1228,
+        }),
+        Cause::PathNarrow { .. } => Some(Cause::PathOnTrial),
         Cause::PathOnTrial => Some(Cause::RelayFaster),
         Cause::RelayFaster => Some(Cause::NothingToProbe),
         Cause::NothingToProbe => Some(Cause::NoCommonFamily),

@@ -1,7 +1,13 @@
 //! Direct paths and relays that die, and what the application notices of it.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
 use super::world::{Home, World, ms};
-use crate::{Cause, PeerState, proto::io::Route};
+use crate::{
+    Cause, PeerState,
+    proto::io::{Input, Route},
+};
 
 const HOME: Home = Home::PortRestricted;
 
@@ -76,7 +82,7 @@ fn an_application_with_nothing_to_say_makes_no_path_suspect() {
         let sent = world.now;
         for _ in 0..40 {
             world.run(ms(50));
-            let input = crate::proto::io::Input::Silence {
+            let input = Input::Silence {
                 peer,
                 since: sent,
                 sent,
@@ -229,5 +235,113 @@ fn a_port_that_a_router_spoilt_is_given_up_for_a_fresh_one() {
         world.holes.clear();
         let apart = |world: &World| !world.both(PeerState::Direct);
         assert!(world.run_while(ms(30_000), apart), "{a:?} x {b:?}");
+    }
+}
+
+#[test]
+fn a_path_too_narrow_for_quic_costs_no_data_and_is_left_for_the_relay() {
+    for width in [1000, 1200] {
+        let carries = width as u16;
+        let mut world = World::pair(HOME, HOME);
+        world.width = width;
+        world.link(0, 1);
+        world.run(ms(1000));
+        (world.nodes[0].gap, world.nodes[1].gap) = (ms(0), ms(0));
+        world.run(ms(3000));
+        for second in 0..60 {
+            world.run(ms(1000));
+            let routes = [(0, 1), (1, 0)]
+                .map(|(at, with)| world.nodes[at].machine.route(world.nodes[with].id).cloned());
+            assert!(
+                relayed(&world),
+                "{width} {second} {routes:?} {:?}",
+                world.cause(0, 1)
+            );
+        }
+        let needs = 1228;
+        assert_eq!(
+            world.cause(0, 1),
+            Some(Cause::PathNarrow { carries, needs })
+        );
+        for node in &world.nodes {
+            assert!(node.gap <= ms(500), "{:?}", node.gap);
+        }
+    }
+}
+
+#[test]
+fn a_path_that_becomes_narrow_goes_back_to_the_relay_and_is_taken_again_when_it_is_wide() {
+    let mut world = linked();
+    (world.nodes[0].gap, world.nodes[1].gap) = (ms(0), ms(0));
+    world.width = 1000;
+    assert!(world.run_while(ms(5000), |world| !relayed(world)));
+    world.run(ms(10_000));
+    assert!(relayed(&world));
+    assert_eq!(
+        world.cause(0, 1),
+        Some(Cause::PathNarrow {
+            carries: 1000,
+            needs: 1228
+        })
+    );
+    world.width = usize::MAX;
+    assert!(world.run_while(ms(60_000), |world| !world.both(PeerState::Direct)));
+    for node in &world.nodes {
+        assert!(node.gap <= ms(500), "{:?}", node.gap);
+    }
+}
+
+#[test]
+fn losses_tell_that_a_path_became_narrow_though_short_packets_get_through() {
+    let mut world = linked();
+    world.chat_len = 100;
+    world.width = 1000;
+    for _ in 0..3 {
+        world.run(ms(1000));
+        assert!(world.both(PeerState::Direct));
+    }
+    for at in [0, 1] {
+        let peer = world.nodes[1 - at].id;
+        world.feed(at, Input::Losses { peer });
+    }
+    assert!(world.run_while(ms(3000), |world| !relayed(world)));
+}
+
+#[test]
+fn ordinary_losses_leave_a_path_in_use() {
+    let mut world = linked();
+    world.loss = 0.05;
+    for _ in 0..60 {
+        for at in [0, 1] {
+            let peer = world.nodes[1 - at].id;
+            world.feed(at, Input::Losses { peer });
+        }
+        world.run(ms(1000));
+        assert!(!relayed(&world));
+    }
+}
+
+#[test]
+fn a_path_whose_width_changes_all_the_time_is_used_where_it_stays_wide() {
+    for seed in 0..20 {
+        let mut world = World::pair(HOME, HOME);
+        world.rng = ChaCha20Rng::seed_from_u64(seed);
+        world.loss = 0.05;
+        world.link(0, 1);
+        for _ in 0..6 {
+            let pause = world.rng.random_range(200..6000);
+            world.width = if world.rng.random_bool(0.5) {
+                1100
+            } else {
+                usize::MAX
+            };
+            world.run(ms(pause));
+        }
+        world.width = usize::MAX;
+        let apart = |world: &World| !world.both(PeerState::Direct);
+        assert!(world.run_while(ms(120_000), apart), "seed {seed}");
+        for node in &world.nodes {
+            assert!(node.gap <= ms(1000), "seed {seed}: {:?}", node.gap);
+        }
     }
 }

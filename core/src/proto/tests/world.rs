@@ -49,6 +49,8 @@ const UNIX_MS: u64 = 1_790_000_000_000;
 const LAN: Duration = Duration::from_millis(1);
 /// Bytes of an application's packet, for lines of limited rate.
 const QUIC_LEN: usize = 200;
+/// The same for lines that let only short ones through: QUIC's smallest full packet and its headers for IPv4.
+const FULL_QUIC: usize = 1228;
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -246,6 +248,10 @@ pub(crate) struct World {
     pub(crate) loss: f64,
     /// Nothing goes through between the homes.
     pub(crate) cut: bool,
+    /// Longest packet between the homes; the relay's lines are sound.
+    pub(crate) width: usize,
+    /// How long an application's packets are there.
+    pub(crate) chat_len: usize,
     /// Nothing goes from the first of these homes to the second.
     pub(crate) holes: Vec<(usize, usize)>,
     /// Somebody on the path of what this node gets sends it a copy first, from this address.
@@ -275,6 +281,8 @@ impl World {
             chat_every: app::CHAT,
             loss: 0.0,
             cut: false,
+            width: usize::MAX,
+            chat_len: FULL_QUIC,
             holes: Vec::new(),
             copier: None,
             lose_signals: 0,
@@ -531,6 +539,15 @@ impl World {
         }
     }
 
+    /// Whether the narrow line between the homes lets it through.
+    fn is_too_long(&self, load: &Load) -> bool {
+        let len = match load {
+            Load::Quic { .. } => self.chat_len,
+            Load::Ours(_) | Load::Ask { .. } | Load::Answer { .. } => load.len(),
+        };
+        len > self.width
+    }
+
     /// A packet's way to a relay, on which nothing is lost.
     fn route(&mut self, at: usize, header: &mut Header) -> Option<Spot> {
         match self.net.leave(self.now, at, header)? {
@@ -553,7 +570,12 @@ impl World {
         if let Some(site) = site {
             let blocked = self.net.sites[site].blocked || self.net.sites[to].blocked;
             let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
-            if self.cut || blocked || lost || self.holes.contains(&(site, to)) {
+            if self.cut
+                || self.is_too_long(&load)
+                || blocked
+                || lost
+                || self.holes.contains(&(site, to))
+            {
                 return;
             }
         } else if self.net.sites[to].blocked {

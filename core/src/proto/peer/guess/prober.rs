@@ -146,7 +146,7 @@ impl Peer {
         };
         let rtt = ctx.now.saturating_duration_since(sent);
         self.checks.answered += 1;
-        self.proven(ctx, source, rtt);
+        self.proven(ctx, source, rtt, false);
         true
     }
 }
