@@ -16,6 +16,7 @@ mod heard;
 pub(crate) mod io;
 pub(crate) mod local;
 pub(crate) mod nat;
+pub(crate) mod outbound;
 mod peer;
 mod plan;
 pub(crate) mod session;

@@ -132,6 +132,9 @@ pub(crate) struct Driver {
     outlets: Outlets,
     links: BTreeMap<PeerId, PeerLink>,
     handles: BTreeMap<LinkHandle, PeerId>,
+    /// Peers with connections, and what each of them may leave unacknowledged.
+    connected: BTreeSet<PeerId>,
+    peer_share: u64,
     calls: Calls,
     relays: BTreeMap<RelayUrl, RelayEntry>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
@@ -211,6 +214,8 @@ impl Driver {
             outlets: parts.outlets,
             links: BTreeMap::new(),
             handles: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            peer_share: 0,
             calls: Calls::default(),
             relays: BTreeMap::new(),
             relay_events,

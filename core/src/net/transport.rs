@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::congestion::{Epoch, PathAwareFactory};
-use crate::proto::{allowance, credit};
+use crate::proto::{allowance, credit, outbound};
 
 /// Largest QUIC packet on any path: with the lane's 8 bytes and an IPv6 header of 48 it fills an Ethernet frame of 1500.
 ///
@@ -27,9 +27,6 @@ const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
 /// Between a path inside a city and one through a relay abroad. What is lost of a handshake is sent again after three of
 /// these.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
-
-/// What is sent and not acknowledged, per connection: 3.2 Gbit/s at 80 ms.
-const SEND_WINDOW: u64 = 32 << 20;
 
 /// Unidirectional streams beside those of the program: the one that carries credit.
 pub(crate) const CONTROL_STREAMS: u64 = 1;
@@ -58,7 +55,7 @@ pub(crate) fn transport_config(epoch: Epoch, side: quinn::Side) -> TransportConf
         // Caps for peers that keep to no credit; what a stream may carry is decided in `proto::credit`.
         .stream_receive_window(window(credit::MAX_WINDOW))
         .receive_window(window(credit::FLOOR))
-        .send_window(SEND_WINDOW)
+        .send_window(outbound::MAX_WINDOW)
         .congestion_controller_factory(Arc::new(PathAwareFactory::new(epoch)));
     config
 }

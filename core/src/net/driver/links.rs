@@ -18,6 +18,7 @@ use crate::{
         admission::CallId,
         endpoint::PeerView,
         io::{Failure, Input},
+        outbound,
     },
     wire::lane::Channel,
 };
@@ -59,6 +60,14 @@ impl Open {
 }
 
 impl PeerLink {
+    /// Gives each connection its part, where so many peers have any.
+    fn share_out(&self, peers: usize) {
+        let window = outbound::send_window(peers, self.connections.len());
+        for open in &self.connections {
+            open.quic.set_send_window(window);
+        }
+    }
+
     /// The settings of a new connection, on this side of it.
     pub(super) fn transport(&self, side: quinn::Side) -> Arc<quinn::TransportConfig> {
         Arc::new(transport_config(self.link.epoch().clone(), side))
@@ -319,6 +328,7 @@ impl Driver {
             alpn: alpn.clone(),
             call,
         });
+        self.share_out(peer);
         self.feed(Input::Hold { peer });
         self.tell(EventKind::Connected {
             peer,
@@ -339,6 +349,7 @@ impl Driver {
             return;
         };
         let open = link.connections.swap_remove(at);
+        self.share_out(peer);
         self.changed.insert(peer);
         if let Some(call) = open.call {
             self.calls.end(call);
@@ -350,6 +361,33 @@ impl Driver {
             alpn: open.alpn,
             reason,
         });
+    }
+
+    /// Divides anew what may be kept unacknowledged: among the connections of a peer that has one more or less, or of all if
+    /// the number of peers makes that necessary.
+    fn share_out(&mut self, peer: PeerId) {
+        let Some(link) = self.links.get(&peer) else {
+            return;
+        };
+        if link.connections.is_empty() {
+            self.connected.remove(&peer);
+        } else {
+            self.connected.insert(peer);
+        }
+        let (peers, whole) = (
+            self.connected.len(),
+            outbound::send_window(self.connected.len(), 1),
+        );
+        if std::mem::replace(&mut self.peer_share, whole) == whole {
+            return link.share_out(peers);
+        }
+        for link in self
+            .connected
+            .iter()
+            .filter_map(|peer| self.links.get(peer))
+        {
+            link.share_out(peers);
+        }
     }
 
     pub(super) fn update_status(&mut self, view: &PeerView) {

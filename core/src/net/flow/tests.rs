@@ -15,7 +15,10 @@ use self::line::{Pair, ROUND_TRIP};
 use super::*;
 use crate::{
     Connection,
-    proto::credit::{FLOOR, LINK},
+    proto::{
+        credit::{FLOOR, LINK},
+        outbound,
+    },
 };
 
 /// What a stream is opened for, as its first byte says.
@@ -29,6 +32,7 @@ const STALLED: usize = 4000;
 #[tokio::test(start_paused = true)]
 async fn four_thousand_uploads_that_nobody_reads_hold_up_nothing_else() {
     let pair = Pair::new().await;
+    pair.client.quic.set_send_window(outbound::FLOOR);
     let _serving = serve(&pair.server);
     let mut old = Echo::open(&pair.client).await;
     old.exchange().await;
