@@ -11,7 +11,9 @@ mod situation;
 mod timeline;
 mod world;
 
-use peerway::Endpoint;
+use std::collections::BTreeMap;
+
+use peerway::{Endpoint, PeerId};
 
 pub use self::error::DemoError;
 #[cfg(target_os = "linux")]
@@ -45,6 +47,18 @@ pub fn print(json: bool) -> Result<(), DemoError> {
     })
 }
 
+/// What there is to see of the demo from its first home.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct View {
+    /// The first home's node.
+    pub node: Endpoint,
+    /// What the homes are called.
+    pub names: BTreeMap<PeerId, String>,
+    /// Where the homes are, in one line.
+    pub setting: String,
+}
+
 /// Plays the demo under a dashboard of the first home's node until the dashboard ends.
 ///
 /// As [`print()`], this may replace the process. The node dials a little later, so that the dashboard shows it from the
@@ -54,15 +68,23 @@ pub fn print(json: bool) -> Result<(), DemoError> {
 /// What kept the world or its nodes from starting.
 pub fn show<D, F>(dashboard: D) -> Result<F::Output, DemoError>
 where
-    D: FnOnce(Endpoint) -> F + Send,
+    D: FnOnce(View) -> F + Send,
     F: Future<Output: Send> + Send,
 {
     let world = World::build()?;
     world.run(async {
         let scene = Scene::set(&world, Timeline::new(Form::Silent)).await?;
         scene.register().await?;
+        let view = View {
+            node: scene.node(),
+            names: scene
+                .nodes()
+                .map(|(home, node)| (node.id(), format!("home {home}")))
+                .into(),
+            setting: world.setting(),
+        };
         let shown = tokio::select! {
-            shown = dashboard(scene.node()) => shown,
+            shown = dashboard(view) => shown,
             never = scene.play_on() => match never {},
         };
         scene.close().await;

@@ -8,7 +8,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longer than anything here takes on the busiest computer.
@@ -63,13 +63,21 @@ impl Session {
     }
 
     /// What is printed up to `text`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is under test prints for ever"
+    )]
     fn until(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
                 return std::mem::replace(&mut self.seen, rest);
             }
-            match self.screen.recv_timeout(PATIENCE) {
+            match self
+                .screen
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(_) => panic!("no {text:?} in {:?}", self.seen),
             }
@@ -125,4 +133,20 @@ fn the_dashboard_stops_as_a_job_and_comes_back_as_it_was() {
     session.until(GIVEN_BACK);
     session.until("ready> ");
     assert_eq!(session.run("stty -g"), modes);
+}
+
+#[test]
+fn the_demo_shows_its_two_homes_and_the_relay_before_the_direct_path() {
+    let mut session = Session::start();
+    session.press(&format!("{} demo\n", env!("CARGO_BIN_EXE_peerway")));
+    session.until(TAKEN);
+    session.until("direct v4");
+    session.press("\x0c");
+    session.until("\x1b[2J");
+    let screen = session.until("LIVE");
+    for shown in ["home A", "home B", "hello", "relay", "hole punching"] {
+        assert!(screen.contains(shown), "no {shown} in {screen:?}");
+    }
+    session.press("q");
+    session.until(GIVEN_BACK);
 }

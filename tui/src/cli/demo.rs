@@ -7,7 +7,15 @@ use crate::{dash::Options, demo};
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     if is_shown(globals) {
-        demo::show(|endpoint| async move { dashboard::show(&endpoint, None, options()).await })??;
+        demo::show(|view| async move {
+            let options = Options {
+                title: "home A".to_owned(),
+                note: view.setting,
+                names: view.names,
+                ..Options::default()
+            };
+            dashboard::show(&view.node, None, options).await
+        })??;
     } else {
         demo::print(globals.json)?;
     }
@@ -16,11 +24,4 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
 
 pub(super) fn is_shown(globals: &Globals) -> bool {
     !globals.json && stdin().is_terminal() && stdout().is_terminal()
-}
-
-fn options() -> Options {
-    Options {
-        title: "demo".to_owned(),
-        ..Options::default()
-    }
 }

@@ -121,6 +121,24 @@ impl World {
         }
     }
 
+    /// The same in a line that may be cut, the homes first.
+    pub(super) fn setting(&self) -> String {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Homes(homes) => {
+                let [a, b] = [&homes.a, &homes.b];
+                let kinds = if a.access() == b.access() {
+                    format!("both behind {} NATs", a.access())
+                } else {
+                    format!("behind {} and {} NATs", a.access(), b.access())
+                };
+                let [a, b] = [a.public_addr(), b.public_addr()];
+                format!("home A {a}, home B {b}, {kinds}")
+            }
+            Self::Loopback { why, .. } => format!("home A and home B on loopback, no NATs: {why}"),
+        }
+    }
+
     /// Where the relay listens: for IPv6 too, and known by its name, where a home has that.
     pub(super) fn relay_config(&self, key: SecretKey) -> Config {
         match self {

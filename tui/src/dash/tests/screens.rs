@@ -426,9 +426,18 @@ fn the_details_tell_each_phase_of_a_link_with_its_time() {
         desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
     }
     desk.sample(snapshot(&node(vec![twelve().remove(2)])));
+    let told = "14:02:26 ◌ hello 12 ms → ◐ relay fra1 136 ms → ● direct v4 for 4s";
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        let screen = desk.screen(width, height);
+        assert!(screen.contains(told), "{screen}");
+        assert!(
+            screen.contains("── studio ──") && screen.contains(" phone ──"),
+            "{screen}"
+        );
+    }
+    assert!(desk.screen(120, 40).contains("14:02:26.148 ● phone"));
     desk.type_in("w");
     let screen = desk.screen(80, 24);
-    let told = "14:02:26 ◌ hello 12 ms → ◐ relay fra1 136 ms → ● direct v4 for 4s";
     assert!(screen.contains(told), "{screen}");
 }
 

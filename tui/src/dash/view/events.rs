@@ -11,6 +11,8 @@ use crate::dash::{format, layout::Panel, look::Role, model::Model};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
+/// What happens while a link is made takes parts of a second.
+const MILLISECONDS_FROM: u16 = 100;
 
 pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let events = &model.data().events;
@@ -37,11 +39,12 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let sentence = model.words().sentence(&event.kind);
         let ellipsis = model.look.glyphs.ellipsis;
         let subject = format::fit(&sentence.subject, SUBJECT_WIDTH, ellipsis);
+        let mut clock = format::clock(event.at_ms, model.utc_offset_s);
+        if area.width >= MILLISECONDS_FROM {
+            clock += &format!(".{:03}", event.at_ms % 1000);
+        }
         let line = Line::from(vec![
-            Span::styled(
-                format!(" {} ", format::clock(event.at_ms, model.utc_offset_s)),
-                model.look.style(Role::Dim),
-            ),
+            Span::styled(format!(" {clock} "), model.look.style(Role::Dim)),
             Span::styled(sentence.glyph, model.look.style(sentence.role)),
             Span::styled(
                 format!(" {subject}{} ", padding(&subject)),

@@ -24,6 +24,8 @@ use crate::dash::{
 const LEAST_HEIGHT: u16 = 3;
 /// A name of the measurements and a whole id.
 const FACTS_WIDTH: u16 = 63;
+/// What sentences take to be read with ease.
+const LEAST_TEXT_WIDTH: u16 = 46;
 
 pub(super) fn inspector(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(peer) = model.selected().filter(|_| area.height >= LEAST_HEIGHT) else {
@@ -39,19 +41,24 @@ pub(super) fn inspector(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if let Some(phases) = phases(model, peer) {
         lines.insert(1, phases);
     }
-    let beside = text.width >= FACTS_WIDTH * 2 - 16;
-    let text = if beside {
-        let [text, measured] = text.layout(
-            &Layout::horizontal([Constraint::Fill(1), Constraint::Length(FACTS_WIDTH)]).spacing(2),
-        );
-        frame.render_widget(Paragraph::new(facts(model, peer)), measured);
-        text
-    } else {
+    let paragraph = |lines| Paragraph::new(lines).wrap(Wrap { trim: false });
+    if text.width < FACTS_WIDTH + LEAST_TEXT_WIDTH {
         lines.push(Line::default());
         lines.extend(facts(model, peer));
-        text
-    };
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), text);
+        frame.render_widget(paragraph(lines), text);
+        return;
+    }
+    let rest = lines.split_off(lines.len().min(2));
+    let [title, rest_area] = text.layout(&Layout::vertical([
+        Constraint::Length(lines.len() as u16),
+        Constraint::Fill(1),
+    ]));
+    let [reasons, measured] = rest_area.layout(
+        &Layout::horizontal([Constraint::Fill(1), Constraint::Length(FACTS_WIDTH)]).spacing(2),
+    );
+    frame.render_widget(Paragraph::new(lines), title);
+    frame.render_widget(paragraph(rest), reasons);
+    frame.render_widget(Paragraph::new(facts(model, peer)), measured);
 }
 
 /// `── studio ─────── ● direct v6 4 ms ─────── laptop ──`
