@@ -12,302 +12,82 @@ use crate::{
 
 const EASY: Home = Home::PortRestricted;
 
-/// Name, cause and scene, two of each cause at the least.
-#[rustfmt::skip]
 const TOO_NARROW: Cause = Cause::PathNarrow {
     carries: 1000,
     needs: 1228,
 };
 
+/// Name, cause and scene, two of each cause at the least.
+#[rustfmt::skip]
 pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
-    (
-        "two computers of one home",
-        Cause::Direct { how: How::Lan },
-        || (neighbours(), 0, 1),
-    ),
-    (
-        "two computers of one home, the one that was called",
-        Cause::Direct { how: How::Lan },
-        || (neighbours(), 1, 0),
-    ),
-    (
-        "two homes with IPv6 alone",
-        Cause::Direct { how: How::Ipv6 },
-        || dialled(Home::Six, Home::Six),
-    ),
-    (
-        "two homes with both",
-        Cause::Direct { how: How::Ipv6 },
-        || dialled(Home::Dual, Home::Dual),
-    ),
-    (
-        "a home calls a server",
-        Cause::Direct { how: How::Public },
-        || dialled(EASY, Home::Public),
-    ),
-    (
-        "a server is called",
-        Cause::Direct { how: How::Public },
-        || called(Home::Symmetric, Home::Public),
-    ),
-    (
-        "our router forwards a port",
-        Cause::Direct { how: How::Mapped },
-        || dialled(Home::SymmetricMapped, Home::Symmetric),
-    ),
-    (
-        "the peer's router forwards a port",
-        Cause::Direct { how: How::Mapped },
-        || called(Home::SymmetricMapped, Home::Symmetric),
-    ),
-    (
-        "two ordinary routers",
-        Cause::Direct { how: How::Punched },
-        || dialled(EASY, EASY),
-    ),
-    (
-        "two ordinary routers, one of them behind another",
-        Cause::Direct { how: How::Punched },
-        || called(Home::Double, EASY),
-    ),
-    (
-        "our router counts",
-        Cause::Direct {
-            how: How::Predicted,
-        },
-        || dialled(Home::Counting, EASY),
-    ),
-    (
-        "the peer's router counts",
-        Cause::Direct {
-            how: How::Predicted,
-        },
-        || called(Home::Counting, EASY),
-    ),
-    (
-        "our router is random",
-        Cause::Direct { how: How::Birthday },
-        || guessed(0),
-    ),
-    (
-        "the peer's router is random",
-        Cause::Direct { how: How::Birthday },
-        || guessed(1),
-    ),
-    ("a call on its way", Cause::Calling, || {
-        (after(10, World::pair(EASY, EASY)), 0, 1)
-    }),
-    ("a call that is not taken", Cause::Calling, || {
-        (after(4000, deaf()), 0, 1)
-    }),
-    ("nobody is let in", Cause::NoAnswer, || {
-        (after(9100, deaf()), 0, 1)
-    }),
-    ("the relay loses everything", Cause::NoAnswer, || {
-        let mut world = World::pair(EASY, EASY);
-        world.lose_signals = 1000;
-        (after(9100, world), 0, 1)
-    }),
-    ("the peer is switched off", Cause::PeerOffline, || {
-        (after(3000, absent()), 0, 1)
-    }),
-    (
-        "the peer has been switched off for long",
-        Cause::PeerOffline,
-        || (after(120_000, absent()), 0, 1),
-    ),
-    ("everybody calls the peer", Cause::PeerBusy, || {
-        (crowded(0), 0, 1)
-    }),
-    (
-        "everybody has called the peer for long",
-        Cause::PeerBusy,
-        || (crowded(120_000), 0, 1),
-    ),
-    ("no relay takes us", Cause::NoRelay, || {
-        (after(9100, cast_out()), 0, 1)
-    }),
-    ("no relay has taken us for long", Cause::NoRelay, || {
-        (after(100_000, cast_out()), 0, 1)
-    }),
+    ("two computers of one home", Cause::Direct { how: How::Lan }, || (neighbours(), 0, 1)),
+    ("two computers of one home, the one that was called", Cause::Direct { how: How::Lan }, || (neighbours(), 1, 0)),
+    ("two homes with IPv6 alone", Cause::Direct { how: How::Ipv6 }, || dialled(Home::Six, Home::Six)),
+    ("two homes with both", Cause::Direct { how: How::Ipv6 }, || dialled(Home::Dual, Home::Dual)),
+    ("a home calls a server", Cause::Direct { how: How::Public }, || dialled(EASY, Home::Public)),
+    ("a server is called", Cause::Direct { how: How::Public }, || called(Home::Symmetric, Home::Public)),
+    ("our router forwards a port", Cause::Direct { how: How::Mapped }, || dialled(Home::SymmetricMapped, Home::Symmetric)),
+    ("the peer's router forwards a port", Cause::Direct { how: How::Mapped }, || called(Home::SymmetricMapped, Home::Symmetric)),
+    ("two ordinary routers", Cause::Direct { how: How::Punched }, || dialled(EASY, EASY)),
+    ("two ordinary routers, one of them behind another", Cause::Direct { how: How::Punched }, || called(Home::Double, EASY)),
+    ("our router counts", Cause::Direct { how: How::Predicted }, || dialled(Home::Counting, EASY)),
+    ("the peer's router counts", Cause::Direct { how: How::Predicted }, || called(Home::Counting, EASY)),
+    ("our router is random", Cause::Direct { how: How::Birthday }, || guessed(0)),
+    ("the peer's router is random", Cause::Direct { how: How::Birthday }, || guessed(1)),
+    ("a call on its way", Cause::Calling, || (after(10, World::pair(EASY, EASY)), 0, 1)),
+    ("a call that is not taken", Cause::Calling, || (after(4000, deaf()), 0, 1)),
+    ("nobody is let in", Cause::NoAnswer, || (after(9100, deaf()), 0, 1)),
+    ("the relay loses everything", Cause::NoAnswer, || { let mut world = World::pair(EASY, EASY); world.lose_signals = 1000; (after(9100, world), 0, 1) }),
+    ("the peer is switched off", Cause::PeerOffline, || (after(3000, absent()), 0, 1)),
+    ("the peer has been switched off for long", Cause::PeerOffline, || (after(120_000, absent()), 0, 1)),
+    ("everybody calls the peer", Cause::PeerBusy, || (crowded(0), 0, 1)),
+    ("everybody has called the peer for long", Cause::PeerBusy, || (crowded(120_000), 0, 1)),
+    ("no relay takes us", Cause::NoRelay, || (after(9100, cast_out()), 0, 1)),
+    ("no relay has taken us for long", Cause::NoRelay, || (after(100_000, cast_out()), 0, 1)),
     ("an id alone", Cause::NoAddress, || (lost(10), 0, 1)),
-    ("an id alone, a minute later", Cause::NoAddress, || {
-        (lost(60_000), 0, 1)
-    }),
-    ("the first probes are out", Cause::Trying, || {
-        (after(90, World::pair(EASY, EASY)), 0, 1)
-    }),
-    (
-        "the first probes of the one who was called",
-        Cause::Trying,
-        || (after(60, World::pair(EASY, EASY)), 1, 0),
-    ),
-    (
-        "we want relays only",
-        Cause::RelayOnly { side: Here },
-        || (relay_only(0), 0, 1),
-    ),
-    (
-        "the peer wants relays only",
-        Cause::RelayOnly { side: There },
-        || (relay_only(1), 0, 1),
-    ),
-    ("a cable was pulled just now", Cause::PathSilent, || {
-        (pulled(700), 0, 1)
-    }),
-    (
-        "the peer's cable was pulled just now",
-        Cause::PathSilent,
-        || (pulled(900), 1, 0),
-    ),
-    ("a cable was pulled", Cause::PathLost, || {
-        (pulled(10_000), 0, 1)
-    }),
-    ("a cable was pulled a minute ago", Cause::PathLost, || {
-        (pulled(60_000), 1, 0)
-    }),
-    ("a tunnel lies on the direct way", TOO_NARROW, || {
-        (narrow(1000, 8000), 0, 1)
-    }),
-    (
-        "a tunnel lies on the direct way, for some time",
-        Cause::PathNarrow {
-            carries: 1200,
-            needs: 1228,
-        },
-        || (narrow(1227, 40_000), 1, 0),
-    ),
+    ("an id alone, a minute later", Cause::NoAddress, || (lost(60_000), 0, 1)),
+    ("the first probes are out", Cause::Trying, || (after(90, World::pair(EASY, EASY)), 0, 1)),
+    ("the first probes of the one who was called", Cause::Trying, || (after(60, World::pair(EASY, EASY)), 1, 0)),
+    ("we want relays only", Cause::RelayOnly { side: Here }, || (relay_only(0), 0, 1)),
+    ("the peer wants relays only", Cause::RelayOnly { side: There }, || (relay_only(1), 0, 1)),
+    ("a cable was pulled just now", Cause::PathSilent, || (pulled(700), 0, 1)),
+    ("the peer's cable was pulled just now", Cause::PathSilent, || (pulled(900), 1, 0)),
+    ("a cable was pulled", Cause::PathLost, || (pulled(10_000), 0, 1)),
+    ("a cable was pulled a minute ago", Cause::PathLost, || (pulled(60_000), 1, 0)),
+    ("a tunnel lies on the direct way", TOO_NARROW, || (narrow(1000, 8000), 0, 1)),
+    ("a tunnel lies on the direct way, for some time", Cause::PathNarrow { carries: 1200, needs: 1228 }, || (narrow(1227, 40_000), 1, 0)),
     ("a cable is back", Cause::PathOnTrial, || (back(0, 1), 0, 1)),
-    ("the peer's cable is back", Cause::PathOnTrial, || {
-        (back(1, 0), 1, 0)
-    }),
+    ("the peer's cable is back", Cause::PathOnTrial, || (back(1, 0), 1, 0)),
     ("a line is full", Cause::RelayFaster, || (slow(), 0, 1)),
-    (
-        "a line has been full for some time",
-        Cause::RelayFaster,
-        || {
-            let mut world = slow();
-            world.hold(0, 1);
-            world.talk(0, 1);
-            (after(500, world), 0, 1)
-        },
-    ),
-    (
-        "the peer has a port of another service",
-        Cause::NothingToProbe,
-        || (low_port(), 0, 1),
-    ),
-    (
-        "the peer has a port of another service, and is called again",
-        Cause::NothingToProbe,
-        || (after(9000, low_port()), 0, 1),
-    ),
-    ("we have IPv6 alone", Cause::NoCommonFamily, || {
-        (settled(Home::Six, EASY), 0, 1)
-    }),
-    ("we have IPv4 alone", Cause::NoCommonFamily, || {
-        (settled(Home::Six, EASY), 1, 0)
-    }),
-    ("two random routers", Cause::BothRandom, || {
-        (settled(Home::Symmetric, Home::Symmetric), 0, 1)
-    }),
-    (
-        "a random router and a block of ports",
-        Cause::BothRandom,
-        || (settled(Home::Symmetric, Home::Block), 1, 0),
-    ),
-    (
-        "ours is random, the peer's counts",
-        Cause::RandomAndSequential { random: Here },
-        || (settled(Home::Symmetric, Home::Counting), 0, 1),
-    ),
-    (
-        "ours counts, the peer's is random",
-        Cause::RandomAndSequential { random: There },
-        || (settled(Home::Symmetric, Home::Counting), 1, 0),
-    ),
-    ("we do not guess", Cause::GuessingOff { side: Here }, || {
-        (unwilling(0), 0, 1)
-    }),
-    (
-        "the peer does not guess",
-        Cause::GuessingOff { side: There },
-        || (unwilling(0), 1, 0),
-    ),
-    ("the peer's port is being guessed", Cause::Guessing, || {
-        (after(700, barred(EASY, Home::Symmetric)), 0, 1)
-    }),
-    ("our port is being guessed", Cause::Guessing, || {
-        (after(700, barred(EASY, Home::Symmetric)), 1, 0)
-    }),
-    ("we guess for somebody else", Cause::GuessingWaits, || {
-        (crowd(), 0, 2)
-    }),
-    (
-        "the peer guesses for somebody else",
-        Cause::GuessingWaits,
-        || (crowd(), 2, 0),
-    ),
-    ("the peer's port was not hit", Cause::GuessingFailed, || {
-        (settled_in(barred(EASY, Home::Symmetric)), 0, 1)
-    }),
-    ("our port was not foretold", Cause::GuessingFailed, || {
-        (settled_in(barred(Home::Counting, EASY)), 0, 1)
-    }),
-    (
-        "our router is behind another one",
-        Cause::MappingSilent { side: Here },
-        || (inner_mapping(), 0, 1),
-    ),
-    (
-        "a firewall stands before the peer's forwarded port",
-        Cause::MappingSilent { side: There },
-        || (walled_mapping(), 0, 1),
-    ),
-    (
-        "one carrier keeps two homes apart",
-        Cause::SameRouter,
-        || (carrier(false), 0, 1),
-    ),
-    (
-        "one carrier keeps two homes apart, from the other",
-        Cause::SameRouter,
-        || (carrier(false), 1, 0),
-    ),
-    (
-        "the peer is in a guest network",
-        Cause::UdpBlocked { side: There },
-        || (guest(), 0, 1),
-    ),
-    (
-        "we are in a guest network",
-        Cause::UdpBlocked { side: Here },
-        || (guest(), 1, 0),
-    ),
-    ("our firewall drops", Cause::Firewall { side: Here }, || {
-        (firewall(), 0, 1)
-    }),
-    (
-        "the peer's firewall drops",
-        Cause::Firewall { side: There },
-        || (firewall(), 1, 0),
-    ),
-    (
-        "our router was not measured",
-        Cause::NatUnknown { side: Here },
-        || (unmeasured(), 0, 1),
-    ),
-    (
-        "the peer's router was not measured",
-        Cause::NatUnknown { side: There },
-        || (unmeasured(), 1, 0),
-    ),
-    ("nothing comes through", Cause::Silent, || {
-        (settled_in(barred(EASY, EASY)), 0, 1)
-    }),
-    ("nothing comes through for a minute", Cause::Silent, || {
-        (after(60_000, settled_in(barred(EASY, EASY))), 1, 0)
-    }),
+    ("a line has been full for some time", Cause::RelayFaster, || { let mut world = slow(); world.hold(0, 1); world.talk(0, 1); (after(500, world), 0, 1) }),
+    ("the peer has a port of another service", Cause::NothingToProbe, || (low_port(), 0, 1)),
+    ("the peer has a port of another service, and is called again", Cause::NothingToProbe, || (after(9000, low_port()), 0, 1)),
+    ("we have IPv6 alone", Cause::NoCommonFamily, || (settled(Home::Six, EASY), 0, 1)),
+    ("we have IPv4 alone", Cause::NoCommonFamily, || (settled(Home::Six, EASY), 1, 0)),
+    ("two random routers", Cause::BothRandom, || (settled(Home::Symmetric, Home::Symmetric), 0, 1)),
+    ("a random router and a block of ports", Cause::BothRandom, || (settled(Home::Symmetric, Home::Block), 1, 0)),
+    ("ours is random, the peer's counts", Cause::RandomAndSequential { random: Here }, || (settled(Home::Symmetric, Home::Counting), 0, 1)),
+    ("ours counts, the peer's is random", Cause::RandomAndSequential { random: There }, || (settled(Home::Symmetric, Home::Counting), 1, 0)),
+    ("we do not guess", Cause::GuessingOff { side: Here }, || (unwilling(0), 0, 1)),
+    ("the peer does not guess", Cause::GuessingOff { side: There }, || (unwilling(0), 1, 0)),
+    ("the peer's port is being guessed", Cause::Guessing, || (after(700, barred(EASY, Home::Symmetric)), 0, 1)),
+    ("our port is being guessed", Cause::Guessing, || (after(700, barred(EASY, Home::Symmetric)), 1, 0)),
+    ("we guess for somebody else", Cause::GuessingWaits, || (crowd(), 0, 2)),
+    ("the peer guesses for somebody else", Cause::GuessingWaits, || (crowd(), 2, 0)),
+    ("the peer's port was not hit", Cause::GuessingFailed, || (settled_in(barred(EASY, Home::Symmetric)), 0, 1)),
+    ("our port was not foretold", Cause::GuessingFailed, || (settled_in(barred(Home::Counting, EASY)), 0, 1)),
+    ("our router is behind another one", Cause::MappingSilent { side: Here }, || (inner_mapping(), 0, 1)),
+    ("a firewall stands before the peer's forwarded port", Cause::MappingSilent { side: There }, || (walled_mapping(), 0, 1)),
+    ("one carrier keeps two homes apart", Cause::SameRouter, || (carrier(false), 0, 1)),
+    ("one carrier keeps two homes apart, from the other", Cause::SameRouter, || (carrier(false), 1, 0)),
+    ("the peer is in a guest network", Cause::UdpBlocked { side: There }, || (guest(), 0, 1)),
+    ("we are in a guest network", Cause::UdpBlocked { side: Here }, || (guest(), 1, 0)),
+    ("our firewall drops", Cause::Firewall { side: Here }, || (firewall(), 0, 1)),
+    ("the peer's firewall drops", Cause::Firewall { side: There }, || (firewall(), 1, 0)),
+    ("our router was not measured", Cause::NatUnknown { side: Here }, || (unmeasured(), 0, 1)),
+    ("the peer's router was not measured", Cause::NatUnknown { side: There }, || (unmeasured(), 1, 0)),
+    ("nothing comes through", Cause::Silent, || (settled_in(barred(EASY, EASY)), 0, 1)),
+    ("nothing comes through for a minute", Cause::Silent, || (after(60_000, settled_in(barred(EASY, EASY))), 1, 0)),
 ];
 
 fn after(millis: u64, mut world: World) -> World {
