@@ -14,7 +14,7 @@ use crab_nat::{
 };
 use futures_util::future::{Either, select};
 use igd_next::{
-    AddPortError, PortMappingProtocol,
+    AddPortError, PortMappingProtocol, RequestError,
     aio::{self, tokio::Tokio},
 };
 use tokio::time::{Instant, timeout};
@@ -321,7 +321,11 @@ async fn by_upnp(
             let port = router.add_any_port(udp, inside, LIFETIME, NAME).await?;
             (port, Some(LIFETIME))
         }
-        Err(AddPortError::OnlyPermanentLeasesSupported) => {
+        // Some of those who know no other leases call the lifetime an invalid argument.
+        Err(
+            AddPortError::OnlyPermanentLeasesSupported
+            | AddPortError::RequestError(RequestError::ErrorCode(402, _)),
+        ) => {
             router.add_port(udp, wanted, inside, 0, NAME).await?;
             (wanted, None)
         }

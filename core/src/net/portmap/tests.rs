@@ -126,6 +126,19 @@ async fn what_a_router_that_says_no_says_is_kept() {
 }
 
 #[tokio::test]
+async fn a_router_that_knows_only_permanent_leases_is_asked_for_one() {
+    for (number, code) in [(13, 725), (14, 402)] {
+        let mut router = Router::new(number).await;
+        router.serve_upnp(Some((code, PORT.get()))).await;
+        let (mapper, mut updates) = mapper(&router);
+        let mapping = updates.recv().await.unwrap().unwrap();
+        assert_eq!(mapping.expires_in_s, None, "{code}");
+        mapper.close().await;
+        assert_eq!(router.asked().last(), Some(&Asked::Unmap(PORT.get())));
+    }
+}
+
+#[tokio::test]
 async fn another_upnp_router_that_answers_first_is_not_asked() {
     let (mut router, mut other) = (Router::new(6).await, Router::new(7).await);
     let group = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

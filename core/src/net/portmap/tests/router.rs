@@ -116,7 +116,8 @@ impl Router {
         answer_search(&self.ssdp, self.location.unwrap(), searcher).await;
     }
 
-    /// With `refusal` the given UPnP error is the answer to requests for the given port.
+    /// With `refusal` the given UPnP error is the answer to requests for the given port; where that is what routers say who know
+    /// only permanent leases, to those with another lifetime.
     pub(super) async fn serve_upnp(&mut self, refusal: Option<(u16, u16)>) {
         let (ssdp, state) = (self.ssdp.clone(), self.state.clone());
         let http = TcpListener::bind((self.ip, 0)).await.unwrap();
@@ -224,9 +225,11 @@ impl State {
         if head.starts_with("GET /service.xml") {
             return (200, SERVICE.to_owned());
         }
+        let permanent = body.contains("<NewLeaseDuration>0<");
+        let permitted = |code| matches!(code, 402 | 725) && permanent;
         let action = between(head, "WANIPConnection:1#", "\"");
         match (action, refusal) {
-            ("AddPortMapping", Some((code, refused))) if port() == refused => {
+            ("AddPortMapping", Some((code, refused))) if port() == refused && !permitted(code) => {
                 let error =
                     format!("<errorCode>{code}</errorCode><errorDescription>no</errorDescription>");
                 let fault =
