@@ -21,6 +21,7 @@ const PING_EVERY: Duration = Duration::from_millis(200);
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a link that nothing can be sent on is looked at.
 const UNUSED: Duration = Duration::from_secs(5);
+const UNREAD: &str = "the system does not let this program read its interfaces and routes: only the addresses that its sockets show were offered, and no router was asked for a port";
 
 pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
     let target = node::find(globals, &args.peer)?;
@@ -48,6 +49,10 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             out::json(&Report::of(peer, why))?;
         } else {
             out::text(text(peer, why))?;
+        }
+        let settled = matches!(why.cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
+        if snapshot.network.interfaces_unread && !settled {
+            out::hint(UNREAD);
         }
         match dialled {
             // The link is explained, whatever runs over it.
