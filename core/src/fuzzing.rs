@@ -16,6 +16,7 @@ use crate::{
         probe::{Probe, ProbePacket},
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
         sealed::{News, SealedPacket},
+        stale::StalePacket,
         stream,
     },
 };
@@ -41,6 +42,7 @@ pub fn datagram(data: &[u8]) {
     let is = |expected, parsed: bool| assert!(!parsed || kind == Some(expected), "{kind:?}");
     is(Kind::Intro, IntroPacket::parse(data).is_ok());
     is(Kind::IntroAck, AckPacket::parse(data).is_ok());
+    is(Kind::Stale, StalePacket::parse(data).is_ok());
     is(Kind::Probe, ProbePacket::parse(data).is_ok());
     is(Kind::Sealed, SealedPacket::parse(data).is_ok());
     is(Kind::Lane, lane::Frame::parse(data).is_some());

@@ -8,6 +8,7 @@
 //! | 0x00–0x03 | STUN (RFC 8489), with its magic cookie | | transaction id |
 //! | 0x04 | [`intro::IntroPacket`], first message of the handshake | 1,200 | mac1, then Noise IK |
 //! | 0x05 | [`intro::AckPacket`], second message | 1,200 | mac1, then Noise IK |
+//! | 0x06 | [`stale::StalePacket`], asks for a hello with another time | 42 | AEAD under the hello |
 //! | 0x0A | [`probe::ProbePacket`], asks or answers "does this path work?" | 80 | AEAD under the session |
 //! | 0x0C | [`sealed::SealedPacket`], news within a session | ≤ 1,200 | AEAD under the session |
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
@@ -24,6 +25,7 @@ pub mod lane;
 pub mod probe;
 pub mod relay;
 pub mod sealed;
+pub mod stale;
 pub mod stream;
 
 /// Version of everything in this module; a datagram of another version is dropped.

@@ -31,6 +31,7 @@ use crate::{
         intro::{AckPacket, IntroPacket},
         probe::ProbePacket,
         sealed::SealedPacket,
+        stale::StalePacket,
     },
 };
 
@@ -444,6 +445,15 @@ impl Machine {
                     return;
                 };
                 self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
+            }
+            Some(Kind::Stale) => {
+                let Ok(packet) = StalePacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_stale(ctx, bytes));
             }
             Some(Kind::Probe) => {
                 let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {

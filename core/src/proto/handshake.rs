@@ -36,6 +36,8 @@ pub(crate) struct Initiation {
     noise: HandshakeState,
     /// Usable for probes at once; gets its keys for news with the answer.
     pub(crate) session: Session,
+    /// What the peer's answer to a stale INTRO is sealed under.
+    pub(crate) secret: [u8; 32],
     /// The INTRO to send, the same bytes at every repetition.
     pub(crate) packet: Vec<u8>,
 }
@@ -65,6 +67,7 @@ impl Initiation {
         Ok(Self {
             noise,
             session: Session::new(body.conv, &body.probe_secret, true),
+            secret: body.probe_secret,
             packet,
         })
     }

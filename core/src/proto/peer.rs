@@ -133,6 +133,8 @@ pub(crate) struct Peer {
     newest_intro_ms: u64,
     /// Timestamp of our newest INTRO to it.
     sent_intro_ms: u64,
+    /// What time the peer wants to read in our hellos, and when it said so: its clock is not ours.
+    their_time: Option<(Instant, u64)>,
     /// What the peer said of itself.
     remote: Option<Description>,
     /// Where its relay sees it.
@@ -200,6 +202,7 @@ impl Peer {
             other_session: None,
             newest_intro_ms,
             sent_intro_ms: 0,
+            their_time: None,
             remote: None,
             attested: None,
             attested_by: None,

@@ -129,7 +129,7 @@ fn probe_key(secret: &[u8; 32], direction: u8) -> ChaCha20Poly1305 {
 }
 
 /// RFC 8439 section 2.8: a 96-bit nonce, here a counter that never repeats under a key.
-fn nonce(counter: u64) -> Nonce {
+pub(super) fn nonce(counter: u64) -> Nonce {
     let mut nonce = Nonce::default();
     nonce[4..].copy_from_slice(&counter.to_be_bytes());
     nonce

@@ -2,7 +2,7 @@
 //!
 //! The ranges leave out those of other protocols that are seen on such ports (RFC 7983).
 
-use super::{intro, lane, probe, sealed};
+use super::{intro, lane, probe, sealed, stale};
 
 /// Largest STUN message we read; RFC 8489 section 6.1 keeps requests below the path MTU.
 pub const STUN_MAX: usize = 1280;
@@ -26,6 +26,8 @@ pub enum Kind {
     Intro,
     /// The second handshake message.
     IntroAck,
+    /// The answer to a handshake whose time is off.
+    Stale,
     /// A path probe.
     Probe,
     /// A sealed message between peers.
@@ -45,6 +47,7 @@ impl Kind {
             intro::INTRO => (Self::Intro, len == intro::PACKET_LEN),
             intro::ACK => (Self::IntroAck, len == intro::PACKET_LEN),
             probe::PROBE => (Self::Probe, probe::fits(len)),
+            stale::STALE => (Self::Stale, len == stale::PACKET_LEN),
             sealed::SEALED => (
                 Self::Sealed,
                 (sealed::MIN_LEN..=sealed::MAX_LEN).contains(&len),
@@ -81,6 +84,7 @@ mod tests {
         for (first, len, kind) in [
             (intro::INTRO, intro::PACKET_LEN, Kind::Intro),
             (intro::ACK, intro::PACKET_LEN, Kind::IntroAck),
+            (stale::STALE, stale::PACKET_LEN, Kind::Stale),
         ] {
             let mut datagram = vec![first; len];
             assert_eq!(Kind::of(&datagram), Some(kind));

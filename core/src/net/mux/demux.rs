@@ -187,7 +187,14 @@ impl<'a> Sorter<'a> {
                 }
             },
             Some(Kind::Lane) => self.lane_owner(source, segment),
-            Some(Kind::Stun | Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
+            Some(
+                Kind::Stun
+                | Kind::Intro
+                | Kind::IntroAck
+                | Kind::Stale
+                | Kind::Probe
+                | Kind::Sealed,
+            ) => {
                 self.outlets.to_driver(|| Side::Message {
                     sock: self.sock,
                     source,

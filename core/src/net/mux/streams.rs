@@ -103,7 +103,7 @@ impl Mux {
                     self.inject(link.handle(), datagram);
                 }
             }
-            Some(Kind::Intro | Kind::IntroAck | Kind::Probe | Kind::Sealed) => {
+            Some(Kind::Intro | Kind::IntroAck | Kind::Stale | Kind::Probe | Kind::Sealed) => {
                 self.outlets.to_driver(|| Side::Message {
                     sock: pair.sock,
                     source: pair.addr,

@@ -14,6 +14,7 @@ use crate::{
         handshake::{Initiation, Opened},
         io::{Failure, Output, Pair, Route},
         session::Session,
+        stale,
         timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
     },
     wire::intro::{AckPacket, IntroBody, PACKET_LEN},
@@ -33,6 +34,8 @@ pub(crate) struct Attempt {
     /// How often the relay turned the hello away, and whether to ask it once more.
     pub(super) gone: usize,
     pub(super) ask_again: bool,
+    /// Whether its time is the one that the peer asked for.
+    corrected: bool,
 }
 
 /// Where a message of the handshake came from.
@@ -77,6 +80,7 @@ impl Peer {
             number,
             gone: 0,
             ask_again: false,
+            corrected: false,
         };
         if self.live_via(ctx.local).is_some()
             || self.has_direct_addrs()
@@ -103,7 +107,12 @@ impl Peer {
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
     ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
-        self.sent_intro_ms = ctx.unix_ms.max(credible(ctx, self.sent_intro_ms) + 1);
+        let time_ms = self.their_time.map_or(ctx.unix_ms, |(at, time_ms)| {
+            let since = ctx.now.saturating_duration_since(at);
+            time_ms.saturating_add(since.as_millis() as u64)
+        });
+        let before = credible(ctx.window_ms, time_ms, self.sent_intro_ms);
+        self.sent_intro_ms = time_ms.max(before.saturating_add(1));
         let mut conv = ctx.rng.random();
         while ctx.convs.contains_key(&conv) {
             conv = ctx.rng.random();
@@ -239,12 +248,15 @@ impl Peer {
         source: &Source,
     ) -> bool {
         let body = &opened.body;
+        let newest = credible(ctx.window_ms, ctx.unix_ms, self.newest_intro_ms);
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
-        if body.timestamp_ms <= credible(ctx, self.newest_intro_ms) || off > ctx.window_ms {
-            tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
+        let is_known = body.timestamp_ms == newest || ctx.convs.contains_key(&body.conv);
+        if is_known || self.ours_wins(ctx) {
             return false;
         }
-        if ctx.convs.get(&body.conv).is_some() || self.ours_wins(ctx) {
+        if body.timestamp_ms < newest || off > ctx.window_ms {
+            tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
+            self.tell_time(ctx, body, newest, source);
             return false;
         }
         if matches!(self.state, PeerState::Idle | PeerState::Failed) {
@@ -281,6 +293,33 @@ impl Peer {
             self.check_back(ctx, *pair);
         }
         true
+    }
+
+    /// Has the peer say hello again with a time that we take. Nothing is kept of it: a recorded hello brings whoever sends it again
+    /// a few bytes that only the peer can read.
+    fn tell_time(&self, ctx: &mut Context<'_>, body: &IntroBody, newest: u64, source: &Source) {
+        let time_ms = ctx.unix_ms.max(newest.saturating_add(1));
+        let random = ctx.rng.random();
+        if let Some(bytes) = stale::seal(body.conv, &body.probe_secret, random, time_ms) {
+            self.reply(ctx, source, bytes);
+        }
+    }
+
+    /// The peer lets us in, but its clock is not ours: says hello again by its clock, once each attempt.
+    pub(crate) fn on_stale(&mut self, ctx: &mut Context<'_>, datagram: &[u8]) {
+        let Some(attempt) = self.attempt.as_ref().filter(|attempt| !attempt.corrected) else {
+            return;
+        };
+        let pending = attempt.initiation.as_ref();
+        let told = pending.and_then(|pending| stale::open(&pending.secret, datagram));
+        let Some(time_ms) = told else { return };
+        let (number, off_ms) = (attempt.number, time_ms.abs_diff(ctx.unix_ms));
+        tracing::info!(peer = %self.id.short(), off_ms, "the peer's clock is not ours");
+        self.their_time = Some((ctx.now, time_ms));
+        self.attempt(ctx, number);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.corrected = true;
+        }
     }
 
     /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
@@ -385,8 +424,8 @@ impl Peer {
 }
 
 /// A timestamp of an INTRO before, unless it is from a clock that has been corrected since.
-fn credible(ctx: &Context<'_>, timestamp_ms: u64) -> u64 {
-    let latest = ctx.unix_ms.saturating_add(ctx.window_ms);
+fn credible(window_ms: u64, time_ms: u64, timestamp_ms: u64) -> u64 {
+    let latest = time_ms.saturating_add(window_ms);
     Some(timestamp_ms)
         .filter(|timestamp| *timestamp <= latest)
         .unwrap_or_default()

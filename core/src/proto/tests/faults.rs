@@ -6,6 +6,7 @@ use super::world::{Home, World, ms, relay};
 use crate::{
     PeerState,
     proto::io::{Input, Route, Sock},
+    wire::stale,
 };
 
 const HOME: Home = Home::PortRestricted;
@@ -72,10 +73,14 @@ fn an_old_intro_means_nothing_to_a_node_that_was_restarted() {
             bytes: &intro,
         },
     );
+    // But that its sender, and nobody else, is told the time.
+    let answered = (before.0 + 1, before.1);
     assert_eq!(
         (world.nodes[1].signals, world.nodes[1].machine.datagrams),
-        before
+        answered
     );
+    assert_eq!(world.last_signal(1).len(), stale::PACKET_LEN);
+    assert_eq!(world.state(1, 0), PeerState::Idle);
 }
 
 #[test]

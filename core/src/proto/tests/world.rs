@@ -238,6 +238,8 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) relays: Vec<Relay>,
     pub(crate) rng: ChaCha20Rng,
+    /// How far the clocks of nodes are off that start from now on, milliseconds.
+    pub(crate) off_ms: i64,
     /// Whether nodes measure their NATs whenever they register with a relay.
     pub(crate) measures: bool,
     /// Packets of applications so far, which is what they are numbered by.
@@ -276,6 +278,7 @@ impl World {
             net: Net::new(),
             relays: Vec::new(),
             rng: ChaCha20Rng::seed_from_u64(seed),
+            off_ms: 0,
             measures: false,
             said: 0,
             chat_every: app::CHAT,
@@ -343,7 +346,7 @@ impl World {
             ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),
             now: self.now,
-            unix_ms: self.unix_ms(),
+            unix_ms: self.unix_ms().saturating_add_signed(self.off_ms),
         })
     }
 
