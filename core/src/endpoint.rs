@@ -478,6 +478,14 @@ pub enum ConnectError {
         /// What went wrong, in words.
         reason: String,
     },
+    /// Get the relay's URL, or the ticket, anew. If it is the same, do not trust the network.
+    #[error(
+        "{relay} is not the relay that answers there: whoever does, does not hold the key that its URL or the ticket names; get the URL or the ticket anew"
+    )]
+    WrongRelay {
+        /// The relay as it was named.
+        relay: RelayUrl,
+    },
     /// Somebody else answers in the peer's place. Do not trust the relay or the network.
     #[error("identity mismatch: whoever answered does not hold the dialled key")]
     IdentityMismatch,

@@ -234,6 +234,9 @@ pub struct RelaySnapshot {
     pub home: bool,
     /// Why it is down, if it is.
     pub error: Option<String>,
+    /// Whether that is because whoever answers in its place does not hold its key.
+    #[serde(default)]
+    pub impostor: bool,
 }
 
 /// Registration with a relay.

@@ -243,6 +243,12 @@ impl Mux {
         nat64.as_ref().map_or(addr, |nat64| nat64.inward(addr))
     }
 
+    /// The address that leads there from any socket.
+    pub(crate) fn outward(&self, addr: SocketAddr) -> SocketAddr {
+        let nat64 = self.nat64.load();
+        nat64.as_ref().map_or(addr, |nat64| nat64.outward(addr))
+    }
+
     /// Call it after the network changed: what was refused on the old one may work on the new one.
     pub(crate) fn refresh(&self) {
         self.restore_offload();
@@ -285,8 +291,8 @@ impl Mux {
     /// Does something with the socket that `to` is sent to from, and the address that leads there; none if there is no such
     /// socket.
     fn with_socket<T>(&self, to: Pair, act: impl FnOnce(&Socket, SocketAddr) -> T) -> Option<T> {
-        let addr = match (to.sock, &*self.nat64.load()) {
-            (Sock::MAIN, Some(nat64)) => nat64.outward(to.addr),
+        let addr = match to.sock {
+            Sock::MAIN => self.outward(to.addr),
             _ => to.addr,
         };
         let act = |socket: &Socket| act(socket, addr);

@@ -8,6 +8,7 @@
 mod backoff;
 mod session;
 mod task;
+mod trouble;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -81,10 +82,19 @@ pub enum RelayEvent {
 
 #[derive(Debug)]
 enum Command {
-    Dial(SocketAddr),
+    Dial(Place),
     Signal { to: PeerId, payload: Payload },
     KeepAlive,
     NetworkChanged,
+}
+
+/// Where a relay is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// On the endpoint's socket.
+    at: SocketAddr,
+    /// On any other.
+    real: SocketAddr,
 }
 
 /// Talks to the task of one relay, which ends when the handle is dropped.
@@ -94,9 +104,14 @@ pub struct RelayHandle {
 }
 
 impl RelayHandle {
-    /// Answers [`RelayEvent::Resolved`]: dial here, at the address itself or at one that stands for it on the endpoint's socket.
+    /// Answers [`RelayEvent::Resolved`]: dial here.
     pub fn dial(&self, addr: SocketAddr) {
-        self.send(Command::Dial(addr));
+        self.dial_at(addr, addr);
+    }
+
+    /// As [`RelayHandle::dial`], where `at` stands for the address `real` on the endpoint's socket.
+    pub(crate) fn dial_at(&self, at: SocketAddr, real: SocketAddr) {
+        self.send(Command::Dial(Place { at, real }));
     }
 
     /// Has the relay carry `payload` to a peer, and open the lane to it. Lost while the relay is down: repeat what matters.
@@ -179,6 +194,6 @@ mod tests {
         let addr = "127.0.0.1:4433".parse().unwrap();
         handle.dial(addr);
         let last = std::iter::from_fn(|| inbox.try_recv().ok()).last();
-        assert!(matches!(last, Some(Command::Dial(to)) if to == addr));
+        assert!(matches!(last, Some(Command::Dial(to)) if to.at == addr));
     }
 }

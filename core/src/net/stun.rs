@@ -62,6 +62,22 @@ pub fn binding_request(tx: [u8; 12], change_port: bool) -> Vec<u8> {
     encode(&builder.build())
 }
 
+/// A Binding request of this length, a multiple of 4 from 24 on: padded by an attribute that nobody has to understand (RFC 8489
+/// section 14).
+pub(crate) fn padded_request(tx: [u8; 12], length: usize) -> Vec<u8> {
+    const PADDING: u16 = 0xffff;
+    let mut bytes = encode(&binding(MessageClass::Request, tx).build());
+    let room = length.saturating_sub(bytes.len());
+    let body = |len: usize| (len as u16).to_be_bytes();
+    if let (Some(value), Some(field)) = (room.checked_sub(4), bytes.get_mut(2..4)) {
+        field.copy_from_slice(&body(room));
+        bytes.extend_from_slice(&PADDING.to_be_bytes());
+        bytes.extend_from_slice(&body(value));
+        bytes.resize(length, 0);
+    }
+    bytes
+}
+
 /// Reads a Binding success response.
 ///
 /// # Errors
@@ -238,6 +254,17 @@ mod tests {
                     other_address: None
                 })
             );
+        }
+    }
+
+    #[test]
+    fn a_request_may_be_as_long_as_one_likes() {
+        let source = "203.0.113.7:4000".parse().unwrap();
+        for length in [24, 64, 1200] {
+            let request = padded_request(TX, length);
+            assert_eq!(request.len(), length);
+            let answer = answer(&request, source, None).unwrap();
+            assert_eq!(parse_response(&answer.bytes).unwrap().mapped, source);
         }
     }
 

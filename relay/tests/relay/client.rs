@@ -157,7 +157,7 @@ async fn a_relay_that_nobody_runs_is_down_for_a_stated_reason() {
     let url = RelayUrl::new(id(200), "127.0.0.1", port).unwrap();
     let down = Registered::spawn(url, 1).next().await;
     assert!(
-        matches!(&down, RelayEvent::Down { reason, .. } if reason == "it does not answer"),
+        matches!(&down, RelayEvent::Down { reason, .. } if reason.starts_with("it does not answer")),
         "{down:?}"
     );
 }

@@ -203,6 +203,9 @@ impl Node {
         if let Some(why) = words::link(&snapshot, peer.id) {
             return Err(Failure::Mute { why: why.line() });
         }
+        if let Some(failure) = wrong_relay(&snapshot) {
+            return Err(failure);
+        }
         if snapshot.relays.is_empty() && peer.is_local() {
             return Err(Failure::OtherNetwork);
         }
@@ -253,6 +256,9 @@ pub(super) fn relays_for(globals: &Globals, peer: &Ticket) -> Vec<RelayUrl> {
 
 /// Why `snapshot` has no relay that is up.
 pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
+    if let Some(failure) = wrong_relay(snapshot) {
+        return failure;
+    }
     let first = snapshot.relays.first();
     let relay = first.map_or_else(String::new, |relay| words::relay(&relay.url));
     let reason = first.and_then(|relay| relay.error.clone());
@@ -260,6 +266,13 @@ pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
         relay,
         reason: reason.unwrap_or_else(|| "no answer".to_owned()),
     }
+}
+
+/// That somebody else answers in the place of a relay, if so.
+fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
+    let wrong = snapshot.relays.iter().find(|relay| relay.impostor)?;
+    let relay = words::relay(&wrong.url);
+    Some(Failure::WrongRelay { relay })
 }
 
 fn all_down(snapshot: &NodeSnapshot) -> bool {

@@ -256,9 +256,9 @@ impl Driver {
             },
             Failure::Busy(_) => ConnectError::Busy,
             Failure::NoAddress => ConnectError::NoAddress,
-            Failure::Silent => ConnectError::Timeout {
+            Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
                 seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
-            },
+            }),
             Failure::NoRelay => self.relay_trouble(peer),
         };
         self.fail_with(peer, &error);

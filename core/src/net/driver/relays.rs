@@ -32,7 +32,7 @@ pub(super) struct RelayEntry {
     pub(super) rtt_ms: Option<f64>,
     pub(super) error: Option<String>,
     /// Whether somebody without its key answered in its place.
-    impostor: bool,
+    pub(super) impostor: bool,
     pub(super) home: bool,
     /// When a link last needed it.
     used: Instant,
@@ -210,7 +210,8 @@ impl Driver {
         };
         let switch = entry.state == RelayState::Up;
         self.mux.set_route(&entry.link, route, 0, switch);
-        entry.handle.dial(virtual_addr(entry.link.handle()));
+        let at = virtual_addr(entry.link.handle());
+        entry.handle.dial_at(at, self.mux.outward(addr));
         if entry.state == RelayState::Connecting {
             // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
             self.classify_through(addr);
@@ -251,6 +252,9 @@ impl Driver {
 
     /// Why no relay of the peer could be used, for a dialler.
     pub(super) fn relay_trouble(&self, peer: PeerId) -> ConnectError {
+        if let Some(error) = self.wrong_relay(peer) {
+            return error;
+        }
         let broken = self.links.get(&peer).and_then(|link| {
             let trouble =
                 |url: &RelayUrl| Some((url.clone(), self.relays.get(url)?.error.clone()?));
@@ -261,9 +265,20 @@ impl Driver {
         })
     }
 
+    /// That somebody else answers in the place of a relay of the peer, if so.
+    pub(super) fn wrong_relay(&self, peer: PeerId) -> Option<ConnectError> {
+        let relays = &self.links.get(&peer)?.relays;
+        let relay = relays.iter().find(|url| self.is_impostor(url))?.clone();
+        Some(ConnectError::WrongRelay { relay })
+    }
+
+    fn is_impostor(&self, url: &RelayUrl) -> bool {
+        self.relays.get(url).is_some_and(|relay| relay.impostor)
+    }
+
     /// Ends the dials that can only go through relays in whose place somebody else answers: waiting will not mend that.
     pub(super) fn refuse_impostors(&mut self) {
-        let is_impostor = |url| self.relays.get(url).is_some_and(|relay| relay.impostor);
+        let is_impostor = |url| self.is_impostor(url);
         let hopeless: Vec<PeerId> = self
             .links
             .iter()

@@ -128,6 +128,7 @@ impl Driver {
                 rtt_ms: relay.rtt_ms,
                 home: relay.home,
                 error: relay.error.clone(),
+                impostor: relay.impostor,
             })
             .collect();
         relays.sort_by_key(|relay| !relay.home);

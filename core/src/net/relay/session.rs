@@ -1,12 +1,16 @@
 //! One connection to a relay, from dialling to its end.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportErrorCode,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::{
+    Place,
+    trouble::{self, Trouble},
+};
 use crate::{
     RelayUrl, tls,
     wire::relay::{
@@ -17,6 +21,8 @@ use crate::{
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// From the first packet to WELCOME.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// When to look for what is in the way: early enough to know it when the time is up.
+const LOOK_AFTER: Duration = Duration::from_millis(1200);
 /// A relay that takes nothing for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -27,6 +33,8 @@ pub(super) enum SessionError {
     Resolve { host: String, source: io::Error },
     #[error("it does not answer")]
     Timeout,
+    #[error(transparent)]
+    Trouble(Trouble),
     #[error("whoever answers does not hold the key in its URL")]
     IdentityMismatch,
     #[error("it ended the connection: {}", .0.text())]
@@ -99,8 +107,32 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Dials and registers.
+    /// Dials and registers. When that takes long, looks for what is in the way.
     pub(super) async fn connect(
+        &self,
+        place: Place,
+        url: &RelayUrl,
+    ) -> Result<(Session, Welcome), SessionError> {
+        let mut registering = pin!(self.register(place.at, url));
+        let own = self.endpoint.local_addr().ok().map(|addr| addr.ip());
+        let from = own.filter(|ip| !ip.is_unspecified());
+        let mut looking = pin!(async {
+            sleep(LOOK_AFTER).await;
+            trouble::look(place.real, from).await
+        });
+        let mut found = None;
+        loop {
+            tokio::select! {
+                registered = &mut registering => return match (registered, found) {
+                    (Err(SessionError::Timeout), Some(found)) => Err(SessionError::Trouble(found)),
+                    (registered, _) => registered,
+                },
+                trouble = &mut looking, if found.is_none() => found = Some(trouble),
+            }
+        }
+    }
+
+    async fn register(
         &self,
         addr: SocketAddr,
         url: &RelayUrl,

@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{debug, info};
 
 use super::{
-    Command, RelayEvent,
+    Command, Place, RelayEvent,
     backoff::Backoff,
     session::{Dialer, Session, SessionError, resolve},
 };
@@ -43,7 +43,7 @@ enum Interrupt {
     /// The handle was dropped.
     Stop,
     NetworkChanged,
-    Dial(SocketAddr),
+    Dial(Place),
 }
 
 impl Inbox {
@@ -57,7 +57,7 @@ impl Inbox {
     async fn interrupt(&mut self) -> Interrupt {
         while let Some(command) = self.commands.recv().await {
             match command {
-                Command::Dial(addr) => return Interrupt::Dial(addr),
+                Command::Dial(place) => return Interrupt::Dial(place),
                 Command::NetworkChanged => return Interrupt::NetworkChanged,
                 Command::Signal { to, payload } => {
                     if self.waiting.len() >= WAITING_SIGNALS {
@@ -184,7 +184,7 @@ impl Task {
             self.emit(RelayEvent::Resolved { addr, other }).await?;
         }
         let dial = match self.inbox.interrupt().await {
-            Interrupt::Dial(addr) => addr,
+            Interrupt::Dial(place) => place,
             other @ (Interrupt::Stop | Interrupt::NetworkChanged) => return Err(other),
         };
         let connect = self.dialer.connect(dial, &self.url);

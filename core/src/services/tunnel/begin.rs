@@ -62,7 +62,9 @@ pub(super) async fn begin(
         answered = recv.0.read_exact(&mut answer) => answered.map_err(|error| match error {
             ReadExactError::ReadError(ReadError::ConnectionLost(error)) => lost(error.to_string()),
             ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => {
-                Unbegun::Refused(ForwardError::Version)
+                Unbegun::Refused(ForwardError::Lost {
+                    reason: "it ended the request without an answer".to_owned(),
+                })
             }
         })?,
         error = send_first(&mut send, request, tcp, first, &mut sent) => return Err(match error {

@@ -237,7 +237,9 @@ pub enum ForwardError {
         name: ServiceName,
     },
     /// Bring both sides to the same version.
-    #[error("the peer did not understand the request; it may run another version")]
+    #[error(
+        "the peer answers that it does not understand the request: bring both sides to the same version"
+    )]
     Version,
     /// Wait for the peer to come back.
     #[error("the connection to the peer was lost: {reason}")]

@@ -73,15 +73,33 @@ pub(super) fn advice(network: &NetworkSnapshot) -> Option<&'static str> {
 fn udp(snapshot: &NodeSnapshot) -> Finding {
     let up = snapshot.relays.iter();
     let up = up.filter(|relay| relay.state == RelayState::Up).count();
-    let says = if up > 0 {
-        "UDP works here, at least to a relay."
-    } else {
-        "No relay answers by UDP: it is down, or this network blocks UDP."
-    };
+    if up == 0 {
+        return unusable(snapshot);
+    }
     let nearest = snapshot.relays.iter().filter_map(|relay| relay.rtt_ms);
     let nearest = nearest.min_by(f64::total_cmp);
     let nearest = nearest.map_or_else(String::new, |rtt| format!(", the nearest in {rtt:.1} ms"));
     let evidence = format!("{up} of {} relays answered{nearest}", snapshot.relays.len());
+    Finding {
+        about: "udp",
+        says: "UDP works here, at least to a relay.".to_owned(),
+        evidence,
+    }
+}
+
+/// No relay took us; what is known of why is said, and not guessed.
+fn unusable(snapshot: &NodeSnapshot) -> Finding {
+    let wrong = snapshot.relays.iter().any(|relay| relay.impostor);
+    let says = if wrong {
+        "A relay is another one than its URL says. Get the URL anew; if it is the same, do not trust this network."
+    } else {
+        "No relay can be used, so peers can be met on this network only."
+    };
+    let reasons = snapshot.relays.iter().map(|relay| {
+        let reason = relay.error.as_deref().unwrap_or("no answer yet");
+        format!("{}: {reason}", words::relay(&relay.url))
+    });
+    let evidence = reasons.collect::<Vec<_>>().join("; ");
     Finding {
         about: "udp",
         says: says.to_owned(),
@@ -279,6 +297,29 @@ mod tests {
             .chain(advice(&snapshot.network).map(|advice| format!("> {advice}")))
             .collect();
         lines.join("\n")
+    }
+
+    #[test]
+    fn relays_that_cannot_be_used_are_listed_with_their_reasons() {
+        let mut snapshot = snapshot(&serde_json::json!({
+            "local": [],
+            "public_v4": null,
+            "public_v6": null,
+            "nat": {"mapping": "unknown", "filtering": "unknown"},
+            "port_mapping": null,
+            "checked_at_ms": null,
+        }));
+        snapshot.relays[0].state = RelayState::Down;
+        snapshot.relays[0].error = Some("this computer has no route to it".to_owned());
+        let finding = udp(&snapshot);
+        assert!(finding.says.starts_with("No relay can be used"));
+        assert_eq!(
+            finding.evidence,
+            "192.0.2.9:4433: this computer has no route to it"
+        );
+        snapshot.relays[0].impostor = true;
+        let finding = udp(&snapshot);
+        assert!(finding.says.starts_with("A relay is another one"));
     }
 
     #[test]
