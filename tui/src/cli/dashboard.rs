@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use peerway::{
-    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, Ticket,
+    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Ticket,
     services::{Services, ping},
 };
 use tokio::{
@@ -110,8 +110,37 @@ async fn connect(
     if let (Ok(_), Some(peers)) = (&result, peers) {
         peers.remember(&ticket);
     }
-    let answer = result.as_ref().map(|_| ()).map_err(ConnectError::to_string);
+    let answer = result.as_ref().map(|_| ());
+    let answer = answer.map_err(|error| reason(error, &endpoint.snapshot().relays, &ticket));
     // Nobody waits for the answer once the dashboard is left.
     let _ = reply.send(answer);
     result.ok()
+}
+
+/// A peer of another network is not reached without a relay, however well it runs.
+fn reason(error: &ConnectError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
+    let is_silent = matches!(error, ConnectError::Timeout { .. });
+    if is_silent && relays.is_empty() && peer.is_local() {
+        Failure::OtherNetwork.to_string()
+    } else {
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_of_another_network_is_not_said_to_be_offline() {
+        let silent = ConnectError::Timeout { seconds: 9 };
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let peer = |addr: &str| Ticket::new(id, vec![], vec![addr.parse().unwrap()]);
+        let said = reason(&silent, &[], &peer("192.168.1.5:4000"));
+        assert!(said.contains("names no relay"), "{said}");
+        assert_eq!(
+            reason(&silent, &[], &peer("8.8.4.4:4000")),
+            silent.to_string()
+        );
+    }
 }

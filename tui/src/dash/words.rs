@@ -8,7 +8,8 @@ use std::{
 };
 
 use peerway::{
-    Cause, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
+    Cause, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState,
+    RelayUrl, Ticket,
 };
 
 use super::{
@@ -227,6 +228,54 @@ impl Words<'_> {
             (Kind::Idle, Some(path)) => format!("idle {} {path}", glyphs.dot),
             (Kind::Connecting, _) => format!("connecting{probing}"),
             (kind, _) => kind.word().to_owned(),
+        }
+    }
+}
+
+/// Who can dial a node that has no relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Its own network alone.
+    Local,
+    /// Whoever reaches one of its public addresses.
+    Public,
+}
+
+impl Reach {
+    /// None for a node with relays.
+    pub(super) fn without_relay(ticket: &Ticket) -> Option<Self> {
+        let reach = if ticket.is_local() {
+            Self::Local
+        } else {
+            Self::Public
+        };
+        ticket.relays.is_empty().then_some(reach)
+    }
+
+    pub(super) fn role(self) -> Role {
+        match self {
+            Self::Local => Role::Warn,
+            Self::Public => Role::Dim,
+        }
+    }
+
+    /// In one line of 80 columns.
+    pub(super) fn line(self) -> &'static str {
+        match self {
+            Self::Local => "no relay: only this network reaches this node; start with --relay URL",
+            Self::Public => "no relay: peers dial this computer's public address",
+        }
+    }
+
+    /// What it means for the ticket.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Local => {
+                "No relay is named, so this ticket works on this network only. To be reached from elsewhere, start this node with --relay URL."
+            }
+            Self::Public => {
+                "No relay is needed: it names a public address of this computer. A firewall has to let its UDP port in."
+            }
         }
     }
 }

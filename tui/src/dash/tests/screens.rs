@@ -442,6 +442,55 @@ fn the_details_tell_each_phase_of_a_link_with_its_time() {
 }
 
 #[test]
+fn a_node_without_a_relay_says_whom_it_reaches_and_what_to_do() {
+    let alone = |addrs: &[&str]| {
+        let mut node = node(vec![]);
+        node["relays"] = json!([]);
+        let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+        node["ticket"] = json!(Ticket::new(id(0), vec![], addrs));
+        Desk::plain(&node)
+    };
+    let local = "only this network reaches this node; start with --relay URL";
+    let sentence = "works on this network only";
+    let mut desk = alone(&["192.168.1.5:41641"]);
+    assert_snapshot!("no_relay", desk.screen(80, 24));
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        let screen = desk.screen(width, height);
+        assert!(
+            screen.contains(local) && screen.contains("! studio"),
+            "{screen}"
+        );
+    }
+    assert!(
+        desk.screen(120, 40)
+            .contains("none; start with --relay URL")
+    );
+    desk.type_in("Y");
+    let shared = desk.screen(80, 24);
+    assert_snapshot!("no_relay_share", &shared);
+    desk.key(KeyCode::Esc);
+    desk.send(Msg::Paste(Ticket::new(id(4), vec![], vec![]).to_string()));
+    let dialog = desk.screen(80, 24);
+    assert!(
+        dialog.contains("without a relay it is found on this network only"),
+        "{dialog}"
+    );
+
+    let mut public = alone(&["8.8.4.4:41641"]);
+    let screen = public.screen(80, 24);
+    assert!(
+        !screen.contains(local) && screen.contains("public address"),
+        "{screen}"
+    );
+    public.type_in("Y");
+    let shared = public.screen(80, 24);
+    assert!(
+        !shared.contains(sentence) && shared.contains("No relay is needed"),
+        "{shared}"
+    );
+}
+
+#[test]
 fn a_peer_that_was_dialled_in_vain_is_not_said_to_be_idle() {
     let mut desk = Desk::plain(&node(vec![]));
     for (to, why) in [

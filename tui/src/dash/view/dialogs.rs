@@ -12,6 +12,7 @@ use crate::dash::{
     connect::{Connect, Progress, Reading},
     look::Role,
     model::Model,
+    words::Reach,
 };
 
 pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, body: Rect) {
@@ -88,7 +89,7 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
                 .map(|relay| model.words().relay(relay))
                 .collect();
             let relays = if relays.is_empty() {
-                "own relays only".to_owned()
+                "no relay".to_owned()
             } else {
                 format!("relay {}", relays.join(", "))
             };
@@ -97,13 +98,19 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
                 1 => "1 address".to_owned(),
                 count => format!("{count} addresses"),
             };
-            vec![
+            let mut lines = vec![
                 Line::styled(
                     format!("{} {what} {}", glyphs.check, ticket.id.short()),
                     look.style(Role::Good),
                 ),
                 Line::raw(format!("  {relays} {} {addresses}", glyphs.dot)),
-            ]
+            ];
+            let own = &model.data().snapshot.relays;
+            if own.is_empty() && Reach::without_relay(&ticket) == Some(Reach::Local) {
+                let text = "  without a relay it is found on this network only";
+                lines.push(Line::styled(text, look.style(Role::Warn)));
+            }
+            lines
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::dash::{
     look::Role,
     model::{Model, Overlay},
     stack::stretched,
-    words::{Kind, nat_class},
+    words::{Kind, Reach, nat_class},
 };
 
 /// Cells of each sparkline in the header.
@@ -80,6 +80,8 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         (unseen.as_str(), Role::Warn)
     } else if !model.note.is_empty() {
         (model.note.as_str(), Role::Accent)
+    } else if let Some(reach) = Reach::without_relay(&model.data().snapshot.ticket) {
+        (reach.line(), reach.role())
     } else if model.owns_node {
         (
             "this window runs the node: it ends when you quit",
@@ -264,7 +266,9 @@ fn sparks(model: &Model) -> [String; 3] {
 fn health(model: &Model, snapshot: &NodeSnapshot) -> (&'static str, Role) {
     let glyphs = model.look.glyphs;
     let states = || snapshot.relays.iter().map(|relay| relay.state);
-    if snapshot.relays.is_empty() || states().any(|state| state == RelayState::Up) {
+    if Reach::without_relay(&snapshot.ticket) == Some(Reach::Local) {
+        (glyphs.warning, Role::Warn)
+    } else if snapshot.relays.is_empty() || states().any(|state| state == RelayState::Up) {
         (glyphs.direct, Role::Good)
     } else if states().any(|state| state == RelayState::Connecting) {
         (glyphs.connecting, Role::Info)
@@ -297,7 +301,9 @@ fn relay(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
         .relays
         .iter()
         .find(|relay| relay.home)
-        .or_else(|| snapshot.relays.first());
+        .or_else(|| snapshot.relays.first())
+        // A relay of a peer's is none of ours.
+        .filter(|_| Reach::without_relay(&snapshot.ticket).is_none());
     let Some(relay) = home else {
         return if wide { "   no relay" } else { "  no relay" }.to_owned();
     };

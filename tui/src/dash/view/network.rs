@@ -41,7 +41,11 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     ];
     let room = usize::from(inside.height).saturating_sub(lines.len() + 1);
     if snapshot.relays.is_empty() {
-        lines.push(fact(model, "Relay", "none configured".to_owned()));
+        lines.push(fact(
+            model,
+            "Relay",
+            "none; start with --relay URL".to_owned(),
+        ));
     }
     for (row, relay) in snapshot.relays.iter().take(room).enumerate() {
         lines.push(relay_line(

@@ -1,5 +1,6 @@
 //! The node's ticket as text and as a QR code.
 
+use peerway::Ticket;
 use qrcode::{Color, EcLevel, QrCode};
 use ratatui::{
     Frame,
@@ -10,17 +11,18 @@ use ratatui::{
 };
 
 use super::{popup, put};
-use crate::dash::{look::Role, model::Model};
+use crate::dash::{look::Role, model::Model, words::Reach};
 
 /// Light modules around the code. The standard asks for four; readers are content with two, and then it fits 80x24.
 const QUIET: usize = 2;
 const TEXT_WIDTH: u16 = 32;
 
 pub(super) fn share(model: &Model, frame: &mut Frame<'_>, body: Rect) {
-    let ticket = model.data().snapshot.ticket.to_string();
+    let ticket = &model.data().snapshot.ticket;
+    let text = ticket.to_string();
     // The largest code needs the footer's line too.
     let screen = frame.area();
-    let code = QrCode::with_error_correction_level(&ticket, EcLevel::L).ok();
+    let code = QrCode::with_error_correction_level(&text, EcLevel::L).ok();
     let size = code.as_ref().map(|code| Cells::of(model, code));
     let fitting = size.filter(|cells| {
         cells.width + TEXT_WIDTH + 4 <= screen.width && cells.height + 2 <= screen.height
@@ -38,7 +40,7 @@ pub(super) fn share(model: &Model, frame: &mut Frame<'_>, body: Rect) {
                 ..code_area
             };
             draw(model, frame, code_area, &code);
-            text(model, frame, text_area, &ticket, None);
+            describe(model, frame, text_area, ticket, None);
         }
         (_, _) => {
             let needed = size.map_or_else(
@@ -52,7 +54,7 @@ pub(super) fn share(model: &Model, frame: &mut Frame<'_>, body: Rect) {
                 },
             );
             let inside = popup(model, frame, body, (66, 16), "Share this node");
-            text(model, frame, inside, &ticket, Some(needed));
+            describe(model, frame, inside, ticket, Some(needed));
         }
     }
 }
@@ -124,7 +126,13 @@ fn is_light(code: &QrCode, x: usize, y: usize) -> bool {
     }
 }
 
-fn text(model: &Model, frame: &mut Frame<'_>, area: Rect, ticket: &str, note: Option<String>) {
+fn describe(
+    model: &Model,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    ticket: &Ticket,
+    note: Option<String>,
+) {
     let dim = model.look.style(Role::Dim);
     let mut lines = Vec::new();
     if let Some(note) = note {
@@ -133,11 +141,28 @@ fn text(model: &Model, frame: &mut Frame<'_>, area: Rect, ticket: &str, note: Op
     }
     lines.extend([
         Line::styled("ticket", dim),
-        Line::raw(ticket.to_owned()),
+        Line::raw(ticket.to_string()),
         Line::default(),
-        Line::raw("It holds this node's key, its relays, and addresses if you added any."),
+        Line::raw(contents(ticket)),
         Line::default(),
-        Line::styled("y copies it, Esc closes", dim),
     ]);
+    if let Some(reach) = Reach::without_relay(ticket) {
+        let style = model.look.style(reach.role());
+        lines.extend([Line::styled(reach.sentence(), style), Line::default()]);
+    }
+    lines.push(Line::styled("y copies it, Esc closes", dim));
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+}
+
+fn contents(ticket: &Ticket) -> String {
+    let count = |count: usize, one: &str, many: &str| match count {
+        0 => format!("no {one}"),
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    format!(
+        "It holds this node's key, {} and {}.",
+        count(ticket.relays.len(), "relay", "relays"),
+        count(ticket.addrs.len(), "address", "addresses")
+    )
 }
