@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
 
-use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
+use super::fixtures::{AT_MS, Desk, explanation, id, node, options, snapshot, twelve};
 use crate::dash::{msg::Msg, pace::Pace, view::view};
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
@@ -28,8 +28,25 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
 fn any_msg() -> impl Strategy<Value = Msg> {
     let nodes =
         [node(vec![]), node(twelve()), node(twelve().split_off(7))].map(|node| snapshot(&node));
-    let peer_event = json!({"at_ms": AT_MS, "event": "peer_state", "peer": id(3), "from": "direct", "to": "suspect", "why": null});
-    let event: Event = serde_json::from_value(peer_event).unwrap();
+    let relay = json!({"kind": "relay", "remote": format!("relay://{}@192.0.2.1:4433", id(9))});
+    let direct = json!({"kind": "direct", "remote": "192.0.2.9:5000", "lan": false, "tcp": false});
+    let offline = explanation("peer_offline");
+    let events: Vec<Event> = [
+        json!({"event": "peer_state", "from": "direct", "to": "suspect", "why": null}),
+        json!({"event": "peer_state", "from": "idle", "to": "intro", "why": null}),
+        json!({"event": "peer_state", "from": "intro", "to": "failed", "why": offline}),
+        json!({"event": "peer_state", "from": "failed", "to": "idle", "why": null}),
+        json!({"event": "explained", "why": offline}),
+        json!({"event": "path_changed", "path": relay, "rtt_ms": 1.0}),
+        json!({"event": "path_changed", "path": direct, "rtt_ms": null}),
+        json!({"event": "path_changed", "path": null, "rtt_ms": null}),
+    ]
+    .into_iter()
+    .map(|mut event| {
+        (event["at_ms"], event["peer"]) = (json!(AT_MS), json!(id(3)));
+        serde_json::from_value(event).unwrap()
+    })
+    .collect();
     prop_oneof![
         10 => any_key().prop_map(Msg::Key),
         1 => any::<String>().prop_map(Msg::Paste),
@@ -47,7 +64,10 @@ fn any_msg() -> impl Strategy<Value = Msg> {
                 Msg::Sample(Arc::new(node))
             }
         ),
-        2 => Just(Msg::Event(event)),
+        4 => (prop::sample::select(events), any::<u64>()).prop_map(|(mut event, at_ms)| {
+            event.at_ms = at_ms;
+            Msg::Event(event)
+        }),
         1 => any::<u64>().prop_map(Msg::Lagged),
         1 => any::<bool>().prop_map(|ok| {
             Msg::Dialled(id(4), if ok { Ok(()) } else { Err("no answer".to_owned()) })

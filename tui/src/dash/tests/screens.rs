@@ -513,6 +513,10 @@ fn a_peer_that_was_dialled_in_vain_is_not_said_to_be_idle() {
         "{screen}"
     );
     assert!(screen.contains("✗ 1 unreachable"), "{screen}");
+    assert!(
+        !screen.contains("Next try"),
+        "nobody tries any more: {screen}"
+    );
     desk.type_in("/path=idle");
     assert_eq!(desk.model.rows.len(), 0);
 }

@@ -1,6 +1,6 @@
 //! All that is known of one peer, the reason why it is not direct first.
 
-use peerway::{Explanation, PeerSnapshot};
+use peerway::{Explanation, PeerSnapshot, PeerState};
 use ratatui::{
     Frame,
     layout::Rect,
@@ -56,7 +56,9 @@ pub(super) fn reason(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
             let text = format!("{} {action}", model.look.glyphs.right);
             lines.push(Line::styled(text, model.look.style(Role::Info)));
         }
-        lines.extend(why.next_try.map(|next| Line::raw(next.to_string())));
+        // Whoever is no longer wanted is not tried again.
+        let next = why.next_try.filter(|_| peer.state != PeerState::Idle);
+        lines.extend(next.map(|next| Line::raw(next.to_string())));
     }
     lines
 }

@@ -1,5 +1,7 @@
 //! The first two lines and the last one.
 
+use std::collections::BTreeMap;
+
 use peerway::{NodeSnapshot, RelayState};
 use ratatui::{
     Frame,
@@ -90,28 +92,26 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     } else {
         ("watching a running node", Role::Dim)
     };
-    let words = area.width >= 120;
-    let peers = &model.data().snapshot.peers;
+    let with_words = area.width >= 120;
+    let words = model.words();
+    let mut counts = BTreeMap::<Kind, usize>::new();
+    for peer in &model.data().snapshot.peers {
+        *counts.entry(words.kind(peer)).or_default() += 1;
+    }
     let mut right = Vec::new();
-    for kind in Kind::ALL {
-        let count = peers
-            .iter()
-            .filter(|peer| model.words().kind(peer) == kind)
-            .count();
-        if count > 0 {
-            let glyph = kind.glyph(model.look.glyphs);
-            let word = if kind == Kind::Relay {
-                "relayed"
-            } else {
-                kind.word()
-            };
-            let text = if words {
-                format!("{glyph} {count} {word}  ")
-            } else {
-                format!("{glyph}{count} ")
-            };
-            right.push(Span::styled(text, model.look.style(kind.role())));
-        }
+    for (kind, count) in counts {
+        let glyph = kind.glyph(model.look.glyphs);
+        let word = if kind == Kind::Relay {
+            "relayed"
+        } else {
+            kind.word()
+        };
+        let text = if with_words {
+            format!("{glyph} {count} {word}  ")
+        } else {
+            format!("{glyph}{count} ")
+        };
+        right.push(Span::styled(text, model.look.style(kind.role())));
     }
     let right = Line::from(right);
     let room = usize::from(area.width).saturating_sub(right.width() + 2);
