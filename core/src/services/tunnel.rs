@@ -16,6 +16,7 @@ mod tests;
 
 pub(super) use expose::{Exposed, serve};
 pub use forward::{ForwardError, Forwarder};
+pub use request::Obstacle;
 
 use std::{fmt, str::FromStr};
 

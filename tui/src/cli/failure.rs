@@ -54,6 +54,10 @@ pub(super) enum Failure {
     #[error("the peer is linked ({why}), but takes no connection: its program may hang")]
     Mute { why: String },
     #[error(
+        "this computer has no route to any address in the peer's ticket, which names no relay: {reason}"
+    )]
+    NoRoute { reason: io::Error },
+    #[error(
         "the peer did not answer: its ticket names no relay, only addresses of its own network; dial from there, or ask for a ticket made with --relay"
     )]
     OtherNetwork,
@@ -100,6 +104,7 @@ impl Failure {
             | Self::NoReply { .. }
             | Self::Mute { .. }
             | Self::OtherNetwork
+            | Self::NoRoute { .. }
             | Self::Forward(ForwardError::Lost { .. }) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
             Self::NoHome
@@ -142,6 +147,7 @@ impl Failure {
             Self::NoRelay { .. }
                 | Self::WrongRelay { .. }
                 | Self::OtherNetwork
+                | Self::NoRoute { .. }
                 | Self::Mute { .. }
                 | Self::Forward(ForwardError::Lost { .. } | ForwardError::TargetRefused { .. })
         )

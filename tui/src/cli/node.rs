@@ -1,6 +1,11 @@
 //! Nodes for the duration of a command.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use peerway::{
     Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
@@ -206,6 +211,11 @@ impl Node {
         if let Some(failure) = wrong_relay(&snapshot) {
             return Err(failure);
         }
+        if snapshot.relays.is_empty()
+            && let Some(reason) = no_route(&peer.addrs)
+        {
+            return Err(Failure::NoRoute { reason });
+        }
         if snapshot.relays.is_empty() && peer.is_local() {
             return Err(Failure::OtherNetwork);
         }
@@ -268,6 +278,21 @@ pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
     }
 }
 
+/// What the system says of the first of these addresses, if it would send to none of them.
+fn no_route(addrs: &[SocketAddr]) -> Option<io::Error> {
+    let refused = |addr: &SocketAddr| {
+        let any: IpAddr = match addr {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        // This looks for a route and sends nothing.
+        let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(addr));
+        connected.err()
+    };
+    let mut reasons = addrs.iter().map(refused).collect::<Option<Vec<_>>>()?;
+    (!reasons.is_empty()).then(|| reasons.swap_remove(0))
+}
+
 /// That somebody else answers in the place of a relay, if so.
 fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
     let wrong = snapshot.relays.iter().find(|relay| relay.impostor)?;
@@ -298,5 +323,20 @@ async fn interrupted() {
     match Signals::catch() {
         Ok(mut signals) => signals.stop().await,
         Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_no_address_has_a_route_that_is_the_reason() {
+        let here = SocketAddr::from(([127, 0, 0, 1], 9));
+        // Broadcasts have to be asked for.
+        let nowhere = SocketAddr::from(([255, 255, 255, 255], 9));
+        assert!(no_route(&[nowhere]).is_some());
+        assert!(no_route(&[nowhere, here]).is_none());
+        assert!(no_route(&[]).is_none());
     }
 }

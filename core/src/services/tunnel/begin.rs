@@ -85,7 +85,7 @@ fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
     match answer {
         Answer::Ok => Ok(()),
         Answer::UnknownService => Err(ForwardError::UnknownService { name }),
-        Answer::TargetRefused => Err(ForwardError::TargetRefused { name }),
+        Answer::NoTarget(reason) => Err(ForwardError::TargetRefused { name, reason }),
         Answer::Malformed => Err(ForwardError::Version),
         Answer::Repeated => Err(ForwardError::Lost {
             reason: "it broke while the first bytes were on their way".to_owned(),

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{
     ServiceName,
-    request::{Answer, Kind, Request},
+    request::{Answer, Kind, Obstacle, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{Connection, PeerId, RecvStream, SendStream};
@@ -121,7 +121,8 @@ async fn lead(
         Kind::Connect if !exposed.begin(peer, id) => (Answer::Repeated, None),
         Kind::Connect => match timeout(TARGET_TIMEOUT, TcpStream::connect(target)).await {
             Ok(Ok(tcp)) => (Answer::Ok, Some(tcp)),
-            Ok(Err(_)) | Err(_) => (Answer::TargetRefused, None),
+            Ok(Err(error)) => (Answer::NoTarget(Obstacle::of(&error)), None),
+            Err(_) => (Answer::NoTarget(Obstacle::Silence), None),
         },
     }
 }

@@ -20,7 +20,7 @@ use tracing::debug;
 use super::{
     ALPN, ServiceName,
     begin::{First, Unbegun, begin},
-    request::{Kind, Request},
+    request::{Kind, Obstacle, Request},
     splice::{ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
@@ -231,10 +231,12 @@ pub enum ForwardError {
         name: ServiceName,
     },
     /// Start the server at the peer, or correct the address given to `expose`.
-    #[error("the peer cannot reach the server behind {name}; is it running there?")]
+    #[error("the peer cannot reach its server {name}: {reason}")]
     TargetRefused {
         /// The name asked for.
         name: ServiceName,
+        /// What is in the way there.
+        reason: Obstacle,
     },
     /// Bring both sides to the same version.
     #[error(

@@ -3,6 +3,11 @@
 //! A request is version, kind, length of the name, id, name; each of the first three is one byte, the id eight. The first bytes of
 //! the TCP connection may follow at once. The answer is one byte.
 
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
+
 use quinn::ReadExactError;
 
 use super::ServiceName;
@@ -69,6 +74,53 @@ impl Request {
     }
 }
 
+/// Why a server cannot be reached from the computer that exposes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// Nothing listens at its address: start it, or correct the address given to `expose`.
+    Refused,
+    /// It did not take the connection within 3 s.
+    Silence,
+    /// No route leads to its computer.
+    NoRoute,
+    /// The system, or a firewall, does not allow connections to it.
+    Forbidden,
+    /// Something else went wrong there.
+    Other,
+}
+
+impl Obstacle {
+    pub(super) fn of(error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else if error.kind() == ErrorKind::TimedOut {
+            Self::Silence
+        } else if error.kind() == ErrorKind::PermissionDenied {
+            Self::Forbidden
+        } else if matches!(
+            error.kind(),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+        ) {
+            Self::NoRoute
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "nothing listens at its address",
+            Self::Silence => "it takes no connection",
+            Self::NoRoute => "there is no route to it",
+            Self::Forbidden => "the system or a firewall forbids it",
+            Self::Other => "the system does not say why",
+        })
+    }
+}
+
 /// What the exposing side makes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -77,7 +129,7 @@ pub(super) enum Answer {
     /// No server is exposed under this name.
     UnknownService,
     /// The server exposed under this name cannot be reached.
-    TargetRefused,
+    NoTarget(Obstacle),
     /// The request was not understood.
     Malformed,
     /// This TCP connection was begun already, with bytes that must not reach the server twice.
@@ -89,9 +141,13 @@ impl Answer {
         match self {
             Self::Ok => 0,
             Self::UnknownService => 1,
-            Self::TargetRefused => 2,
+            Self::NoTarget(Obstacle::Refused) => 2,
             Self::Malformed => 3,
             Self::Repeated => 4,
+            Self::NoTarget(Obstacle::Silence) => 5,
+            Self::NoTarget(Obstacle::NoRoute) => 6,
+            Self::NoTarget(Obstacle::Forbidden) => 7,
+            Self::NoTarget(Obstacle::Other) => 8,
         }
     }
 
@@ -99,8 +155,12 @@ impl Answer {
         match byte {
             0 => Self::Ok,
             1 => Self::UnknownService,
-            2 => Self::TargetRefused,
+            2 => Self::NoTarget(Obstacle::Refused),
             4 => Self::Repeated,
+            5 => Self::NoTarget(Obstacle::Silence),
+            6 => Self::NoTarget(Obstacle::NoRoute),
+            7 => Self::NoTarget(Obstacle::Forbidden),
+            8 => Self::NoTarget(Obstacle::Other),
             _ => Self::Malformed,
         }
     }
@@ -137,8 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn what_the_system_says_of_a_server_is_passed_on() {
+        for (kind, expected) in [
+            (ErrorKind::ConnectionRefused, Obstacle::Refused),
+            (ErrorKind::TimedOut, Obstacle::Silence),
+            (ErrorKind::HostUnreachable, Obstacle::NoRoute),
+            (ErrorKind::PermissionDenied, Obstacle::Forbidden),
+            (ErrorKind::OutOfMemory, Obstacle::Other),
+        ] {
+            assert_eq!(Obstacle::of(&kind.into()), expected);
+        }
+    }
+
+    #[test]
     fn an_answer_survives_its_byte() {
-        for byte in 0..=4 {
+        for byte in 0..=8 {
             assert_eq!(Answer::from_byte(byte).to_byte(), byte);
         }
     }

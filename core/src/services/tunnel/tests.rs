@@ -15,7 +15,7 @@ use super::{
     ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName,
     begin::{First, Unbegun, begin},
     expose,
-    request::{Kind, Request},
+    request::{Kind, Obstacle, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{
@@ -111,7 +111,10 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
     let error = world.request(Kind::Connect, web()).await;
     assert_eq!(
         error.err(),
-        Some(ForwardError::TargetRefused { name: web() })
+        Some(ForwardError::TargetRefused {
+            name: web(),
+            reason: Obstacle::Refused,
+        })
     );
 }
 
