@@ -23,6 +23,7 @@ mod random;
 mod reference;
 mod relays;
 mod size;
+mod stalls;
 mod standing;
 mod streams;
 mod world;

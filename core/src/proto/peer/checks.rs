@@ -17,8 +17,8 @@ use crate::{
     proto::{
         io::{Pair, Sock},
         timing::{
-            LOW_TTL_FOR, MAX_LOCAL, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND, TIMED_PROBES,
-            UNATTESTED_PROBES,
+            LATE, LOW_TTL_FOR, MAX_LOCAL, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND,
+            TIMED_PROBES, UNATTESTED_PROBES,
         },
     },
     wire::{
@@ -57,8 +57,20 @@ pub(super) struct Check {
     pub(super) pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
     pub(super) rtt: Option<Duration>,
+    /// Answers that were slower than the relay.
+    pub(super) slow: u32,
     /// The peer's data comes from there; whether ours can go there has yet to be proven.
     pub(super) in_use: bool,
+}
+
+/// How often a path that is slower than the relay is measured again in a round.
+const MAX_SLOW: u32 = 4;
+
+impl Check {
+    /// Whether its answers were too slow so far, and it is worth while to ask it again.
+    pub(super) fn is_too_slow(&self) -> bool {
+        (1..MAX_SLOW).contains(&self.slow)
+    }
 }
 
 impl Checks {
@@ -132,6 +144,23 @@ impl Checks {
         best.next = Some(now);
         (best.step, best.probes) = (PROBE_GAPS.len(), 0);
         true
+    }
+
+    /// Whether something of a round that goes on was due long ago: we had no time for it, nor for answers.
+    fn was_held_up(&self, now: Instant) -> bool {
+        let due = self.list.iter().filter_map(|check| check.next);
+        let due = due.chain(self.end).min();
+        self.end.is_some() && due.is_some_and(|due| now > due + LATE)
+    }
+
+    /// Begins the round again, for those that have not answered.
+    fn begin_again(&mut self, now: Instant) {
+        self.end = Some(now + ROUND);
+        let silent = self.list.iter_mut().filter(|check| check.rtt.is_none());
+        for (position, check) in silent.enumerate() {
+            check.next = Some(now + PROBE_PACING * position as u32);
+            (check.step, check.probes) = (first_step(check.attested), 0);
+        }
     }
 
     /// Probes nothing more: a path was found.
@@ -236,6 +265,7 @@ impl Peer {
                 heard: 0,
                 pending: Vec::new(),
                 rtt: None,
+                slow: 0,
                 in_use: false,
             };
             self.checks.list.push(match old.position(pair) {
@@ -262,6 +292,9 @@ impl Peer {
     }
 
     pub(super) fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.path.is_none() && self.checks.was_held_up(ctx.now) {
+            self.checks.begin_again(ctx.now);
+        }
         for position in 0..self.checks.list.len() {
             if self.checks.list[position]
                 .next
@@ -281,6 +314,19 @@ impl Peer {
             } else if self.on_stream() {
                 self.schedule_round(ctx);
             }
+        }
+    }
+
+    /// The answer was too slow to be of use, maybe because one of us had no time: asks again, but not for ever.
+    pub(super) fn measure_again(&mut self, ctx: &Context<'_>, pair: Pair) {
+        let Some(position) = self.checks.position(pair) else {
+            return;
+        };
+        let check = &mut self.checks.list[position];
+        if check.slow < MAX_SLOW {
+            check.slow += 1;
+            check.next = Some(ctx.now);
+            check.probes = check.probes.min(MAX_PROBES - 1);
         }
     }
 

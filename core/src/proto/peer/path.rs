@@ -194,6 +194,7 @@ impl Peer {
             self.select(ctx, pair, rtt);
         } else if self.path.is_none() {
             self.effort.held_back = Some(rtt);
+            self.measure_again(ctx, pair);
         }
     }
 

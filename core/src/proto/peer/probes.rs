@@ -9,7 +9,7 @@ use crate::{
     PeerState,
     proto::{
         io::Pair,
-        timing::{MAX_PEER_REFLEXIVE, ROUND},
+        timing::{MAX_PEER_REFLEXIVE, MAX_PROBES, ROUND},
     },
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
@@ -115,10 +115,12 @@ impl Peer {
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;
         check.heard += 1;
-        if check.rtt.is_none()
+        if (check.rtt.is_none() || check.is_too_slow())
             && !proven
             && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
         {
+            // However often it was asked in vain: the peer has time again, or its NAT is open by now.
+            check.probes = check.probes.min(MAX_PROBES - 1);
             check.step = first_step(check.attested);
             self.send_check(ctx, position);
         }
@@ -150,6 +152,7 @@ impl Peer {
             heard: 0,
             pending: Vec::new(),
             rtt: None,
+            slow: 0,
             in_use: false,
         });
         Some(self.checks.list.len() - 1)
