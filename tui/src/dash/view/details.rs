@@ -3,9 +3,10 @@
 use peerway::{Explanation, PeerSnapshot, PeerState};
 use ratatui::{
     Frame,
+    buffer::Buffer,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Paragraph, Wrap},
+    widgets::{Paragraph, Widget as _, Wrap},
 };
 
 use super::{phases::phases, popup};
@@ -16,6 +17,9 @@ use crate::dash::{
     model::Model,
     words::{Address, Kind},
 };
+
+/// Of the box, where it stands over everything.
+const WIDTH: u16 = 72;
 
 /// In the room below the table if there is one, else over everything.
 pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Option<Rect>) {
@@ -30,9 +34,22 @@ pub(super) fn details(model: &Model, frame: &mut Frame<'_>, body: Rect, room: Op
     lines.push(Line::default());
     lines.extend(facts(model, peer));
     let title = format!("{name} {} j k next peer, Esc closes", model.look.glyphs.dot);
-    let (within, width) = room.map_or((body, 72), |room| (room, room.width));
-    let inside = popup(model, frame, within, (width, DETAILS_HEIGHT), &title);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inside);
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let (within, size) = match room {
+        Some(room) => (room, (room.width, room.height)),
+        None => (body, (WIDTH, height(&text, WIDTH - 4) + 2)),
+    };
+    let inside = popup(model, frame, within, size, &title);
+    frame.render_widget(text, inside);
+}
+
+/// The rows that a text takes in so many columns, up to what is kept for details.
+fn height(text: &Paragraph<'_>, width: u16) -> u16 {
+    let mut page = Buffer::empty(Rect::new(0, 0, width, DETAILS_HEIGHT - 2));
+    text.render(page.area, &mut page);
+    let is_used = |y: &u16| (0..width).any(|x| page[(x, *y)].symbol() != " ");
+    let last = (0..page.area.height).rev().find(is_used);
+    last.map_or(0, |last| last + 1)
 }
 
 /// Why the link stands as it does, and what would help.
