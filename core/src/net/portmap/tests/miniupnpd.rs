@@ -4,14 +4,21 @@ use std::{
     io::{BufRead, BufReader},
     num::NonZeroU16,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{MappingProtocol, PortMapping, net::portmap::PortMapper};
 
 /// Set where the test runs itself again inside of its network.
 const INSIDE: &str = "PEERWAY_TEST_INSIDE_NETNS";
+
+/// A lease lasts two hours, and its renewal is due after one.
+const AGAIN: Duration = Duration::from_secs(120);
 
 const HOME_WITH_ROUTER: &str = r#"
 mount -t tmpfs none /run
@@ -99,34 +106,83 @@ type Spawn = fn(NonZeroU16, [u8; 32], mpsc::Sender<Option<PortMapping>>) -> Port
 
 /// `port_control` is what the router's firewall does with PCP and NAT-PMP.
 fn check(test: &str, port_control: &str, spawn: Spawn, expected: PortMapping) {
+    in_a_home(test, port_control, async |router| {
+        let (mapper, _updates, mapping) = obtained(spawn).await;
+        assert_eq!(mapping, expected);
+        assert!(forwards_our_port());
+        mapper.close().await;
+        assert!(!forwards_our_port());
+        router
+    });
+}
+
+#[test]
+#[ignore = "needs miniupnpd, nft and user namespaces"]
+fn a_port_is_mapped_again_when_miniupnpd_forgot_it_or_has_another_address() {
+    let test = "a_port_is_mapped_again_when_miniupnpd_forgot_it_or_has_another_address";
+    in_a_home(test, "accept", async |mut router| {
+        let (mapper, mut updates, _) = obtained(PortMapper::spawn).await;
+        end(&mut router);
+        for chain in ["miniupnpd", "prerouting_miniupnpd", "postrouting_miniupnpd"] {
+            in_router(&format!("nft flush chain inet filter {chain}"));
+        }
+        assert!(!forwards_our_port());
+        let router = miniupnpd();
+        // Version 2.3.1 announces its end and changes of its address, but not that it is back. A relay that returns tells.
+        mapper.doubt();
+        let again = async {
+            while !forwards_our_port() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(AGAIN, again).await.expect("not asked again");
+        in_router("ip addr del 9.9.9.9/24 dev wan");
+        in_router("ip addr add 9.9.9.10/24 dev wan");
+        let moved = granted(MappingProtocol::Pcp, "9.9.9.10:41000");
+        let learnt = async { while updates.recv().await.unwrap().as_ref() != Some(&moved) {} };
+        timeout(AGAIN, learnt).await.expect("not asked again");
+        mapper.close().await;
+        router
+    });
+}
+
+/// Runs `body` in a home with this router, which it gives back at the end.
+fn in_a_home(test: &str, port_control: &str, body: impl AsyncFnOnce(Child) -> Child) {
     if std::env::var_os(INSIDE).is_none() {
         return in_a_network_of_its_own(test);
     }
     run("sh", &["-e", "-c", HOME_WITH_ROUTER, "sh", port_control]);
-    let mut router = miniupnpd();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let mut mapper = None;
-        let mut mapping = None;
-        // On a busy machine it may refuse the first time; why is not known.
-        for _ in 0..3 {
-            let (sender, mut updates) = mpsc::channel(1);
-            mapper = Some(spawn(41000.try_into().unwrap(), [1; 32], sender));
-            mapping = updates.recv().await.unwrap();
-            if mapping.is_some() {
-                break;
-            }
+    let mut router = runtime.block_on(body(miniupnpd()));
+    end(&mut router);
+}
+
+async fn obtained(spawn: Spawn) -> (PortMapper, mpsc::Receiver<Option<PortMapping>>, PortMapping) {
+    // On a busy machine it may refuse the first time; why is not known.
+    for _ in 0..3 {
+        let (sender, mut updates) = mpsc::channel(1);
+        let mapper = spawn(41000.try_into().unwrap(), [1; 32], sender);
+        if let Some(mapping) = updates.recv().await.unwrap() {
+            return (mapper, updates, mapping);
         }
-        assert_eq!(mapping, Some(expected));
-        assert!(forwards_our_port());
-        mapper.unwrap().close().await;
-    });
-    assert!(!forwards_our_port());
+    }
+    panic!("no port is mapped");
+}
+
+fn end(router: &mut Child) {
     router.kill().unwrap();
     router.wait().unwrap();
+}
+
+fn in_router(command: &str) {
+    let words: Vec<&str> = "netns exec router"
+        .split(' ')
+        .chain(command.split(' '))
+        .collect();
+    run("ip", &words);
 }
 
 fn miniupnpd() -> Child {
