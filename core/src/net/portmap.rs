@@ -272,10 +272,16 @@ where
             return std::future::pending().await;
         };
         loop {
-            let seconds = self.announcements.next(router).await;
-            let epoch = held.and_then(Lease::epoch);
-            if !epoch.is_some_and(|epoch| epoch.goes_on(seconds, Instant::now())) {
-                debug!("the router began anew");
+            let announcement = self.announcements.next(router).await;
+            let (now, held) = (
+                Instant::now(),
+                held.map(|held| (held.epoch(), held.mapping())),
+            );
+            let agrees = held.is_some_and(|(epoch, mapping)| {
+                epoch.is_some_and(|epoch| announcement.agrees_with(epoch, mapping, now))
+            });
+            if !agrees {
+                debug!(?announcement, "the router began anew, or is elsewhere");
                 return;
             }
         }

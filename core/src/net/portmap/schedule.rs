@@ -75,10 +75,10 @@ impl Epoch {
     /// Whether a router that shows `seconds` now has remembered since (RFC 6887 section 8.5).
     pub(super) fn goes_on(self, seconds: u32, now: Instant) -> bool {
         let ours = now.saturating_duration_since(self.at).as_secs();
-        let Some(theirs) = seconds.checked_sub(self.seconds) else {
-            return self.seconds - seconds <= 1;
-        };
-        let theirs = u64::from(theirs);
+        if seconds.saturating_add(1) < self.seconds {
+            return false;
+        }
+        let theirs = u64::from(seconds.saturating_sub(self.seconds));
         ours + 2 >= theirs - theirs / 16 && theirs + 2 >= ours - ours / 16
     }
 }
@@ -129,6 +129,7 @@ mod tests {
         assert!(epoch.goes_on(1630, after(600)));
         assert!(epoch.goes_on(999, at));
         assert!(!epoch.goes_on(0, after(1)));
+        assert!(!epoch.goes_on(999, after(8)), "it began anew 999 s ago");
         assert!(!epoch.goes_on(1000, after(600)));
         assert!(!epoch.goes_on(9000, after(600)));
     }
