@@ -33,6 +33,8 @@ pub(super) struct Checks {
     pub(super) list: Vec<Check>,
     /// When the round ends.
     pub(super) end: Option<Instant>,
+    /// How often it began again.
+    restarts: u32,
     /// Requests sent in this round, and answers to them.
     pub(super) sent: u32,
     pub(super) answered: u32,
@@ -65,6 +67,9 @@ pub(super) struct Check {
 
 /// How often a path that is slower than the relay is measured again in a round.
 const MAX_SLOW: u32 = 4;
+
+/// How often a round begins again: on a computer that never has time it has to end all the same, as the next one starts afresh.
+const MAX_RESTARTS: u32 = 4;
 
 impl Check {
     /// Whether its answers were too slow so far, and it is worth while to ask it again.
@@ -150,11 +155,13 @@ impl Checks {
     fn was_held_up(&self, now: Instant) -> bool {
         let due = self.list.iter().filter_map(|check| check.next);
         let due = due.chain(self.end).min();
-        self.end.is_some() && due.is_some_and(|due| now > due + LATE)
+        let late = due.is_some_and(|due| now > due + LATE);
+        self.end.is_some() && self.restarts < MAX_RESTARTS && late
     }
 
     /// Begins the round again, for those that have not answered.
     fn begin_again(&mut self, now: Instant) {
+        self.restarts += 1;
         self.end = Some(now + ROUND);
         let silent = self.list.iter_mut().filter(|check| check.rtt.is_none());
         for (position, check) in silent.enumerate() {

@@ -9,7 +9,7 @@ use crate::{
     PeerState,
     proto::{
         io::Pair,
-        timing::{MAX_PEER_REFLEXIVE, MAX_PROBES, ROUND},
+        timing::{MAX_PEER_REFLEXIVE, ROUND},
     },
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
@@ -119,8 +119,6 @@ impl Peer {
             && !proven
             && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
         {
-            // However often it was asked in vain: the peer has time again, or its NAT is open by now.
-            check.probes = check.probes.min(MAX_PROBES - 1);
             check.step = first_step(check.attested);
             self.send_check(ctx, position);
         }
