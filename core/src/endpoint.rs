@@ -459,9 +459,9 @@ pub enum ConnectError {
     /// Dial somebody else.
     #[error("this is our own id: a node cannot dial itself")]
     OwnId,
-    /// Use a ticket instead of an id, or name the relay where the peer is.
+    /// Start the peer, use a ticket instead of an id, or name the relay where the peer is.
     #[error(
-        "nothing says where the peer is: dial a ticket, or name a relay at which it is registered"
+        "nobody on the local network is this peer, and nothing says where else it is: start it there, dial a ticket with a relay in it, or name a relay at which it is registered"
     )]
     NoAddress,
     /// Start the peer, or check its relay.

@@ -57,7 +57,7 @@ impl Explanation {
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
             Cause::PeerBusy => "the peer is busy: too many call it at the moment".to_owned(),
             Cause::NoRelay => "no relay of the peer can be reached".to_owned(),
-            Cause::NoAddress => "nothing says where the peer is".to_owned(),
+            Cause::NoAddress => "not on the local network, and nothing says where else".to_owned(),
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
@@ -160,7 +160,7 @@ impl Explanation {
                 "The peer can be met at its relay only, and this node could not register there.".to_owned()
             }
             Cause::NoAddress => {
-                "An id alone says who the peer is, but not where: neither a relay nor an address of it is known.".to_owned()
+                "An id alone says who the peer is, but not where: nobody on the local network answered to it, and neither a relay nor another address of it is known.".to_owned()
             }
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()

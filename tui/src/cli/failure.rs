@@ -58,7 +58,7 @@ pub(super) enum Failure {
     )]
     NoRoute { reason: io::Error },
     #[error(
-        "the peer did not answer: its ticket names no relay, only addresses of its own network; dial from there, or ask for a ticket made with --relay"
+        "the peer did not answer: its ticket names no relay, only addresses of one network; on that network start the peer, from elsewhere ask for a ticket made with --relay"
     )]
     OtherNetwork,
     #[error(
@@ -136,7 +136,6 @@ impl Failure {
             return !matches!(
                 error,
                 ConnectError::OwnId
-                    | ConnectError::NoAddress
                     | ConnectError::NoSuchService
                     | ConnectError::IdentityMismatch
                     | ConnectError::Shutdown
@@ -160,7 +159,7 @@ impl Failure {
 }
 
 fn dial_code(error: &ConnectError) -> u8 {
-    if matches!(error, ConnectError::OwnId | ConnectError::NoAddress) {
+    if matches!(error, ConnectError::OwnId) {
         USAGE
     } else if matches!(error, ConnectError::NoSuchService | ConnectError::Shutdown) {
         FAILED

@@ -21,6 +21,7 @@ const PING_EVERY: Duration = Duration::from_millis(200);
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a link that nothing can be sent on is looked at.
 const UNUSED: Duration = Duration::from_secs(5);
+const VERDICT: Duration = Duration::from_secs(1);
 const UNREAD: &str = "the system does not let this program read its interfaces and routes: only the addresses that its sockets show were offered, and no router was asked for a port";
 
 pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
@@ -38,6 +39,9 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             // What is known when the time is up is the answer.
             let settled = settle(&node, target.id, dialled.as_ref().ok());
             let _ = timeout(args.timeout, settled).await;
+        } else {
+            // The node may go on calling; what it found out comes a moment after the dial's own error.
+            let _ = timeout(VERDICT, failed(&node, target.id)).await;
         }
         let snapshot = node.endpoint.snapshot();
         let peer = snapshot.peers.iter().find(|peer| peer.id == target.id);
@@ -88,6 +92,16 @@ async fn settle(node: &Node, peer: PeerId, connection: Option<&Connection>) {
         _ = settled => {}
         () = pings => {}
     }
+}
+
+/// Waits until the snapshot says what came of the call.
+async fn failed(node: &Node, peer: PeerId) {
+    let mut snapshots = node.endpoint.snapshots();
+    let is_failed = |one: &PeerSnapshot| one.id == peer && one.state == PeerState::Failed;
+    // An error means that the node has ended, and nothing more comes.
+    let _ = snapshots
+        .wait_for(|all| all.peers.iter().any(is_failed))
+        .await;
 }
 
 fn is_settled(peer: &PeerSnapshot) -> bool {
