@@ -27,6 +27,14 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
         .collect();
     let note = if is_temporary { " (temporary)" } else { "" };
     let mut lines = vec![format!("id            {}{note}", snapshot.id)];
+    if snapshot.relays.is_empty() {
+        lines.push("relay         none: --relay URL has the NAT measured, and this node reached from elsewhere".to_owned());
+    }
+    if network.interfaces_unread {
+        lines.push(
+            "interfaces    not readable: nobody is looked for on the local network".to_owned(),
+        );
+    }
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
     }
@@ -62,4 +70,36 @@ pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
 
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_relay_or_without_sight_of_its_interfaces_is_said_to_be_so() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let snapshot = serde_json::from_value(serde_json::json!({
+            "at_ms": 0,
+            "uptime_ms": 0,
+            "id": id,
+            "ticket": peerway::Ticket::from(id),
+            "network": {
+                "local": [],
+                "public_v4": null,
+                "public_v6": null,
+                "nat": {"mapping": "unknown", "filtering": "unknown"},
+                "port_mapping": null,
+                "interfaces_unread": true,
+                "checked_at_ms": null,
+            },
+            "relays": [],
+            "peers": [],
+            "traffic": {"rx_bytes": 0, "tx_bytes": 0, "rx_rate": 0, "tx_rate": 0},
+            "strangers": 0,
+        }));
+        let said = text(&snapshot.unwrap(), true);
+        assert!(said.contains("relay         none: --relay URL"), "{said}");
+        assert!(said.contains("interfaces    not readable"), "{said}");
+    }
 }
