@@ -247,8 +247,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
 }
 
 fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
-    let settled =
-        matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. }) && !facts.untested;
+    let settled = matches!(cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
     let running = matches!(
         cause,
         Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing

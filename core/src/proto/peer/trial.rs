@@ -120,17 +120,13 @@ impl Trials {
             if full || pair.sock.is_stream() || !self.0.iter().any(narrow) {
                 return true;
             }
-            let held = Duration::ZERO;
-            let narrow = true;
-            self.open(Trial::new(
-                now,
-                &Death {
-                    pair,
-                    held,
-                    rtt,
-                    narrow,
-                },
-            ));
+            let death = Death {
+                pair,
+                held: Duration::ZERO,
+                rtt,
+                narrow: true,
+            };
+            self.open(Trial::new(now, &death));
             return false;
         };
         let (since, answers) = trial.answering.get_or_insert((now, 0));
