@@ -11,10 +11,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than anything here takes on the busiest computer.
-const PATIENCE: Duration = Duration::from_secs(60);
 const TAKEN: &str = "\x1b[?1049h";
 const GIVEN_BACK: &str = "\x1b[?1049l";
+
+/// Longer than anything here takes on the busiest computer.
+struct Patience(Instant);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is under test prints for ever"
+)]
+impl Patience {
+    fn new() -> Self {
+        Self(Instant::now() + Duration::from_secs(60))
+    }
+
+    fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
 
 /// A shell with jobs in a terminal of its own.
 struct Session {
@@ -23,6 +38,8 @@ struct Session {
     screen: Receiver<Vec<u8>>,
     /// What was printed and not waited for yet.
     seen: String,
+    /// The same, and all before it, as it stands on the screen.
+    shown: vt100::Parser,
 }
 
 impl Session {
@@ -51,9 +68,11 @@ impl Session {
             keyboard,
             screen,
             seen: String::new(),
+            shown: vt100::Parser::default(),
         };
         session.until("ready> ");
-        session.run("stty rows 24 cols 80");
+        let (rows, columns) = session.shown.screen().size();
+        session.run(&format!("stty rows {rows} cols {columns}"));
         session
     }
 
@@ -63,25 +82,37 @@ impl Session {
     }
 
     /// What is printed up to `text`.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what is under test prints for ever"
-    )]
     fn until(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::new();
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
                 return std::mem::replace(&mut self.seen, rest);
             }
-            match self
-                .screen
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("no {text:?} in {:?}", self.seen),
-            }
+            assert!(self.more(&patience), "no {text:?} in {:?}", self.seen);
         }
+    }
+
+    /// Waits until all of `texts` stand on the screen at once.
+    fn shows(&mut self, texts: &[&str]) {
+        let patience = Patience::new();
+        loop {
+            let screen = self.shown.screen().contents();
+            let Some(missing) = texts.iter().find(|text| !screen.contains(**text)) else {
+                return;
+            };
+            assert!(self.more(&patience), "no {missing:?} on\n{screen}");
+        }
+    }
+
+    /// Takes in what is printed next, if anything is while `patience` lasts.
+    fn more(&mut self, patience: &Patience) -> bool {
+        let Ok(bytes) = self.screen.recv_timeout(patience.left()) else {
+            return false;
+        };
+        self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        self.shown.process(&bytes);
+        true
     }
 
     /// What a command prints.
@@ -140,13 +171,7 @@ fn the_demo_shows_its_two_homes_and_the_relay_before_the_direct_path() {
     let mut session = Session::start();
     session.press(&format!("{} demo\n", env!("CARGO_BIN_EXE_peerway")));
     session.until(TAKEN);
-    session.until("direct v4");
-    session.press("\x0c");
-    session.until("\x1b[2J");
-    let screen = session.until("LIVE");
-    for shown in ["home A", "home B", "hello", "relay", "hole punching"] {
-        assert!(screen.contains(shown), "no {shown} in {screen:?}");
-    }
+    session.shows(&["home A", "home B", "◌ hello", "◐ relay", "● direct v4"]);
     session.press("q");
     session.until(GIVEN_BACK);
 }
