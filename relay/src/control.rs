@@ -29,18 +29,20 @@ const WRITE_BATCH: usize = 16 << 10;
 const DRAIN_JITTER_MS: u32 = 1000;
 
 /// Serves a client until its connection ends.
+///
+/// Nearly all clients wait nearly all the time, so only what that takes is part of the future; the rest is boxed.
 pub(crate) async fn serve(
-    hub: Arc<Hub>,
-    connection: Connection,
+    hub: &Hub,
+    connection: &Connection,
     route: Route,
-    draining: watch::Receiver<bool>,
+    draining: &mut watch::Receiver<bool>,
 ) {
-    let end = match Session::open(&hub, &connection, route).await {
-        Ok(session) => session.run(draining).await,
+    let end = match Box::pin(Session::open(hub, connection, route)).await {
+        Ok(mut session) => session.run(draining).await,
         Err(end) => end,
     };
     match end {
-        End::Ours(reason) => close(&connection, reason),
+        End::Ours(reason) => close(connection, reason),
         End::Theirs => {}
     }
 }
@@ -92,12 +94,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    async fn run(mut self, mut draining: watch::Receiver<bool>) -> End {
+    async fn run(&mut self, draining: &mut watch::Receiver<bool>) -> End {
         loop {
             let mut bytes = Vec::new();
             let due = (self.hub).take_frames(self.registration.id, WRITE_BATCH, &mut bytes);
             if !bytes.is_empty() {
-                if let Err(end) = self.write(&bytes).await {
+                if let Err(end) = Box::pin(self.write(&bytes)).await {
                     return end;
                 }
                 continue;
@@ -115,7 +117,9 @@ impl<'a> Session<'a> {
                     }
                     Err(end) => return end,
                 },
-                () = requested(&mut draining) => return self.drain().await,
+                () = requested(draining) => {
+                    return Box::pin(self.drain()).await;
+                }
             }
         }
     }
@@ -129,7 +133,7 @@ impl<'a> Session<'a> {
     }
 
     /// Asks the client to come back later, and waits for it to leave.
-    async fn drain(mut self) -> End {
+    async fn drain(&mut self) -> End {
         let jitter = getrandom::u32().unwrap_or_default() % (DRAIN_JITTER_MS + 1);
         let mut bytes = Vec::new();
         let frame = ToClient::Drain {
@@ -151,7 +155,7 @@ pub(crate) async fn requested(draining: &mut watch::Receiver<bool>) {
 
 async fn at(time: Option<std::time::Instant>) {
     match time {
-        Some(time) => sleep_until(Instant::from_std(time)).await,
+        Some(time) => Box::pin(sleep_until(Instant::from_std(time))).await,
         None => std::future::pending().await,
     }
 }

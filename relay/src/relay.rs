@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -238,8 +239,12 @@ impl Relay {
                     seats: seats.clone(),
                     admitted: Some(admitted),
                 };
-                let draining = self.draining.subscribe();
-                tasks.spawn(handshake(self.hub.clone(), incoming, seat, draining));
+                let handshake = Box::pin(handshake(incoming, seat));
+                tasks.spawn(serve(
+                    self.hub.clone(),
+                    handshake,
+                    self.draining.subscribe(),
+                ));
             }
             Decision::Retry if incoming.may_retry() => {
                 let _ = incoming.retry();
@@ -259,27 +264,41 @@ impl Relay {
     }
 }
 
-/// From an accepted attempt to a served client.
-async fn handshake(
-    hub: Arc<Hub>,
-    incoming: Incoming,
-    mut seat: Seat,
-    draining: watch::Receiver<bool>,
-) {
+/// A connection that has a seat.
+struct Seated {
+    connection: Connection,
+    route: Route,
+    _seat: Seat,
+}
+
+/// From an accepted attempt to a seat, or none.
+async fn handshake(incoming: Incoming, mut seat: Seat) -> Option<Seated> {
     let route = Route {
         remote: incoming.remote_address(),
         local: incoming.local_ip(),
     };
-    let Ok(connecting) = incoming.accept() else {
-        return;
-    };
-    let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, connecting).await else {
-        return;
-    };
+    let connecting = incoming.accept().ok()?;
+    let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()?;
     if !seat.take(&connection) {
-        return close(&connection, CloseReason::Full);
+        close(&connection, CloseReason::Full);
+        return None;
     }
-    control::serve(hub, connection, route, draining).await;
+    Some(Seated {
+        connection,
+        route,
+        _seat: seat,
+    })
+}
+
+/// Serves whoever gets a seat. What only the handshake needs is in a box, which goes when that is over.
+async fn serve(
+    hub: Arc<Hub>,
+    handshake: Pin<Box<dyn Future<Output = Option<Seated>> + Send>>,
+    mut draining: watch::Receiver<bool>,
+) {
+    if let Some(seated) = handshake.await {
+        control::serve(&hub, &seated.connection, seated.route, &mut draining).await;
+    }
 }
 
 /// The connections that there is room for.
@@ -364,8 +383,23 @@ fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
         .stream_receive_window(RECEIVE_WINDOW.into())
         .receive_window(RECEIVE_WINDOW.into())
         .send_window(SEND_WINDOW);
-    let crypto = tls::server_config(key, &[ALPN.to_vec()])?;
+    let crypto = tls::sparing_server_config(key, &[ALPN.to_vec()])?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport));
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_client_s_task_keeps_nothing_of_its_handshake() {
+        let size = size_of_future(serve);
+        assert!(size <= 1200, "{size} bytes");
+    }
 }

@@ -80,6 +80,10 @@ impl Outbox {
     /// Takes out what is to be written next.
     pub(super) fn poll(&mut self, now: Instant, rate: Rate) -> Next {
         if let Some(frame) = self.frames.pop_front() {
+            if self.frames.is_empty() {
+                // Most outboxes are empty most of the time, and a relay has many.
+                self.frames = VecDeque::new();
+            }
             return Next::Frame(frame);
         }
         let Some(network) = self.next_network() else {
