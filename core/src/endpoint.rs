@@ -465,13 +465,19 @@ pub enum ConnectError {
     )]
     NoAddress,
     /// Start the peer, or check its relay.
-    #[error("the peer is not registered at {relay}: is it running, and with this relay?")]
+    #[error(
+        "the peer is not registered at the relay {}: is it running, and with this relay?",
+        relay.place()
+    )]
     Offline {
         /// The relay that was asked.
         relay: RelayUrl,
     },
     /// Check the network and the relay's URL.
-    #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
+    #[error(
+        "cannot reach the relay {}: {reason}; check the network and the relay's URL",
+        relay.place()
+    )]
     Relay {
         /// Which one.
         relay: RelayUrl,
@@ -480,7 +486,9 @@ pub enum ConnectError {
     },
     /// Get the relay's URL, or the ticket, anew. If it is the same, do not trust the network.
     #[error(
-        "{relay} is not the relay that answers there: whoever does, does not hold the key that its URL or the ticket names; get the URL or the ticket anew"
+        "the relay {} is another one than its URL or the ticket says: whoever answers there does not hold the key that begins with {}; get the URL or the ticket anew",
+        relay.place(),
+        relay.key().short()
     )]
     WrongRelay {
         /// The relay as it was named.

@@ -62,6 +62,14 @@ impl RelayUrl {
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// Where it is, for people: host and port, an IPv6 address in brackets.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let brackets = self.host.contains(':');
+        let (open, close) = if brackets { ("[", "]") } else { ("", "") };
+        format!("{open}{}{close}:{}", self.host, self.port)
+    }
 }
 
 /// RFC 1123 section 2.1: labels of letters, digits and hyphens; an all-numeric name would be a mistyped address.
@@ -85,13 +93,7 @@ fn is_dns_name(host: &str) -> bool {
 
 impl fmt::Display for RelayUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let brackets = self.host.contains(':');
-        let (open, close) = if brackets { ("[", "]") } else { ("", "") };
-        write!(
-            f,
-            "relay://{}@{open}{}{close}:{}",
-            self.key, self.host, self.port
-        )
+        write!(f, "relay://{}@{}", self.key, self.place())
     }
 }
 

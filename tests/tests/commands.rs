@@ -359,6 +359,11 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "{arguments:?}: {}",
             done.stderr
         );
+        assert!(
+            !done.stderr.contains("relay://"),
+            "{arguments:?}: {}",
+            done.stderr
+        );
         assert!(started.elapsed() < Duration::from_secs(11), "{arguments:?}");
     }
     up.terminate().await;

@@ -39,10 +39,6 @@ pub(super) enum Failure {
     Bind(#[from] BindError),
     #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
     NoRelay { relay: String, reason: String },
-    #[error(
-        "the relay {relay} is another one than its URL or the ticket says: whoever answers there does not hold the key; get the URL or the ticket anew"
-    )]
-    WrongRelay { relay: String },
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("the peer took the connection, but answered no ping: {why}")]
@@ -100,7 +96,6 @@ impl Failure {
         match self {
             Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
             Self::NoRelay { .. }
-            | Self::WrongRelay { .. }
             | Self::NoReply { .. }
             | Self::Mute { .. }
             | Self::OtherNetwork
@@ -144,7 +139,6 @@ impl Failure {
         matches!(
             self,
             Self::NoRelay { .. }
-                | Self::WrongRelay { .. }
                 | Self::OtherNetwork
                 | Self::NoRoute { .. }
                 | Self::Mute { .. }

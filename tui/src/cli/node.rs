@@ -270,7 +270,7 @@ pub(super) fn no_relay(snapshot: &NodeSnapshot) -> Failure {
         return failure;
     }
     let first = snapshot.relays.first();
-    let relay = first.map_or_else(String::new, |relay| words::relay(&relay.url));
+    let relay = first.map_or_else(String::new, |relay| relay.url.place());
     let reason = first.and_then(|relay| relay.error.clone());
     Failure::NoRelay {
         relay,
@@ -296,8 +296,8 @@ fn no_route(addrs: &[SocketAddr]) -> Option<io::Error> {
 /// That somebody else answers in the place of a relay, if so.
 fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
     let wrong = snapshot.relays.iter().find(|relay| relay.impostor)?;
-    let relay = words::relay(&wrong.url);
-    Some(Failure::WrongRelay { relay })
+    let relay = wrong.url.clone();
+    Some(ConnectError::WrongRelay { relay }.into())
 }
 
 fn all_down(snapshot: &NodeSnapshot) -> bool {

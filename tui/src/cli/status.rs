@@ -58,7 +58,7 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
 }
 
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
-    let place = words::relay(&relay.url);
+    let place = relay.url.place();
     match (relay.state, relay.rtt_ms, &relay.error) {
         (RelayState::Up, Some(rtt), _) => format!("{place} up, {rtt:.1} ms"),
         (RelayState::Up, None, _) => format!("{place} up"),

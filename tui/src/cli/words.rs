@@ -68,7 +68,7 @@ pub(super) fn path(path: Option<&PathInfo>) -> String {
             remote, lan: true, ..
         }) => format!("direct, {remote} on this network"),
         Some(PathInfo::Direct { remote, .. }) => format!("direct, {remote}"),
-        Some(PathInfo::Relay { remote }) => format!("relay {}", relay(remote)),
+        Some(PathInfo::Relay { remote }) => format!("relay {}", remote.place()),
         _ => "no path".to_owned(),
     }
 }
@@ -122,11 +122,11 @@ pub(super) fn protocol(protocol: MappingProtocol) -> &'static str {
 
 pub(super) fn event(event: &EventKind) -> String {
     match event {
-        EventKind::RelayUp { relay: url, rtt_ms } => {
-            format!("relay {} up, {rtt_ms:.1} ms", relay(url))
+        EventKind::RelayUp { relay, rtt_ms } => {
+            format!("relay {} up, {rtt_ms:.1} ms", relay.place())
         }
-        EventKind::RelayDown { relay: url, reason } => {
-            format!("relay {} down: {reason}", relay(url))
+        EventKind::RelayDown { relay, reason } => {
+            format!("relay {} down: {reason}", relay.place())
         }
         EventKind::PublicAddress { addr } => format!("public address {addr}"),
         EventKind::PortMapped { mapping: granted } => {

@@ -97,7 +97,7 @@ fn unusable(snapshot: &NodeSnapshot) -> Finding {
     };
     let reasons = snapshot.relays.iter().map(|relay| {
         let reason = relay.error.as_deref().unwrap_or("no answer yet");
-        format!("{}: {reason}", words::relay(&relay.url))
+        format!("{}: {reason}", relay.url.place())
     });
     let evidence = reasons.collect::<Vec<_>>().join("; ");
     Finding {
