@@ -54,6 +54,8 @@ pub enum Cause {
     NoAnswer,
     /// The peer is not registered with its relay.
     PeerOffline,
+    /// The peer has stopped answering, also through its relay, which still has it registered.
+    PeerSilent,
     /// The peer is registered with its relay, but so many call it that the relay lets no more calls through.
     PeerBusy,
     /// This node could not register with any relay of the peer, and no address answered.
@@ -284,6 +286,8 @@ pub struct Evidence {
     pub others_direct: u32,
     /// Other peers whose probes and ours all got lost.
     pub others_silent: u32,
+    /// How long ago the peer was last heard, milliseconds, if it left a hello unanswered since then that its relay took.
+    pub silent_ms: Option<u64>,
 }
 
 /// One end of a link.
@@ -346,6 +350,14 @@ pub struct Tried {
     pub relay_rtt_ms: Option<u64>,
     /// Round trip of the direct path that is in use or was held back, milliseconds.
     pub direct_rtt_ms: Option<u64>,
+}
+
+impl Cause {
+    /// Whether the peer itself is away, so that nothing reaches it though the link is kept.
+    #[must_use]
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::PeerOffline | Self::PeerSilent)
+    }
 }
 
 impl Tried {

@@ -14,6 +14,7 @@ impl Cause {
             Self::Calling => "calling",
             Self::NoAnswer => "no answer",
             Self::PeerOffline => "offline",
+            Self::PeerSilent => "no answer",
             Self::PeerBusy => "busy",
             Self::NoRelay => "no relay",
             Self::NoAddress => "no address",
@@ -55,9 +56,15 @@ impl Explanation {
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
             Cause::NoAnswer => "the peer does not answer".to_owned(),
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
+            Cause::PeerSilent => format!(
+                "the peer has been silent for {}; its relay still has it registered",
+                span(self.evidence.silent_ms.unwrap_or_default())
+            ),
             Cause::PeerBusy => "the peer is busy: too many call it at the moment".to_owned(),
             Cause::NoRelay => "no relay of the peer can be reached".to_owned(),
-            Cause::NoAddress => "not on the local network, and nothing says where else".to_owned(),
+            Cause::NoAddress => {
+                "not found on the local network, and nothing says where else".to_owned()
+            }
             Cause::Trying => "a direct path is being tried".to_owned(),
             Cause::RelayOnly { side } => format!("{} was told to use relays only", node(side)),
             Cause::PathSilent => "the direct path fell silent a moment ago".to_owned(),
@@ -153,6 +160,9 @@ impl Explanation {
             Cause::PeerOffline => {
                 "The relay that the peer is to be met at answers, but does not know the peer: it is switched off, without a network, or registered elsewhere.".to_owned()
             }
+            Cause::PeerSilent => {
+                "The peer answers neither directly nor through its relay, which still has it registered: it was ended without a goodbye, sleeps, or has lost its network. A relay drops whom it does not hear of within a minute.".to_owned()
+            }
             Cause::PeerBusy => {
                 "The peer is registered with its relay. So many call it without being answered that the relay lets no more calls through, and from no network more than its share.".to_owned()
             }
@@ -160,7 +170,7 @@ impl Explanation {
                 "The peer can be met at its relay only, and this node could not register there.".to_owned()
             }
             Cause::NoAddress => {
-                "An id alone says who the peer is, but not where: nobody on the local network answered to it, and neither a relay nor another address of it is known.".to_owned()
+                "An id alone says who the peer is, but not where: it was not found on the local network, and neither a relay nor another address of it is known.".to_owned()
             }
             Cause::Trying => {
                 "Both sides know each other's addresses and probe them; data goes by the relay meanwhile.".to_owned()

@@ -311,7 +311,10 @@ impl Scene {
                 sent_ms,
                 rtt_ms,
             } => self.silence(peer, [since_ms, sent_ms, rtt_ms]),
-            Step::Traffic { peer } => Input::Traffic { peer: id(peer) },
+            Step::Traffic { peer } => Input::Traffic {
+                peer: id(peer),
+                heard: false,
+            },
             Step::Shutdown => Input::Shutdown,
             Step::Stream { peer, stream, what } => {
                 return self.on_stream(id(peer), stream.pair(), what);

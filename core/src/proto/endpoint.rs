@@ -227,7 +227,9 @@ impl Machine {
                 peer.on_silence(ctx, since, sent, rtt)
             }),
             Input::Losses { peer } => self.with(now, peer, Peer::on_losses),
-            Input::Traffic { peer } => self.with(now, peer, Peer::on_traffic),
+            Input::Traffic { peer, heard } => {
+                self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
+            }
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),

@@ -72,6 +72,12 @@ fn relayed(facts: &Facts) -> Cause {
     let Evidence {
         here, there, tried, ..
     } = &facts.evidence;
+    if facts.absent {
+        return Cause::PeerOffline;
+    }
+    if facts.evidence.silent_ms.is_some() {
+        return Cause::PeerSilent;
+    }
     if !here.direct {
         return Cause::RelayOnly { side: Side::Here };
     }
@@ -80,9 +86,6 @@ fn relayed(facts: &Facts) -> Cause {
     };
     if !there.direct {
         return Cause::RelayOnly { side: Side::There };
-    }
-    if facts.absent {
-        return Cause::PeerOffline;
     }
     let common = here.ipv4 && there.ipv4 || here.ipv6 && there.ipv6;
     if matches!(tried.guessing, Guessing::Running { .. }) {
@@ -204,7 +207,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         first(&evidence.here, &there, |side| ports(side) != Ports::Kept)
     };
     Some(match cause {
-        Cause::NoAnswer | Cause::PeerOffline => Action::StartPeer,
+        Cause::NoAnswer | Cause::PeerOffline | Cause::PeerSilent => Action::StartPeer,
         Cause::NoRelay => Action::CheckRelay,
         Cause::NoAddress => Action::UseTicket,
         Cause::RelayOnly { side } => Action::AllowDirect { side },

@@ -138,8 +138,8 @@ pub(crate) enum Input<'a> {
     },
     /// QUIC lost packets to the peer.
     Losses { peer: PeerId },
-    /// Data flows to or from the peer.
-    Traffic { peer: PeerId },
+    /// Data flows to or from the peer, which is heard if some came in.
+    Traffic { peer: PeerId, heard: bool },
     /// This computer slept, or did nothing for so long that it makes no difference.
     Resumed,
     /// Who may open links from now on. Those of others end, but for what we dialled ourselves.

@@ -20,6 +20,7 @@ mod evidence;
 mod footprint;
 mod found;
 mod guess;
+mod hearing;
 mod hold;
 mod intro;
 mod news;
@@ -46,6 +47,7 @@ use self::{
     checks::Checks,
     evidence::Effort,
     guess::{End, Guess},
+    hearing::Hearing,
     hold::Hold,
     intro::Attempt,
     path::DirectPath,
@@ -169,6 +171,7 @@ pub(crate) struct Peer {
     failure: Option<Failure>,
     /// The relay of the link last said that it does not know the peer.
     absent: bool,
+    hearing: Hearing,
     effort: Effort,
     /// What this link last told of our own network.
     told_reach: Reach,
@@ -226,6 +229,7 @@ impl Peer {
             narrow: None,
             failure: None,
             absent: false,
+            hearing: Hearing::default(),
             effort: Effort::default(),
             told_reach: Reach::default(),
             awaited: false,
@@ -341,6 +345,7 @@ impl Peer {
         self.left = false;
         self.failure = None;
         self.absent = false;
+        self.hearing = Hearing::default();
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
@@ -556,7 +561,7 @@ impl Peer {
     }
 
     /// The session that an authentic message came in is the one that the peer knows.
-    fn spoke_in(&mut self, conv: u64) {
+    fn spoke_in(&mut self, now: Instant, conv: u64) {
         if self
             .other_session
             .as_ref()
@@ -565,6 +570,7 @@ impl Peer {
             std::mem::swap(&mut self.session, &mut self.other_session);
         }
         self.absent = false;
+        self.hearing.heard(now);
     }
 
     fn drop_sessions(&mut self, ctx: &mut Context<'_>) {

@@ -59,7 +59,7 @@ impl Trails {
                 };
                 (peer, kind, None, why.clone())
             }
-            EventKind::Explained { peer, why } if why.cause == Cause::PeerOffline => {
+            EventKind::Explained { peer, why } if why.cause.is_away() => {
                 (peer, Kind::Unreachable, None, Some(why.clone()))
             }
             EventKind::PathChanged { peer, path, .. } => match path {
@@ -148,7 +148,7 @@ fn kind_of(state: PeerState, cause: Option<Cause>) -> Kind {
     match state {
         PeerState::Direct => Kind::Direct,
         PeerState::Suspect => Kind::Suspect,
-        PeerState::Relayed if cause != Some(Cause::PeerOffline) => Kind::Relay,
+        PeerState::Relayed if !cause.is_some_and(Cause::is_away) => Kind::Relay,
         PeerState::Relayed | PeerState::Failed => Kind::Unreachable,
         PeerState::Idle => Kind::Idle,
         PeerState::Punch | PeerState::Intro | _ => Kind::Connecting,

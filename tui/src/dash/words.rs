@@ -8,8 +8,8 @@ use std::{
 };
 
 use peerway::{
-    Cause, Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState,
-    RelayUrl, Ticket,
+    Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
+    Ticket,
 };
 
 use super::{
@@ -59,13 +59,13 @@ impl Kind {
     ];
 
     /// By what came through: a relay that was handed a hello has not reached the peer yet, and one that no longer knows the
-    /// peer does not reach it any more.
+    /// peer, or does not get an answer from it, does not reach it any more.
     pub(super) fn of(peer: &PeerSnapshot) -> Self {
-        let cause = peer.why.as_ref().map(|why| why.cause);
-        match (peer.state, &peer.path, cause) {
+        let is_away = peer.why.as_ref().is_some_and(|why| why.cause.is_away());
+        match (peer.state, &peer.path, is_away) {
             (PeerState::Direct, ..) => Self::Direct,
             (PeerState::Suspect, ..) => Self::Suspect,
-            (PeerState::Failed, ..) | (_, _, Some(Cause::PeerOffline)) => Self::Unreachable,
+            (PeerState::Failed, ..) | (_, _, true) => Self::Unreachable,
             (PeerState::Relayed, ..) | (PeerState::Punch, Some(PathInfo::Relay { .. }), _) => {
                 Self::Relay
             }

@@ -41,8 +41,8 @@ impl Driver {
             }
             rates != (0, 0) || self.watched.contains_key(handle)
         });
-        for peer in used {
-            self.feed(Input::Traffic { peer });
+        for (peer, heard) in used {
+            self.feed(Input::Traffic { peer, heard });
         }
         for peer in lossy {
             self.feed(Input::Losses { peer });

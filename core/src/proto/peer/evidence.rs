@@ -179,6 +179,7 @@ impl Peer {
                 .reach
                 .silent
                 .saturating_sub(u32::from(own == Reach::Silent)),
+            silent_ms: self.hearing.silence(now).map(millis),
         }
     }
 

@@ -198,6 +198,7 @@ impl Peer {
             };
             self.fail(ctx, reason);
         } else {
+            self.asked_in_vain(ctx);
             self.drop_attempt(ctx);
             self.round_unanswered(ctx);
         }
@@ -392,6 +393,7 @@ impl Peer {
         }
         self.failure = None;
         self.absent = false;
+        self.hearing.heard(ctx.now);
         self.left = false;
     }
 

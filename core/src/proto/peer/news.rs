@@ -25,7 +25,7 @@ impl Peer {
         else {
             return;
         };
-        self.spoke_in(conv);
+        self.spoke_in(ctx.now, conv);
         self.credit.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {

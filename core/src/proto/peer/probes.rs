@@ -29,7 +29,7 @@ impl Peer {
         else {
             return;
         };
-        self.spoke_in(conv);
+        self.spoke_in(ctx.now, conv);
         self.credit.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),

@@ -25,6 +25,8 @@ pub(super) struct Rounds {
     last: Option<Instant>,
     /// Rounds, or dials, since there was a direct path.
     count: usize,
+    /// Whether the peer was asked since then if it is there at all.
+    asked: bool,
     /// When data last flowed.
     pub(super) traffic: Option<Instant>,
 }
@@ -34,6 +36,7 @@ impl Rounds {
     pub(super) fn direct(&mut self) {
         self.next = None;
         self.count = 0;
+        self.asked = false;
     }
 
     /// When the next attempt starts, in milliseconds; none if nothing is due or the link carries no data.
@@ -141,9 +144,16 @@ impl Peer {
             return;
         }
         self.rounds.next = None;
+        // Whether a direct path died alone, or the peer with it, an idle link wants to know too, once.
+        let died = self.state == PeerState::Relayed && self.lost_direct;
+        let asks = died && !std::mem::replace(&mut self.rounds.asked, died);
         match self.state {
             PeerState::Failed if self.wanted => self.dial(ctx),
             PeerState::Failed => self.end(ctx),
+            PeerState::Relayed if asks && !self.rounds.in_use(ctx.now) => {
+                self.rounds.last = Some(ctx.now);
+                self.call(ctx);
+            }
             PeerState::Relayed | PeerState::Punch | PeerState::Direct
                 if self.rounds.in_use(ctx.now)
                     && (self.state == PeerState::Punch || self.seeks_more()) =>
@@ -162,8 +172,11 @@ impl Peer {
     }
 
     /// Data flows: a relayed link that was idle, or that nobody wanted, is worth another round.
-    pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>, heard: bool) {
         self.rounds.traffic = Some(ctx.now);
+        if heard {
+            self.hearing.heard(ctx.now);
+        }
         let idle = self.attempt.is_none() && !self.is_probing();
         if self.seeks_more() && idle && self.rounds.next.is_none() {
             self.schedule_round(ctx);

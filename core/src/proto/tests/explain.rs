@@ -85,7 +85,8 @@ fn all_causes() -> Vec<Cause> {
     while let Some(next) = match all[all.len() - 1] {
         Cause::Calling => Some(Cause::NoAnswer),
         Cause::NoAnswer => Some(Cause::PeerOffline),
-        Cause::PeerOffline => Some(Cause::PeerBusy),
+        Cause::PeerOffline => Some(Cause::PeerSilent),
+        Cause::PeerSilent => Some(Cause::PeerBusy),
         Cause::PeerBusy => Some(Cause::NoRelay),
         Cause::NoRelay => Some(Cause::NoAddress),
         Cause::NoAddress => Some(Cause::Trying),

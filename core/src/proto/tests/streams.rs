@@ -128,7 +128,7 @@ impl Cable {
         for at in 0..2 {
             let peer = self.nodes[1 - at].id;
             self.handle(at, Input::Hold { peer });
-            self.handle(at, Input::Traffic { peer });
+            self.handle(at, Input::Traffic { peer, heard: false });
         }
     }
 

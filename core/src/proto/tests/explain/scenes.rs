@@ -6,7 +6,7 @@ use crate::{
     Side::{Here, There},
     proto::{
         io::Input,
-        tests::world::{Home, Plan, Ports, Setup, Style, World, ms},
+        tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
     },
 };
 
@@ -40,6 +40,8 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("the relay loses everything", Cause::NoAnswer, || { let mut world = World::pair(EASY, EASY); world.lose_signals = 1000; (after(9100, world), 0, 1) }),
     ("the peer is switched off", Cause::PeerOffline, || (after(3000, absent()), 0, 1)),
     ("the peer has been switched off for long", Cause::PeerOffline, || (after(120_000, absent()), 0, 1)),
+    ("the peer was killed", Cause::PeerSilent, || (killed(true, 12_000), 0, 1)),
+    ("the peer was killed while nobody used the link", Cause::PeerSilent, || (killed(false, 40_000), 0, 1)),
     ("everybody calls the peer", Cause::PeerBusy, || (crowded(0), 0, 1)),
     ("everybody has called the peer for long", Cause::PeerBusy, || (crowded(120_000), 0, 1)),
     ("no relay takes us", Cause::NoRelay, || (after(9100, cast_out()), 0, 1)),
@@ -196,6 +198,21 @@ fn pulled(millis: u64) -> World {
     world.link(0, 1);
     world.run(ms(2000));
     world.cut = true;
+    world.run(ms(millis));
+    world
+}
+
+/// The peer ends without a goodbye, and its relay has not noticed yet.
+fn killed(is_used: bool, millis: u64) -> World {
+    let mut world = World::pair(EASY, EASY);
+    if is_used {
+        world.link(0, 1);
+    } else {
+        world.connect(0, 1);
+        world.hold(0, 1);
+    }
+    world.run(ms(2000));
+    world.absent(1, ms(3_600_000), Absence::Asleep);
     world.run(ms(millis));
     world
 }

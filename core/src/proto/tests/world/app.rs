@@ -81,7 +81,7 @@ impl World {
             return;
         }
         self.push(self.chat_every, Happening::Chat { node: at, peer });
-        self.feed(at, Input::Traffic { peer });
+        self.feed(at, Input::Traffic { peer, heard: false });
         let route = self.nodes[at].machine.route(peer).cloned();
         let (now, from) = (self.now, self.nodes[at].id);
         let Some(talk) = self.nodes[at].talks.get_mut(&peer) else {
