@@ -260,6 +260,40 @@ async fn a_node_and_a_forward_start_before_their_relay_and_their_peer() {
 }
 
 #[tokio::test]
+async fn a_relay_with_another_key_is_told_of_once_and_measures_nothing() {
+    let world = World::new().await;
+    let id = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    let key = world.relay.split(['/', '@']).nth(2).unwrap();
+    let impostor = world.relay.replace(key, id.as_str().unwrap());
+    let status = world.run("c", &["status", "--relay", &impostor]).await;
+    assert_eq!(status.code, 0, "{}", status.stderr);
+    let seen = &status.lines[0];
+    assert_eq!(seen["relays"][0]["impostor"], true);
+    let network = &seen["network"];
+    for unknown in [&network["nat"]["mapping"], &network["nat"]["filtering"]] {
+        assert_eq!(unknown, "unknown", "{network}");
+    }
+    assert_eq!(network["nat_evidence"]["answered"], 0, "{network}");
+
+    let mut up = world.command("c", &["up", "--relay", &impostor]);
+    let mut up = up
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // It has tried several times when it says that nobody but neighbours reaches it.
+    let mut said = BufReader::new(up.stderr.take().unwrap()).lines();
+    let complaint = timeout(PATIENCE, said.next_line()).await.unwrap().unwrap();
+    assert!(complaint.unwrap().contains("does not hold the key"));
+    terminate(&mut up).await;
+    let mut told = String::new();
+    let mut stdout = up.stdout.take().unwrap();
+    stdout.read_to_string(&mut told).await.unwrap();
+    assert_eq!(told.matches("relay_down").count(), 1, "{told}");
+}
+
+#[tokio::test]
 async fn every_server_that_is_exposed_has_a_name() {
     let world = World::new().await;
     let arguments = ["expose", "80", "81", "--name", "web"];

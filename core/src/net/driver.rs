@@ -9,6 +9,7 @@ mod links;
 mod relays;
 mod silence;
 mod streams;
+mod told;
 mod view;
 mod vigil;
 

@@ -1,11 +1,12 @@
 //! `peerway up`: a node that others can reach, until it is told to end.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, pending},
     net::SocketAddr,
 };
 
-use peerway::{Event, PeerId, Ticket, services::Services};
+use peerway::{Event, EventKind, PeerId, RelayUrl, Ticket, services::Services};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -114,19 +115,41 @@ async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Resul
 }
 
 async fn print_events(events: &mut Receiver<Event>, json: bool) -> Result<(), Failure> {
+    let mut lasting = Lasting::default();
     loop {
         let event = events.recv().await;
         if let Err(RecvError::Closed) = event {
             return Ok(());
         }
+        let lasts = event
+            .as_ref()
+            .is_ok_and(|event| lasting.goes_on(&event.kind));
         let print = move || match event {
             Ok(event) if json => out::json(&event),
+            Ok(event) if lasts => out::text(format!("still: {}", words::event(&event.kind))),
             Ok(event) => out::text(words::event(&event.kind)),
             Err(RecvError::Lagged(count)) if json => out::json(&Line::Missed { count }),
             Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed")),
             Err(RecvError::Closed) => Ok(()),
         };
         out::aside(print).await?;
+    }
+}
+
+/// Why relays are down, as was said last.
+#[derive(Default)]
+struct Lasting(BTreeMap<RelayUrl, String>);
+
+impl Lasting {
+    /// Whether an event tells what was told before, which nodes do after a longer while.
+    fn goes_on(&mut self, event: &EventKind) -> bool {
+        if let EventKind::RelayUp { relay, .. } = event {
+            self.0.remove(relay);
+        }
+        let EventKind::RelayDown { relay, reason } = event else {
+            return false;
+        };
+        self.0.insert(relay.clone(), reason.clone()).as_ref() == Some(reason)
     }
 }
 
@@ -162,8 +185,25 @@ mod tests {
         assert!(told(&[], true).contains("on this network only"));
         let six = told(&["[2a01:4f8::1]:41641"], true);
         assert!(six.contains("where the addresses in it"), "{six}");
-        let relay = peerway::RelayUrl::new(id, "relay.example.org", 4433).unwrap();
+        let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
         assert_eq!(reach(&Ticket::new(id, vec![relay], Vec::new()), true), None);
+    }
+
+    #[test]
+    fn a_relay_that_is_down_for_the_same_reason_as_before_is_still_down() {
+        let relay = RelayUrl::new(SecretKey::from_seed(&[1; 32]).id(), "192.0.2.9", 4433).unwrap();
+        let down = |reason: &str| EventKind::RelayDown {
+            relay: relay.clone(),
+            reason: reason.to_owned(),
+        };
+        let up = EventKind::RelayUp {
+            relay: relay.clone(),
+            rtt_ms: 1.0,
+        };
+        let mut lasting = Lasting::default();
+        let told = [down("a"), down("a"), down("b"), down("a"), up, down("a")];
+        let goes_on = told.map(|event| lasting.goes_on(&event));
+        assert_eq!(goes_on, [false, true, false, false, false, false]);
     }
 
     #[test]

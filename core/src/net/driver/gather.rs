@@ -1,8 +1,8 @@
 //! Learning about our surroundings: interfaces, the NAT's behaviour, a forwarded port.
 
 use std::{
-    collections::VecDeque,
-    net::SocketAddr,
+    collections::{BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     time::{Duration, Instant},
 };
@@ -53,6 +53,8 @@ pub(super) struct Gathering {
     /// When the latest measurement began, and through which relays it goes.
     began: Option<Instant>,
     asked: Vec<SocketAddr>,
+    /// Who answered.
+    answered: BTreeSet<IpAddr>,
     /// What the machine knows of the NAT.
     nat: NatReport,
     /// What that was concluded from.
@@ -96,6 +98,7 @@ impl Gathering {
             classify_at: None,
             began: None,
             asked: Vec::new(),
+            answered: BTreeSet::new(),
             nat: NatReport::default(),
             nat_evidence: NatEvidence::default(),
             checked_at_ms: None,
@@ -158,11 +161,14 @@ impl Driver {
                 });
             }
             News::Mapping(mapping) => {
-                if std::mem::replace(&mut self.gathering.mapping, mapping) == mapping {
-                    return;
+                let before = std::mem::replace(&mut self.gathering.mapping, mapping);
+                self.dirty = true;
+                // That it is granted for another time is no news.
+                let what = |mapping: PortMapping| (mapping.protocol, mapping.external);
+                if before.map(what) != mapping.map(what) {
+                    self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
+                    self.tell(EventKind::PortMapped { mapping });
                 }
-                self.feed(Input::PortMapped(mapping.map(|mapping| mapping.external)));
-                self.tell(EventKind::PortMapped { mapping });
             }
             News::Pinhole(pinhole) => {
                 self.feed(Input::Pinhole(pinhole.map(|pinhole| pinhole.external)));
@@ -322,7 +328,25 @@ impl Driver {
         }
         self.gathering.classifier = (!relays.is_empty()).then_some(classifier);
         self.gathering.asked = relays;
+        self.gathering.answered.clear();
         self.gathering.began = Some(now);
+    }
+
+    /// Whoever answers at this address is not known to be the relay that it was taken for: what it said of our NAT may be false.
+    pub(super) fn forget_measured_by(&mut self, relay: SocketAddr) {
+        let gathering = &mut self.gathering;
+        if !gathering.answered.contains(&relay.ip()) {
+            return;
+        }
+        gathering.classifier = None;
+        gathering.nat = NatReport::default();
+        gathering.nat_evidence = NatEvidence::default();
+        gathering.checked_at_ms = None;
+        self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
+        self.feed(Input::Nat(NatReport::default()));
+        self.dirty = true;
+        // Through the others, if there are any.
+        self.begin_classifying(now());
     }
 
     /// The relays that are asked about the NAT: a peer's, which may lie about it, only if there is none of ours.
@@ -372,7 +396,9 @@ impl Driver {
                 mapped: response.mapped,
                 other_address: response.other_address,
             };
-            classifier.handle_response(now(), &response);
+            if classifier.handle_response(now(), &response) {
+                self.gathering.answered.insert(source.ip());
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{Done, Driver, families::Echo, now};
+use super::{Done, Driver, families::Echo, now, told::Told};
 use crate::{
     ConnectError, EventKind, PeerId, RelayState, RelayUrl,
     net::{
@@ -31,6 +31,11 @@ pub(super) struct RelayEntry {
     pub(super) state: RelayState,
     pub(super) rtt_ms: Option<f64>,
     pub(super) error: Option<String>,
+    told: Told,
+    /// Where it sees us.
+    observed: Option<SocketAddr>,
+    /// Whether it has proved since it was dialled there that it is the relay that its URL names.
+    proven: bool,
     /// Whether somebody without its key answered in its place.
     pub(super) impostor: bool,
     pub(super) home: bool,
@@ -74,6 +79,9 @@ impl Driver {
             state: RelayState::Connecting,
             rtt_ms: None,
             error: None,
+            told: Told::default(),
+            observed: None,
+            proven: false,
             impostor: false,
             home,
             used: now(),
@@ -113,8 +121,11 @@ impl Driver {
                 let returns = entry.state == RelayState::Down;
                 (entry.state, entry.rtt_ms, entry.error) = (RelayState::Up, Some(rtt_ms), None);
                 entry.impostor = false;
+                entry.proven = true;
+                entry.told = Told::default();
                 let Some(addr) = entry.addr else { return };
                 let home = entry.home;
+                let is_news = !self.is_observed(observed);
                 if returns {
                     self.doubt_mappings();
                 }
@@ -126,7 +137,12 @@ impl Driver {
                     own_ms: super::unix_ms(),
                 });
                 self.ask_for_echoes();
-                self.tell(EventKind::PublicAddress { addr: observed });
+                if let Some(entry) = self.relays.get_mut(&url) {
+                    entry.observed = Some(observed);
+                }
+                if is_news {
+                    self.tell(EventKind::PublicAddress { addr: observed });
+                }
                 self.tell(EventKind::RelayUp { relay: url, rtt_ms });
                 if home {
                     self.outlets.online.send_replace(true);
@@ -167,14 +183,33 @@ impl Driver {
                 reason,
                 identity_mismatch,
                 ..
-            } => {
-                (entry.state, entry.error) = (RelayState::Down, Some(reason.clone()));
-                entry.impostor = identity_mismatch;
-                self.feed(Input::RelayDown { relay: url.clone() });
-                self.tell(EventKind::RelayDown { relay: url, reason });
-                self.refuse_impostors();
-            }
+            } => self.relay_lost(url, reason, identity_mismatch),
         }
+    }
+
+    /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
+    fn relay_lost(&mut self, url: RelayUrl, reason: String, impostor: bool) {
+        let Some(entry) = self.relays.get_mut(&url) else {
+            return;
+        };
+        (entry.state, entry.error) = (RelayState::Down, Some(reason.clone()));
+        entry.impostor = impostor;
+        let is_news = entry.told.is_news(now(), &reason);
+        let unproven = entry.addr.filter(|_| !entry.proven);
+        self.feed(Input::RelayDown { relay: url.clone() });
+        if is_news {
+            self.tell(EventKind::RelayDown { relay: url, reason });
+        }
+        if let Some(addr) = unproven {
+            self.forget_measured_by(addr);
+        }
+        self.refuse_impostors();
+    }
+
+    /// Whether a relay sees us there already.
+    fn is_observed(&self, addr: SocketAddr) -> bool {
+        let seen = |relay: &RelayEntry| relay.observed == Some(addr);
+        self.relays.values().any(seen)
     }
 
     /// A relay sees us there; that it saw us elsewhere before is a sign that our router began anew.
@@ -238,6 +273,7 @@ impl Driver {
         }
         if let Some(entry) = self.relays.get_mut(url) {
             (entry.addr, entry.link) = (Some(addr), link);
+            entry.proven &= old == Some(addr);
         }
         self.drop_relay_link(old_link.handle());
     }
