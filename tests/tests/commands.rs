@@ -243,18 +243,32 @@ async fn a_node_and_a_forward_start_before_their_relay_and_their_peer() {
     let listening = forward.line().await;
     let addr = listening["addr"].as_str().unwrap().to_owned();
     let refused = TcpStream::connect(&addr).await.unwrap();
-    assert_eq!(forward.line().await["event"], "refused");
+    let told = forward.line().await;
+    assert_eq!(
+        (&told["event"], &told["by"]),
+        (&"refused".into(), &"way".into())
+    );
     drop(refused);
 
     // Nobody is at the discard port.
     let key = id.as_str().unwrap();
     let relays = format!("relay://{key}@127.0.0.1:9,{}", world.relay);
-    let expose = ["expose", &target, "--name", "web", "--relay", &relays];
-    let mut expose = world.start("a", &expose);
+    let arguments = ["expose", &target, "--name", "web", "--relay", &relays];
+    let mut expose = world.start("a", &arguments);
     expose.ready().await;
-    let arrived = async { while forward.line().await["event"] != "path_changed" {} };
-    timeout(PATIENCE, arrived).await.unwrap();
-    timeout(PATIENCE, send_and_compare(addr, 3)).await.unwrap();
+    forward.wait_for("path_changed").await;
+    timeout(PATIENCE, send_and_compare(addr.clone(), 3))
+        .await
+        .unwrap();
+
+    let mut open = TcpStream::connect(&addr).await.unwrap();
+    open.write_all(b"x").await.unwrap();
+    open.read_exact(&mut [0]).await.unwrap();
+    expose.child.kill().await.unwrap();
+    let mut expose = world.start("a", &arguments);
+    expose.ready().await;
+    timeout(PATIENCE, send_and_compare(addr, 4)).await.unwrap();
+    forward.wait_for("cut").await;
     forward.terminate().await;
     expose.terminate().await;
 }
@@ -544,6 +558,11 @@ impl Running {
     async fn line(&mut self) -> Value {
         let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap();
         line.unwrap().unwrap().parse().unwrap()
+    }
+
+    /// Reads on until something of this kind is told.
+    async fn wait_for(&mut self, event: &str) {
+        while self.line().await["event"] != event {}
     }
 
     async fn ready(&mut self) -> String {

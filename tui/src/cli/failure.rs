@@ -100,7 +100,7 @@ impl Failure {
             | Self::Mute { .. }
             | Self::OtherNetwork
             | Self::NoRoute { .. }
-            | Self::Forward(ForwardError::Lost { .. }) => UNREACHABLE,
+            | Self::Forward(ForwardError::Lost { .. } | ForwardError::Cut { .. }) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
             Self::NoHome
             | Self::Names { .. }
@@ -142,7 +142,11 @@ impl Failure {
                 | Self::OtherNetwork
                 | Self::NoRoute { .. }
                 | Self::Mute { .. }
-                | Self::Forward(ForwardError::Lost { .. } | ForwardError::TargetRefused { .. })
+                | Self::Forward(
+                    ForwardError::Lost { .. }
+                        | ForwardError::Cut { .. }
+                        | ForwardError::TargetRefused { .. }
+                )
         )
     }
 

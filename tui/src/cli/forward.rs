@@ -1,21 +1,27 @@
 //! `peerway forward`: a local port that leads to a server at a peer.
 
+mod line;
+mod watch;
+
 use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
 
 use peerway::{
-    Event, EventKind, PeerId, Ticket,
+    Event, PeerId, Ticket,
     services::tunnel::{ForwardError, Forwarder},
 };
-use serde::Serialize;
 use tokio::{
     net::TcpListener,
     sync::{
         broadcast::{Receiver, error::RecvError},
         mpsc,
     },
-    time::sleep,
+    time::{Instant, sleep},
 };
 
+use self::{
+    line::{Line, Repeats},
+    watch::Watch,
+};
 use super::{
     args::{Forward, Globals},
     failure::Failure,
@@ -25,7 +31,7 @@ use super::{
 
 /// Between two tries to reach a peer that nobody has asked for yet.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// Refusals that wait to be printed.
+/// Failed connections that wait to be told of.
 const UNREAD: usize = 64;
 
 pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure> {
@@ -44,10 +50,10 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     );
     let json = globals.json;
     let events = node.endpoint.events();
-    let (refusals, told) = mpsc::channel(UNREAD);
-    let refused = move |error: &ForwardError| {
+    let (failures, told) = mpsc::channel(UNREAD);
+    let failed = move |error: &ForwardError| {
         // Whoever does not read is forwarded all the same.
-        let _ = refusals.try_send(error.to_string());
+        let _ = failures.try_send(error.clone());
     };
     let body = async {
         if args.fail_fast {
@@ -57,7 +63,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         announce(addr, &peer, args, json)?;
         let printing = print(events, told, peer.id, json);
         tokio::select! {
-            () = forwarder.run(listener, refused) => Ok(()),
+            () = forwarder.run(listener, failed) => Ok(()),
             printed = up::served_without_reader(printing) => printed,
             Err(failure) = reach(&node, &forwarder, &peer) => Err(failure),
         }
@@ -98,34 +104,34 @@ async fn reach(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Infa
     pending().await
 }
 
-/// Says by which path the peer is reached, whenever that changes, and why connections are refused.
+/// Says by which path the peer is reached and whether it is at all, whenever that changes, and what becomes of connections that
+/// fail.
 async fn print(
     mut events: Receiver<Event>,
-    mut refusals: mpsc::Receiver<String>,
+    mut failures: mpsc::Receiver<ForwardError>,
     peer: PeerId,
     json: bool,
 ) -> Result<(), Failure> {
+    let (mut watch, mut repeats) = (Watch::of(peer), Repeats::default());
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Ok(event) if is_path_of(peer, &event.kind) => {
-                    out::aside(move || print_path(&event, json)).await?;
+                Ok(event) if watch.tells(&event.kind) => {
+                    out::aside(move || print_event(&event, json)).await?;
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
-            Some(reason) = refusals.recv() => {
-                out::aside(move || print_refusal(reason, json)).await?;
+            Some(error) = failures.recv() => {
+                let line = Line::of(&error);
+                let text = repeats.say(line.text(), Instant::now());
+                out::aside(move || print_failure(&line, text, json)).await?;
             }
         }
     }
 }
 
-fn is_path_of(peer: PeerId, event: &EventKind) -> bool {
-    matches!(event, EventKind::PathChanged { peer: whose, .. } if *whose == peer)
-}
-
-fn print_path(event: &Event, json: bool) -> io::Result<()> {
+fn print_event(event: &Event, json: bool) -> io::Result<()> {
     if json {
         out::json(event)
     } else {
@@ -133,40 +139,10 @@ fn print_path(event: &Event, json: bool) -> io::Result<()> {
     }
 }
 
-fn print_refusal(reason: String, json: bool) -> io::Result<()> {
-    if json {
-        out::json(&Line::Refused { reason })
-    } else {
-        out::text(format!("a connection was refused: {reason}"))
-    }
-}
-
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Line {
-    Listening { addr: SocketAddr },
-    Refused { reason: String },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lines_keep_their_keys() {
-        let addr = SocketAddr::from(([127, 0, 0, 1], 9000));
-        let reason = "the peer is away".to_owned();
-        for (line, expected) in [
-            (
-                Line::Listening { addr },
-                r#"{"event":"listening","addr":"127.0.0.1:9000"}"#,
-            ),
-            (
-                Line::Refused { reason },
-                r#"{"event":"refused","reason":"the peer is away"}"#,
-            ),
-        ] {
-            assert_eq!(serde_json::to_string(&line).unwrap(), expected);
-        }
+fn print_failure(line: &Line, text: Option<String>, json: bool) -> io::Result<()> {
+    match text {
+        _ if json => out::json(line),
+        Some(text) => out::text(text),
+        None => Ok(()),
     }
 }

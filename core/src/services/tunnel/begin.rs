@@ -87,7 +87,7 @@ fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
         Answer::UnknownService => Err(ForwardError::UnknownService { name }),
         Answer::NoTarget(reason) => Err(ForwardError::TargetRefused { name, reason }),
         Answer::Malformed => Err(ForwardError::Version),
-        Answer::Repeated => Err(ForwardError::Lost {
+        Answer::Repeated => Err(ForwardError::Cut {
             reason: "it broke while the first bytes were on their way".to_owned(),
         }),
     }
@@ -171,6 +171,10 @@ pub(super) enum Unbegun {
 impl From<Unbegun> for ForwardError {
     fn from(error: Unbegun) -> Self {
         match error {
+            Unbegun::Lost {
+                acknowledged: true,
+                reason,
+            } => Self::Cut { reason },
             Unbegun::Lost { reason, .. } => Self::Lost { reason },
             Unbegun::Refused(error) => error,
             Unbegun::Tcp(error) => Self::Local {

@@ -21,7 +21,7 @@ use super::{
     ALPN, ServiceName,
     begin::{First, Unbegun, begin},
     request::{Kind, Obstacle, Request},
-    splice::{ResetOnDrop, StopOnDrop, splice},
+    splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
 
@@ -72,16 +72,20 @@ impl Forwarder {
             name: self.name.clone(),
             id: 0,
         };
-        begin(&connection, &check, None, &mut First::default()).await?;
-        Ok(connection)
+        match begin(&connection, &check, None, &mut First::default()).await {
+            Ok(_) => Ok(connection),
+            // Nothing was open that could be cut.
+            Err(Unbegun::Lost { reason, .. }) => Err(ForwardError::Lost { reason }),
+            Err(error @ (Unbegun::Refused(_) | Unbegun::Tcp(_))) => Err(error.into()),
+        }
     }
 
-    /// Forwards every connection that `listener` accepts, and tells `refused` why one could not be; dropping the future resets
-    /// them all.
+    /// Forwards every connection that `listener` accepts, and tells `failed` why one could not be, or was cut; dropping the future
+    /// resets them all.
     pub async fn run(
         &self,
         listener: TcpListener,
-        refused: impl Fn(&ForwardError) + Clone + Send + 'static,
+        failed: impl Fn(&ForwardError) + Clone + Send + 'static,
     ) {
         let mut connections = JoinSet::new();
         loop {
@@ -91,27 +95,33 @@ impl Forwarder {
             }
             match listener.accept().await {
                 Ok((tcp, _)) => {
-                    connections.spawn(self.clone().carry(tcp, refused.clone()));
+                    connections.spawn(self.clone().carry(tcp, failed.clone()));
                 }
                 Err(error) => {
                     let reason = error.to_string();
-                    refused(&ForwardError::Local { reason });
+                    failed(&ForwardError::Local { reason });
                     sleep(RETRY_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn carry(self, tcp: TcpStream, refused: impl Fn(&ForwardError)) {
+    async fn carry(self, tcp: TcpStream, failed: impl Fn(&ForwardError)) {
         // Until both directions have ended, an end of ours is a reset.
         let _ = tcp.set_zero_linger();
-        match self.open(&tcp).await {
-            Ok((send, recv)) => {
-                if let Err(error) = splice(tcp, send, recv).await {
-                    debug!(%error, "forwarded connection ended early");
-                }
+        let (send, recv) = match self.open(&tcp).await {
+            Ok(opened) => opened,
+            Err(error) => return failed(&error),
+        };
+        match splice(tcp, send, recv).await {
+            Ok(()) => {}
+            Err(Broken::Link(error)) => failed(&ForwardError::Cut {
+                reason: ending(&error),
+            }),
+            // Whoever has an end of the connection may break it off.
+            Err(error @ (Broken::Tcp(_) | Broken::Peer)) => {
+                debug!(%error, "forwarded connection ended early");
             }
-            Err(error) => refused(&error),
         }
     }
 
@@ -217,6 +227,20 @@ impl Link {
     }
 }
 
+/// How the connection to the peer ended, in words.
+fn ending(error: &quinn::ConnectionError) -> String {
+    match error {
+        quinn::ConnectionError::Reset => "the peer was started anew".to_owned(),
+        quinn::ConnectionError::TimedOut => "nothing comes from the peer any more".to_owned(),
+        quinn::ConnectionError::ApplicationClosed(_)
+        | quinn::ConnectionError::ConnectionClosed(_)
+        | quinn::ConnectionError::LocallyClosed
+        | quinn::ConnectionError::TransportError(_)
+        | quinn::ConnectionError::VersionMismatch
+        | quinn::ConnectionError::CidsExhausted => error.to_string(),
+    }
+}
+
 /// Why a connection could not be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -244,9 +268,15 @@ pub enum ForwardError {
     )]
     Version,
     /// Wait for the peer to come back.
-    #[error("the connection to the peer was lost: {reason}")]
+    #[error("the peer is not reached: {reason}")]
     Lost {
-        /// What happened to it, or why it could not be dialled again.
+        /// What happened to the connection to it, or why it could not be dialled again.
+        reason: String,
+    },
+    /// Connect once more. How much of what was sent has arrived is not known.
+    #[error("the connection to the peer was lost while a forwarded one was open: {reason}")]
+    Cut {
+        /// What happened to it.
         reason: String,
     },
     /// Connect once more.

@@ -7,6 +7,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::JoinSet,
     time::sleep,
 };
@@ -155,7 +156,7 @@ async fn the_first_bytes_travel_with_the_request_and_reach_the_server_once() {
     let again = begin(client, &connect(), Some(&tcp), &mut first).await;
     assert!(matches!(
         again,
-        Err(Unbegun::Refused(ForwardError::Lost { .. }))
+        Err(Unbegun::Refused(ForwardError::Cut { .. }))
     ));
 }
 
@@ -204,6 +205,40 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
         accepted.close(0, b"restarting");
         checked.closed().await;
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refused() {
+    let node = || {
+        let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
+        builder.lan_discovery(false).alpns([ALPN]).bind()
+    };
+    let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut exposed = Exposed::default();
+    exposed.insert(web(), target.local_addr().unwrap());
+    let local = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = local.local_addr().unwrap();
+    let (failures, mut told) = mpsc::unbounded_channel();
+    let forwarder = Forwarder::new(client, server.ticket(), web());
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let failed = move |error: &ForwardError| failures.send(error.clone()).unwrap();
+        forwarder.run(local, failed).await;
+    });
+    let mut app = TcpStream::connect(addr).await.unwrap();
+    let link = server.accept().await.unwrap();
+    let serving = link.clone();
+    running.spawn(async move { expose::serve(&serving, &exposed).await });
+    let (mut end, _) = target.accept().await.unwrap();
+    exchange(&mut app, &mut end).await;
+    link.close(0, b"going");
+    let error = told.recv().await.unwrap();
+    assert!(
+        matches!(&error, ForwardError::Cut { reason } if reason.contains("going")),
+        "{error}"
+    );
+    assert_reset(&mut app).await;
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! What `forward` says of itself and of connections that fail.
+
+use std::{net::SocketAddr, time::Duration};
+
+use peerway::{ConnectError, services::tunnel::ForwardError};
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// The same failure is said again after this long.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Line {
+    Listening {
+        addr: SocketAddr,
+    },
+    /// A connection was not carried.
+    Refused {
+        reason: String,
+        by: By,
+    },
+    /// A connection that was carried ended with the link.
+    Cut {
+        reason: String,
+    },
+}
+
+/// Who, or what, a connection failed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum By {
+    /// The peer does not want it.
+    Peer,
+    /// The peer's server does not take it.
+    Target,
+    /// Nothing leads to the peer.
+    Way,
+    /// This computer.
+    Here,
+}
+
+impl Line {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whoever answers at all refuses, and what else goes wrong is on the way"
+    )]
+    pub(super) fn of(error: &ForwardError) -> Self {
+        use ConnectError as Dial;
+        let by = match error {
+            ForwardError::Cut { reason } => {
+                let reason = reason.clone();
+                return Self::Cut { reason };
+            }
+            ForwardError::UnknownService { .. }
+            | ForwardError::Version
+            | ForwardError::Connect(Dial::NoSuchService | Dial::Busy | Dial::Closed { .. }) => {
+                By::Peer
+            }
+            ForwardError::TargetRefused { .. } => By::Target,
+            ForwardError::Local { .. }
+            | ForwardError::Connect(Dial::OwnId | Dial::Tls { .. } | Dial::Shutdown) => By::Here,
+            _ => By::Way,
+        };
+        let reason = error.to_string();
+        Self::Refused { reason, by }
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Listening { addr } => format!("listening at {addr}"),
+            Self::Refused { reason, by } => match by {
+                By::Peer => format!("a connection was refused by the peer: {reason}"),
+                By::Target => format!("a connection found no server: {reason}"),
+                By::Way => format!("a connection did not get to the peer: {reason}"),
+                By::Here => format!("a connection was not carried: {reason}"),
+            },
+            Self::Cut { reason } => {
+                format!("an open connection was cut, as the link was lost: {reason}")
+            }
+        }
+    }
+}
+
+/// Failures that are said once, however many connections they befall, and again when there is something else to say or after a
+/// while.
+#[derive(Default)]
+pub(super) struct Repeats {
+    last: Option<(String, Instant)>,
+    unsaid: u32,
+}
+
+impl Repeats {
+    /// What to print of a failure, if anything.
+    pub(super) fn say(&mut self, text: String, now: Instant) -> Option<String> {
+        let recent = |at: Instant| now.saturating_duration_since(at) < REPEAT_AFTER;
+        let is_same = |(last, _): &(String, Instant)| *last == text;
+        let last = self.last.as_ref().filter(|last| is_same(last));
+        if last.is_some_and(|(_, at)| recent(*at)) {
+            self.unsaid += 1;
+            return None;
+        }
+        let more = if last.is_some() { self.unsaid } else { 0 };
+        (self.last, self.unsaid) = (Some((text.clone(), now)), 0);
+        Some(match more {
+            0 => text,
+            more => format!("{text} ({more} more since)"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_keep_their_keys() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 9000));
+        let reason = "the peer is away".to_owned();
+        for (line, expected) in [
+            (
+                Line::Listening { addr },
+                r#"{"event":"listening","addr":"127.0.0.1:9000"}"#,
+            ),
+            (
+                Line::Refused {
+                    reason: reason.clone(),
+                    by: By::Way,
+                },
+                r#"{"event":"refused","reason":"the peer is away","by":"way"}"#,
+            ),
+            (
+                Line::Cut { reason },
+                r#"{"event":"cut","reason":"the peer is away"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&line).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn who_refused_what_is_told_from_what_was_cut_and_from_what_never_arrived() {
+        let said = |error: ForwardError| Line::of(&error).text();
+        let refused = said(ConnectError::Busy.into());
+        assert!(refused.contains("refused by the peer"), "{refused}");
+        let away = said(ConnectError::Timeout { seconds: 9 }.into());
+        assert!(away.contains("did not get to the peer"), "{away}");
+        let reason = "the peer was started anew".to_owned();
+        let cut = said(ForwardError::Cut { reason });
+        assert!(cut.contains("was cut") && !cut.contains("refused"), "{cut}");
+        let name = "web".parse().unwrap();
+        let unknown = said(ForwardError::UnknownService { name });
+        assert!(unknown.contains("refused by the peer"), "{unknown}");
+    }
+
+    #[test]
+    fn what_befalls_many_connections_is_said_once_and_counted() {
+        let (mut repeats, begin) = (Repeats::default(), Instant::now());
+        let mut say = |text: &str, after_s| {
+            repeats.say(text.to_owned(), begin + Duration::from_secs(after_s))
+        };
+        assert_eq!(say("away", 0).as_deref(), Some("away"));
+        assert_eq!([say("away", 1), say("away", 2)], [None, None]);
+        assert_eq!(say("away", 70).as_deref(), Some("away (2 more since)"));
+        assert_eq!(say("busy", 71).as_deref(), Some("busy"));
+        assert_eq!(say("away", 72).as_deref(), Some("away"));
+    }
+}
