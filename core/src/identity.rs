@@ -40,11 +40,14 @@ impl PeerId {
         &self.0
     }
 
+    /// Characters of [`PeerId::short`].
+    pub const SHORT_LEN: usize = 8;
+
     /// The first 8 characters of the text form, for people to tell peers apart; not unique.
     #[must_use]
     pub fn short(&self) -> String {
         let mut text = self.to_string();
-        text.truncate(8);
+        text.truncate(Self::SHORT_LEN);
         text
     }
 

@@ -64,6 +64,8 @@ pub struct Options {
     pub note: String,
     /// What peers are called; others go by their short id.
     pub names: BTreeMap<PeerId, String>,
+    /// Peers that were reached before: to dial one, the first letters of its id are enough.
+    pub acquaintances: Vec<Ticket>,
 }
 
 /// When to use colours.

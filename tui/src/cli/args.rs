@@ -305,13 +305,8 @@ impl FromStr for Service {
 pub(super) enum PeerName {
     /// By a ticket or its id.
     Ticket(Ticket),
-    /// By the first letters of its id, at least [`PeerName::LETTERS`] of them.
+    /// By the first letters of its id, at least [`PeerId::SHORT_LEN`] of them.
     Start(String),
-}
-
-impl PeerName {
-    /// As many as are shown of an id.
-    const LETTERS: usize = 8;
 }
 
 impl FromStr for PeerName {
@@ -324,7 +319,7 @@ impl FromStr for PeerName {
         if is_ticket {
             return Ok(Self::Ticket(text.parse()?));
         }
-        let is_start = (Self::LETTERS..PeerId::TEXT_LEN).contains(&text.len())
+        let is_start = (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
             && text
                 .bytes()
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'2'..=b'7'));

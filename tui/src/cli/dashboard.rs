@@ -26,6 +26,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let node = Node::beside(globals, relays, &services.alpns()).await?;
     let mut options = Options {
         owns_node: true,
+        acquaintances: node.peers().all(),
         ..Options::default()
     };
     if node.is_temporary() {

@@ -38,7 +38,7 @@ impl Peers {
     }
 
     fn find_by_start(&self, start: &str) -> Result<Ticket, Failure> {
-        let mut meant = self.read();
+        let mut meant = self.all();
         meant.retain(|known| known.id.to_string().starts_with(start));
         match &mut meant[..] {
             [] => Err(Failure::UnknownPeer {
@@ -61,7 +61,7 @@ impl Peers {
     }
 
     fn try_remember(&self, ticket: &Ticket) -> io::Result<()> {
-        let mut known = self.read();
+        let mut known = self.all();
         let before = known.iter().position(|known| known.id == ticket.id);
         let before = before.map(|at| known.remove(at));
         // An id alone says less than what it was dialled by before.
@@ -73,8 +73,8 @@ impl Peers {
         self.replace(&lines.collect::<String>())
     }
 
-    /// What cannot be read is as if it was not there.
-    fn read(&self) -> Vec<Ticket> {
+    /// All of them, the latest last. What cannot be read is as if it was not there.
+    pub(super) fn all(&self) -> Vec<Ticket> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot};
+use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot, Ticket};
 use ratatui::layout::Rect;
 use tui_input::Input;
 
@@ -32,6 +32,7 @@ pub(super) struct Model {
     pub(super) note: String,
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
+    acquaintances: Vec<Ticket>,
     /// Seconds east of Greenwich, for times of day.
     pub(super) utc_offset_s: i32,
     pub(super) screen: Rect,
@@ -162,6 +163,7 @@ impl Model {
             note: options.note.clone(),
             owns_node: options.owns_node,
             names: options.names.clone(),
+            acquaintances: options.acquaintances.clone(),
             utc_offset_s,
             screen: Rect::default(),
             live,
@@ -187,6 +189,15 @@ impl Model {
         };
         model.arrange();
         model
+    }
+
+    /// The peers that the first letters of their ids are enough for.
+    pub(super) fn known(&self) -> Vec<Ticket> {
+        let before = &self.acquaintances;
+        let is_new = |id: &PeerId| before.iter().all(|known| known.id != *id);
+        let shown = self.live.snapshot.peers.iter().map(|peer| peer.id);
+        let new = shown.filter(is_new).map(Ticket::from);
+        before.iter().cloned().chain(new).collect()
     }
 
     /// What is shown: the present, or what was when the screen was frozen.

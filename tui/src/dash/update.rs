@@ -143,14 +143,14 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
 }
 
 fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
-    let own = model.data().snapshot.id;
+    let (own, known) = (model.data().snapshot.id, model.known());
     match &mut model.overlay {
         Some(Overlay::ConfirmQuit { keep_screen }) => {
             let keep_screen = *keep_screen;
             effects.push(Effect::Quit { keep_screen });
         }
         Some(Overlay::Connect(connect)) => {
-            if let Reading::Ticket { ticket, .. } = connect.reading(own) {
+            if let Reading::Ticket { ticket, .. } = connect.reading(own, &known) {
                 connect.progress = Progress::Dialling(ticket.id);
                 effects.push(Effect::Connect(ticket));
             }

@@ -23,7 +23,7 @@ pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, b
         Progress::Dialling(_) => format!("Esc closes {dot} the dial goes on"),
     };
     let mut lines = vec![
-        Line::raw("Paste a ticket or a peer id:"),
+        Line::raw("Paste a ticket or a peer id; 8 letters do of a known one:"),
         Line::default(),
         input_line(model, connect, usize::from(inside.width)),
         Line::default(),
@@ -72,7 +72,7 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
         }
         Progress::Typing => {}
     }
-    match connect.reading(model.data().snapshot.id) {
+    match connect.reading(model.data().snapshot.id, &model.known()) {
         Reading::Nothing => vec![Line::styled(
             "The other side shows its ticket with Y, or with `peerway ticket`.",
             look.style(Role::Dim),
