@@ -12,7 +12,7 @@ use crate::{
     net::{
         backlog::Backlog,
         driver::{self, Command, Driver, Lease, Outlets, Parts},
-        lan::Lan,
+        lan::{Lan, LanError},
         mux::Mux,
         tcp::Tls,
     },
@@ -323,7 +323,8 @@ impl Builder {
         let ports = ports(&mux);
         let lan = self.lan(key.id());
         let map_ports = !self.no_port_mapping && !self.is_on_loopback();
-        let machine = Machine::new(self.settings(&key, ports, lan.is_some())?);
+        let machine =
+            Machine::new(self.settings(&key, ports, lan.as_ref().is_ok_and(Option::is_some))?);
         let (commands, inbox) = mpsc::channel(64);
         let backlog = Backlog::default();
         let accepted = backlog.sender();
@@ -389,13 +390,14 @@ impl Builder {
         })
     }
 
-    fn lan(&self, id: PeerId) -> Option<Lan> {
+    /// None if nobody is to be found on the local network.
+    fn lan(&self, id: PeerId) -> Result<Option<Lan>, LanError> {
         if self.no_lan || self.relay_only || self.is_on_loopback() {
-            return None;
+            return Ok(None);
         }
         Lan::start(id)
             .inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
-            .ok()
+            .map(Some)
     }
 
     fn is_on_loopback(&self) -> bool {
@@ -464,6 +466,14 @@ pub enum ConnectError {
         "nobody on the local network is this peer, and nothing says where else it is: start it there, dial a ticket with a relay in it, or name a relay at which it is registered"
     )]
     NoAddress,
+    /// Use a ticket instead of an id, or name the relay where the peer is.
+    #[error(
+        "an id alone does not say where the peer is, and the local network was not searched for it: {reason}; dial its ticket, or name a relay at which it is registered"
+    )]
+    NotSearched {
+        /// Why not, in words.
+        reason: String,
+    },
     /// Start the peer, or check its relay.
     #[error(
         "the peer is not registered at the relay {}: is it running, and with this relay?",

@@ -78,6 +78,9 @@ pub struct NetworkSnapshot {
     /// no router is asked for a port.
     #[serde(default)]
     pub interfaces_unread: bool,
+    /// Why peers on the local network are not found by their id, nor find this node so, though they are meant to; in words.
+    #[serde(default)]
+    pub lan_trouble: Option<String>,
     /// When the report was last brought up to date, milliseconds since the Unix epoch.
     pub checked_at_ms: Option<u64>,
 }

@@ -40,7 +40,7 @@ use super::{
     backlog::BacklogSender,
     flow::{LinkMemory, NodeMemory},
     interfaces::Interfaces,
-    lan::Lan,
+    lan::{Lan, LanError},
     mux::{LinkHandle, Mux, Side},
     relay::RelayEvent,
     tcp::{Established, Tls},
@@ -111,7 +111,7 @@ pub(crate) struct Parts {
     /// The ports that routers are asked to forward; 0 for none.
     pub(crate) map_ports: Ports,
     /// None if nobody is to be found on our own network, nor to find us there.
-    pub(crate) lan: Option<Lan>,
+    pub(crate) lan: Result<Option<Lan>, LanError>,
     /// None if there are to be no streams.
     pub(crate) tls: Option<Tls>,
     pub(crate) commands: mpsc::Receiver<Command>,

@@ -62,7 +62,7 @@ pub(crate) struct Sighting(Alias);
 /// Why there is no discovery.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LanError {
-    #[error("multicast DNS is not to be had ({0}); dial peers by ticket")]
+    #[error("multicast DNS is not to be had ({0})")]
     Mdns(#[from] mdns_sd::Error),
     #[error("the operating system has no randomness ({0})")]
     Random(#[from] getrandom::Error),

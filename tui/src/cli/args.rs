@@ -21,11 +21,15 @@ use peerway::{
 #[cfg(target_os = "linux")]
 use crate::lab::{Access, NatKind};
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
+4 peer or relay unreachable, 5 peer busy, 130 interrupted before there was a result";
+
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///
 /// Without a command: the dashboard.
 #[derive(Debug, Parser)]
-#[command(name = "peerway", version)]
+#[command(name = "peerway", version, after_help = EXIT_CODES)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) globals: Globals,

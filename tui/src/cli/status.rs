@@ -32,8 +32,14 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
     }
     if network.interfaces_unread {
         lines.push(
-            "interfaces    not readable: nobody is looked for on the local network".to_owned(),
+            "interfaces    not readable: only the address that leads to the internet is known"
+                .to_owned(),
         );
+    }
+    if let Some(reason) = &network.lan_trouble {
+        lines.push(format!(
+            "local peers   found by ticket, not by id alone: {reason}"
+        ));
     }
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
@@ -91,6 +97,7 @@ mod tests {
                 "nat": {"mapping": "unknown", "filtering": "unknown"},
                 "port_mapping": null,
                 "interfaces_unread": true,
+                "lan_trouble": "nobody knows why",
                 "checked_at_ms": null,
             },
             "relays": [],
@@ -101,5 +108,6 @@ mod tests {
         let said = text(&snapshot.unwrap(), true);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");
+        assert!(said.contains("by id alone: nobody knows why"), "{said}");
     }
 }

@@ -8,6 +8,14 @@ use peerway::{RelayUrl, SecretKey, Ticket};
 use super::args::{Args, Command, PeerName};
 
 #[test]
+fn the_help_lists_the_exit_codes() {
+    let help = Args::command().render_help().to_string();
+    for code in ["3 relayed only", "4 peer or relay unreachable", "130 "] {
+        assert!(help.contains(code), "{help}");
+    }
+}
+
+#[test]
 fn the_definition_is_consistent() {
     Args::command().debug_assert();
 }

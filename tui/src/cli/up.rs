@@ -43,12 +43,16 @@ pub(super) async fn serve(
         if let Some(hint) = reach(&ticket, has_fixed_port(globals)) {
             out::hint(hint);
         }
+        if let Some(blindness) = words::blindness(&node.endpoint.snapshot().network) {
+            out::hint(blindness);
+        }
         let commands = commands(&ticket);
         let print = async {
             print_ready(ticket, commands, globals.json).await?;
             print_events(&mut events, globals.json).await
         };
-        let serving = async { tokio::join!(services.run(&node.endpoint), complain(&node)) };
+        let serving =
+            async { tokio::join!(services.run(&node.endpoint), complain(&node, globals)) };
         tokio::select! {
             _ = serving => Ok(()),
             result = served_without_reader(print) => result,
@@ -59,11 +63,16 @@ pub(super) async fn serve(
 }
 
 /// Says once why no relay could be reached so far.
-async fn complain(node: &Node) {
+async fn complain(node: &Node, globals: &Globals) {
     if let Err(failure) = node.reachable().await {
-        out::hint(format!(
-            "{failure}. Peers on this network reach this node meanwhile, and it keeps trying"
-        ));
+        let is_hidden = globals.no_lan || globals.relay_only;
+        let is_found = !is_hidden && node.endpoint.snapshot().network.lan_trouble.is_none();
+        let meanwhile = if is_found {
+            "Peers on this network reach this node meanwhile, and it keeps trying"
+        } else {
+            "Nobody reaches this node meanwhile; it keeps trying"
+        };
+        out::hint(format!("{failure}. {meanwhile}"));
     }
 }
 

@@ -22,7 +22,6 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a link that nothing can be sent on is looked at.
 const UNUSED: Duration = Duration::from_secs(5);
 const VERDICT: Duration = Duration::from_secs(1);
-const UNREAD: &str = "the system does not let this program read its interfaces and routes: only the addresses that its sockets show were offered, and no router was asked for a port";
 
 pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
     let target = node::find(globals, &args.peer)?;
@@ -55,8 +54,8 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             out::text(text(peer, why))?;
         }
         let settled = matches!(why.cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
-        if snapshot.network.interfaces_unread && !settled {
-            out::hint(UNREAD);
+        if let Some(blindness) = words::blindness(&snapshot.network).filter(|_| !settled) {
+            out::hint(blindness);
         }
         match dialled {
             // The link is explained, whatever runs over it.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerway::{
-    Connection, EventKind, Explanation, MappingProtocol, NatBehavior, NodeSnapshot, PathInfo,
-    PeerId, PeerState, PortMapping, RelayUrl,
+    Connection, EventKind, Explanation, MappingProtocol, NatBehavior, NetworkSnapshot,
+    NodeSnapshot, PathInfo, PeerId, PeerState, PortMapping,
 };
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
@@ -73,15 +73,6 @@ pub(super) fn path(path: Option<&PathInfo>) -> String {
     }
 }
 
-/// Where a relay is, without its key.
-pub(super) fn relay(url: &RelayUrl) -> String {
-    if url.host().contains(':') {
-        format!("[{}]:{}", url.host(), url.port())
-    } else {
-        format!("{}:{}", url.host(), url.port())
-    }
-}
-
 pub(super) fn state(state: PeerState) -> &'static str {
     match state {
         PeerState::Direct => "direct",
@@ -93,6 +84,23 @@ pub(super) fn state(state: PeerState) -> &'static str {
         PeerState::Idle => "idle",
         _ => "unknown",
     }
+}
+
+/// What a node cannot do because of what the system keeps from it, if anything.
+pub(super) fn blindness(network: &NetworkSnapshot) -> Option<String> {
+    let reason = network.lan_trouble.as_ref();
+    if network.interfaces_unread {
+        let lan = reason.map_or(
+            "",
+            |_| ": peers on this network find each other by ticket, not by id alone",
+        );
+        return Some(format!(
+            "the system does not let this program read its interfaces and routes{lan}; only the address that leads to the internet is offered, and no router is asked for a port"
+        ));
+    }
+    reason.map(|reason| {
+        format!("peers on this network find each other by ticket, not by id alone: {reason}")
+    })
 }
 
 pub(super) fn nat(behavior: NatBehavior) -> &'static str {

@@ -259,10 +259,15 @@ impl Reach {
         }
     }
 
-    /// In one line of 80 columns.
-    pub(super) fn line(self) -> &'static str {
+    /// In one line of 80 columns; `is_found` if the node's id alone is enough on its own network.
+    pub(super) fn line(self, is_found: bool) -> &'static str {
         match self {
-            Self::Local => "no relay: only this network reaches this node; start with --relay URL",
+            Self::Local if is_found => {
+                "no relay: only this network reaches this node; start with --relay URL"
+            }
+            Self::Local => {
+                "no relay: only its ticket reaches this node, on this network; see --relay"
+            }
             Self::Public => "no relay: peers dial this computer's public address",
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
-        lan::{Lan, Sighting},
+        lan::{Lan, LanError, Sighting},
         portmap::PortMapper,
         stun,
     },
@@ -48,6 +48,8 @@ pub(super) struct Gathering {
     pinholes: mpsc::Receiver<Option<PortMapping>>,
     pub(super) mapping: Option<PortMapping>,
     lan: Option<Lan>,
+    /// Why there is none though there should be.
+    lan_error: Option<LanError>,
     classifier: Option<Classifier>,
     classify_at: Option<Instant>,
     /// When the latest measurement began, and through which relays it goes.
@@ -80,11 +82,19 @@ pub(super) enum News {
 
 impl Gathering {
     /// Asks routers for these ports, unless they are 0; by `secret` they know us again.
-    pub(super) async fn start(ports: Ports, lan: Option<Lan>, secret: [u8; 32]) -> Self {
+    pub(super) async fn start(
+        ports: Ports,
+        lan: Result<Option<Lan>, LanError>,
+        secret: [u8; 32],
+    ) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
         let (v6_sender, pinholes) = mpsc::channel(4);
         let [v4, v6] = [ports.v4, ports.v6].map(NonZeroU16::new);
+        let (lan, lan_error) = match lan {
+            Ok(lan) => (lan, None),
+            Err(error) => (None, Some(error)),
+        };
         Self {
             interfaces,
             changes,
@@ -94,6 +104,7 @@ impl Gathering {
             pinholes,
             mapping: None,
             lan,
+            lan_error,
             classifier: None,
             classify_at: None,
             began: None,
@@ -114,6 +125,25 @@ impl Gathering {
             Some(pinhole) = self.pinholes.recv() => Some(News::Pinhole(pinhole)),
             sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
         }
+    }
+
+    /// Why nobody is found on the local network, though that is wanted.
+    pub(super) fn lan_trouble(&self) -> Option<String> {
+        if let Some(error) = &self.lan_error {
+            return Some(error.to_string());
+        }
+        let is_blind = self.lan.is_some() && self.interfaces.unread;
+        is_blind.then(|| "the system does not list this computer's network interfaces".to_owned())
+    }
+
+    /// Why the local network was not searched, if it was not.
+    pub(super) fn unsearched(&self) -> Option<String> {
+        let is_off = || {
+            self.lan
+                .is_none()
+                .then(|| "this node is not to look there".to_owned())
+        };
+        self.lan_trouble().or_else(is_off)
     }
 
     /// What the IPv4 router answered that forwards no port.

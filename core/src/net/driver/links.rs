@@ -255,7 +255,10 @@ impl Driver {
                 relay: relay.clone(),
             },
             Failure::Busy(_) => ConnectError::Busy,
-            Failure::NoAddress => ConnectError::NoAddress,
+            Failure::NoAddress => match self.gathering.unsearched() {
+                Some(reason) => ConnectError::NotSearched { reason },
+                None => ConnectError::NoAddress,
+            },
             Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
                 seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
             }),

@@ -33,7 +33,7 @@ impl Driver {
             }
             (link.sampled, link.rates) = (total, rates);
             if rates.0 + rates.1 > IN_USE {
-                used.push(peer);
+                used.push((peer, rates.0 > 0));
             }
             let lost = packets(link).1;
             if lost > std::mem::replace(&mut link.lost, lost) {
@@ -114,6 +114,7 @@ impl Driver {
             port_mapping: self.gathering.mapping,
             port_refusal: self.gathering.refusal(),
             interfaces_unread: self.gathering.interfaces.unread,
+            lan_trouble: self.gathering.lan_trouble(),
             checked_at_ms: self.gathering.checked_at_ms,
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
         all.push(mapping(network, public));
     }
     all.push(ipv6(network));
+    all.extend(lan(network));
     all
 }
 
@@ -61,6 +62,9 @@ pub(super) fn advice(network: &NetworkSnapshot) -> Option<&'static str> {
             }
             Some(_) => {
                 "Allow this computer in your router to open ports, or forward a UDP port to it and name it with --bind."
+            }
+            None if network.interfaces_unread => {
+                "Forward a UDP port to this computer in your router, and name it with --bind."
             }
             None => {
                 "Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
@@ -225,6 +229,17 @@ fn unforwarded(network: &NetworkSnapshot) -> (&'static str, String) {
     )
 }
 
+/// That peers on this network are not found by their id, and why.
+fn lan(network: &NetworkSnapshot) -> Option<Finding> {
+    let evidence = network.lan_trouble.clone()?;
+    Some(Finding {
+        about: "lan",
+        says: "Peers on this network are not found by their id alone, nor is this node: dial by ticket."
+            .to_owned(),
+        evidence,
+    })
+}
+
 fn ipv6(network: &NetworkSnapshot) -> Finding {
     let own = network
         .local
@@ -242,6 +257,11 @@ fn ipv6(network: &NetworkSnapshot) -> Finding {
         (None, Some(own), _) => (
             "This computer has an IPv6 address; no relay was asked whether it works.",
             format!("{}", own.ip()),
+        ),
+        (None, None, _) if network.interfaces_unread => (
+            "No route leads to the IPv6 internet.",
+            "no socket has an address to send to it from; the interfaces could not be read"
+                .to_owned(),
         ),
         (None, None, _) => (
             "There is no IPv6 here.",
@@ -354,6 +374,35 @@ There is no IPv6 here.
   no interface has a global IPv6 address
 > Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
         );
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_interfaces_that_could_not_be_read() {
+        let mut network = serde_json::json!({
+            "local": ["192.168.1.5:41641"],
+            "public_v4": "198.51.100.7:2345",
+            "public_v6": null,
+            "nat": {
+                "mapping": "address-and-port-dependent",
+                "filtering": "unknown",
+                "allocation": {"kind": "unknown"},
+            },
+            "port_mapping": null,
+            "interfaces_unread": true,
+            "lan_trouble": "they are kept secret",
+            "checked_at_ms": 1,
+        });
+        let blind = said(&network);
+        for unfounded in ["no interface has", "There is no IPv6", "Switch on UPnP"] {
+            assert!(!blind.contains(unfounded), "{blind}");
+        }
+        assert!(blind.contains("No route leads to the IPv6"), "{blind}");
+        assert!(blind.contains("id alone, nor is this node: dial by ticket.\n  they are"));
+        network["interfaces_unread"] = false.into();
+        network["lan_trouble"] = serde_json::Value::Null;
+        let seeing = said(&network);
+        assert!(seeing.contains("There is no IPv6"), "{seeing}");
+        assert!(!seeing.contains("dial by ticket"), "{seeing}");
     }
 
     #[test]

@@ -491,6 +491,25 @@ fn a_node_without_a_relay_says_whom_it_reaches_and_what_to_do() {
 }
 
 #[test]
+fn a_node_that_cannot_see_its_network_says_how_it_is_found_there() {
+    let mut node = node(vec![]);
+    node["network"]["lan_trouble"] = json!("the system does not list interfaces");
+    let mut desk = Desk::plain(&node);
+    for (width, height) in [(80, 24), (120, 40)] {
+        let screen = desk.screen(width, height);
+        assert!(screen.contains("by ticket, not by id alone"), "{screen}");
+    }
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("LAN    by ticket only: the system"),
+        "{screen}"
+    );
+    node["ticket"] = json!(Ticket::from(id(0)));
+    let screen = Desk::plain(&node).screen(80, 24);
+    assert!(screen.contains("no relay: only its ticket"), "{screen}");
+}
+
+#[test]
 fn a_peer_that_was_dialled_in_vain_is_not_said_to_be_idle() {
     let mut desk = Desk::plain(&node(vec![]));
     for (to, why) in [

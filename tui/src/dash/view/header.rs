@@ -83,7 +83,13 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     } else if !model.note.is_empty() {
         (model.note.as_str(), Role::Accent)
     } else if let Some(reach) = Reach::without_relay(&model.data().snapshot.ticket) {
-        (reach.line(), reach.role())
+        let is_found = model.data().snapshot.network.lan_trouble.is_none();
+        (reach.line(is_found), reach.role())
+    } else if model.data().snapshot.network.lan_trouble.is_some() {
+        (
+            "peers on this network are found by ticket, not by id alone",
+            Role::Warn,
+        )
     } else if model.owns_node {
         (
             "this window runs the node: it ends when you quit",

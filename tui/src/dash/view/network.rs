@@ -39,6 +39,12 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         ),
         fact(model, "Ports", mapping(model, network)),
     ];
+    if let Some(reason) = &network.lan_trouble {
+        let text = format!("by ticket only: {}", model.words().foreign(reason));
+        let room = usize::from(inside.width).saturating_sub(8);
+        let text = format::fit(&text, room, model.look.glyphs.ellipsis);
+        lines.push(fact(model, "LAN", text));
+    }
     let room = usize::from(inside.height).saturating_sub(lines.len() + 1);
     if snapshot.relays.is_empty() {
         lines.push(fact(
