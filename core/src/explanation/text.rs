@@ -161,7 +161,7 @@ impl Explanation {
                 "The relay that the peer is to be met at answers, but does not know the peer: it is switched off, without a network, or registered elsewhere.".to_owned()
             }
             Cause::PeerSilent => {
-                "The peer answers neither directly nor through its relay, which still has it registered: it was ended without a goodbye, sleeps, or has lost its network. A relay drops whom it does not hear of within a minute.".to_owned()
+                "The peer answers neither directly nor through its relay, which still has it registered: it was ended without a goodbye, sleeps, or has lost its network. A relay drops whom it does not hear of after about a minute.".to_owned()
             }
             Cause::PeerBusy => {
                 "The peer is registered with its relay. So many call it without being answered that the relay lets no more calls through, and from no network more than its share.".to_owned()

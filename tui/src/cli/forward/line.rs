@@ -72,7 +72,7 @@ impl Line {
             Self::Refused { reason, by } => match by {
                 By::Peer => format!("a connection was refused by the peer: {reason}"),
                 By::Target => format!("a connection found no server: {reason}"),
-                By::Way => format!("a connection did not get to the peer: {reason}"),
+                By::Way => format!("a connection got nowhere: {reason}"),
                 By::Here => format!("a connection was not carried: {reason}"),
             },
             Self::Cut { reason } => {
@@ -144,7 +144,7 @@ mod tests {
         let refused = said(ConnectError::Busy.into());
         assert!(refused.contains("refused by the peer"), "{refused}");
         let away = said(ConnectError::Timeout { seconds: 9 }.into());
-        assert!(away.contains("did not get to the peer"), "{away}");
+        assert!(away.contains("got nowhere"), "{away}");
         let reason = "the peer was started anew".to_owned();
         let cut = said(ForwardError::Cut { reason });
         assert!(cut.contains("was cut") && !cut.contains("refused"), "{cut}");
