@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    Explanation, PathInfo, PeerId, PeerState, RecvStream, SendStream,
+    Cause, Explanation, PathInfo, PeerId, PeerState, RecvStream, SendStream,
     net::flow::{Flow, LinkMemory},
 };
 
@@ -146,4 +146,12 @@ pub struct LinkStatus {
     pub path: Option<PathInfo>,
     /// Why it is so; absent when nothing is wanted from the peer. Its evidence is as of the last change of state, path or cause.
     pub why: Option<Explanation>,
+}
+
+impl LinkStatus {
+    /// Whether the peer is called, and its relay does not reach it.
+    pub(crate) fn is_unreached(&self) -> bool {
+        let cause = self.why.as_ref().map(|why| why.cause);
+        self.state != PeerState::Failed && cause == Some(Cause::PeerUnreached)
+    }
 }

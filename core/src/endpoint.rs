@@ -4,11 +4,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
-    Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
+    Access, Connection, Event, LinkStatus, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
     net::{
         backlog::Backlog,
         driver::{self, Command, Driver, Lease, Outlets, Parts},
@@ -23,8 +23,10 @@ use crate::{
     tls,
 };
 
-/// How long a dial may take.
+/// How long a dial may take, but for the time that the peer's relay does not reach it.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long a peer that its relay does not reach is waited for, if the machine does not give it up before.
+const UNREACHED_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Events that a slow reader may lag behind.
 const EVENTS: usize = 256;
@@ -75,7 +77,9 @@ impl Endpoint {
     /// The connection is usable as soon as any path carries it, usually the relay, and moves to a direct path by itself.
     ///
     /// # Errors
-    /// See [`ConnectError`]; all of them within 10 s.
+    /// See [`ConnectError`]; all of them within 10 s, but where the peer's relay has it registered and does not reach it. Its router
+    /// may have forgotten it, so it is waited for: up to 25 s, in which the cause of the link is
+    /// [`Cause::PeerUnreached`](crate::Cause::PeerUnreached).
     pub async fn connect(
         &self,
         target: impl Into<Ticket>,
@@ -90,9 +94,7 @@ impl Endpoint {
             commands: self.0.commands.clone(),
             peer,
         };
-        let dialled = timeout(CONNECT_TIMEOUT, self.dial(target, alpn)).await;
-        let seconds = CONNECT_TIMEOUT.as_secs();
-        let connection = dialled.unwrap_or(Err(ConnectError::Timeout { seconds }))?;
+        let connection = self.dial(target, alpn).await?;
         let opened = Command::Opened {
             connection: connection.clone(),
         };
@@ -111,14 +113,30 @@ impl Endpoint {
             .send(link)
             .await
             .map_err(|_| ConnectError::Shutdown)?;
+        let lease = timeout(CONNECT_TIMEOUT, lease).await;
+        let lease = lease.map_err(|_| timed_out())?;
+        let lease = lease.map_err(|_| ConnectError::Shutdown)?;
+        let patience = patience(lease.status.clone());
+        tokio::select! {
+            connection = self.shake_hands(peer, lease, alpn) => connection,
+            () = patience => Err(timed_out()),
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        peer: PeerId,
+        lease: Lease,
+        alpn: &[u8],
+    ) -> Result<Connection, ConnectError> {
         let Lease {
             addr,
             transport,
             memory,
-            status,
+            mut status,
             ready,
-            failed,
-        } = lease.await.map_err(|_| ConnectError::Shutdown)?;
+            mut failed,
+        } = lease;
         ready.await.map_err(|_| ConnectError::Shutdown)??;
         let crypto = self
             .0
@@ -129,16 +147,20 @@ impl Endpoint {
             })?;
         let mut config = quinn::ClientConfig::new(crypto);
         config.transport_config(transport);
-        let connecting = self
-            .0
-            .quic
-            .connect_with(config, addr, &tls::server_name(peer))
-            .map_err(|_| ConnectError::Shutdown)?;
-        let quic = tokio::select! {
-            quic = connecting => quic.map_err(ConnectError::from_quic)?,
-            Ok(error) = failed => return Err(error),
-        };
-        Ok(Connection::new(quic, peer, status, memory))
+        loop {
+            let connecting = self
+                .0
+                .quic
+                .connect_with(config.clone(), addr, &tls::server_name(peer))
+                .map_err(|_| ConnectError::Shutdown)?;
+            let quic = tokio::select! {
+                quic = connecting => quic.map_err(ConnectError::from_quic)?,
+                Ok(error) = &mut failed => return Err(error),
+                // QUIC waits longer for its next packet than a new handshake takes.
+                () = reached_again(&mut status) => continue,
+            };
+            return Ok(Connection::new(quic, peer, status, memory));
+        }
     }
 
     /// The next connection that a peer opened to us, its handshake complete; none after [`Endpoint::close`].
@@ -189,6 +211,39 @@ impl Endpoint {
         {
             let _ = finished.await;
         }
+    }
+}
+
+fn timed_out() -> ConnectError {
+    let seconds = CONNECT_TIMEOUT.as_secs();
+    ConnectError::Timeout { seconds }
+}
+
+/// Ends when a dial has taken too long. As long as the peer's relay does not reach it that is for the machine to say.
+async fn patience(mut status: watch::Receiver<LinkStatus>) {
+    loop {
+        let out_of_time = sleep(CONNECT_TIMEOUT);
+        let is_reached = |status: &LinkStatus| !status.is_unreached();
+        tokio::select! {
+            () = out_of_time => return,
+            Ok(_) = status.wait_for(LinkStatus::is_unreached) => {}
+        }
+        let reached = timeout(UNREACHED_TIMEOUT, status.wait_for(is_reached)).await;
+        if !matches!(reached, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
+
+/// Waits until the peer's relay, which did not reach it, does.
+async fn reached_again(status: &mut watch::Receiver<LinkStatus>) {
+    let answers = |status: &LinkStatus| !status.is_unreached();
+    let back = async {
+        status.wait_for(LinkStatus::is_unreached).await?;
+        status.wait_for(answers).await
+    };
+    if back.await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -481,6 +536,14 @@ pub enum ConnectError {
     )]
     Offline {
         /// The relay that was asked.
+        relay: RelayUrl,
+    },
+    /// Try again in a minute. By then the peer is back, or its relay knows that it is offline.
+    #[error(
+        "{relay} has the peer registered, but nothing that it sends gets there: it was just switched off or lost its network, or its router forgot it; try again in a minute"
+    )]
+    Unreached {
+        /// The relay where it is registered.
         relay: RelayUrl,
     },
     /// Check the network and the relay's URL.

@@ -58,6 +58,8 @@ pub enum Cause {
     PeerSilent,
     /// The peer is registered with its relay, but so many call it that the relay lets no more calls through.
     PeerBusy,
+    /// The peer is registered with its relay, but acknowledges nothing that the relay sends.
+    PeerUnreached,
     /// This node could not register with any relay of the peer, and no address answered.
     NoRelay,
     /// Nothing says where the peer is: neither a relay nor an address is known.

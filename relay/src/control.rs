@@ -1,6 +1,6 @@
 //! One client's control connection: reads its frames, writes those for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use peerway::{
     tls,
@@ -23,6 +23,10 @@ use crate::{
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Within this time a client must take what is written to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A client must be heard within this time after something was written to it, or within three round trips if that is longer.
+const HEARD_WITHIN: Duration = Duration::from_millis(1500);
+/// How often is looked whether a silent client is back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Bytes from which on no further frame joins a write.
 const WRITE_BATCH: usize = 16 << 10;
 /// Upper bound of the random time after which a client of a stopping relay is to come back.
@@ -62,6 +66,16 @@ struct Session<'a> {
     frames: FrameReader<ToRelay>,
     send: SendStream,
     recv: RecvStream,
+    hearing: Hearing,
+}
+
+/// Whether a client acknowledges what is written to it.
+#[derive(Default)]
+struct Hearing {
+    /// Datagrams that had come from it when that was last looked at.
+    datagrams: u64,
+    /// When to look again.
+    look: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -91,6 +105,7 @@ impl<'a> Session<'a> {
             frames,
             send,
             recv,
+            hearing: Hearing::default(),
         })
     }
 
@@ -107,6 +122,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = at(due) => {}
+                () = at(self.hearing.look.map(Instant::into_std)) => self.look(),
                 frame = next_frame(&mut self.recv, &mut self.frames) => match frame {
                     Ok(frame) => {
                         if let ToRelay::Signal { payload, .. } = &frame {
@@ -125,11 +141,34 @@ impl<'a> Session<'a> {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
-        match timeout(WRITE_TIMEOUT, self.send.write_all(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Theirs),
-            Err(_) => Err(End::Ours(CloseReason::TooSlow)),
+        if self.hearing.look.is_none() {
+            let within = HEARD_WITHIN.max(self.connection.rtt() * 3);
+            self.hearing = Hearing {
+                datagrams: datagrams(self.connection),
+                look: Some(Instant::now() + within),
+            };
         }
+        let (connection, id) = (self.connection, self.registration.id);
+        let so_far = datagrams(connection);
+        let mut writing = pin!(self.send.write_all(bytes));
+        loop {
+            match timeout(WRITE_TIMEOUT, &mut writing).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(End::Theirs),
+                // It is not slow, but away: QUIC ends the connection if that lasts.
+                Err(_) if datagrams(connection) == so_far => self.hub.note_hearing(id, false),
+                Err(_) => return Err(End::Ours(CloseReason::TooSlow)),
+            }
+        }
+    }
+
+    /// Looks whether anything came from the client since something was written to it.
+    fn look(&mut self) {
+        let datagrams = datagrams(self.connection);
+        let heard = datagrams != self.hearing.datagrams;
+        let look = (!heard).then(|| Instant::now() + LOOK_EVERY);
+        self.hearing = Hearing { datagrams, look };
+        self.hub.note_hearing(self.registration.id, heard);
     }
 
     /// Asks the client to come back later, and waits for it to leave.
@@ -146,6 +185,11 @@ impl<'a> Session<'a> {
         self.connection.closed().await;
         End::Theirs
     }
+}
+
+/// Datagrams that came from a client so far.
+fn datagrams(connection: &Connection) -> u64 {
+    connection.stats().udp_rx.datagrams
 }
 
 /// Waits until the relay is to drain, or is gone.

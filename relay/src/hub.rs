@@ -112,6 +112,17 @@ impl Hub {
         self.obey(&mut state);
     }
 
+    /// Says of a client whether something came from it since something was written to it.
+    pub(crate) fn note_hearing(&self, id: ClientId, heard: bool) {
+        let mut state = self.lock();
+        if heard {
+            state.server.heard(id);
+        } else {
+            state.server.unheard(id);
+        }
+        self.obey(&mut state);
+    }
+
     /// Does `work`. If it panics, what it was about is lost and nothing else.
     pub(crate) fn contain<T>(&self, about: &'static str, work: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(work));

@@ -4,7 +4,7 @@
 //! receive there; a client that moved registers anew. So nobody can have anything sent to an address that is not theirs.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -45,6 +45,8 @@ pub const HOLD_TIME: Duration = Duration::from_millis(250);
 const FRAME_COST: usize = 256;
 /// How far ahead of their rate the signals of a pair may be: a hello, its answer and what changes meanwhile come together.
 const SIGNALS_BURST: Duration = Duration::from_secs(4);
+/// Signallers that are remembered per client, to be told if it does not acknowledge what they said.
+const SIGNALLERS: usize = 256;
 /// What calls that wait may hold in memory, in all; beyond, each network may have an equal part of it.
 const CALL_BYTES: usize = 32 << 20;
 
@@ -137,6 +139,20 @@ struct Client {
     outbox: Outbox,
     /// Whether the shell knows that there is something in it.
     awake: bool,
+    /// Whose signals were written to it since it was last heard.
+    signallers: BTreeSet<PeerId>,
+    /// It acknowledges nothing, so nothing more is written to it.
+    silent: bool,
+}
+
+impl Client {
+    fn note_signal(&mut self, frame: &ToClient) {
+        if let ToClient::Deliver { from, .. } = frame
+            && self.signallers.len() < SIGNALLERS
+        {
+            self.signallers.insert(*from);
+        }
+    }
 }
 
 /// The relay's state.
@@ -202,6 +218,8 @@ impl Server {
                 budget: Bucket::default(),
                 outbox,
                 awake: false,
+                signallers: BTreeSet::new(),
+                silent: false,
             }),
         );
         self.send(
@@ -232,6 +250,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
+        client.silent = false;
         self.holds.expire(now.instant);
         self.channels.expire(now.instant);
         let moved = std::mem::replace(&mut client.last_seen, from) != from;
@@ -300,9 +319,17 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return Write::Nothing;
         };
+        if client.silent {
+            client.awake = false;
+            return Write::Nothing;
+        }
         match client.outbox.poll(now, self.limits.calls_per_client) {
-            Next::Frame(frame) => Write::Now(frame),
+            Next::Frame(frame) => {
+                client.note_signal(&frame);
+                Write::Now(frame)
+            }
             Next::Call(call) => {
+                client.note_signal(&call.frame);
                 self.call_bytes.remove(call.network, call.bytes);
                 self.counters.signals += 1;
                 Write::Now(call.frame)
@@ -315,6 +342,32 @@ impl Server {
                 client.awake = false;
                 Write::Nothing
             }
+        }
+    }
+
+    /// A client did not acknowledge what was written to it for so long that its way is broken, or it is. Whoever signals to it is
+    /// told; what they say waits until it is [heard](Server::heard) or registers anew.
+    pub fn unheard(&mut self, id: ClientId) {
+        let client = self.clients.get_mut(&id);
+        let Some(client) = client.filter(|client| !client.silent) else {
+            return;
+        };
+        client.silent = true;
+        let peer = client.key;
+        let mut signallers = std::mem::take(&mut client.signallers);
+        signallers.extend(client.outbox.callers());
+        for signaller in signallers {
+            if let Some(signaller) = self.by_key.get(&signaller) {
+                self.send(*signaller, ToClient::Unreached { peer });
+            }
+        }
+    }
+
+    /// Something came from a client since something was written to it.
+    pub fn heard(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.silent = false;
+            client.signallers = BTreeSet::new();
         }
     }
 
@@ -388,6 +441,10 @@ impl Server {
             return Ok(());
         }
         let is_call = !pair.is_answered();
+        let silent = self.clients.get(&receiver.client);
+        if silent.is_some_and(|receiver| receiver.silent) {
+            self.send(id, ToClient::Unreached { peer: to });
+        }
         let frame = ToClient::Deliver {
             from,
             time_ms: now.unix_ms,

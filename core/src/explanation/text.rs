@@ -5,6 +5,9 @@ use std::fmt;
 use super::{Cause, Evidence, Explanation, How, Side, SideEvidence};
 use crate::{NatBehavior, NatReport, PortAllocation};
 
+/// What it means that a relay does not reach a peer that it has registered.
+const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
+
 impl Cause {
     /// The cause in at most eleven characters, for a column of a table.
     #[must_use]
@@ -16,6 +19,7 @@ impl Cause {
             Self::PeerOffline => "offline",
             Self::PeerSilent => "no answer",
             Self::PeerBusy => "busy",
+            Self::PeerUnreached => "unreached",
             Self::NoRelay => "no relay",
             Self::NoAddress => "no address",
             Self::Trying => "trying",
@@ -61,6 +65,9 @@ impl Explanation {
                 span(self.evidence.silent_ms.unwrap_or_default())
             ),
             Cause::PeerBusy => "the peer is busy: too many call it at the moment".to_owned(),
+            Cause::PeerUnreached => {
+                "the peer's relay has it registered, but does not reach it at the moment".to_owned()
+            }
             Cause::NoRelay => "no relay of the peer can be reached".to_owned(),
             Cause::NoAddress => {
                 "not found on the local network, and nothing says where else".to_owned()
@@ -131,6 +138,7 @@ impl Explanation {
                 | Cause::NoAnswer
                 | Cause::PeerOffline
                 | Cause::PeerBusy
+                | Cause::PeerUnreached
                 | Cause::NoRelay
         );
         let complete = matches!(
@@ -166,6 +174,7 @@ impl Explanation {
             Cause::PeerBusy => {
                 "The peer is registered with its relay. So many call it without being answered that the relay lets no more calls through, and from no network more than its share.".to_owned()
             }
+            Cause::PeerUnreached => UNREACHED.to_owned(),
             Cause::NoRelay => {
                 "The peer can be met at its relay only, and this node could not register there.".to_owned()
             }

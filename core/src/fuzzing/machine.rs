@@ -267,7 +267,7 @@ impl Scene {
                     bytes: &bytes,
                 }
             }
-            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at >= 128),
+            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at / 86),
             Step::Datagram {
                 sock,
                 source,
@@ -378,11 +378,11 @@ pub(super) fn relay(at: u8) -> RelayUrl {
     RELAYS[at as usize % RELAYS.len()].clone()
 }
 
-fn turned_away(relay: RelayUrl, peer: PeerId, busy: bool) -> Input<'static> {
-    if busy {
-        Input::RelayBusy { relay, peer }
-    } else {
-        Input::RelayGone { relay, peer }
+fn turned_away(relay: RelayUrl, peer: PeerId, why: u8) -> Input<'static> {
+    match why {
+        0 => Input::RelayGone { relay, peer },
+        1 => Input::RelayBusy { relay, peer },
+        _ => Input::RelayUnreached { relay, peer },
     }
 }
 

@@ -69,6 +69,11 @@ pub enum RelayEvent {
         /// Why.
         reason: GoneReason,
     },
+    /// A peer that was signalled to is registered, but acknowledges nothing.
+    Unreached {
+        /// Which peer.
+        peer: PeerId,
+    },
     /// Not registered; another try follows.
     Down {
         /// Why, in words.

@@ -168,10 +168,7 @@ impl Machine {
                 self.clock.set(now, unix_ms, own_ms);
                 self.on_relay_up(now, relay, addr, observed);
             }
-            Input::RelayDown { relay } => {
-                self.local.relays.remove(&relay);
-                self.each(now, |peer, ctx| peer.on_relay_down(ctx, &relay));
-            }
+            Input::RelayDown { relay } => self.on_relay_down(now, &relay),
             Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
             Input::RelayMessage {
                 relay,
@@ -183,6 +180,9 @@ impl Machine {
             }
             Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
             Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
+            Input::RelayUnreached { relay, peer } => {
+                self.told(now, peer, &relay, Peer::on_unreached);
+            }
             Input::Datagram {
                 sock,
                 source,
@@ -423,6 +423,11 @@ impl Machine {
         self.local.relays.insert(relay.clone(), view);
         self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
         self.if_changed(now, before);
+    }
+
+    fn on_relay_down(&mut self, now: Instant, relay: &RelayUrl) {
+        self.local.relays.remove(relay);
+        self.each(now, |peer, ctx| peer.on_relay_down(ctx, relay));
     }
 
     fn on_observed(&mut self, now: Instant, relay: &RelayUrl, addr: SocketAddr) {

@@ -19,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) how: How,
     /// Whether the relay of the link does not know the peer any more.
     pub(crate) absent: bool,
+    /// Whether it is called, and that relay has it registered, but is not acknowledged by it.
+    pub(crate) unreached: bool,
     /// How the last dial failed.
     pub(crate) failure: Option<Failure>,
     /// Whether a direct path died and none has come since.
@@ -55,10 +57,12 @@ fn cause(facts: &Facts) -> Option<Cause> {
         PeerState::Idle => return None,
         PeerState::Direct => Cause::Direct { how: facts.how },
         PeerState::Suspect => Cause::PathSilent,
+        PeerState::Intro if facts.unreached => Cause::PeerUnreached,
         PeerState::Intro => Cause::Calling,
         PeerState::Failed => match facts.failure {
             Some(Failure::Offline(_)) => Cause::PeerOffline,
             Some(Failure::Busy(_)) => Cause::PeerBusy,
+            Some(Failure::Unreached(_)) => Cause::PeerUnreached,
             Some(Failure::NoRelay) => Cause::NoRelay,
             Some(Failure::NoAddress) => Cause::NoAddress,
             Some(Failure::Silent) | None => Cause::NoAnswer,
@@ -74,6 +78,9 @@ fn relayed(facts: &Facts) -> Cause {
     } = &facts.evidence;
     if facts.absent {
         return Cause::PeerOffline;
+    }
+    if facts.unreached {
+        return Cause::PeerUnreached;
     }
     if facts.evidence.silent_ms.is_some() {
         return Cause::PeerSilent;
@@ -238,6 +245,7 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         Cause::Direct { .. }
         | Cause::Calling
         | Cause::PeerBusy
+        | Cause::PeerUnreached
         | Cause::Trying
         | Cause::PathSilent
         | Cause::PathLost

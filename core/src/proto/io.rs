@@ -73,6 +73,8 @@ pub(crate) enum Input<'a> {
     RelayGone { relay: RelayUrl, peer: PeerId },
     /// The relay lets no more calls through to the peer now.
     RelayBusy { relay: RelayUrl, peer: PeerId },
+    /// The peer is registered with the relay, but acknowledges nothing that the relay sends.
+    RelayUnreached { relay: RelayUrl, peer: PeerId },
     /// A datagram of ours: INTRO, INTRO_ACK, PROBE or SEALED.
     Datagram {
         sock: Sock,
@@ -215,6 +217,8 @@ pub(crate) enum Failure {
     Offline(RelayUrl),
     /// The relay let no more calls through to the peer.
     Busy(RelayUrl),
+    /// The peer is registered with the relay, whose packets it does not acknowledge.
+    Unreached(RelayUrl),
     /// No relay of the peer could be reached, and no address answered.
     NoRelay,
     /// Nobody answered.

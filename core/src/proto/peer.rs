@@ -116,6 +116,8 @@ pub(crate) struct Peer {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
+    /// When its relay last said that the peer is registered, but acknowledges nothing, while we call it.
+    unreached: Option<Instant>,
     /// Relays that said that the peer is not there, since it was last called.
     absent_at: Vec<RelayUrl>,
     /// Relays that let no more calls through to it, since then.
@@ -195,6 +197,7 @@ impl Peer {
             dialled: false,
             relays: Vec::new(),
             via: None,
+            unreached: None,
             absent_at: Vec::new(),
             busy_at: Vec::new(),
             addrs: Vec::new(),
@@ -346,6 +349,7 @@ impl Peer {
         self.failure = None;
         self.absent = false;
         self.hearing = Hearing::default();
+        self.unreached = None;
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
@@ -441,15 +445,21 @@ impl Peer {
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.failure = Some(reason.clone());
-        self.awaited = false;
         self.drop_attempt(ctx);
         self.close_streams(ctx);
+        self.dial_failed(ctx, reason);
+        self.become_(ctx, PeerState::Failed);
+        self.schedule_retry(ctx);
+    }
+
+    /// Tells those who wait for a connection that there will be none.
+    fn dial_failed(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.awaited = false;
+        self.unreached = None;
         ctx.out.push_back(Output::Failed {
             peer: self.id,
             reason,
         });
-        self.become_(ctx, PeerState::Failed);
-        self.schedule_retry(ctx);
     }
 
     /// Whether there is anything to this peer that would be missed.
@@ -571,6 +581,7 @@ impl Peer {
         }
         self.absent = false;
         self.hearing.heard(now);
+        self.unreached = None;
     }
 
     fn drop_sessions(&mut self, ctx: &mut Context<'_>) {

@@ -12,6 +12,9 @@ pub(crate) const INTRO_REPEATS: [Duration; 2] = [ms(400), ms(1200)];
 pub(crate) const INTRO_TIMEOUT: Duration = ms(3000);
 /// Unanswered INTROs after which a dial has failed.
 pub(crate) const INTRO_ATTEMPTS: u32 = 3;
+/// The same while the peer is registered with its relay, but does not hear it: a router that forgot it lets it be heard again when
+/// it says KEEPALIVE, after 17 s at the latest, of which it may take 3 s to see that nobody answers, and one more to register.
+pub(crate) const UNREACHED_ATTEMPTS: u32 = 8;
 /// When a peer that its relay does not know, or lets no more calls through to, is asked for again: it may be about to register.
 pub(crate) const GONE_RETRIES: [Duration; 3] = [ms(300), ms(700), ms(1500)];
 /// Callers for whom a relay had no room ask again later by up to this much.

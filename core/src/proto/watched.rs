@@ -228,6 +228,7 @@ impl Watched {
             Input::RelayDown { .. }
             | Input::RelayGone { .. }
             | Input::RelayBusy { .. }
+            | Input::RelayUnreached { .. }
             | Input::PortMapped(_)
             | Input::Pinhole(_)
             | Input::Routes { .. }

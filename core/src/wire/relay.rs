@@ -11,6 +11,7 @@
 //! | 0x84 | GONE | peer 32, reason u8 |
 //! | 0x85 | DRAIN | reconnect in ms u32 |
 //! | 0x86 | KEEPALIVE_ACK | |
+//! | 0x87 | UNREACHED | peer 32 |
 //!
 //! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
 //! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. A body of the wrong length is an error; a frame of unknown type is

@@ -97,6 +97,11 @@ impl Outbox {
             .map_or(Next::Nothing, Next::Call)
     }
 
+    /// Whose calls wait.
+    pub(super) fn callers(&self) -> impl Iterator<Item = PeerId> {
+        self.calls.values().flatten().map(|call| call.from)
+    }
+
     /// Without the frames: they were for a connection that is gone.
     pub(super) fn only_calls(mut self) -> Self {
         self.frames = VecDeque::new();

@@ -134,6 +134,11 @@ fn gone(to: ClientId, peer: u8, reason: GoneReason) -> Vec<Done> {
     vec![Done::Send { to, frame }]
 }
 
+fn unreached(to: ClientId, peer: u8) -> Done {
+    let frame = ToClient::Unreached { peer: key(peer) };
+    Done::Send { to, frame }
+}
+
 fn deliver(to: ClientId, from: u8, time_ms: u64) -> Vec<Done> {
     let frame = ToClient::Deliver {
         from: key(from),
@@ -373,7 +378,7 @@ proptest! {
         let limits = Limits { channels: 4, channels_per_client: 2, waiting_per_client: 2, ..Limits::default() };
         let mut world = World::new(limits);
         let mut ids = Vec::new();
-        let mut addrs = std::collections::BTreeSet::new();
+        let mut addrs = BTreeSet::new();
         for step in steps {
             let now = world.now();
             match step {
@@ -451,4 +456,45 @@ fn a_source_gets_so_many_stun_answers_and_no_more() {
         world.server.counters().stun_dropped,
         100_000 - answered as u64
     );
+}
+
+#[test]
+fn whoever_signals_to_a_client_that_acknowledges_nothing_is_told_so_once_a_signal() {
+    let mut world = World::new(Limits::default());
+    let [a, b, c] = [1, 2, 3].map(|seed| world.register(seed));
+    assert_eq!(world.signal(a, 1, 3), deliver(c, 1, 0));
+    world.server.unheard(c);
+    assert_eq!(world.commands(), [unreached(a, 3)]);
+    world.server.unheard(c);
+    assert_eq!(world.commands(), []);
+    assert_eq!(world.signal(b, 2, 3), [unreached(b, 3)]);
+    // Once it is heard, it gets what was said meanwhile.
+    world.server.heard(c);
+    assert_eq!(world.written(c), deliver(c, 2, 0));
+    assert_eq!(world.signal(a, 1, 3), deliver(c, 1, 0));
+    world.server.heard(c);
+    world.server.unheard(c);
+    assert_eq!(world.commands(), []);
+}
+
+#[test]
+fn a_silent_client_that_registers_anew_gets_the_calls_that_waited() {
+    let mut world = World::new(Limits::default());
+    let (a, old) = (world.register(1), world.register(2));
+    world.server.unheard(old);
+    assert_eq!(world.signal(a, 1, 2), [unreached(a, 2)]);
+    let new = world.server.register(world.now(), key(2), route(addr(9)));
+    assert!(world.commands().ends_with(&deliver(new, 1, 0)));
+}
+
+#[test]
+fn a_frame_of_a_silent_client_shows_that_it_is_back() {
+    let mut world = World::new(Limits::default());
+    let (a, b) = (world.register(1), world.register(2));
+    world.server.unheard(b);
+    world
+        .server
+        .handle_frame(world.now(), b, addr(2), ToRelay::KeepAlive);
+    world.commands();
+    assert_eq!(world.signal(a, 1, 2), deliver(b, 1, 0));
 }

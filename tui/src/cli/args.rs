@@ -181,9 +181,10 @@ pub(super) struct Ping {
     #[arg(long, env = "PEERWAY_UNTIL_DIRECT", value_parser = FalseyValueParser::new())]
     pub(super) until_direct: bool,
 
-    /// Seconds to wait for the first reply or, with --until-direct, for a direct path
-    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "10", value_parser = seconds)]
-    pub(super) timeout: Duration,
+    /// Seconds to wait for the first reply or, with --until-direct, for a direct path [default: 10, and 25 for a peer that its relay
+    /// does not reach at the moment]
+    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -191,9 +192,10 @@ pub(super) struct Why {
     /// Ticket or id; of a peer that was dialled before, 8 letters of its id
     pub(super) peer: PeerName,
 
-    /// Seconds to wait for a direct path, or for the reason why there is none
-    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", default_value = "20", value_parser = seconds)]
-    pub(super) timeout: Duration,
+    /// Seconds to wait for a direct path, or for the reason why there is none [default: 20, and 25 more for a peer that its relay does
+    /// not reach at the moment]
+    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]

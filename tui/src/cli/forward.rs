@@ -25,7 +25,7 @@ use self::{
 use super::{
     args::{Forward, Globals},
     failure::Failure,
-    node::{self, Node, relays_for},
+    node::{self, Node, Patience, relays_for},
     out, up, words,
 };
 
@@ -82,7 +82,7 @@ fn announce(addr: SocketAddr, peer: &Ticket, args: &Forward, json: bool) -> Resu
 
 async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<(), Failure> {
     let checking = forwarder.check();
-    let checked = node.answer(peer, Duration::MAX, checking);
+    let checked = node.answer(peer, Patience::within(None), checking);
     checked.await.map(drop)
 }
 

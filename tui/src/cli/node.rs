@@ -4,14 +4,19 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
     time::Duration,
 };
 
 use peerway::{
-    Builder, ConnectError, Connection, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket,
+    Builder, Cause, ConnectError, Connection, Endpoint, NodeSnapshot, PeerState, RelayState,
+    RelayUrl, Ticket,
 };
 use peerway_relay::Signals;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use super::{
     args::{Globals, PeerName},
@@ -28,6 +33,8 @@ const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
 const DIAL_ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a dial may take after that, so that no command waits longer than 10 s for a peer that is not there.
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
+/// What is waited for, while it lasts.
+const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
 /// With less time left no dial is begun again.
 const REDIAL_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a snapshot is looked at while waiting for something that has no event of its own.
@@ -36,6 +43,25 @@ const LOOK: Duration = Duration::from_millis(50);
 const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 /// A network report that did not change for so long is complete.
 const REPORT_QUIET: Duration = Duration::from_millis(1500);
+
+/// How long a peer is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    usual: Duration,
+    /// For a peer that its relay does not reach at the moment.
+    at_most: Duration,
+}
+
+impl Patience {
+    /// As much as there is, but no more than the user says.
+    pub(super) fn within(timeout: Option<Duration>) -> Self {
+        let at_most = timeout.unwrap_or(Duration::MAX);
+        Self {
+            usual: at_most.min(DIAL_PATIENCE),
+            at_most,
+        }
+    }
+}
 
 /// An endpoint and the claim on its identity, if it has the folder's.
 #[derive(Debug)]
@@ -150,12 +176,12 @@ impl Node {
         let _ = timeout(DIAL_ONLINE_PATIENCE, settled).await;
     }
 
-    /// Dials a peer for its diagnostics, for no longer than `patience`.
+    /// Dials a peer for its diagnostics.
     pub(super) async fn dial(
         &self,
         peer: &Ticket,
         alpn: &[u8],
-        patience: Duration,
+        patience: Patience,
     ) -> Result<Connection, Failure> {
         let connecting = self.endpoint.connect(peer.clone(), alpn);
         let dialled = self.answer(peer, patience, connecting).await;
@@ -165,18 +191,19 @@ impl Node {
         dialled
     }
 
-    /// Dials for `patience` and, of a peer that does not answer or is busy, again and again until `deadline`: it may be about to
-    /// start.
+    /// Dials and, if the peer does not answer or is busy, does so again and again until `deadline`: it may be about to start.
     pub(super) async fn dial_until(
         &self,
         peer: &Ticket,
         alpn: &[u8],
-        mut patience: Duration,
+        timeout: Option<Duration>,
         deadline: Instant,
     ) -> Result<Connection, Failure> {
+        let mut patience = Patience::within(timeout);
         loop {
             let dialled = self.dial(peer, alpn, patience).await;
-            patience = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
+            patience = Patience::within(Some(left));
             let may_change = matches!(
                 dialled,
                 Err(
@@ -184,7 +211,7 @@ impl Node {
                         | Failure::NoRelay { .. }
                 )
             );
-            if !may_change || patience < REDIAL_PATIENCE {
+            if !may_change || left < REDIAL_PATIENCE {
                 return dialled;
             }
         }
@@ -194,17 +221,24 @@ impl Node {
     pub(super) async fn answer<T, E: Into<Failure>>(
         &self,
         peer: &Ticket,
-        patience: Duration,
+        patience: Patience,
         dial: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
-        let patience = patience.min(DIAL_PATIENCE);
-        if let Ok(result) = timeout(patience, dial).await {
-            if result.is_ok() {
-                self.peers.remember(peer);
+        tokio::select! {
+            result = dial => {
+                if result.is_ok() {
+                    self.peers.remember(peer);
+                }
+                return result.map_err(Into::into);
             }
-            return result.map_err(Into::into);
+            () = self.out_of_patience(peer, patience) => {}
         }
         let snapshot = self.endpoint.snapshot();
+        if is_unreached(&snapshot, peer)
+            && let Some(relay) = peer.relays.first().cloned()
+        {
+            return Err(ConnectError::Unreached { relay }.into());
+        }
         if let Some(why) = words::link(&snapshot, peer.id) {
             return Err(Failure::Mute { why: why.line() });
         }
@@ -220,10 +254,31 @@ impl Node {
             return Err(Failure::OtherNetwork);
         }
         if snapshot.relays.is_empty() || states(&snapshot).contains(&RelayState::Up) {
-            let seconds = patience.as_secs().max(1);
+            let seconds = patience.usual.as_secs().max(1);
             return Err(ConnectError::Timeout { seconds }.into());
         }
         Err(no_relay(&snapshot))
+    }
+
+    /// Ends when a dial has taken too long. While the peer's relay does not reach it, the user is told what is waited for.
+    async fn out_of_patience(&self, peer: &Ticket, patience: Patience) {
+        let mut snapshots = self.endpoint.snapshots();
+        let seen = async |snapshots: &mut watch::Receiver<Arc<NodeSnapshot>>, unreached: bool| {
+            let seen = snapshots.wait_for(|snapshot| is_unreached(snapshot, peer) == unreached);
+            seen.await.map(drop)
+        };
+        let waiting = async {
+            let mut told = false;
+            while let Ok(Ok(())) = timeout(patience.usual, seen(&mut snapshots, true)).await {
+                if !std::mem::replace(&mut told, true) {
+                    out::hint(UNREACHED);
+                }
+                // If the node has ended, so has the dial.
+                let _ = seen(&mut snapshots, false).await;
+            }
+        };
+        // What is known by then is the answer.
+        let _ = timeout(patience.at_most, waiting).await;
     }
 
     /// A snapshot whose network report is complete, or what is known of it after 5 s.
@@ -298,6 +353,14 @@ fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
     let wrong = snapshot.relays.iter().find(|relay| relay.impostor)?;
     let relay = wrong.url.clone();
     Some(ConnectError::WrongRelay { relay }.into())
+}
+
+/// Whether the peer is called, and its relay does not reach it.
+fn is_unreached(snapshot: &NodeSnapshot, peer: &Ticket) -> bool {
+    let peer = snapshot.peers.iter().find(|known| known.id == peer.id);
+    let called = peer.filter(|peer| peer.state != PeerState::Failed);
+    let why = called.and_then(|peer| peer.why.as_ref());
+    why.is_some_and(|why| why.cause == Cause::PeerUnreached)
 }
 
 fn all_down(snapshot: &NodeSnapshot) -> bool {

@@ -22,6 +22,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// While waiting for a direct path, and for so many pings: what takes longer needs no such hurry.
 const QUICK_INTERVAL: Duration = Duration::from_millis(200);
 const QUICK_PINGS: u32 = 50;
+/// What the first reply, or a direct path, may take unless the user says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A ping without an answer for so long is lost.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -36,16 +38,22 @@ pub(super) async fn run(
         json: globals.json,
         args,
         dialled_at: started_at,
+        deadline: started_at,
         summary: Summary::default(),
     };
     let body = async {
         node.settled().await;
         session.summary.online_ms = words::ms(started_at.elapsed());
         session.dialled_at = Instant::now();
-        let deadline = started_at + args.timeout;
+        let patience = args.timeout.unwrap_or(PATIENCE);
         let connection = node
-            .dial_until(&peer, ping::ALPN, args.timeout, deadline)
+            .dial_until(&peer, ping::ALPN, args.timeout, started_at + patience)
             .await?;
+        let counts_from = match args.timeout {
+            Some(_) => session.dialled_at,
+            None => Instant::now(),
+        };
+        session.deadline = counts_from + patience;
         session.summary.connected_ms = Some(words::ms(session.dialled_at.elapsed()));
         let result = session.ping_until_done(&connection).await;
         session.note_path(words::current_path(&connection).as_ref());
@@ -64,14 +72,15 @@ struct Session<'a> {
     json: bool,
     args: &'a Ping,
     dialled_at: Instant,
+    /// For the first reply, or for a direct path.
+    deadline: Instant,
     summary: Summary,
 }
 
 impl Session<'_> {
     async fn ping_until_done(&mut self, connection: &Connection) -> Result<(), Failure> {
-        let deadline = self.dialled_at + self.args.timeout;
         if self.args.until_direct {
-            let done = timeout_at(deadline, self.pings(connection)).await;
+            let done = timeout_at(self.deadline, self.pings(connection)).await;
             return match done {
                 Ok(Err(failure)) => Err(failure),
                 _ if self.summary.received == 0 => Err(no_reply(connection)),
@@ -88,7 +97,6 @@ impl Session<'_> {
 
     /// Whether the last reply came over a direct path.
     async fn pings(&mut self, connection: &Connection) -> Result<bool, Failure> {
-        let deadline = self.dialled_at + self.args.timeout;
         let mut direct = pin!(direct(connection));
         for seq in 1..=self.count() {
             let sent_at = Instant::now();
@@ -99,7 +107,7 @@ impl Session<'_> {
             if self.args.until_direct && is_direct {
                 return Ok(true);
             }
-            let nobody = self.summary.received == 0 && Instant::now() >= deadline;
+            let nobody = self.summary.received == 0 && Instant::now() >= self.deadline;
             if nobody || seq == self.count() {
                 return Ok(is_direct);
             }
@@ -302,12 +310,13 @@ mod tests {
             peer: PeerName::Ticket(SecretKey::from_seed(&[1; 32]).id().into()),
             count: None,
             until_direct: false,
-            timeout: INTERVAL,
+            timeout: Some(INTERVAL),
         };
         let mut session = Session {
             json: true,
             args: &args,
             dialled_at: Instant::now(),
+            deadline: Instant::now(),
             summary: Summary::default(),
         };
         assert!(!session.note_path(None));

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     args::{Globals, Speed},
     failure::Failure,
-    node::{self, Node, relays_for},
+    node::{self, Node, Patience, relays_for},
     out, words,
 };
 
@@ -21,7 +21,9 @@ pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> 
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let body = async {
         node.settled().await;
-        let connection = node.dial(&peer, speed::ALPN, Duration::MAX).await?;
+        let connection = node
+            .dial(&peer, speed::ALPN, Patience::within(None))
+            .await?;
         let mut status = connection.path();
         let is_direct =
             status.wait_for(|status| matches!(status.path, Some(PathInfo::Direct { .. })));

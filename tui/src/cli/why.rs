@@ -12,11 +12,13 @@ use tokio::time::{sleep, timeout};
 use super::{
     args::{Globals, Why},
     failure::Failure,
-    node::{self, Node, relays_for},
+    node::{self, Node, Patience, relays_for},
     out, words,
 };
 
 /// Rounds go on only for links that carry data.
+/// How long a link may take to settle.
+const PATIENCE: Duration = Duration::from_secs(20);
 const PING_EVERY: Duration = Duration::from_millis(200);
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a link that nothing can be sent on is looked at.
@@ -28,7 +30,9 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
     let node = Node::dialling(globals, relays_for(globals, &target)).await?;
     let body = async {
         node.settled().await;
-        let dialled = node.dial(&target, ping::ALPN, args.timeout).await;
+        let dialled = node
+            .dial(&target, ping::ALPN, Patience::within(args.timeout))
+            .await;
         // The peer's word may be faster than what the link is told by.
         let answered = matches!(
             dialled,
@@ -37,7 +41,7 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
         if answered || words::link(&node.endpoint.snapshot(), target.id).is_some() {
             // What is known when the time is up is the answer.
             let settled = settle(&node, target.id, dialled.as_ref().ok());
-            let _ = timeout(args.timeout, settled).await;
+            let _ = timeout(args.timeout.unwrap_or(PATIENCE), settled).await;
         } else {
             // The node may go on calling; what it found out comes a moment after the dial's own error.
             let _ = timeout(VERDICT, failed(&node, target.id)).await;

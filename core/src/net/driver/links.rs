@@ -255,6 +255,9 @@ impl Driver {
                 relay: relay.clone(),
             },
             Failure::Busy(_) => ConnectError::Busy,
+            Failure::Unreached(relay) => ConnectError::Unreached {
+                relay: relay.clone(),
+            },
             Failure::NoAddress => match self.gathering.unsearched() {
                 Some(reason) => ConnectError::NotSearched { reason },
                 None => ConnectError::NoAddress,

@@ -175,6 +175,9 @@ impl Driver {
                 reason: GoneReason::Busy,
                 ..
             } => self.feed(Input::RelayBusy { relay: url, peer }),
+            RelayEvent::Unreached { peer } => {
+                self.feed(Input::RelayUnreached { relay: url, peer });
+            }
             // It may be there all the same: the hello is repeated when its time is up.
             RelayEvent::Gone { peer, reason, .. } => {
                 tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");

@@ -280,6 +280,7 @@ impl Task {
                 payload: payload.into(),
             },
             ToClient::Gone { peer, reason } => RelayEvent::Gone { peer, reason },
+            ToClient::Unreached { peer } => RelayEvent::Unreached { peer },
             ToClient::Observed { addr } => {
                 self.emit(RelayEvent::Observed(addr)).await?;
                 return Ok(ControlFlow::Break(()));

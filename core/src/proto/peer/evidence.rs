@@ -100,6 +100,7 @@ impl Peer {
         explain(Facts {
             state: self.state(),
             absent: self.absent,
+            unreached: self.unreached.is_some() && (self.state == PeerState::Intro || self.awaited),
             evidence: self.evidence(local, now),
             how: self.how(local),
             failure: self.failure.clone(),

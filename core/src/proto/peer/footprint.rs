@@ -46,7 +46,9 @@ impl Peer {
     /// The names of all relays.
     fn names(&self) -> usize {
         let failed = match &self.failure {
-            Some(Failure::Offline(relay) | Failure::Busy(relay)) => Some(relay),
+            Some(Failure::Offline(relay) | Failure::Busy(relay) | Failure::Unreached(relay)) => {
+                Some(relay)
+            }
             Some(Failure::NoRelay | Failure::Silent | Failure::NoAddress) | None => None,
         };
         let announced = match &self.announced {

@@ -15,7 +15,7 @@ use crate::{
         io::{Failure, Output, Pair, Route},
         session::Session,
         stale,
-        timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS},
+        timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS, UNREACHED_ATTEMPTS},
     },
     wire::intro::{AckPacket, IntroBody, PACKET_LEN},
 };
@@ -36,6 +36,13 @@ pub(crate) struct Attempt {
     pub(super) ask_again: bool,
     /// Whether its time is the one that the peer asked for.
     corrected: bool,
+}
+
+impl Attempt {
+    /// Whether there was a way to send it.
+    pub(super) fn is_sent(&self) -> bool {
+        self.initiation.is_some()
+    }
 }
 
 /// Where a message of the handshake came from.
@@ -63,6 +70,7 @@ impl Peer {
 
     /// Says hello, and asks relays again that turned it away.
     pub(super) fn call(&mut self, ctx: &mut Context<'_>) {
+        self.unreached = None;
         self.absent_at.clear();
         self.busy_at.clear();
         self.attempt(ctx, 1);
@@ -184,23 +192,33 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
+        self.unreached = self.unreached.filter(|told| *told >= attempt.sent);
         let unanswered = self.state == PeerState::Intro || self.session.is_none();
+        let out_of_reach = self.unreached.is_some() && (unanswered || self.awaited);
         if self.state == PeerState::Intro && !self.is_placed() {
             self.fail(ctx, Failure::NoAddress);
-        } else if unanswered && number < INTRO_ATTEMPTS {
+        } else if unanswered && number < INTRO_ATTEMPTS
+            || out_of_reach && number < UNREACHED_ATTEMPTS
+        {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
             let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
-            let reason = match self.turned_away_by() {
-                Some(reason) => reason,
-                None if reached => Failure::Silent,
-                None => Failure::NoRelay,
+            let unreached = self.via.clone().filter(|_| out_of_reach);
+            let reason = match (self.turned_away_by(), unreached) {
+                (Some(reason), _) => reason,
+                (None, Some(relay)) => Failure::Unreached(relay),
+                (None, None) if reached => Failure::Silent,
+                (None, None) => Failure::NoRelay,
             };
             self.fail(ctx, reason);
         } else {
             self.asked_in_vain(ctx);
             self.drop_attempt(ctx);
             self.round_unanswered(ctx);
+            let failed = out_of_reach && self.awaited;
+            if let Some(relay) = self.via.clone().filter(|_| failed) {
+                self.dial_failed(ctx, Failure::Unreached(relay));
+            }
         }
     }
 
@@ -392,6 +410,7 @@ impl Peer {
             ctx.convs.remove(&oldest.conv);
         }
         self.failure = None;
+        self.unreached = None;
         self.absent = false;
         self.hearing.heard(ctx.now);
         self.left = false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{Context, Peer, Source};
+use super::{Attempt, Context, Peer, Source};
 use crate::{
     PeerState, RelayUrl,
     proto::{
@@ -78,6 +78,14 @@ impl Peer {
             // Those who were turned away together are not to come back together.
             let apart = BUSY_SPREAD.mul_f64(ctx.rng.random());
             self.turned_away(ctx, apart, |peer| &mut peer.busy_at);
+        }
+    }
+
+    /// The peer is registered with the relay, but hears nothing from it: it is waited for.
+    pub(crate) fn on_unreached(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        let calls = self.attempt.as_ref().is_some_and(Attempt::is_sent);
+        if calls && self.via.as_ref() == Some(relay) {
+            self.unreached = Some(ctx.now);
         }
     }
 

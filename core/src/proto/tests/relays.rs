@@ -3,7 +3,7 @@
 use super::world::{Home, World, ms};
 use crate::{
     Cause, PathInfo, PeerState, RelayUrl,
-    proto::io::{Input, Route},
+    proto::io::{Failure, Input, Route},
 };
 
 /// Relayed for ever.
@@ -109,6 +109,73 @@ fn a_peer_that_everybody_calls_is_reached_as_soon_as_its_relay_lets_us_through()
         world.run(ms(4500));
         assert!(world.view(0, 1).path.is_some(), "{turned_away}");
     }
+}
+
+/// Until a listener whose router forgot it is heard again, at the latest: KEEPALIVE after 17 s, 3 s without an answer, and a
+/// registration over a line of half a second.
+const FORGOTTEN: std::time::Duration = ms(22_000);
+
+#[test]
+fn a_listener_whose_router_forgot_it_is_reached_by_whoever_dials_meanwhile() {
+    for since in (0..22_000).step_by(500) {
+        let (mut world, relays) = world([&[0], &[0]]);
+        world.router_forgets(1, FORGOTTEN);
+        world.run(ms(since));
+        dial(&mut world, &relays[..1]);
+        let unreached = |world: &World| world.cause(0, 1) != Some(Cause::PeerUnreached);
+        assert!(
+            since > 20_000 || world.run_while(ms(2000), unreached),
+            "{since}"
+        );
+        world.run(FORGOTTEN + ms(3500) - ms(since.min(22_000)));
+        assert!(world.view(0, 1).path.is_some(), "{since}");
+        assert_eq!(world.nodes[0].failures, [], "{since}");
+    }
+}
+
+#[test]
+fn a_listener_whose_router_forgets_it_after_a_link_ended_is_reached_too() {
+    let (mut world, relays) = world([&[0], &[0]]);
+    dial(&mut world, &relays[..1]);
+    world.run(ms(500));
+    world.hold(0, 1);
+    world.run(ms(5000));
+    world.release(0, 1);
+    world.router_forgets(1, FORGOTTEN);
+    dial(&mut world, &relays[..1]);
+    world.run(ms(10_000));
+    assert_eq!(world.cause(0, 1), Some(Cause::PeerUnreached));
+    world.run(FORGOTTEN - ms(9500));
+    assert_eq!(world.nodes[0].failures, []);
+    assert_ne!(world.cause(0, 1), Some(Cause::PeerUnreached));
+}
+
+#[test]
+fn whoever_is_gone_or_does_not_answer_is_waited_for_no_longer_than_before() {
+    let (mut unknown, relays) = world([&[0], &[]]);
+    dial(&mut unknown, &relays[..1]);
+    let calling = |world: &World| world.state(0, 1) != PeerState::Failed;
+    assert!(unknown.run_while(ms(3000), calling));
+    assert_eq!(unknown.cause(0, 1), Some(Cause::PeerOffline));
+
+    let (mut silent, relays) = world([&[0], &[0]]);
+    silent.relays[0].tells = false;
+    silent.router_forgets(1, FORGOTTEN);
+    dial(&mut silent, &relays[..1]);
+    assert!(silent.run_while(ms(9100), calling));
+    assert_eq!(silent.cause(0, 1), Some(Cause::NoAnswer));
+}
+
+#[test]
+fn who_stays_out_of_reach_of_its_relay_is_given_up_after_24_seconds() {
+    let (mut world, relays) = world([&[0], &[0]]);
+    world.router_forgets(1, ms(60_000));
+    dial(&mut world, &relays[..1]);
+    let calling = |world: &World| world.state(0, 1) != PeerState::Failed;
+    assert!(!world.run_while(ms(23_900), calling));
+    assert!(world.run_while(ms(200), calling));
+    let relay = relays[0].clone();
+    assert_eq!(world.nodes[0].failures[0].1, Failure::Unreached(relay));
 }
 
 #[test]

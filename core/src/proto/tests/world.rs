@@ -184,6 +184,7 @@ enum Told {
     },
     Gone(PeerId),
     Busy(PeerId),
+    Unreached(PeerId),
     Observed(SocketAddr),
 }
 

@@ -64,7 +64,7 @@ impl Forwarder {
     /// Dials the peer if it is not connected, and asks it whether it exposes the server. Returns the connection.
     ///
     /// # Errors
-    /// See [`ForwardError`]; all of them within 15 s.
+    /// See [`ForwardError`]; all of them within 15 s, or 35 s of a peer that its relay does not reach at the moment.
     pub async fn check(&self) -> Result<Connection, ForwardError> {
         let connection = self.link.connection().await?;
         let check = Request {

@@ -56,6 +56,7 @@ fn to_client() -> impl Strategy<Value = ToClient> {
         (id(), reason()).prop_map(|(peer, reason)| ToClient::Gone { peer, reason }),
         any::<u32>().prop_map(|reconnect_in_ms| ToClient::Drain { reconnect_in_ms }),
         Just(ToClient::KeepAliveAck),
+        id().prop_map(|peer| ToClient::Unreached { peer }),
     ]
 }
 
@@ -100,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x88, body in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x89, body in proptest::collection::vec(any::<u8>(), 0..64)) {
         if let Ok(Some(frame)) = ToClient::parse(kind, &body) {
             let mut out = Vec::new();
             prop_assert_eq!(frame.emit_body(&mut out), kind);

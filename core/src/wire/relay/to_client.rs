@@ -14,6 +14,7 @@ const DELIVER: u8 = 0x83;
 const GONE: u8 = 0x84;
 const DRAIN: u8 = 0x85;
 const KEEPALIVE_ACK: u8 = 0x86;
+const UNREACHED: u8 = 0x87;
 
 /// A frame from a relay to a client. Times are milliseconds since the Unix epoch by the relay's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,12 @@ pub enum ToClient {
     },
     /// The answer to KEEPALIVE.
     KeepAliveAck,
+    /// A client that was signalled to is registered, but acknowledges nothing. What is signalled to it is kept until it does, or
+    /// registers anew.
+    Unreached {
+        /// Which client.
+        peer: PeerId,
+    },
 }
 
 /// Why a SIGNAL was not delivered.
@@ -117,6 +124,7 @@ impl Frame for ToClient {
                 reconnect_in_ms: u32::from_be_bytes(body.take()?),
             },
             KEEPALIVE_ACK => Self::KeepAliveAck,
+            UNREACHED => Self::Unreached { peer: body.id()? },
             _ => return Ok(None),
         };
         body.end(frame)
@@ -160,6 +168,10 @@ impl Frame for ToClient {
                 DRAIN
             }
             Self::KeepAliveAck => KEEPALIVE_ACK,
+            Self::Unreached { peer } => {
+                out.extend_from_slice(peer.as_bytes());
+                UNREACHED
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("the peer was killed while nobody used the link", Cause::PeerSilent, || (killed(false, 40_000), 0, 1)),
     ("everybody calls the peer", Cause::PeerBusy, || (crowded(0), 0, 1)),
     ("everybody has called the peer for long", Cause::PeerBusy, || (crowded(120_000), 0, 1)),
+    ("the peer's router has forgotten it", Cause::PeerUnreached, || (after(4000, forgotten(20_000)), 0, 1)),
+    ("the peer has lost its network", Cause::PeerUnreached, || (after(24_100, forgotten(60_000)), 0, 1)),
     ("no relay takes us", Cause::NoRelay, || (after(9100, cast_out()), 0, 1)),
     ("no relay has taken us for long", Cause::NoRelay, || (after(100_000, cast_out()), 0, 1)),
     ("an id alone", Cause::NoAddress, || (lost(10), 0, 1)),
@@ -135,6 +137,12 @@ fn guessed(at: usize) -> (World, usize, usize) {
     world.connect(0, 1);
     world.run_while(ms(12_000), |world| !world.both(PeerState::Direct));
     (world, 0, 1)
+}
+
+fn forgotten(millis: u64) -> World {
+    let mut world = World::pair(EASY, EASY);
+    world.router_forgets(1, ms(millis));
+    world
 }
 
 fn deaf() -> World {

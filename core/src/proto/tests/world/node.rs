@@ -19,6 +19,10 @@ use crate::{
 const FIRST_PORT: u16 = 50_000;
 
 pub(crate) struct Node {
+    /// Until when its router lets nothing in that a relay sends.
+    pub(super) unheard_until: Option<Instant>,
+    /// When a relay first sent something in vain.
+    pub(super) unheard_since: Option<Instant>,
     pub(crate) id: PeerId,
     pub(crate) machine: Watched,
     pub(super) setup: Setup,
@@ -98,6 +102,8 @@ impl Node {
             dialled: Vec::new(),
             signals: 0,
             last_signal: Vec::new(),
+            unheard_until: None,
+            unheard_since: None,
         }
     }
 

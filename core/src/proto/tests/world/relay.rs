@@ -9,6 +9,8 @@ use crate::{PeerId, RelayUrl, SecretKey, proto::io::Input};
 
 /// A message on a reliable stream is sent again after this long while nothing passes.
 const AGAIN: Duration = Duration::from_millis(300);
+/// After this long a relay says that it is not acknowledged.
+const UNHEARD: Duration = Duration::from_millis(1500);
 /// How long a node and a relay believe in each other without a word.
 const KEEPALIVE: Duration = Duration::from_millis(15_000);
 
@@ -21,6 +23,8 @@ pub(crate) struct Relay {
     bound: BTreeSet<(PeerId, PeerId)>,
     /// How many signals it is going to turn away, as too many call their receiver.
     pub(crate) busy: usize,
+    /// Whether it says so when a node does not acknowledge what it sends.
+    pub(crate) tells: bool,
     pub(crate) lies: Lies,
 }
 
@@ -64,6 +68,7 @@ impl World {
             up: true,
             bound: BTreeSet::new(),
             busy: 0,
+            tells: true,
             lies: Lies::default(),
         };
         self.net.relays.push([relay.addr.ip(), relay.six.ip()]);
@@ -280,6 +285,20 @@ impl World {
         if !self.relays[relay].up || !self.nodes[node].registered.contains_key(&relay) {
             return;
         }
+        let away = self.nodes[node].unheard_until;
+        if let Some(until) = away.filter(|until| self.now < *until) {
+            if self.keeps_for_later(node, relay, from) {
+                let later = Happening::Deliver {
+                    node,
+                    relay,
+                    from,
+                    attested,
+                    bytes,
+                };
+                self.queue.push(until, later);
+            }
+            return;
+        }
         let site = self.nodes[node].site;
         match self.net.sites[site].down.carry(&mut self.rng) {
             Some(after) => {
@@ -301,6 +320,30 @@ impl World {
                 },
             ),
         }
+    }
+
+    /// The router of a node has forgotten it, for so long.
+    pub(crate) fn router_forgets(&mut self, at: usize, time: Duration) {
+        self.nodes[at].unheard_until = Some(self.now + time);
+        self.nodes[at].unheard_since = None;
+    }
+
+    /// A node acknowledges nothing, which the relay finds out after a while and tells whoever signalled to it. What was sent until
+    /// then is lost.
+    fn keeps_for_later(&mut self, node: usize, relay: usize, from: PeerId) -> bool {
+        if !self.relays[relay].tells {
+            return false;
+        }
+        let (now, callee) = (self.now, &mut self.nodes[node]);
+        let found_out = *callee.unheard_since.get_or_insert(now) + UNHEARD;
+        let what = Told::Unreached(callee.id);
+        let sender = self.nodes.iter().position(|node| node.id == from);
+        if let Some(node) = sender {
+            let delay = self.nodes[node].setup.delay;
+            let at = now.max(found_out) + delay;
+            self.queue.push(at, Happening::Told { node, relay, what });
+        }
+        found_out <= now
     }
 
     /// Something came from a node: where it is seen now is told to it.
@@ -347,6 +390,7 @@ impl World {
             }
             Told::Gone(peer) => self.feed(at, Input::RelayGone { relay, peer }),
             Told::Busy(peer) => self.feed(at, Input::RelayBusy { relay, peer }),
+            Told::Unreached(peer) => self.feed(at, Input::RelayUnreached { relay, peer }),
             Told::Observed(addr) => self.feed(at, Input::Observed { relay, addr }),
         }
     }
