@@ -180,9 +180,7 @@ impl Machine {
             }
             Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
             Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
-            Input::RelayUnreached { relay, peer } => {
-                self.told(now, peer, &relay, Peer::on_unreached);
-            }
+            Input::RelayUnreached { relay, peer } => self.told(now, peer, &relay, Peer::on_unheard),
             Input::Datagram {
                 sock,
                 source,

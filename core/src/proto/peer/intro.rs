@@ -335,6 +335,8 @@ impl Peer {
         let (number, off_ms) = (attempt.number, time_ms.abs_diff(ctx.unix_ms));
         tracing::info!(peer = %self.id.short(), off_ms, "the peer's clock is not ours");
         self.their_time = Some((ctx.now, time_ms));
+        // It is later than what the peer heard of us, and may be far earlier than what we last said.
+        self.sent_intro_ms = 0;
         self.attempt(ctx, number);
         if let Some(attempt) = &mut self.attempt {
             attempt.corrected = true;

@@ -82,7 +82,7 @@ impl Peer {
     }
 
     /// The peer is registered with the relay, but hears nothing from it: it is waited for.
-    pub(crate) fn on_unreached(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+    pub(crate) fn on_unheard(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
         let calls = self.attempt.as_ref().is_some_and(Attempt::is_sent);
         if calls && self.via.as_ref() == Some(relay) {
             self.unreached = Some(ctx.now);

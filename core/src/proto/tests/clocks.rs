@@ -240,3 +240,21 @@ fn a_clock_that_is_off_is_no_obstacle_through_a_relay_that_has_the_time_wrong_fo
         }
     }
 }
+
+#[test]
+fn a_clock_that_is_set_while_hellos_are_under_way_is_no_obstacle() {
+    for off in OFF {
+        for set in [0, 1] {
+            for after in (0..300).step_by(10) {
+                let mut world = apart(off, 0);
+                dial(&mut world, 0, 1);
+                world.run(ms(after));
+                world.relays[0].up = true;
+                world.relays[0].lies.time_ms = Some(world.unix_ms().saturating_add_signed(2 * off));
+                world.register(set);
+                world.run(ms(4000));
+                assert!(world.both(PeerState::Direct), "{off} {set} {after}");
+            }
+        }
+    }
+}
