@@ -50,7 +50,7 @@ async fn node(addr: IpAddr, relay: RelayUrl) -> Result<Endpoint, Failure> {
         .port_mapping(false)
         .bind()
         .await?;
-    node.online().await;
+    node.online().await?;
     Ok(node)
 }
 
@@ -61,7 +61,7 @@ async fn dial(
 ) -> Result<(Endpoint, SendStream), Failure> {
     let client = node(addr, relay).await?;
     let connection = client.connect(ticket, ALPN).await?;
-    let mut path = connection.path();
+    let mut path = connection.watch_status();
     path.wait_for(|link| link.state == PeerState::Direct)
         .await?;
     let mut sender = connection.open_uni().await?;

@@ -7,7 +7,7 @@ mod load;
 
 use std::{fmt, time::Duration};
 
-use peerway::{Connection, Endpoint, PathInfo, RelayUrl, SecretKey, Ticket, services};
+use peerway::{Connection, Endpoint, PathInfo, RelayUrl, Router, SecretKey, Ticket, services};
 use peerway_relay::{Config, Relay};
 use peerway_tui::lab::{self, Fault, Home, Lab, Line, NatKind};
 use tokio::time::timeout;
@@ -117,10 +117,10 @@ impl Site {
         let relay = host.block_on(Relay::bind(config))?;
         let url = relay.url();
         host.spawn(async move { relay.run().await });
-        let services = services::Services::new();
-        let answering = far.block_on(node(&url, &services.alpns()))?;
+        let answering = far.block_on(node(&url))?;
         let ticket = answering.ticket();
-        far.spawn(async move { services.run(&answering).await });
+        let router = Router::new(answering).diagnostics();
+        far.spawn(router.run());
         Ok(Self {
             lab,
             relay: url,
@@ -147,11 +147,11 @@ impl Site {
     }
 
     async fn dial_and_measure(&self, class: Class, seconds: Duration) -> Result<Measured, Failure> {
-        let node = node(&self.relay, &[]).await?;
+        let node = node(&self.relay).await?;
         let connection = node
             .connect(self.ticket.clone(), services::speed::ALPN)
             .await?;
-        let mut path = connection.path();
+        let mut path = connection.watch_status();
         let wanted = |path: &Option<PathInfo>| {
             matches!(path, Some(PathInfo::Direct { .. })) != class.relayed && path.is_some()
         };
@@ -170,16 +170,15 @@ impl Site {
     }
 }
 
-async fn node(relay: &RelayUrl, alpns: &[&[u8]]) -> Result<Endpoint, Failure> {
+async fn node(relay: &RelayUrl) -> Result<Endpoint, Failure> {
     let node = Endpoint::builder()
         .relays([relay.clone()])
-        .alpns(alpns)
         .port_mapping(false)
         .bind()
         .await?;
     timeout(PATIENCE, node.online())
         .await
-        .map_err(|_| "the relay does not answer")?;
+        .map_err(|_| "the relay does not answer")??;
     Ok(node)
 }
 

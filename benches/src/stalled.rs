@@ -236,7 +236,7 @@ async fn peerway(relay: &RelayUrl) -> Result<(Link, Link), Failure> {
     };
     let dialling = peerway_dials::dial(&client, server.ticket());
     let (near, far) = tokio::try_join!(dialling, accepting)?;
-    let mut path = near.path();
+    let mut path = near.watch_status();
     path.wait_for(|link| link.state == PeerState::Direct)
         .await?;
     let link = |connection, peerway| Link {

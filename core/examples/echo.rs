@@ -29,7 +29,7 @@ async fn listen(relay: RelayUrl) -> Result<(), Box<dyn Error>> {
         .alpns([ALPN])
         .bind()
         .await?;
-    endpoint.online().await;
+    endpoint.online().await?;
     println!("{}", endpoint.ticket());
     while let Some(connection) = endpoint.accept().await {
         let (mut send, mut recv) = connection.accept_bi().await?;

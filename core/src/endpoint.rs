@@ -8,7 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    Access, Connection, Event, LinkStatus, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
+    Access, Connection, Event, LinkStatus, NodeSnapshot, PeerId, RelayState, RelayUrl, SecretKey,
+    Ticket,
     net::{
         backlog::Backlog,
         driver::{self, Command, Driver, Lease, Outlets, Parts},
@@ -28,6 +29,10 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
 /// How long a peer that its relay does not reach is waited for, if the machine does not give it up before.
 const UNREACHED_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// What a network report may take.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+/// A network report that did not change for so long is complete.
+const REPORT_QUIET: Duration = Duration::from_millis(1500);
 /// Events that a slow reader may lag behind.
 const EVENTS: usize = 256;
 
@@ -44,7 +49,7 @@ struct Inner {
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<Event>,
     snapshot: watch::Receiver<Arc<NodeSnapshot>>,
-    online: watch::Receiver<bool>,
+    alpns: watch::Sender<Vec<Vec<u8>>>,
     accepted: Backlog,
 }
 
@@ -67,9 +72,37 @@ impl Endpoint {
         self.snapshot().ticket.clone()
     }
 
-    /// Waits until the node can be reached: registered with a relay, or at once when none is configured.
-    pub async fn online(&self) {
-        let _ = self.0.online.clone().wait_for(|online| *online).await;
+    /// Waits until the node can be reached: registered with one of its relays, or at once when none is configured.
+    ///
+    /// # Errors
+    /// All relays refused or did not answer. The node goes on trying by itself, and [`snapshots`](Self::snapshots) shows when one
+    /// takes it after all.
+    pub async fn online(&self) -> Result<(), OnlineError> {
+        let mut snapshots = self.snapshots();
+        let is_settled = |snapshot: &Arc<NodeSnapshot>| reachable(snapshot).is_some();
+        match snapshots.wait_for(is_settled).await {
+            Ok(snapshot) => reachable(&snapshot).unwrap_or(Ok(())),
+            Err(_) => Err(OnlineError::Shutdown),
+        }
+    }
+
+    /// The node once it has found out about the network around it, or what it knows after 5 s.
+    pub async fn network_report(&self) -> Arc<NodeSnapshot> {
+        let mut snapshots = self.snapshots();
+        let mut known = snapshots.borrow_and_update().clone();
+        let complete = async {
+            loop {
+                let change = timeout(REPORT_QUIET, changed_network(&mut snapshots, &known)).await;
+                match change {
+                    Ok(Some(snapshot)) => known = snapshot,
+                    Err(_) if !is_measured(&known) => {}
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        };
+        // What is known then is the report.
+        let _ = timeout(REPORT_PATIENCE, complete).await;
+        self.snapshot()
     }
 
     /// Dials a peer by ticket or id.
@@ -198,6 +231,24 @@ impl Endpoint {
         let _ = self.0.commands.send(Command::Access { access }).await;
     }
 
+    /// Changes which application protocols [`accept`](Self::accept) takes; connections that stand are not touched. Without any, the
+    /// node is not announced on the local network.
+    pub fn set_alpns<A: AsRef<[u8]>>(&self, alpns: impl IntoIterator<Item = A>) {
+        self.0.alpns.send_replace(owned(alpns));
+    }
+
+    /// Changes the home relays, best first. The node registers with new ones at once, and leaves the others a minute after the last
+    /// link that needs them has ended. Tickets from before keep naming those.
+    pub async fn set_relays(&self, relays: impl IntoIterator<Item = RelayUrl>) {
+        let relays = relays.into_iter().collect();
+        let _ = self.0.commands.send(Command::Relays { relays }).await;
+    }
+
+    /// Says that the network may be another one, for programs that know it before the system tells: on phones, or after a sleep.
+    pub async fn network_changed(&self) {
+        let _ = self.0.commands.send(Command::NetworkChanged).await;
+    }
+
     /// Says goodbye to all peers and relays; takes 3 s at most. The socket is free once the last clone of the endpoint and the
     /// last of its connections are dropped.
     pub async fn close(&self) {
@@ -295,10 +346,7 @@ impl Builder {
     /// The application protocols that [`Endpoint::accept`] takes; none by default.
     #[must_use]
     pub fn alpns<A: AsRef<[u8]>>(mut self, alpns: impl IntoIterator<Item = A>) -> Self {
-        self.alpns = alpns
-            .into_iter()
-            .map(|alpn| alpn.as_ref().to_vec())
-            .collect();
+        self.alpns = owned(alpns);
         self
     }
 
@@ -373,7 +421,7 @@ impl Builder {
             source,
         };
         let (mux, side) = Mux::bind(self.bind).map_err(no_socket)?;
-        let server = server_config(&key, &self.alpns)?;
+        let server = tls::quic_server(&key, &self.alpns)?;
         let quic = quic_endpoint(&key, &mux, server.clone()).map_err(no_socket)?;
         let ports = ports(&mux);
         let lan = self.lan(key.id());
@@ -385,7 +433,6 @@ impl Builder {
         let accepted = backlog.sender();
         let events = broadcast::Sender::new(EVENTS);
         let snapshot = watch::Sender::new(Arc::new(NodeSnapshot::empty(key.id())));
-        let online = watch::Sender::new(self.relays.is_empty());
         let inner = Inner {
             key: key.clone(),
             quic: quic.clone(),
@@ -393,7 +440,7 @@ impl Builder {
             commands,
             events: events.clone(),
             snapshot: snapshot.subscribe(),
-            online: online.subscribe(),
+            alpns: watch::Sender::new(self.alpns.clone()),
             accepted: backlog,
         };
         let use_tcp = !self.no_tcp && !self.relay_only;
@@ -405,7 +452,7 @@ impl Builder {
             side,
             quic,
             server,
-            accepts: !self.alpns.is_empty(),
+            alpns: inner.alpns.subscribe(),
             home_relays: self.relays,
             map_ports: if map_ports { ports } else { Ports::default() },
             lan,
@@ -413,7 +460,6 @@ impl Builder {
             outlets: Outlets {
                 events,
                 snapshot,
-                online,
                 accepted,
             },
         })
@@ -481,12 +527,56 @@ fn quic_endpoint(
     )
 }
 
-/// Without protocols, too: whoever asks for one is told that it is not offered.
-fn server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<quinn::ServerConfig, rustls::Error> {
-    let crypto = tls::server_config(key, alpns)?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    config.migration(false);
-    Ok(config)
+fn owned<A: AsRef<[u8]>>(alpns: impl IntoIterator<Item = A>) -> Vec<Vec<u8>> {
+    let alpns = alpns.into_iter();
+    alpns.map(|alpn| alpn.as_ref().to_vec()).collect()
+}
+
+/// Whether the node can be reached through its relays, once that is known.
+fn reachable(snapshot: &NodeSnapshot) -> Option<Result<(), OnlineError>> {
+    let home = || snapshot.relays.iter().filter(|relay| relay.home);
+    if home().next().is_none() || home().any(|relay| relay.state == RelayState::Up) {
+        return Some(Ok(()));
+    }
+    if home().any(|relay| relay.state != RelayState::Down) {
+        return None;
+    }
+    let relay = home()
+        .find(|relay| relay.impostor)
+        .or_else(|| home().next())?;
+    let (url, reason) = (relay.url.clone(), relay.error.clone());
+    Some(Err(if relay.impostor {
+        OnlineError::WrongRelay { relay: url }
+    } else {
+        let reason = reason.unwrap_or_default();
+        OnlineError::Relay { relay: url, reason }
+    }))
+}
+
+/// The next snapshot that knows something else of the network than `known`; none when the node has ended.
+async fn changed_network(
+    snapshots: &mut watch::Receiver<Arc<NodeSnapshot>>,
+    known: &NodeSnapshot,
+) -> Option<Arc<NodeSnapshot>> {
+    let states = |snapshot: &NodeSnapshot| -> Vec<RelayState> {
+        snapshot.relays.iter().map(|relay| relay.state).collect()
+    };
+    let is_news =
+        |now: &Arc<NodeSnapshot>| now.network != known.network || states(now) != states(known);
+    snapshots
+        .wait_for(is_news)
+        .await
+        .ok()
+        .map(|now| now.clone())
+}
+
+/// Whether all relays answered or failed, and the NAT was measured if that can be.
+fn is_measured(snapshot: &NodeSnapshot) -> bool {
+    let relays = &snapshot.relays;
+    relays
+        .iter()
+        .all(|relay| relay.state != RelayState::Connecting)
+        && (relays.is_empty() || snapshot.network.checked_at_ms.is_some())
 }
 
 /// Why a node could not be started.
@@ -507,6 +597,33 @@ pub enum BindError {
     /// rustls refuses the key.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// Why a node cannot be reached through its relays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnlineError {
+    /// Check the network and the relay's URL, or name another relay.
+    #[error("cannot reach the relay {}: {reason}; check the network and the relay's URL", relay.place())]
+    Relay {
+        /// The first of them.
+        relay: RelayUrl,
+        /// What went wrong, in words.
+        reason: String,
+    },
+    /// Get the relay's URL anew. If it is the same, do not trust the network.
+    #[error(
+        "the relay {} is another one than its URL says: whoever answers there does not hold the key that begins with {}; get the URL anew",
+        relay.place(),
+        relay.key().short()
+    )]
+    WrongRelay {
+        /// The relay as it was named.
+        relay: RelayUrl,
+    },
+    /// The endpoint was closed.
+    #[error("this node was shut down")]
+    Shutdown,
 }
 
 /// Why a peer could not be dialled.

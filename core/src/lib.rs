@@ -21,8 +21,9 @@
 //! 5. *Relayed.* No candidate answered, or the direct path died. Rounds that try again follow as long as the link is used,
 //!    and at once when an address or the network changes.
 //!
-//! When the last connection has ended, the link lingers for ten seconds and is forgotten. [`LinkStatus`] tells a connection's
-//! user where its link stands and, as an [`Explanation`], why; [`NodeSnapshot`] and [`Event`] tell it for the whole node.
+//! A connection ends with the last clone of it. When the last has ended, the link lingers for ten seconds and is forgotten.
+//! [`LinkStatus`] tells a connection's user where its link stands and, as an [`Explanation`], why; [`NodeSnapshot`] and [`Event`]
+//! tell it for the whole node.
 //!
 //! # Memory
 //!
@@ -62,6 +63,10 @@ pub mod keyfile;
 mod net;
 mod proto;
 #[cfg(feature = "net")]
+pub mod quic;
+#[cfg(feature = "net")]
+mod router;
+#[cfg(feature = "net")]
 pub mod services;
 mod snapshot;
 #[cfg(feature = "net")]
@@ -73,9 +78,11 @@ pub mod wire;
 
 pub use access::Access;
 #[cfg(feature = "net")]
+pub use bytes::Bytes;
+#[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
 #[cfg(feature = "net")]
-pub use endpoint::{BindError, Builder, ConnectError, Endpoint};
+pub use endpoint::{BindError, Builder, ConnectError, Endpoint, OnlineError};
 pub use explanation::{
     Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
     SideEvidence, Tried,
@@ -83,6 +90,8 @@ pub use explanation::{
 pub use identity::{ParseIdError, PeerId, SecretKey};
 #[cfg(feature = "net")]
 pub use net::{relay, stun};
+#[cfg(feature = "net")]
+pub use router::Router;
 pub use snapshot::{
     Event, EventKind, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
     NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,

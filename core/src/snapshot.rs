@@ -3,7 +3,7 @@
 //! Everything here is plain data. Times are milliseconds; `*_ms` fields that may be fractional are `f64`. Rates are bytes per
 //! second over the last second, computed by the node from byte counters, so that viewers only have to keep samples.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -308,7 +308,7 @@ impl std::iter::Sum for Traffic {
     }
 }
 
-/// The states of a link, `traversal` section 7.2 in the design notes.
+/// The states of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -327,6 +327,20 @@ pub enum PeerState {
     Failed,
     /// Nothing wanted from this peer.
     Idle,
+}
+
+impl fmt::Display for PeerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Suspect => "direct path silent",
+            Self::Relayed => "relayed",
+            Self::Punch => "trying directly",
+            Self::Intro => "saying hello",
+            Self::Failed => "unreachable",
+            Self::Idle => "idle",
+        })
+    }
 }
 
 /// A path that carries data.
@@ -348,6 +362,21 @@ pub enum PathInfo {
         /// The relay's address and key.
         remote: RelayUrl,
     },
+}
+
+impl fmt::Display for PathInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct {
+                remote, tcp: true, ..
+            } => write!(f, "direct over TCP, {remote}"),
+            Self::Direct {
+                remote, lan: true, ..
+            } => write!(f, "direct, {remote} on this network"),
+            Self::Direct { remote, .. } => write!(f, "direct, {remote}"),
+            Self::Relay { remote } => write!(f, "relay {}", remote.place()),
+        }
+    }
 }
 
 /// Something that happened on the node, in the order in which it happened.

@@ -151,6 +151,16 @@ pub fn sparing_server_config(key: &SecretKey, alpns: &[Vec<u8>]) -> Result<Serve
     ServerConfig::new(config)
 }
 
+/// The same for a node's endpoint. Without protocols, too: whoever asks for one is told that it is not offered.
+pub(crate) fn quic_server(
+    key: &SecretKey,
+    alpns: &[Vec<u8>],
+) -> Result<quinn::ServerConfig, Error> {
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(server_config(key, alpns)?));
+    config.migration(false);
+    Ok(config)
+}
+
 /// The same for TCP.
 pub(crate) fn raw_server(
     key: &SecretKey,

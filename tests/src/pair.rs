@@ -7,7 +7,8 @@ use std::{
 };
 
 use peerway::{
-    Connection, Endpoint, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl, SecretKey,
+    Connection, Endpoint, PathInfo, PeerId, PeerSnapshot, PeerState, RelaySnapshot, RelayState,
+    RelayUrl, SecretKey,
 };
 use peerway_relay::{Config, Relay};
 use peerway_tui::lab::{Home, Lab, NatKind};
@@ -72,8 +73,11 @@ pub fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
         .port_mapping(home.access().ipv4 == Some(NatKind::SymmetricUpnp));
     home.block_on(async {
         let node = builder.bind().await.expect("the node starts");
-        let online = timeout(PATIENCE, node.online()).await;
-        online.expect("the relay is there");
+        let mut snapshots = node.snapshots();
+        let is_up = |relay: &RelaySnapshot| relay.state == RelayState::Up;
+        let up = snapshots.wait_for(|snapshot| snapshot.relays.iter().any(is_up));
+        let online = timeout(PATIENCE, up).await.map(|up| up.is_ok());
+        assert_eq!(online, Ok(true), "the relay is there");
         node
     })
 }
@@ -242,7 +246,7 @@ async fn is_idle(node: &Endpoint, other: PeerId) {
 }
 
 async fn is_direct(connection: &Connection, limit: Duration) -> bool {
-    let mut path = connection.path();
+    let mut path = connection.watch_status();
     let direct = path.wait_for(|link| {
         link.state == PeerState::Direct && matches!(link.path, Some(PathInfo::Direct { .. }))
     });

@@ -68,7 +68,7 @@ async fn node(relay: &RelayUrl) -> Endpoint {
         .bind()
         .await
         .unwrap();
-    timeout(PATIENCE, node.online()).await.unwrap();
+    timeout(PATIENCE, node.online()).await.unwrap().unwrap();
     node
 }
 

@@ -108,7 +108,7 @@ fn builder() -> Builder {
 
 async fn dialler(builder: Builder) -> Endpoint {
     let dialler = builder.bind().await.unwrap();
-    dialler.online().await;
+    dialler.online().await.unwrap();
     dialler
 }
 
@@ -128,7 +128,7 @@ fn listen(home: &Home, builder: Builder) -> Endpoint {
 /// Where the peer is once it is reached directly, and whether that is the local network.
 async fn path_to(dialler: &Endpoint, peer: PeerId) -> (SocketAddr, bool) {
     let connection = dialler.connect(peer, ALPN).await.unwrap();
-    let mut status = connection.path();
+    let mut status = connection.watch_status();
     let direct = |path: &Option<PathInfo>| matches!(path, Some(PathInfo::Direct { .. }));
     let status = timeout(PATIENCE, status.wait_for(|status| direct(&status.path)))
         .await

@@ -8,7 +8,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use peerway::{Access, ConnectError, Connection, Endpoint, PathInfo, PeerState, SecretKey};
+use peerway::{
+    Access, Bytes, ConnectError, Connection, Endpoint, OnlineError, PathInfo, PeerState, RelayUrl,
+    Router, SecretKey,
+    quic::{ConnectionError, close},
+    services::ping,
+};
 use peerway_relay::{Config, Relay};
 use tokio::time::timeout;
 
@@ -45,16 +50,17 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     let relay = relay().await;
     let (a, b) = (node(Some(&relay)).await, node(Some(&relay)).await);
     timeout(Duration::from_secs(10), async {
-        tokio::join!(a.online(), b.online())
+        tokio::try_join!(a.online(), b.online())
     })
     .await
+    .unwrap()
     .unwrap();
     assert!(b.ticket().addrs.is_empty(), "a ticket tells addresses");
     let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b))
         .await
         .unwrap();
     assert_eq!((out.peer(), incoming.peer()), (b.id(), a.id()));
-    let mut path = out.path();
+    let mut path = out.watch_status();
     let direct = path.wait_for(|status| status.state == PeerState::Direct);
     let status = timeout(Duration::from_secs(10), direct)
         .await
@@ -106,4 +112,122 @@ async fn a_peer_that_is_not_let_in_any_more_loses_its_connection_and_gets_no_oth
     }
     let again = timeout(Duration::from_secs(20), a.connect(b.ticket(), ALPN)).await;
     assert!(again.unwrap().is_err());
+}
+
+/// A node that speaks no protocol until a router gives it some.
+async fn bare_node() -> Endpoint {
+    let builder = Endpoint::builder().port_mapping(false);
+    let local = builder.bind_addr("127.0.0.1:0".parse().unwrap());
+    local.bind().await.unwrap()
+}
+
+/// The code with which the other side's node or program closed the connection.
+fn code(end: ConnectionError) -> u64 {
+    let ConnectionError::ApplicationClosed(close) = end else {
+        panic!("{end}");
+    };
+    close.error_code.into_inner()
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn one_node_answers_ping_and_speaks_a_protocol_of_its_own() {
+    let (a, b) = (bare_node().await, bare_node().await);
+    let refused = a.connect(b.ticket(), ALPN).await.unwrap_err();
+    assert_eq!(refused, ConnectError::NoSuchService);
+    let router = Router::new(b.clone())
+        .diagnostics()
+        .accept(ALPN, |connection| async move {
+            connection.send_datagram(Bytes::from_static(b"hi")).unwrap();
+            connection.closed().await;
+        });
+    // It runs only later, and takes them from now on.
+    let greeted = a.connect(b.ticket(), ALPN).await.unwrap();
+    let pinged = a.connect(b.ticket(), ping::ALPN).await.unwrap();
+    tokio::spawn(router.run());
+    let greeting = timeout(PATIENCE, greeted.read_datagram()).await.unwrap();
+    assert_eq!(&greeting.unwrap()[..], b"hi");
+    let reply = ping::ping(&pinged, 1, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(reply.path, pinged.path());
+    let direct = timeout(PATIENCE, pinged.until_direct()).await.unwrap();
+    assert_eq!(direct.unwrap(), reply.path.unwrap());
+    assert!(
+        pinged
+            .status()
+            .to_string()
+            .starts_with("direct, 127.0.0.1:")
+    );
+    b.close().await;
+    assert_eq!(code(pinged.closed().await), close::SHUTDOWN.into());
+    assert!(pinged.close_reason().is_some());
+    assert!(pinged.until_direct().await.is_err());
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_own_connection_and_no_other() {
+    let (a, b) = (bare_node().await, bare_node().await);
+    let router = Router::new(b.clone())
+        .diagnostics()
+        .accept(ALPN, |_| async { panic!("as the test wants it") });
+    tokio::spawn(router.run());
+    let pinged = a.connect(b.ticket(), ping::ALPN).await.unwrap();
+    let doomed = a.connect(b.ticket(), ALPN).await.unwrap();
+    timeout(PATIENCE, doomed.closed()).await.unwrap();
+    let reply = ping::ping(&pinged, 1, PATIENCE).await.unwrap();
+    assert!(reply.is_some());
+}
+
+#[tokio::test]
+async fn one_peer_gets_a_quarter_of_a_protocols_connections_and_others_get_theirs() {
+    let (greedy, other, b) = (bare_node().await, bare_node().await, bare_node().await);
+    let router = Router::new(b.clone()).accept_up_to(4, ALPN, |connection| async move {
+        connection.closed().await;
+    });
+    tokio::spawn(router.run());
+    let kept = greedy.connect(b.ticket(), ALPN).await.unwrap();
+    let refused = greedy.connect(b.ticket(), ALPN).await.unwrap();
+    let end = timeout(PATIENCE, refused.closed()).await.unwrap();
+    assert_eq!(code(end), close::BUSY.into());
+    let others = other.connect(b.ticket(), ALPN).await.unwrap();
+    // The seat of a connection that ended is free again.
+    kept.close(0, b"");
+    loop {
+        let again = greedy.connect(b.ticket(), ALPN).await.unwrap();
+        let (mut send, _recv) = again.open_bi().await.unwrap();
+        let _ = send.write_all(b"still there?").await;
+        // A connection that is taken stays.
+        if timeout(Duration::from_secs(1), again.closed())
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    assert_eq!(others.close_reason(), None);
+}
+
+#[tokio::test]
+async fn a_node_says_which_relay_it_cannot_reach_and_goes_to_another_that_is_named() {
+    let relay = relay().await;
+    // Nobody is there: the port is a socket's that answers nothing.
+    let mute = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let nowhere = RelayUrl::new(relay.url().key(), "127.0.0.1", port).unwrap();
+    let node = bare_node().await;
+    assert_eq!(node.online().await, Ok(()), "none is configured");
+    node.set_relays([nowhere.clone()]).await;
+    let named = |ticket: &peerway::Ticket, relay: &RelayUrl| ticket.relays == [relay.clone()];
+    let mut snapshots = node.snapshots();
+    let known = snapshots.wait_for(|snapshot| named(&snapshot.ticket, &nowhere));
+    drop(timeout(PATIENCE, known).await.unwrap().unwrap());
+    let online = timeout(PATIENCE, node.online()).await.unwrap();
+    assert!(
+        matches!(&online, Err(OnlineError::Relay { relay, .. }) if *relay == nowhere),
+        "{online:?}"
+    );
+    node.set_relays([relay.url()]).await;
+    let known = snapshots.wait_for(|snapshot| named(&snapshot.ticket, &relay.url()));
+    drop(timeout(PATIENCE, known).await.unwrap().unwrap());
+    assert_eq!(timeout(PATIENCE, node.online()).await, Ok(Ok(())));
 }

@@ -100,7 +100,7 @@ async fn node(relay: Option<&RelayUrl>) -> Endpoint {
         .bind()
         .await
         .unwrap();
-    timeout(PATIENCE, node.online()).await.unwrap();
+    timeout(PATIENCE, node.online()).await.unwrap().unwrap();
     node
 }
 

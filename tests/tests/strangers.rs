@@ -151,7 +151,7 @@ async fn node(relay: &Relay) -> Endpoint {
         .bind()
         .await
         .unwrap();
-    timeout(PATIENCE, node.online()).await.unwrap();
+    timeout(PATIENCE, node.online()).await.unwrap().unwrap();
     let mut snapshots = node.snapshots();
     let seen = snapshots.wait_for(|snapshot| snapshot.network.public_v4.is_some());
     timeout(PATIENCE, seen).await.unwrap().unwrap();

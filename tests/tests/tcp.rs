@@ -110,14 +110,14 @@ impl Pair {
 
     /// Waits until the link is direct over TCP, or over UDP.
     fn settle_on(&self, connection: &Connection, by_tcp: bool) {
-        let mut path = connection.path();
+        let mut path = connection.watch_status();
         let settled = path.wait_for(|status: &LinkStatus| {
             matches!(status.path, Some(PathInfo::Direct { tcp, .. }) if tcp == by_tcp)
         });
         let settled = self
             .home
             .block_on(async { timeout(PATIENCE, settled).await.is_ok() });
-        assert!(settled, "{:?}", connection.path().borrow());
+        assert!(settled, "{:?}", connection.status());
     }
 
     /// Sends the cargo both ways and compares the hashes.

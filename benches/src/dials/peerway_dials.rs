@@ -89,7 +89,7 @@ async fn bind(
         .port_mapping(false)
         .bind()
         .await?;
-    node.online().await;
+    node.online().await?;
     Ok(node)
 }
 

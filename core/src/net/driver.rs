@@ -55,6 +55,7 @@ use crate::{
         io::{Input, Output, Pair, Sock},
         local::Ports,
     },
+    quic::close,
     wire::lane::Channel,
 };
 
@@ -71,6 +72,10 @@ pub(crate) enum Command {
     Abandoned { peer: PeerId },
     /// Who is let in from now on.
     Access { access: Access },
+    /// Where to be registered from now on, best first.
+    Relays { relays: Vec<RelayUrl> },
+    /// The network may be another one than the system has told.
+    NetworkChanged,
     /// Say goodbye and end.
     Shutdown { done: oneshot::Sender<()> },
 }
@@ -92,8 +97,6 @@ pub(crate) struct Lease {
 pub(crate) struct Outlets {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) snapshot: watch::Sender<Arc<NodeSnapshot>>,
-    /// Whether the node can be reached: registered with a relay, or none configured.
-    pub(crate) online: watch::Sender<bool>,
     pub(crate) accepted: BacklogSender,
 }
 
@@ -105,8 +108,8 @@ pub(crate) struct Parts {
     pub(crate) side: mpsc::Receiver<Side>,
     pub(crate) quic: quinn::Endpoint,
     pub(crate) server: quinn::ServerConfig,
-    /// Whether any protocol is accepted.
-    pub(crate) accepts: bool,
+    /// The application protocols that are taken.
+    pub(crate) alpns: watch::Receiver<Vec<Vec<u8>>>,
     pub(crate) home_relays: Vec<RelayUrl>,
     /// The ports that routers are asked to forward; 0 for none.
     pub(crate) map_ports: Ports,
@@ -127,7 +130,7 @@ pub(crate) struct Driver {
     quic: quinn::Endpoint,
     memory: NodeMemory,
     server: quinn::ServerConfig,
-    accepts: bool,
+    alpns: watch::Receiver<Vec<Vec<u8>>>,
     home_relays: Vec<RelayUrl>,
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
@@ -209,7 +212,7 @@ impl Driver {
             quic: parts.quic,
             memory: NodeMemory::default(),
             server: parts.server,
-            accepts: parts.accepts,
+            alpns: parts.alpns,
             home_relays: parts.home_relays,
             commands: parts.commands,
             outlets: parts.outlets,
@@ -257,6 +260,8 @@ impl Driver {
                     Some(Command::Opened { connection }) => self.adopt(connection, None),
                     Some(Command::Abandoned { peer }) => self.abandon(peer),
                     Some(Command::Access { access }) => self.set_access(access),
+                    Some(Command::Relays { relays }) => self.set_home_relays(relays),
+                    Some(Command::NetworkChanged) => self.network_changed(),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;
                         let _ = done.send(());
@@ -264,6 +269,7 @@ impl Driver {
                     }
                     None => return self.shutdown().await,
                 },
+                Ok(()) = self.alpns.changed() => self.take_alpns(),
                 () = sleep_until(deadline.into()) => {}
                 Some(done) = self.pending.next() => self.on_done(done),
                 Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
@@ -431,7 +437,7 @@ impl Driver {
 
     /// Says goodbye to peers and relays; waits a moment for it to be sent.
     async fn shutdown(&mut self) {
-        let (code, reason) = (0u32.into(), b"shutting down");
+        let (code, reason) = (close::SHUTDOWN.into(), b"shutting down");
         for open in self.links.values().flat_map(|link| &link.connections) {
             open.quic.close(code, reason);
         }

@@ -11,10 +11,11 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    ops::Deref,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -70,10 +71,47 @@ impl LinkMemory {
 pub(crate) struct Flow {
     quic: quinn::Connection,
     memory: LinkMemory,
+    /// How many [`Usage`]s there are.
+    users: AtomicUsize,
     state: Mutex<State>,
     opened_bi: Notify,
     opened_uni: Notify,
     granted: Notify,
+}
+
+/// A program's hold on a connection, which is closed when the last is gone: those of ours, here and in the driver, are no reason
+/// for it to stay.
+#[derive(Debug)]
+pub(crate) struct Usage(Arc<Flow>);
+
+impl Usage {
+    pub(crate) fn begin(flow: Arc<Flow>) -> Self {
+        flow.users.fetch_add(1, Ordering::Relaxed);
+        Self(flow)
+    }
+}
+
+impl Clone for Usage {
+    fn clone(&self) -> Self {
+        Self::begin(self.0.clone())
+    }
+}
+
+impl Drop for Usage {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // As quinn does.
+            self.0.quic.close(0u32.into(), b"");
+        }
+    }
+}
+
+impl Deref for Usage {
+    type Target = Arc<Flow>;
+
+    fn deref(&self) -> &Arc<Flow> {
+        &self.0
+    }
 }
 
 #[derive(Debug)]
@@ -113,6 +151,7 @@ impl Flow {
         Arc::new(Self {
             quic,
             memory,
+            users: AtomicUsize::new(0),
             state: Mutex::new(State {
                 inbound: Inbound::default(),
                 allowed_bi: Allowance::bidirectional(),
@@ -259,11 +298,11 @@ impl Flow {
     }
 
     fn sender(self: &Arc<Self>, Outgoing { quic, limit }: Outgoing) -> SendStream {
-        SendStream::new(quic, self.clone(), limit)
+        SendStream::new(quic, Usage::begin(self.clone()), limit)
     }
 
     fn receiver(self: &Arc<Self>, Incoming { quic, window }: Incoming) -> RecvStream {
-        RecvStream::new(quic, self.clone(), window)
+        RecvStream::new(quic, Usage::begin(self.clone()), window)
     }
 
     fn receives(&self, state: &mut State, quic: quinn::RecvStream) -> Incoming {

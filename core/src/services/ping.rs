@@ -41,7 +41,7 @@ pub async fn ping(
         Ok(Reply {
             seq,
             rtt: sent_at.elapsed(),
-            path: connection.path().borrow().path.clone(),
+            path: connection.path(),
         })
     };
     timeout_at(sent_at + timeout, answer).await.ok().transpose()
@@ -59,7 +59,8 @@ pub enum PingError {
     Datagram(#[from] quinn::SendDatagramError),
 }
 
-pub(super) async fn serve(connection: &Connection) {
+/// Answers pings until the connection ends: a handler for a [`Router`](crate::Router).
+pub async fn serve(connection: Connection) {
     while let Ok(datagram) = connection.read_datagram().await {
         // A datagram too large for the path as it is now is lost, as on any network.
         let _ = connection.send_datagram(datagram);
@@ -84,7 +85,7 @@ mod tests {
             }
             client.close(0, b"");
         };
-        tokio::join!(pings, serve(&server));
+        tokio::join!(pings, serve(server));
     }
 
     #[tokio::test]

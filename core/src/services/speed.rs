@@ -174,7 +174,8 @@ fn header(direction: u8, duration: Duration) -> [u8; HEADER_LEN] {
     [VERSION, direction, a, b, c, d]
 }
 
-pub(super) async fn serve(connection: &Connection) {
+/// Takes part in measurements until the connection ends: a handler for a [`Router`](crate::Router).
+pub async fn serve(connection: Connection) {
     let mut streams = JoinSet::new();
     while let Ok((send, recv)) = connection.accept_bi().await {
         while streams.len() >= MAX_SERVED {
@@ -295,7 +296,7 @@ mod tests {
             client.close(0, b"");
             (down, up)
         };
-        let ((down, up), ()) = tokio::join!(measured, serve(&pair.server));
+        let ((down, up), ()) = tokio::join!(measured, serve(pair.server.clone()));
         for throughput in [down, up] {
             assert!(throughput.bytes > 0);
             assert!(throughput.mbps() > 0.0);
@@ -313,7 +314,7 @@ mod tests {
             client.close(0, b"");
             end
         };
-        let (end, ()) = tokio::join!(strange, serve(&pair.server));
+        let (end, ()) = tokio::join!(strange, serve(pair.server.clone()));
         assert_eq!(end.unwrap_err(), ReadError::Reset(VarInt::from_u32(1)));
     }
 

@@ -14,7 +14,7 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
-pub(super) use expose::{Exposed, serve};
+pub use expose::Exposed;
 pub use forward::{ForwardError, Forwarder};
 pub use request::Obstacle;
 

@@ -3,14 +3,13 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use quinn::{Chunk, ClosedStream, ReadError, ReadExactError, ReadToEndError, StreamId, VarInt};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::{net::flow::Flow, proto::credit::Window};
+use crate::{net::flow::Usage, proto::credit::Window};
 
 /// The receiving side of a stream.
 ///
@@ -20,13 +19,13 @@ use crate::{net::flow::Flow, proto::credit::Window};
 /// Dropping it [stops](Self::stop) the stream with code 0, unless it was read to its end.
 pub struct RecvStream {
     quic: quinn::RecvStream,
-    flow: Arc<Flow>,
+    flow: Usage,
     /// None once nothing more comes.
     window: Option<Window>,
 }
 
 impl RecvStream {
-    pub(crate) fn new(quic: quinn::RecvStream, flow: Arc<Flow>, window: Window) -> Self {
+    pub(crate) fn new(quic: quinn::RecvStream, flow: Usage, window: Window) -> Self {
         Self {
             quic,
             flow,

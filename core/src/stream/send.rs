@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use quinn::{ClosedStream, StoppedError, StreamId, VarInt, WriteError};
 use tokio::io::AsyncWrite;
 
-use crate::net::flow::{Flow, Limit};
+use crate::net::flow::{Limit, Usage};
 
 /// The sending side of a stream.
 ///
@@ -23,7 +23,7 @@ use crate::net::flow::{Flow, Limit};
 /// Dropping it [finishes](Self::finish) the stream, unless it was [reset](Self::reset).
 pub struct SendStream {
     quic: quinn::SendStream,
-    flow: Arc<Flow>,
+    flow: Usage,
     limit: Arc<Limit>,
     written: u64,
     /// Why nothing can be written any more, which quinn tells only those who wait for it.
@@ -31,7 +31,7 @@ pub struct SendStream {
 }
 
 impl SendStream {
-    pub(crate) fn new(quic: quinn::SendStream, flow: Arc<Flow>, limit: Arc<Limit>) -> Self {
+    pub(crate) fn new(quic: quinn::SendStream, flow: Usage, limit: Arc<Limit>) -> Self {
         Self {
             quic,
             flow,

@@ -60,7 +60,7 @@ impl Link {
 
     fn wait_until(&self, wanted: impl Fn(&LinkStatus) -> bool) {
         for connection in [&self.outgoing, &self.incoming] {
-            let mut path = connection.path();
+            let mut path = connection.watch_status();
             let end = Instant::now() + PATIENCE;
             while !wanted(&path.borrow_and_update()) {
                 assert!(Instant::now() < end, "never so: {path:?}");
@@ -78,7 +78,7 @@ fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
         .port_mapping(false);
     home.block_on(async {
         let node = builder.bind().await.unwrap();
-        timeout(PATIENCE, node.online()).await.unwrap();
+        timeout(PATIENCE, node.online()).await.unwrap().unwrap();
         node
     })
 }

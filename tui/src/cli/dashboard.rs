@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use peerway::{
-    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Ticket,
-    services::{Services, ping},
+    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Router,
+    Ticket, services::ping,
 };
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
@@ -21,9 +21,9 @@ const SAMPLE: Duration = Duration::from_secs(1);
 const DIAL_QUEUE: usize = 8;
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
-    let services = Services::new();
     let relays = globals.relays.clone();
-    let node = Node::beside(globals, relays, &services.alpns()).await?;
+    let node = Node::beside(globals, relays).await?;
+    let router = Router::new(node.endpoint.clone()).diagnostics();
     let mut options = Options {
         owns_node: true,
         acquaintances: node.peers().all(),
@@ -34,7 +34,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     }
     let body = async {
         tokio::select! {
-            () = services.run(&node.endpoint) => Ok(()),
+            () = router.run() => Ok(()),
             result = show(&node.endpoint, Some(node.peers()), options) => Ok(result?),
         }
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use peerway::services::Services;
+use peerway::services::tunnel::{self, Exposed};
 use tokio::net::TcpSocket;
 
 use super::{
@@ -24,16 +24,21 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
             name: name.to_string(),
         });
     }
-    let mut services = Services::new().diagnostics(!args.no_diagnostics);
+    let mut exposed = Exposed::default();
     for (addr, name) in args.addrs.iter().zip(&args.names) {
-        services = services.expose(name.clone(), *addr);
+        exposed.insert(name.clone(), *addr);
         if is_free(*addr) {
             out::hint(format!(
                 "no server at {addr} yet: peers are refused until there is one"
             ));
         }
     }
-    up::serve(globals, &services, args.fail_fast, |ticket| {
+    let offer = |router| {
+        up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, move |connection| {
+            exposed.clone().serve(connection)
+        })
+    };
+    up::serve(globals, offer, args.fail_fast, |ticket| {
         let each = args.names.iter().zip(9000..);
         each.map(|(name, port)| format!("peerway forward {ticket}/{name} --listen {port}"))
             .collect()

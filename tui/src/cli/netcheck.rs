@@ -21,7 +21,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     }
     let node = Node::dialling(globals, globals.relays.clone()).await?;
     let body = async {
-        let snapshot = node.report().await;
+        let snapshot = node.endpoint.network_report().await;
         let report = Report::of(&snapshot);
         if globals.json {
             out::json(&report)?;

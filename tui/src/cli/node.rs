@@ -15,7 +15,7 @@ use peerway::{
 use peerway_relay::Signals;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -37,12 +37,6 @@ const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
 /// With less time left no dial is begun again.
 const REDIAL_PATIENCE: Duration = Duration::from_secs(2);
-/// How often a snapshot is looked at while waiting for something that has no event of its own.
-const LOOK: Duration = Duration::from_millis(50);
-/// What a network report may take.
-const REPORT_PATIENCE: Duration = Duration::from_secs(5);
-/// A network report that did not change for so long is complete.
-const REPORT_QUIET: Duration = Duration::from_millis(1500);
 
 /// How long a peer is dialled.
 #[derive(Clone, Copy, Debug)]
@@ -73,15 +67,14 @@ pub(super) struct Node {
 
 impl Node {
     /// A node to be reached: it has the folder's identity or does not start.
-    pub(super) async fn listening(globals: &Globals, alpns: &[&[u8]]) -> Result<Self, Failure> {
+    pub(super) async fn listening(globals: &Globals) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
         let key = state.key()?;
         let claim = state.claim()?.ok_or_else(|| state.in_use())?;
         let builder = globals
             .builder()
             .secret_key(key)
-            .relays(globals.relays.clone())
-            .alpns(alpns);
+            .relays(globals.relays.clone());
         Self::start(builder, globals.bind, Some(claim), state.peers()).await
     }
 
@@ -90,17 +83,13 @@ impl Node {
         globals: &Globals,
         relays: Vec<RelayUrl>,
     ) -> Result<Self, Failure> {
-        Self::beside(globals, relays, &[]).await
+        Self::beside(globals, relays).await
     }
 
     /// A node of the folder's identity or, beside another process that has it, of a temporary one.
-    pub(super) async fn beside(
-        globals: &Globals,
-        relays: Vec<RelayUrl>,
-        alpns: &[&[u8]],
-    ) -> Result<Self, Failure> {
+    pub(super) async fn beside(globals: &Globals, relays: Vec<RelayUrl>) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
-        let mut builder = globals.builder().relays(relays).alpns(alpns);
+        let mut builder = globals.builder().relays(relays);
         let claim = state.claim()?;
         let mut bind = globals.bind;
         if claim.is_some() {
@@ -153,27 +142,20 @@ impl Node {
 
     /// Waits until others can reach the node.
     pub(super) async fn reachable(&self) -> Result<(), Failure> {
-        match timeout(ONLINE_PATIENCE, self.endpoint.online()).await {
-            Ok(()) => Ok(()),
+        let mut snapshots = self.endpoint.snapshots();
+        let is_reachable = |snapshot: &Arc<NodeSnapshot>| {
+            snapshot.relays.is_empty() || states(snapshot).contains(&RelayState::Up)
+        };
+        match timeout(ONLINE_PATIENCE, snapshots.wait_for(is_reachable)).await {
+            Ok(_) => Ok(()),
             Err(_) => Err(no_relay(&self.endpoint.snapshot())),
         }
     }
 
     /// Waits until a relay took us or all refused, so that a dial after it starts from a settled state.
     pub(super) async fn settled(&self) {
-        let refused = async {
-            while !all_down(&self.endpoint.snapshot()) {
-                sleep(LOOK).await;
-            }
-        };
-        let settled = async {
-            tokio::select! {
-                () = self.endpoint.online() => {}
-                () = refused => {}
-            }
-        };
         // The dial that follows says what is wrong.
-        let _ = timeout(DIAL_ONLINE_PATIENCE, settled).await;
+        let _ = timeout(DIAL_ONLINE_PATIENCE, self.endpoint.online()).await;
     }
 
     /// Dials a peer for its diagnostics.
@@ -280,29 +262,6 @@ impl Node {
         // What is known by then is the answer.
         let _ = timeout(patience.at_most, waiting).await;
     }
-
-    /// A snapshot whose network report is complete, or what is known of it after 5 s.
-    pub(super) async fn report(&self) -> NodeSnapshot {
-        let deadline = Instant::now() + REPORT_PATIENCE;
-        let mut last = self.endpoint.snapshot();
-        let mut changed_at = Instant::now();
-        let complete = async {
-            loop {
-                sleep(LOOK).await;
-                let now = self.endpoint.snapshot();
-                if now.network != last.network || states(&now) != states(&last) {
-                    changed_at = Instant::now();
-                }
-                last = now;
-                if is_checked(&last) && changed_at.elapsed() >= REPORT_QUIET {
-                    return;
-                }
-            }
-        };
-        // What is known then is the report.
-        let _ = timeout_at(deadline, complete).await;
-        (*self.endpoint.snapshot()).clone()
-    }
 }
 
 /// Who is meant, and where that peer is.
@@ -361,20 +320,6 @@ fn is_unreached(snapshot: &NodeSnapshot, peer: &Ticket) -> bool {
     let called = peer.filter(|peer| peer.state != PeerState::Failed);
     let why = called.and_then(|peer| peer.why.as_ref());
     why.is_some_and(|why| why.cause == Cause::PeerUnreached)
-}
-
-fn all_down(snapshot: &NodeSnapshot) -> bool {
-    !snapshot.relays.is_empty()
-        && snapshot
-            .relays
-            .iter()
-            .all(|relay| relay.state == RelayState::Down)
-}
-
-fn is_checked(snapshot: &NodeSnapshot) -> bool {
-    let decided = |state: &RelayState| *state != RelayState::Connecting;
-    states(snapshot).iter().all(decided)
-        && (snapshot.relays.is_empty() || snapshot.network.checked_at_ms.is_some())
 }
 
 fn states(snapshot: &NodeSnapshot) -> Vec<RelayState> {

@@ -215,7 +215,7 @@ impl Session<'_> {
 
 /// Ends when the path is direct.
 async fn direct(connection: &Connection) {
-    let mut status = connection.path();
+    let mut status = connection.watch_status();
     let is_direct = status
         .wait_for(|status| matches!(status.path, Some(PathInfo::Direct { .. })))
         .await
@@ -238,7 +238,7 @@ fn relayed_only(connection: &Connection) -> Failure {
 
 /// Why the link is as it is, as `peerway why` begins, and what would help.
 fn why(connection: &Connection) -> Option<String> {
-    let why = connection.path().borrow().why.clone()?;
+    let why = connection.status().why?;
     let action = why.action.map(|action| format!(". {action}"));
     Some(why.line() + &action.unwrap_or_default())
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> 
         let connection = node
             .dial(&peer, speed::ALPN, Patience::within(None))
             .await?;
-        let mut status = connection.path();
+        let mut status = connection.watch_status();
         let is_direct =
             status.wait_for(|status| matches!(status.path, Some(PathInfo::Direct { .. })));
         // Without a direct path the relay is what there is to measure.

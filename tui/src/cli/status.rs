@@ -7,9 +7,9 @@ use super::{args::Globals, failure::Failure, node::Node, out, words};
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let node = Node::dialling(globals, globals.relays.clone()).await?;
     let body = async {
-        let snapshot = node.report().await;
+        let snapshot = node.endpoint.network_report().await;
         if globals.json {
-            out::json(&snapshot)?;
+            out::json(&*snapshot)?;
         } else {
             out::text(text(&snapshot, node.is_temporary()))?;
         }

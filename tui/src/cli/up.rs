@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
-use peerway::{Event, EventKind, PeerId, RelayUrl, Ticket, services::Services};
+use peerway::{Event, EventKind, PeerId, RelayUrl, Router, Ticket};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -18,22 +18,32 @@ use super::{
 };
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
-    let services = Services::new().diagnostics(!args.no_diagnostics);
-    serve(globals, &services, args.fail_fast, |ticket| {
+    let offer = |router| diagnostics(router, !args.no_diagnostics);
+    serve(globals, offer, args.fail_fast, |ticket| {
         vec![format!("peerway ping {ticket}")]
     })
     .await
 }
 
-/// Offers `services` until Ctrl-C; `commands` are what the other side has to type. Without a relay the network around is served,
+/// The router that also answers ping and speed, if it is to.
+pub(super) fn diagnostics(router: Router, enabled: bool) -> Router {
+    if enabled {
+        router.diagnostics()
+    } else {
+        router
+    }
+}
+
+/// Serves what `offer` adds to a router until Ctrl-C; `commands` are what the other side has to type. Without a relay the network around is served,
 /// unless the node is to fail fast.
 pub(super) async fn serve(
     globals: &Globals,
-    services: &Services,
+    offer: impl FnOnce(Router) -> Router,
     fail_fast: bool,
     commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
-    let node = Node::listening(globals, &services.alpns()).await?;
+    let node = Node::listening(globals).await?;
+    let router = offer(Router::new(node.endpoint.clone()));
     let mut events = node.endpoint.events();
     let body = async {
         if fail_fast {
@@ -51,8 +61,7 @@ pub(super) async fn serve(
             print_ready(ticket, commands, globals.json).await?;
             print_events(&mut events, globals.json).await
         };
-        let serving =
-            async { tokio::join!(services.run(&node.endpoint), complain(&node, globals)) };
+        let serving = async { tokio::join!(router.run(), complain(&node, globals)) };
         tokio::select! {
             _ = serving => Ok(()),
             result = served_without_reader(print) => result,

@@ -37,7 +37,7 @@ pub(super) fn two_decimals(value: f64) -> f64 {
 }
 
 pub(super) fn current_path(connection: &Connection) -> Option<PathInfo> {
-    connection.path().borrow().path.clone()
+    connection.path()
 }
 
 /// Why the link to a peer is as it is; none if there is no link.

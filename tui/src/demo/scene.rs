@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use peerway::{BindError, Connection, Endpoint, Event, PathInfo, RelayUrl, SecretKey};
+use peerway::{
+    BindError, Connection, Endpoint, Event, PathInfo, RelaySnapshot, RelayState, RelayUrl,
+    SecretKey,
+};
 use peerway_relay::Relay;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -62,7 +65,10 @@ impl Scene {
 
     /// Tells whether a node was registered in time.
     pub(super) async fn is_registered(&self, home: char, node: &Endpoint) -> bool {
-        let registered = timeout(PATIENCE, node.online()).await.is_ok();
+        let mut snapshots = node.snapshots();
+        let is_up = |relay: &RelaySnapshot| relay.state == RelayState::Up;
+        let up = snapshots.wait_for(|snapshot| snapshot.relays.iter().any(is_up));
+        let registered = matches!(timeout(PATIENCE, up).await, Ok(Ok(_)));
         self.timeline.step(&if registered {
             let id = node.id();
             Step::Ready { home, id }
@@ -141,7 +147,7 @@ async fn start_node(world: &World, place: Place, relay: &RelayUrl) -> Result<End
 
 /// When the connection's path became direct, since `dialled`.
 async fn direct(connection: &Connection, dialled: Instant) -> Result<Duration, DemoError> {
-    let mut path = connection.path();
+    let mut path = connection.watch_status();
     let is_direct = path.wait_for(|link| matches!(link.path, Some(PathInfo::Direct { .. })));
     match timeout(PATIENCE, is_direct).await {
         Ok(Ok(_)) => Ok(dialled.elapsed()),
@@ -180,7 +186,7 @@ fn exchanged(shipment: Shipment, connection: &Connection) -> Step {
 }
 
 fn path_kind(connection: &Connection) -> &'static str {
-    match connection.path().borrow().path {
+    match connection.path() {
         Some(PathInfo::Direct { .. }) => "direct",
         Some(PathInfo::Relay { .. }) => "relay",
         _ => "none",

@@ -96,7 +96,7 @@ async fn dial(
     let dialled = Instant::now();
     let connection = a.connect(ticket, ALPN).await?;
     let connected = dialled.elapsed();
-    let direct = settled(connection.path(), dialled + PATIENCE).await;
+    let direct = settled(connection.watch_status(), dialled + PATIENCE).await;
     let took = dialled.elapsed();
     if direct {
         let mut snapshots = b.snapshots();

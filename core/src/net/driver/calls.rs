@@ -21,20 +21,9 @@ use crate::{
         endpoint::Whereabouts,
         shares::Origin,
     },
+    quic::close,
     tls,
 };
-
-/// Application error codes (RFC 9000 section 20.2) of connections that this node ends.
-pub(super) mod code {
-    use quinn::VarInt;
-
-    /// The TLS handshake showed another key than the one of the link.
-    pub(super) const IDENTITY_MISMATCH: VarInt = VarInt::from_u32(1);
-    /// There is no room for the connection, now or any more.
-    pub(super) const BUSY: VarInt = VarInt::from_u32(2);
-    /// The peer is not let in any more.
-    pub(in super::super) const NOT_LET_IN: VarInt = VarInt::from_u32(3);
-}
 
 /// The calls that are counted.
 #[derive(Default)]
@@ -76,7 +65,7 @@ impl Calls {
         };
         if let Some(displaced) = displaced.and_then(|id| self.open.remove(&id)) {
             displaced.close(
-                code::BUSY,
+                close::BUSY.into(),
                 b"it was idle for longest, and others need the room",
             );
         }
@@ -100,8 +89,21 @@ fn uses(quic: &quinn::Connection) -> u64 {
 }
 
 impl Driver {
+    /// From now on the protocols that the program names are taken, by connections that are yet to come.
+    pub(super) fn take_alpns(&mut self) {
+        match tls::quic_server(&self.key, &self.alpns.borrow_and_update()) {
+            Ok(server) => self.server = server,
+            Err(error) => return tracing::error!(%error, "cannot take other protocols"),
+        }
+        self.announce();
+    }
+
     /// quinn saw an Initial of a link's peer.
     pub(super) fn on_incoming(&mut self, incoming: quinn::Incoming) {
+        // The program may have named its protocols before it told anybody where we are.
+        if self.alpns.has_changed().unwrap_or(false) {
+            self.take_alpns();
+        }
         let peer = handle_of(incoming.remote_address())
             .and_then(|handle| self.handles.get(&handle))
             .copied();
@@ -163,7 +165,7 @@ impl Driver {
         };
         if let Err((code, reason)) = self.judge(call, peer, &quic) {
             self.calls.end(call);
-            return quic.close(code, reason);
+            return quic.close(code.into(), reason);
         }
         let link = self.link(peer);
         let (status, memory) = (link.status.subscribe(), link.memory.clone());
@@ -181,16 +183,16 @@ impl Driver {
         call: CallId,
         peer: PeerId,
         quic: &quinn::Connection,
-    ) -> Result<(), (quinn::VarInt, &'static [u8])> {
+    ) -> Result<(), (u32, &'static [u8])> {
         if tls::peer_id(quic) != Some(peer) {
-            return Err((code::IDENTITY_MISMATCH, b"identity mismatch"));
+            return Err((close::IDENTITY_MISMATCH, b"identity mismatch"));
         }
         if !self.is_linked(peer) {
-            return Err((code::NOT_LET_IN, b"not let in any more"));
+            return Err((close::NOT_LET_IN, b"not let in any more"));
         }
         let (origin, _) = self.origin(peer);
         if !self.calls.complete(now(), call, origin, quic) {
-            return Err((code::BUSY, b"busy: no room for another connection"));
+            return Err((close::BUSY, b"busy: no room for another connection"));
         }
         Ok(())
     }

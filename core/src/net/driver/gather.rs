@@ -223,11 +223,9 @@ impl Driver {
             return;
         };
         lan.network_changed(&self.gathering.interfaces.secluded);
-        if !self.accepts {
-            return;
-        }
         let mut addrs = self.machine.local().hosts();
-        addrs.retain(|addr| !addr.ip().is_loopback());
+        let accepts = !self.alpns.borrow().is_empty();
+        addrs.retain(|addr| accepts && !addr.ip().is_loopback());
         if let Err(error) = lan.announce(&addrs) {
             tracing::debug!(%error, "not announced");
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 
-use super::{Done, Driver, Lease, calls::code, now, silence::Watch};
+use super::{Done, Driver, Lease, now, silence::Watch};
 use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
     RelayUrl, Ticket,
@@ -20,6 +20,7 @@ use crate::{
         io::{Failure, Input},
         outbound,
     },
+    quic::close,
     wire::lane::Channel,
 };
 
@@ -300,7 +301,8 @@ impl Driver {
         let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
         for (_, link) in self.links.iter().filter(|(peer, _)| unwelcome(peer)) {
             for open in link.connections.iter().filter(|open| !open.is_outgoing()) {
-                open.quic.close(code::NOT_LET_IN, b"not let in any more");
+                open.quic
+                    .close(close::NOT_LET_IN.into(), b"not let in any more");
             }
         }
         let dialled = self.links.iter().filter(|(_, link)| link.is_dialled());
@@ -318,7 +320,7 @@ impl Driver {
     pub(super) fn adopt(&mut self, connection: Connection, call: Option<CallId>) {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
-        let Connection { quic, flow, .. } = connection;
+        let (quic, flow) = (connection.quic, Arc::clone(&connection.flow));
         let closed = quic.clone();
         self.pending.push(Box::pin(async move {
             let reason = closed.closed().await.to_string();

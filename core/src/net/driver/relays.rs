@@ -59,6 +59,18 @@ impl Driver {
         known.map_or(url, |(known, _)| known)
     }
 
+    /// Registers with the relays that are ours from now on. The others are left when no link needs them any more.
+    pub(super) fn set_home_relays(&mut self, relays: Vec<RelayUrl>) {
+        self.home_relays = relays;
+        for (url, entry) in &mut self.relays {
+            entry.home = self.home_relays.contains(url);
+        }
+        for relay in self.home_relays.clone() {
+            self.need_relay(relay);
+        }
+        self.dirty = true;
+    }
+
     /// Registers with a relay, unless that is under way already.
     pub(super) fn need_relay(&mut self, url: RelayUrl) {
         if self.relays.contains_key(&url) || *self.known_relay(&url) != url {
@@ -124,7 +136,6 @@ impl Driver {
                 entry.proven = true;
                 entry.told = Told::default();
                 let Some(addr) = entry.addr else { return };
-                let home = entry.home;
                 let is_news = !self.is_observed(observed);
                 if returns {
                     self.doubt_mappings();
@@ -144,9 +155,6 @@ impl Driver {
                     self.tell(EventKind::PublicAddress { addr: observed });
                 }
                 self.tell(EventKind::RelayUp { relay: url, rtt_ms });
-                if home {
-                    self.outlets.online.send_replace(true);
-                }
                 self.pending
                     .push(Box::pin(async move { Done::Hops(hops_to(addr).await) }));
                 self.classify_through(addr);

@@ -196,9 +196,9 @@ async fn nodes_that_only_tcp_joins_exchange_16_mib_directly() {
             tcp: true,
             remote: addr,
             ..
-        }) = connection.path().borrow().path.clone()
+        }) = connection.path()
         else {
-            panic!("{:?}", connection.path().borrow());
+            panic!("{:?}", connection.status());
         };
         assert!(remote.is_none_or(|remote| remote == addr));
     }

@@ -27,20 +27,22 @@ const TARGET_TIMEOUT: Duration = Duration::from_secs(3);
 /// So many TCP connections are known again when they are asked for once more.
 const REMEMBERED: usize = 4096;
 
-/// What is exposed, by name, and what was begun lately.
+/// The servers that peers may reach, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Exposed {
+pub struct Exposed {
     servers: BTreeMap<ServiceName, SocketAddr>,
     begun: Arc<Mutex<Begun>>,
 }
 
 impl Exposed {
-    pub(in super::super) fn insert(&mut self, name: ServiceName, server: SocketAddr) {
+    /// Lets peers reach the TCP server at `server` under `name`.
+    pub fn insert(&mut self, name: ServiceName, server: SocketAddr) {
         self.servers.insert(name, server);
     }
 
-    pub(in super::super) fn is_empty(&self) -> bool {
-        self.servers.is_empty()
+    /// Leads TCP connections to the servers until the connection ends: a handler for a [`Router`](crate::Router).
+    pub async fn serve(self, connection: Connection) {
+        serve(&connection, &self).await;
     }
 
     /// False if the peer's TCP connection was begun before.
@@ -72,7 +74,7 @@ impl Begun {
     }
 }
 
-pub(in super::super) async fn serve(connection: &Connection, exposed: &Exposed) {
+pub(super) async fn serve(connection: &Connection, exposed: &Exposed) {
     let mut streams = JoinSet::new();
     while let Ok((send, recv)) = connection.accept_bi().await {
         while streams.try_join_next().is_some() {}
