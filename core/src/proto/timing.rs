@@ -154,8 +154,10 @@ pub(crate) const LOW_TTL: (u8, u8) = (2, 5);
 /// have no connection, of the greediest network the oldest first.
 pub(crate) const MAX_PEERS: usize = 8192;
 
-/// How long ports are guessed.
+/// How long ports are guessed on computers at leisure.
 pub(crate) const GUESS_TIME: Duration = ms(12_000);
+/// The same where somebody has no time in between: whoever guesses says when all guesses are made.
+pub(crate) const GUESS_LONGEST: Duration = ms(24_000);
 /// Guesses in that time; it is also what an answer can be told by.
 pub(crate) const GUESSES: usize = 2048;
 /// Time for each guess: 200 in a second.
@@ -174,7 +176,7 @@ pub(crate) const GUESS_REST: Duration = ms(60_000);
 pub(crate) const GUESS_REST_MAX: Duration = ms(3_600_000);
 /// How often PUNCH_GO is repeated.
 pub(crate) const GO_EVERY: Duration = ms(500);
-/// Without PUNCH_GO for this long no more guesses are made.
+/// Without PUNCH_GO for this long no guesses are made until it comes again: the peer stopped, or has no time.
 pub(crate) const GO_TIMEOUT: Duration = ms(1000);
 /// Holes in a NAT that chooses ports at random: 1,148 guesses then hit one with 99 % (traversal 4.1).
 pub(crate) const HOLES: u16 = 256;

@@ -17,7 +17,9 @@ use crate::{
     proto::{
         io::{Output, Pair, Sock},
         plan::{Plan, plan},
-        timing::{GUESS_GRACE, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
+        timing::{
+            GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME,
+        },
     },
     wire::sealed::{News, PunchOrder},
 };
@@ -93,7 +95,7 @@ impl Guess {
         let run = self.run.as_ref().map(|run| {
             let next = match &run.part {
                 Part::Open(opener) => opener.next(),
-                Part::Probe(prober) => Some(prober.next),
+                Part::Probe(prober) => prober.next,
             };
             next.map_or(run.until, |next| next.min(run.until))
         });
@@ -243,7 +245,7 @@ impl Peer {
         };
         self.guess.sent = 0;
         self.guess.run = Some(Run {
-            until: ctx.now + GUESS_TIME,
+            until: ctx.now + GUESS_LONGEST,
             method,
             part,
         });
@@ -261,7 +263,7 @@ impl Peer {
             Some(Run {
                 part: Part::Probe(prober),
                 ..
-            }) => prober.heard = ctx.now,
+            }) => prober.go_on(ctx.now),
             Some(Run {
                 part: Part::Open(opener),
                 ..
@@ -276,8 +278,8 @@ impl Peer {
 
     pub(super) fn on_stop(&mut self, ctx: &mut Context<'_>) {
         let Some(run) = &self.guess.run else { return };
-        // Whoever stops late took part, and its time is over a little before ours.
-        let took_part = run.until <= ctx.now + GUESS_TIME / 2;
+        // Whoever stops late took part, and made all its guesses.
+        let took_part = run.until <= ctx.now + (GUESS_LONGEST - GUESS_TIME / 2);
         let end = if took_part {
             End::Missed
         } else {
@@ -291,6 +293,9 @@ impl Peer {
         self.guess.start = None;
         if let Some(run) = self.guess.run.take() {
             ctx.budget.end_turn(ctx.now, self.id);
+            if matches!((&run.part, end), (Part::Probe(_), End::Missed)) {
+                self.send_news(ctx, &News::Stop);
+            }
             self.guess.last = Some(end);
             self.guess.rest = match end {
                 End::Missed => Some(self.rest_after(ctx.now, &run.part)),

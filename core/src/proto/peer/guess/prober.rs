@@ -14,7 +14,9 @@ use crate::{
     proto::{
         io::Pair,
         peer::{Context, Peer},
-        timing::{GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, NEIGHBOURS, PREDICTED},
+        timing::{
+            GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, LATE, NEIGHBOURS, PREDICTED,
+        },
     },
     wire::{
         probe::ProbeKind,
@@ -32,9 +34,10 @@ pub(super) struct Prober {
     base: u64,
     /// Up to when guesses were sent at their pace.
     paced: Instant,
-    pub(super) next: Instant,
+    /// When the next guesses are made; none while the peer does not say to go on.
+    pub(super) next: Option<Instant>,
     /// When the peer last said to go on.
-    pub(super) heard: Instant,
+    heard: Instant,
 }
 
 impl Prober {
@@ -42,6 +45,12 @@ impl Prober {
     pub(super) fn footprint(&self) -> usize {
         use crate::proto::peer::footprint::of;
         of(&self.ports) + of(&self.sent)
+    }
+
+    /// The peer says to go on.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        self.heard = now;
+        self.next.get_or_insert(now);
     }
 
     pub(super) fn has_guessed(&self, addr: SocketAddr) -> bool {
@@ -80,7 +89,7 @@ impl Peer {
             sent: Vec::new(),
             base: ctx.rng.random(),
             paced: ctx.now,
-            next: ctx.now,
+            next: Some(ctx.now),
             heard: ctx.now,
         };
         if able && self.take_part(ctx, Part::Probe(prober)) {
@@ -92,13 +101,21 @@ impl Peer {
 
     pub(super) fn prober_timeout(&mut self, ctx: &mut Context<'_>) {
         let Some(prober) = self.prober() else { return };
-        if prober.next > ctx.now {
+        let Some(due) = prober.next.filter(|at| *at <= ctx.now) else {
             return;
-        }
-        if prober.sent.len() >= GUESSES || prober.heard + GO_TIMEOUT <= ctx.now {
+        };
+        if prober.sent.len() >= GUESSES {
             return self.end_guessing(ctx, End::Missed);
         }
-        prober.next = ctx.now + GUESS_TICK;
+        if ctx.now > due + LATE {
+            // Whoever had no time to guess had none to listen.
+            prober.heard = ctx.now;
+        }
+        if prober.heard + GO_TIMEOUT <= ctx.now {
+            prober.next = None;
+            return;
+        }
+        prober.next = Some(ctx.now + GUESS_TICK);
         let passed = ctx.now + GUESS_TICK - prober.paced;
         let due = (passed.as_nanos() / GUESS_PACE.as_nanos()).min(GUESS_BURST.into());
         prober.paced = ctx.now + GUESS_TICK;
