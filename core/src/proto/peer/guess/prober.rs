@@ -117,7 +117,9 @@ impl Peer {
         }
         prober.next = Some(ctx.now + GUESS_TICK);
         let passed = ctx.now + GUESS_TICK - prober.paced;
+        let left = GUESSES - prober.sent.len();
         let due = (passed.as_nanos() / GUESS_PACE.as_nanos()).min(GUESS_BURST.into());
+        let due = due.min(left as u128);
         prober.paced = ctx.now + GUESS_TICK;
         for _ in 0..due {
             if !ctx.budget.take(ctx.now) {
