@@ -23,7 +23,7 @@ use crate::{NatBehavior, PeerState};
 /// Seeds that once found a fault in a machine or in the world.
 const REGRESSIONS: &[u64] = &[
     26, 62, 106, 112, 130, 141, 163, 198, 199, 204, 468, 625, 945, 955, 1086, 1140, 1515, 1742,
-    3242, 6292, 6820, 7973, 9766, 10031, 10614, 10908, 13275, 14717, 19824,
+    3242, 5183, 6292, 6820, 7973, 9766, 10031, 10614, 10908, 13275, 14717, 19824,
 ];
 /// Dials and faults happen within this time.
 const TROUBLE: Duration = ms(20_000);
