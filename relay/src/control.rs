@@ -119,10 +119,12 @@ impl<'a> Session<'a> {
                 }
                 continue;
             }
+            // One clock for both: a client keeps no more than it must.
+            let look = self.hearing.look.map(Instant::into_std);
+            let next = due.into_iter().chain(look).min();
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = at(due) => {}
-                () = at(self.hearing.look.map(Instant::into_std)) => self.look(),
+                () = at(next) => self.look_if_due(),
                 frame = next_frame(&mut self.recv, &mut self.frames) => match frame {
                     Ok(frame) => {
                         if let ToRelay::Signal { payload, .. } = &frame {
@@ -162,8 +164,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Looks whether anything came from the client since something was written to it.
-    fn look(&mut self) {
+    /// Looks from time to time whether anything came from the client since something was written to it.
+    fn look_if_due(&mut self) {
+        if self.hearing.look.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
         let datagrams = datagrams(self.connection);
         let heard = datagrams != self.hearing.datagrams;
         let look = (!heard).then(|| Instant::now() + LOOK_EVERY);
