@@ -56,7 +56,7 @@ pub(super) async fn run(
         session.deadline = counts_from + patience;
         session.summary.connected_ms = Some(words::ms(session.dialled_at.elapsed()));
         let result = session.ping_until_done(&connection).await;
-        session.note_path(words::current_path(&connection).as_ref());
+        session.note_path(connection.path().as_ref());
         connection.close(0, b"done");
         result
     };

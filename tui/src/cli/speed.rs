@@ -31,7 +31,7 @@ pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> 
         let _ = timeout(DIRECT_PATIENCE, is_direct).await;
         let down = speed::download(&connection, args.seconds).await?;
         let up = speed::upload(&connection, args.seconds).await?;
-        let path = words::current_path(&connection);
+        let path = connection.path();
         connection.close(0, b"done");
         print(globals, down.mbps(), up.mbps(), path.as_ref())
     };

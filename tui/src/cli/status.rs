@@ -57,7 +57,7 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
         lines.push(format!(
             "peer          {} {}, {path}",
             peer.id.short(),
-            words::state(peer.state)
+            peer.state
         ));
     }
     lines.join("\n")

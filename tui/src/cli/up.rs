@@ -34,8 +34,8 @@ pub(super) fn diagnostics(router: Router, enabled: bool) -> Router {
     }
 }
 
-/// Serves what `offer` adds to a router until Ctrl-C; `commands` are what the other side has to type. Without a relay the network around is served,
-/// unless the node is to fail fast.
+/// Serves what `offer` adds to a router until Ctrl-C; `commands` are what the other side has to type. Without a relay the network
+/// around is served, unless the node is to fail fast.
 pub(super) async fn serve(
     globals: &Globals,
     offer: impl FnOnce(Router) -> Router,

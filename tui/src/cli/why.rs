@@ -152,7 +152,7 @@ fn text(peer: &PeerSnapshot, why: &Explanation) -> String {
         (PeerState::Direct, _) => why.line(),
         (_, Cause::PeerOffline) => format!("offline: {}", why.line()),
         (_, Cause::PeerSilent) => format!("no answer: {}", why.line()),
-        (state, _) => format!("{}: {}", words::state(state), why.line()),
+        (state, _) => format!("{state}: {}", why.line()),
     };
     let mut lines = vec![headline, String::new(), words::wrap(&why.paragraph(), "")];
     lines.push(String::new());

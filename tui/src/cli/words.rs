@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerway::{
-    Connection, EventKind, Explanation, MappingProtocol, NatBehavior, NetworkSnapshot,
-    NodeSnapshot, PathInfo, PeerId, PeerState, PortMapping,
+    EventKind, Explanation, MappingProtocol, NatBehavior, NetworkSnapshot, NodeSnapshot, PathInfo,
+    PeerId, PeerState, PortMapping,
 };
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
@@ -36,10 +36,6 @@ pub(super) fn two_decimals(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-pub(super) fn current_path(connection: &Connection) -> Option<PathInfo> {
-    connection.path()
-}
-
 /// Why the link to a peer is as it is; none if there is no link.
 pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation> {
     let peer = snapshot.peers.iter().find(|known| known.id == peer)?;
@@ -60,30 +56,7 @@ pub(super) fn kind(path: Option<&PathInfo>) -> &'static str {
 }
 
 pub(super) fn path(path: Option<&PathInfo>) -> String {
-    match path {
-        Some(PathInfo::Direct {
-            remote, tcp: true, ..
-        }) => format!("direct over TCP, {remote}"),
-        Some(PathInfo::Direct {
-            remote, lan: true, ..
-        }) => format!("direct, {remote} on this network"),
-        Some(PathInfo::Direct { remote, .. }) => format!("direct, {remote}"),
-        Some(PathInfo::Relay { remote }) => format!("relay {}", remote.place()),
-        _ => "no path".to_owned(),
-    }
-}
-
-pub(super) fn state(state: PeerState) -> &'static str {
-    match state {
-        PeerState::Direct => "direct",
-        PeerState::Suspect => "direct path silent",
-        PeerState::Relayed => "relayed",
-        PeerState::Punch => "trying directly",
-        PeerState::Intro => "saying hello",
-        PeerState::Failed => "unreachable",
-        PeerState::Idle => "idle",
-        _ => "unknown",
-    }
+    path.map_or_else(|| "no path".to_owned(), PathInfo::to_string)
 }
 
 /// What a node cannot do because of what the system keeps from it, if anything.
@@ -150,7 +123,7 @@ pub(super) fn event(event: &EventKind) -> String {
             let reason = reason
                 .as_ref()
                 .map_or_else(String::new, |why| format!(": {}", why.line()));
-            format!("{} {}{reason}", peer.short(), state(*to))
+            format!("{} {to}{reason}", peer.short())
         }
         EventKind::Explained { peer, why } => format!("{}: {}", peer.short(), why.line()),
         EventKind::PathChanged {
