@@ -21,6 +21,7 @@ mod peer;
 mod plan;
 pub(crate) mod session;
 pub(crate) mod shares;
+mod sources;
 mod stale;
 mod timing;
 #[cfg(any(test, feature = "_fuzzing"))]

@@ -49,7 +49,7 @@ use demux::{Outlets, SIDE_CAPACITY};
 use extra::Extras;
 use link::RESERVED;
 use socket::Socket;
-use tables::{Tables, Title};
+use tables::Tables;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -147,26 +147,19 @@ impl Mux {
         }
     }
 
-    /// Takes QUIC packets from `source` as the link's.
+    /// Takes QUIC packets from `source` as the link's from now on, unless a relay is there.
     pub(crate) fn admit(&self, source: SocketAddr, link: &Arc<Link>) {
-        self.admit_source(source, link, Title::Proven);
-    }
-
-    /// Takes QUIC packets from `source` as the link's, unless they are another's. Nothing shows yet that the peer is there.
-    pub(crate) fn admit_claim(&self, source: SocketAddr, link: &Arc<Link>) {
-        self.admit_source(source, link, Title::Claimed);
+        self.edit(|tables| tables.admit(source, link));
     }
 
     /// Takes QUIC packets from `source` as the link's, and lane frames too.
     pub(crate) fn admit_relay(&self, source: SocketAddr, link: &Arc<Link>) {
-        self.admit_source(source, link, Title::Relay);
+        self.edit(|tables| tables.admit_relay(source, link));
     }
 
-    /// Undoes [`Self::admit`] and [`Self::admit_relay`].
-    pub(crate) fn expel(&self, source: SocketAddr) {
-        self.edit(|tables| {
-            tables.sources.remove(&source);
-        });
+    /// Undoes [`Self::admit`] and [`Self::admit_relay`] where the source is still the link's.
+    pub(crate) fn expel(&self, source: SocketAddr, link: LinkHandle) {
+        self.edit(|tables| tables.expel(source, link));
     }
 
     /// Takes lane frames of `channel` from `relay` as the link's packets.
@@ -257,12 +250,6 @@ impl Mux {
     /// Datagrams dropped unread: from sources not admitted, of no known kind, or more than the driver could take.
     pub(crate) fn strangers(&self) -> u64 {
         self.outlets.strangers.load(Ordering::Relaxed)
-    }
-
-    fn admit_source(&self, source: SocketAddr, link: &Arc<Link>, title: Title) {
-        if self.tables.load().grants(source, link, title) {
-            self.edit(|tables| tables.admit(source, link, title));
-        }
     }
 
     fn edit(&self, change: impl Fn(&mut Tables)) {

@@ -20,6 +20,7 @@ use super::{
     local::{Local, Ports, Reaches, RelayView},
     peer::{Context, Peer, Source},
     shares::{Limits, Origin, Room, Shares},
+    sources::Sources,
     timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(crate) struct Machine {
     callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
     convs: BTreeMap<u64, PeerId>,
+    sources: Sources,
     agenda: Agenda,
     /// Peers that may look different from outside since they were last asked for.
     touched: BTreeSet<PeerId>,
@@ -142,6 +144,7 @@ impl Machine {
             heard: Heard::default(),
             callers: Shares::new(CALLERS),
             convs: BTreeMap::new(),
+            sources: Sources::default(),
             agenda: Agenda::default(),
             touched: BTreeSet::new(),
             budget: Budget::new(now),
@@ -661,6 +664,7 @@ impl Machine {
             touched,
             budget,
             convs,
+            sources,
             out,
             clock,
             ..
@@ -684,6 +688,7 @@ impl Machine {
                     rng,
                     budget,
                     convs,
+                    sources,
                     out,
                 },
             );

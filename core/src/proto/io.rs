@@ -183,12 +183,10 @@ pub(crate) enum Output {
     SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
     NeedRelay { relay: RelayUrl },
-    /// QUIC packets from this address belong to the peer; or to whom they belonged before, unless it has proved that it is there.
-    Admit {
-        peer: PeerId,
-        addr: SocketAddr,
-        proven: bool,
-    },
+    /// QUIC packets from this address belong to the peer from now on.
+    Admit { peer: PeerId, addr: SocketAddr },
+    /// QUIC packets from this address belong to the peer no more.
+    Expel { peer: PeerId, addr: SocketAddr },
     /// QUIC packets to the peer go here from now on.
     Route { peer: PeerId, route: Route },
     /// The link is over: forget its addresses and route.

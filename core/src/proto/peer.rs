@@ -68,6 +68,7 @@ use super::{
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
     session::Session,
+    sources::{Grant, Sources, Title},
     timing::{LINGER, SHOWN, TOGETHER},
 };
 use crate::{
@@ -89,6 +90,7 @@ pub(crate) struct Context<'a> {
     pub(crate) budget: &'a mut Budget,
     /// Which peer a conversation belongs to.
     pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
+    pub(crate) sources: &'a mut Sources,
     pub(crate) out: &'a mut VecDeque<Output>,
 }
 
@@ -304,6 +306,7 @@ impl Peer {
             self.end(ctx);
         } else {
             self.linger = Some(ctx.now + LINGER);
+            ctx.sources.leave(self.id);
         }
     }
 
@@ -350,6 +353,7 @@ impl Peer {
         self.absent = false;
         self.hearing = Hearing::default();
         self.unreached = None;
+        ctx.sources.forget(self.id);
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
@@ -558,16 +562,20 @@ impl Peer {
         }));
     }
 
-    /// Has the peer's QUIC packets from this pair taken. A stream is the peer's from the start; as the source of a datagram it can
-    /// write any address, until an answer from there proves it.
-    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, proven: bool) {
-        if !pair.sock.is_stream() {
-            ctx.out.push_back(Output::Admit {
-                peer: self.id,
-                addr: pair.addr,
-                proven,
-            });
+    /// Has the peer's QUIC packets from this pair taken; false if they are another's. A stream is the peer's from the start; as the
+    /// source of a datagram it can write any address, until an answer from there proves it.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, title: Title) -> bool {
+        if pair.sock.is_stream() {
+            return true;
         }
+        let (peer, addr) = (self.id, pair.addr);
+        let grant = ctx.sources.ask(peer, addr, title);
+        if let Grant::New { given_up } = grant {
+            let expel = |addr| Output::Expel { peer, addr };
+            ctx.out.extend(given_up.map(expel));
+            ctx.out.push_back(Output::Admit { peer, addr });
+        }
+        grant != Grant::Refused
     }
 
     /// The session that an authentic message came in is the one that the peer knows.

@@ -311,6 +311,9 @@ impl Watched {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
                 self.admitted.insert(*addr);
             }
+            Output::Expel { addr, .. } => {
+                assert!(self.admitted.remove(addr), "{addr} was nobody's");
+            }
             Output::Route { peer, route } => {
                 if let Route::Direct(pair) | Route::Both(pair, _) = route {
                     let addr = pair.addr;

@@ -160,12 +160,14 @@ impl Driver {
         })
     }
 
-    pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr, proven: bool) {
+    pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr) {
         let link = self.link(peer).link.clone();
-        if proven {
-            self.mux.admit(addr, &link);
-        } else {
-            self.mux.admit_claim(addr, &link);
+        self.mux.admit(addr, &link);
+    }
+
+    pub(super) fn expel(&self, peer: PeerId, addr: SocketAddr) {
+        if let Some(link) = self.links.get(&peer) {
+            self.mux.expel(addr, link.link.handle());
         }
     }
 

@@ -280,7 +280,7 @@ impl Driver {
             None => old_link.clone(),
         };
         if let Some(old) = old.filter(|_| is_left) {
-            self.mux.expel(old);
+            self.mux.expel(old, old_link.handle());
         }
         if let Some(entry) = self.relays.get_mut(url) {
             (entry.addr, entry.link) = (Some(addr), link);

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     inject::Injected,
     link::{Link, LinkHandle, virtual_addr},
-    tables::{Source, Tables, Title},
+    tables::{Source, Tables},
 };
 use crate::{
     proto::io::Sock,
@@ -228,10 +228,7 @@ impl<'a> Sorter<'a> {
                 is_lane: true,
             });
         }
-        if self
-            .source(relay)
-            .is_some_and(|source| source.title == Title::Relay)
-        {
+        if self.source(relay).is_some_and(|source| source.is_relay) {
             self.outlets.to_driver(|| Side::EarlyLane {
                 relay,
                 channel,

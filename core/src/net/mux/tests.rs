@@ -134,7 +134,7 @@ async fn an_expelled_source_is_a_stranger_again() {
     b.admit(addr(&a), &from_a);
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
     assert_eq!(receive(&b).await, [(from_a.handle(), SHORT_QUIC.to_vec())]);
-    b.expel(addr(&a));
+    b.expel(addr(&a), from_a.handle());
     send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
     a.send_message(
         Pair::main(addr(&b)),

@@ -14,6 +14,7 @@ use crate::{
         handshake::{Initiation, Opened},
         io::{Failure, Output, Pair, Route},
         session::Session,
+        sources::Title,
         stale,
         timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS, UNREACHED_ATTEMPTS},
     },
@@ -303,7 +304,7 @@ impl Peer {
         self.adopt(ctx, session);
         if let Source::Direct(pair) = source {
             // What the peer sends at once must not come to strangers.
-            self.admit(ctx, *pair, false);
+            self.admit(ctx, *pair, Title::Claimed);
         }
         self.reply(ctx, source, packet);
         self.enter_round(ctx, source);
@@ -427,7 +428,7 @@ impl Peer {
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                self.admit(ctx, *pair, false);
+                self.admit(ctx, *pair, Title::Claimed);
                 ctx.out.push_back(Output::Route {
                     peer: self.id,
                     route: Route::Direct(*pair),

@@ -10,6 +10,7 @@ use crate::{
     proto::{
         io::Pair,
         local::Local,
+        sources::Title,
         timing::{
             DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER,
             SUSPECT_AFTER, SUSPECT_GAPS,
@@ -166,7 +167,7 @@ impl Tier {
 impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration, full: bool) {
-        self.admit(ctx, pair, true);
+        self.admit(ctx, pair, Title::Proven);
         if !self.trials.passes(ctx.now, pair, rtt, full) {
             return self.still_alive(ctx);
         }

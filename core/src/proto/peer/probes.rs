@@ -9,6 +9,7 @@ use crate::{
     PeerState,
     proto::{
         io::Pair,
+        sources::Title,
         timing::{MAX_PEER_REFLEXIVE, ROUND},
     },
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
@@ -34,10 +35,13 @@ impl Peer {
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
-                // Before the answer is away, as the peer's data may follow at once.
-                self.admit(ctx, source, false);
-                self.answer(ctx, conv, source, probe.tx, datagram.len());
-                self.on_request(ctx, source, kind);
+                // The peer's data may follow the answer at once.
+                if self.admit(ctx, source, Title::Claimed) {
+                    self.answer(ctx, conv, source, probe.tx, datagram.len());
+                    self.on_request(ctx, source, kind);
+                } else {
+                    self.check_back(ctx, source);
+                }
             }
         }
     }
@@ -110,7 +114,7 @@ impl Peer {
         else {
             return;
         };
-        self.admit(ctx, source, false);
+        self.admit(ctx, source, Title::Claimed);
         let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
         let check = &mut self.checks.list[position];
         check.full_ttl_from = ctx.now;

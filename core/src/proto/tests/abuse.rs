@@ -573,6 +573,32 @@ fn a_source_that_a_peer_only_writes_on_its_probe_stays_with_the_peer_that_is_the
     assert!(sent(&world, there) > 0);
 }
 
+/// Datagrams that node 0 sends at once to who asks from this address.
+fn asked_from(world: &mut World, caller: &mut Caller, source: SocketAddr) -> usize {
+    let before = sent(world, source);
+    caller.asks(world, source);
+    world.run(ms(1));
+    sent(world, source) - before
+}
+
+#[test]
+fn who_asks_from_anothers_address_is_asked_back_a_few_times_and_answered_only_when_that_one_left() {
+    let mut world = World::pair(Home::Public, Home::Public);
+    let source = victims(1)[0];
+    let mut callers =
+        [0, 1, 2, 3].map(|at| Caller::new(&mut world, at, NatReport::default(), false));
+    let [first, second, third, last] = &mut callers;
+    let answer_and_probe = 2;
+    assert_eq!(asked_from(&mut world, first, source), answer_and_probe);
+    assert_eq!(asked_from(&mut world, second, source), 1, "a probe alone");
+    let asked_back: usize = (0..20).map(|_| asked_from(&mut world, third, source)).sum();
+    assert!(asked_back <= 10, "{asked_back}");
+    let peer = first.key.id();
+    world.feed(0, Input::Release { peer });
+    assert!(asked_from(&mut world, last, source) >= 1);
+    assert_eq!(world.nodes[0].admitted.get(&source), Some(&last.key.id()));
+}
+
 #[test]
 fn a_peer_whose_nat_counts_up_to_the_port_of_another_service_is_not_met_there() {
     let counting = NatReport {

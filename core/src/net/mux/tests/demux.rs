@@ -24,8 +24,8 @@ impl Fixture {
         let link = |handle| Arc::new(Link::new(LinkHandle(handle)));
         let (relay, peer, others) = (link(1), link(2), [link(3), link(4)]);
         let mut tables = Tables::default();
-        tables.admit(at(RELAY), &relay, Title::Relay);
-        tables.admit(at(PEER), &peer, Title::Proven);
+        tables.admit_relay(at(RELAY), &relay);
+        tables.admit(at(PEER), &peer);
         for (i, link) in others.iter().enumerate() {
             let key = (at(RELAY), lane(i));
             tables.channels.insert(key, link.clone());

@@ -209,7 +209,7 @@ async fn a_link_goes_on_over_a_socket_that_was_opened_for_it() {
     let extra = client.go_extra(&server, Sock(7)).await;
     client.mux.close_sockets(Sock(1), 6);
     client.mux.close_sockets(Sock(8), 100);
-    server.mux.expel(addr(&client.mux));
+    server.mux.expel(addr(&client.mux), server.link.handle());
     let route = direct(extra);
     server.mux.set_route(&server.link, route, EXTRA, true);
 

@@ -170,11 +170,11 @@ impl World {
                 Output::CloseSockets { first, count } => self.nodes[at].close(first, count),
                 Output::SampleMapping { sock, relay } => self.sample(at, sock, &relay),
                 Output::NeedRelay { relay } => self.need_relay(at, &relay),
-                Output::Admit { peer, addr, proven } => {
-                    let holder = self.nodes[at].admitted.entry(addr).or_insert(peer);
-                    if proven {
-                        *holder = peer;
-                    }
+                Output::Admit { peer, addr } => {
+                    self.nodes[at].admitted.insert(addr, peer);
+                }
+                Output::Expel { peer, addr } => {
+                    assert_eq!(self.nodes[at].admitted.remove(&addr), Some(peer));
                 }
                 Output::Forget { peer } => {
                     self.nodes[at].forgotten += 1;
