@@ -1,8 +1,11 @@
 //! Worlds drawn at random from a seed: homes, lines, dials and faults. Whatever happens in them, the machines keep their promises,
 //! and when the faults are over, those are direct who can be, the others are relayed, and everybody hears from everybody.
 
+mod outputs;
+
 use std::{
-    panic::catch_unwind,
+    ops::Range,
+    panic::{RefUnwindSafe, catch_unwind},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +19,7 @@ use rand_chacha::ChaCha20Rng;
 
 use super::{
     reference::{Expect, expect},
-    world::{Absence, Home, Line, Plan, Ports, Setup, Style, World, ms},
+    world::{Absence, Home, Line, Outputs, Plan, Ports, Setup, Style, World, ms},
 };
 use crate::{NatBehavior, PeerState};
 
@@ -55,7 +58,7 @@ fn worlds_that_once_found_a_fault_keep_every_promise() {
 }
 
 /// Lives through all seeds on all processors; or through the one that `PEERWAY_SEED` names.
-fn check(seeds: std::ops::Range<u64>) {
+fn check(seeds: Range<u64>) {
     if let Some(seed) = std::env::var("PEERWAY_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -63,8 +66,29 @@ fn check(seeds: std::ops::Range<u64>) {
         live(seed);
         return;
     }
+    let (mut tally, mut broken) = (Tally::default(), Vec::new());
+    for (seed, lived) in each(seeds, live) {
+        match lived {
+            Ok(lived) => tally.add(lived),
+            Err(_) => broken.push(seed),
+        }
+    }
+    assert!(broken.is_empty(), "replay with PEERWAY_SEED: {broken:?}");
+    // What can be guessed mostly is, within the time: some wait for others' turns, on lines that lose a part.
+    assert!(tally.guessed * 100 >= tally.likely * 90, "{tally:?}");
+    assert!(
+        tally.must > 0 && tally.never > 0 && tally.likely > 0,
+        "{tally:?}"
+    );
+}
+
+/// Lives through all seeds on all processors; returns what came of each, in their order.
+fn each<T: Send>(
+    seeds: Range<u64>,
+    live: impl Fn(u64) -> T + Sync + RefUnwindSafe,
+) -> Vec<(u64, thread::Result<T>)> {
     let next = AtomicU64::new(seeds.start);
-    let found = Mutex::new((Tally::default(), Vec::new()));
+    let all = Mutex::new(Vec::new());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -72,11 +96,7 @@ fn check(seeds: std::ops::Range<u64>) {
                 return;
             }
             let lived = catch_unwind(|| live(seed));
-            let mut found = found.lock().unwrap();
-            match lived {
-                Ok(tally) => found.0.add(tally),
-                Err(_) => found.1.push(seed),
-            }
+            all.lock().unwrap().push((seed, lived));
         }
     };
     let threads = thread::available_parallelism().map_or(2, usize::from);
@@ -85,15 +105,9 @@ fn check(seeds: std::ops::Range<u64>) {
             scope.spawn(work);
         }
     });
-    let (tally, mut broken) = found.into_inner().unwrap();
-    broken.sort_unstable();
-    assert!(broken.is_empty(), "replay with PEERWAY_SEED: {broken:?}");
-    // What can be guessed mostly is, within the time: some wait for others' turns, on lines that lose a part.
-    assert!(tally.guessed * 100 >= tally.likely * 90, "{tally:?}");
-    assert!(
-        tally.must > 0 && tally.never > 0 && tally.likely > 0,
-        "{tally:?}"
-    );
+    let mut all = all.into_inner().unwrap();
+    all.sort_unstable_by_key(|(seed, _)| *seed);
+    all
 }
 
 /// Pairs by what was expected of them.
@@ -117,7 +131,7 @@ impl Tally {
 
 /// One world, from the first dial until everything has settled.
 fn live(seed: u64) -> Tally {
-    let mut life = Life::new(seed);
+    let mut life = Life::new(seed, None);
     life.trouble();
     life.peace();
     life.tally()
@@ -149,8 +163,9 @@ enum Repair {
 }
 
 impl Life {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, outputs: Option<Outputs>) -> Self {
         let mut world = World::new(seed);
+        world.outputs = outputs;
         world.chat_every = STEP;
         world.measures = true;
         let mut rng = ChaCha20Rng::seed_from_u64(!seed);

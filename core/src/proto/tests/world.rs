@@ -10,6 +10,7 @@ mod line;
 mod nat;
 mod net;
 mod node;
+mod outputs;
 mod relay;
 
 use std::{
@@ -26,6 +27,7 @@ pub(crate) use self::{
     line::Line,
     nat::{Ports, Style},
     node::{Absence, Node},
+    outputs::Outputs,
     relay::{Lies, relay},
 };
 use self::{
@@ -263,6 +265,8 @@ pub(crate) struct World {
     pub(crate) lose_signals: usize,
     /// All signals that relays delivered, for replays.
     pub(crate) recorded: Vec<(usize, Vec<u8>)>,
+    /// What machines put out, where that is asked for.
+    pub(crate) outputs: Option<Outputs>,
     /// All datagrams of machines that arrived: at whom, from where, what.
     pub(crate) probes: Vec<(usize, SocketAddr, Vec<u8>)>,
 }
@@ -291,6 +295,7 @@ impl World {
             copier: None,
             lose_signals: 0,
             recorded: Vec::new(),
+            outputs: None,
             probes: Vec::new(),
         };
         world.add_relay();

@@ -144,7 +144,11 @@ impl Node {
 impl World {
     /// Does what a machine says is to be done.
     pub(super) fn carry_out(&mut self, at: usize, out: Vec<Output>) {
+        let after = self.elapsed();
         for output in out {
+            if let Some(outputs) = &mut self.outputs {
+                outputs.note(after, at, &output);
+            }
             match output {
                 Output::SendDatagram {
                     sock,
