@@ -6,10 +6,10 @@
 //!
 //! # What this crate decides
 //!
-//! Which path a link takes, and nothing else. [`wire`] turns bytes into messages. The module `proto` decides, as a pure
-//! state machine per peer and one for the node: what happened and the time go in, comparable values come out. The module
-//! `net` has the sockets, the clock and the one task that owns a node's state; it gives quinn a virtual address per peer
-//! and sends to wherever the machine says. Without the default feature `net` only the pure half is built.
+//! Which path a link takes, and nothing else. [`wire`] turns bytes into messages. The crate `peerway-proto` decides, as a
+//! pure state machine per peer and one for the node: what happened and the time go in, comparable values come out. The
+//! module `net` has the sockets, the clock and the one task that owns a node's state; it gives quinn a virtual address per
+//! peer and sends to wherever the machine says.
 //!
 //! # The life of a link
 //!
@@ -40,63 +40,33 @@
 //! - Print, exit, install a logger, or hold global state.
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
-#![cfg_attr(
-    not(feature = "net"),
-    allow(dead_code, reason = "what runs the decisions is not built")
-)]
 
-mod access;
-mod addr;
-mod congestion;
-#[cfg(feature = "net")]
 mod connection;
-#[cfg(feature = "net")]
 mod endpoint;
-mod explanation;
-#[cfg(any(test, feature = "_fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
-mod identity;
-#[cfg(feature = "net")]
-pub mod keyfile;
-#[cfg(feature = "net")]
 mod net;
-mod proto;
-#[cfg(feature = "net")]
 pub mod quic;
-#[cfg(feature = "net")]
 mod router;
-#[cfg(feature = "net")]
 pub mod services;
-mod snapshot;
-#[cfg(feature = "net")]
 mod stream;
-mod ticket;
-#[cfg(feature = "net")]
-pub mod tls;
-pub mod wire;
 
-pub use access::Access;
-#[cfg(feature = "net")]
+// What is decided and said, as the rooms here know it.
+use peerway_proto as proto;
+use peerway_proto::{addr, congestion};
+
 pub use bytes::Bytes;
-#[cfg(feature = "net")]
 pub use connection::{Connection, LinkStatus};
-#[cfg(feature = "net")]
 pub use endpoint::{BindError, Builder, ConnectError, Endpoint, OnlineError};
-pub use explanation::{
-    Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
-    SideEvidence, Tried,
+pub use net::relay;
+#[doc(inline)]
+pub use peerway_keys::{keyfile, tls};
+#[doc(inline)]
+pub use peerway_proto::{
+    Access, Action, Cause, Event, EventKind, Evidence, Explanation, Guessing, How, Kinds,
+    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry,
+    NodeSnapshot, ParseIdError, ParseRelayUrlError, ParseTicketError, PathInfo, PeerId,
+    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
+    RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, Ticket, Traffic, Tried,
+    stun, wire,
 };
-pub use identity::{ParseIdError, PeerId, SecretKey};
-#[cfg(feature = "net")]
-pub use net::{relay, stun};
-#[cfg(feature = "net")]
 pub use router::Router;
-pub use snapshot::{
-    Event, EventKind, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
-    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    RefusalReason, RelaySnapshot, RelayState, Traffic,
-};
-#[cfg(feature = "net")]
 pub use stream::{RecvStream, SendStream};
-pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

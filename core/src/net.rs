@@ -11,6 +11,7 @@ pub(crate) mod mux;
 pub(crate) mod nat64;
 pub(crate) mod portmap;
 pub mod relay;
-pub mod stun;
 pub(crate) mod tcp;
 pub(crate) mod transport;
+
+use crate::stun;

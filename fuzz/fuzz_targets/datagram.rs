@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| peerway::fuzzing::datagram(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| peerway_proto::fuzzing::datagram(data));

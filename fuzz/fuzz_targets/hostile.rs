@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| peerway::fuzzing::hostile(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| peerway_proto::fuzzing::hostile(data));

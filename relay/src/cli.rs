@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use peerway::{RelayUrl, SecretKey};
+use peerway_proto::{RelayUrl, SecretKey};
 use peerway_relay::Limits;
 use tracing_subscriber::EnvFilter;
 

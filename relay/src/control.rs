@@ -2,9 +2,9 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use peerway::{
-    tls,
-    wire::relay::{CloseReason, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
+use peerway_keys::tls;
+use peerway_proto::wire::relay::{
+    CloseReason, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION,
 };
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::{

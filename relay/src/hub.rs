@@ -12,7 +12,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use peerway::{
+use peerway_proto::{
     PeerId,
     wire::relay::{CloseReason, Frame, ToRelay},
 };

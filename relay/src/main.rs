@@ -5,7 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use peerway::keyfile;
+use peerway_keys::keyfile;
 use peerway_relay::{Config, Limits, Rate, Relay, Signals};
 
 use cli::Options;

@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
-use peerway::{
-    ParseRelayUrlError, RelayUrl, SecretKey, tls,
+use peerway_keys::tls;
+use peerway_proto::{
+    ParseRelayUrlError, RelayUrl, SecretKey,
     wire::relay::{ALPN, CloseReason},
 };
 use quinn::{Connection, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::{
+use peerway_proto::{
     PeerId,
     wire::{
         lane::Channel,

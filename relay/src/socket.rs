@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use peerway::wire::{
+use peerway_proto::wire::{
     datagram::Kind,
     lane::{self, Channel},
 };

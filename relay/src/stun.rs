@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use peerway::wire::datagram::Kind;
+use peerway_proto::wire::datagram::Kind;
 use quinn_udp::{RecvMeta, Transmit};
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) fn answer(hub: &Hub, [this, other]: [&Port; 2], meta: &RecvMeta, requ
         return;
     }
     let announced = announced(other, meta.dst_ip);
-    let Some(answer) = peerway::stun::answer(request, meta.addr, announced) else {
+    let Some(answer) = peerway_proto::stun::answer(request, meta.addr, announced) else {
         return;
     };
     let port = if answer.from_other_port { other } else { this };

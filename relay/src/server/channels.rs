@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::wire::lane::Channel;
+use peerway_proto::wire::lane::Channel;
 
 use super::{Bucket, ClientId, Limits, Rate, Route, network::Network, shares::Shares};
 

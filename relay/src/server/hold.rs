@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use peerway::wire::lane::Channel;
+use peerway_proto::wire::lane::Channel;
 
 use super::{ClientId, HOLD_TIME};
 

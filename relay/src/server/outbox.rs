@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::{PeerId, wire::relay::ToClient};
+use peerway_proto::{PeerId, wire::relay::ToClient};
 
 use super::{Bucket, Rate, network::Network, shares::Shares};
 

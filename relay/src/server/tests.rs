@@ -1,6 +1,6 @@
 mod calls;
 
-use peerway::{SecretKey, wire::lane::HEADER_LEN};
+use peerway_proto::{SecretKey, wire::lane::HEADER_LEN};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+mod real;
+
 use super::*;
 
 const MTU: u16 = 1200;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Driver, links::PeerLink, now, unix_ms};
 use crate::{
-    NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket, Traffic,
+    NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket,
     addr::Scope,
     net::mux::Link,
     proto::{endpoint::PeerView, io::Input},
@@ -104,32 +104,32 @@ impl Driver {
 
     fn network_snapshot(&self) -> NetworkSnapshot {
         let local = self.machine.local();
-        NetworkSnapshot {
-            local: local.hosts(),
-            public_v4: local.public(true),
-            public_v6: local.public(false),
-            nat: local.nat,
-            nat_evidence: self.gathering.nat_evidence.clone(),
-            nat64: local.nat64.is_some(),
-            port_mapping: self.gathering.mapping,
-            port_refusal: self.gathering.refusal(),
-            interfaces_unread: self.gathering.interfaces.unread,
-            lan_trouble: self.gathering.lan_trouble(),
-            checked_at_ms: self.gathering.checked_at_ms,
-        }
+        let mut network = NetworkSnapshot::default();
+        network.local = local.hosts();
+        network.public_v4 = local.public(true);
+        network.public_v6 = local.public(false);
+        network.nat = local.nat;
+        network.nat_evidence = self.gathering.nat_evidence.clone();
+        network.nat64 = local.nat64.is_some();
+        network.port_mapping = self.gathering.mapping;
+        network.port_refusal = self.gathering.refusal();
+        network.interfaces_unread = self.gathering.interfaces.unread;
+        network.lan_trouble = self.gathering.lan_trouble();
+        network.checked_at_ms = self.gathering.checked_at_ms;
+        network
     }
 
     fn relay_snapshots(&self) -> Vec<RelaySnapshot> {
         let mut relays: Vec<RelaySnapshot> = self
             .relays
             .iter()
-            .map(|(url, relay)| RelaySnapshot {
-                url: url.clone(),
-                state: relay.state,
-                rtt_ms: relay.rtt_ms,
-                home: relay.home,
-                error: relay.error.clone(),
-                impostor: relay.impostor,
+            .map(|(url, relay)| {
+                let mut snapshot = RelaySnapshot::new(url.clone(), relay.state);
+                snapshot.rtt_ms = relay.rtt_ms;
+                snapshot.home = relay.home;
+                snapshot.error = relay.error.clone();
+                snapshot.impostor = relay.impostor;
+                snapshot
             })
             .collect();
         relays.sort_by_key(|relay| !relay.home);
@@ -137,34 +137,21 @@ impl Driver {
     }
 
     fn peer_snapshot(&self, view: PeerView) -> PeerSnapshot {
-        let link = self.links.get(&view.id);
-        let (sent, lost) = link.map(packets).unwrap_or_default();
-        let first = link.and_then(|link| link.connections.first());
-        let rtt = first.map(|open| open.quic.rtt()).or(view.rtt);
-        let (rx_bytes, tx_bytes) = link.map(|link| total(&link.link)).unwrap_or_default();
-        let (rx_rate, tx_rate) = link.map(|link| link.rates).unwrap_or_default();
-        PeerSnapshot {
-            id: view.id,
-            state: view.state,
-            path: view.path,
-            why: view.why,
-            state_age_ms: view.age.as_millis() as u64,
-            rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-            loss: if sent == 0 {
-                0.0
-            } else {
-                lost as f64 / sent as f64
-            },
-            connections: link.map_or(0, |link| link.connections.len()) as u32,
-            traffic: Traffic {
-                rx_bytes,
-                tx_bytes,
-                rx_rate,
-                tx_rate,
-            },
-            probes_sent: view.probes_sent,
-            probes_answered: view.probes_answered,
+        let mut snapshot = PeerSnapshot::from(view);
+        let Some(link) = self.links.get(&snapshot.id) else {
+            return snapshot;
+        };
+        if let Some(open) = link.connections.first() {
+            snapshot.rtt_ms = Some(open.quic.rtt().as_secs_f64() * 1e3);
         }
+        let (sent, lost) = packets(link);
+        if sent > 0 {
+            snapshot.loss = lost as f64 / sent as f64;
+        }
+        snapshot.connections = link.connections.len() as u32;
+        (snapshot.traffic.rx_bytes, snapshot.traffic.tx_bytes) = total(&link.link);
+        (snapshot.traffic.rx_rate, snapshot.traffic.tx_rate) = link.rates;
+        snapshot
     }
 }
 

@@ -202,7 +202,7 @@ impl<'a> Sorter<'a> {
                 });
                 None
             }
-            None => {
+            Some(_) | None => {
                 self.outlets.stranger();
                 None
             }

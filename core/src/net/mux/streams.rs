@@ -110,7 +110,7 @@ impl Mux {
                     bytes: datagram.into(),
                 });
             }
-            Some(Kind::Stun | Kind::Lane) | None => self.outlets.stranger(),
+            Some(_) | None => self.outlets.stranger(),
         }
     }
 

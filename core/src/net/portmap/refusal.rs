@@ -30,11 +30,7 @@ pub(super) fn refusal(error: &LeaseError) -> Option<PortRefusal> {
         LeaseError::AddAnyPort(error) => (MappingProtocol::Upnp, add_any_code(error)?),
         _ => return None,
     };
-    Some(PortRefusal {
-        protocol,
-        code,
-        reason: reason(protocol, code),
-    })
+    Some(PortRefusal::new(protocol, code, reason(protocol, code)))
 }
 
 fn reason(protocol: MappingProtocol, code: u16) -> RefusalReason {

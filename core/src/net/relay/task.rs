@@ -292,6 +292,7 @@ impl Task {
             ToClient::KeepAliveAck | ToClient::Welcome { .. } => {
                 return Ok(ControlFlow::Continue(()));
             }
+            _ => return Ok(ControlFlow::Continue(())),
         };
         self.emit(event).await?;
         Ok(ControlFlow::Continue(()))

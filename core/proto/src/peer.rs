@@ -1,0 +1,615 @@
+//! The link to one peer: hello, probing, the choice of a path, and holding it.
+//!
+//! ```text
+//!            Connect / INTRO            both know candidates          a probe answered
+//!   Idle ───────────────────► Intro ──────────────────────► Punch ────────────────────► Direct
+//!                               │                             │                         │   ▲
+//!                     no answer │                  no answer  │                 silence │   │ answer
+//!                               ▼                             ▼        dead             ▼   │
+//!                             Failed                       Relayed ◄───────────────── Suspect
+//! ```
+//!
+//! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
+//! peer that was restarted in between is met again by the same means.
+
+mod ages;
+mod called;
+mod checks;
+mod evidence;
+#[cfg(any(test, feature = "_fuzzing"))]
+mod footprint;
+mod found;
+mod guess;
+mod hearing;
+mod hold;
+mod intro;
+mod news;
+mod path;
+mod probes;
+mod relays;
+mod reroll;
+mod rounds;
+mod streams;
+mod trial;
+mod whereabouts;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand_chacha::ChaCha20Rng;
+
+pub use self::whereabouts::Whereabouts;
+use self::{
+    ages::Ages,
+    called::Called,
+    checks::Checks,
+    evidence::Effort,
+    guess::{End, Guess},
+    hearing::Hearing,
+    hold::Hold,
+    intro::Attempt,
+    path::DirectPath,
+    reroll::Reroll,
+    rounds::Rounds,
+    streams::Streams,
+    trial::Trials,
+};
+pub(crate) use self::{
+    evidence::Reach,
+    intro::Source,
+    path::{Doubt, Narrow},
+};
+use super::{
+    budget::{Budget, Credit},
+    handshake::Initiation,
+    io::{Deadline, Failure, Output, Pair, Route},
+    local::Local,
+    session::Session,
+    sources::{Grant, Sources, Title},
+    timing::{LINGER, SHOWN, TOGETHER},
+};
+use crate::{
+    EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
+    wire::{candidate::Candidate, intro::Description, sealed::News},
+};
+
+/// What a peer needs of its endpoint while it handles something.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    /// When the machine was made.
+    pub(crate) started: Instant,
+    pub(crate) unix_ms: u64,
+    /// How far an INTRO's timestamp may be off, milliseconds.
+    pub(crate) window_ms: u64,
+    pub(crate) key: &'a SecretKey,
+    pub(crate) local: &'a Local,
+    pub(crate) rng: &'a mut ChaCha20Rng,
+    pub(crate) budget: &'a mut Budget,
+    /// Which peer a conversation belongs to.
+    pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
+    pub(crate) sources: &'a mut Sources,
+    pub(crate) out: &'a mut VecDeque<Output>,
+}
+
+impl Context<'_> {
+    /// The last of the moments up to `at` for what nobody waits for: what is due for many idle peers is done in one go, so that
+    /// a node with thousands of them wakes up no more often than with a few.
+    fn together(&self, at: Instant) -> Instant {
+        let steps = at.saturating_duration_since(self.started).as_nanos() / TOGETHER.as_nanos();
+        self.started + TOGETHER * u32::try_from(steps).unwrap_or(u32::MAX)
+    }
+}
+
+/// One peer.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    state: PeerState,
+    /// The state that was last told of in an event, and since when.
+    shown: PeerState,
+    since: Instant,
+    /// Whether anybody here wants the link.
+    wanted: bool,
+    /// Whether we dialled it, and so do not hide our local addresses from it.
+    dialled: bool,
+    /// Relays at which the peer may be met, best first.
+    relays: Vec<RelayUrl>,
+    /// The relay that carries this link.
+    via: Option<RelayUrl>,
+    /// When its relay last said that the peer is registered, but acknowledges nothing, while we call it.
+    unreached: Option<Instant>,
+    /// Relays that said that the peer is not there, since it was last called.
+    absent_at: Vec<RelayUrl>,
+    /// Relays that let no more calls through to it, since then.
+    busy_at: Vec<RelayUrl>,
+    /// Addresses at which it was dialled.
+    addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
+    attempt: Option<Attempt>,
+    /// The INTRO before: its answer may still come.
+    late: Option<Initiation>,
+    /// What the peer last spoke in.
+    session: Option<Session>,
+    /// The session before, or after: the peer may not have got the answer to its hello, and knows nothing of the new one.
+    other_session: Option<Session>,
+    /// Timestamp of the newest INTRO from the peer.
+    newest_intro_ms: u64,
+    /// Timestamp of our newest INTRO to it.
+    sent_intro_ms: u64,
+    /// What time the peer wants to read in our hellos, and when it said so: its clock is not ours.
+    their_time: Option<(Instant, u64)>,
+    /// What the peer said of itself.
+    remote: Option<Description>,
+    /// Where its relay sees it.
+    attested: Option<SocketAddr>,
+    /// The relay that said so.
+    attested_by: Option<RelayUrl>,
+    /// Where its last direct hello says that it came from.
+    claimed: Option<IpAddr>,
+    /// Round trip between INTRO and its answer through the relay.
+    relay_rtt: Option<Duration>,
+    /// Where the peer answered before, latest last: these addresses are no victims.
+    answered: VecDeque<SocketAddr>,
+    checks: Checks,
+    called: Called,
+    streams: Streams,
+    path: Option<DirectPath>,
+    hold: Hold,
+    trials: Trials,
+    ages: Ages,
+    /// The candidates that the peer was last told.
+    told: Vec<Candidate>,
+    credit: Credit,
+    guess: Guess,
+    reroll: Reroll,
+    rounds: Rounds,
+    linger: Option<Instant>,
+    /// Whether the last direct path died.
+    lost_direct: bool,
+    /// It died while small packets still got through.
+    narrow: Option<Narrow>,
+    /// How the last dial failed; none if it was begun anew for somebody here, or answered.
+    failure: Option<Failure>,
+    /// The relay of the link last said that it does not know the peer.
+    absent: bool,
+    hearing: Hearing,
+    effort: Effort,
+    /// What this link last told of our own network.
+    told_reach: Reach,
+    /// A dial waits for its connection.
+    awaited: bool,
+    /// The peer said goodbye; what is left of its connections ends by itself.
+    left: bool,
+    /// The path that was last told of in an event.
+    announced: Option<PathInfo>,
+}
+
+impl Peer {
+    /// `newest_intro_ms` is what [`Peer::newest_intro_ms`] was when the peer was last forgotten.
+    pub(crate) fn new(id: PeerId, now: Instant, newest_intro_ms: u64) -> Self {
+        Self {
+            id,
+            state: PeerState::Idle,
+            shown: PeerState::Idle,
+            since: now,
+            wanted: false,
+            dialled: false,
+            relays: Vec::new(),
+            via: None,
+            unreached: None,
+            absent_at: Vec::new(),
+            busy_at: Vec::new(),
+            addrs: Vec::new(),
+            found: Vec::new(),
+            attempt: None,
+            late: None,
+            session: None,
+            other_session: None,
+            newest_intro_ms,
+            sent_intro_ms: 0,
+            their_time: None,
+            remote: None,
+            attested: None,
+            attested_by: None,
+            claimed: None,
+            relay_rtt: None,
+            answered: VecDeque::new(),
+            checks: Checks::default(),
+            called: Called::default(),
+            streams: Streams::default(),
+            path: None,
+            hold: Hold::default(),
+            trials: Trials::default(),
+            ages: Ages::default(),
+            told: Vec::new(),
+            credit: Credit::default(),
+            guess: Guess::default(),
+            reroll: Reroll::default(),
+            rounds: Rounds::default(),
+            linger: None,
+            lost_direct: false,
+            narrow: None,
+            failure: None,
+            absent: false,
+            hearing: Hearing::default(),
+            effort: Effort::default(),
+            told_reach: Reach::default(),
+            awaited: false,
+            left: false,
+            announced: None,
+        }
+    }
+
+    /// Somebody wants the link. Relays and addresses add to those that are known.
+    pub(crate) fn connect(
+        &mut self,
+        ctx: &mut Context<'_>,
+        relays: Vec<RelayUrl>,
+        addrs: Vec<SocketAddr>,
+    ) {
+        self.wanted = true;
+        self.dialled = true;
+        self.awaited = true;
+        self.linger = None;
+        self.meet_at(relays);
+        for addr in addrs {
+            if !self.addrs.contains(&addr) {
+                self.addrs.insert(0, addr);
+            }
+        }
+        self.addrs.truncate(MAX_ADDRS);
+        match self.state {
+            PeerState::Idle | PeerState::Failed => self.dial_anew(ctx),
+            PeerState::Intro if self.attempt.is_none() || self.failure.is_some() => {
+                self.dial_anew(ctx);
+            }
+            _ if self.left => self.look_again(ctx),
+            // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
+            PeerState::Relayed if self.attempt.is_none() && !self.is_probing() => self.call(ctx),
+            PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Direct
+            | PeerState::Suspect
+            | PeerState::Relayed => self.announce_route(ctx),
+        }
+    }
+
+    fn dial_anew(&mut self, ctx: &mut Context<'_>) {
+        self.failure = None;
+        self.dial(ctx);
+    }
+
+    /// Somebody wants a peer that said goodbye: it is not where it was.
+    fn look_again(&mut self, ctx: &mut Context<'_>) {
+        self.left = false;
+        self.dead(ctx);
+        if self.attempt.is_none() {
+            self.call(ctx);
+        }
+    }
+
+    /// A connection to the peer stands: the link is to be kept as good as can be.
+    pub(crate) fn hold(&mut self) {
+        self.wanted = true;
+        self.awaited = false;
+        self.linger = None;
+    }
+
+    /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
+    pub(crate) fn release(&mut self, ctx: &mut Context<'_>) {
+        self.wanted = false;
+        self.awaited = false;
+        if self.left {
+            self.end(ctx);
+        } else {
+            self.linger = Some(ctx.now + LINGER);
+            ctx.sources.leave(self.id);
+        }
+    }
+
+    /// The peer is not let in any more.
+    pub(crate) fn expel(&mut self, ctx: &mut Context<'_>) {
+        self.wanted = false;
+        self.shut(ctx);
+    }
+
+    /// Says goodbye and forgets the link, but not what was learnt of the peer.
+    pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
+        if let Some(bytes) = self.seal_news(&News::Bye) {
+            match (&self.path, self.live_via(ctx.local)) {
+                (Some(path), _) => send(ctx, path.pair, None, bytes),
+                (None, Some(relay)) => ctx.out.push_back(Output::SendRelay {
+                    relay,
+                    to: self.id,
+                    bytes,
+                }),
+                (None, None) => {}
+            }
+        }
+        self.end(ctx);
+    }
+
+    fn end(&mut self, ctx: &mut Context<'_>) {
+        self.drop_attempt(ctx);
+        self.drop_sessions(ctx);
+        self.checks.clear();
+        self.close_streams(ctx);
+        self.path = None;
+        self.hold = Hold::default();
+        self.trials = Trials::default();
+        self.ages = Ages::default();
+        self.end_guessing(ctx, End::Dropped);
+        self.end_reroll(ctx);
+        self.rounds = Rounds::default();
+        self.linger = None;
+        self.via = None;
+        self.lost_direct = false;
+        self.awaited = false;
+        self.left = false;
+        self.failure = None;
+        self.absent = false;
+        self.hearing = Hearing::default();
+        self.unreached = None;
+        ctx.sources.forget(self.id);
+        ctx.out.push_back(Output::Forget { peer: self.id });
+        self.become_(ctx, PeerState::Idle);
+        self.announce_path(ctx);
+    }
+
+    /// The IP addresses that relays attest for the peer.
+    fn attested_ips(&self) -> Vec<IpAddr> {
+        self.attested.iter().map(SocketAddr::ip).collect()
+    }
+
+    fn consents(&self, local: &Local) -> bool {
+        !local.relay_only && self.remote.as_ref().is_some_and(|remote| remote.direct)
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.attempt_timeout(ctx);
+        self.called_timeout(ctx);
+        self.checks_timeout(ctx);
+        self.guess_timeout(ctx);
+        self.reroll_timeout(ctx);
+        self.streams_timeout(ctx);
+        self.suspect_timeout(ctx);
+        self.hold_timeout(ctx);
+        self.ages_timeout(ctx);
+        self.trials_timeout(ctx);
+        self.rounds_timeout(ctx);
+        if self.linger.is_some_and(|at| at <= ctx.now) {
+            self.shut(ctx);
+        }
+    }
+
+    /// The next thing that will be due, and what it is.
+    pub(crate) fn poll_timeout(&self) -> Option<(Instant, Deadline)> {
+        self.deadlines().min()
+    }
+
+    /// What will be due, the next of each kind.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (Instant, Deadline)> + use<> {
+        [
+            self.attempt
+                .as_ref()
+                .map(|attempt| (attempt.next, Deadline::Intro)),
+            self.checks.next().map(|at| (at, Deadline::Probe)),
+            self.called.next().map(|at| (at, Deadline::Probe)),
+            self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.guess.next().map(|at| (at, Deadline::Guess)),
+            self.reroll.next().map(|at| (at, Deadline::Reroll)),
+            self.path
+                .as_ref()
+                .and_then(DirectPath::next_probe)
+                .map(|at| (at, Deadline::Suspect)),
+            self.hold.next().map(|at| (at, Deadline::KeepAlive)),
+            self.ages.next().map(|at| (at, Deadline::Suspect)),
+            self.trials.next().map(|at| (at, Deadline::Trial)),
+            self.rounds.next.map(|at| {
+                let failed = self.state == PeerState::Failed;
+                (
+                    at,
+                    if failed {
+                        Deadline::Retry
+                    } else {
+                        Deadline::NextRound
+                    },
+                )
+            }),
+            self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
+            self.streams.dial.map(|at| (at, Deadline::Stream)),
+            self.linger.map(|at| (at, Deadline::Linger)),
+            self.forgotten_at().map(|at| (at, Deadline::Forget)),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
+        self.state = state;
+        let state = self.state();
+        if self.shown == state {
+            return;
+        }
+        let from = std::mem::replace(&mut self.shown, state);
+        self.since = ctx.now;
+        tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
+        let why = self.explain(ctx.local, ctx.now).map(Box::new);
+        ctx.out.push_back(Output::Event(EventKind::PeerState {
+            peer: self.id,
+            from,
+            to: state,
+            why,
+        }));
+    }
+
+    fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.failure = Some(reason.clone());
+        self.drop_attempt(ctx);
+        self.close_streams(ctx);
+        self.dial_failed(ctx, reason);
+        self.become_(ctx, PeerState::Failed);
+        self.schedule_retry(ctx);
+    }
+
+    /// Tells those who wait for a connection that there will be none.
+    fn dial_failed(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.awaited = false;
+        self.unreached = None;
+        ctx.out.push_back(Output::Failed {
+            peer: self.id,
+            reason,
+        });
+    }
+
+    /// Whether there is anything to this peer that would be missed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
+    }
+
+    /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for
+    /// again, and are faster with what we know.
+    pub(crate) fn forgotten_at(&self) -> Option<Instant> {
+        let knows = self.dialled || !self.found.is_empty();
+        (self.is_idle() && !knows).then(|| self.since + SHOWN)
+    }
+
+    /// Timestamp of the newest INTRO from the peer: older ones are replayed.
+    pub(crate) fn newest_intro_ms(&self) -> u64 {
+        self.newest_intro_ms
+    }
+
+    /// Whether others may have its place: it came by itself and has no connection.
+    pub(crate) fn yields(&self) -> bool {
+        !self.wanted && !self.dialled
+    }
+
+    /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
+    pub(crate) fn state(&self) -> PeerState {
+        if self.state == PeerState::Intro && self.failure.is_some() {
+            PeerState::Failed
+        } else {
+            self.state
+        }
+    }
+
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) fn probes(&self) -> (u32, u32) {
+        (self.checks.sent, self.checks.answered)
+    }
+
+    /// The path that carries the data, and its round trip as probes measured it.
+    pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
+        match (&self.path, self.state) {
+            (Some(path), PeerState::Direct | PeerState::Suspect) => {
+                let info = PathInfo::Direct {
+                    remote: path.pair.addr,
+                    lan: local.is_lan(path.pair.addr),
+                    tcp: path.pair.sock.is_stream(),
+                };
+                Some((info, Some(path.rtt)))
+            }
+            (_, PeerState::Idle | PeerState::Failed) => None,
+            _ => Some((
+                PathInfo::Relay {
+                    remote: self.via.clone()?,
+                },
+                self.relay_rtt,
+            )),
+        }
+    }
+
+    fn announce_route(&self, ctx: &mut Context<'_>) {
+        let via = self.live_via(ctx.local).or_else(|| self.via.clone());
+        let route = match (&self.path, self.state, via) {
+            (Some(path), state, Some(relay))
+                if state == PeerState::Suspect || path.is_untested() =>
+            {
+                Route::Both(path.pair, relay)
+            }
+            (Some(path), _, _) => Route::Direct(path.pair),
+            (None, _, Some(relay)) => Route::Relay(relay),
+            (None, _, None) => return,
+        };
+        ctx.out.push_back(Output::Route {
+            peer: self.id,
+            route,
+        });
+    }
+
+    fn announce_path(&mut self, ctx: &mut Context<'_>) {
+        let info = self.path_info(ctx.local);
+        let rtt_ms = info
+            .as_ref()
+            .and_then(|(_, rtt)| *rtt)
+            .map(|rtt| rtt.as_secs_f64() * 1e3);
+        let path = info.map(|(path, _)| path);
+        if path == self.announced {
+            return;
+        }
+        self.announced.clone_from(&path);
+        ctx.out.push_back(Output::Event(EventKind::PathChanged {
+            peer: self.id,
+            path,
+            rtt_ms,
+        }));
+    }
+
+    /// Has the peer's QUIC packets from this pair taken; false if they are another's. A stream is the peer's from the start; as the
+    /// source of a datagram it can write any address, until an answer from there proves it.
+    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, title: Title) -> bool {
+        if pair.sock.is_stream() {
+            return true;
+        }
+        let (peer, addr) = (self.id, pair.addr);
+        let grant = ctx.sources.ask(peer, addr, title);
+        if let Grant::New { given_up } = grant {
+            let expel = |addr| Output::Expel { peer, addr };
+            ctx.out.extend(given_up.map(expel));
+            ctx.out.push_back(Output::Admit { peer, addr });
+        }
+        grant != Grant::Refused
+    }
+
+    /// The session that an authentic message came in is the one that the peer knows.
+    fn spoke_in(&mut self, now: Instant, conv: u64) {
+        if self
+            .other_session
+            .as_ref()
+            .is_some_and(|other| other.conv == conv)
+        {
+            std::mem::swap(&mut self.session, &mut self.other_session);
+        }
+        self.absent = false;
+        self.hearing.heard(now);
+        self.unreached = None;
+    }
+
+    fn drop_sessions(&mut self, ctx: &mut Context<'_>) {
+        let late = self.late.take().map(|initiation| initiation.session);
+        let sessions = [self.session.take(), self.other_session.take(), late];
+        for session in sessions.into_iter().flatten() {
+            ctx.convs.remove(&session.conv);
+        }
+    }
+}
+
+fn send(ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, bytes: Vec<u8>) {
+    let Pair { sock, addr: to } = pair;
+    ctx.out.push_back(Output::SendDatagram {
+        sock,
+        to,
+        ttl,
+        bytes,
+    });
+}
+
+/// Addresses that are remembered per peer.
+const MAX_ADDRS: usize = 8;
