@@ -1,7 +1,6 @@
 //! The public face of a node: [`Endpoint`].
 
 mod builder;
-mod dial;
 mod error;
 mod report;
 
@@ -9,15 +8,12 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use self::dial::DialGuard;
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
     net::{backlog::Backlog, driver::Command},
-    tls,
 };
 
 pub use builder::Builder;
-pub(crate) use dial::CONNECT_TIMEOUT;
 pub use error::{BindError, ConnectError, OnlineError};
 
 /// A node: one identity, one UDP port, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or when
@@ -28,8 +24,6 @@ pub struct Endpoint(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     key: SecretKey,
-    quic: quinn::Endpoint,
-    clients: tls::Clients,
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<Event>,
     snapshot: watch::Receiver<Arc<NodeSnapshot>>,
@@ -90,22 +84,18 @@ impl Endpoint {
         alpn: &[u8],
     ) -> Result<Connection, ConnectError> {
         let target = target.into();
-        let peer = target.id;
-        if peer == self.id() {
+        if target.id == self.id() {
             return Err(ConnectError::OwnId);
         }
-        let guard = DialGuard {
-            commands: self.0.commands.clone(),
-            peer,
+        let (reply, outcome) = oneshot::channel();
+        let connect = Command::Connect {
+            target,
+            alpn: alpn.to_vec(),
+            reply,
         };
-        let connection = self.dial(target, alpn).await?;
-        let opened = Command::Opened {
-            connection: connection.clone(),
-        };
-        let sent = self.0.commands.send(opened).await;
+        let sent = self.0.commands.send(connect).await;
         sent.map_err(|_| ConnectError::Shutdown)?;
-        drop(guard);
-        Ok(connection)
+        outcome.await.map_err(|_| ConnectError::Shutdown)?
     }
 
     /// The next connection that a peer opened to us, its handshake complete; none after [`Endpoint::close`].

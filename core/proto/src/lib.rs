@@ -70,7 +70,8 @@ pub mod session;
 pub mod shares;
 mod sources;
 mod stale;
-mod timing;
+#[doc(hidden)]
+pub mod timing;
 
 // The proof.
 #[cfg(any(test, feature = "_fuzzing"))]

@@ -208,3 +208,7 @@ pub(crate) const REROLL_REST: Duration = ms(300_000);
 pub(crate) const PREDICTED: i16 = 256;
 /// Ports on either side of a known one that are guessed first, where nothing is known of how the NAT chooses.
 pub(crate) const NEIGHBOURS: u16 = 16;
+/// How long a dial may take, but for the time that the peer's relay does not reach it; and an incoming handshake.
+pub const CONNECT_TIMEOUT: Duration = ms(9000);
+/// How long a dial waits for a peer that its relay does not reach, if it is not given up before.
+pub const UNREACHED_TIMEOUT: Duration = ms(25_000);

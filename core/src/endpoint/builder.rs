@@ -146,8 +146,6 @@ impl Builder {
         let snapshot = watch::Sender::new(Arc::new(NodeSnapshot::empty(key.id())));
         let inner = Inner {
             key: key.clone(),
-            quic: quic.clone(),
-            clients: tls::Clients::default(),
             commands,
             events: events.clone(),
             snapshot: snapshot.subscribe(),

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::CONNECT_TIMEOUT;
-use crate::RelayUrl;
+use crate::{RelayUrl, proto::timing::CONNECT_TIMEOUT};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +144,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    pub(super) fn from_quic(error: quinn::ConnectionError) -> Self {
+    pub(crate) fn from_quic(error: quinn::ConnectionError) -> Self {
         /// QUIC reports TLS alerts as 0x100 + alert (RFC 9001 section 4.8).
         const BAD_CERTIFICATE: u64 = 0x12a;
         const NO_APPLICATION_PROTOCOL: u64 = 0x178;

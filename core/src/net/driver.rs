@@ -2,6 +2,7 @@
 //! outputs into deeds.
 
 mod calls;
+mod dial;
 mod early;
 mod families;
 mod gather;
@@ -33,12 +34,12 @@ use tokio::{
 };
 
 use self::{
-    calls::Calls, early::Early, gather::Gathering, links::PeerLink, relays::RelayEntry,
-    streams::Streams, vigil::Vigil,
+    calls::Calls, dial::Reply, early::Early, gather::Gathering, links::PeerLink,
+    relays::RelayEntry, streams::Streams, vigil::Vigil,
 };
 use super::{
     backlog::BacklogSender,
-    flow::{LinkMemory, NodeMemory},
+    flow::NodeMemory,
     interfaces::Interfaces,
     lan::{Lan, LanError},
     mux::{LinkHandle, Mux, Side},
@@ -46,8 +47,8 @@ use super::{
     tcp::{Established, Tls},
 };
 use crate::{
-    Access, ConnectError, Connection, Event, EventKind, LinkStatus, NodeSnapshot, PeerId, RelayUrl,
-    SecretKey, Ticket,
+    Access, ConnectError, Connection, Event, EventKind, NodeSnapshot, PeerId, RelayUrl, SecretKey,
+    Ticket,
     addr::Nat64,
     proto::{
         admission::CallId,
@@ -56,20 +57,18 @@ use crate::{
         local::Ports,
     },
     quic::close,
+    tls,
     wire::lane::Channel,
 };
 
 /// What the public API asks of the driver.
 pub(crate) enum Command {
-    /// A link to a peer, for a connection that is about to be dialled.
-    Link {
+    /// A connection to a peer, with this application protocol. Whoever drops the other end of `reply` gives the dial up.
+    Connect {
         target: Ticket,
-        reply: oneshot::Sender<Lease>,
+        alpn: Vec<u8>,
+        reply: Reply,
     },
-    /// An outgoing connection stands.
-    Opened { connection: Connection },
-    /// A dial came to nothing.
-    Abandoned { peer: PeerId },
     /// Who is let in from now on.
     Access { access: Access },
     /// Where to be registered from now on, best first.
@@ -78,19 +77,6 @@ pub(crate) enum Command {
     NetworkChanged,
     /// Say goodbye and end.
     Shutdown { done: oneshot::Sender<()> },
-}
-
-/// A link as a dialler uses it.
-pub(crate) struct Lease {
-    /// Where quinn has to dial.
-    pub(crate) addr: SocketAddr,
-    pub(crate) transport: Arc<quinn::TransportConfig>,
-    pub(crate) memory: LinkMemory,
-    pub(crate) status: watch::Receiver<LinkStatus>,
-    /// Becomes ready when there is a path to send on, or with the reason why there is none.
-    pub(crate) ready: oneshot::Receiver<Result<(), ConnectError>>,
-    /// The reason why the link failed after all.
-    pub(crate) failed: oneshot::Receiver<ConnectError>,
 }
 
 /// What the driver shows to the public API.
@@ -129,6 +115,7 @@ pub(crate) struct Driver {
     side: mpsc::Receiver<Side>,
     quic: quinn::Endpoint,
     memory: NodeMemory,
+    clients: tls::Clients,
     server: quinn::ServerConfig,
     alpns: watch::Receiver<Vec<Vec<u8>>>,
     home_relays: Vec<RelayUrl>,
@@ -139,6 +126,8 @@ pub(crate) struct Driver {
     /// Peers with connections, and what each of them may leave unacknowledged.
     connected: BTreeSet<PeerId>,
     peer_share: u64,
+    /// Dials so far.
+    dials: u64,
     calls: Calls,
     relays: BTreeMap<RelayUrl, RelayEntry>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
@@ -166,6 +155,12 @@ pub(crate) struct Driver {
 
 /// Something that took time is over.
 enum Done {
+    /// A dial is over; without an outcome if it was given up.
+    Dialled {
+        peer: PeerId,
+        number: u64,
+        outcome: Option<(Result<Connection, ConnectError>, Reply)>,
+    },
     /// An incoming handshake; the connection if it succeeded.
     Handshake {
         call: CallId,
@@ -211,6 +206,7 @@ impl Driver {
             side: parts.side,
             quic: parts.quic,
             memory: NodeMemory::default(),
+            clients: tls::Clients::default(),
             server: parts.server,
             alpns: parts.alpns,
             home_relays: parts.home_relays,
@@ -220,6 +216,7 @@ impl Driver {
             handles: BTreeMap::new(),
             connected: BTreeSet::new(),
             peer_share: 0,
+            dials: 0,
             calls: Calls::default(),
             relays: BTreeMap::new(),
             relay_events,
@@ -256,9 +253,7 @@ impl Driver {
                 Some(side) = self.side.recv() => self.on_side(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
                 command = self.commands.recv() => match command {
-                    Some(Command::Link { target, reply }) => self.lease(&target, reply),
-                    Some(Command::Opened { connection }) => self.adopt(connection, None),
-                    Some(Command::Abandoned { peer }) => self.abandon(peer),
+                    Some(Command::Connect { target, alpn, reply }) => self.dial(&target, &alpn, reply),
                     Some(Command::Access { access }) => self.set_access(access),
                     Some(Command::Relays { relays }) => self.set_home_relays(relays),
                     Some(Command::NetworkChanged) => self.network_changed(),
@@ -395,6 +390,11 @@ impl Driver {
 
     fn on_done(&mut self, done: Done) {
         match done {
+            Done::Dialled {
+                peer,
+                number,
+                outcome,
+            } => self.on_dialled(peer, number, outcome),
             Done::Handshake { call, peer, quic } => self.on_handshake(call, peer, quic),
             Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
@@ -402,7 +402,7 @@ impl Driver {
             Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
             Done::Nat64(Err(Aborted)) => {}
             Done::RelayLeft(link) => self.drop_relay_link(link),
-            Done::StreamDialled(peer, addr, dialled) => self.on_dialled(peer, addr, dialled),
+            Done::StreamDialled(peer, addr, dialled) => self.on_stream_dialled(peer, addr, dialled),
             Done::StreamClosed(sock) => self.mux.remove_stream(sock),
             Done::StreamEnded(stream) => self.on_stream_ended(stream),
         }

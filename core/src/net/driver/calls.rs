@@ -20,6 +20,7 @@ use crate::{
         admission::{Admission, CallId, Verdict},
         endpoint::Whereabouts,
         shares::Origin,
+        timing::CONNECT_TIMEOUT,
     },
     quic::close,
     tls,
@@ -133,8 +134,7 @@ impl Driver {
         server.crypto = called.clone();
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
-                let (handshake, abort) =
-                    abortable(timeout(crate::endpoint::CONNECT_TIMEOUT, connecting));
+                let (handshake, abort) = abortable(timeout(CONNECT_TIMEOUT, connecting));
                 self.calls.handshakes.insert(id, abort);
                 self.pending.push(Box::pin(async move {
                     let in_time = handshake.await.ok().and_then(Result::ok);

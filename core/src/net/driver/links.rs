@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::{Done, Driver, Lease, now, silence::Watch};
+use super::{Done, Driver, dial::Dial, now, silence::Watch};
 use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
-    RelayUrl, Ticket,
+    RelayUrl,
     net::{
         flow::{Flow, LinkMemory},
-        mux::{Dest, Link, Route, virtual_addr},
+        mux::{Dest, Link, Route},
         transport::transport_config,
     },
     proto::{
@@ -19,6 +19,7 @@ use crate::{
         endpoint::PeerView,
         io::{Failure, Input},
         outbound,
+        timing::CONNECT_TIMEOUT,
     },
     quic::close,
     wire::lane::Channel,
@@ -32,8 +33,7 @@ pub(super) struct PeerLink {
     pub(super) connections: Vec<Open>,
     /// Where the packets go first; a change of it is a change of path.
     first: Option<Dest>,
-    ready: Vec<oneshot::Sender<Result<(), ConnectError>>>,
-    failed: Vec<oneshot::Sender<ConnectError>>,
+    pub(super) dials: Vec<Dial>,
     pub(super) sampled: (u64, u64),
     pub(super) rates: (u64, u64),
     /// Packets that QUIC had lost when that was last looked at.
@@ -76,62 +76,21 @@ impl PeerLink {
 
     /// Whether we dialled the peer, or are about to.
     fn is_dialled(&self) -> bool {
-        let waits = self.ready.iter().any(|waiting| !waiting.is_closed())
-            || self.failed.iter().any(|waiting| !waiting.is_closed());
-        waits || self.connections.iter().any(|open| open.is_outgoing())
+        !self.dials.is_empty() || self.connections.iter().any(|open| open.is_outgoing())
+    }
+
+    fn is_unused(&self) -> bool {
+        self.dials.is_empty() && self.connections.is_empty()
     }
 
     /// Whether somebody waits for a path that only a relay can give.
     pub(super) fn waits_for_relay(&self) -> bool {
-        let waits = !self.ready.is_empty() && self.first.is_none();
+        let waits = self.dials.iter().any(Dial::waits_for_route) && self.first.is_none();
         waits && !self.has_addrs && !self.relays.is_empty()
     }
 }
 
 impl Driver {
-    /// Makes a link ready for a dialler.
-    pub(super) fn lease(&mut self, target: &Ticket, reply: oneshot::Sender<Lease>) {
-        if reply.is_closed() {
-            return;
-        }
-        let id = target.id;
-        let relays = if target.relays.is_empty() {
-            self.home_relays.clone()
-        } else {
-            let theirs = target.relays.iter();
-            theirs
-                .map(|relay| self.known_relay(relay).clone())
-                .collect()
-        };
-        let (ready, ready_receiver) = oneshot::channel();
-        let (failed, failed_receiver) = oneshot::channel();
-        let link = self.link(id);
-        link.relays.extend(relays.iter().cloned());
-        link.has_addrs |= !target.addrs.is_empty();
-        link.ready.push(ready);
-        link.failed.retain(|waiting| !waiting.is_closed());
-        link.failed.push(failed);
-        let lease = Lease {
-            addr: virtual_addr(link.link.handle()),
-            transport: link.transport(quinn::Side::Client),
-            memory: link.memory.clone(),
-            status: link.status.subscribe(),
-            ready: ready_receiver,
-            failed: failed_receiver,
-        };
-        if reply.send(lease).is_ok() {
-            self.look_for(id);
-            self.feed(Input::Connect {
-                peer: id,
-                relays,
-                addrs: target.addrs.clone(),
-            });
-            self.refuse_impostors();
-        } else if self.machine.peer(id, now()).is_none() {
-            self.forget(id);
-        }
-    }
-
     /// The peer's link, made if there is none.
     pub(super) fn link(&mut self, peer: PeerId) -> &mut PeerLink {
         self.links.entry(peer).or_insert_with(|| {
@@ -148,8 +107,7 @@ impl Driver {
                 status: watch::Sender::new(status),
                 connections: Vec::new(),
                 first: None,
-                ready: Vec::new(),
-                failed: Vec::new(),
+                dials: Vec::new(),
                 sampled: (0, 0),
                 rates: (0, 0),
                 lost: 0,
@@ -227,20 +185,14 @@ impl Driver {
         }
         link.first = first;
         if first.is_some() {
-            for waiting in link.ready.drain(..) {
-                let _ = waiting.send(Ok(()));
-            }
+            link.dials.iter().for_each(Dial::has_route);
         }
         self.dirty = true;
     }
 
     /// The link is over.
     pub(super) fn forget(&mut self, peer: PeerId) {
-        let Some(link) = self
-            .links
-            .get(&peer)
-            .filter(|link| link.connections.is_empty())
-        else {
+        let Some(link) = self.links.get(&peer).filter(|link| link.is_unused()) else {
             return;
         };
         let handle = link.link.handle();
@@ -266,7 +218,7 @@ impl Driver {
                 None => ConnectError::NoAddress,
             },
             Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
-                seconds: crate::endpoint::CONNECT_TIMEOUT.as_secs(),
+                seconds: CONNECT_TIMEOUT.as_secs(),
             }),
             Failure::NoRelay => self.relay_trouble(peer),
         };
@@ -275,25 +227,16 @@ impl Driver {
 
     /// Tells everybody who waits for the peer why it was in vain.
     pub(super) fn fail_with(&mut self, peer: PeerId, error: &ConnectError) {
-        let Some(link) = self.links.get_mut(&peer) else {
-            return;
-        };
-        for waiting in link.ready.drain(..) {
-            let _ = waiting.send(Err(error.clone()));
+        let link = self.links.get(&peer);
+        for dial in link.into_iter().flat_map(|link| &link.dials) {
+            dial.fail(error);
         }
-        for waiting in link.failed.drain(..) {
-            let _ = waiting.send(error.clone());
-        }
-        self.abandon(peer);
+        self.release_unused(peer);
     }
 
-    /// A dial came to nothing; without other connections nobody needs the link.
-    pub(super) fn abandon(&mut self, peer: PeerId) {
-        if self
-            .links
-            .get(&peer)
-            .is_none_or(|link| link.connections.is_empty())
-        {
+    /// A dial or a connection is over; without others nobody needs the link.
+    pub(super) fn release_unused(&mut self, peer: PeerId) {
+        if self.links.get(&peer).is_none_or(PeerLink::is_unused) {
             self.feed(Input::Release { peer });
         }
     }
@@ -365,7 +308,7 @@ impl Driver {
             self.calls.end(call);
             self.outlets.accepted.remove(id);
         }
-        self.abandon(peer);
+        self.release_unused(peer);
         self.tell(EventKind::Disconnected {
             peer,
             alpn: open.alpn,

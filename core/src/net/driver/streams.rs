@@ -112,7 +112,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_dialled(
+    pub(super) fn on_stream_dialled(
         &mut self,
         peer: PeerId,
         addr: SocketAddr,
