@@ -37,8 +37,9 @@ pub static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
         }
     }
     build.arg("--target-dir").arg(folder);
-    if profile.ends_with("release") {
-        build.arg("--release");
+    // The folder of the profile `dev`, which tests of `test` share, has another name; all others have their profile's.
+    if let Some(name) = profile.file_name().filter(|name| *name != "debug") {
+        build.arg("--profile").arg(name);
     }
     build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     let status = build.status().expect("cargo can be started");
