@@ -15,47 +15,54 @@
 mod ages;
 mod called;
 mod checks;
+mod contact;
+mod demand;
+mod earned;
 mod evidence;
 #[cfg(any(test, feature = "_fuzzing"))]
 mod footprint;
-mod found;
 mod guess;
-mod hearing;
+mod history;
 mod hold;
 mod intro;
 mod news;
 mod path;
+mod presence;
 mod probes;
 mod relays;
 mod reroll;
 mod rounds;
+mod sessions;
 mod streams;
+mod told;
 mod trial;
-mod whereabouts;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use rand_chacha::ChaCha20Rng;
 
-pub use self::whereabouts::Whereabouts;
+pub use self::contact::Whereabouts;
 use self::{
-    ages::Ages,
     called::Called,
     checks::Checks,
+    contact::Contact,
+    demand::Demand,
+    earned::Earned,
     evidence::Effort,
     guess::{End, Guess},
-    hearing::Hearing,
+    history::History,
     hold::Hold,
-    intro::Attempt,
     path::DirectPath,
+    presence::Presence,
     reroll::Reroll,
     rounds::Rounds,
+    sessions::Sessions,
     streams::Streams,
-    trial::Trials,
+    told::Told,
 };
 pub(crate) use self::{
     evidence::Reach,
@@ -63,17 +70,15 @@ pub(crate) use self::{
     path::{Doubt, Narrow},
 };
 use super::{
-    budget::{Budget, Credit},
-    handshake::Initiation,
+    budget::Budget,
     io::{Deadline, Failure, Output, Pair, Route},
     local::Local,
-    session::Session,
     sources::{Grant, Sources, Title},
-    timing::{LINGER, SHOWN, TOGETHER},
+    timing::{SHOWN, TOGETHER},
 };
 use crate::{
     EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
-    wire::{candidate::Candidate, intro::Description, sealed::News},
+    wire::{intro::Description, sealed::News},
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -107,84 +112,26 @@ impl Context<'_> {
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     state: PeerState,
-    /// The state that was last told of in an event, and since when.
-    shown: PeerState,
-    since: Instant,
-    /// Whether anybody here wants the link.
-    wanted: bool,
-    /// Whether we dialled it, and so do not hide our local addresses from it.
-    dialled: bool,
-    /// Relays at which the peer may be met, best first.
-    relays: Vec<RelayUrl>,
-    /// The relay that carries this link.
-    via: Option<RelayUrl>,
-    /// When its relay last said that the peer is registered, but acknowledges nothing, while we call it.
-    unreached: Option<Instant>,
-    /// Relays that said that the peer is not there, since it was last called.
-    absent_at: Vec<RelayUrl>,
-    /// Relays that let no more calls through to it, since then.
-    busy_at: Vec<RelayUrl>,
-    /// Addresses at which it was dialled.
-    addrs: Vec<SocketAddr>,
-    /// Where it was found on our own network.
-    found: Vec<SocketAddr>,
-    attempt: Option<Attempt>,
-    /// The INTRO before: its answer may still come.
-    late: Option<Initiation>,
-    /// What the peer last spoke in.
-    session: Option<Session>,
-    /// The session before, or after: the peer may not have got the answer to its hello, and knows nothing of the new one.
-    other_session: Option<Session>,
-    /// Timestamp of the newest INTRO from the peer.
-    newest_intro_ms: u64,
-    /// Timestamp of our newest INTRO to it.
-    sent_intro_ms: u64,
-    /// What time the peer wants to read in our hellos, and when it said so: its clock is not ours.
-    their_time: Option<(Instant, u64)>,
-    /// What the peer said of itself.
-    remote: Option<Description>,
-    /// Where its relay sees it.
-    attested: Option<SocketAddr>,
-    /// The relay that said so.
-    attested_by: Option<RelayUrl>,
-    /// Where its last direct hello says that it came from.
-    claimed: Option<IpAddr>,
-    /// Round trip between INTRO and its answer through the relay.
-    relay_rtt: Option<Duration>,
-    /// Where the peer answered before, latest last: these addresses are no victims.
-    answered: VecDeque<SocketAddr>,
-    checks: Checks,
-    called: Called,
-    streams: Streams,
-    path: Option<DirectPath>,
-    hold: Hold,
-    trials: Trials,
-    ages: Ages,
-    /// The candidates that the peer was last told.
-    told: Vec<Candidate>,
-    credit: Credit,
-    guess: Guess,
-    reroll: Reroll,
-    rounds: Rounds,
-    linger: Option<Instant>,
-    /// Whether the last direct path died.
-    lost_direct: bool,
-    /// It died while small packets still got through.
-    narrow: Option<Narrow>,
     /// How the last dial failed; none if it was begun anew for somebody here, or answered.
     failure: Option<Failure>,
-    /// The relay of the link last said that it does not know the peer.
-    absent: bool,
-    hearing: Hearing,
+    demand: Demand,
+    contact: Contact,
+    presence: Presence,
+    sessions: Sessions,
+    /// What the peer said of itself.
+    remote: Option<Description>,
+    earned: Earned,
+    checks: Checks,
+    called: Called,
+    path: Option<DirectPath>,
+    hold: Hold,
+    history: History,
+    rounds: Rounds,
+    guess: Guess,
+    reroll: Reroll,
+    streams: Streams,
     effort: Effort,
-    /// What this link last told of our own network.
-    told_reach: Reach,
-    /// A dial waits for its connection.
-    awaited: bool,
-    /// The peer said goodbye; what is left of its connections ends by itself.
-    left: bool,
-    /// The path that was last told of in an event.
-    announced: Option<PathInfo>,
+    told: Told,
 }
 
 impl Peer {
@@ -193,53 +140,24 @@ impl Peer {
         Self {
             id,
             state: PeerState::Idle,
-            shown: PeerState::Idle,
-            since: now,
-            wanted: false,
-            dialled: false,
-            relays: Vec::new(),
-            via: None,
-            unreached: None,
-            absent_at: Vec::new(),
-            busy_at: Vec::new(),
-            addrs: Vec::new(),
-            found: Vec::new(),
-            attempt: None,
-            late: None,
-            session: None,
-            other_session: None,
-            newest_intro_ms,
-            sent_intro_ms: 0,
-            their_time: None,
+            failure: None,
+            demand: Demand::default(),
+            contact: Contact::default(),
+            presence: Presence::default(),
+            sessions: Sessions::new(newest_intro_ms),
             remote: None,
-            attested: None,
-            attested_by: None,
-            claimed: None,
-            relay_rtt: None,
-            answered: VecDeque::new(),
+            earned: Earned::default(),
             checks: Checks::default(),
             called: Called::default(),
-            streams: Streams::default(),
             path: None,
             hold: Hold::default(),
-            trials: Trials::default(),
-            ages: Ages::default(),
-            told: Vec::new(),
-            credit: Credit::default(),
+            history: History::default(),
+            rounds: Rounds::default(),
             guess: Guess::default(),
             reroll: Reroll::default(),
-            rounds: Rounds::default(),
-            linger: None,
-            lost_direct: false,
-            narrow: None,
-            failure: None,
-            absent: false,
-            hearing: Hearing::default(),
+            streams: Streams::default(),
             effort: Effort::default(),
-            told_reach: Reach::default(),
-            awaited: false,
-            left: false,
-            announced: None,
+            told: Told::new(now),
         }
     }
 
@@ -250,25 +168,19 @@ impl Peer {
         relays: Vec<RelayUrl>,
         addrs: Vec<SocketAddr>,
     ) {
-        self.wanted = true;
-        self.dialled = true;
-        self.awaited = true;
-        self.linger = None;
-        self.meet_at(relays);
-        for addr in addrs {
-            if !self.addrs.contains(&addr) {
-                self.addrs.insert(0, addr);
-            }
-        }
-        self.addrs.truncate(MAX_ADDRS);
+        self.demand.dial();
+        self.contact.meet_at(relays);
+        self.contact.dial_at(addrs);
         match self.state {
             PeerState::Idle | PeerState::Failed => self.dial_anew(ctx),
-            PeerState::Intro if self.attempt.is_none() || self.failure.is_some() => {
+            PeerState::Intro if !self.sessions.is_calling() || self.failure.is_some() => {
                 self.dial_anew(ctx);
             }
-            _ if self.left => self.look_again(ctx),
+            _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            PeerState::Relayed if self.attempt.is_none() && !self.is_probing() => self.call(ctx),
+            PeerState::Relayed if !self.sessions.is_calling() && !self.is_probing() => {
+                self.call(ctx);
+            }
             PeerState::Intro
             | PeerState::Punch
             | PeerState::Direct
@@ -284,42 +196,39 @@ impl Peer {
 
     /// Somebody wants a peer that said goodbye: it is not where it was.
     fn look_again(&mut self, ctx: &mut Context<'_>) {
-        self.left = false;
+        self.presence.set_left(false);
         self.dead(ctx);
-        if self.attempt.is_none() {
+        if !self.sessions.is_calling() {
             self.call(ctx);
         }
     }
 
     /// A connection to the peer stands: the link is to be kept as good as can be.
     pub(crate) fn hold(&mut self) {
-        self.wanted = true;
-        self.awaited = false;
-        self.linger = None;
+        self.demand.hold();
     }
 
     /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
     pub(crate) fn release(&mut self, ctx: &mut Context<'_>) {
-        self.wanted = false;
-        self.awaited = false;
-        if self.left {
+        self.demand.release();
+        if self.presence.has_left() {
             self.end(ctx);
         } else {
-            self.linger = Some(ctx.now + LINGER);
+            self.demand.linger(ctx.now);
             ctx.sources.leave(self.id);
         }
     }
 
     /// The peer is not let in any more.
     pub(crate) fn expel(&mut self, ctx: &mut Context<'_>) {
-        self.wanted = false;
+        self.demand.release();
         self.shut(ctx);
     }
 
     /// Says goodbye and forgets the link, but not what was learnt of the peer.
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
-        if let Some(bytes) = self.seal_news(&News::Bye) {
-            match (&self.path, self.live_via(ctx.local)) {
+        if let Some(bytes) = self.sessions.seal_news(&News::Bye) {
+            match (&self.path, self.contact.live_via(ctx.local)) {
                 (Some(path), _) => send(ctx, path.pair, None, bytes),
                 (None, Some(relay)) => ctx.out.push_back(Output::SendRelay {
                     relay,
@@ -333,35 +242,23 @@ impl Peer {
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) {
-        self.drop_attempt(ctx);
-        self.drop_sessions(ctx);
+        self.sessions.end(ctx.convs);
         self.checks.clear();
         self.close_streams(ctx);
         self.path = None;
         self.hold = Hold::default();
-        self.trials = Trials::default();
-        self.ages = Ages::default();
+        self.history.end();
         self.end_guessing(ctx, End::Dropped);
         self.end_reroll(ctx);
         self.rounds = Rounds::default();
-        self.linger = None;
-        self.via = None;
-        self.lost_direct = false;
-        self.awaited = false;
-        self.left = false;
+        self.demand.end();
+        self.contact.leave_relay();
+        self.presence = Presence::default();
         self.failure = None;
-        self.absent = false;
-        self.hearing = Hearing::default();
-        self.unreached = None;
         ctx.sources.forget(self.id);
         ctx.out.push_back(Output::Forget { peer: self.id });
         self.become_(ctx, PeerState::Idle);
         self.announce_path(ctx);
-    }
-
-    /// The IP addresses that relays attest for the peer.
-    fn attested_ips(&self) -> Vec<IpAddr> {
-        self.attested.iter().map(SocketAddr::ip).collect()
     }
 
     fn consents(&self, local: &Local) -> bool {
@@ -381,7 +278,7 @@ impl Peer {
         self.ages_timeout(ctx);
         self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
-        if self.linger.is_some_and(|at| at <= ctx.now) {
+        if self.demand.next().is_some_and(|at| at <= ctx.now) {
             self.shut(ctx);
         }
     }
@@ -394,7 +291,8 @@ impl Peer {
     /// What will be due, the next of each kind.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = (Instant, Deadline)> + use<> {
         [
-            self.attempt
+            self.sessions
+                .attempt
                 .as_ref()
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
@@ -407,8 +305,8 @@ impl Peer {
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
             self.hold.next().map(|at| (at, Deadline::KeepAlive)),
-            self.ages.next().map(|at| (at, Deadline::Suspect)),
-            self.trials.next().map(|at| (at, Deadline::Trial)),
+            self.history.ages.next().map(|at| (at, Deadline::Suspect)),
+            self.history.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next.map(|at| {
                 let failed = self.state == PeerState::Failed;
                 (
@@ -422,7 +320,7 @@ impl Peer {
             }),
             self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
             self.streams.dial.map(|at| (at, Deadline::Stream)),
-            self.linger.map(|at| (at, Deadline::Linger)),
+            self.demand.next().map(|at| (at, Deadline::Linger)),
             self.forgotten_at().map(|at| (at, Deadline::Forget)),
         ]
         .into_iter()
@@ -432,11 +330,9 @@ impl Peer {
     fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
         self.state = state;
         let state = self.state();
-        if self.shown == state {
+        let Some(from) = self.told.tell_state(ctx.now, state) else {
             return;
-        }
-        let from = std::mem::replace(&mut self.shown, state);
-        self.since = ctx.now;
+        };
         tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
         let why = self.explain(ctx.local, ctx.now).map(Box::new);
         ctx.out.push_back(Output::Event(EventKind::PeerState {
@@ -449,7 +345,7 @@ impl Peer {
 
     fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
         self.failure = Some(reason.clone());
-        self.drop_attempt(ctx);
+        self.sessions.drop_attempt(ctx.convs);
         self.close_streams(ctx);
         self.dial_failed(ctx, reason);
         self.become_(ctx, PeerState::Failed);
@@ -458,8 +354,8 @@ impl Peer {
 
     /// Tells those who wait for a connection that there will be none.
     fn dial_failed(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.awaited = false;
-        self.unreached = None;
+        self.demand.disappoint();
+        self.presence.forget_unreached();
         ctx.out.push_back(Output::Failed {
             peer: self.id,
             reason,
@@ -468,24 +364,24 @@ impl Peer {
 
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state == PeerState::Idle && !self.wanted && self.streams.open().is_empty()
+        self.state == PeerState::Idle && !self.demand.is_wanted() && self.streams.open().is_empty()
     }
 
     /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for
     /// again, and are faster with what we know.
     pub(crate) fn forgotten_at(&self) -> Option<Instant> {
-        let knows = self.dialled || !self.found.is_empty();
-        (self.is_idle() && !knows).then(|| self.since + SHOWN)
+        let knows = self.demand.is_dialled() || self.contact.is_found();
+        (self.is_idle() && !knows).then(|| self.told.since() + SHOWN)
     }
 
     /// Timestamp of the newest INTRO from the peer: older ones are replayed.
     pub(crate) fn newest_intro_ms(&self) -> u64 {
-        self.newest_intro_ms
+        self.sessions.newest_intro_ms()
     }
 
     /// Whether others may have its place: it came by itself and has no connection.
     pub(crate) fn yields(&self) -> bool {
-        !self.wanted && !self.dialled
+        !self.demand.is_wanted() && !self.demand.is_dialled()
     }
 
     /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
@@ -498,7 +394,13 @@ impl Peer {
     }
 
     pub(crate) fn since(&self) -> Instant {
-        self.since
+        self.told.since()
+    }
+
+    /// Where the peer is, by the best evidence there is.
+    pub(crate) fn whereabouts(&self) -> Option<Whereabouts> {
+        let proven = self.path.as_ref().map(|path| path.pair.addr.ip());
+        self.contact.whereabouts(proven)
     }
 
     pub(crate) fn probes(&self) -> (u32, u32) {
@@ -519,15 +421,16 @@ impl Peer {
             (_, PeerState::Idle | PeerState::Failed) => None,
             _ => Some((
                 PathInfo::Relay {
-                    remote: self.via.clone()?,
+                    remote: self.contact.via().cloned()?,
                 },
-                self.relay_rtt,
+                self.contact.relay_rtt(),
             )),
         }
     }
 
     fn announce_route(&self, ctx: &mut Context<'_>) {
-        let via = self.live_via(ctx.local).or_else(|| self.via.clone());
+        let live = self.contact.live_via(ctx.local);
+        let via = live.or_else(|| self.contact.via().cloned());
         let route = match (&self.path, self.state, via) {
             (Some(path), state, Some(relay))
                 if state == PeerState::Suspect || path.is_untested() =>
@@ -551,10 +454,9 @@ impl Peer {
             .and_then(|(_, rtt)| *rtt)
             .map(|rtt| rtt.as_secs_f64() * 1e3);
         let path = info.map(|(path, _)| path);
-        if path == self.announced {
+        if !self.told.tell_path(path.as_ref()) {
             return;
         }
-        self.announced.clone_from(&path);
         ctx.out.push_back(Output::Event(EventKind::PathChanged {
             peer: self.id,
             path,
@@ -580,24 +482,8 @@ impl Peer {
 
     /// The session that an authentic message came in is the one that the peer knows.
     fn spoke_in(&mut self, now: Instant, conv: u64) {
-        if self
-            .other_session
-            .as_ref()
-            .is_some_and(|other| other.conv == conv)
-        {
-            std::mem::swap(&mut self.session, &mut self.other_session);
-        }
-        self.absent = false;
-        self.hearing.heard(now);
-        self.unreached = None;
-    }
-
-    fn drop_sessions(&mut self, ctx: &mut Context<'_>) {
-        let late = self.late.take().map(|initiation| initiation.session);
-        let sessions = [self.session.take(), self.other_session.take(), late];
-        for session in sessions.into_iter().flatten() {
-            ctx.convs.remove(&session.conv);
-        }
+        self.sessions.spoke_in(conv);
+        self.presence.spoke(now);
     }
 }
 
@@ -610,6 +496,3 @@ fn send(ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, bytes: Vec<u8>) {
         bytes,
     });
 }
-
-/// Addresses that are remembered per peer.
-const MAX_ADDRS: usize = 8;

@@ -41,8 +41,8 @@ impl Ages {
 
 impl Peer {
     pub(super) fn ages_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.ages.next().is_some_and(|at| at <= ctx.now) {
-            self.ages.expected = None;
+        if self.history.ages.next().is_some_and(|at| at <= ctx.now) {
+            self.history.ages.expected = None;
             if self.state == PeerState::Direct && self.rounds.in_use(ctx.now) {
                 self.suspect(ctx, Doubt::Expected);
             }

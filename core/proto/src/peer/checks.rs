@@ -198,7 +198,7 @@ impl Peer {
         let Some(remote) = self.remote.as_ref().filter(|_| self.consents(ctx.local)) else {
             return Vec::new();
         };
-        let attested = self.attested_ips();
+        let attested = self.contact.attested_ips();
         let mut targets: Vec<Candidate> = Vec::new();
         let datagrams = |candidate: &&Candidate| candidate.kind != CandidateKind::Stream;
         for candidate in remote.candidates.iter().filter(datagrams) {
@@ -225,6 +225,7 @@ impl Peer {
     /// when the peer should just have opened its own.
     pub(super) fn begin_early_checks(&mut self, ctx: &mut Context<'_>) {
         if self
+            .sessions
             .attempt
             .as_ref()
             .is_none_or(|attempt| attempt.initiation.is_none())
@@ -232,7 +233,8 @@ impl Peer {
             return;
         }
         let peer_opens = self
-            .relay_rtt
+            .contact
+            .relay_rtt()
             .map(|rtt| ctx.now + rtt / 2 + TIMED_PROBES[0]);
         self.fill_checks(ctx, peer_opens.unwrap_or(ctx.now + LOW_TTL_FOR));
     }
@@ -245,7 +247,7 @@ impl Peer {
             }
             return;
         }
-        let wait = LOW_TTL_FOR.max(self.relay_rtt.unwrap_or_default());
+        let wait = LOW_TTL_FOR.max(self.contact.relay_rtt().unwrap_or_default());
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.end = Some(ctx.now + ROUND);
         self.consider_guessing(ctx);
@@ -254,9 +256,9 @@ impl Peer {
 
     fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
         let targets = self.targets(ctx);
-        let attested = self.attested_ips();
+        let attested = self.contact.attested_ips();
         self.plan_effort(&targets);
-        self.credit.begin_round(ctx.now);
+        self.earned.begin_round(ctx.now);
         let mut old = std::mem::take(&mut self.checks);
         for (position, candidate) in targets.iter().enumerate() {
             let certain = candidate.open || candidate.kind == CandidateKind::Host;
@@ -284,7 +286,7 @@ impl Peer {
             });
         }
         // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
-        let patience = self.relay_rtt.map_or(ROUND, |rtt| rtt * 2);
+        let patience = self.contact.relay_rtt().map_or(ROUND, |rtt| rtt * 2);
         let waits = |check: &Check| {
             let last = check.pending.last();
             let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
@@ -367,15 +369,7 @@ impl Peer {
             tx,
             observed: pair.addr,
         };
-        let session = match self
-            .attempt
-            .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut())
-        {
-            Some(initiation) => Some(&mut initiation.session),
-            None => self.session.as_mut(),
-        };
-        if let Some(bytes) = session.and_then(|session| session.seal_probe(&probe)) {
+        if let Some(bytes) = self.sessions.seal_check(&probe) {
             send(ctx, pair, ttl, bytes);
         }
     }
@@ -391,12 +385,15 @@ impl Peer {
             return true;
         }
         // We may have moved since the list was made.
-        let allowed = check.reflexive || ctx.local.may_probe(check.pair.addr, &self.attested_ips());
+        let allowed = check.reflexive
+            || ctx
+                .local
+                .may_probe(check.pair.addr, &self.contact.attested_ips());
         if !allowed {
             return false;
         }
         if check.rtt.is_some() || check.attested {
-            return check.rtt.is_some() || self.credit.pay(true);
+            return check.rtt.is_some() || self.earned.pay(true);
         }
         let there = || {
             self.checks
@@ -404,8 +401,8 @@ impl Peer {
                 .iter()
                 .filter(|other| other.pair.addr.ip() == ip)
         };
-        if self.answered.contains(&check.pair.addr) {
-            return self.credit.pay(false);
+        if self.earned.has_answered(check.pair.addr) {
+            return self.earned.pay(false);
         }
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
@@ -414,12 +411,12 @@ impl Peer {
         } else {
             UNATTESTED_PROBES + heard
         };
-        sent < due && self.credit.pay(false) && ctx.budget.take_unattested(ctx.now, self.id, ip)
+        sent < due && self.earned.pay(false) && ctx.budget.take_unattested(ctx.now, self.id, ip)
     }
 
     /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
     fn timed_probe(&self, ctx: &Context<'_>, position: usize) -> Option<Instant> {
-        self.attempt.as_ref()?;
+        self.sessions.attempt.as_ref()?;
         let opens = self.checks.list[position].full_ttl_from;
         TIMED_PROBES
             .iter()

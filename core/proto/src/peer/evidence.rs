@@ -99,18 +99,19 @@ impl Peer {
     pub(crate) fn explain(&self, local: &Local, now: Instant) -> Option<Explanation> {
         explain(Facts {
             state: self.state(),
-            absent: self.absent,
-            unreached: self.unreached.is_some() && (self.state == PeerState::Intro || self.awaited),
+            absent: self.presence.is_absent(),
+            unreached: self.presence.is_unreached()
+                && (self.state == PeerState::Intro || self.demand.is_awaited()),
             evidence: self.evidence(local, now),
             how: self.how(local),
             failure: self.failure.clone(),
-            lost: self.lost_direct,
-            narrow: self.narrow,
+            lost: self.history.is_lost(),
+            narrow: self.history.narrow(),
             untested: self.path.as_ref().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
-            running: self.attempt.is_some() || self.is_probing(),
+            running: self.sessions.is_calling() || self.is_probing(),
             next_ms: self.rounds.next_ms(self.state, now),
-            trial_ms: self.trials.left(now).map(millis),
+            trial_ms: self.history.trials.left(now).map(millis),
             rest_ms: self.guess.rest_left(now).map(millis),
         })
     }
@@ -118,7 +119,7 @@ impl Peer {
     /// What the link told before of the network that this node is in, and what it tells now.
     pub(crate) fn tell_reach(&mut self, local: &Local) -> (Reach, Reach) {
         let now = self.reach(local);
-        (std::mem::replace(&mut self.told_reach, now), now)
+        (self.told.tell_reach(now), now)
     }
 
     fn reach(&self, local: &Local) -> Reach {
@@ -148,8 +149,8 @@ impl Peer {
     }
 
     fn evidence(&self, local: &Local, now: Instant) -> Evidence {
-        let own = self.told_reach;
-        let offers = local.candidates(self.id, self.dialled, self.attested);
+        let own = self.told.reach();
+        let offers = local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
         let heard = |description: &Description| u32::from(description.heard);
         Evidence {
             here: SideEvidence {
@@ -169,7 +170,8 @@ impl Peer {
                 ..offered(&remote.candidates)
             }),
             same_router: self
-                .attested
+                .contact
+                .attested()
                 .is_some_and(|addr| addr.is_ipv4() && local.is_public(addr.ip())),
             tried: self.tried(now),
             others_direct: local
@@ -180,7 +182,7 @@ impl Peer {
                 .reach
                 .silent
                 .saturating_sub(u32::from(own == Reach::Silent)),
-            silent_ms: self.hearing.silence(now).map(millis),
+            silent_ms: self.presence.silence(now).map(millis),
         }
     }
 
@@ -197,7 +199,7 @@ impl Peer {
             sent: cost.sent,
             answered: cost.answered,
             guessing: self.guess.standing(),
-            relay_rtt_ms: self.relay_rtt.map(millis),
+            relay_rtt_ms: self.contact.relay_rtt().map(millis),
             direct_rtt_ms: direct_rtt.or(effort.held_back).map(millis),
         }
     }

@@ -184,14 +184,16 @@ impl Peer {
     /// Whether both sides want it, a relay tells where the peer is, and the last failure is long enough ago.
     fn may_guess(&self, ctx: &Context<'_>) -> bool {
         let rested = self.guess.rest.is_none_or(|(until, _)| until <= ctx.now);
-        let attested = self.attested.is_some_and(|addr| addr.is_ipv4());
+        let attested = self.contact.attested().is_some_and(|addr| addr.is_ipv4());
         let agreed = self.remote.as_ref().is_some_and(|remote| remote.guess);
         rested && attested && agreed && ctx.local.guess_ports && self.consents(ctx.local)
     }
 
     /// Whether a candidate of either side lets everybody in, or both have IPv6.
     fn has_easier_way(&self, ctx: &Context<'_>) -> bool {
-        let ours = ctx.local.candidates(self.id, self.dialled, self.attested);
+        let ours = ctx
+            .local
+            .candidates(self.id, self.demand.is_dialled(), self.contact.attested());
         let theirs = self.remote.iter().flat_map(|remote| &remote.candidates);
         let (mut open, mut v6) = (false, (false, false));
         for candidate in &ours {
@@ -340,7 +342,7 @@ impl Peer {
         let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
             .into_iter()
             .partition(|sock| {
-                Some(*sock) == used || self.trials.needs(*sock) || self.reroll.needs(*sock)
+                Some(*sock) == used || self.history.trials.needs(*sock) || self.reroll.needs(*sock)
             });
         self.guess.socks = kept;
         self.checks.forget(&idle);
@@ -355,10 +357,10 @@ impl Peer {
 
     /// Tells the peer something through the relay.
     fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
-        let Some(relay) = self.live_via(ctx.local) else {
+        let Some(relay) = self.contact.live_via(ctx.local) else {
             return;
         };
-        if let Some(bytes) = self.seal_news(news) {
+        if let Some(bytes) = self.sessions.seal_news(news) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
                 to: self.id,

@@ -234,8 +234,7 @@ impl Peer {
     pub(crate) fn forget_paths(&mut self) {
         let default = Hold::default();
         (self.hold.pause, self.hold.limit) = (default.pause, default.limit);
-        self.trials.forget();
-        if self.narrow.take().is_some() {
+        if self.history.forget() {
             self.guess.rested();
         }
     }

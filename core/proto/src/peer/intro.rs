@@ -7,7 +7,7 @@ use std::{
 
 use rand::Rng;
 
-use super::{Context, Doubt, Peer, send};
+use super::{Context, Doubt, Peer, send, sessions::credible};
 use crate::{
     PeerState, RelayUrl,
     proto::{
@@ -62,7 +62,7 @@ impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
         self.begin_effort(ctx.now);
-        if !self.is_placed() && !ctx.local.lan {
+        if !self.contact.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
         self.become_(ctx, PeerState::Intro);
@@ -71,15 +71,14 @@ impl Peer {
 
     /// Says hello, and asks relays again that turned it away.
     pub(super) fn call(&mut self, ctx: &mut Context<'_>) {
-        self.unreached = None;
-        self.absent_at.clear();
-        self.busy_at.clear();
+        self.presence.forget_unreached();
+        self.contact.ask_all();
         self.attempt(ctx, 1);
     }
 
     /// Sends an INTRO by all ways there are. Where no relay is up yet, they are asked for, and the INTRO follows.
     pub(super) fn attempt(&mut self, ctx: &mut Context<'_>, number: u32) {
-        self.drop_attempt(ctx);
+        self.sessions.drop_attempt(ctx.convs);
         self.choose_relay(ctx);
         let mut attempt = Attempt {
             initiation: None,
@@ -91,8 +90,8 @@ impl Peer {
             ask_again: false,
             corrected: false,
         };
-        if self.live_via(ctx.local).is_some()
-            || self.has_direct_addrs()
+        if self.contact.live_via(ctx.local).is_some()
+            || self.contact.has_addrs()
             || self.path.is_some()
             || !self.streams.open().is_empty()
         {
@@ -102,7 +101,7 @@ impl Peer {
                 Err(error) => tracing::debug!(%error, "cannot build an INTRO"),
             }
         }
-        self.attempt = Some(attempt);
+        self.sessions.attempt = Some(attempt);
         self.send_intro(ctx, true);
         self.begin_early_checks(ctx);
         self.plan_streams(ctx);
@@ -116,19 +115,16 @@ impl Peer {
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
     ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
-        let time_ms = self.their_time.map_or(ctx.unix_ms, |(at, time_ms)| {
-            let since = ctx.now.saturating_duration_since(at);
-            time_ms.saturating_add(since.as_millis() as u64)
-        });
-        let before = credible(ctx.window_ms, time_ms, self.sent_intro_ms);
-        self.sent_intro_ms = time_ms.max(before.saturating_add(1));
+        let timestamp_ms = self
+            .sessions
+            .next_timestamp(ctx.now, ctx.unix_ms, ctx.window_ms);
         let mut conv = ctx.rng.random();
         while ctx.convs.contains_key(&conv) {
             conv = ctx.rng.random();
         }
         let body = IntroBody {
             id: ctx.key.id(),
-            timestamp_ms: self.sent_intro_ms,
+            timestamp_ms,
             conv,
             probe_secret: ctx.rng.random(),
             description: self.description(ctx.local, opened),
@@ -139,11 +135,11 @@ impl Peer {
     }
 
     pub(super) fn send_intro(&mut self, ctx: &mut Context<'_>, by_relay: bool) {
-        let live = self.live_via(ctx.local);
+        let live = self.contact.live_via(ctx.local);
         let via = live.clone().filter(|_| by_relay);
-        let mut addrs = self.direct_addrs();
+        let mut addrs = self.contact.addrs();
         let has_addrs = !addrs.is_empty();
-        let Some(attempt) = &mut self.attempt else {
+        let Some(attempt) = &mut self.sessions.attempt else {
             return;
         };
         attempt.next = attempt.sent + INTRO_TIMEOUT;
@@ -177,7 +173,7 @@ impl Peer {
     }
 
     pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) {
-        let Some(attempt) = &mut self.attempt else {
+        let Some(attempt) = &mut self.sessions.attempt else {
             return;
         };
         if attempt.next > ctx.now {
@@ -193,19 +189,19 @@ impl Peer {
             return self.send_intro(ctx, by_relay);
         }
         let number = attempt.number;
-        self.unreached = self.unreached.filter(|told| *told >= attempt.sent);
-        let unanswered = self.state == PeerState::Intro || self.session.is_none();
-        let out_of_reach = self.unreached.is_some() && (unanswered || self.awaited);
-        if self.state == PeerState::Intro && !self.is_placed() {
+        self.presence.unreached_since(attempt.sent);
+        let unanswered = self.state == PeerState::Intro || !self.sessions.stand();
+        let out_of_reach = self.presence.is_unreached() && (unanswered || self.demand.is_awaited());
+        if self.state == PeerState::Intro && !self.contact.is_placed() {
             self.fail(ctx, Failure::NoAddress);
         } else if unanswered && number < INTRO_ATTEMPTS
             || out_of_reach && number < UNREACHED_ATTEMPTS
         {
             self.attempt(ctx, number + 1);
         } else if self.state == PeerState::Intro {
-            let reached = self.live_via(ctx.local).is_some() || self.has_direct_addrs();
-            let unreached = self.via.clone().filter(|_| out_of_reach);
-            let reason = match (self.turned_away_by(), unreached) {
+            let reached = self.contact.live_via(ctx.local).is_some() || self.contact.has_addrs();
+            let unreached = self.contact.via().cloned().filter(|_| out_of_reach);
+            let reason = match (self.contact.turned_away_by(), unreached) {
                 (Some(reason), _) => reason,
                 (None, Some(relay)) => Failure::Unreached(relay),
                 (None, None) if reached => Failure::Silent,
@@ -213,24 +209,22 @@ impl Peer {
             };
             self.fail(ctx, reason);
         } else {
-            self.asked_in_vain(ctx);
-            self.drop_attempt(ctx);
+            let was_said = self.sessions.attempt.as_ref().is_some_and(Attempt::is_sent);
+            if was_said && self.contact.live_via(ctx.local).is_some() {
+                self.presence.asked_in_vain();
+            }
+            self.sessions.drop_attempt(ctx.convs);
             self.round_unanswered(ctx);
-            let failed = out_of_reach && self.awaited;
-            if let Some(relay) = self.via.clone().filter(|_| failed) {
+            let failed = out_of_reach && self.demand.is_awaited();
+            if let Some(relay) = self.contact.via().cloned().filter(|_| failed) {
                 self.dial_failed(ctx, Failure::Unreached(relay));
             }
         }
     }
 
-    /// Whether anything says where the peer is.
-    fn is_placed(&self) -> bool {
-        !self.relays.is_empty() || self.has_direct_addrs()
-    }
-
     /// New addresses are known while saying hello: uses them, by an early repetition of which there are not more than else.
     pub(super) fn greet_soon(&mut self, ctx: &mut Context<'_>) {
-        match &mut self.attempt {
+        match &mut self.sessions.attempt {
             Some(attempt) if attempt.initiation.is_some() => {
                 if attempt.repeats < INTRO_REPEATS.len() {
                     attempt.next = ctx.now;
@@ -244,22 +238,6 @@ impl Peer {
         }
     }
 
-    /// The newest hello that waits for its answer.
-    pub(super) fn unanswered(&mut self) -> Option<&mut Initiation> {
-        let pending = self.attempt.as_mut();
-        let pending = pending.and_then(|attempt| attempt.initiation.as_mut());
-        pending.or(self.late.as_mut())
-    }
-
-    pub(super) fn drop_attempt(&mut self, ctx: &mut Context<'_>) {
-        let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
-            return;
-        };
-        if let Some(older) = self.late.replace(initiation) {
-            ctx.convs.remove(&older.session.conv);
-        }
-    }
-
     /// Somebody proved to be this peer and says hello. Returns whether it was answered.
     pub(crate) fn on_intro(
         &mut self,
@@ -268,7 +246,7 @@ impl Peer {
         source: &Source,
     ) -> bool {
         let body = &opened.body;
-        let newest = credible(ctx.window_ms, ctx.unix_ms, self.newest_intro_ms);
+        let newest = credible(ctx.window_ms, ctx.unix_ms, self.sessions.newest_intro_ms());
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
         let is_known = body.timestamp_ms == newest || ctx.convs.contains_key(&body.conv);
         if is_known || self.ours_wins(ctx) {
@@ -282,14 +260,13 @@ impl Peer {
         if matches!(self.state, PeerState::Idle | PeerState::Failed) {
             self.begin_effort(ctx.now);
         }
-        self.newest_intro_ms = body.timestamp_ms;
-        self.credit.earn(PACKET_LEN);
+        self.sessions.note_intro(body.timestamp_ms);
+        self.earned.earn(PACKET_LEN);
         self.note_source(ctx, source);
-        self.drop_attempt(ctx);
+        self.sessions.drop_attempt(ctx.convs);
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
-            self.relay_rtt
-                .get_or_insert_with(|| Duration::from_millis(rtt.into()));
+            self.contact.told_rtt(Duration::from_millis(rtt.into()));
         }
         let theirs = opened.body.description.opened.clone();
         let opening = self.opening(ctx);
@@ -327,7 +304,12 @@ impl Peer {
 
     /// The peer lets us in, but its clock is not ours: says hello again by its clock, once each attempt.
     pub(crate) fn on_stale(&mut self, ctx: &mut Context<'_>, datagram: &[u8]) {
-        let Some(attempt) = self.attempt.as_ref().filter(|attempt| !attempt.corrected) else {
+        let Some(attempt) = self
+            .sessions
+            .attempt
+            .as_ref()
+            .filter(|attempt| !attempt.corrected)
+        else {
             return;
         };
         let pending = attempt.initiation.as_ref();
@@ -335,18 +317,16 @@ impl Peer {
         let Some(time_ms) = told else { return };
         let (number, off_ms) = (attempt.number, time_ms.abs_diff(ctx.unix_ms));
         tracing::info!(peer = %self.id.short(), off_ms, "the peer's clock is not ours");
-        self.their_time = Some((ctx.now, time_ms));
-        // It is later than what the peer heard of us, and may be far earlier than what we last said.
-        self.sent_intro_ms = 0;
+        self.sessions.set_their_time(ctx.now, time_ms);
         self.attempt(ctx, number);
-        if let Some(attempt) = &mut self.attempt {
+        if let Some(attempt) = &mut self.sessions.attempt {
             attempt.corrected = true;
         }
     }
 
     /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
     fn ours_wins(&self, ctx: &Context<'_>) -> bool {
-        let fresh = self.attempt.as_ref().is_some_and(|attempt| {
+        let fresh = self.sessions.attempt.as_ref().is_some_and(|attempt| {
             attempt.initiation.is_some()
                 && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
         });
@@ -367,34 +347,22 @@ impl Peer {
     /// The peer answered our hello.
     pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
         let conv = packet.conv();
-        let ours = |initiation: &Initiation| initiation.session.conv == conv;
-        let sent = match &self.attempt {
-            Some(attempt) if attempt.initiation.as_ref().is_some_and(ours) => Some(attempt.sent),
-            _ => None,
-        };
-        let in_time = self
-            .attempt
-            .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut());
-        let mut waiting = in_time.into_iter().chain(self.late.as_mut());
-        let Some(initiation) = waiting.find(|initiation| ours(initiation)) else {
+        let Some((initiation, sent)) = self.sessions.hello(conv) else {
             return;
         };
         let description = match initiation.read(ctx.key, packet) {
             Ok(description) => description,
             Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
         };
-        let initiation = match sent {
-            Some(_) => self.attempt.take().and_then(|attempt| attempt.initiation),
-            None => self.late.take(),
-        };
+        let initiation = self.sessions.take_hello(sent.is_some());
         let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
             return;
         };
-        self.credit.earn(PACKET_LEN);
+        self.earned.earn(PACKET_LEN);
         self.note_source(ctx, source);
         if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
-            self.relay_rtt = Some(ctx.now.saturating_duration_since(sent));
+            self.contact
+                .measured(ctx.now.saturating_duration_since(sent));
         }
         self.remote = Some(description);
         self.adopt(ctx, session);
@@ -407,26 +375,19 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        ctx.convs.insert(session.conv, self.id);
-        let before = self.session.replace(session);
-        if let Some(oldest) = std::mem::replace(&mut self.other_session, before) {
-            ctx.convs.remove(&oldest.conv);
-        }
+        self.sessions.adopt(ctx.convs, self.id, session);
         self.failure = None;
-        self.unreached = None;
-        self.absent = false;
-        self.hearing.heard(ctx.now);
-        self.left = false;
+        self.presence.met(ctx.now);
     }
 
     /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
     fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
-        self.linger = (!self.wanted).then(|| ctx.now + crate::proto::timing::LINGER);
+        self.demand.linger_if_unwanted(ctx.now);
         self.effort.rounds += 1;
         match (&self.path, source) {
             (Some(_), _) if self.on_stream() => {}
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
-            (None, Source::Direct(pair)) if self.live_via(ctx.local).is_none() => {
+            (None, Source::Direct(pair)) if self.contact.live_via(ctx.local).is_none() => {
                 // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
                 self.admit(ctx, *pair, Title::Claimed);
                 ctx.out.push_back(Output::Route {
@@ -445,12 +406,4 @@ impl Peer {
             }
         }
     }
-}
-
-/// A timestamp of an INTRO before, unless it is from a clock that has been corrected since.
-fn credible(window_ms: u64, time_ms: u64, timestamp_ms: u64) -> u64 {
-    let latest = time_ms.saturating_add(window_ms);
-    Some(timestamp_ms)
-        .filter(|timestamp| *timestamp <= latest)
-        .unwrap_or_default()
 }

@@ -20,21 +20,22 @@ impl Peer {
             return;
         };
         let Some(body) = self
-            .session_of(conv)
+            .sessions
+            .of(conv)
             .and_then(|session| session.open_news(datagram))
         else {
             return;
         };
         self.spoke_in(ctx.now, conv);
-        self.credit.earn(datagram.len());
+        self.earned.earn(datagram.len());
         match News::parse(&body) {
             Ok(News::Update(description)) => {
-                self.note_attested(ctx.local, source);
+                self.contact.note_attested(ctx.local, source);
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
-            Ok(News::Bye) if self.awaited => self.look_again(ctx),
-            Ok(News::Bye) if self.wanted => self.left = true,
+            Ok(News::Bye) if self.demand.is_awaited() => self.look_again(ctx),
+            Ok(News::Bye) if self.demand.is_wanted() => self.presence.set_left(true),
             Ok(News::Bye) => self.end(ctx),
             Ok(News::Go(order)) => self.on_go(ctx, &order),
             Ok(News::Stop) => self.on_stop(ctx),
@@ -67,11 +68,11 @@ impl Peer {
     /// Tells the peer what it can know of us now and what we are about to probe, through the relay, which binds the lane
     /// thereby.
     pub(super) fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) {
-        let Some(relay) = self.live_via(ctx.local) else {
+        let Some(relay) = self.contact.live_via(ctx.local) else {
             return;
         };
         let description = self.description(ctx.local, opened);
-        if let Some(bytes) = self.seal_news(&News::Update(description)) {
+        if let Some(bytes) = self.sessions.seal_news(&News::Update(description)) {
             ctx.out.push_back(Output::SendRelay {
                 relay,
                 to: self.id,
@@ -88,13 +89,10 @@ impl Peer {
         }
     }
 
-    pub(super) fn seal_news(&mut self, news: &News) -> Option<Vec<u8>> {
-        self.session.as_mut()?.seal_news(&news.emit())
-    }
-
     pub(super) fn description(&mut self, local: &Local, opened: Vec<SocketAddr>) -> Description {
-        self.told = local.candidates(self.id, self.dialled, self.attested);
-        let mut candidates = self.told.clone();
+        let mut candidates =
+            local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
+        self.told.tell_candidates(candidates.clone());
         if let Some(fresh) = self.reroll.candidate() {
             candidates.truncate(MAX_CANDIDATES - 1);
             candidates.push(fresh);
@@ -104,7 +102,8 @@ impl Peer {
             direct: !local.relay_only,
             guess: local.guess_ports && !local.relay_only,
             relay_rtt_ms: self
-                .relay_rtt
+                .contact
+                .relay_rtt()
                 .map_or(0, |rtt| rtt.as_millis().min(u128::from(u16::MAX)) as u16),
             heard: self.effort.heard.min(u16::MAX.into()) as u16,
             candidates,

@@ -168,13 +168,14 @@ impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration, full: bool) {
         self.admit(ctx, pair, Title::Proven);
-        if !self.trials.passes(ctx.now, pair, rtt, full) {
+        if !self.history.trials.passes(ctx.now, pair, rtt, full) {
             return self.still_alive(ctx);
         }
         let tier = |pair| Tier::of(pair, ctx.local);
         let take = match &self.path {
             None => self
-                .relay_rtt
+                .contact
+                .relay_rtt()
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
             Some(path) if path.pair == pair => false,
             // Where one path is too narrow, a small answer does not make another better.
@@ -208,7 +209,7 @@ impl Peer {
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
         };
-        if self.id < ctx.local.id && self.trials.passes(ctx.now, pair, rtt, false) {
+        if self.id < ctx.local.id && self.history.trials.passes(ctx.now, pair, rtt, false) {
             self.select(ctx, pair, rtt);
         }
     }
@@ -237,8 +238,7 @@ impl Peer {
         self.effort.done(ctx.now);
         self.hold.begin(ctx);
         self.end_guessing(ctx, End::Found);
-        self.lost_direct = false;
-        self.narrow = None;
+        self.history.found();
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
@@ -283,9 +283,10 @@ impl Peer {
         });
         match moved {
             Some(path) => self
+                .history
                 .ages
                 .moved(now, now.saturating_duration_since(path.since)),
-            None => self.ages.interrupted(),
+            None => self.history.ages.interrupted(),
         }
     }
 
@@ -303,7 +304,10 @@ impl Peer {
         rtt: Duration,
     ) {
         let Some(path) = self.path.as_mut().filter(|path| {
-            self.state == PeerState::Direct && self.wanted && !self.left && sent > path.heard
+            self.state == PeerState::Direct
+                && self.demand.is_wanted()
+                && !self.presence.has_left()
+                && sent > path.heard
         }) else {
             return;
         };
@@ -386,12 +390,7 @@ impl Peer {
             tx,
             observed: pair.addr,
         };
-        // A probe can make the path direct before the answer to the hello is here, which may be lost.
-        let session = match &mut self.session {
-            Some(session) => Some(session),
-            None => self.unanswered().map(|initiation| &mut initiation.session),
-        };
-        if let Some(bytes) = session.and_then(|session| session.seal_probe_of(&probe, len)) {
+        if let Some(bytes) = self.sessions.seal_question(&probe, len) {
             send(ctx, pair, ttl, bytes);
         }
     }
@@ -547,34 +546,32 @@ impl Peer {
 
     pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = self.path.take() else { return };
-        self.ages.interrupted();
+        self.history.ages.interrupted();
         let held = ctx.now.saturating_duration_since(path.since);
         let doubted = path.suspicion.as_ref().map(|suspicion| suspicion.since);
-        self.narrow = path
+        let narrow = path
             .short
             .filter(|(at, _)| Some(*at) > doubted)
             .map(|(_, longest)| Narrow::of(path.pair, longest));
-        if self.narrow.is_some() {
+        if narrow.is_some() {
             self.guess.rest_longest(ctx.now);
         }
         if path.pair.sock.is_stream() {
             self.drop_stream(ctx, path.pair);
-        } else {
-            let death = Death {
-                pair: path.pair,
-                held,
-                rtt: path.rtt,
-                narrow: self.narrow.is_some(),
-            };
-            self.trials.begin(ctx.now, death);
         }
+        let death = Death {
+            pair: path.pair,
+            held,
+            rtt: path.rtt,
+            narrow: narrow.is_some(),
+        };
+        self.history.died(ctx.now, death, narrow);
         self.checks.settle();
         self.release_sockets(ctx);
-        self.lost_direct = true;
         self.begin_effort(ctx.now);
-        if self.live_via(ctx.local).is_some() {
+        if self.contact.live_via(ctx.local).is_some() {
             self.relayed(ctx);
-        } else if self.wanted {
+        } else if self.demand.is_wanted() {
             self.dial(ctx);
         } else {
             self.end(ctx);

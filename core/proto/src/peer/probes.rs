@@ -15,9 +15,6 @@ use crate::{
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
 
-/// Addresses at which the peer answered that are remembered.
-const MAX_ANSWERED: usize = 16;
-
 impl Peer {
     /// A probe of one of our conversations with this peer came in.
     pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: Pair, datagram: &[u8]) {
@@ -25,13 +22,14 @@ impl Peer {
             return;
         };
         let Some(probe) = self
-            .session_of(conv)
+            .sessions
+            .of(conv)
             .and_then(|session| session.open_probe(datagram))
         else {
             return;
         };
         self.spoke_in(ctx.now, conv);
-        self.credit.earn(PACKET_LEN);
+        self.earned.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
             kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
@@ -46,23 +44,6 @@ impl Peer {
         }
     }
 
-    pub(super) fn session_of(&mut self, conv: u64) -> Option<&mut crate::proto::session::Session> {
-        let pending = self
-            .attempt
-            .as_mut()
-            .and_then(|attempt| attempt.initiation.as_mut());
-        let sessions = [
-            self.session.as_mut(),
-            self.other_session.as_mut(),
-            pending.map(|initiation| &mut initiation.session),
-            self.late.as_mut().map(|initiation| &mut initiation.session),
-        ];
-        sessions
-            .into_iter()
-            .flatten()
-            .find(|session| session.conv == conv)
-    }
-
     /// The answer is as long as the question: it neither amplifies nor proves less.
     fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64, len: usize) {
         let answer = Probe {
@@ -70,10 +51,7 @@ impl Peer {
             tx,
             observed: source.addr,
         };
-        if let Some(bytes) = self
-            .session_of(conv)
-            .and_then(|session| session.seal_probe_of(&answer, len))
-        {
+        if let Some(bytes) = self.sessions.seal_answer(conv, &answer, len) {
             send(ctx, source, None, bytes);
         }
     }
@@ -142,7 +120,7 @@ impl Peer {
             })?;
             list.remove(over);
         }
-        let attested = self.attested_ips().contains(&pair.addr.ip());
+        let attested = self.contact.attested_ips().contains(&pair.addr.ip());
         self.checks.list.push(Check {
             pair,
             reflexive: !pair.sock.is_stream(),
@@ -182,21 +160,10 @@ impl Peer {
         let in_use = std::mem::take(&mut check.in_use);
         self.checks.answered += 1;
         self.effort.answered += 1;
-        self.note_answer(source);
+        self.earned.note_answer(source);
         self.proven(ctx, source, rtt, false);
         if in_use {
             self.follow(ctx, source);
         }
-    }
-
-    fn note_answer(&mut self, from: Pair) {
-        if from.sock.is_stream() {
-            return;
-        }
-        self.answered.retain(|known| *known != from.addr);
-        if self.answered.len() >= MAX_ANSWERED {
-            self.answered.pop_front();
-        }
-        self.answered.push_back(from.addr);
     }
 }

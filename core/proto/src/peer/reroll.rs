@@ -76,9 +76,9 @@ impl Peer {
             && self.remote.as_ref().is_some_and(|remote| keeps(remote.nat))
             && self.fresh_targets(ctx).next().is_some();
         let rests = self.reroll.rest.is_some_and(|until| ctx.now < until);
-        let waits = rests || self.reroll.fresh.is_some() || self.trials.next().is_some();
-        let futile = self.narrow.is_some() || !should_work;
-        if ctx.local.id > self.id || !self.wanted || futile || waits {
+        let waits = rests || self.reroll.fresh.is_some() || self.history.trials.next().is_some();
+        let futile = self.history.narrow().is_some() || !should_work;
+        if ctx.local.id > self.id || !self.demand.is_wanted() || futile || waits {
             return;
         }
         let sock = ctx.budget.name_sockets(1);
@@ -93,7 +93,7 @@ impl Peer {
 
     /// The peer's addresses that a fresh port can help with: those that a relay attests, where NATs are between.
     fn fresh_targets(&self, ctx: &Context<'_>) -> impl Iterator<Item = Pair> + use<> {
-        let attested = self.attested_ips();
+        let attested = self.contact.attested_ips();
         let targets = self.opening(ctx).into_iter();
         targets
             .filter(move |addr| addr.is_ipv4() && attested.contains(&addr.ip()))
@@ -150,7 +150,7 @@ impl Peer {
         if self.reroll.next().is_none_or(|at| at > ctx.now) {
             return;
         }
-        let relay = self.live_via(ctx.local);
+        let relay = self.contact.live_via(ctx.local);
         if let (Some(relay), Some(fresh)) = (relay, &mut self.reroll.fresh)
             && let Step::Sampling { tries, next } = &mut fresh.step
             && let Some(wait) = SAMPLE_TRIES.get(*tries)

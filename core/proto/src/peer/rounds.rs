@@ -62,7 +62,7 @@ impl Rounds {
 impl Peer {
     /// The relay carries the data from now on; another round follows.
     pub(super) fn relayed(&mut self, ctx: &mut Context<'_>) {
-        if self.live_via(ctx.local).is_none() && self.via.is_none() {
+        if self.contact.live_via(ctx.local).is_none() && self.contact.via().is_none() {
             return self.dial(ctx);
         }
         self.become_(ctx, PeerState::Relayed);
@@ -90,7 +90,7 @@ impl Peer {
     /// Whether rounds are worth while: datagrams have no direct path, or the peer told nothing of itself yet. A probe can make
     /// the path direct before the answer to the hello is here, which then may be lost.
     fn seeks_more(&self) -> bool {
-        let unknown = self.state == PeerState::Direct && self.session.is_none();
+        let unknown = self.state == PeerState::Direct && !self.sessions.stand();
         unknown || self.state == PeerState::Relayed || self.on_stream()
     }
 
@@ -100,12 +100,12 @@ impl Peer {
     }
 
     pub(super) fn schedule_round(&mut self, ctx: &mut Context<'_>) {
-        if !self.may_be_direct(ctx.local) || !self.wanted {
+        if !self.may_be_direct(ctx.local) || !self.demand.is_wanted() {
             self.rounds.next = None;
             return;
         }
         // The first round after a direct path died starts at once.
-        let first_at_once = self.lost_direct && self.rounds.count == 0;
+        let first_at_once = self.history.is_lost() && self.rounds.count == 0;
         let gap = match self.rounds.count {
             _ if first_at_once => Duration::ZERO,
             count => ROUND_GAPS
@@ -127,7 +127,7 @@ impl Peer {
         let wait = (first * 2u32.saturating_pow(self.rounds.count as u32)).min(longest);
         self.rounds.count += 1;
         let half = wait / 2;
-        let wait = if self.wanted {
+        let wait = if self.demand.is_wanted() {
             half + half.mul_f64(ctx.rng.random())
         } else {
             LINGER
@@ -145,10 +145,10 @@ impl Peer {
         }
         self.rounds.next = None;
         // Whether a direct path died alone, or the peer with it, an idle link wants to know too, once.
-        let died = self.state == PeerState::Relayed && self.lost_direct;
+        let died = self.state == PeerState::Relayed && self.history.is_lost();
         let asks = died && !std::mem::replace(&mut self.rounds.asked, died);
         match self.state {
-            PeerState::Failed if self.wanted => self.dial(ctx),
+            PeerState::Failed if self.demand.is_wanted() => self.dial(ctx),
             PeerState::Failed => self.end(ctx),
             PeerState::Relayed if asks && !self.rounds.in_use(ctx.now) => {
                 self.rounds.last = Some(ctx.now);
@@ -175,9 +175,9 @@ impl Peer {
     pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>, heard: bool) {
         self.rounds.traffic = Some(ctx.now);
         if heard {
-            self.hearing.heard(ctx.now);
+            self.presence.heard(ctx.now);
         }
-        let idle = self.attempt.is_none() && !self.is_probing();
+        let idle = !self.sessions.is_calling() && !self.is_probing();
         if self.seeks_more() && idle && self.rounds.next.is_none() {
             self.schedule_round(ctx);
         }
@@ -187,8 +187,12 @@ impl Peer {
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
             PeerState::Direct | PeerState::Suspect => {
-                let offer = ctx.local.candidates(self.id, self.dialled, self.attested);
-                if offer != self.told && self.live_via(ctx.local).is_some() {
+                let offer = ctx.local.candidates(
+                    self.id,
+                    self.demand.is_dialled(),
+                    self.contact.attested(),
+                );
+                if offer != self.told.candidates() && self.contact.live_via(ctx.local).is_some() {
                     let opened = self.opening(ctx);
                     self.send_update(ctx, opened);
                     self.begin_checks(ctx, false);
@@ -221,7 +225,7 @@ impl Peer {
 
     /// Something changed that makes another round worth while.
     pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
-        if self.wanted && self.may_be_direct(ctx.local) {
+        if self.demand.is_wanted() && self.may_be_direct(ctx.local) {
             let last = self.rounds.last;
             let soonest = last.map_or(ctx.now, |last| (last + ROUND_SPACING).max(ctx.now));
             self.rounds.next = Some(self.rounds.next.map_or(soonest, |next| next.min(soonest)));
@@ -235,7 +239,7 @@ impl Peer {
             .rebind_wait
             .map_or(REBIND, |wait| (wait * 2).min(ROUND_LATER));
         self.rounds.rebind_wait = Some(wait);
-        if self.wanted {
+        if self.demand.is_wanted() {
             self.rounds.rebind = Some(ctx.now + wait);
         }
     }

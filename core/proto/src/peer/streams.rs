@@ -10,7 +10,7 @@ use super::{Context, Peer, PeerState};
 use crate::{
     proto::{
         io::{Output, Pair, Sock},
-        timing::{LINGER, STREAM_AFTER},
+        timing::STREAM_AFTER,
     },
     wire::candidate::CandidateKind,
 };
@@ -62,13 +62,13 @@ impl Peer {
             sock: pair.sock,
         });
         if self.state == PeerState::Idle {
-            self.linger = Some(ctx.now + LINGER);
+            self.demand.linger(ctx.now);
         }
-        if self.session.is_some() {
+        if self.sessions.stand() {
             self.check_back(ctx, pair);
         }
         // An answer to what was said by other ways may never come.
-        if let Some(number) = self.attempt.as_ref().map(|attempt| attempt.number) {
+        if let Some(number) = self.sessions.attempt.as_ref().map(|attempt| attempt.number) {
             self.attempt(ctx, number);
         }
     }
@@ -138,7 +138,7 @@ impl Peer {
 
     /// What our own user dialled, and what the peer named where a relay sees it: TCP is aimed at nobody on the word of a peer.
     fn stream_targets(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
-        let attested = self.attested_ips();
+        let attested = self.contact.attested_ips();
         let remote = self.remote.iter().filter(|_| self.consents(ctx.local));
         let named = remote
             .flat_map(|remote| &remote.candidates)
@@ -146,7 +146,7 @@ impl Peer {
             .map(|candidate| candidate.addr)
             .filter(|addr| attested.contains(&addr.ip()));
         let mut targets: Vec<SocketAddr> = Vec::new();
-        for addr in self.addrs.iter().copied().chain(named) {
+        for addr in self.contact.dialled_addrs().iter().copied().chain(named) {
             if !targets.contains(&addr) && ctx.local.may_dial(addr) {
                 targets.push(addr);
             }

@@ -162,9 +162,10 @@ impl Trial {
 
 impl Peer {
     pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
-        let wanted = self.wanted && self.consents(ctx.local) && self.rounds.in_use(ctx.now);
+        let wanted =
+            self.demand.is_wanted() && self.consents(ctx.local) && self.rounds.in_use(ctx.now);
         let (mut due, mut over) = (Vec::new(), false);
-        for trial in &mut self.trials.0 {
+        for trial in &mut self.history.trials.0 {
             if trial.next.is_none_or(|at| at > ctx.now) {
                 continue;
             }
@@ -202,6 +203,7 @@ impl Peer {
     ) -> bool {
         let full = full || source.sock.is_stream();
         let pending = self
+            .history
             .trials
             .0
             .iter_mut()

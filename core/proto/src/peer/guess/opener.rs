@@ -238,7 +238,7 @@ impl Peer {
     }
 
     fn ask_for_sample(&mut self, ctx: &mut Context<'_>, tries: usize) {
-        let relay = self.live_via(ctx.local);
+        let relay = self.contact.live_via(ctx.local);
         let Some(opener) = self.opener() else { return };
         let (Some(wait), Some(sock), Some(relay)) =
             (SAMPLE_TRIES.get(tries), opener.sampler, relay)
@@ -254,7 +254,7 @@ impl Peer {
 
     /// Opens the next few holes. When the first are opened, the peer is told to go.
     fn open_some(&mut self, ctx: &mut Context<'_>) {
-        let attested = self.attested_ips();
+        let attested = self.contact.attested_ips();
         let allowed = |target: &SocketAddr| ctx.local.may_probe(*target, &attested);
         let Some(target) = self.aim().filter(allowed) else {
             return self.end_guessing(ctx, End::Missed);
@@ -301,7 +301,7 @@ impl Peer {
 
     /// Where the holes lead to: the peer's address, or the port that its NAT is about to use.
     fn aim(&mut self) -> Option<SocketAddr> {
-        let (attested, nat) = (self.attested?, self.remote.as_ref()?.nat);
+        let (attested, nat) = (self.contact.attested()?, self.remote.as_ref()?.nat);
         let opener = self.opener()?;
         let Some(meeting) = &opener.meets else {
             return Some(attested);

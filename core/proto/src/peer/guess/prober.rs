@@ -70,7 +70,7 @@ impl Prober {
 impl Peer {
     /// The peer has holes open: guesses where.
     pub(super) fn start_probing(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
-        let (Some(attested), Some(remote)) = (self.attested, self.remote.as_ref()) else {
+        let (Some(attested), Some(remote)) = (self.contact.attested(), self.remote.as_ref()) else {
             return;
         };
         let known: Vec<u16> = remote

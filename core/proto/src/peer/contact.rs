@@ -1,0 +1,270 @@
+//! Where a peer may be met: relays, addresses, and what relays say of it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::Source;
+use crate::{
+    RelayUrl,
+    proto::{io::Failure, local::Local},
+};
+
+/// Relays that are remembered per peer.
+const MAX_RELAYS: usize = 4;
+/// Addresses that are remembered per peer.
+const MAX_ADDRS: usize = 8;
+/// Addresses at which a peer may be found at the same time.
+const MAX_FOUND: usize = 8;
+
+#[derive(Default)]
+pub(super) struct Contact {
+    /// Relays at which the peer may be met, best first.
+    relays: Vec<RelayUrl>,
+    /// The relay that carries this link.
+    via: Option<RelayUrl>,
+    /// Relays that said that the peer is not there, since it was last called.
+    absent_at: Vec<RelayUrl>,
+    /// Relays that let no more calls through to it, since then.
+    busy_at: Vec<RelayUrl>,
+    /// Addresses at which it was dialled.
+    addrs: Vec<SocketAddr>,
+    /// Where it was found on our own network.
+    found: Vec<SocketAddr>,
+    /// Where a relay sees it, and which.
+    attested: Option<(RelayUrl, SocketAddr)>,
+    /// Where its last direct hello says that it came from.
+    claimed: Option<IpAddr>,
+    /// Round trip between INTRO and its answer through the relay.
+    relay_rtt: Option<Duration>,
+}
+
+/// Why a relay did not pass a hello on.
+#[derive(Clone, Copy)]
+pub(super) enum TurnedAway {
+    /// It does not know the peer.
+    Absent,
+    /// It lets no more calls through to it.
+    Busy,
+}
+
+/// Where a peer is on the internet, as far as that is known: its share of what we have depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It answered from there.
+    Proven(IpAddr),
+    /// A relay sees it there.
+    Attested {
+        /// Who says so.
+        relay: RelayUrl,
+        /// The address that it sees.
+        ip: IpAddr,
+    },
+    /// A hello of it says that it came from there.
+    Claimed(IpAddr),
+}
+
+impl Contact {
+    /// Whether anything says where the peer is.
+    pub(super) fn is_placed(&self) -> bool {
+        !self.relays.is_empty() || self.has_addrs()
+    }
+
+    /// It may be met at these relays, rather than at those that were known.
+    pub(super) fn meet_at(&mut self, relays: Vec<RelayUrl>) {
+        for relay in relays.into_iter().rev() {
+            self.relays.retain(|known| *known != relay);
+            self.relays.insert(0, relay);
+        }
+        self.relays.truncate(MAX_RELAYS);
+    }
+
+    /// Our own user dials these addresses.
+    pub(super) fn dial_at(&mut self, addrs: Vec<SocketAddr>) {
+        for addr in addrs {
+            if !self.addrs.contains(&addr) {
+                self.addrs.insert(0, addr);
+            }
+        }
+        self.addrs.truncate(MAX_ADDRS);
+    }
+
+    /// Where our own user dialled it.
+    pub(super) fn dialled_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The peer was found on our network, at these addresses and nowhere else; none if it left. Returns whether one is new. Anybody
+    /// on the network can claim to have seen it anywhere, so what is done about it is bounded, and stays on the network.
+    pub(super) fn find_at(&mut self, local: &Local, mut addrs: Vec<SocketAddr>) -> bool {
+        addrs.retain(|addr| local.is_neighbour(*addr));
+        addrs.truncate(MAX_FOUND);
+        let is_news = addrs.iter().any(|addr| !self.found.contains(addr));
+        self.found = addrs;
+        is_news
+    }
+
+    pub(super) fn is_found(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// Addresses to say hello to without a relay.
+    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+        let mut addrs = self.addrs.clone();
+        addrs.extend(self.found.iter().filter(|addr| !self.addrs.contains(addr)));
+        addrs
+    }
+
+    pub(super) fn has_addrs(&self) -> bool {
+        !(self.addrs.is_empty() && self.found.is_empty())
+    }
+
+    /// The relay of this link.
+    pub(super) fn via(&self) -> Option<&RelayUrl> {
+        self.via.as_ref()
+    }
+
+    /// The relay of this link, if we are registered there.
+    pub(super) fn live_via(&self, local: &Local) -> Option<RelayUrl> {
+        self.via
+            .clone()
+            .filter(|relay| local.relays.contains_key(relay))
+    }
+
+    pub(super) fn is_via(&self, relay: &RelayUrl) -> bool {
+        self.via.as_ref() == Some(relay)
+    }
+
+    /// Whether the peer may be met at this relay, or its link is there.
+    pub(super) fn concerns(&self, relay: &RelayUrl) -> bool {
+        self.relays.contains(relay) || self.is_via(relay)
+    }
+
+    /// Whether it may be met at a relay that we are registered with.
+    pub(super) fn has_live_relay(&self, local: &Local) -> bool {
+        let mut relays = self.relays.iter();
+        relays.any(|relay| local.relays.contains_key(relay))
+    }
+
+    pub(super) fn go_via(&mut self, relay: &RelayUrl) {
+        self.via = Some(relay.clone());
+    }
+
+    pub(super) fn leave_relay(&mut self) {
+        self.via = None;
+    }
+
+    /// Takes the first relay at which the peer may be and that we are registered with; returns those to ask for if there is none.
+    pub(super) fn choose_relay(&mut self, local: &Local) -> Vec<RelayUrl> {
+        if self.live_via(local).is_some() {
+            return Vec::new();
+        }
+        let is_live = |relay: &&RelayUrl| local.relays.contains_key(*relay);
+        let live = self.relays_left().find(is_live).cloned();
+        self.via = live;
+        match self.via {
+            Some(_) => Vec::new(),
+            None => self.relays_left().take(2).cloned().collect(),
+        }
+    }
+
+    /// The relay of this link did not pass our hello on. Returns whether there are others to ask.
+    pub(super) fn turn_away(&mut self, why: TurnedAway) -> bool {
+        let by = match why {
+            TurnedAway::Absent => &mut self.absent_at,
+            TurnedAway::Busy => &mut self.busy_at,
+        };
+        by.extend(self.via.clone());
+        self.relays_left().next().is_some()
+    }
+
+    /// Asks relays again that turned us away.
+    pub(super) fn ask_all(&mut self) {
+        self.absent_at.clear();
+        self.busy_at.clear();
+    }
+
+    /// Why relays did not pass the hello on, if any did not. One where the peer is says more than those where it is not.
+    pub(super) fn turned_away_by(&self) -> Option<Failure> {
+        let busy = self.busy_at.first().cloned().map(Failure::Busy);
+        busy.or_else(|| self.absent_at.first().cloned().map(Failure::Offline))
+    }
+
+    /// The peer's relays that did not turn us away.
+    fn relays_left(&self) -> impl Iterator<Item = &RelayUrl> {
+        let is_left =
+            |relay: &&RelayUrl| !self.absent_at.contains(relay) && !self.busy_at.contains(relay);
+        self.relays.iter().filter(is_left)
+    }
+
+    /// Remembers where a relay sees the peer, if it can be there.
+    pub(super) fn note_attested(&mut self, local: &Local, source: &Source) {
+        if let Source::Relay { relay, attested } = source
+            && local.is_plausible(relay, *attested)
+        {
+            self.attested = Some((relay.clone(), *attested));
+        }
+    }
+
+    /// Its hello says that it came from there.
+    pub(super) fn note_claim(&mut self, ip: IpAddr) {
+        self.claimed = Some(ip);
+    }
+
+    /// Where a relay sees the peer.
+    pub(super) fn attested(&self) -> Option<SocketAddr> {
+        self.attested.as_ref().map(|(_, addr)| *addr)
+    }
+
+    /// The IP addresses that relays attest for the peer.
+    pub(super) fn attested_ips(&self) -> Vec<IpAddr> {
+        self.attested().iter().map(SocketAddr::ip).collect()
+    }
+
+    /// Where the peer is, by the best evidence there is.
+    pub(super) fn whereabouts(&self, proven: Option<IpAddr>) -> Option<Whereabouts> {
+        let attested = self.attested.as_ref().map(|(relay, addr)| {
+            let (relay, ip) = (relay.clone(), addr.ip());
+            Whereabouts::Attested { relay, ip }
+        });
+        let claimed = || self.claimed.map(Whereabouts::Claimed);
+        proven
+            .map(Whereabouts::Proven)
+            .or(attested)
+            .or_else(claimed)
+    }
+
+    pub(super) fn relay_rtt(&self) -> Option<Duration> {
+        self.relay_rtt
+    }
+
+    pub(super) fn measured(&mut self, rtt: Duration) {
+        self.relay_rtt = Some(rtt);
+    }
+
+    /// What the peer says, who need not measure it as we do.
+    pub(super) fn told_rtt(&mut self, rtt: Duration) {
+        self.relay_rtt.get_or_insert(rtt);
+    }
+
+    #[cfg(any(test, feature = "_fuzzing"))]
+    pub(super) fn footprint(&self) -> usize {
+        use super::footprint::of;
+        let attested = self.attested.iter().map(|(relay, _)| relay);
+        let relays = self
+            .relays
+            .iter()
+            .chain(&self.via)
+            .chain(attested)
+            .chain(&self.absent_at)
+            .chain(&self.busy_at);
+        let names: usize = relays.map(|relay| relay.host().len()).sum();
+        names
+            + of(&self.relays)
+            + of(&self.absent_at)
+            + of(&self.busy_at)
+            + of(&self.addrs)
+            + of(&self.found)
+    }
+}

@@ -1,0 +1,75 @@
+//! What somebody here wants of the link.
+
+use std::time::Instant;
+
+use crate::proto::timing::LINGER;
+
+/// Who waits for the peer.
+#[derive(Default)]
+pub(super) struct Demand {
+    /// Whether anybody here wants the link.
+    wanted: bool,
+    /// Whether we dialled it, and so do not hide our local addresses from it.
+    dialled: bool,
+    /// A dial waits for its connection.
+    awaited: bool,
+    /// Until when the link is kept, as the next connection may be about to come.
+    linger: Option<Instant>,
+}
+
+impl Demand {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    pub(super) fn is_dialled(&self) -> bool {
+        self.dialled
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
+    /// When the link ends that nobody wants.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.linger
+    }
+
+    /// Somebody dials.
+    pub(super) fn dial(&mut self) {
+        (self.wanted, self.dialled, self.awaited) = (true, true, true);
+        self.linger = None;
+    }
+
+    /// A connection stands.
+    pub(super) fn hold(&mut self) {
+        (self.wanted, self.awaited) = (true, false);
+        self.linger = None;
+    }
+
+    /// Nobody wants the link any more.
+    pub(super) fn release(&mut self) {
+        (self.wanted, self.awaited) = (false, false);
+    }
+
+    /// Those who wait for a connection were told that there will be none.
+    pub(super) fn disappoint(&mut self) {
+        self.awaited = false;
+    }
+
+    /// The link is over.
+    pub(super) fn end(&mut self) {
+        self.awaited = false;
+        self.linger = None;
+    }
+
+    /// Something happened that makes it worth while to keep the link for a moment.
+    pub(super) fn linger(&mut self, now: Instant) {
+        self.linger = Some(now + LINGER);
+    }
+
+    /// The same, where nobody wants the link.
+    pub(super) fn linger_if_unwanted(&mut self, now: Instant) {
+        self.linger = (!self.wanted).then(|| now + LINGER);
+    }
+}

@@ -1,0 +1,46 @@
+//! What the peer has earned: how much is sent to where it says that it is.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+
+use crate::proto::{budget::Credit, io::Pair};
+
+/// Addresses at which the peer answered that are remembered.
+const MAX_ANSWERED: usize = 16;
+
+#[derive(Default)]
+pub(super) struct Earned {
+    credit: Credit,
+    /// Where the peer answered before, latest last: these addresses are no victims.
+    answered: VecDeque<SocketAddr>,
+}
+
+impl Earned {
+    /// An authentic message of so many bytes came in.
+    pub(super) fn earn(&mut self, len: usize) {
+        self.credit.earn(len);
+    }
+
+    pub(super) fn begin_round(&mut self, now: Instant) {
+        self.credit.begin_round(now);
+    }
+
+    /// Pays for a probe, if there is enough.
+    pub(super) fn pay(&mut self, attested: bool) -> bool {
+        self.credit.pay(attested)
+    }
+
+    pub(super) fn has_answered(&self, addr: SocketAddr) -> bool {
+        self.answered.contains(&addr)
+    }
+
+    pub(super) fn note_answer(&mut self, from: Pair) {
+        if from.sock.is_stream() {
+            return;
+        }
+        self.answered.retain(|known| *known != from.addr);
+        if self.answered.len() >= MAX_ANSWERED {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(from.addr);
+    }
+}
