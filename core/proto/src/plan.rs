@@ -1,4 +1,4 @@
-//! What two NATs leave to be done (traversal 1.2 and 7.2): both sides compute it from the same two reports, so nothing has to be
+//! What two NATs leave to be done (docs/traversal.md, 1): both sides compute it from the same two reports, so nothing has to be
 //! negotiated.
 
 use crate::{NatBehavior, NatReport, PortAllocation};

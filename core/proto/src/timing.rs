@@ -178,7 +178,7 @@ pub(crate) const GUESS_REST_MAX: Duration = ms(3_600_000);
 pub(crate) const GO_EVERY: Duration = ms(500);
 /// Without PUNCH_GO for this long no guesses are made until it comes again: the peer stopped, or has no time.
 pub(crate) const GO_TIMEOUT: Duration = ms(1000);
-/// Holes in a NAT that chooses ports at random: 1,148 guesses then hit one with 99 % (traversal 4.1).
+/// Holes in a NAT that chooses ports at random: 1,148 guesses then hit one with 99 % (docs/traversal.md, 4).
 pub(crate) const HOLES: u16 = 256;
 /// The same where it chooses within a block of some thousand ports.
 pub(crate) const HOLES_BLOCK: u16 = 64;

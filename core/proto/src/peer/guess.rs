@@ -1,4 +1,4 @@
-//! Guessing ports: the way through a NAT that gives every destination another port (traversal 4).
+//! Guessing ports: the way through a NAT that gives every destination another port (docs/traversal.md, 4).
 //!
 //! The side behind such a NAT opens many holes in it, from as many sockets, towards the one address at which the peer can be
 //! found; packets that get no further than its own NATs are enough for that. It says PUNCH_GO, and the other side probes ports

@@ -1,4 +1,4 @@
-//! A fresh port, when two NATs that keep their ports let nothing through all the same (traversal 3.3, step 5).
+//! A fresh port, when two NATs that keep their ports let nothing through all the same (docs/traversal.md, 3).
 //!
 //! A router that takes in packets for itself remembers a probe that came before ours left. From then on our packets to that
 //! address leave by another port, which the peer does not know, until the router forgets. From a fresh socket nothing is

@@ -1,4 +1,4 @@
-//! Hosts that move, routers that forget, and paths that break in one direction: the gaps that reliability.md allows.
+//! Hosts that move, routers that forget, and paths that break in one direction.
 
 use std::time::Duration;
 

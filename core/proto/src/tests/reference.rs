@@ -1,4 +1,4 @@
-//! Whether two nodes can have a direct path, from what their homes are made of and nothing else (traversal 1.2).
+//! Whether two nodes can have a direct path, from what their homes are made of and nothing else (docs/traversal.md, 1).
 
 use super::world::{Ports, Style, World};
 use crate::NatBehavior;

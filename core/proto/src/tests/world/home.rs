@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Access, NatBehavior};
 
-/// The homes of traversal 1.1 that tests are about.
+/// The homes of docs/traversal.md, 1 that tests are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
     Public,

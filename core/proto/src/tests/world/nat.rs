@@ -31,7 +31,7 @@ pub(crate) struct Style {
     pub(crate) life: (Duration, Duration),
     /// Whether hosts behind it reach each other by its outer address.
     pub(crate) hairpin: bool,
-    /// Takes strangers' packets for its own, which then block the port (traversal 1.3).
+    /// Takes strangers' packets for its own, which then block the port (docs/traversal.md, 3).
     pub(crate) accepting: bool,
     /// Flows beyond this number are dropped.
     pub(crate) limit: usize,
