@@ -268,14 +268,21 @@ impl Peer {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.attempt_timeout(ctx);
-        self.called_timeout(ctx);
+        if let Some(opened) = self.called.take_due(ctx.now) {
+            self.called_for(ctx, opened);
+        }
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
         self.reroll_timeout(ctx);
         self.streams_timeout(ctx);
         self.suspect_timeout(ctx);
         self.hold_timeout(ctx);
-        self.ages_timeout(ctx);
+        if self.history.ages.take_due(ctx.now)
+            && self.state == PeerState::Direct
+            && self.rounds.in_use(ctx.now)
+        {
+            self.suspect(ctx, Doubt::Expected);
+        }
         self.trials_timeout(ctx);
         self.rounds_timeout(ctx);
         if self.demand.next().is_some_and(|at| at <= ctx.now) {

@@ -19,6 +19,7 @@ mod lines;
 mod mobility;
 mod neighbours;
 mod pairs;
+mod parts;
 mod random;
 mod reference;
 mod relays;

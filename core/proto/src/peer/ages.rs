@@ -4,11 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, Peer, path::Doubt};
-use crate::{
-    PeerState,
-    proto::timing::{REGULAR_FROM, REGULAR_WITHIN},
-};
+use crate::proto::timing::{REGULAR_FROM, REGULAR_WITHIN};
 
 /// How old the peer's mappings became.
 #[derive(Default)]
@@ -33,20 +29,18 @@ impl Ages {
         self.expected = (again && age >= REGULAR_FROM).then(|| now + age);
     }
 
+    /// Whether the path in use is about to die; says so once.
+    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.next().is_some_and(|at| at <= now);
+        if is_due {
+            self.expected = None;
+        }
+        is_due
+    }
+
     /// The path in use came about in another way, or is gone.
     pub(super) fn interrupted(&mut self) {
         self.expected = None;
-    }
-}
-
-impl Peer {
-    pub(super) fn ages_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.history.ages.next().is_some_and(|at| at <= ctx.now) {
-            self.history.ages.expected = None;
-            if self.state == PeerState::Direct && self.rounds.in_use(ctx.now) {
-                self.suspect(ctx, Doubt::Expected);
-            }
-        }
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Context, Peer};
-use crate::{PeerState, proto::timing::ROUND_SPACING};
+use crate::proto::timing::ROUND_SPACING;
 
 /// Rounds that a peer may call for at once: whoever moves loses and finds its addresses one by one.
 const AT_ONCE: u32 = 6;
@@ -22,8 +21,14 @@ impl Called {
         self.waiting.map(|(at, _)| at)
     }
 
+    /// Takes the round that had to wait and may begin now: whether the peer opened its NATs for it.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<bool> {
+        let due = self.waiting.take_if(|(at, _)| *at <= now);
+        due.map(|(_, opened)| opened)
+    }
+
     /// Whether a round may begin now; else it waits.
-    fn begin(&mut self, now: Instant, opened: bool) -> bool {
+    pub(super) fn begin(&mut self, now: Instant, opened: bool) -> bool {
         let paid = self.paid.map_or(now, |paid| paid.max(now)) + ROUND_SPACING;
         let from = now + ROUND_SPACING * AT_ONCE;
         self.waiting = (paid > from).then(|| (now + (paid - from), opened));
@@ -31,26 +36,5 @@ impl Called {
             self.paid = Some(paid);
         }
         self.waiting.is_none()
-    }
-}
-
-impl Peer {
-    /// The peer named other candidates: probes them, or soon if it does so all the time.
-    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
-        match self.state {
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
-                if self.called.begin(ctx.now, opened) {
-                    self.begin_checks(ctx, opened);
-                }
-            }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
-        }
-    }
-
-    pub(super) fn called_timeout(&mut self, ctx: &mut Context<'_>) {
-        let due = |(at, _): &mut (Instant, bool)| *at <= ctx.now;
-        if let Some((_, opened)) = self.called.waiting.take_if(due) {
-            self.called_for(ctx, opened);
-        }
     }
 }

@@ -13,6 +13,7 @@ use rand::Rng;
 
 use super::{Context, Peer, send};
 use crate::{
+    PeerState,
     addr::Scope,
     proto::{
         io::{Pair, Sock},
@@ -81,6 +82,11 @@ impl Check {
 impl Checks {
     pub(super) fn next(&self) -> Option<Instant> {
         self.list.iter().filter_map(|check| check.next).min()
+    }
+
+    /// Whether a round is going on.
+    pub(super) fn is_on(&self) -> bool {
+        self.end.is_some()
     }
 
     pub(super) fn clear(&mut self) {
@@ -182,7 +188,7 @@ impl Checks {
 impl Peer {
     /// Whether a round is going on.
     pub(super) fn is_probing(&self) -> bool {
-        self.checks.end.is_some()
+        self.checks.is_on()
     }
 
     /// The peer's addresses that are about to be probed, which opens our NAT for them.
@@ -219,6 +225,18 @@ impl Peer {
         });
         targets.truncate(MAX_CANDIDATES);
         targets
+    }
+
+    /// The peer named other candidates: probes them, or soon if it does so all the time.
+    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
+        match self.state {
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
+                if self.called.begin(ctx.now, opened) {
+                    self.begin_checks(ctx, opened);
+                }
+            }
+            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+        }
     }
 
     /// Before the peer has answered, but with its candidates at hand from an earlier round: opens our NAT at once, and probes

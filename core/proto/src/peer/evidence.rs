@@ -109,7 +109,7 @@ impl Peer {
             narrow: self.history.narrow(),
             untested: self.path.as_ref().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
-            running: self.sessions.is_calling() || self.is_probing(),
+            running: self.sessions.is_calling() || self.checks.is_on(),
             next_ms: self.rounds.next_ms(self.state, now),
             trial_ms: self.history.trials.left(now).map(millis),
             rest_ms: self.guess.rest_left(now).map(millis),

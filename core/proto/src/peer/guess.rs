@@ -8,9 +8,15 @@
 mod opener;
 mod prober;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use self::{opener::Opener, prober::Prober};
+use self::{
+    opener::{Opener, There},
+    prober::Prober,
+};
 use super::{Context, Peer};
 use crate::{
     Guessing, PeerState, PortAllocation,
@@ -21,7 +27,10 @@ use crate::{
             GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME,
         },
     },
-    wire::sealed::{News, PunchOrder},
+    wire::{
+        probe::ProbeKind,
+        sealed::{News, PunchOrder},
+    },
 };
 
 /// What is going on about guesses, and what came of them.
@@ -64,6 +73,29 @@ impl Run {
 enum Part {
     Open(Opener),
     Probe(Prober),
+}
+
+/// What is to be done for a part that is being played.
+enum Act {
+    Put(Output),
+    /// These sockets were opened for it.
+    Own(Vec<Sock>),
+    /// Open a hole; with a TTL if the packet is not meant to arrive.
+    Open {
+        pair: Pair,
+        ttl: Option<u8>,
+        tx: u64,
+    },
+    /// Probe a port that was guessed.
+    Guess {
+        pair: Pair,
+        tx: u64,
+    },
+    /// Tell the peer through the relay.
+    Tell(News),
+    /// Close the sockets that were of no use.
+    Release,
+    End(End),
 }
 
 /// How a run ended.
@@ -136,6 +168,20 @@ impl Guess {
     /// Whether ports are being guessed.
     pub(super) fn is_on(&self) -> bool {
         self.run.is_some()
+    }
+
+    fn opener(&mut self) -> Option<&mut Opener> {
+        match &mut self.run.as_mut()?.part {
+            Part::Open(opener) => Some(opener),
+            Part::Probe(_) => None,
+        }
+    }
+
+    fn prober(&self) -> Option<&Prober> {
+        match &self.run.as_ref()?.part {
+            Part::Open(_) => None,
+            Part::Probe(prober) => Some(prober),
+        }
     }
 
     #[cfg(any(test, feature = "_fuzzing"))]
@@ -221,8 +267,115 @@ impl Peer {
             return self.end_guessing(ctx, End::Missed);
         }
         match run.part {
-            Part::Open(_) => self.opener_timeout(ctx),
-            Part::Probe(_) => self.prober_timeout(ctx),
+            Part::Open(_) => self.play_opener(ctx, Opener::handle_timeout),
+            Part::Probe(_) => self.play_prober(ctx),
+        }
+    }
+
+    /// Opens holes, to be guessed or met.
+    fn start_opening(&mut self, ctx: &mut Context<'_>) {
+        let opener = Opener::begin(ctx, self.plan(ctx) == Plan::Meet);
+        if self.take_part(ctx, Part::Open(opener)) {
+            self.play_opener(ctx, |opener, ctx, _, acts| {
+                opener.ask_for_sockets(ctx, acts)
+            });
+        }
+    }
+
+    /// The peer has holes open: guesses where.
+    fn start_probing(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
+        let (Some(attested), Some(remote)) = (self.contact.attested(), self.remote.as_ref()) else {
+            return;
+        };
+        let prober = Prober::begin(ctx, attested, remote, order);
+        if prober.is_some_and(|prober| self.take_part(ctx, Part::Probe(prober))) {
+            self.play_prober(ctx);
+        } else {
+            self.send_news(ctx, &News::Stop);
+        }
+    }
+
+    /// The sockets for holes are there, or some of them. Returns whether it was this link that asked for these.
+    pub(crate) fn on_holes(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
+        let awaited = self
+            .guess
+            .opener()
+            .is_some_and(|opener| opener.awaits(first));
+        if awaited {
+            let socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
+            self.play_opener(ctx, |opener, ctx, there, acts| {
+                opener.on_sockets(ctx, there, socks, acts);
+            });
+        }
+        awaited
+    }
+
+    /// A relay sees one of our sockets there, which tells where the NAT's count stands.
+    pub(crate) fn on_count(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
+        self.play_opener(ctx, |opener, ctx, there, acts| {
+            opener.on_count(ctx, there, (sock, addr), acts);
+        });
+    }
+
+    /// Whether this answers a guess, which then is a direct path.
+    pub(super) fn guess_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
+        let prober = self.guess.prober();
+        let Some(sent) = prober.and_then(|prober| prober.guess(source.addr, tx)) else {
+            return false;
+        };
+        let rtt = ctx.now.saturating_duration_since(sent);
+        self.checks.answered += 1;
+        self.proven(ctx, source, rtt, false);
+        true
+    }
+
+    /// Lets the opener play, if holes are being opened.
+    fn play_opener(
+        &mut self,
+        ctx: &mut Context<'_>,
+        play: impl FnOnce(&mut Opener, &mut Context<'_>, &There, &mut Vec<Act>),
+    ) {
+        let there = There {
+            relay: self.contact.live_via(ctx.local),
+            attested: self.contact.attested(),
+            nat: self.remote.as_ref().map(|remote| remote.nat),
+        };
+        let mut acts = Vec::new();
+        if let Some(opener) = self.guess.opener() {
+            play(opener, ctx, &there, &mut acts);
+        }
+        self.act(ctx, acts);
+    }
+
+    fn play_prober(&mut self, ctx: &mut Context<'_>) {
+        let mut acts = Vec::new();
+        if let Some(Run {
+            part: Part::Probe(prober),
+            ..
+        }) = &mut self.guess.run
+        {
+            prober.handle_timeout(ctx, &mut acts);
+        }
+        self.act(ctx, acts);
+    }
+
+    fn act(&mut self, ctx: &mut Context<'_>, acts: Vec<Act>) {
+        for act in acts {
+            match act {
+                Act::Put(output) => ctx.out.push_back(output),
+                Act::Own(socks) => self.own_sockets(&socks),
+                Act::Open { pair, ttl, tx } => {
+                    self.effort.sent += 1;
+                    self.question(ctx, pair, ttl, ProbeKind::Request, tx);
+                }
+                Act::Guess { pair, tx } => {
+                    self.guess.sent += 1;
+                    self.question(ctx, pair, None, ProbeKind::Request, tx);
+                }
+                Act::Tell(news) => self.send_news(ctx, &news),
+                Act::Release => self.close_idle_sockets(ctx),
+                Act::End(end) => self.end_guessing(ctx, end),
+            }
         }
     }
 
@@ -271,7 +424,7 @@ impl Peer {
                 ..
             }) => {
                 opener.meet(ctx.now, order.sample);
-                self.opener_timeout(ctx);
+                self.play_opener(ctx, Opener::handle_timeout);
             }
             None if plan == Plan::Guess && able => self.start_probing(ctx, order),
             None => self.send_news(ctx, &News::Stop),
@@ -335,9 +488,13 @@ impl Peer {
 
     /// Closes the sockets that neither a run nor the path needs.
     pub(super) fn release_sockets(&mut self, ctx: &mut Context<'_>) {
-        if self.guess.run.is_some() {
-            return;
+        if self.guess.run.is_none() {
+            self.close_idle_sockets(ctx);
         }
+    }
+
+    /// Closes the sockets that the path does not need.
+    fn close_idle_sockets(&mut self, ctx: &mut Context<'_>) {
         let used = self.path.as_ref().map(|path| path.pair.sock);
         let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
             .into_iter()

@@ -4,17 +4,13 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, path::Doubt};
-use crate::{
-    PeerState,
-    proto::{
-        io::Pair,
-        timing::{
-            CHOOSING, CLEARLY_FASTER, DWELL, KEEPALIVE_CLEAN, KEEPALIVE_FLOOR, KEEPALIVE_JITTER,
-            KEEPALIVE_RETRY, KEEPALIVES, LATE, SPARE_EVERY, TOGETHER, V6_BIAS, WINS, WINS_SPAN,
-        },
+use super::{Context, path::DirectPath};
+use crate::proto::{
+    io::Pair,
+    timing::{
+        CHOOSING, CLEARLY_FASTER, DWELL, KEEPALIVE_CLEAN, KEEPALIVE_FLOOR, KEEPALIVE_JITTER,
+        KEEPALIVE_RETRY, KEEPALIVES, LATE, SPARE_EVERY, TOGETHER, V6_BIAS, WINS, WINS_SPAN,
     },
-    wire::probe::ProbeKind,
 };
 
 /// What is done about the path in use while nothing happens.
@@ -40,6 +36,13 @@ struct Unanswered {
     asked: u32,
 }
 
+/// What the path in use needs.
+pub(super) enum Care {
+    Ask,
+    /// It did not answer.
+    Suspect,
+}
+
 /// Another path that was better than ours.
 struct Challenger {
     pair: Pair,
@@ -57,7 +60,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// The round trip, with a handicap for IPv4.
-    fn cost(self) -> Duration {
+    pub(super) fn cost(self) -> Duration {
         if self.pair.addr.is_ipv4() {
             self.rtt + V6_BIAS
         } else {
@@ -117,6 +120,69 @@ impl Hold {
         }
     }
 
+    /// Says what the path in use needs now, if it is to be held.
+    pub(super) fn handle_timeout(
+        &mut self,
+        ctx: &mut Context<'_>,
+        path: Option<&DirectPath>,
+        traffic: Option<Instant>,
+    ) -> Option<Care> {
+        let Some(path) = path else {
+            (self.next, self.spare) = (None, None);
+            return None;
+        };
+        let due = self.next.filter(|at| *at <= ctx.now)?;
+        self.keep_alive(ctx, path, traffic, due)
+    }
+
+    fn keep_alive(
+        &mut self,
+        ctx: &mut Context<'_>,
+        path: &DirectPath,
+        traffic: Option<Instant>,
+        due: Instant,
+    ) -> Option<Care> {
+        let heard = path.heard.max(path.asked).max(path.since);
+        let lively = traffic.map_or(heard, |at| at.max(heard));
+        let idle = ctx.now.saturating_duration_since(lively);
+        let enough = if self.unanswered.is_some() {
+            KEEPALIVE_RETRY
+        } else {
+            self.pause - KEEPALIVE_JITTER - TOGETHER
+        };
+        if idle < enough {
+            self.unanswered = None;
+            self.next = Some(self.drawn(ctx, lively));
+            return None;
+        }
+        let retry = KEEPALIVE_RETRY.max(path.rtt * 3);
+        let unanswered = self.unanswered.get_or_insert(Unanswered { idle, asked: 0 });
+        // Late, we may have been too busy to look for the answer.
+        if unanswered.asked >= 2 && ctx.now <= due + LATE {
+            let idle = unanswered.idle;
+            self.adapt(idle);
+            return Some(Care::Suspect);
+        }
+        unanswered.asked += 1;
+        self.next = Some(ctx.now + retry);
+        Some(Care::Ask)
+    }
+
+    /// Whether it is time to ask a spare path.
+    pub(super) fn take_spare(&mut self, ctx: &mut Context<'_>) -> bool {
+        let is_due = self.spare.is_some_and(|at| at <= ctx.now);
+        if is_due {
+            self.spare = Some(drawn_spare(ctx));
+        }
+        is_due
+    }
+
+    /// We are elsewhere now: how long mappings lived there does not count.
+    pub(super) fn forget(&mut self) {
+        let [pause, .., limit] = KEEPALIVES;
+        (self.pause, self.limit) = (pause, limit);
+    }
+
     /// The path did not survive being idle for so long.
     fn adapt(&mut self, idle: Duration) {
         self.limit = self.limit.min(idle.mul_f64(0.6).max(KEEPALIVE_FLOOR));
@@ -167,76 +233,6 @@ impl Hold {
         let lasting = challenger.wins >= WINS && span >= WINS_SPAN;
         self.challenger = Some(challenger);
         chooses && lasting && age >= DWELL
-    }
-}
-
-impl Peer {
-    pub(super) fn hold_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.state != PeerState::Direct {
-            (self.hold.next, self.hold.spare) = (None, None);
-            return;
-        }
-        if self.hold.next.is_some_and(|at| at <= ctx.now) {
-            self.keep_alive(ctx);
-        }
-        if self.hold.spare.is_some_and(|at| at <= ctx.now) {
-            self.hold.spare = Some(drawn_spare(ctx));
-            self.ask_spare(ctx);
-        }
-    }
-
-    fn keep_alive(&mut self, ctx: &mut Context<'_>) {
-        let (Some(path), Some(due)) = (&self.path, self.hold.next) else {
-            return;
-        };
-        let heard = path.heard.max(path.asked).max(path.since);
-        let lively = self.rounds.traffic.map_or(heard, |at| at.max(heard));
-        let idle = ctx.now.saturating_duration_since(lively);
-        let enough = if self.hold.unanswered.is_some() {
-            KEEPALIVE_RETRY
-        } else {
-            self.hold.pause - KEEPALIVE_JITTER - TOGETHER
-        };
-        if idle < enough {
-            self.hold.unanswered = None;
-            self.hold.next = Some(self.hold.drawn(ctx, lively));
-            return;
-        }
-        let retry = KEEPALIVE_RETRY.max(path.rtt * 3);
-        let unanswered = self
-            .hold
-            .unanswered
-            .get_or_insert(Unanswered { idle, asked: 0 });
-        // Late, we may have been too busy to look for the answer.
-        if unanswered.asked >= 2 && ctx.now <= due + LATE {
-            let idle = unanswered.idle;
-            self.hold.adapt(idle);
-            return self.suspect(ctx, Doubt::Silent);
-        }
-        unanswered.asked += 1;
-        self.hold.next = Some(ctx.now + retry);
-        self.ask(ctx, ProbeKind::InUse);
-    }
-
-    /// Asks the best of the paths that are not in use, and the one that is, to compare them.
-    fn ask_spare(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &self.path else { return };
-        let used = path.pair;
-        if self.checks.ask_spare(ctx.now, used, |pair, rtt| {
-            (!ctx.local.is_lan(pair.addr), Measured { pair, rtt }.cost())
-        }) {
-            self.ask(ctx, ProbeKind::InUse);
-            self.checks_timeout(ctx);
-        }
-    }
-
-    /// We are elsewhere now: nothing that was learnt of paths holds.
-    pub(crate) fn forget_paths(&mut self) {
-        let default = Hold::default();
-        (self.hold.pause, self.hold.limit) = (default.pause, default.limit);
-        if self.history.forget() {
-            self.guess.rested();
-        }
     }
 }
 

@@ -4,7 +4,13 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, guess::End, hold::Measured, send, trial::Death};
+use super::{
+    Context, Peer,
+    guess::End,
+    hold::{Care, Measured},
+    send,
+    trial::Death,
+};
 use crate::{
     PeerState,
     proto::{
@@ -341,6 +347,48 @@ impl Peer {
         let Some(path) = &self.path else { return };
         let question = (path.pair, path.question_len());
         self.ask_of(ctx, question, kind);
+    }
+
+    pub(super) fn hold_timeout(&mut self, ctx: &mut Context<'_>) {
+        let held = self.path.as_ref();
+        let held = held.filter(|_| self.state == PeerState::Direct);
+        match self.hold.handle_timeout(ctx, held, self.rounds.traffic) {
+            Some(Care::Ask) => self.ask(ctx, ProbeKind::InUse),
+            Some(Care::Suspect) => self.suspect(ctx, Doubt::Silent),
+            None => {}
+        }
+        if self.hold.take_spare(ctx) {
+            self.ask_spare(ctx);
+        }
+    }
+
+    /// Asks the best of the paths that are not in use, and the one that is, to compare them.
+    fn ask_spare(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = &self.path else { return };
+        let used = path.pair;
+        if self.checks.ask_spare(ctx.now, used, |pair, rtt| {
+            (!ctx.local.is_lan(pair.addr), Measured { pair, rtt }.cost())
+        }) {
+            self.ask(ctx, ProbeKind::InUse);
+            self.checks_timeout(ctx);
+        }
+    }
+
+    /// Asks addresses that died, and tries a fresh port when their time is over.
+    pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
+        let wanted = self.demand.is_wanted() && self.consents(ctx.local);
+        let wanted = wanted && self.rounds.in_use(ctx.now);
+        let due = self.history.trials.handle_timeout(ctx, wanted);
+        for (pair, tx) in due.questions {
+            let len = full_len(pair);
+            self.question_of(ctx, (pair, len), None, ProbeKind::Request, tx);
+        }
+        if due.over {
+            self.release_sockets(ctx);
+            if wanted && self.state == PeerState::Relayed {
+                self.reroll(ctx);
+            }
+        }
     }
 
     /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.

@@ -139,11 +139,11 @@ impl Peer {
     }
 
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64, full: bool) {
-        if self.path_answered(ctx, source, tx, full)
-            || self.guess_answered(ctx, source, tx)
-            || self.trial_answered(ctx, source, tx, full)
-        {
+        if self.path_answered(ctx, source, tx, full) || self.guess_answered(ctx, source, tx) {
             return;
+        }
+        if let Some(rtt) = self.history.trials.answered(ctx.now, source, tx, full) {
+            return self.proven(ctx, source, rtt, true);
         }
         let Some(position) = self.checks.position(source) else {
             return;

@@ -209,6 +209,14 @@ impl Peer {
         self.doubt_all(ctx);
     }
 
+    /// We are elsewhere now: nothing that was learnt of paths holds.
+    pub(crate) fn forget_paths(&mut self) {
+        self.hold.forget();
+        if self.history.forget() {
+            self.guess.rested();
+        }
+    }
+
     /// We were away for a while, and may be elsewhere now.
     pub(crate) fn on_resumed(&mut self, ctx: &mut Context<'_>) {
         self.doubt_all(ctx);

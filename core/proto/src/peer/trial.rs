@@ -6,16 +6,10 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, Peer, path::full_len};
-use crate::{
-    PeerState,
-    proto::{
-        io::{Pair, Sock},
-        timing::{
-            FORGIVEN, ROUND, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST,
-        },
-    },
-    wire::probe::ProbeKind,
+use super::Context;
+use crate::proto::{
+    io::{Pair, Sock},
+    timing::{FORGIVEN, ROUND, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
 };
 
 /// Dead addresses that are remembered per peer.
@@ -42,6 +36,15 @@ struct Trial {
     next: Option<Instant>,
 }
 
+/// What is to be done about addresses on trial.
+#[derive(Default)]
+pub(super) struct Due {
+    /// Addresses to ask, and the transaction ids of the questions.
+    pub(super) questions: Vec<(Pair, u64)>,
+    /// Whether the time of one is over.
+    pub(super) over: bool,
+}
+
 /// How an address died.
 pub(super) struct Death {
     pub(super) pair: Pair,
@@ -60,6 +63,45 @@ impl Trials {
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(super) fn footprint(&self) -> usize {
         super::footprint::of(&self.0)
+    }
+
+    /// Says whom to ask now; nobody unless the link is `wanted`, and in use.
+    pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>, wanted: bool) -> Due {
+        let mut due = Due::default();
+        for trial in &mut self.0 {
+            if trial.next.is_none_or(|at| at > ctx.now) {
+                continue;
+            }
+            if trial.pending.take().is_some() || !wanted {
+                trial.answering = None;
+            }
+            let hopeful = trial.answering.is_some() || ctx.now < trial.hope;
+            trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
+            due.over |= trial.next.is_none();
+            if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
+                let tx = ctx.rng.random();
+                trial.pending = Some((tx, ctx.now));
+                due.questions.push((trial.pair, tx));
+            }
+        }
+        due
+    }
+
+    /// The round trip, if this answers a question to an address that died. Only answers that are `full` count.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        source: Pair,
+        tx: u64,
+        full: bool,
+    ) -> Option<Duration> {
+        let full = full || source.sock.is_stream();
+        let mut asked = self
+            .0
+            .iter_mut()
+            .filter(|trial| full && trial.pair == source);
+        let pending = asked.find_map(|trial| trial.pending.take_if(|(pending, _)| *pending == tx));
+        pending.map(|(_, sent)| now.saturating_duration_since(sent))
     }
 
     /// Whether an address on trial can only be asked from this socket.
@@ -157,64 +199,6 @@ impl Trial {
             pending: None,
             next: Some(now),
         }
-    }
-}
-
-impl Peer {
-    pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
-        let wanted =
-            self.demand.is_wanted() && self.consents(ctx.local) && self.rounds.in_use(ctx.now);
-        let (mut due, mut over) = (Vec::new(), false);
-        for trial in &mut self.history.trials.0 {
-            if trial.next.is_none_or(|at| at > ctx.now) {
-                continue;
-            }
-            if trial.pending.take().is_some() || !wanted {
-                trial.answering = None;
-            }
-            let hopeful = trial.answering.is_some() || ctx.now < trial.hope;
-            trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
-            over |= trial.next.is_none();
-            if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
-                let tx = ctx.rng.random();
-                trial.pending = Some((tx, ctx.now));
-                due.push((trial.pair, tx));
-            }
-        }
-        for (pair, tx) in due {
-            let len = full_len(pair);
-            self.question_of(ctx, (pair, len), None, ProbeKind::Request, tx);
-        }
-        if over {
-            self.release_sockets(ctx);
-            if wanted && self.state == PeerState::Relayed {
-                self.reroll(ctx);
-            }
-        }
-    }
-
-    /// Whether this answers a question to an address that died.
-    pub(super) fn trial_answered(
-        &mut self,
-        ctx: &mut Context<'_>,
-        source: Pair,
-        tx: u64,
-        full: bool,
-    ) -> bool {
-        let full = full || source.sock.is_stream();
-        let pending = self
-            .history
-            .trials
-            .0
-            .iter_mut()
-            .filter(|trial| full && trial.pair == source)
-            .find_map(|trial| trial.pending.take_if(|(pending, _)| *pending == tx));
-        let Some((_, sent)) = pending else {
-            return false;
-        };
-        let rtt = ctx.now.saturating_duration_since(sent);
-        self.proven(ctx, source, rtt, true);
-        true
     }
 }
 

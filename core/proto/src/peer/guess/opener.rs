@@ -4,23 +4,19 @@ use std::{net::SocketAddr, time::Instant};
 
 use rand::Rng;
 
-use super::{End, Part, Run};
+use super::{Act, End};
 use crate::{
-    PortAllocation,
+    NatReport, PortAllocation, RelayUrl,
     proto::{
         io::{Output, Pair, Sock},
-        peer::{Context, Peer},
-        plan::Plan,
+        peer::Context,
         timing::{
             GO_EVERY, GUESS_TIME, HOLES, HOLES_BLOCK, HOLES_COUNTED, HOLES_MEET, MEET_OFFSET,
             MEET_SECOND_PASS, MEET_TIME, MEET_TRIES, OPEN_BURST, OPEN_GAP, SAMPLE_TRIES,
             WIDEN_AFTER,
         },
     },
-    wire::{
-        probe::ProbeKind,
-        sealed::{News, PunchOrder},
-    },
+    wire::sealed::{News, PunchOrder},
 };
 
 /// Ports in a range that is small enough to need fewer holes.
@@ -44,6 +40,15 @@ pub(super) struct Opener {
     go: Option<Instant>,
     /// When more holes are opened, if none of the first is found.
     widen: Option<Instant>,
+}
+
+/// What is known of the peer that the holes are for.
+pub(super) struct There {
+    /// The relay of the link, if we are registered there.
+    pub(super) relay: Option<RelayUrl>,
+    /// Where it sees the peer.
+    pub(super) attested: Option<SocketAddr>,
+    pub(super) nat: Option<NatReport>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,131 +109,132 @@ impl Opener {
     }
 }
 
-impl Peer {
+impl Opener {
     /// Opens holes, to be guessed or met.
-    pub(super) fn start_opening(&mut self, ctx: &mut Context<'_>) {
-        let meeting = self.plan(ctx) == Plan::Meet;
-        let meets = meeting.then(Meeting::default);
+    pub(super) fn begin(ctx: &Context<'_>, meets: bool) -> Self {
         let counts = matches!(ctx.local.nat.allocation, PortAllocation::Sequential { .. });
-        let opener = Opener {
+        Self {
+            widen: (counts && !meets).then(|| ctx.now + WIDEN_AFTER),
+            ..Self::new(ctx.now, meets.then(Meeting::default))
+        }
+    }
+
+    fn new(now: Instant, meets: Option<Meeting>) -> Self {
+        Self {
             step: Step::Sockets,
             meets,
-            started: ctx.now,
+            started: now,
             awaited: None,
             sampler: None,
             sample: None,
             holes: Vec::new(),
             opened: 0,
             go: None,
-            widen: (counts && !meeting).then(|| ctx.now + WIDEN_AFTER),
-        };
-        if self.take_part(ctx, Part::Open(opener)) {
-            self.ask_for_sockets(ctx);
+            widen: None,
         }
     }
 
-    fn opener(&mut self) -> Option<&mut Opener> {
-        match &mut self.guess.run {
-            Some(Run {
-                part: Part::Open(opener),
-                ..
-            }) => Some(opener),
-            _ => None,
-        }
-    }
-
-    fn ask_for_sockets(&mut self, ctx: &mut Context<'_>) {
-        let allocation = ctx.local.nat.allocation;
-        let Some(opener) = self.opener() else { return };
-        let count = match allocation {
-            PortAllocation::Sequential { .. } if opener.meets.is_some() => HOLES_MEET + 1,
+    /// Asks for the first sockets.
+    pub(super) fn ask_for_sockets(&mut self, ctx: &mut Context<'_>, acts: &mut Vec<Act>) {
+        let count = match ctx.local.nat.allocation {
+            PortAllocation::Sequential { .. } if self.meets.is_some() => HOLES_MEET + 1,
             PortAllocation::Sequential { .. } => HOLES_COUNTED + 1,
             PortAllocation::Random { first, last } if last - first < BLOCK => HOLES_BLOCK,
             PortAllocation::Random { .. } | PortAllocation::Unknown => HOLES,
         };
-        let first = ctx.budget.name_sockets(count);
-        opener.awaited = Some(first);
-        ctx.out.push_back(Output::OpenSockets { first, count });
+        self.ask_for(ctx, count, acts);
     }
 
-    /// The sockets for holes are there, or some of them. Returns whether it was this link that asked for these.
-    pub(crate) fn on_holes(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
+    fn ask_for(&mut self, ctx: &mut Context<'_>, count: u16, acts: &mut Vec<Act>) {
+        let first = ctx.budget.name_sockets(count);
+        self.awaited = Some(first);
+        acts.push(Act::Put(Output::OpenSockets { first, count }));
+    }
+
+    /// Whether it waits for the sockets from this one on.
+    pub(super) fn awaits(&self, first: Sock) -> bool {
+        self.awaited == Some(first)
+    }
+
+    /// The sockets for holes are there, or some of them.
+    pub(super) fn on_sockets(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        socks: impl Iterator<Item = Sock>,
+        acts: &mut Vec<Act>,
+    ) {
         let counts = matches!(ctx.local.nat.allocation, PortAllocation::Sequential { .. });
-        let Some(opener) = self.opener().filter(|opener| opener.awaited == Some(first)) else {
-            return false;
-        };
-        opener.awaited = None;
-        let mut socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
-        if counts && opener.sampler.is_none() {
-            opener.sampler = socks.next();
+        self.awaited = None;
+        let mut socks = socks;
+        if counts && self.sampler.is_none() {
+            self.sampler = socks.next();
         }
-        opener.holes.extend(socks);
-        let all = opener
-            .sampler
-            .into_iter()
-            .chain(opener.holes.iter().copied());
-        let all: Vec<Sock> = all.collect();
-        if opener.holes.is_empty() {
-            self.own_sockets(&all);
-            self.end_guessing(ctx, End::NoSockets);
-            return true;
+        self.holes.extend(socks);
+        let all = self.sampler.iter().chain(&self.holes);
+        acts.push(Act::Own(all.copied().collect()));
+        if self.holes.is_empty() {
+            return acts.push(Act::End(End::NoSockets));
         }
-        opener.step = match opener.sampler {
-            Some(_) if opener.sample.is_none() => Step::Sampling {
+        self.step = match self.sampler {
+            Some(_) if self.sample.is_none() => Step::Sampling {
                 tries: 0,
                 next: ctx.now,
             },
             _ => Step::Opening { next: ctx.now },
         };
-        self.own_sockets(&all);
-        self.opener_timeout(ctx);
-        true
+        self.handle_timeout(ctx, there, acts);
     }
 
     /// A relay sees one of our sockets there, which tells where the NAT's count stands.
-    pub(crate) fn on_count(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
-        let Some(opener) = self.opener() else { return };
-        let asked = matches!(opener.step, Step::Sampling { .. }) && opener.sampler == Some(sock);
-        if !asked || !addr.is_ipv4() {
-            return;
+    pub(super) fn on_count(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        (sock, addr): (Sock, SocketAddr),
+        acts: &mut Vec<Act>,
+    ) {
+        let asked = matches!(self.step, Step::Sampling { .. }) && self.sampler == Some(sock);
+        if asked && addr.is_ipv4() {
+            self.sample = Some(addr);
+            self.sampled(ctx, there, acts);
         }
-        opener.sample = Some(addr);
-        self.sampled(ctx);
     }
 
     /// Goes on with the sample, or without one if the relay does not answer.
-    fn sampled(&mut self, ctx: &mut Context<'_>) {
-        let Some(opener) = self.opener() else { return };
-        opener.step = match &opener.meets {
+    fn sampled(&mut self, ctx: &mut Context<'_>, there: &There, acts: &mut Vec<Act>) {
+        self.step = match &self.meets {
             Some(meeting) if meeting.sample.is_none() => Step::Waiting,
             _ => Step::Opening { next: ctx.now },
         };
-        if opener.meets.is_some() {
-            self.send_go(ctx);
+        if self.meets.is_some() {
+            self.tell_go(ctx.now, acts);
         }
-        self.opener_timeout(ctx);
+        self.handle_timeout(ctx, there, acts);
     }
 
-    pub(super) fn opener_timeout(&mut self, ctx: &mut Context<'_>) {
-        let Some(opener) = self.opener() else { return };
-        if opener.meets.is_some() && opener.started + MEET_TIME <= ctx.now {
-            return self.meet_again(ctx);
+    pub(super) fn handle_timeout(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        acts: &mut Vec<Act>,
+    ) {
+        if self.meets.is_some() && self.started + MEET_TIME <= ctx.now {
+            return self.meet_again(ctx, acts);
         }
-        if opener.widen.is_some_and(|at| at <= ctx.now) {
-            opener.widen = None;
-            let count = HOLES.saturating_sub(opener.holes.len() as u16);
-            let first = ctx.budget.name_sockets(count);
-            opener.awaited = Some(first);
-            ctx.out.push_back(Output::OpenSockets { first, count });
+        if self.widen.is_some_and(|at| at <= ctx.now) {
+            self.widen = None;
+            let count = HOLES.saturating_sub(self.holes.len() as u16);
+            self.ask_for(ctx, count, acts);
         }
-        let Some(opener) = self.opener() else { return };
-        if opener.go.is_some_and(|at| at <= ctx.now) {
-            self.send_go(ctx);
+        if self.go.is_some_and(|at| at <= ctx.now) {
+            self.tell_go(ctx.now, acts);
         }
-        let Some(opener) = self.opener() else { return };
-        match opener.step {
-            Step::Sampling { tries, next } if next <= ctx.now => self.ask_for_sample(ctx, tries),
-            Step::Opening { next } if next <= ctx.now => self.open_some(ctx),
+        match self.step {
+            Step::Sampling { tries, next } if next <= ctx.now => {
+                self.ask_for_sample(ctx, there, tries, acts);
+            }
+            Step::Opening { next } if next <= ctx.now => self.open_some(ctx, there, acts),
             Step::Sockets
             | Step::Sampling { .. }
             | Step::Waiting
@@ -237,73 +243,65 @@ impl Peer {
         }
     }
 
-    fn ask_for_sample(&mut self, ctx: &mut Context<'_>, tries: usize) {
-        let relay = self.contact.live_via(ctx.local);
-        let Some(opener) = self.opener() else { return };
+    fn ask_for_sample(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        tries: usize,
+        acts: &mut Vec<Act>,
+    ) {
         let (Some(wait), Some(sock), Some(relay)) =
-            (SAMPLE_TRIES.get(tries), opener.sampler, relay)
+            (SAMPLE_TRIES.get(tries), self.sampler, there.relay.clone())
         else {
-            return self.sampled(ctx);
+            return self.sampled(ctx, there, acts);
         };
-        opener.step = Step::Sampling {
+        self.step = Step::Sampling {
             tries: tries + 1,
             next: ctx.now + *wait,
         };
-        ctx.out.push_back(Output::SampleMapping { sock, relay });
+        acts.push(Act::Put(Output::SampleMapping { sock, relay }));
     }
 
     /// Opens the next few holes. When the first are opened, the peer is told to go.
-    fn open_some(&mut self, ctx: &mut Context<'_>) {
-        let attested = self.contact.attested_ips();
-        let allowed = |target: &SocketAddr| ctx.local.may_probe(*target, &attested);
-        let Some(target) = self.aim().filter(allowed) else {
-            return self.end_guessing(ctx, End::Missed);
+    fn open_some(&mut self, ctx: &mut Context<'_>, there: &There, acts: &mut Vec<Act>) {
+        let allowed = |target: &SocketAddr| ctx.local.may_probe(*target, &[target.ip()]);
+        let Some(target) = self.aim(there).filter(allowed) else {
+            return acts.push(Act::End(End::Missed));
         };
         let low = ctx.local.low_ttl(target);
-        let Some(opener) = self.opener() else { return };
-        let second_pass = opener
-            .meets
-            .as_ref()
-            .is_some_and(|meeting| meeting.second_pass);
-        let batch: Vec<Sock> = opener
-            .holes
-            .iter()
-            .skip(opener.opened)
-            .take(OPEN_BURST)
-            .copied()
-            .collect();
-        opener.opened += batch.len();
-        let more = opener.opened < opener.holes.len();
-        opener.step = match &mut opener.meets {
+        let meeting = self.meets.as_ref();
+        let second_pass = meeting.is_some_and(|meeting| meeting.second_pass);
+        let left = self.holes.iter().skip(self.opened);
+        let batch: Vec<Sock> = left.take(OPEN_BURST).copied().collect();
+        self.opened += batch.len();
+        let more = self.opened < self.holes.len();
+        self.step = match &mut self.meets {
             _ if more => Step::Opening {
                 next: ctx.now + OPEN_GAP,
             },
             Some(meeting) if !meeting.second_pass => {
                 meeting.second_pass = true;
-                opener.opened = 0;
+                self.opened = 0;
                 Step::Opening {
                     next: ctx.now + MEET_SECOND_PASS,
                 }
             }
             _ => Step::Holding,
         };
-        let tell = opener.go.is_none() && opener.meets.is_none();
         let ttl = (!second_pass).then_some(low);
         for sock in batch {
             let (pair, tx) = (Pair { sock, addr: target }, ctx.rng.random());
-            self.effort.sent += 1;
-            self.question(ctx, pair, ttl, ProbeKind::Request, tx);
+            acts.push(Act::Open { pair, ttl, tx });
         }
-        if tell {
-            self.send_go(ctx);
+        if self.go.is_none() && self.meets.is_none() {
+            self.tell_go(ctx.now, acts);
         }
     }
 
     /// Where the holes lead to: the peer's address, or the port that its NAT is about to use.
-    fn aim(&mut self) -> Option<SocketAddr> {
-        let (attested, nat) = (self.contact.attested()?, self.remote.as_ref()?.nat);
-        let opener = self.opener()?;
-        let Some(meeting) = &opener.meets else {
+    fn aim(&self, there: &There) -> Option<SocketAddr> {
+        let (attested, nat) = (there.attested?, there.nat?);
+        let Some(meeting) = &self.meets else {
             return Some(attested);
         };
         let PortAllocation::Sequential { step } = nat.allocation else {
@@ -316,47 +314,28 @@ impl Peer {
         Some(SocketAddr::new(attested.ip(), port))
     }
 
-    fn send_go(&mut self, ctx: &mut Context<'_>) {
-        let Some(opener) = self.opener() else { return };
-        let order = PunchOrder {
-            holes: opener.holes.len() as u16,
-            sample: opener.sample,
-        };
-        opener.go = opener.meets.is_none().then(|| ctx.now + GO_EVERY);
-        self.send_news(ctx, &News::Go(order));
+    fn tell_go(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        self.go = self.meets.is_none().then(|| now + GO_EVERY);
+        acts.push(Act::Tell(News::Go(PunchOrder {
+            holes: self.holes.len() as u16,
+            sample: self.sample,
+        })));
     }
 
     /// The counts were not where they were believed to be: once more with new sockets and samples.
-    fn meet_again(&mut self, ctx: &mut Context<'_>) {
-        let Some(opener) = self.opener() else { return };
-        let Some(meeting) = opener
-            .meets
-            .as_ref()
-            .filter(|meeting| meeting.tries + 1 < MEET_TRIES)
-        else {
-            return self.end_guessing(ctx, End::Missed);
+    fn meet_again(&mut self, ctx: &mut Context<'_>, acts: &mut Vec<Act>) {
+        let meeting = self.meets.as_ref();
+        let Some(meeting) = meeting.filter(|meeting| meeting.tries + 1 < MEET_TRIES) else {
+            return acts.push(Act::End(End::Missed));
         };
         let meets = Some(Meeting {
             tries: meeting.tries + 1,
             stale: meeting.sample,
             ..Meeting::default()
         });
-        *opener = Opener {
-            step: Step::Sockets,
-            meets,
-            started: ctx.now,
-            awaited: None,
-            sampler: None,
-            sample: None,
-            holes: Vec::new(),
-            opened: 0,
-            go: None,
-            widen: None,
-        };
-        let run = self.guess.run.take();
-        self.release_sockets(ctx);
-        self.guess.run = run;
-        self.ask_for_sockets(ctx);
+        *self = Self::new(ctx.now, meets);
+        acts.push(Act::Release);
+        self.ask_for_sockets(ctx, acts);
     }
 }
 

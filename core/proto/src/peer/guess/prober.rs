@@ -8,20 +8,17 @@ use std::{
 
 use rand::{Rng, seq::index};
 
-use super::{End, Part, Run};
+use super::{Act, End};
 use crate::{
     NatReport, PortAllocation,
     proto::{
         io::Pair,
-        peer::{Context, Peer},
+        peer::Context,
         timing::{
             GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, LATE, NEIGHBOURS, PREDICTED,
         },
     },
-    wire::{
-        probe::ProbeKind,
-        sealed::{News, PunchOrder},
-    },
+    wire::{intro::Description, sealed::PunchOrder},
 };
 
 /// Guesses that are being made.
@@ -59,7 +56,7 @@ impl Prober {
     }
 
     /// When the guess was sent that this transaction id belongs to, if it went to that address.
-    fn guess(&self, addr: SocketAddr, tx: u64) -> Option<Instant> {
+    pub(super) fn guess(&self, addr: SocketAddr, tx: u64) -> Option<Instant> {
         let number = usize::try_from(tx.wrapping_sub(self.base)).ok()?;
         let sent = *self.sent.get(number)?;
         let port = self.ports[number % self.ports.len()];
@@ -67,12 +64,14 @@ impl Prober {
     }
 }
 
-impl Peer {
-    /// The peer has holes open: guesses where.
-    pub(super) fn start_probing(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
-        let (Some(attested), Some(remote)) = (self.contact.attested(), self.remote.as_ref()) else {
-            return;
-        };
+impl Prober {
+    /// The peer has holes open: guesses where. None where no port may be probed.
+    pub(super) fn begin(
+        ctx: &mut Context<'_>,
+        attested: SocketAddr,
+        remote: &Description,
+        order: &PunchOrder,
+    ) -> Option<Self> {
         let known: Vec<u16> = remote
             .candidates
             .iter()
@@ -83,7 +82,7 @@ impl Peer {
         let mut ports = likeliest(ctx, remote.nat, order.sample, &known);
         ports.retain(|port| ctx.local.may_probe(SocketAddr::new(ip, *port), &[ip]));
         let able = !ports.is_empty();
-        let prober = Prober {
+        let prober = Self {
             ip,
             ports,
             sent: Vec::new(),
@@ -92,81 +91,45 @@ impl Peer {
             next: Some(ctx.now),
             heard: ctx.now,
         };
-        if able && self.take_part(ctx, Part::Probe(prober)) {
-            self.prober_timeout(ctx);
-        } else {
-            self.send_news(ctx, &News::Stop);
-        }
+        able.then_some(prober)
     }
 
-    pub(super) fn prober_timeout(&mut self, ctx: &mut Context<'_>) {
-        let Some(prober) = self.prober() else { return };
-        let Some(due) = prober.next.filter(|at| *at <= ctx.now) else {
+    pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>, acts: &mut Vec<Act>) {
+        let Some(due) = self.next.filter(|at| *at <= ctx.now) else {
             return;
         };
-        if prober.sent.len() >= GUESSES {
-            return self.end_guessing(ctx, End::Missed);
+        if self.sent.len() >= GUESSES {
+            return acts.push(Act::End(End::Missed));
         }
         if ctx.now > due + LATE {
             // Whoever had no time to guess had none to listen.
-            prober.heard = ctx.now;
+            self.heard = ctx.now;
         }
-        if prober.heard + GO_TIMEOUT <= ctx.now {
-            prober.next = None;
+        if self.heard + GO_TIMEOUT <= ctx.now {
+            self.next = None;
             return;
         }
-        prober.next = Some(ctx.now + GUESS_TICK);
-        let passed = ctx.now + GUESS_TICK - prober.paced;
-        let left = GUESSES - prober.sent.len();
+        self.next = Some(ctx.now + GUESS_TICK);
+        let passed = ctx.now + GUESS_TICK - self.paced;
+        let left = GUESSES - self.sent.len();
         let due = (passed.as_nanos() / GUESS_PACE.as_nanos()).min(GUESS_BURST.into());
         let due = due.min(left as u128);
-        prober.paced = ctx.now + GUESS_TICK;
+        self.paced = ctx.now + GUESS_TICK;
         for _ in 0..due {
             if !ctx.budget.take(ctx.now) {
                 return;
             }
-            self.guess_once(ctx);
+            acts.push(self.guess_once(ctx.now));
         }
     }
 
-    fn prober(&mut self) -> Option<&mut Prober> {
-        match &mut self.guess.run {
-            Some(Run {
-                part: Part::Probe(prober),
-                ..
-            }) => Some(prober),
-            _ => None,
-        }
-    }
-
-    fn guess_once(&mut self, ctx: &mut Context<'_>) {
-        let Some(prober) = self.prober() else { return };
-        let number = prober.sent.len();
-        prober.sent.push(ctx.now);
-        let port = prober.ports[number % prober.ports.len()];
-        let tx = prober.base.wrapping_add(number as u64);
-        let pair = Pair::main(SocketAddr::new(prober.ip, port));
-        self.guess.sent += 1;
-        self.question(ctx, pair, None, ProbeKind::Request, tx);
-    }
-
-    /// Whether this answers a guess, which then is a direct path.
-    pub(in crate::peer) fn guess_answered(
-        &mut self,
-        ctx: &mut Context<'_>,
-        source: Pair,
-        tx: u64,
-    ) -> bool {
-        let Some(sent) = self
-            .prober()
-            .and_then(|prober| prober.guess(source.addr, tx))
-        else {
-            return false;
-        };
-        let rtt = ctx.now.saturating_duration_since(sent);
-        self.checks.answered += 1;
-        self.proven(ctx, source, rtt, false);
-        true
+    fn guess_once(&mut self, now: Instant) -> Act {
+        let number = self.sent.len();
+        self.sent.push(now);
+        let port = self.ports[number % self.ports.len()];
+        let tx = self.base.wrapping_add(number as u64);
+        let pair = Pair::main(SocketAddr::new(self.ip, port));
+        Act::Guess { pair, tx }
     }
 }
 
