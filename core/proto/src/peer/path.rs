@@ -1,9 +1,14 @@
 //! The direct path: chosen when an answer proves it, suspected when it falls silent, given up when it stays so.
 
+mod direct;
+
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+pub(super) use self::direct::{DirectPath, full_len};
+pub(crate) use self::direct::{Doubt, Narrow};
+use self::direct::{Inquiry, PathEvent, Silence, Width};
 use super::{
     Context, Peer,
     guess::End,
@@ -13,142 +18,12 @@ use super::{
 };
 use crate::{
     PeerState,
-    proto::{
-        io::Pair,
-        local::Local,
-        sources::Title,
-        timing::{
-            DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER,
-            SUSPECT_AFTER, SUSPECT_GAPS,
-        },
-    },
-    wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind},
+    proto::{io::Pair, local::Local, sources::Title},
+    wire::probe::{PACKET_LEN, Probe, ProbeKind},
 };
 
-/// Length of a question that shows that QUIC's packets get through. A stream carries any.
-pub(super) fn full_len(pair: Pair) -> usize {
-    if pair.sock.is_stream() {
-        PACKET_LEN
-    } else {
-        FULL_LEN
-    }
-}
-
-/// The direct path that carries the data, or did until just now.
-pub(super) struct DirectPath {
-    pub(super) pair: Pair,
-    /// Smoothed round trip of probes.
-    pub(super) rtt: Duration,
-    /// When it was chosen.
-    pub(super) since: Instant,
-    /// When a probe was last answered.
-    pub(super) heard: Instant,
-    /// When the peer last asked on it.
-    pub(super) asked: Instant,
-    /// When the peer last said that it hears nothing.
-    pub(super) deaf: Option<Instant>,
-    /// Probes whose answers are still worth something.
-    pending: Vec<Pending>,
-    /// Whether it is known to carry QUIC's packets both ways; until then the relay carries them too.
-    wide: bool,
-    /// When that is asked again, and how often it was.
-    width: Option<(Instant, u32)>,
-    /// When a shorter probe was answered while full ones are what counts, and the longest such probe.
-    short: Option<(Instant, usize)>,
-    /// When a probe left because QUIC had been waiting for a while: mostly it has merely nothing more to say.
-    inquiry: Option<Instant>,
-    suspicion: Option<Suspicion>,
-}
-
-/// Probes of the path in use that are waited for at a time.
-const MAX_PENDING: usize = 16;
 /// Lengths of probes that tell how much a path carries that is too narrow: packets of 108, 576, 1,000 and 1,200 bytes in IPv4.
 const SHORTER: [usize; 4] = [PACKET_LEN, 548, 972, 1172];
-/// Full-size questions to a new path before it is suspect.
-const WIDTH_QUESTIONS: u32 = 4;
-
-/// What a path carries that is too narrow for QUIC, in bytes of its packets with all headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Narrow {
-    /// The longest that got through.
-    pub(crate) carries: u16,
-    /// The shortest that QUIC needs.
-    pub(crate) needs: u16,
-}
-
-impl Narrow {
-    fn of(pair: Pair, longest: usize) -> Self {
-        let headers = if pair.addr.is_ipv6() { 48 } else { 28 };
-        Self {
-            carries: (longest + headers) as u16,
-            needs: (FULL_LEN + headers) as u16,
-        }
-    }
-}
-
-/// A question that waits for an answer.
-struct Pending {
-    tx: u64,
-    sent: Instant,
-    len: usize,
-}
-
-/// An inquiry into whether the path still works.
-struct Suspicion {
-    since: Instant,
-    doubt: Doubt,
-    next: Instant,
-    step: usize,
-}
-
-/// Why a path is suspect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
-    /// We hear nothing on it.
-    Silent,
-    /// We moved, or slept: what was sent before tells nothing.
-    Moved,
-    /// The peer hears nothing, or begins anew.
-    Told,
-    /// It works, but the peer's mapping is about to die.
-    Expected,
-}
-
-impl DirectPath {
-    pub(super) fn next_probe(&self) -> Option<Instant> {
-        let width = self.width.map(|(at, _)| at);
-        self.suspicion
-            .as_ref()
-            .map_or(width, |suspicion| Some(suspicion.next))
-    }
-
-    /// Whether it is yet unknown if QUIC's packets get through.
-    pub(super) fn is_untested(&self) -> bool {
-        !self.wide
-    }
-
-    /// How long the next question is: as long as QUIC's packets while it is about these.
-    fn question_len(&self) -> usize {
-        let doubted = self
-            .suspicion
-            .as_ref()
-            .is_some_and(|suspicion| suspicion.doubt != Doubt::Expected);
-        if self.wide && self.width.is_none() && self.inquiry.is_none() && !doubted {
-            PACKET_LEN
-        } else {
-            full_len(self.pair)
-        }
-    }
-
-    pub(super) fn is_suspect(&self) -> bool {
-        self.suspicion.is_some()
-    }
-
-    #[cfg(any(test, feature = "_fuzzing"))]
-    pub(super) fn footprint(&self) -> usize {
-        super::footprint::of(&self.pending)
-    }
-}
 
 /// What makes one direct path better than another, best first: derived order is the policy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,7 +60,7 @@ impl Peer {
                 .is_none_or(|relay| rtt <= relay * 2 + Duration::from_millis(50)),
             Some(path) if path.pair == pair => false,
             // Where one path is too narrow, a small answer does not make another better.
-            Some(path) if path.is_suspect() => full || path.wide,
+            Some(path) if path.is_suspect() => full || !path.is_untested(),
             Some(path) if tier(pair) != tier(path.pair) => tier(pair) < tier(path.pair),
             Some(path) => {
                 let used = Measured {
@@ -225,20 +100,7 @@ impl Peer {
         if self.on_stream() && !pair.sock.is_stream() {
             self.effort.go_on();
         }
-        self.path = Some(DirectPath {
-            pair,
-            rtt,
-            since: ctx.now,
-            heard: ctx.now,
-            asked: ctx.now,
-            deaf: None,
-            pending: Vec::new(),
-            wide: pair.sock.is_stream(),
-            width: (!pair.sock.is_stream()).then_some((ctx.now, 0)),
-            short: None,
-            inquiry: None,
-            suspicion: None,
-        });
+        self.path = Some(DirectPath::new(ctx.now, pair, rtt));
         self.rounds.direct();
         self.streams.dial = None;
         self.effort.done(ctx.now);
@@ -259,24 +121,19 @@ impl Peer {
 
     /// Asks a new path whether it carries QUIC's packets; one that does not is suspect.
     fn ask_width(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &mut self.path else { return };
-        let Some((at, asked)) = path.width.filter(|(at, _)| *at <= ctx.now) else {
-            return;
-        };
-        if path.is_suspect() {
-            path.width = None;
-        } else if asked >= WIDTH_QUESTIONS && ctx.now <= at + LATE {
-            path.width = None;
-            self.suspect(ctx, Doubt::Silent);
-        } else {
-            path.width = Some((ctx.now + (SUSPECT_AFTER / 2).max(path.rtt * 2), asked + 1));
-            let chooses = ctx.local.id < self.id;
-            let kind = if chooses {
-                ProbeKind::InUse
-            } else {
-                ProbeKind::Request
-            };
-            self.ask(ctx, kind);
+        let path = self.path.as_mut();
+        match path.and_then(|path| path.ask_width(ctx.now)) {
+            None => {}
+            Some(Width::Missing) => self.suspect(ctx, Doubt::Silent),
+            Some(Width::Asked) => {
+                let chooses = ctx.local.id < self.id;
+                let kind = if chooses {
+                    ProbeKind::InUse
+                } else {
+                    ProbeKind::Request
+                };
+                self.ask(ctx, kind);
+            }
         }
     }
 
@@ -317,27 +174,17 @@ impl Peer {
         }) else {
             return;
         };
-        let since = since.max(path.heard);
-        let patience = SUSPECT_AFTER.max(path.rtt.max(rtt) * 3);
-        let silence = ctx.now.saturating_duration_since(since);
-        match path.inquiry.filter(|asked| *asked >= since) {
-            // Not before the answer had its time: we may have been too busy to look for it.
-            Some(asked) if ctx.now.saturating_duration_since(asked) >= patience / 2 => {
-                self.suspect(ctx, Doubt::Silent);
-            }
-            None if silence >= patience / 2 => {
-                path.inquiry = Some(ctx.now);
-                self.ask(ctx, ProbeKind::InUse);
-            }
-            _ => {}
+        match path.on_silence(ctx.now, since, rtt) {
+            None => {}
+            Some(Silence::Asked) => self.ask(ctx, ProbeKind::InUse),
+            Some(Silence::Lasts) => self.suspect(ctx, Doubt::Silent),
         }
     }
 
     /// QUIC misses packets on the direct path: asks whether it still carries those of their length.
     pub(crate) fn on_losses(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = &mut self.path else { return };
-        if self.state == PeerState::Direct && path.width.is_none() && !path.pair.sock.is_stream() {
-            path.width = Some((ctx.now, 0));
+        if self.state == PeerState::Direct && path.doubt_width(ctx.now) {
             self.ask_width(ctx);
         }
     }
@@ -393,7 +240,8 @@ impl Peer {
 
     /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.
     fn ask_shorter(&mut self, ctx: &mut Context<'_>) {
-        let Some(pair) = self.path.as_ref().map(|path| path.pair) else {
+        let pair = self.path.as_ref().map(|path| path.pair);
+        let Some(pair) = pair.filter(|pair| !pair.sock.is_stream()) else {
             return;
         };
         for len in SHORTER {
@@ -404,11 +252,7 @@ impl Peer {
     fn ask_of(&mut self, ctx: &mut Context<'_>, (pair, len): (Pair, usize), kind: ProbeKind) {
         let tx = ctx.rng.random();
         let Some(path) = &mut self.path else { return };
-        if path.pending.len() >= MAX_PENDING {
-            path.pending.remove(0);
-        }
-        let sent = ctx.now;
-        path.pending.push(Pending { tx, sent, len });
+        path.note_question(ctx.now, tx, len);
         self.question_of(ctx, (pair, len), None, kind, tx);
     }
 
@@ -446,15 +290,7 @@ impl Peer {
     /// Has every packet take the relay as well, and asks whether the path still works.
     pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>, doubt: Doubt) {
         let Some(path) = &mut self.path else { return };
-        if doubt == Doubt::Moved {
-            path.pending.clear();
-        }
-        path.suspicion = Some(Suspicion {
-            since: ctx.now,
-            doubt,
-            next: ctx.now,
-            step: 0,
-        });
+        path.suspect(ctx.now, doubt);
         let addr = path.pair.addr;
         self.checks.wake_proven(ctx.now);
         self.become_(ctx, PeerState::Suspect);
@@ -468,65 +304,21 @@ impl Peer {
 
     pub(super) fn suspect_timeout(&mut self, ctx: &mut Context<'_>) {
         self.ask_width(ctx);
-        let Some(path) = &mut self.path else { return };
-        let Some(suspicion) = path
-            .suspicion
-            .as_mut()
-            .filter(|suspicion| suspicion.next <= ctx.now)
-        else {
-            return;
-        };
-        if suspicion.doubt == Doubt::Expected {
-            return self.expect_death(ctx);
+        let path = self.path.as_mut();
+        match path.and_then(|path| path.inquire(ctx.now)) {
+            None => {}
+            Some(Inquiry::Dead) => self.dead(ctx),
+            Some(Inquiry::Silent) => self.suspect(ctx, Doubt::Silent),
+            Some(Inquiry::Over) => self.trust(ctx),
+            Some(Inquiry::Ask { kind, lasts }) => {
+                self.ask(ctx, kind);
+                if lasts {
+                    self.ask_shorter(ctx);
+                    // Where datagrams are dropped from now on, the relay is as silent.
+                    self.plan_streams(ctx);
+                }
+            }
         }
-        let late = ctx.now > suspicion.next + LATE;
-        let dead_after = if path.pair.sock.is_stream() {
-            STREAM_DEAD_AFTER
-        } else {
-            DEAD_AFTER
-        };
-        let dead_at = suspicion.since + dead_after.max(path.rtt * 2);
-        if suspicion.step > SUSPECT_GAPS.len() && ctx.now >= dead_at && !late {
-            return self.dead(ctx);
-        }
-        suspicion.next = match SUSPECT_GAPS.get(suspicion.step) {
-            Some(gap) => ctx.now + *gap,
-            None if late => ctx.now + SUSPECT_AFTER.max(path.rtt * 3),
-            None => dead_at.max(ctx.now),
-        };
-        suspicion.step += 1;
-        let lasts = suspicion.step == SUSPECT_GAPS.len();
-        let kind = match suspicion.doubt {
-            Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::Deaf,
-            Doubt::Told => ProbeKind::InUse,
-        };
-        let is_stream = path.pair.sock.is_stream();
-        self.ask(ctx, kind);
-        if lasts && !is_stream {
-            self.ask_shorter(ctx);
-        }
-        if lasts {
-            // Where datagrams are dropped from now on, the relay is as silent.
-            self.plan_streams(ctx);
-        }
-    }
-
-    /// Asks a path that is about to die, all the time until that is over.
-    fn expect_death(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &mut self.path else { return };
-        let Some(suspicion) = &mut path.suspicion else {
-            return;
-        };
-        let heard = path.heard.max(suspicion.since);
-        if ctx.now.saturating_duration_since(heard) >= SUSPECT_AFTER.max(path.rtt * 3) {
-            return self.suspect(ctx, Doubt::Silent);
-        }
-        if ctx.now.saturating_duration_since(suspicion.since) >= REGULAR_WITHIN * 2 {
-            return self.trust(ctx);
-        }
-        suspicion.next = ctx.now + EXPECTED_GAP;
-        // Has the peer give everything to the relay too.
-        self.ask(ctx, ProbeKind::Deaf);
     }
 
     /// Whether this answers a probe of the path in use, which ends most suspicions: it works both ways.
@@ -540,46 +332,25 @@ impl Peer {
         let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
             return false;
         };
-        let Some(found) = path.pending.iter().position(|pending| pending.tx == tx) else {
-            return false;
-        };
-        let Pending { sent, len, .. } = path.pending.swap_remove(found);
-        let full = full && len == FULL_LEN || path.pair.sock.is_stream();
-        let rtt = ctx.now.saturating_duration_since(sent);
-        if !full && path.question_len() == FULL_LEN {
-            let longest = path.short.map_or(len, |(_, longest)| longest.max(len));
-            path.short = Some((ctx.now, longest));
-            return true;
-        }
-        if full {
-            path.width = None;
-            if !std::mem::replace(&mut path.wide, true) {
-                self.announce_route(ctx);
+        match path.on_answer(ctx.now, tx, full) {
+            None => return false,
+            Some(PathEvent::Short) => {}
+            Some(PathEvent::Works { widened, trusted }) => {
+                if widened {
+                    self.announce_route(ctx);
+                }
+                self.hold.answered(ctx);
+                if trusted {
+                    self.trust(ctx);
+                }
             }
-        }
-        let Some(path) = &mut self.path else {
-            return true;
-        };
-        path.rtt = (path.rtt * 7 + rtt) / 8;
-        path.heard = ctx.now;
-        path.inquiry = None;
-        self.hold.answered(ctx);
-        let is_deaf = path.deaf.is_some_and(|at| ctx.now < at + DEAF_FOR);
-        match &mut path.suspicion {
-            None => {}
-            Some(suspicion) if suspicion.doubt == Doubt::Expected => {}
-            Some(suspicion) if is_deaf && suspicion.doubt == Doubt::Told => {
-                (suspicion.since, suspicion.next) = (ctx.now, ctx.now + EXPECTED_GAP);
-                suspicion.step = suspicion.step.min(1);
-            }
-            Some(_) => self.trust(ctx),
         }
         true
     }
 
     fn trust(&mut self, ctx: &mut Context<'_>) {
         let Some(path) = &mut self.path else { return };
-        path.suspicion = None;
+        path.trust();
         self.hold.watch(ctx);
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
@@ -596,11 +367,7 @@ impl Peer {
         let Some(path) = self.path.take() else { return };
         self.history.ages.interrupted();
         let held = ctx.now.saturating_duration_since(path.since);
-        let doubted = path.suspicion.as_ref().map(|suspicion| suspicion.since);
-        let narrow = path
-            .short
-            .filter(|(at, _)| Some(*at) > doubted)
-            .map(|(_, longest)| Narrow::of(path.pair, longest));
+        let narrow = path.narrow();
         if narrow.is_some() {
             self.guess.rest_longest(ctx.now);
         }
