@@ -77,7 +77,7 @@ mod tests {
         let relay = start().await;
         let mut client = Client::up(&relay, 1).await;
         let main = relay.local_addr().unwrap();
-        let stun_port = relay.hub.stun_port.local_addr().unwrap();
+        let stun_port = relay.ports.stun.local_addr().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for (round, addr) in [(1, main), (2, stun_port), (3, main)] {
             socket.send_to(TRIP, addr).await.unwrap();

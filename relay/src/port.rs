@@ -1,4 +1,4 @@
-//! A UDP port of the relay: batches in, batches out.
+//! The UDP ports of the relay: batches in, batches out.
 
 use std::{
     io::{self, IoSliceMut},
@@ -13,6 +13,14 @@ use tokio::io::Interest;
 
 /// Room for a burst while the task is elsewhere; the kernel may grant less.
 const BUFFER: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Ports {
+    /// QUIC, lane and STUN.
+    pub(crate) main: Port,
+    /// STUN only: the other port of RFC 5780.
+    pub(crate) stun: Port,
+}
 
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -45,12 +53,9 @@ impl Port {
         self.io.local_addr()
     }
 
-    pub(crate) fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
-    }
-
-    pub(crate) fn max_receive_segments(&self) -> usize {
-        self.state.gro_segments()
+    /// How many datagrams one call may send.
+    pub(crate) fn max_send_segments(&self) -> usize {
+        self.state.max_gso_segments()
     }
 
     /// Datagrams and batches that the kernel did not take.
@@ -76,7 +81,7 @@ impl Port {
         Poll::Ready(Ok(received.unwrap_or(0)))
     }
 
-    /// Sends for quinn, which waits where the kernel has no room.
+    /// Sends for QUIC, which waits where the kernel has no room.
     pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.io.try_io(Interest::WRITABLE, || {
             self.state.send((&self.io).into(), transmit)

@@ -1,32 +1,25 @@
 //! The relay as a whole: [`Relay`].
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use peerway_keys::tls;
-use peerway_proto::{
-    ParseRelayUrlError, RelayUrl, SecretKey,
-    wire::relay::{ALPN, CloseReason},
+use peerway_proto::{ParseRelayUrlError, RelayUrl, SecretKey, wire::relay::ALPN};
+use quinn_proto::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, mpsc, watch},
+    task::JoinSet,
+    time::timeout,
 };
-use quinn::{Connection, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use crate::{
-    control, host,
-    hub::{Hub, close},
-    port::Port,
-    server::{
-        Limits, Route,
-        admission::{Admission, Admitted, Decision, SeatId},
-    },
-    socket::MainSocket,
+    clients::{Clients, Datagram},
+    host,
+    hub::{Hub, now},
+    port::{Port, Ports},
+    server::Limits,
+    service::Service,
+    socket::Sorter,
     stun,
 };
 
@@ -38,8 +31,8 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 const RECEIVE_WINDOW: u32 = 64 << 10;
 /// What waits for a client's acknowledgement; writing blocks beyond it.
 const SEND_WINDOW: u64 = 64 << 10;
-/// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// QUIC datagrams that wait to be handled.
+const QUEUE: usize = 2048;
 /// How long clients have to leave before the relay stops.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// How long goodbyes may take to leave the computer.
@@ -116,6 +109,8 @@ pub struct Stats {
     pub over_budget_bytes: u64,
     /// Datagrams and batches that the kernel did not take.
     pub sends_dropped: u64,
+    /// QUIC datagrams dropped because too many waited to be handled.
+    pub quic_dropped: u64,
     /// STUN requests that were not answered, as too many come from their network.
     pub stun_dropped: u64,
     /// Datagrams and clients that were dropped because handling them failed. Each is a fault of the relay: please report it.
@@ -125,10 +120,10 @@ pub struct Stats {
 /// A running relay. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    pub(crate) hub: Arc<Hub>,
-    endpoint: Endpoint,
+    hub: Arc<Hub>,
+    pub(crate) ports: Arc<Ports>,
+    service: Arc<Mutex<Service>>,
     url: RelayUrl,
-    limits: Limits,
     draining: watch::Sender<bool>,
 }
 
@@ -142,26 +137,26 @@ impl Relay {
         reason = "the sockets belong to the runtime that awaits this"
     )]
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let port = open(config.bind)?;
-        let stun_port = open(SocketAddr::new(config.bind.ip(), config.stun_port))?;
-        let addr = port.local_addr().map_err(BindError::Quic)?;
+        let main = open(config.bind)?;
+        let stun = open(SocketAddr::new(config.bind.ip(), config.stun_port))?;
+        let addr = main.local_addr().map_err(BindError::Quic)?;
         let host = config
             .public_host
             .unwrap_or_else(|| host::guess(addr.ip()).to_string());
         let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
-        let hub = Arc::new(Hub::new(port, stun_port, config.limits));
-        let endpoint = Endpoint::new_with_abstract_socket(
+        let hub = Arc::new(Hub::new(config.limits));
+        let ports = Arc::new(Ports { main, stun });
+        let clients = Clients::new(
+            hub.clone(),
+            config.limits,
             tls::endpoint_config(&config.secret_key, "relay"),
-            Some(server_config(&config.secret_key)?),
-            Arc::new(MainSocket::new(hub.clone())),
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(BindError::Quic)?;
+            server_config(&config.secret_key)?,
+        );
         Ok(Self {
+            service: Arc::new(Mutex::new(Service::new(ports.clone(), clients))),
             hub,
-            endpoint,
+            ports,
             url,
-            limits: config.limits,
             draining: watch::Sender::new(false),
         })
     }
@@ -177,31 +172,27 @@ impl Relay {
     /// # Errors
     /// The operating system's, if it does not know.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.hub.port.local_addr()
+        self.ports.main.local_addr()
     }
 
     /// Serves until [`Relay::shutdown`] is done; clients are dropped if this future is.
     pub async fn run(&self) {
-        let seats = Arc::new(Seats::new(self.limits));
-        let mut stun = JoinSet::new();
-        stun.spawn(stun::serve(self.hub.clone()));
-        let mut tasks = JoinSet::new();
-        let mut draining = self.draining.subscribe();
-        loop {
-            tokio::select! {
-                incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.attempt(incoming, &seats, &mut tasks),
-                    None => return,
-                },
-                Some(ended) = tasks.join_next() => {
-                    if let Err(error) = ended {
-                        self.hub.note_panic("a client's task", &error);
-                    }
-                }
-                () = control::requested(&mut draining) => break,
-            }
+        let draining = self.draining.subscribe();
+        let serving = Serving(self.service.clone().lock_owned().await);
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let sorter = Sorter {
+            hub: self.hub.clone(),
+            ports: self.ports.clone(),
+            queue: sender,
+        };
+        let mut ports = JoinSet::new();
+        ports.spawn(stun::serve(self.hub.clone(), self.ports.clone()));
+        ports.spawn(sorter.serve());
+        let mut service = JoinSet::new();
+        service.spawn(serving.serve(queue, draining));
+        if let Some(Err(error)) = service.join_next().await {
+            error!(%error, "the relay ended; this is a fault of it, please report it");
         }
-        self.drain(tasks).await;
     }
 
     /// Asks all clients to come back later, and ends [`Relay::run`] when they left, or after 2 s.
@@ -214,11 +205,11 @@ impl Relay {
     /// What the relay did since its start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let state = self.hub.lock();
-        let counters = state.server.counters();
+        let server = self.hub.lock();
+        let counters = server.counters();
         Stats {
-            clients: state.server.clients(),
-            channels: state.server.channels(),
+            clients: server.clients(),
+            channels: server.channels(),
             signals: counters.signals,
             signals_dropped: counters.signals_dropped,
             busy: counters.busy,
@@ -226,145 +217,55 @@ impl Relay {
             lane_bytes: counters.lane_bytes,
             stranger_bytes: counters.stranger_bytes,
             over_budget_bytes: counters.over_budget_bytes,
-            sends_dropped: self.hub.port.sends_dropped(),
+            sends_dropped: self.ports.main.sends_dropped(),
             stun_dropped: counters.stun_dropped,
+            quic_dropped: self.hub.overflows(),
             panics: self.hub.panics(),
         }
     }
+}
 
-    fn attempt(&self, incoming: Incoming, seats: &Arc<Seats>, tasks: &mut JoinSet<()>) {
-        let remote = incoming.remote_address();
-        match seats.attempt(remote, incoming.remote_address_validated()) {
-            Decision::Accept(admitted) => {
-                let seat = Seat {
-                    seats: seats.clone(),
-                    admitted: Some(admitted),
-                };
-                let handshake = Box::pin(handshake(incoming, seat));
-                tasks.spawn(serve(
-                    self.hub.clone(),
-                    handshake,
-                    self.draining.subscribe(),
-                ));
+/// The service as long as somebody runs it.
+struct Serving(OwnedMutexGuard<Service>);
+
+impl Serving {
+    /// Serves until the relay is to drain or its port failed.
+    async fn serve(
+        mut self,
+        mut queue: mpsc::Receiver<Datagram>,
+        mut draining: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                goes_on = self.0.turn(&mut queue) => if !goes_on {
+                    return;
+                },
+                _ = draining.wait_for(|draining| *draining) => break,
             }
-            Decision::Retry if incoming.may_retry() => {
-                let _ = incoming.retry();
-            }
-            Decision::Retry | Decision::Refuse => incoming.refuse(),
         }
+        self.drain(&mut queue).await;
     }
 
-    async fn drain(&self, mut tasks: JoinSet<()>) {
-        self.endpoint.set_server_config(None);
-        let all_left = async { while tasks.join_next().await.is_some() {} };
+    /// Gives clients time to leave, then ends what is left.
+    async fn drain(&mut self, queue: &mut mpsc::Receiver<Datagram>) {
+        let service = &mut *self.0;
+        service.clients.drain();
+        service.flush();
+        let all_left = async { while !service.clients.all_left() && service.turn(queue).await {} };
         if timeout(DRAIN_TIME, all_left).await.is_err() {
-            debug!(clients = tasks.len(), "not all clients left in time");
+            debug!("not all clients left in time");
         }
-        self.endpoint.close(CloseReason::Goodbye.code().into(), b"");
-        let _ = timeout(CLOSE_TIME, self.endpoint.wait_idle()).await;
+        service.clients.close_all(now());
+        service.flush();
+        let all_gone = async { while !service.clients.is_empty() && service.turn(queue).await {} };
+        let _ = timeout(CLOSE_TIME, all_gone).await;
     }
 }
 
-/// A connection that has a seat.
-struct Seated {
-    connection: Connection,
-    route: Route,
-    _seat: Seat,
-}
-
-/// From an accepted attempt to a seat, or none.
-async fn handshake(incoming: Incoming, mut seat: Seat) -> Option<Seated> {
-    let route = Route {
-        remote: incoming.remote_address(),
-        local: incoming.local_ip(),
-    };
-    let connecting = incoming.accept().ok()?;
-    let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.ok()?.ok()?;
-    if !seat.take(&connection) {
-        close(&connection, CloseReason::Full);
-        return None;
-    }
-    Some(Seated {
-        connection,
-        route,
-        _seat: seat,
-    })
-}
-
-/// Serves whoever gets a seat. What only the handshake needs is in a box, which goes when that is over.
-async fn serve(
-    hub: Arc<Hub>,
-    handshake: Pin<Box<dyn Future<Output = Option<Seated>> + Send>>,
-    mut draining: watch::Receiver<bool>,
-) {
-    if let Some(seated) = handshake.await {
-        control::serve(&hub, &seated.connection, seated.route, &mut draining).await;
-    }
-}
-
-/// The connections that there is room for.
-struct Seats {
-    state: Mutex<(Admission, HashMap<SeatId, Connection>)>,
-}
-
-impl Seats {
-    fn new(limits: Limits) -> Self {
-        let admission = Admission::new(limits.clients, limits.connections_per_ip);
-        Self {
-            state: Mutex::new((admission, HashMap::new())),
-        }
-    }
-
-    fn attempt(&self, remote: SocketAddr, proven: bool) -> Decision {
-        self.with(|admission, _| admission.attempt(remote, proven))
-    }
-
-    /// Does something to the seats, and closes the connections that lost theirs by it.
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&mut Admission, &mut HashMap<SeatId, Connection>) -> T,
-    ) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (admission, connections) = &mut *state;
-        let done = work(admission, connections);
-        while let Some(seat) = admission.poll_displaced() {
-            if let Some(connection) = connections.remove(&seat) {
-                close(&connection, CloseReason::Displaced);
-            }
-        }
-        done
-    }
-}
-
-/// A place among the connections of its network, given back at the end.
-struct Seat {
-    seats: Arc<Seats>,
-    admitted: Option<Admitted>,
-}
-
-impl Seat {
-    /// The handshake is done; false if there is no room any more.
-    fn take(&mut self, connection: &Connection) -> bool {
-        let admitted = self.admitted.take();
-        self.admitted = self.seats.with(|admission, connections| {
-            let admitted = admission.proven(admitted?)?;
-            connections.insert(admitted.seat()?, connection.clone());
-            Some(admitted)
-        });
-        self.admitted.is_some()
-    }
-}
-
-impl Drop for Seat {
+impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(admitted) = self.admitted.take() {
-            self.seats.with(|admission, connections| {
-                if let Some(seat) = admitted.seat() {
-                    connections.remove(&seat);
-                }
-                admission.end(admitted);
-            });
-        }
+        self.0.clients.close_all(now());
+        self.0.flush();
     }
 }
 
@@ -372,7 +273,7 @@ fn open(addr: SocketAddr) -> Result<Port, BindError> {
     Port::open(addr).map_err(|source| BindError::Socket { addr, source })
 }
 
-fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
+pub(crate) fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -388,19 +289,4 @@ fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport));
     Ok(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn a_client_s_task_keeps_nothing_of_its_handshake() {
-        let size = size_of_future(serve);
-        assert!(size <= 1200, "{size} bytes");
-    }
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    hash::Hash,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -239,6 +240,7 @@ impl Server {
             return;
         };
         self.by_key.remove(&client.key);
+        shrink(&mut self.by_key);
         self.channels.remove_client(id);
         for call in client.outbox.into_calls() {
             self.call_bytes.remove(call.network, call.bytes);
@@ -562,12 +564,21 @@ impl Server {
         if self.by_addr.get(&client.route.remote) == Some(&id) {
             self.by_addr.remove(&client.route.remote);
         }
+        shrink(&mut self.clients);
+        shrink(&mut self.by_addr);
         Some(client)
     }
 
     fn drop_stranger(&mut self, len: usize) -> Verdict {
         self.counters.stranger_bytes += len as u64;
         Verdict::Drop
+    }
+}
+
+/// Gives back the room of a table that was much larger once.
+fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.capacity() > 64 + 4 * table.len() {
+        table.shrink_to(2 * table.len());
     }
 }
 

@@ -1,102 +1,104 @@
-//! The relay's main port as quinn sees it: lane and STUN datagrams are dealt with on the way and never reach quinn.
+//! The main port: lane and STUN datagrams are dealt with within the receive call, QUIC is queued for the clients' task.
 
-use std::{
-    future::Future,
-    io::{self, IoSliceMut},
-    net::SocketAddr,
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{future::poll_fn, io::IoSliceMut, ops::Range, sync::Arc, time::Instant};
 
 use peerway_proto::wire::{
     datagram::Kind,
     lane::{self, Channel},
 };
-use pin_project_lite::pin_project;
-use quinn::{AsyncUdpSocket, UdpPoller};
-use quinn_udp::{RecvMeta, Transmit};
+use quinn_proto::EcnCodepoint;
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit};
+use tokio::{sync::mpsc, task::yield_now};
 
 use crate::{
+    clients::Datagram,
     faults,
     hub::{Hub, now},
+    port::Ports,
     server::Verdict,
     stun,
 };
 
-/// Receive calls in a row that yield nothing for quinn, before other tasks get their turn.
+/// Receive calls in a row before other tasks get their turn.
 const ROUNDS: usize = 16;
+/// Longest batch of datagrams that the kernel may hand over as one.
+const BUFFER: usize = 1 << 16;
+/// Longest QUIC datagram that we say we take (RFC 9000 section 18.2: quinn-proto's default for `max_udp_payload_size`).
+const MAX_QUIC: usize = 1472;
 
+/// Receives what comes to the main port.
 #[derive(Debug)]
-pub(crate) struct MainSocket {
-    hub: Arc<Hub>,
+pub(crate) struct Sorter {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ports: Arc<Ports>,
+    /// QUIC. What finds no room is dropped, as the kernel does with what nobody takes.
+    pub(crate) queue: mpsc::Sender<Datagram>,
 }
 
-impl MainSocket {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
-    }
-
-    /// Deals with all datagrams but QUIC, and moves the buffers with QUIC in them to the front. Returns how many those are.
-    fn sort(&self, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta], received: usize) -> usize {
-        let now = now().instant;
-        let mut kept = 0;
-        for index in 0..received {
-            let (Some(buf), Some(meta)) = (bufs.get_mut(index), metas.get_mut(index)) else {
-                break;
-            };
-            let kept_len = self
-                .hub
-                .contain("a datagram", || self.keep_quic(now, buf, meta));
-            meta.len = kept_len.unwrap_or_default();
-            if meta.len > 0 {
-                bufs.swap(kept, index);
-                metas.swap(kept, index);
-                kept += 1;
+impl Sorter {
+    /// Serves until the port fails.
+    pub(crate) async fn serve(self) {
+        let mut buffers = vec![0; BATCH_SIZE * BUFFER];
+        let mut bufs: Vec<_> = buffers.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        loop {
+            for _ in 0..ROUNDS {
+                let received =
+                    poll_fn(|cx| self.ports.main.poll_recv(cx, &mut bufs, &mut metas)).await;
+                let Ok(received) = received else {
+                    return;
+                };
+                let now = now().instant;
+                for (buf, meta) in bufs.iter().zip(&metas).take(received) {
+                    self.hub.contain("a datagram", || self.sort(now, buf, meta));
+                }
             }
+            yield_now().await;
         }
-        kept
     }
 
-    /// Deals with the datagrams of one buffer, in runs of the same class, and moves QUIC packets to its front. Returns the
-    /// length of those.
-    fn keep_quic(&self, now: Instant, buf: &mut [u8], meta: &RecvMeta) -> usize {
+    /// Deals with the datagrams of one buffer, in runs of the same class.
+    fn sort(&self, now: Instant, buf: &[u8], meta: &RecvMeta) {
         let len = meta.len.min(buf.len());
         let stride = meta.stride.clamp(1, len.max(1));
-        let (mut start, mut kept) = (0, 0);
+        let mut start = 0;
         while start < len {
             faults::trip(&buf[start..len]);
             let (class, run) = first_run(&buf[..len], start, stride);
             start = run.end;
+            let run = &buf[run];
             match class {
-                Class::Quic => {
-                    let run_len = run.len();
-                    buf.copy_within(run, kept);
-                    kept += run_len;
-                }
-                Class::Lane(channel) => self.lane(now, channel, meta, &buf[run]),
+                Class::Quic => self.quic(meta, run.chunks(stride)),
+                Class::Lane(channel) => self.lane(now, channel, meta, run),
                 Class::Stun => {
-                    for request in buf[run].chunks(stride) {
-                        let ports = [&self.hub.port, &self.hub.stun_port];
+                    for request in run.chunks(stride) {
+                        let ports = [&self.ports.main, &self.ports.stun];
                         stun::answer(&self.hub, ports, meta, request);
                     }
                 }
                 Class::Junk => {}
             }
         }
-        kept
+    }
+
+    fn quic<'a>(&self, meta: &RecvMeta, datagrams: impl Iterator<Item = &'a [u8]>) {
+        for bytes in datagrams.filter(|bytes| bytes.len() <= MAX_QUIC) {
+            let queued = self.queue.try_send(Datagram {
+                remote: meta.addr,
+                local: meta.dst_ip,
+                ecn: meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                bytes: bytes.into(),
+            });
+            if queued.is_err() {
+                self.hub.note_overflow();
+            }
+        }
     }
 
     fn lane(&self, now: Instant, channel: Channel, meta: &RecvMeta, run: &[u8]) {
-        let verdict = self
-            .hub
-            .lock()
-            .server
-            .lane(now, meta.addr, channel, run.len());
+        let verdict = self.hub.lock().lane(now, meta.addr, channel, run.len());
         match verdict {
-            Verdict::Forward(to) => self.hub.port.send(&Transmit {
+            Verdict::Forward(to) => self.ports.main.send(&Transmit {
                 destination: to.remote,
                 ecn: meta.ecn,
                 contents: run,
@@ -104,9 +106,9 @@ impl MainSocket {
                 src_ip: to.local,
             }),
             Verdict::Hold(client) => {
-                let mut state = self.hub.lock();
+                let mut server = self.hub.lock();
                 for datagram in run.chunks(meta.stride.max(1)) {
-                    state.server.hold(now, client, channel, datagram);
+                    server.hold(now, client, channel, datagram);
                 }
             }
             Verdict::Drop => {}
@@ -160,82 +162,34 @@ fn is_quic_v1(packet: &[u8]) -> bool {
     }
 }
 
-impl AsyncUdpSocket for MainSocket {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        let hub = self.hub.clone();
-        Box::pin(Writable {
-            make: move || {
-                let hub = hub.clone();
-                async move { hub.port.writable().await }
-            },
-            waiting: None,
-        })
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{port::Port, server::Limits};
 
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.hub.port.try_send(transmit)
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        metas: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        for _ in 0..ROUNDS {
-            let received = ready!(self.hub.port.poll_recv(cx, bufs, metas))?;
-            let kept = self.sort(bufs, metas, received);
-            if kept > 0 {
-                return Poll::Ready(Ok(kept));
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.hub.port.local_addr()
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.hub.port.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.hub.port.may_fragment()
-    }
-}
-
-pin_project! {
-    /// Waits for room to send, any number of times: a new future from `make` for each wait.
-    struct Writable<Make, Fut> {
-        make: Make,
-        #[pin]
-        waiting: Option<Fut>,
-    }
-}
-
-impl<Make, Fut> UdpPoller for Writable<Make, Fut>
-where
-    Make: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = io::Result<()>> + Send + Sync + 'static,
-{
-    fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut this = self.project();
-        if this.waiting.is_none() {
-            this.waiting.set(Some((this.make)()));
-        }
-        let Some(waiting) = this.waiting.as_mut().as_pin_mut() else {
-            return Poll::Ready(Ok(()));
+    #[tokio::test]
+    async fn quic_that_finds_no_room_in_the_queue_is_dropped_and_counted() {
+        let port = || Port::open(([127, 0, 0, 1], 0).into()).unwrap();
+        let (queue, mut waiting) = mpsc::channel(2);
+        let sorter = Sorter {
+            hub: Arc::new(Hub::new(Limits::default())),
+            ports: Arc::new(Ports {
+                main: port(),
+                stun: port(),
+            }),
+            queue,
         };
-        let result = ready!(waiting.poll(cx));
-        this.waiting.set(None);
-        Poll::Ready(result)
-    }
-}
-
-impl<Make, Fut> std::fmt::Debug for Writable<Make, Fut> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writable").finish_non_exhaustive()
+        let buffer = [0x40; 5 * 100];
+        let mut meta = RecvMeta::default();
+        (meta.len, meta.stride) = (buffer.len(), 100);
+        sorter.sort(now().instant, &buffer, &meta);
+        assert_eq!(sorter.hub.overflows(), 3);
+        for _ in 0..2 {
+            assert_eq!(waiting.try_recv().unwrap().bytes, [0x40; 100][..]);
+        }
+        let too_long = [0x40; MAX_QUIC + 1];
+        (meta.len, meta.stride) = (too_long.len(), too_long.len());
+        sorter.sort(now().instant, &too_long, &meta);
+        assert!(waiting.try_recv().is_err());
     }
 }

@@ -13,7 +13,7 @@ use quinn_udp::{RecvMeta, Transmit};
 use crate::{
     faults,
     hub::{Hub, now},
-    port::Port,
+    port::{Port, Ports},
 };
 
 /// Longest batch of requests that the kernel may hand over at once.
@@ -21,7 +21,7 @@ const BUFFER: usize = 1 << 16;
 
 /// Answers a request that came to `this` port; what is no Binding request gets no answer.
 pub(crate) fn answer(hub: &Hub, [this, other]: [&Port; 2], meta: &RecvMeta, request: &[u8]) {
-    if !hub.lock().server.takes_stun(now().instant, meta.addr) {
+    if !hub.lock().takes_stun(now().instant, meta.addr) {
         return;
     }
     let announced = announced(other, meta.dst_ip);
@@ -39,13 +39,13 @@ pub(crate) fn answer(hub: &Hub, [this, other]: [&Port; 2], meta: &RecvMeta, requ
 }
 
 /// Serves the port that takes nothing but STUN, as long as the runtime does.
-pub(crate) async fn serve(hub: Arc<Hub>) {
+pub(crate) async fn serve(hub: Arc<Hub>, ports: Arc<Ports>) {
     let mut buffer = vec![0; BUFFER];
     loop {
         let mut metas = [RecvMeta::default()];
         let received = poll_fn(|cx| {
             let mut bufs = [IoSliceMut::new(&mut buffer)];
-            hub.stun_port.poll_recv(cx, &mut bufs, &mut metas)
+            ports.stun.poll_recv(cx, &mut bufs, &mut metas)
         })
         .await;
         let [meta] = metas;
@@ -59,7 +59,7 @@ pub(crate) async fn serve(hub: Arc<Hub>) {
             hub.contain("a STUN request", || {
                 faults::trip(request);
                 if Kind::of(request) == Some(Kind::Stun) {
-                    answer(&hub, [&hub.stun_port, &hub.port], &meta, request);
+                    answer(&hub, [&ports.stun, &ports.main], &meta, request);
                 }
             });
         }

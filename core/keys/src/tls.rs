@@ -7,6 +7,7 @@ mod server;
 mod sparing;
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -194,11 +195,14 @@ pub fn server_name(id: PeerId) -> String {
 /// The verified key at the other end of an established connection.
 #[must_use]
 pub fn peer_id(connection: &quinn::Connection) -> Option<PeerId> {
-    let identity = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
-    raw_peer_id(&identity)
+    peer_id_in(connection.peer_identity()?)
+}
+
+/// The verified key in what an established TLS session says of the identity at the other end.
+#[must_use]
+pub fn peer_id_in(identity: Box<dyn Any>) -> Option<PeerId> {
+    let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    raw_peer_id(&certificates)
 }
 
 /// The verified key that a handshake's certificates stand for.

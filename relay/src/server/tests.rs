@@ -281,6 +281,24 @@ fn the_last_registration_of_a_key_wins_and_the_older_is_told() {
 }
 
 #[test]
+fn the_room_of_many_clients_is_given_back_when_they_left() {
+    let mut world = World::new(Limits::default());
+    let clients: Vec<_> = (0..200).map(|seed| world.register(seed)).collect();
+    assert!(world.server.clients.capacity() >= 200);
+    for client in clients {
+        world.server.unregister(client);
+    }
+    let Server {
+        clients,
+        by_key,
+        by_addr,
+        ..
+    } = world.server;
+    let rooms = [clients.capacity(), by_key.capacity(), by_addr.capacity()];
+    assert!(rooms.iter().all(|room| *room <= 64), "{rooms:?}");
+}
+
+#[test]
 fn a_client_that_leaves_takes_its_channels_with_it() {
     let mut world = World::new(Limits::default());
     let (a, b) = (world.register(1), world.register(2));

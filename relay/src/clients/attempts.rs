@@ -1,0 +1,116 @@
+//! From an attempt to a connection that has a seat.
+
+use peerway_proto::wire::relay::CloseReason;
+use quinn_proto::{ConnectionHandle, Incoming, Transmit};
+use tracing::debug;
+
+use super::{Clients, Packet, Slot, connection::Connection, session::Session};
+use crate::server::{
+    Now, Route,
+    admission::{Admitted, Decision},
+};
+
+impl Clients {
+    /// Decides on an attempt.
+    pub(super) fn attempt(&mut self, now: Now, incoming: Incoming) {
+        let remote = incoming.remote_address();
+        let proven = incoming.remote_address_validated();
+        let decision = self.admission.attempt(remote, proven);
+        self.close_displaced(now);
+        match decision {
+            Decision::Accept(admitted) => self.accept(now, incoming, admitted),
+            Decision::Retry if incoming.may_retry() => {
+                let mut bytes = Vec::new();
+                if let Ok(transmit) = self.endpoint.retry(incoming, &mut bytes) {
+                    self.respond(&transmit, bytes);
+                }
+            }
+            Decision::Retry | Decision::Refuse => {
+                let mut bytes = Vec::new();
+                let transmit = self.endpoint.refuse(incoming, &mut bytes);
+                self.respond(&transmit, bytes);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now, incoming: Incoming, admitted: Admitted) {
+        let route = Route {
+            remote: incoming.remote_address(),
+            local: incoming.local_ip(),
+        };
+        let mut bytes = Vec::new();
+        let hub = self.hub.clone();
+        let accept = || {
+            let accepted = (self.endpoint).accept(incoming, now.instant, &mut bytes, None);
+            accepted.map_err(Box::new)
+        };
+        match hub.contain("an attempt", accept) {
+            Some(Ok((handle, connection))) => {
+                if let Some(seat) = admitted.seat() {
+                    self.seats.insert(seat, handle);
+                }
+                let slot = Slot {
+                    connection: Connection::new(connection),
+                    session: Session::new(now.instant, route, admitted),
+                    armed: None,
+                    is_ready: false,
+                    has_failed: false,
+                };
+                self.slots.insert(handle, Box::new(slot));
+                self.ready(handle);
+            }
+            Some(Err(error)) => {
+                debug!(error = %error.cause, "an attempt failed");
+                self.admission.end(admitted);
+                if let Some(transmit) = error.response {
+                    self.respond(&transmit, bytes);
+                }
+            }
+            None => self.admission.end(admitted),
+        }
+    }
+
+    /// A handshake is done: takes a seat, or ends the connection if there is none.
+    pub(super) fn seat(&mut self, now: Now, handle: ConnectionHandle) {
+        let Some(slot) = self.slots.get_mut(&handle) else {
+            return;
+        };
+        let key = slot.connection.peer_id();
+        let admitted = slot.session.take_admitted();
+        let admitted = admitted.and_then(|admitted| self.admission.proven(admitted));
+        match (admitted, key) {
+            (Some(admitted), Some(key)) => {
+                if let Some(seat) = admitted.seat() {
+                    self.seats.insert(seat, handle);
+                }
+                slot.session.connected(now.instant, key, admitted);
+            }
+            (Some(admitted), None) => {
+                self.admission.end(admitted);
+                self.close(now, handle, CloseReason::Protocol);
+            }
+            (None, _) => self.close(now, handle, CloseReason::Full),
+        }
+        self.close_displaced(now);
+    }
+
+    fn close_displaced(&mut self, now: Now) {
+        while let Some(seat) = self.admission.poll_displaced() {
+            if let Some(handle) = self.seats.remove(&seat) {
+                self.close(now, handle, CloseReason::Displaced);
+            }
+        }
+    }
+
+    /// Sends what belongs to no connection.
+    pub(super) fn respond(&mut self, transmit: &Transmit, mut bytes: Vec<u8>) {
+        bytes.truncate(transmit.size);
+        self.packets.push_back(Packet {
+            to: Route {
+                remote: transmit.destination,
+                local: transmit.src_ip,
+            },
+            bytes,
+        });
+    }
+}
