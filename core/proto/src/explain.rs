@@ -3,11 +3,9 @@
 use crate::{
     Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
     PeerState, PortAllocation, Side, SideEvidence,
-    proto::{
-        io::Failure,
-        peer::Narrow,
-        plan::{Plan, plan},
-    },
+    io::Failure,
+    peer::Narrow,
+    plan::{Plan, plan},
 };
 
 /// What is known of a link.

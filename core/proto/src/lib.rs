@@ -82,9 +82,6 @@ mod tests;
 #[cfg(any(test, feature = "_fuzzing"))]
 mod watched;
 
-/// The name under which the decisions are known above.
-use crate as proto;
-
 pub use access::Access;
 pub use explanation::{
     Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,

@@ -23,7 +23,7 @@ use rand_chacha::ChaCha20Rng;
 
 use self::{ports::allocation, question::Question, relay::Relay};
 use crate::{
-    proto::io::{Pair, Sock},
+    io::{Pair, Sock},
     snapshot::{NatBehavior, NatEvidence, NatReport, PortAllocation},
 };
 

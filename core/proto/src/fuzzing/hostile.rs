@@ -11,11 +11,9 @@ use super::machine::{
 };
 use crate::{
     Access, NatReport, PeerId, SecretKey,
-    proto::{
-        handshake::{Initiation, Opened},
-        io::{Input, Output, Sock},
-        session::Session,
-    },
+    handshake::{Initiation, Opened},
+    io::{Input, Output, Sock},
+    session::Session,
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
         intro::{AckPacket, Description, IntroBody, IntroPacket},

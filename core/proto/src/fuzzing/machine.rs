@@ -11,12 +11,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use crate::{
     Access, NatBehavior, NatReport, PeerId, PortAllocation, RelayUrl, SecretKey,
     addr::LocalAddr,
-    proto::{
-        endpoint::Settings,
-        io::{Input, Output, Pair, Sock},
-        local::Ports,
-        watched::Watched,
-    },
+    endpoint::Settings,
+    io::{Input, Output, Pair, Sock},
+    local::Ports,
+    watched::Watched,
 };
 
 pub(super) const UNIX_MS: u64 = 1_790_000_000_000;

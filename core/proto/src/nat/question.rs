@@ -9,7 +9,7 @@ use std::{
 use rand::RngCore;
 
 use super::{StunRequest, StunResponse};
-use crate::proto::io::Pair;
+use crate::io::Pair;
 
 /// When a request is sent, in paces after the first time.
 const TRIES: [u32; 3] = [0, 1, 3];

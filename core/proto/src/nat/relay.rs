@@ -9,7 +9,7 @@ use std::{
 use rand::RngCore;
 
 use super::{FIRST_SOCKET, StunRequest, StunResponse, question::Question};
-use crate::{proto::io::Pair, snapshot::NatBehavior};
+use crate::{io::Pair, snapshot::NatBehavior};
 
 /// The pace of repetitions as long as the round trip is not known, and at the slowest.
 const SLOW: Duration = Duration::from_millis(200);

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proto::timing::{REGULAR_FROM, REGULAR_WITHIN};
+use crate::timing::{REGULAR_FROM, REGULAR_WITHIN};
 
 /// How old the peer's mappings became.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::proto::timing::ROUND_SPACING;
+use crate::timing::ROUND_SPACING;
 
 /// Rounds that a peer may call for at once: whoever moves loses and finds its addresses one by one.
 const AT_ONCE: u32 = 6;

@@ -15,12 +15,10 @@ use super::{Context, Peer, send};
 use crate::{
     PeerState,
     addr::Scope,
-    proto::{
-        io::{Pair, Sock},
-        timing::{
-            LATE, LOW_TTL_FOR, MAX_LOCAL, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND,
-            TIMED_PROBES, UNATTESTED_PROBES,
-        },
+    io::{Pair, Sock},
+    timing::{
+        LATE, LOW_TTL_FOR, MAX_LOCAL, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND, TIMED_PROBES,
+        UNATTESTED_PROBES,
     },
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},

@@ -6,10 +6,7 @@ use std::{
 };
 
 use super::Source;
-use crate::{
-    RelayUrl,
-    proto::{io::Failure, local::Local},
-};
+use crate::{RelayUrl, io::Failure, local::Local};
 
 /// Relays that are remembered per peer.
 const MAX_RELAYS: usize = 4;

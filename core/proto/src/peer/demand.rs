@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::proto::timing::LINGER;
+use crate::timing::LINGER;
 
 /// Who waits for the peer.
 #[derive(Default)]

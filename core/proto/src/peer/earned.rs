@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
-use crate::proto::{budget::Credit, io::Pair};
+use crate::{budget::Credit, io::Pair};
 
 /// Addresses at which the peer answered that are remembered.
 const MAX_ANSWERED: usize = 16;

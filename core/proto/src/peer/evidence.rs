@@ -6,11 +6,9 @@ use super::{Peer, guess::Method, path::DirectPath};
 use crate::{
     Evidence, Explanation, How, Kinds, NatBehavior, PeerState, SideEvidence, Tried,
     addr::{Scope, canonical},
-    proto::{
-        explain::{Facts, explain},
-        io::Pair,
-        local::Local,
-    },
+    explain::{Facts, explain},
+    io::Pair,
+    local::Local,
     wire::{
         candidate::{Candidate, CandidateKind},
         intro::Description,

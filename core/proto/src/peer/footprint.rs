@@ -1,7 +1,7 @@
 //! How much memory a peer takes, for those who watch that it stays bounded whatever comes in.
 
 use super::Peer;
-use crate::{proto::io::Failure, wire::intro::Description};
+use crate::{io::Failure, wire::intro::Description};
 
 /// What the Noise library allocates for one handshake or session at most: its keys and hashes, of fixed sizes.
 pub(super) const NOISE: usize = 1024;

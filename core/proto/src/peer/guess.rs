@@ -20,13 +20,9 @@ use self::{
 use super::{Context, Peer};
 use crate::{
     Guessing, PeerState, PortAllocation,
-    proto::{
-        io::{Output, Pair, Sock},
-        plan::{Plan, plan},
-        timing::{
-            GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME,
-        },
-    },
+    io::{Output, Pair, Sock},
+    plan::{Plan, plan},
+    timing::{GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
     wire::{
         probe::ProbeKind,
         sealed::{News, PunchOrder},

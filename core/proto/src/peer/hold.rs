@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::{Context, path::DirectPath};
-use crate::proto::{
+use crate::{
     io::Pair,
     timing::{
         CHOOSING, CLEARLY_FASTER, DWELL, KEEPALIVE_CLEAN, KEEPALIVE_FLOOR, KEEPALIVE_JITTER,

@@ -10,14 +10,12 @@ use rand::Rng;
 use super::{Context, Doubt, Peer, send, sessions::credible};
 use crate::{
     PeerState, RelayUrl,
-    proto::{
-        handshake::{Initiation, Opened},
-        io::{Failure, Output, Pair, Route},
-        session::Session,
-        sources::Title,
-        stale,
-        timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS, UNREACHED_ATTEMPTS},
-    },
+    handshake::{Initiation, Opened},
+    io::{Failure, Output, Pair, Route},
+    session::Session,
+    sources::Title,
+    stale,
+    timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS, UNREACHED_ATTEMPTS},
     wire::intro::{AckPacket, IntroBody, PACKET_LEN},
 };
 
@@ -114,7 +112,7 @@ impl Peer {
         &mut self,
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
-    ) -> Result<Initiation, crate::proto::handshake::HandshakeError> {
+    ) -> Result<Initiation, crate::handshake::HandshakeError> {
         let timestamp_ms = self
             .sessions
             .next_timestamp(ctx.now, ctx.unix_ms, ctx.window_ms);

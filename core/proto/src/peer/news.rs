@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Context, Doubt, Peer, Source};
 use crate::{
     PeerState,
-    proto::{io::Output, local::Local},
+    io::Output,
+    local::Local,
     wire::{
         candidate::{Candidate, MAX_CANDIDATES},
         intro::Description,

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     PeerState,
-    proto::{io::Pair, local::Local, sources::Title},
+    io::Pair,
+    local::Local,
+    sources::Title,
     wire::probe::{PACKET_LEN, Probe, ProbeKind},
 };
 

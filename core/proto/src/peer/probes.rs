@@ -7,11 +7,9 @@ use super::{
 };
 use crate::{
     PeerState,
-    proto::{
-        io::Pair,
-        sources::Title,
-        timing::{MAX_PEER_REFLEXIVE, ROUND},
-    },
+    io::Pair,
+    sources::Title,
+    timing::{MAX_PEER_REFLEXIVE, ROUND},
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
 

@@ -7,10 +7,8 @@ use rand::Rng;
 use super::{Context, Peer, Source, contact::TurnedAway, intro::Attempt};
 use crate::{
     PeerState, RelayUrl,
-    proto::{
-        io::Output,
-        timing::{BUSY_SPREAD, GONE_RETRIES},
-    },
+    io::Output,
+    timing::{BUSY_SPREAD, GONE_RETRIES},
 };
 
 impl Peer {

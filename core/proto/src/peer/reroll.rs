@@ -11,10 +11,8 @@ use rand::Rng;
 use super::{Context, Peer};
 use crate::{
     NatBehavior, NatReport,
-    proto::{
-        io::{Output, Pair, Sock},
-        timing::{REROLL_REST, ROUND, SAMPLE_TRIES},
-    },
+    io::{Output, Pair, Sock},
+    timing::{REROLL_REST, ROUND, SAMPLE_TRIES},
     wire::{
         candidate::{Candidate, CandidateKind},
         probe::ProbeKind,

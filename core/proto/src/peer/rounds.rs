@@ -7,10 +7,8 @@ use rand::Rng;
 use super::{Context, Peer, path::Doubt};
 use crate::{
     PeerState,
-    proto::{
-        local::Local,
-        timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
-    },
+    local::Local,
+    timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
 };
 
 /// When what is tried again.

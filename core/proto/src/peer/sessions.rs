@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Instant};
 use super::intro::Attempt;
 use crate::{
     PeerId,
-    proto::{handshake::Initiation, session::Session},
+    handshake::Initiation,
+    session::Session,
     wire::{probe::Probe, sealed::News},
 };
 

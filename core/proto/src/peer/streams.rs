@@ -8,10 +8,8 @@ use std::{net::SocketAddr, time::Instant};
 
 use super::{Context, Peer, PeerState};
 use crate::{
-    proto::{
-        io::{Output, Pair, Sock},
-        timing::STREAM_AFTER,
-    },
+    io::{Output, Pair, Sock},
+    timing::STREAM_AFTER,
     wire::candidate::CandidateKind,
 };
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::Context;
-use crate::proto::{
+use crate::{
     io::{Pair, Sock},
     timing::{FORGIVEN, ROUND, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
 };

@@ -11,11 +11,9 @@ use rand_chacha::ChaCha20Rng;
 use super::world::{Home, Setup, World, ms, relay};
 use crate::{
     Access, NatBehavior, NatReport, PortAllocation, SecretKey,
-    proto::{
-        handshake::{Initiation, Opened},
-        io::{Input, Route, Sock},
-        session::Session,
-    },
+    handshake::{Initiation, Opened},
+    io::{Input, Route, Sock},
+    session::Session,
     wire::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
         intro::{AckPacket, Description, IntroBody, IntroPacket},

@@ -3,7 +3,7 @@
 use super::world::{Home, Setup, World, ms};
 use crate::{
     Access, PeerState,
-    proto::io::{Failure, Input, Sock},
+    io::{Failure, Input, Sock},
     wire::datagram::Kind,
 };
 

@@ -11,13 +11,11 @@ use rand_chacha::ChaCha20Rng;
 use super::world::ms;
 use crate::{
     Access, NatReport, PeerId, SecretKey,
-    proto::{
-        endpoint::{Machine, Settings},
-        handshake::Initiation,
-        io::{Input, Output, Pair, Sock},
-        local::Ports,
-        timing::MAX_PEERS,
-    },
+    endpoint::{Machine, Settings},
+    handshake::Initiation,
+    io::{Input, Output, Pair, Sock},
+    local::Ports,
+    timing::MAX_PEERS,
     wire::intro::{AckPacket, Description, IntroBody},
 };
 

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use super::world::{Home, World, ms};
 use crate::{
     Cause, PeerState,
-    proto::io::{Input, Route},
+    io::{Input, Route},
 };
 
 const HOME: Home = Home::PortRestricted;

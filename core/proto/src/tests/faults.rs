@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::world::{Home, World, ms, relay};
 use crate::{
     PeerState,
-    proto::io::{Input, Route, Sock},
+    io::{Input, Route, Sock},
     wire::stale,
 };
 

@@ -3,7 +3,7 @@
 use super::world::{Home, World, ms};
 use crate::{
     PeerState,
-    proto::io::{Input, Sock},
+    io::{Input, Sock},
 };
 
 /// Runs a dial in worlds with different seeds; returns how many went direct on both sides in time, and the median time.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::world::{Home, Setup, World, ms, relay};
 use crate::{
     Access, Cause, PeerState, SecretKey, Side,
-    proto::io::{Failure, Input},
+    io::{Failure, Input},
 };
 
 const HOME: Home = Home::PortRestricted;

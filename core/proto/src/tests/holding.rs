@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::world::{Home, Line, Plan, Style, World, ms};
-use crate::{PeerState, proto::io::Route};
+use crate::{PeerState, io::Route};
 
 fn linked(a: impl Into<Plan>, b: impl Into<Plan>) -> World {
     let mut world = World::pair(a.into(), b.into());

@@ -9,12 +9,10 @@ use std::{
 use crate::{
     Access, PeerState, SecretKey,
     addr::LocalAddr,
-    proto::{
-        endpoint::Settings,
-        io::{Failure, Input, Output, Sock},
-        local::Ports,
-        watched::Watched,
-    },
+    endpoint::Settings,
+    io::{Failure, Input, Output, Sock},
+    local::Ports,
+    watched::Watched,
     wire::intro::PACKET_LEN,
 };
 

@@ -1,7 +1,7 @@
 //! How links end, linger, and begin anew.
 
 use super::world::{Home, World, ms};
-use crate::{Access, PeerState, proto::io::Input};
+use crate::{Access, PeerState, io::Input};
 
 const HOME: Home = Home::PortRestricted;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{Absence, Home, Plan, Ports, Style, World, ms};
 use crate::{
     NatBehavior, PeerState,
-    proto::io::{Input, Route},
+    io::{Input, Route},
 };
 
 /// The round trip between a home and the relay.

@@ -3,7 +3,7 @@
 use super::world::{Home, World, ms};
 use crate::{
     Cause, PathInfo, PeerState, RelayUrl,
-    proto::io::{Failure, Input, Route},
+    io::{Failure, Input, Route},
 };
 
 /// Relayed for ever.

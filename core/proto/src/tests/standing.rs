@@ -6,7 +6,7 @@ use super::{
     explain::settled,
     world::{Absence, Home, World, ms},
 };
-use crate::{Cause, Explanation, PeerState, proto::io::Input};
+use crate::{Cause, Explanation, PeerState, io::Input};
 
 const EASY: Home = Home::PortRestricted;
 

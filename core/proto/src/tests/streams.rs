@@ -10,12 +10,10 @@ use super::world::ms;
 use crate::{
     Access, PathInfo, PeerId, PeerState, SecretKey,
     addr::LocalAddr,
-    proto::{
-        endpoint::Settings,
-        io::{Input, Output, Pair, Route, Sock},
-        local::Ports,
-        watched::Watched,
-    },
+    endpoint::Settings,
+    io::{Input, Output, Pair, Route, Sock},
+    local::Ports,
+    watched::Watched,
     wire::datagram::Kind,
 };
 

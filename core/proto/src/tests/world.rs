@@ -37,12 +37,10 @@ use self::{
 };
 use crate::{
     PeerId, PeerState, SecretKey,
-    proto::{
-        endpoint::{PeerView, Settings},
-        io::{Input, Pair, Sock},
-        local::Ports as LocalPorts,
-        watched::Watched,
-    },
+    endpoint::{PeerView, Settings},
+    io::{Input, Pair, Sock},
+    local::Ports as LocalPorts,
+    watched::Watched,
 };
 
 pub(crate) const PORT: u16 = 40000;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::proto::io::Pair;
+use crate::io::Pair;
 
 #[derive(Default)]
 pub(super) struct Paths {

@@ -7,14 +7,11 @@ use rand::Rng;
 use super::{Act, End};
 use crate::{
     NatReport, PortAllocation, RelayUrl,
-    proto::{
-        io::{Output, Pair, Sock},
-        peer::Context,
-        timing::{
-            GO_EVERY, GUESS_TIME, HOLES, HOLES_BLOCK, HOLES_COUNTED, HOLES_MEET, MEET_OFFSET,
-            MEET_SECOND_PASS, MEET_TIME, MEET_TRIES, OPEN_BURST, OPEN_GAP, SAMPLE_TRIES,
-            WIDEN_AFTER,
-        },
+    io::{Output, Pair, Sock},
+    peer::Context,
+    timing::{
+        GO_EVERY, GUESS_TIME, HOLES, HOLES_BLOCK, HOLES_COUNTED, HOLES_MEET, MEET_OFFSET,
+        MEET_SECOND_PASS, MEET_TIME, MEET_TRIES, OPEN_BURST, OPEN_GAP, SAMPLE_TRIES, WIDEN_AFTER,
     },
     wire::sealed::{News, PunchOrder},
 };
@@ -91,7 +88,7 @@ impl Opener {
 
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(super) fn footprint(&self) -> usize {
-        crate::proto::peer::footprint::of(&self.holes)
+        crate::peer::footprint::of(&self.holes)
     }
 
     /// The peer tells where its NAT's count stands.

@@ -11,12 +11,10 @@ use rand::{Rng, seq::index};
 use super::{Act, End};
 use crate::{
     NatReport, PortAllocation,
-    proto::{
-        io::Pair,
-        peer::Context,
-        timing::{
-            GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, LATE, NEIGHBOURS, PREDICTED,
-        },
+    io::Pair,
+    peer::Context,
+    timing::{
+        GO_TIMEOUT, GUESS_BURST, GUESS_PACE, GUESS_TICK, GUESSES, LATE, NEIGHBOURS, PREDICTED,
     },
     wire::{intro::Description, sealed::PunchOrder},
 };
@@ -40,7 +38,7 @@ pub(super) struct Prober {
 impl Prober {
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(super) fn footprint(&self) -> usize {
-        use crate::proto::peer::footprint::of;
+        use crate::peer::footprint::of;
         of(&self.ports) + of(&self.sent)
     }
 

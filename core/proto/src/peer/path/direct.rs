@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    proto::{
-        io::Pair,
-        timing::{
-            DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER,
-            SUSPECT_AFTER, SUSPECT_GAPS,
-        },
+    io::Pair,
+    timing::{
+        DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER, SUSPECT_AFTER,
+        SUSPECT_GAPS,
     },
     wire::probe::{FULL_LEN, PACKET_LEN, ProbeKind},
 };

@@ -4,7 +4,7 @@ use super::scenes::{absent, carrier, cast_out, firewall, lost, relay_only, settl
 use crate::{
     Action, PeerState,
     Side::{Here, There},
-    proto::tests::world::{Home, Plan, Setup, Style, World, ms},
+    tests::world::{Home, Plan, Setup, Style, World, ms},
 };
 
 const EASY: Home = Home::PortRestricted;
@@ -132,7 +132,7 @@ fn to_let_udp_in() {
     let mut world = firewall();
     let here = Action::OpenPort {
         side: Some(Here),
-        port: Some(crate::proto::tests::world::PORT),
+        port: Some(crate::tests::world::PORT),
     };
     let there = Action::OpenPort {
         side: Some(There),

@@ -4,10 +4,8 @@ use super::Scene;
 use crate::{
     Access, Cause, How, NatBehavior, PeerState,
     Side::{Here, There},
-    proto::{
-        io::Input,
-        tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
-    },
+    io::Input,
+    tests::world::{Absence, Home, Plan, Ports, Setup, Style, World, ms},
 };
 
 const EASY: Home = Home::PortRestricted;

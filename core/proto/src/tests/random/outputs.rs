@@ -2,7 +2,7 @@
 //! it is, down to the last random number.
 
 use super::{Life, each};
-use crate::proto::tests::world::Outputs;
+use crate::tests::world::Outputs;
 
 /// The digests of the first worlds, ten a line.
 const EXPECTED: &str = include_str!("outputs.txt");

@@ -9,7 +9,7 @@ use std::{
 use super::{Happening, Load, World, ms};
 use crate::{
     PeerId,
-    proto::io::{Input, Pair, Route},
+    io::{Input, Pair, Route},
 };
 
 /// How often an application says something, and how often its silence is looked at, unless a world says otherwise.

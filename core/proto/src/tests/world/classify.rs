@@ -7,10 +7,8 @@ use rand::{Rng, SeedableRng};
 use super::{Happening, Header, Load, World, nat::Ports};
 use crate::{
     NatBehavior, NatReport, PortAllocation, RelayUrl,
-    proto::{
-        io::{Input, Pair, Sock},
-        nat::{self, Classifier, StunResponse},
-    },
+    io::{Input, Pair, Sock},
+    nat::{self, Classifier, StunResponse},
 };
 
 /// A relay's two ports for STUN.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     addr::{Families, Nat64},
-    proto::io::{Input, Sock},
+    io::{Input, Sock},
 };
 
 impl World {

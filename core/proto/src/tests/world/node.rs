@@ -9,10 +9,8 @@ use std::{
 use super::{World, app::Talk, classify::Measurement, home::Setup};
 use crate::{
     EventKind, PeerId, PeerState, SecretKey,
-    proto::{
-        io::{Failure, Input, Output, Sock},
-        watched::Watched,
-    },
+    io::{Failure, Input, Output, Sock},
+    watched::Watched,
 };
 
 /// Where the sockets that are opened for hard NATs begin.

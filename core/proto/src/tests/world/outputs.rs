@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blake2::{Blake2s256, Digest};
 
-use crate::proto::io::{Failure, Output, Pair, Route};
+use crate::io::{Failure, Output, Pair, Route};
 
 /// Outputs so far.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use rand::Rng;
 
 use super::{Happening, Header, Told, World, ms};
-use crate::{PeerId, RelayUrl, SecretKey, proto::io::Input};
+use crate::{PeerId, RelayUrl, SecretKey, io::Input};
 
 /// A message on a reliable stream is sent again after this long while nothing passes.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -151,7 +151,7 @@ impl World {
     /// Where a relay sees a node; nowhere if its packets do not get there.
     pub(super) fn observed(&mut self, at: usize, relay: usize) -> Option<SocketAddr> {
         let to = self.relay_addr(at, relay);
-        let from = self.source(at, crate::proto::io::Sock::MAIN, to)?;
+        let from = self.source(at, crate::io::Sock::MAIN, to)?;
         let mut packet = Header { from, to, ttl: 64 };
         self.route(at, &mut packet)?;
         Some(packet.from)
