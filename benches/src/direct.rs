@@ -51,11 +51,13 @@ async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
 }
 
 async fn peerway(ends: &Ends, relay: &RelayUrl, megabytes: usize) -> Result<Figures, Failure> {
-    let pair = peerway_pair::connect(ends, relay).await?;
+    let mut pair = peerway_pair::connect(ends, relay, 1).await?;
+    let streams = pair.senders.pop().zip(pair.receivers.pop());
+    let (sender, receiver) = streams.ok_or("no stream was opened")?;
     let figures = transfer::measure(
         ends,
-        Sender::Peerway(pair.sender),
-        Receiver::Peerway(pair.receiver),
+        Sender::Peerway(sender),
+        Receiver::Peerway(receiver),
         megabytes,
     )
     .await;

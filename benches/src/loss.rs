@@ -13,7 +13,9 @@ use peerway::{RelayUrl, SecretKey};
 use peerway_relay::{Config, Relay};
 use peerway_tui::lab::{self, Home, Lab, NatKind};
 
-pub use self::contestant::{Closing, Connecting, Contestant, Flow, Peerway, Quinn};
+pub use self::contestant::{
+    Closing, Connecting, Contestant, Flow, Peerway, Quinn, Receiver, Sender,
+};
 use self::{
     cell::{Cell, Queue, Rate},
     run::Course,

@@ -114,7 +114,11 @@ fn main() -> Result<(), Failure> {
     match Args::parse().bench {
         Bench::Loopback(bench) => on_loopback(bench),
         #[cfg(target_os = "linux")]
-        Bench::Loss(args) => loss::run(&args, &[&loss::Peerway, &loss::Quinn]),
+        Bench::Loss(args) => {
+            let contestants: [&dyn loss::Contestant; 3] =
+                [&loss::Peerway::ONE, &loss::Peerway::FOUR, &loss::Quinn];
+            loss::run(&args, &contestants)
+        }
         #[cfg(target_os = "linux")]
         Bench::Speed(args) => speed::run(&args),
     }

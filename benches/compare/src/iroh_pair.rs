@@ -24,7 +24,7 @@ impl Contestant for Iroh {
         "iroh"
     }
 
-    fn connect<'a>(&self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
+    fn connect<'a>(&'a self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
         Box::pin(async {
             let receiving = ends.receiving.addr;
             let server = ends.receiving.spawn(endpoint(receiving)).await??;
@@ -37,8 +37,8 @@ impl Contestant for Iroh {
             let (client, sender) = dialling.await??;
             let (server, receiver) = accepting.await??;
             Ok(Flow {
-                sender: Box::new(sender),
-                receiver: Box::new(receiver),
+                senders: vec![Box::new(sender)],
+                receivers: vec![Box::new(receiver)],
                 close: Box::pin(async move {
                     client.close().await;
                     server.close().await;

@@ -27,7 +27,7 @@ fn main() -> Result<(), Failure> {
     loss::run(
         &args,
         &[
-            &loss::Peerway,
+            &loss::Peerway::ONE,
             &tcp_pair::KernelTcp::BBR,
             &tcp_pair::KernelTcp::CUBIC,
             &iroh_pair::Iroh,

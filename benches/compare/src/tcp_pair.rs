@@ -24,7 +24,7 @@ impl Contestant for KernelTcp {
         self.0
     }
 
-    fn connect<'a>(&self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
+    fn connect<'a>(&'a self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
         let control = self.0;
         Box::pin(async move {
             let addr = SocketAddr::new(ends.receiving.addr, 0);
@@ -35,8 +35,8 @@ impl Contestant for KernelTcp {
             let sender = dialling.await??;
             let (receiver, _) = accepting.await??;
             Ok(Flow {
-                sender: Box::new(sender),
-                receiver: Box::new(receiver),
+                senders: vec![Box::new(sender)],
+                receivers: vec![Box::new(receiver)],
                 // The streams are the connection.
                 close: Box::pin(async {}),
             })

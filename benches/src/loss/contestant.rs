@@ -13,45 +13,68 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Flow, Failure>> + S
 /// A connection that is being taken down.
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Where a stream is written to.
+pub type Sender = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Where a stream is read from.
+pub type Receiver = Box<dyn AsyncRead + Send + Unpin>;
+
 /// A way to carry bulk from one computer to another.
 pub trait Contestant {
     /// What to call it in `--flows` and in tables.
     fn name(&self) -> &'static str;
 
     /// Connects the two, of which each may be asked for several flows at a time.
-    fn connect<'a>(&self, ends: &'a Ends, relay: &'a RelayUrl) -> Connecting<'a>;
+    fn connect<'a>(&'a self, ends: &'a Ends, relay: &'a RelayUrl) -> Connecting<'a>;
 }
 
-/// One stream from the sending end to the receiving end.
+/// Streams of one connection from the sending end to the receiving end.
 #[expect(
     missing_debug_implementations,
     reason = "streams of all kinds, which have none in common"
 )]
 pub struct Flow {
     /// Where to write.
-    pub sender: Box<dyn AsyncWrite + Send + Unpin>,
+    pub senders: Vec<Sender>,
     /// Where it arrives.
-    pub receiver: Box<dyn AsyncRead + Send + Unpin>,
+    pub receivers: Vec<Receiver>,
     /// Takes the connection down.
     pub close: Closing,
 }
 
 /// Two Peerway nodes on a direct path.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to be set")]
-pub struct Peerway;
+pub struct Peerway {
+    name: &'static str,
+    streams: usize,
+}
+
+impl Peerway {
+    /// With one stream.
+    pub const ONE: Self = Self {
+        name: "peerway",
+        streams: 1,
+    };
+    /// With four, which share the connection.
+    pub const FOUR: Self = Self {
+        name: "peerway4",
+        streams: 4,
+    };
+}
 
 impl Contestant for Peerway {
     fn name(&self) -> &'static str {
-        "peerway"
+        self.name
     }
 
-    fn connect<'a>(&self, ends: &'a Ends, relay: &'a RelayUrl) -> Connecting<'a> {
+    fn connect<'a>(&'a self, ends: &'a Ends, relay: &'a RelayUrl) -> Connecting<'a> {
         Box::pin(async {
-            let pair = peerway_pair::connect(ends, relay).await?;
+            let pair = peerway_pair::connect(ends, relay, self.streams).await?;
+            let senders = pair.senders.into_iter();
+            let receivers = pair.receivers.into_iter();
             Ok(Flow {
-                sender: Box::new(pair.sender),
-                receiver: Box::new(pair.receiver),
+                senders: senders.map(|s| Box::new(s) as Sender).collect(),
+                receivers: receivers.map(|r| Box::new(r) as Receiver).collect(),
                 close: Box::pin(async {
                     for endpoint in pair.endpoints {
                         endpoint.close().await;
@@ -72,12 +95,12 @@ impl Contestant for Quinn {
         "quinn"
     }
 
-    fn connect<'a>(&self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
+    fn connect<'a>(&'a self, ends: &'a Ends, _: &'a RelayUrl) -> Connecting<'a> {
         Box::pin(async {
             let pair = quinn_pair::connect(ends).await?;
             Ok(Flow {
-                sender: Box::new(pair.sender),
-                receiver: Box::new(pair.receiver),
+                senders: vec![Box::new(pair.sender)],
+                receivers: vec![Box::new(pair.receiver)],
                 close: Box::pin(async {
                     for endpoint in pair.endpoints {
                         endpoint.close(0_u32.into(), b"");

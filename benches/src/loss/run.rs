@@ -11,12 +11,12 @@ use std::{
 
 use peerway_tui::lab::Counters;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{Closing, Contestant, Flow, Site, cell::Cell, ping::Pinging};
+use super::{Closing, Contestant, Flow, Receiver, Sender, Site, cell::Cell, ping::Pinging};
 use crate::{Ends, Failure};
 
 /// How long two ends may take to connect.
@@ -155,22 +155,26 @@ fn quantile(sorted: &[Duration], share: f64) -> f64 {
     time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
-/// A flow between two tasks, one at each end.
+/// A flow between tasks, one at each end of each stream.
 struct Running {
     received: Arc<AtomicU64>,
-    sending: JoinHandle<String>,
-    receiving: JoinHandle<String>,
+    tasks: Vec<JoinHandle<String>>,
 }
 
 impl Running {
     /// Beside it, how to close its connection.
     fn start(ends: &Ends, flow: Flow) -> (Self, Closing) {
         let received = Arc::new(AtomicU64::new(0));
+        let sending = flow
+            .senders
+            .into_iter()
+            .map(|s| ends.sending.spawn(send(s)));
+        let receiving = flow.receivers.into_iter().map(|stream| {
+            let received = Arc::clone(&received);
+            ends.receiving.spawn(receive(stream, received))
+        });
         let running = Self {
-            sending: ends.sending.spawn(send(flow.sender)),
-            receiving: ends
-                .receiving
-                .spawn(receive(flow.receiver, Arc::clone(&received))),
+            tasks: sending.chain(receiving).collect(),
             received,
         };
         (running, flow.close)
@@ -184,7 +188,7 @@ impl Running {
     /// Ends it, and says why if it had ended by itself.
     async fn stop(self) -> Option<String> {
         let mut broken = None;
-        for task in [self.sending, self.receiving] {
+        for task in self.tasks {
             task.abort();
             broken = broken.or(task.await.ok());
         }
@@ -193,7 +197,7 @@ impl Running {
 }
 
 /// Until it fails.
-async fn send(mut stream: Box<dyn AsyncWrite + Send + Unpin>) -> String {
+async fn send(mut stream: Sender) -> String {
     let chunk = vec![0x5a; 64 << 10];
     loop {
         if let Err(error) = stream.write_all(&chunk).await {
@@ -203,10 +207,7 @@ async fn send(mut stream: Box<dyn AsyncWrite + Send + Unpin>) -> String {
 }
 
 /// Until it fails.
-async fn receive(
-    mut stream: Box<dyn AsyncRead + Send + Unpin>,
-    received: Arc<AtomicU64>,
-) -> String {
+async fn receive(mut stream: Receiver, received: Arc<AtomicU64>) -> String {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match stream.read(&mut buffer).await {
