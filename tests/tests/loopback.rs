@@ -159,7 +159,7 @@ async fn one_node_answers_ping_and_speaks_a_protocol_of_its_own() {
             .starts_with("direct, 127.0.0.1:")
     );
     b.close().await;
-    assert_eq!(code(pinged.closed().await), close::SHUTDOWN.into());
+    assert_eq!(code(pinged.closed().await), u64::from(close::SHUTDOWN));
     assert!(pinged.close_reason().is_some());
     assert!(pinged.until_direct().await.is_err());
 }
@@ -188,7 +188,7 @@ async fn one_peer_gets_a_quarter_of_a_protocols_connections_and_others_get_their
     let kept = greedy.connect(b.ticket(), ALPN).await.unwrap();
     let refused = greedy.connect(b.ticket(), ALPN).await.unwrap();
     let end = timeout(PATIENCE, refused.closed()).await.unwrap();
-    assert_eq!(code(end), close::BUSY.into());
+    assert_eq!(code(end), u64::from(close::BUSY));
     let others = other.connect(b.ticket(), ALPN).await.unwrap();
     // The seat of a connection that ended is free again.
     kept.close(0, b"");

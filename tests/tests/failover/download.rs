@@ -14,7 +14,7 @@ use std::{
 
 use peerway_tui::lab::{Home, Lab, Line, NatKind};
 
-use crate::{
+use super::{
     program::{Place, Program},
     progress::Progress,
 };

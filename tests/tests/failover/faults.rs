@@ -9,7 +9,7 @@ use peerway::{Cause, PeerState};
 use peerway_tests::pair;
 use peerway_tui::lab::{self, Access, Fault, Home, Lab, NatKind};
 
-use crate::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfer};
+use super::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfer};
 
 /// How long data may wait by the design's list. A busy computer with a debug build takes up to 300 ms where nothing is broken,
 /// and now and then a second more than usual. So of the times that a fault is tried half keep to twice the goal, which without

@@ -11,7 +11,7 @@ use peerway::{Cause, Connection, Endpoint, LinkStatus, PathInfo, PeerState, Rela
 use peerway_tui::lab::Home;
 use tokio::time::{interval, timeout};
 
-use crate::{PATIENCE, progress::Progress};
+use super::{PATIENCE, progress::Progress};
 
 const ALPN: &[u8] = b"failover/1";
 const TICK: Duration = Duration::from_millis(10);

@@ -14,7 +14,7 @@ use peerway_tui::lab::{Home, Lab};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use super::PATIENCE;
 
 /// Where a relay is started, and started again.
 pub(crate) struct Place {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::PATIENCE;
+use super::PATIENCE;
 
 /// How much has come, and how long nothing came.
 #[derive(Default)]

@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{PATIENCE, link::Link, progress::Progress};
+use super::{PATIENCE, link::Link, progress::Progress};
 
 /// Each way, over all streams together.
 const BULK: usize = 64 << 20;

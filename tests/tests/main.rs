@@ -1,0 +1,20 @@
+//! Real nodes, on loopback and behind the kernel NATs of the lab. One program: to link each of these by itself would take
+//! minutes, and they mostly wait, so that many can run at once.
+
+mod commands;
+mod failover;
+mod families;
+mod first_datagrams;
+mod forgotten;
+mod hard;
+mod lab;
+mod lan;
+mod limits;
+mod loopback;
+mod nat;
+mod pairs;
+mod relays;
+mod situations;
+mod strangers;
+mod tcp;
+mod times;
