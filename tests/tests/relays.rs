@@ -26,8 +26,10 @@ async fn a_dial_through_a_relay_of_another_key_is_refused_at_once() {
         let ticket = Ticket::new(id(), vec![impostor.clone()], Vec::new());
         let dial = timeout(Duration::from_secs(5), node.connect(ticket, ALPN));
         let error = dial.await.unwrap().unwrap_err();
-        let relay = impostor.clone();
-        assert_eq!(error, ConnectError::WrongRelay { relay });
+        assert!(
+            matches!(&error, ConnectError::WrongRelay { relay } if *relay == impostor),
+            "{error}"
+        );
     }
     node.close().await;
 }

@@ -38,7 +38,7 @@ impl Registered {
             match events.recv().await {
                 Some((_, RelayEvent::Resolved { addr, .. })) => handle.dial(addr),
                 Some((_, RelayEvent::Up { .. })) => break,
-                Some((_, RelayEvent::Down { reason, .. })) => return Err(reason.into()),
+                Some((_, RelayEvent::Down { error, .. })) => return Err(error.into()),
                 Some(_) => {}
                 None => return Err("the client ended".into()),
             }

@@ -1,8 +1,10 @@
 //! Why a node does not start, is not reached, or does not reach another.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use crate::{RelayUrl, proto::timing::CONNECT_TIMEOUT};
+use quinn::ConnectionError;
+
+use crate::{RelayUrl, proto::timing::CONNECT_TIMEOUT, relay::RelayError};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +18,11 @@ pub enum BindError {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// The operating system has no randomness for a new key.
-    #[error("cannot make a new key: {0}")]
-    Random(std::io::Error),
-    /// rustls refuses the key.
-    #[error("cannot set up TLS: {0}")]
+    /// Try again when the operating system is up; it gives no randomness for keys.
+    #[error("the operating system gives no randomness for keys: {0}; try again when it is up")]
+    Random(#[source] std::io::Error),
+    /// Use another key: rustls refuses this one.
+    #[error("cannot set up TLS: {0}; use another key")]
     Tls(#[from] rustls::Error),
 }
 
@@ -52,7 +54,9 @@ pub enum OnlineError {
 }
 
 /// Why a peer could not be dialled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// A cause that another layer found is the error's [`source`](std::error::Error::source), and in its words.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// Dial somebody else.
@@ -90,14 +94,14 @@ pub enum ConnectError {
     },
     /// Check the network and the relay's URL.
     #[error(
-        "cannot reach the relay {}: {reason}; check the network and the relay's URL",
+        "cannot reach the relay {}: {source}; check the network and the relay's URL",
         relay.place()
     )]
     Relay {
         /// Which one.
         relay: RelayUrl,
-        /// What went wrong, in words.
-        reason: String,
+        /// What went wrong.
+        source: RelayError,
     },
     /// Get the relay's URL, or the ticket, anew. If it is the same, do not trust the network.
     #[error(
@@ -110,7 +114,9 @@ pub enum ConnectError {
         relay: RelayUrl,
     },
     /// Somebody else answers in the peer's place. Do not trust the relay or the network.
-    #[error("identity mismatch: whoever answered does not hold the dialled key")]
+    #[error(
+        "identity mismatch: whoever answered does not hold the dialled key; do not trust the relay or the network"
+    )]
     IdentityMismatch,
     /// The peer runs, but not this service.
     #[error("the peer does not offer this service: check its name, and that the peer exposes it")]
@@ -118,67 +124,158 @@ pub enum ConnectError {
     /// The peer runs, but it or its relay has no room for another caller now, or we have our share already.
     #[error("the peer is busy: there is no room for another caller now; try again in a minute")]
     Busy,
-    /// The peer refused or dropped the connection.
-    #[error("the peer closed the connection: {reason}")]
-    Closed {
-        /// Its reason.
-        reason: String,
-    },
+    /// The peer ended the connection before it was complete. Try again; if it does so again, the reason is to be found there.
+    #[error("the peer ended the connection: {0}; try again, or look at the peer")]
+    Closed(#[source] ConnectionError),
+    /// This node ended the handshake, as it found something wrong with it. Mostly the other program is of another version.
+    #[error(
+        "the handshake with the peer failed here: {0}; try again, or update the older of the two programs"
+    )]
+    Handshake(#[source] ConnectionError),
     /// It may be offline, or it does not let us in: strangers get no answer.
     #[error(
-        "the peer did not answer within {seconds} s: it may be offline, or it does not let this id in"
+        "the peer did not answer within {} s: it may be offline, or it does not let this id in",
+        after.as_secs()
     )]
     Timeout {
         /// How long we waited.
-        seconds: u64,
+        after: Duration,
     },
-    /// Our own TLS could not be set up; the peer knows nothing of it.
-    #[error("cannot set up TLS: {reason}")]
-    Tls {
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Use another key, or another name of the protocol: rustls refuses one of them. The peer knows nothing of it.
+    #[error("cannot set up TLS: {0}; use another key, or another name of the protocol")]
+    Tls(#[from] rustls::Error),
+    /// Close some connections, if there are tens of thousands. The peer knows nothing of it.
+    #[error("cannot begin a connection: {0}; close some of those that there are")]
+    Begin(#[source] quinn::ConnectError),
     /// The endpoint was closed.
     #[error("this node was shut down")]
     Shutdown,
 }
 
-impl ConnectError {
-    pub(crate) fn from_quic(error: quinn::ConnectionError) -> Self {
+impl From<quinn::ConnectError> for ConnectError {
+    fn from(error: quinn::ConnectError) -> Self {
+        match error {
+            quinn::ConnectError::EndpointStopping => Self::Shutdown,
+            quinn::ConnectError::CidsExhausted
+            | quinn::ConnectError::InvalidServerName(_)
+            | quinn::ConnectError::InvalidRemoteAddress(_)
+            | quinn::ConnectError::NoDefaultClientConfig
+            | quinn::ConnectError::UnsupportedVersion => Self::Begin(error),
+        }
+    }
+}
+
+impl From<ConnectionError> for ConnectError {
+    fn from(error: ConnectionError) -> Self {
         /// QUIC reports TLS alerts as 0x100 + alert (RFC 9001 section 4.8).
         const BAD_CERTIFICATE: u64 = 0x12a;
         const NO_APPLICATION_PROTOCOL: u64 = 0x178;
         /// RFC 9000 section 20.1.
         const CONNECTION_REFUSED: u64 = 0x2;
         match &error {
-            quinn::ConnectionError::TransportError(reason) => match u64::from(reason.code) {
+            // What this side found wrong, and what the other side did.
+            ConnectionError::TransportError(found) => match u64::from(found.code) {
                 BAD_CERTIFICATE => Self::IdentityMismatch,
                 NO_APPLICATION_PROTOCOL => Self::NoSuchService,
-                _ => Self::Closed {
-                    reason: error.to_string(),
-                },
+                _ => Self::Handshake(error),
             },
-            quinn::ConnectionError::ConnectionClosed(close)
-                if u64::from(close.error_code) == NO_APPLICATION_PROTOCOL =>
-            {
-                Self::NoSuchService
+            ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
+                NO_APPLICATION_PROTOCOL => Self::NoSuchService,
+                CONNECTION_REFUSED => Self::Busy,
+                _ => Self::Closed(error),
+            },
+            ConnectionError::ApplicationClosed(_) | ConnectionError::Reset => Self::Closed(error),
+            ConnectionError::VersionMismatch | ConnectionError::CidsExhausted => {
+                Self::Handshake(error)
             }
-            quinn::ConnectionError::ConnectionClosed(close)
-                if u64::from(close.error_code) == CONNECTION_REFUSED =>
-            {
-                Self::Busy
-            }
-            quinn::ConnectionError::TimedOut => Self::Timeout {
-                seconds: CONNECT_TIMEOUT.as_secs(),
+            ConnectionError::TimedOut => Self::Timeout {
+                after: CONNECT_TIMEOUT,
             },
-            quinn::ConnectionError::VersionMismatch
-            | quinn::ConnectionError::ConnectionClosed(_)
-            | quinn::ConnectionError::ApplicationClosed(_)
-            | quinn::ConnectionError::Reset
-            | quinn::ConnectionError::LocallyClosed
-            | quinn::ConnectionError::CidsExhausted => Self::Closed {
-                reason: error.to_string(),
-            },
+            ConnectionError::LocallyClosed => Self::Shutdown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, io, sync::Arc};
+
+    use quinn::{ApplicationClose, ConnectionClose, TransportErrorCode, VarInt};
+
+    use super::*;
+    use crate::{SecretKey, relay::RelayError};
+
+    fn found(code: TransportErrorCode) -> ConnectionError {
+        ConnectionError::TransportError(code.into())
+    }
+
+    fn closed(code: TransportErrorCode) -> ConnectionError {
+        ConnectionError::ConnectionClosed(ConnectionClose {
+            error_code: code,
+            frame_type: None,
+            reason: "its reason".into(),
+        })
+    }
+
+    #[test]
+    fn a_failed_handshake_is_put_down_to_the_side_that_it_failed_at() {
+        let said = |error: ConnectionError| ConnectError::from(error).to_string();
+        let ours = said(found(TransportErrorCode::crypto(80)));
+        assert!(
+            ours.starts_with("the handshake with the peer failed here"),
+            "{ours}"
+        );
+        let theirs = said(closed(TransportErrorCode::INTERNAL_ERROR));
+        assert!(
+            theirs.starts_with("the peer ended the connection"),
+            "{theirs}"
+        );
+        let program = said(ConnectionError::ApplicationClosed(ApplicationClose {
+            error_code: VarInt::from_u32(7),
+            reason: "go away".into(),
+        }));
+        assert!(program.contains("go away"), "{program}");
+        for code in [0x12a, 0x178] {
+            let ours = said(found(TransportErrorCode::crypto((code - 0x100) as u8)));
+            assert!(!ours.contains("handshake"), "{ours}");
+        }
+        let version = said(ConnectionError::VersionMismatch);
+        assert!(!version.contains("ended"), "{version}");
+    }
+
+    #[test]
+    fn a_node_is_said_to_be_shut_down_only_when_it_was() {
+        let stopping = ConnectError::from(quinn::ConnectError::EndpointStopping);
+        assert!(matches!(stopping, ConnectError::Shutdown), "{stopping}");
+        let closed = ConnectError::from(ConnectionError::LocallyClosed);
+        assert!(matches!(closed, ConnectError::Shutdown), "{closed}");
+        let full = ConnectError::from(quinn::ConnectError::CidsExhausted);
+        assert!(matches!(full, ConnectError::Begin(_)), "{full}");
+    }
+
+    #[test]
+    fn the_cause_of_an_error_can_be_asked_for_down_to_the_systems() {
+        let error = ConnectError::from(closed(TransportErrorCode::INTERNAL_ERROR));
+        let source = error.source().and_then(<dyn Error>::downcast_ref);
+        assert_eq!(source, Some(&closed(TransportErrorCode::INTERNAL_ERROR)));
+
+        let key = SecretKey::from_seed(&[1; 32]).id();
+        let unresolved = ConnectError::Relay {
+            relay: RelayUrl::new(key, "relay.example.org", 4433).unwrap(),
+            source: RelayError::Resolve {
+                host: "relay.example.org".to_owned(),
+                source: Arc::new(io::ErrorKind::TimedOut.into()),
+            },
+        };
+        let relays = unresolved.source().unwrap();
+        assert!(relays.is::<RelayError>());
+        let system = relays.source().unwrap();
+        let system = system.downcast_ref::<Arc<io::Error>>().unwrap();
+        assert_eq!(system.kind(), io::ErrorKind::TimedOut);
+
+        let tls = ConnectError::from(rustls::Error::NoCertificatesPresented);
+        let source = tls.source().and_then(<dyn Error>::downcast_ref);
+        assert_eq!(source, Some(&rustls::Error::NoCertificatesPresented));
+        assert!(ConnectError::Busy.source().is_none());
     }
 }

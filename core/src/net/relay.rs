@@ -6,6 +6,7 @@
 //! registered, so that the relay can hand over our channels.
 
 mod backoff;
+mod error;
 mod session;
 mod task;
 mod trouble;
@@ -20,6 +21,9 @@ use crate::{
     wire::relay::{ALPN, GoneReason, Payload},
 };
 
+pub use error::RelayError;
+pub use trouble::RelayTrouble;
+
 /// Commands that may wait for the task; those beyond are dropped.
 const QUEUE: usize = 64;
 /// Of these, what signals leave free: the task waits for the answer where to dial, and of changes one is enough.
@@ -30,7 +34,7 @@ const IDLE_TIMEOUT_MS: u32 = 45_000;
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 /// What happens at a relay.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RelayEvent {
     /// The relay is to be dialled at this address: admit it, and answer with [`RelayHandle::dial`].
@@ -76,10 +80,8 @@ pub enum RelayEvent {
     },
     /// Not registered; another try follows.
     Down {
-        /// Why, in words.
-        reason: String,
-        /// Whoever answers in the relay's place does not hold its key.
-        identity_mismatch: bool,
+        /// Why.
+        error: RelayError,
         /// When the next try starts, from now.
         next_try: Duration,
     },

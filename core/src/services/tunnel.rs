@@ -6,6 +6,7 @@
 //! also when a node is killed.
 
 mod begin;
+mod error;
 mod expose;
 mod forward;
 mod request;
@@ -14,8 +15,9 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
+pub use error::{ForwardError, Loss};
 pub use expose::Exposed;
-pub use forward::{ForwardError, Forwarder};
+pub use forward::Forwarder;
 pub use request::Obstacle;
 
 use std::{fmt, str::FromStr};

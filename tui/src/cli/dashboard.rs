@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn a_silent_peer_of_another_network_is_not_said_to_be_offline() {
-        let silent = ConnectError::Timeout { seconds: 9 };
+        let silent = ConnectError::Timeout {
+            after: Duration::from_secs(9),
+        };
         let id = peerway::SecretKey::from_seed(&[1; 32]).id();
         let peer = |addr: &str| Ticket::new(id, vec![], vec![addr.parse().unwrap()]);
         let said = reason(&silent, &[], &peer("192.168.1.5:4000"));

@@ -39,7 +39,7 @@ pub(super) enum Failure {
     Bind(#[from] BindError),
     #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
     NoRelay { relay: String, reason: String },
-    #[error(transparent)]
+    #[error("{}", dial(.0))]
     Connect(#[from] ConnectError),
     #[error("the peer took the connection, but answered no ping: {why}")]
     NoReply { why: String },
@@ -75,7 +75,7 @@ pub(super) enum Failure {
     Ping(#[from] PingError),
     #[error(transparent)]
     Speed(#[from] SpeedError),
-    #[error(transparent)]
+    #[error("{}", forward(.0))]
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
     Listen { addr: SocketAddr, source: io::Error },
@@ -100,7 +100,7 @@ impl Failure {
             | Self::Mute { .. }
             | Self::OtherNetwork
             | Self::NoRoute { .. }
-            | Self::Forward(ForwardError::Lost { .. } | ForwardError::Cut { .. }) => UNREACHABLE,
+            | Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
             Self::NoHome
             | Self::Names { .. }
@@ -143,8 +143,8 @@ impl Failure {
                 | Self::NoRoute { .. }
                 | Self::Mute { .. }
                 | Self::Forward(
-                    ForwardError::Lost { .. }
-                        | ForwardError::Cut { .. }
+                    ForwardError::Lost(_)
+                        | ForwardError::Cut(_)
                         | ForwardError::TargetRefused { .. }
                 )
         )
@@ -153,6 +153,28 @@ impl Failure {
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+}
+
+/// Why a dial failed, and with which options of this program to do what helps.
+fn dial(error: &ConnectError) -> String {
+    if matches!(
+        error,
+        ConnectError::NoAddress | ConnectError::NotSearched { .. }
+    ) {
+        format!("{error} (--relay)")
+    } else {
+        error.to_string()
+    }
+}
+
+fn forward(error: &ForwardError) -> String {
+    if let ForwardError::Connect(error) = error {
+        dial(error)
+    } else if matches!(error, ForwardError::UnknownService { .. }) {
+        format!("{error} (its `expose --name`)")
+    } else {
+        error.to_string()
     }
 }
 

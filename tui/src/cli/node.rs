@@ -236,8 +236,8 @@ impl Node {
             return Err(Failure::OtherNetwork);
         }
         if snapshot.relays.is_empty() || states(&snapshot).contains(&RelayState::Up) {
-            let seconds = patience.usual.as_secs().max(1);
-            return Err(ConnectError::Timeout { seconds }.into());
+            let after = patience.usual.max(Duration::from_secs(1));
+            return Err(ConnectError::Timeout { after }.into());
         }
         Err(no_relay(&snapshot))
     }

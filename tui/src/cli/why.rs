@@ -36,7 +36,7 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
         // The peer's word may be faster than what the link is told by.
         let answered = matches!(
             dialled,
-            Ok(_) | Err(Failure::NoDiagnostics | Failure::Connect(ConnectError::Closed { .. }))
+            Ok(_) | Err(Failure::NoDiagnostics | Failure::Connect(ConnectError::Closed(_)))
         );
         if answered || words::link(&node.endpoint.snapshot(), target.id).is_some() {
             // What is known when the time is up is the answer.

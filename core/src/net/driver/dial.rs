@@ -77,8 +77,7 @@ impl Driver {
         let crypto = match self.clients.get(&self.key, alpn) {
             Ok(crypto) => crypto,
             Err(error) => {
-                let reason = error.to_string();
-                let _ = reply.send(Err(ConnectError::Tls { reason }));
+                let _ = reply.send(Err(error.into()));
                 return;
             }
         };
@@ -154,7 +153,7 @@ impl Means {
         let patience = patience(self.status.clone());
         tokio::select! {
             connection = self.shake_hands() => connection,
-            () = patience => Err(ConnectError::Timeout { seconds: CONNECT_TIMEOUT.as_secs() }),
+            () = patience => Err(ConnectError::Timeout { after: CONNECT_TIMEOUT }),
         }
     }
 
@@ -178,9 +177,9 @@ impl Means {
             let name = tls::server_name(self.peer);
             let config = self.config.clone();
             let connecting = self.quic.connect_with(config, self.addr, &name);
-            let connecting = connecting.map_err(|_| ConnectError::Shutdown)?;
+            let connecting = connecting?;
             let quic = tokio::select! {
-                quic = connecting => quic.map_err(ConnectError::from_quic)?,
+                quic = connecting => quic?,
                 error = &mut failed => return Err(error),
                 // QUIC waits longer for its next packet than a new handshake takes.
                 () = reached_again(self.status.clone()) => continue,

@@ -218,7 +218,7 @@ impl Driver {
                 None => ConnectError::NoAddress,
             },
             Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
-                seconds: CONNECT_TIMEOUT.as_secs(),
+                after: CONNECT_TIMEOUT,
             }),
             Failure::NoRelay => self.relay_trouble(peer),
         };

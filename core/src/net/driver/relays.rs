@@ -14,7 +14,7 @@ use crate::{
     net::{
         hops::hops_to,
         mux::{Dest, Link, LinkHandle, Route, virtual_addr},
-        relay::{self, RelayEvent, RelayHandle},
+        relay::{self, RelayError, RelayEvent, RelayHandle},
     },
     proto::io::{Input, Pair},
     wire::relay::{GoneReason, Payload},
@@ -30,7 +30,7 @@ pub(super) struct RelayEntry {
     pub(super) echo: Option<Echo>,
     pub(super) state: RelayState,
     pub(super) rtt_ms: Option<f64>,
-    pub(super) error: Option<String>,
+    pub(super) error: Option<RelayError>,
     told: Told,
     /// Where it sees us.
     observed: Option<SocketAddr>,
@@ -190,21 +190,18 @@ impl Driver {
             RelayEvent::Gone { peer, reason, .. } => {
                 tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");
             }
-            RelayEvent::Down {
-                reason,
-                identity_mismatch,
-                ..
-            } => self.relay_lost(url, reason, identity_mismatch),
+            RelayEvent::Down { error, .. } => self.relay_lost(url, error),
         }
     }
 
-    /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
-    fn relay_lost(&mut self, url: RelayUrl, reason: String, impostor: bool) {
+    /// The last try to register failed.
+    fn relay_lost(&mut self, url: RelayUrl, error: RelayError) {
         let Some(entry) = self.relays.get_mut(&url) else {
             return;
         };
-        (entry.state, entry.error) = (RelayState::Down, Some(reason.clone()));
-        entry.impostor = impostor;
+        let reason = error.to_string();
+        entry.impostor = matches!(error, RelayError::IdentityMismatch);
+        (entry.state, entry.error) = (RelayState::Down, Some(error));
         let is_news = entry.told.is_news(now(), &reason);
         let unproven = entry.addr.filter(|_| !entry.proven);
         self.feed(Input::RelayDown { relay: url.clone() });
@@ -307,8 +304,8 @@ impl Driver {
                 |url: &RelayUrl| Some((url.clone(), self.relays.get(url)?.error.clone()?));
             link.relays.iter().find_map(trouble)
         });
-        broken.map_or(ConnectError::NoAddress, |(relay, reason)| {
-            ConnectError::Relay { relay, reason }
+        broken.map_or(ConnectError::NoAddress, |(relay, source)| {
+            ConnectError::Relay { relay, source }
         })
     }
 

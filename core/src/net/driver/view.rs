@@ -127,7 +127,7 @@ impl Driver {
                 let mut snapshot = RelaySnapshot::new(url.clone(), relay.state);
                 snapshot.rtt_ms = relay.rtt_ms;
                 snapshot.home = relay.home;
-                snapshot.error = relay.error.clone();
+                snapshot.error = relay.error.as_ref().map(ToString::to_string);
                 snapshot.impostor = relay.impostor;
                 snapshot
             })

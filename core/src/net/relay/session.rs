@@ -1,21 +1,14 @@
 //! One connection to a relay, from dialling to its end.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportErrorCode,
-};
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 
-use super::{
-    Place,
-    trouble::{self, Trouble},
-};
+use super::{Place, RelayError, trouble};
 use crate::{
     RelayUrl, tls,
-    wire::relay::{
-        CloseReason, Frame, FrameError, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION,
-    },
+    wire::relay::{CloseReason, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
 };
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,66 +19,11 @@ const LOOK_AFTER: Duration = Duration::from_millis(1200);
 /// A relay that takes nothing for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why there is no connection, or no longer one.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error("its name {host} does not resolve: {source}")]
-    Resolve { host: String, source: io::Error },
-    #[error("it does not answer")]
-    Timeout,
-    #[error(transparent)]
-    Trouble(Trouble),
-    #[error("whoever answers does not hold the key in its URL")]
-    IdentityMismatch,
-    #[error("it ended the connection: {}", .0.text())]
-    Closed(CloseReason),
-    #[error("it has no room: too many connections in all, or from this network")]
-    Refused,
-    #[error("the connection was lost: {0}")]
-    Connection(#[source] ConnectionError),
-    #[error("it cannot be dialled: {0}")]
-    Dial(#[from] quinn::ConnectError),
-    #[error("it broke the protocol: {0}")]
-    Frame(#[from] FrameError),
-    #[error("it speaks version {0} of the protocol, we speak {VERSION}")]
-    Version(u8),
-    #[error("it broke the protocol: WELCOME was expected")]
-    NoWelcome,
-    #[error("it is restarting")]
-    Draining { reconnect_in: Duration },
-}
-
-impl From<ConnectionError> for SessionError {
-    fn from(error: ConnectionError) -> Self {
-        /// TLS alert `bad_certificate`, which our verifier ends in when the key is not the dialled one.
-        const BAD_CERTIFICATE: u64 = 0x12a;
-        if let ConnectionError::TransportError(ours) = &error
-            && u64::from(ours.code) == BAD_CERTIFICATE
-        {
-            return Self::IdentityMismatch;
-        }
-        if let ConnectionError::ApplicationClosed(close) = &error
-            && let Some(reason) = CloseReason::from_code(close.error_code.into_inner())
-        {
-            return Self::Closed(reason);
-        }
-        if let ConnectionError::ConnectionClosed(close) = &error
-            && close.error_code == TransportErrorCode::CONNECTION_REFUSED
-        {
-            return Self::Refused;
-        }
-        if error == ConnectionError::TimedOut {
-            return Self::Timeout;
-        }
-        Self::Connection(error)
-    }
-}
-
 /// The addresses of a relay, in the operating system's order of preference.
-pub(super) async fn resolve(url: &RelayUrl) -> Result<Vec<SocketAddr>, SessionError> {
-    let failed = |source| SessionError::Resolve {
+pub(super) async fn resolve(url: &RelayUrl) -> Result<Vec<SocketAddr>, RelayError> {
+    let failed = |error| RelayError::Resolve {
         host: url.host().to_owned(),
-        source,
+        source: Arc::new(error),
     };
     let lookup = tokio::net::lookup_host((url.host(), url.port()));
     let addrs: Vec<_> = timeout(RESOLVE_TIMEOUT, lookup)
@@ -112,7 +50,7 @@ impl Dialer {
         &self,
         place: Place,
         url: &RelayUrl,
-    ) -> Result<(Session, Welcome), SessionError> {
+    ) -> Result<(Session, Welcome), RelayError> {
         let mut registering = pin!(self.register(place.at, url));
         let own = self.endpoint.local_addr().ok().map(|addr| addr.ip());
         let from = own.filter(|ip| !ip.is_unspecified());
@@ -124,7 +62,7 @@ impl Dialer {
         loop {
             tokio::select! {
                 registered = &mut registering => return match (registered, found) {
-                    (Err(SessionError::Timeout), Some(found)) => Err(SessionError::Trouble(found)),
+                    (Err(RelayError::Timeout), Some(found)) => Err(RelayError::Trouble(found)),
                     (registered, _) => registered,
                 },
                 trouble = &mut looking, if found.is_none() => found = Some(trouble),
@@ -136,7 +74,7 @@ impl Dialer {
         &self,
         addr: SocketAddr,
         url: &RelayUrl,
-    ) -> Result<(Session, Welcome), SessionError> {
+    ) -> Result<(Session, Welcome), RelayError> {
         let connect = async {
             let name = tls::server_name(url.key());
             let connection = self
@@ -147,7 +85,7 @@ impl Dialer {
         };
         timeout(CONNECT_TIMEOUT, connect)
             .await
-            .unwrap_or(Err(SessionError::Timeout))
+            .unwrap_or(Err(RelayError::Timeout))
     }
 }
 
@@ -168,7 +106,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    async fn register(connection: Connection) -> Result<(Self, Welcome), SessionError> {
+    async fn register(connection: Connection) -> Result<(Self, Welcome), RelayError> {
         let (send, recv) = connection.open_bi().await?;
         let mut session = Self {
             connection,
@@ -183,10 +121,10 @@ impl Session {
             observed,
         } = session.read().await?
         else {
-            return Err(SessionError::NoWelcome);
+            return Err(RelayError::NoWelcome);
         };
         if version != VERSION {
-            return Err(SessionError::Version(version));
+            return Err(RelayError::Version(version));
         }
         Ok((session, Welcome { observed, time_ms }))
     }
@@ -201,18 +139,18 @@ impl Session {
             .close(reason.code().into(), reason.text().as_bytes());
     }
 
-    pub(super) async fn write(&mut self, frame: &ToRelay) -> Result<(), SessionError> {
+    pub(super) async fn write(&mut self, frame: &ToRelay) -> Result<(), RelayError> {
         let mut bytes = Vec::new();
         frame.emit(&mut bytes);
         match timeout(WRITE_TIMEOUT, self.send.write_all(&bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.lost()),
-            Err(_) => Err(SessionError::Timeout),
+            Err(_) => Err(RelayError::Timeout),
         }
     }
 
     /// The next frame; may be dropped and called again without losing any.
-    pub(super) async fn read(&mut self) -> Result<ToClient, SessionError> {
+    pub(super) async fn read(&mut self) -> Result<ToClient, RelayError> {
         let mut buffer = [0; MAX_BODY];
         loop {
             if let Some(frame) = self.frames.poll()? {
@@ -220,17 +158,17 @@ impl Session {
             }
             match self.recv.read(&mut buffer).await {
                 Ok(Some(len)) => self.frames.push(buffer.get(..len).unwrap_or_default()),
-                Ok(None) => return Err(SessionError::Closed(CloseReason::Goodbye)),
+                Ok(None) => return Err(RelayError::Closed(CloseReason::Goodbye)),
                 Err(_) => return Err(self.lost()),
             }
         }
     }
 
     /// Why a stream failed: with its connection, or else alone, which only a broken relay does.
-    fn lost(&self) -> SessionError {
+    fn lost(&self) -> RelayError {
         match self.connection.close_reason() {
             Some(reason) => reason.into(),
-            None => SessionError::Closed(CloseReason::Protocol),
+            None => RelayError::Closed(CloseReason::Protocol),
         }
     }
 }

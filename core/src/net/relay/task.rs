@@ -9,9 +9,9 @@ use tokio::{
 use tracing::{debug, info};
 
 use super::{
-    Command, Place, RelayEvent,
+    Command, Place, RelayError, RelayEvent,
     backoff::Backoff,
-    session::{Dialer, Session, SessionError, resolve},
+    session::{Dialer, Session, resolve},
 };
 use crate::{
     PeerId, RelayUrl,
@@ -94,7 +94,7 @@ enum End {
     Stop,
     /// It is to be made anew from where we are now; the old one may stay until then.
     Move(Session),
-    Lost(SessionError),
+    Lost(RelayError),
 }
 
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Task {
                     self.old = Some(session);
                     self.backoff.next(random())
                 }
-                End::Lost(error) => match self.lost(&error).await {
+                End::Lost(error) => match self.lost(error).await {
                     ControlFlow::Continue(pause) => pause,
                     ControlFlow::Break(()) => return,
                 },
@@ -212,9 +212,9 @@ impl Task {
         let since = Instant::now();
         let end = match self.exchange(&mut session).await {
             Ok(()) => End::Move(session),
-            Err(End::Lost(SessionError::Timeout)) => {
+            Err(End::Lost(RelayError::Timeout)) => {
                 self.old = Some(session);
-                End::Lost(SessionError::Timeout)
+                End::Lost(RelayError::Timeout)
             }
             Err(end) => {
                 session.goodbye();
@@ -257,7 +257,7 @@ impl Task {
                     Some(Command::KeepAlive) => {}
                 },
                 () = sleep_until(next_keepalive) => {}
-                () = wait_until(answer_by) => return Err(End::Lost(SessionError::Timeout)),
+                () = wait_until(answer_by) => return Err(End::Lost(RelayError::Timeout)),
             }
             session.write(&ToRelay::KeepAlive).await?;
             next_keepalive = Instant::now() + keepalive_pause();
@@ -287,7 +287,7 @@ impl Task {
             }
             ToClient::Drain { reconnect_in_ms } => {
                 let reconnect_in = Duration::from_millis(u64::from(reconnect_in_ms));
-                return Err(End::Lost(SessionError::Draining { reconnect_in }));
+                return Err(End::Lost(RelayError::Draining { reconnect_in }));
             }
             ToClient::KeepAliveAck | ToClient::Welcome { .. } => {
                 return Ok(ControlFlow::Continue(()));
@@ -299,18 +299,17 @@ impl Task {
     }
 
     /// Reports a loss; the value is the pause before the next try.
-    async fn lost(&mut self, error: &SessionError) -> ControlFlow<(), Duration> {
-        let pause = if let SessionError::Draining { reconnect_in } = error {
-            *reconnect_in
-        } else if matches!(error, SessionError::Closed(CloseReason::Replaced)) {
+    async fn lost(&mut self, error: RelayError) -> ControlFlow<(), Duration> {
+        let pause = if let RelayError::Draining { reconnect_in } = error {
+            reconnect_in
+        } else if matches!(error, RelayError::Closed(CloseReason::Replaced)) {
             REPLACED_PAUSE
         } else {
             self.backoff.next(random())
         };
         debug!(relay = %self.url.key().short(), %error, ?pause, "not registered");
         let event = RelayEvent::Down {
-            reason: error.to_string(),
-            identity_mismatch: matches!(error, SessionError::IdentityMismatch),
+            error,
             next_try: pause,
         };
         match self.emit(event).await {
@@ -339,8 +338,8 @@ impl From<Unheard> for Interrupt {
     }
 }
 
-impl From<SessionError> for End {
-    fn from(error: SessionError) -> Self {
+impl From<RelayError> for End {
+    fn from(error: RelayError) -> Self {
         Self::Lost(error)
     }
 }

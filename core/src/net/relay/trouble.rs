@@ -6,6 +6,7 @@
 use std::{
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,30 +28,45 @@ const WAIT: Duration = Duration::from_millis(500);
 const REPEAT: Duration = Duration::from_millis(200);
 
 /// What becomes of packets to a relay that does not answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayTrouble {
+    /// This computer sends none: look at its firewall, or its routes.
     #[error("{}", local(.0))]
-    NotSent(io::Error),
+    NotSent(#[source] Arc<io::Error>),
+    /// Somebody on the way, or the relay's own computer, sends them back.
     #[error("{}", remote(.0))]
-    Rejected(io::Error),
+    Rejected(#[source] Arc<io::Error>),
+    /// Give the line, or the tunnel in it, an MTU that QUIC can use.
     #[error("the line to it carries only packets up to {limit} bytes, and QUIC needs {needed}")]
-    Narrow { limit: usize, needed: usize },
+    Narrow {
+        /// The longest packet that was answered, headers included.
+        limit: usize,
+        /// QUIC's shortest first packet.
+        needed: usize,
+    },
+    /// Look at the relay.
     #[error(
         "it answers STUN but not QUIC: another program has its port, or large packets are lost on the way back"
     )]
     StunAlone,
+    /// Look at the relay, and at the firewalls on the way to it.
     #[error("it does not answer: it is down, or UDP is blocked on the way to it")]
     Silent,
 }
 
-impl Trouble {
+impl RelayTrouble {
+    fn not_sent(error: io::Error) -> Self {
+        Self::NotSent(Arc::new(error))
+    }
+
     /// An error after something was sent is mostly an answer to that (ICMP), which only firewalls of this computer give as a lack
     /// of permission.
     fn later(error: io::Error) -> Self {
         if error.kind() == ErrorKind::PermissionDenied {
-            Self::NotSent(error)
+            Self::not_sent(error)
         } else {
-            Self::Rejected(error)
+            Self::Rejected(Arc::new(error))
         }
     }
 }
@@ -81,10 +97,10 @@ fn remote(error: &io::Error) -> String {
 }
 
 /// Asks the relay at this address, from this address of ours if it is a certain one; takes 1.5 s at most.
-pub(super) async fn look(relay: SocketAddr, from: Option<IpAddr>) -> Trouble {
+pub(super) async fn look(relay: SocketAddr, from: Option<IpAddr>) -> RelayTrouble {
     match Asking::start(relay, from) {
         Ok(asking) => asking.look().await.unwrap_or_else(|error| error),
-        Err(error) => Trouble::NotSent(error),
+        Err(error) => RelayTrouble::not_sent(error),
     }
 }
 
@@ -111,16 +127,16 @@ impl Asking {
         })
     }
 
-    async fn look(&self) -> Result<Trouble, Trouble> {
+    async fn look(&self) -> Result<RelayTrouble, RelayTrouble> {
         match self.longest(&[SMALL, QUIC]).await? {
-            None => Ok(Trouble::Silent),
-            Some(QUIC) => Ok(Trouble::StunAlone),
+            None => Ok(RelayTrouble::Silent),
+            Some(QUIC) => Ok(RelayTrouble::StunAlone),
             Some(_) => self.width().await,
         }
     }
 
     /// The longest packet that the line carries.
-    async fn width(&self) -> Result<Trouble, Trouble> {
+    async fn width(&self) -> Result<RelayTrouble, RelayTrouble> {
         let (mut longest, mut end) = (SMALL, QUIC);
         for step in STEPS {
             let first = (longest + step).max(FIRST);
@@ -131,29 +147,29 @@ impl Asking {
                 break;
             }
         }
-        Ok(Trouble::Narrow {
+        Ok(RelayTrouble::Narrow {
             limit: longest + self.headers,
             needed: QUIC + self.headers,
         })
     }
 
     /// The longest of requests of these lengths that is answered.
-    async fn longest(&self, lengths: &[usize]) -> Result<Option<usize>, Trouble> {
+    async fn longest(&self, lengths: &[usize]) -> Result<Option<usize>, RelayTrouble> {
         let requests = lengths.iter().map(|length| Request::new(*length));
         let mut open: Vec<Request> = requests
             .collect::<io::Result<_>>()
-            .map_err(Trouble::NotSent)?;
+            .map_err(RelayTrouble::not_sent)?;
         let began = Instant::now();
         let (first, rest) = open.split_at(1);
-        self.send(first).await.map_err(Trouble::NotSent)?;
-        self.send(rest).await.map_err(Trouble::later)?;
+        self.send(first).await.map_err(RelayTrouble::not_sent)?;
+        self.send(rest).await.map_err(RelayTrouble::later)?;
         let mut longest = None;
         for until in [REPEAT, WAIT] {
             if until == WAIT {
-                self.send(&open).await.map_err(Trouble::later)?;
+                self.send(&open).await.map_err(RelayTrouble::later)?;
             }
             while let Ok(tx) = timeout_at(began + until, self.answer()).await {
-                let tx = tx.map_err(Trouble::later)?;
+                let tx = tx.map_err(RelayTrouble::later)?;
                 if let Some(at) = open.iter().position(|request| request.tx == tx) {
                     longest = longest.max(Some(open.swap_remove(at).length));
                 }
@@ -253,9 +269,9 @@ mod tests {
     #[tokio::test]
     async fn what_answers_stun_and_nothing_else_is_told_from_what_is_silent() {
         let wide = look(behind(1500).await, None).await;
-        assert!(matches!(wide, Trouble::StunAlone), "{wide}");
+        assert!(matches!(wide, RelayTrouble::StunAlone), "{wide}");
         let silent = look(behind(0).await, None).await;
-        assert!(matches!(silent, Trouble::Silent), "{silent}");
+        assert!(matches!(silent, RelayTrouble::Silent), "{silent}");
     }
 
     #[cfg(target_os = "linux")]
@@ -271,13 +287,14 @@ mod tests {
 
     #[test]
     fn refusals_of_the_system_and_of_routers_are_said() {
-        let said =
-            |trouble: fn(io::Error) -> Trouble, kind: ErrorKind| trouble(kind.into()).to_string();
-        let firewall = said(Trouble::NotSent, ErrorKind::PermissionDenied);
+        let said = |trouble: fn(Arc<io::Error>) -> RelayTrouble, kind: ErrorKind| {
+            trouble(Arc::new(kind.into())).to_string()
+        };
+        let firewall = said(RelayTrouble::NotSent, ErrorKind::PermissionDenied);
         assert!(firewall.contains("look at its firewall"), "{firewall}");
-        let offline = said(Trouble::NotSent, ErrorKind::NetworkUnreachable);
+        let offline = said(RelayTrouble::NotSent, ErrorKind::NetworkUnreachable);
         assert!(offline.contains("no route to it"), "{offline}");
-        let router = said(Trouble::Rejected, ErrorKind::HostUnreachable);
+        let router = said(RelayTrouble::Rejected, ErrorKind::HostUnreachable);
         assert!(router.contains("on the way refuses"), "{router}");
     }
 }

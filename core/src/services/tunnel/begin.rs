@@ -10,7 +10,7 @@ use quinn::{ReadError, ReadExactError, WriteError};
 use tokio::{net::TcpStream, time::sleep};
 
 use super::{
-    ForwardError, ServiceName,
+    ForwardError, Loss, ServiceName,
     request::{Answer, Request},
     splice::{ResetOnDrop, StopOnDrop},
 };
@@ -42,13 +42,13 @@ pub(super) async fn begin(
     let opened = connection.open_bi().await;
     let (send, recv) = opened.map_err(|error| Unbegun::Lost {
         acknowledged: false,
-        reason: error.to_string(),
+        loss: error.into(),
     })?;
     let (mut send, mut recv) = (ResetOnDrop(send), StopOnDrop(recv));
     let acks = connection.acks();
-    let lost = |reason: String| Unbegun::Lost {
+    let lost = |loss: Loss| Unbegun::Lost {
         acknowledged: connection.acks() != acks,
-        reason,
+        loss,
     };
     let silence = async {
         sleep(SILENCE).await;
@@ -60,23 +60,21 @@ pub(super) async fn begin(
     let mut sent = 0;
     tokio::select! {
         answered = recv.0.read_exact(&mut answer) => answered.map_err(|error| match error {
-            ReadExactError::ReadError(ReadError::ConnectionLost(error)) => lost(error.to_string()),
+            ReadExactError::ReadError(ReadError::ConnectionLost(error)) => lost(error.into()),
             ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => {
-                Unbegun::Refused(ForwardError::Lost {
-                    reason: "it ended the request without an answer".to_owned(),
-                })
+                Unbegun::Refused(ForwardError::Lost(Loss::Unanswered))
             }
         })?,
         error = send_first(&mut send, request, tcp, first, &mut sent) => return Err(match error {
             Unsent::Tcp(error) => Unbegun::Tcp(error),
-            Unsent::Stream(error) => lost(words(error)),
+            Unsent::Stream(error) => lost(error.into()),
         }),
-        () = silence => return Err(lost("nobody answers there any more".to_owned())),
+        () = silence => return Err(lost(Loss::Silent)),
     }
     accepted(Answer::from_byte(answer[0]), &request.name).map_err(Unbegun::Refused)?;
     let rest = first.0.get(sent..).unwrap_or_default();
     let written = send.0.write_all(rest).await;
-    written.map_err(|error| lost(words(error)))?;
+    written.map_err(|error| lost(error.into()))?;
     Ok((send, recv))
 }
 
@@ -87,9 +85,7 @@ fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
         Answer::UnknownService => Err(ForwardError::UnknownService { name }),
         Answer::NoTarget(reason) => Err(ForwardError::TargetRefused { name, reason }),
         Answer::Malformed => Err(ForwardError::Version),
-        Answer::Repeated => Err(ForwardError::Cut {
-            reason: "it broke while the first bytes were on their way".to_owned(),
-        }),
+        Answer::Repeated => Err(ForwardError::Cut(Loss::Repeated)),
     }
 }
 
@@ -141,15 +137,6 @@ async fn more(tcp: Option<&TcpStream>, first: &mut First) -> io::Result<()> {
     Ok(())
 }
 
-fn words(error: WriteError) -> String {
-    match error {
-        WriteError::ConnectionLost(error) => error.to_string(),
-        WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
-            error.to_string()
-        }
-    }
-}
-
 enum Unsent {
     Tcp(io::Error),
     Stream(WriteError),
@@ -162,7 +149,7 @@ pub(super) enum Unbegun {
     Lost {
         /// Whether the peer acknowledged anything since the request: then it may have begun, and nobody knows how far it got.
         acknowledged: bool,
-        reason: String,
+        loss: Loss,
     },
     Refused(ForwardError),
     Tcp(io::Error),
@@ -173,13 +160,11 @@ impl From<Unbegun> for ForwardError {
         match error {
             Unbegun::Lost {
                 acknowledged: true,
-                reason,
-            } => Self::Cut { reason },
-            Unbegun::Lost { reason, .. } => Self::Lost { reason },
+                loss,
+            } => Self::Cut(loss),
+            Unbegun::Lost { loss, .. } => Self::Lost(loss),
             Unbegun::Refused(error) => error,
-            Unbegun::Tcp(error) => Self::Local {
-                reason: error.to_string(),
-            },
+            Unbegun::Tcp(error) => error.into(),
         }
     }
 }

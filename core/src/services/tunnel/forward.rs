@@ -18,9 +18,9 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    ALPN, ServiceName,
+    ALPN, ForwardError, Loss, ServiceName,
     begin::{First, Unbegun, begin},
-    request::{Kind, Obstacle, Request},
+    request::{Kind, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
@@ -75,7 +75,7 @@ impl Forwarder {
         match begin(&connection, &check, None, &mut First::default()).await {
             Ok(_) => Ok(connection),
             // Nothing was open that could be cut.
-            Err(Unbegun::Lost { reason, .. }) => Err(ForwardError::Lost { reason }),
+            Err(Unbegun::Lost { loss, .. }) => Err(ForwardError::Lost(loss)),
             Err(error @ (Unbegun::Refused(_) | Unbegun::Tcp(_))) => Err(error.into()),
         }
     }
@@ -98,8 +98,7 @@ impl Forwarder {
                     connections.spawn(self.clone().carry(tcp, failed.clone()));
                 }
                 Err(error) => {
-                    let reason = error.to_string();
-                    failed(&ForwardError::Local { reason });
+                    failed(&error.into());
                     sleep(RETRY_PAUSE).await;
                 }
             }
@@ -115,9 +114,7 @@ impl Forwarder {
         };
         match splice(tcp, send, recv).await {
             Ok(()) => {}
-            Err(Broken::Link(error)) => failed(&ForwardError::Cut {
-                reason: ending(&error),
-            }),
+            Err(Broken::Link(error)) => failed(&ForwardError::Cut(error.into())),
             // Whoever has an end of the connection may break it off.
             Err(error @ (Broken::Tcp(_) | Broken::Peer)) => {
                 debug!(%error, "forwarded connection ended early");
@@ -188,13 +185,13 @@ impl Link {
     /// A peer that is offline is tried until the caller loses patience: it may be starting again. What still runs over the
     /// dead connection keeps it and may yet recover.
     async fn redial(&self, dead: u64) -> Result<Connection, ForwardError> {
-        let mut reason = "nobody answers there any more".to_owned();
-        let dialled = timeout(REDIAL_PATIENCE, self.dial(dead, &mut reason)).await;
-        dialled.unwrap_or(Err(ForwardError::Lost { reason }))
+        let mut loss = Loss::Silent;
+        let dialled = timeout(REDIAL_PATIENCE, self.dial(dead, &mut loss)).await;
+        dialled.unwrap_or(Err(ForwardError::Lost(loss)))
     }
 
-    /// Leaves in `reason` why the peer could not be reached so far.
-    async fn dial(&self, dead: u64, reason: &mut String) -> Result<Connection, ForwardError> {
+    /// Leaves in `loss` why the peer could not be reached so far.
+    async fn dial(&self, dead: u64, loss: &mut Loss) -> Result<Connection, ForwardError> {
         let mut current = self.current.lock().await;
         loop {
             if current.number != dead
@@ -218,71 +215,11 @@ impl Link {
                 }
                 Ok(Err(error)) => {
                     debug!(%error, "the peer is not back yet");
-                    *reason = error.to_string();
+                    *loss = Loss::Dial(Box::new(error));
                     sleep(RETRY_PAUSE).await;
                 }
                 Err(_) => debug!("the peer does not answer; dialling again"),
             }
         }
     }
-}
-
-/// How the connection to the peer ended, in words.
-fn ending(error: &quinn::ConnectionError) -> String {
-    match error {
-        quinn::ConnectionError::Reset => "the peer was started anew".to_owned(),
-        quinn::ConnectionError::TimedOut => "nothing comes from the peer any more".to_owned(),
-        quinn::ConnectionError::ApplicationClosed(_)
-        | quinn::ConnectionError::ConnectionClosed(_)
-        | quinn::ConnectionError::LocallyClosed
-        | quinn::ConnectionError::TransportError(_)
-        | quinn::ConnectionError::VersionMismatch
-        | quinn::ConnectionError::CidsExhausted => error.to_string(),
-    }
-}
-
-/// Why a connection could not be forwarded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ForwardError {
-    /// The peer cannot be reached; see the inner error.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// Ask the peer under which name it exposes the server.
-    #[error("the peer exposes nothing under the name {name}; compare with its `expose --name`")]
-    UnknownService {
-        /// The name asked for.
-        name: ServiceName,
-    },
-    /// Start the server at the peer, or correct the address given to `expose`.
-    #[error("the peer cannot reach its server {name}: {reason}")]
-    TargetRefused {
-        /// The name asked for.
-        name: ServiceName,
-        /// What is in the way there.
-        reason: Obstacle,
-    },
-    /// Bring both sides to the same version.
-    #[error(
-        "the peer answers that it does not understand the request: bring both sides to the same version"
-    )]
-    Version,
-    /// Wait for the peer to come back.
-    #[error("the peer is not reached: {reason}")]
-    Lost {
-        /// What happened to the connection to it, or why it could not be dialled again.
-        reason: String,
-    },
-    /// Connect once more. How much of what was sent has arrived is not known.
-    #[error("the connection to the peer was lost while a forwarded one was open: {reason}")]
-    Cut {
-        /// What happened to it.
-        reason: String,
-    },
-    /// Connect once more.
-    #[error("the local connection could not be carried: {reason}")]
-    Local {
-        /// The operating system's reason.
-        reason: String,
-    },
 }

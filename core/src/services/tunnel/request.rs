@@ -78,7 +78,7 @@ impl Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// Nothing listens at its address: start it, or correct the address given to `expose`.
+    /// Nothing listens at its address: start it, or correct the address under which it is exposed.
     Refused,
     /// It did not take the connection within 3 s.
     Silence,

@@ -100,22 +100,22 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
     let unknown: ServiceName = "nothing".parse().unwrap();
     for kind in [Kind::Check, Kind::Connect] {
         let error = world.request(kind, unknown.clone()).await;
-        assert_eq!(
-            error.err(),
-            Some(ForwardError::UnknownService {
-                name: unknown.clone()
-            })
+        assert!(
+            matches!(&error, Err(ForwardError::UnknownService { name }) if *name == unknown),
+            "{:?}",
+            error.err()
         );
     }
     world.target = None;
     assert!(world.request(Kind::Check, web()).await.is_ok());
     let error = world.request(Kind::Connect, web()).await;
-    assert_eq!(
-        error.err(),
-        Some(ForwardError::TargetRefused {
-            name: web(),
-            reason: Obstacle::Refused,
-        })
+    assert!(
+        matches!(
+            &error,
+            Err(ForwardError::TargetRefused { name, reason: Obstacle::Refused }) if *name == web()
+        ),
+        "{:?}",
+        error.err()
     );
 }
 
@@ -154,10 +154,7 @@ async fn the_first_bytes_travel_with_the_request_and_reach_the_server_once() {
     server.read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"first");
     let again = begin(client, &connect(), Some(&tcp), &mut first).await;
-    assert!(matches!(
-        again,
-        Err(Unbegun::Refused(ForwardError::Cut { .. }))
-    ));
+    assert!(matches!(again, Err(Unbegun::Refused(ForwardError::Cut(_)))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,10 +174,10 @@ async fn a_slow_server_is_waited_for_and_a_connection_that_ended_says_why() {
         begin(&pair.client, &connect(), None, &mut first).await
     };
     let (lost, ()) = tokio::join!(asking, slow);
-    let Err(Unbegun::Lost { reason, .. }) = lost else {
+    let Err(Unbegun::Lost { loss, .. }) = lost else {
         panic!("the connection is lost");
     };
-    assert!(reason.contains("going"), "{reason}");
+    assert!(loss.to_string().contains("going"), "{loss}");
 }
 
 #[tokio::test]
@@ -235,7 +232,7 @@ async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refus
     link.close(0, b"going");
     let error = told.recv().await.unwrap();
     assert!(
-        matches!(&error, ForwardError::Cut { reason } if reason.contains("going")),
+        matches!(&error, ForwardError::Cut(loss) if loss.to_string().contains("going")),
         "{error}"
     );
     assert_reset(&mut app).await;

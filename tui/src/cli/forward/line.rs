@@ -48,18 +48,18 @@ impl Line {
     pub(super) fn of(error: &ForwardError) -> Self {
         use ConnectError as Dial;
         let by = match error {
-            ForwardError::Cut { reason } => {
-                let reason = reason.clone();
+            ForwardError::Cut(loss) => {
+                let reason = loss.to_string();
                 return Self::Cut { reason };
             }
             ForwardError::UnknownService { .. }
             | ForwardError::Version
-            | ForwardError::Connect(Dial::NoSuchService | Dial::Busy | Dial::Closed { .. }) => {
-                By::Peer
-            }
+            | ForwardError::Connect(Dial::NoSuchService | Dial::Busy | Dial::Closed(_)) => By::Peer,
             ForwardError::TargetRefused { .. } => By::Target,
-            ForwardError::Local { .. }
-            | ForwardError::Connect(Dial::OwnId | Dial::Tls { .. } | Dial::Shutdown) => By::Here,
+            ForwardError::Local(_)
+            | ForwardError::Connect(Dial::OwnId | Dial::Tls(_) | Dial::Begin(_) | Dial::Shutdown) => {
+                By::Here
+            }
             _ => By::Way,
         };
         let reason = error.to_string();
@@ -111,6 +111,8 @@ impl Repeats {
 
 #[cfg(test)]
 mod tests {
+    use peerway::quic::ConnectionError;
+
     use super::*;
 
     #[test]
@@ -143,10 +145,14 @@ mod tests {
         let said = |error: ForwardError| Line::of(&error).text();
         let refused = said(ConnectError::Busy.into());
         assert!(refused.contains("refused by the peer"), "{refused}");
-        let away = said(ConnectError::Timeout { seconds: 9 }.into());
+        let away = said(
+            ConnectError::Timeout {
+                after: Duration::from_secs(9),
+            }
+            .into(),
+        );
         assert!(away.contains("got nowhere"), "{away}");
-        let reason = "the peer was started anew".to_owned();
-        let cut = said(ForwardError::Cut { reason });
+        let cut = said(ForwardError::Cut(ConnectionError::Reset.into()));
         assert!(cut.contains("was cut") && !cut.contains("refused"), "{cut}");
         let name = "web".parse().unwrap();
         let unknown = said(ForwardError::UnknownService { name });
