@@ -62,8 +62,8 @@ pub use peerway_keys::{keyfile, tls};
 #[doc(inline)]
 pub use peerway_proto::{
     Access, Action, Cause, Event, EventKind, Evidence, Explanation, Guessing, How, Kinds,
-    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry,
-    NodeSnapshot, ParseIdError, ParseRelayUrlError, ParseTicketError, PathInfo, PeerId,
+    MappingProtocol, Names, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NextReason,
+    NextTry, NodeSnapshot, ParseIdError, ParseRelayUrlError, ParseTicketError, PathInfo, PeerId,
     PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
     RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, Ticket, Traffic, Tried,
     stun, wire,

@@ -52,7 +52,7 @@ pub(crate) fn explain(facts: Facts) -> Option<Explanation> {
 
 fn cause(facts: &Facts) -> Option<Cause> {
     Some(match facts.state {
-        PeerState::Idle => return None,
+        PeerState::Idle | PeerState::Unknown => return None,
         PeerState::Direct => Cause::Direct { how: facts.how },
         PeerState::Suspect => Cause::PathSilent,
         PeerState::Intro if facts.unreached => Cause::PeerUnreached,
@@ -251,7 +251,8 @@ fn action(facts: &Facts, cause: Cause) -> Option<Action> {
         | Cause::PathOnTrial
         | Cause::RelayFaster
         | Cause::Guessing
-        | Cause::GuessingWaits => return None,
+        | Cause::GuessingWaits
+        | Cause::Unknown => return None,
     })
 }
 

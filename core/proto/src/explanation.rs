@@ -38,10 +38,7 @@ pub enum Side {
 /// The reasons that there are for a link to be as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the list is closed, so that whoever shows it can show all of it"
-)]
+#[non_exhaustive]
 pub enum Cause {
     /// The link is direct.
     Direct {
@@ -132,12 +129,15 @@ pub enum Cause {
     },
     /// Probes were sent in both directions and none came through, though both NATs allow it.
     Silent,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What made a link direct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "closed, as the causes are")]
+#[non_exhaustive]
 pub enum How {
     /// Both are in one local network.
     Lan,
@@ -155,12 +155,15 @@ pub enum How {
     Birthday,
     /// UDP does not come through, but one side can be reached over TLS and TCP.
     Tcp,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The one thing that would help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "closed, as the causes are")]
+#[non_exhaustive]
 pub enum Action {
     /// Start the peer, or have it let this node in.
     StartPeer,
@@ -182,6 +185,16 @@ pub enum Action {
     MapPort {
         /// On which side; none if either helps.
         side: Option<Side>,
+    },
+    /// Have the router, which refused to forward a port, allow it, or have it forward a UDP port for good.
+    PermitMapping {
+        /// On which side.
+        side: Side,
+    },
+    /// Have the router forward a UDP port.
+    ForwardPort {
+        /// On which side.
+        side: Side,
     },
     /// Ask the provider for a public address, IPv6 or IPv4: the router that could forward a port is behind another NAT.
     PublicAddress {
@@ -207,12 +220,15 @@ pub enum Action {
     },
     /// Have the common router let its clients reach each other.
     AllowNeighbours,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Where port guessing stands with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "closed, as the causes are")]
+#[non_exhaustive]
 pub enum Guessing {
     /// It was not needed so far.
     #[default]
@@ -236,6 +252,9 @@ pub enum Guessing {
         /// By foretelling a port rather than by many guesses.
         predicted: bool,
     },
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// When the node tries again by itself.
@@ -251,7 +270,7 @@ pub struct NextTry {
 /// Why the next try is when it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "closed, as the causes are")]
+#[non_exhaustive]
 pub enum NextReason {
     /// The attempt that runs has its end then.
     Running,
@@ -269,6 +288,9 @@ pub enum NextReason {
     Traffic,
     /// A new direct path is asked whether it carries packets as long as QUIC's.
     Width,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a cause was concluded from.
@@ -376,7 +398,7 @@ impl Tried {
             Guessing::Running { guesses }
             | Guessing::Failed { guesses }
             | Guessing::Hit { guesses, .. } => guesses,
-            Guessing::NotTried | Guessing::Waiting => 0,
+            Guessing::NotTried | Guessing::Waiting | Guessing::Unknown => 0,
         }
     }
 }

@@ -21,6 +21,8 @@ mod access;
 #[doc(hidden)]
 pub mod addr;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod event;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod explanation;
 #[doc(hidden)]
 pub mod identity;
@@ -83,14 +85,15 @@ mod tests;
 mod watched;
 
 pub use access::Access;
+pub use event::{Event, EventKind, Names};
 pub use explanation::{
     Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
     SideEvidence, Tried,
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use snapshot::{
-    Event, EventKind, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
-    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    RefusalReason, RelaySnapshot, RelayState, Traffic,
+    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot, PathInfo,
+    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
+    RelaySnapshot, RelayState, Traffic,
 };
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

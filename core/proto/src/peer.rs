@@ -185,7 +185,8 @@ impl Peer {
             | PeerState::Punch
             | PeerState::Direct
             | PeerState::Suspect
-            | PeerState::Relayed => self.announce_route(ctx),
+            | PeerState::Relayed
+            | PeerState::Unknown => self.announce_route(ctx),
         }
     }
 

@@ -2,12 +2,21 @@
 //!
 //! Everything here is plain data. Times are milliseconds; `*_ms` fields that may be fractional are `f64`. Rates are bytes per
 //! second over the last second, computed by the node from byte counters, so that viewers only have to keep samples.
+//!
+//! A program reads what newer versions write: whatever it does not know comes out as the `Unknown` of its enum.
+
+mod network;
 
 use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Explanation, PeerId, RelayUrl, Ticket};
+
+pub use network::{
+    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,
+    PortMapping, PortRefusal, RefusalReason,
+};
 
 /// One consistent view of a node, taken by `Endpoint::snapshot`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,191 +59,6 @@ impl NodeSnapshot {
             strangers: 0,
         }
     }
-}
-
-/// What is known of the network the node is in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct NetworkSnapshot {
-    /// Addresses of this computer's interfaces that are offered to peers, with the socket's port.
-    pub local: Vec<SocketAddr>,
-    /// Our IPv4 address as a relay sees it.
-    pub public_v4: Option<SocketAddr>,
-    /// Our IPv6 address as a relay sees it.
-    pub public_v6: Option<SocketAddr>,
-    /// How the router in front of us behaves (RFC 4787).
-    pub nat: NatReport,
-    /// What that was concluded from.
-    #[serde(default)]
-    pub nat_evidence: NatEvidence,
-    /// Whether a translator leads from IPv6 to IPv4 (NAT64, RFC 6146).
-    #[serde(default)]
-    pub nat64: bool,
-    /// A port that the router forwards to us.
-    pub port_mapping: Option<PortMapping>,
-    /// What the router answered that forwards none; none if it did not answer.
-    #[serde(default)]
-    pub port_refusal: Option<PortRefusal>,
-    /// Whether the system refused to list the interfaces: only the addresses are known that packets to the internet leave from, and
-    /// no router is asked for a port.
-    #[serde(default)]
-    pub interfaces_unread: bool,
-    /// Why peers on the local network are not found by their id, nor find this node so, though they are meant to; in words.
-    #[serde(default)]
-    pub lan_trouble: Option<String>,
-    /// When the report was last brought up to date, milliseconds since the Unix epoch.
-    pub checked_at_ms: Option<u64>,
-}
-
-/// A NAT in the terms of RFC 4787.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "RFC 4787 knows these two axes; programs make such reports to show them"
-)]
-pub struct NatReport {
-    /// Section 4.1: whether the public port depends on the destination.
-    pub mapping: NatBehavior,
-    /// Section 5: whose packets are let in.
-    pub filtering: NatBehavior,
-    /// Section 4.2: which port a new mapping gets, where the mapping depends on the destination.
-    #[serde(default)]
-    pub allocation: PortAllocation,
-}
-
-/// What a [`NatReport`] was concluded from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct NatEvidence {
-    /// Relays that were asked by STUN (RFC 8489) where they see this node.
-    pub asked: u32,
-    /// Of those, the ones that answered.
-    pub answered: u32,
-    /// Of those, the ones that could be asked at two ports, as RFC 5780 wants it.
-    pub two_ports: u32,
-    /// The public ports that fresh sockets got, in the order in which they asked.
-    pub ports: Vec<u16>,
-}
-
-/// How a NAT whose mapping depends on the destination chooses the public port of a new mapping (RFC 4787 section 4.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "there is no third way to choose a port that could be made use of"
-)]
-pub enum PortAllocation {
-    /// Not measured, inconclusive, or of no interest because the port is the same for every destination.
-    #[default]
-    Unknown,
-    /// Each new mapping takes the port this many above the one before.
-    Sequential {
-        /// The distance, negative if ports count down; never 0.
-        step: i8,
-    },
-    /// At random between two ports, both included; of some thousand ports at most, it is a block (RFC 7753).
-    Random {
-        /// The lowest port.
-        first: u16,
-        /// The highest port.
-        last: u16,
-    },
-}
-
-/// One axis of RFC 4787's classification.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "RFC 4787 names three behaviours and no more"
-)]
-pub enum NatBehavior {
-    /// The same for every destination.
-    EndpointIndependent,
-    /// Depends on the destination's address.
-    AddressDependent,
-    /// Depends on the destination's address and port.
-    AddressAndPortDependent,
-    /// Not measured, or the measurement was inconclusive.
-    #[default]
-    Unknown,
-}
-
-/// A port that the router forwards to this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PortMapping {
-    /// The protocol by which the router was asked.
-    pub protocol: MappingProtocol,
-    /// The address on the router's outside.
-    pub external: SocketAddr,
-    /// Remaining lifetime, seconds, if it ends at all.
-    pub expires_in_s: Option<u32>,
-}
-
-impl PortMapping {
-    /// A mapping as a router granted it.
-    #[must_use]
-    pub fn new(protocol: MappingProtocol, external: SocketAddr, expires_in_s: Option<u32>) -> Self {
-        Self {
-            protocol,
-            external,
-            expires_in_s,
-        }
-    }
-}
-
-/// A router's refusal to forward a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct PortRefusal {
-    /// The protocol by which it was asked.
-    pub protocol: MappingProtocol,
-    /// Its answer: a result code of PCP (RFC 6887 section 7.4) or NAT-PMP (RFC 6886 section 3.5), or an error code of UPnP.
-    pub code: u16,
-    /// What that means.
-    pub reason: RefusalReason,
-}
-
-impl PortRefusal {
-    /// The router said `code`, which means `reason`.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn new(protocol: MappingProtocol, code: u16, reason: RefusalReason) -> Self {
-        Self {
-            protocol,
-            code,
-            reason,
-        }
-    }
-}
-
-/// What a router's refusal means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum RefusalReason {
-    /// It has no public address itself: its line is down, or another router or the provider's stands before it.
-    NoPublicAddress,
-    /// This computer may not have ports.
-    Forbidden,
-    /// No port, or none of those that it may give away, is left.
-    NoFreePort,
-    /// Something else, or it does not say.
-    Other,
-}
-
-/// How a router is asked to forward a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum MappingProtocol {
-    /// UPnP Internet Gateway Device.
-    Upnp,
-    /// Port Control Protocol, RFC 6887.
-    Pcp,
-    /// NAT Port Mapping Protocol, RFC 6886.
-    NatPmp,
 }
 
 /// One relay as this node sees it.
@@ -283,6 +107,9 @@ pub enum RelayState {
     Up,
     /// The last try failed; another follows.
     Down,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One peer as this node sees it.
@@ -357,18 +184,22 @@ pub enum PeerState {
     Failed,
     /// Nothing wanted from this peer.
     Idle,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl fmt::Display for PeerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Direct => "direct",
-            Self::Suspect => "direct path silent",
+            Self::Suspect => "direct path silent, sending both ways",
             Self::Relayed => "relayed",
-            Self::Punch => "trying directly",
+            Self::Punch => "probing direct paths",
             Self::Intro => "saying hello",
             Self::Failed => "unreachable",
             Self::Idle => "idle",
+            Self::Unknown => "in a state that only newer versions know",
         })
     }
 }
@@ -392,6 +223,9 @@ pub enum PathInfo {
         /// The relay's address and key.
         remote: RelayUrl,
     },
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl fmt::Display for PathInfo {
@@ -405,106 +239,7 @@ impl fmt::Display for PathInfo {
             } => write!(f, "direct, {remote} on this network"),
             Self::Direct { remote, .. } => write!(f, "direct, {remote}"),
             Self::Relay { remote } => write!(f, "relay {}", remote.place()),
+            Self::Unknown => f.write_str("in a way that only newer versions know"),
         }
     }
-}
-
-/// Something that happened on the node, in the order in which it happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Event {
-    /// When, milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// What.
-    #[serde(flatten)]
-    pub kind: EventKind,
-}
-
-impl Event {
-    /// An event at the given time, milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn new(at_ms: u64, kind: EventKind) -> Self {
-        Self { at_ms, kind }
-    }
-}
-
-/// The kinds of [`Event`]; in JSON the tag is `event`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EventKind {
-    /// Registered with a relay.
-    RelayUp {
-        /// Which.
-        relay: RelayUrl,
-        /// Round-trip time to it.
-        rtt_ms: f64,
-    },
-    /// A relay was lost or refused us; the node tries again by itself.
-    RelayDown {
-        /// Which.
-        relay: RelayUrl,
-        /// Why, in words.
-        reason: String,
-    },
-    /// Our address as relays see it changed.
-    PublicAddress {
-        /// The new one.
-        addr: SocketAddr,
-    },
-    /// The router forwards a port to us, or no longer does.
-    PortMapped {
-        /// The mapping, or none when it was lost.
-        mapping: Option<PortMapping>,
-    },
-    /// Interfaces or routes of this computer changed.
-    NetworkChanged {
-        /// What changed, in words.
-        what: String,
-    },
-    /// The state of the link to a peer changed.
-    PeerState {
-        /// Which peer.
-        peer: PeerId,
-        /// Before.
-        from: PeerState,
-        /// After.
-        to: PeerState,
-        /// Why it is so; absent when nothing is wanted from the peer.
-        why: Option<Box<Explanation>>,
-    },
-    /// The link to a peer is in the same state as before, but for another reason.
-    Explained {
-        /// Which peer.
-        peer: PeerId,
-        /// The reason.
-        why: Box<Explanation>,
-    },
-    /// Another path carries the data to a peer.
-    PathChanged {
-        /// Which peer.
-        peer: PeerId,
-        /// The path now, or none when there is no path left.
-        path: Option<PathInfo>,
-        /// Its round-trip time, once measured.
-        rtt_ms: Option<f64>,
-    },
-    /// A QUIC connection was established.
-    Connected {
-        /// With whom.
-        peer: PeerId,
-        /// The application protocol.
-        alpn: String,
-        /// Whether we dialled.
-        outgoing: bool,
-    },
-    /// A QUIC connection ended.
-    Disconnected {
-        /// With whom.
-        peer: PeerId,
-        /// The application protocol.
-        alpn: String,
-        /// Why, in words.
-        reason: String,
-    },
 }

@@ -13,6 +13,7 @@ mod figures;
 mod hard;
 mod hello;
 mod holding;
+mod json;
 mod lan;
 mod lifetime;
 mod lines;

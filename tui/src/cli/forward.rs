@@ -26,7 +26,7 @@ use super::{
     args::{Forward, Globals},
     failure::Failure,
     node::{self, Node, Patience, relays_for},
-    out, up, words,
+    out, up,
 };
 
 /// Between two tries to reach a peer that nobody has asked for yet.
@@ -135,7 +135,7 @@ fn print_event(event: &Event, json: bool) -> io::Result<()> {
     if json {
         out::json(event)
     } else {
-        out::text(words::event(&event.kind))
+        out::text(event.kind.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use peerway::{MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayState, RelayUrl};
 use serde::Serialize;
 
-use self::findings::{Finding, advice, findings};
+use self::findings::{Finding, findings};
 use super::{
     args::Globals,
     failure::Failure,
@@ -50,7 +50,7 @@ struct Report {
     port_mapping: Option<Mapping>,
     relays: Vec<Relay>,
     findings: Vec<Finding>,
-    advice: Option<&'static str>,
+    advice: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,7 +95,7 @@ impl Report {
             port_mapping: mapping,
             relays: relays.collect(),
             findings: findings(snapshot),
-            advice: advice(network),
+            advice: network.advice().map(words::advice),
         }
     }
 }
@@ -107,7 +107,7 @@ fn text(report: &Report, snapshot: &NodeSnapshot) -> String {
         lines.push(words::wrap(&format!("  {}", finding.evidence), "  "));
         lines.push(String::new());
     }
-    if let Some(advice) = report.advice {
+    if let Some(advice) = &report.advice {
         lines.push(words::wrap(&format!("> {advice}"), "  "));
         lines.push(String::new());
     }

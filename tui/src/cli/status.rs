@@ -44,11 +44,8 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
     }
-    lines.push(format!("NAT mapping   {}", words::nat(network.nat.mapping)));
-    lines.push(format!(
-        "NAT filtering {}",
-        words::nat(network.nat.filtering)
-    ));
+    lines.push(format!("NAT mapping   {}", network.nat.mapping));
+    lines.push(format!("NAT filtering {}", network.nat.filtering));
     lines.push(format!("public        {}", or_none(&public.join(", "))));
     let mapping = words::mapping(network.port_mapping.as_ref());
     lines.push(format!("port mapping  {mapping}"));

@@ -144,8 +144,8 @@ async fn print_events(events: &mut Receiver<Event>, json: bool) -> Result<(), Fa
             .is_ok_and(|event| lasting.goes_on(&event.kind));
         let print = move || match event {
             Ok(event) if json => out::json(&event),
-            Ok(event) if lasts => out::text(format!("still: {}", words::event(&event.kind))),
-            Ok(event) => out::text(words::event(&event.kind)),
+            Ok(event) if lasts => out::text(format!("still: {}", event.kind)),
+            Ok(event) => out::text(event.kind.to_string()),
             Err(RecvError::Lagged(count)) if json => out::json(&Line::Missed { count }),
             Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed")),
             Err(RecvError::Closed) => Ok(()),

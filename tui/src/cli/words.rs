@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerway::{
-    EventKind, Explanation, MappingProtocol, NatBehavior, NetworkSnapshot, NodeSnapshot, PathInfo,
-    PeerId, PeerState, PortMapping,
+    Action, Explanation, NetworkSnapshot, NodeSnapshot, PathInfo, PeerId, PeerState, PortMapping,
+    Side,
 };
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
@@ -76,65 +76,26 @@ pub(super) fn blindness(network: &NetworkSnapshot) -> Option<String> {
     })
 }
 
-pub(super) fn nat(behavior: NatBehavior) -> &'static str {
-    match behavior {
-        NatBehavior::EndpointIndependent => "endpoint-independent",
-        NatBehavior::AddressDependent => "address-dependent",
-        NatBehavior::AddressAndPortDependent => "address-and-port-dependent",
-        NatBehavior::Unknown => "unknown",
-    }
-}
-
+/// A port that the router forwards, if it does.
 pub(super) fn mapping(mapping: Option<&PortMapping>) -> String {
-    mapping.map_or_else(
-        || "none".to_owned(),
-        |mapping| format!("{} at {}", protocol(mapping.protocol), mapping.external),
-    )
+    mapping.map_or_else(|| "none".to_owned(), PortMapping::to_string)
 }
 
-pub(super) fn protocol(protocol: MappingProtocol) -> &'static str {
-    match protocol {
-        MappingProtocol::Upnp => "UPnP",
-        MappingProtocol::Pcp => "PCP",
-        MappingProtocol::NatPmp => "NAT-PMP",
-        _ => "router",
-    }
-}
-
-pub(super) fn event(event: &EventKind) -> String {
-    match event {
-        EventKind::RelayUp { relay, rtt_ms } => {
-            format!("relay {} up, {rtt_ms:.1} ms", relay.place())
-        }
-        EventKind::RelayDown { relay, reason } => {
-            format!("relay {} down: {reason}", relay.place())
-        }
-        EventKind::PublicAddress { addr } => format!("public address {addr}"),
-        EventKind::PortMapped { mapping: granted } => {
-            format!("port mapping: {}", mapping(granted.as_ref()))
-        }
-        EventKind::NetworkChanged { what } => format!("network changed: {what}"),
-        EventKind::PeerState {
-            peer,
-            to,
-            why: reason,
-            ..
-        } => {
-            let reason = reason
-                .as_ref()
-                .map_or_else(String::new, |why| format!(": {}", why.line()));
-            format!("{} {to}{reason}", peer.short())
-        }
-        EventKind::Explained { peer, why } => format!("{}: {}", peer.short(), why.line()),
-        EventKind::PathChanged {
-            peer, path: now, ..
-        } => format!("{} path: {}", peer.short(), path(now.as_ref())),
-        EventKind::Connected { peer, alpn, .. } => format!("{} connected: {alpn}", peer.short()),
-        EventKind::Disconnected { peer, alpn, reason } => {
-            format!("{} disconnected: {alpn}: {reason}", peer.short())
-        }
-        _ => "something happened that this version has no words for".to_owned(),
-    }
+/// What would help, and the option of this program that belongs to it.
+pub(super) fn advice(action: Action) -> String {
+    let option = if matches!(
+        action,
+        Action::PermitMapping { side: Side::Here }
+            | Action::ForwardPort { side: Side::Here }
+            | Action::MapPort {
+                side: Some(Side::Here)
+            }
+    ) {
+        " Name a forwarded port with --bind."
+    } else {
+        ""
+    };
+    format!("{action}{option}")
 }
 
 #[cfg(test)]

@@ -211,7 +211,7 @@ fn address(peer: &PeerSnapshot) -> Option<String> {
     match peer.path.as_ref()? {
         PathInfo::Direct { remote, .. } => Some(remote.to_string()),
         PathInfo::Relay { remote } => Some(remote.to_string()),
-        _ => None,
+        PathInfo::Unknown | _ => None,
     }
 }
 

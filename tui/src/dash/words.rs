@@ -17,7 +17,7 @@ use super::{
     trail::Trails,
 };
 
-pub(super) use events::{is_warning, protocol};
+pub(super) use events::is_warning;
 
 /// Says things in the names, glyphs and privacy of the moment.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +203,7 @@ impl Words<'_> {
                 format!("relay {}", self.relay(remote))
             }
             PathInfo::Relay { remote } => format!("relay {}", self.relay_label(remote)),
-            _ => "other path".to_owned(),
+            PathInfo::Unknown | _ => path.to_string(),
         }
     }
 

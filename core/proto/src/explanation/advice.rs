@@ -28,6 +28,18 @@ impl fmt::Display for Action {
             Self::MapPort { side: Some(There) } => {
                 "Ask the peer to switch on UPnP or PCP in its router, or to forward a UDP port."
             }
+            Self::PermitMapping { side: Here } => {
+                "Allow this computer in your router to open ports, or forward a UDP port to it."
+            }
+            Self::PermitMapping { side: There } => {
+                "Ask the peer to have its router open ports for it, or forward a UDP port."
+            }
+            Self::ForwardPort { side: Here } => {
+                "Forward a UDP port to this computer in your router."
+            }
+            Self::ForwardPort { side: There } => {
+                "Ask the peer to forward a UDP port to its computer in its router."
+            }
             Self::PublicAddress { side: Here } => {
                 "Ask your provider for IPv6 or a public IPv4 address."
             }
@@ -65,6 +77,7 @@ impl fmt::Display for Action {
             Self::AllowNeighbours => {
                 "Switch off client isolation in the router, so that its clients see each other."
             }
+            Self::Unknown => "Update this program: what would help is known to newer versions.",
         })
     }
 }
@@ -86,8 +99,13 @@ impl fmt::Display for NextTry {
             (NextReason::Width, _) => {
                 f.write_str("Whether it carries long packets too is being asked right now.")
             }
+            (NextReason::Unknown, Some(time)) => write!(f, "Next try in {time}."),
             (
-                NextReason::Round | NextReason::Redial | NextReason::Trial | NextReason::Cooldown,
+                NextReason::Round
+                | NextReason::Redial
+                | NextReason::Trial
+                | NextReason::Cooldown
+                | NextReason::Unknown,
                 None,
             ) => f.write_str("It is tried again later."),
         }

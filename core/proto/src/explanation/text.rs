@@ -3,10 +3,13 @@
 use std::fmt;
 
 use super::{Cause, Evidence, Explanation, How, Side, SideEvidence};
-use crate::{NatBehavior, NatReport, PortAllocation};
+use crate::NatReport;
 
 /// What it means that a relay does not reach a peer that it has registered.
 const UNREACHED: &str = "The relay has the peer registered, but nothing that it sends is acknowledged. If the peer's router was restarted and forgot it, the peer is back within 20 s, when it next speaks to the relay by itself; else it was switched off or lost its network less than a minute ago.";
+
+/// What it means that this program does not know a cause.
+const NEWER: &str = "The node that says so is newer than this program and has a reason that this program has no words for: update it.";
 
 impl Cause {
     /// The cause in at most eleven characters, for a column of a table.
@@ -42,6 +45,7 @@ impl Cause {
             Self::Firewall { .. } => "firewall",
             Self::NatUnknown { .. } => "NAT unknown",
             Self::Silent => "no answer",
+            Self::Unknown => "new reason",
         }
     }
 }
@@ -124,6 +128,7 @@ impl Explanation {
                 format!("it is not known how {} chooses ports", router(side))
             }
             Cause::Silent => "no probe came through in either direction".to_owned(),
+            Cause::Unknown => "a reason that only newer versions of this program know".to_owned(),
         }
     }
 
@@ -143,7 +148,7 @@ impl Explanation {
         );
         let complete = matches!(
             self.cause,
-            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent
+            Cause::NoAddress | Cause::RelayOnly { .. } | Cause::PathSilent | Cause::Unknown
         );
         let facts = if complete {
             return meaning;
@@ -236,6 +241,7 @@ impl Explanation {
             Cause::Silent => {
                 "Both routers keep their ports, so the probes should have met. A firewall on either side drops UDP between strangers.".to_owned()
             }
+            Cause::Unknown => NEWER.to_owned(),
         }
     }
 }
@@ -251,6 +257,7 @@ impl How {
             Self::Predicted => "predicted",
             Self::Birthday => "birthday",
             Self::Tcp => "TCP",
+            Self::Unknown => "direct",
         }
     }
 
@@ -270,6 +277,7 @@ impl How {
                 "One side opened many ports at its router and the other guessed until it hit one."
             }
             Self::Tcp => "UDP does not come through, but one side can be reached over TCP.",
+            Self::Unknown => "It is so in a way that only newer versions of this program know.",
         }
     }
 }
@@ -285,6 +293,7 @@ impl fmt::Display for How {
             Self::Predicted => "by foretelling a port",
             Self::Birthday => "by guessing ports",
             Self::Tcp => "over TCP",
+            Self::Unknown => "in a new way",
         })
     }
 }
@@ -329,10 +338,11 @@ fn ports_so(evidence: &Evidence, conclusion: &str) -> String {
 }
 
 fn routers(evidence: &Evidence) -> String {
-    let here = ports(evidence.here.nat);
+    let here = evidence.here.nat.to_string();
     let there = evidence
         .there
-        .map_or_else(|| ports(NatReport::default()), |there| ports(there.nat));
+        .map_or_else(NatReport::default, |there| there.nat)
+        .to_string();
     if here == there {
         format!(
             "Both routers {}.",
@@ -342,28 +352,6 @@ fn routers(evidence: &Evidence) -> String {
     } else {
         format!("Your router {here}; the peer's {there}.")
     }
-}
-
-impl fmt::Display for NatReport {
-    /// What the NAT does with ports, as the rest of a sentence about it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&ports(*self))
-    }
-}
-
-fn ports(nat: NatReport) -> String {
-    let rule = match (nat.mapping, nat.allocation) {
-        (NatBehavior::Unknown, _) => return "has not been measured".to_owned(),
-        (NatBehavior::EndpointIndependent, _) => {
-            return "keeps one port for all destinations".to_owned();
-        }
-        (_, PortAllocation::Unknown) => String::new(),
-        (_, PortAllocation::Sequential { step }) => format!(", {step:+} from the last"),
-        (_, PortAllocation::Random { first, last }) => {
-            format!(", at random between {first} and {last}")
-        }
-    };
-    format!("gives every destination another port{rule}")
 }
 
 fn blocked(evidence: &Evidence, side: Side) -> String {

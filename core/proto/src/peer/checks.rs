@@ -233,7 +233,7 @@ impl Peer {
                     self.begin_checks(ctx, opened);
                 }
             }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
         }
     }
 

@@ -18,7 +18,7 @@ impl Peer {
             return;
         }
         match self.state {
-            PeerState::Idle => {}
+            PeerState::Idle | PeerState::Unknown => {}
             PeerState::Failed if self.demand.is_wanted() => self.dial(ctx),
             PeerState::Failed => {}
             PeerState::Intro if self.contact.via().is_none() => {
@@ -146,7 +146,7 @@ impl Peer {
             PeerState::Intro => self.greet_soon(ctx),
             PeerState::Failed => self.dial(ctx),
             PeerState::Punch | PeerState::Relayed => self.round_soon(ctx),
-            PeerState::Idle | PeerState::Direct | PeerState::Suspect => {}
+            PeerState::Idle | PeerState::Direct | PeerState::Suspect | PeerState::Unknown => {}
         }
     }
 

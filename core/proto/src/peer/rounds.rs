@@ -165,7 +165,8 @@ impl Peer {
             | PeerState::Punch
             | PeerState::Direct
             | PeerState::Suspect
-            | PeerState::Relayed => {}
+            | PeerState::Relayed
+            | PeerState::Unknown => {}
         }
     }
 
@@ -197,7 +198,7 @@ impl Peer {
                 }
             }
             PeerState::Relayed | PeerState::Punch => self.round_soon(ctx),
-            PeerState::Idle | PeerState::Intro | PeerState::Failed => {}
+            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
         }
     }
 

@@ -72,7 +72,7 @@ impl Told {
     pub(super) fn footprint(&self) -> usize {
         let relay = match &self.path {
             Some(PathInfo::Relay { remote }) => remote.host().len(),
-            Some(PathInfo::Direct { .. }) | None => 0,
+            Some(PathInfo::Direct { .. } | PathInfo::Unknown) | None => 0,
         };
         super::footprint::of(&self.candidates) + relay
     }

@@ -114,7 +114,7 @@ fn all_causes() -> Vec<Cause> {
         Cause::UdpBlocked { .. } => Some(Cause::Firewall { side }),
         Cause::Firewall { .. } => Some(Cause::NatUnknown { side }),
         Cause::NatUnknown { .. } => Some(Cause::Silent),
-        Cause::Silent => Some(Cause::Direct { how: How::Lan }),
+        Cause::Silent | Cause::Unknown => Some(Cause::Direct { how: How::Lan }),
         Cause::Direct { how } => match how {
             How::Lan => Some(How::Ipv6),
             How::Ipv6 => Some(How::Public),
@@ -123,7 +123,7 @@ fn all_causes() -> Vec<Cause> {
             How::Punched => Some(How::Predicted),
             How::Predicted => Some(How::Birthday),
             // The two of TCP are among the tests of streams: the virtual world has datagrams only.
-            How::Birthday | How::Tcp => None,
+            How::Birthday | How::Tcp | How::Unknown => None,
         }
         .map(|how| Cause::Direct { how }),
     } {

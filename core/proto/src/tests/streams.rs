@@ -294,7 +294,7 @@ impl Cable {
                 assert_eq!(sock.is_stream(), tcp);
                 Some(tcp)
             }
-            PathInfo::Relay { .. } => None,
+            PathInfo::Relay { .. } | PathInfo::Unknown => None,
         }
     }
 

@@ -8,8 +8,6 @@ use peerway::{
 };
 use serde::Serialize;
 
-use crate::cli::words;
-
 /// A statement, and what was measured for it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
@@ -44,34 +42,6 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
     all.push(ipv6(network));
     all.extend(lan(network));
     all
-}
-
-/// The one thing that would help, if anything does.
-pub(super) fn advice(network: &NetworkSnapshot) -> Option<&'static str> {
-    let hard = matches!(
-        network.nat.mapping,
-        NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent
-    );
-    match network.port_mapping {
-        Some(mapping) if hard && !is_public(mapping.external.ip()) => {
-            Some("Ask your provider for IPv6 or a public IPv4 address.")
-        }
-        None if hard => Some(match network.port_refusal.map(|refusal| refusal.reason) {
-            Some(RefusalReason::NoPublicAddress) => {
-                "Ask your provider for IPv6 or a public IPv4 address."
-            }
-            Some(_) => {
-                "Allow this computer in your router to open ports, or forward a UDP port to it and name it with --bind."
-            }
-            None if network.interfaces_unread => {
-                "Forward a UDP port to this computer in your router, and name it with --bind."
-            }
-            None => {
-                "Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
-            }
-        }),
-        _ => None,
-    }
 }
 
 fn udp(snapshot: &NodeSnapshot) -> Finding {
@@ -185,11 +155,11 @@ fn mapping(network: &NetworkSnapshot, public: SocketAddr) -> Finding {
         _ if is_own(network, public) => ("No router has to forward a port.", "as above".to_owned()),
         Some(mapping) if is_public(mapping.external.ip()) => (
             "Your router forwards a port to this computer, so everybody can reach it.",
-            words::mapping(Some(&mapping)),
+            mapping.to_string(),
         ),
         Some(mapping) => (
             "Your router forwards a port to this computer, but stands behind another router that does not.",
-            words::mapping(Some(&mapping)),
+            mapping.to_string(),
         ),
         None => unforwarded(network),
     };
@@ -222,10 +192,12 @@ fn unforwarded(network: &NetworkSnapshot) -> (&'static str, String) {
         RefusalReason::NoFreePort => "Your router has no port left to forward.",
         RefusalReason::Other | _ => "Your router refused to forward a port.",
     };
-    let protocol = words::protocol(refusal.protocol);
     (
         says,
-        format!("it answered {protocol} with error {}", refusal.code),
+        format!(
+            "it answered {} with error {}",
+            refusal.protocol, refusal.code
+        ),
     )
 }
 
@@ -314,7 +286,12 @@ mod tests {
             .into_iter()
             .map(|finding| format!("{}\n  {}", finding.says, finding.evidence));
         let lines: Vec<String> = lines
-            .chain(advice(&snapshot.network).map(|advice| format!("> {advice}")))
+            .chain(
+                snapshot
+                    .network
+                    .advice()
+                    .map(|advice| format!("> {advice}")),
+            )
             .collect();
         lines.join("\n")
     }
@@ -372,7 +349,7 @@ Your router forwards no port by itself.
   no answer to PCP, NAT-PMP and UPnP
 There is no IPv6 here.
   no interface has a global IPv6 address
-> Switch on UPnP or PCP in your router, or forward a UDP port to this computer and name it with --bind."
+> Switch on UPnP or PCP in your router, or forward a UDP port to this computer."
         );
     }
 

@@ -11,12 +11,7 @@ use ratatui::{
 };
 
 use super::panel;
-use crate::dash::{
-    format,
-    look::Role,
-    model::Model,
-    words::{nat_behavior, protocol},
-};
+use crate::dash::{format, look::Role, model::Model, words::nat_behavior};
 
 pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = panel(model, "Network", "NAT report", None);
@@ -98,7 +93,7 @@ fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
                 .map(|s| format!(" ({})", format::age(u64::from(s) * 1000)));
             format!(
                 "{} {} {}{}",
-                protocol(mapping.protocol),
+                mapping.protocol,
                 model.look.glyphs.check,
                 model.words().addr(mapping.external),
                 lifetime.unwrap_or_default()

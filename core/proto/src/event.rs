@@ -1,0 +1,114 @@
+//! What happens on a node, one event after the other.
+
+mod words;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Explanation, PathInfo, PeerId, PeerState, PortMapping, RelayUrl};
+
+pub use words::Names;
+
+/// Something that happened on the node, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// An event at the given time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(at_ms: u64, kind: EventKind) -> Self {
+        Self { at_ms, kind }
+    }
+}
+
+/// The kinds of [`Event`]; in JSON the tag is `event`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// Registered with a relay.
+    RelayUp {
+        /// Which.
+        relay: RelayUrl,
+        /// Round-trip time to it.
+        rtt_ms: f64,
+    },
+    /// A relay was lost or refused us; the node tries again by itself.
+    RelayDown {
+        /// Which.
+        relay: RelayUrl,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Our address as relays see it changed.
+    PublicAddress {
+        /// The new one.
+        addr: SocketAddr,
+    },
+    /// The router forwards a port to us, or no longer does.
+    PortMapped {
+        /// The mapping, or none when it was lost.
+        mapping: Option<PortMapping>,
+    },
+    /// Interfaces or routes of this computer changed.
+    NetworkChanged {
+        /// What changed, in words.
+        what: String,
+    },
+    /// The state of the link to a peer changed.
+    PeerState {
+        /// Which peer.
+        peer: PeerId,
+        /// Before.
+        from: PeerState,
+        /// After.
+        to: PeerState,
+        /// Why it is so; absent when nothing is wanted from the peer.
+        why: Option<Box<Explanation>>,
+    },
+    /// The link to a peer is in the same state as before, but for another reason.
+    Explained {
+        /// Which peer.
+        peer: PeerId,
+        /// The reason.
+        why: Box<Explanation>,
+    },
+    /// Another path carries the data to a peer.
+    PathChanged {
+        /// Which peer.
+        peer: PeerId,
+        /// The path now, or none when there is no path left.
+        path: Option<PathInfo>,
+        /// Its round-trip time, once measured.
+        rtt_ms: Option<f64>,
+    },
+    /// A QUIC connection was established.
+    Connected {
+        /// With whom.
+        peer: PeerId,
+        /// The application protocol.
+        alpn: String,
+        /// Whether we dialled.
+        outgoing: bool,
+    },
+    /// A QUIC connection ended.
+    Disconnected {
+        /// With whom.
+        peer: PeerId,
+        /// The application protocol.
+        alpn: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,145 @@
+//! Events as sentences. Whatever shows one to people gets them here.
+
+use std::{fmt, net::SocketAddr};
+
+use super::EventKind;
+use crate::{Explanation, PathInfo, PeerId, PeerState, RelayUrl};
+
+/// What an event calls those whom and what it is about: by default, peers by the short form of their ids, and everything else in
+/// full. A program that knows better names, or hides addresses, has its own.
+pub trait Names {
+    /// A peer.
+    fn peer(&self, id: &PeerId) -> String {
+        id.short()
+    }
+
+    /// A relay.
+    fn relay(&self, url: &RelayUrl) -> String {
+        url.place()
+    }
+
+    /// An address.
+    fn addr(&self, addr: SocketAddr) -> String {
+        addr.to_string()
+    }
+
+    /// A path, after "data goes".
+    fn path(&self, path: &PathInfo) -> String {
+        path.to_string()
+    }
+
+    /// Words that the system or the other side chose.
+    fn foreign(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+struct InFull;
+
+impl Names for InFull {}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject(&InFull), self.sentence(&InFull))
+    }
+}
+
+impl EventKind {
+    /// The peer that it is about; none if it is about the node itself.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::PeerState { peer, .. }
+            | Self::Explained { peer, .. }
+            | Self::PathChanged { peer, .. }
+            | Self::Connected { peer, .. }
+            | Self::Disconnected { peer, .. } => Some(*peer),
+            Self::RelayUp { .. }
+            | Self::RelayDown { .. }
+            | Self::PublicAddress { .. }
+            | Self::PortMapped { .. }
+            | Self::NetworkChanged { .. }
+            | Self::Unknown => None,
+        }
+    }
+
+    /// The peer, or the part of the node, that it is about.
+    #[must_use]
+    pub fn subject(&self, names: &impl Names) -> String {
+        match self {
+            Self::PeerState { peer, .. }
+            | Self::Explained { peer, .. }
+            | Self::PathChanged { peer, .. }
+            | Self::Connected { peer, .. }
+            | Self::Disconnected { peer, .. } => names.peer(peer),
+            Self::RelayUp { .. } | Self::RelayDown { .. } => "relay".to_owned(),
+            Self::PublicAddress { .. } | Self::PortMapped { .. } | Self::NetworkChanged { .. } => {
+                "network".to_owned()
+            }
+            Self::Unknown => "node".to_owned(),
+        }
+    }
+
+    /// What happened to its [`subject`](Self::subject), without a full stop.
+    #[must_use]
+    pub fn sentence(&self, names: &impl Names) -> String {
+        match self {
+            Self::RelayUp { relay, rtt_ms } => {
+                format!("registered with {}, {}", names.relay(relay), rtt(*rtt_ms))
+            }
+            Self::RelayDown { relay, reason } => {
+                format!("{} is lost: {}", names.relay(relay), names.foreign(reason))
+            }
+            Self::PublicAddress { addr } => {
+                format!("relays see this node at {}", names.addr(*addr))
+            }
+            Self::PortMapped { mapping: None } => {
+                "the router no longer forwards a port to this node".to_owned()
+            }
+            Self::PortMapped {
+                mapping: Some(mapping),
+            } => format!(
+                "the router forwards {} ({})",
+                names.addr(mapping.external),
+                mapping.protocol
+            ),
+            Self::NetworkChanged { what } => names.foreign(what),
+            Self::PeerState { to, why, .. } => state(*to, why.as_deref()),
+            Self::Explained { why, .. } => why.line(),
+            Self::PathChanged { path, rtt_ms, .. } => {
+                let path = path
+                    .as_ref()
+                    .map_or_else(|| "no path left".to_owned(), |path| names.path(path));
+                let rtt = rtt_ms.map_or_else(String::new, |ms| format!(", {}", rtt(ms)));
+                format!("data goes {path}{rtt}")
+            }
+            Self::Connected { alpn, outgoing, .. } => {
+                let direction = if *outgoing { "outgoing" } else { "incoming" };
+                format!("{direction} connection for {alpn}")
+            }
+            Self::Disconnected { alpn, reason, .. } => {
+                format!("connection for {alpn} ended: {}", names.foreign(reason))
+            }
+            Self::Unknown => "something that only newer versions have words for".to_owned(),
+        }
+    }
+}
+
+fn state(to: PeerState, why: Option<&Explanation>) -> String {
+    match (to, why) {
+        (PeerState::Direct, Some(why)) => why.line(),
+        (PeerState::Relayed | PeerState::Failed, Some(why)) => format!("{to}: {}", why.line()),
+        _ => to.to_string(),
+    }
+}
+
+/// `38 ms`, `<1 ms`, `1.2 s`.
+fn rtt(ms: f64) -> String {
+    if ms < 1.0 {
+        "<1 ms".to_owned()
+    } else if ms < 999.5 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1000.0)
+    }
+}
