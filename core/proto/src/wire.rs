@@ -23,6 +23,7 @@ pub mod datagram;
 pub mod intro;
 pub mod lane;
 pub mod probe;
+mod quic;
 pub mod relay;
 pub mod sealed;
 pub mod stale;

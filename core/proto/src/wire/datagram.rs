@@ -2,13 +2,11 @@
 //!
 //! The ranges leave out those of other protocols that are seen on such ports (RFC 7983).
 
-use super::{intro, lane, probe, sealed, stale};
+use super::{intro, lane, probe, quic::is_quic, sealed, stale};
 
 /// Largest STUN message we read; RFC 8489 section 6.1 keeps requests below the path MTU.
 pub const STUN_MAX: usize = 1280;
 
-/// Every QUIC packet has this bit set (RFC 9000 section 17, "fixed bit"); nothing else of ours has.
-const QUIC_FIXED_BIT: u8 = 0x40;
 const STUN_HEADER_LEN: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
@@ -56,12 +54,6 @@ impl Kind {
         };
         fits.then_some(kind)
     }
-}
-
-/// Whether a packet with this first byte may be QUIC.
-#[must_use]
-pub(super) fn is_quic(first: u8) -> bool {
-    first & QUIC_FIXED_BIT != 0
 }
 
 fn is_stun(datagram: &[u8]) -> bool {

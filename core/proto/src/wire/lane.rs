@@ -11,7 +11,7 @@ use std::fmt;
 
 use blake2::{Blake2s256, Digest};
 
-use super::datagram;
+use super::quic::is_quic;
 use crate::PeerId;
 
 /// First byte of a lane frame.
@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
         else {
             return None;
         };
-        datagram::is_quic(*packet.first()?).then_some(Self {
+        is_quic(*packet.first()?).then_some(Self {
             channel: Channel([*a, *b, *c, *d, *e, *f, *g]),
             packet,
         })
