@@ -4,7 +4,6 @@ use crate::{
     Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
     PeerState, PortAllocation, Side, SideEvidence,
     io::Failure,
-    peer::Narrow,
     plan::{Plan, plan},
 };
 
@@ -37,6 +36,15 @@ pub(crate) struct Facts {
     pub(crate) trial_ms: Option<u64>,
     /// When ports may be guessed again after a failure, in milliseconds.
     pub(crate) rest_ms: Option<u64>,
+}
+
+/// What a path carries that is too narrow for QUIC, in bytes of its packets with all headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Narrow {
+    /// The longest that got through.
+    pub(crate) carries: u16,
+    /// The shortest that QUIC needs.
+    pub(crate) needs: u16,
 }
 
 /// The explanation; none for a peer that nothing is wanted from.

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{peer::Reach, timing::LOW_TTL};
+use super::timing::LOW_TTL;
 use crate::{
     Access, NatBehavior, NatReport, PeerId, RelayUrl,
     addr::{Families, LocalAddr, Nat64, ProbeContext, Scope, canonical},
@@ -72,6 +72,17 @@ impl RelayView {
     fn seen(&self) -> impl Iterator<Item = SocketAddr> {
         [Some(self.observed), self.also].into_iter().flatten()
     }
+}
+
+/// What a peer tells of the network that this node is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    #[default]
+    Untold,
+    /// There is a direct path to it over the internet.
+    Direct,
+    /// Nothing came through in either direction, though the NATs would allow it.
+    Silent,
 }
 
 impl Reaches {

@@ -12,73 +12,95 @@
 //! A round is one INTRO, its answer, and the probes that follow. While relayed, rounds are repeated; each has fresh keys, so a
 //! peer that was restarted in between is met again by the same means.
 
+// The parts: each owns its data.
 mod ages;
 mod called;
 mod checks;
 mod contact;
 mod demand;
+mod direct;
 mod earned;
-mod evidence;
+mod effort;
 #[cfg(any(test, feature = "_fuzzing"))]
 mod footprint;
 mod guess;
 mod history;
 mod hold;
-mod intro;
-mod news;
-mod path;
 mod presence;
-mod probes;
-mod relays;
 mod reroll;
 mod rounds;
 mod sessions;
 mod streams;
+mod targets;
 mod told;
 mod trial;
+
+// What they do together; no two of these files call each other.
+mod announce;
+mod answer;
+mod evidence;
+mod fresh_port;
+mod guessing;
+mod holding;
+mod intro;
+mod messages;
+mod mobility;
+mod news;
+mod path;
+mod probes;
+mod probing;
+mod relayed;
+mod relays;
+mod seek;
+mod sockets;
+mod tcp;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rand_chacha::ChaCha20Rng;
 
+pub(crate) use self::contact::Source;
 pub use self::contact::Whereabouts;
 use self::{
+    answer::Met,
     called::Called,
     checks::Checks,
     contact::Contact,
     demand::Demand,
+    direct::DirectPath,
     earned::Earned,
-    evidence::Effort,
+    effort::Effort,
     guess::{End, Guess},
     history::History,
     hold::Hold,
-    path::DirectPath,
+    intro::Unanswered,
+    messages::send,
     presence::Presence,
     reroll::Reroll,
     rounds::Rounds,
     sessions::Sessions,
     streams::Streams,
     told::Told,
-};
-pub(crate) use self::{
-    evidence::Reach,
-    intro::Source,
-    path::{Doubt, Narrow},
+    trial::Death,
 };
 use super::{
     budget::Budget,
-    io::{Deadline, Failure, Output, Pair, Route},
+    handshake::Opened,
+    io::{Deadline, Failure, Output, Pair},
     local::Local,
-    sources::{Grant, Sources, Title},
+    sources::Sources,
     timing::{SHOWN, TOGETHER},
 };
 use crate::{
-    EventKind, PathInfo, PeerId, PeerState, RelayUrl, SecretKey,
-    wire::{intro::Description, sealed::News},
+    PeerId, PeerState, RelayUrl, SecretKey,
+    wire::{
+        intro::{AckPacket, Description},
+        sealed::News,
+    },
 };
 
 /// What a peer needs of its endpoint while it handles something.
@@ -178,7 +200,7 @@ impl Peer {
             }
             _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            PeerState::Relayed if !self.sessions.is_calling() && !self.is_probing() => {
+            PeerState::Relayed if !self.sessions.is_calling() && !self.checks.is_on() => {
                 self.call(ctx);
             }
             PeerState::Intro
@@ -231,11 +253,7 @@ impl Peer {
         if let Some(bytes) = self.sessions.seal_news(&News::Bye) {
             match (&self.path, self.contact.live_via(ctx.local)) {
                 (Some(path), _) => send(ctx, path.pair, None, bytes),
-                (None, Some(relay)) => ctx.out.push_back(Output::SendRelay {
-                    relay,
-                    to: self.id,
-                    bytes,
-                }),
+                (None, Some(relay)) => self.send_relay(ctx, relay, bytes),
                 (None, None) => {}
             }
         }
@@ -245,11 +263,12 @@ impl Peer {
     fn end(&mut self, ctx: &mut Context<'_>) {
         self.sessions.end(ctx.convs);
         self.checks.clear();
-        self.close_streams(ctx);
+        self.streams.close_all(ctx);
         self.path = None;
         self.hold = Hold::default();
         self.history.end();
-        self.end_guessing(ctx, End::Dropped);
+        self.guess.end(ctx, self.id, End::Dropped);
+        self.release_sockets(ctx);
         self.end_reroll(ctx);
         self.rounds = Rounds::default();
         self.demand.end();
@@ -262,13 +281,96 @@ impl Peer {
         self.announce_path(ctx);
     }
 
-    fn consents(&self, local: &Local) -> bool {
-        !local.relay_only && self.remote.as_ref().is_some_and(|remote| remote.direct)
+    /// The direct path is no more: goes back to the relay, or looks for another.
+    fn dead(&mut self, ctx: &mut Context<'_>) {
+        let Some(path) = self.path.take() else { return };
+        self.history.ages.interrupted();
+        let narrow = path.narrow();
+        if narrow.is_some() {
+            self.guess.rest_longest(ctx.now);
+        }
+        if path.pair.sock.is_stream() {
+            self.drop_stream(ctx, path.pair);
+        }
+        let death = Death {
+            pair: path.pair,
+            held: ctx.now.saturating_duration_since(path.since),
+            rtt: path.rtt,
+            narrow: narrow.is_some(),
+        };
+        self.history.died(ctx.now, death, narrow);
+        self.checks.settle();
+        self.release_sockets(ctx);
+        self.effort.begin(ctx.now);
+        if self.contact.live_via(ctx.local).is_some() {
+            self.relayed(ctx);
+        } else if self.demand.is_wanted() {
+            self.dial(ctx);
+        } else {
+            self.end(ctx);
+        }
+    }
+
+    /// Somebody proved to be this peer and says hello. Returns whether it was answered.
+    pub(crate) fn on_intro(
+        &mut self,
+        ctx: &mut Context<'_>,
+        opened: Opened,
+        source: &Source,
+    ) -> bool {
+        let met = self.answer_intro(ctx, opened, source);
+        let answered = met.is_some();
+        self.meet(ctx, met, source);
+        answered
+    }
+
+    /// The peer answered our hello.
+    pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
+        let met = self.take_ack(ctx, packet, source);
+        self.meet(ctx, met, source);
+    }
+
+    fn meet(&mut self, ctx: &mut Context<'_>, met: Option<Met>, source: &Source) {
+        let Some(Met { opened }) = met else { return };
+        self.seek(ctx, opened);
+        if let Source::Direct(pair) = source {
+            // A hello proves the peer, but not the address: it may have gone by another way.
+            self.check_back(ctx, *pair);
+        }
+    }
+
+    /// News of an established session.
+    pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], source: &Source) {
+        match self.open_news(ctx, datagram) {
+            Some(News::Update(description)) => {
+                self.contact.note_attested(ctx.local, source);
+                self.on_update(ctx, description);
+                self.reconsider_guessing(ctx);
+            }
+            Some(News::Bye) if self.demand.is_awaited() => self.look_again(ctx),
+            Some(News::Bye) if self.demand.is_wanted() => self.presence.set_left(true),
+            Some(News::Bye) => self.end(ctx),
+            Some(News::Go(order)) => self.on_go(ctx, &order),
+            Some(News::Stop) => self.on_stop(ctx),
+            None => {}
+        }
+    }
+
+    /// A stream broke, or was closed from the other side.
+    pub(crate) fn on_stream_down(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        if !self.has_stream(pair) {
+            return;
+        }
+        if self.path.as_ref().is_some_and(|path| path.pair == pair) {
+            self.dead(ctx);
+        } else {
+            self.drop_stream(ctx, pair);
+        }
     }
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
-        self.attempt_timeout(ctx);
+        self.call_timeout(ctx);
         if let Some(opened) = self.called.take_due(ctx.now) {
             self.called_for(ctx, opened);
         }
@@ -276,18 +378,49 @@ impl Peer {
         self.guess_timeout(ctx);
         self.reroll_timeout(ctx);
         self.streams_timeout(ctx);
-        self.suspect_timeout(ctx);
-        self.hold_timeout(ctx);
-        if self.history.ages.take_due(ctx.now)
-            && self.state == PeerState::Direct
-            && self.rounds.in_use(ctx.now)
-        {
-            self.suspect(ctx, Doubt::Expected);
+        self.ask_width(ctx);
+        if self.inquire(ctx) {
+            self.dead(ctx);
         }
+        self.hold_timeout(ctx);
         self.trials_timeout(ctx);
-        self.rounds_timeout(ctx);
+        if self.rounds_timeout(ctx) {
+            self.end(ctx);
+        }
         if self.demand.next().is_some_and(|at| at <= ctx.now) {
             self.shut(ctx);
+        }
+    }
+
+    fn call_timeout(&mut self, ctx: &mut Context<'_>) {
+        let Some(Unanswered { out_of_reach }) = self.attempt_timeout(ctx) else {
+            return;
+        };
+        self.round_unanswered(ctx);
+        let failed = out_of_reach && self.demand.is_awaited();
+        if let Some(relay) = self.contact.via().cloned().filter(|_| failed) {
+            self.dial_failed(ctx, Failure::Unreached(relay));
+        }
+    }
+
+    fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
+        if self.path.is_none() {
+            self.checks.make_up(ctx.now);
+        }
+        self.send_checks(ctx);
+        let Some(answered) = self.checks.take_end(ctx.now) else {
+            return;
+        };
+        if !answered {
+            self.effort.held_back = None;
+        }
+        match &self.path {
+            None if !self.guess.is_on() => {
+                self.try_fresh_port(ctx);
+                self.relayed(ctx);
+            }
+            Some(path) if path.is_next_best() => self.schedule_round(ctx),
+            Some(_) | None => {}
         }
     }
 
@@ -305,7 +438,7 @@ impl Peer {
                 .map(|attempt| (attempt.next, Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.called.next().map(|at| (at, Deadline::Probe)),
-            self.checks.end.map(|at| (at, Deadline::RoundEnd)),
+            self.checks.end().map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
             self.reroll.next().map(|at| (at, Deadline::Reroll)),
             self.path
@@ -315,7 +448,7 @@ impl Peer {
             self.hold.next().map(|at| (at, Deadline::KeepAlive)),
             self.history.ages.next().map(|at| (at, Deadline::Suspect)),
             self.history.trials.next().map(|at| (at, Deadline::Trial)),
-            self.rounds.next.map(|at| {
+            self.rounds.next().map(|at| {
                 let failed = self.state == PeerState::Failed;
                 (
                     at,
@@ -326,48 +459,13 @@ impl Peer {
                     },
                 )
             }),
-            self.rounds.rebind.map(|at| (at, Deadline::Rebind)),
-            self.streams.dial.map(|at| (at, Deadline::Stream)),
+            self.rounds.next_rebind().map(|at| (at, Deadline::Rebind)),
+            self.streams.next().map(|at| (at, Deadline::Stream)),
             self.demand.next().map(|at| (at, Deadline::Linger)),
             self.forgotten_at().map(|at| (at, Deadline::Forget)),
         ]
         .into_iter()
         .flatten()
-    }
-
-    fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
-        self.state = state;
-        let state = self.state();
-        let Some(from) = self.told.tell_state(ctx.now, state) else {
-            return;
-        };
-        tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
-        let why = self.explain(ctx.local, ctx.now).map(Box::new);
-        ctx.out.push_back(Output::Event(EventKind::PeerState {
-            peer: self.id,
-            from,
-            to: state,
-            why,
-        }));
-    }
-
-    fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.failure = Some(reason.clone());
-        self.sessions.drop_attempt(ctx.convs);
-        self.close_streams(ctx);
-        self.dial_failed(ctx, reason);
-        self.become_(ctx, PeerState::Failed);
-        self.schedule_retry(ctx);
-    }
-
-    /// Tells those who wait for a connection that there will be none.
-    fn dial_failed(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.demand.disappoint();
-        self.presence.forget_unreached();
-        ctx.out.push_back(Output::Failed {
-            peer: self.id,
-            reason,
-        });
     }
 
     /// Whether there is anything to this peer that would be missed.
@@ -392,15 +490,6 @@ impl Peer {
         !self.demand.is_wanted() && !self.demand.is_dialled()
     }
 
-    /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
-    pub(crate) fn state(&self) -> PeerState {
-        if self.state == PeerState::Intro && self.failure.is_some() {
-            PeerState::Failed
-        } else {
-            self.state
-        }
-    }
-
     pub(crate) fn since(&self) -> Instant {
         self.told.since()
     }
@@ -412,95 +501,6 @@ impl Peer {
     }
 
     pub(crate) fn probes(&self) -> (u32, u32) {
-        (self.checks.sent, self.checks.answered)
+        self.checks.counts()
     }
-
-    /// The path that carries the data, and its round trip as probes measured it.
-    pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
-        match (&self.path, self.state) {
-            (Some(path), PeerState::Direct | PeerState::Suspect) => {
-                let info = PathInfo::Direct {
-                    remote: path.pair.addr,
-                    lan: local.is_lan(path.pair.addr),
-                    tcp: path.pair.sock.is_stream(),
-                };
-                Some((info, Some(path.rtt)))
-            }
-            (_, PeerState::Idle | PeerState::Failed) => None,
-            _ => Some((
-                PathInfo::Relay {
-                    remote: self.contact.via().cloned()?,
-                },
-                self.contact.relay_rtt(),
-            )),
-        }
-    }
-
-    fn announce_route(&self, ctx: &mut Context<'_>) {
-        let live = self.contact.live_via(ctx.local);
-        let via = live.or_else(|| self.contact.via().cloned());
-        let route = match (&self.path, self.state, via) {
-            (Some(path), state, Some(relay))
-                if state == PeerState::Suspect || path.is_untested() =>
-            {
-                Route::Both(path.pair, relay)
-            }
-            (Some(path), _, _) => Route::Direct(path.pair),
-            (None, _, Some(relay)) => Route::Relay(relay),
-            (None, _, None) => return,
-        };
-        ctx.out.push_back(Output::Route {
-            peer: self.id,
-            route,
-        });
-    }
-
-    fn announce_path(&mut self, ctx: &mut Context<'_>) {
-        let info = self.path_info(ctx.local);
-        let rtt_ms = info
-            .as_ref()
-            .and_then(|(_, rtt)| *rtt)
-            .map(|rtt| rtt.as_secs_f64() * 1e3);
-        let path = info.map(|(path, _)| path);
-        if !self.told.tell_path(path.as_ref()) {
-            return;
-        }
-        ctx.out.push_back(Output::Event(EventKind::PathChanged {
-            peer: self.id,
-            path,
-            rtt_ms,
-        }));
-    }
-
-    /// Has the peer's QUIC packets from this pair taken; false if they are another's. A stream is the peer's from the start; as the
-    /// source of a datagram it can write any address, until an answer from there proves it.
-    fn admit(&self, ctx: &mut Context<'_>, pair: Pair, title: Title) -> bool {
-        if pair.sock.is_stream() {
-            return true;
-        }
-        let (peer, addr) = (self.id, pair.addr);
-        let grant = ctx.sources.ask(peer, addr, title);
-        if let Grant::New { given_up } = grant {
-            let expel = |addr| Output::Expel { peer, addr };
-            ctx.out.extend(given_up.map(expel));
-            ctx.out.push_back(Output::Admit { peer, addr });
-        }
-        grant != Grant::Refused
-    }
-
-    /// The session that an authentic message came in is the one that the peer knows.
-    fn spoke_in(&mut self, now: Instant, conv: u64) {
-        self.sessions.spoke_in(conv);
-        self.presence.spoke(now);
-    }
-}
-
-fn send(ctx: &mut Context<'_>, pair: Pair, ttl: Option<u8>, bytes: Vec<u8>) {
-    let Pair { sock, addr: to } = pair;
-    ctx.out.push_back(Output::SendDatagram {
-        sock,
-        to,
-        ttl,
-        bytes,
-    });
 }

@@ -5,63 +5,59 @@
 //! gets through its own NATs.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use rand::Rng;
 
-use super::{Context, Peer, send};
+use super::{Context, earned::Earned};
 use crate::{
-    PeerState,
-    addr::Scope,
+    PeerId,
     io::{Pair, Sock},
     timing::{
-        LATE, LOW_TTL_FOR, MAX_LOCAL, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND, TIMED_PROBES,
+        LATE, MAX_PEER_REFLEXIVE, MAX_PROBES, PROBE_GAPS, PROBE_PACING, ROUND, TIMED_PROBES,
         UNATTESTED_PROBES,
     },
-    wire::{
-        candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
-        probe::{Probe, ProbeKind},
-    },
+    wire::candidate::{Candidate, CandidateKind},
 };
 
 /// The checks of the current or last round.
 #[derive(Default)]
 pub(super) struct Checks {
-    pub(super) list: Vec<Check>,
+    list: Vec<Check>,
     /// When the round ends.
-    pub(super) end: Option<Instant>,
+    end: Option<Instant>,
     /// How often it began again.
     restarts: u32,
     /// Requests sent in this round, and answers to them.
-    pub(super) sent: u32,
-    pub(super) answered: u32,
+    sent: u32,
+    answered: u32,
 }
 
 /// One candidate pair.
-pub(super) struct Check {
-    pub(super) pair: Pair,
+struct Check {
+    pair: Pair,
     /// Nobody named the address; an authentic probe came from there.
-    pub(super) reflexive: bool,
+    reflexive: bool,
     /// A relay sees the peer at this IP address.
-    pub(super) attested: bool,
+    attested: bool,
     /// Until then probes only open our own NATs.
-    pub(super) full_ttl_from: Instant,
+    full_ttl_from: Instant,
     /// When the next probe leaves; none when there is no need.
-    pub(super) next: Option<Instant>,
+    next: Option<Instant>,
     /// Position in [`PROBE_GAPS`].
-    pub(super) step: usize,
-    pub(super) probes: u32,
+    step: usize,
+    probes: u32,
     /// Authentic requests that came from there.
-    pub(super) heard: u32,
-    pub(super) pending: Vec<(u64, Instant)>,
+    heard: u32,
+    pending: Vec<(u64, Instant)>,
     /// Round trip, once an answer came back.
-    pub(super) rtt: Option<Duration>,
+    rtt: Option<Duration>,
     /// Answers that were slower than the relay.
-    pub(super) slow: u32,
+    slow: u32,
     /// The peer's data comes from there; whether ours can go there has yet to be proven.
-    pub(super) in_use: bool,
+    in_use: bool,
 }
 
 /// How often a path that is slower than the relay is measured again in a round.
@@ -70,10 +66,57 @@ const MAX_SLOW: u32 = 4;
 /// How often a round begins again: on a computer that never has time it has to end all the same, as the next one starts afresh.
 const MAX_RESTARTS: u32 = 4;
 
+/// What the probes of one peer are paid with, and what decides where they go.
+pub(super) struct Means<'a> {
+    pub(super) peer: PeerId,
+    pub(super) earned: &'a mut Earned,
+    /// Where relays see the peer.
+    pub(super) attested: Vec<IpAddr>,
+    /// Our hello is unanswered.
+    pub(super) is_calling: bool,
+}
+
+/// A probe that is to be sent; with a TTL if it is only to open our own NATs.
+pub(super) struct Question {
+    pub(super) pair: Pair,
+    pub(super) ttl: Option<u8>,
+    pub(super) tx: u64,
+}
+
+/// What an answer tells.
+pub(super) struct Answered {
+    pub(super) rtt: Duration,
+    /// The peer's data already came from there.
+    pub(super) in_use: bool,
+}
+
 impl Check {
+    fn new(pair: Pair, full_ttl_from: Instant, attested: bool) -> Self {
+        Self {
+            pair,
+            reflexive: false,
+            attested,
+            full_ttl_from,
+            next: None,
+            step: first_step(attested),
+            probes: 0,
+            heard: 0,
+            pending: Vec::new(),
+            rtt: None,
+            slow: 0,
+            in_use: false,
+        }
+    }
+
     /// Whether its answers were too slow so far, and it is worth while to ask it again.
-    pub(super) fn is_too_slow(&self) -> bool {
+    fn is_too_slow(&self) -> bool {
         (1..MAX_SLOW).contains(&self.slow)
+    }
+
+    /// Whether a probe left not longer ago than that.
+    fn waits(&self, now: Instant, patience: Duration) -> bool {
+        let last = self.pending.last();
+        last.is_some_and(|(_, sent)| now < *sent + patience)
     }
 }
 
@@ -82,9 +125,19 @@ impl Checks {
         self.list.iter().filter_map(|check| check.next).min()
     }
 
+    /// When the round ends that is going on.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.end
+    }
+
     /// Whether a round is going on.
     pub(super) fn is_on(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// Requests sent in this round, and answers to them.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        (self.sent, self.answered)
     }
 
     pub(super) fn clear(&mut self) {
@@ -101,7 +154,7 @@ impl Checks {
         super::footprint::of(&self.list) + pending
     }
 
-    pub(super) fn position(&self, pair: Pair) -> Option<usize> {
+    fn position(&self, pair: Pair) -> Option<usize> {
         self.list.iter().position(|check| check.pair == pair)
     }
 
@@ -125,6 +178,13 @@ impl Checks {
     /// The round trip of a pair that answered.
     pub(super) fn rtt(&self, pair: Pair) -> Option<Duration> {
         self.list.iter().find(|check| check.pair == pair)?.rtt
+    }
+
+    /// The peer's data comes from this pair, and from no other.
+    pub(super) fn note_use(&mut self, pair: Pair) {
+        for check in &mut self.list {
+            check.in_use = check.pair == pair;
+        }
     }
 
     /// Has the best of those that answered before, but for the one in use, asked now. One that did not answer the last two
@@ -155,16 +215,51 @@ impl Checks {
         true
     }
 
-    /// Whether something of a round that goes on was due long ago: we had no time for it, nor for answers.
-    fn was_held_up(&self, now: Instant) -> bool {
+    /// Lists these candidates to be probed, most promising first. The peer has opened its NATs for us, or will have by then; an
+    /// address that nobody named is waited for as long as `patience`. They belong to no round before [`Self::begin_round`].
+    pub(super) fn fill(
+        &mut self,
+        now: Instant,
+        targets: &[Candidate],
+        attested: &[IpAddr],
+        (full_ttl_from, patience): (Instant, Duration),
+    ) {
+        let mut old = std::mem::take(self);
+        for (position, candidate) in targets.iter().enumerate() {
+            let certain = candidate.open || candidate.kind == CandidateKind::Host;
+            let from = if certain { now } else { full_ttl_from };
+            let pair = Pair::main(candidate.addr);
+            let mut check = Check::new(pair, from, attested.contains(&candidate.addr.ip()));
+            check.next = Some(now + PROBE_PACING * position as u32);
+            if let Some(known) = old.position(pair) {
+                check.pending = std::mem::take(&mut old.list[known].pending);
+            }
+            self.list.push(check);
+        }
+        // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
+        let waits =
+            |check: &Check| check.reflexive && check.rtt.is_none() && check.waits(now, patience);
+        let kept = old.list.into_iter().filter(waits).map(|check| Check {
+            attested: attested.contains(&check.pair.addr.ip()),
+            ..check
+        });
+        self.list.extend(kept);
+    }
+
+    /// What was listed is a round now.
+    pub(super) fn begin_round(&mut self, now: Instant) {
+        self.end = Some(now + ROUND);
+    }
+
+    /// Begins the round again, for those that have not answered, if something of it was due long ago: we had no time for it, nor
+    /// for answers.
+    pub(super) fn make_up(&mut self, now: Instant) {
         let due = self.list.iter().filter_map(|check| check.next);
         let due = due.chain(self.end).min();
         let late = due.is_some_and(|due| now > due + LATE);
-        self.end.is_some() && self.restarts < MAX_RESTARTS && late
-    }
-
-    /// Begins the round again, for those that have not answered.
-    fn begin_again(&mut self, now: Instant) {
+        if self.end.is_none() || self.restarts >= MAX_RESTARTS || !late {
+            return;
+        }
         self.restarts += 1;
         self.end = Some(now + ROUND);
         let silent = self.list.iter_mut().filter(|check| check.rtt.is_none());
@@ -174,6 +269,28 @@ impl Checks {
         }
     }
 
+    /// Says what is to be asked now.
+    pub(super) fn ask_due(
+        &mut self,
+        ctx: &mut Context<'_>,
+        means: &mut Means<'_>,
+    ) -> Vec<Question> {
+        let due = |check: &Check| check.next.is_some_and(|at| at <= ctx.now);
+        let due: Vec<usize> = (0..self.list.len())
+            .filter(|position| due(&self.list[*position]))
+            .collect();
+        due.into_iter()
+            .filter_map(|position| self.ask(ctx, means, position))
+            .collect()
+    }
+
+    /// Whether the round is over, and if so, whether anything was answered.
+    pub(super) fn take_end(&mut self, now: Instant) -> Option<bool> {
+        self.end.filter(|end| *end <= now)?;
+        self.settle();
+        Some(self.answered > 0)
+    }
+
     /// Probes nothing more: a path was found.
     pub(super) fn settle(&mut self) {
         self.end = None;
@@ -181,195 +298,110 @@ impl Checks {
             check.next = None;
         }
     }
-}
-
-impl Peer {
-    /// Whether a round is going on.
-    pub(super) fn is_probing(&self) -> bool {
-        self.checks.is_on()
-    }
-
-    /// The peer's addresses that are about to be probed, which opens our NAT for them.
-    pub(super) fn opening(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
-        self.targets(ctx)
-            .iter()
-            .map(|candidate| candidate.addr)
-            .collect()
-    }
-
-    /// The peer's candidates that may be probed, most promising first.
-    fn targets(&self, ctx: &Context<'_>) -> Vec<Candidate> {
-        let Some(remote) = self.remote.as_ref().filter(|_| self.consents(ctx.local)) else {
-            return Vec::new();
-        };
-        let attested = self.contact.attested_ips();
-        let mut targets: Vec<Candidate> = Vec::new();
-        let datagrams = |candidate: &&Candidate| candidate.kind != CandidateKind::Stream;
-        for candidate in remote.candidates.iter().filter(datagrams) {
-            let known = targets.iter().any(|target| target.addr == candidate.addr);
-            let addr = candidate.addr;
-            let allowed = ctx.local.reaches(addr) && ctx.local.may_probe(addr, &attested);
-            if !known && allowed {
-                targets.push(*candidate);
-            }
-        }
-        targets
-            .sort_by_key(|candidate| rank(candidate, ctx.local.is_lan(candidate.addr), &attested));
-        let mut locals = 0;
-        targets.retain(|candidate| {
-            let local = Scope::of(candidate.addr.ip()).is_local();
-            locals += usize::from(local);
-            !local || locals <= MAX_LOCAL
-        });
-        targets.truncate(MAX_CANDIDATES);
-        targets
-    }
-
-    /// The peer named other candidates: probes them, or soon if it does so all the time.
-    pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
-        match self.state {
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
-                if self.called.begin(ctx.now, opened) {
-                    self.begin_checks(ctx, opened);
-                }
-            }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
-        }
-    }
-
-    /// Before the peer has answered, but with its candidates at hand from an earlier round: opens our NAT at once, and probes
-    /// when the peer should just have opened its own.
-    pub(super) fn begin_early_checks(&mut self, ctx: &mut Context<'_>) {
-        if self
-            .sessions
-            .attempt
-            .as_ref()
-            .is_none_or(|attempt| attempt.initiation.is_none())
-        {
-            return;
-        }
-        let peer_opens = self
-            .contact
-            .relay_rtt()
-            .map(|rtt| ctx.now + rtt / 2 + TIMED_PROBES[0]);
-        self.fill_checks(ctx, peer_opens.unwrap_or(ctx.now + LOW_TTL_FOR));
-    }
-
-    /// Probes all candidates. The peer has opened its NATs for us, or has yet to do it.
-    pub(super) fn begin_checks(&mut self, ctx: &mut Context<'_>, peer_opened: bool) {
-        if !self.consents(ctx.local) {
-            if self.path.is_none() {
-                self.relayed(ctx);
-            }
-            return;
-        }
-        let wait = LOW_TTL_FOR.max(self.contact.relay_rtt().unwrap_or_default());
-        self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
-        self.checks.end = Some(ctx.now + ROUND);
-        self.consider_guessing(ctx);
-        self.plan_streams(ctx);
-    }
-
-    fn fill_checks(&mut self, ctx: &mut Context<'_>, full_ttl_from: Instant) {
-        let targets = self.targets(ctx);
-        let attested = self.contact.attested_ips();
-        self.plan_effort(&targets);
-        self.earned.begin_round(ctx.now);
-        let mut old = std::mem::take(&mut self.checks);
-        for (position, candidate) in targets.iter().enumerate() {
-            let certain = candidate.open || candidate.kind == CandidateKind::Host;
-            let pair = Pair::main(candidate.addr);
-            let check = Check {
-                pair,
-                reflexive: false,
-                attested: attested.contains(&candidate.addr.ip()),
-                full_ttl_from: if certain { ctx.now } else { full_ttl_from },
-                next: Some(ctx.now + PROBE_PACING * position as u32),
-                step: first_step(attested.contains(&candidate.addr.ip())),
-                probes: 0,
-                heard: 0,
-                pending: Vec::new(),
-                rtt: None,
-                slow: 0,
-                in_use: false,
-            };
-            self.checks.list.push(match old.position(pair) {
-                Some(known) => Check {
-                    pending: std::mem::take(&mut old.list[known].pending),
-                    ..check
-                },
-                None => check,
-            });
-        }
-        // An address that nobody named may be about to answer: the peer's probe can be faster than its word.
-        let patience = self.contact.relay_rtt().map_or(ROUND, |rtt| rtt * 2);
-        let waits = |check: &Check| {
-            let last = check.pending.last();
-            let waiting = last.is_some_and(|(_, sent)| ctx.now < *sent + patience);
-            check.reflexive && check.rtt.is_none() && waiting
-        };
-        let kept = old.list.into_iter().filter(waits).map(|check| Check {
-            attested: attested.contains(&check.pair.addr.ip()),
-            ..check
-        });
-        self.checks.list.extend(kept);
-        self.checks_timeout(ctx);
-    }
-
-    pub(super) fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.path.is_none() && self.checks.was_held_up(ctx.now) {
-            self.checks.begin_again(ctx.now);
-        }
-        for position in 0..self.checks.list.len() {
-            if self.checks.list[position]
-                .next
-                .is_some_and(|at| at <= ctx.now)
-            {
-                self.send_check(ctx, position);
-            }
-        }
-        if self.checks.end.is_some_and(|end| end <= ctx.now) {
-            self.checks.settle();
-            if self.checks.answered == 0 {
-                self.effort.held_back = None;
-            }
-            if self.path.is_none() && !self.guess.is_on() {
-                self.reroll(ctx);
-                self.relayed(ctx);
-            } else if self.on_stream() {
-                self.schedule_round(ctx);
-            }
-        }
-    }
 
     /// The answer was too slow to be of use, maybe because one of us had no time: asks again, but not for ever.
-    pub(super) fn measure_again(&mut self, ctx: &Context<'_>, pair: Pair) {
-        let Some(position) = self.checks.position(pair) else {
+    pub(super) fn measure_again(&mut self, now: Instant, pair: Pair) {
+        let Some(position) = self.position(pair) else {
             return;
         };
-        let check = &mut self.checks.list[position];
+        let check = &mut self.list[position];
         if check.slow < MAX_SLOW {
             check.slow += 1;
-            check.next = Some(ctx.now);
+            check.next = Some(now);
             check.probes = check.probes.min(MAX_PROBES - 1);
         }
     }
 
-    pub(super) fn send_check(&mut self, ctx: &mut Context<'_>, position: usize) {
-        let timed = self.timed_probe(ctx, position);
-        let check = &mut self.checks.list[position];
+    /// An authentic message came from there, whether anybody named the address or not. Returns whether it is one to be asked.
+    pub(super) fn note_source(
+        &mut self,
+        now: Instant,
+        source: Pair,
+        used: Option<Pair>,
+        attested: &[IpAddr],
+    ) -> bool {
+        if self.position(source).is_some() {
+            return true;
+        }
+        let reflexive = self.list.iter().filter(|check| check.reflexive).count();
+        if !source.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
+            // The peer's NAT gave it ever new ports: the oldest has had its day.
+            let over = self.list.iter().position(|check| {
+                check.reflexive && Some(check.pair) != used && !check.waits(now, ROUND)
+            });
+            let Some(over) = over else { return false };
+            self.list.remove(over);
+        }
+        let attested = attested.contains(&source.addr.ip());
+        self.list.push(Check {
+            reflexive: !source.sock.is_stream(),
+            ..Check::new(source, now, attested)
+        });
+        true
+    }
+
+    /// Asks whom an authentic message came from, unless that is being done: the way is open.
+    pub(super) fn ask_back(
+        &mut self,
+        ctx: &mut Context<'_>,
+        means: &mut Means<'_>,
+        source: Pair,
+        used: Option<Pair>,
+    ) -> Option<Question> {
+        let position = self.position(source)?;
+        let check = &mut self.list[position];
+        check.full_ttl_from = ctx.now;
+        check.heard += 1;
+        let is_asked = check.pending.last().is_some_and(|(_, at)| *at >= ctx.now);
+        let is_known = check.rtt.is_some() && !check.is_too_slow() || used == Some(source);
+        if is_asked || is_known {
+            return None;
+        }
+        check.step = first_step(check.attested);
+        self.ask(ctx, means, position)
+    }
+
+    /// Takes the answer to a check, if it is one that is waited for.
+    pub(super) fn on_answer(&mut self, now: Instant, source: Pair, tx: u64) -> Option<Answered> {
+        let position = self.position(source)?;
+        let check = &mut self.list[position];
+        let mut pending = check.pending.iter();
+        let found = pending.position(|(pending, _)| *pending == tx)?;
+        let (_, sent) = check.pending[found];
+        let rtt = now.saturating_duration_since(sent);
+        check.rtt = Some(rtt);
+        check.next = None;
+        check.pending.clear();
+        let in_use = std::mem::take(&mut check.in_use);
+        self.note_answer();
+        Some(Answered { rtt, in_use })
+    }
+
+    /// Something of this round was answered.
+    pub(super) fn note_answer(&mut self) {
+        self.answered += 1;
+    }
+
+    fn ask(
+        &mut self,
+        ctx: &mut Context<'_>,
+        means: &mut Means<'_>,
+        position: usize,
+    ) -> Option<Question> {
+        let check = &mut self.list[position];
+        let timed = timed_probe(ctx.now, check.full_ttl_from).filter(|_| means.is_calling);
         let gap = PROBE_GAPS.get(check.step).copied();
         check.step += 1;
         check.next = gap
             .filter(|_| check.probes < MAX_PROBES)
             .map(|gap| timed.unwrap_or(ctx.now + gap));
         if check.probes >= MAX_PROBES {
-            return;
+            return None;
         }
-        if !self.affords(ctx, position) || !ctx.budget.take(ctx.now) {
-            return;
+        if !self.affords(ctx, means, position) || !ctx.budget.take(ctx.now) {
+            return None;
         }
-        let check = &mut self.checks.list[position];
+        let check = &mut self.list[position];
         let ttl = (ctx.now < check.full_ttl_from).then(|| ctx.local.low_ttl(check.pair.addr));
         let (pair, tx) = (check.pair, ctx.rng.random());
         check.probes += 1;
@@ -378,48 +410,31 @@ impl Peer {
             check.pending.remove(0);
         }
         check.pending.push((tx, ctx.now));
-        self.checks.sent += 1;
-        self.effort.sent += 1;
-        let probe = Probe {
-            kind: ProbeKind::Request,
-            tx,
-            observed: pair.addr,
-        };
-        if let Some(bytes) = self.sessions.seal_check(&probe) {
-            send(ctx, pair, ttl, bytes);
-        }
+        self.sent += 1;
+        Some(Question { pair, ttl, tx })
     }
 
     /// Pays for a probe. An address that no relay attests may be a victim's until the peer has answered there: it gets a few, and
     /// one more for each that came from there. One that nobody named may be where somebody on the path sends copies from: with
     /// the answer, it gets three packets for one.
-    fn affords(&mut self, ctx: &mut Context<'_>, position: usize) -> bool {
-        let check = &self.checks.list[position];
+    fn affords(&self, ctx: &mut Context<'_>, means: &mut Means<'_>, position: usize) -> bool {
+        let check = &self.list[position];
         let ip = check.pair.addr.ip();
         // TLS proved the peer on a stream, and it costs a victim nothing.
         if check.pair.sock.is_stream() {
             return true;
         }
         // We may have moved since the list was made.
-        let allowed = check.reflexive
-            || ctx
-                .local
-                .may_probe(check.pair.addr, &self.contact.attested_ips());
-        if !allowed {
+        if !check.reflexive && !ctx.local.may_probe(check.pair.addr, &means.attested) {
             return false;
         }
         if check.rtt.is_some() || check.attested {
-            return check.rtt.is_some() || self.earned.pay(true);
+            return check.rtt.is_some() || means.earned.pay(true);
         }
-        let there = || {
-            self.checks
-                .list
-                .iter()
-                .filter(|other| other.pair.addr.ip() == ip)
-        };
-        if self.earned.has_answered(check.pair.addr) {
-            return self.earned.pay(false);
+        if means.earned.has_answered(check.pair.addr) {
+            return means.earned.pay(false);
         }
+        let there = || self.list.iter().filter(|at| at.pair.addr.ip() == ip);
         let sent: u32 = there().map(|other| other.probes).sum();
         let heard: u32 = there().map(|other| other.heard).sum();
         let due = if check.reflexive {
@@ -427,33 +442,19 @@ impl Peer {
         } else {
             UNATTESTED_PROBES + heard
         };
-        sent < due && self.earned.pay(false) && ctx.budget.take_unattested(ctx.now, self.id, ip)
+        sent < due && means.earned.pay(false) && ctx.budget.take_unattested(ctx.now, means.peer, ip)
     }
+}
 
-    /// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
-    fn timed_probe(&self, ctx: &Context<'_>, position: usize) -> Option<Instant> {
-        self.sessions.attempt.as_ref()?;
-        let opens = self.checks.list[position].full_ttl_from;
-        TIMED_PROBES
-            .iter()
-            .map(|offset| opens + (*offset - TIMED_PROBES[0]))
-            .find(|at| *at > ctx.now)
-    }
+/// While our hello is unanswered, probes after the first wait for the moment at which the peer has just opened.
+fn timed_probe(now: Instant, opens: Instant) -> Option<Instant> {
+    TIMED_PROBES
+        .iter()
+        .map(|offset| opens + (*offset - TIMED_PROBES[0]))
+        .find(|at| *at > now)
 }
 
 /// Where in [`PROBE_GAPS`] the probing begins: the few probes that an unattested address gets are spread out.
-pub(super) fn first_step(attested: bool) -> usize {
+fn first_step(attested: bool) -> usize {
     if attested { 0 } else { 3 }
-}
-
-/// The order in which candidates are probed, best first.
-fn rank(candidate: &Candidate, lan: bool, attested: &[IpAddr]) -> u8 {
-    let seen = attested.contains(&candidate.addr.ip());
-    match (candidate.kind, candidate.addr) {
-        (CandidateKind::Host, _) if lan => 0,
-        (CandidateKind::Host, SocketAddr::V6(_)) => 1,
-        (CandidateKind::Mapped, _) => 2,
-        (CandidateKind::Reflexive, _) if seen => 3,
-        (CandidateKind::Host | CandidateKind::Reflexive | CandidateKind::Stream, _) => 4,
-    }
 }

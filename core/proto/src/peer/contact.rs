@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::Source;
-use crate::{RelayUrl, io::Failure, local::Local};
+use crate::{
+    RelayUrl,
+    io::{Failure, Pair},
+    local::Local,
+};
 
 /// Relays that are remembered per peer.
 const MAX_RELAYS: usize = 4;
@@ -35,6 +38,18 @@ pub(super) struct Contact {
     claimed: Option<IpAddr>,
     /// Round trip between INTRO and its answer through the relay.
     relay_rtt: Option<Duration>,
+}
+
+/// Where a message of the handshake came from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Through a relay, which sees the sender at this address.
+    Relay {
+        relay: RelayUrl,
+        attested: SocketAddr,
+    },
+    /// Directly, on this pair.
+    Direct(Pair),
 }
 
 /// Why a relay did not pass a hello on.
@@ -204,9 +219,19 @@ impl Contact {
         }
     }
 
-    /// Its hello says that it came from there.
-    pub(super) fn note_claim(&mut self, ip: IpAddr) {
-        self.claimed = Some(ip);
+    /// A hello or its answer came from there. It is answered through the relay that it came through, unless a path was found by
+    /// way of another.
+    pub(super) fn note_source(&mut self, local: &Local, source: &Source, has_path: bool) {
+        self.note_attested(local, source);
+        match source {
+            Source::Relay { relay, .. } => {
+                self.meet_at(vec![relay.clone()]);
+                if self.live_via(local).is_none() || !has_path {
+                    self.go_via(relay);
+                }
+            }
+            Source::Direct(pair) => self.claimed = Some(pair.addr.ip()),
+        }
     }
 
     /// Where a relay sees the peer.

@@ -2,95 +2,48 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Peer, guess::Method, path::DirectPath};
+use super::{Peer, direct::DirectPath, effort::kinds, guess::Method};
 use crate::{
-    Evidence, Explanation, How, Kinds, NatBehavior, PeerState, SideEvidence, Tried,
+    Evidence, Explanation, How, NatBehavior, PathInfo, PeerState, SideEvidence, Tried,
     addr::{Scope, canonical},
     explain::{Facts, explain},
     io::Pair,
-    local::Local,
+    local::{Local, Reach},
     wire::{
         candidate::{Candidate, CandidateKind},
         intro::Description,
     },
 };
 
-/// What was done for a direct path since the dial or, if there was one, since it died.
-#[derive(Default)]
-pub(super) struct Effort {
-    since: Option<Instant>,
-    /// What it took until the path was there; whatever is tried later is for a better one.
-    cost: Option<Cost>,
-    pub(super) hellos: u32,
-    pub(super) rounds: u32,
-    probed: Kinds,
-    forbidden: u32,
-    pub(super) sent: u32,
-    pub(super) answered: u32,
-    /// Requests of the peer that came in.
-    pub(super) heard: u32,
-    /// Round trip of a direct path that was not taken because the relay is faster.
-    pub(super) held_back: Option<Duration>,
-}
-
-/// What a direct path has cost.
-#[derive(Clone, Copy)]
-struct Cost {
-    took: Duration,
-    hellos: u32,
-    rounds: u32,
-    sent: u32,
-    answered: u32,
-}
-
-/// What a peer tells of the network that this node is in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reach {
-    #[default]
-    Untold,
-    /// There is a direct path to it over the internet.
-    Direct,
-    /// Nothing came through in either direction, though the NATs would allow it.
-    Silent,
-}
-
-impl Effort {
-    fn begin(&mut self, now: Instant) {
-        *self = Self {
-            since: Some(now),
-            ..Self::default()
-        };
-    }
-
-    /// There is a direct path.
-    pub(super) fn done(&mut self, now: Instant) {
-        self.held_back = None;
-        let so_far = self.so_far(now);
-        self.cost.get_or_insert(so_far);
-    }
-
-    /// There is a path, but one that was only the next best: what is tried for a better one belongs to it.
-    pub(super) fn go_on(&mut self) {
-        self.cost = None;
-    }
-
-    fn so_far(&self, now: Instant) -> Cost {
-        let since = self.since.unwrap_or(now);
-        Cost {
-            took: now.saturating_duration_since(since),
-            hellos: self.hellos,
-            rounds: self.rounds,
-            sent: self.sent,
-            answered: self.answered,
+impl Peer {
+    /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
+    pub(crate) fn state(&self) -> PeerState {
+        if self.state == PeerState::Intro && self.failure.is_some() {
+            PeerState::Failed
+        } else {
+            self.state
         }
     }
-}
 
-impl Peer {
-    /// An attempt at a direct path begins.
-    pub(super) fn begin_effort(&mut self, now: Instant) {
-        self.effort.begin(now);
-        self.guess.found = None;
+    /// The path that carries the data, and its round trip as probes measured it.
+    pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
+        match (&self.path, self.state) {
+            (Some(path), PeerState::Direct | PeerState::Suspect) => {
+                let info = PathInfo::Direct {
+                    remote: path.pair.addr,
+                    lan: local.is_lan(path.pair.addr),
+                    tcp: path.pair.sock.is_stream(),
+                };
+                Some((info, Some(path.rtt)))
+            }
+            (_, PeerState::Idle | PeerState::Failed) => None,
+            _ => Some((
+                PathInfo::Relay {
+                    remote: self.contact.via().cloned()?,
+                },
+                self.contact.relay_rtt(),
+            )),
+        }
     }
 
     /// Why the link stands as it does; none if nothing is wanted from the peer.
@@ -138,14 +91,6 @@ impl Peer {
         }
     }
 
-    /// Notes which of the peer's candidates are going to be probed.
-    pub(super) fn plan_effort(&mut self, targets: &[Candidate]) {
-        let named = self.remote.iter().flat_map(|remote| &remote.candidates);
-        let effort = &mut self.effort;
-        effort.probed = kinds(targets);
-        effort.forbidden = named.count().saturating_sub(targets.len()) as u32;
-    }
-
     fn evidence(&self, local: &Local, now: Instant) -> Evidence {
         let own = self.told.reach();
         let offers = local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
@@ -185,20 +130,13 @@ impl Peer {
     }
 
     fn tried(&self, now: Instant) -> Tried {
-        let effort = &self.effort;
-        let cost = effort.cost.unwrap_or_else(|| effort.so_far(now));
+        let guessing = self.guess.standing(self.effort.found);
+        let tried = self.effort.tried(now, guessing);
         let direct_rtt = self.path.as_ref().map(|path| path.rtt);
         Tried {
-            took_ms: millis(cost.took),
-            hellos: cost.hellos,
-            rounds: cost.rounds,
-            probed: effort.probed,
-            forbidden: effort.forbidden,
-            sent: cost.sent,
-            answered: cost.answered,
-            guessing: self.guess.standing(),
             relay_rtt_ms: self.contact.relay_rtt().map(millis),
-            direct_rtt_ms: direct_rtt.or(effort.held_back).map(millis),
+            direct_rtt_ms: direct_rtt.map(millis).or(tried.direct_rtt_ms),
+            ..tried
         }
     }
 
@@ -219,13 +157,14 @@ impl Peer {
             Some(CandidateKind::Host) => How::Public,
             Some(CandidateKind::Mapped) => How::Mapped,
             _ if open_here => How::Public,
-            None if local.mapped.is_some() && self.guess.found.is_none() => How::Mapped,
-            Some(CandidateKind::Reflexive | CandidateKind::Stream) | None => match self.guess.found
-            {
-                Some(Method::Predicted) => How::Predicted,
-                Some(Method::Birthday) => How::Birthday,
-                None => How::Punched,
-            },
+            None if local.mapped.is_some() && self.effort.found.is_none() => How::Mapped,
+            Some(CandidateKind::Reflexive | CandidateKind::Stream) | None => {
+                match self.effort.found {
+                    Some(Method::Predicted) => How::Predicted,
+                    Some(Method::Birthday) => How::Birthday,
+                    None => How::Punched,
+                }
+            }
         }
     }
 }
@@ -241,18 +180,6 @@ fn offered(candidates: &[Candidate]) -> SideEvidence {
         ipv6: candidates.iter().any(|candidate| candidate.addr.is_ipv6()),
         mapping_public: mapped.map(|candidate| is_public(candidate.addr.ip())),
         ..SideEvidence::default()
-    }
-}
-
-fn kinds(candidates: &[Candidate]) -> Kinds {
-    let of = |kind| {
-        let same = candidates.iter().filter(|candidate| candidate.kind == kind);
-        same.count() as u32
-    };
-    Kinds {
-        host: of(CandidateKind::Host),
-        mapped: of(CandidateKind::Mapped),
-        reflexive: of(CandidateKind::Reflexive),
     }
 }
 

@@ -13,18 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{
-    opener::{Opener, There},
-    prober::Prober,
-};
-use super::{Context, Peer};
+pub(super) use self::opener::There;
+use self::{opener::Opener, prober::Prober};
+use super::Context;
 use crate::{
-    Guessing, PeerState, PortAllocation,
+    Guessing, NatReport, PeerId, PortAllocation,
     io::{Output, Pair, Sock},
-    plan::{Plan, plan},
+    local::Local,
     timing::{GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
     wire::{
-        probe::ProbeKind,
+        intro::Description,
         sealed::{News, PunchOrder},
     },
 };
@@ -40,16 +38,14 @@ pub(super) struct Guess {
     /// Not again before then, after a failure, and how long that time was.
     rest: Option<(Instant, Duration)>,
     /// Ports guessed in the current or last run.
-    pub(super) sent: u32,
-    pub(super) last: Option<End>,
-    /// How the last path was found, if by guessing.
-    pub(super) found: Option<Method>,
+    sent: u32,
+    last: Option<End>,
     /// Where guessing has worked: from this public address of ours no time is lost with waiting for easier ways.
     worked_from: Option<std::net::IpAddr>,
 }
 
 /// A part that is being played.
-struct Run {
+pub(super) struct Run {
     until: Instant,
     method: Method,
     part: Part,
@@ -57,12 +53,17 @@ struct Run {
 
 impl Run {
     /// By which method this run led to the pair, if it did.
-    fn found(&self, pair: Pair) -> Option<Method> {
+    pub(super) fn found(&self, pair: Pair) -> Option<Method> {
         let guessed = match &self.part {
             Part::Open(_) => pair.sock != Sock::MAIN,
             Part::Probe(prober) => prober.has_guessed(pair.addr),
         };
         guessed.then_some(self.method)
+    }
+
+    /// Whether it is we who guess.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.part, Part::Probe(_))
     }
 }
 
@@ -72,7 +73,7 @@ enum Part {
 }
 
 /// What is to be done for a part that is being played.
-enum Act {
+pub(super) enum Act {
     Put(Output),
     /// These sockets were opened for it.
     Own(Vec<Sock>),
@@ -96,7 +97,7 @@ enum Act {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(super) enum End {
     /// A direct path was found.
     Found,
     /// No guess hit a hole.
@@ -111,7 +112,7 @@ pub(crate) enum End {
 
 /// How a port was guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(super) enum Method {
     /// From the port that a counting NAT used before.
     Predicted,
     /// At random, among many holes: the birthday paradox.
@@ -130,10 +131,10 @@ impl Guess {
         [run, self.start].into_iter().flatten().min()
     }
 
-    /// Where it stands, for explaining.
-    pub(super) fn standing(&self) -> Guessing {
+    /// Where it stands, for explaining; the last path was `found` by guessing, or in another way.
+    pub(super) fn standing(&self, found: Option<Method>) -> Guessing {
         let guesses = self.sent;
-        match (&self.run, self.found, self.last) {
+        match (&self.run, found, self.last) {
             (Some(_), ..) => Guessing::Running { guesses },
             (None, Some(method), _) => Guessing::Hit {
                 guesses,
@@ -166,17 +167,224 @@ impl Guess {
         self.run.is_some()
     }
 
+    /// Whether there was no run since the machine began.
+    pub(super) fn is_untried(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Whether the last failure is long enough ago.
+    pub(super) fn is_rested(&self, now: Instant) -> bool {
+        self.rest.is_none_or(|(until, _)| until <= now)
+    }
+
+    /// Begins to open holes soon, or after a moment if there may be an easier way than one that has never worked.
+    pub(super) fn plan(&mut self, now: Instant, local: &Local, easier: bool) {
+        let here = local.public(true).map(|addr| addr.ip());
+        let worked = here.is_some() && self.worked_from == here;
+        let grace = if easier && !worked {
+            GUESS_GRACE
+        } else {
+            Duration::ZERO
+        };
+        self.start = Some(now + grace);
+    }
+
+    /// Whether it is time to begin.
+    pub(super) fn take_start(&mut self, now: Instant) -> bool {
+        self.start.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Opens holes, to be guessed or met, if it is this peer's turn.
+    pub(super) fn open(&mut self, ctx: &mut Context<'_>, peer: PeerId, meets: bool) -> Vec<Act> {
+        let opener = Opener::begin(ctx, meets);
+        let mut acts = Vec::new();
+        if self.take_part(ctx, peer, ctx.local.nat, Part::Open(opener))
+            && let Some(opener) = self.opener()
+        {
+            opener.ask_for_sockets(ctx, &mut acts);
+        }
+        acts
+    }
+
+    /// The peer has holes open: guesses where they are. None if that is not to be.
+    pub(super) fn probe(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: PeerId,
+        (there, remote): (&There, &Description),
+        order: &PunchOrder,
+    ) -> Option<Vec<Act>> {
+        let prober = Prober::begin(ctx, there.attested?, remote, order)?;
+        self.take_part(ctx, peer, remote.nat, Part::Probe(prober))
+            .then(|| self.play(ctx, there))
+    }
+
+    /// The sockets for holes are there, or some of them. None if it was not this link that asked for these.
+    pub(super) fn on_sockets(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        (first, count): (Sock, u16),
+    ) -> Option<Vec<Act>> {
+        let opener = self.opener().filter(|opener| opener.awaits(first))?;
+        let socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
+        let mut acts = Vec::new();
+        opener.on_sockets(ctx, there, socks, &mut acts);
+        Some(acts)
+    }
+
+    /// A relay sees one of our sockets there, which tells where the NAT's count stands.
+    pub(super) fn on_count(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        seen: (Sock, SocketAddr),
+    ) -> Vec<Act> {
+        let mut acts = Vec::new();
+        if let Some(opener) = self.opener() {
+            opener.on_count(ctx, there, seen, &mut acts);
+        }
+        acts
+    }
+
+    /// The peer wants us to go on. None if there is no run.
+    pub(super) fn go_on(
+        &mut self,
+        ctx: &mut Context<'_>,
+        there: &There,
+        order: &PunchOrder,
+    ) -> Option<Vec<Act>> {
+        let mut acts = Vec::new();
+        match &mut self.run.as_mut()?.part {
+            Part::Probe(prober) => prober.go_on(ctx.now),
+            Part::Open(opener) => {
+                opener.meet(ctx.now, order.sample);
+                opener.handle_timeout(ctx, there, &mut acts);
+            }
+        }
+        Some(acts)
+    }
+
+    /// The peer has stopped. Whoever stops late took part, and made all its guesses.
+    pub(super) fn on_stop(&self, now: Instant) -> Option<End> {
+        let took_part = self.run.as_ref()?.until <= now + (GUESS_LONGEST - GUESS_TIME / 2);
+        Some(if took_part {
+            End::Missed
+        } else {
+            End::Declined
+        })
+    }
+
+    /// Goes on with the part that is being played.
+    pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>, there: &There) -> Vec<Act> {
+        match &self.run {
+            None => Vec::new(),
+            Some(run) if run.until <= ctx.now => vec![Act::End(End::Missed)],
+            Some(_) => self.play(ctx, there),
+        }
+    }
+
+    /// The round trip, if this answers a guess, which then is a direct path.
+    pub(super) fn answered(&self, now: Instant, source: Pair, tx: u64) -> Option<Duration> {
+        let Part::Probe(prober) = &self.run.as_ref()?.part else {
+            return None;
+        };
+        let sent = prober.guess(source.addr, tx)?;
+        Some(now.saturating_duration_since(sent))
+    }
+
+    /// A port was guessed.
+    pub(super) fn note_guess(&mut self) {
+        self.sent += 1;
+    }
+
+    /// Ends the run, if there is one, and rests if it was in vain.
+    pub(super) fn end(&mut self, ctx: &mut Context<'_>, peer: PeerId, end: End) -> Option<Run> {
+        self.start = None;
+        let run = self.run.take()?;
+        ctx.budget.end_turn(ctx.now, peer);
+        self.last = Some(end);
+        self.rest = match end {
+            End::Missed => Some(self.rest_after(ctx.now, &run)),
+            End::Declined | End::NoSockets => Some((ctx.now + GUESS_SPACING, GUESS_REST)),
+            End::Found | End::Dropped => None,
+        };
+        if end == End::Found {
+            self.worked_from = ctx.local.public(true).map(|addr| addr.ip());
+        }
+        tracing::debug!(peer = %peer.short(), guesses = self.sent, ?end, "guessing");
+        Some(run)
+    }
+
+    /// These sockets were opened for this peer.
+    pub(super) fn own(&mut self, socks: &[Sock]) {
+        self.socks.extend_from_slice(socks);
+        self.socks.sort_unstable();
+        self.socks.dedup();
+    }
+
+    /// Takes the sockets out that nobody needs.
+    pub(super) fn take_idle(&mut self, is_needed: impl Fn(Sock) -> bool) -> Vec<Sock> {
+        let socks = std::mem::take(&mut self.socks);
+        let (kept, idle) = socks.into_iter().partition(|sock| is_needed(*sock));
+        self.socks = kept;
+        idle
+    }
+
+    /// Takes the turn to guess, and to play this part; none of it while another peer has it.
+    fn take_part(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: PeerId,
+        opens: NatReport,
+        part: Part,
+    ) -> bool {
+        if let Err(free) = ctx.budget.take_turn(ctx.now, peer) {
+            self.last = Some(End::Declined);
+            if matches!(part, Part::Open(_)) {
+                self.start = Some(free);
+            }
+            return false;
+        }
+        let method = match opens.allocation {
+            PortAllocation::Sequential { .. } => Method::Predicted,
+            PortAllocation::Random { .. } | PortAllocation::Unknown => Method::Birthday,
+        };
+        self.sent = 0;
+        self.run = Some(Run {
+            until: ctx.now + GUESS_LONGEST,
+            method,
+            part,
+        });
+        true
+    }
+
+    fn play(&mut self, ctx: &mut Context<'_>, there: &There) -> Vec<Act> {
+        let mut acts = Vec::new();
+        match self.run.as_mut().map(|run| &mut run.part) {
+            Some(Part::Open(opener)) => opener.handle_timeout(ctx, there, &mut acts),
+            Some(Part::Probe(prober)) => prober.handle_timeout(ctx, &mut acts),
+            None => {}
+        }
+        acts
+    }
+
+    fn rest_after(&self, now: Instant, run: &Run) -> (Instant, Duration) {
+        let before = self.rest.map(|(_, time)| time * 2);
+        let time = before.map_or(GUESS_REST, |time| time.min(GUESS_REST_MAX));
+        // The one who is asked is ready a little before the other asks again.
+        let slack = if run.is_ours() {
+            time / 4
+        } else {
+            Duration::ZERO
+        };
+        (now + time - slack, time)
+    }
+
     fn opener(&mut self) -> Option<&mut Opener> {
         match &mut self.run.as_mut()?.part {
             Part::Open(opener) => Some(opener),
             Part::Probe(_) => None,
-        }
-    }
-
-    fn prober(&self) -> Option<&Prober> {
-        match &self.run.as_ref()?.part {
-            Part::Open(_) => None,
-            Part::Probe(prober) => Some(prober),
         }
     }
 
@@ -187,338 +395,5 @@ impl Guess {
             Part::Probe(prober) => prober.footprint(),
         });
         super::footprint::of(&self.socks) + part
-    }
-}
-
-impl Peer {
-    /// Our part, as the two NATs have it.
-    pub(super) fn plan(&self, ctx: &Context<'_>) -> Plan {
-        self.remote.as_ref().map_or(Plan::Punch, |remote| {
-            plan(ctx.local.nat, remote.nat, ctx.local.id < self.id)
-        })
-    }
-
-    /// Begins to open holes if that is our part and the time has come; after a moment, if there may be an easier way.
-    pub(super) fn consider_guessing(&mut self, ctx: &mut Context<'_>) {
-        let ours = matches!(self.plan(ctx), Plan::Open | Plan::Meet);
-        if !ours || self.path.is_some() || self.guess.run.is_some() || !self.may_guess(ctx) {
-            return;
-        }
-        let worked = self.guess.worked_from.is_some()
-            && self.guess.worked_from == ctx.local.public(true).map(|addr| addr.ip());
-        let grace = if !worked && self.has_easier_way(ctx) {
-            GUESS_GRACE
-        } else {
-            Duration::ZERO
-        };
-        self.guess.start = Some(ctx.now + grace);
-        self.guess_timeout(ctx);
-    }
-
-    /// As [`Self::consider_guessing`], when more is known of either NAT than at the start of the round.
-    pub(super) fn reconsider_guessing(&mut self, ctx: &mut Context<'_>) {
-        if matches!(self.state, PeerState::Punch | PeerState::Relayed) && self.guess.last.is_none()
-        {
-            self.consider_guessing(ctx);
-        }
-    }
-
-    /// Whether both sides want it, a relay tells where the peer is, and the last failure is long enough ago.
-    fn may_guess(&self, ctx: &Context<'_>) -> bool {
-        let rested = self.guess.rest.is_none_or(|(until, _)| until <= ctx.now);
-        let attested = self.contact.attested().is_some_and(|addr| addr.is_ipv4());
-        let agreed = self.remote.as_ref().is_some_and(|remote| remote.guess);
-        rested && attested && agreed && ctx.local.guess_ports && self.consents(ctx.local)
-    }
-
-    /// Whether a candidate of either side lets everybody in, or both have IPv6.
-    fn has_easier_way(&self, ctx: &Context<'_>) -> bool {
-        let ours = ctx
-            .local
-            .candidates(self.id, self.demand.is_dialled(), self.contact.attested());
-        let theirs = self.remote.iter().flat_map(|remote| &remote.candidates);
-        let (mut open, mut v6) = (false, (false, false));
-        for candidate in &ours {
-            open |= candidate.open;
-            v6.0 |= candidate.addr.is_ipv6();
-        }
-        for candidate in theirs {
-            open |= candidate.open;
-            v6.1 |= candidate.addr.is_ipv6();
-        }
-        open || v6 == (true, true)
-    }
-
-    pub(super) fn guess_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.guess.start.is_some_and(|at| at <= ctx.now) {
-            self.guess.start = None;
-            if self.path.is_none() && matches!(self.state, PeerState::Punch | PeerState::Relayed) {
-                self.start_opening(ctx);
-            }
-        }
-        let Some(run) = &mut self.guess.run else {
-            return;
-        };
-        if run.until <= ctx.now {
-            return self.end_guessing(ctx, End::Missed);
-        }
-        match run.part {
-            Part::Open(_) => self.play_opener(ctx, Opener::handle_timeout),
-            Part::Probe(_) => self.play_prober(ctx),
-        }
-    }
-
-    /// Opens holes, to be guessed or met.
-    fn start_opening(&mut self, ctx: &mut Context<'_>) {
-        let opener = Opener::begin(ctx, self.plan(ctx) == Plan::Meet);
-        if self.take_part(ctx, Part::Open(opener)) {
-            self.play_opener(ctx, |opener, ctx, _, acts| {
-                opener.ask_for_sockets(ctx, acts)
-            });
-        }
-    }
-
-    /// The peer has holes open: guesses where.
-    fn start_probing(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
-        let (Some(attested), Some(remote)) = (self.contact.attested(), self.remote.as_ref()) else {
-            return;
-        };
-        let prober = Prober::begin(ctx, attested, remote, order);
-        if prober.is_some_and(|prober| self.take_part(ctx, Part::Probe(prober))) {
-            self.play_prober(ctx);
-        } else {
-            self.send_news(ctx, &News::Stop);
-        }
-    }
-
-    /// The sockets for holes are there, or some of them. Returns whether it was this link that asked for these.
-    pub(crate) fn on_holes(&mut self, ctx: &mut Context<'_>, first: Sock, count: u16) -> bool {
-        let awaited = self
-            .guess
-            .opener()
-            .is_some_and(|opener| opener.awaits(first));
-        if awaited {
-            let socks = (0..u32::from(count)).map(|offset| Sock(first.0 + offset));
-            self.play_opener(ctx, |opener, ctx, there, acts| {
-                opener.on_sockets(ctx, there, socks, acts);
-            });
-        }
-        awaited
-    }
-
-    /// A relay sees one of our sockets there, which tells where the NAT's count stands.
-    pub(crate) fn on_count(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
-        self.play_opener(ctx, |opener, ctx, there, acts| {
-            opener.on_count(ctx, there, (sock, addr), acts);
-        });
-    }
-
-    /// Whether this answers a guess, which then is a direct path.
-    pub(super) fn guess_answered(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64) -> bool {
-        let prober = self.guess.prober();
-        let Some(sent) = prober.and_then(|prober| prober.guess(source.addr, tx)) else {
-            return false;
-        };
-        let rtt = ctx.now.saturating_duration_since(sent);
-        self.checks.answered += 1;
-        self.proven(ctx, source, rtt, false);
-        true
-    }
-
-    /// Lets the opener play, if holes are being opened.
-    fn play_opener(
-        &mut self,
-        ctx: &mut Context<'_>,
-        play: impl FnOnce(&mut Opener, &mut Context<'_>, &There, &mut Vec<Act>),
-    ) {
-        let there = There {
-            relay: self.contact.live_via(ctx.local),
-            attested: self.contact.attested(),
-            nat: self.remote.as_ref().map(|remote| remote.nat),
-        };
-        let mut acts = Vec::new();
-        if let Some(opener) = self.guess.opener() {
-            play(opener, ctx, &there, &mut acts);
-        }
-        self.act(ctx, acts);
-    }
-
-    fn play_prober(&mut self, ctx: &mut Context<'_>) {
-        let mut acts = Vec::new();
-        if let Some(Run {
-            part: Part::Probe(prober),
-            ..
-        }) = &mut self.guess.run
-        {
-            prober.handle_timeout(ctx, &mut acts);
-        }
-        self.act(ctx, acts);
-    }
-
-    fn act(&mut self, ctx: &mut Context<'_>, acts: Vec<Act>) {
-        for act in acts {
-            match act {
-                Act::Put(output) => ctx.out.push_back(output),
-                Act::Own(socks) => self.own_sockets(&socks),
-                Act::Open { pair, ttl, tx } => {
-                    self.effort.sent += 1;
-                    self.question(ctx, pair, ttl, ProbeKind::Request, tx);
-                }
-                Act::Guess { pair, tx } => {
-                    self.guess.sent += 1;
-                    self.question(ctx, pair, None, ProbeKind::Request, tx);
-                }
-                Act::Tell(news) => self.send_news(ctx, &news),
-                Act::Release => self.close_idle_sockets(ctx),
-                Act::End(end) => self.end_guessing(ctx, end),
-            }
-        }
-    }
-
-    /// Takes the turn to guess; none of it while another peer has it.
-    fn take_part(&mut self, ctx: &mut Context<'_>, part: Part) -> bool {
-        if let Err(free) = ctx.budget.take_turn(ctx.now, self.id) {
-            self.guess.last = Some(End::Declined);
-            if matches!(part, Part::Open(_)) {
-                self.guess.start = Some(free);
-            }
-            return false;
-        }
-        let opens = match part {
-            Part::Open(_) => Some(ctx.local.nat),
-            Part::Probe(_) => self.remote.as_ref().map(|remote| remote.nat),
-        };
-        let method = match opens.map(|nat| nat.allocation) {
-            Some(PortAllocation::Sequential { .. }) => Method::Predicted,
-            Some(PortAllocation::Random { .. } | PortAllocation::Unknown) | None => {
-                Method::Birthday
-            }
-        };
-        self.guess.sent = 0;
-        self.guess.run = Some(Run {
-            until: ctx.now + GUESS_LONGEST,
-            method,
-            part,
-        });
-        true
-    }
-
-    pub(super) fn on_go(&mut self, ctx: &mut Context<'_>, order: &PunchOrder) {
-        let plan = self.plan(ctx);
-        if self.guess.run.is_none() && plan == Plan::Meet && self.may_guess(ctx) {
-            self.start_opening(ctx);
-        }
-        let able = self.may_guess(ctx);
-        match &mut self.guess.run {
-            _ if self.path.is_some() => {}
-            Some(Run {
-                part: Part::Probe(prober),
-                ..
-            }) => prober.go_on(ctx.now),
-            Some(Run {
-                part: Part::Open(opener),
-                ..
-            }) => {
-                opener.meet(ctx.now, order.sample);
-                self.play_opener(ctx, Opener::handle_timeout);
-            }
-            None if plan == Plan::Guess && able => self.start_probing(ctx, order),
-            None => self.send_news(ctx, &News::Stop),
-        }
-    }
-
-    pub(super) fn on_stop(&mut self, ctx: &mut Context<'_>) {
-        let Some(run) = &self.guess.run else { return };
-        // Whoever stops late took part, and made all its guesses.
-        let took_part = run.until <= ctx.now + (GUESS_LONGEST - GUESS_TIME / 2);
-        let end = if took_part {
-            End::Missed
-        } else {
-            End::Declined
-        };
-        self.end_guessing(ctx, end);
-    }
-
-    /// Ends a run, closes the sockets that no path needs, and rests if it was in vain.
-    pub(super) fn end_guessing(&mut self, ctx: &mut Context<'_>, end: End) {
-        self.guess.start = None;
-        if let Some(run) = self.guess.run.take() {
-            ctx.budget.end_turn(ctx.now, self.id);
-            if matches!((&run.part, end), (Part::Probe(_), End::Missed)) {
-                self.send_news(ctx, &News::Stop);
-            }
-            self.guess.last = Some(end);
-            self.guess.rest = match end {
-                End::Missed => Some(self.rest_after(ctx.now, &run.part)),
-                End::Declined | End::NoSockets => Some((ctx.now + GUESS_SPACING, GUESS_REST)),
-                End::Found | End::Dropped => None,
-            };
-            if end == End::Found {
-                self.guess.found = self.path.as_ref().and_then(|path| run.found(path.pair));
-                self.guess.worked_from = ctx.local.public(true).map(|addr| addr.ip());
-            } else if end != End::Dropped && self.round_is_over() {
-                self.relayed(ctx);
-            }
-            tracing::debug!(peer = %self.id.short(), guesses = self.guess.sent, ?end, "guessing");
-        }
-        self.release_sockets(ctx);
-    }
-
-    fn rest_after(&self, now: Instant, part: &Part) -> (Instant, Duration) {
-        let before = self.guess.rest.map(|(_, time)| time * 2);
-        let time = before.map_or(GUESS_REST, |time| time.min(GUESS_REST_MAX));
-        // The one who is asked is ready a little before the other asks again.
-        let slack = match part {
-            Part::Open(_) => Duration::ZERO,
-            Part::Probe(_) => time / 4,
-        };
-        (now + time - slack, time)
-    }
-
-    /// These sockets were opened for this peer.
-    pub(super) fn own_sockets(&mut self, socks: &[Sock]) {
-        self.guess.socks.extend_from_slice(socks);
-        self.guess.socks.sort_unstable();
-        self.guess.socks.dedup();
-    }
-
-    /// Closes the sockets that neither a run nor the path needs.
-    pub(super) fn release_sockets(&mut self, ctx: &mut Context<'_>) {
-        if self.guess.run.is_none() {
-            self.close_idle_sockets(ctx);
-        }
-    }
-
-    /// Closes the sockets that the path does not need.
-    fn close_idle_sockets(&mut self, ctx: &mut Context<'_>) {
-        let used = self.path.as_ref().map(|path| path.pair.sock);
-        let (kept, mut idle): (Vec<Sock>, Vec<Sock>) = std::mem::take(&mut self.guess.socks)
-            .into_iter()
-            .partition(|sock| {
-                Some(*sock) == used || self.history.trials.needs(*sock) || self.reroll.needs(*sock)
-            });
-        self.guess.socks = kept;
-        self.checks.forget(&idle);
-        idle.sort_unstable();
-        for run in idle.chunk_by(|a, b| a.0 + 1 == b.0) {
-            ctx.out.push_back(Output::CloseSockets {
-                first: run[0],
-                count: run.len() as u16,
-            });
-        }
-    }
-
-    /// Tells the peer something through the relay.
-    fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
-        let Some(relay) = self.contact.live_via(ctx.local) else {
-            return;
-        };
-        if let Some(bytes) = self.sessions.seal_news(news) {
-            ctx.out.push_back(Output::SendRelay {
-                relay,
-                to: self.id,
-                bytes,
-            });
-        }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::{
     ages::Ages,
-    path::Narrow,
     trial::{Death, Trials},
 };
+use crate::explain::Narrow;
 
 #[derive(Default)]
 pub(super) struct History {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Context, path::DirectPath};
+use super::{Context, direct::DirectPath};
 use crate::{
     io::Pair,
     timing::{

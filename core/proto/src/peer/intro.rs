@@ -1,65 +1,29 @@
-//! Saying hello: INTRO and its answer, from both sides.
+//! Saying hello: INTRO, and how often it is said.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
 
 use rand::Rng;
 
-use super::{Context, Doubt, Peer, send, sessions::credible};
+use super::{Context, Peer, messages::send, sessions::Attempt};
 use crate::{
-    PeerState, RelayUrl,
-    handshake::{Initiation, Opened},
-    io::{Failure, Output, Pair, Route},
-    session::Session,
-    sources::Title,
+    PeerState,
+    handshake::{HandshakeError, Initiation},
+    io::{Failure, Output, Pair},
     stale,
-    timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, SIMULTANEOUS, UNREACHED_ATTEMPTS},
-    wire::intro::{AckPacket, IntroBody, PACKET_LEN},
+    timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, UNREACHED_ATTEMPTS},
+    wire::intro::IntroBody,
 };
 
-/// An INTRO of ours that waits for its answer, or for a relay to send it through.
-pub(crate) struct Attempt {
-    /// None while no relay is up that could carry it.
-    pub(super) initiation: Option<Initiation>,
-    pub(super) sent: Instant,
-    /// Repeats on direct addresses so far.
-    repeats: usize,
-    /// When something is to be done next.
-    pub(super) next: Instant,
-    /// Which try of the dial this is, from 1.
-    pub(super) number: u32,
-    /// How often the relay turned the hello away, and whether to ask it once more.
-    pub(super) gone: usize,
-    pub(super) ask_again: bool,
-    /// Whether its time is the one that the peer asked for.
-    corrected: bool,
-}
-
-impl Attempt {
-    /// Whether there was a way to send it.
-    pub(super) fn is_sent(&self) -> bool {
-        self.initiation.is_some()
-    }
-}
-
-/// Where a message of the handshake came from.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// Through a relay, which sees the sender at this address.
-    Relay {
-        relay: RelayUrl,
-        attested: SocketAddr,
-    },
-    /// Directly, on this pair.
-    Direct(Pair),
+/// Nobody answered a hello that was said where the link stands all the same.
+pub(super) struct Unanswered {
+    /// The relay says that the peer does not hear it.
+    pub(super) out_of_reach: bool,
 }
 
 impl Peer {
     /// Starts to say hello.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
-        self.begin_effort(ctx.now);
+        self.effort.begin(ctx.now);
         if !self.contact.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
@@ -77,32 +41,25 @@ impl Peer {
     /// Sends an INTRO by all ways there are. Where no relay is up yet, they are asked for, and the INTRO follows.
     pub(super) fn attempt(&mut self, ctx: &mut Context<'_>, number: u32) {
         self.sessions.drop_attempt(ctx.convs);
-        self.choose_relay(ctx);
-        let mut attempt = Attempt {
-            initiation: None,
-            sent: ctx.now,
-            repeats: 0,
-            next: ctx.now + INTRO_TIMEOUT,
-            number,
-            gone: 0,
-            ask_again: false,
-            corrected: false,
-        };
+        let needed = self.contact.choose_relay(ctx.local).into_iter();
+        ctx.out
+            .extend(needed.map(|relay| Output::NeedRelay { relay }));
+        let mut initiation = None;
         if self.contact.live_via(ctx.local).is_some()
             || self.contact.has_addrs()
             || self.path.is_some()
             || !self.streams.open().is_empty()
         {
-            let opened = self.opening(ctx);
+            let opened = self.opening(ctx.local);
             match self.initiate(ctx, opened) {
-                Ok(initiation) => attempt.initiation = Some(initiation),
+                Ok(built) => initiation = Some(built),
                 Err(error) => tracing::debug!(%error, "cannot build an INTRO"),
             }
         }
-        self.sessions.attempt = Some(attempt);
+        self.sessions.attempt = Some(Attempt::new(ctx.now, number, initiation));
         self.send_intro(ctx, true);
         self.begin_early_checks(ctx);
-        self.plan_streams(ctx);
+        self.streams.plan(ctx, self.path.as_ref());
         if self.path.is_none() {
             self.announce_route(ctx);
         }
@@ -112,7 +69,7 @@ impl Peer {
         &mut self,
         ctx: &mut Context<'_>,
         opened: Vec<SocketAddr>,
-    ) -> Result<Initiation, crate::handshake::HandshakeError> {
+    ) -> Result<Initiation, HandshakeError> {
         let timestamp_ms = self
             .sessions
             .next_timestamp(ctx.now, ctx.unix_ms, ctx.window_ms);
@@ -151,11 +108,9 @@ impl Peer {
         }
         self.effort.hellos += u32::from(via.is_some()) + addrs.len() as u32;
         if let Some(relay) = via {
-            ctx.out.push_back(Output::SendRelay {
-                relay,
-                to: self.id,
-                bytes: initiation.packet.clone(),
-            });
+            let bytes = initiation.packet.clone();
+            let to = self.id;
+            ctx.out.push_back(Output::SendRelay { relay, to, bytes });
         }
         for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
@@ -170,13 +125,10 @@ impl Peer {
         }
     }
 
-    pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) {
-        let Some(attempt) = &mut self.sessions.attempt else {
-            return;
-        };
-        if attempt.next > ctx.now {
-            return;
-        }
+    /// Says hello again, or gives up.
+    pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) -> Option<Unanswered> {
+        let attempt = self.sessions.attempt.as_mut();
+        let attempt = attempt.filter(|attempt| attempt.next <= ctx.now)?;
         if ctx.now < attempt.sent + INTRO_TIMEOUT {
             let by_relay = std::mem::take(&mut attempt.ask_again);
             if by_relay {
@@ -184,7 +136,8 @@ impl Peer {
             } else {
                 attempt.repeats += 1;
             }
-            return self.send_intro(ctx, by_relay);
+            self.send_intro(ctx, by_relay);
+            return None;
         }
         let number = attempt.number;
         self.presence.unreached_since(attempt.sent);
@@ -207,17 +160,14 @@ impl Peer {
             };
             self.fail(ctx, reason);
         } else {
-            let was_said = self.sessions.attempt.as_ref().is_some_and(Attempt::is_sent);
+            let was_said = self.sessions.is_call_sent();
             if was_said && self.contact.live_via(ctx.local).is_some() {
                 self.presence.asked_in_vain();
             }
             self.sessions.drop_attempt(ctx.convs);
-            self.round_unanswered(ctx);
-            let failed = out_of_reach && self.demand.is_awaited();
-            if let Some(relay) = self.contact.via().cloned().filter(|_| failed) {
-                self.dial_failed(ctx, Failure::Unreached(relay));
-            }
+            return Some(Unanswered { out_of_reach });
         }
+        None
     }
 
     /// New addresses are known while saying hello: uses them, by an early repetition of which there are not more than else.
@@ -233,70 +183,6 @@ impl Peer {
                 self.attempt(ctx, number);
             }
             None => self.attempt(ctx, 1),
-        }
-    }
-
-    /// Somebody proved to be this peer and says hello. Returns whether it was answered.
-    pub(crate) fn on_intro(
-        &mut self,
-        ctx: &mut Context<'_>,
-        opened: Opened,
-        source: &Source,
-    ) -> bool {
-        let body = &opened.body;
-        let newest = credible(ctx.window_ms, ctx.unix_ms, self.sessions.newest_intro_ms());
-        let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
-        let is_known = body.timestamp_ms == newest || ctx.convs.contains_key(&body.conv);
-        if is_known || self.ours_wins(ctx) {
-            return false;
-        }
-        if body.timestamp_ms < newest || off > ctx.window_ms {
-            tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
-            self.tell_time(ctx, body, newest, source);
-            return false;
-        }
-        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
-            self.begin_effort(ctx.now);
-        }
-        self.sessions.note_intro(body.timestamp_ms);
-        self.earned.earn(PACKET_LEN);
-        self.note_source(ctx, source);
-        self.sessions.drop_attempt(ctx.convs);
-        self.remote = Some(body.description.clone());
-        if let rtt @ 1.. = body.description.relay_rtt_ms {
-            self.contact.told_rtt(Duration::from_millis(rtt.into()));
-        }
-        let theirs = opened.body.description.opened.clone();
-        let opening = self.opening(ctx);
-        let description = self.description(ctx.local, opening);
-        let (session, packet) = match opened.answer(&description) {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(%error, "cannot answer an INTRO");
-                return false;
-            }
-        };
-        self.adopt(ctx, session);
-        if let Source::Direct(pair) = source {
-            // What the peer sends at once must not come to strangers.
-            self.admit(ctx, *pair, Title::Claimed);
-        }
-        self.reply(ctx, source, packet);
-        self.enter_round(ctx, source);
-        self.begin_checks(ctx, !theirs.is_empty());
-        if let Source::Direct(pair) = source {
-            self.check_back(ctx, *pair);
-        }
-        true
-    }
-
-    /// Has the peer say hello again with a time that we take. Nothing is kept of it: a recorded hello brings whoever sends it again
-    /// a few bytes that only the peer can read.
-    fn tell_time(&self, ctx: &mut Context<'_>, body: &IntroBody, newest: u64, source: &Source) {
-        let time_ms = ctx.unix_ms.max(newest.saturating_add(1));
-        let random = ctx.rng.random();
-        if let Some(bytes) = stale::seal(body.conv, &body.probe_secret, random, time_ms) {
-            self.reply(ctx, source, bytes);
         }
     }
 
@@ -322,86 +208,13 @@ impl Peer {
         }
     }
 
-    /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
-    fn ours_wins(&self, ctx: &Context<'_>) -> bool {
-        let fresh = self.sessions.attempt.as_ref().is_some_and(|attempt| {
-            attempt.initiation.is_some()
-                && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
-        });
-        fresh && ctx.local.id < self.id
-    }
-
-    fn reply(&self, ctx: &mut Context<'_>, source: &Source, bytes: Vec<u8>) {
-        match source {
-            Source::Relay { relay, .. } => ctx.out.push_back(Output::SendRelay {
-                relay: relay.clone(),
-                to: self.id,
-                bytes,
-            }),
-            Source::Direct(pair) => send(ctx, *pair, None, bytes),
-        }
-    }
-
-    /// The peer answered our hello.
-    pub(crate) fn on_ack(&mut self, ctx: &mut Context<'_>, packet: AckPacket<'_>, source: &Source) {
-        let conv = packet.conv();
-        let Some((initiation, sent)) = self.sessions.hello(conv) else {
-            return;
-        };
-        let description = match initiation.read(ctx.key, packet) {
-            Ok(description) => description,
-            Err(error) => return tracing::debug!(%error, "INTRO_ACK refused"),
-        };
-        let initiation = self.sessions.take_hello(sent.is_some());
-        let Some(Ok(session)) = initiation.map(Initiation::into_session) else {
-            return;
-        };
-        self.earned.earn(PACKET_LEN);
-        self.note_source(ctx, source);
-        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
-            self.contact
-                .measured(ctx.now.saturating_duration_since(sent));
-        }
-        self.remote = Some(description);
-        self.adopt(ctx, session);
-        self.enter_round(ctx, source);
-        self.begin_checks(ctx, true);
-        if let Source::Direct(pair) = source {
-            // Proves the peer, but not the address: the INTRO may have reached it by another way.
-            self.check_back(ctx, *pair);
-        }
-    }
-
-    fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.sessions.adopt(ctx.convs, self.id, session);
-        self.failure = None;
-        self.presence.met(ctx.now);
-    }
-
-    /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
-    fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
-        self.demand.linger_if_unwanted(ctx.now);
-        self.effort.rounds += 1;
-        match (&self.path, source) {
-            (Some(_), _) if self.on_stream() => {}
-            (Some(_), _) => self.suspect(ctx, Doubt::Told),
-            (None, Source::Direct(pair)) if self.contact.live_via(ctx.local).is_none() => {
-                // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
-                self.admit(ctx, *pair, Title::Claimed);
-                ctx.out.push_back(Output::Route {
-                    peer: self.id,
-                    route: Route::Direct(*pair),
-                });
-                self.become_(ctx, PeerState::Punch);
-            }
-            (None, _) => {
-                self.announce_route(ctx);
-                // A link that lives on the relay does so until there is something better, however often that is tried.
-                if self.state != PeerState::Relayed {
-                    self.become_(ctx, PeerState::Punch);
-                }
-                self.announce_path(ctx);
-            }
-        }
+    /// There is no way to the peer now.
+    pub(super) fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.failure = Some(reason.clone());
+        self.sessions.drop_attempt(ctx.convs);
+        self.streams.close_all(ctx);
+        self.dial_failed(ctx, reason);
+        self.become_(ctx, PeerState::Failed);
+        self.rounds.retry(ctx, self.demand.is_wanted());
     }
 }

@@ -1,27 +1,21 @@
-//! The direct path: chosen when an answer proves it, suspected when it falls silent, given up when it stays so.
-
-mod direct;
+//! The direct path: chosen when an answer proves it, suspected when it falls silent, trusted when it answers.
 
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-pub(super) use self::direct::{DirectPath, full_len};
-pub(crate) use self::direct::{Doubt, Narrow};
-use self::direct::{Inquiry, PathEvent, Silence, Width};
 use super::{
     Context, Peer,
+    direct::{DirectPath, Doubt, Inquiry, PathEvent, Silence, Width},
     guess::End,
-    hold::{Care, Measured},
-    send,
-    trial::Death,
+    hold::Measured,
 };
 use crate::{
     PeerState,
     io::Pair,
     local::Local,
     sources::Title,
-    wire::probe::{PACKET_LEN, Probe, ProbeKind},
+    wire::probe::{PACKET_LEN, ProbeKind},
 };
 
 /// Lengths of probes that tell how much a path carries that is too narrow: packets of 108, 576, 1,000 and 1,200 bytes in IPv4.
@@ -79,7 +73,7 @@ impl Peer {
             self.select(ctx, pair, rtt);
         } else if self.path.is_none() {
             self.effort.held_back = Some(rtt);
-            self.measure_again(ctx, pair);
+            self.checks.measure_again(ctx.now, pair);
         }
     }
 
@@ -99,20 +93,24 @@ impl Peer {
 
     fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
-        if self.on_stream() && !pair.sock.is_stream() {
+        let before = self.path.as_ref();
+        if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_stream() {
             self.effort.go_on();
         }
         self.path = Some(DirectPath::new(ctx.now, pair, rtt));
         self.rounds.direct();
-        self.streams.dial = None;
+        self.streams.dial_no_more();
         self.effort.done(ctx.now);
         self.hold.begin(ctx);
-        self.end_guessing(ctx, End::Found);
+        if let Some(run) = self.guess.end(ctx, self.id, End::Found) {
+            self.effort.found = run.found(pair);
+        }
+        self.release_sockets(ctx);
         self.history.found();
         self.become_(ctx, PeerState::Direct);
         self.announce_route(ctx);
         self.announce_path(ctx);
-        if self.on_stream() {
+        if pair.sock.is_stream() {
             if ctx.local.id < self.id {
                 self.ask(ctx, ProbeKind::InUse);
             }
@@ -122,7 +120,7 @@ impl Peer {
     }
 
     /// Asks a new path whether it carries QUIC's packets; one that does not is suspect.
-    fn ask_width(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn ask_width(&mut self, ctx: &mut Context<'_>) {
         let path = self.path.as_mut();
         match path.and_then(|path| path.ask_width(ctx.now)) {
             None => {}
@@ -198,48 +196,6 @@ impl Peer {
         self.ask_of(ctx, question, kind);
     }
 
-    pub(super) fn hold_timeout(&mut self, ctx: &mut Context<'_>) {
-        let held = self.path.as_ref();
-        let held = held.filter(|_| self.state == PeerState::Direct);
-        match self.hold.handle_timeout(ctx, held, self.rounds.traffic) {
-            Some(Care::Ask) => self.ask(ctx, ProbeKind::InUse),
-            Some(Care::Suspect) => self.suspect(ctx, Doubt::Silent),
-            None => {}
-        }
-        if self.hold.take_spare(ctx) {
-            self.ask_spare(ctx);
-        }
-    }
-
-    /// Asks the best of the paths that are not in use, and the one that is, to compare them.
-    fn ask_spare(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &self.path else { return };
-        let used = path.pair;
-        if self.checks.ask_spare(ctx.now, used, |pair, rtt| {
-            (!ctx.local.is_lan(pair.addr), Measured { pair, rtt }.cost())
-        }) {
-            self.ask(ctx, ProbeKind::InUse);
-            self.checks_timeout(ctx);
-        }
-    }
-
-    /// Asks addresses that died, and tries a fresh port when their time is over.
-    pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
-        let wanted = self.demand.is_wanted() && self.consents(ctx.local);
-        let wanted = wanted && self.rounds.in_use(ctx.now);
-        let due = self.history.trials.handle_timeout(ctx, wanted);
-        for (pair, tx) in due.questions {
-            let len = full_len(pair);
-            self.question_of(ctx, (pair, len), None, ProbeKind::Request, tx);
-        }
-        if due.over {
-            self.release_sockets(ctx);
-            if wanted && self.state == PeerState::Relayed {
-                self.reroll(ctx);
-            }
-        }
-    }
-
     /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.
     fn ask_shorter(&mut self, ctx: &mut Context<'_>) {
         let pair = self.path.as_ref().map(|path| path.pair);
@@ -258,37 +214,6 @@ impl Peer {
         self.question_of(ctx, (pair, len), None, kind, tx);
     }
 
-    /// Sends a probe that wants an answer.
-    pub(super) fn question(
-        &mut self,
-        ctx: &mut Context<'_>,
-        pair: Pair,
-        ttl: Option<u8>,
-        kind: ProbeKind,
-        tx: u64,
-    ) {
-        self.question_of(ctx, (pair, PACKET_LEN), ttl, kind, tx);
-    }
-
-    /// Sends a probe of this length that wants an answer.
-    pub(super) fn question_of(
-        &mut self,
-        ctx: &mut Context<'_>,
-        (pair, len): (Pair, usize),
-        ttl: Option<u8>,
-        kind: ProbeKind,
-        tx: u64,
-    ) {
-        let probe = Probe {
-            kind,
-            tx,
-            observed: pair.addr,
-        };
-        if let Some(bytes) = self.sessions.seal_question(&probe, len) {
-            send(ctx, pair, ttl, bytes);
-        }
-    }
-
     /// Has every packet take the relay as well, and asks whether the path still works.
     pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>, doubt: Doubt) {
         let Some(path) = &mut self.path else { return };
@@ -301,15 +226,16 @@ impl Peer {
             self.send_update(ctx, vec![addr]);
         }
         self.announce_route(ctx);
-        self.suspect_timeout(ctx);
+        self.ask_width(ctx);
+        self.inquire(ctx);
     }
 
-    pub(super) fn suspect_timeout(&mut self, ctx: &mut Context<'_>) {
-        self.ask_width(ctx);
+    /// Goes on with the inquiry into a suspect path, when that is due. Returns whether the path is dead.
+    pub(super) fn inquire(&mut self, ctx: &mut Context<'_>) -> bool {
         let path = self.path.as_mut();
         match path.and_then(|path| path.inquire(ctx.now)) {
             None => {}
-            Some(Inquiry::Dead) => self.dead(ctx),
+            Some(Inquiry::Dead) => return true,
             Some(Inquiry::Silent) => self.suspect(ctx, Doubt::Silent),
             Some(Inquiry::Over) => self.trust(ctx),
             Some(Inquiry::Ask { kind, lasts }) => {
@@ -317,10 +243,11 @@ impl Peer {
                 if lasts {
                     self.ask_shorter(ctx);
                     // Where datagrams are dropped from now on, the relay is as silent.
-                    self.plan_streams(ctx);
+                    self.streams.plan(ctx, self.path.as_ref());
                 }
             }
         }
+        false
     }
 
     /// Whether this answers a probe of the path in use, which ends most suspicions: it works both ways.
@@ -362,36 +289,6 @@ impl Peer {
     fn still_alive(&self, ctx: &mut Context<'_>) {
         if self.path.is_none() {
             self.announce_route(ctx);
-        }
-    }
-
-    pub(super) fn dead(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = self.path.take() else { return };
-        self.history.ages.interrupted();
-        let held = ctx.now.saturating_duration_since(path.since);
-        let narrow = path.narrow();
-        if narrow.is_some() {
-            self.guess.rest_longest(ctx.now);
-        }
-        if path.pair.sock.is_stream() {
-            self.drop_stream(ctx, path.pair);
-        }
-        let death = Death {
-            pair: path.pair,
-            held,
-            rtt: path.rtt,
-            narrow: narrow.is_some(),
-        };
-        self.history.died(ctx.now, death, narrow);
-        self.checks.settle();
-        self.release_sockets(ctx);
-        self.begin_effort(ctx.now);
-        if self.contact.live_via(ctx.local).is_some() {
-            self.relayed(ctx);
-        } else if self.demand.is_wanted() {
-            self.dial(ctx);
-        } else {
-            self.end(ctx);
         }
     }
 }

@@ -1,15 +1,10 @@
 //! Probes that come in: they are answered, asked back, and, as answers, prove an address.
 
-use super::{
-    Context, Doubt, Peer,
-    checks::{Check, first_step},
-    send,
-};
+use super::{Context, Peer, direct::Doubt, messages::send};
 use crate::{
     PeerState,
     io::Pair,
     sources::Title,
-    timing::{MAX_PEER_REFLEXIVE, ROUND},
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
 };
 
@@ -26,7 +21,8 @@ impl Peer {
         else {
             return;
         };
-        self.spoke_in(ctx.now, conv);
+        self.sessions.spoke_in(conv);
+        self.presence.spoke(ctx.now);
         self.earned.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
@@ -74,94 +70,29 @@ impl Peer {
         }
         self.check_back(ctx, source);
         if elsewhere {
-            for check in &mut self.checks.list {
-                check.in_use = check.pair == source;
-            }
+            self.checks.note_use(source);
             self.follow(ctx, source);
         }
     }
 
-    /// Probes an address that an authentic message came from, unless that is being done.
-    pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: Pair) {
-        let Some(position) = self
-            .checks
-            .position(source)
-            .or_else(|| self.add_reflexive(ctx, source))
-        else {
-            return;
-        };
-        self.admit(ctx, source, Title::Claimed);
-        let proven = self.path.as_ref().is_some_and(|path| path.pair == source);
-        let check = &mut self.checks.list[position];
-        check.full_ttl_from = ctx.now;
-        check.heard += 1;
-        if (check.rtt.is_none() || check.is_too_slow())
-            && !proven
-            && check.pending.last().is_none_or(|(_, sent)| *sent < ctx.now)
-        {
-            check.step = first_step(check.attested);
-            self.send_check(ctx, position);
-        }
-    }
-
-    /// An address that nobody named, from which an authentic probe came.
-    fn add_reflexive(&mut self, ctx: &Context<'_>, pair: Pair) -> Option<usize> {
-        let used = self.path.as_ref().map(|path| path.pair);
-        let list = &mut self.checks.list;
-        let reflexive = list.iter().filter(|check| check.reflexive).count();
-        if !pair.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
-            // The peer's NAT gave it ever new ports: the oldest has had its day.
-            let over = list.iter().position(|check| {
-                let last = check.pending.last();
-                let waits = last.is_some_and(|(_, sent)| ctx.now < *sent + ROUND);
-                check.reflexive && Some(check.pair) != used && !waits
-            })?;
-            list.remove(over);
-        }
-        let attested = self.contact.attested_ips().contains(&pair.addr.ip());
-        self.checks.list.push(Check {
-            pair,
-            reflexive: !pair.sock.is_stream(),
-            attested,
-            full_ttl_from: ctx.now,
-            next: None,
-            step: first_step(attested),
-            probes: 0,
-            heard: 0,
-            pending: Vec::new(),
-            rtt: None,
-            slow: 0,
-            in_use: false,
-        });
-        Some(self.checks.list.len() - 1)
-    }
-
     fn on_answer(&mut self, ctx: &mut Context<'_>, source: Pair, tx: u64, full: bool) {
-        if self.path_answered(ctx, source, tx, full) || self.guess_answered(ctx, source, tx) {
+        if self.path_answered(ctx, source, tx, full) {
             return;
+        }
+        if let Some(rtt) = self.guess.answered(ctx.now, source, tx) {
+            self.checks.note_answer();
+            return self.proven(ctx, source, rtt, false);
         }
         if let Some(rtt) = self.history.trials.answered(ctx.now, source, tx, full) {
             return self.proven(ctx, source, rtt, true);
         }
-        let Some(position) = self.checks.position(source) else {
-            return;
-        };
-        let check = &mut self.checks.list[position];
-        let Some(found) = check.pending.iter().position(|(pending, _)| *pending == tx) else {
-            return;
-        };
-        let (_, sent) = check.pending.swap_remove(found);
-        let rtt = ctx.now.saturating_duration_since(sent);
-        check.rtt = Some(rtt);
-        check.next = None;
-        check.pending.clear();
-        let in_use = std::mem::take(&mut check.in_use);
-        self.checks.answered += 1;
-        self.effort.answered += 1;
-        self.earned.note_answer(source);
-        self.proven(ctx, source, rtt, false);
-        if in_use {
-            self.follow(ctx, source);
+        if let Some(answered) = self.checks.on_answer(ctx.now, source, tx) {
+            self.effort.answered += 1;
+            self.earned.note_answer(source);
+            self.proven(ctx, source, answered.rtt, false);
+            if answered.in_use {
+                self.follow(ctx, source);
+            }
         }
     }
 }

@@ -4,10 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use rand::Rng;
 
-use super::{Context, Peer, Source, contact::TurnedAway, intro::Attempt};
+use super::{Context, Peer, contact::TurnedAway};
 use crate::{
     PeerState, RelayUrl,
-    io::Output,
     timing::{BUSY_SPREAD, GONE_RETRIES},
 };
 
@@ -61,7 +60,7 @@ impl Peer {
         }
         self.presence.is_gone();
         if !self.turned_away(ctx, Duration::ZERO, TurnedAway::Absent) && self.sessions.stand() {
-            self.rebind_later(ctx);
+            self.rounds.rebind_later(ctx.now, self.demand.is_wanted());
         }
     }
 
@@ -76,8 +75,7 @@ impl Peer {
 
     /// The peer is registered with the relay, but hears nothing from it: it is waited for.
     pub(crate) fn on_unheard(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        let calls = self.sessions.attempt.as_ref().is_some_and(Attempt::is_sent);
-        if calls && self.contact.is_via(relay) {
+        if self.sessions.is_call_sent() && self.contact.is_via(relay) {
             self.presence.unreached(ctx.now);
         }
     }
@@ -114,26 +112,6 @@ impl Peer {
             self.fail(ctx, reason);
         }
         true
-    }
-
-    /// Takes the first relay at which the peer may be and that we are registered with; asks for them if there is none.
-    pub(super) fn choose_relay(&mut self, ctx: &mut Context<'_>) {
-        let needed = self.contact.choose_relay(ctx.local).into_iter();
-        ctx.out
-            .extend(needed.map(|relay| Output::NeedRelay { relay }));
-    }
-
-    pub(super) fn note_source(&mut self, ctx: &Context<'_>, source: &Source) {
-        self.contact.note_attested(ctx.local, source);
-        match source {
-            Source::Relay { relay, .. } => {
-                self.contact.meet_at(vec![relay.clone()]);
-                if self.contact.live_via(ctx.local).is_none() || self.path.is_none() {
-                    self.contact.go_via(relay);
-                }
-            }
-            Source::Direct(pair) => self.contact.note_claim(pair.addr.ip()),
-        }
     }
 
     /// The peer was found on our network, at these addresses and nowhere else; none if it left.

@@ -6,17 +6,12 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use rand::Rng;
-
-use super::{Context, Peer};
+use super::Context;
 use crate::{
-    NatBehavior, NatReport,
-    io::{Output, Pair, Sock},
+    RelayUrl,
+    io::{Output, Sock},
     timing::{REROLL_REST, ROUND, SAMPLE_TRIES},
-    wire::{
-        candidate::{Candidate, CandidateKind},
-        probe::ProbeKind,
-    },
+    wire::candidate::{Candidate, CandidateKind},
 };
 
 /// The fresh socket of this link, if one is being tried.
@@ -63,107 +58,80 @@ impl Reroll {
             Step::Socket | Step::Sampling { .. } => None,
         }
     }
-}
 
-impl Peer {
-    /// All was in vain. If it should not have been, one side tries another port; that is enough for both. Addresses that
-    /// died, and may only have been cut off for a while, have their time to answer first.
-    pub(super) fn reroll(&mut self, ctx: &mut Context<'_>) {
-        let keeps = |nat: NatReport| nat.mapping == NatBehavior::EndpointIndependent;
-        let should_work = keeps(ctx.local.nat)
-            && self.remote.as_ref().is_some_and(|remote| keeps(remote.nat))
-            && self.fresh_targets(ctx).next().is_some();
-        let rests = self.reroll.rest.is_some_and(|until| ctx.now < until);
-        let waits = rests || self.reroll.fresh.is_some() || self.history.trials.next().is_some();
-        let futile = self.history.narrow().is_some() || !should_work;
-        if ctx.local.id > self.id || !self.demand.is_wanted() || futile || waits {
-            return;
-        }
+    /// Whether it is too early for another one.
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        self.fresh.is_some() || self.rest.is_some_and(|until| now < until)
+    }
+
+    /// Asks for a socket.
+    pub(super) fn begin(&mut self, ctx: &mut Context<'_>) {
         let sock = ctx.budget.name_sockets(1);
         let step = Step::Socket;
-        self.reroll.fresh = Some(Fresh { sock, step });
-        self.reroll.rest = Some(ctx.now + REROLL_REST);
+        self.fresh = Some(Fresh { sock, step });
+        self.rest = Some(ctx.now + REROLL_REST);
         ctx.out.push_back(Output::OpenSockets {
             first: sock,
             count: 1,
         });
     }
 
-    /// The peer's addresses that a fresh port can help with: those that a relay attests, where NATs are between.
-    fn fresh_targets(&self, ctx: &Context<'_>) -> impl Iterator<Item = Pair> + use<> {
-        let attested = self.contact.attested_ips();
-        let targets = self.opening(ctx).into_iter();
-        targets
-            .filter(move |addr| addr.is_ipv4() && attested.contains(&addr.ip()))
-            .map(Pair::main)
-    }
-
-    /// The socket that was asked for is there, or the system refused it. Returns whether it was this link that asked.
-    pub(crate) fn on_fresh_socket(
-        &mut self,
-        ctx: &mut Context<'_>,
-        sock: Sock,
-        count: u16,
-    ) -> bool {
+    /// The socket is there, or the system refused it. Returns whether it was this link that asked.
+    pub(super) fn on_socket(&mut self, now: Instant, sock: Sock, is_there: bool) -> bool {
         let asked = |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Socket);
-        let Some(fresh) = self.reroll.fresh.as_mut().filter(asked) else {
+        let Some(fresh) = self.fresh.as_mut().filter(asked) else {
             return false;
         };
-        if count == 0 {
-            self.reroll.fresh = None;
-            return true;
-        }
-        let (tries, next) = (0, ctx.now);
+        let (tries, next) = (0, now);
         fresh.step = Step::Sampling { tries, next };
-        self.own_sockets(&[sock]);
-        self.reroll_timeout(ctx);
+        if !is_there {
+            self.fresh = None;
+        }
         true
     }
 
-    /// A relay sees one of our sockets there. Opens it for the peer, and then says where it is.
-    pub(crate) fn on_fresh_sample(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
+    /// A relay sees one of our sockets there. Returns whether it is this one, which then is offered to the peer.
+    pub(super) fn on_sample(&mut self, now: Instant, sock: Sock, addr: SocketAddr) -> bool {
         let asked =
             |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Sampling { .. });
-        let Some(fresh) = self.reroll.fresh.as_mut().filter(asked) else {
-            return;
+        let Some(fresh) = self.fresh.as_mut().filter(asked) else {
+            return false;
         };
         let seen = Candidate {
             addr,
             kind: CandidateKind::Reflexive,
             open: false,
         };
-        let until = ctx.now + ROUND;
-        fresh.step = Step::Offered { seen, until };
-        let targets: Vec<Pair> = self.fresh_targets(ctx).collect();
-        for pair in &targets {
-            let (pair, tx) = (Pair { sock, ..*pair }, ctx.rng.random());
-            let low = ctx.local.low_ttl(pair.addr);
-            self.effort.sent += 1;
-            self.question(ctx, pair, Some(low), ProbeKind::Request, tx);
-        }
-        self.send_update(ctx, targets.iter().map(|pair| pair.addr).collect());
+        fresh.step = Step::Offered {
+            seen,
+            until: now + ROUND,
+        };
+        true
     }
 
-    pub(super) fn reroll_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.reroll.next().is_none_or(|at| at > ctx.now) {
-            return;
+    /// Asks the relay where it sees the socket. Returns whether its time is over.
+    pub(super) fn handle_timeout(
+        &mut self,
+        ctx: &mut Context<'_>,
+        relay: Option<RelayUrl>,
+    ) -> bool {
+        if self.next().is_none_or(|at| at > ctx.now) {
+            return false;
         }
-        let relay = self.contact.live_via(ctx.local);
-        if let (Some(relay), Some(fresh)) = (relay, &mut self.reroll.fresh)
+        if let (Some(relay), Some(fresh)) = (relay, &mut self.fresh)
             && let Step::Sampling { tries, next } = &mut fresh.step
             && let Some(wait) = SAMPLE_TRIES.get(*tries)
         {
             (*tries, *next) = (*tries + 1, ctx.now + *wait);
             let sock = fresh.sock;
-            return ctx.out.push_back(Output::SampleMapping { sock, relay });
+            ctx.out.push_back(Output::SampleMapping { sock, relay });
+            return false;
         }
-        self.end_reroll(ctx);
+        true
     }
 
-    /// Lets go of the fresh socket, unless the path needs it.
-    pub(super) fn end_reroll(&mut self, ctx: &mut Context<'_>) {
-        if self.reroll.fresh.take().is_some() {
-            self.release_sockets(ctx);
-        }
+    /// Lets go of the socket. Returns whether there was one.
+    pub(super) fn end(&mut self) -> bool {
+        self.fresh.take().is_some()
     }
 }

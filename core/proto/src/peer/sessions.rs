@@ -2,16 +2,54 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::intro::Attempt;
 use crate::{
     PeerId,
     handshake::Initiation,
     session::Session,
+    timing::INTRO_TIMEOUT,
     wire::{probe::Probe, sealed::News},
 };
 
 /// Which peer a conversation belongs to, for all peers.
 type Convs = BTreeMap<u64, PeerId>;
+
+/// An INTRO of ours that waits for its answer, or for a relay to send it through.
+pub(super) struct Attempt {
+    /// None while no relay is up that could carry it.
+    pub(super) initiation: Option<Initiation>,
+    pub(super) sent: Instant,
+    /// Repeats on direct addresses so far.
+    pub(super) repeats: usize,
+    /// When something is to be done next.
+    pub(super) next: Instant,
+    /// Which try of the dial this is, from 1.
+    pub(super) number: u32,
+    /// How often the relay turned the hello away, and whether to ask it once more.
+    pub(super) gone: usize,
+    pub(super) ask_again: bool,
+    /// Whether its time is the one that the peer asked for.
+    pub(super) corrected: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(now: Instant, number: u32, initiation: Option<Initiation>) -> Self {
+        Self {
+            initiation,
+            sent: now,
+            repeats: 0,
+            next: now + INTRO_TIMEOUT,
+            number,
+            gone: 0,
+            ask_again: false,
+            corrected: false,
+        }
+    }
+
+    /// Whether there was a way to send it.
+    pub(super) fn is_sent(&self) -> bool {
+        self.initiation.is_some()
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Sessions {
@@ -46,6 +84,11 @@ impl Sessions {
 
     pub(super) fn is_calling(&self) -> bool {
         self.attempt.is_some()
+    }
+
+    /// Whether a hello of ours was sent that waits for its answer.
+    pub(super) fn is_call_sent(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::is_sent)
     }
 
     /// The session of a conversation.

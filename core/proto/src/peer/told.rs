@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::Reach;
-use crate::{PathInfo, PeerState, wire::candidate::Candidate};
+use crate::{PathInfo, PeerState, local::Reach, wire::candidate::Candidate};
 
 pub(super) struct Told {
     /// The state that was last told of in an event, and since when.

@@ -40,12 +40,12 @@ pub(super) struct Opener {
 }
 
 /// What is known of the peer that the holes are for.
-pub(super) struct There {
+pub(in crate::peer) struct There {
     /// The relay of the link, if we are registered there.
-    pub(super) relay: Option<RelayUrl>,
+    pub(in crate::peer) relay: Option<RelayUrl>,
     /// Where it sees the peer.
-    pub(super) attested: Option<SocketAddr>,
-    pub(super) nat: Option<NatReport>,
+    pub(in crate::peer) attested: Option<SocketAddr>,
+    pub(in crate::peer) nat: Option<NatReport>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

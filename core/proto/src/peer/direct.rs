@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    explain::Narrow,
     io::Pair,
     timing::{
         DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER, SUSPECT_AFTER,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Length of a question that shows that QUIC's packets get through. A stream carries any.
-pub(in crate::peer) fn full_len(pair: Pair) -> usize {
+pub(super) fn full_len(pair: Pair) -> usize {
     if pair.sock.is_stream() {
         PACKET_LEN
     } else {
@@ -21,18 +22,18 @@ pub(in crate::peer) fn full_len(pair: Pair) -> usize {
 }
 
 /// The direct path that carries the data, or did until just now.
-pub(in crate::peer) struct DirectPath {
-    pub(in crate::peer) pair: Pair,
+pub(super) struct DirectPath {
+    pub(super) pair: Pair,
     /// Smoothed round trip of probes.
-    pub(in crate::peer) rtt: Duration,
+    pub(super) rtt: Duration,
     /// When it was chosen.
-    pub(in crate::peer) since: Instant,
+    pub(super) since: Instant,
     /// When a probe was last answered.
-    pub(in crate::peer) heard: Instant,
+    pub(super) heard: Instant,
     /// When the peer last asked on it.
-    pub(in crate::peer) asked: Instant,
+    pub(super) asked: Instant,
     /// When the peer last said that it hears nothing.
-    pub(in crate::peer) deaf: Option<Instant>,
+    pub(super) deaf: Option<Instant>,
     /// Probes whose answers are still worth something.
     pending: Vec<Pending>,
     /// Whether it is known to carry QUIC's packets both ways; until then the relay carries them too.
@@ -50,25 +51,6 @@ pub(in crate::peer) struct DirectPath {
 const MAX_PENDING: usize = 16;
 /// Full-size questions to a new path before it is suspect.
 const WIDTH_QUESTIONS: u32 = 4;
-
-/// What a path carries that is too narrow for QUIC, in bytes of its packets with all headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Narrow {
-    /// The longest that got through.
-    pub(crate) carries: u16,
-    /// The shortest that QUIC needs.
-    pub(crate) needs: u16,
-}
-
-impl Narrow {
-    fn of(pair: Pair, longest: usize) -> Self {
-        let headers = if pair.addr.is_ipv6() { 48 } else { 28 };
-        Self {
-            carries: (longest + headers) as u16,
-            needs: (FULL_LEN + headers) as u16,
-        }
-    }
-}
 
 /// A question that waits for an answer.
 struct Pending {
@@ -158,7 +140,7 @@ impl DirectPath {
         }
     }
 
-    pub(in crate::peer) fn next_probe(&self) -> Option<Instant> {
+    pub(super) fn next_probe(&self) -> Option<Instant> {
         let width = self.width.map(|(at, _)| at);
         self.suspicion
             .as_ref()
@@ -166,7 +148,7 @@ impl DirectPath {
     }
 
     /// Whether it is yet unknown if QUIC's packets get through.
-    pub(in crate::peer) fn is_untested(&self) -> bool {
+    pub(super) fn is_untested(&self) -> bool {
         !self.wide
     }
 
@@ -183,7 +165,17 @@ impl DirectPath {
         }
     }
 
-    pub(in crate::peer) fn is_suspect(&self) -> bool {
+    /// Whether it carries datagrams, as far as we know.
+    pub(super) fn has_datagrams(&self) -> bool {
+        !self.pair.sock.is_stream() && !self.is_suspect()
+    }
+
+    /// Whether the data goes by a stream, and datagrams are still to be tried for.
+    pub(super) fn is_next_best(&self) -> bool {
+        self.pair.sock.is_stream() && !self.is_suspect()
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
         self.suspicion.is_some()
     }
 
@@ -191,7 +183,11 @@ impl DirectPath {
     pub(super) fn narrow(&self) -> Option<Narrow> {
         let doubted = self.suspicion.as_ref().map(|suspicion| suspicion.since);
         let (_, longest) = self.short.filter(|(at, _)| Some(*at) > doubted)?;
-        Some(Narrow::of(self.pair, longest))
+        let headers = if self.pair.addr.is_ipv6() { 48 } else { 28 };
+        Some(Narrow {
+            carries: (longest + headers) as u16,
+            needs: (FULL_LEN + headers) as u16,
+        })
     }
 
     pub(super) fn note_question(&mut self, now: Instant, tx: u64, len: usize) {
@@ -352,7 +348,7 @@ impl DirectPath {
     }
 
     #[cfg(any(test, feature = "_fuzzing"))]
-    pub(in crate::peer) fn footprint(&self) -> usize {
-        crate::peer::footprint::of(&self.pending)
+    pub(super) fn footprint(&self) -> usize {
+        super::footprint::of(&self.pending)
     }
 }

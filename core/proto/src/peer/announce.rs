@@ -1,0 +1,71 @@
+//! What is told of a link: its state and its path to those who watch, its route to whoever sends.
+
+use super::{Context, Peer};
+use crate::{
+    EventKind, PeerState,
+    io::{Failure, Output, Route},
+};
+
+impl Peer {
+    pub(super) fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
+        self.state = state;
+        let state = self.state();
+        let Some(from) = self.told.tell_state(ctx.now, state) else {
+            return;
+        };
+        tracing::debug!(peer = %self.id.short(), ?from, to = ?state, "link");
+        let why = self.explain(ctx.local, ctx.now).map(Box::new);
+        ctx.out.push_back(Output::Event(EventKind::PeerState {
+            peer: self.id,
+            from,
+            to: state,
+            why,
+        }));
+    }
+
+    /// Tells those who wait for a connection that there will be none.
+    pub(super) fn dial_failed(&mut self, ctx: &mut Context<'_>, reason: Failure) {
+        self.demand.disappoint();
+        self.presence.forget_unreached();
+        ctx.out.push_back(Output::Failed {
+            peer: self.id,
+            reason,
+        });
+    }
+
+    pub(super) fn announce_route(&self, ctx: &mut Context<'_>) {
+        let live = self.contact.live_via(ctx.local);
+        let via = live.or_else(|| self.contact.via().cloned());
+        let route = match (&self.path, self.state, via) {
+            (Some(path), state, Some(relay))
+                if state == PeerState::Suspect || path.is_untested() =>
+            {
+                Route::Both(path.pair, relay)
+            }
+            (Some(path), _, _) => Route::Direct(path.pair),
+            (None, _, Some(relay)) => Route::Relay(relay),
+            (None, _, None) => return,
+        };
+        ctx.out.push_back(Output::Route {
+            peer: self.id,
+            route,
+        });
+    }
+
+    pub(super) fn announce_path(&mut self, ctx: &mut Context<'_>) {
+        let info = self.path_info(ctx.local);
+        let rtt_ms = info
+            .as_ref()
+            .and_then(|(_, rtt)| *rtt)
+            .map(|rtt| rtt.as_secs_f64() * 1e3);
+        let path = info.map(|(path, _)| path);
+        if !self.told.tell_path(path.as_ref()) {
+            return;
+        }
+        ctx.out.push_back(Output::Event(EventKind::PathChanged {
+            peer: self.id,
+            path,
+            rtt_ms,
+        }));
+    }
+}

@@ -1,0 +1,155 @@
+//! Hellos of the peer, and its answers to ours.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::{Context, Peer, contact::Source, direct::Doubt, sessions::credible};
+use crate::{
+    PeerState,
+    handshake::{Initiation, Opened},
+    io::{Output, Route},
+    session::Session,
+    sources::Title,
+    stale,
+    timing::SIMULTANEOUS,
+    wire::intro::{AckPacket, IntroBody, PACKET_LEN},
+};
+
+/// The peer was met: a round begins.
+pub(super) struct Met {
+    /// It has opened its NATs for us.
+    pub(super) opened: bool,
+}
+
+impl Peer {
+    /// Somebody proved to be this peer and says hello: answers, unless ours counts or this one is old.
+    pub(super) fn answer_intro(
+        &mut self,
+        ctx: &mut Context<'_>,
+        opened: Opened,
+        source: &Source,
+    ) -> Option<Met> {
+        let body = &opened.body;
+        let newest = credible(ctx.window_ms, ctx.unix_ms, self.sessions.newest_intro_ms());
+        let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
+        let is_known = body.timestamp_ms == newest || ctx.convs.contains_key(&body.conv);
+        if is_known || self.ours_wins(ctx) {
+            return None;
+        }
+        if body.timestamp_ms < newest || off > ctx.window_ms {
+            tracing::debug!(peer = %self.id.short(), off_ms = off, "stale INTRO");
+            self.tell_time(ctx, body, newest, source);
+            return None;
+        }
+        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
+            self.effort.begin(ctx.now);
+        }
+        self.sessions.note_intro(body.timestamp_ms);
+        self.earned.earn(PACKET_LEN);
+        self.contact
+            .note_source(ctx.local, source, self.path.is_some());
+        self.sessions.drop_attempt(ctx.convs);
+        self.remote = Some(body.description.clone());
+        if let rtt @ 1.. = body.description.relay_rtt_ms {
+            self.contact.told_rtt(Duration::from_millis(rtt.into()));
+        }
+        let has_opened = !opened.body.description.opened.is_empty();
+        let opening = self.opening(ctx.local);
+        let description = self.description(ctx.local, opening);
+        let (session, packet) = match opened.answer(&description) {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%error, "cannot answer an INTRO");
+                return None;
+            }
+        };
+        self.adopt(ctx, session);
+        if let Source::Direct(pair) = source {
+            // What the peer sends at once must not come to strangers.
+            self.admit(ctx, *pair, Title::Claimed);
+        }
+        self.reply(ctx, source, packet);
+        self.enter_round(ctx, source);
+        Some(Met { opened: has_opened })
+    }
+
+    /// Has the peer say hello again with a time that we take. Nothing is kept of it: a recorded hello brings whoever sends it again
+    /// a few bytes that only the peer can read.
+    fn tell_time(&self, ctx: &mut Context<'_>, body: &IntroBody, newest: u64, source: &Source) {
+        let time_ms = ctx.unix_ms.max(newest.saturating_add(1));
+        let random = ctx.rng.random();
+        if let Some(bytes) = stale::seal(body.conv, &body.probe_secret, random, time_ms) {
+            self.reply(ctx, source, bytes);
+        }
+    }
+
+    /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
+    fn ours_wins(&self, ctx: &Context<'_>) -> bool {
+        let fresh = self.sessions.attempt.as_ref().is_some_and(|attempt| {
+            attempt.initiation.is_some()
+                && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
+        });
+        fresh && ctx.local.id < self.id
+    }
+
+    /// The peer answered our hello.
+    pub(super) fn take_ack(
+        &mut self,
+        ctx: &mut Context<'_>,
+        packet: AckPacket<'_>,
+        source: &Source,
+    ) -> Option<Met> {
+        let (initiation, sent) = self.sessions.hello(packet.conv())?;
+        let read = initiation.read(ctx.key, packet);
+        let description = read
+            .inspect_err(|error| tracing::debug!(%error, "INTRO_ACK refused"))
+            .ok()?;
+        let initiation = self.sessions.take_hello(sent.is_some());
+        let session = initiation.map(Initiation::into_session)?.ok()?;
+        self.earned.earn(PACKET_LEN);
+        self.contact
+            .note_source(ctx.local, source, self.path.is_some());
+        if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
+            self.contact
+                .measured(ctx.now.saturating_duration_since(sent));
+        }
+        self.remote = Some(description);
+        self.adopt(ctx, session);
+        self.enter_round(ctx, source);
+        Some(Met { opened: true })
+    }
+
+    fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
+        self.sessions.adopt(ctx.convs, self.id, session);
+        self.failure = None;
+        self.presence.met(ctx.now);
+    }
+
+    /// From hello to probing. An address that worked so far has to prove itself again: the peer may have been restarted.
+    fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
+        self.demand.linger_if_unwanted(ctx.now);
+        self.effort.rounds += 1;
+        match (&self.path, source) {
+            (Some(path), _) if path.is_next_best() => {}
+            (Some(_), _) => self.suspect(ctx, Doubt::Told),
+            (None, Source::Direct(pair)) if self.contact.live_via(ctx.local).is_none() => {
+                // Nothing else leads to the peer. QUIC itself sends no more than it received until the handshake is done.
+                self.admit(ctx, *pair, Title::Claimed);
+                ctx.out.push_back(Output::Route {
+                    peer: self.id,
+                    route: Route::Direct(*pair),
+                });
+                self.become_(ctx, PeerState::Punch);
+            }
+            (None, _) => {
+                self.announce_route(ctx);
+                // A link that lives on the relay does so until there is something better, however often that is tried.
+                if self.state != PeerState::Relayed {
+                    self.become_(ctx, PeerState::Punch);
+                }
+                self.announce_path(ctx);
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! We are elsewhere, or can be met elsewhere.
+
+use super::{Context, Peer, direct::Doubt};
+use crate::PeerState;
+
+impl Peer {
+    /// What we can offer changed. The peer is told at once, and both look for the best path anew.
+    pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
+        match self.state {
+            PeerState::Direct | PeerState::Suspect => {
+                let offer = ctx.local.candidates(
+                    self.id,
+                    self.demand.is_dialled(),
+                    self.contact.attested(),
+                );
+                if offer != self.told.candidates() && self.contact.live_via(ctx.local).is_some() {
+                    let opened = self.opening(ctx.local);
+                    self.send_update(ctx, opened);
+                    self.seek(ctx, false);
+                }
+            }
+            PeerState::Relayed | PeerState::Punch => self.round_soon(ctx),
+            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
+        }
+    }
+
+    /// Our packets leave elsewhere now: where they go is to be found out anew.
+    pub(crate) fn on_moved(&mut self, ctx: &mut Context<'_>) {
+        self.forget_paths();
+        self.doubt_all(ctx);
+    }
+
+    /// We are elsewhere now: nothing that was learnt of paths holds.
+    pub(crate) fn forget_paths(&mut self) {
+        self.hold.forget();
+        if self.history.forget() {
+            self.guess.rested();
+        }
+    }
+
+    /// We were away for a while, and may be elsewhere now.
+    pub(crate) fn on_resumed(&mut self, ctx: &mut Context<'_>) {
+        self.doubt_all(ctx);
+        if matches!(self.state, PeerState::Relayed | PeerState::Punch) {
+            self.round_soon(ctx);
+        }
+    }
+
+    fn doubt_all(&mut self, ctx: &mut Context<'_>) {
+        if matches!(self.state, PeerState::Direct | PeerState::Suspect) {
+            self.suspect(ctx, Doubt::Moved);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Life on the relay, and the rounds that are to end it.
+
+use super::{Context, Peer, direct::DirectPath};
+use crate::{PeerState, local::Local};
+
+impl Peer {
+    /// The relay carries the data from now on; another round follows.
+    pub(super) fn relayed(&mut self, ctx: &mut Context<'_>) {
+        if self.contact.live_via(ctx.local).is_none() && self.contact.via().is_none() {
+            return self.dial(ctx);
+        }
+        self.become_(ctx, PeerState::Relayed);
+        self.announce_route(ctx);
+        self.announce_path(ctx);
+        self.schedule_round(ctx);
+    }
+
+    /// Whether the relay carries the data, nothing is being probed, and nobody has planned what comes next.
+    pub(super) fn round_is_over(&self) -> bool {
+        let planned = self.state == PeerState::Relayed && self.rounds.next().is_some();
+        let on_relay = matches!(self.state, PeerState::Punch | PeerState::Relayed);
+        on_relay && !planned && !self.checks.is_on()
+    }
+
+    /// A round of ours found nobody at the relay.
+    pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
+        if self.state == PeerState::Punch {
+            self.relayed(ctx);
+        } else if self.seeks_more() {
+            self.schedule_round(ctx);
+        }
+    }
+
+    /// Whether rounds are worth while: datagrams have no direct path, or the peer told nothing of itself yet. A probe can make
+    /// the path direct before the answer to the hello is here, which then may be lost.
+    fn seeks_more(&self) -> bool {
+        let unknown = self.state == PeerState::Direct && !self.sessions.stand();
+        unknown
+            || self.state == PeerState::Relayed
+            || self.path.as_ref().is_some_and(DirectPath::is_next_best)
+    }
+
+    /// Whether a direct path is allowed, as far as we know.
+    fn may_be_direct(&self, local: &Local) -> bool {
+        self.consents(local) || self.remote.is_none() && !local.relay_only
+    }
+
+    /// Plans the next round, if any is worth while.
+    pub(super) fn schedule_round(&mut self, ctx: &mut Context<'_>) {
+        if self.may_be_direct(ctx.local) && self.demand.is_wanted() {
+            self.rounds.schedule(ctx, self.id, self.history.is_lost());
+        } else {
+            self.rounds.cancel();
+        }
+    }
+
+    /// Does what was planned. Returns whether the link is over.
+    pub(super) fn rounds_timeout(&mut self, ctx: &mut Context<'_>) -> bool {
+        if self.rounds.take_rebind(ctx.now) {
+            self.send_update(ctx, Vec::new());
+        }
+        if !self.rounds.take_due(ctx.now) {
+            return false;
+        }
+        // Whether a direct path died alone, or the peer with it, an idle link wants to know too, once.
+        let died = self.state == PeerState::Relayed && self.history.is_lost();
+        let asks = died && self.rounds.take_question(ctx.now);
+        match self.state {
+            PeerState::Failed if self.demand.is_wanted() => self.dial(ctx),
+            PeerState::Failed => return true,
+            PeerState::Relayed if asks => self.call(ctx),
+            PeerState::Relayed | PeerState::Punch | PeerState::Direct
+                if self.rounds.in_use(ctx.now)
+                    && (self.state == PeerState::Punch || self.seeks_more()) =>
+            {
+                self.rounds.begin(ctx.now);
+                self.call(ctx);
+            }
+            PeerState::Idle
+            | PeerState::Intro
+            | PeerState::Punch
+            | PeerState::Direct
+            | PeerState::Suspect
+            | PeerState::Relayed
+            | PeerState::Unknown => {}
+        }
+        false
+    }
+
+    /// Data flows: a relayed link that was idle, or that nobody wanted, is worth another round.
+    pub(crate) fn on_traffic(&mut self, ctx: &mut Context<'_>, heard: bool) {
+        self.rounds.note_traffic(ctx.now);
+        if heard {
+            self.presence.heard(ctx.now);
+        }
+        let idle = !self.sessions.is_calling() && !self.checks.is_on();
+        if self.seeks_more() && idle && self.rounds.next().is_none() {
+            self.schedule_round(ctx);
+        }
+    }
+
+    /// Something changed that makes another round worth while.
+    pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
+        if self.demand.is_wanted() && self.may_be_direct(ctx.local) {
+            self.rounds.soon(ctx.now);
+        }
+    }
+}
