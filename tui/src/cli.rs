@@ -26,6 +26,8 @@ mod why;
 mod words;
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -21,6 +21,16 @@ const UNREACHABLE: u8 = 4;
 const BUSY: u8 = 5;
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
+#[cfg(test)]
+pub(super) const EXIT_CODES: [u8; 7] = [
+    0,
+    FAILED,
+    USAGE,
+    RELAYED_ONLY,
+    UNREACHABLE,
+    BUSY,
+    INTERRUPTED,
+];
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {

@@ -19,3 +19,16 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
 struct Identity {
     id: PeerId,
 }
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn the_key_of_the_line_is_documented() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        assert_keys("id", &Identity { id });
+    }
+}

@@ -122,7 +122,7 @@ fn text(report: &Report, snapshot: &NodeSnapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::documented::assert_keys, *};
 
     #[test]
     fn the_object_keeps_its_keys() {
@@ -157,5 +157,6 @@ mod tests {
                 r#""findings":[{"about":"udp","says":"a","evidence":"b"}],"advice":null}"#
             )
         );
+        assert_keys("netcheck", &report);
     }
 }

@@ -284,7 +284,10 @@ impl Default for Summary {
 mod tests {
     use peerway::SecretKey;
 
-    use super::{super::args::PeerName, *};
+    use super::{
+        super::{args::PeerName, documented::assert_keys},
+        *,
+    };
 
     #[test]
     fn the_reply_line_keeps_its_keys() {
@@ -302,6 +305,8 @@ mod tests {
             serde_json::to_string(&line).unwrap(),
             r#"{"event":"reply","seq":1,"rtt_ms":81.2,"path":{"kind":"direct","remote":"192.0.2.1:5000","lan":false,"tcp":false}}"#
         );
+        assert_keys("ping", &line);
+        assert_keys("ping", &Line::Summary(&Summary::default()));
     }
 
     #[test]

@@ -64,7 +64,7 @@ enum Line {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::documented::assert_keys, *};
 
     #[test]
     fn the_summary_line_keeps_its_keys() {
@@ -77,5 +77,6 @@ mod tests {
             serde_json::to_string(&line).unwrap(),
             r#"{"event":"summary","down_mbps":93.1,"up_mbps":40.2,"path_kind":"direct"}"#
         );
+        assert_keys("speed", &line);
     }
 }

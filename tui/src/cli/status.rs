@@ -77,12 +77,12 @@ fn or_none(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::documented::assert_keys, *};
 
     #[test]
     fn a_node_without_relay_or_without_sight_of_its_interfaces_is_said_to_be_so() {
         let id = peerway::SecretKey::from_seed(&[1; 32]).id();
-        let snapshot = serde_json::from_value(serde_json::json!({
+        let snapshot = serde_json::from_value::<NodeSnapshot>(serde_json::json!({
             "at_ms": 0,
             "uptime_ms": 0,
             "id": id,
@@ -102,7 +102,9 @@ mod tests {
             "traffic": {"rx_bytes": 0, "tx_bytes": 0, "rx_rate": 0, "tx_rate": 0},
             "strangers": 0,
         }));
-        let said = text(&snapshot.unwrap(), true);
+        let snapshot = snapshot.unwrap();
+        assert_keys("status", &snapshot);
+        let said = text(&snapshot, true);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");
         assert!(said.contains("by id alone: nobody knows why"), "{said}");

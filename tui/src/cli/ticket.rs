@@ -83,7 +83,14 @@ struct Line {
 mod tests {
     use peerway::{RelayUrl, SecretKey};
 
-    use super::*;
+    use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn the_keys_of_the_line_are_documented() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        let ticket = Ticket::from(id);
+        assert_keys("ticket", &Line { id, ticket });
+    }
 
     #[test]
     fn a_ticket_with_one_relay_makes_a_code_that_fits_a_terminal_of_24_lines() {

@@ -182,7 +182,7 @@ enum Line<'a> {
 mod tests {
     use peerway::SecretKey;
 
-    use super::*;
+    use super::{super::documented::assert_keys, *};
 
     #[test]
     fn who_has_no_relay_is_told_from_where_the_ticket_works() {
@@ -228,13 +228,17 @@ mod tests {
     fn the_ready_line_keeps_its_keys() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let ticket = Ticket::from(id);
-        let line = serde_json::to_string(&Line::Ready {
+        let ready = Line::Ready {
             id,
             ticket: &ticket,
-        });
+        };
         assert_eq!(
-            line.unwrap(),
+            serde_json::to_string(&ready).unwrap(),
             format!(r#"{{"event":"ready","id":"{id}","ticket":"{ticket}"}}"#)
         );
+        for command in ["up", "expose"] {
+            assert_keys(command, &ready);
+            assert_keys(command, &Line::Missed { count: 1 });
+        }
     }
 }

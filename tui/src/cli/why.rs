@@ -225,7 +225,7 @@ fn side(side: &SideEvidence) -> [String; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::documented::assert_keys, *};
 
     fn relayed() -> Explanation {
         serde_json::from_value(serde_json::json!({
@@ -276,7 +276,9 @@ mod tests {
                 "probes_answered": 0,
             }))
             .unwrap();
-            let text = text(&peer, peer.why.as_ref().unwrap());
+            let why = peer.why.as_ref().unwrap();
+            assert_keys("why", &Report::of(&peer, why));
+            let text = text(&peer, why);
             assert!(text.starts_with("offline: "), "{text}");
         }
     }

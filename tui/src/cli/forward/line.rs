@@ -114,6 +114,7 @@ mod tests {
     use peerway::quic::ConnectionError;
 
     use super::*;
+    use crate::cli::documented::assert_keys;
 
     #[test]
     fn the_lines_keep_their_keys() {
@@ -137,6 +138,7 @@ mod tests {
             ),
         ] {
             assert_eq!(serde_json::to_string(&line).unwrap(), expected);
+            assert_keys("forward", &line);
         }
     }
 
