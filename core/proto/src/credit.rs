@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub const INITIAL: u64 = 16 << 10;
 /// The largest window of a stream: 1.6 Gbit/s at 80 ms.
 pub const MAX_WINDOW: u64 = 16 << 20;
+/// Programs on busy computers take this long to read what came and to send more, however near they are.
+const TURN: Duration = Duration::from_millis(10);
 /// What every connection may hold, whatever the others do.
 pub const FLOOR: u64 = 128 << 10;
 /// What one peer's connections may hold beyond their [`FLOOR`]s: 4,096 streams that nobody reads, and two that are read.
@@ -96,8 +98,8 @@ impl Inbound {
 
     /// Takes note of what was read of a stream; the offset up to which the peer may send now, if that is news.
     ///
-    /// A window of which a quarter was read in half a round trip is doubled, so that it comes to between two and four times
-    /// what is on the way.
+    /// A window of which more than half would be read in a round trip at this rate is doubled, so that it comes to between two
+    /// and four times what is on the way.
     pub fn grant(
         &mut self,
         budget: &mut Budget<'_>,
@@ -105,7 +107,10 @@ impl Inbound {
         now: Instant,
         rtt: Duration,
     ) -> Option<u64> {
-        let is_fast = now.saturating_duration_since(window.since) < rtt / 2;
+        // Also of one that is full in an instant, read in one go, and then waited for.
+        let half =
+            u128::from(window.size / 2) * now.saturating_duration_since(window.since).as_nanos();
+        let is_fast = u128::from(window.read - window.reported) * rtt.max(TURN).as_nanos() > half;
         let wanted = window.size * if is_fast { 2 } else { 1 };
         let all = budget.share(self.held) + FLOOR / 2;
         let fair = (all.saturating_sub(self.windows) + window.charged) / 2;

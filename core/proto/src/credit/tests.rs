@@ -23,6 +23,33 @@ fn a_window_doubles_while_a_round_trip_brings_more_than_half_of_it() {
 }
 
 #[test]
+fn a_window_that_is_filled_and_read_in_one_go_each_round_trip_grows() {
+    let mut node = Node::new();
+    let mut link = node.connect();
+    let stream = link.open(&mut node);
+    for _ in 0..10 {
+        node.now += RTT;
+        let window = link.streams[stream].size;
+        link.read(&mut node, stream, window);
+    }
+    assert_eq!(link.streams[stream].size, MAX_WINDOW);
+}
+
+#[test]
+fn neighbours_who_take_longer_to_read_than_their_packets_to_come_get_windows_for_that() {
+    let mut node = Node::new();
+    let mut link = node.connect();
+    link.rtt = Duration::from_micros(100);
+    let stream = link.open(&mut node);
+    for _ in 0..10 {
+        node.now += Duration::from_millis(5);
+        let window = link.streams[stream].size;
+        link.read(&mut node, stream, window);
+    }
+    assert_eq!(link.streams[stream].size, MAX_WINDOW);
+}
+
+#[test]
 fn a_stream_alone_comes_to_the_largest_window_and_stays_there() {
     let mut node = Node::new();
     let mut link = node.connect();
@@ -183,6 +210,7 @@ impl Node {
                 consumed: 0,
                 debt: 0,
             },
+            rtt: RTT,
         }
     }
 }
@@ -192,6 +220,7 @@ struct Link {
     link: Held,
     streams: Vec<Window>,
     quic: Quic,
+    rtt: Duration,
 }
 
 impl Link {
@@ -210,7 +239,7 @@ impl Link {
         self.quic.read(bytes);
         if window.read(bytes) {
             let mut budget = budget(&mut node.held, &mut self.link);
-            self.inbound.grant(&mut budget, window, node.now, RTT);
+            self.inbound.grant(&mut budget, window, node.now, self.rtt);
         }
         self.quic.set(self.inbound.receive_window());
     }
