@@ -2,11 +2,11 @@
 
 mod words;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Explanation, PathInfo, PeerId, PeerState, PortMapping, RelayUrl};
+use crate::{Explanation, PathInfo, PeerId, PeerState, PortMapping, RelayUrl, times::fine_millis};
 
 pub use words::Names;
 
@@ -39,7 +39,8 @@ pub enum EventKind {
         /// Which.
         relay: RelayUrl,
         /// Round-trip time to it.
-        rtt_ms: f64,
+        #[serde(rename = "rtt_ms", with = "fine_millis")]
+        rtt: Duration,
     },
     /// A relay was lost or refused us; the node tries again by itself.
     RelayDown {
@@ -88,7 +89,8 @@ pub enum EventKind {
         /// The path now, or none when there is no path left.
         path: Option<PathInfo>,
         /// Its round-trip time, once measured.
-        rtt_ms: Option<f64>,
+        #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
+        rtt: Option<Duration>,
     },
     /// A QUIC connection was established.
     Connected {

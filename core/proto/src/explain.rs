@@ -1,5 +1,7 @@
 //! Why a link is as it is: from what is known of it to a cause, an action and the next try.
 
+use std::time::Duration;
+
 use crate::{
     Action, Cause, Evidence, Explanation, Guessing, How, NatBehavior, NextReason, NextTry,
     PeerState, PortAllocation, Side, SideEvidence,
@@ -30,12 +32,12 @@ pub(crate) struct Facts {
     pub(crate) port: Option<u16>,
     /// Whether an attempt is running.
     pub(crate) running: bool,
-    /// When the next one starts, in milliseconds.
-    pub(crate) next_ms: Option<u64>,
-    /// When an address that died and answers again has stood its trial, in milliseconds.
-    pub(crate) trial_ms: Option<u64>,
-    /// When ports may be guessed again after a failure, in milliseconds.
-    pub(crate) rest_ms: Option<u64>,
+    /// When the next one starts.
+    pub(crate) next_in: Option<Duration>,
+    /// When an address that died and answers again has stood its trial.
+    pub(crate) trial_left: Option<Duration>,
+    /// When ports may be guessed again after a failure.
+    pub(crate) rest_left: Option<Duration>,
 }
 
 /// What a path carries that is too narrow for QUIC, in bytes of its packets with all headers.
@@ -88,7 +90,7 @@ fn relayed(facts: &Facts) -> Cause {
     if facts.unreached {
         return Cause::PeerUnreached;
     }
-    if facts.evidence.silent_ms.is_some() {
+    if facts.evidence.silent.is_some() {
         return Cause::PeerSilent;
     }
     if !here.direct {
@@ -105,13 +107,13 @@ fn relayed(facts: &Facts) -> Cause {
         Cause::Guessing
     } else if facts.state == PeerState::Punch {
         Cause::Trying
-    } else if tried.direct_rtt_ms.is_some() {
+    } else if tried.direct_rtt.is_some() {
         Cause::RelayFaster
     } else if there.offers.total() > 0 && !common {
         Cause::NoCommonFamily
     } else if let Some(Narrow { carries, needs }) = facts.narrow.filter(|_| facts.lost) {
         Cause::PathNarrow { carries, needs }
-    } else if facts.lost && facts.trial_ms.is_some() {
+    } else if facts.lost && facts.trial_left.is_some() {
         Cause::PathOnTrial
     } else if tried.probed.total() == 0 && tried.rounds > 0 {
         Cause::NothingToProbe
@@ -270,25 +272,25 @@ fn next_try(facts: &Facts, cause: Cause) -> Option<NextTry> {
         cause,
         Cause::Calling | Cause::Trying | Cause::PathSilent | Cause::Guessing
     );
-    let rests = cause == Cause::GuessingFailed && facts.rest_ms > facts.next_ms;
-    let (in_ms, reason) = if facts.untested && facts.state == PeerState::Direct {
+    let rests = cause == Cause::GuessingFailed && facts.rest_left > facts.next_in;
+    let (after, reason) = if facts.untested && facts.state == PeerState::Direct {
         (None, NextReason::Width)
     } else if settled {
         return None;
     } else if cause == Cause::PathOnTrial {
-        (facts.trial_ms, NextReason::Trial)
+        (facts.trial_left, NextReason::Trial)
     } else if running || facts.running {
         (None, NextReason::Running)
     } else if cause == Cause::GuessingWaits {
         (None, NextReason::Busy)
     } else if rests {
-        (facts.rest_ms, NextReason::Cooldown)
+        (facts.rest_left, NextReason::Cooldown)
     } else if facts.state == PeerState::Failed {
-        (Some(facts.next_ms?), NextReason::Redial)
-    } else if facts.next_ms.is_some() {
-        (facts.next_ms, NextReason::Round)
+        (Some(facts.next_in?), NextReason::Redial)
+    } else if facts.next_in.is_some() {
+        (facts.next_in, NextReason::Round)
     } else {
         (None, NextReason::Traffic)
     };
-    Some(NextTry { in_ms, reason })
+    Some(NextTry { after, reason })
 }

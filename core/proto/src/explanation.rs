@@ -6,9 +6,11 @@
 mod advice;
 mod text;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::NatReport;
+use crate::{NatReport, times::millis};
 
 /// Why the link to a peer stands as it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,8 +263,9 @@ pub enum Guessing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a time and a reason")]
 pub struct NextTry {
-    /// In so many milliseconds; none if it is an event that is waited for.
-    pub in_ms: Option<u64>,
+    /// After so long; none if it is an event that is waited for.
+    #[serde(default, rename = "in_ms", with = "millis::option")]
+    pub after: Option<Duration>,
     /// Why then.
     pub reason: NextReason,
 }
@@ -310,8 +313,9 @@ pub struct Evidence {
     pub others_direct: u32,
     /// Other peers whose probes and ours all got lost.
     pub others_silent: u32,
-    /// How long ago the peer was last heard, milliseconds, if it left a hello unanswered since then that its relay took.
-    pub silent_ms: Option<u64>,
+    /// How long ago the peer was last heard, if it left a hello unanswered since then that its relay took.
+    #[serde(rename = "silent_ms", with = "millis::option")]
+    pub silent: Option<Duration>,
 }
 
 /// One end of a link.
@@ -354,8 +358,9 @@ pub struct Kinds {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Tried {
-    /// How long ago it began, milliseconds; for a direct link, how long it took.
-    pub took_ms: u64,
+    /// How long ago it began; for a direct link, how long it took.
+    #[serde(rename = "took_ms", with = "millis")]
+    pub took: Duration,
     /// INTROs sent.
     pub hellos: u32,
     /// Attempts in which both sides probed each other.
@@ -370,10 +375,12 @@ pub struct Tried {
     pub answered: u32,
     /// Port guessing.
     pub guessing: Guessing,
-    /// Round trip by the relay, milliseconds, once measured.
-    pub relay_rtt_ms: Option<u64>,
-    /// Round trip of the direct path that is in use or was held back, milliseconds.
-    pub direct_rtt_ms: Option<u64>,
+    /// Round trip by the relay, once measured.
+    #[serde(rename = "relay_rtt_ms", with = "millis::option")]
+    pub relay_rtt: Option<Duration>,
+    /// Round trip of the direct path that is in use or was held back.
+    #[serde(rename = "direct_rtt_ms", with = "millis::option")]
+    pub direct_rtt: Option<Duration>,
 }
 
 impl Cause {

@@ -72,6 +72,7 @@ pub mod session;
 pub mod shares;
 mod sources;
 mod stale;
+mod times;
 #[doc(hidden)]
 pub mod timing;
 

@@ -1,17 +1,21 @@
 //! What a node shows of itself: the one vocabulary of commands, JSON, logs and the dashboard.
 //!
-//! Everything here is plain data. Times are milliseconds; `*_ms` fields that may be fractional are `f64`. Rates are bytes per
+//! Everything here is plain data. Times of day are milliseconds since the Unix epoch, and other
+//! times in JSON are milliseconds too, round trips with a fraction. Rates are bytes per
 //! second over the last second, computed by the node from byte counters, so that viewers only have to keep samples.
 //!
 //! A program reads what newer versions write: whatever it does not know comes out as the `Unknown` of its enum.
 
 mod network;
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Explanation, PeerId, RelayUrl, Ticket};
+use crate::{
+    Explanation, PeerId, RelayUrl, Ticket,
+    times::{fine_millis, millis},
+};
 
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,
@@ -24,8 +28,9 @@ pub use network::{
 pub struct NodeSnapshot {
     /// When it was taken, milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Time since the node was started, milliseconds.
-    pub uptime_ms: u64,
+    /// Time since the node was started.
+    #[serde(rename = "uptime_ms", with = "millis")]
+    pub uptime: Duration,
     /// The node's own id.
     pub id: PeerId,
     /// A ticket that peers can dial.
@@ -49,7 +54,7 @@ impl NodeSnapshot {
     pub fn empty(id: PeerId) -> Self {
         Self {
             at_ms: 0,
-            uptime_ms: 0,
+            uptime: Duration::ZERO,
             id,
             ticket: Ticket::from(id),
             network: NetworkSnapshot::default(),
@@ -70,7 +75,8 @@ pub struct RelaySnapshot {
     /// Whether the node is registered with it.
     pub state: RelayState,
     /// Round-trip time to it, once measured.
-    pub rtt_ms: Option<f64>,
+    #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
+    pub rtt: Option<Duration>,
     /// Whether it is in our ticket.
     pub home: bool,
     /// Why it is down, if it is.
@@ -88,7 +94,7 @@ impl RelaySnapshot {
         Self {
             url,
             state,
-            rtt_ms: None,
+            rtt: None,
             home: false,
             error: None,
             impostor: false,
@@ -124,10 +130,12 @@ pub struct PeerSnapshot {
     pub path: Option<PathInfo>,
     /// Why the link stands as it does, and what is done about it; absent when nothing is wanted from the peer.
     pub why: Option<Explanation>,
-    /// Since when the link has been in this state, milliseconds.
-    pub state_age_ms: u64,
+    /// For how long the link has been in this state.
+    #[serde(rename = "state_age_ms", with = "millis")]
+    pub state_age: Duration,
     /// Smoothed round-trip time of the current path.
-    pub rtt_ms: Option<f64>,
+    #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
+    pub rtt: Option<Duration>,
     /// Share of lost packets over all connections to this peer, 0 to 1.
     pub loss: f64,
     /// Open QUIC connections.

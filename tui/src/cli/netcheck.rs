@@ -80,7 +80,7 @@ impl Report {
         });
         let relays = snapshot.relays.iter().map(|relay| Relay {
             url: relay.url.clone(),
-            rtt_ms: relay.rtt_ms.map(words::two_decimals),
+            rtt_ms: relay.rtt.map(words::ms),
         });
         Self {
             udp: snapshot

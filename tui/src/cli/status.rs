@@ -62,8 +62,8 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
 
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
     let place = relay.url.place();
-    match (relay.state, relay.rtt_ms, &relay.error) {
-        (RelayState::Up, Some(rtt), _) => format!("{place} up, {rtt:.1} ms"),
+    match (relay.state, relay.rtt, &relay.error) {
+        (RelayState::Up, Some(rtt), _) => format!("{place} up, {:.1} ms", words::ms(rtt)),
         (RelayState::Up, None, _) => format!("{place} up"),
         (RelayState::Down, _, Some(error)) => format!("{place} down: {error}"),
         (RelayState::Down, _, None) => format!("{place} down"),

@@ -180,6 +180,8 @@ enum Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use peerway::SecretKey;
 
     use super::{super::documented::assert_keys, *};
@@ -216,7 +218,7 @@ mod tests {
         };
         let up = EventKind::RelayUp {
             relay: relay.clone(),
-            rtt_ms: 1.0,
+            rtt: Duration::from_millis(1),
         };
         let mut lasting = Lasting::default();
         let told = [down("a"), down("a"), down("b"), down("a"), up, down("a")];

@@ -1,5 +1,7 @@
 //! Numbers and texts in few columns.
 
+use std::time::Duration;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `14.2 MB/s`; decimal prefixes, as links are measured.
@@ -37,7 +39,8 @@ fn scaled(count: u64) -> (String, &'static str) {
 }
 
 /// `38 ms`, `<1 ms`, `1.2 s`.
-pub(super) fn rtt(ms: f64) -> String {
+pub(super) fn rtt(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
     if ms < 1.0 {
         "<1 ms".to_owned()
     } else if ms < 999.5 {
@@ -48,17 +51,17 @@ pub(super) fn rtt(ms: f64) -> String {
 }
 
 /// `136 ms`, `1.2 s`, and from ten seconds on as [`age`].
-pub(super) fn span(ms: u64) -> String {
-    match ms {
-        0..1000 => format!("{ms} ms"),
-        1000..10_000 => format!("{:.1} s", ms as f64 / 1000.0),
-        _ => age(ms),
+pub(super) fn span(time: Duration) -> String {
+    match time.as_millis() {
+        ms @ 0..1000 => format!("{ms} ms"),
+        1000..10_000 => format!("{:.1} s", time.as_secs_f64()),
+        _ => age(time),
     }
 }
 
 /// `18s`, `41m`, `2h13m`, `3d04h`.
-pub(super) fn age(ms: u64) -> String {
-    let seconds = ms / 1000;
+pub(super) fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     if days > 0 {
         format!("{days}d{:02}h", hours % 24)
@@ -125,13 +128,15 @@ mod tests {
     #[test]
     fn times_name_their_two_largest_units() {
         let shown: Vec<_> = [18_000, 41 * 60_000, 8_000_000, 273_600_000]
-            .map(age)
+            .map(|ms| age(Duration::from_millis(ms)))
             .into();
         assert_eq!(shown, ["18s", "41m", "2h13m", "3d04h"]);
-        let shown: Vec<_> = [136, 1240, 10_000].map(span).into();
+        let shown: Vec<_> = [136, 1240, 10_000]
+            .map(|ms| span(Duration::from_millis(ms)))
+            .into();
         assert_eq!(shown, ["136 ms", "1.2 s", "10s"]);
-        assert_eq!(rtt(0.4), "<1 ms");
-        assert_eq!(rtt(1234.0), "1.2 s");
+        assert_eq!(rtt(Duration::from_micros(400)), "<1 ms");
+        assert_eq!(rtt(Duration::from_millis(1234)), "1.2 s");
         assert_eq!(clock(50_551_000, 0), "14:02:31");
         assert_eq!(clock(50_551_000, -7200), "12:02:31");
     }

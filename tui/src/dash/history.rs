@@ -1,6 +1,9 @@
 //! What the charts remember: one sample per second and peer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use peerway::{NodeSnapshot, PeerId, Traffic};
 
@@ -51,7 +54,7 @@ impl History {
             self.peers.entry(peer.id).or_default().record(
                 steps,
                 peer.traffic,
-                peer.rtt_ms.filter(|_| Kind::of(peer).is_reached()),
+                peer.rtt.filter(|_| Kind::of(peer).is_reached()),
             );
         }
     }
@@ -102,7 +105,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    fn record(&mut self, steps: usize, traffic: Traffic, rtt_ms: Option<f64>) {
+    fn record(&mut self, steps: usize, traffic: Traffic, rtt: Option<Duration>) {
         if steps == 0 {
             self.rates.pop_back();
             self.rtts.pop_back();
@@ -114,7 +117,11 @@ impl Track {
         let narrow = |rate| u32::try_from(rate).unwrap_or(u32::MAX);
         let rates = (narrow(traffic.rx_rate), narrow(traffic.tx_rate));
         push(&mut self.rates, rates, KEPT_RATES);
-        push(&mut self.rtts, rtt_ms.map(|ms| ms as f32), KEPT_RTTS);
+        push(
+            &mut self.rtts,
+            rtt.map(|rtt| rtt.as_secs_f32() * 1e3),
+            KEPT_RTTS,
+        );
     }
 
     pub(super) fn latest(&self) -> Rate {
@@ -184,7 +191,7 @@ mod tests {
         for rate in rates {
             let mut traffic = Traffic::default();
             traffic.rx_rate = *rate;
-            track.record(1, traffic, Some(10.0));
+            track.record(1, traffic, Some(Duration::from_millis(10)));
             history.last_s = Some(history.last_s.map_or(0, |last| last + 1));
         }
         track
@@ -210,8 +217,8 @@ mod tests {
         let mut track = track(&mut history, &[5]);
         let mut traffic = Traffic::default();
         traffic.rx_rate = 8;
-        track.record(3, traffic, Some(20.0));
-        track.record(0, traffic, Some(30.0));
+        track.record(3, traffic, Some(Duration::from_millis(20)));
+        track.record(0, traffic, Some(Duration::from_millis(30)));
         let kept: Vec<_> = track.rates.iter().map(|(down, _)| *down).collect();
         assert_eq!(kept, [5, 0, 0, 8]);
         assert_eq!(track.rtts(60)[56..], [Some(10.0), None, None, Some(30.0)]);

@@ -1,6 +1,6 @@
 //! The order of the peers.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Duration};
 
 use peerway::PeerSnapshot;
 
@@ -59,10 +59,10 @@ impl Sort {
             match self.by {
                 Column::State => words.kind(a).cmp(&words.kind(b)),
                 Column::Name => Ordering::Equal,
-                Column::Rtt => rtt(a).total_cmp(&rtt(b)),
+                Column::Rtt => rtt(a).cmp(&rtt(b)),
                 Column::Down => b.traffic.rx_rate.cmp(&a.traffic.rx_rate),
                 Column::Up => b.traffic.tx_rate.cmp(&a.traffic.tx_rate),
-                Column::Age => a.state_age_ms.cmp(&b.state_age_ms),
+                Column::Age => a.state_age.cmp(&b.state_age),
             }
         });
         if self.reversed {
@@ -71,6 +71,6 @@ impl Sort {
     }
 }
 
-fn rtt(peer: &PeerSnapshot) -> f64 {
-    peer.rtt_ms.unwrap_or(f64::INFINITY)
+fn rtt(peer: &PeerSnapshot) -> Duration {
+    peer.rtt.unwrap_or(Duration::MAX)
 }

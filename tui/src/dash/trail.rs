@@ -90,7 +90,9 @@ impl Trails {
             }
             let kind = Kind::of(peer);
             trail.enter(Phase {
-                since_ms: snapshot.at_ms.saturating_sub(peer.state_age_ms),
+                since_ms: snapshot
+                    .at_ms
+                    .saturating_sub(peer.state_age.as_millis() as u64),
                 kind,
                 path: peer.path.clone().filter(|_| kind.is_reached()),
                 why: peer.why.clone().map(Box::new),

@@ -1,6 +1,6 @@
 //! Events as sentences. Whatever shows one to people gets them here.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use super::EventKind;
 use crate::{Explanation, PathInfo, PeerId, PeerState, RelayUrl};
@@ -84,8 +84,8 @@ impl EventKind {
     #[must_use]
     pub fn sentence(&self, names: &impl Names) -> String {
         match self {
-            Self::RelayUp { relay, rtt_ms } => {
-                format!("registered with {}, {}", names.relay(relay), rtt(*rtt_ms))
+            Self::RelayUp { relay, rtt: time } => {
+                format!("registered with {}, {}", names.relay(relay), rtt(*time))
             }
             Self::RelayDown { relay, reason } => {
                 format!("{} is lost: {}", names.relay(relay), names.foreign(reason))
@@ -106,11 +106,13 @@ impl EventKind {
             Self::NetworkChanged { what } => names.foreign(what),
             Self::PeerState { to, why, .. } => state(*to, why.as_deref()),
             Self::Explained { why, .. } => why.line(),
-            Self::PathChanged { path, rtt_ms, .. } => {
+            Self::PathChanged {
+                path, rtt: time, ..
+            } => {
                 let path = path
                     .as_ref()
                     .map_or_else(|| "no path left".to_owned(), |path| names.path(path));
-                let rtt = rtt_ms.map_or_else(String::new, |ms| format!(", {}", rtt(ms)));
+                let rtt = time.map_or_else(String::new, |time| format!(", {}", rtt(time)));
                 format!("data goes {path}{rtt}")
             }
             Self::Connected { alpn, outgoing, .. } => {
@@ -134,7 +136,8 @@ fn state(to: PeerState, why: Option<&Explanation>) -> String {
 }
 
 /// `38 ms`, `<1 ms`, `1.2 s`.
-fn rtt(ms: f64) -> String {
+fn rtt(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
     if ms < 1.0 {
         "<1 ms".to_owned()
     } else if ms < 999.5 {

@@ -84,7 +84,7 @@ impl fmt::Display for Action {
 
 impl fmt::Display for NextTry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.reason, self.in_ms.map(span)) {
+        match (self.reason, self.after.map(span)) {
             (NextReason::Running, _) => f.write_str("It is being tried right now."),
             (NextReason::Round, Some(time)) => {
                 write!(f, "Next try in {time}, or at once when a network changes.")

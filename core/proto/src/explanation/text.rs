@@ -1,6 +1,6 @@
 //! An explanation in words. Whatever shows one to people gets them here.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{Cause, Evidence, Explanation, How, Side, SideEvidence};
 use crate::NatReport;
@@ -58,7 +58,7 @@ impl Explanation {
         match self.cause {
             Cause::Direct { how } => format!(
                 "direct {how}, after {} and {}",
-                span(tried.took_ms),
+                span(tried.took),
                 count(tried.packets(), "packet")
             ),
             Cause::Calling => "the peer was called and has not answered yet".to_owned(),
@@ -66,7 +66,7 @@ impl Explanation {
             Cause::PeerOffline => "the peer is not registered with its relay".to_owned(),
             Cause::PeerSilent => format!(
                 "the peer has been silent for {}; its relay still has it registered",
-                span(self.evidence.silent_ms.unwrap_or_default())
+                span(self.evidence.silent.unwrap_or_default())
             ),
             Cause::PeerBusy => "the peer is busy: too many call it at the moment".to_owned(),
             Cause::PeerUnreached => {
@@ -376,11 +376,11 @@ fn others(number: u32, one: &str, more: &str) -> String {
 }
 
 fn rtts(evidence: &Evidence) -> String {
-    let ms = |ms: Option<u64>| ms.map_or_else(|| "an unknown time".to_owned(), span);
+    let ms = |time: Option<Duration>| time.map_or_else(|| "an unknown time".to_owned(), span);
     format!(
         "There is a direct path, but a round trip takes {} on it and {} by the relay. Data stays where it is faster.",
-        ms(evidence.tried.direct_rtt_ms),
-        ms(evidence.tried.relay_rtt_ms)
+        ms(evidence.tried.direct_rtt),
+        ms(evidence.tried.relay_rtt)
     )
 }
 
@@ -395,12 +395,12 @@ fn direct_cost(evidence: &Evidence) -> String {
     .filter(|(number, _)| *number > 0)
     .map(|(number, thing)| count(number, thing))
     .collect();
-    format!("It took {} and {}.", span(tried.took_ms), parts.join(", "))
+    format!("It took {} and {}.", span(tried.took), parts.join(", "))
 }
 
 fn calls(evidence: &Evidence) -> String {
     let tried = &evidence.tried;
-    let time = span(tried.took_ms);
+    let time = span(tried.took);
     match tried.hellos {
         0 => format!("Nothing could be sent for {time}."),
         hellos => format!("{} sent in {time}.", count(hellos, "hello")),
@@ -426,7 +426,7 @@ fn probing(evidence: &Evidence) -> String {
     };
     format!(
         "Tried for {}: {} to {}{guessing}; {answered}, {heard}.",
-        span(tried.took_ms),
+        span(tried.took),
         count(tried.sent, "probe"),
         count(tried.probed.total(), "address"),
     )
@@ -441,7 +441,8 @@ fn count(number: u32, thing: &str) -> String {
 }
 
 /// A time as people say it.
-pub(super) fn span(ms: u64) -> String {
+pub(super) fn span(time: Duration) -> String {
+    let ms = time.as_millis() as u64;
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..10_000 => format!("{:.1} s", ms as f64 / 1e3),

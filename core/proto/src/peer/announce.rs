@@ -54,10 +54,7 @@ impl Peer {
 
     pub(super) fn announce_path(&mut self, ctx: &mut Context<'_>) {
         let info = self.path_info(ctx.local);
-        let rtt_ms = info
-            .as_ref()
-            .and_then(|(_, rtt)| *rtt)
-            .map(|rtt| rtt.as_secs_f64() * 1e3);
+        let rtt = info.as_ref().and_then(|(_, rtt)| *rtt);
         let path = info.map(|(path, _)| path);
         if !self.told.tell_path(path.as_ref()) {
             return;
@@ -65,7 +62,7 @@ impl Peer {
         ctx.out.push_back(Output::Event(EventKind::PathChanged {
             peer: self.id,
             path,
-            rtt_ms,
+            rtt,
         }));
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::guess::Method;
 use crate::{
     Guessing, Kinds, Tried,
+    times::whole,
     wire::candidate::{Candidate, CandidateKind},
 };
 
@@ -69,7 +70,7 @@ impl Effort {
     pub(super) fn tried(&self, now: Instant, guessing: Guessing) -> Tried {
         let cost = self.cost.unwrap_or_else(|| self.so_far(now));
         Tried {
-            took_ms: cost.took.as_millis() as u64,
+            took: whole(cost.took),
             hellos: cost.hellos,
             rounds: cost.rounds,
             probed: self.probed,
@@ -77,8 +78,8 @@ impl Effort {
             sent: cost.sent,
             answered: cost.answered,
             guessing,
-            relay_rtt_ms: None,
-            direct_rtt_ms: self.held_back.map(|rtt| rtt.as_millis() as u64),
+            relay_rtt: None,
+            direct_rtt: self.held_back.map(whole),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     explain::{Facts, explain},
     io::Pair,
     local::{Local, Reach},
+    times::whole,
     wire::{
         candidate::{Candidate, CandidateKind},
         intro::Description,
@@ -61,9 +62,9 @@ impl Peer {
             untested: self.path.as_ref().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.sessions.is_calling() || self.checks.is_on(),
-            next_ms: self.rounds.next_ms(self.state, now),
-            trial_ms: self.history.trials.left(now).map(millis),
-            rest_ms: self.guess.rest_left(now).map(millis),
+            next_in: self.rounds.next_in(self.state, now).map(whole),
+            trial_left: self.history.trials.left(now).map(whole),
+            rest_left: self.guess.rest_left(now).map(whole),
         })
     }
 
@@ -125,7 +126,7 @@ impl Peer {
                 .reach
                 .silent
                 .saturating_sub(u32::from(own == Reach::Silent)),
-            silent_ms: self.presence.silence(now).map(millis),
+            silent: self.presence.silence(now).map(whole),
         }
     }
 
@@ -134,8 +135,8 @@ impl Peer {
         let tried = self.effort.tried(now, guessing);
         let direct_rtt = self.path.as_ref().map(|path| path.rtt);
         Tried {
-            relay_rtt_ms: self.contact.relay_rtt().map(millis),
-            direct_rtt_ms: direct_rtt.map(millis).or(tried.direct_rtt_ms),
+            relay_rtt: self.contact.relay_rtt().map(whole),
+            direct_rtt: direct_rtt.map(whole).or(tried.direct_rtt),
             ..tried
         }
     }
@@ -185,8 +186,4 @@ fn offered(candidates: &[Candidate]) -> SideEvidence {
 
 fn is_public(ip: std::net::IpAddr) -> bool {
     Scope::of(ip) == Scope::Global
-}
-
-fn millis(time: Duration) -> u64 {
-    time.as_millis() as u64
 }

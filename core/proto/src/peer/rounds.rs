@@ -136,12 +136,12 @@ impl Rounds {
         self.asked = false;
     }
 
-    /// When the next attempt starts, in milliseconds; none if nothing is due or the link carries no data.
-    pub(super) fn next_ms(&self, state: PeerState, now: Instant) -> Option<u64> {
+    /// When the next attempt starts, from now; none if nothing is due or the link carries no data.
+    pub(super) fn next_in(&self, state: PeerState, now: Instant) -> Option<Duration> {
         let idle = state != PeerState::Failed && !self.in_use(now);
         self.next
             .filter(|_| !idle)
-            .map(|at| at.saturating_duration_since(now).as_millis() as u64)
+            .map(|at| at.saturating_duration_since(now))
     }
 
     /// Asks the relay at once to bind the lane; later tries begin with the shortest wait again.

@@ -2,9 +2,11 @@
 
 mod words;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::times::seconds;
 
 /// What is known of the network the node is in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -124,18 +126,23 @@ pub struct PortMapping {
     pub protocol: MappingProtocol,
     /// The address on the router's outside.
     pub external: SocketAddr,
-    /// Remaining lifetime, seconds, if it ends at all.
-    pub expires_in_s: Option<u32>,
+    /// Remaining lifetime, whole seconds, if it ends at all.
+    #[serde(default, rename = "expires_in_s", with = "seconds")]
+    pub expires_in: Option<Duration>,
 }
 
 impl PortMapping {
     /// A mapping as a router granted it.
     #[must_use]
-    pub fn new(protocol: MappingProtocol, external: SocketAddr, expires_in_s: Option<u32>) -> Self {
+    pub fn new(
+        protocol: MappingProtocol,
+        external: SocketAddr,
+        expires_in: Option<Duration>,
+    ) -> Self {
         Self {
             protocol,
             external,
-            expires_in_s,
+            expires_in,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct RelayEntry {
     pub(super) addr: Option<SocketAddr>,
     pub(super) echo: Option<Echo>,
     pub(super) state: RelayState,
-    pub(super) rtt_ms: Option<f64>,
+    pub(super) rtt: Option<Duration>,
     pub(super) error: Option<RelayError>,
     told: Told,
     /// Where it sees us.
@@ -89,7 +89,7 @@ impl Driver {
             addr: None,
             echo: None,
             state: RelayState::Connecting,
-            rtt_ms: None,
+            rtt: None,
             error: None,
             told: Told::default(),
             observed: None,
@@ -129,9 +129,8 @@ impl Driver {
                 observed,
                 relay_time_ms: unix_ms,
             } => {
-                let rtt_ms = rtt.as_secs_f64() * 1e3;
                 let returns = entry.state == RelayState::Down;
-                (entry.state, entry.rtt_ms, entry.error) = (RelayState::Up, Some(rtt_ms), None);
+                (entry.state, entry.rtt, entry.error) = (RelayState::Up, Some(rtt), None);
                 entry.impostor = false;
                 entry.proven = true;
                 entry.told = Told::default();
@@ -154,7 +153,7 @@ impl Driver {
                 if is_news {
                     self.tell(EventKind::PublicAddress { addr: observed });
                 }
-                self.tell(EventKind::RelayUp { relay: url, rtt_ms });
+                self.tell(EventKind::RelayUp { relay: url, rtt });
                 self.pending
                     .push(Box::pin(async move { Done::Hops(hops_to(addr).await) }));
                 self.classify_through(addr);

@@ -66,13 +66,13 @@ impl Driver {
             }
             changed.push((id, view.map(|view| self.peer_snapshot(view))));
         }
-        let uptime_ms = now.saturating_duration_since(self.started).as_millis() as u64;
+        let uptime = now.saturating_duration_since(self.started);
         let ticket = Ticket::new(self.key.id(), self.home_relays.clone(), self.direct_addrs());
         let (network, relays) = (self.network_snapshot(), self.relay_snapshots());
         self.outlets.snapshot.send_modify(|shown| {
             let shown = Arc::make_mut(shown);
             for peer in &mut shown.peers {
-                peer.state_age_ms += uptime_ms - shown.uptime_ms;
+                peer.state_age += uptime.saturating_sub(shown.uptime);
             }
             for (id, peer) in changed {
                 let place = shown.peers.binary_search_by_key(&id, |peer| peer.id);
@@ -83,7 +83,7 @@ impl Driver {
                     (Err(_), None) => {}
                 }
             }
-            (shown.at_ms, shown.uptime_ms) = (unix_ms(), uptime_ms);
+            (shown.at_ms, shown.uptime) = (unix_ms(), uptime);
             (shown.ticket, shown.network, shown.relays) = (ticket, network, relays);
             shown.traffic = shown.peers.iter().map(|peer| peer.traffic).sum();
             shown.strangers = self.mux.strangers();
@@ -125,7 +125,7 @@ impl Driver {
             .iter()
             .map(|(url, relay)| {
                 let mut snapshot = RelaySnapshot::new(url.clone(), relay.state);
-                snapshot.rtt_ms = relay.rtt_ms;
+                snapshot.rtt = relay.rtt;
                 snapshot.home = relay.home;
                 snapshot.error = relay.error.as_ref().map(ToString::to_string);
                 snapshot.impostor = relay.impostor;
@@ -142,7 +142,7 @@ impl Driver {
             return snapshot;
         };
         if let Some(open) = link.connections.first() {
-            snapshot.rtt_ms = Some(open.quic.rtt().as_secs_f64() * 1e3);
+            snapshot.rtt = Some(open.quic.rtt());
         }
         let (sent, lost) = packets(link);
         if sent > 0 {

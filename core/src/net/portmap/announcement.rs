@@ -101,6 +101,8 @@ fn read(bytes: &[u8]) -> Option<Announcement> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::MappingProtocol;
 
@@ -131,7 +133,11 @@ mod tests {
             at: now,
         };
         let external = (OUTSIDE, 41000).into();
-        let mapping = PortMapping::new(MappingProtocol::Pcp, external, Some(7200));
+        let mapping = PortMapping::new(
+            MappingProtocol::Pcp,
+            external,
+            Some(Duration::from_secs(7200)),
+        );
         let agrees = |bytes: &[u8]| read(bytes).unwrap().agrees_with(epoch, mapping, now);
         assert!(agrees(&nat_pmp(2, OUTSIDE)));
         assert!(!agrees(&nat_pmp(0, OUTSIDE)));

@@ -182,8 +182,8 @@ impl Lease {
 
     /// Whether it has not run out.
     pub(super) fn is_alive(&self, now: Instant) -> bool {
-        let lifetime = self.mapping.expires_in_s;
-        lifetime.is_none_or(|seconds| now < self.granted_at + Duration::from_secs(seconds.into()))
+        let lifetime = self.mapping.expires_in;
+        lifetime.is_none_or(|lifetime| now < self.granted_at + lifetime)
     }
 
     /// The router's clock when it granted it; UPnP has none.
@@ -199,8 +199,8 @@ impl Lease {
 
     /// How long to wait before [`Self::renew`]: half the life.
     pub(super) fn renewal(&self) -> Duration {
-        let lifetime = self.mapping.expires_in_s.unwrap_or(LIFETIME);
-        Duration::from_secs((lifetime / 2).into()).max(MIN_RENEWAL)
+        let lifetime = self.mapping.expires_in.unwrap_or_else(|| seconds(LIFETIME));
+        (lifetime / 2).max(MIN_RENEWAL)
     }
 
     /// Asks for the same once more.
@@ -242,7 +242,7 @@ async fn from_pinhole(request: Request, pinhole: Pinhole) -> Result<Lease, Lease
     let lifetime = Some(opened.lifetime);
     Ok(Lease {
         request,
-        mapping: PortMapping::new(MappingProtocol::Pcp, opened.external, lifetime),
+        mapping: PortMapping::new(MappingProtocol::Pcp, opened.external, lifetime.map(seconds)),
         granted_at: Instant::now(),
         grant: Grant::Pinhole(pinhole, opened.epoch),
     })
@@ -301,7 +301,7 @@ async fn from_port_control(
     let external = SocketAddr::new(outside, granted.external_port().get());
     Ok(Lease {
         request,
-        mapping: PortMapping::new(protocol, external, Some(lifetime)),
+        mapping: PortMapping::new(protocol, external, Some(seconds(lifetime))),
         granted_at: Instant::now(),
         grant: Grant::PortControl(granted),
     })
@@ -338,8 +338,12 @@ async fn by_upnp(
     let external = SocketAddr::new(outside, port);
     Ok(Lease {
         request,
-        mapping: PortMapping::new(MappingProtocol::Upnp, external, lifetime),
+        mapping: PortMapping::new(MappingProtocol::Upnp, external, lifetime.map(seconds)),
         granted_at: Instant::now(),
         grant: Grant::Upnp(router),
     })
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
 }

@@ -25,7 +25,7 @@ async fn a_port_is_mapped_by_pcp_and_given_back_at_the_end() {
     let mapping = updates.recv().await.unwrap().unwrap();
     assert_eq!(mapping.protocol, MappingProtocol::Pcp);
     assert_eq!(mapping.external, "100.64.0.9:41000".parse().unwrap());
-    assert_eq!(mapping.expires_in_s, Some(7200));
+    assert_eq!(mapping.expires_in, Some(Duration::from_secs(7200)));
     mapper.close().await;
     assert_eq!(
         router.asked(),
@@ -132,7 +132,7 @@ async fn a_router_that_knows_only_permanent_leases_is_asked_for_one() {
         router.serve_upnp(Some((code, PORT.get()))).await;
         let (mapper, mut updates) = mapper(&router);
         let mapping = updates.recv().await.unwrap().unwrap();
-        assert_eq!(mapping.expires_in_s, None, "{code}");
+        assert_eq!(mapping.expires_in, None, "{code}");
         mapper.close().await;
         assert_eq!(router.asked().last(), Some(&Asked::Unmap(PORT.get())));
     }

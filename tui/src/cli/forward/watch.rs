@@ -93,7 +93,7 @@ mod tests {
         let of_other = EventKind::PathChanged {
             peer: other,
             path: None,
-            rtt_ms: None,
+            rtt: None,
         };
         assert!(!watch.tells(&of_other));
     }

@@ -8,6 +8,8 @@ use peerway::{
 };
 use serde::Serialize;
 
+use crate::cli::words;
+
 /// A statement, and what was measured for it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
@@ -50,9 +52,11 @@ fn udp(snapshot: &NodeSnapshot) -> Finding {
     if up == 0 {
         return unusable(snapshot);
     }
-    let nearest = snapshot.relays.iter().filter_map(|relay| relay.rtt_ms);
-    let nearest = nearest.min_by(f64::total_cmp);
-    let nearest = nearest.map_or_else(String::new, |rtt| format!(", the nearest in {rtt:.1} ms"));
+    let nearest = snapshot.relays.iter().filter_map(|relay| relay.rtt);
+    let nearest = nearest.min();
+    let nearest = nearest.map_or_else(String::new, |rtt| {
+        format!(", the nearest in {:.1} ms", words::ms(rtt))
+    });
     let evidence = format!("{up} of {} relays answered{nearest}", snapshot.relays.len());
     Finding {
         about: "udp",

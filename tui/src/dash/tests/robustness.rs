@@ -59,7 +59,7 @@ fn any_msg() -> impl Strategy<Value = Msg> {
                 node.traffic.rx_rate = rate;
                 for peer in &mut node.peers {
                     peer.traffic.tx_rate = rate;
-                    peer.state_age_ms = rate;
+                    peer.state_age = Duration::from_millis(rate);
                 }
                 Msg::Sample(Arc::new(node))
             }

@@ -89,7 +89,7 @@ pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
         || none.to_owned(),
         |path| model.words().path(path, Address::Full),
     );
-    let rtt = peer.rtt_ms.map_or_else(
+    let rtt = peer.rtt.map_or_else(
         || none.to_owned(),
         |ms| format!("{}, {:.1}% lost", format::rtt(ms), peer.loss * 100.0),
     );
@@ -115,7 +115,7 @@ pub(super) fn facts(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
     let state = format!(
         "{} for {}, {connections}",
         model.words().kind(peer).word(),
-        format::age(peer.state_age_ms)
+        format::age(peer.state_age)
     );
     vec![
         fact(model, "id", &peer.id.to_string()),

@@ -231,7 +231,7 @@ fn rates(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> Line<'static> {
             format::rate(traffic.rx_rate),
             glyphs.up,
             format::rate(traffic.tx_rate),
-            format::age(snapshot.uptime_ms)
+            format::age(snapshot.uptime)
         )
     } else {
         let [down, up, scale] = sparks(model);
@@ -319,7 +319,7 @@ fn relay(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
         (words.relay_label(&relay.url), 15)
     };
     let name = format::fit(&name, room, model.look.glyphs.ellipsis);
-    match (relay.state, relay.rtt_ms) {
+    match (relay.state, relay.rtt) {
         (RelayState::Up, Some(ms)) => format!("{gap}{name} {}", format::rtt(ms)),
         (RelayState::Up, None) => format!("{gap}{name}"),
         (RelayState::Connecting, _) => format!("{gap}{name} connecting"),

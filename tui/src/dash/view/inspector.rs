@@ -65,7 +65,7 @@ pub(super) fn inspector(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn route(model: &Model, peer: &PeerSnapshot, width: usize) -> Line<'static> {
     let (words, glyphs) = (model.words(), model.look.glyphs);
     let kind = words.kind(peer);
-    let rtt = peer.rtt_ms.filter(|_| kind.is_reached());
+    let rtt = peer.rtt.filter(|_| kind.is_reached());
     let rtt = rtt.map_or_else(String::new, |ms| format!(" {}", format::rtt(ms)));
     let why = if kind == Kind::Unreachable {
         words.short_reason(peer).to_owned()

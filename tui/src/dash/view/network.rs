@@ -1,6 +1,6 @@
 //! What is known of the network the node is in.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use peerway::{NetworkSnapshot, RelaySnapshot, RelayState};
 use ratatui::{
@@ -65,7 +65,7 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             |at| {
                 format!(
                     " checked {} ago",
-                    format::age(snapshot.at_ms.saturating_sub(at))
+                    format::age(Duration::from_millis(snapshot.at_ms.saturating_sub(at)))
                 )
             },
         );
@@ -89,8 +89,8 @@ fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
         || "no port is forwarded".to_owned(),
         |mapping| {
             let lifetime = mapping
-                .expires_in_s
-                .map(|s| format!(" ({})", format::age(u64::from(s) * 1000)));
+                .expires_in
+                .map(|left| format!(" ({})", format::age(left)));
             format!(
                 "{} {} {}{}",
                 mapping.protocol,
@@ -106,7 +106,7 @@ fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static>
     let ellipsis = model.look.glyphs.ellipsis;
     let mut line = fact(model, name, String::new());
     let host = format::fit(&model.words().relay_label(&relay.url), 15, ellipsis);
-    let (state, role) = match (relay.state, relay.rtt_ms) {
+    let (state, role) = match (relay.state, relay.rtt) {
         (RelayState::Up, Some(ms)) => (format::rtt(ms), Role::Good),
         (RelayState::Up, None) => ("up".to_owned(), Role::Good),
         (RelayState::Connecting, _) => ("connecting".to_owned(), Role::Info),

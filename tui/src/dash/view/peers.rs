@@ -253,9 +253,9 @@ fn cell(
             let text = format::fit(&text, usize::from(width), glyphs.ellipsis);
             return Line::styled(text, look.style(kind.role()));
         }
-        Column::Rtt => measured(peer.rtt_ms.map(format::rtt)),
+        Column::Rtt => measured(peer.rtt.map(format::rtt)),
         Column::Spark => return Line::raw(spark(model, peer)),
-        Column::Loss => measured(peer.rtt_ms.map(|_| format!("{:.1}%", peer.loss * 100.0))),
+        Column::Loss => measured(peer.rtt.map(|_| format!("{:.1}%", peer.loss * 100.0))),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
         Column::Total => format!(
@@ -265,7 +265,7 @@ fn cell(
             glyphs.up,
             format::short(peer.traffic.tx_bytes)
         ),
-        Column::Age => format::age(peer.state_age_ms),
+        Column::Age => format::age(peer.state_age),
         Column::Why => {
             let why = words.short_reason(peer);
             return Line::styled(why, look.style(Role::Warn)).alignment(column.alignment());

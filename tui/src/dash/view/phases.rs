@@ -1,5 +1,7 @@
 //! How a peer was reached so far: each phase with its time, the relay before the direct path too, however short it was.
 
+use std::time::Duration;
+
 use peerway::PeerSnapshot;
 use ratatui::text::{Line, Span};
 
@@ -34,10 +36,10 @@ pub(super) fn phases(model: &Model, peer: &PeerSnapshot) -> Option<Line<'static>
         }
         let role = phase.kind.role();
         let lasted = match end {
-            Some(end) => format::span(end.saturating_sub(phase.since_ms)),
+            Some(end) => format::span(lasting(phase, *end)),
             None => {
-                let now = data.snapshot.at_ms.saturating_sub(phase.since_ms);
-                format!("for {}", format::age(now))
+                let lasts = lasting(phase, data.snapshot.at_ms);
+                format!("for {}", format::age(lasts))
             }
         };
         let text = format!("{} {}", phase.kind.glyph(glyphs), word(model, phase));
@@ -45,6 +47,10 @@ pub(super) fn phases(model: &Model, peer: &PeerSnapshot) -> Option<Line<'static>
         line.push_span(Span::raw(format!(" {lasted}")));
     }
     Some(line)
+}
+
+fn lasting(phase: &Phase, at_ms: u64) -> Duration {
+    Duration::from_millis(at_ms.saturating_sub(phase.since_ms))
 }
 
 fn word(model: &Model, phase: &Phase) -> String {

@@ -100,7 +100,11 @@ fn miniupnpd_opens_and_closes_its_ipv6_firewall_by_pcp() {
 }
 
 fn granted(protocol: MappingProtocol, external: &str) -> PortMapping {
-    PortMapping::new(protocol, external.parse().unwrap(), Some(7200))
+    PortMapping::new(
+        protocol,
+        external.parse().unwrap(),
+        Some(Duration::from_secs(7200)),
+    )
 }
 
 type Spawn = fn(NonZeroU16, [u8; 32], mpsc::Sender<Option<PortMapping>>) -> PortMapper;
