@@ -3,26 +3,23 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
-use std::{error::Error, io::stdin, thread};
+use std::{env::args, error::Error, io::stdin, sync::Arc, thread};
 
 use peerway::{Connection, Endpoint, RecvStream, RelayUrl, Router, SendStream, Ticket};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::sync::mpsc::{UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::{Mutex, mpsc};
 
 const ALPN: &[u8] = b"example/chat/1";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (line, mut typed) = unbounded_channel();
+    let (line, mut typed) = mpsc::unbounded_channel();
     thread::spawn(move || {
-        stdin()
-            .lines()
-            .try_for_each(|text| line.send(text.ok()?).ok())
+        let mut lines = stdin().lines();
+        lines.try_for_each(|text| line.send(text.ok()?).ok())
     });
-    let place = std::env::args()
-        .nth(1)
-        .ok_or("usage: chat RELAY | chat TICKET")?;
-    if let Ok(relay) = place.parse::<RelayUrl>() {
+    let place = args().nth(1).ok_or("usage: chat RELAY | TICKET")?;
+    if let Ok(relay) = place.parse() {
         return wait(relay, typed).await;
     }
     let peer: Ticket = place.parse()?;
@@ -31,66 +28,51 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut send, recv) = connection.open_bi().await?;
     // The other side sees the stream with its first byte.
     send.write_all(b"hello\n").await?;
-    Talk::new(connection, send, recv).run(&mut typed).await;
+    Talk::new(send, recv).run(&connection, &mut typed).await;
     endpoint.close().await;
     Ok(())
 }
 
-type Typed = UnboundedReceiver<String>;
+type Typed = mpsc::UnboundedReceiver<String>;
 
-async fn wait(relay: RelayUrl, mut typed: Typed) -> Result<(), Box<dyn Error>> {
+async fn wait(relay: RelayUrl, typed: Typed) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::builder().relays([relay]).bind().await?;
-    let (arrived, mut talks) = channel(1);
-    let accept = move |connection: Connection| {
-        let arrived = arrived.clone();
+    // One talks, the others wait.
+    let typed = Arc::new(Mutex::new(typed));
+    let chat = move |connection: Connection| {
+        let typed = typed.clone();
         async move {
             if let Ok((send, recv)) = connection.accept_bi().await {
-                let _ = arrived.send(Talk::new(connection, send, recv)).await;
+                let talk = Talk::new(send, recv);
+                talk.run(&connection, &mut *typed.lock().await).await;
             }
         }
     };
-    let router = Router::new(endpoint.clone())
-        .diagnostics()
-        .accept(ALPN, accept);
+    let router = Router::new(endpoint.clone()).diagnostics();
+    let router = router.accept(ALPN, chat);
     endpoint.online().await?;
     println!("{}", endpoint.ticket());
-    let talking = async {
-        while let Some(talk) = talks.recv().await {
-            talk.run(&mut typed).await;
-        }
-    };
-    tokio::join!(router.run(), talking);
+    router.run().await;
     Ok(())
 }
 
-struct Talk {
-    connection: Connection,
-    send: SendStream,
-    heard: Lines<BufReader<RecvStream>>,
-}
+struct Talk(SendStream, Lines<BufReader<RecvStream>>);
 
 impl Talk {
-    fn new(connection: Connection, send: SendStream, recv: RecvStream) -> Self {
-        let heard = BufReader::new(recv).lines();
-        Self {
-            connection,
-            send,
-            heard,
-        }
+    fn new(send: SendStream, recv: RecvStream) -> Self {
+        Self(send, BufReader::new(recv).lines())
     }
 
-    async fn run(mut self, typed: &mut Typed) {
-        let peer = self.connection.peer().short();
-        println!("{peer} is here, {}", self.connection.status());
+    async fn run(mut self, connection: &Connection, typed: &mut Typed) {
+        let peer = connection.peer().short();
+        println!("{peer} is here, {}", connection.status());
         loop {
             tokio::select! {
                 Some(line) = typed.recv() => {
-                    if self.send.write_all(format!("{line}\n").as_bytes()).await.is_err() { break }
+                    if self.0.write_all(format!("{line}\n").as_bytes()).await.is_err() { break }
                 }
-                line = self.heard.next_line() => {
-                    let Ok(Some(line)) = line else { break };
-                    println!("{peer}: {line}");
-                }
+                Ok(Some(line)) = self.1.next_line() => println!("{peer}: {line}"),
+                _ = connection.closed() => break,
             }
         }
         println!("{peer} has left");

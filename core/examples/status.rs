@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 async fn main() -> Result<(), Box<dyn Error>> {
     let ticket = std::env::args().nth(1).ok_or("usage: status TICKET")?;
     let peer: Ticket = ticket.parse()?;
-    let relays = peer.relays.clone();
+    let relays = peer.relays().to_vec();
     let endpoint = Endpoint::builder().relays(relays).bind().await?;
     let report = endpoint.network_report().await;
     let network = &report.network;

@@ -1,7 +1,8 @@
 //! One QUIC connection to a peer: [`Connection`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use quinn::crypto::rustls::HandshakeData;
 use tokio::sync::watch;
 
 use crate::{
@@ -14,11 +15,23 @@ use crate::{
 ///
 /// When the last clone and the last of its streams are dropped it is closed, and what the peer has not acknowledged is lost: whoever
 /// sends last waits for [`SendStream::stopped`] or [`closed`](Self::closed) first.
+///
+/// ```no_run
+/// # async fn example(connection: peerway::Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut send, mut recv) = connection.open_bi().await?;
+/// send.write_all(b"the time, please\n").await?;
+/// send.finish()?;
+/// let answer = recv.read_to_end(1024).await?;
+/// println!("{} answers {:?} over {}", connection.peer().short(), answer, connection.status());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) quic: quinn::Connection,
     pub(crate) flow: Usage,
     pub(crate) peer: PeerId,
+    alpn: Arc<[u8]>,
     pub(crate) status: watch::Receiver<LinkStatus>,
 }
 
@@ -29,7 +42,11 @@ impl Connection {
         status: watch::Receiver<LinkStatus>,
         memory: LinkMemory,
     ) -> Self {
+        let agreed = quic
+            .handshake_data()
+            .and_then(|data| data.downcast::<HandshakeData>().ok()?.protocol);
         Self {
+            alpn: agreed.unwrap_or_default().into(),
             flow: Usage::begin(Flow::new(quic.clone(), memory)),
             quic,
             peer,
@@ -45,15 +62,8 @@ impl Connection {
 
     /// The application protocol both sides agreed on.
     #[must_use]
-    pub fn alpn(&self) -> Vec<u8> {
-        self.quic
-            .handshake_data()
-            .and_then(|data| {
-                data.downcast::<quinn::crypto::rustls::HandshakeData>()
-                    .ok()?
-                    .protocol
-            })
-            .unwrap_or_default()
+    pub fn alpn(&self) -> &[u8] {
+        &self.alpn
     }
 
     /// Opens a stream in both directions; the peer sees it with the first byte.

@@ -18,6 +18,19 @@ pub use error::{BindError, ConnectError, OnlineError};
 
 /// A node: one identity, one UDP port, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or when
 /// the last clone is dropped.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use peerway::{Endpoint, Ticket};
+///
+/// let endpoint = Endpoint::builder().bind().await?;
+/// let peer: Ticket = "PEERWAY1…".parse()?;
+/// let connection = endpoint.connect(peer, b"example/time/1").await?;
+/// println!("{}", connection.status());
+/// endpoint.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Endpoint(Arc<Inner>);
 
@@ -84,7 +97,7 @@ impl Endpoint {
         alpn: &[u8],
     ) -> Result<Connection, ConnectError> {
         let target = target.into();
-        if target.id == self.id() {
+        if target.id() == self.id() {
             return Err(ConnectError::OwnId);
         }
         let (reply, outcome) = oneshot::channel();
@@ -149,6 +162,26 @@ impl Endpoint {
     /// Says that the network may be another one, for programs that know it before the system tells: on phones, or after a sleep.
     pub async fn network_changed(&self) {
         let _ = self.0.commands.send(Command::NetworkChanged).await;
+    }
+
+    /// Closes all connections with a peer, whoever opened them, as [`Connection::close`] does. It may dial again: see
+    /// [`set_access`](Self::set_access).
+    pub async fn hang_up(&self, peer: PeerId, code: u32, reason: &[u8]) {
+        let reason = reason.to_vec();
+        let hang_up = Command::HangUp { peer, code, reason };
+        // Without a driver there are no connections either.
+        let _ = self.0.commands.send(hang_up).await;
+    }
+
+    /// Whether the node has ended: it can neither dial nor be dialled any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.commands.is_closed()
+    }
+
+    /// Waits for the end of the node, which somebody with another clone of it may bring about.
+    pub async fn closed(&self) {
+        self.0.commands.closed().await;
     }
 
     /// Says goodbye to all peers and relays; takes 3 s at most. The socket is free once the last clone of the endpoint and the

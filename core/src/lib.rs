@@ -4,6 +4,28 @@
 //! [`Ticket`] or a [`PeerId`] and gives a [`Connection`], which is a QUIC connection with streams and datagrams. It
 //! works as soon as any path carries it, usually a relay, and moves between paths without its user noticing.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use peerway::{Connection, Endpoint, RelayUrl, Router};
+//!
+//! async fn greet(connection: Connection) {
+//!     if let Ok(mut send) = connection.open_uni().await {
+//!         let _ = send.write_all(b"hello from behind a router\n").await;
+//!         let _ = send.finish();
+//!         // What the peer has not acknowledged is lost when the connection is dropped.
+//!         let _ = send.stopped().await;
+//!     }
+//! }
+//!
+//! let relay: RelayUrl = "relay://KEY@relay.example.org:4433".parse()?;
+//! let endpoint = Endpoint::builder().relays([relay]).bind().await?;
+//! endpoint.online().await?;
+//! println!("dial {}", endpoint.ticket());
+//! Router::new(endpoint).accept("example/greet/1", greet).run().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What this crate decides
 //!
 //! Which path a link takes, and nothing else. [`wire`] turns bytes into messages. The crate `peerway-proto` decides, as a

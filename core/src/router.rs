@@ -110,7 +110,7 @@ impl Router {
     }
 
     fn serve(&self, connection: Connection, handlers: &mut JoinSet<()>, served: &mut Served) {
-        let alpn = connection.alpn();
+        let alpn = connection.alpn().to_vec();
         let Some(protocol) = self.protocols.get(&alpn) else {
             return connection.close(close::NO_SERVICE, b"nobody serves this protocol any more");
         };

@@ -55,7 +55,7 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     .await
     .unwrap()
     .unwrap();
-    assert!(b.ticket().addrs.is_empty(), "a ticket tells addresses");
+    assert!(b.ticket().addrs().is_empty(), "a ticket tells addresses");
     let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b))
         .await
         .unwrap();
@@ -217,7 +217,7 @@ async fn a_node_says_which_relay_it_cannot_reach_and_goes_to_another_that_is_nam
     let node = bare_node().await;
     assert_eq!(node.online().await, Ok(()), "none is configured");
     node.set_relays([nowhere.clone()]).await;
-    let named = |ticket: &peerway::Ticket, relay: &RelayUrl| ticket.relays == [relay.clone()];
+    let named = |ticket: &peerway::Ticket, relay: &RelayUrl| ticket.relays() == [relay.clone()];
     let mut snapshots = node.snapshots();
     let known = snapshots.wait_for(|snapshot| named(&snapshot.ticket, &nowhere));
     drop(timeout(PATIENCE, known).await.unwrap().unwrap());
@@ -230,4 +230,32 @@ async fn a_node_says_which_relay_it_cannot_reach_and_goes_to_another_that_is_nam
     let known = snapshots.wait_for(|snapshot| named(&snapshot.ticket, &relay.url()));
     drop(timeout(PATIENCE, known).await.unwrap().unwrap());
     assert_eq!(timeout(PATIENCE, node.online()).await, Ok(Ok(())));
+}
+
+#[tokio::test]
+async fn a_node_hangs_up_on_one_peer_and_leaves_the_others() {
+    let [host, peer, other] = [bare_node().await, bare_node().await, bare_node().await];
+    host.set_alpns([ALPN]);
+    let (theirs, ours) = pair(&peer, &host).await;
+    let (others, _kept) = pair(&other, &host).await;
+    assert_eq!(theirs.alpn(), ALPN);
+    host.hang_up(peer.id(), 7, b"enough").await;
+    assert_eq!(code(timeout(PATIENCE, theirs.closed()).await.unwrap()), 7);
+    assert!(ours.close_reason().is_some());
+    assert_eq!(others.close_reason(), None);
+}
+
+#[tokio::test]
+async fn a_closed_node_says_so_and_dials_no_more() {
+    let (node, peer) = (bare_node().await, bare_node().await);
+    let clone = node.clone();
+    assert!(!clone.is_closed());
+    timeout(PATIENCE, async {
+        tokio::join!(clone.closed(), node.close())
+    })
+    .await
+    .unwrap();
+    assert!(clone.is_closed());
+    let refused = clone.connect(peer.ticket(), ALPN).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Shutdown), "{refused}");
 }

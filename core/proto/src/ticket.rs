@@ -179,14 +179,10 @@ pub enum ParseRelayUrlError {
 /// The text form is `PEERWAY1` followed by upper-case base32, so that a QR code can use its alphanumeric mode; parsing
 /// accepts either case. With one relay of an ordinary name it stays within 154 characters (QR version 5-L).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct Ticket {
-    /// The peer.
-    pub id: PeerId,
-    /// Its home relays, best first, at most [`Ticket::MAX_RELAYS`].
-    pub relays: Vec<RelayUrl>,
-    /// Addresses to try without any relay, at most [`Ticket::MAX_ADDRS`].
-    pub addrs: Vec<SocketAddr>,
+    id: PeerId,
+    relays: Vec<RelayUrl>,
+    addrs: Vec<SocketAddr>,
 }
 
 const PREFIX: &str = "PEERWAY1";
@@ -212,9 +208,8 @@ impl Ticket {
     /// Layout: id 32 | relay count (4 bits), address count (4 bits) | relays: key 32, host, port 2 | addresses: IP, port 2 |
     /// checksum 3. A host is a tag and 4 or 16 bytes of address, or a length and a name.
     fn to_bytes(&self) -> Vec<u8> {
-        let relays = &self.relays[..self.relays.len().min(Self::MAX_RELAYS)];
-        let addrs = &self.addrs[..self.addrs.len().min(Self::MAX_ADDRS)];
-        let mut out = self.id.as_bytes().to_vec();
+        let Self { id, relays, addrs } = self;
+        let mut out = id.as_bytes().to_vec();
         out.push((relays.len() as u8) << 4 | addrs.len() as u8);
         for relay in relays {
             out.extend_from_slice(relay.key.as_bytes());
@@ -234,6 +229,24 @@ impl Ticket {
         let check = checksum(&out);
         out.extend_from_slice(&check);
         out
+    }
+
+    /// The peer.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Its home relays, best first, at most [`Ticket::MAX_RELAYS`].
+    #[must_use]
+    pub fn relays(&self) -> &[RelayUrl] {
+        &self.relays
+    }
+
+    /// Addresses to try without any relay, at most [`Ticket::MAX_ADDRS`].
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
     }
 
     /// Whether only peers on the node's own network can dial it: it names no relay and no public address.

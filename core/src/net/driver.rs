@@ -75,6 +75,12 @@ pub(crate) enum Command {
     Relays { relays: Vec<RelayUrl> },
     /// The network may be another one than the system has told.
     NetworkChanged,
+    /// Close all connections with a peer.
+    HangUp {
+        peer: PeerId,
+        code: u32,
+        reason: Vec<u8>,
+    },
     /// Say goodbye and end.
     Shutdown { done: oneshot::Sender<()> },
 }
@@ -257,8 +263,10 @@ impl Driver {
                     Some(Command::Access { access }) => self.set_access(access),
                     Some(Command::Relays { relays }) => self.set_home_relays(relays),
                     Some(Command::NetworkChanged) => self.network_changed(),
+                    Some(Command::HangUp { peer, code, reason }) => self.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;
+                        self.commands.close();
                         let _ = done.send(());
                         return;
                     }

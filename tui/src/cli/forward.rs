@@ -61,7 +61,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
             check(&node, &forwarder, &peer).await?;
         }
         announce(addr, &peer, args, json)?;
-        let printing = print(events, told, peer.id, json);
+        let printing = print(events, told, peer.id(), json);
         tokio::select! {
             () = forwarder.run(listener, failed) => Ok(()),
             printed = up::served_without_reader(printing) => printed,
@@ -76,7 +76,7 @@ fn announce(addr: SocketAddr, peer: &Ticket, args: &Forward, json: bool) -> Resu
     if json {
         return Ok(out::json(&Line::Listening { addr })?);
     }
-    let (peer, name) = (peer.id.short(), &args.service.name);
+    let (peer, name) = (peer.id().short(), &args.service.name);
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
 }
 

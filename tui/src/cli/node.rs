@@ -217,18 +217,18 @@ impl Node {
         }
         let snapshot = self.endpoint.snapshot();
         if is_unreached(&snapshot, peer)
-            && let Some(relay) = peer.relays.first().cloned()
+            && let Some(relay) = peer.relays().first().cloned()
         {
             return Err(ConnectError::Unreached { relay }.into());
         }
-        if let Some(why) = words::link(&snapshot, peer.id) {
+        if let Some(why) = words::link(&snapshot, peer.id()) {
             return Err(Failure::Mute { why: why.line() });
         }
         if let Some(failure) = wrong_relay(&snapshot) {
             return Err(failure);
         }
         if snapshot.relays.is_empty()
-            && let Some(reason) = no_route(&peer.addrs)
+            && let Some(reason) = no_route(peer.addrs())
         {
             return Err(Failure::NoRoute { reason });
         }
@@ -272,7 +272,7 @@ pub(super) fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure
 /// The relays to register with when dialling `peer`: ours, or else its own.
 pub(super) fn relays_for(globals: &Globals, peer: &Ticket) -> Vec<RelayUrl> {
     if globals.relays.is_empty() {
-        peer.relays.clone()
+        peer.relays().to_vec()
     } else {
         globals.relays.clone()
     }
@@ -316,7 +316,7 @@ fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
 
 /// Whether the peer is called, and its relay does not reach it.
 fn is_unreached(snapshot: &NodeSnapshot, peer: &Ticket) -> bool {
-    let peer = snapshot.peers.iter().find(|known| known.id == peer.id);
+    let peer = snapshot.peers.iter().find(|known| known.id == peer.id());
     let called = peer.filter(|peer| peer.state != PeerState::Failed);
     let why = called.and_then(|peer| peer.why.as_ref());
     why.is_some_and(|why| why.cause == Cause::PeerUnreached)

@@ -39,7 +39,7 @@ impl Peers {
 
     fn find_by_start(&self, start: &str) -> Result<Ticket, Failure> {
         let mut meant = self.all();
-        meant.retain(|known| known.id.to_string().starts_with(start));
+        meant.retain(|known| known.id().to_string().starts_with(start));
         match &mut meant[..] {
             [] => Err(Failure::UnknownPeer {
                 start: start.to_owned(),
@@ -62,10 +62,10 @@ impl Peers {
 
     fn try_remember(&self, ticket: &Ticket) -> io::Result<()> {
         let mut known = self.all();
-        let before = known.iter().position(|known| known.id == ticket.id);
+        let before = known.iter().position(|known| known.id() == ticket.id());
         let before = before.map(|at| known.remove(at));
         // An id alone says less than what it was dialled by before.
-        let is_bare = ticket.relays.is_empty() && ticket.addrs.is_empty();
+        let is_bare = ticket.relays().is_empty() && ticket.addrs().is_empty();
         let latest = before.filter(|_| is_bare);
         known.push(latest.unwrap_or_else(|| ticket.clone()));
         let first = known.len().saturating_sub(MAX_PEERS);
@@ -106,7 +106,7 @@ fn create(path: &Path) -> io::Result<fs::File> {
 }
 
 fn list(peers: &[Ticket]) -> String {
-    let ids = peers.iter().rev().take(SHOWN).map(|peer| peer.id);
+    let ids = peers.iter().rev().take(SHOWN).map(|peer| peer.id());
     let mut list = ids.map(|id: PeerId| id.to_string()).collect::<Vec<_>>();
     if peers.len() > SHOWN {
         list.push(format!("{} more", peers.len() - SHOWN));
@@ -138,10 +138,10 @@ mod tests {
         let (one, other) = (ticket(1), ticket(2));
         peers.remember(&one);
         peers.remember(&other);
-        assert_eq!(peers.find(&name(&one.id.short())).unwrap(), one);
-        let upper = other.id.short().to_ascii_uppercase();
+        assert_eq!(peers.find(&name(&one.id().short())).unwrap(), one);
+        let upper = other.id().short().to_ascii_uppercase();
         assert_eq!(peers.find(&name(&upper)).unwrap(), other);
-        let unknown = peers.find(&name(&ticket(3).id.short())).unwrap_err();
+        let unknown = peers.find(&name(&ticket(3).id().short())).unwrap_err();
         assert!(unknown.to_string().contains("52 characters"), "{unknown}");
     }
 
@@ -174,8 +174,8 @@ mod tests {
         let peers = Peers::in_folder(folder.path());
         let known = ticket(1);
         peers.remember(&known);
-        peers.remember(&known.id.into());
-        assert_eq!(peers.find(&name(&known.id.short())).unwrap(), known);
+        peers.remember(&known.id().into());
+        assert_eq!(peers.find(&name(&known.id().short())).unwrap(), known);
     }
 
     #[test]
@@ -188,8 +188,8 @@ mod tests {
         peers.remember(&ticket(0));
         let id = SecretKey::from_seed(&[0x55; 32]).derive("one more");
         peers.remember(&SecretKey::from_seed(&id).id().into());
-        assert!(peers.find(&name(&ticket(0).id.short())).is_ok());
-        assert!(peers.find(&name(&ticket(1).id.short())).is_err());
+        assert!(peers.find(&name(&ticket(0).id().short())).is_ok());
+        assert!(peers.find(&name(&ticket(1).id().short())).is_err());
     }
 
     #[test]
@@ -198,6 +198,6 @@ mod tests {
         let peers = Peers::in_folder(folder.path());
         let known = ticket(1);
         fs::write(&peers.path, format!("\u{0}\n{known}\nPEERWAY1")).unwrap();
-        assert_eq!(peers.find(&name(&known.id.short())).unwrap(), known);
+        assert_eq!(peers.find(&name(&known.id().short())).unwrap(), known);
     }
 }

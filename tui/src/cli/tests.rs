@@ -48,7 +48,7 @@ fn ping_takes_a_ticket_or_an_id_and_has_defaults() {
         let PeerName::Ticket(peer) = ping.peer else {
             panic!("no ticket");
         };
-        assert_eq!(peer.id.to_string(), id());
+        assert_eq!(peer.id().to_string(), id());
         assert_eq!((ping.count, ping.until_direct), (None, false));
         assert_eq!(ping.timeout, None);
     }

@@ -31,7 +31,7 @@ pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Fail
         seen
     } else {
         // Nobody knows at which port the node will be.
-        Ticket::new(id, seen.relays, Vec::new())
+        Ticket::new(id, seen.relays().to_vec(), Vec::new())
     };
     if globals.json {
         out::json(&Line { id, ticket })?;
@@ -55,7 +55,7 @@ async fn addresses(globals: &Globals) -> Result<Vec<SocketAddr>, Failure> {
         builder = builder.bind_addr((bind.ip(), 0).into());
     }
     let endpoint = builder.bind().await?;
-    let addrs = endpoint.ticket().addrs;
+    let addrs = endpoint.ticket().addrs().to_vec();
     endpoint.close().await;
     let port = globals.bind.map_or(0, |bind| bind.port());
     let at_port = |addr: SocketAddr| SocketAddr::new(addr.ip(), port);

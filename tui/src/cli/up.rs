@@ -102,7 +102,7 @@ pub(super) fn has_fixed_port(globals: &Globals) -> bool {
 
 /// From where a node can be dialled that has no relay, and what would change that.
 pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
-    if !ticket.relays.is_empty() {
+    if !ticket.relays().is_empty() {
         return None;
     }
     let public = ticket.public_addrs().find(SocketAddr::is_ipv4);
@@ -121,10 +121,10 @@ pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
 async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Result<(), Failure> {
     let ready = move || {
         if json {
-            let (id, ticket) = (ticket.id, &ticket);
+            let (id, ticket) = (ticket.id(), &ticket);
             return out::json(&Line::Ready { id, ticket });
         }
-        out::text(format!("ready as {}", ticket.id))?;
+        out::text(format!("ready as {}", ticket.id()))?;
         commands
             .iter()
             .try_for_each(|command| out::text(format!("on the other side: {command}")))

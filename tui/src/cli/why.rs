@@ -38,20 +38,20 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             dialled,
             Ok(_) | Err(Failure::NoDiagnostics | Failure::Connect(ConnectError::Closed(_)))
         );
-        if answered || words::link(&node.endpoint.snapshot(), target.id).is_some() {
+        if answered || words::link(&node.endpoint.snapshot(), target.id()).is_some() {
             // What is known when the time is up is the answer.
-            let settled = settle(&node, target.id, dialled.as_ref().ok());
+            let settled = settle(&node, target.id(), dialled.as_ref().ok());
             let _ = timeout(args.timeout.unwrap_or(PATIENCE), settled).await;
         } else {
             // The node may go on calling; what it found out comes a moment after the dial's own error.
-            let _ = timeout(VERDICT, failed(&node, target.id)).await;
+            let _ = timeout(VERDICT, failed(&node, target.id())).await;
         }
         let snapshot = node.endpoint.snapshot();
-        let peer = snapshot.peers.iter().find(|peer| peer.id == target.id);
+        let peer = snapshot.peers.iter().find(|peer| peer.id == target.id());
         let Some((peer, why)) = peer.and_then(|peer| Some((peer, peer.why.as_ref()?))) else {
             return dialled.map(drop);
         };
-        let is_linked = words::link(&snapshot, target.id).is_some();
+        let is_linked = words::link(&snapshot, target.id()).is_some();
         if globals.json {
             out::json(&Report::of(peer, why))?;
         } else {

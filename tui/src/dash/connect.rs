@@ -74,8 +74,8 @@ impl Connect {
             Ok(ticket) => ticket,
             Err(error) => return Reading::Wrong(error),
         };
-        let bare = ticket.relays.is_empty() && ticket.addrs.is_empty();
-        if ticket.id == own {
+        let bare = ticket.relays().is_empty() && ticket.addrs().is_empty();
+        if ticket.id() == own {
             return Reading::Wrong(
                 "this is the node's own ticket; paste the other side's".to_owned(),
             );
@@ -94,7 +94,7 @@ fn by_id(text: &str, known: &[Ticket]) -> Result<Ticket, String> {
     let start = text.to_ascii_lowercase();
     let mut meant = known
         .iter()
-        .filter(|known| known.id.to_string().starts_with(&start));
+        .filter(|known| known.id().to_string().starts_with(&start));
     match (meant.next(), meant.count()) {
         (Some(one), 0) => Ok(one.clone()),
         (Some(_), more) => Err(format!(
@@ -119,13 +119,13 @@ mod tests {
     fn read(text: &str, known: &[Ticket]) -> Reading {
         let mut connect = Connect::default();
         connect.insert(text);
-        connect.reading(peer(9).id, known)
+        connect.reading(peer(9).id(), known)
     }
 
     #[test]
     fn eight_letters_name_a_known_peer_and_dial_it_where_it_was_reached() {
         let known = [peer(1), peer(2)];
-        for text in [known[0].id.short(), known[0].id.short().to_uppercase()] {
+        for text in [known[0].id().short(), known[0].id().short().to_uppercase()] {
             let ticket = known[0].clone();
             assert_eq!(
                 read(&text, &known),
@@ -139,16 +139,16 @@ mod tests {
 
     #[test]
     fn letters_that_name_nobody_or_several_are_refused_with_what_is_missing() {
-        let unknown = read(&peer(3).id.short(), &[peer(1)]);
+        let unknown = read(&peer(3).id().short(), &[peer(1)]);
         let Reading::Wrong(said) = unknown else {
             panic!("{unknown:?}");
         };
         assert!(said.contains("52 characters") && said.contains("no known peer"));
-        let Reading::Wrong(said) = read(&peer(1).id.short(), &[peer(1), peer(1)]) else {
+        let Reading::Wrong(said) = read(&peer(1).id().short(), &[peer(1), peer(1)]) else {
             panic!("two peers are meant");
         };
         assert!(said.starts_with("2 known peers"), "{said}");
-        let Reading::Wrong(said) = read(&peer(1).id.short()[..7], &[peer(1)]) else {
+        let Reading::Wrong(said) = read(&peer(1).id().short()[..7], &[peer(1)]) else {
             panic!("seven letters are too few");
         };
         assert!(said.contains("a ticket starts with"), "{said}");

@@ -194,7 +194,7 @@ impl Model {
     /// The peers that the first letters of their ids are enough for.
     pub(super) fn known(&self) -> Vec<Ticket> {
         let before = &self.acquaintances;
-        let is_new = |id: &PeerId| before.iter().all(|known| known.id != *id);
+        let is_new = |id: &PeerId| before.iter().all(|known| known.id() != *id);
         let shown = self.live.snapshot.peers.iter().map(|peer| peer.id);
         let new = shown.filter(is_new).map(Ticket::from);
         before.iter().cloned().chain(new).collect()

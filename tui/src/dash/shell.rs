@@ -158,7 +158,7 @@ impl Shell {
     }
 
     fn dial(&self, ticket: peerway::Ticket) {
-        let peer = ticket.id;
+        let peer = ticket.id();
         let (reply, answer) = oneshot::channel();
         // A full or closed queue drops the command, and with it the sender whose loss is the answer.
         let _ = self

@@ -151,7 +151,7 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         Some(Overlay::Connect(connect)) => {
             if let Reading::Ticket { ticket, .. } = connect.reading(own, &known) {
-                connect.progress = Progress::Dialling(ticket.id);
+                connect.progress = Progress::Dialling(ticket.id());
                 effects.push(Effect::Connect(ticket));
             }
         }

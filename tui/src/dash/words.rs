@@ -249,7 +249,7 @@ impl Reach {
         } else {
             Self::Public
         };
-        ticket.relays.is_empty().then_some(reach)
+        ticket.relays().is_empty().then_some(reach)
     }
 
     pub(super) fn role(self) -> Role {

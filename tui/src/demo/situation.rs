@@ -70,7 +70,7 @@ pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
 fn addressed(node: &Endpoint) -> Ticket {
     let network = node.snapshot().network.clone();
     let addrs = network.public_v4.into_iter().chain(network.public_v6);
-    Ticket::new(node.id(), node.ticket().relays, addrs.collect())
+    Ticket::new(node.id(), node.ticket().relays().to_vec(), addrs.collect())
 }
 
 /// What the node found out about its NAT in time.

@@ -81,11 +81,11 @@ impl Driver {
                 return;
             }
         };
-        let peer = target.id;
-        let relays = if target.relays.is_empty() {
+        let peer = target.id();
+        let relays = if target.relays().is_empty() {
             self.home_relays.clone()
         } else {
-            let theirs = target.relays.iter();
+            let theirs = target.relays().iter();
             theirs
                 .map(|relay| self.known_relay(relay).clone())
                 .collect()
@@ -95,7 +95,7 @@ impl Driver {
         let outlook = watch::Sender::new(Outlook::NoRoute);
         let link = self.link(peer);
         link.relays.extend(relays.iter().cloned());
-        link.has_addrs |= !target.addrs.is_empty();
+        link.has_addrs |= !target.addrs().is_empty();
         let mut config = quinn::ClientConfig::new(crypto);
         config.transport_config(link.transport(quinn::Side::Client));
         let means = Means {
@@ -123,7 +123,7 @@ impl Driver {
         self.feed(Input::Connect {
             peer,
             relays,
-            addrs: target.addrs.clone(),
+            addrs: target.addrs().to_vec(),
         });
         self.refuse_impostors();
     }

@@ -241,6 +241,14 @@ impl Driver {
         }
     }
 
+    /// Closes all connections with a peer.
+    pub(super) fn hang_up(&self, peer: PeerId, code: u32, reason: &[u8]) {
+        let links = self.links.get(&peer).into_iter();
+        for open in links.flat_map(|link| &link.connections) {
+            open.quic.close(code.into(), reason);
+        }
+    }
+
     /// Lets in others than before. What the others had opened ends at once.
     pub(super) fn set_access(&mut self, access: Access) {
         let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
@@ -264,7 +272,7 @@ impl Driver {
     /// A connection stands; `call` names it unless we dialled it.
     pub(super) fn adopt(&mut self, connection: Connection, call: Option<CallId>) {
         let peer = connection.peer();
-        let alpn = String::from_utf8_lossy(&connection.alpn()).into_owned();
+        let alpn = String::from_utf8_lossy(connection.alpn()).into_owned();
         let (quic, flow) = (connection.quic, Arc::clone(&connection.flow));
         let closed = quic.clone();
         self.pending.push(Box::pin(async move {

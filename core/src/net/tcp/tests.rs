@@ -185,7 +185,7 @@ async fn nodes_that_only_tcp_joins_exchange_16_mib_directly() {
         node(1, Access::Anyone).await,
         node(2, Access::Only(vec![key(1).id()])).await,
     );
-    let there = tcp_only(b.ticket().addrs[0]).await;
+    let there = tcp_only(b.ticket().addrs()[0]).await;
     let target = Ticket::new(b.id(), Vec::new(), vec![there]);
     let (dialled, accepted) = tokio::join!(a.connect(target, TEST), b.accept());
     let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap());
@@ -213,7 +213,7 @@ async fn a_node_that_wants_no_tcp_does_not_listen() {
     let open = builder.bind().await.unwrap();
     let mut answers = BTreeSet::new();
     for (name, node) in [("quiet", &quiet), ("open", &open)] {
-        if TcpStream::connect(node.ticket().addrs[0]).await.is_ok() {
+        if TcpStream::connect(node.ticket().addrs()[0]).await.is_ok() {
             answers.insert(name);
         }
     }

@@ -84,7 +84,7 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
         Reading::Ticket { ticket, bare } => {
             let what = if bare { "id" } else { "ticket of" };
             let relays: Vec<_> = ticket
-                .relays
+                .relays()
                 .iter()
                 .map(|relay| model.words().relay(relay))
                 .collect();
@@ -93,14 +93,14 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
             } else {
                 format!("relay {}", relays.join(", "))
             };
-            let addresses = match ticket.addrs.len() {
+            let addresses = match ticket.addrs().len() {
                 0 => "no addresses".to_owned(),
                 1 => "1 address".to_owned(),
                 count => format!("{count} addresses"),
             };
             let mut lines = vec![
                 Line::styled(
-                    format!("{} {what} {}", glyphs.check, ticket.id.short()),
+                    format!("{} {what} {}", glyphs.check, ticket.id().short()),
                     look.style(Role::Good),
                 ),
                 Line::raw(format!("  {relays} {} {addresses}", glyphs.dot)),

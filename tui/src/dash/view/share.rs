@@ -162,7 +162,7 @@ fn contents(ticket: &Ticket) -> String {
     };
     format!(
         "It holds this node's key, {} and {}.",
-        count(ticket.relays.len(), "relay", "relays"),
-        count(ticket.addrs.len(), "address", "addresses")
+        count(ticket.relays().len(), "relay", "relays"),
+        count(ticket.addrs().len(), "address", "addresses")
     )
 }
