@@ -20,7 +20,7 @@ use blake2::{
 };
 use peerway::{
     Endpoint, Event, EventKind, PeerId, SecretKey, stun, tls,
-    wire::{VERSION, datagram::Kind, intro, lane, probe, sealed},
+    wire::{VERSION, datagram::Kind, first_byte, intro, probe, sealed},
 };
 use peerway_relay::{Config, Relay};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
@@ -203,7 +203,7 @@ impl Crowd {
             .finalize();
         self.send(count, |crowd| {
             let mut packet = crowd.noise(intro::PACKET_LEN);
-            packet[..2].copy_from_slice(&[intro::INTRO, VERSION]);
+            packet[..2].copy_from_slice(&[first_byte::INTRO, VERSION]);
             let (covered, mac1) = packet.split_at_mut(intro::PACKET_LEN - intro::MAC_LEN);
             let mac = <Blake2sMac<U16> as Mac>::new_from_slice(&key).unwrap();
             mac1.copy_from_slice(&mac.chain_update(covered).finalize().into_bytes());
@@ -230,11 +230,11 @@ impl Crowd {
     fn garbage(&mut self) -> Vec<u8> {
         let any_len: usize = self.rng.random_range(..=1500);
         match self.rng.random_range(..9_u8) {
-            0 => self.like(&[intro::INTRO, VERSION], intro::PACKET_LEN),
-            1 => self.like(&[intro::ACK, VERSION], intro::PACKET_LEN),
-            2 => self.like(&[probe::PROBE], probe::PACKET_LEN),
-            3 => self.like(&[sealed::SEALED], any_len.min(sealed::MAX_LEN)),
-            4 => self.like(&[lane::TAG], any_len),
+            0 => self.like(&[first_byte::INTRO, VERSION], intro::PACKET_LEN),
+            1 => self.like(&[first_byte::INTRO_ACK, VERSION], intro::PACKET_LEN),
+            2 => self.like(&[first_byte::PROBE], probe::PACKET_LEN),
+            3 => self.like(&[first_byte::SEALED], any_len.min(sealed::MAX_LEN)),
+            4 => self.like(&[first_byte::LANE], any_len),
             5 => {
                 let body = any_len.min(1200) / 4 * 4;
                 let [high, low] = (body as u16).to_be_bytes();

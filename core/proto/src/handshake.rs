@@ -26,7 +26,7 @@ use super::session::Session;
 use crate::{
     PeerId, SecretKey,
     wire::{
-        Malformed, VERSION,
+        Malformed, VERSION, first_byte,
         intro::{self, AckPacket, Description, IntroBody, IntroPacket},
     },
 };
@@ -57,7 +57,7 @@ impl Initiation {
             .prologue(&prologue)?
             .build_initiator()?;
         let mut packet = vec![0; intro::PACKET_LEN];
-        packet[0] = intro::INTRO;
+        packet[0] = first_byte::INTRO;
         packet[1] = VERSION;
         noise.write_message(
             &body.emit(),
@@ -126,7 +126,7 @@ impl Opened {
         description: &Description,
     ) -> Result<(Session, Vec<u8>), HandshakeError> {
         let mut packet = vec![0; intro::PACKET_LEN];
-        packet[0] = intro::ACK;
+        packet[0] = first_byte::INTRO_ACK;
         packet[1] = VERSION;
         packet[2..10].copy_from_slice(&self.body.conv.to_be_bytes());
         self.noise.write_message(

@@ -10,8 +10,9 @@ use chacha20poly1305::{
 use snow::StatelessTransportState;
 
 use crate::wire::{
+    first_byte::{PROBE, SEALED},
     probe::{self, HEADER_LEN, Probe, ProbePacket},
-    sealed::{SEALED, SealedPacket},
+    sealed::SealedPacket,
 };
 
 /// Keys, counters and replay windows of one session.
@@ -63,7 +64,7 @@ impl Session {
     pub(crate) fn seal_probe_of(&mut self, probe: &Probe, len: usize) -> Option<Vec<u8>> {
         let mut body = probe.emit().to_vec();
         body.resize(len - HEADER_LEN - 16, 0);
-        let mut packet = probe::header(probe::PROBE, self.conv, self.next_probe);
+        let mut packet = probe::header(PROBE, self.conv, self.next_probe);
         let payload = Payload {
             msg: &body,
             aad: &packet,

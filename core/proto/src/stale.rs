@@ -8,8 +8,9 @@ use chacha20poly1305::{
 
 use super::session::nonce;
 use crate::wire::{
+    first_byte::STALE,
     probe::{HEADER_LEN, header},
-    stale::{STALE, StalePacket},
+    stale::StalePacket,
 };
 
 /// The answer to a hello with this conversation and secret: bear `time_ms`, or a little later. `random` must be another each time.

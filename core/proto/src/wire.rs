@@ -1,7 +1,7 @@
 //! Bytes and messages: what travels in datagrams and in relay frames. Pure parsers, no state.
 //!
 //! The first byte of a datagram says what it is (RFC 9443 leaves us 4 to 15 and 20 to 63 beside QUIC, as long as nobody
-//! greases the QUIC bit):
+//! greases the QUIC bit); [`first_byte`] has the same as code:
 //!
 //! | first byte | message | size | authenticated by |
 //! |---|---|---|---|
@@ -20,10 +20,10 @@ pub mod candidate;
 mod codec;
 pub mod credit;
 pub mod datagram;
+pub mod first_byte;
 pub mod intro;
 pub mod lane;
 pub mod probe;
-mod quic;
 pub mod relay;
 pub mod sealed;
 pub mod stale;

@@ -58,7 +58,7 @@ use crate::{
     },
     quic::close,
     tls,
-    wire::lane::Channel,
+    wire::{datagram::Kind, lane::Channel},
 };
 
 /// What the public API asks of the driver.
@@ -332,7 +332,7 @@ impl Driver {
                 sock,
                 source,
                 bytes,
-            } if bytes.first().is_some_and(|first| *first < 4) => {
+            } if Kind::of(&bytes) == Some(Kind::Stun) => {
                 self.on_stun(sock, source, &bytes);
             }
             Side::Message {

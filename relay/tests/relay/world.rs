@@ -264,7 +264,7 @@ impl AsyncUdpSocket for Tap {
     ) -> std::task::Poll<std::io::Result<usize>> {
         let received = std::task::ready!(self.inner.poll_recv(cx, bufs, metas))?;
         for (buf, meta) in bufs.iter().zip(metas.iter_mut()).take(received) {
-            if buf.first() == Some(&peerway::wire::lane::TAG) {
+            if buf.first() == Some(&peerway::wire::first_byte::LANE) {
                 for datagram in buf[..meta.len].chunks(meta.stride) {
                     let _ = self.divert.send(datagram.to_vec());
                 }

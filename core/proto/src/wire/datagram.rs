@@ -2,7 +2,9 @@
 //!
 //! The ranges leave out those of other protocols that are seen on such ports (RFC 7983).
 
-use super::{intro, lane, probe, quic::is_quic, sealed, stale};
+pub use super::first_byte::Kind;
+
+use super::{intro, lane, probe, sealed, stale};
 
 /// Largest STUN message we read; RFC 8489 section 6.1 keeps requests below the path MTU.
 pub const STUN_MAX: usize = 1280;
@@ -10,47 +12,20 @@ pub const STUN_MAX: usize = 1280;
 const STUN_HEADER_LEN: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-/// The kinds of datagram that a port takes; everything else is dropped unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A QUIC packet, for quinn.
-    Quic,
-    /// A lane frame: a QUIC packet that came through a relay.
-    Lane,
-    /// A STUN message (RFC 8489).
-    Stun,
-    /// The first handshake message.
-    Intro,
-    /// The second handshake message.
-    IntroAck,
-    /// The answer to a handshake whose time is off.
-    Stale,
-    /// A path probe.
-    Probe,
-    /// A sealed message between peers.
-    Sealed,
-}
-
 impl Kind {
     /// The kind of `datagram`; none if no message of ours begins like this or has this length.
     #[must_use]
     pub fn of(datagram: &[u8]) -> Option<Self> {
-        let first = *datagram.first()?;
+        let kind = Self::of_first(*datagram.first()?)?;
         let len = datagram.len();
-        let (kind, fits) = match first {
-            _ if is_quic(first) => (Self::Quic, true),
-            lane::TAG => (Self::Lane, lane::Frame::parse(datagram).is_some()),
-            0x00..=0x03 => (Self::Stun, is_stun(datagram)),
-            intro::INTRO => (Self::Intro, len == intro::PACKET_LEN),
-            intro::ACK => (Self::IntroAck, len == intro::PACKET_LEN),
-            probe::PROBE => (Self::Probe, probe::fits(len)),
-            stale::STALE => (Self::Stale, len == stale::PACKET_LEN),
-            sealed::SEALED => (
-                Self::Sealed,
-                (sealed::MIN_LEN..=sealed::MAX_LEN).contains(&len),
-            ),
-            _ => return None,
+        let fits = match kind {
+            Self::Quic => true,
+            Self::Lane => lane::Frame::parse(datagram).is_some(),
+            Self::Stun => is_stun(datagram),
+            Self::Intro | Self::IntroAck => len == intro::PACKET_LEN,
+            Self::Probe => probe::fits(len),
+            Self::Stale => len == stale::PACKET_LEN,
+            Self::Sealed => (sealed::MIN_LEN..=sealed::MAX_LEN).contains(&len),
         };
         fits.then_some(kind)
     }
@@ -70,20 +45,21 @@ fn is_stun(datagram: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::first_byte;
 
     #[test]
     fn our_messages_are_told_by_first_byte_and_length() {
         for (first, len, kind) in [
-            (intro::INTRO, intro::PACKET_LEN, Kind::Intro),
-            (intro::ACK, intro::PACKET_LEN, Kind::IntroAck),
-            (stale::STALE, stale::PACKET_LEN, Kind::Stale),
+            (first_byte::INTRO, intro::PACKET_LEN, Kind::Intro),
+            (first_byte::INTRO_ACK, intro::PACKET_LEN, Kind::IntroAck),
+            (first_byte::STALE, stale::PACKET_LEN, Kind::Stale),
         ] {
             let mut datagram = vec![first; len];
             assert_eq!(Kind::of(&datagram), Some(kind));
             datagram.push(0);
             assert_eq!(Kind::of(&datagram), None);
         }
-        let of_probe = |len| Kind::of(&vec![probe::PROBE; len]);
+        let of_probe = |len| Kind::of(&vec![first_byte::PROBE; len]);
         for len in [probe::PACKET_LEN, probe::FULL_LEN] {
             assert_eq!(of_probe(len), Some(Kind::Probe));
         }
@@ -91,10 +67,10 @@ mod tests {
             assert_eq!(of_probe(len), None);
         }
         assert_eq!(
-            Kind::of(&[sealed::SEALED; sealed::MAX_LEN]),
+            Kind::of(&[first_byte::SEALED; sealed::MAX_LEN]),
             Some(Kind::Sealed)
         );
-        assert_eq!(Kind::of(&[sealed::SEALED; sealed::MAX_LEN + 1]), None);
+        assert_eq!(Kind::of(&[first_byte::SEALED; sealed::MAX_LEN + 1]), None);
         assert_eq!(Kind::of(&[0x40; 30]), Some(Kind::Quic));
         assert_eq!(Kind::of(&[0x3f; 30]), None);
         assert_eq!(Kind::of(&[]), None);

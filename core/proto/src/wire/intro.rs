@@ -13,13 +13,10 @@ use super::{
     Malformed, VERSION,
     candidate::{Candidate, put_addrs, put_candidates, read_addrs, read_candidates},
     codec::Reader,
+    first_byte::{INTRO, INTRO_ACK},
 };
 use crate::{NatBehavior, NatReport, PeerId, PortAllocation};
 
-/// First byte of INTRO.
-pub const INTRO: u8 = 0x04;
-/// First byte of INTRO_ACK.
-pub const ACK: u8 = 0x05;
 /// Length of either packet, the largest that every path carries.
 pub const PACKET_LEN: usize = 1200;
 /// Length of mac1.
@@ -69,7 +66,7 @@ impl<'a> AckPacket<'a> {
     /// # Errors
     /// What is wrong with them.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Malformed> {
-        check(datagram, ACK).map(Self)
+        check(datagram, INTRO_ACK).map(Self)
     }
 
     /// The conversation it belongs to.

@@ -11,11 +11,9 @@ use std::fmt;
 
 use blake2::{Blake2s256, Digest};
 
-use super::quic::is_quic;
+use super::first_byte::{Kind, LANE};
 use crate::PeerId;
 
-/// First byte of a lane frame.
-pub const TAG: u8 = 0x20;
 /// Bytes before the packet.
 pub const HEADER_LEN: usize = 8;
 
@@ -41,7 +39,7 @@ impl Channel {
     #[must_use]
     pub fn header(self) -> [u8; HEADER_LEN] {
         let [a, b, c, d, e, f, g] = self.0;
-        [TAG, a, b, c, d, e, f, g]
+        [LANE, a, b, c, d, e, f, g]
     }
 }
 
@@ -69,11 +67,11 @@ impl<'a> Frame<'a> {
     /// Reads a frame; none unless there is a whole header and what may be a QUIC packet behind it.
     #[must_use]
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        let ([TAG, a, b, c, d, e, f, g], packet) = datagram.split_first_chunk::<HEADER_LEN>()?
+        let ([LANE, a, b, c, d, e, f, g], packet) = datagram.split_first_chunk::<HEADER_LEN>()?
         else {
             return None;
         };
-        is_quic(*packet.first()?).then_some(Self {
+        (Kind::of_first(*packet.first()?)? == Kind::Quic).then_some(Self {
             channel: Channel([*a, *b, *c, *d, *e, *f, *g]),
             packet,
         })
@@ -117,7 +115,7 @@ mod tests {
         for len in 0..=bytes.len() {
             assert_eq!(Frame::parse(&bytes[..len]), None);
         }
-        bytes.push(TAG);
+        bytes.push(LANE);
         assert_eq!(Frame::parse(&bytes), None);
     }
 }

@@ -10,10 +10,9 @@ use std::net::SocketAddr;
 use super::{
     Malformed, VERSION,
     codec::{Reader, put_addr},
+    first_byte::PROBE,
 };
 
-/// First byte.
-pub const PROBE: u8 = 0x0a;
 /// Length of the datagram, mostly.
 pub const PACKET_LEN: usize = 80;
 /// Length of one that takes as much as QUIC asks of a path (RFC 9000 section 14).

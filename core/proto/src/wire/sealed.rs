@@ -9,12 +9,11 @@ use std::net::SocketAddr;
 use super::{
     Malformed,
     codec::{Reader, put_addr},
+    first_byte::SEALED,
     intro::Description,
     probe::{HEADER_LEN, split},
 };
 
-/// First byte.
-pub const SEALED: u8 = 0x0c;
 /// Shortest datagram: a header, one byte, a tag.
 pub const MIN_LEN: usize = HEADER_LEN + 1 + 16;
 /// Longest datagram.

@@ -8,11 +8,10 @@
 
 use super::{
     Malformed,
+    first_byte::STALE,
     probe::{HEADER_LEN, split},
 };
 
-/// First byte.
-pub const STALE: u8 = 0x06;
 /// Length of the datagram.
 pub const PACKET_LEN: usize = HEADER_LEN + 8 + 16;
 

@@ -8,7 +8,7 @@ use quinn_udp::{RecvMeta, Transmit};
 use super::*;
 use crate::{
     SecretKey,
-    wire::{intro, probe},
+    wire::{first_byte, probe},
 };
 
 mod demux;
@@ -101,12 +101,17 @@ async fn strangers_get_nothing_and_are_counted() {
     let stranger = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut lane = channel(1, 2).header().to_vec();
     lane.extend_from_slice(&SHORT_QUIC);
-    for datagram in [&SHORT_QUIC[..], &lane, &[0x30; 80], &[intro::INTRO; 80]] {
+    for datagram in [
+        &SHORT_QUIC[..],
+        &lane,
+        &[0x30; 80],
+        &[first_byte::INTRO; 80],
+    ] {
         stranger.send_to(datagram, addr(&mux)).await.unwrap();
     }
     stranger.send_to(&[], addr(&mux)).await.unwrap();
     stranger
-        .send_to(&[probe::PROBE; probe::PACKET_LEN], addr(&mux))
+        .send_to(&[first_byte::PROBE; probe::PACKET_LEN], addr(&mux))
         .await
         .unwrap();
     let bytes = tokio::select! {
@@ -118,7 +123,7 @@ async fn strangers_get_nothing_and_are_counted() {
         Side::Message {
             sock: Sock::MAIN,
             source: stranger.local_addr().unwrap(),
-            bytes: vec![probe::PROBE; probe::PACKET_LEN],
+            bytes: vec![first_byte::PROBE; probe::PACKET_LEN],
         }
     );
     assert_eq!(mux.strangers(), 4);
@@ -139,7 +144,7 @@ async fn an_expelled_source_is_a_stranger_again() {
     a.send_message(
         Pair::main(addr(&b)),
         None,
-        &[probe::PROBE; probe::PACKET_LEN],
+        &[first_byte::PROBE; probe::PACKET_LEN],
     )
     .unwrap();
     tokio::select! {
@@ -334,7 +339,11 @@ async fn empty_datagrams_refusals_and_unreachable_networks_do_not_stop_a_socket(
         for to in [refusing, unroutable] {
             mux.set_route(&link, direct(to), 1, true);
             send(&mux, &transmit(&link, &[0x40; 2400], Some(1200))).await;
-            let _ = mux.send_message(Pair::main(to), None, &[probe::PROBE; probe::PACKET_LEN]);
+            let _ = mux.send_message(
+                Pair::main(to),
+                None,
+                &[first_byte::PROBE; probe::PACKET_LEN],
+            );
         }
         for _ in 0..50 {
             friend.send_to(&[], addr(&mux)).await.unwrap();
@@ -362,7 +371,7 @@ async fn offload_that_was_lost_on_one_path_is_back_on_the_next() {
 #[tokio::test]
 async fn a_message_with_a_time_to_live_of_its_own_arrives() {
     let ((a, _), (b, mut side)) = (mux(), mux());
-    let probe = [probe::PROBE; probe::PACKET_LEN];
+    let probe = [first_byte::PROBE; probe::PACKET_LEN];
     a.send_message(Pair::main(addr(&b)), Some(3), &probe)
         .unwrap();
     tokio::select! {
@@ -378,7 +387,7 @@ async fn a_message_with_a_time_to_live_of_its_own_arrives() {
 #[tokio::test]
 async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
     let ((a, _), (b, side)) = (mux(), mux());
-    let probe = [probe::PROBE; probe::PACKET_LEN];
+    let probe = [first_byte::PROBE; probe::PACKET_LEN];
     let from_a = b.add_link();
     b.admit(addr(&a), &from_a);
     let to_b = a.add_link();
@@ -411,7 +420,7 @@ async fn a_removed_link_is_gone_with_its_sources_and_channels() {
     a.send_message(
         Pair::main(addr(&b)),
         None,
-        &[probe::PROBE; probe::PACKET_LEN],
+        &[first_byte::PROBE; probe::PACKET_LEN],
     )
     .unwrap();
     tokio::select! {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{super::demux::Sorter, *};
-use crate::wire::probe;
+use crate::wire::{first_byte, probe};
 
 const RELAY: &str = "192.0.2.1:4433";
 const PEER: &str = "192.0.2.2:1000";
@@ -99,7 +99,7 @@ fn frame(i: usize, packet: &[u8]) -> Vec<u8> {
 #[test]
 fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
     let mut f = Fixture::new();
-    let probe = vec![probe::PROBE; probe::PACKET_LEN];
+    let probe = vec![first_byte::PROBE; probe::PACKET_LEN];
     let batch = [quic(1, STRIDE), quic(2, STRIDE), probe.clone()].concat();
     let kept = f.sort(PEER, STRIDE, &batch);
     let peer = f.peer.handle();
@@ -120,7 +120,7 @@ fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
 fn messages_between_quic_packets_are_cut_out() {
     let mut f = Fixture::new();
     let size = probe::PACKET_LEN;
-    let probe = vec![probe::PROBE; size];
+    let probe = vec![first_byte::PROBE; size];
     let batch = [probe.clone(), quic(1, size), probe, quic(2, 10)].concat();
     let peer = f.peer.handle();
     assert_eq!(

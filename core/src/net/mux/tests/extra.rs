@@ -5,7 +5,7 @@ use tokio::net::UdpSocket;
 use super::*;
 
 const FIRST: Sock = Sock(1);
-const PROBE: [u8; probe::PACKET_LEN] = [probe::PROBE; probe::PACKET_LEN];
+const PROBE: [u8; probe::PACKET_LEN] = [first_byte::PROBE; probe::PACKET_LEN];
 
 fn from(sock: Sock, addr: SocketAddr) -> Pair {
     Pair { sock, addr }
