@@ -6,7 +6,7 @@ use std::{
 };
 
 #[cfg(target_os = "linux")]
-use peerway_tui::lab::Home;
+use peerway_lab::Home;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,

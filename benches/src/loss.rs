@@ -10,8 +10,8 @@ mod table;
 use std::time::Duration;
 
 use peerway::{RelayUrl, SecretKey};
+use peerway_lab::{self as lab, Home, Lab, NatKind};
 use peerway_relay::{Config, Relay};
-use peerway_tui::lab::{self, Home, Lab, NatKind};
 
 pub use self::contestant::{
     Closing, Connecting, Contestant, Flow, Peerway, Quinn, Receiver, Sender,

@@ -8,8 +8,8 @@ mod load;
 use std::{fmt, time::Duration};
 
 use peerway::{Connection, Endpoint, PathInfo, RelayUrl, Router, SecretKey, Ticket, services};
+use peerway_lab::{self as lab, Fault, Home, Lab, Line, NatKind};
 use peerway_relay::{Config, Relay};
-use peerway_tui::lab::{self, Fault, Home, Lab, Line, NatKind};
 use tokio::time::timeout;
 
 use self::load::Load;

@@ -10,8 +10,8 @@ use peerway::{
     Connection, Endpoint, PathInfo, PeerId, PeerSnapshot, PeerState, RelaySnapshot, RelayState,
     RelayUrl, SecretKey,
 };
+use peerway_lab::{Home, Lab, NatKind};
 use peerway_relay::{Config, Relay};
-use peerway_tui::lab::{Home, Lab, NatKind};
 use tokio::{sync::mpsc, time::timeout};
 
 const ALPN: &[u8] = b"pairs/1";

@@ -21,8 +21,8 @@ use std::{
 };
 
 use peerway::{EventKind, PeerState};
+use peerway_lab::{self as lab, Fault, Lab, LabError, Line, NatKind};
 use peerway_tests::PROGRAMS;
-use peerway_tui::lab::{self, Fault, Lab, LabError, Line, NatKind};
 
 use download::{Download, Tunnel};
 use link::{Flow, Link};

@@ -16,8 +16,8 @@ use std::{
 };
 
 use peerway::NodeSnapshot;
+use peerway_lab::{self as lab, Access, Line, NatKind};
 use peerway_tests::pair::{self, Pair};
-use peerway_tui::lab::{self, Access, Line, NatKind};
 use tokio::time::timeout;
 
 const BUDGET: Duration = Duration::from_secs(240);

@@ -5,8 +5,8 @@
 use std::{sync::LazyLock, time::Duration};
 
 use peerway::Endpoint;
+use peerway_lab::{self as lab, Home, NatKind};
 use peerway_tests::{PROGRAMS, pair};
-use peerway_tui::lab::{self, Home, NatKind};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

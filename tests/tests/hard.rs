@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use peerway::{Cause, PeerState, RelayUrl};
+use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
 use peerway_tests::pair::{self, Pair, Tally};
-use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 
 /// Enough for a hundred runs.
 const BUDGET: Duration = Duration::from_secs(7200);

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway_tui::lab::{self, Access, Bottleneck, Fault, Home, Lab, Line, NatKind};
+use peerway_lab::{self as lab, Access, Bottleneck, Fault, Home, Lab, Line, NatKind};
 
 const BUDGET: Duration = Duration::from_secs(60);
 

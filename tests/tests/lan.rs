@@ -9,8 +9,8 @@ use std::{
 };
 
 use peerway::{Builder, ConnectError, Endpoint, PathInfo, PeerId, SecretKey};
+use peerway_lab::{self as lab, Home, Lab, NatKind};
 use peerway_tests::pair;
-use peerway_tui::lab::{self, Home, Lab, NatKind};
 use tokio::time::timeout;
 
 const ALPN: &[u8] = b"test/1";

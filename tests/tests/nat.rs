@@ -17,8 +17,8 @@ use peerway::{
     NatBehavior::{self, AddressAndPortDependent, EndpointIndependent},
     NatReport, PortAllocation, RelayUrl, SecretKey,
 };
+use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
 use peerway_relay::{Config, Relay};
-use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 use tokio::time::timeout;
 
 const BUDGET: Duration = Duration::from_secs(120);

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use peerway::RelayUrl;
+use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
 use peerway_tests::pair::{self, Pair};
-use peerway_tui::lab::{self, Home, Lab, Line, NatKind};
 
 /// Dials of each pair in each role.
 const USUAL_RUNS: usize = 2;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use blake2::{Blake2s256, Digest};
 use peerway::{Connection, Endpoint, LinkStatus, PathInfo, SecretKey};
-use peerway_tui::lab::{self, Fault, Home, Lab, Line, NatKind};
+use peerway_lab::{self as lab, Fault, Home, Lab, Line, NatKind};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::{sync::mpsc, time::timeout};
 

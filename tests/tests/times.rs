@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
+use peerway_lab::{self as lab, Lab, Line, NatKind};
 use peerway_tests::pair::{self, Pair, Tally};
-use peerway_tui::lab::{self, Lab, Line, NatKind};
 
 /// Enough for twenty runs.
 const BUDGET: Duration = Duration::from_secs(7200);

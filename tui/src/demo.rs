@@ -4,8 +4,8 @@
 //! nodes live on the loopback interface, and the demo says so. Nothing of it outlives the process.
 
 mod error;
-mod freight;
-mod scene;
+mod homes;
+mod payload;
 #[cfg(target_os = "linux")]
 mod situation;
 mod timeline;
@@ -20,16 +20,16 @@ pub use self::error::DemoError;
 pub use self::situation::{Situation, try_out};
 
 use self::{
-    freight::Freight,
-    scene::Scene,
+    homes::Homes,
+    payload::Payload,
     timeline::{Form, Timeline},
     world::World,
 };
 
 /// What each exchange carries, each way.
-const FREIGHT: usize = 8 << 20;
+const PAYLOAD: usize = 8 << 20;
 
-/// Plays the demo once and prints what happens, as text or as one JSON object per line.
+/// Runs the demo once and prints what happens, as text or as one JSON object per line.
 ///
 /// On Linux this may replace the process by itself in new namespaces: call it before anything that should not happen twice,
 /// and outside of any async runtime.
@@ -40,10 +40,10 @@ pub fn print(json: bool) -> Result<(), DemoError> {
     let world = World::build()?;
     let timeline = Timeline::new(if json { Form::Json } else { Form::Text });
     world.run(async {
-        let (scene, freight) =
-            tokio::try_join!(Scene::set(&world, timeline), Freight::load(1, FREIGHT))?;
-        scene.register().await?;
-        scene.tell(&freight).await
+        let (homes, payload) =
+            tokio::try_join!(Homes::start(&world, timeline), Payload::random(1, PAYLOAD))?;
+        homes.register().await?;
+        homes.link(&payload).await
     })
 }
 
@@ -59,7 +59,7 @@ pub struct View {
     pub setting: String,
 }
 
-/// Plays the demo under a dashboard of the first home's node until the dashboard ends.
+/// Runs the demo under a dashboard of the first home's node until the dashboard ends.
 ///
 /// As [`print()`], this may replace the process. The node dials a little later, so that the dashboard shows it from the
 /// start.
@@ -73,11 +73,11 @@ where
 {
     let world = World::build()?;
     world.run(async {
-        let scene = Scene::set(&world, Timeline::new(Form::Silent)).await?;
-        scene.register().await?;
+        let homes = Homes::start(&world, Timeline::new(Form::Silent)).await?;
+        homes.register().await?;
         let view = View {
-            node: scene.node(),
-            names: scene
+            node: homes.node(),
+            names: homes
                 .nodes()
                 .map(|(home, node)| (node.id(), format!("home {home}")))
                 .into(),
@@ -85,9 +85,9 @@ where
         };
         let shown = tokio::select! {
             shown = dashboard(view) => shown,
-            never = scene.play_on() => match never {},
+            never = homes.keep_busy() => match never {},
         };
-        scene.close().await;
+        homes.close().await;
         Ok(shown)
     })
 }

@@ -3,7 +3,6 @@
 //! - [`cli`]: the command line. A command runs a node for as long as it takes, prints lines, and ends with an exit code.
 //! - [`dash`]: the dashboard. Snapshots and events of a node go in; a pure `update` and `view` make screens of them.
 //! - [`demo`]: two homes and a relay on this one computer, linked before one's eyes.
-//! - `lab` (Linux): an internet of homes behind real kernel NATs, in which the demo plays and the tests run.
 //!
 //! All of them see of a node what [`peerway::NodeSnapshot`] and [`peerway::Event`] show, and nothing else. The node's decisions
 //! are in the crate `peerway`; nothing here decides about links, keys or paths.
@@ -11,5 +10,3 @@
 pub mod cli;
 pub mod dash;
 pub mod demo;
-#[cfg(target_os = "linux")]
-pub mod lab;

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use peerway_tui::lab::{Bottleneck, Line};
+use peerway_lab::{Bottleneck, Line};
 
 /// Mbit/s; none is without limit.
 #[derive(Clone, Copy, Debug, PartialEq)]

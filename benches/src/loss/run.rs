@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_tui::lab::Counters;
+use peerway_lab::Counters;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     task::JoinHandle,

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_tui::lab::{Home, Lab, Line, NatKind};
+use peerway_lab::{Home, Lab, Line, NatKind};
 
 use super::{
     program::{Place, Program},

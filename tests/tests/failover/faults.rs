@@ -6,8 +6,8 @@ use std::{
 };
 
 use peerway::{Cause, PeerState};
+use peerway_lab::{self as lab, Access, Fault, Home, Lab, NatKind};
 use peerway_tests::pair;
-use peerway_tui::lab::{self, Access, Fault, Home, Lab, NatKind};
 
 use super::{BUDGET, FAR, download::Tunnel, in_lab, link::Link, transfer::Transfer};
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use peerway::{Cause, Connection, Endpoint, LinkStatus, PathInfo, PeerState, RelayUrl};
-use peerway_tui::lab::Home;
+use peerway_lab::Home;
 use tokio::time::{interval, timeout};
 
 use super::{PATIENCE, progress::Progress};

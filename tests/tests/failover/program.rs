@@ -9,8 +9,8 @@ use std::{
 };
 
 use peerway::RelayUrl;
+use peerway_lab::{Home, Lab};
 use peerway_tests::PROGRAMS;
-use peerway_tui::lab::{Home, Lab};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use peerway::Connection;
-use peerway_tui::lab::Home;
+use peerway_lab::Home;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     task::{JoinHandle, JoinSet},

@@ -19,7 +19,7 @@ use peerway::{
 };
 
 #[cfg(target_os = "linux")]
-use crate::lab::{Access, NatKind};
+use peerway_lab::{Access, NatKind};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),

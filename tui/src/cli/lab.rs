@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use peerway_lab::Line;
+
 use super::{
     args::{Globals, Lab},
     failure::Failure,
 };
-use crate::{
-    demo::{self, Situation},
-    lab::Line,
-};
+use crate::demo::{self, Situation};
 
 pub(super) fn run(globals: &Globals, args: &Lab) -> Result<(), Failure> {
     let situation = Situation {

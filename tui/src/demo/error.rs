@@ -9,7 +9,7 @@ pub enum DemoError {
     /// The lab exists but does not work.
     #[cfg(target_os = "linux")]
     #[error(transparent)]
-    Lab(#[from] crate::lab::LabError),
+    Lab(#[from] peerway_lab::LabError),
     /// There is no runtime.
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),

@@ -10,12 +10,12 @@ use tokio::{
 
 use super::{
     DemoError,
-    freight::ALPN,
-    scene::Scene,
+    homes::Homes,
+    payload::ALPN,
     timeline::{Form, Outcome, Step, Timeline, milliseconds},
     world::World,
 };
-use crate::lab::{Access, Line};
+use peerway_lab::{Access, Line};
 
 /// How long finding a direct path may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,19 +47,19 @@ pub fn try_out(situation: &Situation, json: bool) -> Result<(), DemoError> {
     let world = World::of(situation)?;
     let timeline = Timeline::new(if json { Form::Json } else { Form::Attempts });
     world.run(async {
-        let scene = Scene::set(&world, timeline).await?;
+        let homes = Homes::start(&world, timeline).await?;
         let mut met = true;
-        for (home, node) in scene.nodes() {
-            if scene.is_registered(home, node).await {
+        for (home, node) in homes.nodes() {
+            if homes.is_registered(home, node).await {
                 let nat = measured(node).await;
                 timeline.step(&Step::Nat { home, nat });
             } else {
                 met = false;
             }
         }
-        let [_, (_, b)] = scene.nodes();
+        let [_, (_, b)] = homes.nodes();
         let ticket = if met { b.ticket() } else { addressed(b) };
-        let (outcome, connection) = dial(&world, &scene, ticket).await?;
+        let (outcome, connection) = dial(&world, &homes, ticket).await?;
         timeline.step(&Step::Outcome(Box::new(outcome)));
         drop(connection);
         Ok(())
@@ -88,10 +88,10 @@ async fn measured(node: &Endpoint) -> NatReport {
 
 async fn dial(
     world: &World,
-    scene: &Scene,
+    homes: &Homes,
     ticket: Ticket,
 ) -> Result<(Outcome, Connection), DemoError> {
-    let [(_, a), (_, b)] = scene.nodes();
+    let [(_, a), (_, b)] = homes.nodes();
     let before = world.packets()?;
     let dialled = Instant::now();
     let connection = a.connect(ticket, ALPN).await?;

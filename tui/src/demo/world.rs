@@ -1,4 +1,4 @@
-//! Where the demo plays: in namespaces, or on loopback.
+//! Where the demo runs: in namespaces, or on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use super::Situation;
 #[cfg(target_os = "linux")]
-use crate::lab::{self, Access, Home, Lab, LabError, Line, NatKind};
+use peerway_lab::{self as lab, Access, Home, Lab, LabError, Line, NatKind};
 #[cfg(target_os = "linux")]
 use std::net::Ipv6Addr;
 

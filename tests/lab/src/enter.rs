@@ -191,7 +191,7 @@ mod tests {
         fn name_of<F>(_: F) -> &'static str {
             test_name(any::type_name::<F>())
         }
-        let name = "lab::enter::tests::a_closure_in_a_test_tells_the_tests_name";
+        let name = "enter::tests::a_closure_in_a_test_tells_the_tests_name";
         assert_eq!(name_of(|| ()), name);
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! All of it belongs to the process that entered the namespaces ([`test()`], [`enter()`]) and ends with it, however it ends.
 
+#![cfg(target_os = "linux")]
+
 mod access;
 mod core_router;
 mod enter;

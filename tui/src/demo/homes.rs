@@ -1,4 +1,4 @@
-//! The players and what they do: a relay, a node in each home, a connection, data.
+//! What is in the two homes and between them: a relay, a node in each home, a connection, data.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -15,28 +15,28 @@ use tokio::{
 
 use super::{
     DemoError,
-    freight::{self, ALPN, Freight, Shipment},
+    payload::{self, ALPN, Exchanged, Payload},
     timeline::{Step, Summary, Timeline, milliseconds},
     world::{Place, World},
 };
 
 /// What each exchange under a dashboard carries, each way.
-const SMALL_FREIGHT: usize = 1 << 20;
+const SMALL_PAYLOAD: usize = 1 << 20;
 const BETWEEN_EXCHANGES: Duration = Duration::from_millis(500);
 /// How long the dashboard shows the node unconnected.
-const CURTAIN: Duration = Duration::from_millis(1500);
+const PAUSE: Duration = Duration::from_millis(1500);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(super) struct Homes {
     timeline: Timeline,
     a: Endpoint,
     b: Endpoint,
 }
 
-impl Scene {
+impl Homes {
     /// Starts the relay and both nodes, home B's answering exchanges.
-    pub(super) async fn set(world: &World, timeline: Timeline) -> Result<Self, DemoError> {
+    pub(super) async fn start(world: &World, timeline: Timeline) -> Result<Self, DemoError> {
         timeline.step(&world.describe());
         let key = SecretKey::generate().map_err(BindError::Random)?;
         let relay = Relay::bind(world.relay_config(key));
@@ -89,16 +89,16 @@ impl Scene {
     }
 
     /// Links the homes and moves data until the path is direct and has carried some.
-    pub(super) async fn tell(&self, freight: &Freight) -> Result<(), DemoError> {
+    pub(super) async fn link(&self, payload: &Payload) -> Result<(), DemoError> {
         let dialled = Instant::now();
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         let connected = dialled.elapsed();
         let (first, direct) = tokio::try_join!(
-            freight::exchange(&connection, freight),
+            payload::exchange(&connection, payload),
             direct(&connection, dialled)
         )?;
         self.timeline.step(&exchanged(first, &connection));
-        let second = freight::exchange(&connection, freight).await?;
+        let second = payload::exchange(&connection, payload).await?;
         self.timeline.step(&exchanged(second, &connection));
         let path_kind = path_kind(&connection);
         connection.close(0, b"done");
@@ -106,7 +106,7 @@ impl Scene {
         self.timeline.step(&Step::Summary(Summary {
             connected_ms: milliseconds(connected),
             direct_ms: milliseconds(direct),
-            bytes: 4 * freight.bytes(),
+            bytes: 4 * payload.bytes(),
             path_kind,
         }));
         Ok(())
@@ -117,21 +117,21 @@ impl Scene {
     }
 
     /// Links the homes and keeps data moving, whatever happens.
-    pub(super) async fn play_on(&self) -> Infallible {
-        sleep(CURTAIN).await;
+    pub(super) async fn keep_busy(&self) -> Infallible {
+        sleep(PAUSE).await;
         loop {
-            if let Err(error) = self.play().await {
+            if let Err(error) = self.exchange_again().await {
                 tracing::info!(%error, "the demo dials again");
             }
-            sleep(CURTAIN).await;
+            sleep(PAUSE).await;
         }
     }
 
-    async fn play(&self) -> Result<(), DemoError> {
-        let freight = Freight::load(1, SMALL_FREIGHT).await?;
+    async fn exchange_again(&self) -> Result<(), DemoError> {
+        let payload = Payload::random(1, SMALL_PAYLOAD).await?;
         let connection = self.a.connect(self.b.ticket(), ALPN).await?;
         loop {
-            freight::exchange(&connection, &freight).await?;
+            payload::exchange(&connection, &payload).await?;
             sleep(BETWEEN_EXCHANGES).await;
         }
     }
@@ -161,7 +161,7 @@ async fn direct(connection: &Connection, dialled: Instant) -> Result<Duration, D
 async fn answer_all(node: Endpoint) {
     let mut exchanges = JoinSet::new();
     while let Some(connection) = node.accept().await {
-        exchanges.spawn(freight::answer(connection));
+        exchanges.spawn(payload::answer(connection));
     }
 }
 
@@ -176,11 +176,11 @@ async fn relate(timeline: Timeline, home: char, mut events: Receiver<Event>) {
     }
 }
 
-fn exchanged(shipment: Shipment, connection: &Connection) -> Step {
+fn exchanged(exchanged: Exchanged, connection: &Connection) -> Step {
     Step::Exchanged {
-        bytes: shipment.bytes,
-        hash: shipment.hash,
-        took_ms: milliseconds(shipment.took),
+        bytes: exchanged.bytes,
+        hash: exchanged.hash,
+        took_ms: milliseconds(exchanged.took),
         path_kind: path_kind(connection),
     }
 }

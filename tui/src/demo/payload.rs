@@ -16,14 +16,14 @@ const LARGEST: usize = 64 << 20;
 
 /// Bytes that look random, and their hash.
 #[derive(Clone, Debug)]
-pub(super) struct Freight {
+pub(super) struct Payload {
     data: Vec<u8>,
     hash: [u8; HASH],
 }
 
 /// What one exchange carried.
 #[derive(Clone, Debug)]
-pub(super) struct Shipment {
+pub(super) struct Exchanged {
     /// Bytes each way.
     pub(super) bytes: usize,
     /// Hash of what came back, in hexadecimal.
@@ -31,9 +31,9 @@ pub(super) struct Shipment {
     pub(super) took: Duration,
 }
 
-impl Freight {
-    pub(super) async fn load(seed: u64, bytes: usize) -> Result<Self, DemoError> {
-        Self::weigh(move || random(seed, bytes)).await
+impl Payload {
+    pub(super) async fn random(seed: u64, bytes: usize) -> Result<Self, DemoError> {
+        Self::hashed(move || random(seed, bytes)).await
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -41,7 +41,7 @@ impl Freight {
     }
 
     /// Hashing and making megabytes takes long enough to hold up a runtime.
-    async fn weigh(data: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Self, DemoError> {
+    async fn hashed(data: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Self, DemoError> {
         let weigh = || {
             let data = data();
             let hash = Blake2s256::digest(&data).into();
@@ -51,16 +51,16 @@ impl Freight {
     }
 }
 
-/// Sends `freight`, and checks by hash that it arrived and that what came back did too.
+/// Sends `payload`, and checks by hash that it arrived and that what came back did too.
 pub(super) async fn exchange(
     connection: &Connection,
-    freight: &Freight,
-) -> Result<Shipment, DemoError> {
-    let bytes = freight.bytes();
+    payload: &Payload,
+) -> Result<Exchanged, DemoError> {
+    let bytes = payload.bytes();
     let started = Instant::now();
     let (mut send, mut receive) = connection.open_bi().await.map_err(broken)?;
     let sending = async {
-        send.write_all(&freight.data).await.map_err(broken)?;
+        send.write_all(&payload.data).await.map_err(broken)?;
         send.finish().map_err(broken)
     };
     let receiving = async {
@@ -73,11 +73,11 @@ pub(super) async fn exchange(
     };
     let ((), (arrived, there, back)) = tokio::try_join!(sending, receiving)?;
     let took = started.elapsed();
-    let back = Freight::weigh(|| back).await?;
-    if arrived != freight.hash || back.hash != there || back.data.len() != bytes {
+    let back = Payload::hashed(|| back).await?;
+    if arrived != payload.hash || back.hash != there || back.data.len() != bytes {
         return Err(DemoError::Damaged);
     }
-    Ok(Shipment {
+    Ok(Exchanged {
         bytes,
         hash: back.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         took,
@@ -95,8 +95,8 @@ pub(super) async fn answer(connection: Connection) {
 
 async fn answer_one(mut send: SendStream, mut receive: RecvStream) -> Result<(), DemoError> {
     let incoming = receive.read_to_end(LARGEST).await.map_err(broken)?;
-    let incoming = Freight::weigh(|| incoming).await?;
-    let outgoing = Freight::load(2, incoming.bytes()).await?;
+    let incoming = Payload::hashed(|| incoming).await?;
+    let outgoing = Payload::random(2, incoming.bytes()).await?;
     send.write_all(&incoming.hash).await.map_err(broken)?;
     send.write_all(&outgoing.hash).await.map_err(broken)?;
     send.write_all(&outgoing.data).await.map_err(broken)?;

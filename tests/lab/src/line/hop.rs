@@ -13,27 +13,27 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{Direction, Line, Traffic};
-use crate::lab::{
+use crate::{
     LabError,
     netns::{Netns, feed},
     nfqueue::{Held, Queue, Verdict},
 };
 
 /// Index of the core's interface to line 0; the others follow.
-pub(in crate::lab) const FIRST_IFINDEX: u32 = 100;
+pub(crate) const FIRST_IFINDEX: u32 = 100;
 /// How soon the thread sees that its lab is gone.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The lines of all homes, and once one of them needs it the thread that holds their packets.
 #[derive(Debug)]
-pub(in crate::lab) struct Hop {
+pub(crate) struct Hop {
     core: Netns,
     lines: Arc<Mutex<LineSeries>>,
     running: Mutex<bool>,
 }
 
 impl Hop {
-    pub(in crate::lab) fn new(core: Netns) -> Self {
+    pub(crate) fn new(core: Netns) -> Self {
         Self {
             core,
             lines: Arc::default(),
@@ -41,7 +41,7 @@ impl Hop {
         }
     }
 
-    pub(in crate::lab) fn set(&self, index: u8, line: Line) -> Result<(), LabError> {
+    pub(crate) fn set(&self, index: u8, line: Line) -> Result<(), LabError> {
         if line != Line::default() {
             self.require()?;
         }
@@ -50,7 +50,7 @@ impl Hop {
     }
 
     /// What passed line `index` so far, as far as the hop saw it.
-    pub(in crate::lab) fn traffic(&self, index: u8) -> Traffic {
+    pub(crate) fn traffic(&self, index: u8) -> Traffic {
         let mut lines = self.lines();
         let Ends { up, down, .. } = lines.at(index);
         Traffic {
@@ -60,7 +60,7 @@ impl Hop {
     }
 
     /// From now on packets pass one by one, even over lines that do nothing to them.
-    pub(in crate::lab) fn require(&self) -> Result<(), LabError> {
+    pub(crate) fn require(&self) -> Result<(), LabError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if !*running {
             self.start()?;
@@ -70,7 +70,7 @@ impl Hop {
     }
 
     /// Packets lost because the hop was not fast enough.
-    pub(in crate::lab) fn overrun(&self) -> Result<u64, LabError> {
+    pub(crate) fn overrun(&self) -> Result<u64, LabError> {
         self.core
             .run(Queue::overrun)
             .flatten()
