@@ -5,12 +5,13 @@
 
 mod args;
 mod dashboard;
+#[cfg(feature = "demo")]
 mod demo;
 mod expose;
 mod failure;
 mod forward;
 mod id;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "demo", target_os = "linux"))]
 mod lab;
 mod netcheck;
 mod node;
@@ -48,7 +49,9 @@ pub fn main() -> ExitCode {
     let Args { globals, command } = Args::read();
     let takes_screen = match &command {
         None => true,
-        Some(command) => matches!(command, Command::Demo) && demo::is_shown(&globals),
+        #[cfg(feature = "demo")]
+        Some(Command::Demo) => demo::is_shown(&globals),
+        Some(_) => false,
     };
     if !takes_screen || !io::stderr().is_terminal() {
         log_to_stderr(globals.verbose);
@@ -79,8 +82,9 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
+        #[cfg(feature = "demo")]
         Command::Demo => demo::run(globals),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Lab(args) => lab::run(globals, &args),
     }
 }

@@ -9,4 +9,5 @@
 
 pub mod cli;
 pub mod dash;
+#[cfg(feature = "demo")]
 pub mod demo;

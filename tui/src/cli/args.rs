@@ -18,7 +18,7 @@ use peerway::{
     services::tunnel::{ParseNameError, ServiceName},
 };
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
 
 const EXIT_CODES: &str = "\
@@ -144,9 +144,10 @@ pub(super) enum Command {
     /// Reach a TCP server that a peer exposes
     Forward(Forward),
     /// Watch two homes find each other, all on this one computer
+    #[cfg(feature = "demo")]
     Demo,
     /// Let two homes with such and such routers find each other, all on this one computer
-    #[cfg(target_os = "linux")]
+    #[cfg(all(feature = "demo", target_os = "linux"))]
     Lab(Lab),
 }
 
@@ -249,7 +250,7 @@ pub(super) struct Forward {
     pub(super) fail_fast: bool,
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "demo", target_os = "linux"))]
 #[derive(Debug, clap::Args)]
 #[command(after_help = kinds_of_homes())]
 pub(super) struct Lab {
@@ -268,7 +269,7 @@ pub(super) struct Lab {
     pub(super) loss: f64,
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "demo", target_os = "linux"))]
 fn kinds_of_homes() -> String {
     let mut text = "A and B are one of\n".to_owned();
     for nat in NatKind::ALL {
@@ -277,7 +278,7 @@ fn kinds_of_homes() -> String {
     text + "with +ipv6 behind it for IPv6 beside it, or\n  ipv6-only               IPv6 behind a firewall, no IPv4"
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "demo", target_os = "linux"))]
 fn percent(text: &str) -> Result<f64, ArgError> {
     let percent = text.parse().map_err(|_| ArgError::Percent)?;
     if (0.0..=100.0).contains(&percent) {
@@ -400,7 +401,7 @@ pub(super) enum ArgError {
     Seconds,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]
     Measurement,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(feature = "demo", target_os = "linux"))]
     #[error("expected a share of packets from 0 to 100, as in 5")]
     Percent,
 }

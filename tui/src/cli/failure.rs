@@ -12,7 +12,9 @@ use peerway::{
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
-use crate::{dash, demo::DemoError};
+use crate::dash;
+#[cfg(feature = "demo")]
+use crate::demo::DemoError;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -91,6 +93,7 @@ pub(super) enum Failure {
     Listen { addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
+    #[cfg(feature = "demo")]
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error("the ticket does not fit into a QR code: name fewer relays")]
@@ -119,6 +122,8 @@ impl Failure {
             | Self::SeveralPeers { .. } => USAGE,
             Self::Interrupted => INTERRUPTED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => FAILED,
             Self::Runtime(_)
             | Self::InUse { .. }
             | Self::NoDiagnostics
@@ -129,7 +134,6 @@ impl Failure {
             | Self::Forward(_)
             | Self::Listen { .. }
             | Self::Dashboard(_)
-            | Self::Demo(_)
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }
