@@ -30,12 +30,13 @@ mod presence;
 mod reroll;
 mod rounds;
 mod sessions;
+mod state;
 mod streams;
 mod targets;
 mod told;
 mod trial;
 
-// What they do together; no two of these files call each other.
+// What they do together; none of these files call each other in a circle.
 mod announce;
 mod answer;
 mod evidence;
@@ -83,6 +84,7 @@ use self::{
     reroll::Reroll,
     rounds::Rounds,
     sessions::Sessions,
+    state::State,
     streams::Streams,
     told::Told,
     trial::Death,
@@ -96,7 +98,7 @@ use super::{
     timing::{SHOWN, TOGETHER},
 };
 use crate::{
-    PeerId, PeerState, RelayUrl, SecretKey,
+    PeerId, RelayUrl, SecretKey,
     wire::{
         intro::{AckPacket, Description},
         sealed::News,
@@ -133,9 +135,7 @@ impl Context<'_> {
 /// One peer.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
-    state: PeerState,
-    /// How the last dial failed; none if it was begun anew for somebody here, or answered.
-    failure: Option<Failure>,
+    state: State,
     demand: Demand,
     contact: Contact,
     presence: Presence,
@@ -145,7 +145,6 @@ pub(crate) struct Peer {
     earned: Earned,
     checks: Checks,
     called: Called,
-    path: Option<DirectPath>,
     hold: Hold,
     history: History,
     rounds: Rounds,
@@ -161,8 +160,7 @@ impl Peer {
     pub(crate) fn new(id: PeerId, now: Instant, newest_intro_ms: u64) -> Self {
         Self {
             id,
-            state: PeerState::Idle,
-            failure: None,
+            state: State::default(),
             demand: Demand::default(),
             contact: Contact::default(),
             presence: Presence::default(),
@@ -171,7 +169,6 @@ impl Peer {
             earned: Earned::default(),
             checks: Checks::default(),
             called: Called::default(),
-            path: None,
             hold: Hold::default(),
             history: History::default(),
             rounds: Rounds::default(),
@@ -193,28 +190,17 @@ impl Peer {
         self.demand.dial();
         self.contact.meet_at(relays);
         self.contact.dial_at(addrs);
-        match self.state {
-            PeerState::Idle | PeerState::Failed => self.dial_anew(ctx),
-            PeerState::Intro if !self.sessions.is_calling() || self.failure.is_some() => {
-                self.dial_anew(ctx);
-            }
+        let is_calling = self.sessions.is_calling();
+        match &self.state {
+            State::Idle | State::Failed(_) => self.dial_anew(ctx),
+            State::Greeting(failure) if !is_calling || failure.is_some() => self.dial_anew(ctx),
             _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            PeerState::Relayed if !self.sessions.is_calling() && !self.checks.is_on() => {
-                self.call(ctx);
+            State::Relayed if !is_calling && !self.checks.is_on() => self.call(ctx),
+            State::Greeting(_) | State::Probing | State::Direct(_) | State::Relayed => {
+                self.announce_route(ctx);
             }
-            PeerState::Intro
-            | PeerState::Punch
-            | PeerState::Direct
-            | PeerState::Suspect
-            | PeerState::Relayed
-            | PeerState::Unknown => self.announce_route(ctx),
         }
-    }
-
-    fn dial_anew(&mut self, ctx: &mut Context<'_>) {
-        self.failure = None;
-        self.dial(ctx);
     }
 
     /// Somebody wants a peer that said goodbye: it is not where it was.
@@ -251,7 +237,7 @@ impl Peer {
     /// Says goodbye and forgets the link, but not what was learnt of the peer.
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
         if let Some(bytes) = self.sessions.seal_news(&News::Bye) {
-            match (&self.path, self.contact.live_via(ctx.local)) {
+            match (self.state.path(), self.contact.live_via(ctx.local)) {
                 (Some(path), _) => send(ctx, path.pair, None, bytes),
                 (None, Some(relay)) => self.send_relay(ctx, relay, bytes),
                 (None, None) => {}
@@ -264,7 +250,7 @@ impl Peer {
         self.sessions.end(ctx.convs);
         self.checks.clear();
         self.streams.close_all(ctx);
-        self.path = None;
+        self.state = State::Idle;
         self.hold = Hold::default();
         self.history.end();
         self.guess.end(ctx, self.id, End::Dropped);
@@ -274,16 +260,17 @@ impl Peer {
         self.demand.end();
         self.contact.leave_relay();
         self.presence = Presence::default();
-        self.failure = None;
         ctx.sources.forget(self.id);
         ctx.out.push_back(Output::Forget { peer: self.id });
-        self.become_(ctx, PeerState::Idle);
+        self.announce_state(ctx);
         self.announce_path(ctx);
     }
 
     /// The direct path is no more: goes back to the relay, or looks for another.
     fn dead(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = self.path.take() else { return };
+        let Some(path) = self.state.take_path() else {
+            return;
+        };
         self.history.ages.interrupted();
         let narrow = path.narrow();
         if narrow.is_some() {
@@ -361,7 +348,7 @@ impl Peer {
         if !self.has_stream(pair) {
             return;
         }
-        if self.path.as_ref().is_some_and(|path| path.pair == pair) {
+        if self.state.path().is_some_and(|path| path.pair == pair) {
             self.dead(ctx);
         } else {
             self.drop_stream(ctx, pair);
@@ -404,7 +391,7 @@ impl Peer {
     }
 
     fn checks_timeout(&mut self, ctx: &mut Context<'_>) {
-        if self.path.is_none() {
+        if self.state.path().is_none() {
             self.checks.make_up(ctx.now);
         }
         self.send_checks(ctx);
@@ -414,7 +401,7 @@ impl Peer {
         if !answered {
             self.effort.held_back = None;
         }
-        match &self.path {
+        match self.state.path() {
             None if !self.guess.is_on() => {
                 self.try_fresh_port(ctx);
                 self.relayed(ctx);
@@ -441,15 +428,15 @@ impl Peer {
             self.checks.end().map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
             self.reroll.next().map(|at| (at, Deadline::Reroll)),
-            self.path
-                .as_ref()
+            self.state
+                .path()
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
             self.hold.next().map(|at| (at, Deadline::KeepAlive)),
             self.history.ages.next().map(|at| (at, Deadline::Suspect)),
             self.history.trials.next().map(|at| (at, Deadline::Trial)),
             self.rounds.next().map(|at| {
-                let failed = self.state == PeerState::Failed;
+                let failed = self.state.is_failed();
                 (
                     at,
                     if failed {
@@ -470,7 +457,7 @@ impl Peer {
 
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state == PeerState::Idle && !self.demand.is_wanted() && self.streams.open().is_empty()
+        self.state.is_idle() && !self.demand.is_wanted() && self.streams.open().is_empty()
     }
 
     /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for
@@ -496,7 +483,7 @@ impl Peer {
 
     /// Where the peer is, by the best evidence there is.
     pub(crate) fn whereabouts(&self) -> Option<Whereabouts> {
-        let proven = self.path.as_ref().map(|path| path.pair.addr.ip());
+        let proven = self.state.path().map(|path| path.pair.addr.ip());
         self.contact.whereabouts(proven)
     }
 

@@ -1,14 +1,18 @@
 //! What is told of a link: its state and its path to those who watch, its route to whoever sends.
 
-use super::{Context, Peer};
+use super::{Context, Peer, state::State};
 use crate::{
-    EventKind, PeerState,
+    EventKind,
     io::{Failure, Output, Route},
 };
 
 impl Peer {
-    pub(super) fn become_(&mut self, ctx: &mut Context<'_>, state: PeerState) {
+    pub(super) fn become_(&mut self, ctx: &mut Context<'_>, state: State) {
         self.state = state;
+        self.announce_state(ctx);
+    }
+
+    pub(super) fn announce_state(&mut self, ctx: &mut Context<'_>) {
         let state = self.state();
         let Some(from) = self.told.tell_state(ctx.now, state) else {
             return;
@@ -36,15 +40,13 @@ impl Peer {
     pub(super) fn announce_route(&self, ctx: &mut Context<'_>) {
         let live = self.contact.live_via(ctx.local);
         let via = live.or_else(|| self.contact.via().cloned());
-        let route = match (&self.path, self.state, via) {
-            (Some(path), state, Some(relay))
-                if state == PeerState::Suspect || path.is_untested() =>
-            {
+        let route = match (self.state.path(), via) {
+            (Some(path), Some(relay)) if path.is_suspect() || path.is_untested() => {
                 Route::Both(path.pair, relay)
             }
-            (Some(path), _, _) => Route::Direct(path.pair),
-            (None, _, Some(relay)) => Route::Relay(relay),
-            (None, _, None) => return,
+            (Some(path), _) => Route::Direct(path.pair),
+            (None, Some(relay)) => Route::Relay(relay),
+            (None, None) => return,
         };
         ctx.out.push_back(Output::Route {
             peer: self.id,

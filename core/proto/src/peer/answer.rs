@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{Context, Peer, contact::Source, direct::Doubt, sessions::credible};
+use super::{Context, Peer, contact::Source, direct::Doubt, sessions::credible, state::State};
 use crate::{
-    PeerState,
     handshake::{Initiation, Opened},
     io::{Output, Route},
     session::Session,
@@ -42,13 +41,13 @@ impl Peer {
             self.tell_time(ctx, body, newest, source);
             return None;
         }
-        if matches!(self.state, PeerState::Idle | PeerState::Failed) {
+        if self.state.is_idle() || self.state.is_failed() {
             self.effort.begin(ctx.now);
         }
         self.sessions.note_intro(body.timestamp_ms);
         self.earned.earn(PACKET_LEN);
         self.contact
-            .note_source(ctx.local, source, self.path.is_some());
+            .note_source(ctx.local, source, self.state.path().is_some());
         self.sessions.drop_attempt(ctx.convs);
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
@@ -109,7 +108,7 @@ impl Peer {
         let session = initiation.map(Initiation::into_session)?.ok()?;
         self.earned.earn(PACKET_LEN);
         self.contact
-            .note_source(ctx.local, source, self.path.is_some());
+            .note_source(ctx.local, source, self.state.path().is_some());
         if let (Source::Relay { .. }, Some(sent)) = (source, sent) {
             self.contact
                 .measured(ctx.now.saturating_duration_since(sent));
@@ -122,7 +121,6 @@ impl Peer {
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
         self.sessions.adopt(ctx.convs, self.id, session);
-        self.failure = None;
         self.presence.met(ctx.now);
     }
 
@@ -130,7 +128,7 @@ impl Peer {
     fn enter_round(&mut self, ctx: &mut Context<'_>, source: &Source) {
         self.demand.linger_if_unwanted(ctx.now);
         self.effort.rounds += 1;
-        match (&self.path, source) {
+        match (self.state.path(), source) {
             (Some(path), _) if path.is_next_best() => {}
             (Some(_), _) => self.suspect(ctx, Doubt::Told),
             (None, Source::Direct(pair)) if self.contact.live_via(ctx.local).is_none() => {
@@ -140,13 +138,13 @@ impl Peer {
                     peer: self.id,
                     route: Route::Direct(*pair),
                 });
-                self.become_(ctx, PeerState::Punch);
+                self.become_(ctx, State::Probing);
             }
             (None, _) => {
                 self.announce_route(ctx);
                 // A link that lives on the relay does so until there is something better, however often that is tried.
-                if self.state != PeerState::Relayed {
-                    self.become_(ctx, PeerState::Punch);
+                if !self.state.is_relayed() {
+                    self.become_(ctx, State::Probing);
                 }
                 self.announce_path(ctx);
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Peer, direct::DirectPath, effort::kinds, guess::Method};
+use super::{Peer, direct::DirectPath, effort::kinds, guess::Method, state::State};
 use crate::{
     Evidence, Explanation, How, NatBehavior, PathInfo, PeerState, SideEvidence, Tried,
     addr::{Scope, canonical},
@@ -17,19 +17,15 @@ use crate::{
 };
 
 impl Peer {
-    /// The state as others see it: who could not be reached is unreachable until it answers, however often it is called.
+    /// The state as others see it.
     pub(crate) fn state(&self) -> PeerState {
-        if self.state == PeerState::Intro && self.failure.is_some() {
-            PeerState::Failed
-        } else {
-            self.state
-        }
+        self.state.shown()
     }
 
     /// The path that carries the data, and its round trip as probes measured it.
     pub(crate) fn path_info(&self, local: &Local) -> Option<(PathInfo, Option<Duration>)> {
-        match (&self.path, self.state) {
-            (Some(path), PeerState::Direct | PeerState::Suspect) => {
+        match &self.state {
+            State::Direct(path) => {
                 let info = PathInfo::Direct {
                     remote: path.pair.addr,
                     lan: local.is_lan(path.pair.addr),
@@ -37,8 +33,8 @@ impl Peer {
                 };
                 Some((info, Some(path.rtt)))
             }
-            (_, PeerState::Idle | PeerState::Failed) => None,
-            _ => Some((
+            State::Idle | State::Failed(_) => None,
+            State::Greeting(_) | State::Probing | State::Relayed => Some((
                 PathInfo::Relay {
                     remote: self.contact.via().cloned()?,
                 },
@@ -53,16 +49,16 @@ impl Peer {
             state: self.state(),
             absent: self.presence.is_absent(),
             unreached: self.presence.is_unreached()
-                && (self.state == PeerState::Intro || self.demand.is_awaited()),
+                && (self.state.is_greeting() || self.demand.is_awaited()),
             evidence: self.evidence(local, now),
             how: self.how(local),
-            failure: self.failure.clone(),
+            failure: self.state.failure().cloned(),
             lost: self.history.is_lost(),
             narrow: self.history.narrow(),
-            untested: self.path.as_ref().is_some_and(DirectPath::is_untested),
+            untested: self.state.path().is_some_and(DirectPath::is_untested),
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.sessions.is_calling() || self.checks.is_on(),
-            next_in: self.rounds.next_in(self.state, now).map(whole),
+            next_in: self.rounds.next_in(self.state.is_failed(), now).map(whole),
             trial_left: self.history.trials.left(now).map(whole),
             rest_left: self.guess.rest_left(now).map(whole),
         })
@@ -77,10 +73,10 @@ impl Peer {
     fn reach(&self, local: &Local) -> Reach {
         let easy = |mapping| mapping == NatBehavior::EndpointIndependent;
         let effort = &self.effort;
-        match (&self.path, &self.remote) {
+        match (self.state.path(), &self.remote) {
             (Some(path), _) if !local.is_lan(path.pair.addr) => Reach::Direct,
             (None, Some(remote))
-                if self.state == PeerState::Relayed
+                if self.state.is_relayed()
                     && (effort.sent, effort.answered) > (0, 0)
                     && effort.answered + effort.heard + u32::from(remote.heard) == 0
                     && easy(local.nat.mapping)
@@ -133,7 +129,7 @@ impl Peer {
     fn tried(&self, now: Instant) -> Tried {
         let guessing = self.guess.standing(self.effort.found);
         let tried = self.effort.tried(now, guessing);
-        let direct_rtt = self.path.as_ref().map(|path| path.rtt);
+        let direct_rtt = self.state.path().map(|path| path.rtt);
         Tried {
             relay_rtt: self.contact.relay_rtt().map(whole),
             direct_rtt: direct_rtt.map(whole).or(tried.direct_rtt),
@@ -142,7 +138,7 @@ impl Peer {
     }
 
     fn how(&self, local: &Local) -> How {
-        let Some(Pair { sock, addr }) = self.path.as_ref().map(|path| path.pair) else {
+        let Some(Pair { sock, addr }) = self.state.path().map(|path| path.pair) else {
             return How::Punched;
         };
         let named = self.remote.iter().flat_map(|remote| &remote.candidates);

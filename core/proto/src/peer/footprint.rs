@@ -1,7 +1,7 @@
 //! How much memory a peer takes, for those who watch that it stays bounded whatever comes in.
 
 use super::Peer;
-use crate::{io::Failure, wire::intro::Description};
+use crate::wire::intro::Description;
 
 /// What the Noise library allocates for one handshake or session at most: its keys and hashes, of fixed sizes.
 pub(super) const NOISE: usize = 1024;
@@ -18,19 +18,13 @@ impl Peer {
             + self.sessions.footprint()
             + self.checks.footprint()
             + self.streams.footprint()
-            + self.path.as_ref().map_or(0, super::DirectPath::footprint)
+            + self.state.footprint()
             + self.history.trials.footprint()
             + self.guess.footprint()
             + self.told.footprint();
         let remote = self.remote.as_ref().map_or(0, |remote: &Description| {
             of(&remote.candidates) + of(&remote.opened)
         });
-        let failed = match &self.failure {
-            Some(Failure::Offline(relay) | Failure::Busy(relay) | Failure::Unreached(relay)) => {
-                relay.host().len()
-            }
-            Some(Failure::NoRelay | Failure::Silent | Failure::NoAddress) | None => 0,
-        };
-        size_of::<Self>() + parts + remote + failed
+        size_of::<Self>() + parts + remote
     }
 }

@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::{Context, Peer, direct::full_len};
 use crate::{
-    NatBehavior, NatReport, PeerState,
+    NatBehavior, NatReport,
     io::{Pair, Sock},
     wire::probe::ProbeKind,
 };
@@ -90,7 +90,7 @@ impl Peer {
         }
         if due.over {
             self.release_sockets(ctx);
-            if wanted && self.state == PeerState::Relayed {
+            if wanted && self.state.is_relayed() {
                 self.try_fresh_port(ctx);
             }
         }

@@ -7,7 +7,6 @@ use super::{
     guess::{Act, End, There},
 };
 use crate::{
-    PeerState,
     io::Sock,
     plan::{Plan, plan},
     wire::{
@@ -20,7 +19,7 @@ impl Peer {
     /// Begins to open holes if that is our part and the time has come; after a moment, if there may be an easier way.
     pub(super) fn consider_guessing(&mut self, ctx: &mut Context<'_>) {
         let ours = matches!(self.plan(ctx), Plan::Open | Plan::Meet);
-        if ours && self.path.is_none() && !self.guess.is_on() && self.may_guess(ctx) {
+        if ours && self.state.path().is_none() && !self.guess.is_on() && self.may_guess(ctx) {
             let easier = self.has_easier_way(ctx);
             self.guess.plan(ctx.now, ctx.local, easier);
             self.guess_timeout(ctx);
@@ -29,22 +28,22 @@ impl Peer {
 
     /// As [`Self::consider_guessing`], when more is known of either NAT than at the start of the round.
     pub(super) fn reconsider_guessing(&mut self, ctx: &mut Context<'_>) {
-        if matches!(self.state, PeerState::Punch | PeerState::Relayed) && self.guess.is_untried() {
+        if self.state.lacks_path() && self.guess.is_untried() {
             self.consider_guessing(ctx);
         }
     }
 
     /// Our NAT was measured: the peer wants to know what it is up against.
     pub(crate) fn on_nat(&mut self, ctx: &mut Context<'_>) {
-        if self.state != PeerState::Idle {
+        if !self.state.is_idle() {
             self.send_update(ctx, Vec::new());
             self.reconsider_guessing(ctx);
         }
     }
 
     pub(super) fn guess_timeout(&mut self, ctx: &mut Context<'_>) {
-        let on_relay = matches!(self.state, PeerState::Punch | PeerState::Relayed);
-        if self.guess.take_start(ctx.now) && self.path.is_none() && on_relay {
+        let on_relay = self.state.lacks_path();
+        if self.guess.take_start(ctx.now) && self.state.path().is_none() && on_relay {
             self.start_opening(ctx);
         }
         let there = self.there(ctx);
@@ -74,7 +73,7 @@ impl Peer {
         if !self.guess.is_on() && plan == Plan::Meet && self.may_guess(ctx) {
             self.start_opening(ctx);
         }
-        if self.path.is_some() {
+        if self.state.path().is_some() {
             return;
         }
         let there = self.there(ctx);

@@ -5,13 +5,12 @@ use super::{
     direct::Doubt,
     hold::{Care, Measured},
 };
-use crate::{PeerState, wire::probe::ProbeKind};
+use crate::wire::probe::ProbeKind;
 
 impl Peer {
     /// Asks the path in use, and a spare one, and expects mappings to die that did so regularly.
     pub(super) fn hold_timeout(&mut self, ctx: &mut Context<'_>) {
-        let held = self.path.as_ref();
-        let held = held.filter(|_| self.state == PeerState::Direct);
+        let held = self.state.path().filter(|path| !path.is_suspect());
         match self.hold.handle_timeout(ctx, held, self.rounds.traffic()) {
             Some(Care::Ask) => self.ask(ctx, ProbeKind::InUse),
             Some(Care::Suspect) => self.suspect(ctx, Doubt::Silent),
@@ -21,14 +20,16 @@ impl Peer {
             self.ask_spare(ctx);
         }
         let is_in_use = self.rounds.in_use(ctx.now);
-        if self.history.ages.take_due(ctx.now) && self.state == PeerState::Direct && is_in_use {
+        if self.history.ages.take_due(ctx.now) && self.state.is_direct() && is_in_use {
             self.suspect(ctx, Doubt::Expected);
         }
     }
 
     /// Asks the best of the paths that are not in use, and the one that is, to compare them.
     fn ask_spare(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &self.path else { return };
+        let Some(path) = self.state.path() else {
+            return;
+        };
         let used = path.pair;
         if self.checks.ask_spare(ctx.now, used, |pair, rtt| {
             (!ctx.local.is_lan(pair.addr), Measured { pair, rtt }.cost())

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
-use super::{Context, Peer, messages::send, sessions::Attempt};
+use super::{Context, Peer, messages::send, sessions::Attempt, state::State};
 use crate::{
-    PeerState,
     handshake::{HandshakeError, Initiation},
     io::{Failure, Output, Pair},
     stale,
@@ -21,13 +20,23 @@ pub(super) struct Unanswered {
 }
 
 impl Peer {
-    /// Starts to say hello.
+    /// Starts to say hello, again if that failed before.
     pub(super) fn dial(&mut self, ctx: &mut Context<'_>) {
+        let failure = self.state.failure().cloned();
+        self.dial_after(ctx, failure);
+    }
+
+    /// Starts to say hello, for somebody here.
+    pub(super) fn dial_anew(&mut self, ctx: &mut Context<'_>) {
+        self.dial_after(ctx, None);
+    }
+
+    fn dial_after(&mut self, ctx: &mut Context<'_>, failure: Option<Failure>) {
         self.effort.begin(ctx.now);
         if !self.contact.is_placed() && !ctx.local.lan {
             return self.fail(ctx, Failure::NoAddress);
         }
-        self.become_(ctx, PeerState::Intro);
+        self.become_(ctx, State::Greeting(failure));
         self.call(ctx);
     }
 
@@ -47,7 +56,7 @@ impl Peer {
         let mut initiation = None;
         if self.contact.live_via(ctx.local).is_some()
             || self.contact.has_addrs()
-            || self.path.is_some()
+            || self.state.path().is_some()
             || !self.streams.open().is_empty()
         {
             let opened = self.opening(ctx.local);
@@ -59,8 +68,8 @@ impl Peer {
         self.sessions.attempt = Some(Attempt::new(ctx.now, number, initiation));
         self.send_intro(ctx, true);
         self.begin_early_checks(ctx);
-        self.streams.plan(ctx, self.path.as_ref());
-        if self.path.is_none() {
+        self.streams.plan(ctx, self.state.path());
+        if self.state.path().is_none() {
             self.announce_route(ctx);
         }
     }
@@ -115,7 +124,7 @@ impl Peer {
         for addr in &addrs {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
-        let proven = self.path.as_ref().map(|path| &path.pair);
+        let proven = self.state.path().map(|path| &path.pair);
         let proven = proven.filter(|pair| !pair.sock.is_stream() && !addrs.contains(&pair.addr));
         for pair in self.streams.open().iter().chain(proven) {
             send(ctx, *pair, None, initiation.packet.clone());
@@ -141,15 +150,15 @@ impl Peer {
         }
         let number = attempt.number;
         self.presence.unreached_since(attempt.sent);
-        let unanswered = self.state == PeerState::Intro || !self.sessions.stand();
+        let unanswered = self.state.is_greeting() || !self.sessions.stand();
         let out_of_reach = self.presence.is_unreached() && (unanswered || self.demand.is_awaited());
-        if self.state == PeerState::Intro && !self.contact.is_placed() {
+        if self.state.is_greeting() && !self.contact.is_placed() {
             self.fail(ctx, Failure::NoAddress);
         } else if unanswered && number < INTRO_ATTEMPTS
             || out_of_reach && number < UNREACHED_ATTEMPTS
         {
             self.attempt(ctx, number + 1);
-        } else if self.state == PeerState::Intro {
+        } else if self.state.is_greeting() {
             let reached = self.contact.live_via(ctx.local).is_some() || self.contact.has_addrs();
             let unreached = self.contact.via().cloned().filter(|_| out_of_reach);
             let reason = match (self.contact.turned_away_by(), unreached) {
@@ -210,11 +219,10 @@ impl Peer {
 
     /// There is no way to the peer now.
     pub(super) fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.failure = Some(reason.clone());
         self.sessions.drop_attempt(ctx.convs);
         self.streams.close_all(ctx);
-        self.dial_failed(ctx, reason);
-        self.become_(ctx, PeerState::Failed);
+        self.dial_failed(ctx, reason.clone());
+        self.become_(ctx, State::Failed(reason));
         self.rounds.retry(ctx, self.demand.is_wanted());
     }
 }

@@ -1,13 +1,12 @@
 //! We are elsewhere, or can be met elsewhere.
 
-use super::{Context, Peer, direct::Doubt};
-use crate::PeerState;
+use super::{Context, Peer, direct::Doubt, state::State};
 
 impl Peer {
     /// What we can offer changed. The peer is told at once, and both look for the best path anew.
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
-            PeerState::Direct | PeerState::Suspect => {
+            State::Direct(_) => {
                 let offer = ctx.local.candidates(
                     self.id,
                     self.demand.is_dialled(),
@@ -19,8 +18,8 @@ impl Peer {
                     self.seek(ctx, false);
                 }
             }
-            PeerState::Relayed | PeerState::Punch => self.round_soon(ctx),
-            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
+            State::Relayed | State::Probing => self.round_soon(ctx),
+            State::Idle | State::Greeting(_) | State::Failed(_) => {}
         }
     }
 
@@ -41,13 +40,13 @@ impl Peer {
     /// We were away for a while, and may be elsewhere now.
     pub(crate) fn on_resumed(&mut self, ctx: &mut Context<'_>) {
         self.doubt_all(ctx);
-        if matches!(self.state, PeerState::Relayed | PeerState::Punch) {
+        if self.state.lacks_path() {
             self.round_soon(ctx);
         }
     }
 
     fn doubt_all(&mut self, ctx: &mut Context<'_>) {
-        if matches!(self.state, PeerState::Direct | PeerState::Suspect) {
+        if self.state.path().is_some() {
             self.suspect(ctx, Doubt::Moved);
         }
     }

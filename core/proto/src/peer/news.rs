@@ -3,13 +3,10 @@
 use std::net::IpAddr;
 
 use super::{Context, Peer, direct::Doubt};
-use crate::{
-    PeerState,
-    wire::{
-        candidate::Candidate,
-        intro::Description,
-        sealed::{News, SealedPacket},
-    },
+use crate::wire::{
+    candidate::Candidate,
+    intro::Description,
+    sealed::{News, SealedPacket},
 };
 
 impl Peer {
@@ -31,15 +28,15 @@ impl Peer {
         let before = self.remote.replace(description);
         let before = before.map_or_else(Vec::new, |before| before.candidates);
         if before == candidates {
-            if opened && self.state == PeerState::Direct {
+            if opened && self.state.is_direct() {
                 self.suspect(ctx, Doubt::Told);
             }
             return;
         }
         let at = |list: &[Candidate], ip: IpAddr| list.iter().any(|one| one.addr.ip() == ip);
-        let used = self.path.as_ref().map(|path| path.pair.addr.ip());
+        let used = self.state.path().map(|path| path.pair.addr.ip());
         let left = used.is_some_and(|ip| at(&before, ip) && !at(&candidates, ip));
-        if left && self.state == PeerState::Direct {
+        if left && self.state.is_direct() {
             self.suspect(ctx, Doubt::Told);
         }
         self.called_for(ctx, opened);

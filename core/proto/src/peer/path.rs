@@ -9,9 +9,9 @@ use super::{
     direct::{DirectPath, Doubt, Inquiry, PathEvent, Silence, Width},
     guess::End,
     hold::Measured,
+    state::State,
 };
 use crate::{
-    PeerState,
     io::Pair,
     local::Local,
     sources::Title,
@@ -49,7 +49,7 @@ impl Peer {
             return self.still_alive(ctx);
         }
         let tier = |pair| Tier::of(pair, ctx.local);
-        let take = match &self.path {
+        let take = match self.state.path() {
             None => self
                 .contact
                 .relay_rtt()
@@ -71,7 +71,7 @@ impl Peer {
         };
         if take {
             self.select(ctx, pair, rtt);
-        } else if self.path.is_none() {
+        } else if self.state.path().is_none() {
             self.effort.held_back = Some(rtt);
             self.checks.measure_again(ctx.now, pair);
         }
@@ -80,7 +80,7 @@ impl Peer {
     /// The peer's data comes from there, and it is the peer who chooses between good paths.
     pub(super) fn follow(&mut self, ctx: &mut Context<'_>, pair: Pair) {
         let tier = |pair| Tier::of(pair, ctx.local);
-        let fits = self.path.as_ref().is_some_and(|path| {
+        let fits = self.state.path().is_some_and(|path| {
             path.pair != pair && !path.is_suspect() && tier(pair) <= tier(path.pair)
         });
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
@@ -93,11 +93,11 @@ impl Peer {
 
     fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
-        let before = self.path.as_ref();
+        let before = self.state.path();
         if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_stream() {
             self.effort.go_on();
         }
-        self.path = Some(DirectPath::new(ctx.now, pair, rtt));
+        self.state = State::Direct(DirectPath::new(ctx.now, pair, rtt));
         self.rounds.direct();
         self.streams.dial_no_more();
         self.effort.done(ctx.now);
@@ -107,7 +107,7 @@ impl Peer {
         }
         self.release_sockets(ctx);
         self.history.found();
-        self.become_(ctx, PeerState::Direct);
+        self.announce_state(ctx);
         self.announce_route(ctx);
         self.announce_path(ctx);
         if pair.sock.is_stream() {
@@ -121,7 +121,7 @@ impl Peer {
 
     /// Asks a new path whether it carries QUIC's packets; one that does not is suspect.
     pub(super) fn ask_width(&mut self, ctx: &mut Context<'_>) {
-        let path = self.path.as_mut();
+        let path = self.state.path_mut();
         match path.and_then(|path| path.ask_width(ctx.now)) {
             None => {}
             Some(Width::Missing) => self.suspect(ctx, Doubt::Silent),
@@ -139,7 +139,7 @@ impl Peer {
 
     /// The present path is given up for this one. Learns from it, if it is the peer's mapping that changed.
     fn note_age(&mut self, now: Instant, pair: Pair) {
-        let moved = self.path.as_ref().filter(|path| {
+        let moved = self.state.path().filter(|path| {
             path.is_suspect()
                 && path.pair.sock == pair.sock
                 && path.pair.addr.ip() == pair.addr.ip()
@@ -155,7 +155,7 @@ impl Peer {
 
     /// When the path in use was last seen to answer.
     pub(crate) fn direct_heard(&self) -> Option<Instant> {
-        self.path.as_ref().map(|path| path.heard)
+        self.state.path().map(|path| path.heard)
     }
 
     /// QUIC got nothing back on the direct path since `since`, though it sent until `sent`. Asks first, then suspects.
@@ -166,12 +166,10 @@ impl Peer {
         sent: Instant,
         rtt: Duration,
     ) {
-        let Some(path) = self.path.as_mut().filter(|path| {
-            self.state == PeerState::Direct
-                && self.demand.is_wanted()
-                && !self.presence.has_left()
-                && sent > path.heard
-        }) else {
+        let is_expected = self.demand.is_wanted() && !self.presence.has_left();
+        let path = self.state.path_mut();
+        let Some(path) = path.filter(|path| is_expected && !path.is_suspect() && sent > path.heard)
+        else {
             return;
         };
         match path.on_silence(ctx.now, since, rtt) {
@@ -183,22 +181,24 @@ impl Peer {
 
     /// QUIC misses packets on the direct path: asks whether it still carries those of their length.
     pub(crate) fn on_losses(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &mut self.path else { return };
-        if self.state == PeerState::Direct && path.doubt_width(ctx.now) {
+        let path = self.state.path_mut();
+        if path.is_some_and(|path| !path.is_suspect() && path.doubt_width(ctx.now)) {
             self.ask_width(ctx);
         }
     }
 
     /// Asks whether the path in use works.
     pub(super) fn ask(&mut self, ctx: &mut Context<'_>, kind: ProbeKind) {
-        let Some(path) = &self.path else { return };
+        let Some(path) = self.state.path() else {
+            return;
+        };
         let question = (path.pair, path.question_len());
         self.ask_of(ctx, question, kind);
     }
 
     /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.
     fn ask_shorter(&mut self, ctx: &mut Context<'_>) {
-        let pair = self.path.as_ref().map(|path| path.pair);
+        let pair = self.state.path().map(|path| path.pair);
         let Some(pair) = pair.filter(|pair| !pair.sock.is_stream()) else {
             return;
         };
@@ -209,30 +209,35 @@ impl Peer {
 
     fn ask_of(&mut self, ctx: &mut Context<'_>, (pair, len): (Pair, usize), kind: ProbeKind) {
         let tx = ctx.rng.random();
-        let Some(path) = &mut self.path else { return };
+        let Some(path) = self.state.path_mut() else {
+            return;
+        };
         path.note_question(ctx.now, tx, len);
         self.question_of(ctx, (pair, len), None, kind, tx);
     }
 
     /// Has every packet take the relay as well, and asks whether the path still works.
     pub(crate) fn suspect(&mut self, ctx: &mut Context<'_>, doubt: Doubt) {
-        let Some(path) = &mut self.path else { return };
+        let Some(path) = self.state.path_mut() else {
+            return;
+        };
         path.suspect(ctx.now, doubt);
         let addr = path.pair.addr;
         self.checks.wake_proven(ctx.now);
-        self.become_(ctx, PeerState::Suspect);
+        self.announce_state(ctx);
         if doubt == Doubt::Silent {
             // The peer may be out of earshot; and the relay sees whether our own address changed.
             self.send_update(ctx, vec![addr]);
         }
         self.announce_route(ctx);
         self.ask_width(ctx);
+        // An inquiry that has just begun does not find it dead.
         self.inquire(ctx);
     }
 
     /// Goes on with the inquiry into a suspect path, when that is due. Returns whether the path is dead.
     pub(super) fn inquire(&mut self, ctx: &mut Context<'_>) -> bool {
-        let path = self.path.as_mut();
+        let path = self.state.path_mut();
         match path.and_then(|path| path.inquire(ctx.now)) {
             None => {}
             Some(Inquiry::Dead) => return true,
@@ -243,7 +248,7 @@ impl Peer {
                 if lasts {
                     self.ask_shorter(ctx);
                     // Where datagrams are dropped from now on, the relay is as silent.
-                    self.streams.plan(ctx, self.path.as_ref());
+                    self.streams.plan(ctx, self.state.path());
                 }
             }
         }
@@ -258,7 +263,7 @@ impl Peer {
         tx: u64,
         full: bool,
     ) -> bool {
-        let Some(path) = self.path.as_mut().filter(|path| path.pair == source) else {
+        let Some(path) = self.state.path_mut().filter(|path| path.pair == source) else {
             return false;
         };
         match path.on_answer(ctx.now, tx, full) {
@@ -278,16 +283,18 @@ impl Peer {
     }
 
     fn trust(&mut self, ctx: &mut Context<'_>) {
-        let Some(path) = &mut self.path else { return };
+        let Some(path) = self.state.path_mut() else {
+            return;
+        };
         path.trust();
         self.hold.watch(ctx);
-        self.become_(ctx, PeerState::Direct);
+        self.announce_state(ctx);
         self.announce_route(ctx);
     }
 
     /// The peer is heard of again, though not yet on a path that is trusted: whatever waits is worth sending now.
     fn still_alive(&self, ctx: &mut Context<'_>) {
-        if self.path.is_none() {
+        if self.state.path().is_none() {
             self.announce_route(ctx);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::{Context, Peer, direct::Doubt, messages::send};
 use crate::{
-    PeerState,
     io::Pair,
     sources::Title,
     wire::probe::{FULL_LEN, PACKET_LEN, Probe, ProbeKind, ProbePacket},
@@ -53,19 +52,19 @@ impl Peer {
     /// Asks back: what came in from there shows that the peer's NAT is open.
     fn on_request(&mut self, ctx: &mut Context<'_>, source: Pair, kind: ProbeKind) {
         self.effort.heard += 1;
-        let elsewhere = match &mut self.path {
+        let elsewhere = match self.state.path_mut() {
             Some(path) if path.pair == source => {
                 path.asked = ctx.now;
                 false
             }
             path => path.is_some() && kind == ProbeKind::InUse,
         };
-        if let Some(path) = self.path.as_mut().filter(|_| kind == ProbeKind::Deaf) {
+        if let Some(path) = self.state.path_mut().filter(|_| kind == ProbeKind::Deaf) {
             path.deaf = Some(ctx.now);
         }
         // If it is we who choose, the peer was moved, or has yet to learn of our choice.
         let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
-        if doubtful && self.state == PeerState::Direct {
+        if doubtful && self.state.is_direct() {
             self.suspect(ctx, Doubt::Told);
         }
         self.check_back(ctx, source);

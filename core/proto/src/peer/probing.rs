@@ -55,7 +55,7 @@ impl Peer {
     /// Probes an address that an authentic message came from, unless that is being done.
     pub(super) fn check_back(&mut self, ctx: &mut Context<'_>, source: Pair) {
         let attested = self.contact.attested_ips();
-        let used = self.path.as_ref().map(|path| path.pair);
+        let used = self.state.path().map(|path| path.pair);
         if !self.checks.note_source(ctx.now, source, used, &attested) {
             return;
         }

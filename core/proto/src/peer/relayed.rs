@@ -1,7 +1,7 @@
 //! Life on the relay, and the rounds that are to end it.
 
-use super::{Context, Peer, direct::DirectPath};
-use crate::{PeerState, local::Local};
+use super::{Context, Peer, direct::DirectPath, state::State};
+use crate::local::Local;
 
 impl Peer {
     /// The relay carries the data from now on; another round follows.
@@ -9,7 +9,7 @@ impl Peer {
         if self.contact.live_via(ctx.local).is_none() && self.contact.via().is_none() {
             return self.dial(ctx);
         }
-        self.become_(ctx, PeerState::Relayed);
+        self.become_(ctx, State::Relayed);
         self.announce_route(ctx);
         self.announce_path(ctx);
         self.schedule_round(ctx);
@@ -17,14 +17,14 @@ impl Peer {
 
     /// Whether the relay carries the data, nothing is being probed, and nobody has planned what comes next.
     pub(super) fn round_is_over(&self) -> bool {
-        let planned = self.state == PeerState::Relayed && self.rounds.next().is_some();
-        let on_relay = matches!(self.state, PeerState::Punch | PeerState::Relayed);
+        let planned = self.state.is_relayed() && self.rounds.next().is_some();
+        let on_relay = self.state.lacks_path();
         on_relay && !planned && !self.checks.is_on()
     }
 
     /// A round of ours found nobody at the relay.
     pub(super) fn round_unanswered(&mut self, ctx: &mut Context<'_>) {
-        if self.state == PeerState::Punch {
+        if self.state.is_probing() {
             self.relayed(ctx);
         } else if self.seeks_more() {
             self.schedule_round(ctx);
@@ -34,10 +34,10 @@ impl Peer {
     /// Whether rounds are worth while: datagrams have no direct path, or the peer told nothing of itself yet. A probe can make
     /// the path direct before the answer to the hello is here, which then may be lost.
     fn seeks_more(&self) -> bool {
-        let unknown = self.state == PeerState::Direct && !self.sessions.stand();
+        let unknown = self.state.is_direct() && !self.sessions.stand();
         unknown
-            || self.state == PeerState::Relayed
-            || self.path.as_ref().is_some_and(DirectPath::is_next_best)
+            || self.state.is_relayed()
+            || self.state.path().is_some_and(DirectPath::is_next_best)
     }
 
     /// Whether a direct path is allowed, as far as we know.
@@ -63,26 +63,23 @@ impl Peer {
             return false;
         }
         // Whether a direct path died alone, or the peer with it, an idle link wants to know too, once.
-        let died = self.state == PeerState::Relayed && self.history.is_lost();
+        let died = self.state.is_relayed() && self.history.is_lost();
         let asks = died && self.rounds.take_question(ctx.now);
+        let is_worth_it =
+            self.rounds.in_use(ctx.now) && (self.state.is_probing() || self.seeks_more());
         match self.state {
-            PeerState::Failed if self.demand.is_wanted() => self.dial(ctx),
-            PeerState::Failed => return true,
-            PeerState::Relayed if asks => self.call(ctx),
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct
-                if self.rounds.in_use(ctx.now)
-                    && (self.state == PeerState::Punch || self.seeks_more()) =>
-            {
+            State::Failed(_) if self.demand.is_wanted() => self.dial(ctx),
+            State::Failed(_) => return true,
+            State::Relayed if asks => self.call(ctx),
+            State::Relayed | State::Probing | State::Direct(_) if is_worth_it => {
                 self.rounds.begin(ctx.now);
                 self.call(ctx);
             }
-            PeerState::Idle
-            | PeerState::Intro
-            | PeerState::Punch
-            | PeerState::Direct
-            | PeerState::Suspect
-            | PeerState::Relayed
-            | PeerState::Unknown => {}
+            State::Idle
+            | State::Greeting(_)
+            | State::Probing
+            | State::Relayed
+            | State::Direct(_) => {}
         }
         false
     }

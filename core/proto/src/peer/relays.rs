@@ -4,9 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use rand::Rng;
 
-use super::{Context, Peer, contact::TurnedAway};
+use super::{Context, Peer, contact::TurnedAway, state::State};
 use crate::{
-    PeerState, RelayUrl,
+    RelayUrl,
     timing::{BUSY_SPREAD, GONE_RETRIES},
 };
 
@@ -17,23 +17,23 @@ impl Peer {
             return;
         }
         match self.state {
-            PeerState::Idle | PeerState::Unknown => {}
-            PeerState::Failed if self.demand.is_wanted() => self.dial(ctx),
-            PeerState::Failed => {}
-            PeerState::Intro if self.contact.via().is_none() => {
+            State::Idle => {}
+            State::Failed(_) if self.demand.is_wanted() => self.dial(ctx),
+            State::Failed(_) => {}
+            State::Greeting(_) if self.contact.via().is_none() => {
                 let attempt = self.sessions.attempt.as_ref();
                 let number = attempt.map_or(1, |attempt| attempt.number);
                 self.attempt(ctx, number);
             }
-            PeerState::Intro => self.send_intro(ctx, true),
+            State::Greeting(_) => self.send_intro(ctx, true),
             // The relay may have been restarted, or replaced by another: the lane has to be bound again.
-            PeerState::Punch | PeerState::Direct | PeerState::Suspect | PeerState::Relayed => {
+            State::Probing | State::Direct(_) | State::Relayed => {
                 if self.contact.live_via(ctx.local).is_none() {
                     self.contact.go_via(relay);
                 }
                 self.rounds.rebind_now(ctx.now);
                 self.announce_route(ctx);
-                if self.state == PeerState::Relayed {
+                if self.state.is_relayed() {
                     self.round_soon(ctx);
                 }
             }
@@ -43,11 +43,8 @@ impl Peer {
     /// A relay does not carry this link any more: moves it to another one that we are registered with.
     pub(crate) fn on_relay_down(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
         let has_other = self.contact.has_live_relay(ctx.local);
-        let depends = matches!(
-            self.state,
-            PeerState::Intro | PeerState::Punch | PeerState::Suspect | PeerState::Relayed
-        );
-        let is_used = self.contact.is_via(relay) && depends;
+        let needless = self.state.is_idle() || self.state.is_failed() || self.state.is_direct();
+        let is_used = self.contact.is_via(relay) && !needless;
         if is_used && has_other && self.demand.is_wanted() {
             self.call(ctx);
         }
@@ -66,7 +63,7 @@ impl Peer {
 
     /// The relay lets no more calls through to the peer now: it may soon, or another one may.
     pub(crate) fn on_busy(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
-        if self.contact.is_via(relay) && self.state == PeerState::Intro {
+        if self.contact.is_via(relay) && self.state.is_greeting() {
             // Those who were turned away together are not to come back together.
             let apart = BUSY_SPREAD.mul_f64(ctx.rng.random());
             self.turned_away(ctx, apart, TurnedAway::Busy);
@@ -83,7 +80,7 @@ impl Peer {
     /// The relay of this link did not pass our hello on. Asks again, later by `more` than usual, then at the other relays, and
     /// gives up after the last. False if no hello was under way.
     fn turned_away(&mut self, ctx: &mut Context<'_>, more: Duration, why: TurnedAway) -> bool {
-        let calls = matches!(self.state, PeerState::Intro | PeerState::Relayed);
+        let calls = self.state.is_greeting() || self.state.is_relayed();
         let attempt = self
             .sessions
             .attempt
@@ -121,16 +118,16 @@ impl Peer {
             return;
         }
         match self.state {
-            PeerState::Intro => self.greet_soon(ctx),
-            PeerState::Failed => self.dial(ctx),
-            PeerState::Punch | PeerState::Relayed => self.round_soon(ctx),
-            PeerState::Idle | PeerState::Direct | PeerState::Suspect | PeerState::Unknown => {}
+            State::Greeting(_) => self.greet_soon(ctx),
+            State::Failed(_) => self.dial(ctx),
+            State::Probing | State::Relayed => self.round_soon(ctx),
+            State::Idle | State::Direct(_) => {}
         }
     }
 
     /// Whether to look for the peer: we dialled it, and no direct path leads to it.
     pub(crate) fn is_missed(&self) -> bool {
-        let direct = matches!(self.state, PeerState::Direct | PeerState::Suspect);
+        let direct = self.state.path().is_some();
         self.demand.is_wanted() && self.demand.is_dialled() && !direct
     }
 }

@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::Context;
 use crate::{
-    PeerId, PeerState,
+    PeerId,
     timing::{LINGER, REBIND, RETRY, ROUND_GAPS, ROUND_LATER, ROUND_SPACING, ROUND_TRAFFIC},
 };
 
@@ -137,8 +137,8 @@ impl Rounds {
     }
 
     /// When the next attempt starts, from now; none if nothing is due or the link carries no data.
-    pub(super) fn next_in(&self, state: PeerState, now: Instant) -> Option<Duration> {
-        let idle = state != PeerState::Failed && !self.in_use(now);
+    pub(super) fn next_in(&self, is_failed: bool, now: Instant) -> Option<Duration> {
+        let idle = !is_failed && !self.in_use(now);
         self.next
             .filter(|_| !idle)
             .map(|at| at.saturating_duration_since(now))

@@ -1,13 +1,13 @@
 //! Looking for a direct path: all candidates are probed, and what else may lead to the peer is got ready.
 
-use super::{Context, Peer};
-use crate::{PeerState, timing::LOW_TTL_FOR};
+use super::{Context, Peer, state::State};
+use crate::timing::LOW_TTL_FOR;
 
 impl Peer {
     /// Begins a round. The peer has opened its NATs for us, or has yet to do it.
     pub(super) fn seek(&mut self, ctx: &mut Context<'_>, peer_opened: bool) {
         if !self.consents(ctx.local) {
-            if self.path.is_none() {
+            if self.state.path().is_none() {
                 self.relayed(ctx);
             }
             return;
@@ -16,18 +16,18 @@ impl Peer {
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.begin_round(ctx.now);
         self.consider_guessing(ctx);
-        self.streams.plan(ctx, self.path.as_ref());
+        self.streams.plan(ctx, self.state.path());
     }
 
     /// The peer named other candidates: probes them, or soon if it does so all the time.
     pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
         match self.state {
-            PeerState::Relayed | PeerState::Punch | PeerState::Direct | PeerState::Suspect => {
+            State::Relayed | State::Probing | State::Direct(_) => {
                 if self.called.begin(ctx.now, opened) {
                     self.seek(ctx, opened);
                 }
             }
-            PeerState::Idle | PeerState::Intro | PeerState::Failed | PeerState::Unknown => {}
+            State::Idle | State::Greeting(_) | State::Failed(_) => {}
         }
     }
 }

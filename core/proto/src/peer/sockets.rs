@@ -13,7 +13,7 @@ impl Peer {
 
     /// Closes the sockets that the path does not need.
     pub(super) fn close_idle_sockets(&mut self, ctx: &mut Context<'_>) {
-        let used = self.path.as_ref().map(|path| path.pair.sock);
+        let used = self.state.path().map(|path| path.pair.sock);
         let mut idle = self.guess.take_idle(|sock| {
             Some(sock) == used || self.history.trials.needs(sock) || self.reroll.needs(sock)
         });

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::{Context, Peer, direct::DirectPath, streams::close};
 use crate::{
-    PeerState,
     io::{Output, Pair},
     wire::candidate::CandidateKind,
 };
@@ -20,11 +19,11 @@ impl Peer {
 
     /// A stream stands whose other end holds the peer's key, and which may be used.
     pub(crate) fn on_stream_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
-        let has_datagrams = self.path.as_ref().is_some_and(DirectPath::has_datagrams);
-        if dialled && (self.state == PeerState::Idle || has_datagrams) {
+        let has_datagrams = self.state.path().is_some_and(DirectPath::has_datagrams);
+        if dialled && (self.state.is_idle() || has_datagrams) {
             return close(ctx, pair.sock);
         }
-        let used = self.path.as_ref().map(|path| path.pair);
+        let used = self.state.path().map(|path| path.pair);
         if let Some(surplus) = self.streams.surplus(used) {
             self.drop_stream(ctx, surplus);
         }
@@ -33,7 +32,7 @@ impl Peer {
             peer: self.id,
             sock: pair.sock,
         });
-        if self.state == PeerState::Idle {
+        if self.state.is_idle() {
             self.demand.linger(ctx.now);
         }
         if self.sessions.stand() {
@@ -51,7 +50,7 @@ impl Peer {
     }
 
     pub(super) fn streams_timeout(&mut self, ctx: &mut Context<'_>) {
-        if !self.streams.take_due(ctx.now, self.path.as_ref()) {
+        if !self.streams.take_due(ctx.now, self.state.path()) {
             return;
         }
         for addr in self.stream_targets(ctx) {

@@ -11,7 +11,7 @@ use std::{
 /// How many others a file of the link calls at most, but for the one that puts it together.
 const CALLED: usize = 4;
 const COMPOSES: &str = "peer";
-const FIELDS: usize = 20;
+const FIELDS: usize = 18;
 
 /// What a file needs, by the paths of files.
 type Needs<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
