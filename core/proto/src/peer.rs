@@ -14,6 +14,7 @@
 
 // The parts: each owns its data.
 mod ages;
+mod attempt;
 mod called;
 mod checks;
 mod contact;
@@ -422,7 +423,7 @@ impl Peer {
             self.sessions
                 .attempt
                 .as_ref()
-                .map(|attempt| (attempt.next, Deadline::Intro)),
+                .map(|attempt| (attempt.next(), Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
             self.called.next().map(|at| (at, Deadline::Probe)),
             self.checks.end().map(|at| (at, Deadline::RoundEnd)),

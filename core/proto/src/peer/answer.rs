@@ -11,7 +11,6 @@ use crate::{
     session::Session,
     sources::Title,
     stale,
-    timing::SIMULTANEOUS,
     wire::intro::{AckPacket, IntroBody, PACKET_LEN},
 };
 
@@ -85,10 +84,8 @@ impl Peer {
 
     /// Both sides said hello at the same time: the smaller id's hello counts, unless it has been waiting for too long.
     fn ours_wins(&self, ctx: &Context<'_>) -> bool {
-        let fresh = self.sessions.attempt.as_ref().is_some_and(|attempt| {
-            attempt.initiation.is_some()
-                && ctx.now.saturating_duration_since(attempt.sent) < SIMULTANEOUS
-        });
+        let attempt = self.sessions.attempt.as_ref();
+        let fresh = attempt.is_some_and(|attempt| attempt.is_fresh(ctx.now));
         fresh && ctx.local.id < self.id
     }
 

@@ -42,8 +42,7 @@ impl Peer {
     }
 
     pub(super) fn guess_timeout(&mut self, ctx: &mut Context<'_>) {
-        let on_relay = self.state.lacks_path();
-        if self.guess.take_start(ctx.now) && self.state.path().is_none() && on_relay {
+        if self.guess.take_start(ctx.now) && self.state.lacks_path() {
             self.start_opening(ctx);
         }
         let there = self.there(ctx);

@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
-use super::{Context, Peer, messages::send, sessions::Attempt, state::State};
+use super::{Context, Peer, attempt::Attempt, messages::send, state::State};
 use crate::{
     handshake::{HandshakeError, Initiation},
     io::{Failure, Output, Pair},
-    stale,
-    timing::{INTRO_ATTEMPTS, INTRO_REPEATS, INTRO_TIMEOUT, UNREACHED_ATTEMPTS},
+    timing::{INTRO_ATTEMPTS, UNREACHED_ATTEMPTS},
     wire::intro::IntroBody,
 };
 
@@ -106,13 +105,13 @@ impl Peer {
         let Some(attempt) = &mut self.sessions.attempt else {
             return;
         };
-        attempt.next = attempt.sent + INTRO_TIMEOUT;
+        attempt.plan(has_addrs);
         let Some(initiation) = &attempt.initiation else {
             return;
         };
         // Through the NATs between, a hello can come before the peer has opened its own, and spoil the port there. The relay
         // gets one through as fast; so the addresses are for when it does not.
-        if live.is_some() && attempt.repeats == 0 {
+        if live.is_some() && !attempt.is_repeated() {
             addrs.retain(|addr| ctx.local.is_neighbour(*addr));
         }
         self.effort.hellos += u32::from(via.is_some()) + addrs.len() as u32;
@@ -129,27 +128,18 @@ impl Peer {
         for pair in self.streams.open().iter().chain(proven) {
             send(ctx, *pair, None, initiation.packet.clone());
         }
-        if has_addrs && let Some(gap) = INTRO_REPEATS.get(attempt.repeats) {
-            attempt.next = attempt.sent + *gap;
-        }
     }
 
     /// Says hello again, or gives up.
     pub(super) fn attempt_timeout(&mut self, ctx: &mut Context<'_>) -> Option<Unanswered> {
         let attempt = self.sessions.attempt.as_mut();
-        let attempt = attempt.filter(|attempt| attempt.next <= ctx.now)?;
-        if ctx.now < attempt.sent + INTRO_TIMEOUT {
-            let by_relay = std::mem::take(&mut attempt.ask_again);
-            if by_relay {
-                attempt.sent = ctx.now;
-            } else {
-                attempt.repeats += 1;
-            }
+        let attempt = attempt.filter(|attempt| attempt.next() <= ctx.now)?;
+        if let Some(by_relay) = attempt.repeat(ctx.now) {
             self.send_intro(ctx, by_relay);
             return None;
         }
-        let number = attempt.number;
-        self.presence.unreached_since(attempt.sent);
+        let number = attempt.number();
+        self.presence.unreached_since(attempt.sent());
         let unanswered = self.state.is_greeting() || !self.sessions.stand();
         let out_of_reach = self.presence.is_unreached() && (unanswered || self.demand.is_awaited());
         if self.state.is_greeting() && !self.contact.is_placed() {
@@ -182,38 +172,28 @@ impl Peer {
     /// New addresses are known while saying hello: uses them, by an early repetition of which there are not more than else.
     pub(super) fn greet_soon(&mut self, ctx: &mut Context<'_>) {
         match &mut self.sessions.attempt {
-            Some(attempt) if attempt.initiation.is_some() => {
-                if attempt.repeats < INTRO_REPEATS.len() {
-                    attempt.next = ctx.now;
-                }
+            Some(attempt) if attempt.is_sent() => attempt.hurry(ctx.now),
+            _ => {
+                let number = self.sessions.attempt_number();
+                self.attempt(ctx, number.unwrap_or(1));
             }
-            Some(attempt) => {
-                let number = attempt.number;
-                self.attempt(ctx, number);
-            }
-            None => self.attempt(ctx, 1),
         }
     }
 
     /// The peer lets us in, but its clock is not ours: says hello again by its clock, once each attempt.
     pub(crate) fn on_stale(&mut self, ctx: &mut Context<'_>, datagram: &[u8]) {
-        let Some(attempt) = self
-            .sessions
-            .attempt
-            .as_ref()
-            .filter(|attempt| !attempt.corrected)
-        else {
+        let attempt = self.sessions.attempt.as_ref();
+        let told =
+            attempt.and_then(|attempt| Some((attempt.number(), attempt.told_time(datagram)?)));
+        let Some((number, time_ms)) = told else {
             return;
         };
-        let pending = attempt.initiation.as_ref();
-        let told = pending.and_then(|pending| stale::open(&pending.secret, datagram));
-        let Some(time_ms) = told else { return };
-        let (number, off_ms) = (attempt.number, time_ms.abs_diff(ctx.unix_ms));
+        let off_ms = time_ms.abs_diff(ctx.unix_ms);
         tracing::info!(peer = %self.id.short(), off_ms, "the peer's clock is not ours");
         self.sessions.set_their_time(ctx.now, time_ms);
         self.attempt(ctx, number);
         if let Some(attempt) = &mut self.sessions.attempt {
-            attempt.corrected = true;
+            attempt.correct();
         }
     }
 

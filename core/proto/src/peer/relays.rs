@@ -5,10 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use rand::Rng;
 
 use super::{Context, Peer, contact::TurnedAway, state::State};
-use crate::{
-    RelayUrl,
-    timing::{BUSY_SPREAD, GONE_RETRIES},
-};
+use crate::{RelayUrl, timing::BUSY_SPREAD};
 
 impl Peer {
     /// We are registered with a relay, again or for the first time.
@@ -21,9 +18,8 @@ impl Peer {
             State::Failed(_) if self.demand.is_wanted() => self.dial(ctx),
             State::Failed(_) => {}
             State::Greeting(_) if self.contact.via().is_none() => {
-                let attempt = self.sessions.attempt.as_ref();
-                let number = attempt.map_or(1, |attempt| attempt.number);
-                self.attempt(ctx, number);
+                let number = self.sessions.attempt_number();
+                self.attempt(ctx, number.unwrap_or(1));
             }
             State::Greeting(_) => self.send_intro(ctx, true),
             // The relay may have been restarted, or replaced by another: the lane has to be bound again.
@@ -81,25 +77,14 @@ impl Peer {
     /// gives up after the last. False if no hello was under way.
     fn turned_away(&mut self, ctx: &mut Context<'_>, more: Duration, why: TurnedAway) -> bool {
         let calls = self.state.is_greeting() || self.state.is_relayed();
-        let attempt = self
-            .sessions
-            .attempt
-            .as_mut()
-            .filter(|attempt| calls && attempt.initiation.is_some());
-        let Some(attempt) = attempt else {
+        let attempt = self.sessions.attempt.as_mut();
+        let Some(attempt) = attempt.filter(|attempt| calls && attempt.is_sent()) else {
             return false;
         };
-        if attempt.ask_again {
+        let number = attempt.number();
+        if attempt.turned_away(ctx.now, more) {
             return true;
         }
-        if let Some(wait) = GONE_RETRIES.get(attempt.gone) {
-            attempt.gone += 1;
-            attempt.ask_again = true;
-            attempt.next = ctx.now + *wait + more;
-            attempt.sent = ctx.now;
-            return true;
-        }
-        let number = attempt.number;
         if self.contact.turn_away(why) {
             self.contact.leave_relay();
             self.attempt(ctx, number);

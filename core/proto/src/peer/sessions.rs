@@ -2,54 +2,16 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use super::attempt::Attempt;
 use crate::{
     PeerId,
     handshake::Initiation,
     session::Session,
-    timing::INTRO_TIMEOUT,
     wire::{probe::Probe, sealed::News},
 };
 
 /// Which peer a conversation belongs to, for all peers.
 type Convs = BTreeMap<u64, PeerId>;
-
-/// An INTRO of ours that waits for its answer, or for a relay to send it through.
-pub(super) struct Attempt {
-    /// None while no relay is up that could carry it.
-    pub(super) initiation: Option<Initiation>,
-    pub(super) sent: Instant,
-    /// Repeats on direct addresses so far.
-    pub(super) repeats: usize,
-    /// When something is to be done next.
-    pub(super) next: Instant,
-    /// Which try of the dial this is, from 1.
-    pub(super) number: u32,
-    /// How often the relay turned the hello away, and whether to ask it once more.
-    pub(super) gone: usize,
-    pub(super) ask_again: bool,
-    /// Whether its time is the one that the peer asked for.
-    pub(super) corrected: bool,
-}
-
-impl Attempt {
-    pub(super) fn new(now: Instant, number: u32, initiation: Option<Initiation>) -> Self {
-        Self {
-            initiation,
-            sent: now,
-            repeats: 0,
-            next: now + INTRO_TIMEOUT,
-            number,
-            gone: 0,
-            ask_again: false,
-            corrected: false,
-        }
-    }
-
-    /// Whether there was a way to send it.
-    pub(super) fn is_sent(&self) -> bool {
-        self.initiation.is_some()
-    }
-}
 
 #[derive(Default)]
 pub(super) struct Sessions {
@@ -84,6 +46,11 @@ impl Sessions {
 
     pub(super) fn is_calling(&self) -> bool {
         self.attempt.is_some()
+    }
+
+    /// Which try of the dial is on.
+    pub(super) fn attempt_number(&self) -> Option<u32> {
+        self.attempt.as_ref().map(Attempt::number)
     }
 
     /// Whether a hello of ours was sent that waits for its answer.
@@ -148,7 +115,7 @@ impl Sessions {
     /// Our hello of this conversation, and when it was sent if it is the newest.
     pub(super) fn hello(&mut self, conv: u64) -> Option<(&mut Initiation, Option<Instant>)> {
         let newest = self.attempt.as_mut().and_then(|attempt| {
-            let sent = attempt.sent;
+            let sent = attempt.sent();
             Some((attempt.initiation.as_mut()?, Some(sent)))
         });
         let late = self.late.as_mut().map(|initiation| (initiation, None));

@@ -39,7 +39,7 @@ impl Peer {
             self.check_back(ctx, pair);
         }
         // An answer to what was said by other ways may never come.
-        if let Some(number) = self.sessions.attempt.as_ref().map(|attempt| attempt.number) {
+        if let Some(number) = self.sessions.attempt_number() {
             self.attempt(ctx, number);
         }
     }
