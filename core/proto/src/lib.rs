@@ -67,6 +67,8 @@ pub mod outbound;
 mod peer;
 mod plan;
 #[doc(hidden)]
+pub mod relays;
+#[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
 pub mod shares;

@@ -212,3 +212,15 @@ pub(crate) const NEIGHBOURS: u16 = 16;
 pub const CONNECT_TIMEOUT: Duration = ms(9000);
 /// How long a dial waits for a peer that its relay does not reach, if it is not given up before.
 pub const UNREACHED_TIMEOUT: Duration = ms(25_000);
+
+/// How long we stay registered with a relay that is not ours after the last link that needed it is gone.
+pub(crate) const UNUSED_RELAY: Duration = ms(60_000);
+/// How often a relay is asked where it sees us in the family that we are not registered in: below the 30 s that a NAT keeps an
+/// idle UDP mapping.
+pub(crate) const ECHO_REFRESH: Duration = ms(25_000);
+/// Such a question is repeated after this long, so often, and then with the next refreshment.
+pub(crate) const ECHO_REPEAT: Duration = ms(1000);
+/// See [`ECHO_REPEAT`].
+pub(crate) const ECHO_TRIES: u32 = 3;
+/// What is tried again and again and fails for the same reason is told again after this long.
+pub(crate) const TOLD_AGAIN: Duration = ms(600_000);

@@ -10,7 +10,6 @@ mod links;
 mod relays;
 mod silence;
 mod streams;
-mod told;
 mod view;
 mod vigil;
 
@@ -28,6 +27,8 @@ use futures_util::{
     future::{AbortHandle, Aborted, BoxFuture},
     stream::FuturesUnordered,
 };
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     time::{Interval, MissedTickBehavior, interval, sleep_until},
@@ -35,7 +36,7 @@ use tokio::{
 
 use self::{
     calls::Calls, dial::Reply, early::Early, gather::Gathering, links::PeerLink,
-    relays::RelayEntry, streams::Streams, vigil::Vigil,
+    relays::Registration, streams::Streams, vigil::Vigil,
 };
 use super::{
     backlog::BacklogSender,
@@ -55,6 +56,7 @@ use crate::{
         endpoint::Machine,
         io::{Input, Output, Pair, Sock},
         local::Ports,
+        relays::Relays,
     },
     quic::close,
     tls,
@@ -124,7 +126,6 @@ pub(crate) struct Driver {
     clients: tls::Clients,
     server: quinn::ServerConfig,
     alpns: watch::Receiver<Vec<Vec<u8>>>,
-    home_relays: Vec<RelayUrl>,
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
     links: BTreeMap<PeerId, PeerLink>,
@@ -135,7 +136,8 @@ pub(crate) struct Driver {
     /// Dials so far.
     dials: u64,
     calls: Calls,
-    relays: BTreeMap<RelayUrl, RelayEntry>,
+    relays: Relays,
+    registrations: BTreeMap<RelayUrl, Registration>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     gathering: Gathering,
@@ -215,7 +217,6 @@ impl Driver {
             clients: tls::Clients::default(),
             server: parts.server,
             alpns: parts.alpns,
-            home_relays: parts.home_relays,
             commands: parts.commands,
             outlets: parts.outlets,
             links: BTreeMap::new(),
@@ -224,7 +225,8 @@ impl Driver {
             peer_share: 0,
             dials: 0,
             calls: Calls::default(),
-            relays: BTreeMap::new(),
+            relays: Relays::new(ChaCha20Rng::from_os_rng().random()),
+            registrations: BTreeMap::new(),
             relay_events,
             relay_sender,
             gathering,
@@ -241,9 +243,8 @@ impl Driver {
             published: now(),
         };
         driver.take_interfaces(driver.gathering.interfaces.clone(), false);
-        for relay in driver.home_relays.clone() {
-            driver.need_relay(relay);
-        }
+        driver.relays.set_home(now(), parts.home_relays);
+        driver.drive_relays();
         driver.publish();
         driver
     }
@@ -261,7 +262,10 @@ impl Driver {
                 command = self.commands.recv() => match command {
                     Some(Command::Connect { target, alpn, reply }) => self.dial(&target, &alpn, reply),
                     Some(Command::Access { access }) => self.set_access(access),
-                    Some(Command::Relays { relays }) => self.set_home_relays(relays),
+                    Some(Command::Relays { relays }) => {
+                        self.relays.set_home(now(), relays);
+                        self.dirty = true;
+                    }
                     Some(Command::NetworkChanged) => self.network_changed(),
                     Some(Command::HangUp { peer, code, reason }) => self.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
@@ -298,11 +302,18 @@ impl Driver {
         let early = self.early.poll_timeout();
         let far = now() + Duration::from_secs(3600);
         let publish = self.dirty.then(|| self.published + PUBLISH_GAP);
-        [machine, early, publish, self.gathering.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(far)
+        let relays = self.relays.poll_timeout();
+        [
+            machine,
+            early,
+            publish,
+            relays,
+            self.gathering.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(far)
     }
 
     /// Does what is due and carries out what the machine decided.
@@ -312,10 +323,13 @@ impl Driver {
             self.machine.handle_timeout(now);
         }
         self.early.expire(now);
+        self.relays.handle_timeout(now);
+        self.drive_relays();
         self.drive_classifier(now);
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
         }
+        self.drive_relays();
         if self.dirty && self.published + PUBLISH_GAP <= now {
             self.dirty = false;
             self.publish();
@@ -379,7 +393,7 @@ impl Driver {
             Output::DialStream { peer, addr } => self.dial_stream(peer, addr),
             Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
             Output::CloseStream { sock } => self.close_stream(sock),
-            Output::NeedRelay { relay } => self.need_relay(relay),
+            Output::NeedRelay { relay } => self.relays.need(now(), relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Expel { peer, addr } => self.expel(peer, addr),
             Output::Route { peer, route } => self.set_route(peer, route),

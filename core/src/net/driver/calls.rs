@@ -197,17 +197,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Where the peer is, and whether it showed that. Only our own relays are believed that they see it there: whoever is met at
-    /// another counts as being where that relay is.
+    /// Where the peer is, and whether it showed that.
     fn origin(&self, peer: PeerId) -> (Origin, bool) {
         const NOWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let (ip, proven) = match self.machine.whereabouts(peer) {
             Some(Whereabouts::Proven(ip)) => (ip, true),
-            Some(Whereabouts::Attested { relay, ip }) => match self.relays.get(&relay) {
-                Some(relay) if relay.home => (ip, true),
-                Some(relay) => (relay.addr.map_or(NOWHERE, |addr| addr.ip()), true),
-                None => (NOWHERE, true),
-            },
+            Some(Whereabouts::Attested { relay, ip }) => (self.relays.believed(&relay, ip), true),
             Some(Whereabouts::Claimed(ip)) => (ip, false),
             None => (NOWHERE, false),
         };

@@ -83,18 +83,17 @@ impl Driver {
         };
         let peer = target.id();
         let relays = if target.relays().is_empty() {
-            self.home_relays.clone()
+            self.relays.home().to_vec()
         } else {
             let theirs = target.relays().iter();
             theirs
-                .map(|relay| self.known_relay(relay).clone())
+                .map(|relay| self.relays.known(relay).clone())
                 .collect()
         };
         self.dials += 1;
         let (number, quic) = (self.dials, self.quic.clone());
         let outlook = watch::Sender::new(Outlook::NoRoute);
         let link = self.link(peer);
-        link.relays.extend(relays.iter().cloned());
         link.has_addrs |= !target.addrs().is_empty();
         let mut config = quinn::ClientConfig::new(crypto);
         config.transport_config(link.transport(quinn::Side::Client));
@@ -119,6 +118,9 @@ impl Driver {
                 outcome: outcome.map(|outcome| (outcome, reply)),
             }
         }));
+        for relay in &relays {
+            self.relays.on_link_needs(peer, relay);
+        }
         self.look_for(peer);
         self.feed(Input::Connect {
             peer,

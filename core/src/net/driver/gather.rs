@@ -14,8 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatEvidence, NatReport, PeerId, PeerState, PortMapping, PortRefusal, RelayState,
-    RelayUrl,
+    EventKind, NatEvidence, NatReport, PeerId, PeerState, PortMapping, PortRefusal, RelayUrl,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, LanError, Sighting},
@@ -290,7 +289,7 @@ impl Driver {
     /// A relay can be asked about the NAT: the measurement that is under way goes through it too, or a new one begins.
     pub(super) fn classify_through(&mut self, relay: SocketAddr) {
         let now = now();
-        let trusted = self.stun_relays().contains(&relay);
+        let trusted = self.relays.trusted_with_nat().contains(&relay);
         let gathering = &mut self.gathering;
         let fresh = gathering
             .began
@@ -350,7 +349,7 @@ impl Driver {
         let local = self.gathering.interfaces.addresses.iter();
         let local = local.map(|local| local.ip).collect();
         let mut classifier = Classifier::new(local, ChaCha20Rng::from_os_rng());
-        let relays = self.stun_relays();
+        let relays = self.relays.trusted_with_nat();
         for addr in &relays {
             classifier.add_relay(now, *addr);
         }
@@ -377,20 +376,9 @@ impl Driver {
         self.begin_classifying(now());
     }
 
-    /// The relays that are asked about the NAT: a peer's, which may lie about it, only if there is none of ours.
-    fn stun_relays(&self) -> Vec<SocketAddr> {
-        let usable = self
-            .relays
-            .values()
-            .filter(|relay| relay.state != RelayState::Down && relay.addr.is_some());
-        let some_ours = usable.clone().any(|relay| relay.home);
-        let asked = usable.filter(|relay| relay.home || !some_ours);
-        asked.filter_map(|relay| relay.addr).collect()
-    }
-
     /// Asks a relay where it sees one of our sockets.
     pub(super) fn sample_mapping(&mut self, sock: Sock, relay: &RelayUrl) {
-        let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr) else {
+        let Some(addr) = self.relay_addr(relay) else {
             return;
         };
         let (mut tx, to) = ([0; 12], Pair { sock, addr });

@@ -1,13 +1,12 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use super::{Done, Driver, dial::Dial, now, silence::Watch};
 use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
-    RelayUrl,
     net::{
         flow::{Flow, LinkMemory},
         mux::{Dest, Link, Route},
@@ -39,8 +38,6 @@ pub(super) struct PeerLink {
     /// Packets that QUIC had lost when that was last looked at.
     pub(super) lost: u64,
     pub(super) watch: Watch,
-    /// Where the peer is or may be met; we stay registered there for as long as the link is.
-    pub(super) relays: BTreeSet<RelayUrl>,
     /// Whether it was also dialled at addresses, and so does not need a relay.
     pub(super) has_addrs: bool,
 }
@@ -86,7 +83,7 @@ impl PeerLink {
     /// Whether somebody waits for a path that only a relay can give.
     pub(super) fn waits_for_relay(&self) -> bool {
         let waits = self.dials.iter().any(Dial::waits_for_route) && self.first.is_none();
-        waits && !self.has_addrs && !self.relays.is_empty()
+        waits && !self.has_addrs
     }
 }
 
@@ -96,6 +93,7 @@ impl Driver {
         self.links.entry(peer).or_insert_with(|| {
             let link = self.mux.add_link();
             self.handles.insert(link.handle(), peer);
+            self.relays.on_link(peer);
             let status = LinkStatus {
                 state: PeerState::Idle,
                 path: None,
@@ -112,7 +110,6 @@ impl Driver {
                 rates: (0, 0),
                 lost: 0,
                 watch: Watch::default(),
-                relays: BTreeSet::new(),
                 has_addrs: false,
             }
         })
@@ -142,7 +139,7 @@ impl Driver {
     pub(super) fn set_route(&mut self, peer: PeerId, route: proto::io::Route) {
         use proto::io::Route as Decided;
         let lane = |driver: &Self, relay| {
-            let addr = driver.relays.get(relay)?.addr?;
+            let addr = driver.relay_addr(relay)?;
             Some(Dest::Lane {
                 relay: addr,
                 channel: Channel::between(driver.key.id(), peer),
@@ -160,7 +157,7 @@ impl Driver {
             self.check_relays(peer);
         }
         if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
-            && let Some(addr) = self.relays.get(relay).and_then(|relay| relay.addr)
+            && let Some(addr) = self.relay_addr(relay)
         {
             self.admit_lane(peer, addr);
         }
@@ -201,6 +198,7 @@ impl Driver {
         self.watched.remove(&handle);
         self.active.remove(&handle);
         self.links.remove(&peer);
+        self.relays.on_link_over(now(), peer);
         self.dirty = true;
     }
 

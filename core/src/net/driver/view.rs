@@ -16,9 +16,7 @@ const IN_USE: u64 = 256;
 impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
-        self.leave_unused_relays();
         self.look_for_the_missed();
-        self.ask_for_echoes();
         let (mut used, mut lossy) = (Vec::new(), Vec::new());
         self.active.retain(|handle| {
             let peer = self.handles.get(handle).copied();
@@ -67,7 +65,11 @@ impl Driver {
             changed.push((id, view.map(|view| self.peer_snapshot(view))));
         }
         let uptime = now.saturating_duration_since(self.started);
-        let ticket = Ticket::new(self.key.id(), self.home_relays.clone(), self.direct_addrs());
+        let ticket = Ticket::new(
+            self.key.id(),
+            self.relays.home().to_vec(),
+            self.direct_addrs(),
+        );
         let (network, relays) = (self.network_snapshot(), self.relay_snapshots());
         self.outlets.snapshot.send_modify(|shown| {
             let shown = Arc::make_mut(shown);
@@ -93,7 +95,7 @@ impl Driver {
 
     /// Addresses for the ticket: none where a relay tells them to those who are meant to know.
     fn direct_addrs(&self) -> Vec<std::net::SocketAddr> {
-        if !self.home_relays.is_empty() {
+        if !self.relays.home().is_empty() {
             return Vec::new();
         }
         let mut addrs = self.machine.local().hosts();
@@ -127,7 +129,8 @@ impl Driver {
                 let mut snapshot = RelaySnapshot::new(url.clone(), relay.state);
                 snapshot.rtt = relay.rtt;
                 snapshot.home = relay.home;
-                snapshot.error = relay.error.as_ref().map(ToString::to_string);
+                let error = self.registrations.get(url).and_then(|it| it.error.as_ref());
+                snapshot.error = error.map(ToString::to_string);
                 snapshot.impostor = relay.impostor;
                 snapshot
             })

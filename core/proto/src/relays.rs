@@ -1,0 +1,384 @@
+//! The relays that a node is registered with, or wants to be: which names stand for one relay, which links need it and for how
+//! long after, in which family it is dialled, and what is to be thought of whoever answers there.
+
+mod echo;
+mod told;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+use self::{echo::Echo, told::Told};
+use crate::{EventKind, PeerId, RelayState, RelayUrl, local::Local, timing::UNUSED_RELAY};
+
+/// See the [module](self).
+pub struct Relays {
+    /// Ours, best first.
+    home: Vec<RelayUrl>,
+    relays: BTreeMap<RelayUrl, Relay>,
+    /// All links, and the relays at which their peers are or may be met.
+    links: BTreeMap<PeerId, BTreeSet<RelayUrl>>,
+    orders: VecDeque<Order>,
+    rng: ChaCha20Rng,
+}
+
+/// A relay, as far as we know.
+pub struct Relay {
+    pub state: RelayState,
+    /// Where it is dialled, once its name was resolved.
+    pub addr: Option<SocketAddr>,
+    /// Round-trip time to it, measured when we last registered.
+    pub rtt: Option<Duration>,
+    /// Whether it is one of ours.
+    pub home: bool,
+    /// Whether somebody without its key answered in its place.
+    pub impostor: bool,
+    /// Whether it has proved since it was dialled there that it is the relay that its URL names.
+    proven: bool,
+    /// Where it saw us when we registered, and where it has seen us since.
+    registered_at: Option<SocketAddr>,
+    seen_at: Option<SocketAddr>,
+    echo: Option<Echo>,
+    told: Told,
+    /// Since when no link needs it.
+    unused: Option<Instant>,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// Find out where the relay is, and stay registered with it.
+    Register { relay: RelayUrl },
+    /// Be registered with it no more.
+    Deregister { relay: RelayUrl },
+    /// Dial the relay at this address, and no more where it was before.
+    Dial {
+        relay: RelayUrl,
+        addr: SocketAddr,
+        before: Option<SocketAddr>,
+    },
+    /// Ask by STUN, with this transaction id, where we are seen.
+    AskStun { to: SocketAddr, tx: [u8; 12] },
+    /// The NAT can be measured through this address.
+    Measure { through: SocketAddr },
+    /// Whoever answers at this address is not known to be the relay that it was taken for: what it said of our NAT may be false.
+    Distrust { addr: SocketAddr },
+    /// Routers may have forgotten what they granted.
+    DoubtMappings,
+    /// Tell whoever listens.
+    Event(EventKind),
+}
+
+impl Relays {
+    /// With no relays yet; the seed has to be unknown to others.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self {
+            home: Vec::new(),
+            relays: BTreeMap::new(),
+            links: BTreeMap::new(),
+            orders: VecDeque::new(),
+            rng: ChaCha20Rng::from_seed(seed),
+        }
+    }
+
+    /// Our own relays, best first.
+    pub fn home(&self) -> &[RelayUrl] {
+        &self.home
+    }
+
+    /// Registers with the relays that are ours from now on. The others are left when no link needs them any more.
+    pub fn set_home(&mut self, now: Instant, home: Vec<RelayUrl>) {
+        self.home.clone_from(&home);
+        for (url, relay) in &mut self.relays {
+            let was_home = std::mem::replace(&mut relay.home, home.contains(url));
+            if was_home && relay.unused.is_some() {
+                relay.unused = Some(now);
+            }
+        }
+        for url in home {
+            self.need(now, url);
+        }
+    }
+
+    /// The name by which we know a relay already: another one for the same would have it replace our registration again and
+    /// again. Of a relay that is not ours and does not answer, another name may be the right one.
+    pub fn known<'a>(&'a self, url: &'a RelayUrl) -> &'a RelayUrl {
+        let known = self.relays.iter().find(|(known, relay)| {
+            known.key() == url.key() && (relay.home || relay.state != RelayState::Down)
+        });
+        known.map_or(url, |(known, _)| known)
+    }
+
+    /// Registers with a relay, unless that is under way already.
+    pub fn need(&mut self, now: Instant, url: RelayUrl) {
+        if self.relays.contains_key(&url) || *self.known(&url) != url {
+            return;
+        }
+        let relay = Relay {
+            state: RelayState::Connecting,
+            addr: None,
+            rtt: None,
+            home: self.home.contains(&url),
+            impostor: false,
+            proven: false,
+            registered_at: None,
+            seen_at: None,
+            echo: None,
+            told: Told::default(),
+            unused: (!is_needed(&self.links, &url)).then_some(now),
+        };
+        self.relays.insert(url.clone(), relay);
+        self.orders.push_back(Order::Register { relay: url });
+    }
+
+    /// There is a link to the peer.
+    pub fn on_link(&mut self, peer: PeerId) {
+        self.links.entry(peer).or_default();
+    }
+
+    /// The link's peer is or may be met at this relay: if we register there, it is for as long as the link is.
+    pub fn on_link_needs(&mut self, peer: PeerId, url: &RelayUrl) {
+        if let Some(relay) = self.relays.get_mut(url) {
+            relay.unused = None;
+        }
+        let relays = self.links.entry(peer).or_default();
+        if !relays.contains(url) {
+            relays.insert(url.clone());
+        }
+    }
+
+    /// The link is no more.
+    pub fn on_link_over(&mut self, now: Instant, peer: PeerId) {
+        for url in self.links.remove(&peer).unwrap_or_default() {
+            if let Some(relay) = self.relays.get_mut(&url)
+                && !is_needed(&self.links, &url)
+            {
+                relay.unused = Some(now);
+            }
+        }
+    }
+
+    /// The relays at which the link's peer is or may be met.
+    pub fn of_link(&self, peer: PeerId) -> impl Iterator<Item = &RelayUrl> {
+        self.links.get(&peer).into_iter().flatten()
+    }
+
+    /// The relay of this name.
+    pub fn get(&self, url: &RelayUrl) -> Option<&Relay> {
+        self.relays.get(url)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&RelayUrl, &Relay)> {
+        self.relays.iter()
+    }
+
+    /// A relay's name stands for this address and, maybe, one of the other family: dials where a route leads. A translator to
+    /// IPv4 turns their order round.
+    pub fn on_resolved(
+        &mut self,
+        now: Instant,
+        url: &RelayUrl,
+        mut addr: SocketAddr,
+        other: Option<SocketAddr>,
+        local: &Local,
+    ) {
+        let mut other = other.filter(|other| other.is_ipv4() != addr.is_ipv4());
+        if let Some(other) = &mut other
+            && (local.nat64.is_some() || !local.reaches(addr))
+            && local.reaches(*other)
+        {
+            std::mem::swap(other, &mut addr);
+        }
+        let Some(relay) = self.relays.get_mut(url) else {
+            return;
+        };
+        let before = relay.addr.replace(addr);
+        relay.proven &= before == Some(addr);
+        relay.echo = other.map(|other| Echo::new(now, other));
+        self.orders.push_back(Order::Dial {
+            relay: url.clone(),
+            addr,
+            before,
+        });
+        if relay.state == RelayState::Connecting {
+            // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
+            self.orders.push_back(Order::Measure { through: addr });
+        }
+    }
+
+    /// Registered with a relay, which sees us there. Returns where it is.
+    pub fn on_up(
+        &mut self,
+        url: &RelayUrl,
+        rtt: Duration,
+        observed: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let is_known = |relay: &Relay| relay.registered_at == Some(observed);
+        let is_news = !self.relays.values().any(is_known);
+        let relay = self.relays.get_mut(url)?;
+        let returns = relay.state == RelayState::Down;
+        (relay.state, relay.rtt) = (RelayState::Up, Some(rtt));
+        (relay.proven, relay.impostor) = (true, false);
+        relay.told = Told::default();
+        relay.registered_at = Some(observed);
+        relay.seen_at = Some(observed);
+        let addr = relay.addr?;
+        if returns {
+            self.orders.push_back(Order::DoubtMappings);
+        }
+        if is_news {
+            self.tell(EventKind::PublicAddress { addr: observed });
+        }
+        let relay = url.clone();
+        self.tell(EventKind::RelayUp { relay, rtt });
+        self.orders.push_back(Order::Measure { through: addr });
+        Some(addr)
+    }
+
+    /// A relay sees us there; that it saw us elsewhere before is a sign that our router began anew.
+    pub fn on_observed(&mut self, url: &RelayUrl, addr: SocketAddr) {
+        let Some(relay) = self.relays.get_mut(url) else {
+            return;
+        };
+        let before = relay.seen_at.filter(|_| relay.state == RelayState::Up);
+        relay.seen_at = Some(addr);
+        if before.is_some_and(|before| before != addr) {
+            self.orders.push_back(Order::DoubtMappings);
+        }
+    }
+
+    /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
+    pub fn on_down(&mut self, now: Instant, url: &RelayUrl, reason: String, impostor: bool) {
+        let Some(relay) = self.relays.get_mut(url) else {
+            return;
+        };
+        (relay.state, relay.impostor) = (RelayState::Down, impostor);
+        let is_news = relay.told.is_news(now, &reason);
+        let unproven = relay.addr.filter(|_| !relay.proven);
+        if is_news {
+            let relay = url.clone();
+            self.tell(EventKind::RelayDown { relay, reason });
+        }
+        if let Some(addr) = unproven {
+            self.orders.push_back(Order::Distrust { addr });
+        }
+    }
+
+    /// The network is another one: asks anew where relays see us in the family that we are not registered in.
+    pub fn on_network_changed(&mut self, now: Instant) {
+        let echoes = self.relays.values_mut().filter_map(|it| it.echo.as_mut());
+        echoes.for_each(|echo| echo.begin_anew(now));
+    }
+
+    /// Takes the answer to [`Order::AskStun`]: returns the relay that gave it, or nothing if it is none.
+    pub fn on_stun(&mut self, now: Instant, from: SocketAddr, tx: [u8; 12]) -> Option<RelayUrl> {
+        let (url, echo) = self.relays.iter_mut().find_map(|(url, relay)| {
+            let echo = relay.echo.as_mut()?;
+            echo.is_asked(from, tx).then_some((url, echo))
+        })?;
+        echo.on_answer(now);
+        Some(url.clone())
+    }
+
+    /// Somebody else answers in the place of this relay of the link's.
+    pub fn impostor_of_link(&self, peer: PeerId) -> Option<&RelayUrl> {
+        let mut relays = self.of_link(peer);
+        relays.find(|url| self.relays.get(*url).is_some_and(|relay| relay.impostor))
+    }
+
+    /// Whether somebody else answers in the place of each relay of the link's: waiting will not mend that.
+    pub fn is_hopeless(&self, peer: PeerId) -> bool {
+        let is_impostor = |url| self.relays.get(url).is_some_and(|relay| relay.impostor);
+        self.of_link(peer).next().is_some() && self.of_link(peer).all(is_impostor)
+    }
+
+    /// The relays that are asked about the NAT: a peer's, which may lie about it, only if there is none of ours.
+    pub fn trusted_with_nat(&self) -> Vec<SocketAddr> {
+        let usable = self
+            .relays
+            .values()
+            .filter(|relay| relay.state != RelayState::Down && relay.addr.is_some());
+        let some_ours = usable.clone().any(|relay| relay.home);
+        let asked = usable.filter(|relay| relay.home || !some_ours);
+        asked.filter_map(|relay| relay.addr).collect()
+    }
+
+    /// Where a peer counts as being that a relay attests at `ip`. Only our own relays are believed; whoever is met at another
+    /// counts as being where that relay is.
+    pub fn believed(&self, url: &RelayUrl, ip: IpAddr) -> IpAddr {
+        match self.relays.get(url) {
+            Some(relay) if relay.home => ip,
+            Some(Relay {
+                addr: Some(addr), ..
+            }) => addr.ip(),
+            Some(_) | None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has work.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let in_use = !self.links.is_empty();
+        let due = |relay: &Relay| {
+            let left = relay.left_at();
+            let asked = relay.echo_due(in_use);
+            [left, asked].into_iter().flatten().min()
+        };
+        self.relays.values().filter_map(due).min()
+    }
+
+    /// Leaves the relays that no link has needed for a while. Asks the others where they see us in the other family, as often as it
+    /// takes to know it and, while there are links, to keep it so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let unused = self
+            .relays
+            .extract_if(.., |_, relay| relay.left_at().is_some_and(|at| at <= now));
+        let left = unused.map(|(relay, _)| Order::Deregister { relay });
+        self.orders.extend(left);
+        let in_use = !self.links.is_empty();
+        for relay in self.relays.values_mut() {
+            if relay.echo_due(in_use).is_some_and(|at| at <= now)
+                && let Some(echo) = &mut relay.echo
+            {
+                let (to, tx) = echo.ask(now, &mut self.rng);
+                self.orders.push_back(Order::AskStun { to, tx });
+            }
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    fn tell(&mut self, event: EventKind) {
+        self.orders.push_back(Order::Event(event));
+    }
+}
+
+impl Relay {
+    /// When it is to be left.
+    fn left_at(&self) -> Option<Instant> {
+        let unused = self.unused.filter(|_| !self.home)?;
+        Some(unused + UNUSED_RELAY)
+    }
+
+    /// When it is to be asked where it sees us in the other family.
+    fn echo_due(&self, in_use: bool) -> Option<Instant> {
+        let is_up = self.state == RelayState::Up;
+        self.echo.as_ref().filter(|_| is_up)?.due(in_use)
+    }
+}
+
+/// Whether any link needs the relay.
+fn is_needed(links: &BTreeMap<PeerId, BTreeSet<RelayUrl>>, url: &RelayUrl) -> bool {
+    links.values().any(|relays| relays.contains(url))
+}
+
+#[cfg(test)]
+mod tests;
