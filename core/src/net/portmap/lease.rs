@@ -203,12 +203,11 @@ impl Lease {
         (lifetime / 2).max(MIN_RENEWAL)
     }
 
-    /// Asks for the same once more.
+    /// Asks for the same once more, for as long as at first: a router that granted less may have been in want then.
     pub(super) async fn renew(&self) -> Result<Self, LeaseError> {
         match &self.grant {
             Grant::PortControl(granted) => {
-                let mut granted = granted.clone();
-                granted.renew().await?;
+                let granted = renew_port_control(granted).await?;
                 from_port_control(self.request, granted).await
             }
             Grant::Pinhole(pinhole, _) => from_pinhole(self.request, *pinhole).await,
@@ -279,6 +278,30 @@ async fn by_port_control(request: Request) -> Result<Lease, LeaseError> {
         }
     };
     from_port_control(request, granted).await
+}
+
+/// crab_nat's own `renew` asks for what was granted last.
+async fn renew_port_control(
+    granted: &crab_nat::PortMapping,
+) -> Result<crab_nat::PortMapping, crab_nat::MappingFailure> {
+    let router = granted.gateway();
+    let (udp, port) = (granted.protocol(), granted.internal_port());
+    let options = PortMappingOptions {
+        external_port: Some(granted.external_port()),
+        lifetime_seconds: Some(LIFETIME),
+        timeout_config: Some(PORT_CONTROL_TIMING),
+    };
+    Ok(match granted.mapping_type() {
+        PortMappingType::NatPmp => natpmp::port_mapping(router, udp, port, options).await?,
+        PortMappingType::Pcp {
+            client,
+            nonce,
+            external_ip,
+        } => {
+            let ask = BaseMapRequest::new(router, client, udp, port);
+            pcp::port_mapping(ask, Some(nonce), Some(external_ip), options).await?
+        }
+    })
 }
 
 async fn from_port_control(

@@ -182,6 +182,28 @@ async fn a_change_of_the_network_has_the_mapping_renewed_and_only_news_published
 }
 
 #[tokio::test]
+async fn a_lease_that_was_short_is_asked_for_at_full_length_again() {
+    for (number, serve) in [
+        (20, Router::serve_pcp as fn(&mut Router)),
+        (21, Router::serve_nat_pmp),
+    ] {
+        let mut router = Router::new(number).await;
+        router.grant_at_most(120);
+        serve(&mut router);
+        let (mapper, mut updates) = mapper(&router);
+        let granted = updates.recv().await.unwrap().unwrap();
+        assert_eq!(granted.expires_in, Some(Duration::from_secs(120)));
+        mapper.network_changed();
+        router.wait_for(2).await;
+        mapper.close().await;
+        let [first, second, ..] = router.lifetimes()[..] else {
+            panic!("it was asked once");
+        };
+        assert_eq!(first, second);
+    }
+}
+
+#[tokio::test]
 async fn without_a_router_there_is_no_mapping_and_no_error() {
     let (sender, mut updates) = mpsc::channel(1);
     let mapper = PortMapper::spawn_towards(async || None, NOWHERE, PORT, SECRET, sender);

@@ -32,6 +32,9 @@ struct State {
     outside: Mutex<Ipv4Addr>,
     asked: watch::Sender<Vec<Asked>>,
     nonces: Mutex<Vec<Vec<u8>>>,
+    /// The longest lease it grants by PCP and NAT-PMP, and the lifetimes that it was asked for, seconds.
+    longest: Mutex<u32>,
+    lifetimes: Mutex<Vec<u32>>,
 }
 
 impl Router {
@@ -47,6 +50,8 @@ impl Router {
                 outside: Mutex::new(Ipv4Addr::new(100, 64, 0, 9)),
                 asked: watch::Sender::default(),
                 nonces: Mutex::default(),
+                longest: Mutex::new(u32::MAX),
+                lifetimes: Mutex::default(),
             }),
             services: JoinSet::new(),
         }
@@ -67,6 +72,14 @@ impl Router {
     /// By which PCP clients it was asked.
     pub(super) fn nonces(&self) -> Vec<Vec<u8>> {
         self.state.nonces.lock().unwrap().clone()
+    }
+
+    pub(super) fn grant_at_most(&self, seconds: u32) {
+        *self.state.longest.lock().unwrap() = seconds;
+    }
+
+    pub(super) fn lifetimes(&self) -> Vec<u32> {
+        self.state.lifetimes.lock().unwrap().clone()
     }
 
     /// Tells everybody by PCP what its clock shows.
@@ -159,6 +172,15 @@ impl State {
         self.asked.send_modify(|list| list.push(asked));
     }
 
+    /// What it grants of a lifetime.
+    fn lifetime(&self, asked: &[u8]) -> [u8; 4] {
+        let asked = u32::from_be_bytes(asked.try_into().unwrap());
+        if asked > 0 {
+            self.lifetimes.lock().unwrap().push(asked);
+        }
+        asked.min(*self.longest.lock().unwrap()).to_be_bytes()
+    }
+
     /// RFC 6887 sections 7 and 11.
     fn answer_pcp(&self, request: &[u8]) -> Vec<u8> {
         assert_eq!((request.len(), &request[..2]), (60, &[2, 1][..]));
@@ -171,7 +193,7 @@ impl State {
             Asked::Unmap(port)
         });
         let mut answer = vec![2, 0x81, 0, 0];
-        answer.extend_from_slice(&request[4..8]);
+        answer.extend_from_slice(&self.lifetime(&request[4..8]));
         answer.extend_from_slice(&[0; 16]);
         answer.extend_from_slice(&request[24..44]);
         answer.extend_from_slice(&self.outside().to_ipv6_mapped().octets());
@@ -191,7 +213,8 @@ impl State {
                 } else {
                     Asked::Unmap(port)
                 });
-                [&[0, 129, 0, 0][..], &epoch, &request[4..]].concat()
+                let lifetime = self.lifetime(&request[8..]);
+                [&[0, 129, 0, 0][..], &epoch, &request[4..8], &lifetime].concat()
             }
             _ => [&[0, request[1] | 0x80, 0, 1][..], &epoch].concat(),
         }
