@@ -81,10 +81,10 @@ impl Trails {
     pub(super) fn record(&mut self, snapshot: &NodeSnapshot) {
         for peer in &snapshot.peers {
             let trail = self.0.entry(peer.id).or_default();
-            // Events overtake the snapshots.
+            // Events overtake the snapshots, also within a millisecond.
             if trail
                 .last()
-                .is_some_and(|last| last.since_ms > snapshot.at_ms)
+                .is_some_and(|last| last.since_ms >= snapshot.at_ms)
             {
                 continue;
             }
@@ -230,6 +230,19 @@ mod tests {
         );
         let last = trails.peer(&id(1)).unwrap().last().unwrap();
         assert!(matches!(last.path, Some(PathInfo::Direct { .. })));
+    }
+
+    #[test]
+    fn a_snapshot_taken_just_before_an_event_of_its_millisecond_takes_nothing_back() {
+        let relay = json!({"kind": "relay", "remote": format!("relay://{}@192.0.2.1:4433", id(9))});
+        let mut trails = told(&[path(0, &relay)]);
+        let before = Row {
+            state: "intro",
+            age_s: 0,
+            ..Row::OFFLINE
+        };
+        trails.record(&snapshot(&node(vec![before.to_value()])));
+        assert_eq!(seen(&trails), [(Kind::Relay, 0, None)]);
     }
 
     #[test]
