@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
 
 use clap::Parser;
 use peerway_proto::{RelayUrl, SecretKey};
-use peerway_relay::Limits;
+use peerway_relay::{Certificate, Limits, Tcp};
 use tracing_subscriber::EnvFilter;
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
@@ -36,6 +36,37 @@ pub(crate) struct Options {
         default_value_t = 0
     )]
     pub(crate) stun_port: u16,
+
+    /// Where to serve clients whose networks drop UDP: a TCP port, an address and a port, or "off"; default: as UDP
+    #[arg(long, value_name = "PORT_OR_ADDR", env = "PEERWAY_RELAY_TCP", value_parser = parse_tcp)]
+    pub(crate) tcp: Option<TcpBind>,
+
+    /// Certificate in PEM for whoever asks for one on the TCP port; Peerway needs none
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERWAY_RELAY_TLS_CERT",
+        requires = "tls_key"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERWAY_RELAY_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Reverse proxies before the TCP port that are believed where a client is
+    #[arg(
+        long,
+        value_name = "IP",
+        env = "PEERWAY_RELAY_TRUSTED_PROXIES",
+        value_delimiter = ','
+    )]
+    pub(crate) trusted_proxies: Vec<IpAddr>,
 
     /// What one client may send per second, as in 500k, 64M or 1G bytes
     #[arg(
@@ -97,6 +128,22 @@ impl Options {
             .init();
     }
 
+    /// How to serve TCP, if at all.
+    pub(crate) fn tcp(&self) -> Option<Tcp> {
+        let bind = match self.tcp {
+            None => None,
+            Some(TcpBind::Off) => return None,
+            Some(TcpBind::Port(port)) => Some(SocketAddr::new(self.bind.ip(), port)),
+            Some(TcpBind::Addr(addr)) => Some(addr),
+        };
+        let files = self.tls_cert.clone().zip(self.tls_key.clone());
+        Some(Tcp {
+            bind,
+            certificate: files.map(|(chain, key)| Certificate::new(chain, key)),
+            trusted_proxies: self.trusted_proxies.clone(),
+        })
+    }
+
     /// The first line on stdout.
     pub(crate) fn announce(&self, url: &RelayUrl) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -147,6 +194,23 @@ fn parse_bind(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected an IP address and a port, like 0.0.0.0:4433 or [::]:4433".to_owned())
 }
 
+/// Where to serve TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TcpBind {
+    Off,
+    Port(u16),
+    Addr(SocketAddr),
+}
+
+fn parse_tcp(text: &str) -> Result<TcpBind, String> {
+    if text == "off" {
+        return Ok(TcpBind::Off);
+    }
+    let port = text.parse().map(TcpBind::Port);
+    port.or_else(|_| text.parse().map(TcpBind::Addr))
+        .map_err(|_| "expected a port like 443, an address like 0.0.0.0:443, or off".to_owned())
+}
+
 fn parse_host(text: &str) -> Result<String, String> {
     let any_key = SecretKey::from_seed(&[0; 32]).id();
     RelayUrl::new(any_key, text, RelayUrl::DEFAULT_PORT)
@@ -162,6 +226,26 @@ mod tests {
     fn the_options_are_well_formed() {
         use clap::CommandFactory;
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn tcp_is_where_udp_is_or_elsewhere_or_off() {
+        let tcp = |more: &[&str]| {
+            let args = [
+                "peerway-relay",
+                "--state-dir",
+                "x",
+                "--bind",
+                "192.0.2.1:4433",
+            ];
+            let args = args.iter().chain(more);
+            Options::try_parse_from(args).unwrap().tcp()
+        };
+        assert_eq!(tcp(&[]).unwrap().bind, None);
+        let at = |text: &str| tcp(&["--tcp", text]).map(|tcp| tcp.bind.unwrap().to_string());
+        assert_eq!(at("443").as_deref(), Some("192.0.2.1:443"));
+        assert_eq!(at("[::]:443").as_deref(), Some("[::]:443"));
+        assert_eq!(at("off"), None);
     }
 
     #[test]

@@ -48,6 +48,14 @@ pub(crate) struct Datagram {
     pub(crate) bytes: BytesMut,
 }
 
+/// What the clients' task is told.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Datagram(Datagram),
+    /// The stream at this address is gone.
+    Ended(SocketAddr),
+}
+
 /// A datagram to send that belongs to no connection, and is not missed if there is no room for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
@@ -115,6 +123,11 @@ impl Clients {
         if let (None, Some(handle)) = (done, about) {
             self.give_up(now, handle);
         }
+    }
+
+    /// A stream is gone, and with it whoever was registered over it.
+    pub(crate) fn on_stream_ended(&self, addr: SocketAddr) {
+        self.hub.lock().on_stream_ended(addr);
     }
 
     /// Gives turns to those whose time has come.

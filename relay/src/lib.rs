@@ -3,7 +3,8 @@
 //!
 //! One UDP port takes three kinds of datagram, which `socket` tells apart. QUIC is queued for the task of the `service`: it
 //! carries one *control connection* per client. Lane datagrams are forwarded unread, within the receive call. STUN requests
-//! are answered. Everything else is dropped without an answer.
+//! are answered. Everything else is dropped without an answer. The TCP port of the same number takes WebSockets, whose messages
+//! carry the same datagrams (`tcp`).
 //!
 //! What to do with a frame or a lane datagram is decided by [`server::Server`], which is pure. It sits behind the one lock
 //! of this crate, in `hub`. What to do with QUIC is decided by `clients`, which is pure but for that lock.
@@ -19,7 +20,9 @@ mod service;
 mod signals;
 mod socket;
 mod stun;
+mod tcp;
 
 pub use relay::{BindError, Config, Relay, Stats};
 pub use server::{Limits, Rate};
 pub use signals::Signals;
+pub use tcp::{Certificate, CertificateError, Tcp};

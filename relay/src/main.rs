@@ -39,6 +39,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     );
     config.stun_port = options.stun_port;
     config.public_host = options.host.clone();
+    config.tcp = options.tcp();
     config.limits = Limits {
         client_rate: Rate::bytes_per_second(options.client_rate.0),
         pair_rate: Rate::bytes_per_second(options.pair_rate.0),

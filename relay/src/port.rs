@@ -1,4 +1,4 @@
-//! The UDP ports of the relay: batches in, batches out.
+//! The UDP ports of the relay: batches in, batches out; and what goes to a stream instead.
 
 use std::{
     io::{self, IoSliceMut},
@@ -7,9 +7,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use peerway_carrier::numbered::number_of;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
+
+use crate::tcp::Streams;
 
 /// Room for a burst while the task is elsewhere; the kernel may grant less.
 const BUFFER: usize = 4 << 20;
@@ -20,6 +23,37 @@ pub(crate) struct Ports {
     pub(crate) main: Port,
     /// STUN only: the other port of RFC 5780.
     pub(crate) stun: Port,
+    pub(crate) streams: Streams,
+}
+
+impl Ports {
+    /// Sends a datagram or a batch of them to a client, over what it is connected by; what is not taken is dropped.
+    pub(crate) fn send(&self, transmit: &Transmit<'_>) {
+        if !self.send_on_stream(transmit) {
+            self.main.send(transmit);
+        }
+    }
+
+    /// The same for QUIC, which waits where the kernel has no room.
+    pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.send_on_stream(transmit) {
+            return Ok(());
+        }
+        self.main.try_send(transmit)
+    }
+
+    /// False if the destination is none of TCP.
+    fn send_on_stream(&self, transmit: &Transmit<'_>) -> bool {
+        let addr = transmit.destination;
+        if number_of(addr).is_none() {
+            return false;
+        }
+        if let Some(outbox) = self.streams.get(addr) {
+            let len = transmit.segment_size.unwrap_or(transmit.contents.len());
+            outbox.push(transmit.contents.chunks(len.max(1)));
+        }
+        true
+    }
 }
 
 #[derive(Debug)]

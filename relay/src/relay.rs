@@ -6,6 +6,7 @@ use peerway_keys::tls;
 use peerway_proto::{ParseRelayUrlError, RelayUrl, SecretKey, wire::relay::ALPN};
 use quinn_proto::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio::{
+    net::TcpListener,
     sync::{Mutex, OwnedMutexGuard, mpsc, watch},
     task::JoinSet,
     time::timeout,
@@ -13,7 +14,7 @@ use tokio::{
 use tracing::{debug, error, info};
 
 use crate::{
-    clients::{Clients, Datagram},
+    clients::{Arrival, Clients},
     host,
     hub::{Hub, now},
     port::{Port, Ports},
@@ -21,6 +22,7 @@ use crate::{
     service::Service,
     socket::Sorter,
     stun,
+    tcp::{self, CertificateError, Streams, Tcp},
 };
 
 /// A client that is silent for this long is gone. It sends KEEPALIVE three times as often.
@@ -38,6 +40,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// How long goodbyes may take to leave the computer.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 
+/// Where any port will do, so many are tried for one that is free for TCP too.
+const FREE_PORTS: usize = 16;
+
 /// How to run a relay.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -51,6 +56,8 @@ pub struct Config {
     pub public_host: Option<String>,
     /// How much one party may use.
     pub limits: Limits,
+    /// How to serve clients whose networks carry no UDP; not at all if absent.
+    pub tcp: Option<Tcp>,
 }
 
 impl Config {
@@ -63,6 +70,7 @@ impl Config {
             secret_key,
             public_host: None,
             limits: Limits::default(),
+            tcp: Some(Tcp::default()),
         }
     }
 }
@@ -74,6 +82,14 @@ pub enum BindError {
     /// Choose another port, or end the program that holds it.
     #[error("cannot open UDP {addr}: {source}; choose another address or port")]
     Socket { addr: SocketAddr, source: io::Error },
+    /// Choose another port for TCP, end the program that holds it, or serve no TCP.
+    #[error(
+        "cannot open TCP {addr}: {source}; choose another address or port for it, or serve without TCP"
+    )]
+    Tcp { addr: SocketAddr, source: io::Error },
+    /// Correct the certificate's files.
+    #[error("cannot serve TLS on TCP: {0}")]
+    Certificate(#[from] CertificateError),
     /// Correct the public host.
     #[error("cannot make the relay's URL: {0}")]
     Host(#[from] ParseRelayUrlError),
@@ -91,6 +107,8 @@ pub enum BindError {
 pub struct Stats {
     /// Registered clients, now.
     pub clients: usize,
+    /// Streams of clients over TCP, now.
+    pub tcp_clients: usize,
     /// Open channels, now.
     pub channels: usize,
     /// Signals delivered.
@@ -122,6 +140,7 @@ pub struct Stats {
 pub struct Relay {
     hub: Arc<Hub>,
     pub(crate) ports: Arc<Ports>,
+    tcp: Option<Arc<tcp::Port>>,
     service: Arc<Mutex<Service>>,
     url: RelayUrl,
     draining: watch::Sender<bool>,
@@ -137,7 +156,7 @@ impl Relay {
         reason = "the sockets belong to the runtime that awaits this"
     )]
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let main = open(config.bind)?;
+        let (main, tcp) = open_pair(config.bind, config.tcp.as_ref())?;
         let stun = open(SocketAddr::new(config.bind.ip(), config.stun_port))?;
         let addr = main.local_addr().map_err(BindError::Quic)?;
         let host = config
@@ -145,7 +164,18 @@ impl Relay {
             .unwrap_or_else(|| host::guess(addr.ip()).to_string());
         let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
         let hub = Arc::new(Hub::new(config.limits));
-        let ports = Arc::new(Ports { main, stun });
+        let tcp = match (tcp, &config.tcp) {
+            (Some(io), Some(tcp)) => {
+                let port = tcp::Port::new(io, tcp, &config.secret_key, config.limits)?;
+                Some(Arc::new(port))
+            }
+            _ => None,
+        };
+        let ports = Arc::new(Ports {
+            main,
+            stun,
+            streams: Streams::default(),
+        });
         let clients = Clients::new(
             hub.clone(),
             config.limits,
@@ -156,6 +186,7 @@ impl Relay {
             service: Arc::new(Mutex::new(Service::new(ports.clone(), clients))),
             hub,
             ports,
+            tcp,
             url,
             draining: watch::Sender::new(false),
         })
@@ -175,18 +206,27 @@ impl Relay {
         self.ports.main.local_addr()
     }
 
+    /// Where the relay takes TCP, if it does.
+    #[must_use]
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until [`Relay::shutdown`] is done; clients are dropped if this future is.
     pub async fn run(&self) {
         let draining = self.draining.subscribe();
         let serving = Serving(self.service.clone().lock_owned().await);
         let (sender, queue) = mpsc::channel(QUEUE);
-        let sorter = Sorter {
+        let sorter = Arc::new(Sorter {
             hub: self.hub.clone(),
             ports: self.ports.clone(),
             queue: sender,
-        };
+        });
         let mut ports = JoinSet::new();
         ports.spawn(stun::serve(self.hub.clone(), self.ports.clone()));
+        if let Some(tcp) = self.tcp.clone() {
+            ports.spawn(tcp.serve(sorter.clone(), self.draining.subscribe()));
+        }
         ports.spawn(sorter.serve());
         let mut service = JoinSet::new();
         service.spawn(serving.serve(queue, draining));
@@ -209,6 +249,7 @@ impl Relay {
         let counters = server.counters();
         Stats {
             clients: server.clients(),
+            tcp_clients: self.tcp.as_ref().map_or(0, |tcp| tcp.streams()),
             channels: server.channels(),
             signals: counters.signals,
             signals_dropped: counters.signals_dropped,
@@ -232,7 +273,7 @@ impl Serving {
     /// Serves until the relay is to drain or its port failed.
     async fn serve(
         mut self,
-        mut queue: mpsc::Receiver<Datagram>,
+        mut queue: mpsc::Receiver<Arrival>,
         mut draining: watch::Receiver<bool>,
     ) {
         loop {
@@ -247,7 +288,7 @@ impl Serving {
     }
 
     /// Gives clients time to leave, then ends what is left.
-    async fn drain(&mut self, queue: &mut mpsc::Receiver<Datagram>) {
+    async fn drain(&mut self, queue: &mut mpsc::Receiver<Arrival>) {
         let service = &mut *self.0;
         service.clients.drain();
         service.flush();
@@ -266,6 +307,28 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.0.clients.close_all(now());
         self.0.flush();
+    }
+}
+
+/// Opens the UDP port, and the TCP port, which has its number unless it has one of its own.
+fn open_pair(
+    addr: SocketAddr,
+    tcp: Option<&Tcp>,
+) -> Result<(Port, Option<TcpListener>), BindError> {
+    let mut tries = if addr.port() == 0 { FREE_PORTS } else { 1 };
+    loop {
+        let main = open(addr)?;
+        let Some(tcp) = tcp else {
+            return Ok((main, None));
+        };
+        let same = main.local_addr().map_err(BindError::Quic)?;
+        let addr = tcp.bind.unwrap_or(same);
+        tries -= 1;
+        match tcp::Port::open(addr) {
+            Ok(listener) => return Ok((main, Some(listener))),
+            Err(_) if tries > 0 && tcp.bind.is_none() => {}
+            Err(source) => return Err(BindError::Tcp { addr, source }),
+        }
     }
 }
 

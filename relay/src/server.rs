@@ -35,7 +35,7 @@ pub use bucket::Rate;
 use channels::{Channels, End};
 use hold::Holds;
 pub use limits::Limits;
-use network::Network;
+pub(crate) use network::Network;
 use outbox::{Call, Next, Outbox};
 use shares::Shares;
 use sources::Sources;
@@ -245,6 +245,19 @@ impl Server {
         for call in client.outbox.into_calls() {
             self.call_bytes.remove(call.network, call.bytes);
         }
+    }
+
+    /// The stream at this address ended, and with it the connection of whoever is registered there.
+    pub fn on_stream_ended(&mut self, addr: SocketAddr) {
+        if let Some(client) = self.by_addr.get(&addr).copied() {
+            self.close(client, CloseReason::Goodbye);
+        }
+    }
+
+    /// Whether a client is registered from this address.
+    #[must_use]
+    pub fn is_registered_at(&self, addr: SocketAddr) -> bool {
+        self.by_addr.contains_key(&addr)
     }
 
     /// A frame of client `id` came, from the address `from`.

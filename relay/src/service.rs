@@ -6,7 +6,7 @@ use quinn_udp::EcnCodepoint;
 use tokio::{sync::mpsc::Receiver, time::sleep_until};
 
 use crate::{
-    clients::{Clients, Datagram},
+    clients::{Arrival, Clients},
     hub::now,
     port::Ports,
 };
@@ -37,11 +37,11 @@ impl Service {
 
     /// Waits until there is something to do, and does it. False if no datagram will ever come. Nothing is lost if the future
     /// is dropped.
-    pub(crate) async fn turn(&mut self, queue: &mut Receiver<Datagram>) -> bool {
+    pub(crate) async fn turn(&mut self, queue: &mut Receiver<Arrival>) -> bool {
         let is_blocked = self.unsent.is_some();
         tokio::select! {
-            datagram = queue.recv() => match datagram {
-                Some(datagram) => self.receive(datagram, queue),
+            arrival = queue.recv() => match arrival {
+                Some(arrival) => self.receive(arrival, queue),
                 None => return false,
             },
             () = at(self.clients.next_timeout()) => {}
@@ -63,7 +63,7 @@ impl Service {
             let Some(transmit) = next else {
                 break;
             };
-            let sent = self.ports.main.try_send(&quinn_udp::Transmit {
+            let sent = self.ports.try_send(&quinn_udp::Transmit {
                 destination: transmit.destination,
                 ecn: transmit
                     .ecn
@@ -80,19 +80,26 @@ impl Service {
         self.send_packets();
     }
 
-    fn receive(&mut self, first: Datagram, queue: &mut Receiver<Datagram>) {
-        self.clients.receive(now(), first);
+    fn receive(&mut self, first: Arrival, queue: &mut Receiver<Arrival>) {
+        self.take(first);
         for _ in 1..BATCH {
-            let Ok(datagram) = queue.try_recv() else {
+            let Ok(arrival) = queue.try_recv() else {
                 return;
             };
-            self.clients.receive(now(), datagram);
+            self.take(arrival);
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Datagram(datagram) => self.clients.receive(now(), datagram),
+            Arrival::Ended(addr) => self.clients.on_stream_ended(addr),
         }
     }
 
     fn send_packets(&mut self) {
         while let Some(packet) = self.clients.poll_packet() {
-            self.ports.main.send(&quinn_udp::Transmit {
+            self.ports.send(&quinn_udp::Transmit {
                 destination: packet.to.remote,
                 ecn: None,
                 contents: &packet.bytes,

@@ -1,7 +1,8 @@
 //! The main port: lane and STUN datagrams are dealt with within the receive call, QUIC is queued for the clients' task.
 
-use std::{future::poll_fn, io::IoSliceMut, ops::Range, sync::Arc, time::Instant};
+use std::{future::poll_fn, io::IoSliceMut, net::SocketAddr, ops::Range, sync::Arc, time::Instant};
 
+use peerway_carrier::numbered::number_of;
 use peerway_proto::wire::{
     datagram::Kind,
     lane::{self, Channel},
@@ -11,7 +12,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit};
 use tokio::{sync::mpsc, task::yield_now};
 
 use crate::{
-    clients::Datagram,
+    clients::{Arrival, Datagram},
     faults,
     hub::{Hub, now},
     port::Ports,
@@ -32,12 +33,12 @@ pub(crate) struct Sorter {
     pub(crate) hub: Arc<Hub>,
     pub(crate) ports: Arc<Ports>,
     /// QUIC. What finds no room is dropped, as the kernel does with what nobody takes.
-    pub(crate) queue: mpsc::Sender<Datagram>,
+    pub(crate) queue: mpsc::Sender<Arrival>,
 }
 
 impl Sorter {
     /// Serves until the port fails.
-    pub(crate) async fn serve(self) {
+    pub(crate) async fn serve(self: Arc<Self>) {
         let mut buffers = vec![0; BATCH_SIZE * BUFFER];
         let mut bufs: Vec<_> = buffers.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
@@ -57,8 +58,13 @@ impl Sorter {
         }
     }
 
+    /// A stream ended: so does the connection of whoever was registered over it.
+    pub(crate) async fn ended(&self, addr: SocketAddr) {
+        let _ = self.queue.send(Arrival::Ended(addr)).await;
+    }
+
     /// Deals with the datagrams of one buffer, in runs of the same class.
-    fn sort(&self, now: Instant, buf: &[u8], meta: &RecvMeta) {
+    pub(crate) fn sort(&self, now: Instant, buf: &[u8], meta: &RecvMeta) {
         let len = meta.len.min(buf.len());
         let stride = meta.stride.clamp(1, len.max(1));
         let mut start = 0;
@@ -70,6 +76,8 @@ impl Sorter {
             match class {
                 Class::Quic => self.quic(meta, run.chunks(stride)),
                 Class::Lane(channel) => self.lane(now, channel, meta, run),
+                // Whoever asks over TCP where it is learns nothing of use.
+                Class::Stun if number_of(meta.addr).is_some() => {}
                 Class::Stun => {
                     for request in run.chunks(stride) {
                         let ports = [&self.ports.main, &self.ports.stun];
@@ -83,12 +91,12 @@ impl Sorter {
 
     fn quic<'a>(&self, meta: &RecvMeta, datagrams: impl Iterator<Item = &'a [u8]>) {
         for bytes in datagrams.filter(|bytes| bytes.len() <= MAX_QUIC) {
-            let queued = self.queue.try_send(Datagram {
+            let queued = self.queue.try_send(Arrival::Datagram(Datagram {
                 remote: meta.addr,
                 local: meta.dst_ip,
                 ecn: meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
                 bytes: bytes.into(),
-            });
+            }));
             if queued.is_err() {
                 self.hub.note_overflow();
             }
@@ -98,7 +106,7 @@ impl Sorter {
     fn lane(&self, now: Instant, channel: Channel, meta: &RecvMeta, run: &[u8]) {
         let verdict = self.hub.lock().lane(now, meta.addr, channel, run.len());
         match verdict {
-            Verdict::Forward(to) => self.ports.main.send(&Transmit {
+            Verdict::Forward(to) => self.ports.send(&Transmit {
                 destination: to.remote,
                 ecn: meta.ecn,
                 contents: run,
@@ -165,7 +173,7 @@ fn is_quic_v1(packet: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{port::Port, server::Limits};
+    use crate::{port::Port, server::Limits, tcp::Streams};
 
     #[tokio::test]
     async fn quic_that_finds_no_room_in_the_queue_is_dropped_and_counted() {
@@ -176,6 +184,7 @@ mod tests {
             ports: Arc::new(Ports {
                 main: port(),
                 stun: port(),
+                streams: Streams::default(),
             }),
             queue,
         };
@@ -185,7 +194,8 @@ mod tests {
         sorter.sort(now().instant, &buffer, &meta);
         assert_eq!(sorter.hub.overflows(), 3);
         for _ in 0..2 {
-            assert_eq!(waiting.try_recv().unwrap().bytes, [0x40; 100][..]);
+            let waiting = waiting.try_recv().unwrap();
+            assert!(matches!(waiting, Arrival::Datagram(it) if it.bytes == [0x40; 100][..]));
         }
         let too_long = [0x40; MAX_QUIC + 1];
         (meta.len, meta.stride) = (too_long.len(), too_long.len());

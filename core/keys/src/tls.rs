@@ -5,6 +5,7 @@
 
 mod server;
 mod sparing;
+pub mod web;
 
 use std::{
     any::Any,

@@ -1,5 +1,6 @@
 //! From an attempt to a connection that has a seat.
 
+use peerway_carrier::numbered::number_of;
 use peerway_proto::wire::relay::CloseReason;
 use quinn_proto::{ConnectionHandle, Incoming, Transmit};
 use tracing::debug;
@@ -14,7 +15,8 @@ impl Clients {
     /// Decides on an attempt.
     pub(super) fn attempt(&mut self, now: Now, incoming: Incoming) {
         let remote = incoming.remote_address();
-        let proven = incoming.remote_address_validated();
+        // TCP has proven it.
+        let proven = incoming.remote_address_validated() || number_of(remote).is_some();
         let decision = self.admission.attempt(remote, proven);
         self.close_displaced(now);
         match decision {

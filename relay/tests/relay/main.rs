@@ -10,4 +10,5 @@ mod client;
 mod control;
 mod datagrams;
 mod program;
+mod tcp;
 mod world;

@@ -95,6 +95,20 @@ impl Client {
         client.hello().await
     }
 
+    /// Registers through something that stands between, so that the relay sees us elsewhere. Returns where.
+    pub(crate) async fn register_through(
+        between: SocketAddr,
+        key: PeerId,
+        seed: u8,
+    ) -> (Self, SocketAddr) {
+        let mut client = Self::connect_to(between, key, seed, None).await;
+        client.say(ToRelay::Hello { version: VERSION }).await;
+        match client.hear().await {
+            ToClient::Welcome { observed, .. } => (client, observed),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Registers without ever taking more than this from the relay unread.
     pub(crate) async fn register_with_window(relay: &Running, seed: u8, window: u32) -> Self {
         let key = relay.url().key();
