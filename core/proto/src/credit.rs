@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// What may be sent on a stream before anything was granted: more than a new connection's congestion window.
 pub const INITIAL: u64 = 16 << 10;
-/// The largest window of a stream: 1.6 Gbit/s at 80 ms.
-pub const MAX_WINDOW: u64 = 16 << 20;
+/// The largest window of a stream: 3.2 Gbit/s at 80 ms.
+pub const MAX_WINDOW: u64 = 32 << 20;
 /// Programs on busy computers take this long to read what came and to send more, however near they are.
 const TURN: Duration = Duration::from_millis(10);
 /// As much as that takes of a fast line. To peers within [`NEARBY`] more is of no use (2 Gbit/s), and costs a sixth of the
@@ -23,9 +23,9 @@ const NEARBY: Duration = Duration::from_millis(4);
 /// What every connection may hold, whatever the others do.
 pub const FLOOR: u64 = 128 << 10;
 /// What one peer's connections may hold beyond their [`FLOOR`]s: 4,096 streams that nobody reads, and two that are read.
-pub const LINK: u64 = 96 << 20;
+pub const LINK: u64 = 128 << 20;
 /// What all connections of a node may hold beyond their [`FLOOR`]s.
-pub(crate) const NODE: u64 = 384 << 20;
+pub(crate) const NODE: u64 = 512 << 20;
 /// The most by which a connection's window runs ahead of its streams', for those that were opened and not seen yet.
 const AHEAD: u64 = 8 << 20;
 

@@ -27,7 +27,7 @@ fn a_window_that_is_filled_and_read_in_one_go_each_round_trip_grows() {
     let mut node = Node::new();
     let mut link = node.connect();
     let stream = link.open(&mut node);
-    for _ in 0..10 {
+    for _ in 0..11 {
         node.now += RTT;
         let window = link.streams[stream].size;
         link.read(&mut node, stream, window);
