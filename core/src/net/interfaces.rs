@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     time::Duration,
 };
 
@@ -21,6 +21,12 @@ use signal::ChangeSignal;
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The pause before the kernel is asked again that could not be asked.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Addresses that only a default route leads to (RFC 5737, RFC 3849).
+const BEYOND: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
 
 /// How this computer is attached to the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +90,9 @@ impl Interfaces {
     /// family of addresses. It is asked on a thread of its own, since netdev also reads files.
     async fn look() -> Option<Self> {
         let look = tokio::task::spawn_blocking(|| {
-            let (list, sources) = (netdev::get_interfaces(), routed_sources()?);
+            let (mut list, sources) = (netdev::get_interfaces(), routed_sources()?);
+            #[cfg(target_os = "linux")]
+            keep_next_hops(&mut list);
             if list.is_empty() {
                 return (!sources.is_empty()).then(|| Self::from_sources(&sources));
             }
@@ -297,26 +305,54 @@ fn local(ip: IpAddr, prefix_len: u8) -> LocalAddr {
     LocalAddr { ip, prefix_len }
 }
 
+/// Leaves each interface those routers that packets to the internet go to, in families for which the kernel says it.
+#[cfg(target_os = "linux")]
+fn keep_next_hops(list: &mut [Interface]) {
+    for beyond in BEYOND {
+        match route::next_hop(beyond) {
+            Ok(hop) => list
+                .iter_mut()
+                .for_each(|one| keep_next_hop(one, beyond, hop)),
+            Err(error) => debug!(%error, %beyond, "the kernel does not say where this goes"),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn keep_next_hop(interface: &mut Interface, beyond: IpAddr, hop: Option<route::NextHop>) {
+    let here = hop.filter(|hop| hop.interface == interface.index);
+    let router = here.and_then(|hop| hop.router);
+    let gateway = interface
+        .gateway
+        .get_or_insert_with(netdev::NetworkDevice::new);
+    match beyond {
+        IpAddr::V4(_) => gateway.ipv4.clear(),
+        IpAddr::V6(_) => gateway.ipv6.clear(),
+    }
+    match router {
+        Some(IpAddr::V4(router)) => gateway.ipv4.push(router),
+        Some(IpAddr::V6(router)) => gateway.ipv6.push(router),
+        None => {}
+    }
+}
+
 /// The addresses the kernel would send from to addresses that only a default route leads to; none if it has no socket for us.
 /// Connecting sends nothing.
 fn routed_sources() -> Option<Vec<IpAddr>> {
-    const V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
-    const V6: SocketAddr = SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
-        9,
-    );
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let sockets = any.map(|any| UdpSocket::bind((any, 0)).ok());
     let some = sockets.iter().any(Option::is_some);
-    let source = |(socket, beyond): (Option<UdpSocket>, SocketAddr)| {
+    let source = |(socket, beyond): (Option<UdpSocket>, IpAddr)| {
         let socket = socket?;
-        socket.connect(beyond).ok()?;
+        socket.connect((beyond, 9)).ok()?;
         Some(socket.local_addr().ok()?.ip())
     };
-    let sources = sockets.into_iter().zip([V4, V6]).filter_map(source);
+    let sources = sockets.into_iter().zip(BEYOND).filter_map(source);
     some.then(|| sources.collect())
 }
 
+#[cfg(target_os = "linux")]
+mod route;
 #[cfg_attr(target_os = "linux", path = "interfaces/netlink.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "interfaces/poll.rs")]
 mod signal;

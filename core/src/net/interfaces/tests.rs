@@ -254,6 +254,27 @@ async fn follow_changes_of_a_network() {
         "192.168.1.1".parse::<IpAddr>().unwrap()
     );
 
+    ip("route add default via 192.168.1.9 table 50");
+    ip("addr add 192.168.1.3/24 dev home");
+    let change = changes.recv().await.unwrap();
+    assert_eq!(
+        change.now.gateway, online.gateway,
+        "a table that no rule leads to says nothing"
+    );
+    ip("addr del 192.168.1.3/24 dev home");
+    ip("route flush table 50");
+    changes.recv().await.unwrap();
+
+    ip("route replace default nexthop via 192.168.1.1 nexthop via 192.168.1.1 weight 2");
+    ip("addr add 192.168.1.3/24 dev home");
+    let change = changes.recv().await.unwrap();
+    assert_eq!(
+        change.now.gateway, online.gateway,
+        "one of several next hops"
+    );
+    ip("addr del 192.168.1.3/24 dev home");
+    changes.recv().await.unwrap();
+
     ip("route del default");
     let change = changes.recv().await.unwrap();
     assert!(change.rerouted);
