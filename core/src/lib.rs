@@ -83,7 +83,7 @@ pub use net::relay;
 pub use peerway_keys::{keyfile, tls};
 #[doc(inline)]
 pub use peerway_proto::{
-    Access, Action, Cause, Event, EventKind, Evidence, Explanation, Guessing, How, Kinds,
+    Access, Action, Carrier, Cause, Event, EventKind, Evidence, Explanation, Guessing, How, Kinds,
     MappingProtocol, Names, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NextReason,
     NextTry, NodeSnapshot, ParseIdError, ParseRelayUrlError, ParseTicketError, PathInfo, PeerId,
     PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,

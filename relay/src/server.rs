@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peerway_carrier::numbered::number_of;
 use peerway_proto::{
     PeerId,
     wire::{
@@ -595,6 +596,12 @@ fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
     }
 }
 
+/// What a client is told: without a port if that is one of TCP, where no datagram would find it.
 fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    let port = if number_of(addr).is_some() {
+        0
+    } else {
+        addr.port()
+    };
+    SocketAddr::new(addr.ip().to_canonical(), port)
 }

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, io::IoSliceMut, net::SocketAddr, ops::Range, sync::Arc, time::Instant};
 
-use peerway_carrier::numbered::number_of;
+use peerway_carrier::numbered::{number_of, of_datagram};
 use peerway_proto::wire::{
     datagram::Kind,
     lane::{self, Channel},
@@ -50,7 +50,8 @@ impl Sorter {
                     return;
                 };
                 let now = now().instant;
-                for (buf, meta) in bufs.iter().zip(&metas).take(received) {
+                for (buf, meta) in bufs.iter().zip(&mut metas).take(received) {
+                    meta.addr = of_datagram(meta.addr);
                     self.hub.contain("a datagram", || self.sort(now, buf, meta));
                 }
             }

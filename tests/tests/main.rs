@@ -17,4 +17,5 @@ mod relays;
 mod situations;
 mod strangers;
 mod tcp;
+mod tcp443;
 mod times;

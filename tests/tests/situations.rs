@@ -50,7 +50,6 @@ fn a_home_that_does_not_exist_is_refused_with_the_form_that_is_expected() {
 #[test]
 fn a_home_without_udp_dials_a_public_one_over_tcp() {
     let lines = lines(&["blocked", "public"]);
-    assert!(lines.iter().any(|line| line["event"] == "unregistered"));
     let outcome = outcome(&lines);
     for home in ["a", "b"] {
         assert_eq!(outcome[home]["cause"]["how"], "tcp", "{outcome}");
@@ -58,11 +57,26 @@ fn a_home_without_udp_dials_a_public_one_over_tcp() {
 }
 
 #[test]
-fn a_home_without_udp_cannot_be_dialled_and_that_is_said() {
-    let output = lab(&["public", "blocked"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("the peer is not registered"), "{said}");
+fn a_home_without_udp_is_dialled_through_the_relay_and_meets_a_public_one_over_tcp() {
+    let lines = lines(&["public", "blocked"]);
+    let outcome = outcome(&lines);
+    for home in ["a", "b"] {
+        assert_eq!(outcome[home]["cause"]["how"], "tcp", "{outcome}");
+    }
+}
+
+#[test]
+fn homes_that_only_have_the_relay_over_tcp_are_told_whose_network_it_is() {
+    let lines = lines(&["blocked", "port-restricted"]);
+    let outcome = outcome(&lines);
+    for (home, side) in [("a", "here"), ("b", "there")] {
+        let cause = &outcome[home]["cause"];
+        assert_eq!(
+            (&cause["kind"], &cause["side"]),
+            (&"udp_blocked".into(), &side.into()),
+            "{outcome}"
+        );
+    }
 }
 
 /// What a situation that can be tried out prints.

@@ -27,6 +27,18 @@ pub fn number_of(addr: SocketAddr) -> Option<NonZeroU32> {
     }
 }
 
+/// An address as the kernel gave it, which is none of a stream whatever it is.
+#[must_use]
+pub fn of_datagram(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(_) => addr,
+        SocketAddr::V6(mut addr) => {
+            addr.set_flowinfo(0);
+            addr.into()
+        }
+    }
+}
+
 /// Where the other end really is.
 #[must_use]
 pub fn real(addr: SocketAddr) -> SocketAddr {
@@ -49,6 +61,7 @@ mod tests {
             assert_ne!(one, addr);
             assert_eq!(number_of(two).map(NonZeroU32::get), Some(2));
             assert_eq!(real(one), addr);
+            assert_eq!(number_of(of_datagram(one)), None);
             assert_eq!((number_of(addr), real(addr)), (None, addr));
         }
     }

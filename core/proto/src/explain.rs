@@ -111,6 +111,8 @@ fn relayed(facts: &Facts) -> Cause {
         Cause::RelayFaster
     } else if there.offers.total() > 0 && !common {
         Cause::NoCommonFamily
+    } else if let Some(side) = first(here, there, |side| side.tcp.is_some()) {
+        Cause::UdpBlocked { side }
     } else if let Some(Narrow { carries, needs }) = facts.narrow.filter(|_| facts.lost) {
         Cause::PathNarrow { carries, needs }
     } else if facts.lost && facts.trial_left.is_some() {

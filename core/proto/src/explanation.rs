@@ -114,7 +114,7 @@ pub enum Cause {
     },
     /// Both sides are behind the same router, which lets them meet neither inside nor by its public address.
     SameRouter,
-    /// The network of one side lets no UDP through but that to the relay.
+    /// The network of one side lets no UDP through, or none but that to the relay.
     UdpBlocked {
         /// Which side.
         side: Side,
@@ -339,6 +339,9 @@ pub struct SideEvidence {
     pub guess: bool,
     /// Probes of the other side that came in, as far as is known.
     pub heard: u32,
+    /// The TCP port by which it reaches the relay, as its network lets no UDP through to it; 0 if the port is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<u16>,
 }
 
 /// Addresses by the way in which they were learnt.

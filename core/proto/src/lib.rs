@@ -45,6 +45,8 @@ mod agenda;
 #[doc(hidden)]
 pub mod allowance;
 mod budget;
+#[doc(hidden)]
+pub mod carriers;
 mod clock;
 #[doc(hidden)]
 pub mod congestion;
@@ -95,8 +97,8 @@ pub use explanation::{
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use snapshot::{
-    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot, PathInfo,
-    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
+    Carrier, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot,
+    PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
     RelaySnapshot, RelayState, Traffic,
 };
 pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};

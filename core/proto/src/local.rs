@@ -63,12 +63,18 @@ pub struct Ports {
 #[derive(Clone, Copy, Debug)]
 pub struct RelayView {
     pub(crate) addr: SocketAddr,
+    /// Its port is 0 where the relay is reached by TCP, which says nothing of UDP's.
     pub observed: SocketAddr,
     /// Where it sees us in the other family, if it has an address there.
     pub(crate) also: Option<SocketAddr>,
 }
 
 impl RelayView {
+    /// The port by which the relay is reached where UDP does not get through.
+    pub(crate) fn tcp_port(&self) -> Option<u16> {
+        (self.observed.port() == 0).then_some(self.addr.port())
+    }
+
     fn seen(&self) -> impl Iterator<Item = SocketAddr> {
         [Some(self.observed), self.also].into_iter().flatten()
     }
@@ -127,7 +133,8 @@ impl Local {
 
     /// Our address as relays see it.
     pub fn public(&self, v4: bool) -> Option<SocketAddr> {
-        self.reflexive().find(|addr| addr.is_ipv4() == v4)
+        self.reflexive()
+            .find(|addr| addr.is_ipv4() == v4 && addr.port() != 0)
     }
 
     /// Our addresses as relays see them.
@@ -200,12 +207,12 @@ impl Local {
         if let Some(mapped) = self.mapped
             && mapped.is_ipv4()
             && Scope::of(mapped.ip()).is_local()
-            && let Some(seen) = self.public(true)
+            && let Some(seen) = self.reflexive().find(SocketAddr::is_ipv4)
         {
             let outside = SocketAddr::new(seen.ip(), mapped.port());
             offer(outside, CandidateKind::Mapped, false);
         }
-        for addr in self.reflexive() {
+        for addr in self.reflexive().filter(|addr| addr.port() != 0) {
             let open = self.nat.filtering == NatBehavior::EndpointIndependent;
             offer(addr, CandidateKind::Reflexive, open);
         }

@@ -38,6 +38,8 @@ pub struct Relay {
     pub home: bool,
     /// Whether somebody without its key answered in its place.
     pub impostor: bool,
+    /// By what it was reached last.
+    pub over: Over,
     /// Whether it has proved since it was dialled there that it is the relay that its URL names.
     proven: bool,
     /// Where it saw us when we registered, and where it has seen us since.
@@ -47,6 +49,24 @@ pub struct Relay {
     told: Told,
     /// Since when no link needs it.
     unused: Option<Instant>,
+}
+
+/// By what a relay is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Over {
+    /// UDP, at its address.
+    #[default]
+    Udp,
+    /// A stream.
+    Tcp {
+        /// What stands for the stream in place of the relay's address.
+        stream: SocketAddr,
+        /// The relay's port.
+        port: u16,
+        /// The proxy on the way, without passwords.
+        proxy: Option<String>,
+    },
 }
 
 /// Something to be done.
@@ -125,6 +145,7 @@ impl Relays {
             rtt: None,
             home: self.home.contains(&url),
             impostor: false,
+            over: Over::Udp,
             proven: false,
             registered_at: None,
             seen_at: None,
@@ -212,22 +233,27 @@ impl Relays {
         }
     }
 
-    /// Registered with a relay, which sees us there. Returns where it is.
+    /// Registered with a relay, which sees us there. Returns where it is reached.
     pub fn on_up(
         &mut self,
         url: &RelayUrl,
         rtt: Duration,
         observed: SocketAddr,
+        over: Over,
     ) -> Option<SocketAddr> {
+        let is_udp = over == Over::Udp;
         let is_known = |relay: &Relay| relay.registered_at == Some(observed);
-        let is_news = !self.relays.values().any(is_known);
+        let is_news = is_udp && !self.relays.values().any(is_known);
         let relay = self.relays.get_mut(url)?;
         let returns = relay.state == RelayState::Down;
         (relay.state, relay.rtt) = (RelayState::Up, Some(rtt));
-        (relay.proven, relay.impostor) = (true, false);
+        // A stream says nothing of who answers by UDP.
+        (relay.proven, relay.impostor) = (is_udp, false);
+        relay.over = over;
         relay.told = Told::default();
         relay.registered_at = Some(observed);
         relay.seen_at = Some(observed);
+        let real = relay.real_addr();
         let addr = relay.addr?;
         if returns {
             self.orders.push_back(Order::DoubtMappings);
@@ -237,8 +263,10 @@ impl Relays {
         }
         let relay = url.clone();
         self.tell(EventKind::RelayUp { relay, rtt });
-        self.orders.push_back(Order::Measure { through: addr });
-        Some(addr)
+        if is_udp {
+            self.orders.push_back(Order::Measure { through: addr });
+        }
+        real
     }
 
     /// A relay sees us there; that it saw us elsewhere before is a sign that our router began anew.
@@ -362,6 +390,24 @@ impl Relays {
 }
 
 impl Relay {
+    /// Where it is reached: its address, with its TCP port if that is what is used.
+    fn real_addr(&self) -> Option<SocketAddr> {
+        let port = match self.over {
+            Over::Udp => None,
+            Over::Tcp { port, .. } => Some(port),
+        };
+        let addr = self.addr?;
+        Some(port.map_or(addr, |port| SocketAddr::new(addr.ip(), port)))
+    }
+
+    /// What its lanes are sent to and come from.
+    pub fn lane_addr(&self) -> Option<SocketAddr> {
+        match self.over {
+            Over::Udp => self.addr,
+            Over::Tcp { stream, .. } => Some(stream),
+        }
+    }
+
     /// When it is to be left.
     fn left_at(&self) -> Option<Instant> {
         let unused = self.unused.filter(|_| !self.home)?;

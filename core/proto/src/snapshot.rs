@@ -84,6 +84,15 @@ pub struct RelaySnapshot {
     /// Whether that is because whoever answers in its place does not hold its key.
     #[serde(default)]
     pub impostor: bool,
+    /// By what it is reached; none if the node is not registered with it.
+    #[serde(default)]
+    pub carrier: Option<Carrier>,
+    /// The relay's TCP port, if it is reached by TCP.
+    #[serde(default)]
+    pub tcp_port: Option<u16>,
+    /// The proxy on the way to it, without passwords, if there is one.
+    #[serde(default)]
+    pub proxy: Option<String>,
 }
 
 impl RelaySnapshot {
@@ -98,8 +107,25 @@ impl RelaySnapshot {
             home: false,
             error: None,
             impostor: false,
+            carrier: None,
+            tcp_port: None,
+            proxy: None,
         }
     }
+}
+
+/// By what a relay is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Carrier {
+    /// UDP, which is what it is built for.
+    Udp,
+    /// TLS over TCP, as UDP does not get through.
+    Tcp,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Registration with a relay.

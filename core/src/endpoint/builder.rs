@@ -12,6 +12,7 @@ use crate::{
         driver::{self, Driver, Outlets, Parts},
         lan::{Lan, LanError},
         mux::Mux,
+        relay,
         tcp::Tls,
     },
     proto::{
@@ -97,7 +98,8 @@ impl Builder {
         self
     }
 
-    /// Whether to use TLS over TCP where datagrams do not get through; yes by default. A node that has a public address, or was
+    /// Whether to use TLS over TCP where datagrams do not get through, to relays and to peers; yes by default. Relays are also reached
+    /// through the proxy that `HTTPS_PROXY` or `ALL_PROXY` names, unless `NO_PROXY` excepts them. A node that has a public address, or was
     /// bound to a single one, also listens at its port for peers whose network drops UDP.
     #[must_use]
     pub fn tcp(mut self, enabled: bool) -> Self {
@@ -153,8 +155,10 @@ impl Builder {
             accepted: backlog,
         };
         let use_tcp = !self.no_tcp && !self.relay_only;
+        let relay_streams = (!self.no_tcp).then(|| relay::Streams::new(mux.clone()));
         let driver = Driver::start(Parts {
             tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
+            relay_streams: relay_streams.transpose()?.map(Arc::new),
             key,
             machine,
             mux,

@@ -44,7 +44,7 @@ use super::{
     interfaces::Interfaces,
     lan::{Lan, LanError},
     mux::{LinkHandle, Mux, Side},
-    relay::RelayEvent,
+    relay::{RelayEvent, Streams as RelayStreams},
     tcp::{Established, Tls},
 };
 use crate::{
@@ -111,6 +111,8 @@ pub(crate) struct Parts {
     pub(crate) lan: Result<Option<Lan>, LanError>,
     /// None if there are to be no streams.
     pub(crate) tls: Option<Tls>,
+    /// By which relays are reached where UDP is not; none if there is to be no TCP.
+    pub(crate) relay_streams: Option<Arc<RelayStreams>>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -140,6 +142,7 @@ pub(crate) struct Driver {
     registrations: BTreeMap<RelayUrl, Registration>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    relay_streams: Option<Arc<RelayStreams>>,
     gathering: Gathering,
     streams: Streams,
     /// The search for a translator to IPv4.
@@ -229,6 +232,7 @@ impl Driver {
             registrations: BTreeMap::new(),
             relay_events,
             relay_sender,
+            relay_streams: parts.relay_streams,
             gathering,
             streams: Streams::new(parts.tls),
             nat64: None,

@@ -10,6 +10,7 @@
 
 mod ahead;
 mod called;
+mod carriers;
 mod data_path;
 mod demux;
 mod extra;
@@ -32,6 +33,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use peerway_carrier::numbered::number_of;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -41,10 +43,12 @@ use crate::{
 };
 
 pub(crate) use called::Called;
+pub(crate) use carriers::Carrier;
 pub(crate) use demux::Side;
 pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
 pub(crate) use streams::Outbox;
 
+use data_path::FRAMES;
 use demux::{Outlets, SIDE_CAPACITY};
 use extra::Extras;
 use link::RESERVED;
@@ -61,6 +65,7 @@ pub(crate) struct Mux {
     nat64: ArcSwapOption<Nat64>,
     tables: ArcSwap<Tables>,
     next_handle: AtomicU32,
+    next_carrier: AtomicU32,
     outlets: Outlets,
     /// Links that began to send; locked on that edge only.
     active: Mutex<Vec<LinkHandle>>,
@@ -91,6 +96,7 @@ impl Mux {
             nat64: ArcSwapOption::empty(),
             tables: ArcSwap::default(),
             next_handle: AtomicU32::new(RESERVED.0 + 1),
+            next_carrier: AtomicU32::default(),
             outlets: Outlets::new(side),
             active: Mutex::default(),
             activity: Notify::new(),
@@ -138,7 +144,7 @@ impl Mux {
     /// Sends the link's packets over `route` from now on. `switch` says that this is another path than before, known to
     /// the congestion controller as `path_key`; [`nudge`](super::transport::nudge) the link's connections then.
     pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u32, switch: bool) {
-        route.dests.retain(|dest| is_sendable(dest.addr()));
+        (route.dests).retain(|dest| number_of(dest.addr()).is_some() || is_sendable(dest.addr()));
         self.widen(&route);
         link.route.store(Arc::new(route));
         if switch {

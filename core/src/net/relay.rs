@@ -8,6 +8,7 @@
 mod backoff;
 mod error;
 mod session;
+mod stream;
 mod task;
 mod trouble;
 
@@ -21,7 +22,10 @@ use crate::{
     wire::relay::{ALPN, GoneReason, Payload},
 };
 
+pub use crate::proto::relays::Over;
 pub use error::RelayError;
+pub(crate) use stream::Streams;
+pub use stream::{ProxyTrouble, StreamError};
 pub use trouble::RelayTrouble;
 
 /// Commands that may wait for the task; those beyond are dropped.
@@ -48,10 +52,12 @@ pub enum RelayEvent {
     Up {
         /// Round-trip time to the relay.
         rtt: Duration,
-        /// Our address as the relay sees it.
+        /// Our address as the relay sees it; without a port over TCP.
         observed: SocketAddr,
         /// The relay's clock, milliseconds since the Unix epoch.
         relay_time_ms: u64,
+        /// By what it is reached.
+        over: Over,
     },
     /// The relay sees us at a new address. The registration follows by itself.
     Observed(SocketAddr),
@@ -158,10 +164,22 @@ pub fn spawn(
     key: &SecretKey,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
 ) -> Result<RelayHandle, rustls::Error> {
+    spawn_with(endpoint, url, key, events, None)
+}
+
+/// As [`spawn`], and by TCP as well if there are streams to be had.
+pub(crate) fn spawn_with(
+    endpoint: Endpoint,
+    url: RelayUrl,
+    key: &SecretKey,
+    events: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    streams: Option<Arc<Streams>>,
+) -> Result<RelayHandle, rustls::Error> {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let dialer = session::Dialer {
         endpoint,
         config: client_config(key)?,
+        streams,
     };
     let task = task::Task::new(url, dialer, task::Inbox::new(inbox), events);
     #[expect(

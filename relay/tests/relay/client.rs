@@ -64,6 +64,7 @@ async fn a_client_learns_its_address_when_it_registers() {
         observed,
         relay_time_ms,
         rtt,
+        ..
     } = client.next().await
     else {
         panic!("it is up");

@@ -94,7 +94,11 @@ async fn a_client_over_tcp_meets_one_over_udp() {
     let key = relay.url().key();
     let between = bridge(dial(tcp, key).await).await;
     let (mut a, observed) = Client::register_through(between, key, 1).await;
-    assert_eq!(observed.ip(), relay.addr.ip());
+    assert_eq!(
+        observed,
+        SocketAddr::new(relay.addr.ip(), 0),
+        "no port of UDP's"
+    );
     let mut b = Client::register(&relay, 2).await;
     assert_eq!(relay.relay.stats().tcp_clients, 1);
 
@@ -280,7 +284,7 @@ async fn a_reverse_proxy_that_is_trusted_says_where_clients_are_and_nobody_else_
         if trusted {
             stream.write_all(line).await.unwrap();
             let (_client, observed) = Client::register_through(bridge(stream).await, key, 1).await;
-            assert_eq!(observed, "192.0.2.7:5000".parse().unwrap());
+            assert_eq!(observed, "192.0.2.7:0".parse().unwrap());
         } else {
             stream.write_all(line).await.unwrap();
             let mut answer = String::new();

@@ -4,7 +4,9 @@ mod findings;
 
 use std::net::SocketAddr;
 
-use peerway::{MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayState, RelayUrl};
+use peerway::{
+    Carrier, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayState, RelayUrl,
+};
 use serde::Serialize;
 
 use self::findings::{Finding, findings};
@@ -68,6 +70,9 @@ struct Mapping {
 struct Relay {
     url: RelayUrl,
     rtt_ms: Option<f64>,
+    carrier: Option<Carrier>,
+    tcp_port: Option<u16>,
+    proxy: Option<String>,
 }
 
 impl Report {
@@ -81,12 +86,15 @@ impl Report {
         let relays = snapshot.relays.iter().map(|relay| Relay {
             url: relay.url.clone(),
             rtt_ms: relay.rtt.map(words::ms),
+            carrier: relay.carrier,
+            tcp_port: relay.tcp_port,
+            proxy: relay.proxy.clone(),
         });
         Self {
             udp: snapshot
                 .relays
                 .iter()
-                .any(|relay| relay.state == RelayState::Up),
+                .any(|relay| relay.state == RelayState::Up && relay.carrier != Some(Carrier::Tcp)),
             ipv4: network.public_v4.map(address),
             ipv6: network.public_v6.map(address),
             nat64: network.nat64,

@@ -63,12 +63,24 @@ fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
     let place = relay.url.place();
     match (relay.state, relay.rtt, &relay.error) {
-        (RelayState::Up, Some(rtt), _) => format!("{place} up, {:.1} ms", words::ms(rtt)),
-        (RelayState::Up, None, _) => format!("{place} up"),
+        (RelayState::Up, Some(rtt), _) => {
+            format!("{place} up, {:.1} ms{}", words::ms(rtt), over(relay))
+        }
+        (RelayState::Up, None, _) => format!("{place} up{}", over(relay)),
         (RelayState::Down, _, Some(error)) => format!("{place} down: {error}"),
         (RelayState::Down, _, None) => format!("{place} down"),
         _ => format!("{place} connecting"),
     }
+}
+
+/// By what it is reached, if that is not UDP.
+fn over(relay: &RelaySnapshot) -> String {
+    let Some(port) = relay.tcp_port else {
+        return String::new();
+    };
+    let proxy = relay.proxy.as_ref();
+    let proxy = proxy.map_or_else(String::new, |proxy| format!(" by {proxy}"));
+    format!(", over TCP {port}{proxy}")
 }
 
 fn or_none(text: &str) -> &str {

@@ -120,7 +120,7 @@ impl Explanation {
                 )
             }
             Cause::SameRouter => "both are behind one router, which keeps them apart".to_owned(),
-            Cause::UdpBlocked { side } => format!("{} blocks UDP", network(side)),
+            Cause::UdpBlocked { side } => no_udp(&self.evidence, side),
             Cause::Firewall { side } => {
                 format!("a firewall in {} drops what comes in", network(side))
             }
@@ -354,7 +354,26 @@ fn routers(evidence: &Evidence) -> String {
     }
 }
 
+fn no_udp(evidence: &Evidence, side: Side) -> String {
+    match evidence.here.tcp {
+        Some(port) if side == Side::Here => {
+            format!("UDP is blocked on this network: relayed over TCP {port}")
+        }
+        Some(_) | None => format!("{} blocks UDP", network(side)),
+    }
+}
+
 fn blocked(evidence: &Evidence, side: Side) -> String {
+    let there = evidence.there.as_ref();
+    match side {
+        Side::Here if evidence.here.tcp.is_some() => {
+            return "Nothing comes back of what is sent to the relay by UDP, so it is reached over TCP. Only a peer with a public address can be reached directly in this way.".to_owned();
+        }
+        Side::There if there.is_some_and(|there| there.tcp.is_some()) => {
+            return "The peer reaches its relay over TCP, as it does where UDP does not come through.".to_owned();
+        }
+        Side::Here | Side::There => {}
+    }
     match side {
         Side::There => format!(
             "No probe came through in either direction, while {} directly from here: it is the peer's network that lets no UDP through but that to its relay.",

@@ -99,6 +99,7 @@ impl Peer {
                 direct: !local.relay_only,
                 guess: local.guess_ports,
                 heard: self.effort.heard,
+                tcp: self.own_tcp_port(local),
                 ipv4: local.nat64.is_some() || offers.iter().any(|offer| offer.addr.is_ipv4()),
                 ..offered(&offers)
             },
@@ -107,6 +108,11 @@ impl Peer {
                 direct: remote.direct,
                 guess: remote.guess,
                 heard: heard(remote),
+                tcp: self
+                    .contact
+                    .attested()
+                    .map(|addr| addr.port())
+                    .filter(|port| *port == 0),
                 ..offered(&remote.candidates)
             }),
             same_router: self
@@ -124,6 +130,11 @@ impl Peer {
                 .saturating_sub(u32::from(own == Reach::Silent)),
             silent: self.presence.silence(now).map(whole),
         }
+    }
+
+    /// The port by which we reach the link's relay over TCP, if we do.
+    fn own_tcp_port(&self, local: &Local) -> Option<u16> {
+        local.relays.get(self.contact.via()?)?.tcp_port()
     }
 
     fn tried(&self, now: Instant) -> Tried {

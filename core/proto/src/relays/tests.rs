@@ -98,7 +98,7 @@ impl Run {
     }
 
     fn up(&mut self, url: &RelayUrl, observed: &str) {
-        self.relays.on_up(url, RTT, addr(observed));
+        self.relays.on_up(url, RTT, addr(observed), Over::Udp);
     }
 
     fn down(&mut self, url: &RelayUrl, impostor: bool) {

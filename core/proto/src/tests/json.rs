@@ -6,9 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    Action, Cause, Event, EventKind, Guessing, How, MappingProtocol, NatBehavior, NextReason,
-    NodeSnapshot, PathInfo, PeerState, PortAllocation, RefusalReason, RelayState, RelayUrl,
-    SecretKey, Side, Ticket,
+    Action, Carrier, Cause, Event, EventKind, Guessing, How, MappingProtocol, NatBehavior,
+    NextReason, NodeSnapshot, PathInfo, PeerState, PortAllocation, RefusalReason, RelayState,
+    RelayUrl, SecretKey, Side, Ticket,
 };
 
 fn written(text: &str) -> Value {
@@ -60,6 +60,7 @@ fn what_only_newer_versions_know_leaves_the_rest_of_a_snapshot_readable() {
         ("/network/port_refusal/protocol", &newer, json!("unknown")),
         ("/network/port_refusal/reason", &newer, json!("other")),
         ("/relays/0/state", &newer, json!("unknown")),
+        ("/relays/0/carrier", &newer, json!("unknown")),
         ("/peers/0/state", &newer, json!("unknown")),
         ("/peers/0/path", &of_kind, json!({"kind": "unknown"})),
         ("/peers/0/why/cause", &of_kind, json!({"kind": "unknown"})),
@@ -134,6 +135,8 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
     has_words(&states, PeerState::to_string);
     let relays = all!(RelayState: "connecting" Connecting, "up" Up, "down" Down, "unknown" Unknown);
     keeps_its_names(None, &relays);
+    let carriers = all!(Carrier: "udp" Udp, "tcp" Tcp, "unknown" Unknown);
+    keeps_its_names(None, &carriers);
     let addr = "192.0.2.1:5000".parse().unwrap();
     let relay = RelayUrl::new(SecretKey::from_seed(&[1; 32]).id(), "192.0.2.9", 4433).unwrap();
     let paths = all!(PathInfo:
@@ -260,5 +263,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 13);
+    assert_eq!(found, 14);
 }

@@ -139,7 +139,7 @@ impl Driver {
     pub(super) fn set_route(&mut self, peer: PeerId, route: proto::io::Route) {
         use proto::io::Route as Decided;
         let lane = |driver: &Self, relay| {
-            let addr = driver.relay_addr(relay)?;
+            let addr = driver.lane_addr(relay)?;
             Some(Dest::Lane {
                 relay: addr,
                 channel: Channel::between(driver.key.id(), peer),
@@ -157,7 +157,7 @@ impl Driver {
             self.check_relays(peer);
         }
         if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
-            && let Some(addr) = self.relay_addr(relay)
+            && let Some(addr) = self.lane_addr(relay)
         {
             self.admit_lane(peer, addr);
         }

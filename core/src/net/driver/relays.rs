@@ -58,7 +58,9 @@ impl Driver {
 
     fn register(&mut self, url: RelayUrl) {
         let events = self.relay_sender.clone();
-        let handle = match relay::spawn(self.quic.clone(), url.clone(), &self.key, events) {
+        let streams = self.relay_streams.clone();
+        let spawned = relay::spawn_with(self.quic.clone(), url.clone(), &self.key, events, streams);
+        let handle = match spawned {
             Ok(handle) => handle,
             Err(error) => return tracing::error!(%error, "cannot register with a relay"),
         };
@@ -93,7 +95,7 @@ impl Driver {
         self.link(to);
         self.relays.on_link_needs(to, relay);
         // Whoever we talk to through a relay may use its lane.
-        if let Some(addr) = self.relay_addr(relay) {
+        if let Some(addr) = self.lane_addr(relay) {
             self.admit_lane(to, addr);
         }
     }
@@ -101,6 +103,11 @@ impl Driver {
     /// Where the relay is.
     pub(super) fn relay_addr(&self, relay: &RelayUrl) -> Option<SocketAddr> {
         self.relays.get(relay)?.addr
+    }
+
+    /// Where lanes by the relay begin: there, or at what stands for the stream to it.
+    pub(super) fn lane_addr(&self, relay: &RelayUrl) -> Option<SocketAddr> {
+        self.relays.get(relay)?.lane_addr()
     }
 
     pub(super) fn on_relay_event(&mut self, url: RelayUrl, event: RelayEvent) {
@@ -118,9 +125,10 @@ impl Driver {
                 rtt,
                 observed,
                 relay_time_ms: unix_ms,
+                over,
             } => {
                 registration.error = None;
-                let Some(addr) = self.relays.on_up(&url, rtt, observed) else {
+                let Some(addr) = self.relays.on_up(&url, rtt, observed, over) else {
                     return;
                 };
                 self.feed(Input::RelayUp {

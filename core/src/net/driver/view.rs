@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Driver, links::PeerLink, now, unix_ms};
 use crate::{
-    NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, Ticket,
+    Carrier, NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, RelayState, Ticket,
     addr::Scope,
     net::mux::Link,
-    proto::{endpoint::PeerView, io::Input},
+    proto::{endpoint::PeerView, io::Input, relays::Over},
 };
 
 /// Less than this in a second is keep-alive, not use.
@@ -132,6 +132,15 @@ impl Driver {
                 let error = self.registrations.get(url).and_then(|it| it.error.as_ref());
                 snapshot.error = error.map(ToString::to_string);
                 snapshot.impostor = relay.impostor;
+                if relay.state == RelayState::Up {
+                    match &relay.over {
+                        Over::Tcp { port, proxy, .. } => {
+                            snapshot.carrier = Some(Carrier::Tcp);
+                            (snapshot.tcp_port, snapshot.proxy) = (Some(*port), proxy.clone());
+                        }
+                        Over::Udp | _ => snapshot.carrier = Some(Carrier::Udp),
+                    }
+                }
                 snapshot
             })
             .collect();

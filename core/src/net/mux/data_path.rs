@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use peerway_carrier::numbered::of_datagram;
 use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit};
 
@@ -34,7 +35,7 @@ const LONG_HEADER: u8 = 0x80;
 
 thread_local! {
     /// Where lane frames are put together.
-    static FRAMES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    pub(super) static FRAMES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl AsyncUdpSocket for Mux {
@@ -125,6 +126,12 @@ impl AsyncUdpSocket for Mux {
 
 impl Mux {
     fn send_to(&self, link: &Link, dest: Dest, transmit: &Transmit<'_>) -> io::Result<()> {
+        if let Some(is_news) = self.send_on_carrier(link, dest, transmit) {
+            if is_news {
+                self.report_activity(link.handle());
+            }
+            return Ok(());
+        }
         let from_to = Pair {
             sock: dest.sock(),
             addr: dest.addr(),
@@ -162,7 +169,7 @@ impl Mux {
             if let Poll::Ready(count) = socket.poll_recv(cx, bufs, meta) {
                 any = true;
                 for meta in meta.iter_mut().take(count) {
-                    meta.addr = self.inward(meta.addr);
+                    meta.addr = self.inward(of_datagram(meta.addr));
                 }
                 let tables = self.tables.load();
                 let kept = Sorter::new(sock, &tables, &self.outlets).sort(bufs, meta, count);

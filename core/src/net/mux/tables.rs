@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
+use peerway_carrier::Outbox as CarrierOutbox;
+
 use super::{
     link::{Link, LinkHandle},
     streams::Outbox,
@@ -14,6 +16,8 @@ pub(super) struct Tables {
     pub(super) sources: HashMap<SocketAddr, Source>,
     pub(super) channels: HashMap<(SocketAddr, Channel), Arc<Link>>,
     pub(super) streams: HashMap<Sock, Arc<Outbox>>,
+    /// Streams to relays.
+    pub(super) carriers: HashMap<SocketAddr, Arc<CarrierOutbox>>,
 }
 
 /// Where datagrams of an admitted address belong.

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use quinn::{ConnectionError, TransportErrorCode};
 
-use super::trouble::RelayTrouble;
+use super::{stream::StreamError, trouble::RelayTrouble};
 use crate::wire::relay::{CloseReason, FrameError, VERSION};
 
 /// Why a node is not registered with a relay, or no longer. It tries again by itself; what each says is about the relay, "it".
@@ -25,6 +25,17 @@ pub enum RelayError {
     /// It does not answer either, and this was found in the way.
     #[error(transparent)]
     Trouble(#[from] RelayTrouble),
+    /// It does not answer by TCP either.
+    #[error("{udp}; {tcp}")]
+    Neither {
+        /// What is wrong with UDP.
+        udp: Box<Self>,
+        /// What is wrong with TCP.
+        tcp: Box<Self>,
+    },
+    /// It cannot be reached by TCP.
+    #[error(transparent)]
+    Stream(Arc<StreamError>),
     /// Get the relay's URL anew; if it is the same, do not trust the network.
     #[error("whoever answers does not hold the key in its URL")]
     IdentityMismatch,
@@ -55,6 +66,19 @@ pub enum RelayError {
         /// When it wants to see us again.
         reconnect_in: Duration,
     },
+}
+
+impl RelayError {
+    /// Why neither carrier will do. Where UDP did not merely stay unanswered, that is all there is to say.
+    pub(super) fn neither(udp: &Self, tcp: &Self) -> Self {
+        if !matches!(udp, Self::Timeout | Self::Trouble(RelayTrouble::Silent)) {
+            return udp.clone();
+        }
+        Self::Neither {
+            udp: Box::new(udp.clone()),
+            tcp: Box::new(tcp.clone()),
+        }
+    }
 }
 
 impl From<ConnectionError> for RelayError {

@@ -5,15 +5,22 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 
-use super::{Place, RelayError, trouble};
+use super::{
+    Place, RelayError,
+    stream::{Stream, StreamError, Streams},
+    trouble,
+};
 use crate::{
-    RelayUrl, tls,
+    RelayUrl,
+    proto::relays::Over,
+    tls,
     wire::relay::{CloseReason, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
 };
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// From the first packet to WELCOME.
+/// From the first packet to the end of QUIC's handshake, and from there to WELCOME.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(3);
 /// When to look for what is in the way: early enough to know it when the time is up.
 const LOOK_AFTER: Duration = Duration::from_millis(1200);
 /// A relay that takes nothing for this long is gone.
@@ -37,21 +44,89 @@ pub(super) async fn resolve(url: &RelayUrl) -> Result<Vec<SocketAddr>, RelayErro
     Ok(addrs)
 }
 
-/// What all connections to the relay have in common.
-#[derive(Debug)]
+/// What all connections to the relay have in common. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(super) struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) config: ClientConfig,
+    /// None if TCP is not wanted.
+    pub(super) streams: Option<Arc<Streams>>,
+}
+
+/// A QUIC connection with the relay, and the stream that carries it unless UDP does.
+#[derive(Debug)]
+pub(super) struct Connected {
+    connection: Connection,
+    stream: Option<Stream>,
+}
+
+impl Connected {
+    /// By what the relay is reached.
+    pub(super) fn over(&self) -> Over {
+        self.stream
+            .as_ref()
+            .map_or(Over::Udp, |stream| stream.over.clone())
+    }
 }
 
 impl Dialer {
-    /// Dials and registers. When that takes long, looks for what is in the way.
+    /// Dials by UDP, and by TCP after a head start; the first that the relay answers is taken.
     pub(super) async fn connect(
         &self,
         place: Place,
         url: &RelayUrl,
-    ) -> Result<(Session, Welcome), RelayError> {
-        let mut registering = pin!(self.register(place.at, url));
+        head_start: Duration,
+    ) -> Result<Connected, RelayError> {
+        if self.streams.is_none() {
+            return self.by_udp(place, url).await;
+        }
+        let mut udp = pin!(self.by_udp(place, url));
+        let mut tcp = pin!(async {
+            sleep(head_start).await;
+            self.by_tcp(place, url).await
+        });
+        let (mut no_udp, mut no_tcp) = (None, None);
+        loop {
+            tokio::select! {
+                done = &mut udp, if no_udp.is_none() => match done {
+                    Ok(connected) => return Ok(connected),
+                    Err(error) => no_udp = Some(error),
+                },
+                done = &mut tcp, if no_tcp.is_none() => match done {
+                    Ok(connected) => return Ok(connected),
+                    Err(error) => no_tcp = Some(error),
+                },
+            }
+            if let (Some(udp), Some(tcp)) = (&no_udp, &no_tcp) {
+                return Err(RelayError::neither(udp, tcp));
+            }
+        }
+    }
+
+    /// Dials by TCP alone.
+    pub(super) async fn by_tcp(
+        &self,
+        place: Place,
+        url: &RelayUrl,
+    ) -> Result<Connected, RelayError> {
+        let Some(streams) = &self.streams else {
+            return Err(RelayError::Timeout);
+        };
+        let stream = streams.dial(url, place.real).await?;
+        let connection = self.quic(stream.dialled_at, url).await?;
+        Ok(Connected {
+            connection,
+            stream: Some(stream),
+        })
+    }
+
+    /// Dials by UDP alone. When that takes long, looks for what is in the way.
+    pub(super) async fn by_udp(
+        &self,
+        place: Place,
+        url: &RelayUrl,
+    ) -> Result<Connected, RelayError> {
+        let mut connecting = pin!(self.quic(place.at, url));
         let own = self.endpoint.local_addr().ok().map(|addr| addr.ip());
         let from = own.filter(|ip| !ip.is_unspecified());
         let mut looking = pin!(async {
@@ -61,27 +136,23 @@ impl Dialer {
         let mut found = None;
         loop {
             tokio::select! {
-                registered = &mut registering => return match (registered, found) {
+                connected = &mut connecting => return match (connected, found) {
                     (Err(RelayError::Timeout), Some(found)) => Err(RelayError::Trouble(found)),
-                    (registered, _) => registered,
+                    (connected, _) => connected.map(|connection| Connected {
+                        connection,
+                        stream: None,
+                    }),
                 },
                 trouble = &mut looking, if found.is_none() => found = Some(trouble),
             }
         }
     }
 
-    async fn register(
-        &self,
-        addr: SocketAddr,
-        url: &RelayUrl,
-    ) -> Result<(Session, Welcome), RelayError> {
+    async fn quic(&self, addr: SocketAddr, url: &RelayUrl) -> Result<Connection, RelayError> {
         let connect = async {
             let name = tls::server_name(url.key());
-            let connection = self
-                .endpoint
-                .connect_with(self.config.clone(), addr, &name)?
-                .await?;
-            Session::register(connection).await
+            let connecting = (self.endpoint).connect_with(self.config.clone(), addr, &name)?;
+            Ok(connecting.await?)
         };
         timeout(CONNECT_TIMEOUT, connect)
             .await
@@ -100,16 +171,26 @@ pub(super) struct Welcome {
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
+    stream: Option<Stream>,
     send: SendStream,
     recv: RecvStream,
     frames: FrameReader<ToClient>,
 }
 
 impl Session {
-    async fn register(connection: Connection) -> Result<(Self, Welcome), RelayError> {
+    /// Says HELLO, and takes the answer.
+    pub(super) async fn register(connected: Connected) -> Result<(Self, Welcome), RelayError> {
+        timeout(WELCOME_TIMEOUT, Self::greet(connected))
+            .await
+            .unwrap_or(Err(RelayError::Timeout))
+    }
+
+    async fn greet(connected: Connected) -> Result<(Self, Welcome), RelayError> {
+        let Connected { connection, stream } = connected;
         let (send, recv) = connection.open_bi().await?;
         let mut session = Self {
             connection,
+            stream,
             send,
             recv,
             frames: FrameReader::default(),
@@ -127,6 +208,13 @@ impl Session {
             return Err(RelayError::Version(version));
         }
         Ok((session, Welcome { observed, time_ms }))
+    }
+
+    /// By what the relay is reached.
+    pub(super) fn over(&self) -> Over {
+        self.stream
+            .as_ref()
+            .map_or(Over::Udp, |stream| stream.over.clone())
     }
 
     pub(super) fn rtt(&self) -> Duration {
@@ -156,7 +244,11 @@ impl Session {
             if let Some(frame) = self.frames.poll()? {
                 return Ok(frame);
             }
-            match self.recv.read(&mut buffer).await {
+            let read = tokio::select! {
+                read = self.recv.read(&mut buffer) => read,
+                error = broken(self.stream.as_ref()) => return Err(error.into()),
+            };
+            match read {
                 Ok(Some(len)) => self.frames.push(buffer.get(..len).unwrap_or_default()),
                 Ok(None) => return Err(RelayError::Closed(CloseReason::Goodbye)),
                 Err(_) => return Err(self.lost()),
@@ -170,5 +262,13 @@ impl Session {
             Some(reason) => reason.into(),
             None => RelayError::Closed(CloseReason::Protocol),
         }
+    }
+}
+
+/// Waits for the end of the stream that the connection runs over, if it runs over one.
+async fn broken(stream: Option<&Stream>) -> StreamError {
+    match stream {
+        Some(stream) => stream.ended().await,
+        None => std::future::pending().await,
     }
 }

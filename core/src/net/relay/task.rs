@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Duration};
 
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
@@ -11,10 +12,15 @@ use tracing::{debug, info};
 use super::{
     Command, Place, RelayError, RelayEvent,
     backoff::Backoff,
-    session::{Dialer, Session, resolve},
+    session::{Connected, Dialer, Session, resolve},
+    stream::whereabouts,
 };
 use crate::{
-    PeerId, RelayUrl,
+    Carrier, PeerId, RelayUrl,
+    proto::{
+        carriers::{Carriers, HEAD_START, Whereabouts},
+        relays::Over,
+    },
     wire::relay::{CloseReason, Payload, ToClient, ToRelay},
 };
 
@@ -108,6 +114,11 @@ pub(super) struct Task {
     failures: usize,
     /// A registration that is to be replaced.
     old: Option<Session>,
+    carriers: Carriers,
+    /// Where the relay was dialled last.
+    place: Option<Place>,
+    /// A connection by the other carrier, to which the registration is to move.
+    ready: Option<Connected>,
 }
 
 impl Task {
@@ -125,6 +136,9 @@ impl Task {
             backoff: Backoff::default(),
             failures: 0,
             old: None,
+            carriers: Carriers::default(),
+            place: None,
+            ready: None,
         }
     }
 
@@ -140,7 +154,11 @@ impl Task {
                 End::Stop => return,
                 End::Move(session) => {
                     self.old = Some(session);
-                    self.backoff.next(random())
+                    if self.ready.is_some() {
+                        Duration::ZERO
+                    } else {
+                        self.backoff.next(random())
+                    }
                 }
                 End::Lost(error) => match self.lost(error).await {
                     ControlFlow::Continue(pause) => pause,
@@ -174,6 +192,38 @@ impl Task {
     }
 
     async fn dial(&mut self) -> Result<Result<Session, End>, Interrupt> {
+        let connected = match self.ready.take() {
+            Some(connected) => connected,
+            None => match self.connect().await? {
+                Ok(connected) => connected,
+                Err(end) => return Ok(Err(end)),
+            },
+        };
+        let register = Session::register(connected);
+        let (session, welcome) = match self.inbox.during(register).await? {
+            Ok(registered) => registered,
+            Err(error) => {
+                self.failures += 1;
+                return Ok(Err(error.into()));
+            }
+        };
+        self.failures = 0;
+        self.old = None;
+        let over = session.over();
+        self.carriers.on_registered(now(), carrier(&over));
+        info!(relay = %self.url.key().short(), ?over, "registered");
+        self.emit(RelayEvent::Up {
+            rtt: session.rtt(),
+            observed: welcome.observed,
+            relay_time_ms: welcome.time_ms,
+            over,
+        })
+        .await?;
+        Ok(Ok(session))
+    }
+
+    /// Finds the relay, and connects to it.
+    async fn connect(&mut self) -> Result<Result<Connected, End>, Interrupt> {
         let addrs = match self.inbox.during(resolve(&self.url)).await? {
             Ok(addrs) => addrs,
             Err(error) => return Ok(Err(error.into())),
@@ -187,24 +237,34 @@ impl Task {
             Interrupt::Dial(place) => place,
             other @ (Interrupt::Stop | Interrupt::NetworkChanged) => return Err(other),
         };
-        let connect = self.dialer.connect(dial, &self.url);
-        let (session, welcome) = match self.inbox.during(connect).await? {
-            Ok(connected) => connected,
+        self.place = Some(dial);
+        let network = whereabouts(dial.real).await;
+        let head_start = self.head_start(network);
+        let connect = self.dialer.connect(dial, &self.url, head_start);
+        Ok(match self.inbox.during(connect).await? {
+            Ok(connected) => {
+                self.remember(network, carrier(&connected.over()));
+                Ok(connected)
+            }
             Err(error) => {
                 self.failures += 1;
-                return Ok(Err(error.into()));
+                Err(error.into())
             }
-        };
-        self.failures = 0;
-        self.old = None;
-        info!(relay = %self.url.key().short(), "registered");
-        self.emit(RelayEvent::Up {
-            rtt: session.rtt(),
-            observed: welcome.observed,
-            relay_time_ms: welcome.time_ms,
         })
-        .await?;
-        Ok(Ok(session))
+    }
+
+    fn head_start(&self, network: Option<Whereabouts>) -> Duration {
+        let streams = self.dialer.streams.as_ref().zip(network);
+        streams.map_or(HEAD_START, |(streams, network)| {
+            streams.blocked().head_start(now(), network)
+        })
+    }
+
+    /// Remembers by what relays are reached in this network.
+    fn remember(&self, network: Option<Whereabouts>, over: Carrier) {
+        if let Some((streams, network)) = self.dialer.streams.as_ref().zip(network) {
+            streams.blocked().reached(now(), network, over);
+        }
     }
 
     /// Carries frames until the registration ends.
@@ -233,11 +293,18 @@ impl Task {
             session.write(&ToRelay::Signal { to, payload }).await?;
         }
         let mut next_keepalive = Instant::now() + keepalive_pause();
-        let mut answer_by = None;
+        // Since when an answer is owed.
+        let mut owed: Option<Instant> = None;
+        // The relay dialled by the other carrier.
+        let mut other = Other::default();
         loop {
+            let answer_by = owed.map(|since| since + ANSWER_TIMEOUT);
+            let try_other = self.try_other_at(owed, session.rtt());
             tokio::select! {
                 frame = session.read() => {
-                    answer_by = None;
+                    if owed.take().is_some() && self.carriers.over() == Some(Carrier::Udp) {
+                        other.give_up();
+                    }
                     if self.handle_frame(frame?).await?.is_break() {
                         return Ok(());
                     }
@@ -251,6 +318,7 @@ impl Task {
                     }
                     Some(Command::NetworkChanged) => {
                         self.backoff.reset();
+                        self.carriers.on_network_changed();
                         return Ok(());
                     }
                     Some(Command::Dial(_)) => continue,
@@ -258,10 +326,42 @@ impl Task {
                 },
                 () = sleep_until(next_keepalive) => {}
                 () = wait_until(answer_by) => return Err(End::Lost(RelayError::Timeout)),
+                () = wait_until(try_other), if !other.is_on() => {
+                    other.begin(&self.dialer, self.place, &self.url, self.carriers.over());
+                    continue;
+                }
+                connected = other.done() => {
+                    match connected {
+                        Ok(connected) => {
+                            self.note_move(carrier(&connected.over())).await;
+                            self.ready = Some(connected);
+                            return Ok(());
+                        }
+                        Err(error) => {
+                            debug!(relay = %self.url.key().short(), %error, "not reached by the other carrier");
+                            self.carriers.on_other_silent(now());
+                        }
+                    }
+                    continue;
+                }
             }
             session.write(&ToRelay::KeepAlive).await?;
             next_keepalive = Instant::now() + keepalive_pause();
-            answer_by.get_or_insert_with(|| Instant::now() + ANSWER_TIMEOUT);
+            owed.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// When to dial the relay by the other carrier.
+    fn try_other_at(&self, owed: Option<Instant>, rtt: Duration) -> Option<Instant> {
+        self.dialer.streams.as_ref()?;
+        let tcp = (self.carriers).dial_tcp_at(owed.map(Instant::into_std), rtt);
+        self.carriers.ask_udp_at().or(tcp).map(Instant::from_std)
+    }
+
+    /// The registration moves to this carrier.
+    async fn note_move(&self, over: Carrier) {
+        if let Some(place) = self.place {
+            self.remember(whereabouts(place.real).await, over);
         }
     }
 
@@ -350,6 +450,60 @@ fn in_turn(addrs: &[SocketAddr], failures: usize) -> Option<SocketAddr> {
     let mut turns = addrs.to_vec();
     turns.sort_by_key(SocketAddr::is_ipv6);
     turns.get(failures.checked_rem(turns.len())?).copied()
+}
+
+/// The relay being dialled by the carrier that the registration is not over.
+#[derive(Default)]
+struct Other(Option<BoxFuture<'static, Result<Connected, RelayError>>>);
+
+impl Other {
+    fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn begin(
+        &mut self,
+        dialer: &Dialer,
+        place: Option<Place>,
+        url: &RelayUrl,
+        over: Option<Carrier>,
+    ) {
+        let (dialer, url) = (dialer.clone(), url.clone());
+        self.0 = place.map(|place| -> BoxFuture<'static, _> {
+            if over == Some(Carrier::Udp) {
+                Box::pin(async move { dialer.by_tcp(place, &url).await })
+            } else {
+                Box::pin(async move { dialer.by_udp(place, &url).await })
+            }
+        });
+    }
+
+    fn give_up(&mut self) {
+        self.0 = None;
+    }
+
+    /// What came of it; never if it is not on.
+    async fn done(&mut self) -> Result<Connected, RelayError> {
+        let Some(dialling) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        let done = dialling.await;
+        self.0 = None;
+        done
+    }
+}
+
+fn carrier(over: &Over) -> Carrier {
+    match over {
+        Over::Udp => Carrier::Udp,
+        Over::Tcp { .. } => Carrier::Tcp,
+        _ => Carrier::Unknown,
+    }
+}
+
+/// tokio's clock, which tests can stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 async fn wait_until(deadline: Option<Instant>) {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerway::{
-    NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation, RefusalReason,
-    RelayState,
+    Carrier, NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation,
+    RefusalReason, RelayState,
 };
 use serde::Serialize;
 
@@ -58,6 +58,18 @@ fn udp(snapshot: &NodeSnapshot) -> Finding {
         format!(", the nearest in {:.1} ms", words::ms(rtt))
     });
     let evidence = format!("{up} of {} relays answered{nearest}", snapshot.relays.len());
+    let carriers = || snapshot.relays.iter().filter_map(|relay| relay.carrier);
+    if carriers().next().is_some() && carriers().all(|carrier| carrier == Carrier::Tcp) {
+        let ports = snapshot.relays.iter().filter_map(|relay| relay.tcp_port);
+        let port = ports.max().unwrap_or_default();
+        return Finding {
+            about: "udp",
+            says: format!(
+                "UDP is blocked on this network: relays are reached over TCP {port}. Peers with a public address are linked directly, the others through a relay."
+            ),
+            evidence: format!("{evidence}, none of them by UDP"),
+        };
+    }
     Finding {
         about: "udp",
         says: "UDP works here, at least to a relay.".to_owned(),

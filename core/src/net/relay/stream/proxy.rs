@@ -1,0 +1,603 @@
+//! Proxies on the way to a relay: HTTP CONNECT (RFC 9110 section 9.3.6) and SOCKS5 (RFC 1928, RFC 1929).
+//!
+//! Nothing is sent before the proxy's whole answer is there, as some throw away what comes early, and nothing behind it is read.
+
+use std::{env, fmt, io, net::IpAddr};
+
+use data_encoding::BASE64;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Longest head of a proxy's answer.
+const MAX_HEAD: usize = 16 << 10;
+
+/// A proxy that the environment names.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    kind: Kind,
+    host: String,
+    port: u16,
+    password: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Http,
+    Socks5,
+}
+
+/// What a proxy is asked to connect to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    /// The name or address in the relay's URL.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    /// What we found it to stand for.
+    pub(super) ip: IpAddr,
+}
+
+/// Why a proxy is of no help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyTrouble {
+    /// Correct the variable.
+    #[error(
+        "{variable} names no proxy that can be used: expected http://HOST:PORT or socks5://HOST:PORT"
+    )]
+    Unusable {
+        /// Which environment variable.
+        variable: String,
+    },
+    /// Look at the proxy.
+    #[error("it does not answer: {0}")]
+    Silent(String),
+    /// Correct the user and password in the proxy's URL, or give some.
+    #[error("it did not accept the password: give http://USER:PASSWORD@HOST:PORT")]
+    Password,
+    /// Ask whoever runs the proxy.
+    #[error("it refused with status {status}{}", because(.cause))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What squid says of it (`X-Squid-Error`).
+        cause: Option<String>,
+    },
+    /// Ask whoever runs the proxy.
+    #[error("it refused: {0}")]
+    Socks(&'static str),
+    /// It is no proxy of that kind.
+    #[error("its answer makes no sense: is it a proxy of that kind?")]
+    Nonsense,
+}
+
+fn because(cause: &Option<String>) -> String {
+    cause
+        .as_ref()
+        .map_or_else(String::new, |cause| format!(" ({cause})"))
+}
+
+impl From<io::Error> for ProxyTrouble {
+    fn from(error: io::Error) -> Self {
+        Self::Silent(error.to_string())
+    }
+}
+
+impl fmt::Display for Proxy {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            Kind::Http => "http",
+            Kind::Socks5 => "socks5",
+        };
+        write!(f, "{scheme}://{}", authority(&self.host, self.port))
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Proxy {
+    /// The proxy that the environment names for this relay, if any.
+    pub(super) fn from_env(target: Target<'_>) -> Result<Option<Self>, ProxyTrouble> {
+        Self::choose(target, |name| env::var(name).ok())
+    }
+
+    fn choose(
+        target: Target<'_>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, ProxyTrouble> {
+        let find = |names: [&'static str; 2]| {
+            let mut found = names
+                .into_iter()
+                .filter_map(|name| Some((name, variable(name)?)));
+            found.find(|(_, value)| !value.trim().is_empty())
+        };
+        let named =
+            find(["https_proxy", "HTTPS_PROXY"]).or_else(|| find(["all_proxy", "ALL_PROXY"]));
+        let Some((name, value)) = named else {
+            return Ok(None);
+        };
+        let except = find(["no_proxy", "NO_PROXY"])
+            .map(|(_, value)| value)
+            .unwrap_or_default();
+        if target.ip.is_loopback() || except.split([',', ' ']).any(|rule| excepts(rule, target)) {
+            return Ok(None);
+        }
+        let unusable = || ProxyTrouble::Unusable {
+            variable: name.to_owned(),
+        };
+        Self::parse(value.trim()).ok_or_else(unusable).map(Some)
+    }
+
+    fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (kind, usual) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Kind::Http, 80),
+            "socks5" | "socks5h" => (Kind::Socks5, 1080),
+            _ => return None,
+        };
+        let rest = rest.split(['/', '?', '#']).next()?;
+        let (password, place) = match rest.rsplit_once('@') {
+            Some((password, place)) => (Some(password), place),
+            None => (None, rest),
+        };
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+            _ => (place, usual),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let password = password.map(|password| {
+            let (user, password) = password.split_once(':').unwrap_or((password, ""));
+            (decoded(user), decoded(password))
+        });
+        (!host.is_empty()).then(|| Self {
+            kind,
+            host: host.to_owned(),
+            port,
+            password,
+        })
+    }
+
+    /// A connection to the target through the proxy.
+    pub(super) async fn connect(&self, target: Target<'_>) -> Result<TcpStream, ProxyTrouble> {
+        let mut tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        tcp.set_nodelay(true)?;
+        match self.kind {
+            Kind::Http => self.ask_http(&mut tcp, target).await?,
+            Kind::Socks5 => self.ask_socks(&mut tcp, target).await?,
+        }
+        Ok(tcp)
+    }
+
+    async fn ask_http(&self, tcp: &mut TcpStream, target: Target<'_>) -> Result<(), ProxyTrouble> {
+        let place = authority(target.host, target.port);
+        let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
+        if let Some((user, password)) = &self.password {
+            let basic = BASE64.encode(format!("{user}:{password}").as_bytes());
+            request += &format!("Proxy-Authorization: Basic {basic}\r\n");
+        }
+        request += "\r\n";
+        tcp.write_all(request.as_bytes()).await?;
+        let head = read_head(tcp).await?;
+        let head = String::from_utf8_lossy(&head);
+        let mut lines = head.split("\r\n");
+        let mut words = lines.next().unwrap_or_default().split(' ');
+        let is_http = words
+            .next()
+            .is_some_and(|version| version.starts_with("HTTP/1."));
+        let status: u16 = words
+            .next()
+            .filter(|_| is_http)
+            .and_then(|status| status.parse().ok())
+            .ok_or(ProxyTrouble::Nonsense)?;
+        let squid = lines.filter_map(|line| line.split_once(':'));
+        let mut squid = squid.filter(|(name, _)| name.eq_ignore_ascii_case("x-squid-error"));
+        match status {
+            200..300 => Ok(()),
+            // tinyproxy says 401 where 407 is meant.
+            401 | 407 => Err(ProxyTrouble::Password),
+            _ => Err(ProxyTrouble::Refused {
+                status,
+                cause: squid.next().map(|(_, cause)| plain(cause)),
+            }),
+        }
+    }
+
+    async fn ask_socks(&self, tcp: &mut TcpStream, target: Target<'_>) -> Result<(), ProxyTrouble> {
+        const VERSION: u8 = 5;
+        const OPEN: u8 = 0;
+        const BY_PASSWORD: u8 = 2;
+        let methods = if self.password.is_some() {
+            &[VERSION, 2, OPEN, BY_PASSWORD][..]
+        } else {
+            &[VERSION, 1, OPEN]
+        };
+        tcp.write_all(methods).await?;
+        let mut chosen = [0; 2];
+        tcp.read_exact(&mut chosen).await?;
+        match (chosen, &self.password) {
+            ([VERSION, OPEN], _) => {}
+            ([VERSION, BY_PASSWORD], Some((user, password))) => {
+                let mut asked = vec![1];
+                for word in [user, password] {
+                    let len = u8::try_from(word.len()).map_err(|_| ProxyTrouble::Password)?;
+                    asked.push(len);
+                    asked.extend_from_slice(word.as_bytes());
+                }
+                tcp.write_all(&asked).await?;
+                let mut answer = [0; 2];
+                tcp.read_exact(&mut answer).await?;
+                if answer[1] != 0 {
+                    return Err(ProxyTrouble::Password);
+                }
+            }
+            ([VERSION, _], _) => return Err(ProxyTrouble::Password),
+            _ => return Err(ProxyTrouble::Nonsense),
+        }
+        let mut request = vec![VERSION, 1, 0];
+        match target.ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                request.push(1);
+                request.extend_from_slice(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                request.push(4);
+                request.extend_from_slice(&ip.octets());
+            }
+        }
+        request.extend_from_slice(&target.port.to_be_bytes());
+        tcp.write_all(&request).await?;
+        let mut answer = [0; 4];
+        tcp.read_exact(&mut answer).await?;
+        let [VERSION, reply, _, kind] = answer else {
+            return Err(ProxyTrouble::Nonsense);
+        };
+        let bound = match kind {
+            1 => 4,
+            4 => 16,
+            3 => usize::from(tcp.read_u8().await?),
+            _ => return Err(ProxyTrouble::Nonsense),
+        };
+        let mut rest = vec![0; bound + 2];
+        match reply {
+            0 => tcp.read_exact(&mut rest).await.map(drop)?,
+            _ => return Err(ProxyTrouble::Socks(socks_words(reply))),
+        }
+        Ok(())
+    }
+}
+
+/// RFC 1928 section 6.
+fn socks_words(reply: u8) -> &'static str {
+    match reply {
+        2 => "its rules do not allow it",
+        3 => "it has no route to the relay's network",
+        4 => "it cannot reach the relay's host",
+        5 => "the relay's host refused the connection",
+        6 => "the relay's host did not answer it in time",
+        8 => "it does not know this kind of address",
+        _ => "it failed",
+    }
+}
+
+/// Reads up to the empty line and no further: the next byte is the tunnel's.
+async fn read_head(tcp: &mut TcpStream) -> Result<Vec<u8>, ProxyTrouble> {
+    let mut head = Vec::new();
+    let mut ahead = [0; 1024];
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > MAX_HEAD {
+            return Err(ProxyTrouble::Nonsense);
+        }
+        let len = tcp.peek(&mut ahead).await?;
+        if len == 0 {
+            return Err(ProxyTrouble::Silent("it closed the connection".to_owned()));
+        }
+        let before = head.len();
+        for byte in ahead.iter().take(len) {
+            head.push(*byte);
+            if head.ends_with(b"\r\n\r\n") {
+                break;
+            }
+        }
+        let mut taken = vec![0; head.len() - before];
+        tcp.read_exact(&mut taken).await?;
+    }
+    Ok(head)
+}
+
+/// A host and port, an IPv6 address in brackets.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// Whether a rule of `NO_PROXY` is about this target: a domain, an address, a network, or everything.
+fn excepts(rule: &str, target: Target<'_>) -> bool {
+    let rule = rule.trim();
+    if rule == "*" {
+        return true;
+    }
+    let (place, port) = match rule.rsplit_once(':') {
+        Some((place, port)) if place.parse::<IpAddr>().is_err() && !place.contains(':') => {
+            (place, port.parse::<u16>().ok())
+        }
+        _ => (rule, None),
+    };
+    if place.is_empty() || port.is_some_and(|port| port != target.port) {
+        return false;
+    }
+    if let Some((network, len)) = place.split_once('/') {
+        let parsed = network.parse().ok().zip(len.parse().ok());
+        return parsed.is_some_and(|(network, len)| contains(network, len, target.ip));
+    }
+    if let Ok(ip) = place.parse::<IpAddr>() {
+        return ip == target.ip;
+    }
+    let domain = place
+        .trim_start_matches('*')
+        .trim_start_matches('.')
+        .to_ascii_lowercase();
+    let host = target.host.to_ascii_lowercase();
+    host == domain || host.ends_with(&format!(".{domain}"))
+}
+
+fn contains(network: IpAddr, len: u32, ip: IpAddr) -> bool {
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => {
+            let mask = u32::MAX
+                .checked_shl(32_u32.saturating_sub(len))
+                .unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(network), IpAddr::V6(ip)) => {
+            let mask = u128::MAX
+                .checked_shl(128_u32.saturating_sub(len))
+                .unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        _ => false,
+    }
+}
+
+/// A URL's percent encoding undone.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let hex = more.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = more.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A header of a stranger's, fit for a screen.
+fn plain(text: &str) -> String {
+    let printable = text
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_graphic() || *c == ' ');
+    printable.take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn target(host: &str) -> Target<'_> {
+        Target {
+            host,
+            port: 4433,
+            ip: (host.parse()).unwrap_or_else(|_| [198, 51, 100, 1].into()),
+        }
+    }
+
+    fn chosen(variables: &[(&str, &str)], host: &str) -> Result<Option<String>, ProxyTrouble> {
+        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+        let variable = |name: &str| variables.get(name).map(ToString::to_string);
+        let proxy = Proxy::choose(target(host), variable)?;
+        Ok(proxy.map(|proxy| {
+            let password = proxy.password.clone();
+            let password = password.map(|(user, password)| format!(" {user} {password}"));
+            format!("{proxy}{}", password.unwrap_or_default())
+        }))
+    }
+
+    #[test]
+    fn the_environment_names_proxies_as_other_programs_have_it() {
+        let named = |variables: &[_]| chosen(variables, "relay.example.org").unwrap();
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[("HTTP_PROXY", "http://a:1")]), None);
+        for (value, expected) in [
+            ("http://proxy:3128", "http://proxy:3128"),
+            ("http://proxy/", "http://proxy:80"),
+            ("proxy:3128", "http://proxy:3128"),
+            ("socks5h://proxy", "socks5://proxy:1080"),
+            ("SOCKS5://[2001:db8::1]:9", "socks5://[2001:db8::1]:9"),
+            ("http://[2001:db8::1]", "http://[2001:db8::1]:80"),
+            ("http://me:p%40ss%3A@proxy:1", "http://proxy:1 me p@ss:"),
+            ("http://me@proxy:1", "http://proxy:1 me "),
+        ] {
+            let found = named(&[("HTTPS_PROXY", value)]);
+            assert_eq!(found.as_deref(), Some(expected), "{value}");
+        }
+        let both = [
+            ("ALL_PROXY", "http://all:1"),
+            ("https_proxy", "http://https:1"),
+        ];
+        assert_eq!(named(&both).as_deref(), Some("http://https:1"));
+        assert_eq!(named(&both[..1]).as_deref(), Some("http://all:1"));
+        let empty = [("https_proxy", ""), ("HTTPS_PROXY", "http://upper:1")];
+        assert_eq!(named(&empty).as_deref(), Some("http://upper:1"));
+        for wrong in [
+            "ftp://proxy:1",
+            "http://",
+            "https://proxy:1",
+            "http://proxy:port",
+        ] {
+            let error = chosen(&[("ALL_PROXY", wrong)], "x.org").unwrap_err();
+            assert!(
+                error.to_string().starts_with("ALL_PROXY names no proxy"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn exceptions_are_domains_addresses_and_networks() {
+        let excepted = |rules: &str, host: &str| {
+            let variables = [("ALL_PROXY", "http://p:1"), ("NO_PROXY", rules)];
+            chosen(&variables, host).unwrap().is_none()
+        };
+        for (rules, host) in [
+            ("*", "relay.example.org"),
+            ("a.org, example.org", "relay.example.org"),
+            (".example.org", "relay.example.org"),
+            ("*.example.org", "Relay.Example.org"),
+            ("example.org:4433", "relay.example.org"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.0/24", "192.0.2.1"),
+            ("0.0.0.0/0", "192.0.2.1"),
+            ("2001:db8::/32", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("", "127.0.0.1"),
+        ] {
+            assert!(excepted(rules, host), "{rules} {host}");
+        }
+        for (rules, host) in [
+            ("", "relay.example.org"),
+            ("ample.org", "relay.example.org"),
+            ("example.org:443", "relay.example.org"),
+            ("192.0.2.0/30", "192.0.2.5"),
+            ("192.0.2.0/99", "192.0.2.5"),
+            ("2001:db9::/32", "2001:db8::1"),
+        ] {
+            assert!(!excepted(rules, host), "{rules} {host}");
+        }
+    }
+
+    /// What comes of it if the proxy reads a request that ends like this, and answers like that.
+    async fn answered(
+        url: &str,
+        exchange: &[(&'static [u8], &'static [u8])],
+    ) -> (Result<Vec<u8>, ProxyTrouble>, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let proxy = Proxy::parse(&url.replace("PROXY", &addr)).unwrap();
+        let serve = async {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            for (end, answer) in exchange {
+                while !heard.ends_with(end) {
+                    heard.push(tcp.read_u8().await.unwrap());
+                }
+                tcp.write_all(answer).await.unwrap();
+            }
+            heard
+        };
+        let connect = async {
+            let mut tcp = proxy.connect(target("2001:db8::7")).await?;
+            let mut rest = Vec::new();
+            tcp.read_to_end(&mut rest).await?;
+            Ok(rest)
+        };
+        let (connected, heard) = tokio::join!(connect, serve);
+        (connected, heard)
+    }
+
+    #[tokio::test]
+    async fn an_http_proxy_is_asked_once_and_what_comes_behind_its_answer_is_the_relays() {
+        let ok = b"HTTP/1.0 200 Connection established\r\nProxy-agent: tinyproxy\r\n\r\nrelay";
+        let (rest, heard) = answered("http://me:secret@PROXY", &[(b"\r\n\r\n", ok)]).await;
+        assert_eq!(rest.unwrap(), b"relay");
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(
+            heard
+                .starts_with("CONNECT [2001:db8::7]:4433 HTTP/1.1\r\nHost: [2001:db8::7]:4433\r\n")
+        );
+        assert!(
+            heard.contains("Proxy-Authorization: Basic bWU6c2VjcmV0\r\n"),
+            "{heard}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_an_http_proxy_has_against_it_is_told() {
+        for (answer, expected) in [
+            (
+                &b"HTTP/1.1 403 Forbidden\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\n\r\n<html>"[..],
+                "it refused with status 403 (ERR_ACCESS_DENIED 0)",
+            ),
+            (
+                b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+                "it refused with status 502",
+            ),
+            (
+                b"HTTP/1.0 401 Unauthorized\r\n\r\n",
+                "it did not accept the password",
+            ),
+            (
+                b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+                "it did not accept the password",
+            ),
+            (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "its answer makes no sense"),
+            (b"", "it does not answer: it closed the connection"),
+        ] {
+            let (refused, _) = answered("http://PROXY", &[(b"\r\n\r\n", answer)]).await;
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socks_proxy_is_given_the_password_and_the_address() {
+        let exchange: [(&[u8], &[u8]); 3] = [
+            (&[5, 2, 0, 2], &[5, 2]),
+            (&[1, 2, b'm', b'e', 1, b'x'], &[1, 0]),
+            (&[0x11, 0x51], &[5, 0, 0, 1, 127, 0, 0, 1, 0, 9, b'r']),
+        ];
+        let (rest, heard) = answered("socks5://me:x@PROXY", &exchange).await;
+        assert_eq!(rest.unwrap(), b"r");
+        let ip: std::net::Ipv6Addr = "2001:db8::7".parse().unwrap();
+        assert!(heard.windows(16).any(|bytes| bytes == ip.octets()));
+        for (answer, expected) in [
+            (
+                &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0][..],
+                "it refused: the relay's host refused the connection",
+            ),
+            (
+                &[5, 2, 0, 1, 0, 0, 0, 0, 0, 0],
+                "it refused: its rules do not allow it",
+            ),
+            (&[4, 91, 0, 0], "its answer makes no sense"),
+        ] {
+            let exchange = [(&[5, 1, 0][..], &[5, 0][..]), (&[0x11, 0x51], answer)];
+            let (refused, _) = answered("socks5://PROXY", &exchange).await;
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+        let (refused, _) = answered("socks5://PROXY", &[(&[5, 1, 0], &[5, 0xff])]).await;
+        assert_eq!(refused.unwrap_err(), ProxyTrouble::Password);
+    }
+}
