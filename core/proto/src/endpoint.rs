@@ -21,7 +21,8 @@ use super::{
     peer::{Context, Peer, Source},
     shares::{Limits, Origin, Room, Shares},
     sources::Sources,
-    timing::{INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
+    timing::{CROWD, INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
+    together::Together,
 };
 use crate::{
     Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
@@ -42,7 +43,7 @@ use crate::{
 /// The loop around it: hand in what happened, drain [`Machine::poll_output`], sleep until [`Machine::poll_timeout`] at the
 /// latest, call [`Machine::handle_timeout`].
 pub struct Machine {
-    started: Instant,
+    together: Together,
     key: SecretKey,
     local: Local,
     peers: BTreeMap<PeerId, Box<Peer>>,
@@ -138,7 +139,7 @@ impl Machine {
             unix_ms,
         } = settings;
         Self {
-            started: now,
+            together: Together::new(now),
             local: Local {
                 id: key.id(),
                 access,
@@ -675,7 +676,7 @@ impl Machine {
 
     fn with(&mut self, now: Instant, id: PeerId, f: impl FnOnce(&mut Peer, &mut Context<'_>)) {
         let Self {
-            started,
+            together,
             peers,
             key,
             local,
@@ -695,12 +696,14 @@ impl Machine {
             UNSYNCED_WINDOW_MS
         };
         let unix_ms = clock.unix_ms(now);
+        let is_crowded = peers.len() > CROWD;
         if let Some(peer) = peers.get_mut(&id) {
             f(
                 peer,
                 &mut Context {
                     now,
-                    started: *started,
+                    together,
+                    is_crowded,
                     unix_ms,
                     window_ms,
                     key,

@@ -79,6 +79,7 @@ mod stale;
 mod times;
 #[doc(hidden)]
 pub mod timing;
+mod together;
 
 // The proof.
 #[cfg(any(test, feature = "_fuzzing"))]

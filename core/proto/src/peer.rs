@@ -96,7 +96,8 @@ use super::{
     io::{Deadline, Failure, Output, Pair},
     local::Local,
     sources::Sources,
-    timing::{SHOWN, TOGETHER},
+    timing::SHOWN,
+    together::Together,
 };
 use crate::{
     PeerId, RelayUrl, SecretKey,
@@ -109,8 +110,9 @@ use crate::{
 /// What a peer needs of its endpoint while it handles something.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
-    /// When the machine was made.
-    pub(crate) started: Instant,
+    pub(crate) together: &'a mut Together,
+    /// Whether we have many peers.
+    pub(crate) is_crowded: bool,
     pub(crate) unix_ms: u64,
     /// How far an INTRO's timestamp may be off, milliseconds.
     pub(crate) window_ms: u64,
@@ -122,15 +124,6 @@ pub(crate) struct Context<'a> {
     pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
     pub(crate) sources: &'a mut Sources,
     pub(crate) out: &'a mut VecDeque<Output>,
-}
-
-impl Context<'_> {
-    /// The last of the moments up to `at` for what nobody waits for: what is due for many idle peers is done in one go, so that
-    /// a node with thousands of them wakes up no more often than with a few.
-    fn together(&self, at: Instant) -> Instant {
-        let steps = at.saturating_duration_since(self.started).as_nanos() / TOGETHER.as_nanos();
-        self.started + TOGETHER * u32::try_from(steps).unwrap_or(u32::MAX)
-    }
 }
 
 /// One peer.

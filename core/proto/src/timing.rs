@@ -89,7 +89,13 @@ pub(crate) const KEEPALIVES: [Duration; 3] = [ms(15_000), ms(20_000), ms(25_000)
 pub(crate) const KEEPALIVE_JITTER: Duration = ms(2000);
 /// What is due for idle peers within this time is done together.
 pub(crate) const TOGETHER: Duration = ms(1000);
-/// Answered keepalives in a row after which the next longer pause is tried.
+/// As many as this at once,
+pub(crate) const BATCH: u32 = 64;
+/// and as many more this much earlier: what all peers that there may be are asked then takes a second.
+pub(crate) const BATCH_GAP: Duration = ms(1000 / (MAX_PEERS as u64 / BATCH as u64));
+/// Whoever has more peers than this asks them before they ask, so that their answers come together.
+pub(crate) const CROWD: usize = 16;
+/// Keepalives in a row, answered or heard, after which the next longer pause is tried.
 pub(crate) const KEEPALIVE_CLEAN: u32 = 3;
 /// Shortest pause between keepalives, however soon mappings die.
 pub(crate) const KEEPALIVE_FLOOR: Duration = ms(10_000);

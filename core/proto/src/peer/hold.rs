@@ -104,12 +104,31 @@ impl Hold {
                 0
             };
         }
+        self.lengthen();
+        self.watch(ctx);
+    }
+
+    /// The peer asked on the path in use. That came through our own NAT after as long a silence of ours, and shows as much as an
+    /// answer: the pauses of both sides grow together, so that one goes on asking.
+    pub(super) fn heard(&mut self, now: Instant, path: &DirectPath, traffic: Option<Instant>) {
+        let idle = now.saturating_duration_since(lively(path, traffic));
+        if self.unanswered.is_none() && !path.is_suspect() && idle >= self.least() {
+            self.clean += 1;
+            self.lengthen();
+        }
+    }
+
+    fn lengthen(&mut self) {
         if self.clean >= KEEPALIVE_CLEAN {
             let longer = KEEPALIVES.into_iter().find(|pause| *pause > self.pause);
             self.pause = longer.map_or(self.pause, |pause| pause.min(self.limit));
             self.clean = 0;
         }
-        self.watch(ctx);
+    }
+
+    /// The shortest time after which either side asks: early, at the last common moment, and there in the first batch.
+    fn least(&self) -> Duration {
+        self.pause - KEEPALIVE_JITTER - TOGETHER * 3
     }
 
     /// The path in use was just seen to work: the next look at it is some time off.
@@ -142,13 +161,12 @@ impl Hold {
         traffic: Option<Instant>,
         due: Instant,
     ) -> Option<Care> {
-        let heard = path.heard.max(path.asked).max(path.since);
-        let lively = traffic.map_or(heard, |at| at.max(heard));
+        let lively = lively(path, traffic);
         let idle = ctx.now.saturating_duration_since(lively);
         let enough = if self.unanswered.is_some() {
             KEEPALIVE_RETRY
         } else {
-            self.pause - KEEPALIVE_JITTER - TOGETHER
+            self.least()
         };
         if idle < enough {
             self.unanswered = None;
@@ -192,8 +210,12 @@ impl Hold {
 
     /// When a path is asked that has been idle since then.
     fn drawn(&self, ctx: &mut Context<'_>, since: Instant) -> Instant {
-        let pause = jittered(ctx, self.pause).min(self.limit);
-        ctx.together(since + pause)
+        let pause = if ctx.is_crowded {
+            self.pause - KEEPALIVE_JITTER - TOGETHER
+        } else {
+            jittered(ctx, self.pause).min(self.limit)
+        };
+        ctx.together.join(ctx.now, since + pause)
     }
 
     /// Whether another path of the same kind, just measured, is worth leaving the one that is in use since then. At first
@@ -236,9 +258,15 @@ impl Hold {
     }
 }
 
+/// When something last went over the path, as far as we know.
+fn lively(path: &DirectPath, traffic: Option<Instant>) -> Instant {
+    let heard = path.heard.max(path.asked).max(path.since);
+    traffic.map_or(heard, |at| at.max(heard))
+}
+
 fn drawn_spare(ctx: &mut Context<'_>) -> Instant {
     let pause = jittered(ctx, SPARE_EVERY);
-    ctx.together(ctx.now + pause)
+    ctx.together.join(ctx.now, ctx.now + pause)
 }
 
 fn jittered(ctx: &mut Context<'_>, time: Duration) -> Duration {
@@ -248,6 +276,7 @@ fn jittered(ctx: &mut Context<'_>, time: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::direct::Doubt;
 
     const PACE: Duration = Duration::from_secs(25);
 
@@ -305,6 +334,45 @@ mod tests {
         assert_eq!(hold.pause, Duration::from_secs(12));
         hold.adapt(Duration::from_secs(12));
         assert_eq!((hold.pause, hold.limit), (KEEPALIVE_FLOOR, KEEPALIVE_FLOOR));
+    }
+
+    #[test]
+    fn questions_heard_after_a_pause_prove_it_as_answers_do() {
+        let mut hold = Hold::default();
+        let mut path = DirectPath::new(epoch(), path("192.0.2.1:4", 50).pair, PACE);
+        let mut ask = |hold: &mut Hold, pause: u64| {
+            let now = path.asked + Duration::from_secs(pause);
+            hold.heard(now, &path, None);
+            path.asked = now;
+            hold.pause.as_secs()
+        };
+        assert_eq!([9; 9].map(|short| ask(&mut hold, short)), [15; 9]);
+        assert_eq!([13; 3].map(|pause| ask(&mut hold, pause)), [15, 15, 20]);
+        assert_eq!([13; 9].map(|short| ask(&mut hold, short)), [20; 9]);
+        assert_eq!([18; 3].map(|pause| ask(&mut hold, pause)), [20, 20, 25]);
+        hold.adapt(PACE);
+        assert_eq!([18; 9].map(|pause| ask(&mut hold, pause)), [15; 9]);
+    }
+
+    #[test]
+    fn a_question_heard_proves_nothing_where_we_asked_ourselves_or_sent_data() {
+        let mut hold = Hold::default();
+        let start = epoch();
+        let mut path = DirectPath::new(start, path("192.0.2.1:4", 50).pair, PACE);
+        let (sent, heard) = (start + PACE - Duration::from_secs(5), start + PACE);
+        hold.heard(heard, &path, Some(sent));
+        assert_eq!(hold.clean, 0);
+        let idle = PACE;
+        hold.unanswered = Some(Unanswered { idle, asked: 1 });
+        hold.heard(heard, &path, None);
+        assert_eq!(hold.clean, 0);
+        hold.unanswered = None;
+        path.suspect(heard, Doubt::Silent);
+        hold.heard(heard, &path, None);
+        assert_eq!(hold.clean, 0);
+        path.trust();
+        hold.heard(heard, &path, None);
+        assert_eq!(hold.clean, 1);
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]

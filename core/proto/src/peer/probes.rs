@@ -54,6 +54,9 @@ impl Peer {
         self.effort.heard += 1;
         let elsewhere = match self.state.path_mut() {
             Some(path) if path.pair == source => {
+                if kind == ProbeKind::InUse {
+                    self.hold.heard(ctx.now, path, self.rounds.traffic());
+                }
                 path.asked = ctx.now;
                 false
             }

@@ -1,6 +1,6 @@
 //! Paths that are held: idle ones, equal ones, and ones that keep dying.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use super::world::{Home, Line, Plan, Style, World, ms};
 use crate::{PeerState, io::Route};
@@ -251,4 +251,75 @@ fn a_node_with_many_idle_peers_wakes_up_once_a_second_at_most() {
     assert!(asked > PEERS * SECONDS / 30, "{asked}");
     assert!(!wakes.is_empty());
     assert!(wakes.len() <= SECONDS + 1, "{}", wakes.len());
+}
+
+/// Peers that called one node and are silent now.
+fn crowd(home: impl Fn() -> Plan, peers: usize) -> World {
+    let mut world = World::new(1);
+    let node = world.add(Home::PortRestricted);
+    for _ in 0..peers {
+        let peer = world.add(home());
+        world.link(peer, node);
+    }
+    world.run(ms(5500));
+    world.hush();
+    world
+}
+
+/// How many of the questions on idle paths were the first node's, and how many its peers', in this time.
+fn askers(world: &mut World, seconds: u64) -> (usize, usize) {
+    let homes: Vec<IpAddr> = (0..world.nodes.len()).map(|at| world.public(at)).collect();
+    let (mut ours, mut theirs) = (0, 0);
+    for _ in 0..seconds {
+        let before = world.probes.len();
+        world.run(ms(1000));
+        let mut seen = BTreeSet::new();
+        // What arrives first is the question.
+        for (at, source, _) in &world.probes[before..] {
+            let home = if *at == 0 { source.ip() } else { homes[*at] };
+            if seen.insert(home) {
+                *(if *at == 0 { &mut theirs } else { &mut ours }) += 1;
+            }
+        }
+    }
+    (ours, theirs)
+}
+
+#[test]
+fn a_node_with_many_peers_asks_before_they_do() {
+    const PEERS: usize = 30;
+    let mut world = crowd(|| Home::PortRestricted.into(), PEERS);
+    let (ours, theirs) = askers(&mut world, 600);
+    assert!(theirs * 50 <= ours, "{ours} and {theirs}");
+    // Every 22 s at the end.
+    assert!((PEERS * 26..PEERS * 32).contains(&ours), "{ours}");
+}
+
+#[test]
+fn of_two_with_few_peers_either_may_ask() {
+    let mut world = crowd(|| Home::PortRestricted.into(), 1);
+    let (ours, theirs) = askers(&mut world, 600);
+    assert!(ours >= 5 && theirs >= 5, "{ours} and {theirs}");
+    assert!(ours + theirs <= 30, "{ours} and {theirs}");
+}
+
+#[test]
+fn a_node_with_many_peers_finds_out_how_long_their_mappings_live() {
+    let short = || {
+        Plan::v4(vec![Style {
+            life: (ms(20_000), ms(20_000)),
+            ..Style::LINUX
+        }])
+    };
+    let mut world = crowd(short, 20);
+    let quiet = world.elapsed();
+    world.run(ms(900_000));
+    let deaths: Vec<usize> = (1..=20).map(|at| doubts(&world, at, quiet)).collect();
+    assert!(deaths.iter().all(|deaths| *deaths <= 2), "{deaths:?}");
+    let settled = world.elapsed();
+    world.run(ms(900_000));
+    for at in 1..=20 {
+        assert_eq!(doubts(&world, at, settled), 0);
+        assert_eq!(world.state(0, at), PeerState::Direct);
+    }
 }
