@@ -16,11 +16,11 @@ const MIN_PACKET: u16 = 1200;
 
 /// Longer than a path takes to fail over, a home router to restart, or a laptop to change networks.
 const IDLE_TIMEOUT_MS: u32 = 180_000;
-/// Two chances within the idle timeout, each with its repeats. Paths are kept open by questions of our own, which are more
-/// frequent.
-const KEEP_ALIVE: Duration = Duration::from_secs(80);
+/// Rarely, as paths are kept open by questions of our own, which are more frequent. It and its repeats have the whole idle
+/// timeout for an answer, which begins anew with it (RFC 9000 section 10.1).
+const KEEP_ALIVE: Duration = Duration::from_secs(150);
 /// Whoever was dialled leaves keeping alive to the dialler: one exchange is enough.
-const SPARE_KEEP_ALIVE: Duration = Duration::from_secs(100);
+const SPARE_KEEP_ALIVE: Duration = Duration::from_secs(165);
 /// Paths whose MTU grew are noticed this soon; quinn's default is 10 minutes.
 const MTU_INTERVAL: Duration = Duration::from_secs(30);
 const BLACK_HOLE_COOLDOWN: Duration = Duration::from_secs(10);
