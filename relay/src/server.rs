@@ -204,7 +204,8 @@ impl Server {
         if let Some(old) = self.by_key.insert(key, id) {
             let calls = self.forget_client(old).map(|client| client.outbox);
             outbox = calls.map(Outbox::only_calls).unwrap_or_default();
-            self.channels.move_client(old, End { client: id, route });
+            let new = End { client: id, route };
+            self.channels.move_client(now.instant, old, new);
             self.commands.push_back(Command::Close {
                 client: old,
                 reason: CloseReason::Replaced,
@@ -297,7 +298,7 @@ impl Server {
                 None => self.drop_stranger(len),
             };
         };
-        let Some((from, to)) = pair.ends_for(src) else {
+        let Some((from, to)) = pair.ends_for(now, src) else {
             return self.drop_stranger(len);
         };
         let Some(client) = self.clients.get_mut(&from) else {

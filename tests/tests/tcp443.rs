@@ -9,15 +9,18 @@
 
 use std::{
     fmt,
+    path::Path,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use peerway::{
     Carrier, Cause, Connection, Endpoint, LinkStatus, PathInfo, RelaySnapshot, RelayState,
-    RelayUrl, Side,
+    RelayUrl, SecretKey, Side,
 };
-use peerway_lab::{self as lab, Fault, Home, Lab, Line, NatKind};
-use peerway_tests::pair;
+use peerway_lab::{self as lab, Bottleneck, Fault, Home, Lab, Line, NatKind};
+use peerway_relay::{Config, Relay};
+use peerway_tests::{PROGRAMS, pair};
 use tokio::time::timeout;
 
 const ALPN: &[u8] = b"tcp443/1";
@@ -27,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FAR: Line = Line::delayed(Duration::from_millis(20));
 /// Dials of each pair in each role.
 const USUAL_RUNS: usize = 1;
+/// Bytes by which bulk is measured.
+const BULK: usize = 24 << 20;
 
 #[test]
 fn homes_without_udp_meet_everybody() {
@@ -111,6 +116,168 @@ fn a_home_without_udp_and_a_public_one_go_direct() {
             }));
             meeting.ends();
         }
+    });
+}
+
+#[test]
+fn a_home_that_only_has_a_proxy_reaches_the_relay_through_it() {
+    if missing("tinyproxy") {
+        return;
+    }
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::relay(&lab);
+        let office = lab.home_on("office", NatKind::Blocked, FAR).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("tinyproxy.conf");
+        let text =
+            "Port 3128\nListen 127.0.0.1\nTimeout 600\nBasicAuth me secret\nConnectPort 4433\n";
+        std::fs::write(&config, text).unwrap();
+        let mut tinyproxy = office.command("tinyproxy");
+        tinyproxy.arg("-d").arg("-c").arg(&config);
+        tinyproxy.stdout(Stdio::null()).stderr(Stdio::null());
+        let _proxy = Running(tinyproxy.spawn().unwrap());
+        for (password, status) in [("secret", true), ("wrong", false)] {
+            let mut peerway = office.command(&program("peerway"));
+            peerway
+                .args(["netcheck", "--json", "--relay", &relay.to_string()])
+                .env(
+                    "HTTPS_PROXY",
+                    format!("http://me:{password}@127.0.0.1:3128"),
+                )
+                .env("HOME", folder.path());
+            let output = peerway.output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.success(), status);
+            if status {
+                assert!(said.contains(
+                    r#""carrier":"tcp","tcp_port":4433,"proxy":"http://127.0.0.1:3128""#
+                ));
+            } else {
+                assert!(said.contains(
+                    "by the proxy http://127.0.0.1:3128: it did not accept the password"
+                ));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_relay_behind_nginx_is_reached_as_bytes_and_as_a_websocket() {
+    if missing("nginx") {
+        return;
+    }
+    lab::test(BUDGET, |mut lab| {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ])
+            .args(["-nodes", "-days", "1", "-subj", "/CN=elsewhere", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&cert)
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success());
+        for (name, text) in [("stream", STREAM), ("http", WEBSOCKET)] {
+            let host = lab.relay();
+            let mut config = Config::new(
+                ([127, 0, 0, 1], 4433).into(),
+                SecretKey::generate().unwrap(),
+            );
+            config.public_host = Some(host.public_addr().to_string());
+            config.tcp.as_mut().unwrap().trusted_proxies = vec![([127, 0, 0, 1]).into()];
+            let relay = host.block_on(Relay::bind(config)).unwrap();
+            let url = relay.url();
+            let serving = host.spawn(async move { relay.run().await });
+            let file = folder.path().join("nginx.conf");
+            let text = text
+                .replace("FOLDER", &folder.path().display().to_string())
+                .replace("ADDR", &host.public_addr().to_string());
+            std::fs::write(&file, text).unwrap();
+            let mut nginx = host.command("nginx");
+            nginx.arg("-c").arg(&file).arg("-p").arg(folder.path());
+            let proxy = Running(nginx.spawn().unwrap());
+            let home = lab.home_on(name, NatKind::Blocked, FAR).unwrap();
+            let (node, after) = online(&home, &url);
+            let relays = &node.snapshot().relays;
+            println!("online after {after:?}: {relays:?}");
+            assert_eq!(
+                (relays[0].carrier, relays[0].tcp_port),
+                (Some(Carrier::Tcp), Some(4433))
+            );
+            home.block_on(node.close());
+            serving.abort();
+            drop(proxy);
+        }
+    });
+}
+
+#[test]
+fn bulk_over_tcp_fills_the_line_and_what_is_sent_beside_it_stays_young() {
+    lab::test(BUDGET, |mut lab| {
+        let relay = pair::relay(&lab);
+        let line = Line {
+            bottleneck: Some(Bottleneck {
+                rate: 20_000_000,
+                queue: 125_000,
+            }),
+            ..FAR
+        };
+        let near = lab.home_on("near", NatKind::Blocked, line).unwrap();
+        let far = lab.home_on("far", NatKind::Blocked, FAR).unwrap();
+        let meeting = Meeting::of(&near, &far, &relay);
+        let alone = near.block_on(async {
+            answered(&meeting.near.1).await;
+            let asked = Instant::now();
+            answered(&meeting.near.1).await;
+            asked.elapsed()
+        });
+        let (a, b) = (meeting.near.0.clone(), meeting.far.clone());
+        let taken = far.spawn(async move {
+            let mut receive = b.accept_uni().await.unwrap();
+            let (mut buffer, mut bytes) = (vec![0; 65536], 0);
+            let mut measured = None;
+            while let Ok(Some(len)) = receive.read(&mut buffer).await {
+                let (from, before) = *measured.get_or_insert_with(|| (Instant::now(), bytes));
+                bytes += len;
+                if bytes > BULK {
+                    return (bytes - before) as f64 * 8.0 / from.elapsed().as_secs_f64() / 1e6;
+                }
+            }
+            0.0
+        });
+        near.spawn(async move {
+            let mut send = a.open_uni().await.unwrap();
+            while send.write_all(&[7; 65536]).await.is_ok() {}
+        });
+        let mut ages: Vec<Duration> = Vec::new();
+        let rate = near.block_on(async {
+            while !taken.is_finished() {
+                let asked = Instant::now();
+                answered(&meeting.near.1).await;
+                ages.push(asked.elapsed());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            taken.await.unwrap()
+        });
+        ages.sort();
+        let (median, p95) = (ages[ages.len() / 2], ages[ages.len() * 95 / 100]);
+        println!(
+            "{rate:.1} of 20 Mbit/s; replies after {median:.0?}, 95 % within {p95:.0?}, alone after {alone:.0?}"
+        );
+        assert!(rate > 0.8 * 20.0, "{rate}");
+        meeting.ends();
     });
 }
 
@@ -253,4 +420,58 @@ fn online(home: &Home, relay: &RelayUrl) -> (Endpoint, Duration) {
         timeout(PATIENCE, up).await.unwrap().unwrap();
         (node, began.elapsed())
     })
+}
+
+const STREAM: &str = "
+daemon off; master_process off; user root; pid FOLDER/pid; error_log FOLDER/error.log;
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+events {}
+stream { server { listen ADDR:4433; proxy_protocol on; proxy_pass 127.0.0.1:4433; } }
+";
+
+const WEBSOCKET: &str = "
+daemon off; master_process off; user root; pid FOLDER/pid; error_log FOLDER/error.log;
+events {}
+http {
+    access_log off;
+    client_body_temp_path FOLDER/b; proxy_temp_path FOLDER/p; fastcgi_temp_path FOLDER/f;
+    uwsgi_temp_path FOLDER/u; scgi_temp_path FOLDER/s;
+    server {
+        listen ADDR:4433 ssl;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate FOLDER/cert.pem; ssl_certificate_key FOLDER/key.pem;
+        location / {
+            proxy_pass http://127.0.0.1:4433;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        }
+    }
+}
+";
+
+/// A program that is ended with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Says so if a program that Debian has is not installed.
+fn missing(program: &str) -> bool {
+    let found = ["/usr/bin", "/usr/sbin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists());
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    !found
+}
+
+fn program(name: &str) -> String {
+    PROGRAMS.join(name).display().to_string()
 }

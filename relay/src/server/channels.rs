@@ -18,6 +18,8 @@ use super::{Bucket, ClientId, Limits, Rate, Route, network::Network, shares::Sha
 const WAITING_FOR: Duration = Duration::from_secs(15);
 /// An answered channel unused for this long gives way where another one has no room.
 const IDLE_ENOUGH: Duration = Duration::from_secs(60);
+/// How long packets may be on their way, or come, from where an end was before it moved.
+const MOVES_FOR: Duration = Duration::from_secs(2);
 /// How far ahead of its rate a channel that waits may be.
 const WAITING_BURST: Duration = Duration::from_secs(8);
 /// Channels that are looked at for one that is unused, before there is none.
@@ -40,16 +42,30 @@ pub(super) struct Pair {
     /// Signals of the opener, and of the callee.
     signals: [Bucket; 2],
     last_used: Instant,
+    /// An end that moved.
+    former: Option<Former>,
     /// Under which time it is filed: that of its last signal while it waits, a former `last_used` later.
     filed: Instant,
 }
 
+/// Where an end was until it registered elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    remote: SocketAddr,
+    client: ClientId,
+    until: Instant,
+}
+
 impl Pair {
     /// The client at `src`, and the way to the other one.
-    pub(super) fn ends_for(&self, src: SocketAddr) -> Option<(ClientId, Route)> {
-        if src == self.opener.route.remote {
+    pub(super) fn ends_for(&self, now: Instant, src: SocketAddr) -> Option<(ClientId, Route)> {
+        let former = self.former.filter(|it| it.remote == src && now < it.until);
+        let is_at = |end: &End| {
+            src == end.route.remote || former.is_some_and(|former| former.client == end.client)
+        };
+        if is_at(&self.opener) {
             Some((self.opener.client, self.callee.route))
-        } else if src == self.callee.route.remote {
+        } else if is_at(&self.callee) {
             Some((self.callee.client, self.opener.route))
         } else {
             None
@@ -219,6 +235,7 @@ impl Channels {
                 budget: Bucket::default(),
                 signals: [Bucket::default(); 2],
                 last_used: now,
+                former: None,
                 filed: now,
             };
             self.insert(channel, pair);
@@ -274,12 +291,17 @@ impl Channels {
         }
     }
 
-    /// Hands all channels of client `old` to `new`.
-    pub(super) fn move_client(&mut self, old: ClientId, new: End) {
+    /// Hands all channels of client `old` to `new`. What it sent before it heard of that still counts as its own.
+    pub(super) fn move_client(&mut self, now: Instant, old: ClientId, new: End) {
         for channel in self.by_client.get(&old).cloned().unwrap_or_default() {
             self.refile(channel, |pair| {
                 for end in [&mut pair.opener, &mut pair.callee] {
                     if end.client == old {
+                        pair.former = Some(Former {
+                            remote: end.route.remote,
+                            client: new.client,
+                            until: now + MOVES_FOR,
+                        });
                         *end = new;
                     }
                 }

@@ -256,7 +256,11 @@ fn a_moved_client_is_told_and_served_where_it_registered_until_it_registers_anew
     world.register_at(1, addr(7));
     assert_eq!(world.lane(7, lane), Verdict::Forward(route(addr(2))));
     assert_eq!(world.lane(2, lane), Verdict::Forward(route(addr(7))));
+    let on_the_way = world.lane(1, lane);
+    assert_eq!(on_the_way, Verdict::Forward(route(addr(2))));
+    world.wait(2000);
     assert_eq!(world.lane(1, lane), Verdict::Drop);
+    assert_eq!(world.lane(7, lane), Verdict::Forward(route(addr(2))));
 }
 
 #[test]

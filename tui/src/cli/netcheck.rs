@@ -5,7 +5,8 @@ mod findings;
 use std::net::SocketAddr;
 
 use peerway::{
-    Carrier, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayState, RelayUrl,
+    Carrier, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelaySnapshot, RelayState,
+    RelayUrl,
 };
 use serde::Serialize;
 
@@ -30,7 +31,8 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
         } else {
             out::text(text(&report, &snapshot))?;
         }
-        if report.udp || snapshot.relays.is_empty() {
+        let is_up = |relay: &RelaySnapshot| relay.state == RelayState::Up;
+        if snapshot.relays.is_empty() || snapshot.relays.iter().any(is_up) {
             Ok(())
         } else {
             Err(no_relay(&snapshot))
