@@ -1,18 +1,14 @@
 //! A server in a process of its own, and a crowd of peers in this one.
 
-use std::{io, net::SocketAddr, process::Stdio, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use peerway::{PeerId, RelayUrl, Ticket};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    task::spawn_blocking,
-};
+use tokio::task::spawn_blocking;
 
 use crate::{
     Failure,
     dials::{peerway_dials, quinn_dials, relay_dials},
-    process,
+    process::{self, Beside},
 };
 
 /// Which of the two is measured.
@@ -32,7 +28,7 @@ impl Kind {
 
 /// The server's process; it ends with this.
 pub(crate) struct Server {
-    child: Child,
+    process: Beside,
     address: Address,
     relay: RelayUrl,
 }
@@ -82,28 +78,20 @@ pub(crate) async fn serve(kind: Kind, relay: &RelayUrl) -> Result<(), Failure> {
 
 impl Server {
     pub(crate) async fn start(kind: Kind, relay: &RelayUrl) -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([
-            "serve",
-            &format!("{kind:?}").to_lowercase(),
-            &relay.to_string(),
-        ]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn()?;
-        let output = child.stdout.take().ok_or("no output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).await?;
+        let (kind_name, relay_url) = (format!("{kind:?}").to_lowercase(), relay.to_string());
+        let process = Beside::run(&["serve", &kind_name, &relay_url], None).await?;
+        let line = &process.line;
         let address = match kind {
             Kind::Quinn => {
-                let (addr, id) = line.trim().split_once(' ').ok_or("no address")?;
+                let (addr, id) = line.split_once(' ').ok_or("no address")?;
                 Address::Quinn(addr.parse()?, id.parse()?)
             }
-            Kind::Peerway => Address::Peerway(Box::new(line.trim().parse()?)),
-            Kind::Relay => Address::Relay(line.trim().parse()?),
+            Kind::Peerway => Address::Peerway(Box::new(line.parse()?)),
+            Kind::Relay => Address::Relay(line.parse()?),
         };
         let relay = relay.clone();
         Ok(Self {
-            child,
+            process,
             address,
             relay,
         })
@@ -135,15 +123,11 @@ impl Server {
     }
 
     pub(crate) fn memory_kib(&self) -> Result<f64, Failure> {
-        Ok(process::memory_kib(self.pid()?)?)
+        Ok(process::memory_kib(self.process.pid()?)?)
     }
 
     pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
-        Ok(process::cpu(self.pid()?)?)
-    }
-
-    fn pid(&self) -> Result<u32, Failure> {
-        self.child.id().ok_or_else(|| "the server ended".into())
+        Ok(process::cpu(self.process.pid()?)?)
     }
 }
 

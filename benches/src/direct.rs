@@ -3,7 +3,10 @@
 use peerway::RelayUrl;
 
 use crate::{
-    Ends, Failure, peerway_pair, quinn_pair,
+    Ends, Failure,
+    peerway_pair::{self, Way},
+    process::cpu_of_this_process,
+    quinn_pair,
     stats::Estimate,
     transfer::{self, Figures, Receiver, Sender},
 };
@@ -41,6 +44,7 @@ async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
         Sender::Quinn(pair.sender),
         Receiver::Quinn(pair.receiver),
         megabytes,
+        cpu_of_this_process,
     )
     .await;
     for endpoint in pair.endpoints {
@@ -51,7 +55,7 @@ async fn quinn(ends: &Ends, megabytes: usize) -> Result<Figures, Failure> {
 }
 
 async fn peerway(ends: &Ends, relay: &RelayUrl, megabytes: usize) -> Result<Figures, Failure> {
-    let mut pair = peerway_pair::connect(ends, relay, 1).await?;
+    let mut pair = peerway_pair::connect(ends, relay, Way::Direct, 1).await?;
     let streams = pair.senders.pop().zip(pair.receivers.pop());
     let (sender, receiver) = streams.ok_or("no stream was opened")?;
     let figures = transfer::measure(
@@ -59,6 +63,7 @@ async fn peerway(ends: &Ends, relay: &RelayUrl, megabytes: usize) -> Result<Figu
         Sender::Peerway(sender),
         Receiver::Peerway(receiver),
         megabytes,
+        cpu_of_this_process,
     )
     .await;
     for endpoint in pair.endpoints {

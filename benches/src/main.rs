@@ -6,7 +6,9 @@ mod connect;
 mod crowd;
 mod dials;
 mod direct;
+mod forwarder;
 mod idle;
+mod lane;
 mod memory;
 mod process;
 #[cfg(target_os = "linux")]
@@ -14,6 +16,8 @@ mod speed;
 mod stalled;
 mod stats;
 mod transfer;
+
+use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -59,6 +63,16 @@ enum Loopback {
         pairs: usize,
         /// Megabytes per run.
         #[arg(long, default_value_t = 750)]
+        megabytes: usize,
+    },
+    /// One stream through a relay on one processor: throughput and the relay's CPU time, beside raw quinn through a forwarder
+    /// that only passes batches on.
+    Lane {
+        /// Pairs of runs, one after the other.
+        #[arg(long, default_value_t = 10)]
+        pairs: usize,
+        /// Megabytes per run.
+        #[arg(long, default_value_t = 500)]
         megabytes: usize,
     },
     /// New connections per second on loopback, one and 32 at a time, on a link that stands and on links from nothing.
@@ -108,6 +122,9 @@ enum Loopback {
     /// The server of the benches that need one in a process of its own.
     #[command(hide = true)]
     Serve { kind: crowd::Kind, relay: RelayUrl },
+    /// The forwarder of `lane`.
+    #[command(hide = true)]
+    Forward { to: SocketAddr },
 }
 
 fn main() -> Result<(), Failure> {
@@ -129,16 +146,20 @@ fn on_loopback(bench: Loopback) -> Result<(), Failure> {
     let ends = Ends::loopback()?;
     let here = Builder::new_current_thread().enable_all().build()?;
     here.block_on(async {
-        let Loopback::Serve { kind, relay } = bench else {
-            return dials::beside_relay(async |relay| measure(bench, &ends, relay).await).await;
-        };
-        crowd::serve(kind, &relay).await
+        if let Loopback::Serve { kind, relay } = bench {
+            crowd::serve(kind, &relay).await
+        } else if let Loopback::Forward { to } = bench {
+            forwarder::run(to).await
+        } else {
+            dials::beside_relay(async |relay| measure(bench, &ends, relay).await).await
+        }
     })
 }
 
 async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), Failure> {
     match bench {
         Loopback::Direct { pairs, megabytes } => direct::run(ends, relay, pairs, megabytes).await,
+        Loopback::Lane { pairs, megabytes } => lane::run(ends, relay, pairs, megabytes).await,
         Loopback::Connect { pairs, dials } => connect::run(ends, relay, pairs, dials).await,
         Loopback::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
         Loopback::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,
@@ -147,7 +168,7 @@ async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), F
         Loopback::RelayClients { rounds, clients } => {
             memory::relay_clients(relay, rounds, clients).await
         }
-        Loopback::Serve { .. } => Ok(()),
+        Loopback::Serve { .. } | Loopback::Forward { .. } => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Two Peerway nodes that met at a relay on loopback and are linked directly.
+//! Two Peerway nodes that met at a relay on loopback and are linked directly or through it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,6 +10,15 @@ const ALPN: &[u8] = b"bench";
 /// Makes a stream known to the receiver.
 const HELLO: &[u8] = b"hello";
 
+/// How the two nodes are to be linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Directly.
+    Direct,
+    /// Through the relay alone.
+    Relayed,
+}
+
 /// Streams of one connection between two nodes.
 pub struct Pair {
     /// Where the dialling node sends.
@@ -20,19 +29,25 @@ pub struct Pair {
     pub endpoints: [Endpoint; 2],
 }
 
-/// Starts two new nodes, one at each end, waits until their link is direct, and opens so many streams.
+/// Starts two new nodes, one at each end, waits until they are linked so, and opens so many streams.
 ///
 /// # Errors
 /// Whatever keeps a node from starting or the two from meeting.
-pub async fn connect(ends: &Ends, relay: &RelayUrl, streams: usize) -> Result<Pair, Failure> {
+pub async fn connect(
+    ends: &Ends,
+    relay: &RelayUrl,
+    way: Way,
+    streams: usize,
+) -> Result<Pair, Failure> {
     let server = ends
         .receiving
-        .spawn(node(ends.receiving.addr, relay.clone()))
+        .spawn(node(ends.receiving.addr, relay.clone(), way))
         .await??;
     let dialling = ends.sending.spawn(dial(
         ends.sending.addr,
         relay.clone(),
         server.ticket(),
+        way,
         streams,
     ));
     let accepting = ends.receiving.spawn(accept(server, streams));
@@ -45,12 +60,13 @@ pub async fn connect(ends: &Ends, relay: &RelayUrl, streams: usize) -> Result<Pa
     })
 }
 
-async fn node(addr: IpAddr, relay: RelayUrl) -> Result<Endpoint, Failure> {
+async fn node(addr: IpAddr, relay: RelayUrl, way: Way) -> Result<Endpoint, Failure> {
     let node = Endpoint::builder()
         .bind_addr(SocketAddr::from((addr, 0)))
         .relays([relay])
         .alpns([ALPN])
         .port_mapping(false)
+        .relay_only(way == Way::Relayed)
         .bind()
         .await?;
     node.online().await?;
@@ -61,13 +77,17 @@ async fn dial(
     addr: IpAddr,
     relay: RelayUrl,
     ticket: Ticket,
+    way: Way,
     streams: usize,
 ) -> Result<(Endpoint, Vec<SendStream>), Failure> {
-    let client = node(addr, relay).await?;
+    let client = node(addr, relay, way).await?;
     let connection = client.connect(ticket, ALPN).await?;
     let mut path = connection.watch_status();
-    path.wait_for(|link| link.state == PeerState::Direct)
-        .await?;
+    let wanted = match way {
+        Way::Direct => PeerState::Direct,
+        Way::Relayed => PeerState::Relayed,
+    };
+    path.wait_for(|link| link.state == wanted).await?;
     let mut senders = Vec::new();
     for _ in 0..streams {
         let mut sender = connection.open_uni().await?;

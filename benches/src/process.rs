@@ -1,12 +1,52 @@
 //! What a process takes of the computer, as Linux counts it.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, process::Stdio, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::Failure;
+
+/// This program, run again beside itself.
+pub(crate) struct Beside {
+    child: Child,
+    /// The first line that it printed.
+    pub(crate) line: String,
+}
+
+impl Beside {
+    /// Runs this program with these arguments until this is dropped; on processor `core` alone if one is named.
+    pub(crate) async fn run(args: &[&str], core: Option<u32>) -> Result<Self, Failure> {
+        let this = std::env::current_exe()?;
+        let mut command = match core {
+            None => Command::new(this),
+            Some(core) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["--cpu-list", &core.to_string()]).arg(this);
+                pinned
+            }
+        };
+        command.args(args).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let output = child.stdout.take().ok_or("no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        line.truncate(line.trim_end().len());
+        Ok(Self { child, line })
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+        self.child.id().ok_or_else(|| "the server ended".into())
+    }
+}
 
 /// Processor time that this process has used.
-pub(crate) fn cpu_of_this_process() -> nix::Result<Duration> {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
+pub(crate) fn cpu_of_this_process() -> Result<Duration, Failure> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)?)
 }
 
 /// Processor time that the living threads of a process have used, to the nanosecond.

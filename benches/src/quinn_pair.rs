@@ -35,13 +35,24 @@ pub struct Pair {
 /// # Errors
 /// Whatever keeps them from connecting.
 pub async fn connect(ends: &Ends) -> Result<Pair, Failure> {
+    connect_through(ends, async |addr| Ok(addr)).await
+}
+
+/// Connects two new endpoints, one at each end, of which the dialling one knows the other by what `way` makes of its address.
+///
+/// # Errors
+/// Whatever keeps them from connecting.
+pub async fn connect_through(
+    ends: &Ends,
+    way: impl AsyncFnOnce(SocketAddr) -> Result<SocketAddr, Failure>,
+) -> Result<Pair, Failure> {
     let key = SecretKey::generate()?;
     let id = key.id();
     let server = ends
         .receiving
         .spawn(listen(ends.receiving.addr, key))
         .await??;
-    let addr = server.local_addr()?;
+    let addr = way(server.local_addr()?).await?;
     let dialling = ends.sending.spawn(dial(ends.sending.addr, addr, id));
     let accepting = ends.receiving.spawn(accept(server));
     let (client, sender) = dialling.await??;

@@ -1,16 +1,16 @@
 //! The measured transfer, the same for every pair.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{Ends, Failure, process::cpu_of_this_process};
+use crate::{Ends, Failure};
 
 const MEGABYTE: usize = 1_000_000;
 /// Carried before the clock starts, so that the path's MTU is found and the window is open.
 const WARM_UP: usize = 32;
 
-/// What one run gave. Processor time is of both ends.
+/// What one run gave.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) megabytes_per_second: f64,
@@ -60,12 +60,13 @@ impl Receiver {
     }
 }
 
-/// Sends `megabytes` through the stream.
+/// Sends `megabytes` through the stream. `cpu` says what processor time was used so far by what is measured.
 pub(crate) async fn measure(
     ends: &Ends,
     mut sender: Sender,
     mut receiver: Receiver,
     megabytes: usize,
+    cpu: impl Fn() -> Result<Duration, Failure> + Send + 'static,
 ) -> Result<Figures, Failure> {
     let sending = ends.sending.spawn(async move {
         let chunk = vec![0x5a; MEGABYTE];
@@ -76,9 +77,9 @@ pub(crate) async fn measure(
     });
     let receiving = ends.receiving.spawn(async move {
         read(&mut receiver, WARM_UP).await?;
-        let (start, cpu) = (Instant::now(), cpu_of_this_process()?);
+        let (start, before) = (Instant::now(), cpu()?);
         read(&mut receiver, megabytes).await?;
-        Ok::<_, Failure>((start.elapsed(), cpu_of_this_process()? - cpu))
+        Ok::<_, Failure>((start.elapsed(), cpu()? - before))
     });
     let (elapsed, cpu) = receiving.await??;
     sending.await??;

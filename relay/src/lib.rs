@@ -13,6 +13,7 @@ mod clients;
 mod faults;
 mod host;
 mod hub;
+mod lane;
 mod port;
 mod relay;
 pub mod server;

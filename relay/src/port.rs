@@ -12,7 +12,10 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 
-use crate::tcp::Streams;
+use crate::{lane::Batch, server::Route, tcp::Streams};
+
+#[cfg(target_os = "linux")]
+mod together;
 
 /// Room for a burst while the task is elsewhere; the kernel may grant less.
 const BUFFER: usize = 4 << 20;
@@ -31,6 +34,22 @@ impl Ports {
     pub(crate) fn send(&self, transmit: &Transmit<'_>) {
         if !self.send_on_stream(transmit) {
             self.main.send(transmit);
+        }
+    }
+
+    /// Sends lane datagrams to a client.
+    pub(crate) fn forward(&self, batch: &Batch<'_>, to: Route) {
+        if number_of(to.remote).is_none() && self.main.send_together(batch, to) {
+            return;
+        }
+        for run in batch.runs() {
+            self.send(&Transmit {
+                destination: to.remote,
+                ecn: batch.ecn,
+                contents: run,
+                segment_size: (run.len() > batch.stride).then_some(batch.stride),
+                src_ip: to.local,
+            });
         }
     }
 
@@ -133,6 +152,29 @@ impl Port {
             }
             _ => self.count_drop(),
         }
+    }
+
+    /// Sends a batch that came in several parts by one call; false if that cannot be, and its parts are to be sent one by one.
+    #[cfg(target_os = "linux")]
+    fn send_together(&self, batch: &Batch<'_>, to: Route) -> bool {
+        let runs = batch.runs();
+        let Some(stride) = u16::try_from(batch.stride).ok().filter(|_| runs.len() > 1) else {
+            return false;
+        };
+        let socket = SockRef::from(&self.io);
+        match together::send(socket, to.remote, to.local, batch.ecn, stride, runs) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.count_drop();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn send_together(&self, _: &Batch<'_>, _: Route) -> bool {
+        false
     }
 
     /// The way out where a batch fails: no segmentation offload, or segments too large for the network to this receiver.

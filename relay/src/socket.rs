@@ -8,13 +8,14 @@ use peerway_proto::wire::{
     lane::{self, Channel},
 };
 use quinn_proto::EcnCodepoint;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit};
+use quinn_udp::{BATCH_SIZE, RecvMeta};
 use tokio::{sync::mpsc, task::yield_now};
 
 use crate::{
     clients::{Arrival, Datagram},
     faults,
     hub::{Hub, now},
+    lane::Batch,
     port::Ports,
     server::Verdict,
     stun,
@@ -50,10 +51,14 @@ impl Sorter {
                     return;
                 };
                 let now = now().instant;
+                let mut lane = None;
                 for (buf, meta) in bufs.iter().zip(&mut metas).take(received) {
                     meta.addr = of_datagram(meta.addr);
-                    self.hub.contain("a datagram", || self.sort(now, buf, meta));
+                    self.hub
+                        .contain("a datagram", || self.sort(&mut lane, now, buf, meta));
                 }
+                self.hub
+                    .contain("a lane datagram", || self.forward(now, lane));
             }
             yield_now().await;
         }
@@ -64,8 +69,16 @@ impl Sorter {
         let _ = self.queue.send(Arrival::Ended(addr)).await;
     }
 
-    /// Deals with the datagrams of one buffer, in runs of the same class.
-    pub(crate) fn sort(&self, now: Instant, buf: &[u8], meta: &RecvMeta) {
+    /// Deals with the datagrams of one buffer.
+    pub(crate) fn take(&self, now: Instant, buf: &[u8], meta: &RecvMeta) {
+        let mut lane = None;
+        self.sort(&mut lane, now, buf, meta);
+        self.forward(now, lane);
+    }
+
+    /// Deals with the datagrams of one buffer, in runs of the same class. Those of the lane that may leave with what comes next
+    /// are left in `lane`.
+    fn sort<'a>(&self, lane: &mut Option<Batch<'a>>, now: Instant, buf: &'a [u8], meta: &RecvMeta) {
         let len = meta.len.min(buf.len());
         let stride = meta.stride.clamp(1, len.max(1));
         let mut start = 0;
@@ -76,7 +89,16 @@ impl Sorter {
             let run = &buf[run];
             match class {
                 Class::Quic => self.quic(meta, run.chunks(stride)),
-                Class::Lane(channel) => self.lane(now, channel, meta, run),
+                Class::Lane(channel) => {
+                    let segments = self.ports.main.max_send_segments();
+                    let is_more = lane
+                        .as_mut()
+                        .is_some_and(|batch| batch.add(channel, meta, run, segments));
+                    if !is_more {
+                        let before = lane.replace(Batch::new(channel, meta, run));
+                        self.forward(now, before);
+                    }
+                }
                 // Whoever asks over TCP where it is learns nothing of use.
                 Class::Stun if number_of(meta.addr).is_some() => {}
                 Class::Stun => {
@@ -104,19 +126,17 @@ impl Sorter {
         }
     }
 
-    fn lane(&self, now: Instant, channel: Channel, meta: &RecvMeta, run: &[u8]) {
-        let verdict = self.hub.lock().lane(now, meta.addr, channel, run.len());
+    fn forward(&self, now: Instant, batch: Option<Batch<'_>>) {
+        let Some(batch) = batch else {
+            return;
+        };
+        let (source, channel) = (batch.source, batch.channel);
+        let verdict = self.hub.lock().lane(now, source, channel, batch.len);
         match verdict {
-            Verdict::Forward(to) => self.ports.send(&Transmit {
-                destination: to.remote,
-                ecn: meta.ecn,
-                contents: run,
-                segment_size: (run.len() > meta.stride).then_some(meta.stride),
-                src_ip: to.local,
-            }),
+            Verdict::Forward(to) => self.ports.forward(&batch, to),
             Verdict::Hold(client) => {
                 let mut server = self.hub.lock();
-                for datagram in run.chunks(meta.stride.max(1)) {
+                for datagram in batch.datagrams() {
                     server.hold(now, client, channel, datagram);
                 }
             }
@@ -192,7 +212,7 @@ mod tests {
         let buffer = [0x40; 5 * 100];
         let mut meta = RecvMeta::default();
         (meta.len, meta.stride) = (buffer.len(), 100);
-        sorter.sort(now().instant, &buffer, &meta);
+        sorter.take(now().instant, &buffer, &meta);
         assert_eq!(sorter.hub.overflows(), 3);
         for _ in 0..2 {
             let waiting = waiting.try_recv().unwrap();
@@ -200,7 +220,7 @@ mod tests {
         }
         let too_long = [0x40; MAX_QUIC + 1];
         (meta.len, meta.stride) = (too_long.len(), too_long.len());
-        sorter.sort(now().instant, &too_long, &meta);
+        sorter.take(now().instant, &too_long, &meta);
         assert!(waiting.try_recv().is_err());
     }
 }

@@ -293,7 +293,7 @@ impl Inbox {
         }
         let mut meta = RecvMeta::default();
         (meta.addr, meta.len, meta.stride) = (self.addr, self.buffer.len(), stride);
-        let sort = || sorter.sort(now().instant, &self.buffer, &meta);
+        let sort = || sorter.take(now().instant, &self.buffer, &meta);
         sorter.hub.contain("a datagram of a stream", sort);
         self.buffer.clear();
     }

@@ -6,17 +6,20 @@ use peerway::{
     RelayUrl, SecretKey,
     relay::{self, RelayEvent, RelayHandle},
 };
-use peerway_relay::{Config, Relay};
+use peerway_relay::{Config, Rate, Relay};
 use quinn::Endpoint;
 use tokio::sync::mpsc;
 
 use super::peerway_dials::loopback;
 use crate::Failure;
 
-/// A relay on loopback.
+/// A relay on loopback, faster than what is sent through it.
 pub(crate) async fn listen() -> Result<Relay, Failure> {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(Relay::bind(Config::new(addr, SecretKey::generate()?)).await?)
+    let mut config = Config::new(addr, SecretKey::generate()?);
+    config.limits.client_rate = Rate::mib_per_second(100_000);
+    config.limits.pair_rate = config.limits.client_rate;
+    Ok(Relay::bind(config).await?)
 }
 
 /// A registered client.

@@ -5,7 +5,11 @@ use std::pin::Pin;
 use peerway::RelayUrl;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Ends, Failure, peerway_pair, quinn_pair};
+use crate::{
+    Ends, Failure,
+    peerway_pair::{self, Way},
+    quinn_pair,
+};
 
 /// A connection that is being made.
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Flow, Failure>> + Send + 'a>>;
@@ -69,7 +73,7 @@ impl Contestant for Peerway {
 
     fn connect<'a>(&'a self, ends: &'a Ends, relay: &'a RelayUrl) -> Connecting<'a> {
         Box::pin(async {
-            let pair = peerway_pair::connect(ends, relay, self.streams).await?;
+            let pair = peerway_pair::connect(ends, relay, Way::Direct, self.streams).await?;
             let senders = pair.senders.into_iter();
             let receivers = pair.receivers.into_iter();
             Ok(Flow {

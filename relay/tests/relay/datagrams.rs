@@ -112,7 +112,8 @@ async fn a_lane_beyond_its_budget_loses_datagrams() {
     while b.hear_lane().await.is_some() {
         received += 1;
     }
-    assert!((1..30).contains(&received), "{received}");
+    // A burst, and the last batch that left together.
+    assert!((1..40).contains(&received), "{received}");
     assert!(relay.relay.stats().over_budget_bytes > 50_000);
 }
 
