@@ -1,6 +1,7 @@
 //! The only room with sockets, clocks and tasks.
 
 pub(crate) mod backlog;
+pub(crate) mod clock;
 pub(crate) mod congestion;
 pub(crate) mod driver;
 pub(crate) mod flow;

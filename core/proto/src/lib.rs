@@ -53,6 +53,8 @@ pub mod congestion;
 #[doc(hidden)]
 pub mod credit;
 #[doc(hidden)]
+pub mod early;
+#[doc(hidden)]
 pub mod endpoint;
 mod explain;
 #[doc(hidden)]
@@ -60,6 +62,8 @@ pub mod handshake;
 mod heard;
 #[doc(hidden)]
 pub mod io;
+#[doc(hidden)]
+pub mod liveness;
 #[doc(hidden)]
 pub mod local;
 #[doc(hidden)]

@@ -230,3 +230,18 @@ pub(crate) const ECHO_REPEAT: Duration = ms(1000);
 pub(crate) const ECHO_TRIES: u32 = 3;
 /// What is tried again and again and fails for the same reason is told again after this long.
 pub(crate) const TOLD_AGAIN: Duration = ms(600_000);
+
+/// How often a link is looked at that sends, and for how long after its last packet.
+pub(crate) const LOOK_EVERY: Duration = ms(50);
+/// See [`LOOK_EVERY`].
+pub(crate) const LOOK_FOR: Duration = ms(1000);
+/// A lane that is sent on for this long, or three round trips if that is longer, without an answer has its relay checked.
+pub(crate) const LANE_PATIENCE: Duration = ms(250);
+/// A link that got no answer for this long begins anew when its route is set.
+pub(crate) const STALLED: Duration = ms(1000);
+/// After this long away, nothing that was known of the network counts.
+pub(crate) const AWAY: Duration = ms(5000);
+/// Waking up this much later than planned, we have not looked for what came in.
+pub(crate) const INATTENTIVE: Duration = ms(150);
+/// How long lane packets are held that came before their channel was known.
+pub(crate) const EARLY_TIME: Duration = ms(250);

@@ -9,7 +9,8 @@ use crate::{
     Access, NodeSnapshot, PeerId, RelayUrl, SecretKey,
     net::{
         backlog::Backlog,
-        driver::{self, Driver, Outlets, Parts},
+        clock,
+        driver::{Driver, Outlets, Parts},
         lan::{Lan, LanError},
         mux::Mux,
         relay,
@@ -199,8 +200,8 @@ impl Builder {
             bound: bound.filter(|ip| !ip.is_unspecified()),
             ports,
             seed,
-            now: driver::now(),
-            unix_ms: driver::unix_ms(),
+            now: clock::now(),
+            unix_ms: clock::unix_ms(),
         })
     }
 

@@ -3,15 +3,13 @@
 
 mod calls;
 mod dial;
-mod early;
 mod families;
 mod gather;
 mod links;
+mod liveness;
 mod relays;
-mod silence;
 mod streams;
 mod view;
-mod vigil;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,11 +33,12 @@ use tokio::{
 };
 
 use self::{
-    calls::Calls, dial::Reply, early::Early, gather::Gathering, links::PeerLink,
-    relays::Registration, streams::Streams, vigil::Vigil,
+    calls::Calls, dial::Reply, gather::Gathering, links::PeerLink, relays::Registration,
+    streams::Streams,
 };
 use super::{
     backlog::BacklogSender,
+    clock::{now, time_asleep, unix_ms},
     flow::NodeMemory,
     interfaces::Interfaces,
     lan::{Lan, LanError},
@@ -53,8 +52,10 @@ use crate::{
     addr::Nat64,
     proto::{
         admission::CallId,
+        early::Early,
         endpoint::Machine,
         io::{Input, Output, Pair, Sock},
+        liveness::Liveness,
         local::Ports,
         relays::Relays,
     },
@@ -148,12 +149,10 @@ pub(crate) struct Driver {
     /// The search for a translator to IPv4.
     nat64: Option<AbortHandle>,
     /// Lane packets that came before the handshake that explains them.
-    early: Early,
-    /// Links that are being watched for silence, and when they last sent.
-    watched: BTreeMap<LinkHandle, Instant>,
+    early: Early<Bytes>,
+    liveness: Liveness,
     /// Links whose rates are sampled: the others' are zero.
     active: BTreeSet<LinkHandle>,
-    vigil: Vigil,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
@@ -198,8 +197,6 @@ enum Done {
     StreamEnded(Pair),
 }
 
-/// How often a watched link is looked at.
-const WATCH_TICK: Duration = Duration::from_millis(50);
 /// Snapshots are at least this far apart, however much happens.
 const PUBLISH_GAP: Duration = Duration::from_millis(20);
 /// Rates are sampled this often.
@@ -237,9 +234,8 @@ impl Driver {
             streams: Streams::new(parts.tls),
             nat64: None,
             early: Early::default(),
-            watched: BTreeMap::new(),
+            liveness: Liveness::new(now(), time_asleep()),
             active: BTreeSet::new(),
-            vigil: Vigil::begin(),
             pending: FuturesUnordered::new(),
             started: now(),
             dirty: true,
@@ -256,7 +252,6 @@ impl Driver {
     /// Runs until the node is shut down, or nobody holds it any more.
     pub(crate) async fn run(mut self) {
         let mut sample = interval_of(SAMPLE);
-        let mut watch = interval_of(WATCH_TICK);
         loop {
             let deadline = self.deadline();
             self.rest();
@@ -285,13 +280,7 @@ impl Driver {
                 Some(done) = self.pending.next() => self.on_done(done),
                 Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
-                links = self.mux.activity() => {
-                    if self.watched.is_empty() {
-                        watch.reset();
-                    }
-                    self.on_activity(links);
-                }
-                _ = watch.tick(), if !self.watched.is_empty() => self.look_for_silence(),
+                links = self.mux.activity() => self.on_activity(links),
                 Some(news) = self.gathering.next() => self.on_gathered(news),
                 _ = sample.tick() => self.sample(),
             }
@@ -312,6 +301,7 @@ impl Driver {
             early,
             publish,
             relays,
+            self.liveness.poll_timeout(),
             self.gathering.poll_timeout(),
         ]
         .into_iter()
@@ -329,6 +319,7 @@ impl Driver {
         self.early.expire(now);
         self.relays.handle_timeout(now);
         self.drive_relays();
+        self.drive_liveness();
         self.drive_classifier(now);
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
@@ -478,23 +469,6 @@ impl Driver {
         self.close_streams();
         let _ = tokio::time::timeout(polite, self.gathering.close()).await;
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the driver is where the clock is read"
-)]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the driver is where the clock is read"
-)]
-pub(crate) fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 fn interval_of(period: Duration) -> Interval {

@@ -1,10 +1,10 @@
 //! Links to peers: their route in the mux, their connections, and who waits for them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{Done, Driver, dial::Dial, now, silence::Watch};
+use super::{Done, Driver, dial::Dial, now};
 use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
     net::{
@@ -17,6 +17,7 @@ use crate::{
         admission::CallId,
         endpoint::PeerView,
         io::{Failure, Input},
+        liveness::has_stalled,
         outbound,
         timing::CONNECT_TIMEOUT,
     },
@@ -37,7 +38,6 @@ pub(super) struct PeerLink {
     pub(super) rates: (u64, u64),
     /// Packets that QUIC had lost when that was last looked at.
     pub(super) lost: u64,
-    pub(super) watch: Watch,
     /// Whether it was also dialled at addresses, and so does not need a relay.
     pub(super) has_addrs: bool,
 }
@@ -109,7 +109,6 @@ impl Driver {
                 sampled: (0, 0),
                 rates: (0, 0),
                 lost: 0,
-                watch: Watch::default(),
                 has_addrs: false,
             }
         })
@@ -169,8 +168,7 @@ impl Driver {
             Some(Dest::Direct(_)) => link.link.silent_since(),
             None => None,
         };
-        let stalled =
-            silent_since.is_some_and(|since| now().saturating_duration_since(since) >= STALLED);
+        let stalled = has_stalled(now(), silent_since);
         // A window full of what was lost in an outage would keep the first packet after it from leaving.
         let switch = first.is_some() && (first != link.first || stalled);
         let route = Route { dests };
@@ -195,7 +193,7 @@ impl Driver {
         let handle = link.link.handle();
         self.mux.remove_link(handle);
         self.handles.remove(&handle);
-        self.watched.remove(&handle);
+        self.liveness.forget(peer);
         self.active.remove(&handle);
         self.links.remove(&peer);
         self.relays.on_link_over(now(), peer);
@@ -380,9 +378,6 @@ impl Driver {
         }
     }
 }
-
-/// A link that got no answer for this long begins anew when its route is set.
-const STALLED: Duration = Duration::from_secs(1);
 
 /// Tells paths apart for the congestion controllers that are kept per path.
 fn path_key(dest: Dest) -> u32 {

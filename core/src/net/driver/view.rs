@@ -37,7 +37,7 @@ impl Driver {
             if lost > std::mem::replace(&mut link.lost, lost) {
                 lossy.push(peer);
             }
-            rates != (0, 0) || self.watched.contains_key(handle)
+            rates != (0, 0) || self.liveness.is_watched(peer)
         });
         for (peer, heard) in used {
             self.feed(Input::Traffic { peer, heard });

@@ -1,37 +1,35 @@
 //! Lane packets that came before the hello that explains them, which takes the relay's control connection at the same time.
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
-use bytes::Bytes;
+use crate::{timing::EARLY_TIME, wire::lane::Channel};
 
-use crate::wire::lane::Channel;
-
-/// How long they are held.
-const EARLY_TIME: Duration = Duration::from_millis(250);
 /// Packets of all channels: what a relay lets callers send in that time. A lost one would be missed for 150 ms.
 const MAX_EARLY: usize = 512;
 /// Packets of one channel: the first flight of two connections.
 const MAX_OF_CHANNEL: usize = 8;
 
-/// See the [module](self).
-#[derive(Debug, Default)]
-pub(super) struct Early(VecDeque<Packet>);
+/// See the [module](self). `B` is what holds a packet's bytes.
+#[derive(Debug)]
+pub struct Early<B>(VecDeque<Packet<B>>);
 
 #[derive(Debug)]
-struct Packet {
+struct Packet<B> {
     at: Instant,
     relay: SocketAddr,
     channel: Channel,
-    bytes: Bytes,
+    bytes: B,
 }
 
-impl Early {
+impl<B> Default for Early<B> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<B: PartialEq> Early<B> {
     /// Holds a packet. Of its copies one is enough; where there is no room, the oldest gives way.
-    pub(super) fn push(&mut self, now: Instant, relay: SocketAddr, channel: Channel, bytes: Bytes) {
+    pub fn push(&mut self, now: Instant, relay: SocketAddr, channel: Channel, bytes: B) {
         let mut of_channel = self.0.iter().filter(|held| held.is_of(relay, channel));
         if of_channel.clone().any(|held| held.bytes == bytes)
             || of_channel.nth(MAX_OF_CHANNEL - 1).is_some()
@@ -50,32 +48,27 @@ impl Early {
     }
 
     /// The packets of a channel that is known by now, in the order in which they came.
-    pub(super) fn take(&mut self, relay: SocketAddr, channel: Channel) -> Vec<Bytes> {
-        let mut taken = Vec::new();
-        self.0.retain(|held| {
-            let taking = held.is_of(relay, channel);
-            if taking {
-                taken.push(held.bytes.clone());
-            }
-            !taking
-        });
-        taken
+    pub fn take(&mut self, relay: SocketAddr, channel: Channel) -> Vec<B> {
+        let held = std::mem::take(&mut self.0).into_iter();
+        let (taken, others): (VecDeque<_>, _) = held.partition(|held| held.is_of(relay, channel));
+        self.0 = others;
+        taken.into_iter().map(|packet| packet.bytes).collect()
     }
 
     /// When the oldest was held for long enough.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         self.0.front().map(|held| held.at + EARLY_TIME)
     }
 
     /// Drops what was held for long enough.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub fn expire(&mut self, now: Instant) {
         while self.poll_timeout().is_some_and(|at| at <= now) {
             self.0.pop_front();
         }
     }
 }
 
-impl Packet {
+impl<B> Packet<B> {
     fn is_of(&self, relay: SocketAddr, channel: Channel) -> bool {
         self.relay == relay && self.channel == channel
     }
@@ -85,6 +78,11 @@ impl Packet {
 mod tests {
     use super::*;
     use crate::SecretKey;
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
 
     fn channel(caller: u16) -> Channel {
         let [a, b] = caller.to_be_bytes();
@@ -102,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_hundred_callers_at_once_lose_no_packet_and_each_copy_is_held_once() {
-        let (mut early, now) = (Early::default(), crate::net::driver::now());
-        let packet = |caller: u16| Bytes::copy_from_slice(&caller.to_be_bytes());
+        let (mut early, now) = (Early::default(), origin());
+        let packet = |caller: u16| caller.to_be_bytes().to_vec();
         for caller in 0..100 {
             for _ in 0..2 {
                 early.push(now, relay(), channel(caller), packet(caller));
@@ -117,10 +115,10 @@ mod tests {
 
     #[test]
     fn a_channel_that_floods_keeps_what_it_sent_first_and_displaces_no_other() {
-        let (mut early, now) = (Early::default(), crate::net::driver::now());
-        early.push(now, relay(), channel(0), Bytes::from_static(b"honest"));
+        let (mut early, now) = (Early::default(), origin());
+        early.push(now, relay(), channel(0), b"honest".to_vec());
         for nth in 0..10_000_u16 {
-            let bytes = Bytes::copy_from_slice(&nth.to_be_bytes());
+            let bytes = nth.to_be_bytes().to_vec();
             early.push(now, relay(), channel(1), bytes);
         }
         assert_eq!(early.take(relay(), channel(0)), [&b"honest"[..]]);
@@ -131,9 +129,9 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_for_is_dropped_after_a_while_and_bounded_until_then() {
-        let (mut early, now) = (Early::default(), crate::net::driver::now());
+        let (mut early, now) = (Early::default(), origin());
         for caller in 0..600 {
-            early.push(now, relay(), channel(caller), Bytes::from_static(b"packet"));
+            early.push(now, relay(), channel(caller), b"packet".to_vec());
         }
         assert_eq!(early.0.len(), MAX_EARLY);
         early.expire(now + EARLY_TIME / 2);
