@@ -276,7 +276,9 @@ fn bulk_over_tcp_fills_the_line_and_what_is_sent_beside_it_stays_young() {
         println!(
             "{rate:.1} of 20 Mbit/s; replies after {median:.0?}, 95 % within {p95:.0?}, alone after {alone:.0?}"
         );
-        assert!(rate > 0.8 * 20.0, "{rate}");
+        // The figures are for a quiet computer; a lane that collapses is far from both.
+        assert!(rate > 12.0, "{rate}");
+        assert!(median < alone + Duration::from_millis(100), "{median:?}");
         meeting.ends();
     });
 }

@@ -254,7 +254,7 @@ impl Relays {
         relay.registered_at = Some(observed);
         relay.seen_at = Some(observed);
         let real = relay.real_addr();
-        let addr = relay.addr?;
+        let addr = relay.addr;
         if returns {
             self.orders.push_back(Order::DoubtMappings);
         }
@@ -263,8 +263,8 @@ impl Relays {
         }
         let relay = url.clone();
         self.tell(EventKind::RelayUp { relay, rtt });
-        if is_udp {
-            self.orders.push_back(Order::Measure { through: addr });
+        if let Some(through) = addr.filter(|_| is_udp) {
+            self.orders.push_back(Order::Measure { through });
         }
         real
     }
@@ -392,12 +392,12 @@ impl Relays {
 impl Relay {
     /// Where it is reached: its address, with its TCP port if that is what is used.
     fn real_addr(&self) -> Option<SocketAddr> {
-        let port = match self.over {
-            Over::Udp => None,
-            Over::Tcp { port, .. } => Some(port),
-        };
-        let addr = self.addr?;
-        Some(port.map_or(addr, |port| SocketAddr::new(addr.ip(), port)))
+        match self.over {
+            Over::Udp => self.addr,
+            Over::Tcp { stream, port, .. } => {
+                Some(SocketAddr::new(stream.ip().to_canonical(), port))
+            }
+        }
     }
 
     /// What its lanes are sent to and come from.

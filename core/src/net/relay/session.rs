@@ -120,6 +120,20 @@ impl Dialer {
         })
     }
 
+    /// Dials by TCP where only a proxy knows the relay's name; none if there is no proxy.
+    pub(super) async fn by_proxy(&self, url: &RelayUrl) -> Option<Result<Connected, RelayError>> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], url.port()));
+        let streams = self.streams.as_ref()?;
+        if !streams.has_proxy(url, nowhere) {
+            return None;
+        }
+        let place = Place {
+            at: nowhere,
+            real: nowhere,
+        };
+        Some(self.by_tcp(place, url).await)
+    }
+
     /// Dials by UDP alone. When that takes long, looks for what is in the way.
     pub(super) async fn by_udp(
         &self,

@@ -128,6 +128,16 @@ impl Streams {
         self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the environment names a proxy for the relay.
+    pub(super) fn has_proxy(&self, url: &RelayUrl, at: SocketAddr) -> bool {
+        let target = Target {
+            host: url.host(),
+            port: url.port(),
+            ip: at.ip(),
+        };
+        !matches!(Proxy::from_env(target), Ok(None))
+    }
+
     /// Dials the relay, at its port and at 443.
     pub(super) async fn dial(&self, url: &RelayUrl, at: SocketAddr) -> Result<Stream, StreamError> {
         let to = |port| Target {

@@ -226,7 +226,7 @@ impl Task {
     async fn connect(&mut self) -> Result<Result<Connected, End>, Interrupt> {
         let addrs = match self.inbox.during(resolve(&self.url)).await? {
             Ok(addrs) => addrs,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return self.connect_by_name(error).await,
         };
         if let Some(addr) = in_turn(&addrs, self.failures) {
             let other = addrs.iter().find(|other| other.is_ipv4() != addr.is_ipv4());
@@ -250,6 +250,19 @@ impl Task {
                 self.failures += 1;
                 Err(error.into())
             }
+        })
+    }
+
+    /// Connects though the relay's name does not resolve here, as a proxy may know it.
+    async fn connect_by_name(
+        &mut self,
+        error: RelayError,
+    ) -> Result<Result<Connected, End>, Interrupt> {
+        let by_proxy = self.dialer.by_proxy(&self.url);
+        Ok(match self.inbox.during(by_proxy).await? {
+            Some(Ok(connected)) => Ok(connected),
+            Some(Err(proxy)) => Err(proxy.into()),
+            None => Err(error.into()),
         })
     }
 
@@ -353,7 +366,7 @@ impl Task {
 
     /// When to dial the relay by the other carrier.
     fn try_other_at(&self, owed: Option<Instant>, rtt: Duration) -> Option<Instant> {
-        self.dialer.streams.as_ref()?;
+        self.dialer.streams.as_ref().and(self.place)?;
         let tcp = (self.carriers).dial_tcp_at(owed.map(Instant::into_std), rtt);
         self.carriers.ask_udp_at().or(tcp).map(Instant::from_std)
     }

@@ -34,7 +34,7 @@ pub(super) struct Target<'a> {
     /// The name or address in the relay's URL.
     pub(super) host: &'a str,
     pub(super) port: u16,
-    /// What we found it to stand for.
+    /// What we found it to stand for; unspecified if nothing.
     pub(super) ip: IpAddr,
 }
 
@@ -241,6 +241,12 @@ impl Proxy {
         }
         let mut request = vec![VERSION, 1, 0];
         match target.ip.to_canonical() {
+            // The name does not resolve here. Otherwise addresses are better, as a name may hold up a proxy.
+            ip if ip.is_unspecified() => {
+                let len = u8::try_from(target.host.len()).map_err(|_| ProxyTrouble::Nonsense)?;
+                request.extend_from_slice(&[3, len]);
+                request.extend_from_slice(target.host.as_bytes());
+            }
             IpAddr::V4(ip) => {
                 request.push(1);
                 request.extend_from_slice(&ip.octets());
@@ -502,6 +508,14 @@ mod tests {
         url: &str,
         exchange: &[(&'static [u8], &'static [u8])],
     ) -> (Result<Vec<u8>, ProxyTrouble>, Vec<u8>) {
+        asked_for(target("2001:db8::7"), url, exchange).await
+    }
+
+    async fn asked_for(
+        target: Target<'_>,
+        url: &str,
+        exchange: &[(&'static [u8], &'static [u8])],
+    ) -> (Result<Vec<u8>, ProxyTrouble>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         let proxy = Proxy::parse(&url.replace("PROXY", &addr)).unwrap();
@@ -517,7 +531,7 @@ mod tests {
             heard
         };
         let connect = async {
-            let mut tcp = proxy.connect(target("2001:db8::7")).await?;
+            let mut tcp = proxy.connect(target).await?;
             let mut rest = Vec::new();
             tcp.read_to_end(&mut rest).await?;
             Ok(rest)
@@ -597,6 +611,17 @@ mod tests {
             let refused = refused.unwrap_err().to_string();
             assert!(refused.starts_with(expected), "{refused}");
         }
+        let by_name = Target {
+            ip: [0, 0, 0, 0].into(),
+            ..target("relay.example.org")
+        };
+        let exchange: [(&[u8], &[u8]); 2] = [
+            (&[5, 1, 0], &[5, 0]),
+            (&[0x11, 0x51], &[5, 0, 0, 3, 1, b'x', 0, 9, b'r']),
+        ];
+        let (rest, heard) = asked_for(by_name, "socks5://PROXY", &exchange).await;
+        assert_eq!(rest.unwrap(), b"r");
+        assert!(heard.windows(18).any(|it| it == b"\x11relay.example.org"));
         let (refused, _) = answered("socks5://PROXY", &[(&[5, 1, 0], &[5, 0xff])]).await;
         assert_eq!(refused.unwrap_err(), ProxyTrouble::Password);
     }
