@@ -241,9 +241,9 @@ pub enum Deadline {
     /// Ask an idle path, or a spare one.
     KeepAlive,
     /// Try a fresh port, or let go of it.
-    Reroll,
+    FreshPort,
     /// Ask an address that died.
-    Trial,
+    Probation,
     /// Begin the next round while relayed.
     NextRound,
     /// Try a failed peer again.

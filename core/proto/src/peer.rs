@@ -13,9 +13,7 @@
 //! peer that was restarted in between is met again by the same means.
 
 // The parts: each owns its data.
-mod ages;
 mod attempt;
-mod called;
 mod checks;
 mod contact;
 mod demand;
@@ -24,35 +22,37 @@ mod earned;
 mod effort;
 #[cfg(any(test, feature = "_fuzzing"))]
 mod footprint;
+mod fresh_port;
 mod guess;
 mod history;
-mod hold;
+mod keepalive;
+mod lifetimes;
 mod presence;
-mod reroll;
+mod probation;
 mod rounds;
 mod sessions;
 mod state;
 mod streams;
 mod targets;
 mod told;
-mod trial;
+mod triggered;
 
 // What they do together; none of these files call each other in a circle.
 mod announce;
 mod answer;
+mod control;
 mod evidence;
-mod fresh_port;
 mod guessing;
-mod holding;
 mod intro;
+mod keeping;
 mod messages;
 mod mobility;
-mod news;
 mod path;
 mod probes;
 mod probing;
 mod relayed;
 mod relays;
+mod renewing;
 mod seek;
 mod sockets;
 mod tcp;
@@ -69,26 +69,26 @@ pub(crate) use self::contact::Source;
 pub use self::contact::Whereabouts;
 use self::{
     answer::Met,
-    called::Called,
     checks::Checks,
     contact::Contact,
     demand::Demand,
     direct::DirectPath,
     earned::Earned,
     effort::Effort,
+    fresh_port::FreshPort,
     guess::{End, Guess},
     history::History,
-    hold::Hold,
     intro::Unanswered,
+    keepalive::Keepalive,
     messages::send,
     presence::Presence,
-    reroll::Reroll,
+    probation::Death,
     rounds::Rounds,
     sessions::Sessions,
     state::State,
     streams::Streams,
     told::Told,
-    trial::Death,
+    triggered::Triggered,
 };
 use super::{
     budget::Budget,
@@ -138,12 +138,12 @@ pub(crate) struct Peer {
     remote: Option<Description>,
     earned: Earned,
     checks: Checks,
-    called: Called,
-    hold: Hold,
+    triggered: Triggered,
+    keepalive: Keepalive,
     history: History,
     rounds: Rounds,
     guess: Guess,
-    reroll: Reroll,
+    fresh_port: FreshPort,
     streams: Streams,
     effort: Effort,
     told: Told,
@@ -162,12 +162,12 @@ impl Peer {
             remote: None,
             earned: Earned::default(),
             checks: Checks::default(),
-            called: Called::default(),
-            hold: Hold::default(),
+            triggered: Triggered::default(),
+            keepalive: Keepalive::default(),
             history: History::default(),
             rounds: Rounds::default(),
             guess: Guess::default(),
-            reroll: Reroll::default(),
+            fresh_port: FreshPort::default(),
             streams: Streams::default(),
             effort: Effort::default(),
             told: Told::new(now),
@@ -245,11 +245,11 @@ impl Peer {
         self.checks.clear();
         self.streams.close_all(ctx);
         self.state = State::Idle;
-        self.hold = Hold::default();
+        self.keepalive = Keepalive::default();
         self.history.end();
         self.guess.end(ctx, self.id, End::Dropped);
         self.release_sockets(ctx);
-        self.end_reroll(ctx);
+        self.end_fresh_port(ctx);
         self.rounds = Rounds::default();
         self.demand.end();
         self.contact.leave_relay();
@@ -265,7 +265,7 @@ impl Peer {
         let Some(path) = self.state.take_path() else {
             return;
         };
-        self.history.ages.interrupted();
+        self.history.lifetimes.interrupted();
         let narrow = path.narrow();
         if narrow.is_some() {
             self.guess.rest_longest(ctx.now);
@@ -352,19 +352,19 @@ impl Peer {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         self.call_timeout(ctx);
-        if let Some(opened) = self.called.take_due(ctx.now) {
+        if let Some(opened) = self.triggered.take_due(ctx.now) {
             self.called_for(ctx, opened);
         }
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
-        self.reroll_timeout(ctx);
+        self.fresh_port_timeout(ctx);
         self.streams_timeout(ctx);
         self.ask_width(ctx);
         if self.inquire(ctx) {
             self.dead(ctx);
         }
-        self.hold_timeout(ctx);
-        self.trials_timeout(ctx);
+        self.keepalive_timeout(ctx);
+        self.probations_timeout(ctx);
         if self.rounds_timeout(ctx) {
             self.end(ctx);
         }
@@ -418,17 +418,23 @@ impl Peer {
                 .as_ref()
                 .map(|attempt| (attempt.next(), Deadline::Intro)),
             self.checks.next().map(|at| (at, Deadline::Probe)),
-            self.called.next().map(|at| (at, Deadline::Probe)),
+            self.triggered.next().map(|at| (at, Deadline::Probe)),
             self.checks.end().map(|at| (at, Deadline::RoundEnd)),
             self.guess.next().map(|at| (at, Deadline::Guess)),
-            self.reroll.next().map(|at| (at, Deadline::Reroll)),
+            self.fresh_port.next().map(|at| (at, Deadline::FreshPort)),
             self.state
                 .path()
                 .and_then(DirectPath::next_probe)
                 .map(|at| (at, Deadline::Suspect)),
-            self.hold.next().map(|at| (at, Deadline::KeepAlive)),
-            self.history.ages.next().map(|at| (at, Deadline::Suspect)),
-            self.history.trials.next().map(|at| (at, Deadline::Trial)),
+            self.keepalive.next().map(|at| (at, Deadline::KeepAlive)),
+            self.history
+                .lifetimes
+                .next()
+                .map(|at| (at, Deadline::Suspect)),
+            self.history
+                .probations
+                .next()
+                .map(|at| (at, Deadline::Probation)),
             self.rounds.next().map(|at| {
                 let failed = self.state.is_failed();
                 (

@@ -67,19 +67,19 @@ pub(crate) const SUSPECT_GAPS: [Duration; 5] = [ms(50), ms(50), ms(100), ms(200)
 pub(crate) const DEAD_AFTER: Duration = ms(1500);
 /// A deadline that is met this much later says nothing of the path: we had no time to look for answers.
 pub(crate) const LATE: Duration = ms(150);
-/// For how long a path that died has to answer before it is taken again; doubles up to [`TRIAL_MAX`] when it dies again soon.
-pub(crate) const TRIAL: Duration = ms(1000);
-/// Longest trial.
-pub(crate) const TRIAL_MAX: Duration = ms(300_000);
-/// Answers in a row that a trial takes.
-pub(crate) const TRIAL_ANSWERS: u32 = 3;
-/// How often an address on trial is asked.
-pub(crate) const TRIAL_GAP: Duration = ms(500);
+/// For how long a path that died has to answer before it is taken again; doubles up to [`PROBATION_MAX`] when it dies again soon.
+pub(crate) const PROBATION: Duration = ms(1000);
+/// Longest probation.
+pub(crate) const PROBATION_MAX: Duration = ms(300_000);
+/// Answers in a row that a probation takes.
+pub(crate) const PROBATION_ANSWERS: u32 = 3;
+/// How often an address on probation is asked.
+pub(crate) const PROBATION_GAP: Duration = ms(500);
 /// Longest pause after an answer.
-pub(crate) const TRIAL_REST: Duration = ms(5000);
+pub(crate) const PROBATION_REST: Duration = ms(5000);
 /// An address that has answered nothing for this long is left to the rounds: by then its mapping may be gone, and what comes
 /// to a port that nobody has opened can spoil it.
-pub(crate) const TRIAL_FOR: Duration = ms(20_000);
+pub(crate) const PROBATION_FOR: Duration = ms(20_000);
 /// A path that was in use for this long is not held responsible for its last death.
 pub(crate) const FORGIVEN: Duration = ms(60_000);
 
@@ -209,7 +209,7 @@ pub(crate) const OPEN_GAP: Duration = ms(5);
 /// How long each request for a sample waits for its answer.
 pub(crate) const SAMPLE_TRIES: [Duration; 3] = [ms(200), ms(400), ms(400)];
 /// A link gets one fresh port in this time: a path that keeps dying is not to be replaced for ever.
-pub(crate) const REROLL_REST: Duration = ms(300_000);
+pub(crate) const FRESH_PORT_REST: Duration = ms(300_000);
 /// Ports ahead of a sample that are guessed first.
 pub(crate) const PREDICTED: i16 = 256;
 /// Ports on either side of a known one that are guessed first, where nothing is known of how the NAT chooses.

@@ -57,7 +57,7 @@ struct Check {
     /// Answers that were slower than the relay.
     slow: u32,
     /// The peer's data comes from there; whether ours can go there has yet to be proven.
-    in_use: bool,
+    nominated: bool,
 }
 
 /// How often a path that is slower than the relay is measured again in a round.
@@ -87,7 +87,7 @@ pub(super) struct Question {
 pub(super) struct Answered {
     pub(super) rtt: Duration,
     /// The peer's data already came from there.
-    pub(super) in_use: bool,
+    pub(super) nominated: bool,
 }
 
 impl Check {
@@ -104,7 +104,7 @@ impl Check {
             pending: Vec::new(),
             rtt: None,
             slow: 0,
-            in_use: false,
+            nominated: false,
         }
     }
 
@@ -183,7 +183,7 @@ impl Checks {
     /// The peer's data comes from this pair, and from no other.
     pub(super) fn note_use(&mut self, pair: Pair) {
         for check in &mut self.list {
-            check.in_use = check.pair == pair;
+            check.nominated = check.pair == pair;
         }
     }
 
@@ -372,9 +372,9 @@ impl Checks {
         check.rtt = Some(rtt);
         check.next = None;
         check.pending.clear();
-        let in_use = std::mem::take(&mut check.in_use);
+        let nominated = std::mem::take(&mut check.nominated);
         self.note_answer();
-        Some(Answered { rtt, in_use })
+        Some(Answered { rtt, nominated })
     }
 
     /// Something of this round was answered.

@@ -325,8 +325,8 @@ impl DirectPath {
         suspicion.step += 1;
         let lasts = suspicion.step == SUSPECT_GAPS.len();
         let kind = match suspicion.doubt {
-            Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::Deaf,
-            Doubt::Told => ProbeKind::InUse,
+            Doubt::Silent | Doubt::Moved | Doubt::Expected => ProbeKind::NotReceiving,
+            Doubt::Told => ProbeKind::Nominated,
         };
         Some(Inquiry::Ask { kind, lasts })
     }
@@ -343,7 +343,7 @@ impl DirectPath {
         }
         suspicion.next = now + EXPECTED_GAP;
         // Has the peer give everything to the relay too.
-        let (kind, lasts) = (ProbeKind::Deaf, false);
+        let (kind, lasts) = (ProbeKind::NotReceiving, false);
         Some(Inquiry::Ask { kind, lasts })
     }
 

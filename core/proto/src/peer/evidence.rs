@@ -59,7 +59,7 @@ impl Peer {
             port: Some(local.ports.v4).filter(|port| *port != 0),
             running: self.sessions.is_calling() || self.checks.is_on(),
             next_in: self.rounds.next_in(self.state.is_failed(), now).map(whole),
-            trial_left: self.history.trials.left(now).map(whole),
+            trial_left: self.history.probations.left(now).map(whole),
             rest_left: self.guess.rest_left(now).map(whole),
         })
     }

@@ -19,7 +19,7 @@ impl Peer {
             + self.checks.footprint()
             + self.streams.footprint()
             + self.state.footprint()
-            + self.history.trials.footprint()
+            + self.history.probations.footprint()
             + self.guess.footprint()
             + self.told.footprint();
         let remote = self.remote.as_ref().map_or(0, |remote: &Description| {

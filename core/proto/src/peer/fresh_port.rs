@@ -1,98 +1,137 @@
-//! What is tried when all was in vain: addresses that died, and a fresh port.
+//! A fresh port, when two NATs that keep their ports let nothing through all the same (docs/traversal.md, 3).
+//!
+//! A router that takes in packets for itself remembers a probe that came before ours left. From then on our packets to that
+//! address leave by another port, which the peer does not know, until the router forgets. From a fresh socket nothing is
+//! spoilt; and the peer hears of it only when its port has been opened.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
-use rand::Rng;
-
-use super::{Context, Peer, direct::full_len};
+use super::Context;
 use crate::{
-    NatBehavior, NatReport,
-    io::{Pair, Sock},
-    wire::probe::ProbeKind,
+    RelayUrl,
+    io::{Output, Sock},
+    timing::{FRESH_PORT_REST, ROUND, SAMPLE_TRIES},
+    wire::candidate::{Candidate, CandidateKind},
 };
 
-impl Peer {
-    /// All was in vain. If it should not have been, one side tries another port; that is enough for both. Addresses that
-    /// died, and may only have been cut off for a while, have their time to answer first.
-    pub(super) fn try_fresh_port(&mut self, ctx: &mut Context<'_>) {
-        let keeps = |nat: NatReport| nat.mapping == NatBehavior::EndpointIndependent;
-        let should_work = keeps(ctx.local.nat)
-            && self.remote.as_ref().is_some_and(|remote| keeps(remote.nat))
-            && self.fresh_targets(ctx).next().is_some();
-        let futile = self.history.narrow().is_some() || !should_work;
-        let waits = self.reroll.is_resting(ctx.now) || self.history.trials.next().is_some();
-        if ctx.local.id < self.id && self.demand.is_wanted() && !futile && !waits {
-            self.reroll.begin(ctx);
+/// The fresh socket of this link, if one is being tried.
+#[derive(Default)]
+pub(super) struct FreshPort {
+    fresh: Option<Fresh>,
+    /// Not again before then.
+    rest: Option<Instant>,
+}
+
+struct Fresh {
+    sock: Sock,
+    step: Step,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    /// Waits for the socket.
+    Socket,
+    /// Asks the relay where it sees the socket.
+    Sampling { tries: usize, next: Instant },
+    /// The peer knows of it.
+    Offered { seen: Candidate, until: Instant },
+}
+
+impl FreshPort {
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.fresh.as_ref()?.step {
+            Step::Socket => None,
+            Step::Sampling { next, .. } => Some(next),
+            Step::Offered { until, .. } => Some(until),
         }
     }
 
-    /// The peer's addresses that a fresh port can help with: those that a relay attests, where NATs are between.
-    fn fresh_targets(&self, ctx: &Context<'_>) -> impl Iterator<Item = Pair> + use<> {
-        let attested = self.contact.attested_ips();
-        let targets = self.opening(ctx.local).into_iter();
-        targets
-            .filter(move |addr| addr.is_ipv4() && attested.contains(&addr.ip()))
-            .map(Pair::main)
+    /// Whether this socket is being tried.
+    pub(super) fn needs(&self, sock: Sock) -> bool {
+        self.fresh.as_ref().is_some_and(|fresh| fresh.sock == sock)
     }
 
-    /// The socket that was asked for is there, or the system refused it. Returns whether it was this link that asked.
-    pub(crate) fn on_fresh_socket(
+    /// Where the peer may find it.
+    pub(super) fn candidate(&self) -> Option<Candidate> {
+        match self.fresh.as_ref()?.step {
+            Step::Offered { seen, .. } => Some(seen),
+            Step::Socket | Step::Sampling { .. } => None,
+        }
+    }
+
+    /// Whether it is too early for another one.
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        self.fresh.is_some() || self.rest.is_some_and(|until| now < until)
+    }
+
+    /// Asks for a socket.
+    pub(super) fn begin(&mut self, ctx: &mut Context<'_>) {
+        let sock = ctx.budget.name_sockets(1);
+        let step = Step::Socket;
+        self.fresh = Some(Fresh { sock, step });
+        self.rest = Some(ctx.now + FRESH_PORT_REST);
+        ctx.out.push_back(Output::OpenSockets {
+            first: sock,
+            count: 1,
+        });
+    }
+
+    /// The socket is there, or the system refused it. Returns whether it was this link that asked.
+    pub(super) fn on_socket(&mut self, now: Instant, sock: Sock, is_there: bool) -> bool {
+        let asked = |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Socket);
+        let Some(fresh) = self.fresh.as_mut().filter(asked) else {
+            return false;
+        };
+        let (tries, next) = (0, now);
+        fresh.step = Step::Sampling { tries, next };
+        if !is_there {
+            self.fresh = None;
+        }
+        true
+    }
+
+    /// A relay sees one of our sockets there. Returns whether it is this one, which then is offered to the peer.
+    pub(super) fn on_sample(&mut self, now: Instant, sock: Sock, addr: SocketAddr) -> bool {
+        let asked =
+            |fresh: &&mut Fresh| fresh.sock == sock && matches!(fresh.step, Step::Sampling { .. });
+        let Some(fresh) = self.fresh.as_mut().filter(asked) else {
+            return false;
+        };
+        let seen = Candidate {
+            addr,
+            kind: CandidateKind::Reflexive,
+            open: false,
+        };
+        fresh.step = Step::Offered {
+            seen,
+            until: now + ROUND,
+        };
+        true
+    }
+
+    /// Asks the relay where it sees the socket. Returns whether its time is over.
+    pub(super) fn handle_timeout(
         &mut self,
         ctx: &mut Context<'_>,
-        sock: Sock,
-        count: u16,
+        relay: Option<RelayUrl>,
     ) -> bool {
-        let asked = self.reroll.on_socket(ctx.now, sock, count > 0);
-        if asked && count > 0 {
-            self.guess.own(&[sock]);
-            self.reroll_timeout(ctx);
+        if self.next().is_none_or(|at| at > ctx.now) {
+            return false;
         }
-        asked
+        if let (Some(relay), Some(fresh)) = (relay, &mut self.fresh)
+            && let Step::Sampling { tries, next } = &mut fresh.step
+            && let Some(wait) = SAMPLE_TRIES.get(*tries)
+        {
+            (*tries, *next) = (*tries + 1, ctx.now + *wait);
+            let sock = fresh.sock;
+            ctx.out.push_back(Output::SampleMapping { sock, relay });
+            return false;
+        }
+        true
     }
 
-    /// A relay sees one of our sockets there. Opens it for the peer, and then says where it is.
-    pub(crate) fn on_fresh_sample(&mut self, ctx: &mut Context<'_>, sock: Sock, addr: SocketAddr) {
-        if !self.reroll.on_sample(ctx.now, sock, addr) {
-            return;
-        }
-        let targets: Vec<Pair> = self.fresh_targets(ctx).collect();
-        for pair in &targets {
-            let (pair, tx) = (Pair { sock, ..*pair }, ctx.rng.random());
-            let low = ctx.local.low_ttl(pair.addr);
-            self.effort.sent += 1;
-            self.question(ctx, pair, Some(low), ProbeKind::Request, tx);
-        }
-        self.send_update(ctx, targets.iter().map(|pair| pair.addr).collect());
-    }
-
-    pub(super) fn reroll_timeout(&mut self, ctx: &mut Context<'_>) {
-        let relay = self.contact.live_via(ctx.local);
-        if self.reroll.handle_timeout(ctx, relay) {
-            self.end_reroll(ctx);
-        }
-    }
-
-    /// Lets go of the fresh socket, unless the path needs it.
-    pub(super) fn end_reroll(&mut self, ctx: &mut Context<'_>) {
-        if self.reroll.end() {
-            self.release_sockets(ctx);
-        }
-    }
-
-    /// Asks addresses that died, and tries a fresh port when their time is over.
-    pub(super) fn trials_timeout(&mut self, ctx: &mut Context<'_>) {
-        let wanted = self.demand.is_wanted() && self.consents(ctx.local);
-        let wanted = wanted && self.rounds.in_use(ctx.now);
-        let due = self.history.trials.handle_timeout(ctx, wanted);
-        for (pair, tx) in due.questions {
-            let len = full_len(pair);
-            self.question_of(ctx, (pair, len), None, ProbeKind::Request, tx);
-        }
-        if due.over {
-            self.release_sockets(ctx);
-            if wanted && self.state.is_relayed() {
-                self.try_fresh_port(ctx);
-            }
-        }
+    /// Lets go of the socket. Returns whether there was one.
+    pub(super) fn end(&mut self) -> bool {
+        self.fresh.take().is_some()
     }
 }

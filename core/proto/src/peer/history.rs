@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use super::{
-    ages::Ages,
-    trial::{Death, Trials},
+    lifetimes::Lifetimes,
+    probation::{Death, Probations},
 };
 use crate::explain::Narrow;
 
 #[derive(Default)]
 pub(super) struct History {
-    pub(super) trials: Trials,
-    pub(super) ages: Ages,
+    pub(super) probations: Probations,
+    pub(super) lifetimes: Lifetimes,
     /// Whether the last direct path died.
     lost: bool,
     /// It died while small packets still got through.
@@ -33,18 +33,18 @@ impl History {
         self.narrow = None;
     }
 
-    /// The direct path died; and, unless it was a stream, which is closed with that, its address is on trial.
+    /// The direct path died; and, unless it was a stream, which is closed with that, its address is on probation.
     pub(super) fn died(&mut self, now: Instant, death: Death, narrow: Option<Narrow>) {
         self.lost = true;
         self.narrow = narrow;
         if !death.pair.sock.is_stream() {
-            self.trials.begin(now, death);
+            self.probations.begin(now, death);
         }
     }
 
     /// We are elsewhere now: nothing of it holds. Returns whether a path had been too narrow.
     pub(super) fn forget(&mut self) -> bool {
-        self.trials.forget();
+        self.probations.forget();
         self.narrow.take().is_some()
     }
 

@@ -40,7 +40,7 @@ impl Peer {
         let mut candidates =
             local.candidates(self.id, self.demand.is_dialled(), self.contact.attested());
         self.told.tell_candidates(candidates.clone());
-        if let Some(fresh) = self.reroll.candidate() {
+        if let Some(fresh) = self.fresh_port.candidate() {
             candidates.truncate(MAX_CANDIDATES - 1);
             candidates.push(fresh);
         }

@@ -31,7 +31,7 @@ impl Peer {
 
     /// We are elsewhere now: nothing that was learnt of paths holds.
     pub(crate) fn forget_paths(&mut self) {
-        self.hold.forget();
+        self.keepalive.forget();
         if self.history.forget() {
             self.guess.rested();
         }

@@ -8,7 +8,7 @@ use super::{
     Context, Peer,
     direct::{DirectPath, Doubt, Inquiry, PathEvent, Silence, Width},
     guess::End,
-    hold::Measured,
+    keepalive::Measured,
     state::State,
 };
 use crate::{
@@ -45,7 +45,7 @@ impl Peer {
     /// An answer came back from this address: it belongs to the peer and carries packets both ways.
     pub(super) fn proven(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration, full: bool) {
         self.admit(ctx, pair, Title::Proven);
-        if !self.history.trials.passes(ctx.now, pair, rtt, full) {
+        if !self.history.probations.passes(ctx.now, pair, rtt, full) {
             return self.still_alive(ctx);
         }
         let tier = |pair| Tier::of(pair, ctx.local);
@@ -65,7 +65,7 @@ impl Peer {
                 };
                 let chooses = ctx.local.id < self.id;
                 let other = Measured { pair, rtt };
-                self.hold
+                self.keepalive
                     .is_worth_it(ctx.now, (used, path.since), other, chooses)
             }
         };
@@ -86,7 +86,7 @@ impl Peer {
         let Some(rtt) = self.checks.rtt(pair).filter(|_| fits) else {
             return;
         };
-        if self.id < ctx.local.id && self.history.trials.passes(ctx.now, pair, rtt, false) {
+        if self.id < ctx.local.id && self.history.probations.passes(ctx.now, pair, rtt, false) {
             self.select(ctx, pair, rtt);
         }
     }
@@ -101,7 +101,7 @@ impl Peer {
         self.rounds.direct();
         self.streams.dial_no_more();
         self.effort.done(ctx.now);
-        self.hold.begin(ctx);
+        self.keepalive.begin(ctx);
         if let Some(run) = self.guess.end(ctx, self.id, End::Found) {
             self.effort.found = run.found(pair);
         }
@@ -112,7 +112,7 @@ impl Peer {
         self.announce_path(ctx);
         if pair.sock.is_stream() {
             if ctx.local.id < self.id {
-                self.ask(ctx, ProbeKind::InUse);
+                self.ask(ctx, ProbeKind::Nominated);
             }
             self.schedule_round(ctx);
         }
@@ -128,7 +128,7 @@ impl Peer {
             Some(Width::Asked) => {
                 let chooses = ctx.local.id < self.id;
                 let kind = if chooses {
-                    ProbeKind::InUse
+                    ProbeKind::Nominated
                 } else {
                     ProbeKind::Request
                 };
@@ -147,9 +147,9 @@ impl Peer {
         match moved {
             Some(path) => self
                 .history
-                .ages
+                .lifetimes
                 .moved(now, now.saturating_duration_since(path.since)),
-            None => self.history.ages.interrupted(),
+            None => self.history.lifetimes.interrupted(),
         }
     }
 
@@ -174,7 +174,7 @@ impl Peer {
         };
         match path.on_silence(ctx.now, since, rtt) {
             None => {}
-            Some(Silence::Asked) => self.ask(ctx, ProbeKind::InUse),
+            Some(Silence::Asked) => self.ask(ctx, ProbeKind::Nominated),
             Some(Silence::Lasts) => self.suspect(ctx, Doubt::Silent),
         }
     }
@@ -273,7 +273,7 @@ impl Peer {
                 if widened {
                     self.announce_route(ctx);
                 }
-                self.hold.answered(ctx);
+                self.keepalive.answered(ctx);
                 if trusted {
                     self.trust(ctx);
                 }
@@ -287,7 +287,7 @@ impl Peer {
             return;
         };
         path.trust();
-        self.hold.watch(ctx);
+        self.keepalive.watch(ctx);
         self.announce_state(ctx);
         self.announce_route(ctx);
     }

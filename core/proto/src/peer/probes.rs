@@ -25,7 +25,7 @@ impl Peer {
         self.earned.earn(PACKET_LEN);
         match probe.kind {
             ProbeKind::Answer => self.on_answer(ctx, source, probe.tx, datagram.len() == FULL_LEN),
-            kind @ (ProbeKind::Request | ProbeKind::InUse | ProbeKind::Deaf) => {
+            kind @ (ProbeKind::Request | ProbeKind::Nominated | ProbeKind::NotReceiving) => {
                 // The peer's data may follow the answer at once.
                 if self.admit(ctx, source, Title::Claimed) {
                     self.answer(ctx, conv, source, probe.tx, datagram.len());
@@ -54,19 +54,23 @@ impl Peer {
         self.effort.heard += 1;
         let elsewhere = match self.state.path_mut() {
             Some(path) if path.pair == source => {
-                if kind == ProbeKind::InUse {
-                    self.hold.heard(ctx.now, path, self.rounds.traffic());
+                if kind == ProbeKind::Nominated {
+                    self.keepalive.heard(ctx.now, path, self.rounds.traffic());
                 }
                 path.asked = ctx.now;
                 false
             }
-            path => path.is_some() && kind == ProbeKind::InUse,
+            path => path.is_some() && kind == ProbeKind::Nominated,
         };
-        if let Some(path) = self.state.path_mut().filter(|_| kind == ProbeKind::Deaf) {
+        if let Some(path) = self
+            .state
+            .path_mut()
+            .filter(|_| kind == ProbeKind::NotReceiving)
+        {
             path.deaf = Some(ctx.now);
         }
         // If it is we who choose, the peer was moved, or has yet to learn of our choice.
-        let doubtful = kind == ProbeKind::Deaf || elsewhere && ctx.local.id < self.id;
+        let doubtful = kind == ProbeKind::NotReceiving || elsewhere && ctx.local.id < self.id;
         if doubtful && self.state.is_direct() {
             self.suspect(ctx, Doubt::Told);
         }
@@ -85,14 +89,14 @@ impl Peer {
             self.checks.note_answer();
             return self.proven(ctx, source, rtt, false);
         }
-        if let Some(rtt) = self.history.trials.answered(ctx.now, source, tx, full) {
+        if let Some(rtt) = self.history.probations.answered(ctx.now, source, tx, full) {
             return self.proven(ctx, source, rtt, true);
         }
         if let Some(answered) = self.checks.on_answer(ctx.now, source, tx) {
             self.effort.answered += 1;
             self.earned.note_answer(source);
             self.proven(ctx, source, answered.rtt, false);
-            if answered.in_use {
+            if answered.nominated {
                 self.follow(ctx, source);
             }
         }

@@ -23,7 +23,7 @@ impl Peer {
     pub(super) fn called_for(&mut self, ctx: &mut Context<'_>, opened: bool) {
         match self.state {
             State::Relayed | State::Probing | State::Direct(_) => {
-                if self.called.begin(ctx.now, opened) {
+                if self.triggered.begin(ctx.now, opened) {
                     self.seek(ctx, opened);
                 }
             }

@@ -15,7 +15,7 @@ impl Peer {
     pub(super) fn close_idle_sockets(&mut self, ctx: &mut Context<'_>) {
         let used = self.state.path().map(|path| path.pair.sock);
         let mut idle = self.guess.take_idle(|sock| {
-            Some(sock) == used || self.history.trials.needs(sock) || self.reroll.needs(sock)
+            Some(sock) == used || self.history.probations.needs(sock) || self.fresh_port.needs(sock)
         });
         self.checks.forget(&idle);
         idle.sort_unstable();

@@ -98,9 +98,9 @@ pub enum ProbeKind {
     /// Answers a question that came in on this path.
     Answer,
     /// Asks on the path that the sender's data takes.
-    InUse,
-    /// Asks as [`InUse`](Self::InUse) does, and tells that the sender hears nothing there.
-    Deaf,
+    Nominated,
+    /// Asks as [`Nominated`](Self::Nominated) does, and tells that the sender hears nothing there.
+    NotReceiving,
 }
 
 impl Probe {
@@ -113,8 +113,8 @@ impl Probe {
         let kind = match reader.u8()? {
             0 => ProbeKind::Request,
             1 => ProbeKind::Answer,
-            2 => ProbeKind::InUse,
-            3 => ProbeKind::Deaf,
+            2 => ProbeKind::Nominated,
+            3 => ProbeKind::NotReceiving,
             _ => return Err(Malformed::Field("probe kind")),
         };
         Ok(Self {
@@ -131,8 +131,8 @@ impl Probe {
         out.push(match self.kind {
             ProbeKind::Request => 0,
             ProbeKind::Answer => 1,
-            ProbeKind::InUse => 2,
-            ProbeKind::Deaf => 3,
+            ProbeKind::Nominated => 2,
+            ProbeKind::NotReceiving => 3,
         });
         out.extend_from_slice(&self.tx.to_be_bytes());
         put_addr(&mut out, self.observed);
@@ -151,8 +151,8 @@ mod tests {
         for kind in [
             ProbeKind::Request,
             ProbeKind::Answer,
-            ProbeKind::InUse,
-            ProbeKind::Deaf,
+            ProbeKind::Nominated,
+            ProbeKind::NotReceiving,
         ] {
             let probe = Probe {
                 kind,

@@ -1,4 +1,4 @@
-//! Rounds that the peer calls for: each lets it have us send much more than it sent, so it gets no more than one in a while.
+//! Triggered checks (RFC 8445 section 7.3.1.4): rounds that the peer calls for. Each lets it have us send much more than it sent, so it gets no more than one in a while.
 
 use std::time::Instant;
 
@@ -9,14 +9,14 @@ const AT_ONCE: u32 = 6;
 
 /// What the peer called for.
 #[derive(Default)]
-pub(super) struct Called {
+pub(super) struct Triggered {
     /// When the rounds so far are paid for, at one in [`ROUND_SPACING`].
     paid: Option<Instant>,
     /// When the one that has to wait begins, and whether the peer opened its NATs for it.
     waiting: Option<(Instant, bool)>,
 }
 
-impl Called {
+impl Triggered {
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.map(|(at, _)| at)
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What is done about the path in use while nothing happens.
-pub(super) struct Hold {
+pub(super) struct Keepalive {
     /// How long the path may be idle before it is asked.
     pause: Duration,
     /// Never longer than this: mappings were seen to die.
@@ -69,7 +69,7 @@ impl Measured {
     }
 }
 
-impl Default for Hold {
+impl Default for Keepalive {
     fn default() -> Self {
         let [pause, .., limit] = KEEPALIVES;
         Self {
@@ -84,7 +84,7 @@ impl Default for Hold {
     }
 }
 
-impl Hold {
+impl Keepalive {
     pub(super) fn next(&self) -> Option<Instant> {
         [self.next, self.spare].into_iter().flatten().min()
     }
@@ -289,7 +289,7 @@ mod tests {
 
     /// After how many measurements another path is taken, if ever.
     fn wins(used: Measured, other: impl Fn(u64) -> Measured, chooses: bool) -> Option<u64> {
-        let (mut hold, start) = (Hold::default(), epoch());
+        let (mut hold, start) = (Keepalive::default(), epoch());
         (1..1000).find(|number| {
             let now = start + PACE * *number as u32;
             hold.is_worth_it(now, (used, start), other(*number), chooses)
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn at_first_what_is_clearly_faster_is_taken_by_both_at_once() {
-        let (mut hold, start) = (Hold::default(), epoch());
+        let (mut hold, start) = (Keepalive::default(), epoch());
         let (used, faster) = (path("192.0.2.1:4", 50), path("192.0.2.2:4", 35));
         let soon = start + CHOOSING / 2;
         assert!(hold.is_worth_it(soon, (used, start), faster, false));
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_pause_that_a_mapping_did_not_survive_is_never_tried_again() {
-        let mut hold = Hold::default();
+        let mut hold = Keepalive::default();
         hold.adapt(Duration::from_secs(20));
         assert_eq!(hold.pause, Duration::from_secs(12));
         hold.adapt(Duration::from_secs(12));
@@ -338,9 +338,9 @@ mod tests {
 
     #[test]
     fn questions_heard_after_a_pause_prove_it_as_answers_do() {
-        let mut hold = Hold::default();
+        let mut hold = Keepalive::default();
         let mut path = DirectPath::new(epoch(), path("192.0.2.1:4", 50).pair, PACE);
-        let mut ask = |hold: &mut Hold, pause: u64| {
+        let mut ask = |hold: &mut Keepalive, pause: u64| {
             let now = path.asked + Duration::from_secs(pause);
             hold.heard(now, &path, None);
             path.asked = now;
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_question_heard_proves_nothing_where_we_asked_ourselves_or_sent_data() {
-        let mut hold = Hold::default();
+        let mut hold = Keepalive::default();
         let start = epoch();
         let mut path = DirectPath::new(start, path("192.0.2.1:4", 50).pair, PACE);
         let (sent, heard) = (start + PACE - Duration::from_secs(5), start + PACE);

@@ -1,4 +1,4 @@
-//! Mappings that die at a regular age, however much is sent on them.
+//! Lifetimes of mappings (RFC 4787 section 4.3) that end at a regular age, however much is sent on them.
 //!
 //! Two deaths at the same age make a third likely: shortly before it is due, the relay is given everything too.
 
@@ -8,13 +8,13 @@ use crate::timing::{REGULAR_FROM, REGULAR_WITHIN};
 
 /// How old the peer's mappings became.
 #[derive(Default)]
-pub(super) struct Ages {
+pub(super) struct Lifetimes {
     last: Option<Duration>,
     /// When the path in use is expected to die.
     expected: Option<Instant>,
 }
 
-impl Ages {
+impl Lifetimes {
     /// When to be careful.
     pub(super) fn next(&self) -> Option<Instant> {
         Some(self.expected? - REGULAR_WITHIN)
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn only_two_deaths_at_the_same_age_announce_a_third() {
         let now = epoch();
-        let mut ages = Ages::default();
+        let mut ages = Lifetimes::default();
         ages.moved(now, AGE);
         assert_eq!(ages.next(), None);
         ages.moved(now, AGE + SECOND / 2);
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn paths_that_die_young_are_no_matter_of_mappings() {
         let now = epoch();
-        let mut ages = Ages::default();
+        let mut ages = Lifetimes::default();
         for _ in 0..3 {
             ages.moved(now, REGULAR_FROM - SECOND);
             assert_eq!(ages.next(), None);

@@ -9,17 +9,20 @@ use rand::Rng;
 use super::Context;
 use crate::{
     io::{Pair, Sock},
-    timing::{FORGIVEN, ROUND, TRIAL, TRIAL_ANSWERS, TRIAL_FOR, TRIAL_GAP, TRIAL_MAX, TRIAL_REST},
+    timing::{
+        FORGIVEN, PROBATION, PROBATION_ANSWERS, PROBATION_FOR, PROBATION_GAP, PROBATION_MAX,
+        PROBATION_REST, ROUND,
+    },
 };
 
 /// Dead addresses that are remembered per peer.
-const MAX_TRIALS: usize = 16;
+const MAX_PROBATIONS: usize = 16;
 
 /// What is known of the addresses that died.
 #[derive(Default)]
-pub(super) struct Trials(Vec<Trial>);
+pub(super) struct Probations(Vec<Probation>);
 
-struct Trial {
+struct Probation {
     pair: Pair,
     /// Until when it is asked though nothing is answered.
     hope: Instant,
@@ -36,7 +39,7 @@ struct Trial {
     next: Option<Instant>,
 }
 
-/// What is to be done about addresses on trial.
+/// What is to be done about addresses on probation.
 #[derive(Default)]
 pub(super) struct Due {
     /// Addresses to ask, and the transaction ids of the questions.
@@ -55,9 +58,9 @@ pub(super) struct Death {
     pub(super) narrow: bool,
 }
 
-impl Trials {
+impl Probations {
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|trial| trial.next).min()
+        self.0.iter().filter_map(|probation| probation.next).min()
     }
 
     #[cfg(any(test, feature = "_fuzzing"))]
@@ -68,20 +71,20 @@ impl Trials {
     /// Says whom to ask now; nobody unless the link is `wanted`, and in use.
     pub(super) fn handle_timeout(&mut self, ctx: &mut Context<'_>, wanted: bool) -> Due {
         let mut due = Due::default();
-        for trial in &mut self.0 {
-            if trial.next.is_none_or(|at| at > ctx.now) {
+        for probation in &mut self.0 {
+            if probation.next.is_none_or(|at| at > ctx.now) {
                 continue;
             }
-            if trial.pending.take().is_some() || !wanted {
-                trial.answering = None;
+            if probation.pending.take().is_some() || !wanted {
+                probation.answering = None;
             }
-            let hopeful = trial.answering.is_some() || ctx.now < trial.hope;
-            trial.next = hopeful.then_some(ctx.now + TRIAL_GAP.max(trial.rtt * 2));
-            due.over |= trial.next.is_none();
-            if wanted && trial.next.is_some() && ctx.budget.take(ctx.now) {
+            let hopeful = probation.answering.is_some() || ctx.now < probation.hope;
+            probation.next = hopeful.then_some(ctx.now + PROBATION_GAP.max(probation.rtt * 2));
+            due.over |= probation.next.is_none();
+            if wanted && probation.next.is_some() && ctx.budget.take(ctx.now) {
                 let tx = ctx.rng.random();
-                trial.pending = Some((tx, ctx.now));
-                due.questions.push((trial.pair, tx));
+                probation.pending = Some((tx, ctx.now));
+                due.questions.push((probation.pair, tx));
             }
         }
         due
@@ -99,15 +102,17 @@ impl Trials {
         let mut asked = self
             .0
             .iter_mut()
-            .filter(|trial| full && trial.pair == source);
-        let pending = asked.find_map(|trial| trial.pending.take_if(|(pending, _)| *pending == tx));
+            .filter(|probation| full && probation.pair == source);
+        let pending =
+            asked.find_map(|probation| probation.pending.take_if(|(pending, _)| *pending == tx));
         pending.map(|(_, sent)| now.saturating_duration_since(sent))
     }
 
-    /// Whether an address on trial can only be asked from this socket.
+    /// Whether an address on probation can only be asked from this socket.
     pub(super) fn needs(&self, sock: Sock) -> bool {
-        let on_trial = |trial: &Trial| trial.next.is_some() && trial.pair.sock == sock;
-        self.0.iter().any(on_trial)
+        let on_probation =
+            |probation: &Probation| probation.next.is_some() && probation.pair.sock == sock;
+        self.0.iter().any(on_probation)
     }
 
     /// We are elsewhere now: nothing of what was learnt holds.
@@ -119,46 +124,47 @@ impl Trials {
     pub(super) fn begin(&mut self, now: Instant, death: Death) {
         let pair = death.pair;
         // A fresh port does not make the way to the address any better.
-        let same_way = |trial: &&Trial| trial.pair.addr.ip() == pair.addr.ip();
+        let same_way = |probation: &&Probation| probation.pair.addr.ip() == pair.addr.ip();
         let before = self
             .0
             .iter()
             .filter(same_way)
-            .map(|trial| trial.length)
+            .map(|probation| probation.length)
             .max();
         let length = before
             .filter(|length| death.held < FORGIVEN.max(*length * 4))
-            .map_or(TRIAL, |length| (length * 2).min(TRIAL_MAX));
-        self.open(Trial {
+            .map_or(PROBATION, |length| (length * 2).min(PROBATION_MAX));
+        self.open(Probation {
             length,
-            next: Some(now + TRIAL_GAP),
-            ..Trial::new(now, &death)
+            next: Some(now + PROBATION_GAP),
+            ..Probation::new(now, &death)
         });
     }
 
-    fn open(&mut self, trial: Trial) {
-        self.0.retain(|known| known.pair != trial.pair);
-        if self.0.len() >= MAX_TRIALS {
+    fn open(&mut self, probation: Probation) {
+        self.0.retain(|known| known.pair != probation.pair);
+        if self.0.len() >= MAX_PROBATIONS {
             self.0.remove(0);
         }
-        self.0.push(trial);
+        self.0.push(probation);
     }
 
     /// How much longer the first of those that answer again have to do so.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
-        let ends = self.0.iter().filter_map(|trial| {
-            trial.next?;
-            let (since, _) = trial.answering?;
-            Some((since + trial.length).saturating_duration_since(now))
+        let ends = self.0.iter().filter_map(|probation| {
+            probation.next?;
+            let (since, _) = probation.answering?;
+            Some((since + probation.length).saturating_duration_since(now))
         });
         ends.min()
     }
 
-    /// Whether an address may be taken, now that it answered: it never died, or it stood its trial. Only answers that are
+    /// Whether an address may be taken, now that it answered: it never died, or it served its probation. Only answers that are
     /// `full` count, and an address is tried at once if small packets are all that got through to its computer by another port.
     pub(super) fn passes(&mut self, now: Instant, pair: Pair, rtt: Duration, full: bool) -> bool {
-        let narrow = |trial: &Trial| trial.narrow && trial.pair.addr.ip() == pair.addr.ip();
-        let Some(trial) = self.0.iter_mut().find(|trial| trial.pair == pair) else {
+        let narrow =
+            |probation: &Probation| probation.narrow && probation.pair.addr.ip() == pair.addr.ip();
+        let Some(probation) = self.0.iter_mut().find(|probation| probation.pair == pair) else {
             if full || pair.sock.is_stream() || !self.0.iter().any(narrow) {
                 return true;
             }
@@ -168,32 +174,34 @@ impl Trials {
                 rtt,
                 narrow: true,
             };
-            self.open(Trial::new(now, &death));
+            self.open(Probation::new(now, &death));
             return false;
         };
-        let (since, answers) = trial.answering.get_or_insert((now, 0));
+        let (since, answers) = probation.answering.get_or_insert((now, 0));
         *answers += u32::from(full);
-        trial.hope = trial.hope.max(now + ROUND);
-        if now.saturating_duration_since(*since) >= trial.length && *answers >= TRIAL_ANSWERS {
-            (trial.pending, trial.next) = (None, None);
+        probation.hope = probation.hope.max(now + ROUND);
+        if now.saturating_duration_since(*since) >= probation.length
+            && *answers >= PROBATION_ANSWERS
+        {
+            (probation.pending, probation.next) = (None, None);
             return true;
         }
         if full {
-            trial.next = Some(now + (trial.length / TRIAL_ANSWERS).min(TRIAL_REST));
+            probation.next = Some(now + (probation.length / PROBATION_ANSWERS).min(PROBATION_REST));
         } else {
-            trial.next.get_or_insert(now);
+            probation.next.get_or_insert(now);
         }
         false
     }
 }
 
-impl Trial {
+impl Probation {
     fn new(now: Instant, death: &Death) -> Self {
         Self {
             pair: death.pair,
-            hope: now + TRIAL_FOR,
+            hope: now + PROBATION_FOR,
             rtt: death.rtt,
-            length: TRIAL,
+            length: PROBATION,
             narrow: death.narrow,
             answering: None,
             pending: None,
@@ -222,11 +230,11 @@ mod tests {
     }
 
     /// How long an address that answers all the time has to wait.
-    fn served(trials: &mut Trials, from: Instant) -> Duration {
+    fn served(probations: &mut Probations, from: Instant) -> Duration {
         let mut now = from;
-        while !trials.passes(now, pair(), PACE, true) {
+        while !probations.passes(now, pair(), PACE, true) {
             now += PACE;
-            assert!(now < from + TRIAL_MAX * 2);
+            assert!(now < from + PROBATION_MAX * 2);
         }
         now - from
     }
@@ -234,28 +242,31 @@ mod tests {
     #[test]
     fn an_address_that_dies_again_and_again_has_to_answer_for_longer_each_time() {
         let mut now = epoch();
-        let mut trials = Trials::default();
-        assert!(trials.passes(now, pair(), PACE, true), "it never died");
+        let mut probations = Probations::default();
+        assert!(probations.passes(now, pair(), PACE, true), "it never died");
         let mut last = Duration::ZERO;
         for _ in 0..6 {
-            trials.begin(now, died(Duration::from_secs(3)));
-            let served = served(&mut trials, now);
-            assert!(served >= last * 2 && served >= TRIAL, "{served:?}");
+            probations.begin(now, died(Duration::from_secs(3)));
+            let served = served(&mut probations, now);
+            assert!(served >= last * 2 && served >= PROBATION, "{served:?}");
             now += served + Duration::from_secs(3);
             last = served;
         }
-        trials.begin(now, died(FORGIVEN.max(last * 5)));
-        assert!(served(&mut trials, now) < TRIAL * 2, "it had held for long");
+        probations.begin(now, died(FORGIVEN.max(last * 5)));
+        assert!(
+            served(&mut probations, now) < PROBATION * 2,
+            "it had held for long"
+        );
     }
 
     #[test]
     fn what_was_learnt_elsewhere_does_not_count() {
         let now = epoch();
-        let mut trials = Trials::default();
-        trials.begin(now, died(Duration::ZERO));
-        assert!(!trials.passes(now, pair(), PACE, true));
-        trials.forget();
-        assert!(trials.passes(now, pair(), PACE, true));
+        let mut probations = Probations::default();
+        probations.begin(now, died(Duration::ZERO));
+        assert!(!probations.passes(now, pair(), PACE, true));
+        probations.forget();
+        assert!(probations.passes(now, pair(), PACE, true));
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
