@@ -1,5 +1,7 @@
 //! Options of the program, and what it prints.
 
+mod file;
+
 use std::{
     io::{self, IsTerminal, Write},
     net::{IpAddr, SocketAddr},
@@ -9,13 +11,22 @@ use std::{
 
 use clap::Parser;
 use peerway_proto::{RelayUrl, SecretKey};
-use peerway_relay::{Certificate, Limits, Tcp};
+use peerway_relay::{Certificate, Limits, Rate, Tcp};
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use file::OptionsError;
+
+/// What changes while the relay runs.
+const RELOADED: [&str; 2] = ["client_rate", "pair_rate"];
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
 #[derive(Debug, Parser)]
 #[command(name = "peerway-relay", version)]
 pub(crate) struct Options {
+    /// File with options, in TOML; default: /etc/peerway/relay.toml if it is there
+    #[arg(long, value_name = "FILE", env = "PEERWAY_RELAY_CONFIG")]
+    config: Option<PathBuf>,
+
     /// UDP address to serve, as in 0.0.0.0:4433 or [::]:4433
     #[arg(long, env = "PEERWAY_RELAY_BIND", default_value = "0.0.0.0:4433", value_parser = parse_bind)]
     pub(crate) bind: SocketAddr,
@@ -126,6 +137,50 @@ impl Options {
             .with_ansi(io::stderr().is_terminal())
             .with_env_filter(EnvFilter::new(level))
             .init();
+    }
+
+    /// How much one party may use.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            client_rate: Rate::bytes_per_second(self.client_rate.0),
+            pair_rate: Rate::bytes_per_second(self.pair_rate.0),
+            clients: self.clients,
+            connections_per_ip: self.connections_per_ip,
+            ..Limits::default()
+        }
+    }
+
+    /// The options that are other than in `new` and hold until the program is started again.
+    pub(crate) fn fixed_but_changed(&self, new: &Self) -> Vec<&'static str> {
+        let changed = self.values().into_iter().zip(new.values());
+        let changed = changed.filter(|(old, new)| old != new);
+        let names = changed.map(|((name, _), _)| name);
+        names.filter(|name| !RELOADED.contains(name)).collect()
+    }
+
+    /// Each option's key in the file and its value in words.
+    fn values(&self) -> [(&'static str, String); 13] {
+        [
+            ("bind", format!("{:?}", self.bind)),
+            ("state_dir", format!("{:?}", self.state_dir)),
+            ("host", format!("{:?}", self.host)),
+            ("stun_port", format!("{:?}", self.stun_port)),
+            ("tcp", format!("{:?}", self.tcp)),
+            ("tls_cert", format!("{:?}", self.tls_cert)),
+            ("tls_key", format!("{:?}", self.tls_key)),
+            ("trusted_proxies", format!("{:?}", self.trusted_proxies)),
+            ("client_rate", format!("{:?}", self.client_rate)),
+            ("pair_rate", format!("{:?}", self.pair_rate)),
+            ("clients", format!("{:?}", self.clients)),
+            (
+                "connections_per_ip",
+                format!("{:?}", self.connections_per_ip),
+            ),
+            (
+                "json and verbose",
+                format!("{:?}", (self.json, self.verbose)),
+            ),
+        ]
     }
 
     /// How to serve TCP, if at all.

@@ -25,5 +25,5 @@ mod tcp;
 
 pub use relay::{BindError, Config, Relay, Stats};
 pub use server::{Limits, Rate};
-pub use signals::Signals;
+pub use signals::{Request, Signals};
 pub use tcp::{Certificate, CertificateError, Tcp};

@@ -18,7 +18,7 @@ use crate::{
     host,
     hub::{Hub, now},
     port::{Port, Ports},
-    server::Limits,
+    server::{Limits, Rate},
     service::Service,
     socket::Sorter,
     stun,
@@ -240,6 +240,12 @@ impl Relay {
         info!("draining");
         self.draining.send_replace(true);
         self.draining.closed().await;
+    }
+
+    /// From now on one client may send, and a pair of clients may send to each other, at other rates than the relay was
+    /// started with ([`Limits::client_rate`], [`Limits::pair_rate`]).
+    pub fn set_rates(&self, client: Rate, pair: Rate) {
+        self.hub.lock().set_rates(client, pair);
     }
 
     /// What the relay did since its start.

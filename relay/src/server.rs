@@ -395,6 +395,12 @@ impl Server {
         takes
     }
 
+    /// Other rates than [`Server::new`] got, also for who is registered and for channels that are open.
+    pub fn set_rates(&mut self, client: Rate, pair: Rate) {
+        (self.limits.client_rate, self.limits.pair_rate) = (client, pair);
+        self.channels.set_pair_rate(pair);
+    }
+
     /// The next thing for the shell to do.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()

@@ -1,6 +1,17 @@
-//! The system's requests to stop, as the programs of this workspace take them.
+//! The system's requests, as the programs of this workspace take them.
 
 use std::io;
+#[cfg(unix)]
+use std::io::IsTerminal;
+
+/// What the system or the operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// End the program.
+    Stop,
+    /// Read the configuration again: SIGHUP, unless it says that the terminal we were started from is gone.
+    Reload,
+}
 
 /// From its making on, signals no longer end the program by themselves.
 #[derive(Debug)]
@@ -12,6 +23,8 @@ pub struct Signals {
     /// None if we were started to outlive the terminal, as by `nohup`.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    had_terminal: bool,
 }
 
 #[cfg(unix)]
@@ -24,14 +37,20 @@ impl Signals {
         use tokio::signal::unix::{SignalKind, signal};
         let hangup = || signal(SignalKind::hangup());
         Ok(Self {
+            had_terminal: io::stdin().is_terminal(),
             hangup: (!ignores_hangup()).then(hangup).transpose()?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    /// Waits for the first of them.
+    /// Waits for the first of them, all of which mean to stop.
     pub async fn stop(&mut self) {
+        self.next().await;
+    }
+
+    /// Waits for the next of them, for programs that read their configuration again.
+    pub async fn next(&mut self) -> Request {
         let hung_up = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -39,9 +58,13 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = hung_up => {}
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = hung_up => if self.had_terminal && !io::stdin().is_terminal() {
+                Request::Stop
+            } else {
+                Request::Reload
+            },
         }
     }
 }
@@ -60,12 +83,18 @@ impl Signals {
     pub async fn stop(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
+
+    /// Waits for Ctrl-C, as [`Signals::stop`].
+    pub async fn next(&mut self) -> Request {
+        self.stop().await;
+        Request::Stop
+    }
 }
 
 /// Where it cannot be read, a program without a terminal ignores it.
 #[cfg(unix)]
 fn ignores_hangup() -> bool {
-    use std::{fs, io::IsTerminal};
+    use std::fs;
     const SIGHUP: u64 = 1;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -196,6 +196,11 @@ impl Channels {
         }
     }
 
+    /// Another rate for all pairs.
+    pub(super) fn set_pair_rate(&mut self, rate: Rate) {
+        self.limits.pair_rate = rate;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_channel.len()
     }

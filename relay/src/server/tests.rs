@@ -520,3 +520,25 @@ fn a_frame_of_a_silent_client_shows_that_it_is_back() {
     world.commands();
     assert_eq!(world.signal(a, 1, 2), deliver(b, 1, 0));
 }
+
+#[test]
+fn rates_that_change_hold_at_once_for_who_is_there() {
+    let slow = Rate::bytes_per_second(1_000);
+    let fast = Rate::mib_per_second(64);
+    for (client, pair) in [(slow, fast), (fast, slow)] {
+        let mut world = World::new(Limits::default());
+        let (a, b) = (world.register(1), world.register(2));
+        world.signal(a, 1, 2);
+        world.signal(b, 2, 1);
+        let forwarded = |world: &mut World| {
+            world.wait(10_000);
+            let taken = |_: &usize| world.lane(1, channel(1, 2)) != Verdict::Drop;
+            (0..100).filter(taken).count()
+        };
+        assert_eq!(forwarded(&mut world), 100);
+        world.server.set_rates(client, pair);
+        assert_eq!(forwarded(&mut world), 1, "one may overdraw");
+        world.server.set_rates(fast, fast);
+        assert_eq!(forwarded(&mut world), 100);
+    }
+}

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 use peerway::{
@@ -25,6 +25,7 @@ fn command() -> Command {
 pub(crate) struct Program {
     child: Child,
     first_line: String,
+    log: Option<BufReader<ChildStderr>>,
 }
 
 impl Program {
@@ -40,7 +41,11 @@ impl Program {
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut first_line)
             .unwrap();
-        Self { child, first_line }
+        Self {
+            child,
+            first_line,
+            log: None,
+        }
     }
 
     pub(crate) fn url(&self) -> RelayUrl {
@@ -61,6 +66,21 @@ impl Program {
             .args(["--pid", &pid, "--nofile=0:0"])
             .status();
         assert!(limited.unwrap().success());
+    }
+
+    /// Has it read its configuration again, and returns what it logs then.
+    fn reload(&mut self) -> String {
+        let sent = Command::new("kill")
+            .args(["-HUP", &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        let mut line = String::new();
+        let log = self.log.get_or_insert_with(|| {
+            let stderr = self.child.stderr.take().unwrap();
+            BufReader::new(stderr)
+        });
+        log.read_line(&mut line).unwrap();
+        line
     }
 
     /// Sends SIGTERM, and returns the exit code.
@@ -96,6 +116,35 @@ fn the_first_line_names_the_url_and_a_terminated_relay_ends_well() {
     assert_eq!(again.url().key(), url.key(), "the key was kept");
     assert_eq!(again.url().host(), "relay.example.org");
     assert_eq!(again.terminate(), Some(0));
+}
+
+#[test]
+fn sighup_has_the_file_read_again_and_a_bad_one_changes_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("relay.toml");
+    let configure = |text: &str| std::fs::write(&file, text).unwrap();
+    configure("json = true\nhost = \"one.example\"\nverbose = 1");
+    let named = format!("--config={}", file.display());
+    let mut relay = Program::start(state.path(), 0, &[&named]);
+    assert_eq!(relay.url().host(), "one.example");
+
+    configure("json = true\nhost = \"one.example\"\nverbose = 1\nclient_rat = \"1M\"");
+    let said = relay.reload();
+    assert!(
+        said.contains("`client_rate`") && said.contains("stays in force"),
+        "{said}"
+    );
+    configure("json = true\nhost = \"one.example\"\nverbose = 1\nclient_rate = \"1M\"");
+    let said = relay.reload();
+    assert!(said.contains("read again"), "{said}");
+    configure("json = true\nhost = \"two.example\"\nverbose = 1");
+    relay.reload();
+    let said = relay.reload();
+    assert!(
+        said.contains("host") && said.contains("started again"),
+        "{said}"
+    );
+    assert_eq!(relay.terminate(), Some(0));
 }
 
 #[test]
