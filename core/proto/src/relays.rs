@@ -84,7 +84,7 @@ pub enum Order {
     },
     /// Ask by STUN, with this transaction id, where we are seen.
     AskStun { to: SocketAddr, tx: [u8; 12] },
-    /// The NAT can be measured through this address.
+    /// The NAT can be measured through this address, of a relay that is [trusted with that](Relays::trusted_with_nat).
     Measure { through: SocketAddr },
     /// Whoever answers at this address is not known to be the relay that it was taken for: what it said of our NAT may be false.
     Distrust { addr: SocketAddr },
@@ -229,7 +229,7 @@ impl Relays {
         });
         if relay.state == RelayState::Connecting {
             // It answers before we are registered, so that the first INTRO can say how our NAT behaves.
-            self.orders.push_back(Order::Measure { through: addr });
+            self.measure(addr);
         }
     }
 
@@ -264,7 +264,7 @@ impl Relays {
         let relay = url.clone();
         self.tell(EventKind::RelayUp { relay, rtt });
         if let Some(through) = addr.filter(|_| is_udp) {
-            self.orders.push_back(Order::Measure { through });
+            self.measure(through);
         }
         real
     }
@@ -382,6 +382,12 @@ impl Relays {
     /// What is to be done next.
     pub fn poll_order(&mut self) -> Option<Order> {
         self.orders.pop_front()
+    }
+
+    fn measure(&mut self, through: SocketAddr) {
+        if self.trusted_with_nat().contains(&through) {
+            self.orders.push_back(Order::Measure { through });
+        }
     }
 
     fn tell(&mut self, event: EventKind) {

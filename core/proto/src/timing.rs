@@ -245,3 +245,10 @@ pub(crate) const AWAY: Duration = ms(5000);
 pub(crate) const INATTENTIVE: Duration = ms(150);
 /// How long lane packets are held that came before their channel was known.
 pub(crate) const EARLY_TIME: Duration = ms(250);
+
+/// The NAT is measured again after this long.
+pub(crate) const NAT_CHECK_EVERY: Duration = ms(300_000);
+/// The NAT is measured this long after the network changed: such changes come in bursts.
+pub(crate) const NAT_CHECK_SOON: Duration = ms(50);
+/// A relay that was asked about the NAT less than this long ago would tell the same.
+pub(crate) const NAT_CHECK_FRESH: Duration = ms(10_000);

@@ -7,6 +7,7 @@ mod families;
 mod gather;
 mod links;
 mod liveness;
+mod nat;
 mod relays;
 mod streams;
 mod view;
@@ -33,7 +34,7 @@ use tokio::{
 };
 
 use self::{
-    calls::Calls, dial::Reply, gather::Gathering, links::PeerLink, relays::Registration,
+    calls::Calls, dial::Reply, gather::Gathering, links::PeerLink, nat::Nat, relays::Registration,
     streams::Streams,
 };
 use super::{
@@ -145,6 +146,7 @@ pub(crate) struct Driver {
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
     relay_streams: Option<Arc<RelayStreams>>,
     gathering: Gathering,
+    nat: Nat,
     streams: Streams,
     /// The search for a translator to IPv4.
     nat64: Option<AbortHandle>,
@@ -231,6 +233,7 @@ impl Driver {
             relay_sender,
             relay_streams: parts.relay_streams,
             gathering,
+            nat: Nat::default(),
             streams: Streams::new(parts.tls),
             nat64: None,
             early: Early::default(),
@@ -302,7 +305,7 @@ impl Driver {
             publish,
             relays,
             self.liveness.poll_timeout(),
-            self.gathering.poll_timeout(),
+            self.nat.schedule.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -320,7 +323,7 @@ impl Driver {
         self.relays.handle_timeout(now);
         self.drive_relays();
         self.drive_liveness();
-        self.drive_classifier(now);
+        self.drive_nat(now);
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
         }

@@ -312,6 +312,12 @@ fn only_our_relays_are_asked_about_the_nat_if_any_can_be_and_only_they_are_belie
     run.registered(&ours, "5.9.0.1:4433");
     run.registered(&theirs, "5.9.0.2:4433");
     assert_eq!(run.relays.trusted_with_nat(), [addr("5.9.0.1:4433")]);
+    let orders = run.orders();
+    let measures = |at| {
+        let through = addr(at);
+        orders.contains(&Order::Measure { through })
+    };
+    assert!(measures("5.9.0.1:4433") && !measures("5.9.0.2:4433"));
     run.down(&ours, false);
     assert_eq!(run.relays.trusted_with_nat(), [addr("5.9.0.2:4433")]);
     let ip = addr("198.51.100.7:1").ip();

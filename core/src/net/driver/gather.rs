@@ -1,43 +1,22 @@
-//! Learning about our surroundings: interfaces, the NAT's behaviour, a forwarded port.
+//! Learning about our surroundings: interfaces, forwarded ports, peers on our network.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU16,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, num::NonZeroU16};
 
 use futures_util::future::{OptionFuture, join_all};
-use rand::{RngCore, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use tokio::sync::mpsc;
 
 use super::{Driver, now};
 use crate::{
-    EventKind, NatEvidence, NatReport, PeerId, PeerState, PortMapping, PortRefusal, RelayUrl,
+    EventKind, PeerId, PeerState, PortMapping, PortRefusal,
     net::{
         interfaces::{Change, Interfaces},
         lan::{Lan, LanError, Sighting},
         portmap::PortMapper,
-        stun,
     },
-    proto::{
-        io::{Input, Pair, Sock},
-        local::Ports,
-        nat::{self, Classifier, StunResponse},
-    },
+    proto::{io::Input, local::Ports},
 };
 
-/// The NAT is measured again after this long.
-const CLASSIFY_EVERY: Duration = Duration::from_secs(300);
-/// Changes of the network come in bursts.
-const CLASSIFY_SOON: Duration = Duration::from_millis(50);
-/// A relay that was asked less than this long ago would tell the same.
-const FRESH: Duration = Duration::from_secs(10);
-/// Samples that may be under way at once; an answer to an older one counts as lost.
-const MAX_SAMPLES: usize = 64;
-
-/// What is learnt, and when it is learnt anew.
+/// Who tells us.
 pub(super) struct Gathering {
     pub(super) interfaces: Interfaces,
     changes: mpsc::Receiver<Change>,
@@ -49,26 +28,6 @@ pub(super) struct Gathering {
     lan: Option<Lan>,
     /// Why there is none though there should be.
     lan_error: Option<LanError>,
-    classifier: Option<Classifier>,
-    classify_at: Option<Instant>,
-    /// When the latest measurement began, and through which relays it goes.
-    began: Option<Instant>,
-    asked: Vec<SocketAddr>,
-    /// Who answered.
-    answered: BTreeSet<IpAddr>,
-    /// What the machine knows of the NAT.
-    nat: NatReport,
-    /// What that was concluded from.
-    pub(super) nat_evidence: NatEvidence,
-    pub(super) checked_at_ms: Option<u64>,
-    /// Questions of the machine where a relay sees a socket.
-    samples: VecDeque<Sample>,
-}
-
-/// A STUN request that was sent to a relay for the machine.
-struct Sample {
-    tx: [u8; 12],
-    to: Pair,
 }
 
 /// Something was learnt.
@@ -104,15 +63,6 @@ impl Gathering {
             mapping: None,
             lan,
             lan_error,
-            classifier: None,
-            classify_at: None,
-            began: None,
-            asked: Vec::new(),
-            answered: BTreeSet::new(),
-            nat: NatReport::default(),
-            nat_evidence: NatEvidence::default(),
-            checked_at_ms: None,
-            samples: VecDeque::new(),
         }
     }
 
@@ -148,11 +98,6 @@ impl Gathering {
     /// What the IPv4 router answered that forwards no port.
     pub(super) fn refusal(&self) -> Option<PortRefusal> {
         self.mapper.as_ref().and_then(PortMapper::refusal)
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let measuring = self.classifier.as_ref().and_then(Classifier::poll_timeout);
-        [measuring, self.classify_at].into_iter().flatten().min()
     }
 
     pub(super) async fn close(&mut self) {
@@ -270,7 +215,7 @@ impl Driver {
         for mapper in mappers.into_iter().flatten() {
             mapper.network_changed();
         }
-        self.classify();
+        self.nat.schedule.on_network_changed(now());
     }
 
     /// Something says that routers may have forgotten what they granted, or moved.
@@ -278,143 +223,6 @@ impl Driver {
         let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
         for mapper in mappers.into_iter().flatten() {
             mapper.doubt();
-        }
-    }
-
-    /// Has the NAT measured soon: the network changed.
-    fn classify(&mut self) {
-        self.gathering.classify_at = Some(now() + CLASSIFY_SOON);
-    }
-
-    /// A relay can be asked about the NAT: the measurement that is under way goes through it too, or a new one begins.
-    pub(super) fn classify_through(&mut self, relay: SocketAddr) {
-        let now = now();
-        let trusted = self.relays.trusted_with_nat().contains(&relay);
-        let gathering = &mut self.gathering;
-        let fresh = gathering
-            .began
-            .is_some_and(|at| now.saturating_duration_since(at) < FRESH);
-        if !trusted || (fresh && gathering.asked.contains(&relay)) {
-            return;
-        }
-        match &mut gathering.classifier {
-            Some(classifier) => {
-                classifier.add_relay(now, relay);
-                gathering.asked.push(relay);
-            }
-            None => gathering.classify_at = Some(now),
-        }
-    }
-
-    /// Starts, continues and ends measurements of the NAT.
-    pub(super) fn drive_classifier(&mut self, now: Instant) {
-        if self.gathering.classify_at.is_some_and(|at| at <= now) {
-            self.begin_classifying(now);
-        }
-        let Some(classifier) = &mut self.gathering.classifier else {
-            return;
-        };
-        if classifier.poll_timeout().is_some_and(|at| at <= now) {
-            classifier.handle_timeout(now);
-        }
-        while let Some(request) = classifier.poll_transmit() {
-            if request.to.sock != Sock::MAIN {
-                self.mux.open_sockets(request.to.sock, 1);
-            }
-            let bytes = stun::binding_request(request.tx, request.change_port);
-            if let Err(error) = self.mux.send_message(request.to, None, &bytes) {
-                tracing::trace!(to = ?request.to, %error, "cannot ask");
-            }
-        }
-        let nat = classifier.report(self.gathering.nat);
-        let over = classifier.is_over();
-        if over {
-            self.gathering.nat_evidence = classifier.evidence();
-            self.gathering.classifier = None;
-            self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
-            self.gathering.checked_at_ms = Some(super::unix_ms());
-            tracing::debug!(?nat, "NAT measured");
-        }
-        if over || nat != self.gathering.nat {
-            self.gathering.nat = nat;
-            self.feed(Input::Nat(nat));
-            self.dirty = true;
-        }
-    }
-
-    /// Measures through what relays we have.
-    fn begin_classifying(&mut self, now: Instant) {
-        self.gathering.classify_at = Some(now + CLASSIFY_EVERY);
-        self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
-        let local = self.gathering.interfaces.addresses.iter();
-        let local = local.map(|local| local.ip).collect();
-        let mut classifier = Classifier::new(local, ChaCha20Rng::from_os_rng());
-        let relays = self.relays.trusted_with_nat();
-        for addr in &relays {
-            classifier.add_relay(now, *addr);
-        }
-        self.gathering.classifier = (!relays.is_empty()).then_some(classifier);
-        self.gathering.asked = relays;
-        self.gathering.answered.clear();
-        self.gathering.began = Some(now);
-    }
-
-    /// Whoever answers at this address is not known to be the relay that it was taken for: what it said of our NAT may be false.
-    pub(super) fn forget_measured_by(&mut self, relay: SocketAddr) {
-        let gathering = &mut self.gathering;
-        if !gathering.answered.contains(&relay.ip()) {
-            return;
-        }
-        gathering.classifier = None;
-        gathering.nat = NatReport::default();
-        gathering.nat_evidence = NatEvidence::default();
-        gathering.checked_at_ms = None;
-        self.mux.close_sockets(nat::FIRST_SOCKET, nat::SOCKETS);
-        self.feed(Input::Nat(NatReport::default()));
-        self.dirty = true;
-        // Through the others, if there are any.
-        self.begin_classifying(now());
-    }
-
-    /// Asks a relay where it sees one of our sockets.
-    pub(super) fn sample_mapping(&mut self, sock: Sock, relay: &RelayUrl) {
-        let Some(addr) = self.relay_addr(relay) else {
-            return;
-        };
-        let (mut tx, to) = ([0; 12], Pair { sock, addr });
-        ChaCha20Rng::from_os_rng().fill_bytes(&mut tx);
-        if self.gathering.samples.len() >= MAX_SAMPLES {
-            self.gathering.samples.pop_front();
-        }
-        self.gathering.samples.push_back(Sample { tx, to });
-        self.send_message(to, None, &stun::binding_request(tx, false));
-    }
-
-    pub(super) fn on_stun(&mut self, sock: Sock, source: SocketAddr, bytes: &[u8]) {
-        let response = match stun::parse_response(bytes) {
-            Ok(response) => response,
-            Err(error) => return tracing::trace!(%error, "STUN"),
-        };
-        if sock == Sock::MAIN && self.on_echo(source, &response) {
-            return;
-        }
-        let from = Pair { sock, addr: source };
-        let samples = &mut self.gathering.samples;
-        let asked = |sample: &Sample| sample.tx == response.tx && sample.to == from;
-        if let Some(position) = samples.iter().position(asked) {
-            samples.remove(position);
-            let addr = response.mapped;
-            self.feed(Input::Sampled { sock, addr });
-        } else if let Some(classifier) = &mut self.gathering.classifier {
-            let response = StunResponse {
-                from,
-                tx: response.tx,
-                mapped: response.mapped,
-                other_address: response.other_address,
-            };
-            if classifier.handle_response(now(), &response) {
-                self.gathering.answered.insert(source.ip());
-            }
         }
     }
 }

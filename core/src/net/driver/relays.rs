@@ -48,8 +48,8 @@ impl Driver {
                 Order::AskStun { to, tx } => {
                     self.send_message(Pair::main(to), None, &stun::binding_request(tx, false));
                 }
-                Order::Measure { through } => self.classify_through(through),
-                Order::Distrust { addr } => self.forget_measured_by(addr),
+                Order::Measure { through } => self.nat.schedule.on_relay(now(), through),
+                Order::Distrust { addr } => self.nat.schedule.on_distrust(now(), addr),
                 Order::DoubtMappings => self.doubt_mappings(),
                 Order::Event(event) => self.tell(event),
             }

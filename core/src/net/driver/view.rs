@@ -111,13 +111,13 @@ impl Driver {
         network.public_v4 = local.public(true);
         network.public_v6 = local.public(false);
         network.nat = local.nat;
-        network.nat_evidence = self.gathering.nat_evidence.clone();
+        network.nat_evidence = self.nat.schedule.evidence().clone();
         network.nat64 = local.nat64.is_some();
         network.port_mapping = self.gathering.mapping;
         network.port_refusal = self.gathering.refusal();
         network.interfaces_unread = self.gathering.interfaces.unread;
         network.lan_trouble = self.gathering.lan_trouble();
-        network.checked_at_ms = self.gathering.checked_at_ms;
+        network.checked_at_ms = self.nat.checked_at_ms;
         network
     }
 
