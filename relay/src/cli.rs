@@ -23,6 +23,9 @@ const RELOADED: [&str; 2] = ["client_rate", "pair_rate"];
 #[derive(Debug, Parser)]
 #[command(name = "peerway-relay", version)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Option<Action>,
+
     /// File with options, in TOML; default: /etc/peerway/relay.toml if it is there
     #[arg(long, value_name = "FILE", env = "PEERWAY_RELAY_CONFIG")]
     config: Option<PathBuf>,
@@ -122,6 +125,17 @@ pub(crate) struct Options {
     /// Log more; twice: everything but single packets, three times: everything
     #[arg(short, long, action = clap::ArgAction::Count, env = "PEERWAY_RELAY_VERBOSE")]
     verbose: u8,
+}
+
+/// What to do instead of serving.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub(crate) enum Action {
+    /// Show what the relay with this --state-dir does
+    Status {
+        /// Print one JSON object
+        #[arg(id = "status_json", long = "json")]
+        json: bool,
+    },
 }
 
 impl Options {

@@ -1,6 +1,8 @@
 //! `peerway-relay`: the relay as a program.
 
 mod cli;
+#[cfg(unix)]
+mod status;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -8,7 +10,7 @@ use peerway_keys::keyfile;
 use peerway_relay::{Config, Relay, Request, Signals};
 use tracing::{error, info, warn};
 
-use cli::{Options, OptionsError};
+use cli::{Action, Options, OptionsError};
 #[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc;
 
@@ -29,6 +31,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(Action::Status { json }) = options.command {
+        return show_status(&options, json);
+    }
     options.start_logging();
     match serve(options, &args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,6 +56,10 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::e
     config.limits = options.limits();
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
+    #[cfg(unix)]
+    let status = status::open(&options.state_dir)
+        .inspect_err(|error| warn!(%error, "serving without telling the status"))
+        .ok();
     options.announce(&relay.url())?;
     let stop = async {
         while signals.next().await == Request::Reload {
@@ -58,8 +67,35 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::e
         }
         relay.shutdown().await;
     };
-    tokio::join!(relay.run(), stop);
+    let serving = async { tokio::join!(relay.run(), stop) };
+    #[cfg(unix)]
+    tokio::select! {
+        _ = serving => {}
+        () = status::serve(status, &relay) => {}
+    }
+    #[cfg(not(unix))]
+    serving.await;
     Ok(())
+}
+
+#[cfg(unix)]
+fn show_status(options: &Options, json: bool) -> ExitCode {
+    match status::show(&options.state_dir, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            cli::complain(&cause);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn show_status(_: &Options, _: bool) -> ExitCode {
+    let _ = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        b"error: the status is there on Unix only\n",
+    );
+    ExitCode::FAILURE
 }
 
 /// Takes over what can change of the options that hold now.

@@ -147,6 +147,40 @@ fn sighup_has_the_file_read_again_and_a_bad_one_changes_nothing() {
     assert_eq!(relay.terminate(), Some(0));
 }
 
+#[tokio::test]
+async fn the_status_is_told_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::PermissionsExt;
+    let state = tempfile::tempdir().unwrap();
+    let status = || {
+        let mut command = command();
+        command.arg("--state-dir").arg(state.path());
+        command.args(["status", "--json"]).output().unwrap()
+    };
+    let nobody = String::from_utf8(status().stderr).unwrap();
+    assert!(nobody.contains("is it running"), "{nobody}");
+
+    let relay = Program::start(state.path(), 0, &["--json"]);
+    let url = relay.url();
+    let addr = SocketAddr::from(([127, 0, 0, 1], url.port()));
+    let _client = Client::register_at(addr, url.key(), 1).await;
+    let told: serde_json::Value = serde_json::from_slice(&status().stdout).unwrap();
+    assert_eq!(told["url"].as_str().unwrap(), url.to_string());
+    assert_eq!(told["clients"], 1);
+    let socket = state.path().join("relay.sock");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let _idle = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    assert!(
+        status().status.success(),
+        "whoever does not read keeps nobody waiting"
+    );
+    assert_eq!(relay.terminate(), Some(0));
+    let again = Program::start(state.path(), 0, &["--json"]);
+    assert!(status().status.success(), "what the first left is replaced");
+    drop(again);
+}
+
 #[test]
 fn without_json_the_first_line_is_for_people() {
     let state = tempfile::tempdir().unwrap();
