@@ -1,8 +1,11 @@
-//! The endpoint machine: what concerns all peers, and who a message is for.
+//! The endpoint machine: all peers, and what they share.
+
+mod dispatch;
+mod surroundings;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -14,31 +17,21 @@ use super::{
     agenda::Agenda,
     budget::Budget,
     clock::Clock,
-    handshake::{self, Opened},
     heard::Heard,
-    io::{Deadline, Failure, Input, Output, Pair, Sock},
-    local::{Local, Ports, Reaches, RelayView},
-    peer::{Context, Peer, Source},
+    io::{Deadline, Output},
+    local::{Local, Ports, Reaches},
+    peer::{Context, Peer},
     shares::{Limits, Origin, Room, Shares},
     sources::Sources,
     timing::{CROWD, INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
     together::Together,
 };
 use crate::{
-    Access, EventKind, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
-    SecretKey, Traffic,
+    Access, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, SecretKey, Traffic,
     addr::Families,
-    wire::{
-        candidate::Candidate,
-        datagram::Kind,
-        intro::{AckPacket, IntroPacket},
-        probe::ProbePacket,
-        sealed::SealedPacket,
-        stale::StalePacket,
-    },
 };
 
-/// All decisions of a node about its links. Takes [`Input`]s and the time, gives [`Output`]s and a deadline; does nothing else.
+/// All decisions of a node about its links. Takes [`Input`](super::io::Input)s and the time, gives [`Output`]s and a deadline; does nothing else.
 ///
 /// The loop around it: hand in what happened, drain [`Machine::poll_output`], sleep until [`Machine::poll_timeout`] at the
 /// latest, call [`Machine::handle_timeout`].
@@ -176,133 +169,6 @@ impl Machine {
         }
     }
 
-    /// Takes in what happened.
-    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
-        if self.stopped {
-            return;
-        }
-        match input {
-            Input::RelayUp {
-                relay,
-                addr,
-                observed,
-                unix_ms,
-                own_ms,
-            } => {
-                self.clock.set(now, unix_ms, own_ms);
-                self.on_relay_up(now, relay, addr, observed);
-            }
-            Input::RelayDown { relay } => self.on_relay_down(now, &relay),
-            Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
-            Input::RelayMessage {
-                relay,
-                from,
-                attested,
-                bytes,
-            } => {
-                self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
-            }
-            Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
-            Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
-            Input::RelayUnreached { relay, peer } => self.told(now, peer, &relay, Peer::on_unheard),
-            Input::Datagram {
-                sock,
-                source,
-                bytes,
-            } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
-            Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
-            Input::Sampled { sock, addr } => self.on_sampled(now, sock, addr),
-            Input::StreamUp {
-                peer,
-                stream,
-                dialled,
-            } => self.on_stream(now, peer, stream, dialled),
-            Input::StreamDown { peer, stream } => {
-                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
-            }
-            Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
-            Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
-            Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
-            Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
-            Input::Routes { families, nat64 } => {
-                self.learn(now, |local| local.set_routes(families, nat64));
-            }
-            Input::AlsoObserved { relay, addr } => {
-                self.learn(now, |local| local.also_observed(&relay, addr));
-            }
-            Input::Nat(report) => self.on_nat(now, report),
-            Input::Hops(hops) => self.local.hops = Some(hops),
-            Input::Connect {
-                peer,
-                relays,
-                addrs,
-            } => self.connect(now, peer, relays, addrs),
-            Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
-            Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
-            Input::Release { peer } => self.with(now, peer, Peer::release),
-            Input::Silence {
-                peer,
-                since,
-                sent,
-                rtt,
-            } => self.with(now, peer, |peer, ctx| {
-                peer.on_silence(ctx, since, sent, rtt)
-            }),
-            Input::Losses { peer } => self.with(now, peer, Peer::on_losses),
-            Input::Traffic { peer, heard } => {
-                self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
-            }
-            Input::Resumed => self.on_resumed(now),
-            Input::Access { access, dialled } => self.set_access(now, access, &dialled),
-            Input::Shutdown => self.shut(now),
-        }
-    }
-
-    /// A relay says something of a peer.
-    fn told(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        relay: &RelayUrl,
-        hear: impl FnOnce(&mut Peer, &mut Context<'_>, &RelayUrl),
-    ) {
-        self.with(now, peer, |peer, ctx| hear(peer, ctx, relay));
-    }
-
-    /// Whoever asked for these sockets gets them, unless it has no use for them any more.
-    fn on_sockets(&mut self, now: Instant, first: Sock, count: u16) {
-        let mut taken = false;
-        self.each(now, |peer, ctx| {
-            taken |= peer.on_holes(ctx, first, count) || peer.on_fresh_socket(ctx, first, count);
-        });
-        if !taken && count > 0 {
-            self.out.push_back(Output::CloseSockets { first, count });
-        }
-    }
-
-    /// A relay sees one of our sockets there.
-    fn on_sampled(&mut self, now: Instant, sock: Sock, addr: SocketAddr) {
-        self.each(now, |peer, ctx| {
-            peer.on_count(ctx, sock, addr);
-            peer.on_fresh_sample(ctx, sock, addr);
-        });
-    }
-
-    fn set_access(&mut self, now: Instant, access: Access, dialled: &[PeerId]) {
-        self.local.access = access;
-        let local = &self.local;
-        let unwelcome = |id: &&PeerId| !local.lets_in(**id) && !dialled.contains(id);
-        let unwelcome: Vec<PeerId> = self.peers.keys().filter(unwelcome).copied().collect();
-        for id in unwelcome {
-            self.with(now, id, Peer::expel);
-        }
-    }
-
-    fn shut(&mut self, now: Instant) {
-        self.each(now, Peer::shut);
-        self.stopped = true;
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.stopped {
@@ -402,230 +268,6 @@ impl Machine {
         }
     }
 
-    fn connect(
-        &mut self,
-        now: Instant,
-        id: PeerId,
-        relays: Vec<RelayUrl>,
-        mut addrs: Vec<SocketAddr>,
-    ) {
-        if self.local.relay_only {
-            addrs.clear();
-        }
-        if self.entry(now, id, None) {
-            self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
-        } else {
-            self.out.push_back(Output::Failed {
-                peer: id,
-                reason: Failure::Silent,
-            });
-        }
-    }
-
-    fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
-        if self.local.lan && self.entry(now, peer, None) {
-            self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
-        }
-    }
-
-    fn on_relay_up(
-        &mut self,
-        now: Instant,
-        relay: RelayUrl,
-        addr: SocketAddr,
-        observed: SocketAddr,
-    ) {
-        let before = self.local.candidates(self.local.id, true, None);
-        let also = self.local.relays.get(&relay).and_then(|view| view.also);
-        let view = RelayView {
-            addr,
-            observed,
-            also,
-        };
-        self.local.relays.insert(relay.clone(), view);
-        self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
-        self.if_changed(now, before);
-    }
-
-    fn on_relay_down(&mut self, now: Instant, relay: &RelayUrl) {
-        self.local.relays.remove(relay);
-        self.each(now, |peer, ctx| peer.on_relay_down(ctx, relay));
-    }
-
-    fn on_observed(&mut self, now: Instant, relay: &RelayUrl, addr: SocketAddr) {
-        let before = self.local.candidates(self.local.id, true, None);
-        if let Some(view) = self.local.relays.get_mut(relay) {
-            view.observed = addr;
-            self.out
-                .push_back(Output::Event(EventKind::PublicAddress { addr }));
-        }
-        self.if_changed(now, before);
-    }
-
-    /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.
-    fn on_message(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
-        match Kind::of(bytes) {
-            Some(Kind::Intro) => self.on_intro(now, bytes, source, from),
-            Some(Kind::IntroAck) => {
-                let Ok(packet) = AckPacket::parse(bytes) else {
-                    return;
-                };
-                let Some(id) = self.owner(packet.conv(), from) else {
-                    return;
-                };
-                self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
-            }
-            Some(Kind::Stale) => {
-                let Ok(packet) = StalePacket::parse(bytes) else {
-                    return;
-                };
-                let Some(id) = self.owner(packet.conv, from) else {
-                    return;
-                };
-                self.with(now, id, |peer, ctx| peer.on_stale(ctx, bytes));
-            }
-            Some(Kind::Probe) => {
-                let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
-                    return;
-                };
-                let Some(id) = self.owner(packet.conv, from) else {
-                    return;
-                };
-                self.with(now, id, |peer, ctx| peer.on_probe(ctx, *pair, bytes));
-            }
-            Some(Kind::Sealed) => {
-                let Ok(packet) = SealedPacket::parse(bytes) else {
-                    return;
-                };
-                let Some(id) = self.owner(packet.conv, from) else {
-                    return;
-                };
-                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
-            }
-            Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
-        }
-    }
-
-    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
-    fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
-        let owner = self.stream_owner(pair);
-        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
-            self.on_message(now, bytes, &Source::Direct(pair), owner);
-        }
-    }
-
-    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
-        if !pair.sock.is_stream() {
-            return None;
-        }
-        let mut peers = self.peers.values();
-        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
-    }
-
-    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
-    fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
-        self.convs
-            .get(&conv)
-            .copied()
-            .filter(|owner| from.is_none_or(|from| from == *owner))
-    }
-
-    fn on_intro(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
-        let Ok(packet) = IntroPacket::parse(bytes) else {
-            return;
-        };
-        let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
-        if !meant_for_us || (matches!(source, Source::Direct(_)) && !self.budget.take_hello(now)) {
-            return;
-        }
-        let opened = match Opened::open(&self.key, packet, &mut self.rng) {
-            Ok(opened) => opened,
-            Err(error) => return tracing::trace!(%error, "INTRO refused"),
-        };
-        let id = opened.body.id;
-        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        if from.is_some_and(|from| from != id)
-            || id == self.local.id
-            || !(known || self.local.lets_in(id))
-        {
-            return;
-        }
-        let ip = match source {
-            Source::Relay { attested, .. } => attested.ip(),
-            Source::Direct(pair) => pair.addr.ip(),
-        };
-        if self.entry(now, id, Some(ip)) {
-            self.with(now, id, |peer, ctx| {
-                peer.on_intro(ctx, opened, source);
-            });
-        }
-    }
-
-    /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
-    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
-        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        let welcome =
-            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
-        if welcome && self.entry(now, id, Some(pair.addr.ip())) {
-            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
-        } else {
-            self.out.push_back(Output::CloseStream { sock: pair.sock });
-        }
-    }
-
-    fn on_interfaces(
-        &mut self,
-        now: Instant,
-        addrs: Vec<crate::addr::LocalAddr>,
-        lost_route: bool,
-    ) {
-        let before = self.local.candidates(self.local.id, true, None);
-        let lost_addr = self
-            .local
-            .interfaces
-            .iter()
-            .any(|known| !addrs.contains(known));
-        let gained_addr = addrs
-            .iter()
-            .any(|addr| !self.local.interfaces.contains(addr));
-        self.local.interfaces = addrs;
-        if lost_route || lost_addr {
-            // What relays saw before tells nothing; where they see us now, they say when they hear us again.
-            for relay in self.local.relays.values_mut() {
-                relay.also = None;
-            }
-            self.each(now, Peer::on_moved);
-        } else if gained_addr {
-            self.each(now, |peer, _| peer.forget_paths());
-        }
-        self.if_changed(now, before);
-    }
-
-    fn on_resumed(&mut self, now: Instant) {
-        self.clock.stood_still();
-        self.each(now, Peer::on_resumed);
-    }
-
-    fn on_nat(&mut self, now: Instant, report: NatReport) {
-        if std::mem::replace(&mut self.local.nat, report) != report {
-            self.each(now, Peer::on_nat);
-        }
-    }
-
-    /// Takes in something about ourselves, and tells the peers if we have something else to offer by that.
-    fn learn(&mut self, now: Instant, change: impl FnOnce(&mut Local)) {
-        let before = self.local.candidates(self.local.id, true, None);
-        change(&mut self.local);
-        self.if_changed(now, before);
-    }
-
-    /// Tells the peers if what we can offer is no longer what it was.
-    fn if_changed(&mut self, now: Instant, before: Vec<Candidate>) {
-        if self.local.candidates(self.local.id, true, None) != before {
-            self.each(now, Peer::on_local_change);
-        }
-    }
-
     /// Makes sure that there is an entry for the peer, who came from `caller` if we did not look for it.
     fn entry(&mut self, now: Instant, id: PeerId, caller: Option<IpAddr>) -> bool {
         if self.peers.contains_key(&id) {
@@ -719,13 +361,6 @@ impl Machine {
             touched.insert(id);
             let reach = peer.tell_reach(local);
             local.reach.change(reach);
-        }
-    }
-
-    fn each(&mut self, now: Instant, mut f: impl FnMut(&mut Peer, &mut Context<'_>)) {
-        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
-        for id in ids {
-            self.with(now, id, &mut f);
         }
     }
 }

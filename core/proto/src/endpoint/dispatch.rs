@@ -1,0 +1,250 @@
+//! Whom an input is for.
+
+use std::{net::SocketAddr, time::Instant};
+
+use super::Machine;
+use crate::{
+    PeerId, RelayUrl,
+    handshake::{self, Opened},
+    io::{Failure, Input, Output, Pair},
+    peer::{Context, Peer, Source},
+    wire::{
+        datagram::Kind,
+        intro::{AckPacket, IntroPacket},
+        probe::ProbePacket,
+        sealed::SealedPacket,
+        stale::StalePacket,
+    },
+};
+
+impl Machine {
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::RelayUp {
+                relay,
+                addr,
+                observed,
+                unix_ms,
+                own_ms,
+            } => {
+                self.clock.set(now, unix_ms, own_ms);
+                self.on_relay_up(now, relay, addr, observed);
+            }
+            Input::RelayDown { relay } => self.on_relay_down(now, &relay),
+            Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
+            Input::RelayMessage {
+                relay,
+                from,
+                attested,
+                bytes,
+            } => {
+                self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
+            }
+            Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
+            Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
+            Input::RelayUnreached { relay, peer } => self.told(now, peer, &relay, Peer::on_unheard),
+            Input::Datagram {
+                sock,
+                source,
+                bytes,
+            } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
+            Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
+            Input::Sampled { sock, addr } => self.on_sampled(now, sock, addr),
+            Input::StreamUp {
+                peer,
+                stream,
+                dialled,
+            } => self.on_stream(now, peer, stream, dialled),
+            Input::StreamDown { peer, stream } => {
+                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
+            }
+            Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
+            Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
+            Input::PortMapped(addr) => self.learn(now, |local| local.mapped = addr),
+            Input::Pinhole(addr) => self.learn(now, |local| local.pinhole = addr),
+            Input::Routes { families, nat64 } => {
+                self.learn(now, |local| local.set_routes(families, nat64));
+            }
+            Input::AlsoObserved { relay, addr } => {
+                self.learn(now, |local| local.also_observed(&relay, addr));
+            }
+            Input::Nat(report) => self.on_nat(now, report),
+            Input::Hops(hops) => self.local.hops = Some(hops),
+            Input::Connect {
+                peer,
+                relays,
+                addrs,
+            } => self.connect(now, peer, relays, addrs),
+            Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
+            Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
+            Input::Release { peer } => self.with(now, peer, Peer::release),
+            Input::Silence {
+                peer,
+                since,
+                sent,
+                rtt,
+            } => self.with(now, peer, |peer, ctx| {
+                peer.on_silence(ctx, since, sent, rtt)
+            }),
+            Input::Losses { peer } => self.with(now, peer, Peer::on_losses),
+            Input::Traffic { peer, heard } => {
+                self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
+            }
+            Input::Resumed => self.on_resumed(now),
+            Input::Access { access, dialled } => self.set_access(now, access, &dialled),
+            Input::Shutdown => self.shut(now),
+        }
+    }
+
+    /// A relay says something of a peer.
+    fn told(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        relay: &RelayUrl,
+        hear: impl FnOnce(&mut Peer, &mut Context<'_>, &RelayUrl),
+    ) {
+        self.with(now, peer, |peer, ctx| hear(peer, ctx, relay));
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        relays: Vec<RelayUrl>,
+        mut addrs: Vec<SocketAddr>,
+    ) {
+        if self.local.relay_only {
+            addrs.clear();
+        }
+        if self.entry(now, id, None) {
+            self.with(now, id, |peer, ctx| peer.connect(ctx, relays, addrs));
+        } else {
+            self.out.push_back(Output::Failed {
+                peer: id,
+                reason: Failure::Silent,
+            });
+        }
+    }
+
+    fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
+        if self.local.lan && self.entry(now, peer, None) {
+            self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+        }
+    }
+
+    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
+    fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
+        let owner = self.stream_owner(pair);
+        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
+            self.on_message(now, bytes, &Source::Direct(pair), owner);
+        }
+    }
+
+    /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.
+    fn on_message(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
+        match Kind::of(bytes) {
+            Some(Kind::Intro) => self.on_intro(now, bytes, source, from),
+            Some(Kind::IntroAck) => {
+                let Ok(packet) = AckPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv(), from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
+            }
+            Some(Kind::Stale) => {
+                let Ok(packet) = StalePacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_stale(ctx, bytes));
+            }
+            Some(Kind::Probe) => {
+                let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_probe(ctx, *pair, bytes));
+            }
+            Some(Kind::Sealed) => {
+                let Ok(packet) = SealedPacket::parse(bytes) else {
+                    return;
+                };
+                let Some(id) = self.owner(packet.conv, from) else {
+                    return;
+                };
+                self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
+            }
+            Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
+        }
+    }
+
+    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
+        if !pair.sock.is_stream() {
+            return None;
+        }
+        let mut peers = self.peers.values();
+        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
+    }
+
+    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
+    fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
+        self.convs
+            .get(&conv)
+            .copied()
+            .filter(|owner| from.is_none_or(|from| from == *owner))
+    }
+
+    fn on_intro(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
+        let Ok(packet) = IntroPacket::parse(bytes) else {
+            return;
+        };
+        let meant_for_us = handshake::is_addressed_to(packet, self.local.id);
+        if !meant_for_us || (matches!(source, Source::Direct(_)) && !self.budget.take_hello(now)) {
+            return;
+        }
+        let opened = match Opened::open(&self.key, packet, &mut self.rng) {
+            Ok(opened) => opened,
+            Err(error) => return tracing::trace!(%error, "INTRO refused"),
+        };
+        let id = opened.body.id;
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        if from.is_some_and(|from| from != id)
+            || id == self.local.id
+            || !(known || self.local.lets_in(id))
+        {
+            return;
+        }
+        let ip = match source {
+            Source::Relay { attested, .. } => attested.ip(),
+            Source::Direct(pair) => pair.addr.ip(),
+        };
+        if self.entry(now, id, Some(ip)) {
+            self.with(now, id, |peer, ctx| {
+                peer.on_intro(ctx, opened, source);
+            });
+        }
+    }
+
+    /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
+    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
+        let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
+        let welcome =
+            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
+        if welcome && self.entry(now, id, Some(pair.addr.ip())) {
+            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
+        } else {
+            self.out.push_back(Output::CloseStream { sock: pair.sock });
+        }
+    }
+}
