@@ -285,7 +285,10 @@ impl Driver {
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
                 links = self.mux.activity() => self.on_activity(links),
                 Some(news) = self.gathering.next() => self.on_gathered(news),
-                _ = sample.tick() => self.sample(),
+                _ = sample.tick() => {
+                    self.look_for_the_missed();
+                    self.sample();
+                }
             }
             self.wake();
             self.settle();

@@ -16,7 +16,6 @@ const IN_USE: u64 = 256;
 impl Driver {
     /// Takes the second's samples and shows them.
     pub(super) fn sample(&mut self) {
-        self.look_for_the_missed();
         let (mut used, mut lossy) = (Vec::new(), Vec::new());
         self.active.retain(|handle| {
             let peer = self.handles.get(handle).copied();
