@@ -10,14 +10,14 @@ use std::{
 };
 
 use clap::Parser;
-use peerway_proto::{RelayUrl, SecretKey};
-use peerway_relay::{Certificate, Limits, Rate, Tcp};
+use peerway_proto::{PeerId, RelayUrl, SecretKey};
+use peerway_relay::{Access, Certificate, Limits, Rate, Tcp};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use file::OptionsError;
 
 /// What changes while the relay runs.
-const RELOADED: [&str; 2] = ["client_rate", "pair_rate"];
+const RELOADED: [&str; 4] = ["allow", "deny", "client_rate", "pair_rate"];
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
 #[derive(Debug, Parser)]
@@ -81,6 +81,24 @@ pub(crate) struct Options {
         value_delimiter = ','
     )]
     pub(crate) trusted_proxies: Vec<IpAddr>,
+
+    /// Keys of those who are served, and no others; everybody without it
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "PEERWAY_RELAY_ALLOW",
+        value_delimiter = ','
+    )]
+    pub(crate) allow: Vec<PeerId>,
+
+    /// Keys of those who are not served
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "PEERWAY_RELAY_DENY",
+        value_delimiter = ','
+    )]
+    pub(crate) deny: Vec<PeerId>,
 
     /// What one client may send per second, as in 500k, 64M or 1G bytes
     #[arg(
@@ -164,6 +182,11 @@ impl Options {
         }
     }
 
+    /// Whom to serve.
+    pub(crate) fn access(&self) -> Access {
+        Access::new(self.allow.iter().copied(), self.deny.iter().copied())
+    }
+
     /// The options that are other than in `new` and hold until the program is started again.
     pub(crate) fn fixed_but_changed(&self, new: &Self) -> Vec<&'static str> {
         let changed = self.values().into_iter().zip(new.values());
@@ -173,7 +196,7 @@ impl Options {
     }
 
     /// Each option's key in the file and its value in words.
-    fn values(&self) -> [(&'static str, String); 13] {
+    fn values(&self) -> [(&'static str, String); 15] {
         [
             ("bind", format!("{:?}", self.bind)),
             ("state_dir", format!("{:?}", self.state_dir)),
@@ -183,6 +206,8 @@ impl Options {
             ("tls_cert", format!("{:?}", self.tls_cert)),
             ("tls_key", format!("{:?}", self.tls_key)),
             ("trusted_proxies", format!("{:?}", self.trusted_proxies)),
+            ("allow", format!("{:?}", self.allow)),
+            ("deny", format!("{:?}", self.deny)),
             ("client_rate", format!("{:?}", self.client_rate)),
             ("pair_rate", format!("{:?}", self.pair_rate)),
             ("clients", format!("{:?}", self.clients)),

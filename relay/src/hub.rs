@@ -9,6 +9,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::sync::Notify;
 use tracing::error;
 
 use crate::server::{Limits, Now, Server};
@@ -18,6 +19,7 @@ pub(crate) struct Hub {
     server: Mutex<Server>,
     panics: AtomicU64,
     overflows: AtomicU64,
+    changed: Notify,
 }
 
 impl Hub {
@@ -26,6 +28,7 @@ impl Hub {
             server: Mutex::new(Server::new(limits)),
             panics: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
+            changed: Notify::new(),
         }
     }
 
@@ -55,6 +58,17 @@ impl Hub {
     /// How often that happened.
     pub(crate) fn overflows(&self) -> u64 {
         self.overflows.load(Ordering::Relaxed)
+    }
+
+    /// Changes the server from outside the clients' task, which then does what follows from it.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Server)) {
+        change(&mut self.lock());
+        self.changed.notify_one();
+    }
+
+    /// Returns when the server was changed from outside.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The server. Whoever panicked has not left it half changed: only its own methods run under the lock.

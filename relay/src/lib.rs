@@ -24,6 +24,6 @@ mod stun;
 mod tcp;
 
 pub use relay::{BindError, Config, Relay, Stats};
-pub use server::{Limits, Rate};
+pub use server::{Access, Limits, Rate};
 pub use signals::{Request, Signals};
 pub use tcp::{Certificate, CertificateError, Tcp};

@@ -54,6 +54,7 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::e
     config.public_host = options.host.clone();
     config.tcp = options.tcp();
     config.limits = options.limits();
+    config.access = options.access();
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
     #[cfg(unix)]
@@ -109,6 +110,7 @@ fn reload(relay: &Relay, started_with: &Options, args: &[OsString]) {
     };
     let limits = new.limits();
     relay.set_rates(limits.client_rate, limits.pair_rate);
+    relay.set_access(new.access());
     info!("the configuration was read again");
     let fixed = started_with.fixed_but_changed(&new);
     if !fixed.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
     host,
     hub::{Hub, now},
     port::{Port, Ports},
-    server::{Limits, Rate},
+    server::{Access, Limits, Rate},
     service::Service,
     socket::Sorter,
     stun,
@@ -56,6 +56,8 @@ pub struct Config {
     pub public_host: Option<String>,
     /// How much one party may use.
     pub limits: Limits,
+    /// Whom to serve: everybody by default.
+    pub access: Access,
     /// How to serve clients whose networks carry no UDP; not at all if absent.
     pub tcp: Option<Tcp>,
 }
@@ -70,6 +72,7 @@ impl Config {
             secret_key,
             public_host: None,
             limits: Limits::default(),
+            access: Access::default(),
             tcp: Some(Tcp::default()),
         }
     }
@@ -164,6 +167,7 @@ impl Relay {
             .unwrap_or_else(|| host::guess(addr.ip()).to_string());
         let url = RelayUrl::new(config.secret_key.id(), &host, addr.port())?;
         let hub = Arc::new(Hub::new(config.limits));
+        hub.lock().set_access(config.access);
         let tcp = match (tcp, &config.tcp) {
             (Some(io), Some(tcp)) => {
                 let port = tcp::Port::new(io, tcp, &config.secret_key, config.limits)?;
@@ -183,7 +187,11 @@ impl Relay {
             server_config(&config.secret_key)?,
         );
         Ok(Self {
-            service: Arc::new(Mutex::new(Service::new(ports.clone(), clients))),
+            service: Arc::new(Mutex::new(Service::new(
+                hub.clone(),
+                ports.clone(),
+                clients,
+            ))),
             hub,
             ports,
             tcp,
@@ -246,6 +254,12 @@ impl Relay {
     /// started with ([`Limits::client_rate`], [`Limits::pair_rate`]).
     pub fn set_rates(&self, client: Rate, pair: Rate) {
         self.hub.lock().set_rates(client, pair);
+    }
+
+    /// From now on others are served than the relay was started with ([`Config::access`]). Clients that are not any more are
+    /// told so, and closed.
+    pub fn set_access(&self, access: Access) {
+        self.hub.change(|server| server.set_access(access));
     }
 
     /// What the relay did since its start.

@@ -19,6 +19,7 @@ use peerway_proto::{
     },
 };
 
+mod access;
 pub mod admission;
 mod bucket;
 mod channels;
@@ -31,6 +32,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+pub use access::Access;
 use bucket::Bucket;
 pub use bucket::Rate;
 use channels::{Channels, End};
@@ -161,6 +163,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
+    access: Access,
     /// Boxed: a table keeps the size that it once had.
     clients: HashMap<ClientId, Box<Client>>,
     by_key: HashMap<PeerId, ClientId>,
@@ -182,6 +185,7 @@ impl Server {
         Self {
             channels: Channels::new(limits),
             limits,
+            access: Access::default(),
             clients: HashMap::new(),
             by_key: HashMap::new(),
             by_addr: HashMap::new(),
@@ -399,6 +403,27 @@ impl Server {
     pub fn set_rates(&mut self, client: Rate, pair: Rate) {
         (self.limits.client_rate, self.limits.pair_rate) = (client, pair);
         self.channels.set_pair_rate(pair);
+    }
+
+    /// Whether whoever holds this key may register.
+    #[must_use]
+    pub fn admits(&self, key: PeerId) -> bool {
+        self.access.admits(key)
+    }
+
+    /// Other lists than before, at first empty ones. Clients that they do not let in are closed.
+    pub fn set_access(&mut self, access: Access) {
+        self.access = access;
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
+        let clients = self.by_key.iter();
+        let mut out: Vec<_> = clients
+            .filter(|(key, _)| !self.access.admits(**key))
+            .map(|(_, client)| *client)
+            .collect();
+        out.sort_unstable();
+        for client in out {
+            self.close(client, CloseReason::Forbidden);
+        }
     }
 
     /// The next thing for the shell to do.

@@ -7,7 +7,7 @@ use tokio::{sync::mpsc::Receiver, time::sleep_until};
 
 use crate::{
     clients::{Arrival, Clients},
-    hub::now,
+    hub::{Hub, now},
     port::Ports,
 };
 
@@ -18,6 +18,7 @@ const SEGMENTS: usize = 10;
 
 #[derive(Debug)]
 pub(crate) struct Service {
+    hub: Arc<Hub>,
     ports: Arc<Ports>,
     pub(crate) clients: Clients,
     /// Whose bytes are in the buffer, as the kernel had no room for them.
@@ -26,8 +27,9 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(ports: Arc<Ports>, clients: Clients) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, ports: Arc<Ports>, clients: Clients) -> Self {
         Self {
+            hub,
             ports,
             clients,
             unsent: None,
@@ -45,6 +47,7 @@ impl Service {
                 None => return false,
             },
             () = at(self.clients.next_timeout()) => {}
+            () = self.hub.changed() => {}
             _ = self.ports.main.writable(), if is_blocked => {}
         }
         self.clients.expire(now());

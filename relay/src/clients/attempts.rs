@@ -72,13 +72,20 @@ impl Clients {
         }
     }
 
-    /// A handshake is done: takes a seat, or ends the connection if there is none.
+    /// A handshake is done: takes a seat, or ends the connection if there is none or its key is not let in.
     pub(super) fn seat(&mut self, now: Now, handle: ConnectionHandle) {
         let Some(slot) = self.slots.get_mut(&handle) else {
             return;
         };
         let key = slot.connection.peer_id();
+        let is_let_in = key.is_none_or(|key| self.hub.lock().admits(key));
         let admitted = slot.session.take_admitted();
+        if !is_let_in {
+            if let Some(admitted) = admitted {
+                self.admission.end(admitted);
+            }
+            return self.close(now, handle, CloseReason::Forbidden);
+        }
         let admitted = admitted.and_then(|admitted| self.admission.proven(admitted));
         match (admitted, key) {
             (Some(admitted), Some(key)) => {

@@ -542,3 +542,30 @@ fn rates_that_change_hold_at_once_for_who_is_there() {
         assert_eq!(forwarded(&mut world), 100);
     }
 }
+
+#[test]
+fn who_is_let_in_no_more_is_closed_and_told_so() {
+    let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).id();
+    let mut world = World::new(Limits::default());
+    let [a, b, c] = [1, 2, 3].map(|seed| world.register(seed));
+    world.commands();
+    let forbidden = |client| Done::Close {
+        client,
+        reason: CloseReason::Forbidden,
+    };
+    world.server.set_access(Access::new([], [key(2)]));
+    assert_eq!(world.commands(), [forbidden(b)]);
+    world
+        .server
+        .set_access(Access::new([key(1), key(2)], [key(2)]));
+    assert_eq!(world.commands(), [forbidden(c)]);
+    let admitted = [1, 2, 3].map(|seed| world.server.admits(key(seed)));
+    assert_eq!(admitted, [true, false, false]);
+    world.server.set_access(Access::default());
+    assert!(world.server.admits(key(3)) && world.commands().is_empty());
+    assert!(
+        world
+            .server
+            .is_registered_at(world.server.clients[&a].route.remote)
+    );
+}

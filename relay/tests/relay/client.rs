@@ -7,7 +7,7 @@ use peerway::{
     relay::{self, RelayError, RelayEvent, RelayHandle},
     wire::relay::{GoneReason, ToRelay},
 };
-use peerway_relay::Limits;
+use peerway_relay::{Access, Limits};
 use quinn::Endpoint;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -256,4 +256,17 @@ async fn a_client_for_whom_there_is_no_room_is_told_so() {
         matches!(&down, RelayEvent::Down { error, .. } if error.to_string().contains("it has no room")),
         "{down:?}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_the_operator_does_not_let_in_is_told_so_and_one_that_was_let_in_too() {
+    let relay = Running::start().await;
+    let mut first = Registered::up(relay.url(), 1).await;
+    relay.relay.set_access(Access::new([id(2)], []));
+    let told = |event: &RelayEvent| matches!(event, RelayEvent::Down { error, .. } if error.to_string().contains("its operator does not let this key in"));
+    let down = first.next().await;
+    assert!(told(&down), "{down:?}");
+    let _second = Registered::up(relay.url(), 2).await;
+    let down = Registered::spawn(relay.url(), 3).next().await;
+    assert!(told(&down), "{down:?}");
 }

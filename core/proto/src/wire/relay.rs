@@ -141,6 +141,8 @@ pub enum CloseReason {
     Full,
     /// The relay is full, and gave the place of this connection to one from a network that has fewer.
     Displaced,
+    /// The relay's operator does not let this key in.
+    Forbidden,
 }
 
 impl CloseReason {
@@ -154,6 +156,7 @@ impl CloseReason {
             Self::TooSlow => 3,
             Self::Full => 4,
             Self::Displaced => 5,
+            Self::Forbidden => 6,
         }
     }
 
@@ -167,6 +170,7 @@ impl CloseReason {
             Self::TooSlow,
             Self::Full,
             Self::Displaced,
+            Self::Forbidden,
         ]
         .into_iter()
         .find(|reason| u64::from(reason.code()) == code)
@@ -182,6 +186,9 @@ impl CloseReason {
             Self::TooSlow => "the client does not read",
             Self::Full => "it has no room for another connection from this network",
             Self::Displaced => "it is full, and others have fewer connections than this network",
+            Self::Forbidden => {
+                "its operator does not let this key in: ask them, or use another relay"
+            }
         }
     }
 }

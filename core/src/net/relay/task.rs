@@ -32,8 +32,9 @@ const KEEPALIVE_JITTER: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A registration that held for this long was a success: the next loss is tried again without a pause.
 const SETTLED: Duration = Duration::from_secs(10);
-/// After somebody else registered with our key. Two hosts with one key then swap at most once a minute.
-const REPLACED_PAUSE: Duration = Duration::from_secs(60);
+/// After somebody else registered with our key, so that two hosts with one key swap at most once a minute; and after a relay that
+/// does not let us in, which its operator may change.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// Signals that wait while a registration moves.
 const WAITING_SIGNALS: usize = 16;
 
@@ -415,8 +416,11 @@ impl Task {
     async fn lost(&mut self, error: RelayError) -> ControlFlow<(), Duration> {
         let pause = if let RelayError::Draining { reconnect_in } = error {
             reconnect_in
-        } else if matches!(error, RelayError::Closed(CloseReason::Replaced)) {
-            REPLACED_PAUSE
+        } else if matches!(
+            error,
+            RelayError::Closed(CloseReason::Replaced | CloseReason::Forbidden)
+        ) {
+            LONG_PAUSE
         } else {
             self.backoff.next(random())
         };

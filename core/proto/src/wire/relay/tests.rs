@@ -162,9 +162,9 @@ fn an_ipv4_address_never_travels_in_ipv6_clothes() {
 
 #[test]
 fn close_reasons_survive_their_codes() {
-    for code in 0..6 {
+    for code in 0..7 {
         let reason = CloseReason::from_code(code).unwrap();
         assert_eq!(u64::from(reason.code()), code);
     }
-    assert_eq!(CloseReason::from_code(6), None);
+    assert_eq!(CloseReason::from_code(7), None);
 }
