@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::timing::{BATCH, BATCH_GAP, TOGETHER};
+use crate::timing::{BATCH, BATCH_GAP, MAX_PEERS, TOGETHER};
 
 /// Who comes together when.
 pub(super) struct Together {
@@ -19,13 +19,13 @@ impl Together {
     }
 
     /// The last such moment up to `at`. Beyond a batch, more come a little earlier: as many questions as there are peers at once
-    /// would flood a thin line.
+    /// would flood a thin line. Whoever joins again and again moves nobody earlier than that takes.
     pub(super) fn join(&mut self, now: Instant, at: Instant) -> Instant {
         self.coming = self.coming.split_off(&self.step(now));
         let step = self.step(at);
         let before = self.coming.entry(step).or_default();
         let earlier = BATCH_GAP * (*before / BATCH);
-        *before += 1;
+        *before = (*before + 1) % (MAX_PEERS as u32);
         let moment = TOGETHER * u32::try_from(step).unwrap_or(u32::MAX);
         self.origin + moment.saturating_sub(earlier)
     }
@@ -40,7 +40,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::timing::MAX_PEERS;
 
     #[test]
     fn what_is_due_within_a_second_is_done_at_its_beginning() {
@@ -68,6 +67,16 @@ mod tests {
             panic!("one batch");
         };
         assert!(*last == start + TOGETHER * 7 && *last < *first + TOGETHER);
+    }
+
+    #[test]
+    fn whoever_joins_without_end_moves_nobody_by_more_than_a_second() {
+        let start = epoch();
+        let mut together = Together::new(start);
+        for _ in 0..10 * MAX_PEERS {
+            let at = together.join(start, start + TOGETHER * 7);
+            assert!(at > start + TOGETHER * 6);
+        }
     }
 
     #[test]
