@@ -163,6 +163,34 @@ fn a_home_that_only_has_a_proxy_reaches_the_relay_through_it() {
 }
 
 #[test]
+fn where_only_port_443_is_let_out_a_relay_that_serves_it_is_found_there() {
+    lab::test(BUDGET, |mut lab| {
+        let host = lab.relay();
+        let mut config = Config::new(
+            (host.public_addr(), 4433).into(),
+            SecretKey::generate().unwrap(),
+        );
+        config.tcp.as_mut().unwrap().bind = Some((host.public_addr(), 443).into());
+        let relay = host.block_on(Relay::bind(config)).unwrap();
+        let url = relay.url();
+        let serving = host.spawn(async move { relay.run().await });
+        let guest = lab.home_on("guest", NatKind::Blocked, FAR).unwrap();
+        let rule = "-A OUTPUT -p tcp ! --dport 443 -j DROP";
+        let dropped = guest.command("iptables").args(rule.split(' ')).status();
+        assert!(dropped.unwrap().success());
+        let (node, after) = online(&guest, &url);
+        let relays = &node.snapshot().relays;
+        println!("online after {after:?}: {relays:?}");
+        assert_eq!(
+            (relays[0].carrier, relays[0].tcp_port),
+            (Some(Carrier::Tcp), Some(443))
+        );
+        guest.block_on(node.close());
+        serving.abort();
+    });
+}
+
+#[test]
 fn a_relay_behind_nginx_is_reached_as_bytes_and_as_a_websocket() {
     if missing("nginx") {
         return;
