@@ -82,6 +82,15 @@ pub(crate) struct Options {
     )]
     pub(crate) trusted_proxies: Vec<IpAddr>,
 
+    /// Address and TCP port where monitoring gets /metrics (OpenMetrics), as in 127.0.0.1:9433; nowhere without it
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PEERWAY_RELAY_METRICS",
+        value_parser = parse_bind
+    )]
+    pub(crate) metrics: Option<SocketAddr>,
+
     /// Keys of those who are served, and no others; everybody without it
     #[arg(
         long,
@@ -196,7 +205,7 @@ impl Options {
     }
 
     /// Each option's key in the file and its value in words.
-    fn values(&self) -> [(&'static str, String); 15] {
+    fn values(&self) -> [(&'static str, String); 16] {
         [
             ("bind", format!("{:?}", self.bind)),
             ("state_dir", format!("{:?}", self.state_dir)),
@@ -206,6 +215,7 @@ impl Options {
             ("tls_cert", format!("{:?}", self.tls_cert)),
             ("tls_key", format!("{:?}", self.tls_key)),
             ("trusted_proxies", format!("{:?}", self.trusted_proxies)),
+            ("metrics", format!("{:?}", self.metrics)),
             ("allow", format!("{:?}", self.allow)),
             ("deny", format!("{:?}", self.deny)),
             ("client_rate", format!("{:?}", self.client_rate)),

@@ -1,6 +1,7 @@
 //! `peerway-relay`: the relay as a program.
 
 mod cli;
+mod metrics;
 #[cfg(unix)]
 mod status;
 
@@ -57,6 +58,10 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::e
     config.access = options.access();
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
+    let metrics = match options.metrics {
+        Some(addr) => Some(metrics::open(addr).await?),
+        None => None,
+    };
     #[cfg(unix)]
     let status = status::open(&options.state_dir)
         .inspect_err(|error| warn!(%error, "serving without telling the status"))
@@ -69,13 +74,19 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::e
         relay.shutdown().await;
     };
     let serving = async { tokio::join!(relay.run(), stop) };
-    #[cfg(unix)]
+    let telling = async {
+        #[cfg(unix)]
+        tokio::join!(
+            metrics::serve(metrics, &relay),
+            status::serve(status, &relay)
+        );
+        #[cfg(not(unix))]
+        metrics::serve(metrics, &relay).await;
+    };
     tokio::select! {
         _ = serving => {}
-        () = status::serve(status, &relay) => {}
+        () = telling => {}
     }
-    #[cfg(not(unix))]
-    serving.await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The program `peerway-relay`, as scripts see it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
@@ -296,4 +296,36 @@ fn a_key_that_others_can_read_stops_the_program() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("chmod 600"), "{stderr}");
+}
+
+#[test]
+fn monitoring_gets_the_counters_and_a_port_in_use_for_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let refused = command()
+        .args(["--bind", "127.0.0.1:0", "--metrics", &addr, "--state-dir"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains(&format!("cannot open TCP {addr} for metrics")),
+        "{said}"
+    );
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+
+    drop(taken);
+    let _relay = Program::start(folder.path(), 0, &["--json", "--metrics", &addr]);
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&addr).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let metrics = get("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK"), "{metrics}");
+    assert!(metrics.contains("\npeerway_relay_clients 0\n"), "{metrics}");
+    assert!(get("/").starts_with("HTTP/1.1 404"));
 }
