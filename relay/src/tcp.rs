@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_carrier::{Datagrams, MAX_MESSAGE, Outbox, carry, numbered::numbered, prepare};
+use peerway_carrier::{Datagrams, MAX_MESSAGE, Outbox, UNSENT, carry, numbered::numbered, prepare};
 use peerway_proto::SecretKey;
 use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -203,7 +203,7 @@ impl Guest {
 
     /// Begins the WebSocket, or answers what else is asked.
     async fn receive(&self, mut tcp: TcpStream) -> io::Result<Option<Web>> {
-        prepare(&tcp)?;
+        prepare(&tcp, UNSENT)?;
         let is_proxy = self.port.is_trusted(self.from);
         let from = if is_proxy {
             real::from_proxy_line(&mut tcp).await?.unwrap_or(self.from)

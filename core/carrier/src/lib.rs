@@ -16,7 +16,7 @@ mod socket;
 
 pub use carry::{Broken, Datagrams, carry};
 pub use outbox::Outbox;
-pub use socket::prepare;
+pub use socket::{UNSENT, prepare};
 
 /// Where a relay takes WebSockets.
 pub const PATH: &str = "/peerway/relay/1";

@@ -11,8 +11,8 @@ mod listen;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use peerway_carrier::prepare;
 use rustls::{ClientConfig, ServerConfig, client::Resumption, pki_types::ServerName};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -23,14 +23,7 @@ use crate::{PeerId, SecretKey, tls};
 const ALPN: &[u8] = b"peerway-direct/1";
 /// For TCP and TLS together, on either side.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// An idle stream is asked for after this long, below what NATs allow, and then so often.
-const KEEPALIVE: Duration = Duration::from_secs(25);
-const KEEPALIVE_RETRY: Duration = Duration::from_secs(5);
-/// What was sent is acknowledged within this time, or the stream is broken.
-#[cfg(target_os = "linux")]
-const ACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// Bytes that the kernel may hold unsent: what waits for longer is better dropped, so that QUIC sees how much the way carries.
-#[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 * 1024;
 
 /// Makes both ends of streams, with the node's key.
@@ -68,7 +61,7 @@ impl Tls {
     pub(crate) async fn dial(self, peer: PeerId, addr: SocketAddr) -> io::Result<Established> {
         let dialled = timeout(HANDSHAKE, async {
             let tcp = TcpStream::connect(addr).await?;
-            prepare(&tcp)?;
+            prepare(&tcp, UNSENT)?;
             let name = ServerName::try_from(tls::server_name(peer)).map_err(io::Error::other)?;
             TlsConnector::from(self.client).connect(name, tcp).await
         });
@@ -78,7 +71,7 @@ impl Tls {
 
     /// Takes whoever knocks.
     async fn accept(self, tcp: TcpStream, addr: SocketAddr) -> io::Result<Established> {
-        prepare(&tcp)?;
+        prepare(&tcp, UNSENT)?;
         let tls = timeout(HANDSHAKE, TlsAcceptor::from(self.server).accept(tcp)).await??;
         Established::new(tls.into(), addr)
     }
@@ -92,22 +85,6 @@ impl Established {
         let peer = key.filter(|_| agreed).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { peer, addr, tls })
     }
-}
-
-/// Small messages leave at once, and a broken stream is noticed.
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(tcp);
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE_RETRY);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_user_timeout(Some(ACKNOWLEDGED))?;
-        socket.set_tcp_notsent_lowat(UNSENT)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_carrier::{MAX_MESSAGE, PATH, carry, prepare};
+use peerway_carrier::{MAX_MESSAGE, PATH, UNSENT, carry, prepare};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, UdpSocket},
@@ -363,7 +363,7 @@ async fn connect(to: Target<'_>, proxy: Option<&Proxy>) -> Result<TcpStream, Ref
             })
         })?,
     };
-    prepare(&tcp).map_err(failed)?;
+    prepare(&tcp, UNSENT).map_err(failed)?;
     Ok(tcp)
 }
 
