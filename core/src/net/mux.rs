@@ -115,6 +115,16 @@ impl Mux {
         self.v6.as_ref().map(Socket::local_addr)
     }
 
+    /// The address that packets to `to` leave from, if the node was given one of that family.
+    pub(crate) fn source_towards(&self, to: IpAddr) -> Option<IpAddr> {
+        let local = match to {
+            IpAddr::V4(_) => self.local_v4(),
+            IpAddr::V6(_) => self.local_v6(),
+        };
+        let ip = local?.ip();
+        (!ip.is_unspecified()).then_some(ip)
+    }
+
     /// Makes a link that leads nowhere yet.
     pub(crate) fn add_link(&self) -> Arc<Link> {
         loop {

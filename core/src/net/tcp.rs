@@ -9,11 +9,19 @@
 mod carry;
 mod listen;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use peerway_carrier::prepare;
 use rustls::{ClientConfig, ServerConfig, client::Resumption, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 pub(crate) use self::{carry::carry, listen::Listener};
@@ -54,13 +62,18 @@ impl Tls {
         })
     }
 
-    /// Dials the peer.
+    /// Dials the peer, from our address `from` if the node was given one.
     ///
     /// # Errors
     /// The system's, or TLS' if somebody else answers; within 10 s.
-    pub(crate) async fn dial(self, peer: PeerId, addr: SocketAddr) -> io::Result<Established> {
+    pub(crate) async fn dial(
+        self,
+        peer: PeerId,
+        from: Option<IpAddr>,
+        addr: SocketAddr,
+    ) -> io::Result<Established> {
         let dialled = timeout(HANDSHAKE, async {
-            let tcp = TcpStream::connect(addr).await?;
+            let tcp = connect(from, addr).await?;
             prepare(&tcp, UNSENT)?;
             let name = ServerName::try_from(tls::server_name(peer)).map_err(io::Error::other)?;
             TlsConnector::from(self.client).connect(name, tcp).await
@@ -85,6 +98,18 @@ impl Established {
         let peer = key.filter(|_| agreed).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self { peer, addr, tls })
     }
+}
+
+/// A connection to `to`, from our address `from` if one is given.
+pub(crate) async fn connect(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    if let Some(from) = from {
+        socket.bind((from, 0).into())?;
+    }
+    socket.connect(to).await
 }
 
 #[cfg(test)]

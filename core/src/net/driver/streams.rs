@@ -105,8 +105,9 @@ impl Driver {
             return;
         };
         if self.streams.dialling.insert((peer, addr)) {
+            let from = self.mux.source_towards(addr.ip());
             self.pending.push(Box::pin(async move {
-                let dialled = tls.dial(peer, addr).await.map(Box::new);
+                let dialled = tls.dial(peer, from, addr).await.map(Box::new);
                 Done::StreamDialled(peer, addr, dialled)
             }));
         }

@@ -29,7 +29,10 @@ use self::proxy::{Proxy, Target, authority};
 use super::RelayError;
 use crate::{
     RelayUrl,
-    net::mux::{self, Mux},
+    net::{
+        mux::{self, Mux},
+        tcp,
+    },
     proto::{
         carriers::{Blocked, Whereabouts},
         relays::Over,
@@ -208,7 +211,8 @@ impl Streams {
         by_key: bool,
     ) -> Result<WebSocketStream<TlsStream<TcpStream>>, Refusal> {
         let port = to.port;
-        let tcp = connect(to, proxy).await?;
+        let from = self.mux.source_towards(to.ip);
+        let tcp = connect(from, to, proxy).await?;
         let (config, name) = if by_key {
             (&self.pinned, tls::server_name(url.key()))
         } else {
@@ -346,7 +350,12 @@ enum Refusal {
     Final(StreamError),
 }
 
-async fn connect(to: Target<'_>, proxy: Option<&Proxy>) -> Result<TcpStream, Refusal> {
+/// To the relay from our address `from` if the node was given one, or to the proxy, wherever that is.
+async fn connect(
+    from: Option<IpAddr>,
+    to: Target<'_>,
+    proxy: Option<&Proxy>,
+) -> Result<TcpStream, Refusal> {
     let failed = |source: io::Error| {
         let source = Arc::new(source);
         Refusal::Final(StreamError::Connect {
@@ -355,7 +364,9 @@ async fn connect(to: Target<'_>, proxy: Option<&Proxy>) -> Result<TcpStream, Ref
         })
     };
     let tcp = match proxy {
-        None => TcpStream::connect((to.ip, to.port)).await.map_err(failed)?,
+        None => tcp::connect(from, (to.ip, to.port).into())
+            .await
+            .map_err(failed)?,
         Some(proxy) => proxy.connect(to).await.map_err(|trouble| {
             Refusal::Final(StreamError::Proxy {
                 proxy: proxy.to_string(),

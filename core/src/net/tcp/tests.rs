@@ -12,7 +12,7 @@ use super::*;
 use crate::{Access, Connection, Endpoint, PathInfo, Ticket};
 
 const TEST: &[u8] = b"test/1";
-const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
@@ -29,19 +29,21 @@ fn listener(seed: u8) -> (Listener, SocketAddr, mpsc::Receiver<Established>) {
 }
 
 #[tokio::test]
-async fn both_ends_prove_their_keys() {
+async fn both_ends_prove_their_keys_and_a_node_dials_from_the_address_that_it_was_given() {
     let (_listener, addr, mut established) = listener(1);
     let tls = Tls::new(&key(2)).unwrap();
-    let dialled = tls.dial(key(1).id(), addr).await.unwrap();
+    let from = IpAddr::from([127, 3, 2, 1]);
+    let dialled = tls.dial(key(1).id(), Some(from), addr).await.unwrap();
     assert_eq!(dialled.peer, key(1).id());
-    assert_eq!(established.recv().await.unwrap().peer, key(2).id());
+    let accepted = established.recv().await.unwrap();
+    assert_eq!((accepted.peer, accepted.addr.ip()), (key(2).id(), from));
 }
 
 #[tokio::test]
 async fn whoever_does_not_hold_the_dialled_key_is_refused() {
     let (_listener, addr, mut established) = listener(1);
     let tls = Tls::new(&key(2)).unwrap();
-    assert!(tls.dial(key(3).id(), addr).await.is_err());
+    assert!(tls.dial(key(3).id(), None, addr).await.is_err());
     assert!(established.try_recv().is_err());
 }
 
@@ -70,7 +72,7 @@ async fn a_handshake_that_comes_byte_by_byte_is_one_all_the_same() {
         tokio::join!(forth, back);
     });
     let tls = Tls::new(&key(2)).unwrap();
-    let dialled = tls.dial(key(1).id(), by_proxy).await.unwrap();
+    let dialled = tls.dial(key(1).id(), None, by_proxy).await.unwrap();
     assert_eq!(dialled.peer, key(1).id());
     assert!(established.recv().await.is_some());
 }
@@ -80,7 +82,10 @@ async fn a_stranger_who_says_nothing_is_hung_up_on_after_ten_seconds() {
     let (_listener, addr, mut established) = listener(1);
     let mut silent = TcpStream::connect(addr).await.unwrap();
     // The door is in the handshake when it has taken another that came later.
-    let other = Tls::new(&key(2)).unwrap().dial(key(1).id(), addr).await;
+    let other = Tls::new(&key(2))
+        .unwrap()
+        .dial(key(1).id(), None, addr)
+        .await;
     established.recv().await.unwrap();
     tokio::time::pause();
     tokio::time::advance(HANDSHAKE + Duration::from_millis(1)).await;
@@ -119,7 +124,7 @@ async fn one_address_has_eight_handshakes_at_once() {
 
 /// Says nothing, from an address of loopback.
 async fn silent(network: u8, to: SocketAddr) -> TcpStream {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, network, 0, 1], 0).into()).unwrap();
     socket.connect(to).await.unwrap()
 }
@@ -132,7 +137,10 @@ async fn handshakes_that_never_end_give_way_to_those_of_an_address_that_has_none
         held.push(silent(1 + at / 8, addr).await);
     }
     for seed in 2..10 {
-        let dialled = Tls::new(&key(seed)).unwrap().dial(key(1).id(), addr).await;
+        let dialled = Tls::new(&key(seed))
+            .unwrap()
+            .dial(key(1).id(), None, addr)
+            .await;
         assert_eq!(dialled.unwrap().peer, key(1).id());
         assert_eq!(established.recv().await.unwrap().peer, key(seed).id());
     }
