@@ -1,6 +1,9 @@
 mod calls;
 
-use peerway_proto::{SecretKey, wire::lane::HEADER_LEN};
+use peerway_proto::{
+    SecretKey,
+    wire::{lane::HEADER_LEN, relay::Payload},
+};
 use proptest::prelude::*;
 
 use super::*;
