@@ -119,7 +119,8 @@ impl Inbound {
         let wanted = window.size * if is_fast { 2 } else { 1 };
         let all = budget.share(self.held) + FLOOR / 2;
         let fair = (all.saturating_sub(self.windows) + window.charged) / 2;
-        window.size = wanted.min(MAX_WINDOW).min(fair.max(INITIAL));
+        let most = if rtt < NEARBY { NEAR } else { MAX_WINDOW };
+        window.size = wanted.min(most).min(fair.max(INITIAL));
         window.since = now;
         let granted = window.granted.max(window.read + window.size);
         let news = granted > window.granted;
@@ -179,13 +180,7 @@ impl Inbound {
 
 /// How long a window of this size is to last.
 fn turn(size: u64, rtt: Duration) -> Duration {
-    if size < NEAR {
-        rtt.max(TURN)
-    } else if rtt < NEARBY {
-        Duration::ZERO
-    } else {
-        rtt
-    }
+    if size < NEAR { rtt.max(TURN) } else { rtt }
 }
 
 /// What the peer may send on one stream.

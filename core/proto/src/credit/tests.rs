@@ -48,6 +48,16 @@ fn neighbours_who_take_longer_to_read_than_their_packets_to_come_get_a_window_fo
         link.read(&mut node, stream, window);
     }
     assert_eq!(link.streams[stream].size, NEAR);
+    for rtt in [40_000, 100] {
+        link.rtt = Duration::from_micros(rtt);
+        node.now += Duration::from_millis(5);
+        let window = link.streams[stream].size;
+        link.read(&mut node, stream, window);
+    }
+    assert_eq!(
+        link.streams[stream].size, NEAR,
+        "after a moment of being far"
+    );
 }
 
 #[test]
