@@ -132,9 +132,11 @@ impl Node {
         &self,
         body: impl Future<Output = Result<T, Failure>>,
     ) -> Result<Option<T>, Failure> {
+        // Before anything of `body`: who reads that a node is ready may end it at once.
+        let interrupted = interrupted();
         let result = tokio::select! {
             result = body => result.map(Some),
-            () = interrupted() => Ok(None),
+            () = interrupted => Ok(None),
         };
         self.endpoint.close().await;
         result
@@ -326,11 +328,14 @@ fn states(snapshot: &NodeSnapshot) -> Vec<RelayState> {
     snapshot.relays.iter().map(|relay| relay.state).collect()
 }
 
-/// Until the system or the user asks us to end.
-async fn interrupted() {
-    match Signals::catch() {
-        Ok(mut signals) => signals.stop().await,
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+/// Until the system or the user asks us to end, which from now on ends nothing by itself.
+fn interrupted() -> impl Future<Output = ()> {
+    let signals = Signals::catch();
+    async {
+        match signals {
+            Ok(mut signals) => signals.stop().await,
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
     }
 }
 
