@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use file::OptionsError;
 
 /// What changes while the relay runs.
-const RELOADED: [&str; 4] = ["allow", "deny", "client_rate", "pair_rate"];
+const RELOADED: [&str; 5] = ["allow", "deny", "lane_rate", "client_rate", "pair_rate"];
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
 #[derive(Debug, Parser)]
@@ -109,6 +109,10 @@ pub(crate) struct Options {
     )]
     pub(crate) deny: Vec<PeerId>,
 
+    /// What all clients together may send through the relay per second, shared out by network; as much as the line takes without it
+    #[arg(long, value_name = "BYTES", env = "PEERWAY_RELAY_LANE_RATE")]
+    pub(crate) lane_rate: Option<ByteCount>,
+
     /// What one client may send per second, as in 500k, 64M or 1G bytes
     #[arg(
         long,
@@ -183,6 +187,7 @@ impl Options {
     /// How much one party may use.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
+            lane_rate: self.lane_rate.map(|rate| Rate::bytes_per_second(rate.0)),
             client_rate: Rate::bytes_per_second(self.client_rate.0),
             pair_rate: Rate::bytes_per_second(self.pair_rate.0),
             clients: self.clients,
@@ -205,7 +210,7 @@ impl Options {
     }
 
     /// Each option's key in the file and its value in words.
-    fn values(&self) -> [(&'static str, String); 16] {
+    fn values(&self) -> [(&'static str, String); 17] {
         [
             ("bind", format!("{:?}", self.bind)),
             ("state_dir", format!("{:?}", self.state_dir)),
@@ -218,6 +223,7 @@ impl Options {
             ("metrics", format!("{:?}", self.metrics)),
             ("allow", format!("{:?}", self.allow)),
             ("deny", format!("{:?}", self.deny)),
+            ("lane_rate", format!("{:?}", self.lane_rate)),
             ("client_rate", format!("{:?}", self.client_rate)),
             ("pair_rate", format!("{:?}", self.pair_rate)),
             ("clients", format!("{:?}", self.clients)),

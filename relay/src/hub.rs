@@ -9,7 +9,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep_until};
 use tracing::error;
 
 use crate::server::{Limits, Now, Server};
@@ -20,6 +20,7 @@ pub(crate) struct Hub {
     panics: AtomicU64,
     overflows: AtomicU64,
     changed: Notify,
+    lane: Notify,
 }
 
 impl Hub {
@@ -29,6 +30,7 @@ impl Hub {
             panics: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
             changed: Notify::new(),
+            lane: Notify::new(),
         }
     }
 
@@ -71,9 +73,27 @@ impl Hub {
         self.changed.notified().await;
     }
 
+    /// Something of the lane may be due earlier than was said.
+    pub(crate) fn hasten_lane(&self) {
+        self.lane.notify_one();
+    }
+
+    /// Returns when that is so.
+    pub(crate) async fn lane_hastened(&self) {
+        self.lane.notified().await;
+    }
+
     /// The server. Whoever panicked has not left it half changed: only its own methods run under the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Server> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for this time; for ever if there is none.
+pub(crate) async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

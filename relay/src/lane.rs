@@ -5,8 +5,11 @@
 
 use std::{io::IoSlice, net::SocketAddr};
 
+use bytes::BytesMut;
 use peerway_proto::wire::lane::Channel;
 use quinn_udp::{EcnCodepoint, RecvMeta};
+
+use crate::server::Datagrams;
 
 /// Received batches that leave as one at most.
 const RUNS: usize = 32;
@@ -72,6 +75,19 @@ impl<'a> Batch<'a> {
     /// The parts that it was received in; each but the last is whole datagrams.
     pub(crate) fn runs(&self) -> &[IoSlice<'a>] {
         &self.runs[..self.count]
+    }
+
+    /// All of them, to be kept.
+    pub(crate) fn to_owned(&self) -> Datagrams {
+        let mut bytes = BytesMut::with_capacity(self.len);
+        for run in self.runs() {
+            bytes.extend_from_slice(run);
+        }
+        Datagrams {
+            ecn: self.ecn,
+            stride: self.stride,
+            bytes: bytes.freeze(),
+        }
     }
 
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {

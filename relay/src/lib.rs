@@ -2,7 +2,8 @@
 //! the internet sees them. It holds nothing that outlives it but its key.
 //!
 //! One UDP port takes three kinds of datagram, which `socket` tells apart. QUIC is queued for the task of the `service`: it
-//! carries one *control connection* per client. Lane datagrams are forwarded unread, within the receive call. STUN requests
+//! carries one *control connection* per client. Lane datagrams are forwarded unread, within the receive call, or, where their rate
+//! is used up, when `pacer` finds that it is not any more. STUN requests
 //! are answered. Everything else is dropped without an answer. The TCP port of the same number takes WebSockets, whose messages
 //! carry the same datagrams (`tcp`).
 //!
@@ -14,6 +15,7 @@ mod faults;
 mod host;
 mod hub;
 mod lane;
+mod pacer;
 mod port;
 mod relay;
 pub mod server;

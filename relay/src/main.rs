@@ -120,7 +120,7 @@ fn reload(relay: &Relay, started_with: &Options, args: &[OsString]) {
         }
     };
     let limits = new.limits();
-    relay.set_rates(limits.client_rate, limits.pair_rate);
+    relay.set_rates(limits.lane_rate, limits.client_rate, limits.pair_rate);
     relay.set_access(new.access());
     info!("the configuration was read again");
     let fixed = started_with.fixed_but_changed(&new);

@@ -17,6 +17,7 @@ use crate::{
     clients::{Arrival, Clients},
     host,
     hub::{Hub, now},
+    pacer,
     port::{Port, Ports},
     server::{Access, Limits, Rate},
     service::Service,
@@ -236,6 +237,7 @@ impl Relay {
             ports.spawn(tcp.serve(sorter.clone(), self.draining.subscribe()));
         }
         ports.spawn(sorter.serve());
+        ports.spawn(pacer::serve(self.hub.clone(), self.ports.clone()));
         let mut service = JoinSet::new();
         service.spawn(serving.serve(queue, draining));
         if let Some(Err(error)) = service.join_next().await {
@@ -250,10 +252,11 @@ impl Relay {
         self.draining.closed().await;
     }
 
-    /// From now on one client may send, and a pair of clients may send to each other, at other rates than the relay was
-    /// started with ([`Limits::client_rate`], [`Limits::pair_rate`]).
-    pub fn set_rates(&self, client: Rate, pair: Rate) {
-        self.hub.lock().set_rates(client, pair);
+    /// From now on all clients, each of them, and each pair of them may send at other rates than the relay was started with
+    /// ([`Limits::lane_rate`], [`Limits::client_rate`], [`Limits::pair_rate`]).
+    pub fn set_rates(&self, lane: Option<Rate>, client: Rate, pair: Rate) {
+        self.hub.lock().set_rates(lane, client, pair);
+        self.hub.hasten_lane();
     }
 
     /// From now on others are served than the relay was started with ([`Config::access`]). Clients that are not any more are

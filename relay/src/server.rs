@@ -13,17 +13,16 @@ use std::{
 use peerway_carrier::numbered::number_of;
 use peerway_proto::{
     PeerId,
-    wire::{
-        lane::Channel,
-        relay::{CloseReason, GoneReason, ToClient, ToRelay, VERSION},
-    },
+    wire::relay::{CloseReason, GoneReason, ToClient, ToRelay, VERSION},
 };
 
 mod access;
 pub mod admission;
+mod backlog;
 mod bucket;
 mod channels;
 mod hold;
+mod lane;
 mod limits;
 mod network;
 mod outbox;
@@ -34,10 +33,13 @@ mod sources;
 mod tests;
 
 pub use access::Access;
+use backlog::Backlog;
+pub use backlog::Datagrams;
 use bucket::Bucket;
 pub use bucket::Rate;
 use channels::{Channels, End};
 use hold::Holds;
+pub use lane::{Due, Verdict};
 pub use limits::Limits;
 pub(crate) use network::Network;
 use outbox::{Next, Outbox};
@@ -85,17 +87,6 @@ pub enum Command {
     },
     /// Send a lane datagram that was held back.
     Release { to: Route, datagram: Vec<u8> },
-}
-
-/// What becomes of lane datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send them there.
-    Forward(Route),
-    /// Give each to [`Server::hold`]: the SIGNAL that opens their channel may be on its way.
-    Hold(ClientId),
-    /// Drop them.
-    Drop,
 }
 
 /// What to write to a client.
@@ -167,6 +158,9 @@ pub struct Server {
     by_addr: HashMap<SocketAddr, ClientId>,
     channels: Channels,
     holds: Holds,
+    backlog: Backlog,
+    /// What goes on the lane in all.
+    lane: Bucket,
     /// What calls that wait hold in memory.
     call_bytes: Shares,
     stun: Sources,
@@ -187,6 +181,8 @@ impl Server {
             by_key: HashMap::new(),
             by_addr: HashMap::new(),
             holds: Holds::default(),
+            backlog: Backlog::default(),
+            lane: Bucket::default(),
             call_bytes: Shares::default(),
             stun: Sources::new(limits.stun_per_network),
             commands: VecDeque::new(),
@@ -291,46 +287,6 @@ impl Server {
         }
     }
 
-    /// Lane datagrams of one channel, `len` bytes in all, came from `src`.
-    pub fn lane(&mut self, now: Instant, src: SocketAddr, channel: Channel, len: usize) -> Verdict {
-        let Some(pair) = self.channels.get_mut(channel) else {
-            return match self.by_addr.get(&src) {
-                Some(id) => Verdict::Hold(*id),
-                None => self.drop_stranger(len),
-            };
-        };
-        let Some((from, to)) = pair.ends_for(now, src) else {
-            return self.drop_stranger(len);
-        };
-        let Some(client) = self.clients.get_mut(&from) else {
-            return self.drop_stranger(len);
-        };
-        if pair.awaits(from) {
-            self.channels.on_answer(now, channel, from);
-        }
-        let within_budget = client.budget.take(self.limits.client_rate, now, len)
-            && self.channels.take_lane(now, channel, len);
-        if !within_budget {
-            self.counters.over_budget_bytes += len as u64;
-            return Verdict::Drop;
-        }
-        self.counters.lane_bytes += len as u64;
-        Verdict::Forward(to)
-    }
-
-    /// Keeps a lane datagram that [`Server::lane`] gave [`Verdict::Hold`], until its channel opens or for [`HOLD_TIME`].
-    pub fn hold(&mut self, now: Instant, id: ClientId, channel: Channel, datagram: &[u8]) {
-        let Some(client) = self.clients.get_mut(&id) else {
-            return;
-        };
-        if client
-            .budget
-            .take(self.limits.client_rate, now, datagram.len())
-        {
-            self.holds.push(now, id, channel, datagram);
-        }
-    }
-
     /// Takes out what is to be written to a client next. Call it when [`Command::Wake`] says so, after each frame that was
     /// written, and at the time that [`Write::At`] names.
     pub fn poll_frame(&mut self, now: Instant, id: ClientId) -> Write {
@@ -397,9 +353,9 @@ impl Server {
     }
 
     /// Other rates than [`Server::new`] got, also for who is registered and for channels that are open.
-    pub fn set_rates(&mut self, client: Rate, pair: Rate) {
+    pub fn set_rates(&mut self, lane: Option<Rate>, client: Rate, pair: Rate) {
+        self.limits.lane_rate = lane;
         (self.limits.client_rate, self.limits.pair_rate) = (client, pair);
-        self.channels.set_pair_rate(pair);
     }
 
     /// Whether whoever holds this key may register.
@@ -483,11 +439,6 @@ impl Server {
         shrink(&mut self.clients);
         shrink(&mut self.by_addr);
         Some(client)
-    }
-
-    fn drop_stranger(&mut self, len: usize) -> Verdict {
-        self.counters.stranger_bytes += len as u64;
-        Verdict::Drop
     }
 }
 

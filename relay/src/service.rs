@@ -1,13 +1,13 @@
 //! The task of all clients: brings datagrams and the time to [`Clients`], and sends what that has to send.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{io, sync::Arc};
 
 use quinn_udp::EcnCodepoint;
-use tokio::{sync::mpsc::Receiver, time::sleep_until};
+use tokio::sync::mpsc::Receiver;
 
 use crate::{
     clients::{Arrival, Clients},
-    hub::{Hub, now},
+    hub::{Hub, at, now},
     port::Ports,
 };
 
@@ -110,12 +110,5 @@ impl Service {
                 src_ip: packet.to.local,
             });
         }
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => std::future::pending().await,
     }
 }

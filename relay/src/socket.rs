@@ -140,6 +140,11 @@ impl Sorter {
                     server.hold(now, client, channel, datagram);
                 }
             }
+            Verdict::Wait(client) => {
+                if (self.hub.lock()).wait(now, client, channel, batch.to_owned()) {
+                    self.hub.hasten_lane();
+                }
+            }
             Verdict::Drop => {}
         }
     }

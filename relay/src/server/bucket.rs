@@ -65,9 +65,14 @@ impl Bucket {
         if self.ready_at(burst, now) > now {
             return false;
         }
+        self.charge(rate, now, amount);
+        true
+    }
+
+    /// Takes `amount` whether it is there or not.
+    pub(super) fn charge(&mut self, rate: Rate, now: Instant, amount: usize) {
         let start = self.full_at.map_or(now, |full_at| full_at.max(now));
         self.full_at = start.checked_add(rate.time_for(amount));
-        true
     }
 
     /// When something can be taken again.

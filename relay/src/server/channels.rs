@@ -12,7 +12,9 @@ use std::{
 
 use peerway_proto::wire::lane::Channel;
 
-use super::{Bucket, ClientId, Limits, Rate, Route, network::Network, shares::Shares};
+use super::{
+    Bucket, ClientId, Limits, Rate, Route, lane::LANE_BURST, network::Network, shares::Shares,
+};
 
 /// A channel that nobody answers ends this long after its opener last signalled: callers repeat theirs after three seconds.
 const WAITING_FOR: Duration = Duration::from_secs(15);
@@ -74,6 +76,26 @@ impl Pair {
 
     pub(super) fn is_answered(&self) -> bool {
         self.answered
+    }
+
+    /// The way to the other one from this client, if it is at one end.
+    pub(super) fn way_from(&self, client: ClientId) -> Option<Route> {
+        if self.opener.client == client {
+            Some(self.callee.route)
+        } else {
+            (self.callee.client == client).then_some(self.opener.route)
+        }
+    }
+
+    /// From when on more may go, once it is answered.
+    pub(super) fn ready_at(&self, now: Instant) -> Instant {
+        self.budget.ready_at(LANE_BURST, now)
+    }
+
+    /// Counts what goes, once it is answered.
+    pub(super) fn charge(&mut self, rate: Rate, now: Instant, len: usize) {
+        self.last_used = now;
+        self.budget.charge(rate, now, len);
     }
 
     /// Whether a word of this client would be the answer.
@@ -196,11 +218,6 @@ impl Channels {
         }
     }
 
-    /// Another rate for all pairs.
-    pub(super) fn set_pair_rate(&mut self, rate: Rate) {
-        self.limits.pair_rate = rate;
-    }
-
     pub(super) fn len(&self) -> usize {
         self.by_channel.len()
     }
@@ -214,6 +231,10 @@ impl Channels {
             && self.called.is_empty()
             && self.waiting.by_network.is_empty()
             && self.expiry.is_empty()
+    }
+
+    pub(super) fn get(&self, channel: Channel) -> Option<&Pair> {
+        self.by_channel.get(&channel)
     }
 
     pub(super) fn get_mut(&mut self, channel: Channel) -> Option<&mut Pair> {
@@ -271,16 +292,12 @@ impl Channels {
         }
     }
 
-    /// Whether so much may go on a channel; on one that waits only as much as takes a handshake to begin.
-    pub(super) fn take_lane(&mut self, now: Instant, channel: Channel, len: usize) -> bool {
+    /// Whether so much may go on a channel that waits: as much as takes a handshake to begin.
+    pub(super) fn take_waiting(&mut self, now: Instant, channel: Channel, len: usize) -> bool {
         let Some(pair) = self.by_channel.get_mut(&channel) else {
             return false;
         };
         let limits = &self.limits;
-        if pair.answered {
-            pair.last_used = now;
-            return pair.budget.take(limits.pair_rate, now, len);
-        }
         let (callee, network) = (pair.callee.client, pair.network());
         pair.budget
             .take_within(WAITING_BURST, limits.waiting_rate, now, len)

@@ -5,6 +5,8 @@ use super::bucket::Rate;
 /// Ceilings, all of them on by default. A *network* is an IPv4 address or an IPv6 /56.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// What all clients together may send on the lane, of which networks get equal parts; none for no limit.
+    pub lane_rate: Option<Rate>,
     /// What one client may send: lane and signals.
     pub client_rate: Rate,
     /// What a pair of clients may send to each other on the lane, both directions together.
@@ -35,6 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            lane_rate: None,
             client_rate: Rate::mib_per_second(64),
             pair_rate: Rate::mib_per_second(64),
             clients: 10_000,

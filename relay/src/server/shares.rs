@@ -45,6 +45,11 @@ impl Shares {
         (most >= self.of(network) + 2).then_some(greediest)
     }
 
+    /// The network that holds most.
+    pub(super) fn greediest(&self) -> Option<Network> {
+        self.ranking.last().map(|(_, network)| *network)
+    }
+
     fn set(&mut self, network: Network, amount: usize) {
         if let Some(before) = self.held.remove(&network) {
             self.ranking.remove(&(before, network));
