@@ -48,7 +48,7 @@ pub(crate) enum Peer {
 }
 
 /// Serves downloads until the parent closes our input.
-pub(crate) async fn serve(kind: Kind, relay: &RelayUrl) -> Result<(), Failure> {
+pub(crate) async fn serve(kind: Kind, relay: &RelayUrl, rate: Option<u64>) -> Result<(), Failure> {
     let serving = async {
         match kind {
             Kind::Quinn => {
@@ -62,7 +62,7 @@ pub(crate) async fn serve(kind: Kind, relay: &RelayUrl) -> Result<(), Failure> {
                 peerway_dials::serve_downloads(&node).await;
             }
             Kind::Relay => {
-                let relay = relay_dials::listen().await?;
+                let relay = relay_dials::listen(rate).await?;
                 println!("{}", relay.url());
                 relay.run().await;
             }

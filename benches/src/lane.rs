@@ -22,11 +22,12 @@ pub(crate) async fn run(
     relay: &RelayUrl,
     pairs: usize,
     megabytes: usize,
+    rate: Option<u64>,
 ) -> Result<(), Failure> {
     let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
     for pair in 1..=pairs {
         let forwarder = through_forwarder(ends, megabytes).await?;
-        let relayed = through_relay(ends, relay, megabytes).await?;
+        let relayed = through_relay(ends, relay, megabytes, rate).await?;
         throughput.push(relayed.megabytes_per_second / forwarder.megabytes_per_second);
         cpu.push(relayed.cpu_seconds_per_gigabyte / forwarder.cpu_seconds_per_gigabyte);
         println!("pair {pair:2}  forwarder {forwarder}  relay {relayed}");
@@ -40,8 +41,12 @@ async fn through_relay(
     ends: &Ends,
     relay: &RelayUrl,
     megabytes: usize,
+    rate: Option<u64>,
 ) -> Result<Figures, Failure> {
-    let server = Beside::run(&["serve", "relay", &relay.to_string()], CORE).await?;
+    let (relay, rate) = (relay.to_string(), rate.map(|rate| rate.to_string()));
+    let mut arguments = vec!["serve", "relay", &relay];
+    arguments.extend(rate.iter().flat_map(|rate| ["--rate", rate]));
+    let server = Beside::run(&arguments, CORE).await?;
     let url = server.line.parse()?;
     let mut pair = peerway_pair::connect(ends, &url, Way::Relayed, 1).await?;
     let streams = pair.senders.pop().zip(pair.receivers.pop());

@@ -74,6 +74,9 @@ enum Loopback {
         /// Megabytes per run.
         #[arg(long, default_value_t = 500)]
         megabytes: usize,
+        /// What the relay lets each client send, in MiB per second.
+        #[arg(long)]
+        rate: Option<u64>,
     },
     /// New connections per second on loopback, one and 32 at a time, on a link that stands and on links from nothing.
     Connect {
@@ -121,7 +124,12 @@ enum Loopback {
     },
     /// The server of the benches that need one in a process of its own.
     #[command(hide = true)]
-    Serve { kind: crowd::Kind, relay: RelayUrl },
+    Serve {
+        kind: crowd::Kind,
+        relay: RelayUrl,
+        #[arg(long)]
+        rate: Option<u64>,
+    },
     /// The forwarder of `lane`.
     #[command(hide = true)]
     Forward { to: SocketAddr },
@@ -146,8 +154,8 @@ fn on_loopback(bench: Loopback) -> Result<(), Failure> {
     let ends = Ends::loopback()?;
     let here = Builder::new_current_thread().enable_all().build()?;
     here.block_on(async {
-        if let Loopback::Serve { kind, relay } = bench {
-            crowd::serve(kind, &relay).await
+        if let Loopback::Serve { kind, relay, rate } = bench {
+            crowd::serve(kind, &relay, rate).await
         } else if let Loopback::Forward { to } = bench {
             forwarder::run(to).await
         } else {
@@ -159,7 +167,11 @@ fn on_loopback(bench: Loopback) -> Result<(), Failure> {
 async fn measure(bench: Loopback, ends: &Ends, relay: &RelayUrl) -> Result<(), Failure> {
     match bench {
         Loopback::Direct { pairs, megabytes } => direct::run(ends, relay, pairs, megabytes).await,
-        Loopback::Lane { pairs, megabytes } => lane::run(ends, relay, pairs, megabytes).await,
+        Loopback::Lane {
+            pairs,
+            megabytes,
+            rate,
+        } => lane::run(ends, relay, pairs, megabytes, rate).await,
         Loopback::Connect { pairs, dials } => connect::run(ends, relay, pairs, dials).await,
         Loopback::Idle { peers, seconds } => idle::run(relay, peers, seconds).await,
         Loopback::Memory { rounds, peers } => memory::run(relay, rounds, peers).await,

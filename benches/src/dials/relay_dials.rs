@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use super::peerway_dials::loopback;
 use crate::Failure;
 
-/// A relay on loopback, faster than what is sent through it.
-pub(crate) async fn listen() -> Result<Relay, Failure> {
+/// A relay on loopback where each client may send so many MiB a second, if any number is said.
+pub(crate) async fn listen(rate: Option<u64>) -> Result<Relay, Failure> {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut config = Config::new(addr, SecretKey::generate()?);
-    config.limits.client_rate = Rate::mib_per_second(100_000);
+    // No line is faster.
+    config.limits.client_rate = Rate::mib_per_second(rate.unwrap_or(100_000));
     config.limits.pair_rate = config.limits.client_rate;
     Ok(Relay::bind(config).await?)
 }
