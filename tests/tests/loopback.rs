@@ -14,7 +14,7 @@ use peerway::{
     quic::{ConnectionError, close},
     services::ping,
 };
-use peerway_relay::{Config, Relay};
+use peerway_relay::{Config, Limits, Rate, Relay};
 use tokio::time::timeout;
 
 const ALPN: &[u8] = b"test/1";
@@ -30,10 +30,15 @@ async fn node(relay: Option<&Relay>) -> Endpoint {
 }
 
 async fn relay() -> Arc<Relay> {
-    let config = Config::new(
+    relay_with(Limits::default()).await
+}
+
+async fn relay_with(limits: Limits) -> Arc<Relay> {
+    let mut config = Config::new(
         "127.0.0.1:0".parse().unwrap(),
         SecretKey::generate().unwrap(),
     );
+    config.limits = limits;
     let relay = Arc::new(Relay::bind(config).await.unwrap());
     let running = relay.clone();
     tokio::spawn(async move { running.run().await });
@@ -258,4 +263,42 @@ async fn a_closed_node_says_so_and_dials_no_more() {
     assert!(clone.is_closed());
     let refused = clone.connect(peer.ticket(), ALPN).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Shutdown), "{refused}");
+}
+
+#[tokio::test]
+async fn bulk_through_a_relay_with_a_rate_gets_that_rate_and_loses_next_to_nothing() {
+    const RATE: u64 = 4_000_000;
+    const BYTES: usize = 12_000_000;
+    let relay = relay_with(Limits {
+        lane_rate: Some(Rate::bytes_per_second(RATE)),
+        ..Limits::default()
+    })
+    .await;
+    let relayed = async || {
+        let node = Endpoint::builder().relays([relay.url()]).alpns([ALPN]);
+        let node = node.port_mapping(false).relay_only(true).bind().await;
+        node.unwrap()
+    };
+    let (a, b) = (relayed().await, relayed().await);
+    let (out, incoming) = timeout(Duration::from_secs(10), pair(&a, &b))
+        .await
+        .unwrap();
+    let mut send = out.open_uni().await.unwrap();
+    let sending = async {
+        send.write_all(&vec![0; BYTES]).await.unwrap();
+        send.finish().unwrap();
+    };
+    let receiving = async {
+        let mut receive = incoming.accept_uni().await.unwrap();
+        receive.read_to_end(BYTES).await.unwrap().len()
+    };
+    let started = tokio::time::Instant::now();
+    let (received, ()) = tokio::join!(receiving, sending);
+    assert_eq!(received, BYTES);
+    assert!(started.elapsed() > Duration::from_millis(2_500));
+    let stats = relay.stats();
+    let lost = stats.over_budget_bytes as f64 / stats.lane_bytes as f64;
+    assert!(lost < 0.05, "{lost} of what was carried");
+    a.close().await;
+    b.close().await;
 }
