@@ -113,6 +113,8 @@ impl Peer {
         self.remote = Some(description);
         self.adopt(ctx, session);
         self.enter_round(ctx, source);
+        // Something may have been learnt since the hello left.
+        self.tell_offer(ctx);
         Some(Met { opened: true })
     }
 

@@ -3,24 +3,30 @@
 use super::{Context, Peer, direct::Doubt, state::State};
 
 impl Peer {
-    /// What we can offer changed. The peer is told at once, and both look for the best path anew.
+    /// What we can offer changed. The peer is told at once, and both look for the best path anew. Where it is just being met, it is
+    /// told as soon as it answers.
     pub(crate) fn on_local_change(&mut self, ctx: &mut Context<'_>) {
         match self.state {
-            State::Direct(_) => {
-                let offer = ctx.local.candidates(
-                    self.id,
-                    self.demand.is_dialled(),
-                    self.contact.attested(),
-                );
-                if offer != self.told.candidates() && self.contact.live_via(ctx.local).is_some() {
-                    let opened = self.opening(ctx.local);
-                    self.send_update(ctx, opened);
+            State::Direct(_) | State::Probing => {
+                if self.tell_offer(ctx) {
                     self.seek(ctx, false);
                 }
             }
-            State::Relayed | State::Probing => self.round_soon(ctx),
+            State::Relayed => self.round_soon(ctx),
             State::Idle | State::Greeting(_) | State::Failed(_) => {}
         }
+    }
+
+    /// Tells the peer what we can offer, if that is not what it was told last and there is a way to tell it.
+    pub(super) fn tell_offer(&mut self, ctx: &mut Context<'_>) -> bool {
+        let (is_dialled, attested) = (self.demand.is_dialled(), self.contact.attested());
+        let offer = ctx.local.candidates(self.id, is_dialled, attested);
+        let tells = offer != self.told.candidates() && self.contact.live_via(ctx.local).is_some();
+        if tells {
+            let opened = self.opening(ctx.local);
+            self.send_update(ctx, opened);
+        }
+        tells
     }
 
     /// Our packets leave elsewhere now: where they go is to be found out anew.

@@ -301,3 +301,20 @@ fn a_stalled_process_does_not_take_its_own_silence_for_a_dead_path() {
         }
     }
 }
+
+#[test]
+fn what_is_learnt_while_a_peer_is_being_met_is_told_to_it_at_once() {
+    for (dialler, dialled) in [(0, 1), (1, 0)] {
+        for after in (0..300).step_by(20) {
+            let mut world = World::pair(Home::Symmetric, Home::SymmetricMapped);
+            world.feed(1, Input::PortMapped(None));
+            world.connect(dialler, dialled);
+            world.run(ms(after));
+            let (router, host) = (world.net.chain(1)[0], world.nodes[1].host);
+            let port = world.net.nats[router].forward(host.port(), host);
+            world.feed(1, Input::PortMapped(Some(port)));
+            world.run(ms(400));
+            assert!(world.both(PeerState::Direct), "{dialler}, {after} ms");
+        }
+    }
+}
