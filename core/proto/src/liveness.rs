@@ -11,7 +11,7 @@ use std::{
 use self::{vigil::Vigil, watch::Watch};
 use crate::{
     PeerId,
-    timing::{LOOK_EVERY, STALLED},
+    timing::{IN_USE, LOOK_EVERY, STALLED},
 };
 
 /// See the [module](self).
@@ -149,6 +149,11 @@ impl Liveness {
             self.next = None;
         }
     }
+}
+
+/// Whether that many bytes in a second are more than what keeps a link alive.
+pub fn is_use(received: u64, sent: u64) -> bool {
+    received + sent > IN_USE
 }
 
 /// Whether a link that got no answer since then has lost all that it sent.

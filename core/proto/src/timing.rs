@@ -237,6 +237,8 @@ pub(crate) const LOOK_EVERY: Duration = ms(50);
 pub(crate) const LOOK_FOR: Duration = ms(1000);
 /// A lane that is sent on for this long, or three round trips if that is longer, without an answer has its relay checked.
 pub(crate) const LANE_PATIENCE: Duration = ms(250);
+/// A link that carries no more bytes than this in a second is kept alive, not used.
+pub(crate) const IN_USE: u64 = 256;
 /// A link that got no answer for this long begins anew when its route is set.
 pub(crate) const STALLED: Duration = ms(1000);
 /// After this long away, nothing that was known of the network counts.

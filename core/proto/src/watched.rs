@@ -13,7 +13,7 @@ use std::{
 
 use self::{addresses::is_local, paths::Paths};
 #[cfg(test)]
-use super::endpoint::PeerView;
+use super::{endpoint::PeerView, local::Local};
 use super::{
     endpoint::{Machine, Settings},
     io::{Input, Output, Pair, Route, Sock},
@@ -140,6 +140,16 @@ impl Watched {
     #[cfg(test)]
     pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
         self.machine.peer(id, now)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn local(&self) -> &Local {
+        self.machine.local()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn direct_heard(&self, id: PeerId) -> Option<Instant> {
+        self.machine.direct_heard(id)
     }
 
     /// How many peers and conversations are known.

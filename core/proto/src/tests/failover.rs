@@ -195,7 +195,7 @@ fn data_on_a_path_that_is_not_proven_is_noticed_in_every_world() {
     world.link(0, 1);
     world.run(ms(3000));
     world.nodes[0].machine.forget_proofs();
-    world.run(ms(100));
+    world.run(ms(1500));
 }
 
 #[test]

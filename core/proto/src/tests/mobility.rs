@@ -248,7 +248,6 @@ fn after_sleep_data_flows_within_a_second() {
             let mut world = linked(Home::PortRestricted, Home::PortRestricted);
             world.absent(sleeper, ms(seconds * 1000), Absence::Asleep);
             world.run(ms(seconds * 1000));
-            world.feed(sleeper, Input::Resumed);
             world.reset_gaps();
             world.run(ms(5000));
             assert!(gap(&world) <= ms(500), "{seconds} s: {:?}", gap(&world));

@@ -178,6 +178,7 @@ impl Life {
         world.outputs = outputs;
         world.chat_every = STEP;
         world.measures = true;
+        world.prompt = false;
         let mut rng = ChaCha20Rng::seed_from_u64(!seed);
         let carrier = Style {
             mapping: NatBehavior::EndpointIndependent,
@@ -303,7 +304,8 @@ impl Life {
                 }
             }
             4 if self.world.relays[0].up => {
-                self.world.relay_dies();
+                let says_so = self.rng.random();
+                self.world.relay_fails(0, says_so);
                 self.repairs.push((until, Repair::Relay));
             }
             5 => {
@@ -355,7 +357,7 @@ impl Life {
                     let site = &mut self.world.net.sites[site];
                     (site.up, site.down) = *lines;
                 }
-                Repair::Relay => self.world.relay_returns(),
+                Repair::Relay => self.world.relay_recovers(0),
             }
         }
     }

@@ -1,15 +1,18 @@
 //! Two relays: a peer is at one of them, one of them dies, one of them lies.
 
+use std::time::Duration;
+
 use super::world::{Home, World, ms};
 use crate::{
-    Cause, PathInfo, PeerState, RelayUrl,
+    Cause, NatBehavior, PathInfo, PeerState, RelayUrl,
     io::{Failure, Input, Route},
+    timing::{LINGER, SIMULTANEOUS, UNUSED_RELAY},
 };
 
 /// Relayed for ever.
 const HOME: Home = Home::Symmetric;
 /// F3 of the catalogue of faults: the relay of a link is killed, another one is there.
-const GAP: std::time::Duration = ms(3500);
+const GAP: Duration = ms(3500);
 
 /// Two homes that are registered with these of two relays; the first relay is 0.
 fn world(registered: [&[usize]; 2]) -> (World, Vec<RelayUrl>) {
@@ -43,14 +46,7 @@ fn dial(world: &mut World, relays: &[RelayUrl]) {
 
 #[test]
 fn a_relayed_link_moves_to_the_other_relay_when_its_own_dies() {
-    let (mut world, relays) = world([&[0, 1], &[0, 1]]);
-    dial(&mut world, &relays);
-    world.run(ms(200));
-    world.hold(0, 1);
-    world.talk(0, 1);
-    world.run(ms(5000));
-    assert!(world.both(PeerState::Relayed));
-    world.reset_gaps();
+    let (mut world, relays) = relayed();
     world.relay_dies();
     world.run(ms(6000));
     for (at, with) in [(0, 1), (1, 0)] {
@@ -63,6 +59,119 @@ fn a_relayed_link_moves_to_the_other_relay_when_its_own_dies() {
         let gap = world.nodes[at].gap;
         assert!(gap <= GAP, "{gap:?}");
     }
+}
+
+/// A link through the first of two relays that both are registered with.
+fn relayed() -> (World, Vec<RelayUrl>) {
+    let (mut world, relays) = world([&[0, 1], &[0, 1]]);
+    dial(&mut world, &relays);
+    world.run(ms(200));
+    world.hold(0, 1);
+    world.talk(0, 1);
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Relayed));
+    world.reset_gaps();
+    (world, relays)
+}
+
+fn gap(world: &World) -> Duration {
+    let waits = (0..2).map(|at| world.nodes[at].gap.max(world.silence(at, 1 - at)));
+    waits.max().unwrap_or_default()
+}
+
+#[test]
+fn a_relay_that_is_gone_without_a_word_is_missed_by_whoever_sends_by_it() {
+    for before in [0, 400, 1000, 3000] {
+        let (mut world, relays) = relayed();
+        world.run(ms(before));
+        world.reset_gaps();
+        world.relay_fails(0, false);
+        world.run(ms(6000));
+        for (at, with) in [(0, 1), (1, 0)] {
+            let peer = world.nodes[with].id;
+            let route = world.nodes[at].machine.route(peer);
+            assert_eq!(route, Some(&Route::Relay(relays[1].clone())), "{before}");
+        }
+        // At first both may be saying hello by the relay that is gone.
+        let limit = if before < 1000 {
+            GAP + SIMULTANEOUS
+        } else {
+            GAP
+        };
+        assert!(gap(&world) <= limit, "{before}: {:?}", gap(&world));
+    }
+}
+
+#[test]
+fn a_relay_that_began_anew_is_registered_with_again_as_soon_as_somebody_misses_it() {
+    let (mut world, _) = world([&[0], &[0]]);
+    world.link(0, 1);
+    world.run(ms(5000));
+    world.reset_gaps();
+    world.relay_fails(0, false);
+    world.run(ms(100));
+    world.relay_recovers(0);
+    world.run(ms(5000));
+    assert!(world.both(PeerState::Relayed));
+    assert!(gap(&world) <= ms(1000), "{:?}", gap(&world));
+}
+
+#[test]
+fn nobody_misses_an_idle_relay_before_it_is_asked_and_then_it_is_tried_until_it_is_back() {
+    let (mut world, _) = world([&[0], &[0]]);
+    world.relay_fails(0, false);
+    world.run(ms(10_000));
+    let local = |world: &World| world.nodes[0].machine.local().relays.len();
+    assert_eq!(local(&world), 1, "it is believed to be there");
+    world.run(ms(10_000));
+    assert_eq!(local(&world), 0);
+    world.run(ms(60_000));
+    world.relay_recovers(0);
+    world.run(ms(15_000));
+    assert_eq!(local(&world), 1);
+}
+
+#[test]
+fn a_relay_that_is_not_ours_is_kept_for_as_long_as_a_link_needs_it_and_a_minute_more() {
+    let (mut world, relays) = world([&[0], &[1]]);
+    dial(&mut world, &relays[1..]);
+    world.run(ms(500));
+    world.hold(0, 1);
+    world.talk(0, 1);
+    world.run(ms(600_000));
+    let is_at = |world: &World| world.nodes[0].registered.contains_key(&1);
+    assert!(is_at(&world), "the link needs it");
+    world.release(0, 1);
+    world.release(1, 0);
+    world.run(LINGER + UNUSED_RELAY - ms(1000));
+    assert!(is_at(&world), "it may be needed again");
+    world.run(ms(5000));
+    assert!(!is_at(&world));
+}
+
+#[test]
+fn the_nat_is_measured_when_we_register_when_we_move_and_every_five_minutes() {
+    let mut world = World::new(1);
+    world.measures = true;
+    let at = world.add_stranger(Home::PortRestricted);
+    world.register(at);
+    let mapping = |world: &World| world.nodes[at].machine.local().nat.mapping;
+    let mut known = Vec::new();
+    for home in [Home::Symmetric, Home::FullCone] {
+        world.run(ms(60_000));
+        known.push((world.nodes[at].measured, mapping(&world)));
+        let site = world.vacancy(home, ms(20));
+        world.roam(at, site);
+    }
+    world.run(ms(60_000));
+    known.push((world.nodes[at].measured, mapping(&world)));
+    let (easy, hard) = (
+        NatBehavior::EndpointIndependent,
+        NatBehavior::AddressAndPortDependent,
+    );
+    assert_eq!(known, [(1, easy), (2, hard), (3, easy)]);
+    world.run(ms(600_000));
+    assert_eq!(world.nodes[at].measured, 5);
 }
 
 #[test]
@@ -113,7 +222,7 @@ fn a_peer_that_everybody_calls_is_reached_as_soon_as_its_relay_lets_us_through()
 
 /// Until a listener whose router forgot it is heard again, at the latest: KEEPALIVE after 17 s, 3 s without an answer, and a
 /// registration over a line of half a second.
-const FORGOTTEN: std::time::Duration = ms(22_000);
+const FORGOTTEN: Duration = ms(22_000);
 
 #[test]
 fn a_listener_whose_router_forgot_it_is_reached_by_whoever_dials_meanwhile() {

@@ -3,7 +3,6 @@
 //! Everything happens in one queue, in the order of virtual time, with randomness from one seed: the same seed is the same world.
 
 mod app;
-mod classify;
 mod families;
 mod home;
 mod line;
@@ -11,7 +10,11 @@ mod nat;
 mod net;
 mod node;
 mod outputs;
+mod registration;
 mod relay;
+mod shell;
+mod stun;
+mod truth;
 
 use std::{
     collections::BTreeMap,
@@ -33,13 +36,18 @@ pub(crate) use self::{
 use self::{
     line::Passed,
     net::{Header, Net, Place, Spot, Way},
+    node::Life,
+    registration::Step,
     relay::Relay,
 };
 use crate::{
     PeerId, PeerState, SecretKey,
     endpoint::{PeerView, Settings},
     io::{Input, Pair, Sock},
+    liveness::Liveness,
     local::Ports as LocalPorts,
+    nat::schedule::Schedule,
+    relays::Relays,
     watched::Watched,
 };
 
@@ -119,6 +127,7 @@ enum Happening {
     /// A packet of an application came by a relay's lane.
     Lane {
         node: usize,
+        relay: usize,
         from: PeerId,
         number: u64,
     },
@@ -148,25 +157,16 @@ enum Happening {
         relay: usize,
         what: Told,
     },
-    Register {
+    /// A registration goes on.
+    Registration {
         node: usize,
         relay: usize,
-    },
-    KeepAlive {
-        node: usize,
-        relay: usize,
+        number: u64,
+        step: Step,
     },
     Chat {
         node: usize,
         peer: PeerId,
-    },
-    Look {
-        node: usize,
-        peer: PeerId,
-    },
-    /// A classification goes on.
-    Measure {
-        node: usize,
     },
     /// A node wakes up.
     Back {
@@ -200,11 +200,8 @@ impl Happening {
             Self::Inside { node, .. } | Self::Lane { node, .. } => Some((*node, false)),
             Self::Signal { node, .. }
             | Self::Told { node, .. }
-            | Self::Register { node, .. }
-            | Self::KeepAlive { node, .. }
-            | Self::Chat { node, .. }
-            | Self::Look { node, .. }
-            | Self::Measure { node } => Some((*node, true)),
+            | Self::Registration { node, .. }
+            | Self::Chat { node, .. } => Some((*node, true)),
         }
     }
 }
@@ -241,8 +238,14 @@ pub(crate) struct World {
     pub(crate) rng: ChaCha20Rng,
     /// How far the clocks of nodes are off that start from now on, milliseconds.
     pub(crate) off_ms: i64,
-    /// Whether nodes measure their NATs whenever they register with a relay.
+    /// Whether nodes measure their NATs; if not, they are told how these behave.
     pub(crate) measures: bool,
+    /// Whether [`World::register`] takes no time.
+    pub(crate) prompt: bool,
+    /// Whether registering takes no time right now.
+    at_once: bool,
+    /// Tries to register so far.
+    serial: u64,
     /// Packets of applications so far, which is what they are numbered by.
     said: u64,
     /// How often applications say something.
@@ -283,6 +286,9 @@ impl World {
             rng: ChaCha20Rng::seed_from_u64(seed),
             off_ms: 0,
             measures: false,
+            prompt: true,
+            at_once: false,
+            serial: 0,
             said: 0,
             chat_every: app::CHAT,
             loss: 0.0,
@@ -331,15 +337,26 @@ impl World {
         };
         let key = SecretKey::from_seed(&[at as u8 + 1; 32]);
         let port = PORT + u16::from(self.net.sites[site].hosts);
-        let machine = self.machine(&key, &setup, port);
-        self.nodes.push(Node::new(key, setup, site, machine, port));
+        let now = self.now;
+        let life = self.life(&key, &setup, port, now, Duration::ZERO);
+        let node = Node::new(key, setup, site, life, port, now);
+        self.nodes.push(node);
+        self.rest(at);
         self.net.join(at, site);
         self.arrange(at);
         at
     }
 
-    fn machine(&mut self, key: &SecretKey, setup: &Setup, port: u16) -> Watched {
-        Watched::new(&Settings {
+    /// What decides in a process that begins now, after the computer slept for so long in all.
+    fn life(
+        &mut self,
+        key: &SecretKey,
+        setup: &Setup,
+        port: u16,
+        now: Instant,
+        slept: Duration,
+    ) -> Life {
+        let machine = Watched::new(&Settings {
             key: key.clone(),
             access: setup.access.clone(),
             relay_only: setup.relay_only,
@@ -349,9 +366,15 @@ impl World {
             bound: None,
             ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),
-            now: self.now,
+            now,
             unix_ms: self.unix_ms().saturating_add_signed(self.off_ms),
-        })
+        });
+        Life {
+            machine,
+            relays: Relays::new(self.rng.random()),
+            schedule: Schedule::new(self.rng.random()),
+            liveness: Liveness::new(now, slept),
+        }
     }
 
     pub(crate) fn unix_ms(&self) -> u64 {
@@ -376,24 +399,22 @@ impl World {
         self.feed(at, Input::PortMapped(forwarded));
     }
 
-    /// Tells a machine how its NATs behave.
-    pub(crate) fn tell_truth(&mut self, at: usize) {
-        let report = self.truth(at);
-        self.feed(at, Input::Nat(report));
-    }
-
-    /// A new machine takes the place of a node, with the same key and home.
+    /// A new process takes the place of a node, with the same key and home.
     pub(crate) fn restart(&mut self, at: usize) {
         let (key, setup) = (self.nodes[at].key.clone(), self.nodes[at].setup.clone());
         let port = self.nodes[at].sockets[&Sock::MAIN];
-        self.nodes[at].machine = self.machine(&key, &setup, port);
-        self.nodes[at].forget_all();
+        let (now, slept) = (self.clock(at), self.nodes[at].lag);
+        let life = self.life(&key, &setup, port, now, slept);
+        self.nodes[at].begin(life);
+        self.rest(at);
         self.arrange(at);
-        self.tell_truth(at);
+        if !self.measures {
+            self.tell_truth(at);
+        }
         self.register(at);
     }
 
-    /// A node moves to another home, with what a driver makes of it.
+    /// A node moves to another home.
     pub(crate) fn roam(&mut self, at: usize, site: usize) {
         self.net.join(at, site);
         self.nodes[at].site = site;
@@ -405,11 +426,7 @@ impl World {
             },
         );
         self.arrange(at);
-        let relays: Vec<usize> = self.nodes[at].registered.keys().copied().collect();
-        let there_and_back = self.net.sites[site].up.delay * 2;
-        for relay in relays {
-            self.push(there_and_back, Happening::Register { node: at, relay });
-        }
+        self.network_changed(at);
     }
 
     /// A home that nobody lives in yet.
@@ -478,33 +495,15 @@ impl World {
         }
     }
 
-    /// When a machine has something to do, in the world's time.
-    fn due(&self, at: usize) -> Option<Instant> {
-        let node = &self.nodes[at];
-        let due = node
-            .machine
-            .poll_timeout()
-            .filter(|_| node.absent.is_none())?;
-        Some(due + node.lag)
-    }
-
     fn turn(&mut self) {
         while let Some(happening) = self.queue.pop(self.now) {
             self.happen(happening);
         }
         for at in 0..self.nodes.len() {
             if self.due(at).is_some_and(|due| due <= self.now) {
-                let now = self.now - self.nodes[at].lag;
-                let out = self.nodes[at].machine.handle_timeout(now);
-                self.carry_out(at, out);
+                self.settle(at);
             }
         }
-    }
-
-    pub(crate) fn feed(&mut self, at: usize, input: Input<'_>) {
-        let now = self.now - self.nodes[at].lag;
-        let out = self.nodes[at].machine.handle(now, input);
-        self.carry_out(at, out);
     }
 
     fn push(&mut self, delay: Duration, happening: Happening) {
@@ -699,6 +698,17 @@ impl World {
             }
             return;
         }
+        let awake = happening.node().map(|(at, _)| at);
+        if let Some(at) = awake {
+            self.wake(at);
+        }
+        self.take_place(happening);
+        if let Some(at) = awake {
+            self.rest(at);
+        }
+    }
+
+    fn take_place(&mut self, happening: Happening) {
         match happening {
             Happening::Beyond {
                 site,
@@ -708,7 +718,12 @@ impl World {
             } => self.beyond(Some(site), place, header, load),
             Happening::Arrive { spot, header, load } => self.arrive(spot, header, load),
             Happening::Inside { node, header, load } => self.take_in(node, &header, load),
-            Happening::Lane { node, from, number } => self.hear(node, from, number, None),
+            Happening::Lane {
+                node,
+                relay,
+                from,
+                number,
+            } => self.on_lane(node, relay, from, number),
             Happening::Signal {
                 node,
                 relay,
@@ -729,11 +744,13 @@ impl World {
                 bytes,
             } => self.on_deliver(node, relay, from, attested, bytes),
             Happening::Told { node, relay, what } => self.tell(node, relay, what),
-            Happening::Register { node, relay } => self.on_register(node, relay),
-            Happening::KeepAlive { node, relay } => self.keep_alive(node, relay),
+            Happening::Registration {
+                node,
+                relay,
+                number,
+                step,
+            } => self.on_step(node, relay, number, step),
             Happening::Chat { node, peer } => self.chat(node, peer),
-            Happening::Look { node, peer } => self.look(node, peer),
-            Happening::Measure { node } => self.drive(node),
             Happening::Back { node, after } => self.back(node, after),
         }
     }

@@ -7,11 +7,8 @@ use crate::{
     Carrier, NetworkSnapshot, PeerSnapshot, PeerState, RelaySnapshot, RelayState, Ticket,
     addr::Scope,
     net::mux::Link,
-    proto::{endpoint::PeerView, io::Input, relays::Over},
+    proto::{endpoint::PeerView, io::Input, liveness::is_use, relays::Over},
 };
-
-/// Less than this in a second is keep-alive, not use.
-const IN_USE: u64 = 256;
 
 impl Driver {
     /// Takes the second's samples and shows them.
@@ -29,7 +26,7 @@ impl Driver {
                 self.changed.insert(peer);
             }
             (link.sampled, link.rates) = (total, rates);
-            if rates.0 + rates.1 > IN_USE {
+            if is_use(rates.0, rates.1) {
                 used.push((peer, rates.0 > 0));
             }
             let lost = packets(link).1;

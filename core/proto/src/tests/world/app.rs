@@ -1,4 +1,4 @@
-//! Applications that talk to each other all the time, and what a driver makes of their silences.
+//! Applications that talk to each other all the time, and what is seen of their packets.
 
 use std::{
     collections::BTreeSet,
@@ -6,34 +6,67 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Happening, Load, World, ms};
+use super::{Happening, Load, QUIC_LEN, World, ms};
 use crate::{
     PeerId,
     io::{Input, Pair, Route},
+    liveness::{Seen, Sent, is_use},
 };
 
-/// How often an application says something, and how often its silence is looked at, unless a world says otherwise.
+/// How often an application says something, unless a world says otherwise.
 pub(super) const CHAT: Duration = Duration::from_millis(20);
-const LOOK: Duration = Duration::from_millis(50);
 /// What the QUIC of two homes measures as their round trip, within a factor of two.
 const RTT: Duration = Duration::from_millis(80);
 
 /// An application's conversation with one peer.
 pub(super) struct Talk {
-    /// Since when it waits for something to come back directly, and when it last sent so.
-    waits: Option<Instant>,
-    last_sent: Option<Instant>,
     /// When the application last heard something new.
     pub(super) heard: Instant,
     /// The packets that it got.
     got: BTreeSet<u64>,
 }
 
+/// What passed between a node and a peer.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    direct: Passed,
+    lane: Passed,
+    /// Whether it is known that something is sent.
+    watched: bool,
+    /// Bytes received and sent when that was last sampled.
+    sampled: (u64, u64),
+}
+
+/// What passed on one kind of path.
+#[derive(Debug, Default)]
+struct Passed {
+    received: u64,
+    sent: u64,
+    silent_since: Option<Instant>,
+}
+
+impl Passed {
+    fn send(&mut self, now: Instant) {
+        self.sent += QUIC_LEN as u64;
+        self.silent_since.get_or_insert(now);
+    }
+
+    fn receive(&mut self) {
+        self.received += QUIC_LEN as u64;
+        self.silent_since = None;
+    }
+
+    fn seen(&self) -> Sent {
+        Sent {
+            bytes: self.sent,
+            silent_since: self.silent_since,
+        }
+    }
+}
+
 impl Talk {
     fn new(now: Instant) -> Self {
         Self {
-            waits: None,
-            last_sent: None,
             heard: now,
             got: BTreeSet::new(),
         }
@@ -64,7 +97,6 @@ impl World {
         node.gap = Duration::ZERO;
         if node.talks.insert(peer, talk).is_none() {
             self.push(Duration::ZERO, Happening::Chat { node: at, peer });
-            self.push(LOOK, Happening::Look { node: at, peer });
         }
     }
 
@@ -81,23 +113,66 @@ impl World {
             return;
         }
         self.push(self.chat_every, Happening::Chat { node: at, peer });
-        self.feed(at, Input::Traffic { peer, heard: false });
         let route = self.nodes[at].machine.route(peer).cloned();
-        let (now, from) = (self.now, self.nodes[at].id);
-        let Some(talk) = self.nodes[at].talks.get_mut(&peer) else {
-            return;
-        };
+        let from = self.nodes[at].id;
         self.said += 1;
         let number = self.said;
         if let Some(Route::Direct(Pair { sock, addr }) | Route::Both(Pair { sock, addr }, _)) =
             route
         {
-            talk.last_sent = Some(now);
-            talk.waits.get_or_insert(now);
             self.send(at, sock, addr, 64, Load::Quic { from, number });
+            self.note_sent(at, peer, |traffic| &mut traffic.direct);
         }
         if let Some(Route::Relay(relay) | Route::Both(_, relay)) = route {
             self.send_by_lane(at, &relay, peer, number);
+            self.note_sent(at, peer, |traffic| &mut traffic.lane);
+        }
+    }
+
+    fn note_sent(&mut self, at: usize, peer: PeerId, way: impl Fn(&mut Traffic) -> &mut Passed) {
+        let now = self.clock(at);
+        let traffic = self.nodes[at].traffic.entry(peer).or_default();
+        way(traffic).send(now);
+        if !std::mem::replace(&mut traffic.watched, true) {
+            let seen = self.seen_of(at, peer);
+            self.nodes[at].liveness.on_activity(now, peer, &seen);
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, at: usize, peer: PeerId) {
+        if let Some(traffic) = self.nodes[at].traffic.get_mut(&peer) {
+            traffic.watched = false;
+        }
+    }
+
+    /// What is seen of a link.
+    pub(super) fn seen_of(&self, at: usize, peer: PeerId) -> Seen {
+        let node = &self.nodes[at];
+        let traffic = node.traffic.get(&peer);
+        Seen {
+            direct: traffic.map(|it| it.direct.seen()).unwrap_or_default(),
+            lane: traffic.map(|it| it.lane.seen()).unwrap_or_default(),
+            direct_heard: node.machine.direct_heard(peer),
+            rtt: RTT,
+        }
+    }
+
+    /// Looks which links were used since the last time.
+    pub(super) fn sample_rates(&mut self, at: usize) {
+        let now = self.clock(at);
+        let mut used = Vec::new();
+        self.nodes[at].sampled = now;
+        for (peer, traffic) in &mut self.nodes[at].traffic {
+            let received = traffic.direct.received + traffic.lane.received;
+            let sent = traffic.direct.sent + traffic.lane.sent;
+            let before = std::mem::replace(&mut traffic.sampled, (received, sent));
+            let rates = (received - before.0, sent - before.1);
+            if is_use(rates.0, rates.1) {
+                used.push((*peer, rates.0 > 0));
+            }
+        }
+        for (peer, heard) in used {
+            self.feed(at, Input::Traffic { peer, heard });
         }
     }
 
@@ -108,38 +183,17 @@ impl World {
         if by.is_some_and(|addr| node.admitted.get(&addr) != Some(&from)) {
             return;
         }
+        let traffic = node.traffic.entry(from).or_default();
+        match by {
+            Some(_) => traffic.direct.receive(),
+            None => traffic.lane.receive(),
+        }
         let Some(talk) = node.talks.get_mut(&from) else {
             return;
         };
-        if by.is_some() {
-            talk.waits = None;
-        }
         if talk.takes(number) {
             node.gap = node.gap.max(now - talk.heard);
             talk.heard = now;
-        }
-    }
-
-    /// What the driver does with a path that is silent.
-    pub(super) fn look(&mut self, at: usize, peer: PeerId) {
-        let Some(talk) = self.nodes[at].talks.get(&peer) else {
-            return;
-        };
-        let silent = talk.waits.zip(talk.last_sent);
-        let every = LOOK.max(self.chat_every);
-        self.push(every, Happening::Look { node: at, peer });
-        let (lag, rtt) = (self.nodes[at].lag, RTT);
-        if let Some((since, sent)) = silent {
-            let (since, sent) = (since - lag, sent - lag);
-            self.feed(
-                at,
-                Input::Silence {
-                    peer,
-                    since,
-                    sent,
-                    rtt,
-                },
-            );
         }
     }
 

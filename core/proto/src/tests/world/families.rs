@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use super::{
-    Header, World,
+    World,
     nat::{nat64, v4_of},
-    relay::Relay,
 };
 use crate::{
     addr::{Families, Nat64},
-    io::{Input, Sock},
+    io::Input,
 };
 
 impl World {
@@ -23,23 +22,6 @@ impl World {
         };
         let families = Families { v4, v6 };
         self.feed(at, Input::Routes { families, nat64 });
-    }
-
-    /// Tells a machine where the relay sees it in the family in which it is not registered.
-    pub(super) fn tell_echo(&mut self, at: usize, relay: usize) {
-        let used = self.relay_addr(at, relay);
-        let Relay { addr, six, .. } = &self.relays[relay];
-        let other = if used == *addr { *six } else { *addr };
-        let to = self.outward(at, other);
-        let Some(from) = self.source(at, Sock::MAIN, to) else {
-            return;
-        };
-        let mut packet = Header { from, to, ttl: 64 };
-        if self.route(at, &mut packet).is_some() {
-            let relay = self.relays[relay].url.clone();
-            let addr = packet.from;
-            self.feed(at, Input::AlsoObserved { relay, addr });
-        }
     }
 
     /// Where a packet to this address is really sent.

@@ -6,10 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{World, app::Talk, classify::Measurement, home::Setup};
+use super::{
+    app::{Talk, Traffic},
+    home::Setup,
+    registration::Registration,
+    stun::Sample,
+};
 use crate::{
-    EventKind, PeerId, PeerState, SecretKey,
-    io::{Failure, Input, Output, Sock},
+    PeerId, PeerState, SecretKey,
+    early::Early,
+    io::{Failure, Sock},
+    liveness::Liveness,
+    nat::schedule::Schedule,
+    relays::Relays,
     watched::Watched,
 };
 
@@ -23,6 +32,14 @@ pub(crate) struct Node {
     pub(super) unheard_since: Option<Instant>,
     pub(crate) id: PeerId,
     pub(crate) machine: Watched,
+    /// What decides beside the machine.
+    pub(crate) relays: Relays,
+    pub(super) schedule: Schedule,
+    pub(super) liveness: Liveness,
+    /// Packets of applications that came by a lane before it was admitted.
+    pub(super) early: Early<u64>,
+    /// When rates were last sampled.
+    pub(super) sampled: Instant,
     pub(super) setup: Setup,
     pub(super) key: SecretKey,
     /// Where it lives.
@@ -30,15 +47,22 @@ pub(crate) struct Node {
     /// Its main address.
     pub(crate) host: SocketAddr,
     pub(crate) sockets: BTreeMap<Sock, u16>,
-    /// Relays that it is registered with, and where they see it.
+    /// Relays that know it, and where they see it.
     pub(crate) registered: BTreeMap<usize, SocketAddr>,
+    /// What it believes of its registrations itself.
+    pub(super) registrations: BTreeMap<usize, Registration>,
     /// Whom its application talks to.
     pub(super) talks: BTreeMap<PeerId, Talk>,
+    /// What passed between it and each peer.
+    pub(super) traffic: BTreeMap<PeerId, Traffic>,
     /// Addresses whose QUIC packets are let in.
     pub(crate) admitted: BTreeMap<SocketAddr, PeerId>,
-    pub(super) measurement: Option<Measurement>,
+    /// Relays' addresses by whose lanes these peers' packets are let in.
+    pub(super) lanes: BTreeSet<(SocketAddr, PeerId)>,
     /// Questions of single sockets for their public address.
-    pub(super) samples: BTreeMap<[u8; 12], Sock>,
+    pub(super) samples: Vec<Sample>,
+    /// How often its NATs were measured to the end.
+    pub(crate) measured: usize,
     /// How much its clock is behind: it does not count time asleep.
     pub(super) lag: Duration,
     /// Until when it does nothing, and whether it hears meanwhile.
@@ -59,6 +83,14 @@ pub(crate) struct Node {
     pub(super) last_signal: Vec<u8>,
 }
 
+/// What decides in a process.
+pub(super) struct Life {
+    pub(super) machine: Watched,
+    pub(super) relays: Relays,
+    pub(super) schedule: Schedule,
+    pub(super) liveness: Liveness,
+}
+
 /// Why a node does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Absence {
@@ -73,22 +105,31 @@ impl Node {
         key: SecretKey,
         setup: Setup,
         site: usize,
-        machine: Watched,
+        life: Life,
         port: u16,
+        now: Instant,
     ) -> Self {
         Self {
             id: key.id(),
-            machine,
+            machine: life.machine,
+            relays: life.relays,
+            schedule: life.schedule,
+            liveness: life.liveness,
+            early: Early::default(),
+            sampled: now,
             setup,
             key,
             site,
             host: SocketAddr::from(([0, 0, 0, 0], 0)),
             sockets: BTreeMap::from([(Sock::MAIN, port)]),
             registered: BTreeMap::new(),
+            registrations: BTreeMap::new(),
             talks: BTreeMap::new(),
+            traffic: BTreeMap::new(),
             admitted: BTreeMap::new(),
-            measurement: None,
-            samples: BTreeMap::new(),
+            lanes: BTreeSet::new(),
+            samples: Vec::new(),
+            measured: 0,
             lag: Duration::ZERO,
             absent: None,
             states: Vec::new(),
@@ -114,12 +155,26 @@ impl Node {
         self.setup.guess_ports
     }
 
-    /// A process that was restarted remembers nothing.
-    pub(super) fn forget_all(&mut self) {
+    /// Whether it believes itself registered with this relay.
+    pub(super) fn is_registered(&self, relay: usize) -> bool {
+        self.registrations
+            .get(&relay)
+            .is_some_and(Registration::is_up)
+    }
+
+    /// The process begins anew, and remembers nothing.
+    pub(super) fn begin(&mut self, life: Life) {
+        self.machine = life.machine;
+        self.relays = life.relays;
+        self.schedule = life.schedule;
+        self.liveness = life.liveness;
+        self.early = Early::default();
+        self.registrations.clear();
         self.admitted.clear();
+        self.lanes.clear();
         self.talks.clear();
+        self.traffic.clear();
         self.samples.clear();
-        self.measurement = None;
         self.sockets.retain(|sock, _| *sock == Sock::MAIN);
     }
 
@@ -135,89 +190,6 @@ impl Node {
     pub(super) fn close(&mut self, first: Sock, count: u16) {
         for number in 0..u32::from(count) {
             self.sockets.remove(&Sock(first.0 + number));
-        }
-    }
-}
-
-impl World {
-    /// Does what a machine says is to be done.
-    pub(super) fn carry_out(&mut self, at: usize, out: Vec<Output>) {
-        let after = self.elapsed();
-        for output in out {
-            if let Some(outputs) = &mut self.outputs {
-                outputs.note(after, at, &output);
-            }
-            match output {
-                Output::SendDatagram {
-                    sock,
-                    to,
-                    ttl,
-                    bytes,
-                } => {
-                    *self.nodes[at].sent_to.entry(to).or_default() += 1;
-                    *self.nodes[at].bytes_to.entry(to).or_default() += bytes.len();
-                    self.send(at, sock, to, ttl.unwrap_or(64), super::Load::Ours(bytes));
-                }
-                Output::SendRelay { relay, to, bytes } => {
-                    self.nodes[at].signals += 1;
-                    self.nodes[at].last_signal.clone_from(&bytes);
-                    if let Some(relay) = self.relay_at(&relay) {
-                        self.signal(at, relay, to, bytes);
-                    }
-                }
-                Output::OpenSockets { first, count } => {
-                    self.nodes[at].open(first, count);
-                    self.feed(at, Input::SocketsOpened { first, count });
-                }
-                Output::CloseSockets { first, count } => self.nodes[at].close(first, count),
-                Output::SampleMapping { sock, relay } => self.sample(at, sock, &relay),
-                Output::NeedRelay { relay } => self.need_relay(at, &relay),
-                Output::Admit { peer, addr } => {
-                    self.nodes[at].admitted.insert(addr, peer);
-                }
-                Output::Expel { peer, addr } => {
-                    assert_eq!(self.nodes[at].admitted.remove(&addr), Some(peer));
-                }
-                Output::Forget { peer } => {
-                    self.nodes[at].forgotten += 1;
-                    self.nodes[at].admitted.retain(|_, owner| *owner != peer);
-                }
-                Output::Failed { reason, .. } => {
-                    let since = self.elapsed();
-                    self.nodes[at].failures.push((since, reason));
-                }
-                Output::Event(EventKind::PeerState { to, .. }) => {
-                    let since = self.elapsed();
-                    self.nodes[at].states.push((since, to));
-                }
-                Output::DialStream { addr, .. } => self.nodes[at].dialled.push(addr),
-                Output::Route { .. }
-                | Output::TakeStream { .. }
-                | Output::CloseStream { .. }
-                | Output::Event(_) => {}
-            }
-        }
-    }
-
-    /// A node sleeps or stalls from now on.
-    pub(crate) fn absent(&mut self, at: usize, time: Duration, absence: Absence) {
-        self.nodes[at].absent = Some((self.now + time, absence));
-        self.push(
-            time,
-            super::Happening::Back {
-                node: at,
-                after: time,
-            },
-        );
-    }
-
-    pub(crate) fn is_absent(&self, at: usize) -> bool {
-        self.nodes[at].absent.is_some()
-    }
-
-    pub(super) fn back(&mut self, at: usize, after: Duration) {
-        if let Some((_, Absence::Asleep)) = self.nodes[at].absent.take() {
-            self.nodes[at].lag += after;
         }
     }
 }

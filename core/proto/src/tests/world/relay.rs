@@ -4,15 +4,13 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use rand::Rng;
 
-use super::{Happening, Header, Told, World, ms};
-use crate::{PeerId, RelayUrl, SecretKey, io::Input};
+use super::{Happening, Told, World, ms};
+use crate::{PeerId, RelayUrl, SecretKey, io::Input, wire::lane::Channel};
 
 /// A message on a reliable stream is sent again after this long while nothing passes.
-const AGAIN: Duration = Duration::from_millis(300);
+pub(super) const AGAIN: Duration = Duration::from_millis(300);
 /// After this long a relay says that it is not acknowledged.
 const UNHEARD: Duration = Duration::from_millis(1500);
-/// How long a node and a relay believe in each other without a word.
-const KEEPALIVE: Duration = Duration::from_millis(15_000);
 
 pub(crate) struct Relay {
     pub(crate) url: RelayUrl,
@@ -41,6 +39,12 @@ pub(crate) struct Lies {
     pub(crate) replays: f64,
     /// Share of signals that it says are from somebody else.
     pub(crate) mixes: f64,
+}
+
+impl Relay {
+    pub(super) fn forget_lanes(&mut self) {
+        self.bound.clear();
+    }
 }
 
 /// The relay that everybody is registered with.
@@ -80,99 +84,17 @@ impl World {
         self.relays.iter().position(|relay| relay.url == *url)
     }
 
-    /// The relay's address that a node uses.
-    pub(super) fn relay_addr(&self, at: usize, relay: usize) -> SocketAddr {
-        let v4 = self.net.address(at, true).is_some();
-        let relay = &self.relays[relay];
-        if v4 { relay.addr } else { relay.six }
-    }
-
-    /// Registers a node with the first relay, at once.
-    pub(crate) fn register(&mut self, at: usize) {
-        self.register_at(at, 0);
-    }
-
-    pub(crate) fn register_at(&mut self, at: usize, relay: usize) {
-        let addr = self.relay_addr(at, relay);
-        let Some(observed) = self.observed(at, relay) else {
-            return;
-        };
-        let own_ms = self.unix_ms();
-        let unix_ms = self.relays[relay].lies.time_ms.unwrap_or(own_ms);
-        if self.nodes[at].registered.insert(relay, observed).is_none() {
-            self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
-        }
-        let index = relay;
-        let relay = self.relays[index].url.clone();
-        self.feed(
-            at,
-            Input::RelayUp {
-                relay,
-                addr,
-                observed,
-                unix_ms,
-                own_ms,
-            },
-        );
-        self.tell_echo(at, index);
-        if self.measures {
-            self.measure(at);
-        }
-    }
-
-    /// Takes a node off the first relay.
-    pub(crate) fn unregister(&mut self, at: usize) {
-        self.unregister_at(at, 0);
-    }
-
-    pub(crate) fn unregister_at(&mut self, at: usize, relay: usize) {
-        self.nodes[at].registered.remove(&relay);
-        let relay = self.relays[relay].url.clone();
-        self.feed(at, Input::RelayDown { relay });
-    }
-
-    /// The first relay dies, and everybody notices.
-    pub(crate) fn relay_dies(&mut self) {
-        self.relays[0].up = false;
-        self.relays[0].bound.clear();
-        for at in 0..self.nodes.len() {
-            self.unregister(at);
-        }
-    }
-
-    /// The first relay is back, and everybody registers again.
-    pub(crate) fn relay_returns(&mut self) {
-        self.relays[0].up = true;
-        for at in 0..self.nodes.len() {
-            self.register(at);
-        }
-    }
-
-    /// Where a relay sees a node; nowhere if its packets do not get there.
-    pub(super) fn observed(&mut self, at: usize, relay: usize) -> Option<SocketAddr> {
-        let to = self.relay_addr(at, relay);
-        let from = self.source(at, crate::io::Sock::MAIN, to)?;
-        let mut packet = Header { from, to, ttl: 64 };
-        self.route(at, &mut packet)?;
-        Some(packet.from)
-    }
-
-    /// A machine wants to be registered with a relay.
-    pub(super) fn need_relay(&mut self, at: usize, url: &RelayUrl) {
+    /// A machine has something to say to a peer by a relay.
+    pub(super) fn hand_to_relay(&mut self, at: usize, url: &RelayUrl, to: PeerId, bytes: Vec<u8>) {
         let Some(relay) = self.relay_at(url) else {
             return;
         };
-        if !self.nodes[at].registered.contains_key(&relay) {
-            let delay = self.nodes[at].setup.delay;
-            self.push(delay * 4, Happening::Register { node: at, relay });
+        if !self.nodes[at].registrations.contains_key(&relay) {
+            return;
         }
-    }
-
-    pub(super) fn on_register(&mut self, at: usize, relay: usize) {
-        if !self.relays[relay].up {
-            return self.push(AGAIN, Happening::Register { node: at, relay });
-        }
-        self.register_at(at, relay);
+        self.signal(at, relay, to, bytes);
+        self.nodes[at].relays.on_link_needs(to, url);
+        self.admit_lane(at, to, url);
     }
 
     /// Hands a message to a relay, on a stream.
@@ -360,15 +282,12 @@ impl World {
         }
     }
 
-    pub(super) fn keep_alive(&mut self, at: usize, relay: usize) {
-        if self.nodes[at].registered.contains_key(&relay) {
-            self.sees(at, relay);
-            self.push(KEEPALIVE, Happening::KeepAlive { node: at, relay });
-        }
-    }
-
     /// Hands on what a relay says.
     pub(super) fn tell(&mut self, at: usize, relay: usize, what: Told) {
+        if !self.nodes[at].is_registered(relay) {
+            return;
+        }
+        let index = relay;
         let relay = self.relays[relay].url.clone();
         match what {
             Told::Message {
@@ -391,8 +310,27 @@ impl World {
             Told::Gone(peer) => self.feed(at, Input::RelayGone { relay, peer }),
             Told::Busy(peer) => self.feed(at, Input::RelayBusy { relay, peer }),
             Told::Unreached(peer) => self.feed(at, Input::RelayUnreached { relay, peer }),
-            Told::Observed(addr) => self.feed(at, Input::Observed { relay, addr }),
+            Told::Observed(addr) => {
+                self.nodes[at].relays.on_observed(&relay, addr);
+                self.feed(at, Input::Observed { relay, addr });
+                self.move_registration(at, index);
+            }
         }
+    }
+
+    /// A packet of an application came by a relay's lane, which may not be admitted yet.
+    pub(super) fn on_lane(&mut self, at: usize, relay: usize, from: PeerId, number: u64) {
+        let now = self.clock(at);
+        let (url, node) = (&self.relays[relay].url, &mut self.nodes[at]);
+        let known = node.relays.get(url);
+        let Some(addr) = known.and_then(crate::relays::Relay::lane_addr) else {
+            return;
+        };
+        if node.lanes.contains(&(addr, from)) {
+            return self.hear(at, from, number, None);
+        }
+        let channel = Channel::between(node.id, from);
+        node.early.push(now, addr, channel, number);
     }
 
     /// A packet of an application, on a relay's lane.
@@ -422,8 +360,15 @@ impl World {
             for down in downs {
                 if !up.corrupt && !down.corrupt {
                     let after = up.after + down.after;
-                    self.queue
-                        .push(now + after, Happening::Lane { node, from, number });
+                    self.queue.push(
+                        now + after,
+                        Happening::Lane {
+                            node,
+                            relay,
+                            from,
+                            number,
+                        },
+                    );
                 }
             }
         }
