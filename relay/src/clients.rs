@@ -28,12 +28,12 @@ mod timers;
 use crate::{
     hub::Hub,
     server::{
-        ClientId, Command, Limits, Now, Route,
+        ClientId, ClientPath, Command, Limits, Now,
         admission::{Admission, SeatId},
     },
 };
 use connection::{Connection, Happened};
-use session::{End, Session};
+use session::{ControlConnection, End};
 use timers::Timers;
 
 /// Upper bound of the random time after which a client of a stopping relay is to come back.
@@ -59,7 +59,7 @@ pub(crate) enum Arrival {
 /// A datagram to send that belongs to no connection, and is not missed if there is no room for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
-    pub(crate) to: Route,
+    pub(crate) to: ClientPath,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Packet {
 #[derive(Debug)]
 struct Slot {
     connection: Connection,
-    session: Session,
+    session: ControlConnection,
     /// Its time in [`Timers`].
     armed: Option<Instant>,
     /// Whether it waits for its turn.

@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use crate::{
     hub::{Hub, at, now},
     port::Ports,
-    server::{Datagrams, Due, Route},
+    server::{ClientPath, Datagrams, Due},
 };
 
 /// Turns in a row before other tasks get theirs.
@@ -41,7 +41,7 @@ fn send_due(hub: &Hub, ports: &Ports) -> ControlFlow<Option<std::time::Instant>>
     ControlFlow::Continue(())
 }
 
-fn send(ports: &Ports, to: Route, datagrams: &Datagrams) {
+fn send(ports: &Ports, to: ClientPath, datagrams: &Datagrams) {
     let Datagrams { ecn, stride, bytes } = datagrams;
     ports.send(&Transmit {
         destination: to.remote,

@@ -12,7 +12,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 
-use crate::{lane::Batch, server::Route, tcp::Streams};
+use crate::{lane::Batch, server::ClientPath, tcp::Streams};
 
 #[cfg(target_os = "linux")]
 mod together;
@@ -38,7 +38,7 @@ impl Ports {
     }
 
     /// Sends lane datagrams to a client.
-    pub(crate) fn forward(&self, batch: &Batch<'_>, to: Route) {
+    pub(crate) fn forward(&self, batch: &Batch<'_>, to: ClientPath) {
         if number_of(to.remote).is_none() && self.main.send_together(batch, to) {
             return;
         }
@@ -156,7 +156,7 @@ impl Port {
 
     /// Sends a batch that came in several parts by one call; false if that cannot be, and its parts are to be sent one by one.
     #[cfg(target_os = "linux")]
-    fn send_together(&self, batch: &Batch<'_>, to: Route) -> bool {
+    fn send_together(&self, batch: &Batch<'_>, to: ClientPath) -> bool {
         let runs = batch.runs();
         let Some(stride) = u16::try_from(batch.stride).ok().filter(|_| runs.len() > 1) else {
             return false;
@@ -173,7 +173,7 @@ impl Port {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn send_together(&self, _: &Batch<'_>, _: Route) -> bool {
+    fn send_together(&self, _: &Batch<'_>, _: ClientPath) -> bool {
         false
     }
 

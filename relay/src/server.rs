@@ -37,7 +37,7 @@ use backlog::Backlog;
 pub use backlog::Datagrams;
 use bucket::Bucket;
 pub use bucket::Rate;
-use channels::{Channels, End};
+use channels::{Channels, Member};
 use hold::Holds;
 pub use lane::{Due, Verdict};
 pub use limits::Limits;
@@ -55,7 +55,7 @@ const SIGNALLERS: usize = 256;
 
 /// Where a client is, and at which of our addresses it talks to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct ClientPath {
     /// The client's address, as the socket shows it.
     pub remote: SocketAddr,
     /// Our address, where the socket has several.
@@ -80,13 +80,13 @@ pub struct Now {
 pub enum Command {
     /// Something is to be written to a client: take it from [`Server::poll_frame`].
     Wake { client: ClientId },
-    /// End a client's connection; it is no longer registered.
+    /// Member a client's connection; it is no longer registered.
     Close {
         client: ClientId,
         reason: CloseReason,
     },
     /// Send a lane datagram that was held back.
-    Release { to: Route, datagram: Vec<u8> },
+    Release { to: ClientPath, datagram: Vec<u8> },
 }
 
 /// What to write to a client.
@@ -124,7 +124,7 @@ pub struct Counters {
 #[derive(Debug)]
 struct Client {
     key: PeerId,
-    route: Route,
+    route: ClientPath,
     /// The address that its last frame came from.
     last_seen: SocketAddr,
     budget: Bucket,
@@ -194,14 +194,14 @@ impl Server {
     /// A connection that proved to hold `key` and to be at `route` said HELLO.
     ///
     /// An older registration of the same key ends and leaves its channels to this one.
-    pub fn register(&mut self, now: Now, key: PeerId, route: Route) -> ClientId {
+    pub fn register(&mut self, now: Now, key: PeerId, route: ClientPath) -> ClientId {
         self.last_id += 1;
         let id = ClientId(self.last_id);
         let mut outbox = Outbox::default();
         if let Some(old) = self.by_key.insert(key, id) {
             let calls = self.forget_client(old).map(|client| client.outbox);
             outbox = calls.map(Outbox::only_calls).unwrap_or_default();
-            let new = End { client: id, route };
+            let new = Member { client: id, route };
             self.channels.move_client(now.instant, old, new);
             self.commands.push_back(Command::Close {
                 client: old,

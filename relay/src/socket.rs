@@ -4,7 +4,7 @@ use std::{future::poll_fn, io::IoSliceMut, net::SocketAddr, ops::Range, sync::Ar
 
 use peerway_carrier::numbered::{number_of, of_datagram};
 use peerway_proto::wire::{
-    datagram::Kind,
+    datagram::DatagramKind,
     lane::{self, Channel},
 };
 use quinn_proto::EcnCodepoint;
@@ -161,12 +161,12 @@ enum Class {
 
 impl Class {
     fn of(datagram: &[u8]) -> Self {
-        match Kind::of(datagram) {
-            Some(Kind::Quic) if is_quic_v1(datagram) => Self::Quic,
-            Some(Kind::Lane) => {
+        match DatagramKind::of(datagram) {
+            Some(DatagramKind::Quic) if is_quic_v1(datagram) => Self::Quic,
+            Some(DatagramKind::Lane) => {
                 lane::Frame::parse(datagram).map_or(Self::Junk, |frame| Self::Lane(frame.channel))
             }
-            Some(Kind::Stun) => Self::Stun,
+            Some(DatagramKind::Stun) => Self::Stun,
             _ => Self::Junk,
         }
     }

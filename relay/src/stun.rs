@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use peerway_proto::wire::datagram::Kind;
+use peerway_proto::wire::datagram::DatagramKind;
 use quinn_udp::{RecvMeta, Transmit};
 
 use crate::{
@@ -58,7 +58,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, ports: Arc<Ports>) {
         for request in datagrams.chunks(meta.stride.max(1)) {
             hub.contain("a STUN request", || {
                 faults::trip(request);
-                if Kind::of(request) == Some(Kind::Stun) {
+                if DatagramKind::of(request) == Some(DatagramKind::Stun) {
                     answer(&hub, [&ports.stun, &ports.main], &meta, request);
                 }
             });

@@ -20,7 +20,7 @@ use blake2::{
 };
 use peerway::{
     Endpoint, Event, EventKind, PeerId, SecretKey, stun, tls,
-    wire::{VERSION, datagram::Kind, first_byte, intro, probe, sealed},
+    wire::{VERSION, datagram::DatagramKind, first_byte, intro, probe, sealed},
 };
 use peerway_relay::{Config, Relay};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
@@ -121,7 +121,7 @@ async fn a_relay_answers_stun_and_quic_handshakes_and_nothing_else() {
         assert!(
             answers
                 .iter()
-                .all(|answer| Kind::of(answer) == Some(Kind::Quic))
+                .all(|answer| DatagramKind::of(answer) == Some(DatagramKind::Quic))
         );
         let len: usize = answers.iter().map(Vec::len).sum();
         let limit = 3 * flight.iter().map(Vec::len).sum::<usize>();

@@ -34,7 +34,7 @@ pub use shell::run;
 /// Every new snapshot is a sample of the charts and a redraw, so they are meant to come once a second, and at once when the
 /// state of a peer changes.
 #[derive(Debug)]
-pub struct Source {
+pub struct Feed {
     pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
     pub events: broadcast::Receiver<Event>,
     pub commands: mpsc::Sender<Command>,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use peerway_proto::wire::{datagram::Kind, stream};
+use peerway_proto::wire::{datagram::DatagramKind, stream};
 use tokio::sync::Notify;
 
 use crate::MAX_MESSAGE;
@@ -87,7 +87,8 @@ impl Queue {
             return;
         }
         let mut datagrams = datagrams.peekable();
-        let is_lane = datagrams.peek().copied().and_then(Kind::of) == Some(Kind::Lane);
+        let is_lane =
+            datagrams.peek().copied().and_then(DatagramKind::of) == Some(DatagramKind::Lane);
         while datagrams.peek().is_some() {
             let frames = frames(&mut datagrams);
             if is_lane {

@@ -25,7 +25,7 @@ use contest::Contest;
 use loss::LossFloor;
 use max_bw::MaxBw;
 use min_rtt::MinRtt;
-use phase::{Kind, Phase};
+use phase::{Phase, PhaseKind};
 use rate::Sampler;
 use rounds::Rounds;
 use window::{INITIAL_PACKETS, MIN_PACKETS, SLACK};
@@ -75,7 +75,7 @@ impl Model {
             max_bw: MaxBw::default(),
             aggregation: Aggregation::new(now),
             floor: LossFloor::default(),
-            phase: Phase::new(Kind::Startup, now, 0.0),
+            phase: Phase::new(PhaseKind::Startup, now, 0.0),
             cruise: Duration::ZERO,
             loss_before: 0.0,
             overshoots: 0,
@@ -126,7 +126,7 @@ impl Model {
     pub fn collapsed(&mut self, now: Instant) {
         self.max_bw = MaxBw::default();
         self.contest = None;
-        self.enter(Kind::Startup, now);
+        self.enter(PhaseKind::Startup, now);
         self.window = MIN_PACKETS * self.mtu;
     }
 
@@ -140,7 +140,7 @@ impl Model {
         let Some(sample) = sample else { return };
         self.min_rtt.observe(now, sample.rtt);
         self.phase.acked(sample.acked);
-        if !matches!(self.phase.kind, Kind::Startup | Kind::Up) {
+        if !matches!(self.phase.kind, PhaseKind::Startup | PhaseKind::Up) {
             // While the rate grows, all of it is more than expected.
             self.aggregation
                 .observe(now, sample.acked, self.max_bw.get(), self.window);
@@ -173,7 +173,7 @@ impl Model {
         self.contest = None;
         self.sampler = Sampler::new(now);
         self.rounds = Rounds::new();
-        self.enter(Kind::Refill, now);
+        self.enter(PhaseKind::Refill, now);
         self.window = self.bounded(window);
     }
 }

@@ -10,12 +10,12 @@ use std::{fmt::Display, str::FromStr};
 use crate::{
     PeerId, RelayUrl, Ticket,
     wire::{
-        datagram::Kind,
+        datagram::DatagramKind,
         intro::{AckPacket, Description, IntroBody, IntroPacket},
         lane,
         probe::{Probe, ProbePacket},
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
-        sealed::{News, SealedPacket},
+        sealed::{Control, SealedPacket},
         stale::StalePacket,
         stream,
     },
@@ -38,14 +38,14 @@ pub const TARGETS: [Target; 6] = [
 
 /// A datagram from a stranger: sorted by its first byte, then split by the parser for that kind, and by all others.
 pub fn datagram(data: &[u8]) {
-    let kind = Kind::of(data);
+    let kind = DatagramKind::of(data);
     let is = |expected, parsed: bool| assert!(!parsed || kind == Some(expected), "{kind:?}");
-    is(Kind::Intro, IntroPacket::parse(data).is_ok());
-    is(Kind::IntroAck, AckPacket::parse(data).is_ok());
-    is(Kind::Stale, StalePacket::parse(data).is_ok());
-    is(Kind::Probe, ProbePacket::parse(data).is_ok());
-    is(Kind::Sealed, SealedPacket::parse(data).is_ok());
-    is(Kind::Lane, lane::Frame::parse(data).is_some());
+    is(DatagramKind::Intro, IntroPacket::parse(data).is_ok());
+    is(DatagramKind::IntroAck, AckPacket::parse(data).is_ok());
+    is(DatagramKind::Stale, StalePacket::parse(data).is_ok());
+    is(DatagramKind::Probe, ProbePacket::parse(data).is_ok());
+    is(DatagramKind::Sealed, SealedPacket::parse(data).is_ok());
+    is(DatagramKind::Lane, lane::Frame::parse(data).is_some());
     if let Some(frame) = lane::Frame::parse(data) {
         let again = [&frame.channel.header(), frame.packet].concat();
         assert_eq!(again, data);
@@ -70,8 +70,8 @@ pub fn bodies(data: &[u8]) {
     if let Ok(probe) = Probe::parse(data) {
         assert_eq!(Probe::parse(&probe.emit()), Ok(probe));
     }
-    if let Ok(news) = News::parse(data) {
-        assert_eq!(News::parse(&news.emit()), Ok(news));
+    if let Ok(control) = Control::parse(data) {
+        assert_eq!(Control::parse(&control.emit()), Ok(control));
     }
 }
 

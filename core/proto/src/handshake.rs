@@ -34,7 +34,7 @@ use crate::{
 /// The dialler's half of a handshake that has not been answered yet.
 pub(crate) struct Initiation {
     noise: HandshakeState,
-    /// Usable for probes at once; gets its keys for news with the answer.
+    /// Usable for probes at once; gets its keys for control messages with the answer.
     pub(crate) session: Session,
     /// What the peer's answer to a stale INTRO is sealed under.
     pub(crate) secret: [u8; 32],
@@ -304,10 +304,10 @@ mod tests {
             description()
         );
         let mut alices = initiation.into_session().unwrap();
-        let sealed = alices.seal_news(b"hello").unwrap();
-        assert_eq!(bobs.open_news(&sealed).unwrap(), b"hello");
+        let sealed = alices.seal_control(b"hello").unwrap();
+        assert_eq!(bobs.open_control(&sealed).unwrap(), b"hello");
         assert!(
-            bobs.open_news(&sealed).is_none(),
+            bobs.open_control(&sealed).is_none(),
             "a replay is not opened twice"
         );
     }

@@ -103,7 +103,7 @@ use crate::{
     PeerId, RelayUrl, SecretKey,
     wire::{
         intro::{AckPacket, Description},
-        sealed::News,
+        sealed::Control,
     },
 };
 
@@ -230,7 +230,7 @@ impl Peer {
 
     /// Says goodbye and forgets the link, but not what was learnt of the peer.
     pub(crate) fn shut(&mut self, ctx: &mut Context<'_>) {
-        if let Some(bytes) = self.sessions.seal_news(&News::Bye) {
+        if let Some(bytes) = self.sessions.seal_control(&Control::Bye) {
             match (self.state.path(), self.contact.live_via(ctx.local)) {
                 (Some(path), _) => send(ctx, path.pair, None, bytes),
                 (None, Some(relay)) => self.send_relay(ctx, relay, bytes),
@@ -320,19 +320,19 @@ impl Peer {
         }
     }
 
-    /// News of an established session.
+    /// A control message of an established session.
     pub(crate) fn on_news(&mut self, ctx: &mut Context<'_>, datagram: &[u8], source: &Source) {
-        match self.open_news(ctx, datagram) {
-            Some(News::Update(description)) => {
+        match self.open_control(ctx, datagram) {
+            Some(Control::Update(description)) => {
                 self.contact.note_attested(ctx.local, source);
                 self.on_update(ctx, description);
                 self.reconsider_guessing(ctx);
             }
-            Some(News::Bye) if self.demand.is_awaited() => self.look_again(ctx),
-            Some(News::Bye) if self.demand.is_wanted() => self.presence.set_left(true),
-            Some(News::Bye) => self.end(ctx),
-            Some(News::Go(order)) => self.on_go(ctx, &order),
-            Some(News::Stop) => self.on_stop(ctx),
+            Some(Control::Bye) if self.demand.is_awaited() => self.look_again(ctx),
+            Some(Control::Bye) if self.demand.is_wanted() => self.presence.set_left(true),
+            Some(Control::Bye) => self.end(ctx),
+            Some(Control::Go(order)) => self.on_go(ctx, &order),
+            Some(Control::Stop) => self.on_stop(ctx),
             None => {}
         }
     }

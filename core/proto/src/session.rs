@@ -1,4 +1,4 @@
-//! A session: what both sides share after a handshake, to seal probes and news.
+//! A session: what both sides share after a handshake, to seal probes and control messages.
 //!
 //! Nonces are explicit counters, never used twice in a direction; state changes only after a message proved authentic.
 
@@ -21,24 +21,24 @@ pub(crate) struct Session {
     pub(crate) conv: u64,
     probe_tx: ChaCha20Poly1305,
     probe_rx: ChaCha20Poly1305,
-    news: Option<StatelessTransportState>,
+    control: Option<StatelessTransportState>,
     next_probe: u64,
-    next_news: u64,
+    next_control: u64,
     seen_probes: Window,
     seen_news: Window,
 }
 
 impl Session {
-    /// A session that can seal probes; news need [`Session::establish`].
+    /// A session that can seal probes; control messages need [`Session::establish`].
     pub(crate) fn new(conv: u64, probe_secret: &[u8; 32], initiator: bool) -> Self {
         let (tx, rx) = if initiator { (0, 1) } else { (1, 0) };
         Self {
             conv,
             probe_tx: probe_key(probe_secret, tx),
             probe_rx: probe_key(probe_secret, rx),
-            news: None,
+            control: None,
             next_probe: 0,
-            next_news: 0,
+            next_control: 0,
             seen_probes: Window::default(),
             seen_news: Window::default(),
         }
@@ -52,7 +52,7 @@ impl Session {
 
     /// Adds the keys of the finished Noise handshake.
     pub(crate) fn establish(&mut self, transport: StatelessTransportState) {
-        self.news = Some(transport);
+        self.control = Some(transport);
     }
 
     /// A probe's datagram.
@@ -95,23 +95,24 @@ impl Session {
         Probe::parse(&body).ok()
     }
 
-    /// A datagram with news; none before [`Session::establish`].
-    pub(crate) fn seal_news(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        let news = self.news.as_ref()?;
-        let mut packet = probe::header(SEALED, self.conv, self.next_news);
+    /// A datagram with a control message; none before [`Session::establish`].
+    pub(crate) fn seal_control(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let control = self.control.as_ref()?;
+        let mut packet = probe::header(SEALED, self.conv, self.next_control);
         packet.resize(HEADER_LEN + body.len() + 16, 0);
-        news.write_message(self.next_news, body, &mut packet[HEADER_LEN..])
+        control
+            .write_message(self.next_control, body, &mut packet[HEADER_LEN..])
             .ok()?;
-        self.next_news += 1;
+        self.next_control += 1;
         Some(packet)
     }
 
-    /// Opens news of this session; none if they are forged or were seen before.
-    pub(crate) fn open_news(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
+    /// Opens a control message of this session; none if it is forged or was seen before.
+    pub(crate) fn open_control(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
         let packet = SealedPacket::parse(datagram).ok()?;
         let mut body = vec![0; packet.sealed.len()];
         let len = self
-            .news
+            .control
             .as_ref()?
             .read_message(packet.counter, packet.sealed, &mut body)
             .ok()?;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     EventKind, PeerId, PeerState,
     addr::LocalAddr,
-    wire::{datagram::Kind, intro},
+    wire::{datagram::DatagramKind, intro},
 };
 
 /// More of a machine's own actions than this at one instant is a loop without end.
@@ -381,7 +381,10 @@ impl Watched {
 
     /// Whoever gets an answer may send data at once.
     fn check_answer(&self, to: SocketAddr, bytes: &[u8]) {
-        let answers = matches!(Kind::of(bytes), Some(Kind::IntroAck | Kind::Probe));
+        let answers = matches!(
+            DatagramKind::of(bytes),
+            Some(DatagramKind::IntroAck | DatagramKind::Probe)
+        );
         let takes = self.admitted.contains(&to);
         assert!(takes || !answers, "an answer before what follows is taken");
     }

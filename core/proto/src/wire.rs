@@ -10,7 +10,7 @@
 //! | 0x05 | [`intro::AckPacket`], second message | 1,200 | mac1, then Noise IK |
 //! | 0x06 | [`stale::StalePacket`], asks for a hello with another time | 42 | AEAD under the hello |
 //! | 0x0A | [`probe::ProbePacket`], asks or answers "does this path work?" | 80 | AEAD under the session |
-//! | 0x0C | [`sealed::SealedPacket`], news within a session | ≤ 1,200 | AEAD under the session |
+//! | 0x0C | [`sealed::SealedPacket`], control messages within a session | ≤ 1,200 | AEAD under the session |
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
 //! | 0x40–0xff | QUIC (RFC 9000) | | QUIC |
 //!

@@ -43,7 +43,7 @@ use super::{
     flow::NodeMemory,
     interfaces::Interfaces,
     lan::{Lan, LanError},
-    mux::{LinkHandle, Mux, Side},
+    mux::{ForDriver, LinkHandle, Mux},
     relay::{RelayEvent, Streams as RelayStreams},
     tcp::{Established, Tls},
 };
@@ -62,7 +62,7 @@ use crate::{
     },
     quic::close,
     tls,
-    wire::{datagram::Kind, lane::Channel},
+    wire::{datagram::DatagramKind, lane::Channel},
 };
 
 /// What the public API asks of the driver.
@@ -101,7 +101,7 @@ pub(crate) struct Parts {
     pub(crate) key: SecretKey,
     pub(crate) machine: Machine,
     pub(crate) mux: Arc<Mux>,
-    pub(crate) side: mpsc::Receiver<Side>,
+    pub(crate) side: mpsc::Receiver<ForDriver>,
     pub(crate) quic: quinn::Endpoint,
     pub(crate) server: quinn::ServerConfig,
     /// The application protocols that are taken.
@@ -124,7 +124,7 @@ pub(crate) struct Driver {
     key: SecretKey,
     machine: Machine,
     mux: Arc<Mux>,
-    side: mpsc::Receiver<Side>,
+    side: mpsc::Receiver<ForDriver>,
     quic: quinn::Endpoint,
     memory: NodeMemory,
     clients: tls::Clients,
@@ -259,7 +259,7 @@ impl Driver {
             let deadline = self.deadline();
             self.rest();
             tokio::select! {
-                Some(side) = self.side.recv() => self.on_side(side),
+                Some(side) = self.side.recv() => self.on_datagram(side),
                 Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
                 command = self.commands.recv() => match command {
                     Some(Command::Connect { target, alpn, reply }) => self.dial(&target, &alpn, reply),
@@ -341,16 +341,16 @@ impl Driver {
         self.machine.handle(now(), input);
     }
 
-    fn on_side(&mut self, side: Side) {
+    fn on_datagram(&mut self, side: ForDriver) {
         match side {
-            Side::Message {
+            ForDriver::Message {
                 sock,
                 source,
                 bytes,
-            } if Kind::of(&bytes) == Some(Kind::Stun) => {
+            } if DatagramKind::of(&bytes) == Some(DatagramKind::Stun) => {
                 self.on_stun(sock, source, &bytes);
             }
-            Side::Message {
+            ForDriver::Message {
                 sock,
                 source,
                 bytes,
@@ -359,7 +359,7 @@ impl Driver {
                 source,
                 bytes: &bytes,
             }),
-            Side::EarlyLane {
+            ForDriver::EarlyLane {
                 relay,
                 channel,
                 packet,

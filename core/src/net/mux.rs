@@ -1,7 +1,7 @@
 //! The mux: one UDP socket per address family and what is opened for hard NATs, under one quinn endpoint, and a stable
 //! virtual address for every link.
 //!
-//! quinn sends to a virtual address, and the mux sends to wherever the link's [`Route`] points at that moment. What comes
+//! quinn sends to a virtual address, and the mux sends to wherever the link's [`Destinations`] points at that moment. What comes
 //! in is told apart segment by segment: QUIC packets of admitted sources go up under the virtual address of their link,
 //! STUN and our own messages go to the driver, and everything else is dropped without an answer.
 //!
@@ -44,12 +44,12 @@ use crate::{
 
 pub(crate) use called::Called;
 pub(crate) use carriers::Carrier;
-pub(crate) use demux::Side;
-pub(crate) use link::{Dest, Link, LinkHandle, Route, handle_of, virtual_addr};
+pub(crate) use demux::ForDriver;
+pub(crate) use link::{Dest, Destinations, Link, LinkHandle, handle_of, virtual_addr};
 pub(crate) use streams::Outbox;
 
 use data_path::FRAMES;
-use demux::{Outlets, SIDE_CAPACITY};
+use demux::{DRIVER_CAPACITY, Outlets};
 use extra::Extras;
 use link::RESERVED;
 use socket::Socket;
@@ -81,14 +81,16 @@ impl Mux {
     ///
     /// # Errors
     /// The operating system's, if there is no socket to be had.
-    pub(crate) fn bind(addr: Option<SocketAddr>) -> io::Result<(Arc<Self>, mpsc::Receiver<Side>)> {
+    pub(crate) fn bind(
+        addr: Option<SocketAddr>,
+    ) -> io::Result<(Arc<Self>, mpsc::Receiver<ForDriver>)> {
         let (v4, v6) = match addr {
             None => bind_both(0)?,
             Some(addr) if addr.ip().is_unspecified() => bind_both(addr.port())?,
             Some(addr) if addr.is_ipv4() => (Some(Socket::bind(addr)?), None),
             Some(addr) => (None, Some(Socket::bind(addr)?)),
         };
-        let (side, receiver) = mpsc::channel(SIDE_CAPACITY);
+        let (side, receiver) = mpsc::channel(DRIVER_CAPACITY);
         let mux = Self {
             v4,
             v6,
@@ -153,7 +155,13 @@ impl Mux {
 
     /// Sends the link's packets over `route` from now on. `switch` says that this is another path than before, known to
     /// the congestion controller as `path_key`; [`nudge`](super::transport::nudge) the link's connections then.
-    pub(crate) fn set_route(&self, link: &Link, mut route: Route, path_key: u32, switch: bool) {
+    pub(crate) fn set_route(
+        &self,
+        link: &Link,
+        mut route: Destinations,
+        path_key: u32,
+        switch: bool,
+    ) {
         (route.dests).retain(|dest| number_of(dest.addr()).is_some() || is_sendable(dest.addr()));
         self.widen(&route);
         link.route.store(Arc::new(route));
@@ -284,7 +292,7 @@ impl Mux {
     }
 
     /// Makes the sockets that a route uses ready for bulk data.
-    fn widen(&self, route: &Route) {
+    fn widen(&self, route: &Destinations) {
         let extras = self.extras.list();
         let used = route.dests.iter().map(|dest| dest.sock());
         used.filter_map(|sock| extra::find(&extras, sock))

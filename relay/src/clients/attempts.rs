@@ -5,9 +5,9 @@ use peerway_proto::wire::relay::CloseReason;
 use quinn_proto::{ConnectionHandle, Incoming, Transmit};
 use tracing::debug;
 
-use super::{Clients, Packet, Slot, connection::Connection, session::Session};
+use super::{Clients, Packet, Slot, connection::Connection, session::ControlConnection};
 use crate::server::{
-    Now, Route,
+    ClientPath, Now,
     admission::{Admitted, Decision},
 };
 
@@ -36,7 +36,7 @@ impl Clients {
     }
 
     fn accept(&mut self, now: Now, incoming: Incoming, admitted: Admitted) {
-        let route = Route {
+        let route = ClientPath {
             remote: incoming.remote_address(),
             local: incoming.local_ip(),
         };
@@ -53,7 +53,7 @@ impl Clients {
                 }
                 let slot = Slot {
                     connection: Connection::new(connection),
-                    session: Session::new(now.instant, route, admitted),
+                    session: ControlConnection::new(now.instant, route, admitted),
                     armed: None,
                     is_ready: false,
                     has_failed: false,
@@ -115,7 +115,7 @@ impl Clients {
     pub(super) fn respond(&mut self, transmit: &Transmit, mut bytes: Vec<u8>) {
         bytes.truncate(transmit.size);
         self.packets.push_back(Packet {
-            to: Route {
+            to: ClientPath {
                 remote: transmit.destination,
                 local: transmit.src_ip,
             },

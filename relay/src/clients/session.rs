@@ -15,7 +15,7 @@ use super::connection::{Connection, Read, Stopped};
 use crate::{
     faults,
     hub::Hub,
-    server::{ClientId, Now, Route, Write, admission::Admitted},
+    server::{ClientId, ClientPath, Now, Write, admission::Admitted},
 };
 
 /// How long a handshake may take.
@@ -44,7 +44,7 @@ impl From<Stopped> for End {
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ControlConnection {
     phase: Phase,
     admitted: Option<Admitted>,
     frames: FrameReader<ToRelay>,
@@ -55,12 +55,12 @@ enum Phase {
     /// The handshake goes on.
     Handshake {
         until: Instant,
-        route: Route,
+        route: ClientPath,
     },
     /// The client is to say HELLO.
     Greeting {
         until: Instant,
-        route: Route,
+        route: ClientPath,
         key: PeerId,
     },
     Registered(Client),
@@ -99,9 +99,9 @@ enum Leaving {
     Asked,
 }
 
-impl Session {
+impl ControlConnection {
     /// An attempt at `route` was accepted.
-    pub(super) fn new(now: Instant, route: Route, admitted: Admitted) -> Self {
+    pub(super) fn new(now: Instant, route: ClientPath, admitted: Admitted) -> Self {
         Self {
             phase: Phase::Handshake {
                 until: now + HANDSHAKE_TIMEOUT,

@@ -13,7 +13,7 @@ use std::{
 use peerway_proto::wire::lane::Channel;
 
 use super::{
-    Bucket, ClientId, Limits, Rate, Route, lane::LANE_BURST, network::Network, shares::Shares,
+    Bucket, ClientId, ClientPath, Limits, Rate, lane::LANE_BURST, network::Network, shares::Shares,
 };
 
 /// A channel that nobody answers ends this long after its opener last signalled: callers repeat theirs after three seconds.
@@ -29,16 +29,16 @@ const LOOKS: usize = 4;
 
 /// One end of a channel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End {
+pub(super) struct Member {
     pub(super) client: ClientId,
-    pub(super) route: Route,
+    pub(super) route: ClientPath,
 }
 
 /// An open channel.
 #[derive(Debug)]
-pub(super) struct Pair {
-    opener: End,
-    callee: End,
+pub(super) struct OpenChannel {
+    opener: Member,
+    callee: Member,
     answered: bool,
     budget: Bucket,
     /// Signals of the opener, and of the callee.
@@ -58,11 +58,11 @@ struct Former {
     until: Instant,
 }
 
-impl Pair {
+impl OpenChannel {
     /// The client at `src`, and the way to the other one.
-    pub(super) fn ends_for(&self, now: Instant, src: SocketAddr) -> Option<(ClientId, Route)> {
+    pub(super) fn ends_for(&self, now: Instant, src: SocketAddr) -> Option<(ClientId, ClientPath)> {
         let former = self.former.filter(|it| it.remote == src && now < it.until);
-        let is_at = |end: &End| {
+        let is_at = |end: &Member| {
             src == end.route.remote || former.is_some_and(|former| former.client == end.client)
         };
         if is_at(&self.opener) {
@@ -79,7 +79,7 @@ impl Pair {
     }
 
     /// The way to the other one from this client, if it is at one end.
-    pub(super) fn way_from(&self, client: ClientId) -> Option<Route> {
+    pub(super) fn way_from(&self, client: ClientId) -> Option<ClientPath> {
         if self.opener.client == client {
             Some(self.callee.route)
         } else {
@@ -181,7 +181,7 @@ impl Waiting {
 #[derive(Debug)]
 pub(super) struct Channels {
     limits: Limits,
-    by_channel: HashMap<Channel, Pair>,
+    by_channel: HashMap<Channel, OpenChannel>,
     by_client: HashMap<ClientId, BTreeSet<Channel>>,
     /// The answered ones by who opened them and in all, those unused for longest first as far as that is known.
     opened: HashMap<ClientId, Opened>,
@@ -233,11 +233,11 @@ impl Channels {
             && self.expiry.is_empty()
     }
 
-    pub(super) fn get(&self, channel: Channel) -> Option<&Pair> {
+    pub(super) fn get(&self, channel: Channel) -> Option<&OpenChannel> {
         self.by_channel.get(&channel)
     }
 
-    pub(super) fn get_mut(&mut self, channel: Channel) -> Option<&mut Pair> {
+    pub(super) fn get_mut(&mut self, channel: Channel) -> Option<&mut OpenChannel> {
         self.by_channel.get_mut(&channel)
     }
 
@@ -246,15 +246,15 @@ impl Channels {
         &mut self,
         now: Instant,
         channel: Channel,
-        opener: End,
-        callee: End,
+        opener: Member,
+        callee: Member,
     ) -> bool {
         let network = Network::of(opener.route.remote);
         let has_room = self.make_room_of_opener(now, opener.client)
             && self.make_room_in_all(now, network)
             && self.make_room_at_callee(callee.client, network);
         if has_room {
-            let pair = Pair {
+            let pair = OpenChannel {
                 opener,
                 callee,
                 answered: false,
@@ -314,7 +314,7 @@ impl Channels {
     }
 
     /// Hands all channels of client `old` to `new`. What it sent before it heard of that still counts as its own.
-    pub(super) fn move_client(&mut self, now: Instant, old: ClientId, new: End) {
+    pub(super) fn move_client(&mut self, now: Instant, old: ClientId, new: Member) {
         for channel in self.by_client.get(&old).cloned().unwrap_or_default() {
             self.refile(channel, |pair| {
                 for end in [&mut pair.opener, &mut pair.callee] {
@@ -401,14 +401,14 @@ impl Channels {
         self.remove(channel).is_some()
     }
 
-    fn refile(&mut self, channel: Channel, change: impl FnOnce(&mut Pair)) {
+    fn refile(&mut self, channel: Channel, change: impl FnOnce(&mut OpenChannel)) {
         if let Some(mut pair) = self.remove(channel) {
             change(&mut pair);
             self.insert(channel, pair);
         }
     }
 
-    fn insert(&mut self, channel: Channel, pair: Pair) {
+    fn insert(&mut self, channel: Channel, pair: OpenChannel) {
         let (opener, callee, filed) = (pair.opener.client, pair.callee.client, pair.filed);
         for client in [opener, callee] {
             self.by_client.entry(client).or_default().insert(channel);
@@ -428,7 +428,7 @@ impl Channels {
         self.by_channel.insert(channel, pair);
     }
 
-    fn remove(&mut self, channel: Channel) -> Option<Pair> {
+    fn remove(&mut self, channel: Channel) -> Option<OpenChannel> {
         let pair = self.by_channel.remove(&channel)?;
         let (opener, callee, filed) = (pair.opener.client, pair.callee.client, pair.filed);
         for client in [opener, callee] {

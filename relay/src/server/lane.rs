@@ -8,9 +8,9 @@ use std::{
 use peerway_proto::wire::lane::Channel;
 
 use super::{
-    Bucket, Client, ClientId, Limits, Network, Route, Server,
+    Bucket, Client, ClientId, ClientPath, Limits, Network, Server,
     backlog::{self, Datagrams, Flow},
-    channels::Pair,
+    channels::OpenChannel,
 };
 
 /// How far ahead of their rates a pair, a client and the lane may be: a few turns of the timer that wakes us.
@@ -20,7 +20,7 @@ pub(super) const LANE_BURST: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send them there.
-    Forward(Route),
+    Forward(ClientPath),
     /// Give each to [`Server::hold`]: the SIGNAL that opens their channel may be on its way.
     Hold(ClientId),
     /// Give them to [`Server::wait`]: they go when their rates allow.
@@ -33,7 +33,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// These, there.
-    Now(Route, Datagrams),
+    Now(ClientPath, Datagrams),
     /// Nothing before this time.
     At(Instant),
     /// Nothing, until [`Server::wait`] says so.
@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// The pair and the client of a flow; none if either is no more.
-    fn ends_of(&self, flow: Flow) -> Option<(&Pair, &Client)> {
+    fn ends_of(&self, flow: Flow) -> Option<(&OpenChannel, &Client)> {
         let pair = self.channels.get(flow.channel)?;
         pair.way_from(flow.from)?;
         Some((pair, self.clients.get(&flow.from)?))
@@ -164,7 +164,7 @@ impl Server {
 }
 
 /// From when on a client may send more to the other end of a pair, as far as their own rates go.
-fn ready_at(pair: &Pair, client: &Client, now: Instant) -> Instant {
+fn ready_at(pair: &OpenChannel, client: &Client, now: Instant) -> Instant {
     pair.ready_at(now)
         .max(client.budget.ready_at(LANE_BURST, now))
 }
@@ -174,7 +174,7 @@ fn charge(
     limits: &Limits,
     lane: &mut Bucket,
     client: &mut Client,
-    pair: &mut Pair,
+    pair: &mut OpenChannel,
     now: Instant,
     len: usize,
 ) {

@@ -11,7 +11,7 @@ use peerway_proto::{
 };
 
 use super::{
-    ClientId, Command, FRAME_COST, Network, Now, Server, canonical, channels::End, outbox::Call,
+    ClientId, Command, FRAME_COST, Network, Now, Server, canonical, channels::Member, outbox::Call,
 };
 
 /// How far ahead of their rate the signals of a pair may be: a hello, its answer and what changes meanwhile come together.
@@ -45,8 +45,8 @@ impl Server {
             .get(&receiver)
             .ok_or(GoneReason::NotRegistered)?
             .route;
-        let sender = End { client: id, route };
-        let receiver = End {
+        let sender = Member { client: id, route };
+        let receiver = Member {
             client: receiver,
             route: receiver_route,
         };
@@ -89,8 +89,8 @@ impl Server {
         &mut self,
         now: Instant,
         channel: Channel,
-        opener: End,
-        callee: End,
+        opener: Member,
+        callee: Member,
     ) -> Result<(), GoneReason> {
         if self.channels.get_mut(channel).is_some() {
             return Ok(());

@@ -24,7 +24,7 @@ enum Done {
         reason: CloseReason,
     },
     Release {
-        to: Route,
+        to: ClientPath,
         datagram: Vec<u8>,
     },
 }
@@ -118,8 +118,8 @@ fn addr(seed: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, seed], 1000))
 }
 
-fn route(remote: SocketAddr) -> Route {
-    Route {
+fn route(remote: SocketAddr) -> ClientPath {
+    ClientPath {
         remote,
         local: None,
     }

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{args::Globals, failure::Failure, node::Node, peers::Peers};
-use crate::dash::{self, Command, Options, Source};
+use crate::dash::{self, Command, Feed, Options};
 
 /// Samples of the charts.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub(super) async fn show(
 ) -> Result<(), dash::Error> {
     let (samples, snapshots) = watch::channel(endpoint.snapshot());
     let (commands, requests) = mpsc::channel(DIAL_QUEUE);
-    let source = Source {
+    let source = Feed {
         snapshots,
         events: endpoint.events(),
         commands,

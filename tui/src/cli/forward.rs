@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use self::{
-    line::{Line, Repeats},
+    line::{Record, Repeats},
     watch::Watch,
 };
 use super::{
@@ -74,7 +74,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
 
 fn announce(addr: SocketAddr, peer: &Ticket, args: &Forward, json: bool) -> Result<(), Failure> {
     if json {
-        return Ok(out::json(&Line::Listening { addr })?);
+        return Ok(out::json(&Record::Listening { addr })?);
     }
     let (peer, name) = (peer.id().short(), &args.service.name);
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
@@ -123,7 +123,7 @@ async fn print(
                 Err(RecvError::Closed) => return Ok(()),
             },
             Some(error) = failures.recv() => {
-                let line = Line::of(&error);
+                let line = Record::of(&error);
                 let text = repeats.say(line.text(), Instant::now());
                 out::aside(move || print_failure(&line, text, json)).await?;
             }
@@ -139,7 +139,7 @@ fn print_event(event: &Event, json: bool) -> io::Result<()> {
     }
 }
 
-fn print_failure(line: &Line, text: Option<String>, json: bool) -> io::Result<()> {
+fn print_failure(line: &Record, text: Option<String>, json: bool) -> io::Result<()> {
     match text {
         _ if json => out::json(line),
         Some(text) => out::text(text),

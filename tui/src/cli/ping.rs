@@ -34,7 +34,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let peer = node::find(globals, &args.peer)?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let mut session = Session {
+    let mut session = Pinging {
         json: globals.json,
         args,
         dialled_at: started_at,
@@ -68,7 +68,7 @@ pub(super) async fn run(
     }
 }
 
-struct Session<'a> {
+struct Pinging<'a> {
     json: bool,
     args: &'a Ping,
     dialled_at: Instant,
@@ -77,7 +77,7 @@ struct Session<'a> {
     summary: Summary,
 }
 
-impl Session<'_> {
+impl Pinging<'_> {
     async fn ping_until_done(&mut self, connection: &Connection) -> Result<(), Failure> {
         if self.args.until_direct {
             let done = timeout_at(self.deadline, self.pings(connection)).await;
@@ -188,7 +188,7 @@ impl Session<'_> {
         let rtt_ms = words::ms(rtt);
         let is_direct = self.note_path(path.as_ref());
         if self.json {
-            out::json(&Line::Reply { seq, rtt_ms, path })?;
+            out::json(&Record::Reply { seq, rtt_ms, path })?;
         } else {
             let path = words::path(path.as_ref());
             out::text(format!("{seq}: {rtt_ms:.1} ms, {path}"))?;
@@ -199,7 +199,7 @@ impl Session<'_> {
     fn print_summary<T>(&self, ended: &Result<T, Failure>) -> Result<(), Failure> {
         let summary = &self.summary;
         if self.json {
-            out::json(&Line::Summary(summary))?;
+            out::json(&Record::Summary(summary))?;
         } else if ended.is_ok() {
             let direct = summary
                 .direct_ms
@@ -245,7 +245,7 @@ fn why(connection: &Connection) -> Option<String> {
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum Record<'a> {
     Reply {
         seq: u32,
         rtt_ms: f64,
@@ -296,7 +296,7 @@ mod tests {
             lan: false,
             tcp: false,
         });
-        let line = Line::Reply {
+        let line = Record::Reply {
             seq: 1,
             rtt_ms: 81.2,
             path,
@@ -306,7 +306,7 @@ mod tests {
             r#"{"event":"reply","seq":1,"rtt_ms":81.2,"path":{"kind":"direct","remote":"192.0.2.1:5000","lan":false,"tcp":false}}"#
         );
         assert_keys("ping", &line);
-        assert_keys("ping", &Line::Summary(&Summary::default()));
+        assert_keys("ping", &Record::Summary(&Summary::default()));
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
             until_direct: false,
             timeout: Some(INTERVAL),
         };
-        let mut session = Session {
+        let mut session = Pinging {
             json: true,
             args: &args,
             dialled_at: Instant::now(),
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn the_summary_line_has_every_key_even_when_nothing_was_reached() {
         assert_eq!(
-            serde_json::to_string(&Line::Summary(&Summary::default())).unwrap(),
+            serde_json::to_string(&Record::Summary(&Summary::default())).unwrap(),
             concat!(
                 r#"{"event":"summary","online_ms":0.0,"connected_ms":null,"first_reply_ms":null,"#,
                 r#""direct_ms":null,"path_kind":"none","sent":0,"received":0}"#

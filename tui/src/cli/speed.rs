@@ -40,7 +40,7 @@ pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> 
 
 fn print(globals: &Globals, down: f64, up: f64, path: Option<&PathInfo>) -> Result<(), Failure> {
     if globals.json {
-        out::json(&Line::Summary {
+        out::json(&Record::Summary {
             down_mbps: words::two_decimals(down),
             up_mbps: words::two_decimals(up),
             path_kind: words::kind(path),
@@ -54,7 +54,7 @@ fn print(globals: &Globals, down: f64, up: f64, path: Option<&PathInfo>) -> Resu
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line {
+enum Record {
     Summary {
         down_mbps: f64,
         up_mbps: f64,
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_summary_line_keeps_its_keys() {
-        let line = Line::Summary {
+        let line = Record::Summary {
             down_mbps: 93.1,
             up_mbps: 40.2,
             path_kind: "direct",

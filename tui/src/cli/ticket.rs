@@ -34,7 +34,7 @@ pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Fail
         Ticket::new(id, seen.relays().to_vec(), Vec::new())
     };
     if globals.json {
-        out::json(&Line { id, ticket })?;
+        out::json(&Record { id, ticket })?;
     } else {
         if args.qr {
             out::text(qr(&ticket)?)?;
@@ -74,7 +74,7 @@ fn qr(ticket: &Ticket) -> Result<String, Failure> {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Record {
     id: PeerId,
     ticket: Ticket,
 }
@@ -89,7 +89,7 @@ mod tests {
     fn the_keys_of_the_line_are_documented() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let ticket = Ticket::from(id);
-        assert_keys("ticket", &Line { id, ticket });
+        assert_keys("ticket", &Record { id, ticket });
     }
 
     #[test]

@@ -122,7 +122,7 @@ async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Resul
     let ready = move || {
         if json {
             let (id, ticket) = (ticket.id(), &ticket);
-            return out::json(&Line::Ready { id, ticket });
+            return out::json(&Record::Ready { id, ticket });
         }
         out::text(format!("ready as {}", ticket.id()))?;
         commands
@@ -146,7 +146,7 @@ async fn print_events(events: &mut Receiver<Event>, json: bool) -> Result<(), Fa
             Ok(event) if json => out::json(&event),
             Ok(event) if lasts => out::text(format!("still: {}", event.kind)),
             Ok(event) => out::text(event.kind.to_string()),
-            Err(RecvError::Lagged(count)) if json => out::json(&Line::Missed { count }),
+            Err(RecvError::Lagged(count)) if json => out::json(&Record::Missed { count }),
             Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed")),
             Err(RecvError::Closed) => Ok(()),
         };
@@ -173,7 +173,7 @@ impl Lasting {
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'a> {
+enum Record<'a> {
     Ready { id: PeerId, ticket: &'a Ticket },
     Missed { count: u64 },
 }
@@ -230,7 +230,7 @@ mod tests {
     fn the_ready_line_keeps_its_keys() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let ticket = Ticket::from(id);
-        let ready = Line::Ready {
+        let ready = Record::Ready {
             id,
             ticket: &ticket,
         };
@@ -240,7 +240,7 @@ mod tests {
         );
         for command in ["up", "expose"] {
             assert_keys(command, &ready);
-            assert_keys(command, &Line::Missed { count: 1 });
+            assert_keys(command, &Record::Missed { count: 1 });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use peerway::PeerSnapshot;
 
-use super::words::{Address, Kind, Words};
+use super::words::{Address, Standing, Words};
 
 /// Terms that must all hold; without terms every peer is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Filter {
 enum Term {
     /// Part of the name, the id, the path or the reason.
     Contains(String),
-    Path(Kind),
+    Path(Standing),
 }
 
 impl Filter {
@@ -23,7 +23,7 @@ impl Filter {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let term = |word: &str| match word.split_once('=') {
             None => Ok(Term::Contains(word.to_lowercase())),
-            Some(("path", kind)) => Kind::ALL
+            Some(("path", kind)) => Standing::ALL
                 .into_iter()
                 .find(|known| known.word() == kind)
                 .map(Term::Path)

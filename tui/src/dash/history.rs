@@ -7,7 +7,7 @@ use std::{
 
 use peerway::{NodeSnapshot, PeerId, Traffic};
 
-use super::words::Kind;
+use super::words::Standing;
 
 /// Seconds of traffic that are kept: the widest window of the chart.
 pub(super) const KEPT_RATES: usize = 600;
@@ -54,7 +54,7 @@ impl History {
             self.peers.entry(peer.id).or_default().record(
                 steps,
                 peer.traffic,
-                peer.rtt.filter(|_| Kind::of(peer).is_reached()),
+                peer.rtt.filter(|_| Standing::of(peer).is_reached()),
             );
         }
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Command, Error, Options, Source,
+    Command, Error, Feed, Options,
     job::{Change, Job},
     look::Look,
     model::Model,
@@ -33,7 +33,7 @@ const STANDSTILL: &str = "this node and its links stand still until fg\n";
 /// # Errors
 /// [`Error::NoTerminal`] if input or output is not a terminal, [`Error::Terminal`] if it fails, [`Error::Panicked`] if
 /// another task panicked meanwhile.
-pub async fn run(source: Source, options: Options) -> Result<(), Error> {
+pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Error::NoTerminal);
     }
@@ -59,7 +59,7 @@ enum End {
 }
 
 struct Shell {
-    source: Source,
+    source: Feed,
     input: EventStream,
     signals: BoxFuture<'static, ()>,
     job: Job,
@@ -69,7 +69,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(source: Source) -> Result<Self, Error> {
+    fn new(source: Feed) -> Result<Self, Error> {
         Ok(Self {
             source,
             input: EventStream::new(),

@@ -6,7 +6,7 @@ use peerway::{
     Cause, Event, EventKind, Explanation, NodeSnapshot, PathInfo, PeerId, PeerSnapshot, PeerState,
 };
 
-use super::words::Kind;
+use super::words::Standing;
 
 /// Phases that are kept of each peer.
 const KEPT_PHASES: usize = 32;
@@ -24,7 +24,7 @@ pub(super) struct Trail(VecDeque<Phase>);
 pub(super) struct Phase {
     /// Milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
-    pub(super) kind: Kind,
+    pub(super) kind: Standing,
     pub(super) path: Option<PathInfo>,
     /// Why it could not be reached.
     pub(super) why: Option<Box<Explanation>>,
@@ -38,7 +38,7 @@ impl Trails {
     /// The last phase of a peer that nothing is wanted from and that could not be reached when something was.
     pub(super) fn given_up(&self, peer: &PeerSnapshot) -> Option<&Phase> {
         let last = self.0.get(&peer.id)?.last()?;
-        (peer.state == PeerState::Idle && last.kind == Kind::Unreachable).then_some(last)
+        (peer.state == PeerState::Idle && last.kind == Standing::Unreachable).then_some(last)
     }
 
     #[expect(
@@ -52,19 +52,21 @@ impl Trails {
                 let last = self.peer(peer).and_then(Trail::last).map(|last| last.kind);
                 let kind = match kind_of(*to, cause) {
                     // The relay carries the data while other paths are probed.
-                    Kind::Connecting if *to == PeerState::Punch && last == Some(Kind::Relay) => {
-                        Kind::Relay
+                    Standing::Connecting
+                        if *to == PeerState::Punch && last == Some(Standing::Relay) =>
+                    {
+                        Standing::Relay
                     }
                     kind => kind,
                 };
                 (peer, kind, None, why.clone())
             }
             EventKind::Explained { peer, why } if why.cause.is_away() => {
-                (peer, Kind::Unreachable, None, Some(why.clone()))
+                (peer, Standing::Unreachable, None, Some(why.clone()))
             }
             EventKind::PathChanged { peer, path, .. } => match path {
-                Some(PathInfo::Direct { .. }) => (peer, Kind::Direct, path.clone(), None),
-                Some(PathInfo::Relay { .. }) => (peer, Kind::Relay, path.clone(), None),
+                Some(PathInfo::Direct { .. }) => (peer, Standing::Direct, path.clone(), None),
+                Some(PathInfo::Relay { .. }) => (peer, Standing::Relay, path.clone(), None),
                 _ => return,
             },
             _ => return,
@@ -88,7 +90,7 @@ impl Trails {
             {
                 continue;
             }
-            let kind = Kind::of(peer);
+            let kind = Standing::of(peer);
             trail.enter(Phase {
                 since_ms: snapshot
                     .at_ms
@@ -118,13 +120,13 @@ impl Trail {
     }
 
     fn enter(&mut self, mut phase: Phase) {
-        phase.why = phase.why.filter(|_| phase.kind == Kind::Unreachable);
+        phase.why = phase.why.filter(|_| phase.kind == Standing::Unreachable);
         if let Some(last) = self.0.back_mut() {
             let is_same_path =
                 phase.path.is_none() || last.path.is_none() || phase.path == last.path;
             let goes_on = match (last.kind, phase.kind) {
                 // That nothing is wanted from a peer any more makes it no more reachable.
-                (Kind::Unreachable, Kind::Idle) => true,
+                (Standing::Unreachable, Standing::Idle) => true,
                 (before, now) => before == now && is_same_path,
             };
             if goes_on {
@@ -146,14 +148,14 @@ impl Trail {
 }
 
 /// The kind of a state for which no path has been told yet.
-fn kind_of(state: PeerState, cause: Option<Cause>) -> Kind {
+fn kind_of(state: PeerState, cause: Option<Cause>) -> Standing {
     match state {
-        PeerState::Direct => Kind::Direct,
-        PeerState::Suspect => Kind::Suspect,
-        PeerState::Relayed if !cause.is_some_and(Cause::is_away) => Kind::Relay,
-        PeerState::Relayed | PeerState::Failed => Kind::Unreachable,
-        PeerState::Idle => Kind::Idle,
-        PeerState::Punch | PeerState::Intro | _ => Kind::Connecting,
+        PeerState::Direct => Standing::Direct,
+        PeerState::Suspect => Standing::Suspect,
+        PeerState::Relayed if !cause.is_some_and(Cause::is_away) => Standing::Relay,
+        PeerState::Relayed | PeerState::Failed => Standing::Unreachable,
+        PeerState::Idle => Standing::Idle,
+        PeerState::Punch | PeerState::Intro | _ => Standing::Connecting,
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
         )
     }
 
-    fn seen(trails: &Trails) -> Vec<(Kind, u64, Option<u64>)> {
+    fn seen(trails: &Trails) -> Vec<(Standing, u64, Option<u64>)> {
         let phases = trails.peer(&id(1)).unwrap().phases();
         phases
             .map(|(phase, end)| {
@@ -223,9 +225,9 @@ mod tests {
         assert_eq!(
             seen(&trails),
             [
-                (Kind::Connecting, 0, Some(12)),
-                (Kind::Relay, 12, Some(136)),
-                (Kind::Direct, 148, None)
+                (Standing::Connecting, 0, Some(12)),
+                (Standing::Relay, 12, Some(136)),
+                (Standing::Direct, 148, None)
             ]
         );
         let last = trails.peer(&id(1)).unwrap().last().unwrap();
@@ -242,7 +244,7 @@ mod tests {
             ..Row::OFFLINE
         };
         trails.record(&snapshot(&node(vec![before.to_value()])));
-        assert_eq!(seen(&trails), [(Kind::Relay, 0, None)]);
+        assert_eq!(seen(&trails), [(Standing::Relay, 0, None)]);
     }
 
     #[test]
@@ -280,7 +282,7 @@ mod tests {
         let last = trails.peer(&id(1)).unwrap().last().unwrap();
         assert_eq!(
             (last.kind, last.since_ms),
-            (Kind::Direct, AT_MS - row.age_s * 1000)
+            (Standing::Direct, AT_MS - row.age_s * 1000)
         );
         trails.record(&snapshot(&node(vec![])));
         assert!(trails.peer(&id(1)).is_none());

@@ -15,7 +15,7 @@ use super::{
     look::Role,
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
-    words::Kind,
+    words::Standing,
 };
 
 /// How long a notice stays.
@@ -220,7 +220,7 @@ fn step_by(model: &mut Model, step: Step) {
     let help_page = layout::help_rows(model.screen);
     if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         // The keys, a gap, and the signs of the kinds.
-        let lines = keymap::help().count() + 1 + Kind::ALL.len();
+        let lines = keymap::help().count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
     } else if model.focus == Panel::Events && model.overlay.is_none() {

@@ -31,7 +31,7 @@ pub(super) struct Words<'a> {
 
 /// How a peer is reached, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum Standing {
     Direct,
     Suspect,
     Relay,
@@ -48,7 +48,7 @@ pub(super) enum Address {
     Full,
 }
 
-impl Kind {
+impl Standing {
     pub(super) const ALL: [Self; 6] = [
         Self::Direct,
         Self::Suspect,
@@ -119,9 +119,9 @@ impl Words<'_> {
     }
 
     /// How a peer is reached; one that could not be when it was last wanted still counts as unreachable.
-    pub(super) fn kind(&self, peer: &PeerSnapshot) -> Kind {
+    pub(super) fn kind(&self, peer: &PeerSnapshot) -> Standing {
         let given_up = self.trails.given_up(peer);
-        given_up.map_or_else(|| Kind::of(peer), |phase| phase.kind)
+        given_up.map_or_else(|| Standing::of(peer), |phase| phase.kind)
     }
 
     /// Why the link to a peer stands as it does, or why it could not be reached when it was last wanted.
@@ -217,16 +217,16 @@ impl Words<'_> {
         };
         let glyphs = self.glyphs;
         match (self.kind(peer), path) {
-            (Kind::Direct | Kind::Relay, Some(path)) => {
+            (Standing::Direct | Standing::Relay, Some(path)) => {
                 if peer.state == PeerState::Punch {
                     format!("{path} {} punch{probing}", glyphs.right)
                 } else {
                     path
                 }
             }
-            (Kind::Suspect, Some(path)) => format!("{path} {} silent", glyphs.dot),
-            (Kind::Idle, Some(path)) => format!("idle {} {path}", glyphs.dot),
-            (Kind::Connecting, _) => format!("connecting{probing}"),
+            (Standing::Suspect, Some(path)) => format!("{path} {} silent", glyphs.dot),
+            (Standing::Idle, Some(path)) => format!("idle {} {path}", glyphs.dot),
+            (Standing::Connecting, _) => format!("connecting{probing}"),
             (kind, _) => kind.word().to_owned(),
         }
     }

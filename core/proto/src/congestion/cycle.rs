@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use super::{
     Model,
     contest::Contest,
-    phase::{Kind, Phase},
+    phase::{Phase, PhaseKind},
     rate::Sample,
     rounds::Round,
     window::SLACK,
@@ -39,16 +39,16 @@ const MAX_CUT: f64 = 0.7;
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 
 impl Model {
-    pub(super) fn enter(&mut self, kind: Kind, now: Instant) {
+    pub(super) fn enter(&mut self, kind: PhaseKind, now: Instant) {
         match kind {
-            Kind::Down { .. } => {
+            PhaseKind::Down { .. } => {
                 self.max_bw.begin_cycle();
                 self.cycle += 1;
                 let mut rng = StdRng::seed_from_u64(self.seed.wrapping_add(self.cycle));
                 self.cruise = Duration::from_secs_f64(rng.random_range(CRUISE_SECS));
             }
-            Kind::ProbeRtt { .. } => self.min_rtt.begin_probe(),
-            Kind::Startup | Kind::Cruise | Kind::Refill | Kind::Up => {}
+            PhaseKind::ProbeRtt { .. } => self.min_rtt.begin_probe(),
+            PhaseKind::Startup | PhaseKind::Cruise | PhaseKind::Refill | PhaseKind::Up => {}
         }
         self.phase = Phase::new(kind, now, self.max_bw.get());
     }
@@ -64,13 +64,13 @@ impl Model {
         self.phase.end_of_round(now, delivered, self.is_deep(round));
         let rate = sample.rate.unwrap_or_else(|| self.max_bw.get());
         match self.phase.kind {
-            Kind::Startup => self.startup(now, round, sample.app_limited),
-            Kind::Down { measure, whose } => self.down(now, round, rate, (measure, whose)),
-            Kind::Cruise if self.contest.is_some() => self.compete(now, round),
-            Kind::Cruise => self.cruise(now, round, rate, sample.app_limited),
-            Kind::Refill => self.enter(Kind::Up, now),
-            Kind::Up => self.up(now, round, rate),
-            Kind::ProbeRtt { .. } => {}
+            PhaseKind::Startup => self.startup(now, round, sample.app_limited),
+            PhaseKind::Down { measure, whose } => self.down(now, round, rate, (measure, whose)),
+            PhaseKind::Cruise if self.contest.is_some() => self.compete(now, round),
+            PhaseKind::Cruise => self.cruise(now, round, rate, sample.app_limited),
+            PhaseKind::Refill => self.enter(PhaseKind::Up, now),
+            PhaseKind::Up => self.up(now, round, rate),
+            PhaseKind::ProbeRtt { .. } => {}
         }
     }
 
@@ -89,7 +89,7 @@ impl Model {
         let is_due = loss > NOTABLE_LOSS && self.cycle.is_multiple_of(MEASURE_EVERY);
         let measure = is_due || loss > self.notable_loss();
         self.enter(
-            Kind::Down {
+            PhaseKind::Down {
                 measure,
                 whose: None,
             },
@@ -112,7 +112,7 @@ impl Model {
         if self.phase.rounds >= 2 && self.floor.is_heavy(round, self.mtu) {
             self.cut(rate, round);
             self.enter(
-                Kind::Down {
+                PhaseKind::Down {
                     measure: true,
                     whose,
                 },
@@ -148,7 +148,7 @@ impl Model {
             }
             self.floor.learn(tally.loss());
         }
-        self.enter(Kind::Cruise, now);
+        self.enter(PhaseKind::Cruise, now);
     }
 
     fn cruise(&mut self, now: Instant, round: &Round, rate: f64, app_limited: bool) {
@@ -168,7 +168,7 @@ impl Model {
             let whose = Some(self.window);
             self.max_bw.set(rate.min(self.max_bw.get()));
             self.enter(
-                Kind::Down {
+                PhaseKind::Down {
                     measure: false,
                     whose,
                 },
@@ -182,7 +182,7 @@ impl Model {
             } else if self.phase.tally.is_ample(self.mtu) {
                 self.floor.limit(loss);
             }
-            self.enter(Kind::Refill, now);
+            self.enter(PhaseKind::Refill, now);
         }
     }
 
@@ -206,7 +206,7 @@ impl Model {
         if now >= self.phase.began_at + 2 * self.cruise {
             let whose = Some(self.window);
             self.enter(
-                Kind::Down {
+                PhaseKind::Down {
                     measure: false,
                     whose,
                 },
@@ -252,8 +252,8 @@ impl Model {
     }
 
     fn is_congested(&self, round: &Round) -> bool {
-        let exceeded =
-            self.phase.kind != Kind::Startup && self.floor.is_exceeded(&self.phase.tally, self.mtu);
+        let exceeded = self.phase.kind != PhaseKind::Startup
+            && self.floor.is_exceeded(&self.phase.tally, self.mtu);
         exceeded
             || self
                 .floor
@@ -277,21 +277,21 @@ impl Model {
     /// Begins and ends ProbeRTT, which does not wait for the end of a round.
     pub(super) fn probe_rtt(&mut self, now: Instant) {
         match self.phase.kind {
-            Kind::ProbeRtt { until: None } => {
+            PhaseKind::ProbeRtt { until: None } => {
                 let few = 0.5 * self.bdp() + (4 * self.mtu) as f64;
                 if self.sampler.in_flight() as f64 <= few {
                     let until = Some(now + PROBE_RTT_TIME);
-                    self.phase.kind = Kind::ProbeRtt { until };
+                    self.phase.kind = PhaseKind::ProbeRtt { until };
                 }
             }
-            Kind::ProbeRtt { until: Some(until) } if now >= until => {
+            PhaseKind::ProbeRtt { until: Some(until) } if now >= until => {
                 self.min_rtt.end_probe(now);
                 self.make_room(now, self.loss_before);
             }
-            Kind::Startup | Kind::ProbeRtt { .. } => {}
-            Kind::Down { .. } | Kind::Cruise | Kind::Refill | Kind::Up => {
+            PhaseKind::Startup | PhaseKind::ProbeRtt { .. } => {}
+            PhaseKind::Down { .. } | PhaseKind::Cruise | PhaseKind::Refill | PhaseKind::Up => {
                 if self.min_rtt.is_stale(now) {
-                    self.enter(Kind::ProbeRtt { until: None }, now);
+                    self.enter(PhaseKind::ProbeRtt { until: None }, now);
                 }
             }
         }

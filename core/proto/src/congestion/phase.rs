@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::loss::Tally;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PhaseKind {
     /// Doubles the window each round until the rate no longer follows.
     Startup,
     /// Sends less than the path carries: queues empty, others get room, and what is lost now is lost anyway.
@@ -31,7 +31,7 @@ pub(super) enum Kind {
 /// A phase under way.
 #[derive(Clone, Debug)]
 pub(super) struct Phase {
-    pub(super) kind: Kind,
+    pub(super) kind: PhaseKind,
     pub(super) began_at: Instant,
     /// Rounds that have ended in it.
     pub(super) rounds: u64,
@@ -51,7 +51,7 @@ pub(super) struct Phase {
 const SETTLED: u64 = 2;
 
 impl Phase {
-    pub(super) fn new(kind: Kind, now: Instant, bw: f64) -> Self {
+    pub(super) fn new(kind: PhaseKind, now: Instant, bw: f64) -> Self {
         Self {
             kind,
             began_at: now,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Model, phase::Kind};
+use super::{Model, phase::PhaseKind};
 
 /// Packets in flight at first.
 pub(super) const INITIAL_PACKETS: u64 = 32;
@@ -34,11 +34,11 @@ impl Model {
     /// Sets the window after `acked` bytes arrived.
     pub(super) fn set_window(&mut self, acked: u64) {
         let window = match self.phase.kind {
-            Kind::Startup => self.startup_window(acked),
-            Kind::ProbeRtt { .. } => 0.5 * self.bdp(),
+            PhaseKind::Startup => self.startup_window(acked),
+            PhaseKind::ProbeRtt { .. } => 0.5 * self.bdp(),
             // One packet more, as quinn sends only what stays below the window.
-            Kind::Down { .. } => 0.9 * self.bdp() + self.mtu as f64,
-            Kind::Cruise | Kind::Refill | Kind::Up => match &self.contest {
+            PhaseKind::Down { .. } => 0.9 * self.bdp() + self.mtu as f64,
+            PhaseKind::Cruise | PhaseKind::Refill | PhaseKind::Up => match &self.contest {
                 Some(contest) => contest.window() * self.mtu as f64,
                 None => self.gain() * self.filled() + self.held_back(),
             },
@@ -75,10 +75,13 @@ impl Model {
         let bdp = self.bdp().max(1.0);
         let most = 1.0 + self.max_excess() / bdp;
         match self.phase.kind {
-            Kind::Up if self.overshoots > 0 => self.small_steps().min(most),
-            Kind::Up => most.min(1.25),
-            Kind::Refill => 1.0,
-            Kind::Startup | Kind::Down { .. } | Kind::Cruise | Kind::ProbeRtt { .. } => 1.02,
+            PhaseKind::Up if self.overshoots > 0 => self.small_steps().min(most),
+            PhaseKind::Up => most.min(1.25),
+            PhaseKind::Refill => 1.0,
+            PhaseKind::Startup
+            | PhaseKind::Down { .. }
+            | PhaseKind::Cruise
+            | PhaseKind::ProbeRtt { .. } => 1.02,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     io::{Failure, Input, Output, Pair},
     peer::{Context, Peer, Source},
     wire::{
-        datagram::Kind,
+        datagram::DatagramKind,
         intro::{AckPacket, IntroPacket},
         probe::ProbePacket,
         sealed::SealedPacket,
@@ -147,9 +147,9 @@ impl Machine {
 
     /// Sorts a message by its first byte. Whatever does not prove to belong to a peer leaves no trace.
     fn on_message(&mut self, now: Instant, bytes: &[u8], source: &Source, from: Option<PeerId>) {
-        match Kind::of(bytes) {
-            Some(Kind::Intro) => self.on_intro(now, bytes, source, from),
-            Some(Kind::IntroAck) => {
+        match DatagramKind::of(bytes) {
+            Some(DatagramKind::Intro) => self.on_intro(now, bytes, source, from),
+            Some(DatagramKind::IntroAck) => {
                 let Ok(packet) = AckPacket::parse(bytes) else {
                     return;
                 };
@@ -158,7 +158,7 @@ impl Machine {
                 };
                 self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
             }
-            Some(Kind::Stale) => {
+            Some(DatagramKind::Stale) => {
                 let Ok(packet) = StalePacket::parse(bytes) else {
                     return;
                 };
@@ -167,7 +167,7 @@ impl Machine {
                 };
                 self.with(now, id, |peer, ctx| peer.on_stale(ctx, bytes));
             }
-            Some(Kind::Probe) => {
+            Some(DatagramKind::Probe) => {
                 let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
                     return;
                 };
@@ -176,7 +176,7 @@ impl Machine {
                 };
                 self.with(now, id, |peer, ctx| peer.on_probe(ctx, *pair, bytes));
             }
-            Some(Kind::Sealed) => {
+            Some(DatagramKind::Sealed) => {
                 let Ok(packet) = SealedPacket::parse(bytes) else {
                     return;
                 };
@@ -185,7 +185,7 @@ impl Machine {
                 };
                 self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
             }
-            Some(Kind::Stun | Kind::Lane | Kind::Quic) | None => {}
+            Some(DatagramKind::Stun | DatagramKind::Lane | DatagramKind::Quic) | None => {}
         }
     }
 

@@ -40,7 +40,7 @@ enum Act {
     EchoLast {
         way: Way,
     },
-    News {
+    Control {
         way: Way,
         body: Vec<u8>,
     },
@@ -168,10 +168,10 @@ impl Attack {
             Act::Answer { way, body } => self.answer(way, &body),
             Act::Ask { way, tx } => self.probe(way, ProbeKind::Request, tx),
             Act::EchoLast { way } => self.probe(way, ProbeKind::Answer, self.asked.unwrap_or(0)),
-            Act::News { way, body } => self.news(way, &body),
+            Act::Control { way, body } => self.control(way, &body),
             Act::Update { way, body } => {
-                let news = crate::wire::sealed::News::Update(body.description());
-                self.news(way, &news.emit())
+                let control = crate::wire::sealed::Control::Update(body.description());
+                self.control(way, &control.emit())
             }
             Act::Replay { way, back } => {
                 let at = self.sent.len().wrapping_sub(1 + usize::from(back));
@@ -251,9 +251,9 @@ impl Attack {
         sealed.map_or_else(Vec::new, |bytes| self.send(way, bytes))
     }
 
-    fn news(&mut self, way: Way, body: &[u8]) -> Vec<Output> {
+    fn control(&mut self, way: Way, body: &[u8]) -> Vec<Output> {
         let body = &body[..body.len().min(1100)];
-        let sealed = self.session.as_mut().and_then(|s| s.seal_news(body));
+        let sealed = self.session.as_mut().and_then(|s| s.seal_control(body));
         sealed.map_or_else(Vec::new, |bytes| self.send(way, bytes))
     }
 

@@ -6,18 +6,18 @@ use super::{Context, Peer, direct::Doubt};
 use crate::wire::{
     candidate::Candidate,
     intro::Description,
-    sealed::{News, SealedPacket},
+    sealed::{Control, SealedPacket},
 };
 
 impl Peer {
-    /// Opens news of an established session.
-    pub(super) fn open_news(&mut self, ctx: &Context<'_>, datagram: &[u8]) -> Option<News> {
+    /// Opens a control message of an established session.
+    pub(super) fn open_control(&mut self, ctx: &Context<'_>, datagram: &[u8]) -> Option<Control> {
         let conv = SealedPacket::parse(datagram).ok()?.conv;
-        let body = self.sessions.of(conv)?.open_news(datagram)?;
+        let body = self.sessions.of(conv)?.open_control(datagram)?;
         self.sessions.spoke_in(conv);
         self.presence.spoke(ctx.now);
         self.earned.earn(datagram.len());
-        News::parse(&body).ok()
+        Control::parse(&body).ok()
     }
 
     /// The peer's situation changed, or it hears nothing of us. If it is no longer where our data goes, the relay gets it too

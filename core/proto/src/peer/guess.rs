@@ -23,7 +23,7 @@ use crate::{
     timing::{GUESS_GRACE, GUESS_LONGEST, GUESS_REST, GUESS_REST_MAX, GUESS_SPACING, GUESS_TIME},
     wire::{
         intro::Description,
-        sealed::{News, PunchOrder},
+        sealed::{Control, PunchOrder},
     },
 };
 
@@ -89,7 +89,7 @@ pub(super) enum Act {
         tx: u64,
     },
     /// Tell the peer through the relay.
-    Tell(News),
+    Tell(Control),
     /// Close the sockets that were of no use.
     Release,
     End(End),

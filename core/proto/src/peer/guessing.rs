@@ -11,7 +11,7 @@ use crate::{
     plan::{Plan, plan},
     wire::{
         probe::ProbeKind,
-        sealed::{News, PunchOrder},
+        sealed::{Control, PunchOrder},
     },
 };
 
@@ -85,7 +85,7 @@ impl Peer {
             remote.and_then(|remote| self.guess.probe(ctx, self.id, (&there, remote), order));
         match acts {
             Some(acts) => self.act(ctx, acts),
-            None => self.send_news(ctx, &News::Stop),
+            None => self.send_control(ctx, &Control::Stop),
         }
     }
 
@@ -156,7 +156,7 @@ impl Peer {
                     self.guess.note_guess();
                     self.question(ctx, pair, None, ProbeKind::Request, tx);
                 }
-                Act::Tell(news) => self.send_news(ctx, &news),
+                Act::Tell(news) => self.send_control(ctx, &news),
                 Act::Release => self.close_idle_sockets(ctx),
                 Act::End(end) => self.end_guessing(ctx, end),
             }
@@ -167,7 +167,7 @@ impl Peer {
     fn end_guessing(&mut self, ctx: &mut Context<'_>, end: End) {
         if let Some(run) = self.guess.end(ctx, self.id, end) {
             if run.is_ours() && end == End::Missed {
-                self.send_news(ctx, &News::Stop);
+                self.send_control(ctx, &Control::Stop);
             }
             if self.round_is_over() {
                 self.relayed(ctx);

@@ -12,7 +12,7 @@ use crate::{
         candidate::{Candidate, MAX_CANDIDATES},
         intro::Description,
         probe::{PACKET_LEN, Probe, ProbeKind},
-        sealed::News,
+        sealed::Control,
     },
 };
 
@@ -63,16 +63,16 @@ impl Peer {
     pub(super) fn send_update(&mut self, ctx: &mut Context<'_>, opened: Vec<SocketAddr>) {
         if self.contact.live_via(ctx.local).is_some() {
             let description = self.description(ctx.local, opened);
-            self.send_news(ctx, &News::Update(description));
+            self.send_control(ctx, &Control::Update(description));
         }
     }
 
     /// Tells the peer something through the relay.
-    pub(super) fn send_news(&mut self, ctx: &mut Context<'_>, news: &News) {
+    pub(super) fn send_control(&mut self, ctx: &mut Context<'_>, news: &Control) {
         let Some(relay) = self.contact.live_via(ctx.local) else {
             return;
         };
-        if let Some(bytes) = self.sessions.seal_news(news) {
+        if let Some(bytes) = self.sessions.seal_control(news) {
             self.send_relay(ctx, relay, bytes);
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     PeerId,
     handshake::Initiation,
     session::Session,
-    wire::{probe::Probe, sealed::News},
+    wire::{probe::Probe, sealed::Control},
 };
 
 /// Which peer a conversation belongs to, for all peers.
@@ -132,8 +132,8 @@ impl Sessions {
         }
     }
 
-    pub(super) fn seal_news(&mut self, news: &News) -> Option<Vec<u8>> {
-        self.current.as_mut()?.seal_news(&news.emit())
+    pub(super) fn seal_control(&mut self, news: &Control) -> Option<Vec<u8>> {
+        self.current.as_mut()?.seal_control(&news.emit())
     }
 
     /// Seals a check: while our hello is unanswered, in its session.

@@ -18,7 +18,7 @@ use crate::{
         candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
         intro::{AckPacket, Description, IntroBody, IntroPacket},
         probe::{Probe, ProbeKind},
-        sealed::{News, PunchOrder},
+        sealed::{Control, PunchOrder},
     },
 };
 
@@ -450,8 +450,8 @@ impl Caller {
 
     /// Says that it is at these addresses now.
     fn moves(&mut self, world: &mut World, addrs: &[SocketAddr]) {
-        let update = News::Update(description(addrs));
-        let bytes = self.session.seal_news(&update.emit()).unwrap();
+        let update = Control::Update(description(addrs));
+        let bytes = self.session.seal_control(&update.emit()).unwrap();
         says(world, &self.key, &bytes);
     }
 
@@ -474,8 +474,8 @@ impl Caller {
     }
 
     fn order(&mut self, world: &mut World, sample: Option<SocketAddr>) {
-        let go = News::Go(PunchOrder { holes: 256, sample });
-        let bytes = self.session.seal_news(&go.emit()).unwrap();
+        let go = Control::Go(PunchOrder { holes: 256, sample });
+        let bytes = self.session.seal_control(&go.emit()).unwrap();
         says(world, &self.key, &bytes);
     }
 
@@ -535,8 +535,8 @@ fn what_a_relay_says_is_somebody_elses_does_not_count_as_the_peers() {
     let mut caller = Caller::new(&mut world, 0, NatReport::default(), false);
     world.run(ms(4000));
     let target = victims(1);
-    let update = News::Update(description(&target)).emit();
-    let forwarded = caller.session.seal_news(&update).unwrap();
+    let update = Control::Update(description(&target)).emit();
+    let forwarded = caller.session.seal_control(&update).unwrap();
     says(&mut world, &mallory(1), &forwarded);
     world.run(ms(2000));
     assert_eq!(sent(&world, target[0]), 0);
@@ -658,9 +658,9 @@ fn ports_are_guessed_for_one_peer_at_a_time() {
     let answer = world.last_signal(0);
     let refused = second
         .session
-        .open_news(&answer)
-        .map(|body| News::parse(&body));
-    assert_eq!(refused, Some(Ok(News::Stop)));
+        .open_control(&answer)
+        .map(|body| Control::parse(&body));
+    assert_eq!(refused, Some(Ok(Control::Stop)));
 }
 
 #[test]
@@ -681,9 +681,9 @@ fn an_order_that_the_two_nats_do_not_call_for_is_refused() {
         let answer = world.last_signal(0);
         let refused = caller
             .session
-            .open_news(&answer)
-            .map(|body| News::parse(&body));
-        assert_eq!(refused, Some(Ok(News::Stop)), "{home:?} {nat:?}");
+            .open_control(&answer)
+            .map(|body| Control::parse(&body));
+        assert_eq!(refused, Some(Ok(Control::Stop)), "{home:?} {nat:?}");
         assert!(guesses(&world) <= before + 20, "{home:?} {nat:?}");
     }
 }

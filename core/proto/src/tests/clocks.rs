@@ -4,7 +4,7 @@ use super::world::{Home, Setup, World, ms};
 use crate::{
     Access, PeerState,
     io::{Failure, Input, Sock},
-    wire::datagram::Kind,
+    wire::datagram::DatagramKind,
 };
 
 const HOUR: i64 = 3_600_000;
@@ -115,8 +115,8 @@ fn a_clock_that_is_set_right_while_the_peer_knows_hellos_from_its_future_is_no_o
 /// The hellos that a node got directly, in order.
 fn hellos(world: &World, at: usize) -> Vec<Vec<u8>> {
     let datagrams = world.probes.iter();
-    let hellos =
-        datagrams.filter(|(to, _, bytes)| *to == at && Kind::of(bytes) == Some(Kind::Intro));
+    let hellos = datagrams
+        .filter(|(to, _, bytes)| *to == at && DatagramKind::of(bytes) == Some(DatagramKind::Intro));
     hellos.map(|(.., bytes)| bytes.clone()).collect()
 }
 
@@ -181,11 +181,12 @@ fn an_answer_to_a_stale_hello_says_nothing_to_whoever_asks_for_another() {
     world.run(ms(2000));
     let of_kind = |world: &World, kind| -> Vec<_> {
         let datagrams = world.probes.iter();
-        let ours = datagrams.filter(|(to, _, bytes)| *to == 0 && Kind::of(bytes) == Some(kind));
+        let ours =
+            datagrams.filter(|(to, _, bytes)| *to == 0 && DatagramKind::of(bytes) == Some(kind));
         ours.map(|(_, source, bytes)| (*source, bytes.clone()))
             .collect()
     };
-    let stale = of_kind(&world, Kind::Stale);
+    let stale = of_kind(&world, DatagramKind::Stale);
     assert_eq!(stale.len(), 1);
     leave(&mut world);
     dial(&mut world, 0, 1);

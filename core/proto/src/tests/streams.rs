@@ -14,7 +14,7 @@ use crate::{
     io::{Input, Output, Pair, Route, Sock},
     local::Ports,
     watched::Watched,
-    wire::datagram::Kind,
+    wire::datagram::DatagramKind,
 };
 
 const PORT: u16 = 40000;
@@ -215,7 +215,7 @@ impl Cable {
         for output in out {
             match output {
                 Output::SendDatagram { sock, bytes, .. } => {
-                    assert!(Kind::of(&bytes).is_some());
+                    assert!(DatagramKind::of(&bytes).is_some());
                     let by_stream = self.nodes[at].streams.get(&sock).copied();
                     let datagram = Happening::Datagram {
                         node: other,

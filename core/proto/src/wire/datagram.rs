@@ -2,7 +2,7 @@
 //!
 //! The ranges leave out those of other protocols that are seen on such ports (RFC 7983).
 
-pub use super::first_byte::Kind;
+pub use super::first_byte::DatagramKind;
 
 use super::{intro, lane, probe, sealed, stale};
 
@@ -12,7 +12,7 @@ pub const STUN_MAX: usize = 1280;
 const STUN_HEADER_LEN: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
-impl Kind {
+impl DatagramKind {
     /// The kind of `datagram`; none if no message of ours begins like this or has this length.
     #[must_use]
     pub fn of(datagram: &[u8]) -> Option<Self> {
@@ -50,49 +50,56 @@ mod tests {
     #[test]
     fn our_messages_are_told_by_first_byte_and_length() {
         for (first, len, kind) in [
-            (first_byte::INTRO, intro::PACKET_LEN, Kind::Intro),
-            (first_byte::INTRO_ACK, intro::PACKET_LEN, Kind::IntroAck),
-            (first_byte::STALE, stale::PACKET_LEN, Kind::Stale),
+            (first_byte::INTRO, intro::PACKET_LEN, DatagramKind::Intro),
+            (
+                first_byte::INTRO_ACK,
+                intro::PACKET_LEN,
+                DatagramKind::IntroAck,
+            ),
+            (first_byte::STALE, stale::PACKET_LEN, DatagramKind::Stale),
         ] {
             let mut datagram = vec![first; len];
-            assert_eq!(Kind::of(&datagram), Some(kind));
+            assert_eq!(DatagramKind::of(&datagram), Some(kind));
             datagram.push(0);
-            assert_eq!(Kind::of(&datagram), None);
+            assert_eq!(DatagramKind::of(&datagram), None);
         }
-        let of_probe = |len| Kind::of(&vec![first_byte::PROBE; len]);
+        let of_probe = |len| DatagramKind::of(&vec![first_byte::PROBE; len]);
         for len in [probe::PACKET_LEN, probe::FULL_LEN] {
-            assert_eq!(of_probe(len), Some(Kind::Probe));
+            assert_eq!(of_probe(len), Some(DatagramKind::Probe));
         }
         for len in [probe::PACKET_LEN - 1, probe::FULL_LEN + 1] {
             assert_eq!(of_probe(len), None);
         }
         assert_eq!(
-            Kind::of(&[first_byte::SEALED; sealed::MAX_LEN]),
-            Some(Kind::Sealed)
+            DatagramKind::of(&[first_byte::SEALED; sealed::MAX_LEN]),
+            Some(DatagramKind::Sealed)
         );
-        assert_eq!(Kind::of(&[first_byte::SEALED; sealed::MAX_LEN + 1]), None);
-        assert_eq!(Kind::of(&[0x40; 30]), Some(Kind::Quic));
-        assert_eq!(Kind::of(&[0x3f; 30]), None);
-        assert_eq!(Kind::of(&[]), None);
+        assert_eq!(
+            DatagramKind::of(&[first_byte::SEALED; sealed::MAX_LEN + 1]),
+            None
+        );
+        assert_eq!(DatagramKind::of(&[0x40; 30]), Some(DatagramKind::Quic));
+        assert_eq!(DatagramKind::of(&[0x3f; 30]), None);
+        assert_eq!(DatagramKind::of(&[]), None);
     }
 
     #[test]
     fn stun_needs_its_cookie_and_its_length() {
         let mut request = [0; 20];
         request[1] = 1;
-        assert_eq!(Kind::of(&request), None);
+        assert_eq!(DatagramKind::of(&request), None);
         request[4..8].copy_from_slice(&STUN_COOKIE);
-        assert_eq!(Kind::of(&request), Some(Kind::Stun));
-        assert_eq!(Kind::of(&request[..19]), None);
+        assert_eq!(DatagramKind::of(&request), Some(DatagramKind::Stun));
+        assert_eq!(DatagramKind::of(&request[..19]), None);
         request[3] = 4;
-        assert_eq!(Kind::of(&request), None);
+        assert_eq!(DatagramKind::of(&request), None);
     }
 
     #[test]
     fn any_bytes_at_all_are_safe() {
         for first in 0..=u8::MAX {
             for len in 0..40 {
-                let _ = Kind::of(&vec![first; len]);
+                let _ = DatagramKind::of(&vec![first; len]);
             }
         }
     }

@@ -22,7 +22,7 @@ const QUIC: u8 = 0x40;
 /// The kinds of datagram that a port takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum DatagramKind {
     /// A QUIC packet, for quinn.
     Quic,
     /// A lane frame: a QUIC packet that came through a relay.
@@ -41,7 +41,7 @@ pub enum Kind {
     Sealed,
 }
 
-impl Kind {
+impl DatagramKind {
     /// What a datagram that begins with this byte can be; none if no message of ours does.
     #[must_use]
     pub fn of_first(byte: u8) -> Option<Self> {
@@ -65,24 +65,26 @@ mod tests {
 
     #[test]
     fn all_bytes_from_the_fixed_bit_on_are_quics_and_the_rest_is_as_the_table_says() {
-        let said: Vec<(u8, Kind)> = (0..=u8::MAX)
-            .filter_map(|byte| Some((byte, Kind::of_first(byte)?)))
+        let said: Vec<(u8, DatagramKind)> = (0..=u8::MAX)
+            .filter_map(|byte| Some((byte, DatagramKind::of_first(byte)?)))
             .collect();
         let ours = [
-            (0, Kind::Stun),
-            (1, Kind::Stun),
-            (2, Kind::Stun),
-            (3, Kind::Stun),
-            (0x04, Kind::Intro),
-            (0x05, Kind::IntroAck),
-            (0x06, Kind::Stale),
-            (0x0a, Kind::Probe),
-            (0x0c, Kind::Sealed),
-            (0x20, Kind::Lane),
+            (0, DatagramKind::Stun),
+            (1, DatagramKind::Stun),
+            (2, DatagramKind::Stun),
+            (3, DatagramKind::Stun),
+            (0x04, DatagramKind::Intro),
+            (0x05, DatagramKind::IntroAck),
+            (0x06, DatagramKind::Stale),
+            (0x0a, DatagramKind::Probe),
+            (0x0c, DatagramKind::Sealed),
+            (0x20, DatagramKind::Lane),
         ];
         let (below, above) = said.split_at(ours.len());
         assert_eq!(below, ours);
-        let quic: Vec<(u8, Kind)> = (0x40..=u8::MAX).map(|byte| (byte, Kind::Quic)).collect();
+        let quic: Vec<(u8, DatagramKind)> = (0x40..=u8::MAX)
+            .map(|byte| (byte, DatagramKind::Quic))
+            .collect();
         assert_eq!(above, quic);
     }
 }

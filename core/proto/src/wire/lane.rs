@@ -11,7 +11,7 @@ use std::fmt;
 
 use blake2::{Blake2s256, Digest};
 
-use super::first_byte::{Kind, LANE};
+use super::first_byte::{DatagramKind, LANE};
 use crate::PeerId;
 
 /// Bytes before the packet.
@@ -71,7 +71,7 @@ impl<'a> Frame<'a> {
         else {
             return None;
         };
-        (Kind::of_first(*packet.first()?)? == Kind::Quic).then_some(Self {
+        (DatagramKind::of_first(*packet.first()?)? == DatagramKind::Quic).then_some(Self {
             channel: Channel([*a, *b, *c, *d, *e, *f, *g]),
             packet,
         })

@@ -1,4 +1,4 @@
-//! SEALED: news within a session, through the relay or directly.
+//! SEALED: control messages within a session, through the relay or directly.
 //!
 //! ```text
 //! 0x0C | version | conv 8 | counter 8 | sealed { kind 1 | body } + tag 16
@@ -52,7 +52,7 @@ impl<'a> SealedPacket<'a> {
 /// A sealed message's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a wire format")]
-pub enum News {
+pub enum Control {
     /// The sender's situation changed: probe these candidates.
     Update(Description),
     /// The sender has no more use for the link.
@@ -73,7 +73,7 @@ pub struct PunchOrder {
     pub sample: Option<SocketAddr>,
 }
 
-impl News {
+impl Control {
     /// Reads a decrypted body.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl News {
                 },
             })),
             3 => Ok(Self::Stop),
-            _ => Err(Malformed::Field("kind of news")),
+            _ => Err(Malformed::Field("kind of control message")),
         }
     }
 

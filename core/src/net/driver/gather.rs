@@ -31,7 +31,7 @@ pub(super) struct Gathering {
 }
 
 /// Something was learnt.
-pub(super) enum News {
+pub(super) enum Gathered {
     Interfaces(Change),
     Mapping(Option<PortMapping>),
     Pinhole(Option<PortMapping>),
@@ -67,12 +67,12 @@ impl Gathering {
     }
 
     /// The next news; none when there will be no more.
-    pub(super) async fn next(&mut self) -> Option<News> {
+    pub(super) async fn next(&mut self) -> Option<Gathered> {
         tokio::select! {
-            Some(change) = self.changes.recv() => Some(News::Interfaces(change)),
-            Some(mapping) = self.mappings.recv() => Some(News::Mapping(mapping)),
-            Some(pinhole) = self.pinholes.recv() => Some(News::Pinhole(pinhole)),
-            sighting = sighted(&mut self.lan) => Some(News::Sighting(sighting)),
+            Some(change) = self.changes.recv() => Some(Gathered::Interfaces(change)),
+            Some(mapping) = self.mappings.recv() => Some(Gathered::Mapping(mapping)),
+            Some(pinhole) = self.pinholes.recv() => Some(Gathered::Pinhole(pinhole)),
+            sighting = sighted(&mut self.lan) => Some(Gathered::Sighting(sighting)),
         }
     }
 
@@ -117,9 +117,9 @@ async fn sighted(lan: &mut Option<Lan>) -> Sighting {
 }
 
 impl Driver {
-    pub(super) fn on_gathered(&mut self, news: News) {
+    pub(super) fn on_gathered(&mut self, news: Gathered) {
         match news {
-            News::Interfaces(change) => {
+            Gathered::Interfaces(change) => {
                 let what = if change.now.sources.is_empty() {
                     "there is no route to the internet"
                 } else if change.rerouted {
@@ -134,7 +134,7 @@ impl Driver {
                     what: what.to_owned(),
                 });
             }
-            News::Mapping(mapping) => {
+            Gathered::Mapping(mapping) => {
                 let before = std::mem::replace(&mut self.gathering.mapping, mapping);
                 self.dirty = true;
                 // That it is granted for another time is no news.
@@ -144,10 +144,10 @@ impl Driver {
                     self.tell(EventKind::PortMapped { mapping });
                 }
             }
-            News::Pinhole(pinhole) => {
+            Gathered::Pinhole(pinhole) => {
                 self.feed(Input::Pinhole(pinhole.map(|pinhole| pinhole.external)));
             }
-            News::Sighting(sighting) => {
+            Gathered::Sighting(sighting) => {
                 let peers = self.links.keys().copied();
                 let seen = self
                     .gathering

@@ -9,14 +9,13 @@ use crate::{
     Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
     net::{
         flow::{Flow, LinkMemory},
-        mux::{Dest, Link, Route},
+        mux::{Dest, Destinations, Link},
         transport::transport_config,
     },
     proto::{
-        self,
         admission::CallId,
         endpoint::PeerView,
-        io::{Failure, Input},
+        io::{Failure, Input, Route},
         liveness::has_stalled,
         outbound,
         timing::CONNECT_TIMEOUT,
@@ -135,8 +134,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn set_route(&mut self, peer: PeerId, route: proto::io::Route) {
-        use proto::io::Route as Decided;
+    pub(super) fn set_route(&mut self, peer: PeerId, route: Route) {
         let lane = |driver: &Self, relay| {
             let addr = driver.lane_addr(relay)?;
             Some(Dest::Lane {
@@ -145,17 +143,17 @@ impl Driver {
             })
         };
         let dests: Vec<Dest> = match &route {
-            Decided::Direct(pair) => vec![Dest::Direct(*pair)],
-            Decided::Relay(relay) => lane(self, relay).into_iter().collect(),
-            Decided::Both(pair, relay) => [Some(Dest::Direct(*pair)), lane(self, relay)]
+            Route::Direct(pair) => vec![Dest::Direct(*pair)],
+            Route::Relay(relay) => lane(self, relay).into_iter().collect(),
+            Route::Both(pair, relay) => [Some(Dest::Direct(*pair)), lane(self, relay)]
                 .into_iter()
                 .flatten()
                 .collect(),
         };
-        if matches!(route, Decided::Both(..)) {
+        if matches!(route, Route::Both(..)) {
             self.check_relays(peer);
         }
-        if let Decided::Relay(relay) | Decided::Both(_, relay) = &route
+        if let Route::Relay(relay) | Route::Both(_, relay) = &route
             && let Some(addr) = self.lane_addr(relay)
         {
             self.admit_lane(peer, addr);
@@ -171,7 +169,7 @@ impl Driver {
         let stalled = has_stalled(now(), silent_since);
         // A window full of what was lost in an outage would keep the first packet after it from leaving.
         let switch = first.is_some() && (first != link.first || stalled);
-        let route = Route { dests };
+        let route = Destinations { dests };
         if switch || *link.link.route() != route {
             mux.set_route(&link.link, route, first.map_or(0, path_key), switch);
             for open in &link.connections {

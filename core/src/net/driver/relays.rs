@@ -9,7 +9,7 @@ use crate::{
     ConnectError, PeerId, RelayState, RelayUrl,
     net::{
         hops::hops_to,
-        mux::{Dest, Link, LinkHandle, Route, virtual_addr},
+        mux::{Dest, Destinations, Link, LinkHandle, virtual_addr},
         relay::{self, RelayError, RelayEvent, RelayHandle},
         stun,
     },
@@ -194,7 +194,7 @@ impl Driver {
             return;
         };
         self.mux.admit_relay(addr, &registration.link);
-        let route = Route {
+        let route = Destinations {
             dests: vec![Dest::Direct(Pair::main(addr))],
         };
         let is_up = |relay: &Relay| relay.state == RelayState::Up;

@@ -13,11 +13,11 @@ use peerway_carrier::{
 };
 use quinn_udp::Transmit;
 
-use super::{Dest, FRAMES, Link, Mux, Route, Side, virtual_addr};
+use super::{Dest, Destinations, FRAMES, ForDriver, Link, Mux, virtual_addr};
 use crate::{
     proto::io::Pair,
     wire::{
-        datagram::Kind,
+        datagram::DatagramKind,
         lane::{self, HEADER_LEN},
     },
 };
@@ -53,7 +53,7 @@ impl Mux {
             tables.admit_relay(carrier.addr, &carrier.link);
             (tables.carriers).insert(carrier.addr, carrier.outbox.clone());
         });
-        let route = Route {
+        let route = Destinations {
             dests: vec![Dest::Direct(Pair::main(carrier.addr))],
         };
         self.set_route(&carrier.link, route, 0, false);
@@ -72,15 +72,15 @@ impl Mux {
     /// Takes a datagram that came on a stream.
     pub(crate) fn take_from_carrier(&self, addr: SocketAddr, datagram: Bytes) {
         let tables = self.tables.load();
-        match Kind::of(&datagram) {
-            Some(Kind::Quic) => match tables.sources.get(&addr) {
+        match DatagramKind::of(&datagram) {
+            Some(DatagramKind::Quic) => match tables.sources.get(&addr) {
                 Some(source) => {
                     source.link.received_direct(1, datagram.len());
                     self.inject(source.link.handle(), datagram);
                 }
                 None => self.outlets.stranger(),
             },
-            Some(Kind::Lane) => {
+            Some(DatagramKind::Lane) => {
                 let Some(lane::Frame { channel, .. }) = lane::Frame::parse(&datagram) else {
                     return self.outlets.stranger();
                 };
@@ -92,7 +92,7 @@ impl Mux {
                             self.inject(link.handle(), packet);
                         }
                     }
-                    None => self.outlets.to_driver(|| Side::EarlyLane {
+                    None => self.outlets.to_driver(|| ForDriver::EarlyLane {
                         relay: addr,
                         channel,
                         packet,

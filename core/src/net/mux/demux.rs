@@ -16,22 +16,22 @@ use tokio::sync::mpsc;
 use super::{
     inject::Injected,
     link::{Link, LinkHandle, virtual_addr},
-    tables::{Source, Tables},
+    tables::{Admitted, Tables},
 };
 use crate::{
     proto::io::Sock,
     wire::{
-        datagram::Kind,
+        datagram::DatagramKind,
         lane::{Channel, Frame, HEADER_LEN},
     },
 };
 
 /// Datagrams that wait for the driver at most; a flood loses its own.
-pub(super) const SIDE_CAPACITY: usize = 512;
+pub(super) const DRIVER_CAPACITY: usize = 512;
 
 /// A datagram for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum ForDriver {
     /// STUN or a message of ours, of the right length; nothing else of it is checked.
     Message {
         sock: Sock,
@@ -49,13 +49,13 @@ pub(crate) enum Side {
 /// Where sorted datagrams go that do not stay in the receive buffer.
 #[derive(Debug)]
 pub(super) struct Outlets {
-    pub(super) side: mpsc::Sender<Side>,
+    pub(super) side: mpsc::Sender<ForDriver>,
     pub(super) strangers: AtomicU64,
     pub(super) injected: Injected,
 }
 
 impl Outlets {
-    pub(super) fn new(side: mpsc::Sender<Side>) -> Self {
+    pub(super) fn new(side: mpsc::Sender<ForDriver>) -> Self {
         Self {
             side,
             strangers: AtomicU64::new(0),
@@ -64,7 +64,7 @@ impl Outlets {
     }
 
     /// Queues a datagram, which is copied only if there is room: a flood must cost little.
-    pub(super) fn to_driver(&self, datagram: impl FnOnce() -> Side) {
+    pub(super) fn to_driver(&self, datagram: impl FnOnce() -> ForDriver) {
         match self.side.try_reserve() {
             Ok(room) => room.send(datagram()),
             Err(_) => self.stranger(),
@@ -81,7 +81,7 @@ pub(super) struct Sorter<'a> {
     sock: Sock,
     tables: &'a Tables,
     outlets: &'a Outlets,
-    last_source: Option<(SocketAddr, Option<&'a Source>)>,
+    last_source: Option<(SocketAddr, Option<&'a Admitted>)>,
     last_channel: Option<(SocketAddr, Channel, &'a Arc<Link>)>,
 }
 
@@ -175,8 +175,8 @@ impl<'a> Sorter<'a> {
 
     /// Whose QUIC packet a segment is; none if it is something else, which then has been dealt with.
     fn owner(&mut self, source: SocketAddr, segment: &[u8]) -> Option<Owner<'a>> {
-        match Kind::of(segment) {
-            Some(Kind::Quic) => match self.source(source) {
+        match DatagramKind::of(segment) {
+            Some(DatagramKind::Quic) => match self.source(source) {
                 Some(from) => Some(Owner {
                     link: &from.link,
                     is_lane: false,
@@ -186,16 +186,16 @@ impl<'a> Sorter<'a> {
                     None
                 }
             },
-            Some(Kind::Lane) => self.lane_owner(source, segment),
+            Some(DatagramKind::Lane) => self.lane_owner(source, segment),
             Some(
-                Kind::Stun
-                | Kind::Intro
-                | Kind::IntroAck
-                | Kind::Stale
-                | Kind::Probe
-                | Kind::Sealed,
+                DatagramKind::Stun
+                | DatagramKind::Intro
+                | DatagramKind::IntroAck
+                | DatagramKind::Stale
+                | DatagramKind::Probe
+                | DatagramKind::Sealed,
             ) => {
-                self.outlets.to_driver(|| Side::Message {
+                self.outlets.to_driver(|| ForDriver::Message {
                     sock: self.sock,
                     source,
                     bytes: segment.to_vec(),
@@ -229,7 +229,7 @@ impl<'a> Sorter<'a> {
             });
         }
         if self.source(relay).is_some_and(|source| source.is_relay) {
-            self.outlets.to_driver(|| Side::EarlyLane {
+            self.outlets.to_driver(|| ForDriver::EarlyLane {
                 relay,
                 channel,
                 packet: Bytes::copy_from_slice(packet),
@@ -240,7 +240,7 @@ impl<'a> Sorter<'a> {
         None
     }
 
-    fn source(&mut self, addr: SocketAddr) -> Option<&'a Source> {
+    fn source(&mut self, addr: SocketAddr) -> Option<&'a Admitted> {
         match self.last_source {
             Some((last, source)) if last == addr => source,
             _ => {

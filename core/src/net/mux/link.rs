@@ -82,7 +82,7 @@ impl Dest {
 
 /// Every outgoing datagram goes to all of these: one normally, two while hedging, none to drop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct Destinations {
     pub(crate) dests: Vec<Dest>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Route {
 #[derive(Debug)]
 pub(crate) struct Link {
     handle: LinkHandle,
-    pub(super) route: ArcSwap<Route>,
+    pub(super) route: ArcSwap<Destinations>,
     epoch: Epoch,
     opened: Instant,
     watched: AtomicBool,
@@ -119,7 +119,7 @@ impl Link {
     }
 
     /// Where its packets go.
-    pub(crate) fn route(&self) -> Arc<Route> {
+    pub(crate) fn route(&self) -> Arc<Destinations> {
         self.route.load_full()
     }
 

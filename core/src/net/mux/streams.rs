@@ -9,10 +9,10 @@ use bytes::Bytes;
 use quinn_udp::Transmit;
 use tokio::sync::Notify;
 
-use super::{Link, Mux, Side};
+use super::{ForDriver, Link, Mux};
 use crate::{
     proto::io::{Pair, Sock},
-    wire::{datagram::Kind, stream},
+    wire::{datagram::DatagramKind, stream},
 };
 
 /// Bytes that wait to be written. What comes on top is lost, as in a router: QUIC slows down by that.
@@ -96,15 +96,21 @@ impl Mux {
 
     /// Takes a datagram that came on a stream of the link's peer.
     pub(crate) fn take_from_stream(&self, pair: Pair, link: &Link, datagram: Bytes) {
-        match Kind::of(&datagram) {
-            Some(Kind::Quic) => {
+        match DatagramKind::of(&datagram) {
+            Some(DatagramKind::Quic) => {
                 link.received_direct(1, datagram.len());
                 if !link.hold(&datagram) {
                     self.inject(link.handle(), datagram);
                 }
             }
-            Some(Kind::Intro | Kind::IntroAck | Kind::Stale | Kind::Probe | Kind::Sealed) => {
-                self.outlets.to_driver(|| Side::Message {
+            Some(
+                DatagramKind::Intro
+                | DatagramKind::IntroAck
+                | DatagramKind::Stale
+                | DatagramKind::Probe
+                | DatagramKind::Sealed,
+            ) => {
+                self.outlets.to_driver(|| ForDriver::Message {
                     sock: pair.sock,
                     source: pair.addr,
                     bytes: datagram.into(),

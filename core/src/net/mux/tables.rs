@@ -13,7 +13,7 @@ use crate::{proto::io::Sock, wire::lane::Channel};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) links: HashMap<LinkHandle, Arc<Link>>,
-    pub(super) sources: HashMap<SocketAddr, Source>,
+    pub(super) sources: HashMap<SocketAddr, Admitted>,
     pub(super) channels: HashMap<(SocketAddr, Channel), Arc<Link>>,
     pub(super) streams: HashMap<Sock, Arc<Outbox>>,
     /// Streams to relays.
@@ -22,7 +22,7 @@ pub(super) struct Tables {
 
 /// Where datagrams of an admitted address belong.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct Admitted {
     pub(super) link: Arc<Link>,
     /// Whether it is a relay that we dialled, so that lane frames are taken from there too.
     pub(super) is_relay: bool,
@@ -60,6 +60,6 @@ impl Tables {
 
     fn insert(&mut self, source: SocketAddr, link: &Arc<Link>, is_relay: bool) {
         let link = link.clone();
-        self.sources.insert(source, Source { link, is_relay });
+        self.sources.insert(source, Admitted { link, is_relay });
     }
 }

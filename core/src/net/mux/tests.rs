@@ -22,7 +22,7 @@ fn loopback() -> Option<SocketAddr> {
     Some((Ipv4Addr::LOCALHOST, 0).into())
 }
 
-fn mux() -> (Arc<Mux>, mpsc::Receiver<Side>) {
+fn mux() -> (Arc<Mux>, mpsc::Receiver<ForDriver>) {
     Mux::bind(loopback()).unwrap()
 }
 
@@ -35,8 +35,8 @@ fn channel(a: u8, b: u8) -> Channel {
     Channel::between(id(a), id(b))
 }
 
-fn direct(addr: SocketAddr) -> Route {
-    Route {
+fn direct(addr: SocketAddr) -> Destinations {
+    Destinations {
         dests: vec![Dest::Direct(Pair::main(addr))],
     }
 }
@@ -120,7 +120,7 @@ async fn strangers_get_nothing_and_are_counted() {
     };
     assert_eq!(
         bytes,
-        Side::Message {
+        ForDriver::Message {
             sock: Sock::MAIN,
             source: stranger.local_addr().unwrap(),
             bytes: vec![first_byte::PROBE; probe::PACKET_LEN],
@@ -166,7 +166,7 @@ async fn a_route_with_two_destinations_sends_everything_twice() {
         relay: addr(&relay),
         channel: channel(1, 2),
     };
-    let route = Route {
+    let route = Destinations {
         dests: vec![Dest::Direct(Pair::main(addr(&b))), lane],
     };
     a.set_route(&link, route, 1, true);
@@ -174,7 +174,7 @@ async fn a_route_with_two_destinations_sends_everything_twice() {
     assert_eq!(receive(&b).await, [(from_a.handle(), SHORT_QUIC.to_vec())]);
     tokio::select! {
         packets = receive(&relay) => panic!("quinn got {packets:?}"),
-        early = relay_side.recv() => assert_eq!(early, Some(Side::EarlyLane {
+        early = relay_side.recv() => assert_eq!(early, Some(ForDriver::EarlyLane {
             relay: addr(&a),
             channel: channel(1, 2),
             packet: Bytes::from_static(&SHORT_QUIC),
@@ -190,7 +190,7 @@ fn lane(a: &Mux, b: &Mux) -> (Arc<Link>, Arc<Link>) {
     let relay = addr(b);
     let dests = vec![Dest::Lane { relay, channel }];
     let (link, from_a) = (a.add_link(), b.add_link());
-    a.set_route(&link, Route { dests }, 1, true);
+    a.set_route(&link, Destinations { dests }, 1, true);
     b.admit_channel(addr(a), channel, &from_a);
     (link, from_a)
 }
@@ -376,7 +376,7 @@ async fn a_message_with_a_time_to_live_of_its_own_arrives() {
         .unwrap();
     tokio::select! {
         packets = receive(&b) => panic!("quinn got {packets:?}"),
-        message = side.recv() => assert_eq!(message, Some(Side::Message {
+        message = side.recv() => assert_eq!(message, Some(ForDriver::Message {
             sock: Sock::MAIN,
             source: addr(&a),
             bytes: probe.to_vec(),
@@ -392,14 +392,14 @@ async fn a_flood_for_the_driver_loses_its_own_datagrams_only() {
     b.admit(addr(&a), &from_a);
     let to_b = a.add_link();
     a.set_route(&to_b, direct(addr(&b)), 1, true);
-    for _ in 0..SIDE_CAPACITY / 64 + 1 {
+    for _ in 0..DRIVER_CAPACITY / 64 + 1 {
         for _ in 0..64 {
             a.send_message(Pair::main(addr(&b)), None, &probe).unwrap();
         }
         send(&a, &transmit(&to_b, &SHORT_QUIC, None)).await;
         receive(&b).await;
     }
-    assert_eq!(side.len(), SIDE_CAPACITY);
+    assert_eq!(side.len(), DRIVER_CAPACITY);
     assert_eq!(b.strangers(), 64);
 }
 

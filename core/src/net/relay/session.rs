@@ -183,7 +183,7 @@ pub(super) struct Welcome {
 
 /// A registered connection; it closes when dropped.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ControlConnection {
     connection: Connection,
     stream: Option<Stream>,
     send: SendStream,
@@ -191,7 +191,7 @@ pub(super) struct Session {
     frames: FrameReader<ToClient>,
 }
 
-impl Session {
+impl ControlConnection {
     /// Says HELLO, and takes the answer.
     pub(super) async fn register(connected: Connected) -> Result<(Self, Welcome), RelayError> {
         timeout(WELCOME_TIMEOUT, Self::greet(connected))

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 use super::{
     Command, Place, RelayError, RelayEvent,
     backoff::Backoff,
-    session::{Connected, Dialer, Session, resolve},
+    session::{Connected, ControlConnection, Dialer, resolve},
     stream::whereabouts,
 };
 use crate::{
@@ -100,7 +100,7 @@ struct Unheard;
 enum End {
     Stop,
     /// It is to be made anew from where we are now; the old one may stay until then.
-    Move(Session),
+    Move(ControlConnection),
     Lost(RelayError),
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Task {
     /// Dials that failed since the last registration, to take the relay's addresses in turn.
     failures: usize,
     /// A registration that is to be replaced.
-    old: Option<Session>,
+    old: Option<ControlConnection>,
     carriers: Carriers,
     /// Where the relay was dialled last.
     place: Option<Place>,
@@ -182,7 +182,7 @@ impl Task {
     }
 
     /// One try, begun anew when the network changes.
-    async fn register(&mut self) -> Result<Session, End> {
+    async fn register(&mut self) -> Result<ControlConnection, End> {
         loop {
             match self.dial().await {
                 Ok(session) => return session,
@@ -192,7 +192,7 @@ impl Task {
         }
     }
 
-    async fn dial(&mut self) -> Result<Result<Session, End>, Interrupt> {
+    async fn dial(&mut self) -> Result<Result<ControlConnection, End>, Interrupt> {
         let connected = match self.ready.take() {
             Some(connected) => connected,
             None => match self.connect().await? {
@@ -200,7 +200,7 @@ impl Task {
                 Err(end) => return Ok(Err(end)),
             },
         };
-        let register = Session::register(connected);
+        let register = ControlConnection::register(connected);
         let (session, welcome) = match self.inbox.during(register).await? {
             Ok(registered) => registered,
             Err(error) => {
@@ -282,7 +282,7 @@ impl Task {
     }
 
     /// Carries frames until the registration ends.
-    async fn serve(&mut self, mut session: Session) -> End {
+    async fn serve(&mut self, mut session: ControlConnection) -> End {
         let since = Instant::now();
         let end = match self.exchange(&mut session).await {
             Ok(()) => End::Move(session),
@@ -302,7 +302,7 @@ impl Task {
     }
 
     /// Returns when the registration is to be made anew.
-    async fn exchange(&mut self, session: &mut Session) -> Result<(), End> {
+    async fn exchange(&mut self, session: &mut ControlConnection) -> Result<(), End> {
         while let Some((to, payload)) = self.inbox.waiting.pop_front() {
             session.write(&ToRelay::Signal { to, payload }).await?;
         }

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{
     ServiceName,
-    request::{Answer, Kind, Obstacle, Request},
+    request::{Answer, Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{Connection, PeerId, RecvStream, SendStream};
@@ -119,9 +119,9 @@ async fn lead(
         return (Answer::UnknownService, None);
     };
     match kind {
-        Kind::Check => (Answer::Ok, None),
-        Kind::Connect if !exposed.begin(peer, id) => (Answer::Repeated, None),
-        Kind::Connect => match timeout(TARGET_TIMEOUT, TcpStream::connect(target)).await {
+        Purpose::Check => (Answer::Ok, None),
+        Purpose::Connect if !exposed.begin(peer, id) => (Answer::Repeated, None),
+        Purpose::Connect => match timeout(TARGET_TIMEOUT, TcpStream::connect(target)).await {
             Ok(Ok(tcp)) => (Answer::Ok, Some(tcp)),
             Ok(Err(error)) => (Answer::NoTarget(Obstacle::of(&error)), None),
             Err(_) => (Answer::NoTarget(Obstacle::Silence), None),

@@ -20,7 +20,7 @@ use tracing::debug;
 use super::{
     ALPN, ForwardError, Loss, ServiceName,
     begin::{First, Unbegun, begin},
-    request::{Kind, Request},
+    request::{Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
@@ -68,7 +68,7 @@ impl Forwarder {
     pub async fn check(&self) -> Result<Connection, ForwardError> {
         let connection = self.link.connection().await?;
         let check = Request {
-            kind: Kind::Check,
+            kind: Purpose::Check,
             name: self.name.clone(),
             id: 0,
         };
@@ -142,7 +142,7 @@ impl Forwarder {
 
     fn request(&self) -> Request {
         Request {
-            kind: Kind::Connect,
+            kind: Purpose::Connect,
             name: self.name.clone(),
             id: self.next.fetch_add(1, Ordering::Relaxed),
         }

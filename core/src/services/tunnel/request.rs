@@ -22,7 +22,7 @@ const CONNECT: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     /// What for.
-    pub(super) kind: Kind,
+    pub(super) kind: Purpose,
     /// Which server.
     pub(super) name: ServiceName,
     /// The TCP connection's own, so that it is not begun twice if it has to be asked for again.
@@ -31,7 +31,7 @@ pub(super) struct Request {
 
 /// What a stream is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Purpose {
     /// Only to ask whether the name is exposed.
     Check,
     /// To carry one TCP connection.
@@ -42,8 +42,8 @@ impl Request {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let name = self.name.as_str().as_bytes();
         let kind = match self.kind {
-            Kind::Check => CHECK,
-            Kind::Connect => CONNECT,
+            Purpose::Check => CHECK,
+            Purpose::Connect => CONNECT,
         };
         let mut bytes = vec![VERSION, kind, name.len() as u8];
         bytes.extend_from_slice(&self.id.to_be_bytes());
@@ -65,8 +65,8 @@ impl Request {
 
     fn parse(version: u8, kind: u8, id: u64, name: &[u8]) -> Option<Self> {
         let kind = match (version, kind) {
-            (VERSION, CHECK) => Kind::Check,
-            (VERSION, CONNECT) => Kind::Connect,
+            (VERSION, CHECK) => Purpose::Check,
+            (VERSION, CONNECT) => Purpose::Connect,
             _ => return None,
         };
         let name = str::from_utf8(name).ok()?.parse().ok()?;
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_request_survives_its_bytes() {
-        for kind in [Kind::Check, Kind::Connect] {
+        for kind in [Purpose::Check, Purpose::Connect] {
             let request = Request {
                 kind,
                 name: "web".parse().unwrap(),

@@ -16,7 +16,7 @@ use super::{
     ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName,
     begin::{First, Unbegun, begin},
     expose,
-    request::{Kind, Obstacle, Request},
+    request::{Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
 use crate::{
@@ -98,7 +98,7 @@ async fn many_connections_at_once_keep_their_bytes_apart() {
 async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
     let mut world = World::new().await;
     let unknown: ServiceName = "nothing".parse().unwrap();
-    for kind in [Kind::Check, Kind::Connect] {
+    for kind in [Purpose::Check, Purpose::Connect] {
         let error = world.request(kind, unknown.clone()).await;
         assert!(
             matches!(&error, Err(ForwardError::UnknownService { name }) if *name == unknown),
@@ -107,8 +107,8 @@ async fn an_unknown_name_is_told_apart_from_a_server_that_is_down() {
         );
     }
     world.target = None;
-    assert!(world.request(Kind::Check, web()).await.is_ok());
-    let error = world.request(Kind::Connect, web()).await;
+    assert!(world.request(Purpose::Check, web()).await.is_ok());
+    let error = world.request(Purpose::Connect, web()).await;
     assert!(
         matches!(
             &error,
@@ -287,7 +287,7 @@ impl World {
             .await
             .unwrap();
         let (tcp, _) = self.local.accept().await.unwrap();
-        let (send, recv) = self.request(Kind::Connect, web()).await.unwrap();
+        let (send, recv) = self.request(Purpose::Connect, web()).await.unwrap();
         self.splices.spawn(splice(tcp, send, recv));
         let (server, _) = self.target.as_ref().unwrap().accept().await.unwrap();
         (app, server)
@@ -295,7 +295,7 @@ impl World {
 
     async fn request(
         &self,
-        kind: Kind,
+        kind: Purpose,
         name: ServiceName,
     ) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -308,7 +308,7 @@ impl World {
 
 fn connect() -> Request {
     Request {
-        kind: Kind::Connect,
+        kind: Purpose::Connect,
         name: web(),
         id: 1,
     }

@@ -11,7 +11,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Line {
+pub(super) enum Record {
     Listening {
         addr: SocketAddr,
     },
@@ -40,7 +40,7 @@ pub(super) enum By {
     Here,
 }
 
-impl Line {
+impl Record {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "whoever answers at all refuses, and what else goes wrong is on the way"
@@ -122,18 +122,18 @@ mod tests {
         let reason = "the peer is away".to_owned();
         for (line, expected) in [
             (
-                Line::Listening { addr },
+                Record::Listening { addr },
                 r#"{"event":"listening","addr":"127.0.0.1:9000"}"#,
             ),
             (
-                Line::Refused {
+                Record::Refused {
                     reason: reason.clone(),
                     by: By::Way,
                 },
                 r#"{"event":"refused","reason":"the peer is away","by":"way"}"#,
             ),
             (
-                Line::Cut { reason },
+                Record::Cut { reason },
                 r#"{"event":"cut","reason":"the peer is away"}"#,
             ),
         ] {
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn who_refused_what_is_told_from_what_was_cut_and_from_what_never_arrived() {
-        let said = |error: ForwardError| Line::of(&error).text();
+        let said = |error: ForwardError| Record::of(&error).text();
         let refused = said(ConnectError::Busy.into());
         assert!(refused.contains("refused by the peer"), "{refused}");
         let away = said(

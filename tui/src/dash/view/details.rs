@@ -15,7 +15,7 @@ use crate::dash::{
     layout::DETAILS_HEIGHT,
     look::Role,
     model::Model,
-    words::{Address, Kind},
+    words::{Address, Standing},
 };
 
 /// Of the box, where it stands over everything.
@@ -60,11 +60,11 @@ pub(super) fn reason(model: &Model, peer: &PeerSnapshot) -> Vec<Line<'static>> {
     let line = why.map(Explanation::line);
     let line = line.map_or_else(String::new, |line| format!(": {line}"));
     let headline = match words.kind(peer) {
-        Kind::Direct | Kind::Suspect => format!("{name}{line}"),
-        Kind::Relay => format!("Why {name} is relayed{line}"),
-        Kind::Connecting => format!("{name} is being connected{line}"),
-        Kind::Idle => format!("{name} is idle"),
-        Kind::Unreachable => format!("Why {name} is unreachable{line}"),
+        Standing::Direct | Standing::Suspect => format!("{name}{line}"),
+        Standing::Relay => format!("Why {name} is relayed{line}"),
+        Standing::Connecting => format!("{name} is being connected{line}"),
+        Standing::Idle => format!("{name} is idle"),
+        Standing::Unreachable => format!("Why {name} is unreachable{line}"),
     };
     let mut lines = vec![Line::styled(headline, model.look.style(Role::Title))];
     if let Some(why) = why {

@@ -23,7 +23,7 @@ use crate::dash::{
     look::Role,
     model::{Model, Overlay},
     stack::stretched,
-    words::{Kind, Reach, nat_class},
+    words::{Reach, Standing, nat_class},
 };
 
 /// Cells of each sparkline in the header.
@@ -100,14 +100,14 @@ pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     };
     let with_words = area.width >= 120;
     let words = model.words();
-    let mut counts = BTreeMap::<Kind, usize>::new();
+    let mut counts = BTreeMap::<Standing, usize>::new();
     for peer in &model.data().snapshot.peers {
         *counts.entry(words.kind(peer)).or_default() += 1;
     }
     let mut right = Vec::new();
     for (kind, count) in counts {
         let glyph = kind.glyph(model.look.glyphs);
-        let word = if kind == Kind::Relay {
+        let word = if kind == Standing::Relay {
             "relayed"
         } else {
             kind.word()

@@ -7,7 +7,7 @@ use ratatui::{
 };
 
 use super::popup;
-use crate::dash::{keymap, look::Role, model::Model, words::Kind};
+use crate::dash::{keymap, look::Role, model::Model, words::Standing};
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
@@ -23,7 +23,7 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
         })
         .collect();
     lines.push(Line::default());
-    for kind in Kind::ALL {
+    for kind in Standing::ALL {
         lines.push(Line::from(vec![
             Span::styled(
                 format!("{:<14} ", kind.glyph(glyphs)),
@@ -45,13 +45,13 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
     }
 }
 
-fn meaning(kind: Kind) -> &'static str {
+fn meaning(kind: Standing) -> &'static str {
     match kind {
-        Kind::Direct => "direct: data goes straight to the peer",
-        Kind::Suspect => "suspect: the direct path fell silent, data goes both ways",
-        Kind::Relay => "relay: data goes through a relay, which cannot read it",
-        Kind::Connecting => "connecting: no path yet",
-        Kind::Idle => "idle: nothing is wanted from this peer now",
-        Kind::Unreachable => "unreachable: no answer; tried again by itself",
+        Standing::Direct => "direct: data goes straight to the peer",
+        Standing::Suspect => "suspect: the direct path fell silent, data goes both ways",
+        Standing::Relay => "relay: data goes through a relay, which cannot read it",
+        Standing::Connecting => "connecting: no path yet",
+        Standing::Idle => "idle: nothing is wanted from this peer now",
+        Standing::Unreachable => "unreachable: no answer; tried again by itself",
     }
 }

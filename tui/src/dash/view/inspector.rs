@@ -17,7 +17,7 @@ use crate::dash::{
     format,
     look::Role,
     model::Model,
-    words::{Address, Kind},
+    words::{Address, Standing},
 };
 
 /// With less room the table's own columns have to do.
@@ -67,7 +67,7 @@ fn route(model: &Model, peer: &PeerSnapshot, width: usize) -> Line<'static> {
     let kind = words.kind(peer);
     let rtt = peer.rtt.filter(|_| kind.is_reached());
     let rtt = rtt.map_or_else(String::new, |ms| format!(" {}", format::rtt(ms)));
-    let why = if kind == Kind::Unreachable {
+    let why = if kind == Standing::Unreachable {
         words.short_reason(peer).to_owned()
     } else {
         words.link(peer, Address::None)

@@ -16,7 +16,7 @@ use crate::dash::{
     look::{Glyphs, Role},
     model::Model,
     sort,
-    words::{Address, Kind},
+    words::{Address, Standing},
 };
 
 /// Cells of the round-trip time's sparkline.
@@ -244,7 +244,7 @@ fn cell(
         Column::Id => peer.id.short(),
         Column::Path if model.screen.width < 60 => kind.word().to_owned(),
         Column::Path => {
-            let address = if wide && kind == Kind::Direct {
+            let address = if wide && kind == Standing::Direct {
                 Address::Ip
             } else {
                 Address::None

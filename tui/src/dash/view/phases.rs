@@ -10,7 +10,7 @@ use crate::dash::{
     look::Role,
     model::Model,
     trail::Phase,
-    words::{Address, Kind},
+    words::{Address, Standing},
 };
 
 /// Phases that are told of, the last ones.
@@ -57,10 +57,10 @@ fn word(model: &Model, phase: &Phase) -> String {
     let path = phase.path.as_ref();
     let path = path.map(|path| model.words().path(path, Address::None));
     match (phase.kind, path, &phase.why) {
-        (Kind::Direct | Kind::Relay, Some(path), _) => path,
-        (Kind::Connecting, ..) => "hello".to_owned(),
-        (Kind::Suspect, ..) => "silent".to_owned(),
-        (Kind::Unreachable, _, Some(why)) => why.cause.label().to_owned(),
+        (Standing::Direct | Standing::Relay, Some(path), _) => path,
+        (Standing::Connecting, ..) => "hello".to_owned(),
+        (Standing::Suspect, ..) => "silent".to_owned(),
+        (Standing::Unreachable, _, Some(why)) => why.cause.label().to_owned(),
         (kind, ..) => kind.word().to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         GO_EVERY, GUESS_TIME, HOLES, HOLES_BLOCK, HOLES_COUNTED, HOLES_MEET, MEET_OFFSET,
         MEET_SECOND_PASS, MEET_TIME, MEET_TRIES, OPEN_BURST, OPEN_GAP, SAMPLE_TRIES, WIDEN_AFTER,
     },
-    wire::sealed::{News, PunchOrder},
+    wire::sealed::{Control, PunchOrder},
 };
 
 /// Ports in a range that is small enough to need fewer holes.
@@ -313,7 +313,7 @@ impl Opener {
 
     fn tell_go(&mut self, now: Instant, acts: &mut Vec<Act>) {
         self.go = self.meets.is_none().then(|| now + GO_EVERY);
-        acts.push(Act::Tell(News::Go(PunchOrder {
+        acts.push(Act::Tell(Control::Go(PunchOrder {
             holes: self.holes.len() as u16,
             sample: self.sample,
         })));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ms,
-    nat::{Kind, Ports, Style},
+    nat::{Middlebox, Ports, Style},
 };
 use crate::{Access, NatBehavior};
 
@@ -113,7 +113,7 @@ impl From<Home> for Plan {
             Home::Six => Self::six(),
             Home::Nat64 => Self {
                 nat64: Some(Style {
-                    kind: Kind::Nat64,
+                    kind: Middlebox::Nat64,
                     ..Style::LINUX
                 }),
                 ..Self::six()

@@ -20,7 +20,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// How a NAT behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Style {
-    pub(crate) kind: Kind,
+    pub(crate) kind: Middlebox,
     /// Which destinations share a port.
     pub(crate) mapping: NatBehavior,
     pub(crate) filtering: NatBehavior,
@@ -40,7 +40,7 @@ pub(crate) struct Style {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Middlebox {
     Nat,
     /// Lets in what was asked for, and leaves all addresses as they are.
     Firewall,
@@ -65,7 +65,7 @@ pub(crate) enum Ports {
 impl Style {
     /// `masquerade`: ports are kept wherever that is possible, so that the mapping depends on nothing but collisions.
     pub(crate) const LINUX: Self = Self {
-        kind: Kind::Nat,
+        kind: Middlebox::Nat,
         mapping: NatBehavior::AddressAndPortDependent,
         filtering: NatBehavior::AddressAndPortDependent,
         ports: Ports::Preserved,
@@ -87,7 +87,7 @@ impl Style {
     };
 
     pub(crate) const FIREWALL: Self = Self {
-        kind: Kind::Firewall,
+        kind: Middlebox::Firewall,
         ..Self::LINUX
     };
 
@@ -147,11 +147,11 @@ impl Nat {
     /// Whether packets to this address of the outer network are for it, or for somebody behind it.
     pub(crate) fn owns(&self, ip: IpAddr) -> bool {
         match (self.style.kind, self.wan, ip) {
-            (Kind::Nat, ..) | (Kind::Nat64, _, IpAddr::V4(_)) => ip == self.wan,
-            (Kind::Firewall, IpAddr::V6(ours), IpAddr::V6(ip)) => {
+            (Middlebox::Nat, ..) | (Middlebox::Nat64, _, IpAddr::V4(_)) => ip == self.wan,
+            (Middlebox::Firewall, IpAddr::V6(ours), IpAddr::V6(ip)) => {
                 ours.segments()[..4] == ip.segments()[..4]
             }
-            (Kind::Firewall | Kind::Nat64, ..) => false,
+            (Middlebox::Firewall | Middlebox::Nat64, ..) => false,
         }
     }
 
@@ -175,11 +175,11 @@ impl Nat {
         to: SocketAddr,
     ) -> Option<(SocketAddr, SocketAddr)> {
         let remote = match self.style.kind {
-            Kind::Nat64 => match v4_of(to) {
+            Middlebox::Nat64 => match v4_of(to) {
                 Some(remote) => remote,
                 None => return Some((inside, to)),
             },
-            Kind::Nat | Kind::Firewall => to,
+            Middlebox::Nat | Middlebox::Firewall => to,
         };
         let key = (inside, to);
         self.sweep(now);
@@ -189,8 +189,8 @@ impl Nat {
                 return None;
             }
             let port = match self.style.kind {
-                Kind::Firewall => inside.port(),
-                Kind::Nat | Kind::Nat64 => self
+                Middlebox::Firewall => inside.port(),
+                Middlebox::Nat | Middlebox::Nat64 => self
                     .shared_port(now, inside, remote)
                     .unwrap_or_else(|| self.allocate(now, inside, remote)),
             };
@@ -200,8 +200,8 @@ impl Nat {
         let flow = self.flows.get_mut(&key)?;
         flow.until = now + if flow.replied { life.1 } else { life.0 };
         let source = match self.style.kind {
-            Kind::Firewall => inside,
-            Kind::Nat | Kind::Nat64 => SocketAddr::new(self.wan, flow.port),
+            Middlebox::Firewall => inside,
+            Middlebox::Nat | Middlebox::Nat64 => SocketAddr::new(self.wan, flow.port),
         };
         Some((source, flow.remote))
     }
@@ -315,11 +315,11 @@ impl Nat {
         remote: SocketAddr,
         to: SocketAddr,
     ) -> Option<(SocketAddr, SocketAddr)> {
-        if self.style.kind == Kind::Nat64 && to.is_ipv6() {
+        if self.style.kind == Middlebox::Nat64 && to.is_ipv6() {
             return Some((to, remote));
         }
         let port = to.port();
-        let firewall = self.style.kind == Kind::Firewall;
+        let firewall = self.style.kind == Middlebox::Firewall;
         let here = || {
             self.at_port(now, port)
                 .filter(|((inside, _), _)| !firewall || *inside == to)
@@ -363,7 +363,7 @@ impl Nat {
 
     fn seen_inside(&self, remote: SocketAddr) -> SocketAddr {
         match (self.style.kind, remote) {
-            (Kind::Nat64, SocketAddr::V4(remote)) => nat64(*remote.ip(), remote.port()),
+            (Middlebox::Nat64, SocketAddr::V4(remote)) => nat64(*remote.ip(), remote.port()),
             _ => remote,
         }
     }

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use super::{
     home::Plan,
     line::Line,
-    nat::{Kind, Nat, Style, nat64},
+    nat::{Middlebox, Nat, Style, nat64},
 };
 use crate::addr::LocalAddr;
 
@@ -306,7 +306,8 @@ impl Net {
     /// Through a NAT from the inside, or back in if it is for somebody behind the same NAT.
     fn climb(&mut self, now: Instant, nat: usize, packet: &mut Header) -> Option<Way> {
         packet.ttl = packet.ttl.checked_sub(1).filter(|ttl| *ttl > 0)?;
-        let back = self.nats[nat].style.kind == Kind::Nat && self.nats[nat].owns(packet.to.ip());
+        let back =
+            self.nats[nat].style.kind == Middlebox::Nat && self.nats[nat].owns(packet.to.ip());
         if back && !self.nats[nat].style.hairpin {
             return None;
         }
@@ -324,10 +325,10 @@ impl Net {
         let site = self.nats[nat].site.map(|site| &self.sites[site]);
         let detour = site.filter(|site| site.detour == Some(nat));
         let inner = match self.nats[nat].style.kind {
-            Kind::Nat | Kind::Firewall => detour
+            Middlebox::Nat | Middlebox::Firewall => detour
                 .and_then(|site| site.v4)
                 .unwrap_or(Place::Behind(nat)),
-            Kind::Nat64 => Place::Core,
+            Middlebox::Nat64 => Place::Core,
         };
         self.find(inner, packet.to.ip())
     }

@@ -13,7 +13,7 @@ const STRIDE: usize = 108;
 struct Fixture {
     tables: Tables,
     outlets: Outlets,
-    side: mpsc::Receiver<Side>,
+    side: mpsc::Receiver<ForDriver>,
     relay: Arc<Link>,
     peer: Arc<Link>,
     others: [Arc<Link>; 2],
@@ -30,7 +30,7 @@ impl Fixture {
             let key = (at(RELAY), lane(i));
             tables.channels.insert(key, link.clone());
         }
-        let (sender, side) = mpsc::channel(SIDE_CAPACITY);
+        let (sender, side) = mpsc::channel(DRIVER_CAPACITY);
         Self {
             tables,
             outlets: Outlets::new(sender),
@@ -107,7 +107,7 @@ fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
     let source = at(PEER);
     assert_eq!(
         f.side.try_recv(),
-        Ok(Side::Message {
+        Ok(ForDriver::Message {
             sock: Sock::MAIN,
             source,
             bytes: probe
@@ -156,7 +156,7 @@ fn two_lanes_and_the_relay_itself_in_one_batch_reach_their_own_links() {
     );
     assert_eq!(
         f.side.try_recv(),
-        Ok(Side::EarlyLane {
+        Ok(ForDriver::EarlyLane {
             relay: at(RELAY),
             channel: lane(2),
             packet: quic(5, STRIDE - 8).into(),

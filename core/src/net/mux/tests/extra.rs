@@ -32,7 +32,7 @@ async fn every_socket_has_a_port_of_its_own_and_says_what_it_received() {
         other.send_to(&PROBE, local).await.unwrap();
         tokio::select! {
             packets = receive(&mux) => panic!("quinn got {packets:?}"),
-            message = side.recv() => assert_eq!(message, Some(Side::Message {
+            message = side.recv() => assert_eq!(message, Some(ForDriver::Message {
                 sock,
                 source: other.local_addr().unwrap(),
                 bytes: PROBE.to_vec(),
@@ -106,7 +106,7 @@ async fn a_closed_socket_is_gone_and_takes_nothing_with_it() {
     b.admit(kept, &from_a);
     a.close_sockets(FIRST, 2);
     a.close_sockets(Sock(77), u16::MAX);
-    let to_b = |sock| Route {
+    let to_b = |sock| Destinations {
         dests: vec![Dest::Direct(from(sock, addr(&b)))],
     };
     a.send_message(from(Sock(2), addr(&b)), None, &PROBE)
@@ -126,7 +126,7 @@ async fn quinn_waits_for_the_very_socket_that_cannot_send_yet() {
     let ((a, _), (b, _)) = (mux(), mux());
     let link = a.add_link();
     a.open_sockets(FIRST, 1);
-    let route = Route {
+    let route = Destinations {
         dests: vec![Dest::Direct(from(FIRST, addr(&b)))],
     };
     a.set_route(&link, route, 1, true);

@@ -75,7 +75,7 @@ impl End {
             sock,
             addr: addr(&other.mux),
         };
-        let route = Route {
+        let route = Destinations {
             dests: vec![Dest::Direct(pair)],
         };
         self.mux.set_route(&self.link, route, EXTRA, true);
@@ -86,7 +86,7 @@ impl End {
         let channel = channel(1, 2);
         self.mux.admit_channel(relay, channel, &self.link);
         let lane = Dest::Lane { relay, channel };
-        let route = Route { dests: vec![lane] };
+        let route = Destinations { dests: vec![lane] };
         self.mux.set_route(&self.link, route, RELAYED, true);
     }
 }

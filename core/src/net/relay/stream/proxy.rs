@@ -18,14 +18,14 @@ const MAX_HEAD: usize = 16 << 10;
 /// A proxy that the environment names.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
-    kind: Kind,
+    kind: Protocol,
     host: String,
     port: u16,
     password: Option<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Protocol {
     Http,
     Socks5,
 }
@@ -90,8 +90,8 @@ impl fmt::Display for Proxy {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.kind {
-            Kind::Http => "http",
-            Kind::Socks5 => "socks5",
+            Protocol::Http => "http",
+            Protocol::Socks5 => "socks5",
         };
         write!(f, "{scheme}://{}", authority(&self.host, self.port))
     }
@@ -109,8 +109,8 @@ impl Proxy {
         let mut tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         match self.kind {
-            Kind::Http => self.ask_http(&mut tcp, target).await?,
-            Kind::Socks5 => self.ask_socks(&mut tcp, target).await?,
+            Protocol::Http => self.ask_http(&mut tcp, target).await?,
+            Protocol::Socks5 => self.ask_socks(&mut tcp, target).await?,
         }
         Ok(tcp)
     }

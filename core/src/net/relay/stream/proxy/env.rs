@@ -2,7 +2,7 @@
 
 use std::{env, net::IpAddr};
 
-use super::{Kind, Proxy, ProxyTrouble, Target};
+use super::{Protocol, Proxy, ProxyTrouble, Target};
 
 impl Proxy {
     /// The proxy that the environment names for this relay, if any.
@@ -40,8 +40,8 @@ impl Proxy {
     pub(super) fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let (kind, usual) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => (Kind::Http, 80),
-            "socks5" | "socks5h" => (Kind::Socks5, 1080),
+            "http" => (Protocol::Http, 80),
+            "socks5" | "socks5h" => (Protocol::Socks5, 1080),
             _ => return None,
         };
         let rest = rest.split(['/', '?', '#']).next()?;
