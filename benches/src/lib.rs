@@ -7,6 +7,8 @@ mod ends;
 #[cfg(target_os = "linux")]
 pub mod loss;
 pub mod peerway_pair;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod quinn_pair;
 
 use std::error::Error;

@@ -10,7 +10,6 @@ mod forwarder;
 mod idle;
 mod lane;
 mod memory;
-mod process;
 #[cfg(target_os = "linux")]
 mod speed;
 mod stalled;
@@ -24,7 +23,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use peerway::RelayUrl;
 #[cfg(target_os = "linux")]
 use peerway_benches::loss;
-use peerway_benches::{Ends, Failure, peerway_pair, quinn_pair};
+use peerway_benches::{Ends, Failure, peerway_pair, process, quinn_pair};
 #[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Builder;

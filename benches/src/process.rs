@@ -11,15 +11,19 @@ use tokio::{
 use crate::Failure;
 
 /// This program, run again beside itself.
-pub(crate) struct Beside {
+#[derive(Debug)]
+pub struct Beside {
     child: Child,
     /// The first line that it printed.
-    pub(crate) line: String,
+    pub line: String,
 }
 
 impl Beside {
     /// Runs this program with these arguments until this is dropped; on processor `core` alone if one is named.
-    pub(crate) async fn run(args: &[&str], core: Option<u32>) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// It cannot be run, or prints nothing.
+    pub async fn run(args: &[&str], core: Option<u32>) -> Result<Self, Failure> {
         let this = std::env::current_exe()?;
         let mut command = match core {
             None => Command::new(this),
@@ -39,18 +43,28 @@ impl Beside {
         Ok(Self { child, line })
     }
 
-    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> Result<u32, Failure> {
         self.child.id().ok_or_else(|| "the server ended".into())
     }
 }
 
 /// Processor time that this process has used.
-pub(crate) fn cpu_of_this_process() -> Result<Duration, Failure> {
+///
+/// # Errors
+/// The system's.
+pub fn cpu_of_this_process() -> Result<Duration, Failure> {
     Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)?)
 }
 
 /// Processor time that the living threads of a process have used, to the nanosecond.
-pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu(pid: u32) -> io::Result<Duration> {
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = task?.path().join("schedstat");
@@ -62,7 +76,10 @@ pub(crate) fn cpu(pid: u32) -> io::Result<Duration> {
 }
 
 /// Private memory of a process that is in RAM, KiB.
-pub(crate) fn memory_kib(pid: u32) -> io::Result<f64> {
+///
+/// # Errors
+/// There is no such process.
+pub fn memory_kib(pid: u32) -> io::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()

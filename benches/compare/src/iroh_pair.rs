@@ -1,11 +1,12 @@
-//! Two iroh endpoints that know each other's address, without relays or lookups.
+//! Two iroh endpoints that know each other's address, without relays or lookups, or that only have a relay.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use iroh::{
     Endpoint, EndpointAddr, RelayMode,
     endpoint::{RecvStream, SendStream, presets},
 };
+use iroh_relay::tls::CaTlsConfig;
 use peerway::RelayUrl;
 use peerway_benches::{
     Ends, Failure,
@@ -36,15 +37,51 @@ impl Contestant for Iroh {
             let accepting = ends.receiving.spawn(accept(server));
             let (client, sender) = dialling.await??;
             let (server, receiver) = accepting.await??;
-            Ok(Flow {
-                senders: vec![Box::new(sender)],
-                receivers: vec![Box::new(receiver)],
-                close: Box::pin(async move {
-                    client.close().await;
-                    server.close().await;
-                }),
-            })
+            Ok(flow([client, server], sender, receiver))
         })
+    }
+}
+
+/// Two endpoints that only have this relay in common: one speaks IPv4, the other IPv6. Without any IP transport they would not send in
+/// batches.
+pub(crate) async fn relayed(ends: &Ends, relay: &str) -> Result<Flow, Failure> {
+    let relay: iroh::RelayUrl = relay.parse()?;
+    let server = ends
+        .receiving
+        .spawn(relayed_endpoint(Ipv6Addr::LOCALHOST.into(), relay.clone()));
+    let server = server.await??;
+    let target = EndpointAddr::new(server.id()).with_relay_url(relay.clone());
+    let dialling = ends.sending.spawn(async {
+        let client = relayed_endpoint(Ipv4Addr::LOCALHOST.into(), relay).await?;
+        open(client, target).await
+    });
+    let accepting = ends.receiving.spawn(accept(server));
+    let (client, sender) = dialling.await??;
+    let (server, receiver) = accepting.await??;
+    Ok(flow([client, server], sender, receiver))
+}
+
+async fn relayed_endpoint(addr: IpAddr, relay: iroh::RelayUrl) -> Result<Endpoint, Failure> {
+    let builder = Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::custom([relay]))
+        .ca_tls_config(CaTlsConfig::insecure_skip_verify())
+        .alpns(vec![ALPN.to_vec()])
+        .clear_ip_transports()
+        .bind_addr(SocketAddr::new(addr, 0))?;
+    let endpoint = builder.bind().await?;
+    endpoint.online().await;
+    Ok(endpoint)
+}
+
+fn flow(endpoints: [Endpoint; 2], sender: SendStream, receiver: RecvStream) -> Flow {
+    Flow {
+        senders: vec![Box::new(sender)],
+        receivers: vec![Box::new(receiver)],
+        close: Box::pin(async move {
+            for endpoint in endpoints {
+                endpoint.close().await;
+            }
+        }),
     }
 }
 
@@ -58,7 +95,10 @@ async fn endpoint(addr: IpAddr) -> Result<Endpoint, Failure> {
 }
 
 async fn dial(addr: IpAddr, target: EndpointAddr) -> Result<(Endpoint, SendStream), Failure> {
-    let client = endpoint(addr).await?;
+    open(endpoint(addr).await?, target).await
+}
+
+async fn open(client: Endpoint, target: EndpointAddr) -> Result<(Endpoint, SendStream), Failure> {
     let connection = client.connect(target, ALPN).await?;
     let mut sender = connection.open_uni().await?;
     sender.write_all(HELLO).await?;
