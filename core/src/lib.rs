@@ -83,12 +83,12 @@ pub use net::relay;
 pub use peerway_keys::{keyfile, tls};
 #[doc(inline)]
 pub use peerway_proto::{
-    Access, Action, Carrier, Cause, Event, EventKind, Evidence, Explanation, Guessing, How, Kinds,
-    MappingProtocol, Names, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NextReason,
-    NextTry, NodeSnapshot, ParseIdError, ParseRelayUrlError, ParseTicketError, PathInfo, PeerId,
-    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
-    RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, Ticket, Traffic, Tried,
-    stun, wire,
+    Access, Action, Carrier, Cause, Event, EventKind, Evidence, Explanation, Guessing, How,
+    InviteToken, Kinds, MappingProtocol, Names, NatBehavior, NatEvidence, NatReport,
+    NetworkSnapshot, NextReason, NextTry, NodeSnapshot, ParseIdError, ParseInviteError,
+    ParseRelayUrlError, ParseTicketError, PathInfo, PeerId, PeerSnapshot, PeerState,
+    PortAllocation, PortMapping, PortRefusal, RefusalReason, RelaySnapshot, RelayState, RelayUrl,
+    SecretKey, Side, SideEvidence, Ticket, Traffic, Tried, stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

@@ -171,10 +171,9 @@ impl Clients {
         }
     }
 
-    /// Accepts nobody any more, and asks all clients to come back later.
+    /// Registers nobody any more, and asks all clients to go elsewhere or to come back later.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
-        self.endpoint.set_server_config(None);
         let handles: Vec<_> = self.registered.values().copied().collect();
         for handle in handles {
             self.ask_to_leave(handle);

@@ -32,7 +32,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-pub use access::Access;
+pub use access::{Access, Ticket};
 use backlog::Backlog;
 pub use backlog::Datagrams;
 use bucket::Bucket;
@@ -191,7 +191,24 @@ impl Server {
         }
     }
 
-    /// A connection that proved to hold `key` and to be at `route` said HELLO.
+    /// A connection that proved to hold `key` and to be at `route` said HELLO, and before it what is in `ticket`.
+    ///
+    /// # Errors
+    /// Why it is not registered.
+    pub fn admit(
+        &mut self,
+        now: Now,
+        key: PeerId,
+        route: ClientPath,
+        _ticket: &Ticket,
+    ) -> Result<ClientId, CloseReason> {
+        if !self.access.admits(key) {
+            return Err(CloseReason::Forbidden);
+        }
+        Ok(self.register(now, key, route))
+    }
+
+    /// Registers `key`, which is at `route`.
     ///
     /// An older registration of the same key ends and leaves its channels to this one.
     pub fn register(&mut self, now: Now, key: PeerId, route: ClientPath) -> ClientId {

@@ -27,6 +27,8 @@ mod explanation;
 #[doc(hidden)]
 pub mod identity;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod invite;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod snapshot;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod ticket;
@@ -101,6 +103,7 @@ pub use explanation::{
     SideEvidence, Tried,
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
+pub use invite::{InviteToken, ParseInviteError};
 pub use snapshot::{
     Carrier, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,

@@ -1,7 +1,9 @@
 //! What one person hands to another so that their computers can meet: [`Ticket`] and [`RelayUrl`].
 
 use std::{
+    cmp::Ordering,
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
     str::FromStr,
 };
@@ -12,16 +14,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     addr::Scope,
     identity::{ParseIdError, PeerId, decode_base32},
+    invite::{InviteToken, ParseInviteError},
 };
 
 /// Where a relay is and which key it must have: `relay://KEY@HOST:PORT`.
 ///
 /// The host is a DNS name or an IP address (IPv6 in brackets); the port defaults to [`RelayUrl::DEFAULT_PORT`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// The relay's operator may have added an invitation, `?invite=TOKEN`. It is for whoever got it and for the relay alone: neither the
+/// text form nor a [`Ticket`] has it, and URLs that differ in nothing else are equal.
+#[derive(Clone)]
 pub struct RelayUrl {
     key: PeerId,
-    host: String,
+    host: Box<str>,
     port: u16,
+    invite: Option<Box<InviteToken>>,
 }
 
 impl RelayUrl {
@@ -40,9 +47,27 @@ impl RelayUrl {
         }
         Ok(Self {
             key,
-            host: host.to_owned(),
+            host: host.into(),
             port,
+            invite: None,
         })
+    }
+
+    /// The same relay with an invitation to it.
+    #[must_use]
+    pub fn with_invite(mut self, token: InviteToken) -> Self {
+        self.invite = Some(Box::new(token));
+        self
+    }
+
+    /// The invitation that came with the URL.
+    #[must_use]
+    pub fn invite(&self) -> Option<&InviteToken> {
+        self.invite.as_deref()
+    }
+
+    fn identity(&self) -> (&PeerId, &str, u16) {
+        (&self.key, &self.host, self.port)
     }
 
     /// The relay's key.
@@ -106,6 +131,10 @@ impl FromStr for RelayUrl {
             .ok_or(ParseRelayUrlError::Scheme)?;
         let (key, authority) = rest.split_once('@').ok_or(ParseRelayUrlError::NoKey)?;
         let key = key.parse()?;
+        let (authority, invite) = match authority.split_once("?invite=") {
+            Some((authority, token)) => (authority, Some(Box::new(token.parse()?))),
+            None => (authority, None),
+        };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = if let Some(v6) = authority.strip_prefix('[') {
             let (host, after) = v6.split_once(']').ok_or_else(|| ParseRelayUrlError::Host {
@@ -129,7 +158,40 @@ impl FromStr for RelayUrl {
                 }
             },
         };
-        Self::new(key, host, port)
+        let url = Self::new(key, host, port)?;
+        Ok(Self { invite, ..url })
+    }
+}
+
+impl fmt::Debug for RelayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RelayUrl({self})")
+    }
+}
+
+impl PartialEq for RelayUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for RelayUrl {}
+
+impl PartialOrd for RelayUrl {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RelayUrl {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for RelayUrl {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 
@@ -166,6 +228,9 @@ pub enum ParseRelayUrlError {
         /// What stood there.
         host: String,
     },
+    /// Copy the whole URL that the operator gave you.
+    #[error("in the relay URL: {0}")]
+    Invite(#[from] ParseInviteError),
     /// Ports are numbers from 1 to 65535.
     #[error("the relay URL's port {port:?} is not a number from 1 to 65535")]
     Port {

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     PeerId, RelayUrl, SecretKey, tls,
-    wire::relay::{ALPN, GoneReason, Payload},
+    wire::relay::{ALPN, GoneReason, Payload, ToRelay, VERSION},
 };
 
 pub use crate::proto::relays::Over;
@@ -164,22 +164,24 @@ pub fn spawn(
     key: &SecretKey,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
 ) -> Result<RelayHandle, rustls::Error> {
-    spawn_with(endpoint, url, key, events, None)
+    spawn_with(endpoint, url, key, events, None, true)
 }
 
-/// As [`spawn`], and by TCP as well if there are streams to be had.
+/// As [`spawn`], and by TCP as well if there are streams to be had. A relay that is not a home of ours is only visited.
 pub(crate) fn spawn_with(
     endpoint: Endpoint,
     url: RelayUrl,
     key: &SecretKey,
     events: mpsc::Sender<(RelayUrl, RelayEvent)>,
     streams: Option<Arc<Streams>>,
+    is_home: bool,
 ) -> Result<RelayHandle, rustls::Error> {
     let (commands, inbox) = mpsc::channel(QUEUE);
     let dialer = session::Dialer {
         endpoint,
         config: client_config(key)?,
         streams,
+        greeting: greeting(&url, is_home),
     };
     let task = task::Task::new(url, dialer, task::Inbox::new(inbox), events);
     #[expect(
@@ -188,6 +190,15 @@ pub(crate) fn spawn_with(
     )]
     tokio::spawn(task.run());
     Ok(RelayHandle { commands })
+}
+
+/// What is said to a relay, up to HELLO.
+fn greeting(url: &RelayUrl, is_home: bool) -> Vec<ToRelay> {
+    let token = url.invite().cloned();
+    let invited = token.map(|token| ToRelay::Invited { token });
+    let visit = (!is_home).then_some(ToRelay::Visit);
+    let hello = ToRelay::Hello { version: VERSION };
+    invited.into_iter().chain(visit).chain([hello]).collect()
 }
 
 fn client_config(key: &SecretKey) -> Result<ClientConfig, rustls::Error> {

@@ -80,11 +80,16 @@ impl Clients {
         let key = slot.connection.peer_id();
         let is_let_in = key.is_none_or(|key| self.hub.lock().admits(key));
         let admitted = slot.session.take_admitted();
-        if !is_let_in {
+        let turned_away = if self.is_draining {
+            Some(CloseReason::GoingAway)
+        } else {
+            (!is_let_in).then_some(CloseReason::Forbidden)
+        };
+        if let Some(reason) = turned_away {
             if let Some(admitted) = admitted {
                 self.admission.end(admitted);
             }
-            return self.close(now, handle, CloseReason::Forbidden);
+            return self.close(now, handle, reason);
         }
         let admitted = admitted.and_then(|admitted| self.admission.proven(admitted));
         match (admitted, key) {

@@ -15,7 +15,7 @@ use super::connection::{Connection, Read, Stopped};
 use crate::{
     faults,
     hub::Hub,
-    server::{ClientId, ClientPath, Now, Write, admission::Admitted},
+    server::{ClientId, ClientPath, Now, Ticket, Write, admission::Admitted},
 };
 
 /// How long a handshake may take.
@@ -58,14 +58,19 @@ enum Phase {
         route: ClientPath,
     },
     /// The client is to say HELLO.
-    Greeting {
-        until: Instant,
-        route: ClientPath,
-        key: PeerId,
-    },
+    Greeting(Box<Greeting>),
     Registered(Client),
     /// The connection ended.
     Over,
+}
+
+/// Who is about to register, and what they said of it so far.
+#[derive(Debug)]
+struct Greeting {
+    until: Instant,
+    route: ClientPath,
+    key: PeerId,
+    ticket: Ticket,
 }
 
 /// A registered client.
@@ -120,8 +125,12 @@ impl ControlConnection {
     pub(super) fn connected(&mut self, now: Instant, key: PeerId, admitted: Admitted) {
         self.admitted = Some(admitted);
         if let Phase::Handshake { route, .. } = self.phase {
-            let until = now + HELLO_TIMEOUT;
-            self.phase = Phase::Greeting { until, route, key };
+            self.phase = Phase::Greeting(Box::new(Greeting {
+                until: now + HELLO_TIMEOUT,
+                route,
+                key,
+                ticket: Ticket::default(),
+            }));
         }
     }
 
@@ -129,7 +138,7 @@ impl ControlConnection {
     pub(super) fn client(&self) -> Option<ClientId> {
         match &self.phase {
             Phase::Registered(client) => Some(client.id),
-            Phase::Handshake { .. } | Phase::Greeting { .. } | Phase::Over => None,
+            Phase::Handshake { .. } | Phase::Greeting(_) | Phase::Over => None,
         }
     }
 
@@ -156,7 +165,8 @@ impl ControlConnection {
     /// When to look again, if nothing happens before.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Handshake { until, .. } | Phase::Greeting { until, .. } => Some(*until),
+            Phase::Handshake { until, .. } => Some(*until),
+            Phase::Greeting(greeting) => Some(greeting.until),
             Phase::Registered(client) => client.next_timeout(),
             Phase::Over => None,
         }
@@ -191,14 +201,14 @@ impl ControlConnection {
     ) -> Result<(), End> {
         match &mut self.phase {
             Phase::Registered(client) => client.write(now, connection, hub),
-            Phase::Handshake { .. } | Phase::Greeting { .. } | Phase::Over => Ok(()),
+            Phase::Handshake { .. } | Phase::Greeting(_) | Phase::Over => Ok(()),
         }
     }
 
     fn check_time(&self, now: Instant) -> Result<(), End> {
         let (until, reason) = match &self.phase {
             Phase::Handshake { until, .. } => (until, CloseReason::Goodbye),
-            Phase::Greeting { until, .. } => (until, CloseReason::Protocol),
+            Phase::Greeting(greeting) => (&greeting.until, CloseReason::Protocol),
             Phase::Registered(_) | Phase::Over => return Ok(()),
         };
         if *until <= now {
@@ -210,8 +220,8 @@ impl ControlConnection {
     /// Whether the next frame is taken: a client that does not read is not heard either.
     pub(super) fn listens(&self) -> bool {
         match &self.phase {
-            Phase::Greeting { .. } => true,
-            Phase::Registered(client) => client.writing.is_none() && client.leaving == Leaving::No,
+            Phase::Greeting(_) => true,
+            Phase::Registered(client) => client.writing.is_none(),
             Phase::Handshake { .. } | Phase::Over => false,
         }
     }
@@ -235,15 +245,20 @@ impl ControlConnection {
     }
 
     fn handle(&mut self, now: Now, from: SocketAddr, frame: ToRelay, hub: &Hub) -> Result<(), End> {
-        match &self.phase {
-            Phase::Greeting { key, route, .. } => {
-                if frame != (ToRelay::Hello { version: VERSION }) {
-                    return Err(End(CloseReason::Protocol));
+        match &mut self.phase {
+            Phase::Greeting(greeting) => match frame {
+                ToRelay::Invited { token } => greeting.ticket.token = Some(token),
+                ToRelay::Visit => greeting.ticket.visits = true,
+                ToRelay::Hello { version: VERSION } => {
+                    let (key, route) = (greeting.key, greeting.route);
+                    let id = (hub.lock())
+                        .admit(now, key, route, &greeting.ticket)
+                        .map_err(End)?;
+                    info!(client = %key.short(), "registered");
+                    self.phase = Phase::Registered(Client::new(id));
                 }
-                info!(client = %key.short(), "registered");
-                let id = hub.lock().register(now, *key, *route);
-                self.phase = Phase::Registered(Client::new(id));
-            }
+                ToRelay::Hello { .. } | _ => return Err(End(CloseReason::Protocol)),
+            },
             Phase::Registered(client) => {
                 if let ToRelay::Signal { payload, .. } = &frame {
                     faults::trip(payload.as_bytes());
@@ -301,16 +316,13 @@ impl Client {
     /// What is to be written now.
     fn next_bytes(&mut self, now: Instant, hub: &Hub) -> Vec<u8> {
         let mut bytes = Vec::new();
-        if self.leaving == Leaving::Asked {
-            return bytes;
-        }
         if self.is_woken || self.due.is_some_and(|due| due <= now) {
             self.take_frames(now, hub, &mut bytes);
         }
         if bytes.is_empty()
             && let Leaving::ToBeAsked { reconnect_in_ms } = self.leaving
         {
-            (self.leaving, self.due) = (Leaving::Asked, None);
+            self.leaving = Leaving::Asked;
             ToClient::Drain { reconnect_in_ms }.emit(&mut bytes);
         }
         bytes

@@ -487,8 +487,18 @@ fn a_stopping_relay_asks_its_clients_to_leave_and_takes_no_others() {
             "{heard:?}"
         );
     }
-    assert!(world.peers[late].connection.1.is_handshaking());
-    world.peers[late].is_away = true;
+    let turned_away = world.peers[late].close_reason();
+    assert_eq!(turned_away, Some(CloseReason::GoingAway));
+    world.peers[a].signal(2, 1);
+    world.pass(SECOND);
+    let heard = &world.peers[b].heard;
+    assert!(
+        matches!(
+            heard[..],
+            [ToClient::Drain { .. }, ToClient::Deliver { .. }]
+        ),
+        "served until they leave: {heard:?}"
+    );
     world.clients.close_all(world.now());
     world.pass(SECOND);
     let reasons = [a, b].map(|peer| world.peers[peer].close_reason());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use peerway_proto::PeerId;
+use peerway_proto::{InviteToken, PeerId};
 
 /// The operator's lists of keys. Where both name a key, it is not served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,4 +32,14 @@ impl Access {
     pub fn admits(&self, key: PeerId) -> bool {
         !self.deny.contains(&key) && (self.allow.is_empty() || self.allow.contains(&key))
     }
+}
+
+/// What somebody who registers shows for it, besides their key.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// The operator's invitation.
+    pub token: Option<InviteToken>,
+    /// They are here to meet others, not to be found.
+    pub visits: bool,
 }

@@ -5,6 +5,8 @@
 //! | 0x01 | HELLO | version u8 |
 //! | 0x02 | SIGNAL | to 32, payload |
 //! | 0x03 | KEEPALIVE | |
+//! | 0x04 | INVITED | token 16 |
+//! | 0x05 | VISIT | |
 //! | 0x81 | WELCOME | version u8, unix time ms u64, observed address |
 //! | 0x82 | OBSERVED | address |
 //! | 0x83 | DELIVER | from 32, unix time ms u64, address, payload |
@@ -143,6 +145,15 @@ pub enum CloseReason {
     Displaced,
     /// The relay's operator does not let this key in.
     Forbidden,
+    /// The relay takes no registrations any more, as it is about to stop: register with another one, and try again later.
+    GoingAway,
+    /// What this key may send through the relay in a month is used up. The last word of the text is the day on which the next
+    /// month begins, by UTC, as in 2026-12-01.
+    VolumeUsedUp,
+    /// What all may send through the relay in a month is used up; the text ends as that of [`Self::VolumeUsedUp`].
+    RelayVolumeUsedUp,
+    /// The relay serves whom its operator invited, and the token that came with the registration lets nobody in, or no more.
+    NotInvited,
 }
 
 impl CloseReason {
@@ -157,6 +168,10 @@ impl CloseReason {
             Self::Full => 4,
             Self::Displaced => 5,
             Self::Forbidden => 6,
+            Self::GoingAway => 7,
+            Self::VolumeUsedUp => 8,
+            Self::RelayVolumeUsedUp => 9,
+            Self::NotInvited => 10,
         }
     }
 
@@ -171,6 +186,10 @@ impl CloseReason {
             Self::Full,
             Self::Displaced,
             Self::Forbidden,
+            Self::GoingAway,
+            Self::VolumeUsedUp,
+            Self::RelayVolumeUsedUp,
+            Self::NotInvited,
         ]
         .into_iter()
         .find(|reason| u64::from(reason.code()) == code)
@@ -189,6 +208,30 @@ impl CloseReason {
             Self::Forbidden => {
                 "its operator does not let this key in: ask them, or use another relay"
             }
+            Self::GoingAway => "it is about to stop, and takes nobody in any more",
+            Self::VolumeUsedUp => "its monthly volume for this key is used up",
+            Self::RelayVolumeUsedUp => "its monthly volume for all its users is used up",
+            Self::NotInvited => {
+                "its invitation is used up, expired or revoked: ask its operator for a new one, or use another relay"
+            }
+        }
+    }
+
+    /// Whether only time or the operator changes it, so that there is no point in trying again at once.
+    #[must_use]
+    pub fn lasts(self) -> bool {
+        match self {
+            Self::Replaced
+            | Self::Forbidden
+            | Self::VolumeUsedUp
+            | Self::RelayVolumeUsedUp
+            | Self::NotInvited => true,
+            Self::Goodbye
+            | Self::Protocol
+            | Self::TooSlow
+            | Self::Full
+            | Self::Displaced
+            | Self::GoingAway => false,
         }
     }
 }

@@ -59,7 +59,9 @@ impl Driver {
     fn register(&mut self, url: RelayUrl) {
         let events = self.relay_sender.clone();
         let streams = self.relay_streams.clone();
-        let spawned = relay::spawn_with(self.quic.clone(), url.clone(), &self.key, events, streams);
+        let is_home = self.relays.get(&url).is_some_and(|relay| relay.home);
+        let quic = self.quic.clone();
+        let spawned = relay::spawn_with(quic, url.clone(), &self.key, events, streams, is_home);
         let handle = match spawned {
             Ok(handle) => handle,
             Err(error) => return tracing::error!(%error, "cannot register with a relay"),

@@ -42,6 +42,17 @@ pub enum RelayError {
     /// It says itself why.
     #[error("it ended the connection: {}", .0.text())]
     Closed(CloseReason),
+    /// Ask its operator for more, or use another relay.
+    #[error(
+        "{}{}: ask its operator for more, or use another relay", .reason.text(),
+        .until.as_ref().map(|day| format!(" until {day}")).unwrap_or_default()
+    )]
+    UsedUp {
+        /// Ours, or that of all its users.
+        reason: CloseReason,
+        /// The day on which there is volume again, by UTC, as in 2026-12-01.
+        until: Option<String>,
+    },
     /// Use another relay, or try again later.
     #[error("it has no room: too many connections in all, or from this network")]
     Refused,
@@ -69,6 +80,37 @@ pub enum RelayError {
 }
 
 impl RelayError {
+    /// Whether only time or the relay's operator changes it.
+    pub(super) fn lasts(&self) -> bool {
+        match self {
+            Self::Closed(reason) | Self::UsedUp { reason, .. } => reason.lasts(),
+            Self::Resolve { .. }
+            | Self::Timeout
+            | Self::Trouble(_)
+            | Self::Neither { .. }
+            | Self::Stream(_)
+            | Self::IdentityMismatch
+            | Self::Refused
+            | Self::Connection(_)
+            | Self::Dial(_)
+            | Self::Frame(_)
+            | Self::Version(_)
+            | Self::NoWelcome
+            | Self::Draining { .. } => false,
+        }
+    }
+
+    fn closed(reason: CloseReason, text: &[u8]) -> Self {
+        if matches!(
+            reason,
+            CloseReason::VolumeUsedUp | CloseReason::RelayVolumeUsedUp
+        ) {
+            let until = last_day(text);
+            return Self::UsedUp { reason, until };
+        }
+        Self::Closed(reason)
+    }
+
     /// Why neither carrier will do. Where UDP did not merely stay unanswered, that is all there is to say.
     pub(super) fn neither(udp: &Self, tcp: &Self) -> Self {
         if !matches!(udp, Self::Timeout | Self::Trouble(RelayTrouble::Silent)) {
@@ -93,7 +135,7 @@ impl From<ConnectionError> for RelayError {
         if let ConnectionError::ApplicationClosed(close) = &error
             && let Some(reason) = CloseReason::from_code(close.error_code.into_inner())
         {
-            return Self::Closed(reason);
+            return Self::closed(reason, &close.reason);
         }
         if let ConnectionError::ConnectionClosed(close) = &error
             && close.error_code == TransportErrorCode::CONNECTION_REFUSED
@@ -104,5 +146,60 @@ impl From<ConnectionError> for RelayError {
             return Self::Timeout;
         }
         Self::Connection(error)
+    }
+}
+
+/// The day that a text ends with, if it does.
+fn last_day(text: &[u8]) -> Option<String> {
+    let word = text.rsplit(|byte| *byte == b' ').next()?;
+    let is_day = |word: &[u8]| {
+        word.len() == "2026-12-01".len()
+            && word.iter().enumerate().all(|(at, byte)| match at {
+                4 | 7 => *byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let word = Some(word).filter(|word| is_day(word))?;
+    str::from_utf8(word).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(reason: CloseReason, text: &str) -> String {
+        RelayError::closed(reason, text.as_bytes()).to_string()
+    }
+
+    #[test]
+    fn who_used_up_their_volume_reads_until_when_and_what_to_do() {
+        assert_eq!(
+            said(CloseReason::VolumeUsedUp, "used up until 2026-12-01"),
+            "its monthly volume for this key is used up until 2026-12-01: ask its operator for more, or use another relay"
+        );
+        for strange in [
+            "",
+            "until",
+            "until 2026-12-0x",
+            "until 2026-12-01\n",
+            "\u{1b}[2J",
+        ] {
+            assert_eq!(
+                said(CloseReason::RelayVolumeUsedUp, strange),
+                "its monthly volume for all its users is used up: ask its operator for more, or use another relay"
+            );
+        }
+    }
+
+    #[test]
+    fn what_only_its_operator_changes_is_not_tried_again_at_once() {
+        for (reason, lasts) in [
+            (CloseReason::NotInvited, true),
+            (CloseReason::Forbidden, true),
+            (CloseReason::VolumeUsedUp, true),
+            (CloseReason::GoingAway, false),
+        ] {
+            assert_eq!(RelayError::closed(reason, b"").lasts(), lasts, "{reason:?}");
+        }
     }
 }

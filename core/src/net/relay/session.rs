@@ -51,6 +51,8 @@ pub(super) struct Dialer {
     pub(super) config: ClientConfig,
     /// None if TCP is not wanted.
     pub(super) streams: Option<Arc<Streams>>,
+    /// The first frames, up to HELLO.
+    pub(super) greeting: Vec<ToRelay>,
 }
 
 /// A QUIC connection with the relay, and the stream that carries it unless UDP does.
@@ -192,14 +194,20 @@ pub(super) struct ControlConnection {
 }
 
 impl ControlConnection {
-    /// Says HELLO, and takes the answer.
-    pub(super) async fn register(connected: Connected) -> Result<(Self, Welcome), RelayError> {
-        timeout(WELCOME_TIMEOUT, Self::greet(connected))
+    /// Says who we are, as far as HELLO, and takes the answer.
+    pub(super) async fn register(
+        connected: Connected,
+        greeting: &[ToRelay],
+    ) -> Result<(Self, Welcome), RelayError> {
+        timeout(WELCOME_TIMEOUT, Self::greet(connected, greeting))
             .await
             .unwrap_or(Err(RelayError::Timeout))
     }
 
-    async fn greet(connected: Connected) -> Result<(Self, Welcome), RelayError> {
+    async fn greet(
+        connected: Connected,
+        greeting: &[ToRelay],
+    ) -> Result<(Self, Welcome), RelayError> {
         let Connected { connection, stream } = connected;
         let (send, recv) = connection.open_bi().await?;
         let mut session = Self {
@@ -209,7 +217,7 @@ impl ControlConnection {
             recv,
             frames: FrameReader::default(),
         };
-        session.write(&ToRelay::Hello { version: VERSION }).await?;
+        session.write(greeting).await?;
         let ToClient::Welcome {
             version,
             time_ms,
@@ -241,9 +249,9 @@ impl ControlConnection {
             .close(reason.code().into(), reason.text().as_bytes());
     }
 
-    pub(super) async fn write(&mut self, frame: &ToRelay) -> Result<(), RelayError> {
+    pub(super) async fn write(&mut self, frames: &[ToRelay]) -> Result<(), RelayError> {
         let mut bytes = Vec::new();
-        frame.emit(&mut bytes);
+        frames.iter().for_each(|frame| frame.emit(&mut bytes));
         match timeout(WRITE_TIMEOUT, self.send.write_all(&bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.lost()),

@@ -21,7 +21,7 @@ use crate::{
         carriers::{Carriers, HEAD_START, Whereabouts},
         relays::Over,
     },
-    wire::relay::{CloseReason, Payload, ToClient, ToRelay},
+    wire::relay::{Payload, ToClient, ToRelay},
 };
 
 /// Mean pause between KEEPALIVEs, and how far a single one may be off, so that clients do not march in step. Below the
@@ -200,7 +200,7 @@ impl Task {
                 Err(end) => return Ok(Err(end)),
             },
         };
-        let register = ControlConnection::register(connected);
+        let register = ControlConnection::register(connected, &self.dialer.greeting);
         let (session, welcome) = match self.inbox.during(register).await? {
             Ok(registered) => registered,
             Err(error) => {
@@ -304,7 +304,7 @@ impl Task {
     /// Returns when the registration is to be made anew.
     async fn exchange(&mut self, session: &mut ControlConnection) -> Result<(), End> {
         while let Some((to, payload)) = self.inbox.waiting.pop_front() {
-            session.write(&ToRelay::Signal { to, payload }).await?;
+            session.write(&[ToRelay::Signal { to, payload }]).await?;
         }
         let mut next_keepalive = Instant::now() + keepalive_pause();
         // Since when an answer is owed.
@@ -327,7 +327,7 @@ impl Task {
                 command = self.inbox.commands.recv() => match command {
                     None => return Err(End::Stop),
                     Some(Command::Signal { to, payload }) => {
-                        session.write(&ToRelay::Signal { to, payload }).await?;
+                        session.write(&[ToRelay::Signal { to, payload }]).await?;
                         continue;
                     }
                     Some(Command::NetworkChanged) => {
@@ -359,7 +359,7 @@ impl Task {
                     continue;
                 }
             }
-            session.write(&ToRelay::KeepAlive).await?;
+            session.write(&[ToRelay::KeepAlive]).await?;
             next_keepalive = Instant::now() + keepalive_pause();
             owed.get_or_insert_with(Instant::now);
         }
@@ -416,10 +416,7 @@ impl Task {
     async fn lost(&mut self, error: RelayError) -> ControlFlow<(), Duration> {
         let pause = if let RelayError::Draining { reconnect_in } = error {
             reconnect_in
-        } else if matches!(
-            error,
-            RelayError::Closed(CloseReason::Replaced | CloseReason::Forbidden)
-        ) {
+        } else if error.lasts() {
             LONG_PAUSE
         } else {
             self.backoff.next(random())

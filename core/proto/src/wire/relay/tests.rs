@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{PeerId, SecretKey};
+use crate::{InviteToken, PeerId, SecretKey};
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(|seed| SecretKey::from_seed(&seed).id())
@@ -23,6 +23,10 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
         any::<u8>().prop_map(|version| ToRelay::Hello { version }),
         (id(), payload()).prop_map(|(to, payload)| ToRelay::Signal { to, payload }),
         Just(ToRelay::KeepAlive),
+        any::<[u8; 16]>().prop_map(|bytes| ToRelay::Invited {
+            token: InviteToken::from_bytes(bytes),
+        }),
+        Just(ToRelay::Visit),
     ]
 }
 
@@ -162,9 +166,9 @@ fn an_ipv4_address_never_travels_in_ipv6_clothes() {
 
 #[test]
 fn close_reasons_survive_their_codes() {
-    for code in 0..7 {
+    for code in 0..11 {
         let reason = CloseReason::from_code(code).unwrap();
         assert_eq!(u64::from(reason.code()), code);
     }
-    assert_eq!(CloseReason::from_code(7), None);
+    assert_eq!(CloseReason::from_code(11), None);
 }

@@ -53,9 +53,11 @@ pub enum ToClient {
         /// Why.
         reason: GoneReason,
     },
-    /// The relay is about to stop: leave, and come back after this time.
+    /// The relay is about to stop, and takes no new registrations. It goes on serving this client for a while, so make before
+    /// break: register with another relay, have the links move there, then close this connection. It may be back, as after a
+    /// restart, once the time in the frame is over; until then there is no point in dialling it again.
     Drain {
-        /// Milliseconds to wait, different for each client.
+        /// Milliseconds until a try to come back is worth it, different for each client.
         reconnect_in_ms: u32,
     },
     /// The answer to KEEPALIVE.

@@ -1,17 +1,19 @@
 //! What a client says to its relay.
 
 use super::{Frame, FrameError, Payload, body::BodyReader};
-use crate::PeerId;
+use crate::{InviteToken, PeerId};
 
 const HELLO: u8 = 0x01;
 const SIGNAL: u8 = 0x02;
 const KEEPALIVE: u8 = 0x03;
+const INVITED: u8 = 0x04;
+const VISIT: u8 = 0x05;
 
 /// A frame from a client to its relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToRelay {
-    /// Registers the connection's key; the first frame.
+    /// Registers the connection's key; the first frame but for [`Self::Invited`] and [`Self::Visit`].
     Hello {
         /// The protocol version the client speaks.
         version: u8,
@@ -25,6 +27,14 @@ pub enum ToRelay {
     },
     /// Asks for KEEPALIVE_ACK, and shows the relay our current address.
     KeepAlive,
+    /// Before HELLO: the operator of the relay gave the client this token, which lets its key in from now on.
+    Invited {
+        /// What the relay's URL came with.
+        token: InviteToken,
+    },
+    /// Before HELLO: the client is here to meet clients of this relay, not to be found. A relay that serves few lets it in all
+    /// the same, to talk with those few.
+    Visit,
 }
 
 impl Frame for ToRelay {
@@ -39,6 +49,10 @@ impl Frame for ToRelay {
                 payload: body.payload()?,
             },
             KEEPALIVE => Self::KeepAlive,
+            INVITED => Self::Invited {
+                token: InviteToken::from_bytes(body.take()?),
+            },
+            VISIT => Self::Visit,
             _ => return Ok(None),
         };
         body.end(frame)
@@ -56,6 +70,11 @@ impl Frame for ToRelay {
                 SIGNAL
             }
             Self::KeepAlive => KEEPALIVE,
+            Self::Invited { token } => {
+                out.extend_from_slice(token.as_bytes());
+                INVITED
+            }
+            Self::Visit => VISIT,
         }
     }
 }
