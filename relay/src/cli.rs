@@ -1,9 +1,11 @@
 //! Options of the program, and what it prints.
 
+mod action;
 mod file;
+mod log;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -11,17 +13,27 @@ use std::{
 
 use clap::Parser;
 use peerway_proto::{PeerId, RelayUrl, SecretKey};
-use peerway_relay::{Access, Certificate, Limits, Rate, Tcp};
-use tracing_subscriber::EnvFilter;
+use peerway_relay::{Access, Certificate, Limits, Rate, Tcp, VolumeLimits};
 
+pub(crate) use action::Action;
 pub(crate) use file::OptionsError;
+use log::LogFormat;
 
 /// What changes while the relay runs.
-const RELOADED: [&str; 5] = ["allow", "deny", "lane_rate", "client_rate", "pair_rate"];
+const RELOADED: [&str; 8] = [
+    "allow",
+    "deny",
+    "invited_only",
+    "lane_rate",
+    "client_rate",
+    "pair_rate",
+    "client_volume",
+    "relay_volume",
+];
 
 /// Relay server for Peerway: peers find each other here, and send through it what they cannot send directly.
 #[derive(Debug, Parser)]
-#[command(name = "peerway-relay", version)]
+#[command(name = "peerway-relay", version, subcommand_negates_reqs = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
@@ -34,9 +46,14 @@ pub(crate) struct Options {
     #[arg(long, env = "PEERWAY_RELAY_BIND", default_value = "0.0.0.0:4433", value_parser = parse_bind)]
     pub(crate) bind: SocketAddr,
 
-    /// Folder for the relay's key
-    #[arg(long, value_name = "DIR", env = "PEERWAY_RELAY_STATE_DIR")]
-    pub(crate) state_dir: PathBuf,
+    /// Folder for the relay's key, and for what is counted over months and whom it invited
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PEERWAY_RELAY_STATE_DIR",
+        required = true
+    )]
+    pub(crate) state_dir: Option<PathBuf>,
 
     /// Name or IP address under which clients reach the relay; default: its own address
     #[arg(long, value_name = "NAME_OR_IP", env = "PEERWAY_RELAY_HOST", value_parser = parse_host)]
@@ -109,6 +126,10 @@ pub(crate) struct Options {
     )]
     pub(crate) deny: Vec<PeerId>,
 
+    /// Serve only those of --allow and whom `peerway-relay invite` let in, though nobody is allowed by key
+    #[arg(long, env = "PEERWAY_RELAY_INVITED_ONLY")]
+    pub(crate) invited_only: bool,
+
     /// What all clients together may send through the relay per second, shared out by network; as much as the line takes without it
     #[arg(long, value_name = "BYTES", env = "PEERWAY_RELAY_LANE_RATE")]
     pub(crate) lane_rate: Option<ByteCount>,
@@ -130,6 +151,14 @@ pub(crate) struct Options {
         default_value = "64M"
     )]
     pub(crate) pair_rate: ByteCount,
+
+    /// What one client may send in a month of UTC, as in 500G or 2T bytes; as much as it likes without it
+    #[arg(long, value_name = "BYTES", env = "PEERWAY_RELAY_CLIENT_VOLUME")]
+    pub(crate) client_volume: Option<ByteCount>,
+
+    /// What all clients together may send in a month; the line has it twice, in and out
+    #[arg(long, value_name = "BYTES", env = "PEERWAY_RELAY_RELAY_VOLUME")]
+    pub(crate) relay_volume: Option<ByteCount>,
 
     /// Clients in all; where there is no room, networks with many give way to those with fewer
     #[arg(
@@ -153,35 +182,24 @@ pub(crate) struct Options {
     #[arg(long, env = "PEERWAY_RELAY_JSON")]
     json: bool,
 
+    /// What lines of the log look like
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "PEERWAY_RELAY_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text
+    )]
+    log_format: LogFormat,
+
     /// Log more; twice: everything but single packets, three times: everything
     #[arg(short, long, action = clap::ArgAction::Count, env = "PEERWAY_RELAY_VERBOSE")]
     verbose: u8,
 }
 
-/// What to do instead of serving.
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
-pub(crate) enum Action {
-    /// Show what the relay with this --state-dir does
-    Status {
-        /// Print one JSON object
-        #[arg(id = "status_json", long = "json")]
-        json: bool,
-    },
-}
-
 impl Options {
     pub(crate) fn start_logging(&self) {
-        let level = match self.verbose {
-            0 => "warn",
-            1 => "peerway=info,peerway_relay=info,warn",
-            2 => "peerway=debug,peerway_relay=debug,info",
-            _ => "trace",
-        };
-        tracing_subscriber::fmt()
-            .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal())
-            .with_env_filter(EnvFilter::new(level))
-            .init();
+        log::start(self.log_format, self.verbose);
     }
 
     /// How much one party may use.
@@ -190,15 +208,25 @@ impl Options {
             lane_rate: self.lane_rate.map(|rate| Rate::bytes_per_second(rate.0)),
             client_rate: Rate::bytes_per_second(self.client_rate.0),
             pair_rate: Rate::bytes_per_second(self.pair_rate.0),
+            volumes: self.volumes(),
             clients: self.clients,
             connections_per_ip: self.connections_per_ip,
             ..Limits::default()
         }
     }
 
+    /// What may be sent in a month.
+    pub(crate) fn volumes(&self) -> VolumeLimits {
+        VolumeLimits {
+            client: self.client_volume.map(|volume| volume.0),
+            relay: self.relay_volume.map(|volume| volume.0),
+        }
+    }
+
     /// Whom to serve.
     pub(crate) fn access(&self) -> Access {
         Access::new(self.allow.iter().copied(), self.deny.iter().copied())
+            .invited_only(self.invited_only)
     }
 
     /// The options that are other than in `new` and hold until the program is started again.
@@ -210,7 +238,7 @@ impl Options {
     }
 
     /// Each option's key in the file and its value in words.
-    fn values(&self) -> [(&'static str, String); 17] {
+    fn values(&self) -> [(&'static str, String); 21] {
         [
             ("bind", format!("{:?}", self.bind)),
             ("state_dir", format!("{:?}", self.state_dir)),
@@ -223,6 +251,10 @@ impl Options {
             ("metrics", format!("{:?}", self.metrics)),
             ("allow", format!("{:?}", self.allow)),
             ("deny", format!("{:?}", self.deny)),
+            ("invited_only", format!("{:?}", self.invited_only)),
+            ("client_volume", format!("{:?}", self.client_volume)),
+            ("relay_volume", format!("{:?}", self.relay_volume)),
+            ("log_format", format!("{:?}", self.log_format)),
             ("lane_rate", format!("{:?}", self.lane_rate)),
             ("client_rate", format!("{:?}", self.client_rate)),
             ("pair_rate", format!("{:?}", self.pair_rate)),
@@ -287,6 +319,7 @@ impl FromStr for ByteCount {
             Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
             Some(b'M') => (&text[..text.len() - 1], 1 << 20),
             Some(b'G') => (&text[..text.len() - 1], 1 << 30),
+            Some(b'T') => (&text[..text.len() - 1], 1 << 40),
             _ => (text, 1),
         };
         digits
@@ -295,7 +328,21 @@ impl FromStr for ByteCount {
             .and_then(|count| count.checked_mul(unit))
             .filter(|count| *count > 0)
             .map(Self)
-            .ok_or_else(|| "expected a number of bytes like 500000, 500k, 64M or 1G".to_owned())
+            .ok_or_else(|| "expected a number of bytes like 500000, 500k, 64M, 1G or 2T".to_owned())
+    }
+}
+
+/// A number of bytes for people, in the units that [`ByteCount`] takes.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = [
+        (1_u64 << 40, "T"),
+        (1 << 30, "G"),
+        (1 << 20, "M"),
+        (1 << 10, "k"),
+    ];
+    match units.iter().find(|(unit, _)| count >= *unit) {
+        Some((unit, name)) => format!("{:.1}{name}", count as f64 / *unit as f64),
+        None => count.to_string(),
     }
 }
 
@@ -363,6 +410,11 @@ mod tests {
         assert_eq!("64M".parse(), Ok(ByteCount(64 << 20)));
         assert_eq!("500k".parse(), Ok(ByteCount(500 << 10)));
         assert_eq!("17".parse(), Ok(ByteCount(17)));
+        assert_eq!("2T".parse(), Ok(ByteCount(2 << 40)));
+        assert_eq!(
+            [0, 1023, 1536, 5 << 40].map(bytes),
+            ["0", "1023", "1.5k", "5.0T"]
+        );
         for wrong in ["", "M", "-1", "0", "1.5M", "é", "99999999999G"] {
             assert!(wrong.parse::<ByteCount>().is_err(), "{wrong}");
         }

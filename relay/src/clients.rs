@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -90,6 +90,8 @@ pub(crate) struct Clients {
     timers: Timers,
     packets: VecDeque<Packet>,
     is_draining: bool,
+    /// Who is to be asked to leave.
+    to_ask: VecDeque<ConnectionHandle>,
 }
 
 impl Clients {
@@ -112,6 +114,7 @@ impl Clients {
             timers: Timers::default(),
             packets: VecDeque::new(),
             is_draining: false,
+            to_ask: VecDeque::new(),
         }
     }
 
@@ -171,12 +174,19 @@ impl Clients {
         }
     }
 
-    /// Registers nobody any more, and asks all clients to go elsewhere or to come back later.
+    /// Registers nobody any more.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
-        let handles: Vec<_> = self.registered.values().copied().collect();
-        for handle in handles {
-            self.ask_to_leave(handle);
+        self.to_ask = self.registered.values().copied().collect();
+    }
+
+    /// After [`Self::drain`], asks the first of so many parts of those who were not asked yet to go elsewhere, or to come back
+    /// after this time.
+    pub(crate) fn ask_some(&mut self, parts: usize, back_in: Duration) {
+        for _ in 0..self.to_ask.len().div_ceil(parts.max(1)) {
+            if let Some(handle) = self.to_ask.pop_front() {
+                self.ask_to_leave(handle, back_in);
+            }
         }
     }
 
@@ -286,7 +296,7 @@ impl Clients {
         if let (None, Some(client)) = (before, slot.session.client()) {
             self.registered.insert(client, handle);
             if self.is_draining {
-                self.ask_to_leave(handle);
+                self.to_ask.push_back(handle);
             }
         }
         self.obey(now);
@@ -338,10 +348,11 @@ impl Clients {
         self.hub.lock().poll_command()
     }
 
-    fn ask_to_leave(&mut self, handle: ConnectionHandle) {
+    fn ask_to_leave(&mut self, handle: ConnectionHandle, back_in: Duration) {
         if let Some(slot) = self.slots.get_mut(&handle) {
             let jitter = getrandom::u32().unwrap_or_default() % (DRAIN_JITTER_MS + 1);
-            slot.session.ask_to_leave(jitter);
+            let back_in_ms = u32::try_from(back_in.as_millis()).unwrap_or(u32::MAX);
+            slot.session.ask_to_leave(back_in_ms.saturating_add(jitter));
             self.ready(handle);
         }
     }
@@ -349,7 +360,7 @@ impl Clients {
     fn close(&mut self, now: Now, handle: ConnectionHandle, reason: CloseReason) {
         if let Some(slot) = self.slots.get_mut(&handle) {
             debug!(?reason, "closing a control connection");
-            slot.connection.close(now.instant, reason);
+            slot.connection.close(now, reason);
             self.leave(handle);
             self.ready(handle);
         }

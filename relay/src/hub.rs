@@ -68,6 +68,13 @@ impl Hub {
         self.changed.notify_one();
     }
 
+    /// Has the server count what was sent.
+    pub(crate) fn settle(&self, now: Now) {
+        if self.lock().settle(now) {
+            self.changed.notify_one();
+        }
+    }
+
     /// Returns when the server was changed from outside.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;

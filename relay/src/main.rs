@@ -1,17 +1,23 @@
 //! `peerway-relay`: the relay as a program.
 
 mod cli;
-mod metrics;
 #[cfg(unix)]
-mod status;
+mod control;
+mod keeper;
+mod metrics;
+mod store;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, io, path::Path, process::ExitCode, time::Duration};
 
+use clap::CommandFactory;
 use peerway_keys::keyfile;
 use peerway_relay::{Config, Relay, Request, Signals};
+use sd_notify::NotifyState;
 use tracing::{error, info, warn};
 
 use cli::{Action, Options, OptionsError};
+use keeper::Keeper;
+use store::Store;
 #[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc;
 
@@ -21,6 +27,15 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 const KEY_FILE: &str = "relay.key";
+/// How long a drain takes that SIGUSR1 asks for.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// A subcommand needs the folder of the relay that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "say which relay, by --state-dir, PEERWAY_RELAY_STATE_DIR or state_dir in its configuration"
+)]
+struct NoStateDir;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
@@ -32,11 +47,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(Action::Status { json }) = options.command {
-        return show_status(&options, json);
-    }
-    options.start_logging();
-    match serve(options, &args) {
+    let done = match &options.command {
+        Some(action) => act(&options, action),
+        None => {
+            options.start_logging();
+            serve(options, &args)
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             cli::complain(&*cause);
@@ -45,85 +63,140 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(options: Options, args: &[OsString]) -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = Config::new(
-        options.bind,
-        keyfile::load_or_create(&options.state_dir.join(KEY_FILE))?,
-    );
-    config.stun_port = options.stun_port;
-    config.public_host = options.host.clone();
-    config.tcp = options.tcp();
-    config.limits = options.limits();
-    config.access = options.access();
-    let mut signals = Signals::catch()?;
-    let relay = Relay::bind(config).await?;
-    let metrics = match options.metrics {
-        Some(addr) => Some(metrics::open(addr).await?),
-        None => None,
-    };
-    #[cfg(unix)]
-    let status = status::open(&options.state_dir)
-        .inspect_err(|error| warn!(%error, "serving without telling the status"))
-        .ok();
-    options.announce(&relay.url())?;
-    let stop = async {
-        while signals.next().await == Request::Reload {
-            reload(&relay, &options, args);
+type Failure = Box<dyn std::error::Error>;
+
+/// Does what is to be done instead of serving.
+fn act(options: &Options, action: &Action) -> Result<(), Failure> {
+    match action {
+        Action::Man => clap_mangen::Man::new(Options::command()).render(&mut io::stdout())?,
+        Action::Completions { shell } => {
+            let mut command = Options::command();
+            clap_complete::generate(*shell, &mut command, "peerway-relay", &mut io::stdout());
         }
-        relay.shutdown().await;
-    };
-    let serving = async { tokio::join!(relay.run(), stop) };
-    let telling = async {
-        #[cfg(unix)]
-        tokio::join!(
-            metrics::serve(metrics, &relay),
-            status::serve(status, &relay)
-        );
-        #[cfg(not(unix))]
-        metrics::serve(metrics, &relay).await;
-    };
-    tokio::select! {
-        _ = serving => {}
-        () = telling => {}
+        Action::Status { .. }
+        | Action::Invite { .. }
+        | Action::Invites { .. }
+        | Action::Revoke { .. }
+        | Action::Drain { .. } => {
+            let state_dir = options.state_dir.as_deref().ok_or(NoStateDir)?;
+            talk(state_dir, action)?;
+        }
     }
     Ok(())
 }
 
 #[cfg(unix)]
-fn show_status(options: &Options, json: bool) -> ExitCode {
-    match status::show(&options.state_dir, json) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => {
-            cli::complain(&cause);
-            ExitCode::FAILURE
-        }
-    }
+fn talk(state_dir: &Path, action: &Action) -> Result<(), Failure> {
+    let Some((request, json)) = action.request() else {
+        return Ok(());
+    };
+    let answer = control::ask(state_dir, &request)?;
+    Ok(control::print(&request, answer, json)?)
 }
 
 #[cfg(not(unix))]
-fn show_status(_: &Options, _: bool) -> ExitCode {
-    let _ = std::io::Write::write_all(
-        &mut std::io::stderr(),
-        b"error: the status is there on Unix only\n",
-    );
-    ExitCode::FAILURE
+fn talk(_: &Path, _: &Action) -> Result<(), Failure> {
+    Err("a running relay can be asked on Unix only".into())
+}
+
+#[tokio::main]
+async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
+    let state_dir = options.state_dir.clone().ok_or(NoStateDir)?;
+    let key = keyfile::load_or_create(&state_dir.join(KEY_FILE))?;
+    let (store, records) = Store::open(&state_dir)?;
+    let mut config = Config::new(options.bind, key);
+    config.stun_port = options.stun_port;
+    config.public_host = options.host.clone();
+    config.tcp = options.tcp();
+    config.limits = options.limits();
+    let mut signals = Signals::catch()?;
+    let relay = Relay::bind(config).await?;
+    relay.restore(records);
+    let keeper = Keeper::new(relay.clone(), store);
+    keeper.configure(options.volumes(), options.access());
+    let metrics = match options.metrics {
+        Some(addr) => Some(metrics::open(addr).await?),
+        None => None,
+    };
+    #[cfg(unix)]
+    let control = control::open(&state_dir)?;
+    options.announce(&relay.url())?;
+    notify(&[NotifyState::Ready]);
+    let stop = operate(&keeper, &mut signals, &options, args);
+    let serving = async { tokio::join!(relay.run(), stop) };
+    let telling = async {
+        #[cfg(unix)]
+        tokio::join!(
+            metrics::serve(metrics, &relay),
+            control::serve(control, &keeper),
+            keeper.keep()
+        );
+        #[cfg(not(unix))]
+        tokio::join!(metrics::serve(metrics, &relay), keeper.keep());
+    };
+    tokio::select! {
+        _ = serving => {}
+        () = telling => {}
+    }
+    keeper.write().await;
+    Ok(())
+}
+
+/// Does what the operator asks for, until the relay has stopped.
+async fn operate(keeper: &Keeper, signals: &mut Signals, options: &Options, args: &[OsString]) {
+    let relay = keeper.relay();
+    let within = loop {
+        tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => break None,
+                Request::Drain => break Some(DRAIN),
+                Request::Reload => reload(keeper, options, args),
+            },
+            within = keeper.drained() => break Some(within),
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    let Some(within) = within else {
+        return relay.shutdown().await;
+    };
+    tokio::select! {
+        () = relay.drain(within) => {}
+        () = stopped(signals) => relay.shutdown().await,
+    }
+}
+
+/// Returns when the program is to end at once.
+async fn stopped(signals: &mut Signals) {
+    while signals.next().await != Request::Stop {}
+}
+
+/// Tells systemd, if it started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "cannot tell systemd");
+    }
 }
 
 /// Takes over what can change of the options that hold now.
-fn reload(relay: &Relay, started_with: &Options, args: &[OsString]) {
-    let new = match Options::load(args) {
-        Ok(new) => new,
-        Err(error) => {
-            error!(%error, "what was configured before stays in force");
-            return;
-        }
-    };
+fn reload(keeper: &Keeper, started_with: &Options, args: &[OsString]) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(time) => notify(&[NotifyState::Reloading, time]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+    match Options::load(args) {
+        Ok(new) => apply(keeper, started_with, &new),
+        Err(error) => error!(%error, "what was configured before stays in force"),
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+fn apply(keeper: &Keeper, started_with: &Options, new: &Options) {
     let limits = new.limits();
+    let relay: &Relay = keeper.relay();
     relay.set_rates(limits.lane_rate, limits.client_rate, limits.pair_rate);
-    relay.set_access(new.access());
+    keeper.configure(limits.volumes, new.access());
     info!("the configuration was read again");
-    let fixed = started_with.fixed_but_changed(&new);
+    let fixed = started_with.fixed_but_changed(new);
     if !fixed.is_empty() {
         let options = fixed.join(", ");
         warn!(%options, "they change when the relay is started again");

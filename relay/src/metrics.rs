@@ -128,6 +128,10 @@ fn text(stats: &Stats) -> Result<String, fmt::Error> {
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(name, help, gauge);
     }
+    let month: Gauge = Gauge::default();
+    month.set(i64::try_from(stats.month_bytes).unwrap_or(i64::MAX));
+    let help = "Bytes to be forwarded in this month of UTC";
+    registry.register_with_unit("month", help, Unit::Bytes, month);
     for (name, help, value) in [
         ("lane", "Bytes to be forwarded", stats.lane_bytes),
         (

@@ -1,6 +1,11 @@
 //! The relay as a whole: [`Relay`].
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use peerway_keys::tls;
 use peerway_proto::{ParseRelayUrlError, RelayUrl, SecretKey, wire::relay::ALPN};
@@ -9,14 +14,15 @@ use tokio::{
     net::TcpListener,
     sync::{Mutex, OwnedMutexGuard, mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{interval, timeout},
 };
 use tracing::{debug, error, info};
 
 use crate::{
+    books,
     clients::{Arrival, Clients},
     host,
-    hub::{Hub, now},
+    hub::{Hub, at, now},
     pacer,
     port::{Port, Ports},
     server::{Access, Limits, Rate},
@@ -38,6 +44,8 @@ const SEND_WINDOW: u64 = 64 << 10;
 const QUEUE: usize = 2048;
 /// How long clients have to leave before the relay stops.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// How often some of them are asked to.
+const DRAIN_STEP: Duration = Duration::from_millis(100);
 /// How long goodbyes may take to leave the computer.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 
@@ -115,6 +123,8 @@ pub struct Stats {
     pub tcp_clients: usize,
     /// Open channels, now.
     pub channels: usize,
+    /// Lane bytes of this month, by UTC, since the relay was set up.
+    pub month_bytes: u64,
     /// Signals delivered.
     pub signals: u64,
     /// Signals dropped because their pair signals too often.
@@ -142,12 +152,12 @@ pub struct Stats {
 /// A running relay. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) ports: Arc<Ports>,
     tcp: Option<Arc<tcp::Port>>,
     service: Arc<Mutex<Service>>,
     url: RelayUrl,
-    draining: watch::Sender<bool>,
+    draining: watch::Sender<Option<Instant>>,
 }
 
 impl Relay {
@@ -197,7 +207,7 @@ impl Relay {
             ports,
             tcp,
             url,
-            draining: watch::Sender::new(false),
+            draining: watch::Sender::new(None),
         })
     }
 
@@ -238,6 +248,7 @@ impl Relay {
         }
         ports.spawn(sorter.serve());
         ports.spawn(pacer::serve(self.hub.clone(), self.ports.clone()));
+        ports.spawn(books::keep(self.hub.clone()));
         let mut service = JoinSet::new();
         service.spawn(serving.serve(queue, draining));
         if let Some(Err(error)) = service.join_next().await {
@@ -247,8 +258,15 @@ impl Relay {
 
     /// Asks all clients to come back later, and ends [`Relay::run`] when they left, or after 2 s.
     pub async fn shutdown(&self) {
-        info!("draining");
-        self.draining.send_replace(true);
+        self.drain(DRAIN_TIME).await;
+    }
+
+    /// Registers nobody any more, asks clients one after the other to go elsewhere, and ends [`Relay::run`] when they left, or
+    /// after this time. May be called again to hasten it.
+    pub async fn drain(&self, within: Duration) {
+        info!(?within, "draining");
+        let end = now().instant.checked_add(within);
+        self.draining.send_replace(end);
         self.draining.closed().await;
     }
 
@@ -274,6 +292,7 @@ impl Relay {
             clients: server.clients(),
             tcp_clients: self.tcp.as_ref().map_or(0, |tcp| tcp.streams()),
             channels: server.channels(),
+            month_bytes: server.month_bytes(),
             signals: counters.signals,
             signals_dropped: counters.signals_dropped,
             busy: counters.busy,
@@ -289,6 +308,16 @@ impl Relay {
     }
 }
 
+/// In how many steps the clients that were not asked to leave yet are asked. The last are at half-time, so that they have as long
+/// as that to go; all are at once where there is no time.
+fn steps_left(began: Instant, end: Instant) -> usize {
+    let within = end.saturating_duration_since(began);
+    let asking = (within / 2).saturating_sub(DRAIN_TIME / 2);
+    let asked_for = now().instant.saturating_duration_since(began);
+    let left = asking.saturating_sub(asked_for);
+    (left.as_millis() / DRAIN_STEP.as_millis()) as usize + 1
+}
+
 /// The service as long as somebody runs it.
 struct Serving(OwnedMutexGuard<Service>);
 
@@ -297,27 +326,48 @@ impl Serving {
     async fn serve(
         mut self,
         mut queue: mpsc::Receiver<Arrival>,
-        mut draining: watch::Receiver<bool>,
+        mut draining: watch::Receiver<Option<Instant>>,
     ) {
         loop {
             tokio::select! {
                 goes_on = self.0.turn(&mut queue) => if !goes_on {
                     return;
                 },
-                _ = draining.wait_for(|draining| *draining) => break,
+                _ = draining.wait_for(Option::is_some) => break,
             }
         }
-        self.drain(&mut queue).await;
+        self.drain(&mut queue, draining).await;
     }
 
     /// Gives clients time to leave, then ends what is left.
-    async fn drain(&mut self, queue: &mut mpsc::Receiver<Arrival>) {
+    async fn drain(
+        &mut self,
+        queue: &mut mpsc::Receiver<Arrival>,
+        mut draining: watch::Receiver<Option<Instant>>,
+    ) {
         let service = &mut *self.0;
+        let began = now().instant;
         service.clients.drain();
-        service.flush();
-        let all_left = async { while !service.clients.all_left() && service.turn(queue).await {} };
-        if timeout(DRAIN_TIME, all_left).await.is_err() {
-            debug!("not all clients left in time");
+        let mut steps = interval(DRAIN_STEP);
+        while !service.clients.all_left() {
+            let end = draining.borrow_and_update().unwrap_or(began);
+            let left = end.saturating_duration_since(now().instant);
+            if left.is_zero() {
+                debug!("not all clients left in time");
+                break;
+            }
+            tokio::select! {
+                _ = steps.tick() => {
+                    // Whoever stops at once is back at once.
+                    let is_slow = end.saturating_duration_since(began) > DRAIN_TIME;
+                    let back_in = if is_slow { left } else { Duration::ZERO };
+                    service.clients.ask_some(steps_left(began, end), back_in);
+                    service.flush();
+                }
+                goes_on = service.turn(queue) => if !goes_on { break },
+                _ = draining.changed() => {}
+                () = at(Some(end)) => {}
+            }
         }
         service.clients.close_all(now());
         service.flush();

@@ -22,15 +22,18 @@ mod backlog;
 mod bucket;
 mod channels;
 mod hold;
+mod invites;
 mod lane;
 mod limits;
 mod network;
 mod outbox;
+mod settle;
 mod shares;
 mod signal;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 pub use access::{Access, Ticket};
 use backlog::Backlog;
@@ -39,12 +42,18 @@ use bucket::Bucket;
 pub use bucket::Rate;
 use channels::{Channels, Member};
 use hold::Holds;
+use invites::Invites;
+pub use invites::{Invite, InviteId, TooManyInvites};
 pub use lane::{Due, Verdict};
 pub use limits::Limits;
 pub(crate) use network::Network;
 use outbox::{Next, Outbox};
+use settle::Rates;
+pub use settle::{Records, Talker, TalkingPair};
 use shares::Shares;
 use sources::Sources;
+use volume::Volumes;
+pub use volume::{Month, VolumeLimits};
 
 /// How long a lane datagram waits for its channel: the first data and the SIGNAL leave together, by different ways.
 pub const HOLD_TIME: Duration = Duration::from_millis(250);
@@ -135,6 +144,8 @@ struct Client {
     signallers: BTreeSet<PeerId>,
     /// It acknowledges nothing, so nothing more is written to it.
     silent: bool,
+    /// It is here to meet members.
+    visits: bool,
 }
 
 impl Client {
@@ -152,6 +163,9 @@ impl Client {
 pub struct Server {
     limits: Limits,
     access: Access,
+    invites: Invites,
+    volumes: Volumes,
+    rates: Rates,
     /// Boxed: a table keeps the size that it once had.
     clients: HashMap<ClientId, Box<Client>>,
     by_key: HashMap<PeerId, ClientId>,
@@ -177,6 +191,9 @@ impl Server {
             channels: Channels::new(limits),
             limits,
             access: Access::default(),
+            invites: Invites::default(),
+            volumes: Volumes::new(limits.volumes),
+            rates: Rates::default(),
             clients: HashMap::new(),
             by_key: HashMap::new(),
             by_addr: HashMap::new(),
@@ -191,27 +208,11 @@ impl Server {
         }
     }
 
-    /// A connection that proved to hold `key` and to be at `route` said HELLO, and before it what is in `ticket`.
-    ///
-    /// # Errors
-    /// Why it is not registered.
-    pub fn admit(
-        &mut self,
-        now: Now,
-        key: PeerId,
-        route: ClientPath,
-        _ticket: &Ticket,
-    ) -> Result<ClientId, CloseReason> {
-        if !self.access.admits(key) {
-            return Err(CloseReason::Forbidden);
-        }
-        Ok(self.register(now, key, route))
-    }
-
     /// Registers `key`, which is at `route`.
     ///
     /// An older registration of the same key ends and leaves its channels to this one.
     pub fn register(&mut self, now: Now, key: PeerId, route: ClientPath) -> ClientId {
+        self.volumes.enter(Month::of(now.unix_ms));
         self.last_id += 1;
         let id = ClientId(self.last_id);
         let mut outbox = Outbox::default();
@@ -237,6 +238,7 @@ impl Server {
                 awake: false,
                 signallers: BTreeSet::new(),
                 silent: false,
+                visits: false,
             }),
         );
         self.send(
@@ -252,6 +254,7 @@ impl Server {
 
     /// A client's connection ended. Nothing happens if it was replaced before.
     pub fn unregister(&mut self, id: ClientId) {
+        self.settle_client(id);
         let Some(client) = self.forget_client(id) else {
             return;
         };
@@ -373,27 +376,6 @@ impl Server {
     pub fn set_rates(&mut self, lane: Option<Rate>, client: Rate, pair: Rate) {
         self.limits.lane_rate = lane;
         (self.limits.client_rate, self.limits.pair_rate) = (client, pair);
-    }
-
-    /// Whether whoever holds this key may register.
-    #[must_use]
-    pub fn admits(&self, key: PeerId) -> bool {
-        self.access.admits(key)
-    }
-
-    /// Other lists than before, at first empty ones. Clients that they do not let in are closed.
-    pub fn set_access(&mut self, access: Access) {
-        self.access = access;
-        #[expect(clippy::disallowed_methods, reason = "sorted below")]
-        let clients = self.by_key.iter();
-        let mut out: Vec<_> = clients
-            .filter(|(key, _)| !self.access.admits(**key))
-            .map(|(_, client)| *client)
-            .collect();
-        out.sort_unstable();
-        for client in out {
-            self.close(client, CloseReason::Forbidden);
-        }
     }
 
     /// The next thing for the shell to do.

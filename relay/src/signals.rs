@@ -11,6 +11,8 @@ pub enum Request {
     Stop,
     /// Read the configuration again: SIGHUP, unless it says that the terminal we were started from is gone.
     Reload,
+    /// End the program when its clients have gone elsewhere: SIGUSR1.
+    Drain,
 }
 
 /// From its making on, signals no longer end the program by themselves.
@@ -20,6 +22,8 @@ pub struct Signals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    drain: tokio::signal::unix::Signal,
     /// None if we were started to outlive the terminal, as by `nohup`.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
@@ -29,7 +33,7 @@ pub struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Takes over SIGTERM, SIGINT, and SIGHUP unless that is ignored.
+    /// Takes over SIGTERM, SIGINT, SIGUSR1, and SIGHUP unless that is ignored.
     ///
     /// # Errors
     /// The system's.
@@ -41,10 +45,11 @@ impl Signals {
             hangup: (!ignores_hangup()).then(hangup).transpose()?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            drain: signal(SignalKind::user_defined1())?,
         })
     }
 
-    /// Waits for the first of them, all of which mean to stop.
+    /// Waits for the first of them, all of which mean to stop, sooner or later.
     pub async fn stop(&mut self) {
         self.next().await;
     }
@@ -60,6 +65,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Request::Stop,
             _ = self.interrupt.recv() => Request::Stop,
+            _ = self.drain.recv() => Request::Drain,
             _ = hung_up => if self.had_terminal && !io::stdin().is_terminal() {
                 Request::Stop
             } else {

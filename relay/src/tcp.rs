@@ -133,7 +133,7 @@ impl Port {
     pub(crate) async fn serve(
         self: Arc<Self>,
         sorter: Arc<Sorter>,
-        draining: watch::Receiver<bool>,
+        draining: watch::Receiver<Option<std::time::Instant>>,
     ) {
         let mut guests = JoinSet::new();
         loop {
@@ -180,7 +180,7 @@ impl Port {
 struct Guest {
     port: Arc<Port>,
     sorter: Arc<Sorter>,
-    draining: watch::Receiver<bool>,
+    draining: watch::Receiver<Option<std::time::Instant>>,
     from: SocketAddr,
 }
 
@@ -214,7 +214,7 @@ impl Guest {
         if tcp.peek(&mut first).await? == 0 {
             return Ok(None);
         }
-        let draining = *self.draining.borrow();
+        let draining = self.draining.borrow().is_some();
         let visit = http::Visit {
             from,
             is_proxy,

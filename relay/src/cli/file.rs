@@ -222,7 +222,7 @@ mod tests {
     fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
         let file = "state_dir = \"x\"\nclient_rate = \"5M\"\nclients = 7\ntrusted_proxies = [\"192.0.2.1\", \"192.0.2.2\"]";
         let options = load(file, &["--clients", "9"]).unwrap();
-        assert_eq!(options.state_dir, PathBuf::from("x"));
+        assert_eq!(options.state_dir, Some(PathBuf::from("x")));
         assert_eq!(options.client_rate, ByteCount(5 << 20));
         assert_eq!(options.pair_rate, ByteCount(64 << 20));
         assert_eq!(options.clients, 9);

@@ -78,12 +78,12 @@ impl Clients {
             return;
         };
         let key = slot.connection.peer_id();
-        let is_let_in = key.is_none_or(|key| self.hub.lock().admits(key));
+        let is_denied = key.is_some_and(|key| self.hub.lock().is_denied(key));
         let admitted = slot.session.take_admitted();
         let turned_away = if self.is_draining {
             Some(CloseReason::GoingAway)
         } else {
-            (!is_let_in).then_some(CloseReason::Forbidden)
+            is_denied.then_some(CloseReason::Forbidden)
         };
         if let Some(reason) = turned_away {
             if let Some(admitted) = admitted {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::server::{Month, Now};
 use bytes::Bytes;
 use peerway_keys::tls;
 use peerway_proto::{
@@ -142,9 +143,14 @@ impl Connection {
     }
 
     /// Ends the connection; nothing happens if it has ended before.
-    pub(super) fn close(&mut self, now: Instant, reason: CloseReason) {
-        let text = Bytes::from_static(reason.text().as_bytes());
-        self.quic.close(now, reason.code().into(), text);
+    pub(super) fn close(&mut self, now: Now, reason: CloseReason) {
+        let text = if reason.is_of_a_month() {
+            let day = Month::of(now.unix_ms).next_begins();
+            format!("{} until {day}", reason.text()).into()
+        } else {
+            Bytes::from_static(reason.text().as_bytes())
+        };
+        self.quic.close(now.instant, reason.code().into(), text);
     }
 
     pub(super) fn is_closed(&self) -> bool {

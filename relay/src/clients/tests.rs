@@ -478,6 +478,7 @@ fn a_stopping_relay_asks_its_clients_to_leave_and_takes_no_others() {
     let mut world = World::new();
     let (a, b) = (world.register(1), world.register(2));
     world.clients.drain();
+    world.clients.ask_some(1, Duration::ZERO);
     let late = world.dial(3);
     world.pass(SECOND);
     for peer in [a, b] {

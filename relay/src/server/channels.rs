@@ -44,6 +44,8 @@ pub(super) struct OpenChannel {
     /// Signals of the opener, and of the callee.
     signals: [Bucket; 2],
     last_used: Instant,
+    /// Bytes of the opener and of the callee that nobody was charged for yet.
+    sent: [u64; 2],
     /// An end that moved.
     former: Option<Former>,
     /// Under which time it is filed: that of its last signal while it waits, a former `last_used` later.
@@ -96,6 +98,19 @@ impl OpenChannel {
     pub(super) fn charge(&mut self, rate: Rate, now: Instant, len: usize) {
         self.last_used = now;
         self.budget.charge(rate, now, len);
+    }
+
+    /// Counts who sent it. True if nothing was sent since that was last asked for.
+    pub(super) fn note_sent(&mut self, from: ClientId, len: usize) -> bool {
+        let is_first = self.sent == [0; 2];
+        let [openers, callees] = &mut self.sent;
+        let sent = if self.opener.client == from {
+            openers
+        } else {
+            callees
+        };
+        *sent = sent.saturating_add(len as u64);
+        is_first
     }
 
     /// Whether a word of this client would be the answer.
@@ -190,6 +205,8 @@ pub(super) struct Channels {
     called: HashMap<ClientId, Waiting>,
     waiting: Waiting,
     expiry: BTreeSet<(Instant, Channel)>,
+    /// Those on which something was sent that nobody was charged for yet.
+    busy: Vec<Channel>,
 }
 
 #[derive(Debug, Default)]
@@ -215,6 +232,7 @@ impl Channels {
             called: HashMap::new(),
             waiting: Waiting::default(),
             expiry: BTreeSet::new(),
+            busy: Vec::new(),
         }
     }
 
@@ -241,6 +259,29 @@ impl Channels {
         self.by_channel.get_mut(&channel)
     }
 
+    /// Something was sent on the channel for the first time since [`Self::take_busy`].
+    pub(super) fn note_busy(&mut self, channel: Channel) {
+        self.busy.push(channel);
+    }
+
+    /// The channels on which something was sent since the last call.
+    pub(super) fn take_busy(&mut self) -> Vec<Channel> {
+        std::mem::take(&mut self.busy)
+    }
+
+    /// The ends of a channel, its opener first, and what each sent since the last call.
+    pub(super) fn take_sent(&mut self, channel: Channel) -> Option<([ClientId; 2], [u64; 2])> {
+        let pair = self.by_channel.get_mut(&channel)?;
+        let sent = std::mem::take(&mut pair.sent);
+        Some(([pair.opener.client, pair.callee.client], sent))
+    }
+
+    /// The channels of a client.
+    pub(super) fn of(&self, id: ClientId) -> Vec<Channel> {
+        let channels = self.by_client.get(&id).into_iter().flatten();
+        channels.copied().collect()
+    }
+
     /// Opens a channel that is not open; false if there is no room for it.
     pub(super) fn open(
         &mut self,
@@ -261,6 +302,7 @@ impl Channels {
                 budget: Bucket::default(),
                 signals: [Bucket::default(); 2],
                 last_used: now,
+                sent: [0; 2],
                 former: None,
                 filed: now,
             };

@@ -69,6 +69,9 @@ impl Server {
                 return Verdict::Wait(from);
             }
             charge(&self.limits, &mut self.lane, client, pair, now, len);
+            if pair.note_sent(from, len) {
+                self.channels.note_busy(channel);
+            }
         } else if !(client.budget.take(self.limits.client_rate, now, len)
             && self.channels.take_waiting(now, channel, len))
         {
@@ -133,6 +136,9 @@ impl Server {
         };
         let len = datagrams.bytes.len();
         charge(&self.limits, &mut self.lane, client, pair, now, len);
+        if pair.note_sent(flow.from, len) {
+            self.channels.note_busy(flow.channel);
+        }
         self.counters.lane_bytes += len as u64;
         Due::Now(to, datagrams)
     }

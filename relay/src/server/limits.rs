@@ -1,6 +1,6 @@
 //! How much of the relay one party may use.
 
-use super::bucket::Rate;
+use super::{bucket::Rate, volume::VolumeLimits};
 
 /// Ceilings, all of them on by default. A *network* is an IPv4 address or an IPv6 /56.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Limits {
     pub client_rate: Rate,
     /// What a pair of clients may send to each other on the lane, both directions together.
     pub pair_rate: Rate,
+    /// What may be sent on the lane in a month.
+    pub volumes: VolumeLimits,
     /// Clients in all. Where there is no room, a network that has more than a newcomer's gives up one.
     pub clients: usize,
     /// Control connections per network.
@@ -40,6 +42,7 @@ impl Default for Limits {
             lane_rate: None,
             client_rate: Rate::mib_per_second(64),
             pair_rate: Rate::mib_per_second(64),
+            volumes: VolumeLimits::default(),
             clients: 10_000,
             connections_per_ip: 64,
             channels: 131_072,

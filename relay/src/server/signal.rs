@@ -45,6 +45,9 @@ impl Server {
             .get(&receiver)
             .ok_or(GoneReason::NotRegistered)?
             .route;
+        if !self.is_member(from) && !self.is_member(to) {
+            return Err(GoneReason::Refused);
+        }
         let sender = Member { client: id, route };
         let receiver = Member {
             client: receiver,

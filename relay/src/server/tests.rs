@@ -1,5 +1,7 @@
+mod access;
 mod calls;
 mod lane;
+mod volume;
 
 use peerway_proto::{
     SecretKey,
@@ -539,10 +541,10 @@ fn who_is_let_in_no_more_is_closed_and_told_so() {
         .server
         .set_access(Access::new([key(1), key(2)], [key(2)]));
     assert_eq!(world.commands(), [forbidden(c)]);
-    let admitted = [1, 2, 3].map(|seed| world.server.admits(key(seed)));
-    assert_eq!(admitted, [true, false, false]);
+    let denied = [1, 2, 3].map(|seed| world.server.is_denied(key(seed)));
+    assert_eq!(denied, [false, true, false]);
     world.server.set_access(Access::default());
-    assert!(world.server.admits(key(3)) && world.commands().is_empty());
+    assert!(world.commands().is_empty());
     assert!(
         world
             .server

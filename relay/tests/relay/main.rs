@@ -9,6 +9,8 @@
 mod client;
 mod control;
 mod datagrams;
+#[cfg(unix)]
+mod operation;
 mod program;
 mod tcp;
 mod world;

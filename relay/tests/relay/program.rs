@@ -15,7 +15,7 @@ use tokio::{net::UdpSocket, time::timeout};
 
 use crate::world::{ANY, Client, PATIENCE, id, lane_datagram};
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerway-relay"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -31,7 +31,17 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it at a port of the loopback address, and waits for its first line.
     pub(crate) fn start(state_dir: &Path, port: u16, options: &[&str]) -> Self {
-        let mut child = command()
+        Self::start_by(command(), state_dir, port, options)
+    }
+
+    /// The same by a command that ends in starting it.
+    pub(crate) fn start_by(
+        mut command: Command,
+        state_dir: &Path,
+        port: u16,
+        options: &[&str],
+    ) -> Self {
+        let mut child = command
             .args(["--bind", &format!("127.0.0.1:{port}"), "--state-dir"])
             .arg(state_dir)
             .args(options)
@@ -68,12 +78,29 @@ impl Program {
         assert!(limited.unwrap().success());
     }
 
-    /// Has it read its configuration again, and returns what it logs then.
-    fn reload(&mut self) -> String {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args(["-HUP", &self.child.id().to_string()])
+            .args([name, &self.child.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end, and returns the exit code.
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Has it read its configuration again, and returns what it logs then.
+    fn reload(&mut self) -> String {
+        self.signal("-HUP");
+        self.next_log_line()
+    }
+
+    pub(crate) fn next_log_line(&mut self) -> String {
         let mut line = String::new();
         let log = self.log.get_or_insert_with(|| {
             let stderr = self.child.stderr.take().unwrap();
@@ -84,7 +111,7 @@ impl Program {
     }
 
     /// Sends SIGTERM, and returns the exit code.
-    fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         let sent = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();

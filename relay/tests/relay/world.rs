@@ -130,6 +130,10 @@ impl Client {
         Self::connect_to(relay.addr, relay.url().key(), seed, None).await
     }
 
+    pub(crate) async fn connect_at(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
+        Self::connect_to(relay, key, seed, None).await
+    }
+
     async fn connect_to(relay: SocketAddr, key: PeerId, seed: u8, window: Option<u32>) -> Self {
         let tap = Arc::new(Tap::open());
         let mut config = EndpointConfig::default();

@@ -217,6 +217,12 @@ impl CloseReason {
         }
     }
 
+    /// Whether it ends with the month; its text names the day then.
+    #[must_use]
+    pub fn is_of_a_month(self) -> bool {
+        matches!(self, Self::VolumeUsedUp | Self::RelayVolumeUsedUp)
+    }
+
     /// Whether only time or the operator changes it, so that there is no point in trying again at once.
     #[must_use]
     pub fn lasts(self) -> bool {

@@ -101,10 +101,7 @@ impl RelayError {
     }
 
     fn closed(reason: CloseReason, text: &[u8]) -> Self {
-        if matches!(
-            reason,
-            CloseReason::VolumeUsedUp | CloseReason::RelayVolumeUsedUp
-        ) {
+        if reason.is_of_a_month() {
             let until = last_day(text);
             return Self::UsedUp { reason, until };
         }

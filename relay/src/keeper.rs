@@ -1,0 +1,106 @@
+//! The running relay and what outlives it, for whoever operates it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use peerway_relay::{Access, Relay, VolumeLimits};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+
+use crate::store::Store;
+
+/// How often what changed is written down: what a crash may lose.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// See the [module](self). Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    relay: Relay,
+    store: Arc<Mutex<Store>>,
+    configured: Arc<Mutex<(VolumeLimits, bool)>>,
+    drain: watch::Sender<Option<Duration>>,
+}
+
+impl Keeper {
+    pub(crate) fn new(relay: Relay, store: Store) -> Self {
+        Self {
+            relay,
+            store: Arc::new(Mutex::new(store)),
+            configured: Arc::default(),
+            drain: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    /// These hold from now on.
+    pub(crate) fn configure(&self, volumes: VolumeLimits, access: Access) {
+        let mut configured = self
+            .configured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *configured = (volumes, access.is_open());
+        drop(configured);
+        self.relay.set_volumes(volumes);
+        self.relay.set_access(access);
+    }
+
+    /// What may be sent in a month.
+    pub(crate) fn volumes(&self) -> VolumeLimits {
+        self.configured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Whether everybody is served.
+    pub(crate) fn is_open(&self) -> bool {
+        self.configured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+    }
+
+    /// The relay is to stop, within this time.
+    pub(crate) fn drain(&self, within: Duration) {
+        self.drain.send_replace(Some(within));
+    }
+
+    /// Returns when that was said.
+    pub(crate) async fn drained(&self) -> Duration {
+        let mut drain = self.drain.subscribe();
+        let within = drain.wait_for(Option::is_some).await;
+        within.ok().and_then(|within| *within).unwrap_or_default()
+    }
+
+    /// Writes down what changed. False if the disk does not take it; it is tried again later.
+    pub(crate) async fn write(&self) -> bool {
+        let this = self.clone();
+        let write = move || {
+            let mut store = this.store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.write(this.relay.take_records())
+        };
+        spawn_blocking(write).await.unwrap_or(false)
+    }
+
+    /// Writes down what changes, for ever.
+    pub(crate) async fn keep(&self) {
+        loop {
+            sleep(PAUSE).await;
+            self.write().await;
+        }
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "invitations end by the clock on the wall"
+)]
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as u64
+}
