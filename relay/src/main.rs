@@ -6,6 +6,8 @@ mod control;
 mod keeper;
 mod metrics;
 mod store;
+#[cfg(unix)]
+mod top;
 
 use std::{ffi::OsString, io, path::Path, process::ExitCode, time::Duration};
 
@@ -74,6 +76,7 @@ fn act(options: &Options, action: &Action) -> Result<(), Failure> {
             clap_complete::generate(*shell, &mut command, "peerway-relay", &mut io::stdout());
         }
         Action::Status { .. }
+        | Action::Top
         | Action::Invite { .. }
         | Action::Invites { .. }
         | Action::Revoke { .. }
@@ -88,7 +91,7 @@ fn act(options: &Options, action: &Action) -> Result<(), Failure> {
 #[cfg(unix)]
 fn talk(state_dir: &Path, action: &Action) -> Result<(), Failure> {
     let Some((request, json)) = action.request() else {
-        return Ok(());
+        return Ok(top::run(state_dir)?);
     };
     let answer = control::ask(state_dir, &request)?;
     Ok(control::print(&request, answer, json)?)

@@ -13,6 +13,8 @@ pub(crate) enum Action {
         #[arg(id = "status_json", long = "json")]
         json: bool,
     },
+    /// Show it as it changes, until q is pressed
+    Top,
     /// Print a URL of the relay that lets in whoever registers with it; they stay let in
     Invite {
         /// How many may use it; any number without it
@@ -78,7 +80,7 @@ impl Action {
                 let within_s = within.as_secs();
                 (Request::Drain { within_s }, false)
             }
-            Self::Man | Self::Completions { .. } => return None,
+            Self::Top | Self::Man | Self::Completions { .. } => return None,
         })
     }
 }
