@@ -12,6 +12,7 @@ mod lan;
 mod limits;
 mod loopback;
 mod nat;
+mod operator;
 mod pairs;
 mod relays;
 mod situations;

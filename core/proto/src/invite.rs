@@ -73,7 +73,6 @@ mod tests {
         assert_eq!(invited, plain.clone().with_invite(token.clone()));
         assert_eq!(plain.invite(), None);
         let ticket = Ticket::new(id, vec![invited.clone()], Vec::new());
-        let ticket: Ticket = ticket.to_string().parse().unwrap();
         assert_eq!(ticket.relays()[0].invite(), None);
         for shown in [
             format!("{invited}"),

@@ -262,10 +262,13 @@ impl Ticket {
     /// Addresses that a ticket can carry.
     pub const MAX_ADDRS: usize = 8;
 
-    /// A ticket; relays and addresses beyond the limits are left out.
+    /// A ticket; relays and addresses beyond the limits are left out, as are invitations to relays.
     #[must_use]
     pub fn new(id: PeerId, mut relays: Vec<RelayUrl>, mut addrs: Vec<SocketAddr>) -> Self {
         relays.truncate(Self::MAX_RELAYS);
+        for relay in &mut relays {
+            relay.invite = None;
+        }
         addrs.truncate(Self::MAX_ADDRS);
         Self { id, relays, addrs }
     }

@@ -39,6 +39,7 @@ pub struct Builder {
     pub(crate) no_lan: bool,
     pub(crate) no_port_guessing: bool,
     pub(crate) no_tcp: bool,
+    pub(crate) visits: bool,
 }
 
 impl Builder {
@@ -53,6 +54,14 @@ impl Builder {
     #[must_use]
     pub fn relays(mut self, relays: impl IntoIterator<Item = RelayUrl>) -> Self {
         self.relays = relays.into_iter().collect();
+        self
+    }
+
+    /// Whether the node only dials through its relays, and is not to be found there; no by default. A relay that serves few takes in
+    /// whoever comes to meet one of those.
+    #[must_use]
+    pub fn visits(mut self, visits: bool) -> Self {
+        self.visits = visits;
         self
     }
 
@@ -160,6 +169,7 @@ impl Builder {
         let driver = Driver::start(Parts {
             tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
             relay_streams: relay_streams.transpose()?.map(Arc::new),
+            visits: self.visits,
             key,
             machine,
             mux,

@@ -115,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) tls: Option<Tls>,
     /// By which relays are reached where UDP is not; none if there is to be no TCP.
     pub(crate) relay_streams: Option<Arc<RelayStreams>>,
+    /// Our relays are not to take us for somebody to be found there.
+    pub(crate) visits: bool,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -144,6 +146,7 @@ pub(crate) struct Driver {
     registrations: BTreeMap<RelayUrl, Registration>,
     relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
+    visits: bool,
     relay_streams: Option<Arc<RelayStreams>>,
     gathering: Gathering,
     nat: Nat,
@@ -232,6 +235,7 @@ impl Driver {
             relay_events,
             relay_sender,
             relay_streams: parts.relay_streams,
+            visits: parts.visits,
             gathering,
             nat: Nat::default(),
             streams: Streams::new(parts.tls),

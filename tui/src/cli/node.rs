@@ -83,13 +83,16 @@ impl Node {
         globals: &Globals,
         relays: Vec<RelayUrl>,
     ) -> Result<Self, Failure> {
-        Self::beside(globals, relays).await
+        Self::with(globals, globals.builder().relays(relays).visits(true)).await
     }
 
     /// A node of the folder's identity or, beside another process that has it, of a temporary one.
     pub(super) async fn beside(globals: &Globals, relays: Vec<RelayUrl>) -> Result<Self, Failure> {
+        Self::with(globals, globals.builder().relays(relays)).await
+    }
+
+    async fn with(globals: &Globals, mut builder: Builder) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
-        let mut builder = globals.builder().relays(relays);
         let claim = state.claim()?;
         let mut bind = globals.bind;
         if claim.is_some() {

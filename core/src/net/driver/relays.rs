@@ -59,7 +59,7 @@ impl Driver {
     fn register(&mut self, url: RelayUrl) {
         let events = self.relay_sender.clone();
         let streams = self.relay_streams.clone();
-        let is_home = self.relays.get(&url).is_some_and(|relay| relay.home);
+        let is_home = !self.visits && self.relays.get(&url).is_some_and(|relay| relay.home);
         let quic = self.quic.clone();
         let spawned = relay::spawn_with(quic, url.clone(), &self.key, events, streams, is_home);
         let handle = match spawned {
