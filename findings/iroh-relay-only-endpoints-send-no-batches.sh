@@ -9,7 +9,7 @@
 #
 # Seen with iroh 1.4.1 and iroh-relay 1.4.1 on Linux x86_64, bytes that the relay received in each frame of data while 20 MB
 # went one way:
-#     about 700 without a socket, about 6,000 with one
+#     1,386 without a socket, 13,097 with one
 # Fails if that with a socket is not at least three times that without.
 set -euo pipefail
 folder=$(mktemp -d)
