@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
-    net::{backlog::Backlog, driver::Command},
+    net::{backlog::Backlog, command::Command},
 };
 
 pub use builder::Builder;

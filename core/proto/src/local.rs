@@ -131,6 +131,12 @@ impl Local {
         self.interfaces.iter().filter_map(with_port).collect()
     }
 
+    /// Whether we have an address that the internet may reach, or one that the user bound us to.
+    pub fn may_be_reached(&self) -> bool {
+        let is_global = |addr: SocketAddr| Scope::of(addr.ip()) == Scope::Global;
+        self.bound.is_some() || self.hosts().into_iter().any(is_global)
+    }
+
     /// Our address as relays see it.
     pub fn public(&self, v4: bool) -> Option<SocketAddr> {
         self.reflexive()

@@ -12,6 +12,7 @@
 mod ports;
 mod question;
 mod relay;
+pub mod samples;
 pub mod schedule;
 
 use std::{

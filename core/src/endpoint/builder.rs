@@ -10,7 +10,8 @@ use crate::{
     net::{
         backlog::Backlog,
         clock,
-        driver::{Driver, Outlets, Parts},
+        command::Outlets,
+        driver::{Driver, Parts},
         lan::{Lan, LanError},
         mux::Mux,
         relay,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
+
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -11,6 +13,21 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Ticks that far apart; after a late one the next is as far off.
+pub(crate) fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for this time; for ever if there is none.
+pub(crate) async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How long the computer has been asleep since it was started: CLOCK_MONOTONIC stands still meanwhile.

@@ -2,19 +2,12 @@
 //! outputs into deeds.
 
 mod calls;
-mod dial;
-mod families;
 mod gather;
 mod links;
-mod liveness;
-mod nat;
 mod relays;
-mod streams;
 mod view;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,78 +16,45 @@ use std::{
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
-    future::{AbortHandle, Aborted, BoxFuture},
+    future::{Aborted, BoxFuture},
     stream::FuturesUnordered,
 };
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
-    time::{Interval, MissedTickBehavior, interval, sleep_until},
+    sync::{mpsc, watch},
+    time::timeout,
 };
 
-use self::{
-    calls::Calls, dial::Reply, gather::Gathering, links::PeerLink, nat::Nat, relays::Registration,
-    streams::Streams,
-};
 use super::{
-    backlog::BacklogSender,
-    clock::{now, time_asleep, unix_ms},
-    flow::NodeMemory,
+    GOODBYE,
+    calls::{Calls, Handshake},
+    clock::{now, ticks, time_asleep, unix_ms, until},
+    command::{Command, Outlets},
+    dial::Dialled,
+    gathering::{self, Gathering},
     interfaces::Interfaces,
     lan::{Lan, LanError},
+    links::{Closed, Links},
     mux::{ForDriver, LinkHandle, Mux},
-    relay::{RelayEvent, Streams as RelayStreams},
-    tcp::{Established, Tls},
+    nat::Nat,
+    nat64,
+    relay::{Registrations, Streams as RelayStreams},
+    tcp::{StreamDialled, Streams, Tls},
+    view::View,
 };
 use crate::{
-    Access, ConnectError, Connection, Event, EventKind, NodeSnapshot, PeerId, RelayUrl, SecretKey,
-    Ticket,
+    Event, EventKind, RelayUrl, SecretKey,
     addr::Nat64,
     proto::{
-        admission::CallId,
         early::Early,
         endpoint::Machine,
         io::{Input, Output, Pair, Sock},
         liveness::Liveness,
         local::Ports,
-        relays::Relays,
     },
     quic::close,
     tls,
-    wire::{datagram::DatagramKind, lane::Channel},
+    wire::lane::Channel,
 };
-
-/// What the public API asks of the driver.
-pub(crate) enum Command {
-    /// A connection to a peer, with this application protocol. Whoever drops the other end of `reply` gives the dial up.
-    Connect {
-        target: Ticket,
-        alpn: Vec<u8>,
-        reply: Reply,
-    },
-    /// Who is let in from now on.
-    Access { access: Access },
-    /// Where to be registered from now on, best first.
-    Relays { relays: Vec<RelayUrl> },
-    /// The network may be another one than the system has told.
-    NetworkChanged,
-    /// Close all connections with a peer.
-    HangUp {
-        peer: PeerId,
-        code: u32,
-        reason: Vec<u8>,
-    },
-    /// Say goodbye and end.
-    Shutdown { done: oneshot::Sender<()> },
-}
-
-/// What the driver shows to the public API.
-pub(crate) struct Outlets {
-    pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) snapshot: watch::Sender<Arc<NodeSnapshot>>,
-    pub(crate) accepted: BacklogSender,
-}
 
 /// What the driver starts with.
 pub(crate) struct Parts {
@@ -128,129 +88,83 @@ pub(crate) struct Driver {
     mux: Arc<Mux>,
     side: mpsc::Receiver<ForDriver>,
     quic: quinn::Endpoint,
-    memory: NodeMemory,
     clients: tls::Clients,
-    server: quinn::ServerConfig,
-    alpns: watch::Receiver<Vec<Vec<u8>>>,
     commands: mpsc::Receiver<Command>,
     outlets: Outlets,
-    links: BTreeMap<PeerId, PeerLink>,
-    handles: BTreeMap<LinkHandle, PeerId>,
-    /// Peers with connections, and what each of them may leave unacknowledged.
-    connected: BTreeSet<PeerId>,
-    peer_share: u64,
-    /// Dials so far.
-    dials: u64,
+    links: Links,
     calls: Calls,
-    relays: Relays,
-    registrations: BTreeMap<RelayUrl, Registration>,
-    relay_events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
-    relay_sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
-    visits: bool,
-    relay_streams: Option<Arc<RelayStreams>>,
+    registrations: Registrations,
     gathering: Gathering,
     nat: Nat,
     streams: Streams,
     /// The search for a translator to IPv4.
-    nat64: Option<AbortHandle>,
+    nat64: Option<nat64::Search>,
     /// Lane packets that came before the handshake that explains them.
     early: Early<Bytes>,
-    liveness: Liveness,
-    /// Links whose rates are sampled: the others' are zero.
-    active: BTreeSet<LinkHandle>,
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
-    /// Whether the snapshot is out of date; which of its peers may be, besides those that the machine knows of; and since when
-    /// it stands.
-    dirty: bool,
-    changed: BTreeSet<PeerId>,
-    published: Instant,
+    view: View,
 }
 
 /// Something that took time is over.
 enum Done {
-    /// A dial is over; without an outcome if it was given up.
-    Dialled {
-        peer: PeerId,
-        number: u64,
-        outcome: Option<(Result<Connection, ConnectError>, Reply)>,
-    },
-    /// An incoming handshake; the connection if it succeeded.
-    Handshake {
-        call: CallId,
-        peer: PeerId,
-        quic: Option<quinn::Connection>,
-    },
-    /// A connection ended.
-    Closed {
-        peer: PeerId,
-        id: usize,
-        reason: String,
-    },
+    Dialled(Dialled),
+    Handshake(Handshake),
+    Closed(Closed),
     /// Routers between us and the relay.
     Hops(Option<u8>),
     /// The network's translator to IPv4, if it has one; aborted when the network is another one.
     Nat64(Result<Option<Nat64>, Aborted>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
-    /// A stream was dialled.
-    StreamDialled(PeerId, SocketAddr, io::Result<Box<Established>>),
+    StreamDialled(StreamDialled),
     /// A peer has had time to hear our goodbye on a stream.
     StreamClosed(Sock),
     /// A stream is no more.
     StreamEnded(Pair),
 }
 
-/// Snapshots are at least this far apart, however much happens.
-const PUBLISH_GAP: Duration = Duration::from_millis(20);
 /// Rates are sampled this often.
 const SAMPLE: Duration = Duration::from_secs(1);
 
 impl Driver {
     pub(crate) async fn start(parts: Parts) -> Self {
-        let (relay_sender, relay_events) = mpsc::channel(256);
         let secret = parts.key.derive("peerway PCP nonce 1");
         let gathering = Gathering::start(parts.map_ports, parts.lan, secret).await;
+        let (key, mux, quic) = (parts.key, parts.mux, parts.quic);
         let mut driver = Self {
-            key: parts.key,
             machine: parts.machine,
-            mux: parts.mux,
             side: parts.side,
-            quic: parts.quic,
-            memory: NodeMemory::default(),
             clients: tls::Clients::default(),
-            server: parts.server,
-            alpns: parts.alpns,
             commands: parts.commands,
             outlets: parts.outlets,
-            links: BTreeMap::new(),
-            handles: BTreeMap::new(),
-            connected: BTreeSet::new(),
-            peer_share: 0,
-            dials: 0,
-            calls: Calls::default(),
-            relays: Relays::new(ChaCha20Rng::from_os_rng().random()),
-            registrations: BTreeMap::new(),
-            relay_events,
-            relay_sender,
-            relay_streams: parts.relay_streams,
-            visits: parts.visits,
+            links: Links::new(mux.clone(), Liveness::new(now(), time_asleep())),
+            calls: Calls::new(key.clone(), mux.clone(), parts.server, parts.alpns),
+            registrations: Registrations::new(
+                key.clone(),
+                mux.clone(),
+                quic.clone(),
+                parts.relay_streams,
+                parts.visits,
+            ),
             gathering,
-            nat: Nat::default(),
-            streams: Streams::new(parts.tls),
+            nat: Nat::new(mux.clone()),
+            streams: Streams::new(mux.clone(), parts.tls),
             nat64: None,
             early: Early::default(),
-            liveness: Liveness::new(now(), time_asleep()),
-            active: BTreeSet::new(),
             pending: FuturesUnordered::new(),
             started: now(),
-            dirty: true,
-            changed: BTreeSet::new(),
-            published: now(),
+            view: View::new(now()),
+            key,
+            mux,
+            quic,
         };
         driver.take_interfaces(driver.gathering.interfaces.clone(), false);
-        driver.relays.set_home(now(), parts.home_relays);
+        driver
+            .registrations
+            .relays
+            .set_home(now(), parts.home_relays);
         driver.drive_relays();
         driver.publish();
         driver
@@ -258,22 +172,22 @@ impl Driver {
 
     /// Runs until the node is shut down, or nobody holds it any more.
     pub(crate) async fn run(mut self) {
-        let mut sample = interval_of(SAMPLE);
+        let mut sample = ticks(SAMPLE);
         loop {
             let deadline = self.deadline();
-            self.rest();
+            self.links.liveness.rest(now(), SAMPLE);
             tokio::select! {
-                Some(side) = self.side.recv() => self.on_datagram(side),
-                Some((relay, event)) = self.relay_events.recv() => self.on_relay_event(relay, event),
+                Some(datagram) = self.side.recv() => self.on_datagram(datagram),
+                Some((relay, event)) = self.registrations.next() => self.on_relay_event(relay, event),
                 command = self.commands.recv() => match command {
                     Some(Command::Connect { target, alpn, reply }) => self.dial(&target, &alpn, reply),
                     Some(Command::Access { access }) => self.set_access(access),
                     Some(Command::Relays { relays }) => {
-                        self.relays.set_home(now(), relays);
-                        self.dirty = true;
+                        self.registrations.relays.set_home(now(), relays);
+                        self.view.touch();
                     }
                     Some(Command::NetworkChanged) => self.network_changed(),
-                    Some(Command::HangUp { peer, code, reason }) => self.hang_up(peer, code, &reason),
+                    Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {
                         self.shutdown().await;
                         self.commands.close();
@@ -282,12 +196,19 @@ impl Driver {
                     }
                     None => return self.shutdown().await,
                 },
-                Ok(()) = self.alpns.changed() => self.take_alpns(),
-                () = sleep_until(deadline.into()) => {}
+                () = self.calls.renamed() => self.take_alpns(),
+                () = until(deadline) => {}
                 Some(done) = self.pending.next() => self.on_done(done),
-                Some(stream) = self.streams.accept() => self.offer_stream(stream, false),
+                Some(stream) = self.streams.accept() => {
+                    let offer = self.streams.on_accepted(stream);
+                    self.on_offer(offer);
+                }
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
-                links = self.mux.activity() => self.on_activity(links),
+                links = self.mux.activity() => {
+                    let machine = &self.machine;
+                    let heard = |peer| machine.direct_heard(peer);
+                    self.links.on_activity(now(), links, heard);
+                }
                 Some(news) = self.gathering.next() => self.on_gathered(news),
                 _ = sample.tick() => {
                     self.look_for_the_missed();
@@ -299,25 +220,17 @@ impl Driver {
         }
     }
 
-    /// When something is due at the latest.
-    fn deadline(&self) -> Instant {
-        let machine = self.machine.poll_timeout().map(|(at, _)| at);
-        let early = self.early.poll_timeout();
-        let far = now() + Duration::from_secs(3600);
-        let publish = self.dirty.then(|| self.published + PUBLISH_GAP);
-        let relays = self.relays.poll_timeout();
-        [
-            machine,
-            early,
-            publish,
-            relays,
-            self.liveness.poll_timeout(),
+    /// When something is due, if nothing happens before.
+    fn deadline(&self) -> Option<Instant> {
+        let timeouts = [
+            self.machine.poll_timeout().map(|(at, _)| at),
+            self.early.poll_timeout(),
+            self.view.poll_timeout(),
+            self.registrations.relays.poll_timeout(),
+            self.links.liveness.poll_timeout(),
             self.nat.schedule.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(far)
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Does what is due and carries out what the machine decided.
@@ -327,7 +240,7 @@ impl Driver {
             self.machine.handle_timeout(now);
         }
         self.early.expire(now);
-        self.relays.handle_timeout(now);
+        self.registrations.relays.handle_timeout(now);
         self.drive_relays();
         self.drive_liveness();
         self.drive_nat(now);
@@ -335,8 +248,7 @@ impl Driver {
             self.carry_out(output);
         }
         self.drive_relays();
-        if self.dirty && self.published + PUBLISH_GAP <= now {
-            self.dirty = false;
+        if self.view.is_due(now) {
             self.publish();
         }
     }
@@ -345,15 +257,13 @@ impl Driver {
         self.machine.handle(now(), input);
     }
 
-    fn on_datagram(&mut self, side: ForDriver) {
-        match side {
-            ForDriver::Message {
+    fn on_datagram(&mut self, datagram: ForDriver) {
+        match datagram {
+            ForDriver::Stun {
                 sock,
                 source,
                 bytes,
-            } if DatagramKind::of(&bytes) == Some(DatagramKind::Stun) => {
-                self.on_stun(sock, source, &bytes);
-            }
+            } => self.on_stun(sock, source, &bytes),
             ForDriver::Message {
                 sock,
                 source,
@@ -379,6 +289,18 @@ impl Driver {
         }
     }
 
+    /// Looks whether the computer slept.
+    fn wake(&mut self) {
+        let Some(away) = self.links.liveness.wake(now(), time_asleep()) else {
+            return;
+        };
+        self.network_changed();
+        self.feed(Input::Resumed);
+        self.tell(EventKind::NetworkChanged {
+            what: format!("woke up after {} s", away.as_secs()),
+        });
+    }
+
     fn carry_out(&mut self, output: Output) {
         tracing::trace!(?output, "output");
         match output {
@@ -387,7 +309,7 @@ impl Driver {
                 to,
                 ttl,
                 bytes,
-            } => self.send_message(Pair { sock, addr: to }, ttl, &bytes),
+            } => (self.mux).send_or_lose(Pair { sock, addr: to }, ttl, &bytes),
             Output::SendRelay { relay, to, bytes } => self.signal(&relay, to, bytes),
             Output::OpenSockets { first, count } => {
                 let count = self.mux.open_sockets(first, count);
@@ -398,46 +320,38 @@ impl Driver {
             Output::DialStream { peer, addr } => self.dial_stream(peer, addr),
             Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
             Output::CloseStream { sock } => self.close_stream(sock),
-            Output::NeedRelay { relay } => self.relays.need(now(), relay),
+            Output::NeedRelay { relay } => self.registrations.relays.need(now(), relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
-            Output::Expel { peer, addr } => self.expel(peer, addr),
-            Output::Route { peer, route } => self.set_route(peer, route),
+            Output::Expel { peer, addr } => self.links.expel(peer, addr),
+            Output::Route { peer, route } => self.set_route(peer, &route),
             Output::Forget { peer } => self.forget(peer),
             Output::Failed { peer, reason } => self.fail(peer, &reason),
             Output::Event(kind) => self.tell(kind),
         }
     }
 
-    /// Sends a message or loses it, as the network may.
-    fn send_message(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) {
-        if let Err(error) = self.mux.send_message(to, ttl, bytes) {
-            tracing::trace!(?to, %error, "cannot send");
-        }
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Dialled {
-                peer,
-                number,
-                outcome,
-            } => self.on_dialled(peer, number, outcome),
-            Done::Handshake { call, peer, quic } => self.on_handshake(call, peer, quic),
-            Done::Closed { peer, id, reason } => self.on_closed(peer, id, reason),
+            Done::Dialled(dialled) => self.on_dialled(dialled),
+            Done::Handshake(handshake) => self.on_handshake(handshake),
+            Done::Closed(closed) => self.on_closed(closed),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
             Done::Hops(None) => {}
             Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
             Done::Nat64(Err(Aborted)) => {}
-            Done::RelayLeft(link) => self.drop_relay_link(link),
-            Done::StreamDialled(peer, addr, dialled) => self.on_stream_dialled(peer, addr, dialled),
+            Done::RelayLeft(link) => self.registrations.drop_link(link),
+            Done::StreamDialled(dialled) => {
+                let offer = self.streams.on_dialled(dialled);
+                self.on_offer(offer);
+            }
             Done::StreamClosed(sock) => self.mux.remove_stream(sock),
             Done::StreamEnded(stream) => self.on_stream_ended(stream),
         }
     }
 
     fn tell(&mut self, kind: EventKind) {
-        if gather::makes_mappings_doubtful(&kind) {
-            self.doubt_mappings();
+        if gathering::makes_mappings_doubtful(&kind) {
+            self.gathering.doubt_mappings();
         }
         if let EventKind::PeerState { peer, .. } | EventKind::PathChanged { peer, .. } = &kind
             && let Some(view) = self.machine.peer(*peer, now())
@@ -445,7 +359,7 @@ impl Driver {
             self.update_status(&view);
         }
         self.send_event(kind);
-        self.dirty = true;
+        self.view.touch();
     }
 
     fn send_event(&self, kind: EventKind) {
@@ -460,29 +374,20 @@ impl Driver {
         self.take_routes(interfaces.routes);
         self.announce();
         self.listen();
-        self.dirty = true;
+        self.view.touch();
     }
 
     /// Says goodbye to peers and relays; waits a moment for it to be sent.
     async fn shutdown(&mut self) {
-        let (code, reason) = (close::SHUTDOWN.into(), b"shutting down");
-        for open in self.links.values().flat_map(|link| &link.connections) {
-            open.quic.close(code, reason);
-        }
+        let reason = b"shutting down";
+        self.links.close(close::SHUTDOWN, reason);
         self.feed(Input::Shutdown);
         self.settle();
         self.publish();
-        let polite = Duration::from_secs(1);
-        let _ = tokio::time::timeout(polite, self.leave_relays()).await;
-        self.quic.close(code, reason);
-        let _ = tokio::time::timeout(polite, self.quic.wait_idle()).await;
-        self.close_streams();
-        let _ = tokio::time::timeout(polite, self.gathering.close()).await;
+        self.registrations.leave().await;
+        self.quic.close(close::SHUTDOWN.into(), reason);
+        let _ = timeout(GOODBYE, self.quic.wait_idle()).await;
+        self.streams.close_all();
+        self.gathering.close().await;
     }
-}
-
-fn interval_of(period: Duration) -> Interval {
-    let mut interval = interval(period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }

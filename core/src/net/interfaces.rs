@@ -67,6 +67,19 @@ pub(crate) struct Change {
     pub(crate) rerouted: bool,
 }
 
+impl Change {
+    /// What it is, for people.
+    pub(crate) fn what(&self) -> &'static str {
+        if self.now.sources.is_empty() {
+            "there is no route to the internet"
+        } else if self.rerouted {
+            "the route to the internet is another"
+        } else {
+            "addresses changed"
+        }
+    }
+}
+
 impl Interfaces {
     /// How things are, and every change from then on until the receiver is dropped.
     pub(crate) async fn watch() -> (Self, mpsc::Receiver<Change>) {

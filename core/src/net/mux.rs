@@ -221,6 +221,13 @@ impl Mux {
         sent.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))
     }
 
+    /// The same, where what cannot be sent is lost as in the network.
+    pub(crate) fn send_or_lose(&self, to: Pair, ttl: Option<u8>, bytes: &[u8]) {
+        if let Err(error) = self.send_message(to, ttl, bytes) {
+            tracing::trace!(?to, %error, "cannot send");
+        }
+    }
+
     /// Opens IPv4 sockets with numbers from `first` up, each at a port of its own; returns how many of these are open
     /// then. They are fewer if there is no IPv4, or to leave the rest of the program enough descriptors.
     pub(crate) fn open_sockets(&self, first: Sock, count: u16) -> u16 {

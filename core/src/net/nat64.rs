@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{AbortHandle, Aborted, abortable};
 use tokio::{
     net::lookup_host,
     time::{sleep, timeout},
@@ -19,9 +20,26 @@ const LIMIT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
+/// A search, which ends when this is dropped.
+pub(crate) struct Search(AbortHandle);
+
+impl Search {
+    /// Begins one; the future is it.
+    pub(crate) fn begin() -> (Self, impl Future<Output = Result<Option<Nat64>, Aborted>>) {
+        let (search, handle) = abortable(discover());
+        (Self(handle), search)
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Asks the system's resolver for the IPv6 addresses of a name that has none, and so gets what the network's DNS64 makes.
 /// Without an answer it asks again, as long as it takes.
-pub(crate) async fn discover() -> Option<Nat64> {
+async fn discover() -> Option<Nat64> {
     let mut pause = RETRY;
     loop {
         match timeout(LIMIT, lookup_host(("ipv4only.arpa", 0))).await {

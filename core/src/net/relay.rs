@@ -7,6 +7,7 @@
 
 mod backoff;
 mod error;
+mod registrations;
 mod session;
 mod stream;
 mod task;
@@ -24,6 +25,7 @@ use crate::{
 
 pub use crate::proto::relays::Over;
 pub use error::RelayError;
+pub(crate) use registrations::{Deed, Happened, Registrations};
 pub(crate) use stream::Streams;
 pub use stream::{ProxyTrouble, StreamError};
 pub use trouble::RelayTrouble;

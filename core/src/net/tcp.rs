@@ -8,6 +8,7 @@
 
 mod carry;
 mod listen;
+mod streams;
 
 use std::{
     io,
@@ -24,7 +25,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-pub(crate) use self::{carry::carry, listen::Listener};
+pub(crate) use self::streams::{Offer, StreamDialled, Streams};
+use self::{carry::carry, listen::Listener};
 use crate::{PeerId, SecretKey, tls};
 
 /// Names the protocol inside of TLS.

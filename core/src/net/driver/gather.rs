@@ -1,132 +1,15 @@
-//! Learning about our surroundings: interfaces, forwarded ports, peers on our network.
+//! What is learnt about our surroundings: interfaces, forwarded ports, peers on our network.
 
-use std::{net::SocketAddr, num::NonZeroU16};
-
-use futures_util::future::{OptionFuture, join_all};
-use tokio::sync::mpsc;
+use std::net::SocketAddr;
 
 use super::{Driver, now};
-use crate::{
-    EventKind, PeerId, PeerState, PortMapping, PortRefusal,
-    net::{
-        interfaces::{Change, Interfaces},
-        lan::{Lan, LanError, Sighting},
-        portmap::PortMapper,
-    },
-    proto::{io::Input, local::Ports},
-};
-
-/// Who tells us.
-pub(super) struct Gathering {
-    pub(super) interfaces: Interfaces,
-    changes: mpsc::Receiver<Change>,
-    mapper: Option<PortMapper>,
-    mappings: mpsc::Receiver<Option<PortMapping>>,
-    pinholer: Option<PortMapper>,
-    pinholes: mpsc::Receiver<Option<PortMapping>>,
-    pub(super) mapping: Option<PortMapping>,
-    lan: Option<Lan>,
-    /// Why there is none though there should be.
-    lan_error: Option<LanError>,
-}
-
-/// Something was learnt.
-pub(super) enum Gathered {
-    Interfaces(Change),
-    Mapping(Option<PortMapping>),
-    Pinhole(Option<PortMapping>),
-    Sighting(Sighting),
-}
-
-impl Gathering {
-    /// Asks routers for these ports, unless they are 0; by `secret` they know us again.
-    pub(super) async fn start(
-        ports: Ports,
-        lan: Result<Option<Lan>, LanError>,
-        secret: [u8; 32],
-    ) -> Self {
-        let (interfaces, changes) = Interfaces::watch().await;
-        let (sender, mappings) = mpsc::channel(4);
-        let (v6_sender, pinholes) = mpsc::channel(4);
-        let [v4, v6] = [ports.v4, ports.v6].map(NonZeroU16::new);
-        let (lan, lan_error) = match lan {
-            Ok(lan) => (lan, None),
-            Err(error) => (None, Some(error)),
-        };
-        Self {
-            interfaces,
-            changes,
-            mapper: v4.map(|port| PortMapper::spawn(port, secret, sender)),
-            mappings,
-            pinholer: v6.map(|port| PortMapper::spawn_v6(port, secret, v6_sender)),
-            pinholes,
-            mapping: None,
-            lan,
-            lan_error,
-        }
-    }
-
-    /// The next news; none when there will be no more.
-    pub(super) async fn next(&mut self) -> Option<Gathered> {
-        tokio::select! {
-            Some(change) = self.changes.recv() => Some(Gathered::Interfaces(change)),
-            Some(mapping) = self.mappings.recv() => Some(Gathered::Mapping(mapping)),
-            Some(pinhole) = self.pinholes.recv() => Some(Gathered::Pinhole(pinhole)),
-            sighting = sighted(&mut self.lan) => Some(Gathered::Sighting(sighting)),
-        }
-    }
-
-    /// Why nobody is found on the local network, though that is wanted.
-    pub(super) fn lan_trouble(&self) -> Option<String> {
-        if let Some(error) = &self.lan_error {
-            return Some(error.to_string());
-        }
-        let is_blind = self.lan.is_some() && self.interfaces.unread;
-        is_blind.then(|| "the system does not list this computer's network interfaces".to_owned())
-    }
-
-    /// Why the local network was not searched, if it was not.
-    pub(super) fn unsearched(&self) -> Option<String> {
-        let is_off = || {
-            self.lan
-                .is_none()
-                .then(|| "this node is not to look there".to_owned())
-        };
-        self.lan_trouble().or_else(is_off)
-    }
-
-    /// What the IPv4 router answered that forwards no port.
-    pub(super) fn refusal(&self) -> Option<PortRefusal> {
-        self.mapper.as_ref().and_then(PortMapper::refusal)
-    }
-
-    pub(super) async fn close(&mut self) {
-        let mappers = [self.mapper.take(), self.pinholer.take()];
-        let mappings = join_all(mappers.into_iter().flatten().map(PortMapper::close));
-        let announcement = OptionFuture::from(self.lan.take().map(Lan::close));
-        tokio::join!(mappings, announcement);
-    }
-}
-
-/// The next change of what was found on our network.
-async fn sighted(lan: &mut Option<Lan>) -> Sighting {
-    match lan {
-        Some(lan) => lan.next().await,
-        None => std::future::pending().await,
-    }
-}
+use crate::{EventKind, PeerId, PortMapping, net::gathering::Gathered, proto::io::Input};
 
 impl Driver {
     pub(super) fn on_gathered(&mut self, news: Gathered) {
         match news {
             Gathered::Interfaces(change) => {
-                let what = if change.now.sources.is_empty() {
-                    "there is no route to the internet"
-                } else if change.rerouted {
-                    "the route to the internet is another"
-                } else {
-                    "addresses changed"
-                };
+                let what = change.what();
                 self.network_changed();
                 self.gathering.interfaces = change.now.clone();
                 self.take_interfaces(change.now, change.rerouted);
@@ -136,7 +19,7 @@ impl Driver {
             }
             Gathered::Mapping(mapping) => {
                 let before = std::mem::replace(&mut self.gathering.mapping, mapping);
-                self.dirty = true;
+                self.view.touch();
                 // That it is granted for another time is no news.
                 let what = |mapping: PortMapping| (mapping.protocol, mapping.external);
                 if before.map(what) != mapping.map(what) {
@@ -148,42 +31,24 @@ impl Driver {
                 self.feed(Input::Pinhole(pinhole.map(|pinhole| pinhole.external)));
             }
             Gathered::Sighting(sighting) => {
-                let peers = self.links.keys().copied();
-                let seen = self
-                    .gathering
-                    .lan
-                    .as_mut()
-                    .and_then(|lan| lan.who(sighting, peers));
-                if let Some((peer, addrs)) = seen {
+                let peers = self.links.iter().map(|(peer, _)| peer);
+                if let Some((peer, addrs)) = self.gathering.who(sighting, peers) {
                     self.found(peer, addrs);
                 }
             }
         }
     }
 
-    /// Announces on our networks, which may be new, where we are, if we accept connections.
+    /// Announces on our networks where we are, if we accept connections.
     pub(super) fn announce(&mut self) {
-        let Some(lan) = &mut self.gathering.lan else {
-            return;
-        };
-        lan.network_changed(&self.gathering.interfaces.secluded);
-        let mut addrs = self.machine.local().hosts();
-        let accepts = !self.alpns.borrow().is_empty();
-        addrs.retain(|addr| accepts && !addr.ip().is_loopback());
-        if let Err(error) = lan.announce(&addrs) {
-            tracing::debug!(%error, "not announced");
-        }
+        let hosts = || self.machine.local().hosts();
+        let addrs = (self.calls.are_taken()).then(hosts).unwrap_or_default();
+        self.gathering.announce(addrs);
     }
 
     /// Looks for a peer on our network.
     pub(super) fn look_for(&mut self, peer: PeerId) {
-        let Some(lan) = &mut self.gathering.lan else {
-            return;
-        };
-        if let Err(error) = lan.search() {
-            tracing::debug!(%error, "not looked for");
-        }
-        let addrs = lan.find(peer);
+        let addrs = self.gathering.look_for(peer);
         if !addrs.is_empty() {
             self.found(peer, addrs);
         }
@@ -197,63 +62,18 @@ impl Driver {
 
     /// Looks for the dialled peers that are not reached directly; for nobody once there is none.
     pub(super) fn look_for_the_missed(&mut self) {
-        let Some(lan) = &mut self.gathering.lan else {
-            return;
-        };
-        if !self.machine.misses_peers() {
-            lan.rest();
-        } else if let Err(error) = lan.search() {
-            tracing::debug!(%error, "not looked for");
+        if self.machine.misses_peers() {
+            self.gathering.search();
+        } else {
+            self.gathering.rest();
         }
     }
 
     /// Has everybody who talks to the network begin anew.
     pub(super) fn network_changed(&mut self) {
         self.mux.refresh();
-        self.relays_network_changed();
-        let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
-        for mapper in mappers.into_iter().flatten() {
-            mapper.network_changed();
-        }
+        self.registrations.network_changed();
+        self.gathering.network_changed();
         self.nat.schedule.on_network_changed(now());
-    }
-
-    /// Something says that routers may have forgotten what they granted, or moved.
-    pub(super) fn doubt_mappings(&self) {
-        let mappers = [&self.gathering.mapper, &self.gathering.pinholer];
-        for mapper in mappers.into_iter().flatten() {
-            mapper.doubt();
-        }
-    }
-}
-
-/// Whether what happened says that a router may have forgotten what it granted. That packets are unanswered for a moment does not:
-/// the machine asks before it doubts a path, and the peer may tell it that it hears nothing.
-pub(super) fn makes_mappings_doubtful(event: &EventKind) -> bool {
-    matches!(
-        event,
-        EventKind::PeerState {
-            to: PeerState::Suspect,
-            ..
-        }
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SecretKey;
-
-    #[test]
-    fn a_path_in_doubt_makes_mappings_doubtful_and_other_changes_do_not() {
-        let becomes = |to| EventKind::PeerState {
-            peer: SecretKey::from_seed(&[1; 32]).id(),
-            from: PeerState::Direct,
-            to,
-            why: None,
-        };
-        assert!(makes_mappings_doubtful(&becomes(PeerState::Suspect)));
-        assert!(!makes_mappings_doubtful(&becomes(PeerState::Relayed)));
-        assert!(!makes_mappings_doubtful(&becomes(PeerState::Idle)));
     }
 }

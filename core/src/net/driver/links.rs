@@ -1,127 +1,83 @@
-//! Links to peers: their route in the mux, their connections, and who waits for them.
+//! Links to peers, as the machine decides.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
-use tokio::sync::watch;
+use futures_util::FutureExt;
 
-use super::{Done, Driver, dial::Dial, now};
+use super::{Done, Driver, now};
 use crate::{
-    Access, ConnectError, Connection, EventKind, Explanation, LinkStatus, PeerId, PeerState,
+    Access, ConnectError, Connection, EventKind, PeerId, Ticket,
     net::{
-        flow::{Flow, LinkMemory},
-        mux::{Dest, Destinations, Link},
-        transport::transport_config,
+        dial::{Dialled, Reply},
+        links::{Closed, PeerLink},
+        mux::Dest,
+        tcp::Offer,
     },
     proto::{
+        self,
         admission::CallId,
         endpoint::PeerView,
-        io::{Failure, Input, Route},
-        liveness::has_stalled,
-        outbound,
-        timing::CONNECT_TIMEOUT,
+        io::{Failure, Input, Pair, Sock},
+        liveness,
     },
-    quic::close,
     wire::lane::Channel,
 };
-
-/// A peer that quinn has an address for.
-pub(super) struct PeerLink {
-    pub(super) link: Arc<Link>,
-    pub(super) memory: LinkMemory,
-    pub(super) status: watch::Sender<LinkStatus>,
-    pub(super) connections: Vec<Open>,
-    /// Where the packets go first; a change of it is a change of path.
-    first: Option<Dest>,
-    pub(super) dials: Vec<Dial>,
-    pub(super) sampled: (u64, u64),
-    pub(super) rates: (u64, u64),
-    /// Packets that QUIC had lost when that was last looked at.
-    pub(super) lost: u64,
-    /// Whether it was also dialled at addresses, and so does not need a relay.
-    pub(super) has_addrs: bool,
-}
-
-/// A QUIC connection of a link.
-pub(super) struct Open {
-    pub(super) quic: quinn::Connection,
-    flow: Arc<Flow>,
-    alpn: String,
-    /// None if we dialled it.
-    call: Option<CallId>,
-}
-
-impl Open {
-    fn is_outgoing(&self) -> bool {
-        self.call.is_none()
-    }
-}
-
-impl PeerLink {
-    /// Gives each connection its part, where so many peers have any.
-    fn share_out(&self, peers: usize) {
-        let window = outbound::send_window(peers, self.connections.len());
-        for open in &self.connections {
-            open.quic.set_send_window(window);
-        }
-    }
-
-    /// The settings of a new connection, on this side of it.
-    pub(super) fn transport(&self, side: quinn::Side) -> Arc<quinn::TransportConfig> {
-        Arc::new(transport_config(self.link.epoch().clone(), side))
-    }
-
-    /// Whether we dialled the peer, or are about to.
-    fn is_dialled(&self) -> bool {
-        !self.dials.is_empty() || self.connections.iter().any(|open| open.is_outgoing())
-    }
-
-    fn is_unused(&self) -> bool {
-        self.dials.is_empty() && self.connections.is_empty()
-    }
-
-    /// Whether somebody waits for a path that only a relay can give.
-    pub(super) fn waits_for_relay(&self) -> bool {
-        let waits = self.dials.iter().any(Dial::waits_for_route) && self.first.is_none();
-        waits && !self.has_addrs
-    }
-}
 
 impl Driver {
     /// The peer's link, made if there is none.
     pub(super) fn link(&mut self, peer: PeerId) -> &mut PeerLink {
-        self.links.entry(peer).or_insert_with(|| {
-            let link = self.mux.add_link();
-            self.handles.insert(link.handle(), peer);
-            self.relays.on_link(peer);
-            let status = LinkStatus {
-                state: PeerState::Idle,
-                path: None,
-                why: None,
-            };
-            PeerLink {
-                memory: self.memory.link(),
-                link,
-                status: watch::Sender::new(status),
-                connections: Vec::new(),
-                first: None,
-                dials: Vec::new(),
-                sampled: (0, 0),
-                rates: (0, 0),
-                lost: 0,
-                has_addrs: false,
+        self.registrations.relays.on_link(peer);
+        self.links.of(peer)
+    }
+
+    /// Begins to dial.
+    pub(super) fn dial(&mut self, target: &Ticket, alpn: &[u8], reply: Reply) {
+        if reply.is_closed() {
+            return;
+        }
+        let crypto = match self.clients.get(&self.key, alpn) {
+            Ok(crypto) => crypto,
+            Err(error) => {
+                let _ = reply.send(Err(error.into()));
+                return;
             }
-        })
+        };
+        let peer = target.id();
+        let relays = self.registrations.for_ticket(target);
+        self.link(peer).has_addrs |= !target.addrs().is_empty();
+        let dial = self.links.dial(peer, self.quic.clone(), crypto, reply);
+        self.pending.push(Box::pin(dial.map(Done::Dialled)));
+        for relay in &relays {
+            self.registrations.relays.on_link_needs(peer, relay);
+        }
+        self.look_for(peer);
+        self.feed(Input::Connect {
+            peer,
+            relays,
+            addrs: target.addrs().to_vec(),
+        });
+        self.refuse_impostors();
+    }
+
+    pub(super) fn on_dialled(&mut self, dialled: Dialled) {
+        let Dialled {
+            peer,
+            number,
+            outcome,
+        } = dialled;
+        self.links.end_dial(peer, number);
+        if let Some((outcome, reply)) = outcome {
+            if let Ok(connection) = &outcome {
+                self.adopt(connection.clone(), None);
+            }
+            let _ = reply.send(outcome);
+        }
+        self.release_unused(peer);
     }
 
     pub(super) fn admit(&mut self, peer: PeerId, addr: SocketAddr) {
-        let link = self.link(peer).link.clone();
-        self.mux.admit(addr, &link);
-    }
-
-    pub(super) fn expel(&self, peer: PeerId, addr: SocketAddr) {
-        if let Some(link) = self.links.get(&peer) {
-            self.mux.expel(addr, link.link.handle());
-        }
+        self.link(peer);
+        self.links.admit(peer, addr);
     }
 
     /// Takes the peer's packets from this relay's lane, those included that came too early.
@@ -134,156 +90,67 @@ impl Driver {
         }
     }
 
-    pub(super) fn set_route(&mut self, peer: PeerId, route: Route) {
-        let lane = |driver: &Self, relay| {
-            let addr = driver.lane_addr(relay)?;
-            Some(Dest::Lane {
-                relay: addr,
-                channel: Channel::between(driver.key.id(), peer),
-            })
+    pub(super) fn set_route(&mut self, peer: PeerId, route: &proto::io::Route) {
+        use proto::io::Route as Decided;
+        let channel = Channel::between(self.key.id(), peer);
+        let (direct, relay) = match route {
+            Decided::Direct(pair) => (Some(*pair), None),
+            Decided::Relay(relay) => (None, Some(relay)),
+            Decided::Both(pair, relay) => (Some(*pair), Some(relay)),
         };
-        let dests: Vec<Dest> = match &route {
-            Route::Direct(pair) => vec![Dest::Direct(*pair)],
-            Route::Relay(relay) => lane(self, relay).into_iter().collect(),
-            Route::Both(pair, relay) => [Some(Dest::Direct(*pair)), lane(self, relay)]
-                .into_iter()
-                .flatten()
-                .collect(),
-        };
-        if matches!(route, Route::Both(..)) {
-            self.check_relays(peer);
+        if direct.is_some() && relay.is_some() {
+            self.registrations.check(peer);
         }
-        if let Route::Relay(relay) | Route::Both(_, relay) = &route
-            && let Some(addr) = self.lane_addr(relay)
-        {
+        let lane = relay.and_then(|relay| self.registrations.lane_addr(relay));
+        if let Some(addr) = lane {
             self.admit_lane(peer, addr);
         }
-        let mux = self.mux.clone();
-        let link = self.link(peer);
-        let first = dests.first().copied();
-        let silent_since = match first {
-            Some(Dest::Lane { .. }) => link.link.lane_silent_since(),
-            Some(Dest::Direct(_)) => link.link.silent_since(),
-            None => None,
-        };
-        let stalled = has_stalled(now(), silent_since);
-        // A window full of what was lost in an outage would keep the first packet after it from leaving.
-        let switch = first.is_some() && (first != link.first || stalled);
-        let route = Destinations { dests };
-        if switch || *link.link.route() != route {
-            mux.set_route(&link.link, route, first.map_or(0, path_key), switch);
-            for open in &link.connections {
-                open.flow.nudge();
-            }
-        }
-        link.first = first;
-        if first.is_some() {
-            link.dials.iter().for_each(Dial::has_route);
-        }
-        self.dirty = true;
+        let lane = lane.map(|relay| Dest::Lane { relay, channel });
+        self.link(peer);
+        self.links.set_route(now(), peer, direct, lane);
+        self.view.touch();
     }
 
     /// The link is over.
     pub(super) fn forget(&mut self, peer: PeerId) {
-        let Some(link) = self.links.get(&peer).filter(|link| link.is_unused()) else {
-            return;
-        };
-        let handle = link.link.handle();
-        self.mux.remove_link(handle);
-        self.handles.remove(&handle);
-        self.liveness.forget(peer);
-        self.active.remove(&handle);
-        self.links.remove(&peer);
-        self.relays.on_link_over(now(), peer);
-        self.dirty = true;
+        if self.links.forget(peer) {
+            self.registrations.relays.on_link_over(now(), peer);
+            self.view.touch();
+        }
     }
 
-    pub(super) fn fail(&mut self, peer: PeerId, reason: &Failure) {
-        let error = match reason {
-            Failure::Offline(relay) => ConnectError::Offline {
-                relay: relay.clone(),
-            },
-            Failure::Busy(_) => ConnectError::Busy,
-            Failure::Unreached(relay) => ConnectError::Unreached {
-                relay: relay.clone(),
-            },
-            Failure::NoAddress => match self.gathering.unsearched() {
-                Some(reason) => ConnectError::NotSearched { reason },
-                None => ConnectError::NoAddress,
-            },
-            Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
-                after: CONNECT_TIMEOUT,
-            }),
-            Failure::NoRelay => self.relay_trouble(peer),
-        };
+    pub(super) fn fail(&mut self, peer: PeerId, failure: &Failure) {
+        let unsearched = self.gathering.unsearched();
+        let error = self.registrations.explain(peer, failure, unsearched);
         self.fail_with(peer, &error);
     }
 
     /// Tells everybody who waits for the peer why it was in vain.
     pub(super) fn fail_with(&mut self, peer: PeerId, error: &ConnectError) {
-        let link = self.links.get(&peer);
-        for dial in link.into_iter().flat_map(|link| &link.dials) {
-            dial.fail(error);
-        }
+        self.links.fail(peer, error);
         self.release_unused(peer);
     }
 
     /// A dial or a connection is over; without others nobody needs the link.
     pub(super) fn release_unused(&mut self, peer: PeerId) {
-        if self.links.get(&peer).is_none_or(PeerLink::is_unused) {
+        if self.links.is_unused(peer) {
             self.feed(Input::Release { peer });
-        }
-    }
-
-    /// Closes all connections with a peer.
-    pub(super) fn hang_up(&self, peer: PeerId, code: u32, reason: &[u8]) {
-        let links = self.links.get(&peer).into_iter();
-        for open in links.flat_map(|link| &link.connections) {
-            open.quic.close(code.into(), reason);
         }
     }
 
     /// Lets in others than before. What the others had opened ends at once.
     pub(super) fn set_access(&mut self, access: Access) {
-        let unwelcome = |peer: &PeerId| !access.lets_in(*peer);
-        for (_, link) in self.links.iter().filter(|(peer, _)| unwelcome(peer)) {
-            for open in link.connections.iter().filter(|open| !open.is_outgoing()) {
-                open.quic
-                    .close(close::NOT_LET_IN.into(), b"not let in any more");
-            }
-        }
-        let dialled = self.links.iter().filter(|(_, link)| link.is_dialled());
-        let dialled = dialled.map(|(peer, _)| *peer).collect();
+        let dialled = self.links.set_access(&access);
         self.feed(Input::Access { access, dialled });
-    }
-
-    /// Whether there is a link to the peer: if not, it was never let in, or is not any more.
-    pub(super) fn is_linked(&self, peer: PeerId) -> bool {
-        let state = self.machine.peer(peer, now()).map(|peer| peer.state);
-        !matches!(state, None | Some(PeerState::Idle))
     }
 
     /// A connection stands; `call` names it unless we dialled it.
     pub(super) fn adopt(&mut self, connection: Connection, call: Option<CallId>) {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(connection.alpn()).into_owned();
-        let (quic, flow) = (connection.quic, Arc::clone(&connection.flow));
-        let closed = quic.clone();
-        self.pending.push(Box::pin(async move {
-            let reason = closed.closed().await.to_string();
-            Done::Closed {
-                peer,
-                id: closed.stable_id(),
-                reason,
-            }
-        }));
-        self.link(peer).connections.push(Open {
-            quic,
-            flow,
-            alpn: alpn.clone(),
-            call,
-        });
-        self.share_out(peer);
+        self.link(peer);
+        let closed = self.links.adopt(connection, call);
+        self.pending.push(Box::pin(closed.map(Done::Closed)));
         self.feed(Input::Hold { peer });
         self.tell(EventKind::Connected {
             peer,
@@ -292,23 +159,15 @@ impl Driver {
         });
     }
 
-    pub(super) fn on_closed(&mut self, peer: PeerId, id: usize, reason: String) {
-        let Some(link) = self.links.get_mut(&peer) else {
+    pub(super) fn on_closed(&mut self, closed: Closed) {
+        let Some(open) = self.links.on_closed(&closed) else {
             return;
         };
-        let Some(at) = link
-            .connections
-            .iter()
-            .position(|open| open.quic.stable_id() == id)
-        else {
-            return;
-        };
-        let open = link.connections.swap_remove(at);
-        self.share_out(peer);
-        self.changed.insert(peer);
+        let Closed { peer, reason, .. } = closed;
+        self.view.touch_peers([peer]);
         if let Some(call) = open.call {
             self.calls.end(call);
-            self.outlets.accepted.remove(id);
+            self.outlets.accepted.remove(open.id());
         }
         self.release_unused(peer);
         self.tell(EventKind::Disconnected {
@@ -318,72 +177,78 @@ impl Driver {
         });
     }
 
-    /// Divides anew what may be kept unacknowledged: among the connections of a peer that has one more or less, or of all if
-    /// the number of peers makes that necessary.
-    fn share_out(&mut self, peer: PeerId) {
-        let Some(link) = self.links.get(&peer) else {
-            return;
-        };
-        if link.connections.is_empty() {
-            self.connected.remove(&peer);
-        } else {
-            self.connected.insert(peer);
+    pub(super) fn update_status(&self, view: &PeerView) {
+        if let Some(why) = self.links.update_status(view) {
+            let (peer, why) = (view.id, Box::new(why));
+            self.send_event(EventKind::Explained { peer, why });
         }
-        let (peers, whole) = (
-            self.connected.len(),
-            outbound::send_window(self.connected.len(), 1),
-        );
-        if std::mem::replace(&mut self.peer_share, whole) == whole {
-            return link.share_out(peers);
+    }
+
+    /// Has links looked at that are due, and does what that shows to be necessary.
+    pub(super) fn drive_liveness(&mut self) {
+        let machine = &self.machine;
+        for event in self.links.look(now(), |peer| machine.direct_heard(peer)) {
+            match event {
+                liveness::Event::Silence {
+                    peer,
+                    since,
+                    sent,
+                    rtt,
+                } => self.feed(Input::Silence {
+                    peer,
+                    since,
+                    sent,
+                    rtt,
+                }),
+                liveness::Event::CheckRelays { peer } => self.registrations.check(peer),
+                liveness::Event::Look { .. } | liveness::Event::Unwatch { .. } => {}
+            }
         }
-        for link in self
-            .connected
-            .iter()
-            .filter_map(|peer| self.links.get(peer))
+    }
+
+    /// Listens. Behind a NAT nobody could come in, and a port that answers would only show that we are there.
+    pub(super) fn listen(&mut self) {
+        if self.machine.local().may_be_reached()
+            && let Some(listening) = self.streams.listen()
         {
-            link.share_out(peers);
+            self.feed(Input::Listening(listening));
         }
     }
 
-    pub(super) fn update_status(&mut self, view: &PeerView) {
-        let Some(link) = self.links.get(&view.id) else {
+    pub(super) fn dial_stream(&mut self, peer: PeerId, addr: SocketAddr) {
+        if let Some(dial) = self.streams.dial(peer, addr) {
+            self.pending.push(Box::pin(dial.map(Done::StreamDialled)));
+        }
+    }
+
+    /// Asks the machine whether a stream is of use.
+    pub(super) fn on_offer(&mut self, offer: Option<Offer>) {
+        if let Some(offer) = offer {
+            self.feed(offer.into_input());
+        }
+    }
+
+    /// The machine wants it.
+    pub(super) fn take_stream(&mut self, peer: PeerId, sock: Sock) {
+        if !self.streams.is_offered(sock) {
             return;
-        };
-        let cause = |why: &Option<Explanation>| why.as_ref().map(|why| why.cause);
-        let mut explained = None;
-        link.status.send_if_modified(|known| {
-            let same_state = known.state == view.state;
-            let same_cause = cause(&known.why) == cause(&view.why);
-            if !same_cause {
-                explained = view.why.as_ref().map(|why| (why, same_state));
-            }
-            let changed = !(same_state && same_cause && known.path == view.path);
-            if changed {
-                *known = LinkStatus {
-                    state: view.state,
-                    path: view.path.clone(),
-                    why: view.why.clone(),
-                };
-            }
-            changed
-        });
-        if let Some((why, same_state)) = explained {
-            tracing::info!(peer = %view.id.short(), state = ?view.state, why = why.line(), "link");
-            if same_state {
-                let (peer, why) = (view.id, Box::new(why.clone()));
-                self.send_event(EventKind::Explained { peer, why });
-            }
+        }
+        let link = self.link(peer).link.clone();
+        if let Some(carried) = self.streams.take(peer, sock, link) {
+            self.pending.push(Box::pin(carried.map(Done::StreamEnded)));
         }
     }
-}
 
-/// Tells paths apart for the congestion controllers that are kept per path.
-fn path_key(dest: Dest) -> u32 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    match dest {
-        Dest::Lane { relay, .. } => relay.hash(&mut hasher),
-        Dest::Direct(pair) => pair.hash(&mut hasher),
+    /// The machine does not want it, or no more.
+    pub(super) fn close_stream(&mut self, sock: Sock) {
+        if let Some(left) = self.streams.close(sock) {
+            self.pending.push(Box::pin(left.map(Done::StreamClosed)));
+        }
     }
-    hasher.finish() as u32
+
+    pub(super) fn on_stream_ended(&mut self, stream: Pair) {
+        if let Some(peer) = self.streams.on_ended(stream) {
+            self.feed(Input::StreamDown { peer, stream });
+        }
+    }
 }

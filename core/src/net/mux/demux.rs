@@ -32,7 +32,13 @@ pub(super) const DRIVER_CAPACITY: usize = 512;
 /// A datagram for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ForDriver {
-    /// STUN or a message of ours, of the right length; nothing else of it is checked.
+    /// STUN, of the right length; nothing else of it is checked.
+    Stun {
+        sock: Sock,
+        source: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// A message of ours; as little is checked.
     Message {
         sock: Sock,
         source: SocketAddr,
@@ -187,9 +193,16 @@ impl<'a> Sorter<'a> {
                 }
             },
             Some(DatagramKind::Lane) => self.lane_owner(source, segment),
+            Some(DatagramKind::Stun) => {
+                self.outlets.to_driver(|| ForDriver::Stun {
+                    sock: self.sock,
+                    source,
+                    bytes: segment.to_vec(),
+                });
+                None
+            }
             Some(
-                DatagramKind::Stun
-                | DatagramKind::Intro
+                DatagramKind::Intro
                 | DatagramKind::IntroAck
                 | DatagramKind::Stale
                 | DatagramKind::Probe

@@ -1,0 +1,39 @@
+//! What the public API and a node's [driver](super::driver) say to each other.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::{backlog::BacklogSender, dial::Reply};
+use crate::{Access, Event, NodeSnapshot, PeerId, RelayUrl, Ticket};
+
+/// What the public API asks of the driver.
+pub(crate) enum Command {
+    /// A connection to a peer, with this application protocol. Whoever drops the other end of `reply` gives the dial up.
+    Connect {
+        target: Ticket,
+        alpn: Vec<u8>,
+        reply: Reply,
+    },
+    /// Who is let in from now on.
+    Access { access: Access },
+    /// Where to be registered from now on, best first.
+    Relays { relays: Vec<RelayUrl> },
+    /// The network may be another one than the system has told.
+    NetworkChanged,
+    /// Close all connections with a peer.
+    HangUp {
+        peer: PeerId,
+        code: u32,
+        reason: Vec<u8>,
+    },
+    /// Say goodbye and end.
+    Shutdown { done: oneshot::Sender<()> },
+}
+
+/// What the driver shows to the public API.
+pub(crate) struct Outlets {
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) snapshot: watch::Sender<Arc<NodeSnapshot>>,
+    pub(crate) accepted: BacklogSender,
+}

@@ -1,0 +1,187 @@
+//! A dial: from the wish for a connection to the connection, as one future.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::flow::LinkMemory;
+use crate::{
+    ConnectError, Connection, LinkStatus, PeerId,
+    proto::timing::{CONNECT_TIMEOUT, UNREACHED_TIMEOUT},
+    tls,
+};
+
+/// Where the outcome of a dial goes; nobody waits for it any more where that is closed.
+pub(crate) type Reply = oneshot::Sender<Result<Connection, ConnectError>>;
+
+/// A dial is over; without an outcome if it was given up.
+pub(super) struct Dialled {
+    pub(super) peer: PeerId,
+    pub(super) number: u64,
+    pub(super) outcome: Option<(Result<Connection, ConnectError>, Reply)>,
+}
+
+/// The dials of a link.
+#[derive(Default)]
+pub(super) struct Dials(Vec<Dial>);
+
+/// A dial as its link sees it.
+struct Dial {
+    number: u64,
+    outlook: watch::Sender<Outlook>,
+}
+
+/// What a dial may hope for.
+#[derive(Clone, Debug)]
+enum Outlook {
+    /// There is nowhere yet to send to.
+    NoRoute,
+    Route,
+    Failed(ConnectError),
+}
+
+/// What a dial has to work with.
+pub(super) struct Means {
+    pub(super) peer: PeerId,
+    pub(super) quic: quinn::Endpoint,
+    pub(super) config: quinn::ClientConfig,
+    /// The link's address, as quinn knows it.
+    pub(super) addr: SocketAddr,
+    pub(super) memory: LinkMemory,
+    pub(super) status: watch::Receiver<LinkStatus>,
+}
+
+impl Dials {
+    pub(super) fn begin(
+        &mut self,
+        number: u64,
+        means: Means,
+        mut reply: Reply,
+    ) -> impl Future<Output = Dialled> + Send + use<> {
+        let outlook = watch::Sender::new(Outlook::NoRoute);
+        let seen = outlook.subscribe();
+        self.0.push(Dial { number, outlook });
+        async move {
+            let peer = means.peer;
+            let outcome = tokio::select! {
+                outcome = means.dial(seen) => Some(outcome),
+                () = reply.closed() => None,
+            };
+            Dialled {
+                peer,
+                number,
+                outcome: outcome.map(|outcome| (outcome, reply)),
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn remove(&mut self, number: u64) {
+        self.0.retain(|dial| dial.number != number);
+    }
+
+    /// Whether any has nowhere to send to.
+    pub(super) fn wait_for_route(&self) -> bool {
+        let waits = |dial: &Dial| matches!(*dial.outlook.borrow(), Outlook::NoRoute);
+        self.0.iter().any(waits)
+    }
+
+    /// There is somewhere to send to.
+    pub(super) fn has_route(&self) {
+        for dial in &self.0 {
+            dial.outlook.send_if_modified(|outlook| {
+                let waited = matches!(outlook, Outlook::NoRoute);
+                if waited {
+                    *outlook = Outlook::Route;
+                }
+                waited
+            });
+        }
+    }
+
+    /// All are in vain.
+    pub(super) fn fail(&self, error: &ConnectError) {
+        for dial in &self.0 {
+            dial.outlook.send_replace(Outlook::Failed(error.clone()));
+        }
+    }
+}
+
+impl Means {
+    async fn dial(self, outlook: watch::Receiver<Outlook>) -> Result<Connection, ConnectError> {
+        let patience = patience(self.status.clone());
+        tokio::select! {
+            connection = self.shake_hands(outlook) => connection,
+            () = patience => Err(ConnectError::Timeout { after: CONNECT_TIMEOUT }),
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        mut outlook: watch::Receiver<Outlook>,
+    ) -> Result<Connection, ConnectError> {
+        let has_route = |outlook: &Outlook| !matches!(outlook, Outlook::NoRoute);
+        let mut failing = outlook.clone();
+        match outlook.wait_for(has_route).await.as_deref() {
+            Ok(Outlook::Failed(error)) => return Err(error.clone()),
+            Ok(Outlook::NoRoute | Outlook::Route) => {}
+            Err(_) => return Err(ConnectError::Shutdown),
+        }
+        let failed = async {
+            let has_failed = |outlook: &Outlook| matches!(outlook, Outlook::Failed(_));
+            match failing.wait_for(has_failed).await.as_deref() {
+                Ok(Outlook::Failed(error)) => error.clone(),
+                Ok(Outlook::NoRoute | Outlook::Route) | Err(_) => ConnectError::Shutdown,
+            }
+        };
+        tokio::pin!(failed);
+        loop {
+            let name = tls::server_name(self.peer);
+            let config = self.config.clone();
+            let connecting = self.quic.connect_with(config, self.addr, &name);
+            let connecting = connecting?;
+            let quic = tokio::select! {
+                quic = connecting => quic?,
+                error = &mut failed => return Err(error),
+                // QUIC waits longer for its next packet than a new handshake takes.
+                () = reached_again(self.status.clone()) => continue,
+            };
+            let (status, memory) = (self.status.clone(), self.memory.clone());
+            return Ok(Connection::new(quic, self.peer, status, memory));
+        }
+    }
+}
+
+/// Ends when a dial has taken too long. As long as the peer's relay does not reach it that is for the machine to say.
+async fn patience(mut status: watch::Receiver<LinkStatus>) {
+    loop {
+        let out_of_time = sleep(CONNECT_TIMEOUT);
+        let is_reached = |status: &LinkStatus| !status.is_unreached();
+        tokio::select! {
+            () = out_of_time => return,
+            Ok(_) = status.wait_for(LinkStatus::is_unreached) => {}
+        }
+        let reached = timeout(UNREACHED_TIMEOUT, status.wait_for(is_reached)).await;
+        if !matches!(reached, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
+
+/// Waits until the peer's relay, which did not reach it, does.
+async fn reached_again(mut status: watch::Receiver<LinkStatus>) {
+    let answers = |status: &LinkStatus| !status.is_unreached();
+    let back = async {
+        status.wait_for(LinkStatus::is_unreached).await?;
+        status.wait_for(answers).await
+    };
+    if back.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
