@@ -31,6 +31,8 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const KEY_FILE: &str = "relay.key";
 /// How long a drain takes that SIGUSR1 asks for.
 const DRAIN: Duration = Duration::from_secs(60);
+/// What systemd waits beyond the time of a drain before it ends the relay itself.
+const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
 /// A subcommand needs the folder of the relay that it is about.
 #[derive(Debug, thiserror::Error)]
@@ -158,10 +160,16 @@ async fn operate(keeper: &Keeper, signals: &mut Signals, options: &Options, args
             within = keeper.drained() => break Some(within),
         }
     };
-    notify(&[NotifyState::Stopping]);
     let Some(within) = within else {
+        notify(&[NotifyState::Stopping]);
         return relay.shutdown().await;
     };
+    let patience = within.saturating_add(DRAIN_MARGIN).as_micros();
+    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(patience),
+    ]);
     tokio::select! {
         () = relay.drain(within) => {}
         () = stopped(signals) => relay.shutdown().await,

@@ -44,8 +44,8 @@ pub(crate) enum Action {
     },
     /// Stop the relay when its clients have gone elsewhere, which it asks them to do
     Drain {
-        /// How long that may take, as in 60s or 5m
-        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+        /// How long that may take, as in 60s or 5m, at most 1h
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_drain)]
         within: Duration,
     },
     /// Print the manual page
@@ -83,6 +83,15 @@ impl Action {
             Self::Top | Self::Man | Self::Completions { .. } => return None,
         })
     }
+}
+
+fn parse_drain(text: &str) -> Result<Duration, String> {
+    parse_time(text).and_then(|time| {
+        let is_short = time <= Duration::from_secs(3600);
+        is_short
+            .then_some(time)
+            .ok_or_else(|| "expected at most 1h".to_owned())
+    })
 }
 
 /// A time like 90, 90s, 30m, 12h or 7d; seconds without a unit.

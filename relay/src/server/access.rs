@@ -128,5 +128,22 @@ impl Server {
         for client in out {
             self.close(client, CloseReason::Forbidden);
         }
+        self.part_visitors();
+    }
+
+    /// Closes the channels of those who may not meet any more, as neither is a member.
+    fn part_visitors(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
+        let clients = self.clients.iter();
+        let mut visitors: Vec<_> = clients
+            .filter(|(_, client)| !self.is_member(client.key))
+            .map(|(id, _)| *id)
+            .collect();
+        visitors.sort_unstable();
+        for id in &visitors {
+            self.settle_client(*id);
+            let is_member = |other: ClientId| visitors.binary_search(&other).is_err();
+            self.channels.retain_of(*id, is_member);
+        }
     }
 }

@@ -269,6 +269,17 @@ impl Channels {
         std::mem::take(&mut self.busy)
     }
 
+    /// Closes those channels of a client whose other end is one of which this is false.
+    pub(super) fn retain_of(&mut self, id: ClientId, stays: impl Fn(ClientId) -> bool) {
+        for channel in self.of(id) {
+            let pair = self.by_channel.get(&channel);
+            let ends = pair.map(|pair| [pair.opener.client, pair.callee.client]);
+            if ends.is_some_and(|ends| !ends.into_iter().any(|end| end != id && stays(end))) {
+                self.close(channel);
+            }
+        }
+    }
+
     /// The ends of a channel, its opener first, and what each sent since the last call.
     pub(super) fn take_sent(&mut self, channel: Channel) -> Option<([ClientId; 2], [u64; 2])> {
         let pair = self.by_channel.get_mut(&channel)?;

@@ -122,6 +122,19 @@ fn visitors_meet_members_and_nobody_else() {
 }
 
 #[test]
+fn who_is_a_member_no_more_and_visits_keeps_no_channel_with_another_visitor() {
+    let mut world = closed();
+    let [a, b] = [1, 2].map(|seed| try_with(&mut world, seed, &visit()).unwrap());
+    world.signal(a, 1, 2);
+    world.signal(b, 2, 1);
+    world.server.set_access(Access::new([key(2)], []));
+    assert!(matches!(world.lane(1, channel(1, 2)), Verdict::Forward(_)));
+    world.server.set_access(Access::new([key(3)], []));
+    assert_eq!(world.commands(), []);
+    assert_eq!(world.lane(1, channel(1, 2)), Verdict::Hold(a));
+}
+
+#[test]
 fn invitations_and_whom_they_let_in_outlive_the_relay() {
     let mut world = closed();
     invite(&mut world, 1, Some(2), None);
