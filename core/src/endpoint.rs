@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
     net::{backlog::Backlog, command::Command},
+    relay::RelayError,
 };
 
 pub use builder::Builder;
@@ -71,10 +72,32 @@ impl Endpoint {
     pub async fn online(&self) -> Result<(), OnlineError> {
         let mut snapshots = self.snapshots();
         let is_settled = |snapshot: &Arc<NodeSnapshot>| report::reachable(snapshot).is_some();
-        match snapshots.wait_for(is_settled).await {
-            Ok(snapshot) => report::reachable(&snapshot).unwrap_or(Ok(())),
-            Err(_) => Err(OnlineError::Shutdown),
+        loop {
+            let settled = snapshots.wait_for(is_settled).await;
+            let settled = settled.map_err(|_| OnlineError::Shutdown)?.clone();
+            let Some(Err(relay)) = report::reachable(&settled) else {
+                return Ok(());
+            };
+            match self.relay_error(relay.clone()).await? {
+                Some(RelayError::IdentityMismatch) => {
+                    return Err(OnlineError::WrongRelay { relay });
+                }
+                Some(source) => return Err(OnlineError::Relay { relay, source }),
+                // It has changed since the snapshot.
+                None => snapshots
+                    .changed()
+                    .await
+                    .map_err(|_| OnlineError::Shutdown)?,
+            }
         }
+    }
+
+    /// Why the node is not registered with a relay now, if so.
+    async fn relay_error(&self, relay: RelayUrl) -> Result<Option<RelayError>, OnlineError> {
+        let (reply, error) = oneshot::channel();
+        let asked = self.0.commands.send(Command::RelayError { relay, reply });
+        asked.await.map_err(|_| OnlineError::Shutdown)?;
+        error.await.map_err(|_| OnlineError::Shutdown)
     }
 
     /// The node once it has found out about the network around it, or what it knows after 5 s.

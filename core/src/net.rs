@@ -22,6 +22,8 @@ pub(crate) mod tcp;
 pub(crate) mod transport;
 mod view;
 
+pub use lan::LanError;
+
 use crate::stun;
 
 /// The time for a goodbye to leave, before the way there is closed.

@@ -150,8 +150,7 @@ impl Builder {
         let ports = ports(&mux);
         let lan = self.lan(key.id());
         let map_ports = !self.no_port_mapping && !self.is_on_loopback();
-        let machine =
-            Machine::new(self.settings(&key, ports, lan.as_ref().is_ok_and(Option::is_some))?);
+        let machine = Machine::new(self.settings(&key, ports, lan.is_ok())?);
         let (commands, inbox) = mpsc::channel(64);
         let backlog = Backlog::default();
         let accepted = backlog.sender();
@@ -216,14 +215,12 @@ impl Builder {
         })
     }
 
-    /// None if nobody is to be found on the local network.
-    fn lan(&self, id: PeerId) -> Result<Option<Lan>, LanError> {
+    fn lan(&self, id: PeerId) -> Result<Lan, LanError> {
         if self.no_lan || self.relay_only || self.is_on_loopback() {
-            return Ok(None);
+            return Err(LanError::Off);
         }
         Lan::start(id)
             .inspect_err(|error| tracing::debug!(%error, "no discovery on the local network"))
-            .map(Some)
     }
 
     fn is_on_loopback(&self) -> bool {

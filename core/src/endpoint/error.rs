@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use quinn::ConnectionError;
 
-use crate::{RelayUrl, proto::timing::CONNECT_TIMEOUT, relay::RelayError};
+use crate::{LanError, RelayUrl, proto::timing::CONNECT_TIMEOUT, relay::RelayError};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -27,16 +27,16 @@ pub enum BindError {
 }
 
 /// Why a node cannot be reached through its relays.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineError {
     /// Check the network and the relay's URL, or name another relay.
-    #[error("cannot reach the relay {}: {reason}; check the network and the relay's URL", relay.place())]
+    #[error("cannot reach the relay {}: {source}; check the network and the relay's URL", relay.place())]
     Relay {
         /// The first of them.
         relay: RelayUrl,
-        /// What went wrong, in words.
-        reason: String,
+        /// What went wrong.
+        source: RelayError,
     },
     /// Get the relay's URL anew. If it is the same, do not trust the network.
     #[error(
@@ -69,11 +69,11 @@ pub enum ConnectError {
     NoAddress,
     /// Use a ticket instead of an id, or name the relay where the peer is.
     #[error(
-        "an id alone does not say where the peer is, and the local network was not searched for it: {reason}; dial its ticket, or name a relay at which it is registered"
+        "an id alone does not say where the peer is, and the local network was not searched for it: {source}; dial its ticket, or name a relay at which it is registered"
     )]
     NotSearched {
-        /// Why not, in words.
-        reason: String,
+        /// Why not.
+        source: LanError,
     },
     /// Start the peer, or check its relay.
     #[error(
@@ -272,6 +272,18 @@ mod tests {
         let system = relays.source().unwrap();
         let system = system.downcast_ref::<Arc<io::Error>>().unwrap();
         assert_eq!(system.kind(), io::ErrorKind::TimedOut);
+
+        let unsearched = ConnectError::NotSearched {
+            source: LanError::from(getrandom::Error::UNSUPPORTED),
+        };
+        let lan = unsearched.source().unwrap();
+        assert!(lan.is::<LanError>());
+        let system = lan.source().unwrap();
+        assert!(system.is::<Arc<io::Error>>());
+        assert!(
+            unsearched.to_string().contains(&lan.to_string()),
+            "{unsearched}"
+        );
 
         let tls = ConnectError::from(rustls::Error::NoCertificatesPresented);
         let source = tls.source().and_then(<dyn Error>::downcast_ref);

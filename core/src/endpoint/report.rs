@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
-use super::OnlineError;
-use crate::{NodeSnapshot, RelayState};
+use crate::{NodeSnapshot, RelayState, RelayUrl};
 
 /// What a network report may take.
 const REPORT_PATIENCE: Duration = Duration::from_secs(5);
@@ -29,8 +28,8 @@ pub(super) async fn complete(mut snapshots: watch::Receiver<Arc<NodeSnapshot>>) 
     let _ = timeout(REPORT_PATIENCE, complete).await;
 }
 
-/// Whether the node can be reached through its relays, once that is known.
-pub(super) fn reachable(snapshot: &NodeSnapshot) -> Option<Result<(), OnlineError>> {
+/// Whether the node can be reached through its relays, once that is known; else the relay that is to be blamed.
+pub(super) fn reachable(snapshot: &NodeSnapshot) -> Option<Result<(), RelayUrl>> {
     let home = || snapshot.relays.iter().filter(|relay| relay.home);
     if home().next().is_none() || home().any(|relay| relay.state == RelayState::Up) {
         return Some(Ok(()));
@@ -41,13 +40,7 @@ pub(super) fn reachable(snapshot: &NodeSnapshot) -> Option<Result<(), OnlineErro
     let relay = home()
         .find(|relay| relay.impostor)
         .or_else(|| home().next())?;
-    let (url, reason) = (relay.url.clone(), relay.error.clone());
-    Some(Err(if relay.impostor {
-        OnlineError::WrongRelay { relay: url }
-    } else {
-        let reason = reason.unwrap_or_default();
-        OnlineError::Relay { relay: url, reason }
-    }))
+    Some(Err(relay.url.clone()))
 }
 
 /// The next snapshot that knows something else of the network than `known`; none when the node has ended.

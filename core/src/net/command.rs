@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, oneshot, watch};
 
-use super::{backlog::BacklogSender, dial::Reply};
+use super::{backlog::BacklogSender, dial::Reply, relay::RelayError};
 use crate::{Access, Event, NodeSnapshot, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
@@ -19,6 +19,11 @@ pub(crate) enum Command {
     Access { access: Access },
     /// Where to be registered from now on, best first.
     Relays { relays: Vec<RelayUrl> },
+    /// Why we are not registered with a relay; none if we are, or it is none of ours.
+    RelayError {
+        relay: RelayUrl,
+        reply: oneshot::Sender<Option<RelayError>>,
+    },
     /// The network may be another one than the system has told.
     NetworkChanged,
     /// Close all connections with a peer.

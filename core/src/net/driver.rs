@@ -69,8 +69,8 @@ pub(crate) struct Parts {
     pub(crate) home_relays: Vec<RelayUrl>,
     /// The ports that routers are asked to forward; 0 for none.
     pub(crate) map_ports: Ports,
-    /// None if nobody is to be found on our own network, nor to find us there.
-    pub(crate) lan: Result<Option<Lan>, LanError>,
+    /// Or why nobody is found on our own network, nor finds us there.
+    pub(crate) lan: Result<Lan, LanError>,
     /// None if there are to be no streams.
     pub(crate) tls: Option<Tls>,
     /// By which relays are reached where UDP is not; none if there is to be no TCP.
@@ -185,6 +185,9 @@ impl Driver {
                     Some(Command::Relays { relays }) => {
                         self.registrations.relays.set_home(now(), relays);
                         self.view.touch();
+                    }
+                    Some(Command::RelayError { relay, reply }) => {
+                        let _ = reply.send(self.registrations.error(&relay).cloned());
                     }
                     Some(Command::NetworkChanged) => self.network_changed(),
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),

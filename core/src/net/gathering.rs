@@ -1,6 +1,6 @@
 //! Learning about our surroundings: interfaces, forwarded ports, peers on our network.
 
-use std::{net::SocketAddr, num::NonZeroU16};
+use std::{mem, net::SocketAddr, num::NonZeroU16};
 
 use futures_util::future::{OptionFuture, join_all};
 use tokio::{sync::mpsc, time::timeout};
@@ -22,9 +22,7 @@ pub(super) struct Gathering {
     pinholer: Option<PortMapper>,
     pinholes: mpsc::Receiver<Option<PortMapping>>,
     pub(super) mapping: Option<PortMapping>,
-    lan: Option<Lan>,
-    /// Why there is none though there should be.
-    lan_error: Option<LanError>,
+    lan: Result<Lan, LanError>,
 }
 
 /// Something was learnt.
@@ -37,19 +35,11 @@ pub(super) enum Gathered {
 
 impl Gathering {
     /// Asks routers for these ports, unless they are 0; by `secret` they know us again.
-    pub(super) async fn start(
-        ports: Ports,
-        lan: Result<Option<Lan>, LanError>,
-        secret: [u8; 32],
-    ) -> Self {
+    pub(super) async fn start(ports: Ports, lan: Result<Lan, LanError>, secret: [u8; 32]) -> Self {
         let (interfaces, changes) = Interfaces::watch().await;
         let (sender, mappings) = mpsc::channel(4);
         let (v6_sender, pinholes) = mpsc::channel(4);
         let [v4, v6] = [ports.v4, ports.v6].map(NonZeroU16::new);
-        let (lan, lan_error) = match lan {
-            Ok(lan) => (lan, None),
-            Err(error) => (None, Some(error)),
-        };
         Self {
             interfaces,
             changes,
@@ -59,7 +49,6 @@ impl Gathering {
             pinholes,
             mapping: None,
             lan,
-            lan_error,
         }
     }
 
@@ -74,22 +63,17 @@ impl Gathering {
     }
 
     /// Why nobody is found on the local network, though that is wanted.
-    pub(super) fn lan_trouble(&self) -> Option<String> {
-        if let Some(error) = &self.lan_error {
-            return Some(error.to_string());
-        }
-        let is_blind = self.lan.is_some() && self.interfaces.unread;
-        is_blind.then(|| "the system does not list this computer's network interfaces".to_owned())
+    pub(super) fn lan_trouble(&self) -> Option<LanError> {
+        let error = self.unsearched()?;
+        (!matches!(error, LanError::Off)).then_some(error)
     }
 
     /// Why the local network was not searched, if it was not.
-    pub(super) fn unsearched(&self) -> Option<String> {
-        let is_off = || {
-            self.lan
-                .is_none()
-                .then(|| "this node is not to look there".to_owned())
-        };
-        self.lan_trouble().or_else(is_off)
+    pub(super) fn unsearched(&self) -> Option<LanError> {
+        match &self.lan {
+            Ok(_) => self.interfaces.unread.then_some(LanError::NoInterfaces),
+            Err(error) => Some(error.clone()),
+        }
     }
 
     /// What the IPv4 router answered that forwards no port.
@@ -99,7 +83,7 @@ impl Gathering {
 
     /// Announces on our networks, which may be new, that we are at these addresses.
     pub(super) fn announce(&mut self, mut addrs: Vec<SocketAddr>) {
-        let Some(lan) = &mut self.lan else {
+        let Ok(lan) = &mut self.lan else {
             return;
         };
         lan.network_changed(&self.interfaces.secluded);
@@ -118,7 +102,7 @@ impl Gathering {
 
     /// Looks for whoever is missed on our network.
     pub(super) fn search(&mut self) {
-        if let Some(lan) = &mut self.lan
+        if let Ok(lan) = &mut self.lan
             && let Err(error) = lan.search()
         {
             tracing::debug!(%error, "not looked for");
@@ -127,7 +111,7 @@ impl Gathering {
 
     /// Nobody is missed.
     pub(super) fn rest(&mut self) {
-        if let Some(lan) = &mut self.lan {
+        if let Ok(lan) = &mut self.lan {
             lan.rest();
         }
     }
@@ -138,7 +122,7 @@ impl Gathering {
         sighting: Sighting,
         peers: impl Iterator<Item = PeerId>,
     ) -> Option<(PeerId, Vec<SocketAddr>)> {
-        self.lan.as_mut()?.who(sighting, peers)
+        self.lan.as_mut().ok()?.who(sighting, peers)
     }
 
     /// Has routers asked anew.
@@ -159,17 +143,18 @@ impl Gathering {
     pub(super) async fn close(&mut self) {
         let mappers = [self.mapper.take(), self.pinholer.take()];
         let mappings = join_all(mappers.into_iter().flatten().map(PortMapper::close));
-        let announcement = OptionFuture::from(self.lan.take().map(Lan::close));
+        let lan = mem::replace(&mut self.lan, Err(LanError::Off));
+        let announcement = OptionFuture::from(lan.ok().map(Lan::close));
         let all = async { tokio::join!(mappings, announcement) };
         let _ = timeout(GOODBYE, all).await;
     }
 }
 
 /// The next change of what was found on our network.
-async fn sighted(lan: &mut Option<Lan>) -> Sighting {
+async fn sighted(lan: &mut Result<Lan, LanError>) -> Sighting {
     match lan {
-        Some(lan) => lan.next().await,
-        None => std::future::pending().await,
+        Ok(lan) => lan.next().await,
+        Err(_) => std::future::pending().await,
     }
 }
 

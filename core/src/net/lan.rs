@@ -12,6 +12,8 @@ mod alias;
 
 use std::{
     collections::BTreeMap,
+    error::Error,
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -59,13 +61,35 @@ type Secluded = Arc<ArcSwap<BTreeMap<u32, Families>>>;
 #[derive(Debug)]
 pub(crate) struct Sighting(Alias);
 
-/// Why there is no discovery.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LanError {
+/// Why a node finds nobody on the local network.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LanError {
+    /// Allow it by [`Builder::lan_discovery`](crate::Builder::lan_discovery). A node that is to use relays alone, or to stay on this
+    /// computer, looks nowhere.
+    #[error("this node is not to look there")]
+    Off,
+    /// Dial tickets: the system keeps the network interfaces secret, as Android does.
+    #[error("the system does not list this computer's network interfaces")]
+    NoInterfaces,
+    /// Allow the program to use multicast on UDP port 5353.
     #[error("multicast DNS is not to be had ({0})")]
-    Mdns(#[from] mdns_sd::Error),
+    Mdns(#[source] Arc<dyn Error + Send + Sync>),
+    /// Start the node again when the operating system is up; it gives no randomness for a name.
     #[error("the operating system has no randomness ({0})")]
-    Random(#[from] getrandom::Error),
+    Random(#[source] Arc<io::Error>),
+}
+
+impl From<mdns_sd::Error> for LanError {
+    fn from(error: mdns_sd::Error) -> Self {
+        Self::Mdns(Arc::new(error))
+    }
+}
+
+impl From<getrandom::Error> for LanError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Random(Arc::new(error.into()))
+    }
 }
 
 impl Lan {

@@ -103,7 +103,7 @@ pub(super) fn network(local: &Local, nat: &Nat, gathering: &Gathering) -> Networ
     network.port_mapping = gathering.mapping;
     network.port_refusal = gathering.refusal();
     network.interfaces_unread = gathering.interfaces.unread;
-    network.lan_trouble = gathering.lan_trouble();
+    network.lan_trouble = gathering.lan_trouble().map(|error| error.to_string());
     network.checked_at_ms = nat.checked_at_ms;
     network
 }

@@ -37,10 +37,7 @@ impl Driver {
         }
         let crypto = match self.clients.get(&self.key, alpn) {
             Ok(crypto) => crypto,
-            Err(error) => {
-                let _ = reply.send(Err(error.into()));
-                return;
-            }
+            Err(error) => return drop(reply.send(Err(error.into()))),
         };
         let peer = target.id();
         let relays = self.registrations.for_ticket(target);

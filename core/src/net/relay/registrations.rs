@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{RelayError, RelayEvent, RelayHandle, Streams, spawn_with};
 use crate::{
-    ConnectError, EventKind, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
+    ConnectError, EventKind, LanError, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
     net::{
         GOODBYE,
         clock::unix_ms,
@@ -225,7 +225,7 @@ impl Registrations {
         &self,
         peer: PeerId,
         failure: &Failure,
-        unsearched: Option<String>,
+        unsearched: Option<LanError>,
     ) -> ConnectError {
         match failure {
             Failure::Offline(relay) => ConnectError::Offline {
@@ -236,7 +236,7 @@ impl Registrations {
                 relay: relay.clone(),
             },
             Failure::NoAddress => match unsearched {
-                Some(reason) => ConnectError::NotSearched { reason },
+                Some(source) => ConnectError::NotSearched { source },
                 None => ConnectError::NoAddress,
             },
             Failure::Silent => self.wrong_relay(peer).unwrap_or(ConnectError::Timeout {
