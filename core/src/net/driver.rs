@@ -161,10 +161,8 @@ impl Driver {
             quic,
         };
         driver.take_interfaces(driver.gathering.interfaces.clone(), false);
-        driver
-            .registrations
-            .relays
-            .set_home(now(), parts.home_relays);
+        let relays = &mut driver.registrations.relays;
+        relays.set_home(now(), parts.home_relays);
         driver.drive_relays();
         driver.publish();
         driver
@@ -339,9 +337,8 @@ impl Driver {
             Done::Handshake(handshake) => self.on_handshake(handshake),
             Done::Closed(closed) => self.on_closed(closed),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),
-            Done::Hops(None) => {}
             Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
-            Done::Nat64(Err(Aborted)) => {}
+            Done::Hops(None) | Done::Nat64(Err(Aborted)) => {}
             Done::RelayLeft(link) => self.registrations.drop_link(link),
             Done::StreamDialled(dialled) => {
                 let offer = self.streams.on_dialled(dialled);

@@ -117,8 +117,7 @@ impl Driver {
     }
 
     pub(super) fn fail(&mut self, peer: PeerId, failure: &Failure) {
-        let unsearched = self.gathering.unsearched();
-        let error = self.registrations.explain(peer, failure, unsearched);
+        let error = (self.registrations).explain(peer, failure, self.gathering.unsearched());
         self.fail_with(peer, &error);
     }
 
