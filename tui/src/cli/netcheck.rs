@@ -22,7 +22,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     if globals.relays.is_empty() {
         out::hint("without a relay nobody can tell us how we look from outside: add --relay URL");
     }
-    let node = Node::dialling(globals, globals.relays.clone()).await?;
+    let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
         let snapshot = node.endpoint.network_report().await;
         let report = Report::of(&snapshot);

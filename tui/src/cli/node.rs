@@ -78,7 +78,7 @@ impl Node {
         Self::start(builder, globals.bind, Some(claim), state.peers()).await
     }
 
-    /// A node to dial with.
+    /// A node to dial with, which is not to be found at its relays.
     pub(super) async fn dialling(
         globals: &Globals,
         relays: Vec<RelayUrl>,

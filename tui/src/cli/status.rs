@@ -5,7 +5,7 @@ use peerway::{NodeSnapshot, RelaySnapshot, RelayState};
 use super::{args::Globals, failure::Failure, node::Node, out, words};
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
-    let node = Node::dialling(globals, globals.relays.clone()).await?;
+    let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
         let snapshot = node.endpoint.network_report().await;
         if globals.json {
