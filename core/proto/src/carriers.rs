@@ -246,6 +246,44 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_known_by_its_64_bits_and_by_an_ipv4_address_in_any_clothes() {
+        let at = |ip: &str| Whereabouts::of(ip.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2:3::4"), at("2001:db8:1:2::5"));
+        assert_ne!(at("2001:db8:1:2::5"), at("2001:db8:1:3::5"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+    }
+
+    #[test]
+    fn tcp_that_did_not_answer_either_is_tried_again_after_a_second_and_udp_is_not_asked_for() {
+        let mut carriers = Carriers::default();
+        carriers.on_registered(start(), Carrier::Udp);
+        carriers.on_other_silent(start() + SECOND / 2);
+        assert_eq!(carriers.ask_udp_at(), None);
+        let at = carriers.dial_tcp_at(Some(start()), SECOND / 100);
+        assert_eq!(at, Some(start() + SECOND / 2 + TCP_PAUSE));
+    }
+
+    #[test]
+    fn long_pauses_of_udp_that_flaps_stay_long_until_the_network_is_another() {
+        let mut carriers = Carriers::default();
+        let mut now = start();
+        for _ in 0..6 {
+            carriers.on_registered(now, Carrier::Udp);
+            carriers.on_registered(now, Carrier::Tcp);
+            now += SECOND;
+        }
+        let asks = |carriers: &Carriers, now: Instant| carriers.ask_udp_at().unwrap() - now;
+        let pause = asks(&carriers, now - SECOND);
+        assert!(pause > LONGEST_PAUSE);
+        carriers.on_other_silent(now);
+        assert_eq!(asks(&carriers, now), pause);
+        carriers.on_network_changed();
+        assert_eq!((carriers.over(), carriers.ask_udp_at()), (None, None));
+        carriers.on_registered(now, Carrier::Tcp);
+        assert_eq!(asks(&carriers, now), FIRST_PAUSE);
+    }
+
+    #[test]
     fn few_networks_are_remembered_the_latest_ones() {
         let at = |last: u8| Whereabouts::of(IpAddr::from([10, 0, 0, last]));
         let mut blocked = Blocked::default();

@@ -134,6 +134,11 @@ mod tests {
             early.push(now, relay(), channel(caller), b"packet".to_vec());
         }
         assert_eq!(early.0.len(), MAX_EARLY);
+        assert!(early.take(relay(), channel(0)).is_empty(), "the oldest");
+        assert_eq!(early.take(relay(), channel(599)).len(), 1);
+        early.push(now, relay(), channel(599), b"packet".to_vec());
+        let elsewhere = SocketAddr::from(([192, 0, 2, 2], 7));
+        assert!(early.take(elsewhere, channel(599)).is_empty());
         early.expire(now + EARLY_TIME / 2);
         assert_eq!(early.0.len(), MAX_EARLY);
         early.expire(now + EARLY_TIME);

@@ -142,22 +142,94 @@ fn a_path_that_answered_by_itself_after_the_last_packet_is_not_silent() {
 
 #[test]
 fn silence_from_before_we_were_kept_from_looking_does_not_count() {
+    // A link that is watched is to be looked at soon, so that less time than else counts as a stall.
+    for stall in [300 * MS, 2000 * MS] {
+        let mut run = Run::new();
+        run.send(direct);
+        run.liveness.rest(run.now, 1000 * MS);
+        run.now += stall;
+        assert_eq!(run.liveness.wake(run.now, Duration::ZERO), None);
+        run.send(direct);
+        let events = run.run(100 * MS);
+        let since: Vec<Duration> = events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Silence { since, .. } => Some(*since - run.begin),
+                Event::Look { .. } | Event::CheckRelays { .. } | Event::Unwatch { .. } => None,
+            })
+            .collect();
+        assert!(!since.is_empty());
+        assert!(since.iter().all(|since| *since == stall), "{since:?}");
+    }
+}
+
+#[test]
+fn links_that_begin_to_send_put_off_no_look_and_the_quiet_ones_are_not_looked_at() {
+    let (mut run, other) = (Run::new(), SecretKey::from_seed(&[2; 32]).id());
+    let quiet = SecretKey::from_seed(&[3; 32]).id();
+    run.send(direct);
+    run.liveness.on_activity(run.now, quiet, &Seen::default());
+    let mut looks = Vec::new();
+    for _ in 0..10 {
+        run.now += 30 * MS;
+        run.liveness.on_activity(run.now, other, &Seen::default());
+        run.liveness.handle_timeout(run.now);
+        while let Some(event) = run.liveness.poll_event() {
+            if let Event::Look { peer } = event {
+                looks.push(peer);
+                let seen = if peer == quiet {
+                    Seen::default()
+                } else {
+                    run.seen
+                };
+                run.liveness.on_seen(run.now, peer, &seen);
+            }
+        }
+    }
+    let of = |peer| looks.iter().filter(|look| **look == peer).count();
+    assert!(of(peer()) >= 5, "{}", of(peer()));
+    assert_eq!(of(quiet), 1);
+}
+
+#[test]
+fn a_link_that_goes_on_sending_is_watched_further() {
     let mut run = Run::new();
     run.send(direct);
-    run.liveness.rest(run.now, 1000 * MS);
-    run.now += 2000 * MS;
-    assert_eq!(run.liveness.wake(run.now, Duration::ZERO), None);
+    run.run(LOOK_EVERY / 2);
     run.send(direct);
-    let events = run.run(100 * MS);
-    let since: Vec<Duration> = events
-        .iter()
-        .filter_map(|(_, event)| match event {
-            Event::Silence { since, .. } => Some(*since - run.begin),
-            Event::Look { .. } | Event::CheckRelays { .. } | Event::Unwatch { .. } => None,
-        })
-        .collect();
-    assert!(!since.is_empty());
-    assert!(since.iter().all(|since| *since == 2000 * MS), "{since:?}");
+    run.seen.direct.silent_since = None;
+    assert_eq!(run.run(LOOK_EVERY), []);
+    assert_eq!(run.run(LOOK_EVERY), [(100 * MS, UNWATCH())]);
+}
+
+#[test]
+fn a_lane_that_is_not_answered_has_its_relay_checked_while_the_direct_path_is_answered() {
+    let mut run = Run::new();
+    let mut events = Vec::new();
+    for _ in 0..20 {
+        run.send(direct);
+        run.send(lane);
+        run.seen.direct.silent_since = None;
+        events.extend(run.run(LOOK_EVERY));
+    }
+    assert_eq!(has(&events, CHECK()), 1);
+}
+
+#[test]
+fn a_link_that_left_the_lane_for_a_direct_path_has_no_relay_checked_when_it_falls_quiet() {
+    let mut run = Run::new();
+    run.send(lane);
+    run.seen.lane.silent_since = None;
+    run.run(2 * LOOK_EVERY);
+    run.send(direct);
+    run.seen.direct.silent_since = None;
+    assert_eq!(has(&run.run(5000 * MS), CHECK()), 0);
+}
+
+#[test]
+fn what_goes_either_way_is_use_if_it_is_more_than_what_keeps_a_link_alive() {
+    assert!(is_use(0, 300) && is_use(300, 0) && is_use(150, 150));
+    assert!(!is_use(0, 0) && !is_use(100, 100));
 }
 
 #[test]

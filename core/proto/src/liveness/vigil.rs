@@ -84,6 +84,7 @@ mod tests {
         vigil.rest(start, SECOND);
         let asleep = vigil.wake(start + SECOND / 2, slept + 60 * SECOND);
         assert_eq!(asleep, Some(60 * SECOND));
+        assert_eq!(vigil.silent_since(start), start + SECOND / 2);
         vigil.rest(start + SECOND, SECOND);
         let stopped = vigil.wake(start + 12 * SECOND, slept + 60 * SECOND);
         assert_eq!(stopped, Some(10 * SECOND));

@@ -340,3 +340,81 @@ fn that_a_relay_is_down_for_the_same_reason_is_told_once_until_it_was_up() {
     run.up(&relay, "198.51.100.1:1");
     assert!(told(&mut run));
 }
+
+#[test]
+fn the_nat_is_measured_as_soon_as_a_relay_is_found_and_when_we_are_registered_by_udp() {
+    let relay = url(1, "a.example");
+    let (at, local) = ("5.9.0.1:4433", routes(true, true));
+    let mut run = Run::new(&[&relay]);
+    let measures = |run: &mut Run| {
+        let through = addr(at);
+        run.orders().contains(&Order::Measure { through })
+    };
+    run.resolve(&relay, at, None, &local);
+    assert!(measures(&mut run), "it answers before it knows us");
+    run.up(&relay, "198.51.100.1:1");
+    assert!(measures(&mut run));
+    run.resolve(&relay, at, None, &local);
+    assert!(!measures(&mut run), "we are registered there");
+    let seen = addr("198.51.100.1:0");
+    run.relays.on_up(&relay, RTT, seen, by_tcp());
+    assert!(!measures(&mut run), "UDP may not get there");
+}
+
+fn by_tcp() -> Over {
+    Over::Tcp {
+        stream: addr("[::ffff:5.9.0.1]:99"),
+        port: 443,
+        proxy: None,
+    }
+}
+
+#[test]
+fn a_relay_over_tcp_has_its_lanes_on_the_stream_and_proves_nothing_of_its_address() {
+    let relay = url(1, "a.example");
+    let mut run = Run::new(&[&relay]);
+    run.resolve(&relay, "5.9.0.1:4433", None, &routes(true, true));
+    let real = run
+        .relays
+        .on_up(&relay, RTT, addr("198.51.100.1:0"), by_tcp());
+    assert_eq!(real, Some(addr("5.9.0.1:443")));
+    let known = run.relays.get(&relay).unwrap();
+    assert_eq!(known.lane_addr(), Some(addr("[::ffff:5.9.0.1]:99")));
+    run.orders();
+    run.down(&relay, false);
+    let doubts = Order::Distrust {
+        addr: addr("5.9.0.1:4433"),
+    };
+    assert!(run.orders().contains(&doubts));
+}
+
+#[test]
+fn our_public_address_is_told_once_for_all_relays_that_see_it_by_udp() {
+    let (first, second) = (url(1, "a.example"), url(2, "b.example"));
+    let mut run = Run::new(&[&first, &second]);
+    let told = |run: &mut Run| {
+        let is_told =
+            |order: &Order| matches!(order, Order::Event(EventKind::PublicAddress { .. }));
+        run.orders().iter().any(is_told)
+    };
+    run.relays
+        .on_up(&first, RTT, addr("198.51.100.1:0"), by_tcp());
+    assert!(!told(&mut run), "it has no port");
+    run.registered(&first, "5.9.0.1:4433");
+    assert!(told(&mut run));
+    run.registered(&second, "5.9.0.2:4433");
+    assert!(!told(&mut run));
+}
+
+#[test]
+fn another_network_has_the_relay_asked_anew_in_its_other_family() {
+    let relay = url(1, "a.example");
+    let mut run = Run::new(&[&relay]);
+    let (v4, v6) = ("5.9.0.1:4433", "[2a01:4f8::1]:4433");
+    run.resolve(&relay, v6, Some(v4), &routes(true, true));
+    run.up(&relay, "[2001:db8::1]:1");
+    run.orders();
+    assert_eq!(run.run(10 * SECOND).len(), 3);
+    run.relays.on_network_changed(run.now);
+    assert_eq!(run.run(10 * SECOND).len(), 3);
+}

@@ -128,8 +128,12 @@ fn the_nat_is_measured_at_once_when_a_relay_can_be_asked_and_every_five_minutes_
         reports(&events).last(),
         Some(&NatBehavior::EndpointIndependent)
     );
-    let complete = events.iter().filter(|event| **event == Event::Complete);
-    assert_eq!(complete.count(), 4);
+    let count = |of: Event| events.iter().filter(|event| **event == of).count();
+    assert_eq!(count(Event::Complete), 4);
+    assert_eq!(count(Event::CloseSockets), 8, "before and after each");
+    let first = events.iter().position(|event| *event == Event::Complete);
+    let later = reports(&events[first.unwrap() + 2..]);
+    assert_eq!(later, [NatBehavior::EndpointIndependent; 3], "one for each");
     assert_eq!(run.schedule.evidence().answered, 1);
 }
 
@@ -163,6 +167,18 @@ fn a_relay_that_comes_while_it_is_measured_is_asked_too_and_one_that_comes_after
 }
 
 #[test]
+fn a_relay_that_was_asked_with_the_others_need_not_be_asked_again_either() {
+    let mut run = Run::new(&OURS[..1]);
+    run.answers = false;
+    run.on_relay(OURS[0]);
+    run.asked(Duration::ZERO);
+    run.on_relay(OURS[1]);
+    run.asked(8 * SECOND);
+    run.on_relay(OURS[1]);
+    assert_eq!(run.asked(SECOND), []);
+}
+
+#[test]
 fn a_relay_that_was_asked_a_moment_ago_is_not_asked_again_when_it_is_registered_with() {
     let mut run = Run::new(&OURS[..1]);
     run.on_relay(OURS[0]);
@@ -177,7 +193,8 @@ fn a_relay_that_was_asked_a_moment_ago_is_not_asked_again_when_it_is_registered_
 fn what_an_impostor_said_is_forgotten_and_measured_through_the_others() {
     let mut run = Run::new(&OURS);
     run.on_relay(OURS[0]);
-    run.asked(20 * SECOND);
+    let asked = run.asked(20 * SECOND);
+    assert!(OURS.iter().all(|relay| asked.contains(&(0, addr(relay)))));
     run.events();
     run.relays.remove(0);
     run.schedule.on_distrust(run.now, addr(OURS[0]));
@@ -203,6 +220,13 @@ fn distrust_of_who_told_nothing_leaves_what_is_known() {
     run.schedule.on_distrust(run.now, addr(OURS[1]));
     assert_eq!(run.events(), []);
     assert_eq!(run.asked(20 * SECOND), []);
+    // Nor does it matter who told something before.
+    run.relays = vec![addr(OURS[1])];
+    run.on_relay(OURS[1]);
+    run.asked(20 * SECOND);
+    run.events();
+    run.schedule.on_distrust(run.now, addr(OURS[0]));
+    assert_eq!(run.events(), []);
 }
 
 #[test]
@@ -216,6 +240,14 @@ fn without_relays_nothing_is_asked_and_what_was_known_stays() {
     assert_eq!(run.asked(20 * SECOND), []);
     assert_eq!(run.events(), [Event::CloseSockets]);
     assert_eq!(run.schedule.evidence().answered, 1);
+    // Nothing is under way that the next relay would only be added to.
+    run.relays = OURS.map(addr).to_vec();
+    run.on_relay(OURS[0]);
+    let asked = run.asked(SECOND);
+    assert!(
+        OURS.iter().all(|relay| asked.contains(&(40, addr(relay)))),
+        "{asked:?}"
+    );
 }
 
 #[test]
