@@ -249,6 +249,7 @@ impl ControlConnection {
             Phase::Greeting(greeting) => match frame {
                 ToRelay::Invited { token } => greeting.ticket.token = Some(token),
                 ToRelay::Visit => greeting.ticket.visits = true,
+                ToRelay::Yield => greeting.ticket.yields = true,
                 ToRelay::Hello { version: VERSION } => {
                     let (key, route) = (greeting.key, greeting.route);
                     let id = (hub.lock())

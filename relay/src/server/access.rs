@@ -58,6 +58,8 @@ pub struct Ticket {
     pub token: Option<InviteToken>,
     /// They are here to meet others, not to be found.
     pub visits: bool,
+    /// They leave the registration to whoever else has it.
+    pub yields: bool,
 }
 
 impl Server {
@@ -74,6 +76,9 @@ impl Server {
     ) -> Result<ClientId, CloseReason> {
         if self.is_denied(key) {
             return Err(CloseReason::Forbidden);
+        }
+        if ticket.yields && self.by_key.contains_key(&key) {
+            return Err(CloseReason::Replaced);
         }
         let is_listed = self.access.allow.contains(&key) || self.invites.is_member(key);
         let token = ticket.token.as_ref().filter(|_| !is_listed);

@@ -178,6 +178,33 @@ async fn a_client_that_was_replaced_does_not_fight() {
     );
 }
 
+#[tokio::test]
+async fn of_two_clients_with_one_key_the_older_stays_away_until_the_newer_left() {
+    let relay = Running::start().await;
+    let mut older = Registered::up(relay.url(), 1).await;
+    let mut newer = Registered::up(relay.url(), 1).await;
+    for _ in 0..3 {
+        let down = older.next().await;
+        assert!(
+            matches!(&down, RelayEvent::Down { error, .. } if error.to_string().contains("this key is in use elsewhere")),
+            "{down:?}"
+        );
+        older.handle.network_changed();
+    }
+    assert_eq!(relay.relay.stats().clients, 1);
+    newer.handle.keepalive();
+    let heard = newer.events.try_recv();
+    assert!(heard.is_err(), "the newer is left alone: {heard:?}");
+    drop(newer.handle);
+    loop {
+        match older.next().await {
+            RelayEvent::Up { .. } => break,
+            RelayEvent::Down { .. } => older.handle.network_changed(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Without a gap: the lane to a peer that signalled before the move reaches the new address.
 #[tokio::test]
 async fn a_client_that_moved_registers_anew_and_keeps_its_channels() {

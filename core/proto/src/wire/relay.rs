@@ -133,7 +133,8 @@ pub enum FrameError {
 pub enum CloseReason {
     /// The client or the relay is done.
     Goodbye,
-    /// The same key registered again: stay away for a while, do not fight over it.
+    /// The same key registered again: stay away for a while, do not fight over it, and come back with
+    /// [`ToRelay::Yield`].
     Replaced,
     /// The other side broke the protocol, or speaks another version.
     Protocol,
@@ -200,7 +201,9 @@ impl CloseReason {
     pub fn text(self) -> &'static str {
         match self {
             Self::Goodbye => "closed",
-            Self::Replaced => "the same key registered from elsewhere",
+            Self::Replaced => {
+                "this key is in use elsewhere, by another computer or process: stop that one, or give each a key of its own"
+            }
             Self::Protocol => "the control protocol was broken, or its version is not spoken",
             Self::TooSlow => "the client does not read",
             Self::Full => "it has no room for another connection from this network",

@@ -21,7 +21,7 @@ use crate::{
         carriers::{Carriers, HEAD_START, Whereabouts},
         relays::Over,
     },
-    wire::relay::{Payload, ToClient, ToRelay},
+    wire::relay::{CloseReason, Payload, ToClient, ToRelay},
 };
 
 /// Mean pause between KEEPALIVEs, and how far a single one may be off, so that clients do not march in step. Below the
@@ -32,8 +32,8 @@ const KEEPALIVE_JITTER: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A registration that held for this long was a success: the next loss is tried again without a pause.
 const SETTLED: Duration = Duration::from_secs(10);
-/// After somebody else registered with our key, so that two hosts with one key swap at most once a minute; and after a relay that
-/// does not let us in, which its operator may change.
+/// After somebody else registered with our key, to see whether they are gone; and after a relay that does not let us in, which its
+/// operator may change.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// Signals that wait while a registration moves.
 const WAITING_SIGNALS: usize = 16;
@@ -120,6 +120,8 @@ pub(super) struct Task {
     place: Option<Place>,
     /// A connection by the other carrier, to which the registration is to move.
     ready: Option<Connected>,
+    /// Another registered with our key since we did: it is left alone for as long as it is there.
+    yields: bool,
 }
 
 impl Task {
@@ -140,6 +142,7 @@ impl Task {
             carriers: Carriers::default(),
             place: None,
             ready: None,
+            yields: false,
         }
     }
 
@@ -200,7 +203,11 @@ impl Task {
                 Err(end) => return Ok(Err(end)),
             },
         };
-        let register = ControlConnection::register(connected, &self.dialer.greeting);
+        let mut greeting = self.dialer.greeting.clone();
+        if self.yields {
+            greeting.insert(0, ToRelay::Yield);
+        }
+        let register = ControlConnection::register(connected, &greeting);
         let (session, welcome) = match self.inbox.during(register).await? {
             Ok(registered) => registered,
             Err(error) => {
@@ -209,6 +216,7 @@ impl Task {
             }
         };
         self.failures = 0;
+        self.yields = false;
         self.old = None;
         let over = session.over();
         self.carriers.on_registered(now(), carrier(&over));
@@ -421,6 +429,7 @@ impl Task {
         } else {
             self.backoff.next(random())
         };
+        self.yields |= matches!(error, RelayError::Closed(CloseReason::Replaced));
         debug!(relay = %self.url.key().short(), %error, ?pause, "not registered");
         let event = RelayEvent::Down {
             error,

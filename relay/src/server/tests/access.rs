@@ -12,6 +12,7 @@ fn shown(token: Option<InviteToken>) -> Ticket {
     Ticket {
         token,
         visits: false,
+        yields: false,
     }
 }
 
@@ -19,6 +20,7 @@ fn visit() -> Ticket {
     Ticket {
         token: None,
         visits: true,
+        yields: false,
     }
 }
 
@@ -148,4 +150,22 @@ fn invitations_and_whom_they_let_in_outlive_the_relay() {
     assert!(try_with(&mut again, 3, &shown(Some(token(1)))).is_ok());
     let late = try_with(&mut again, 4, &shown(Some(token(1))));
     assert_eq!(late, Err(CloseReason::NotInvited));
+}
+
+#[test]
+fn who_yields_is_let_in_only_while_nobody_else_holds_the_key() {
+    let mut world = World::new(Limits::default());
+    let yields = Ticket {
+        yields: true,
+        ..shown(None)
+    };
+    let newer = try_with(&mut world, 1, &shown(None)).unwrap();
+    let refused = try_with(&mut world, 1, &yields);
+    assert_eq!(refused, Err(CloseReason::Replaced));
+    assert_eq!(world.server.clients(), 1);
+    world.server.unregister(newer);
+    let back = try_with(&mut world, 1, &yields).unwrap();
+    let again = world.register(1);
+    assert_ne!(again, back, "it has no more right to it than before");
+    assert_eq!(world.server.clients(), 1);
 }

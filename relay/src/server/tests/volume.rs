@@ -100,6 +100,7 @@ fn a_visitors_volume_is_that_of_the_member_who_lets_it_in() {
     let visit = Ticket {
         token: None,
         visits: true,
+        yields: false,
     };
     let ids = [1, 2].map(|seed| {
         let path = route(addr(seed));

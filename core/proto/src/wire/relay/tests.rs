@@ -27,6 +27,7 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
             token: InviteToken::from_bytes(bytes),
         }),
         Just(ToRelay::Visit),
+        Just(ToRelay::Yield),
     ]
 }
 

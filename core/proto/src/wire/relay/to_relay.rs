@@ -8,12 +8,13 @@ const SIGNAL: u8 = 0x02;
 const KEEPALIVE: u8 = 0x03;
 const INVITED: u8 = 0x04;
 const VISIT: u8 = 0x05;
+const YIELD: u8 = 0x06;
 
 /// A frame from a client to its relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToRelay {
-    /// Registers the connection's key; the first frame but for [`Self::Invited`] and [`Self::Visit`].
+    /// Registers the connection's key; the first frame but for [`Self::Invited`], [`Self::Visit`] and [`Self::Yield`].
     Hello {
         /// The protocol version the client speaks.
         version: u8,
@@ -35,6 +36,9 @@ pub enum ToRelay {
     /// Before HELLO: the client is here to meet clients of this relay, not to be found. A relay that serves few lets it in all
     /// the same, to talk with those few.
     Visit,
+    /// Before HELLO: the client was told that its key registered from elsewhere, and wants to be registered only if nobody is
+    /// any more. Otherwise it is closed as [`CloseReason::Replaced`](super::CloseReason::Replaced) again.
+    Yield,
 }
 
 impl Frame for ToRelay {
@@ -53,6 +57,7 @@ impl Frame for ToRelay {
                 token: InviteToken::from_bytes(body.take()?),
             },
             VISIT => Self::Visit,
+            YIELD => Self::Yield,
             _ => return Ok(None),
         };
         body.end(frame)
@@ -75,6 +80,7 @@ impl Frame for ToRelay {
                 INVITED
             }
             Self::Visit => VISIT,
+            Self::Yield => YIELD,
         }
     }
 }
