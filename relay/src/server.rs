@@ -35,7 +35,7 @@ mod sources;
 mod tests;
 mod volume;
 
-pub use access::{Access, Ticket};
+pub use access::{Access, Credentials};
 use backlog::Backlog;
 pub use backlog::Datagrams;
 use bucket::Bucket;

@@ -15,7 +15,7 @@ use super::connection::{Connection, Read, Stopped};
 use crate::{
     faults,
     hub::Hub,
-    server::{ClientId, ClientPath, Now, Ticket, Write, admission::Admitted},
+    server::{ClientId, ClientPath, Credentials, Now, Write, admission::Admitted},
 };
 
 /// How long a handshake may take.
@@ -70,7 +70,7 @@ struct Greeting {
     until: Instant,
     route: ClientPath,
     key: PeerId,
-    ticket: Ticket,
+    credentials: Credentials,
 }
 
 /// A registered client.
@@ -129,7 +129,7 @@ impl ControlConnection {
                 until: now + HELLO_TIMEOUT,
                 route,
                 key,
-                ticket: Ticket::default(),
+                credentials: Credentials::default(),
             }));
         }
     }
@@ -247,13 +247,13 @@ impl ControlConnection {
     fn handle(&mut self, now: Now, from: SocketAddr, frame: ToRelay, hub: &Hub) -> Result<(), End> {
         match &mut self.phase {
             Phase::Greeting(greeting) => match frame {
-                ToRelay::Invited { token } => greeting.ticket.token = Some(token),
-                ToRelay::Visit => greeting.ticket.visits = true,
-                ToRelay::Yield => greeting.ticket.yields = true,
+                ToRelay::Invited { token } => greeting.credentials.token = Some(token),
+                ToRelay::Visit => greeting.credentials.visits = true,
+                ToRelay::Yield => greeting.credentials.yields = true,
                 ToRelay::Hello { version: VERSION } => {
                     let (key, route) = (greeting.key, greeting.route);
                     let id = (hub.lock())
-                        .admit(now, key, route, &greeting.ticket)
+                        .admit(now, key, route, &greeting.credentials)
                         .map_err(End)?;
                     info!(client = %key.short(), "registered");
                     self.phase = Phase::Registered(Client::new(id));

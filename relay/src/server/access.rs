@@ -53,7 +53,7 @@ impl Access {
 /// What somebody who registers shows for it, besides their key.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Ticket {
+pub struct Credentials {
     /// The operator's invitation.
     pub token: Option<InviteToken>,
     /// They are here to meet others, not to be found.
@@ -63,7 +63,7 @@ pub struct Ticket {
 }
 
 impl Server {
-    /// A connection that proved to hold `key` and to be at `path` said HELLO, and before it what is in `ticket`.
+    /// A connection that proved to hold `key` and to be at `path` said HELLO, and before it what is in `credentials`.
     ///
     /// # Errors
     /// Why it is not registered.
@@ -72,18 +72,18 @@ impl Server {
         now: Now,
         key: PeerId,
         path: ClientPath,
-        ticket: &Ticket,
+        credentials: &Credentials,
     ) -> Result<ClientId, CloseReason> {
         if self.is_denied(key) {
             return Err(CloseReason::Forbidden);
         }
-        if ticket.yields && self.by_key.contains_key(&key) {
+        if credentials.yields && self.by_key.contains_key(&key) {
             return Err(CloseReason::Replaced);
         }
         let is_listed = self.access.allow.contains(&key) || self.invites.is_member(key);
-        let token = ticket.token.as_ref().filter(|_| !is_listed);
+        let token = credentials.token.as_ref().filter(|_| !is_listed);
         let redeemed = token.map(|token| self.invites.redeem(now.unix_ms, key, token));
-        if !self.is_member(key) && !ticket.visits {
+        if !self.is_member(key) && !credentials.visits {
             return Err(match redeemed {
                 Some(_) => CloseReason::NotInvited,
                 None => CloseReason::Forbidden,
@@ -94,7 +94,7 @@ impl Server {
         }
         let id = self.register(now, key, path);
         if let Some(client) = self.clients.get_mut(&id) {
-            client.visits = ticket.visits;
+            client.visits = credentials.visits;
         }
         Ok(id)
     }

@@ -150,7 +150,7 @@ impl Server {
         Some((pair, self.clients.get(&flow.from)?))
     }
 
-    /// Keeps a lane datagram that [`Server::lane`] gave [`Verdict::Hold`], until its channel opens or for [`HOLD_TIME`].
+    /// Keeps a lane datagram that [`Server::lane`] gave [`Verdict::Hold`], until its channel opens or for [`super::HOLD_TIME`].
     pub fn hold(&mut self, now: Instant, id: ClientId, channel: Channel, datagram: &[u8]) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;

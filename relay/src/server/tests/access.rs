@@ -8,16 +8,16 @@ fn token(seed: u8) -> InviteToken {
     InviteToken::from_bytes([seed; 16])
 }
 
-fn shown(token: Option<InviteToken>) -> Ticket {
-    Ticket {
+fn shown(token: Option<InviteToken>) -> Credentials {
+    Credentials {
         token,
         visits: false,
         yields: false,
     }
 }
 
-fn visit() -> Ticket {
-    Ticket {
+fn visit() -> Credentials {
+    Credentials {
         token: None,
         visits: true,
         yields: false,
@@ -31,10 +31,14 @@ fn closed() -> World {
     world
 }
 
-fn try_with(world: &mut World, seed: u8, ticket: &Ticket) -> Result<ClientId, CloseReason> {
+fn try_with(
+    world: &mut World,
+    seed: u8,
+    credentials: &Credentials,
+) -> Result<ClientId, CloseReason> {
     let admitted = world
         .server
-        .admit(world.now(), key(seed), route(addr(seed)), ticket);
+        .admit(world.now(), key(seed), route(addr(seed)), credentials);
     world.commands();
     admitted
 }
@@ -155,7 +159,7 @@ fn invitations_and_whom_they_let_in_outlive_the_relay() {
 #[test]
 fn who_yields_is_let_in_only_while_nobody_else_holds_the_key() {
     let mut world = World::new(Limits::default());
-    let yields = Ticket {
+    let yields = Credentials {
         yields: true,
         ..shown(None)
     };

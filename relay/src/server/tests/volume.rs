@@ -49,16 +49,16 @@ fn whoever_sent_a_months_volume_is_told_so_and_the_others_are_served() {
     send(&mut world, 1, 2);
     assert_eq!(settle(&mut world), [closed(a, CloseReason::VolumeUsedUp)]);
     send(&mut world, 3, 4);
-    let ticket = Ticket::default();
+    let credentials = Credentials::default();
     let again = world
         .server
-        .admit(world.now(), key(1), route(addr(1)), &ticket);
+        .admit(world.now(), key(1), route(addr(1)), &credentials);
     assert_eq!(again, Err(CloseReason::VolumeUsedUp));
     world.wait(31 * 24 * 3_600_000);
     settle(&mut world);
     let next_month = world
         .server
-        .admit(world.now(), key(1), route(addr(1)), &ticket);
+        .admit(world.now(), key(1), route(addr(1)), &credentials);
     assert!(next_month.is_ok());
 }
 
@@ -97,7 +97,7 @@ fn who_leaves_and_comes_back_has_sent_what_it_had() {
 fn a_visitors_volume_is_that_of_the_member_who_lets_it_in() {
     let mut world = world();
     world.server.set_access(Access::new([key(1)], []));
-    let visit = Ticket {
+    let visit = Credentials {
         token: None,
         visits: true,
         yields: false,
