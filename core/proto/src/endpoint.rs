@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     clock::Clock,
     heard::Heard,
-    io::{Deadline, Output},
+    io::{Deadline, Output, Pair},
     local::{Local, Ports, Reaches},
     peer::{Context, Peer},
     shares::{Limits, Origin, Room, Shares},
@@ -46,6 +46,8 @@ pub struct Machine {
     callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
     convs: BTreeMap<u64, PeerId>,
+    /// Which peer a stream was taken for, until it is down.
+    streams: BTreeMap<Pair, PeerId>,
     sources: Sources,
     agenda: Agenda,
     /// Peers that may look different from outside since they were last asked for.
@@ -158,6 +160,7 @@ impl Machine {
             heard: Heard::default(),
             callers: Shares::new(CALLERS),
             convs: BTreeMap::new(),
+            streams: BTreeMap::new(),
             sources: Sources::default(),
             agenda: Agenda::default(),
             touched: BTreeSet::new(),

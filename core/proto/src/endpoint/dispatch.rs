@@ -60,6 +60,7 @@ impl Machine {
                 dialled,
             } => self.on_stream(now, peer, stream, dialled),
             Input::StreamDown { peer, stream } => {
+                self.streams.remove(&stream);
                 self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
             }
             Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
@@ -190,11 +191,10 @@ impl Machine {
     }
 
     fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
-        if !pair.sock.is_stream() {
-            return None;
-        }
-        let mut peers = self.peers.values();
-        peers.find(|peer| peer.has_stream(pair)).map(|peer| peer.id)
+        let owner = *self.streams.get(&pair)?;
+        let peer = self.peers.get(&owner);
+        peer.is_some_and(|peer| peer.has_stream(pair))
+            .then_some(owner)
     }
 
     /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
@@ -242,7 +242,11 @@ impl Machine {
         let welcome =
             self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
         if welcome && self.entry(now, id, Some(pair.addr.ip())) {
+            self.streams.insert(pair, id);
             self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
+            if self.stream_owner(pair).is_none() {
+                self.streams.remove(&pair);
+            }
         } else {
             self.out.push_back(Output::CloseStream { sock: pair.sock });
         }
