@@ -9,7 +9,6 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -18,22 +17,14 @@ use serde_json::{Map, Value};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader},
     net::UnixListener,
-    sync::Semaphore,
-    task::JoinSet,
-    time::{sleep, timeout},
 };
-use tracing::warn;
 
-use crate::keeper::Keeper;
+use crate::{answering::answer_all, keeper::Keeper};
 pub(crate) use print::print;
 
 const SOCKET: &str = "relay.sock";
 /// How long a request and its answer may take, for either side.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long nobody is answered after the system refused a connection.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Requests at a time; more wait.
-const AT_ONCE: usize = 8;
 /// No request is longer.
 const MAX_REQUEST: u64 = 4096;
 
@@ -96,24 +87,14 @@ pub(crate) fn open(state_dir: &Path) -> Result<UnixListener, ControlError> {
 
 /// Answers for ever.
 pub(crate) async fn serve(listener: UnixListener, keeper: &Keeper) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    let mut answering = JoinSet::new();
-    while let Ok(seat) = room.clone().acquire_owned().await {
-        while answering.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let keeper = keeper.clone();
-                answering.spawn(async move {
-                    let _seat = seat;
-                    let _ = timeout(PATIENCE, converse(stream, &keeper)).await;
-                });
-            }
-            Err(error) => {
-                warn!(%error, "cannot take a request of the operator's");
-                sleep(PAUSE).await;
-            }
+    let accept = async || listener.accept().await.map(|(stream, _)| stream);
+    answer_all("the operator", PATIENCE, accept, |stream| {
+        let keeper = keeper.clone();
+        async move {
+            let _ = converse(stream, &keeper).await;
         }
-    }
+    })
+    .await;
 }
 
 async fn converse(mut stream: tokio::net::UnixStream, keeper: &Keeper) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! `peerway-relay`: the relay as a program.
 
-mod cli;
 #[cfg(unix)]
+mod answering;
+mod cli;
 mod control;
 mod keeper;
 mod metrics;

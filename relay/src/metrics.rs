@@ -1,6 +1,6 @@
 //! What the relay counts, over HTTP at `/metrics` in the text format of OpenMetrics 1.0.
 
-use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, io, net::SocketAddr, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -17,22 +17,15 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
-use tracing::{debug, warn};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::debug;
+
+use crate::answering::answer_all;
 
 const PATH: &str = "/metrics";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Requests at a time; more wait.
-const AT_ONCE: usize = 8;
 /// The time for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long nobody is answered after the system refused a connection.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The metrics' port cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,24 +48,12 @@ pub(crate) async fn serve(listener: Option<TcpListener>, relay: &Relay) {
     let Some(listener) = listener else {
         return std::future::pending().await;
     };
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    let mut answering = JoinSet::new();
-    while let Ok(seat) = room.clone().acquire_owned().await {
-        while answering.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let relay = relay.clone();
-                answering.spawn(async move {
-                    let _seat = seat;
-                    let _ = timeout(PATIENCE, converse(stream, &relay)).await;
-                });
-            }
-            Err(error) => {
-                warn!(%error, "cannot take a request for metrics");
-                sleep(PAUSE).await;
-            }
-        }
-    }
+    let accept = async || listener.accept().await.map(|(stream, _)| stream);
+    answer_all("metrics", PATIENCE, accept, |stream| {
+        let relay = relay.clone();
+        async move { converse(stream, &relay).await }
+    })
+    .await;
 }
 
 async fn converse(stream: TcpStream, relay: &Relay) {
