@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use peerway_relay::{Access, Relay, VolumeLimits};
+use peerway_relay::Relay;
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use crate::store::Store;
@@ -18,7 +18,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct Keeper {
     relay: Relay,
     store: Arc<Mutex<Store>>,
-    configured: Arc<Mutex<(VolumeLimits, bool)>>,
     drain: watch::Sender<Option<Duration>>,
 }
 
@@ -27,41 +26,12 @@ impl Keeper {
         Self {
             relay,
             store: Arc::new(Mutex::new(store)),
-            configured: Arc::default(),
             drain: watch::Sender::new(None),
         }
     }
 
     pub(crate) fn relay(&self) -> &Relay {
         &self.relay
-    }
-
-    /// These hold from now on.
-    pub(crate) fn configure(&self, volumes: VolumeLimits, access: Access) {
-        let mut configured = self
-            .configured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *configured = (volumes, access.is_open());
-        drop(configured);
-        self.relay.set_volumes(volumes);
-        self.relay.set_access(access);
-    }
-
-    /// What may be sent in a month.
-    pub(crate) fn volumes(&self) -> VolumeLimits {
-        self.configured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
-    }
-
-    /// Whether everybody is served.
-    pub(crate) fn is_open(&self) -> bool {
-        self.configured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
     }
 
     /// The relay is to stop, within this time.

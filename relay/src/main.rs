@@ -1,8 +1,8 @@
 //! `peerway-relay`: the relay as a program.
 
-#[cfg(unix)]
 mod answering;
 mod cli;
+#[cfg(unix)]
 mod control;
 mod keeper;
 mod metrics;
@@ -115,11 +115,11 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     config.public_host = options.host.clone();
     config.tcp = options.tcp();
     config.limits = options.limits();
+    config.access = options.access();
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
     relay.restore(records);
     let keeper = Keeper::new(relay.clone(), store);
-    keeper.configure(options.volumes(), options.access());
     let metrics = match options.metrics {
         Some(addr) => Some(metrics::open(addr).await?),
         None => None,
@@ -206,7 +206,8 @@ fn apply(keeper: &Keeper, started_with: &Options, new: &Options) {
     let limits = new.limits();
     let relay: &Relay = keeper.relay();
     relay.set_rates(limits.lane_rate, limits.client_rate, limits.pair_rate);
-    keeper.configure(limits.volumes, new.access());
+    relay.set_volumes(limits.volumes);
+    relay.set_access(new.access());
     info!("the configuration was read again");
     let fixed = started_with.fixed_but_changed(new);
     if !fixed.is_empty() {

@@ -41,6 +41,12 @@ impl Relay {
         }
     }
 
+    /// What may be sent in a month.
+    #[must_use]
+    pub fn volumes(&self) -> VolumeLimits {
+        self.hub.lock().volume_limits()
+    }
+
     /// From now on as much may be sent in a month as these say.
     pub fn set_volumes(&self, limits: VolumeLimits) {
         self.hub.change(|server| server.set_volumes(limits));

@@ -283,6 +283,12 @@ impl Relay {
         self.hub.change(|server| server.set_access(access));
     }
 
+    /// Whether everybody is served who is not denied.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.hub.lock().is_open()
+    }
+
     /// What the relay did since its start.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -34,7 +34,7 @@ fn status(keeper: &Keeper) -> Value {
     if let Ok(Value::Object(stats)) = serde_json::to_value(relay.stats()) {
         status.extend(stats);
     }
-    let limits = keeper.volumes();
+    let limits = relay.volumes();
     status.insert("client_volume".to_owned(), limits.client.into());
     status.insert("relay_volume".to_owned(), limits.relay.into());
     let Sample { talkers, pairs, .. } = relay.sample(NAMED);
@@ -69,7 +69,7 @@ async fn invite(
         "id": id.to_string(),
         "url": format!("{}?invite={}", relay.url(), token.reveal()),
         "written": keeper.write().await,
-        "open": keeper.is_open(),
+        "open": relay.is_open(),
     }))
 }
 

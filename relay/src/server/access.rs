@@ -105,6 +105,12 @@ impl Server {
         self.access.deny.contains(&key)
     }
 
+    /// Whether everybody is served who is not denied.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.access.is_open()
+    }
+
     /// Other lists than before, at first empty ones. Clients that they do not let in are closed.
     pub fn set_access(&mut self, access: Access) {
         self.access = access;

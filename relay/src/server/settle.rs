@@ -147,6 +147,12 @@ impl Server {
         self.volumes.in_all()
     }
 
+    /// What may be sent in a month.
+    #[must_use]
+    pub fn volume_limits(&self) -> VolumeLimits {
+        self.limits.volumes
+    }
+
     /// Other volumes than [`Server::new`] got.
     pub fn set_volumes(&mut self, limits: VolumeLimits) {
         self.limits.volumes = limits;
