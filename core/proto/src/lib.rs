@@ -29,6 +29,8 @@ pub mod identity;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod invite;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod relay_url;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod snapshot;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod ticket;
@@ -104,9 +106,10 @@ pub use explanation::{
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
+pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
     Carrier, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot,
     PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
     RelaySnapshot, RelayState, Traffic,
 };
-pub use ticket::{ParseRelayUrlError, ParseTicketError, RelayUrl, Ticket};
+pub use ticket::{ParseTicketError, Ticket};
