@@ -20,7 +20,7 @@ pub enum Way {
 }
 
 /// Streams of one connection between two nodes.
-pub struct Pair {
+pub struct PeerwayPair {
     /// Where the dialling node sends.
     pub senders: Vec<SendStream>,
     /// Where the other one reads.
@@ -38,7 +38,7 @@ pub async fn connect(
     relay: &RelayUrl,
     way: Way,
     streams: usize,
-) -> Result<Pair, Failure> {
+) -> Result<PeerwayPair, Failure> {
     let server = ends
         .receiving
         .spawn(node(ends.receiving.addr, relay.clone(), way))
@@ -53,7 +53,7 @@ pub async fn connect(
     let accepting = ends.receiving.spawn(accept(server, streams));
     let (client, senders) = dialling.await??;
     let (server, receivers) = accepting.await??;
-    Ok(Pair {
+    Ok(PeerwayPair {
         senders,
         receivers,
         endpoints: [client, server],

@@ -21,7 +21,7 @@ const HELLO: &[u8] = b"hello";
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// One stream between two endpoints.
-pub struct Pair {
+pub struct QuinnPair {
     /// Where the dialling endpoint sends.
     pub sender: SendStream,
     /// Where the other one reads.
@@ -34,7 +34,7 @@ pub struct Pair {
 ///
 /// # Errors
 /// Whatever keeps them from connecting.
-pub async fn connect(ends: &Ends) -> Result<Pair, Failure> {
+pub async fn connect(ends: &Ends) -> Result<QuinnPair, Failure> {
     connect_through(ends, async |addr| Ok(addr)).await
 }
 
@@ -45,7 +45,7 @@ pub async fn connect(ends: &Ends) -> Result<Pair, Failure> {
 pub async fn connect_through(
     ends: &Ends,
     way: impl AsyncFnOnce(SocketAddr) -> Result<SocketAddr, Failure>,
-) -> Result<Pair, Failure> {
+) -> Result<QuinnPair, Failure> {
     let key = SecretKey::generate()?;
     let id = key.id();
     let server = ends
@@ -57,7 +57,7 @@ pub async fn connect_through(
     let accepting = ends.receiving.spawn(accept(server));
     let (client, sender) = dialling.await??;
     let (server, receiver) = accepting.await??;
-    Ok(Pair {
+    Ok(QuinnPair {
         sender,
         receiver,
         endpoints: [client, server],

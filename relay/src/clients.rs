@@ -129,8 +129,8 @@ impl Clients {
     }
 
     /// A stream is gone, and with it whoever was registered over it.
-    pub(crate) fn on_stream_ended(&self, addr: SocketAddr) {
-        self.hub.lock().on_stream_ended(addr);
+    pub(crate) fn on_tcp_ended(&self, addr: SocketAddr) {
+        self.hub.lock().on_tcp_ended(addr);
     }
 
     /// Gives turns to those whose time has come.

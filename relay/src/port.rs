@@ -32,7 +32,7 @@ pub(crate) struct Ports {
 impl Ports {
     /// Sends a datagram or a batch of them to a client, over what it is connected by; what is not taken is dropped.
     pub(crate) fn send(&self, transmit: &Transmit<'_>) {
-        if !self.send_on_stream(transmit) {
+        if !self.send_on_tcp(transmit) {
             self.main.send(transmit);
         }
     }
@@ -55,14 +55,14 @@ impl Ports {
 
     /// The same for QUIC, which waits where the kernel has no room.
     pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        if self.send_on_stream(transmit) {
+        if self.send_on_tcp(transmit) {
             return Ok(());
         }
         self.main.try_send(transmit)
     }
 
     /// False if the destination is none of TCP.
-    fn send_on_stream(&self, transmit: &Transmit<'_>) -> bool {
+    fn send_on_tcp(&self, transmit: &Transmit<'_>) -> bool {
         let addr = transmit.destination;
         if number_of(addr).is_none() {
             return false;

@@ -267,7 +267,7 @@ impl Server {
     }
 
     /// The stream at this address ended, and with it the connection of whoever is registered there.
-    pub fn on_stream_ended(&mut self, addr: SocketAddr) {
+    pub fn on_tcp_ended(&mut self, addr: SocketAddr) {
         if let Some(client) = self.by_addr.get(&addr).copied() {
             self.close(client, CloseReason::Goodbye);
         }

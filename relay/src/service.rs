@@ -96,7 +96,7 @@ impl Service {
     fn take(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Datagram(datagram) => self.clients.receive(now(), datagram),
-            Arrival::Ended(addr) => self.clients.on_stream_ended(addr),
+            Arrival::Ended(addr) => self.clients.on_tcp_ended(addr),
         }
     }
 

@@ -84,7 +84,7 @@ pub fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
 
 /// Who dials whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Pair<'a> {
+pub struct HomePair<'a> {
     /// Where both are.
     pub lab: &'a Lab,
     /// Dials.
@@ -97,7 +97,7 @@ pub struct Pair<'a> {
     pub limit: Duration,
 }
 
-impl Pair<'_> {
+impl HomePair<'_> {
     /// Dials `count` times, each time with new nodes.
     ///
     /// # Panics
@@ -226,13 +226,13 @@ struct Nodes {
 }
 
 impl Nodes {
-    fn close(self, pair: &Pair<'_>) {
+    fn close(self, pair: &HomePair<'_>) {
         pair.from.block_on(self.from.close());
         pair.to.block_on(self.to.close());
     }
 }
 
-/// Nodes that have met: see [`Pair::acquaint`].
+/// Nodes that have met: see [`HomePair::acquaint`].
 #[derive(Debug)]
 pub struct Acquainted(Nodes);
 

@@ -17,7 +17,7 @@ use std::{
 
 use peerway::NodeSnapshot;
 use peerway_lab::{self as lab, Access, Line, NatKind};
-use peerway_tests::pair::{self, Pair};
+use peerway_tests::pair::{self, HomePair};
 use tokio::time::timeout;
 
 const BUDGET: Duration = Duration::from_secs(240);
@@ -90,7 +90,7 @@ fn a_home_with_ipv6_alone_goes_direct_to_homes_with_ipv4_alone_in_both_roles() {
         .map(|nat| (nat, lab.home_on(nat.name(), nat, line).unwrap()));
         for (nat, four) in &four {
             for (from, to) in [(&six, four), (four, &six)] {
-                let pair = Pair {
+                let pair = HomePair {
                     lab: &lab,
                     from,
                     to,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use peerway::{Cause, PeerState, RelayUrl};
 use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
-use peerway_tests::pair::{self, Pair, Tally};
+use peerway_tests::pair::{self, HomePair, Tally};
 
 /// Enough for a hundred runs.
 const BUDGET: Duration = Duration::from_secs(7200);
@@ -79,7 +79,7 @@ fn two_random_ports_are_not_looked_for_and_the_link_says_so() {
         let relay = pair::relay(&lab);
         let kinds = [NatKind::Symmetric, NatKind::Symmetric];
         let [from, to] = homes(&mut lab, kinds);
-        let pair = Pair {
+        let pair = HomePair {
             from: &from,
             to: &to,
             lab: &lab,
@@ -105,7 +105,7 @@ fn both_roles(place: &(Lab, RelayUrl), pairs: &[[Home; 2]], share: f64, median: 
     let (lab, relay) = place;
     let roles = pairs.iter().flat_map(|[a, b]| [(a, b), (b, a)]);
     let tallies = roles.map(|(from, to)| {
-        let pair = Pair {
+        let pair = HomePair {
             from,
             to,
             lab,

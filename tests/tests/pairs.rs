@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use peerway::RelayUrl;
 use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
-use peerway_tests::pair::{self, Pair};
+use peerway_tests::pair::{self, HomePair};
 
 /// Dials of each pair in each role.
 const USUAL_RUNS: usize = 2;
@@ -77,7 +77,7 @@ fn homes(lab: &mut Lab, prefix: &str, kinds: &[NatKind]) -> Vec<Home> {
 }
 
 fn goes_direct(lab: &Lab, from: &Home, to: &Home, relay: &RelayUrl) {
-    let pair = Pair {
+    let pair = HomePair {
         from,
         to,
         lab,

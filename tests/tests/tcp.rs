@@ -25,7 +25,7 @@ const CARGO: usize = 16 << 20;
 #[test]
 fn a_home_without_udp_exchanges_16_mib_with_a_public_peer_directly() {
     lab::test(BUDGET, |mut lab| {
-        let pair = Pair::new(&mut lab, NatKind::Blocked);
+        let pair = HostPair::new(&mut lab, NatKind::Blocked);
         let start = Instant::now();
         let (dialled, accepted) = pair.connect();
         pair.settle_on(&dialled, true);
@@ -41,7 +41,7 @@ fn a_home_without_udp_exchanges_16_mib_with_a_public_peer_directly() {
 #[test]
 fn a_link_moves_to_udp_when_that_is_let_through_and_back_when_it_is_not() {
     lab::test(BUDGET, |mut lab| {
-        let pair = Pair::new(&mut lab, NatKind::PortRestricted);
+        let pair = HostPair::new(&mut lab, NatKind::PortRestricted);
         lab.begin(Fault::NoUdp(&pair.home)).unwrap();
         let (dialled, accepted) = pair.connect();
         pair.settle_on(&dialled, true);
@@ -81,14 +81,14 @@ fn a_home_that_wants_no_tcp_gets_none() {
 }
 
 /// A home that dials, and a public peer.
-struct Pair {
+struct HostPair {
     home: Home,
     server: Home,
     from: Endpoint,
     to: Endpoint,
 }
 
-impl Pair {
+impl HostPair {
     fn new(lab: &mut Lab, kind: NatKind) -> Self {
         let server = lab.home_on("server", NatKind::Public, FAR).unwrap();
         let home = lab.home_on("home", kind, FAR).unwrap();

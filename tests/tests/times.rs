@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use peerway_lab::{self as lab, Lab, Line, NatKind};
-use peerway_tests::pair::{self, Pair, Tally};
+use peerway_tests::pair::{self, HomePair, Tally};
 
 /// Enough for twenty runs.
 const BUDGET: Duration = Duration::from_secs(7200);
@@ -62,7 +62,7 @@ fn measure(lab: &mut Lab, loss: f64) {
     let (left, right) = (homes("a"), homes("b"));
     let mut pairs = Vec::new();
     for (at, from) in left.iter().enumerate() {
-        pairs.extend(right[at..].iter().map(|to| Pair {
+        pairs.extend(right[at..].iter().map(|to| HomePair {
             lab,
             from,
             to,
@@ -75,7 +75,7 @@ fn measure(lab: &mut Lab, loss: f64) {
     let mut again = vec![Vec::new(); pairs.len()];
     for _ in 0..pair::runs(USUAL_RUNS_AGAIN) {
         // All of them, since a link takes ten seconds to be forgotten.
-        let acquainted: Vec<_> = pairs.iter().map(Pair::acquaint).collect();
+        let acquainted: Vec<_> = pairs.iter().map(HomePair::acquaint).collect();
         for ((pair, nodes), dials) in pairs.iter().zip(acquainted).zip(&mut again) {
             dials.push(pair.dial_again(nodes));
         }

@@ -32,7 +32,7 @@ impl Patience {
 }
 
 /// A shell with jobs in a terminal of its own.
-struct Session {
+struct Shell {
     script: Child,
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
@@ -42,7 +42,7 @@ struct Session {
     shown: vt100::Parser,
 }
 
-impl Session {
+impl Shell {
     fn start() -> Self {
         let mut script = Command::new("script")
             .args(["--quiet", "--flush", "--command"])
@@ -123,7 +123,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.script.kill();
         let _ = self.script.wait();
@@ -142,7 +142,7 @@ fn dashboard(folder: &tempfile::TempDir) -> String {
 #[test]
 fn the_dashboard_stops_as_a_job_and_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let mut session = Session::start();
+    let mut session = Shell::start();
     let modes = session.run("stty -g");
     session.press(&format!("{}\n", dashboard(&folder)));
     session.until(TAKEN);
@@ -168,7 +168,7 @@ fn the_dashboard_stops_as_a_job_and_comes_back_as_it_was() {
 
 #[test]
 fn the_demo_shows_its_two_homes_and_the_relay_before_the_direct_path() {
-    let mut session = Session::start();
+    let mut session = Shell::start();
     session.press(&format!("{} demo\n", env!("CARGO_BIN_EXE_peerway")));
     session.until(TAKEN);
     session.shows(&["home A", "home B", "◌ hello", "◐ relay", "● direct v4"]);

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
-use peerway_proto::wire::{Malformed, stream};
+use peerway_proto::wire::{Malformed, tcp};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until, timeout},
@@ -20,7 +20,7 @@ use crate::{MAX_MESSAGE, Outbox};
 
 /// How often the relay pings: reverse proxies end what is idle after 50 s and more.
 const PING: Duration = Duration::from_secs(25);
-/// Nothing came for this long, not even an answer to a ping, or nothing could be written: the stream is of no use.
+/// Nothing came for this long, not even an answer to a ping, or nothing could be written: the TCP connection is of no use.
 const SILENCE: Duration = Duration::from_secs(60);
 const STALL: Duration = Duration::from_secs(10);
 /// Pings that are answered before what was written has left.
@@ -28,7 +28,7 @@ const PINGS: usize = 8;
 /// The time for the last words. A bare FIN would have proxies cut off what is on its way to us.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Why a stream ended.
+/// Why a TCP connection ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {
@@ -55,7 +55,7 @@ impl From<Broken> for io::Error {
     }
 }
 
-/// Carries datagrams until the outbox is closed and empty, or the stream ends. `pings` says whether this end is to ping.
+/// Carries datagrams until the outbox is closed and empty, or the TCP connection ends. `pings` says whether this end is to ping.
 ///
 /// # Errors
 /// See [`Broken`]; none if this end closed the outbox.
@@ -173,7 +173,7 @@ impl Datagrams {
             return Err(Malformed::Field("message length"));
         }
         while !rest.is_empty() {
-            let len = stream::frame_len(rest)?.ok_or(Malformed::Field("frame length"))?;
+            let len = tcp::frame_len(rest)?.ok_or(Malformed::Field("frame length"))?;
             rest = rest.get(len..).unwrap_or_default();
         }
         Ok(Self(message))
@@ -184,9 +184,9 @@ impl Iterator for Datagrams {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let len = stream::frame_len(&self.0).ok().flatten()?;
+        let len = tcp::frame_len(&self.0).ok().flatten()?;
         let mut frame = self.0.split_to(len);
-        frame.advance(stream::HEADER_LEN);
+        frame.advance(tcp::HEADER_LEN);
         Some(frame)
     }
 }

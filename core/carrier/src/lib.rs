@@ -1,7 +1,7 @@
 //! Datagrams over TLS on TCP, for networks that carry no UDP to a relay.
 //!
 //! Client and relay upgrade an HTTP/1.1 request to a WebSocket (RFC 6455), which proxies and middle boxes let pass, and put into
-//! each binary message the datagrams that are ready, each behind its [length](peerway_proto::wire::stream). What the datagrams
+//! each binary message the datagrams that are ready, each behind its [length](peerway_proto::wire::tcp). What the datagrams
 //! are, and who may send them, is the business of those above: to them the stream is one more source with an address of its own,
 //! which is [`numbered`].
 //!

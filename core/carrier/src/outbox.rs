@@ -1,4 +1,4 @@
-//! What waits to be written to a stream.
+//! What waits to be written to a TCP connection.
 
 use std::{
     collections::VecDeque,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use peerway_proto::wire::{datagram::DatagramKind, stream};
+use peerway_proto::wire::{datagram::DatagramKind, tcp};
 use tokio::sync::Notify;
 
 use crate::MAX_MESSAGE;
@@ -36,7 +36,7 @@ impl Outbox {
     }
 
     /// Puts the next message into `message`; false if there is none and there will be none. For one task only, and to be called
-    /// when the stream can be written to: what is chosen later is younger.
+    /// when the TCP connection can be written to: what is chosen later is younger.
     pub async fn next(&self, message: &mut BytesMut) -> bool {
         loop {
             let closed = {
@@ -151,10 +151,10 @@ impl Queue {
 /// Frames as many datagrams as one message holds; what no frame holds is left out.
 fn frames<'a>(datagrams: &mut std::iter::Peekable<impl Iterator<Item = &'a [u8]>>) -> Vec<u8> {
     let mut frames = Vec::new();
-    while let Some(datagram) = datagrams.next_if(|it| {
-        frames.len() + stream::HEADER_LEN + it.len() <= MAX_MESSAGE || frames.is_empty()
-    }) {
-        if let Some(header) = stream::header(datagram.len()) {
+    while let Some(datagram) = datagrams
+        .next_if(|it| frames.len() + tcp::HEADER_LEN + it.len() <= MAX_MESSAGE || frames.is_empty())
+    {
+        if let Some(header) = tcp::header(datagram.len()) {
             frames.extend_from_slice(&header);
             frames.extend_from_slice(datagram);
         }
@@ -187,8 +187,8 @@ mod tests {
         queue.pop(now, &mut message);
         assert!(message.len() <= MAX_MESSAGE);
         let mut datagrams = Vec::new();
-        while let Some(len) = stream::frame_len(&message).unwrap() {
-            datagrams.push(message.split_to(len).split_off(stream::HEADER_LEN).to_vec());
+        while let Some(len) = tcp::frame_len(&message).unwrap() {
+            datagrams.push(message.split_to(len).split_off(tcp::HEADER_LEN).to_vec());
         }
         assert!(message.is_empty());
         datagrams

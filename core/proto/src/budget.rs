@@ -10,7 +10,7 @@ use super::{
     io::Sock,
     timing::{
         ATTESTED_PROBES, CREDIT_FACTOR, GUESS_SPACING, HELLOS_PER_SECOND, PROBES_PER_SECOND,
-        ROUND_SPACING, STREAMS_PER_MINUTE, UNATTESTED_PER_MINUTE,
+        ROUND_SPACING, TCP_DIALS_PER_MINUTE, UNATTESTED_PER_MINUTE,
     },
 };
 use crate::{PeerId, wire::probe};
@@ -20,7 +20,7 @@ pub(crate) struct Budget {
     probes: Bucket,
     hellos: Bucket,
     unattested: PerMinute<IpAddr>,
-    streams: PerMinute<SocketAddr>,
+    tcp: PerMinute<SocketAddr>,
     /// For whom ports are guessed now, and when that may begin for another.
     turn: (Option<PeerId>, Instant),
     /// Sockets that were opened so far: each has a name of its own.
@@ -33,7 +33,7 @@ impl Budget {
             probes: Bucket::new(now, PROBES_PER_SECOND),
             hellos: Bucket::new(now, HELLOS_PER_SECOND),
             unattested: PerMinute::new(UNATTESTED_PER_MINUTE),
-            streams: PerMinute::new(STREAMS_PER_MINUTE),
+            tcp: PerMinute::new(TCP_DIALS_PER_MINUTE),
             turn: (None, now),
             sockets: 0,
         }
@@ -54,9 +54,9 @@ impl Budget {
         self.unattested.take(now, peer, ip)
     }
 
-    /// Counts one stream dialled to an address of this peer's; false if the address, or the peer, had its share.
-    pub(crate) fn take_stream(&mut self, now: Instant, peer: PeerId, addr: SocketAddr) -> bool {
-        self.streams.take(now, peer, addr)
+    /// Counts one TCP connection dialled to an address of this peer's; false if the address, or the peer, had its share.
+    pub(crate) fn take_tcp(&mut self, now: Instant, peer: PeerId, addr: SocketAddr) -> bool {
+        self.tcp.take(now, peer, addr)
     }
 
     /// Takes the turn to guess ports, which one peer has at a time.

@@ -31,14 +31,14 @@ const AHEAD: u64 = 8 << 20;
 
 /// What connections hold together beyond their [`FLOOR`]s.
 #[derive(Debug, Default)]
-pub struct Held(u64);
+pub struct Buffered(u64);
 
 /// What the memory of a connection is taken from.
 pub struct Budget<'a> {
     /// What all connections of the node hold.
-    pub node: &'a mut Held,
+    pub node: &'a mut Buffered,
     /// What those of the peer hold.
-    pub link: &'a mut Held,
+    pub link: &'a mut Buffered,
 }
 
 impl Budget<'_> {

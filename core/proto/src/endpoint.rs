@@ -45,9 +45,9 @@ pub struct Machine {
     /// Where those peers came from that came by themselves.
     callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
-    convs: BTreeMap<u64, PeerId>,
-    /// Which peer a stream was taken for, until it is down.
-    streams: BTreeMap<Pair, PeerId>,
+    session_indices: BTreeMap<u64, PeerId>,
+    /// Which peer a TCP connection was taken for, until it is down.
+    tcp: BTreeMap<Pair, PeerId>,
     sources: Sources,
     agenda: Agenda,
     /// Peers that may look different from outside since they were last asked for.
@@ -69,8 +69,8 @@ pub struct Settings {
     pub lan: bool,
     /// Whether ports may be guessed where a NAT hides them.
     pub guess_ports: bool,
-    /// Whether streams may be dialled and taken.
-    pub streams: bool,
+    /// Whether TCP connections may be dialled and taken.
+    pub tcp: bool,
     /// The one address that the sockets are bound to, if not to all.
     pub bound: Option<IpAddr>,
     pub ports: Ports,
@@ -126,7 +126,7 @@ impl Machine {
             relay_only,
             lan,
             guess_ports,
-            streams,
+            tcp,
             bound,
             ports,
             seed,
@@ -141,7 +141,7 @@ impl Machine {
                 relay_only,
                 lan: lan && !relay_only,
                 guess_ports,
-                streams: streams && !relay_only,
+                tcp: tcp && !relay_only,
                 listening: false,
                 bound,
                 ports,
@@ -159,8 +159,8 @@ impl Machine {
             peers: BTreeMap::new(),
             heard: Heard::default(),
             callers: Shares::new(CALLERS),
-            convs: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            session_indices: BTreeMap::new(),
+            tcp: BTreeMap::new(),
             sources: Sources::default(),
             agenda: Agenda::default(),
             touched: BTreeSet::new(),
@@ -217,7 +217,7 @@ impl Machine {
     /// How many peers and conversations are known.
     #[cfg(any(test, feature = "_fuzzing"))]
     pub(crate) fn population(&self) -> (usize, usize) {
-        (self.peers.len(), self.convs.len())
+        (self.peers.len(), self.session_indices.len())
     }
 
     /// What is known of ourselves.
@@ -329,7 +329,7 @@ impl Machine {
             agenda,
             touched,
             budget,
-            convs,
+            session_indices,
             sources,
             out,
             clock,
@@ -355,7 +355,7 @@ impl Machine {
                     local,
                     rng,
                     budget,
-                    convs,
+                    session_indices,
                     sources,
                     out,
                 },

@@ -17,7 +17,7 @@ use crate::{
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
         sealed::{Control, SealedPacket},
         stale::StalePacket,
-        stream,
+        tcp,
     },
 };
 
@@ -51,7 +51,7 @@ pub fn datagram(data: &[u8]) {
         assert_eq!(again, data);
     }
     if let Ok(packet) = AckPacket::parse(data) {
-        assert_eq!(packet.conv().to_be_bytes(), data[2..10]);
+        assert_eq!(packet.session_index().to_be_bytes(), data[2..10]);
         assert_eq!(
             packet.noise().len() + 10 + packet.mac1().1.len(),
             data.len()
@@ -79,14 +79,14 @@ pub fn bodies(data: &[u8]) {
 pub fn frames(data: &[u8]) {
     frames_of::<ToRelay>(data);
     frames_of::<ToClient>(data);
-    stream_of(data);
+    tcp_frames_of(data);
 }
 
-/// The datagrams of a stream come out as they would be written.
-fn stream_of(mut data: &[u8]) {
-    while let Ok(Some(len)) = stream::frame_len(data) {
+/// The datagrams of a TCP connection come out as they would be written.
+fn tcp_frames_of(mut data: &[u8]) {
+    while let Ok(Some(len)) = tcp::frame_len(data) {
         let (frame, rest) = data.split_at(len);
-        let header = stream::header(len - stream::HEADER_LEN);
+        let header = tcp::header(len - tcp::HEADER_LEN);
         assert_eq!(header.as_ref(), frame.first_chunk());
         data = rest;
     }

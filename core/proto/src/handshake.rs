@@ -66,7 +66,7 @@ impl Initiation {
         append_mac1(&mut packet, peer);
         Ok(Self {
             noise,
-            session: Session::new(body.conv, &body.probe_secret, true),
+            session: Session::new(body.session_index, &body.probe_secret, true),
             secret: body.probe_secret,
             packet,
         })
@@ -128,13 +128,13 @@ impl Opened {
         let mut packet = vec![0; intro::PACKET_LEN];
         packet[0] = first_byte::INTRO_ACK;
         packet[1] = VERSION;
-        packet[2..10].copy_from_slice(&self.body.conv.to_be_bytes());
+        packet[2..10].copy_from_slice(&self.body.session_index.to_be_bytes());
         self.noise.write_message(
             &description.emit(),
             &mut packet[10..intro::PACKET_LEN - intro::MAC_LEN],
         )?;
         append_mac1(&mut packet, self.body.id);
-        let mut session = Session::new(self.body.conv, &self.body.probe_secret, false);
+        let mut session = Session::new(self.body.session_index, &self.body.probe_secret, false);
         // From the ephemeral key, which no other answer has.
         session.begin_at([packet[10], packet[11], packet[12], packet[13]]);
         session.establish(self.noise.into_stateless_transport_mode()?);
@@ -276,7 +276,7 @@ mod tests {
         let body = IntroBody {
             id: claimed,
             timestamp_ms: 5,
-            conv: 6,
+            session_index: 6,
             probe_secret: [7; 32],
             description: description(),
         };

@@ -11,22 +11,22 @@ use crate::{
 };
 
 /// One of our UDP sockets: the endpoint's own, or one opened for a NAT whose ports have to be guessed. Holes have numbers below
-/// 2^30, sockets of measurements below 2^31, streams above.
+/// 2^30, sockets of measurements below 2^31, TCP connections above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sock(pub u32);
 
 impl Sock {
     /// The endpoint's own sockets, one for each address family: the destination tells which.
     pub const MAIN: Self = Self(0);
-    const STREAMS: u32 = 1 << 31;
+    const TCP: u32 = 1 << 31;
 
     /// TLS over TCP to one address: to everything but the kernel just another socket.
-    pub fn stream(number: u32) -> Self {
-        Self(number | Self::STREAMS)
+    pub fn tcp(number: u32) -> Self {
+        Self(number | Self::TCP)
     }
 
-    pub fn is_stream(self) -> bool {
-        self.0 & Self::STREAMS != 0
+    pub fn is_tcp(self) -> bool {
+        self.0 & Self::TCP != 0
     }
 }
 
@@ -83,15 +83,15 @@ pub enum Input<'a> {
     },
     /// These IPv4 sockets are open: fewer than were asked for if the system has no more to give.
     SocketsOpened { first: Sock, count: u16 },
-    /// A stream to or from this address stands, and its other end holds the peer's key.
-    StreamUp {
+    /// A TCP connection to or from this address stands, and its other end holds the peer's key.
+    TcpUp {
         peer: PeerId,
-        stream: Pair,
+        tcp: Pair,
         dialled: bool,
     },
-    /// The stream is no more.
-    StreamDown { peer: PeerId, stream: Pair },
-    /// Whether we take streams, at the ports of the endpoint's own sockets.
+    /// The TCP connection is no more.
+    TcpDown { peer: PeerId, tcp: Pair },
+    /// Whether we take TCP connections, at the ports of the endpoint's own sockets.
     Listening(bool),
     /// The relay sees this socket of ours here.
     Sampled { sock: Sock, addr: SocketAddr },
@@ -127,7 +127,7 @@ pub enum Input<'a> {
         addrs: Vec<SocketAddr>,
     },
     /// A connection with the peer stands.
-    Hold { peer: PeerId },
+    Connected { peer: PeerId },
     /// Nobody wants a link to the peer any more.
     Release { peer: PeerId },
     /// Since `since` QUIC got nothing back on the peer's direct path, to which it last sent at `sent`; its own
@@ -173,12 +173,12 @@ pub enum Output {
     OpenSockets { first: Sock, count: u16 },
     /// Close these sockets; those that are not open are no mistake.
     CloseSockets { first: Sock, count: u16 },
-    /// Dial a stream, unless that is being done. Nothing comes of a failure.
-    DialStream { peer: PeerId, addr: SocketAddr },
-    /// Use the stream: what comes on it is the peer's.
-    TakeStream { peer: PeerId, sock: Sock },
-    /// Close the stream when all that was sent on it has left; one that is not open is no mistake.
-    CloseStream { sock: Sock },
+    /// Dial a TCP connection, unless that is being done. Nothing comes of a failure.
+    DialTcp { peer: PeerId, addr: SocketAddr },
+    /// Use the TCP connection: what comes on it is the peer's.
+    TakeTcp { peer: PeerId, sock: Sock },
+    /// Close the TCP connection when all that was sent on it has left; one that is not open is no mistake.
+    CloseTcp { sock: Sock },
     /// Ask the relay by STUN where it sees this socket. The answer may be lost.
     SampleMapping { sock: Sock, relay: RelayUrl },
     /// Register with this relay too.
@@ -254,6 +254,6 @@ pub enum Deadline {
     Linger,
     /// Forget who came by itself and left.
     Forget,
-    /// Dial streams.
-    Stream,
+    /// Dial TCP connections.
+    Tcp,
 }

@@ -31,8 +31,8 @@ pub struct Local {
     pub(crate) routes: Families,
     /// The translator through which IPv4 is reached, if there is no other way.
     pub nat64: Option<Nat64>,
-    /// Whether streams may be used at all, and whether we take them at the ports of the sockets.
-    pub(crate) streams: bool,
+    /// Whether TCP connections may be used at all, and whether we take them at the ports of the sockets.
+    pub(crate) tcp: bool,
     pub(crate) listening: bool,
     pub(crate) mapped: Option<SocketAddr>,
     /// The IPv6 address at which the router's firewall is open.
@@ -285,7 +285,7 @@ impl Local {
         crate::addr::may_probe(addr, &context).is_ok()
     }
 
-    /// Whether a stream may be dialled to an address that our user dialled, or a peer named where a relay sees it. Loopback only
+    /// Whether a TCP connection may be dialled to an address that our user dialled, or a peer named where a relay sees it. Loopback only
     /// between those who meet there.
     pub(crate) fn may_dial(&self, addr: SocketAddr) -> bool {
         let here = Scope::of(addr.ip()) == Scope::Loopback

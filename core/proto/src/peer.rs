@@ -32,8 +32,8 @@ mod probation;
 mod rounds;
 mod sessions;
 mod state;
-mod streams;
 mod targets;
+mod tcp_pairs;
 mod told;
 mod triggered;
 
@@ -86,7 +86,7 @@ use self::{
     rounds::Rounds,
     sessions::Sessions,
     state::State,
-    streams::Streams,
+    tcp_pairs::TcpPairs,
     told::Told,
     triggered::Triggered,
 };
@@ -121,7 +121,7 @@ pub(crate) struct Context<'a> {
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) budget: &'a mut Budget,
     /// Which peer a conversation belongs to.
-    pub(crate) convs: &'a mut BTreeMap<u64, PeerId>,
+    pub(crate) session_indices: &'a mut BTreeMap<u64, PeerId>,
     pub(crate) sources: &'a mut Sources,
     pub(crate) out: &'a mut VecDeque<Output>,
 }
@@ -144,7 +144,7 @@ pub(crate) struct Peer {
     rounds: Rounds,
     guess: Guess,
     fresh_port: FreshPort,
-    streams: Streams,
+    tcp_pairs: TcpPairs,
     effort: Effort,
     told: Told,
 }
@@ -168,7 +168,7 @@ impl Peer {
             rounds: Rounds::default(),
             guess: Guess::default(),
             fresh_port: FreshPort::default(),
-            streams: Streams::default(),
+            tcp_pairs: TcpPairs::default(),
             effort: Effort::default(),
             told: Told::new(now),
         }
@@ -207,8 +207,8 @@ impl Peer {
     }
 
     /// A connection to the peer stands: the link is to be kept as good as can be.
-    pub(crate) fn hold(&mut self) {
-        self.demand.hold();
+    pub(crate) fn on_connected(&mut self) {
+        self.demand.on_connected();
     }
 
     /// Nobody wants the link any more; it lingers, as the next connection may be about to come.
@@ -241,9 +241,9 @@ impl Peer {
     }
 
     fn end(&mut self, ctx: &mut Context<'_>) {
-        self.sessions.end(ctx.convs);
+        self.sessions.end(ctx.session_indices);
         self.checks.clear();
-        self.streams.close_all(ctx);
+        self.tcp_pairs.close_all(ctx);
         self.state = State::Idle;
         self.keepalive = Keepalive::default();
         self.history.end();
@@ -270,8 +270,8 @@ impl Peer {
         if narrow.is_some() {
             self.guess.rest_longest(ctx.now);
         }
-        if path.pair.sock.is_stream() {
-            self.drop_stream(ctx, path.pair);
+        if path.pair.sock.is_tcp() {
+            self.drop_tcp(ctx, path.pair);
         }
         let death = Death {
             pair: path.pair,
@@ -337,15 +337,15 @@ impl Peer {
         }
     }
 
-    /// A stream broke, or was closed from the other side.
-    pub(crate) fn on_stream_down(&mut self, ctx: &mut Context<'_>, pair: Pair) {
-        if !self.has_stream(pair) {
+    /// A TCP connection broke, or was closed from the other side.
+    pub(crate) fn on_tcp_down(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        if !self.has_tcp(pair) {
             return;
         }
         if self.state.path().is_some_and(|path| path.pair == pair) {
             self.dead(ctx);
         } else {
-            self.drop_stream(ctx, pair);
+            self.drop_tcp(ctx, pair);
         }
     }
 
@@ -358,7 +358,7 @@ impl Peer {
         self.checks_timeout(ctx);
         self.guess_timeout(ctx);
         self.fresh_port_timeout(ctx);
-        self.streams_timeout(ctx);
+        self.tcp_timeout(ctx);
         self.ask_width(ctx);
         if self.inquire(ctx) {
             self.dead(ctx);
@@ -447,7 +447,7 @@ impl Peer {
                 )
             }),
             self.rounds.next_rebind().map(|at| (at, Deadline::Rebind)),
-            self.streams.next().map(|at| (at, Deadline::Stream)),
+            self.tcp_pairs.next().map(|at| (at, Deadline::Tcp)),
             self.demand.next().map(|at| (at, Deadline::Linger)),
             self.forgotten_at().map(|at| (at, Deadline::Forget)),
         ]
@@ -457,7 +457,7 @@ impl Peer {
 
     /// Whether there is anything to this peer that would be missed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.state.is_idle() && !self.demand.is_wanted() && self.streams.open().is_empty()
+        self.state.is_idle() && !self.demand.is_wanted() && self.tcp_pairs.open().is_empty()
     }
 
     /// When nothing of the peer is of use any more, but [`Peer::newest_intro_ms`]: whom we looked for ourselves we may look for

@@ -18,29 +18,29 @@ use crate::wire::{
 /// Keys, counters and replay windows of one session.
 pub(crate) struct Session {
     /// Names the session on the wire.
-    pub(crate) conv: u64,
+    pub(crate) session_index: u64,
     probe_tx: ChaCha20Poly1305,
     probe_rx: ChaCha20Poly1305,
     control: Option<StatelessTransportState>,
     next_probe: u64,
     next_control: u64,
     seen_probes: Window,
-    seen_news: Window,
+    seen_control: Window,
 }
 
 impl Session {
     /// A session that can seal probes; control messages need [`Session::establish`].
-    pub(crate) fn new(conv: u64, probe_secret: &[u8; 32], initiator: bool) -> Self {
+    pub(crate) fn new(session_index: u64, probe_secret: &[u8; 32], initiator: bool) -> Self {
         let (tx, rx) = if initiator { (0, 1) } else { (1, 0) };
         Self {
-            conv,
+            session_index,
             probe_tx: probe_key(probe_secret, tx),
             probe_rx: probe_key(probe_secret, rx),
             control: None,
             next_probe: 0,
             next_control: 0,
             seen_probes: Window::default(),
-            seen_news: Window::default(),
+            seen_control: Window::default(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Session {
     pub(crate) fn seal_probe_of(&mut self, probe: &Probe, len: usize) -> Option<Vec<u8>> {
         let mut body = probe.emit().to_vec();
         body.resize(len - HEADER_LEN - 16, 0);
-        let mut packet = probe::header(PROBE, self.conv, self.next_probe);
+        let mut packet = probe::header(PROBE, self.session_index, self.next_probe);
         let payload = Payload {
             msg: &body,
             aad: &packet,
@@ -98,7 +98,7 @@ impl Session {
     /// A datagram with a control message; none before [`Session::establish`].
     pub(crate) fn seal_control(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let control = self.control.as_ref()?;
-        let mut packet = probe::header(SEALED, self.conv, self.next_control);
+        let mut packet = probe::header(SEALED, self.session_index, self.next_control);
         packet.resize(HEADER_LEN + body.len() + 16, 0);
         control
             .write_message(self.next_control, body, &mut packet[HEADER_LEN..])
@@ -117,7 +117,7 @@ impl Session {
             .read_message(packet.counter, packet.sealed, &mut body)
             .ok()?;
         body.truncate(len);
-        self.seen_news.admit(packet.counter).then_some(body)
+        self.seen_control.admit(packet.counter).then_some(body)
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum Grant {
     /// It is another peer's.
     Refused,
     /// It was the peer's already.
-    Held,
+    Kept,
     /// It is the peer's from now on, and the one that it gives up for it is nobody's.
     New { given_up: Option<SocketAddr> },
 }
@@ -48,7 +48,7 @@ impl Sources {
         match self.holders.get_mut(&source) {
             Some((holder, by)) if *holder == peer => {
                 *by = title.max(*by);
-                return Grant::Held;
+                return Grant::Kept;
             }
             Some((_, by)) if *by >= Title::Claimed && title < Title::Proven => {
                 return Grant::Refused;
@@ -135,7 +135,7 @@ mod tests {
         let mut sources = Sources::default();
         sources.ask(peer(1), at(1), Title::Proven);
         sources.leave(peer(1));
-        assert_eq!(sources.ask(peer(1), at(1), Title::Claimed), Grant::Held);
+        assert_eq!(sources.ask(peer(1), at(1), Title::Claimed), Grant::Kept);
         assert_eq!(sources.ask(peer(2), at(1), Title::Claimed), Grant::Refused);
     }
 
@@ -148,7 +148,7 @@ mod tests {
             .filter_map(
                 |port| match sources.ask(peer(1), at(port), Title::Claimed) {
                     Grant::New { given_up } => given_up,
-                    Grant::Held | Grant::Refused => None,
+                    Grant::Kept | Grant::Refused => None,
                 },
             )
             .collect();

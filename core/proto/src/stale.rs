@@ -14,8 +14,13 @@ use crate::wire::{
 };
 
 /// The answer to a hello with this conversation and secret: bear `time_ms`, or a little later. `random` must be another each time.
-pub(crate) fn seal(conv: u64, secret: &[u8; 32], random: u64, time_ms: u64) -> Option<Vec<u8>> {
-    let mut packet = header(STALE, conv, random);
+pub(crate) fn seal(
+    session_index: u64,
+    secret: &[u8; 32],
+    random: u64,
+    time_ms: u64,
+) -> Option<Vec<u8>> {
+    let mut packet = header(STALE, session_index, random);
     let payload = Payload {
         msg: &time_ms.to_be_bytes(),
         aad: &packet,

@@ -27,5 +27,5 @@ mod relays;
 mod size;
 mod stalls;
 mod standing;
-mod streams;
+mod tcp;
 mod world;

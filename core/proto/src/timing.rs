@@ -26,12 +26,12 @@ pub(crate) const INTRO_WINDOW_MS: u64 = 90_000;
 /// The same when no relay has told us the time: clocks that nobody set are off by hours.
 pub(crate) const UNSYNCED_WINDOW_MS: u64 = 26 * 3_600_000;
 
-/// Streams are dialled this long after datagrams, as in RFC 8305 section 8, but only if none was answered.
-pub(crate) const STREAM_AFTER: Duration = ms(150);
-/// A stream on which nothing comes back is dead after this long: TCP itself takes a while to get over a few losses.
-pub(crate) const STREAM_DEAD_AFTER: Duration = ms(6000);
-/// Streams dialled per minute to one address, over all peers.
-pub(crate) const STREAMS_PER_MINUTE: u32 = 2;
+/// TCP connections are dialled this long after datagrams, as in RFC 8305 section 8, but only if none was answered.
+pub(crate) const TCP_AFTER: Duration = ms(150);
+/// A TCP connection on which nothing comes back is dead after this long: TCP itself takes a while to get over a few losses.
+pub(crate) const TCP_DEAD_AFTER: Duration = ms(6000);
+/// TCP connections dialled per minute to one address, over all peers.
+pub(crate) const TCP_DIALS_PER_MINUTE: u32 = 2;
 
 /// Gaps between the probes of one candidate. Doubling, so that a lost probe costs little and a dead address little too.
 pub(crate) const PROBE_GAPS: [Duration; 8] = [

@@ -68,7 +68,7 @@ pub(crate) struct Watched {
     received: usize,
     unproven: usize,
     probes: BTreeMap<IpAddr, VecDeque<Instant>>,
-    streams: BTreeMap<SocketAddr, VecDeque<Instant>>,
+    tcp: BTreeMap<SocketAddr, VecDeque<Instant>>,
     states: BTreeMap<PeerId, PeerState>,
     routes: BTreeMap<PeerId, Route>,
     /// Datagrams sent so far.
@@ -96,7 +96,7 @@ impl Watched {
             received: 0,
             unproven: 0,
             probes: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            tcp: BTreeMap::new(),
             states: BTreeMap::new(),
             routes: BTreeMap::new(),
             datagrams: 0,
@@ -210,15 +210,15 @@ impl Watched {
                 bytes,
             } => {
                 self.seen.insert(*source);
-                self.answering = (!sock.is_stream()).then_some(*source);
+                self.answering = (!sock.is_tcp()).then_some(*source);
                 self.paths.heard(Pair {
                     sock: *sock,
                     addr: *source,
                 });
                 self.received += bytes.len();
             }
-            Input::StreamUp { stream, .. } => {
-                self.seen.insert(stream.addr);
+            Input::TcpUp { tcp, .. } => {
+                self.seen.insert(tcp.addr);
             }
             Input::Interfaces { addrs, lost_route } => {
                 if *lost_route || self.interfaces.iter().any(|known| !addrs.contains(known)) {
@@ -245,7 +245,7 @@ impl Watched {
             | Input::AlsoObserved { .. }
             | Input::Nat(_)
             | Input::Hops(_)
-            | Input::Hold { .. }
+            | Input::Connected { .. }
             | Input::Release { .. }
             | Input::Silence { .. }
             | Input::Losses { .. }
@@ -253,7 +253,7 @@ impl Watched {
             | Input::SocketsOpened { .. }
             | Input::Sampled { .. }
             | Input::Listening(_)
-            | Input::StreamDown { .. }
+            | Input::TcpDown { .. }
             | Input::Access { .. }
             | Input::Shutdown => {}
         }
@@ -279,15 +279,18 @@ impl Watched {
         assert_eq!(self.machine.poll_timeout(), first, "a deadline is missed");
         let size = self.machine.largest_peer();
         assert!(size <= MAX_PEER, "a peer takes {size} bytes");
-        let (peers, convs) = self.machine.population();
-        assert!(convs <= peers * MAX_CONVS, "{convs} conversations");
+        let (peers, session_indices) = self.machine.population();
+        assert!(
+            session_indices <= peers * MAX_CONVS,
+            "{session_indices} conversations"
+        );
     }
 
     fn check(&mut self, now: Instant, output: &Output) {
         match output {
             Output::SendDatagram {
                 sock, to, bytes, ..
-            } if sock.is_stream() => {
+            } if sock.is_tcp() => {
                 self.paths.sent(Pair {
                     sock: *sock,
                     addr: *to,
@@ -315,7 +318,7 @@ impl Watched {
                 let last = first.0 + u32::from(*count);
                 self.open.retain(|sock| sock.0 < first.0 || sock.0 >= last);
             }
-            Output::DialStream { addr, .. } => self.check_stream(now, *addr),
+            Output::DialTcp { addr, .. } => self.check_tcp(now, *addr),
             Output::SendRelay { bytes, .. } => assert!(bytes.len() <= intro::PACKET_LEN),
             Output::Admit { addr, .. } => {
                 assert!(self.seen.contains(addr), "{addr} was never heard of");
@@ -346,8 +349,8 @@ impl Watched {
             | Output::NeedRelay { .. }
             | Output::Failed { .. }
             | Output::SampleMapping { .. }
-            | Output::TakeStream { .. }
-            | Output::CloseStream { .. } => {}
+            | Output::TakeTcp { .. }
+            | Output::CloseTcp { .. } => {}
         }
     }
 
@@ -414,19 +417,19 @@ impl Watched {
         assert!(recent.len() <= MAX_PER_MINUTE, "a flood to {to}");
     }
 
-    /// Streams go where our user pointed, or where a relay sees a peer, twice a minute at most.
-    fn check_stream(&mut self, now: Instant, to: SocketAddr) {
-        assert!(!self.relay_only, "relay_only dials no streams");
+    /// TCP connections go where our user pointed, or where a relay sees a peer, twice a minute at most.
+    fn check_tcp(&mut self, now: Instant, to: SocketAddr) {
+        assert!(!self.relay_only, "relay_only dials no TCP connections");
         if !self.named.contains(&to) {
             assert!(self.attested.contains(&to.ip()), "{to} is only hearsay");
             self.check_allowed(to);
         }
-        let recent = self.streams.entry(to).or_default();
+        let recent = self.tcp.entry(to).or_default();
         recent.push_back(now);
         while recent.front().is_some_and(|at| *at + MINUTE <= now) {
             recent.pop_front();
         }
-        assert!(recent.len() <= 4, "streams without end to {to}");
+        assert!(recent.len() <= 4, "TCP connections without end to {to}");
     }
 
     fn check_states(&self, now: Instant) {

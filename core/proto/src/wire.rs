@@ -14,7 +14,7 @@
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
 //! | 0x40–0xff | QUIC (RFC 9000) | | QUIC |
 //!
-//! Where there is no UDP the same datagrams travel as frames of a [`stream`].
+//! Where there is no UDP the same datagrams travel as frames of a [`tcp`].
 
 pub mod candidate;
 mod codec;
@@ -27,7 +27,7 @@ pub mod probe;
 pub mod relay;
 pub mod sealed;
 pub mod stale;
-pub mod stream;
+pub mod tcp;
 
 /// Version of everything in this module; a datagram of another version is dropped.
 pub const VERSION: u8 = 1;

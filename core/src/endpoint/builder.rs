@@ -206,7 +206,7 @@ impl Builder {
             relay_only: self.relay_only,
             lan,
             guess_ports: !self.no_port_guessing,
-            streams: !self.no_tcp,
+            tcp: !self.no_tcp,
             bound: bound.filter(|ip| !ip.is_unspecified()),
             ports,
             seed,

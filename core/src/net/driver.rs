@@ -38,7 +38,7 @@ use super::{
     nat::Nat,
     nat64,
     relay::{Registrations, Streams as RelayStreams},
-    tcp::{StreamDialled, Streams, Tls},
+    tcp::{Connections, TcpDialled, Tls},
     view::View,
 };
 use crate::{
@@ -71,7 +71,7 @@ pub(crate) struct Parts {
     pub(crate) map_ports: Ports,
     /// Or why nobody is found on our own network, nor finds us there.
     pub(crate) lan: Result<Lan, LanError>,
-    /// None if there are to be no streams.
+    /// None if there are to be no TCP connections.
     pub(crate) tls: Option<Tls>,
     /// By which relays are reached where UDP is not; none if there is to be no TCP.
     pub(crate) relay_streams: Option<Arc<RelayStreams>>,
@@ -96,7 +96,7 @@ pub(crate) struct Driver {
     registrations: Registrations,
     gathering: Gathering,
     nat: Nat,
-    streams: Streams,
+    tcp: Connections,
     /// The search for a translator to IPv4.
     nat64: Option<nat64::Search>,
     /// Lane packets that came before the handshake that explains them.
@@ -118,11 +118,11 @@ enum Done {
     Nat64(Result<Option<Nat64>, Aborted>),
     /// A relay has had time to hear our goodbye.
     RelayLeft(LinkHandle),
-    StreamDialled(StreamDialled),
-    /// A peer has had time to hear our goodbye on a stream.
-    StreamClosed(Sock),
-    /// A stream is no more.
-    StreamEnded(Pair),
+    TcpDialled(TcpDialled),
+    /// A peer has had time to hear our goodbye on a TCP connection.
+    TcpClosed(Sock),
+    /// A TCP connection is no more.
+    TcpEnded(Pair),
 }
 
 /// Rates are sampled this often.
@@ -150,7 +150,7 @@ impl Driver {
             ),
             gathering,
             nat: Nat::new(mux.clone()),
-            streams: Streams::new(mux.clone(), parts.tls),
+            tcp: Connections::new(mux.clone(), parts.tls),
             nat64: None,
             early: Early::default(),
             pending: FuturesUnordered::new(),
@@ -200,8 +200,8 @@ impl Driver {
                 () = self.calls.renamed() => self.take_alpns(),
                 () = until(deadline) => {}
                 Some(done) = self.pending.next() => self.on_done(done),
-                Some(stream) = self.streams.accept() => {
-                    let offer = self.streams.on_accepted(stream);
+                Some(accepted) = self.tcp.accept() => {
+                    let offer = self.tcp.on_accepted(accepted);
                     self.on_offer(offer);
                 }
                 Some(incoming) = self.quic.accept() => self.on_incoming(incoming),
@@ -318,9 +318,9 @@ impl Driver {
             }
             Output::CloseSockets { first, count } => self.mux.close_sockets(first, count),
             Output::SampleMapping { sock, relay } => self.sample_mapping(sock, &relay),
-            Output::DialStream { peer, addr } => self.dial_stream(peer, addr),
-            Output::TakeStream { peer, sock } => self.take_stream(peer, sock),
-            Output::CloseStream { sock } => self.close_stream(sock),
+            Output::DialTcp { peer, addr } => self.dial_tcp(peer, addr),
+            Output::TakeTcp { peer, sock } => self.take_tcp(peer, sock),
+            Output::CloseTcp { sock } => self.close_tcp(sock),
             Output::NeedRelay { relay } => self.registrations.relays.need(now(), relay),
             Output::Admit { peer, addr } => self.admit(peer, addr),
             Output::Expel { peer, addr } => self.links.expel(peer, addr),
@@ -340,12 +340,12 @@ impl Driver {
             Done::Nat64(Ok(nat64)) => self.on_nat64(nat64),
             Done::Hops(None) | Done::Nat64(Err(Aborted)) => {}
             Done::RelayLeft(link) => self.registrations.drop_link(link),
-            Done::StreamDialled(dialled) => {
-                let offer = self.streams.on_dialled(dialled);
+            Done::TcpDialled(dialled) => {
+                let offer = self.tcp.on_dialled(dialled);
                 self.on_offer(offer);
             }
-            Done::StreamClosed(sock) => self.mux.remove_stream(sock),
-            Done::StreamEnded(stream) => self.on_stream_ended(stream),
+            Done::TcpClosed(sock) => self.mux.remove_tcp(sock),
+            Done::TcpEnded(tcp) => self.on_tcp_ended(tcp),
         }
     }
 
@@ -387,7 +387,7 @@ impl Driver {
         self.registrations.leave().await;
         self.quic.close(close::SHUTDOWN.into(), reason);
         let _ = timeout(GOODBYE, self.quic.wait_idle()).await;
-        self.streams.close_all();
+        self.tcp.close_all();
         self.gathering.close().await;
     }
 }

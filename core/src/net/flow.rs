@@ -29,13 +29,13 @@ use crate::{
     net::transport::{self, CONTROL_STREAMS},
     proto::{
         allowance::Allowance,
-        credit::{Budget, Held, INITIAL, Inbound, Window},
+        credit::{Budget, Buffered, INITIAL, Inbound, Window},
     },
 };
 
 /// What the connections of one node hold together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NodeMemory(Arc<Mutex<Held>>);
+pub(crate) struct NodeMemory(Arc<Mutex<Buffered>>);
 
 impl NodeMemory {
     /// For the connections of one more peer.
@@ -50,9 +50,9 @@ impl NodeMemory {
 /// What the connections of one peer hold together.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkMemory {
-    node: Arc<Mutex<Held>>,
+    node: Arc<Mutex<Buffered>>,
     /// Locked only after `node`.
-    link: Arc<Mutex<Held>>,
+    link: Arc<Mutex<Buffered>>,
 }
 
 impl LinkMemory {

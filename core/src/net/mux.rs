@@ -18,8 +18,8 @@ mod inject;
 mod link;
 mod poller;
 mod socket;
-mod streams;
 mod tables;
+mod tcp;
 
 use std::{
     collections::hash_map::Entry,
@@ -46,7 +46,7 @@ pub(crate) use called::Called;
 pub(crate) use carriers::Carrier;
 pub(crate) use demux::ForDriver;
 pub(crate) use link::{Dest, Destinations, Link, LinkHandle, handle_of, virtual_addr};
-pub(crate) use streams::Outbox;
+pub(crate) use tcp::Outbox;
 
 use data_path::FRAMES;
 use demux::{DRIVER_CAPACITY, Outlets};
@@ -213,8 +213,8 @@ impl Mux {
         if !is_sendable(to.addr) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        if to.sock.is_stream() {
-            self.send_message_on_stream(to.sock, bytes);
+        if to.sock.is_tcp() {
+            self.send_message_on_tcp(to.sock, bytes);
             return Ok(());
         }
         let sent = self.with_socket(to, |socket, addr| socket.send_message(addr, ttl, bytes));

@@ -1,14 +1,14 @@
-//! Streams: TLS over TCP straight to a peer, for networks that drop UDP.
+//! TLS over TCP straight to a peer, for networks that drop UDP.
 //!
-//! Both sides prove their keys in the TLS handshake, as in QUIC; afterwards a stream carries [frames](crate::wire::stream), each
+//! Both sides prove their keys in the TLS handshake, as in QUIC; afterwards the connection carries [frames](crate::wire::tcp), each
 //! with the datagram that UDP would have carried. QUIC packets stay sealed between the peers inside.
 //!
 //! A stranger can learn that somebody listens, as TCP answers whoever knocks; beyond that there is a TLS handshake with bounds on
 //! its number, time and bytes, and nothing else before the key is known to be one that we let in.
 
 mod carry;
+mod connections;
 mod listen;
-mod streams;
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-pub(crate) use self::streams::{Offer, StreamDialled, Streams};
+pub(crate) use self::connections::{Connections, Offer, TcpDialled};
 use self::{carry::carry, listen::Listener};
 use crate::{PeerId, SecretKey, tls};
 

@@ -6,20 +6,20 @@ use tokio::sync::watch;
 
 use crate::{Connection, LinkStatus, PathInfo, PeerState, SecretKey, net::flow::NodeMemory, tls};
 
-pub(super) struct Pair {
+pub(super) struct NodePair {
     pub(super) client: Connection,
     pub(super) server: Connection,
     _endpoints: [quinn::Endpoint; 2],
 }
 
-impl Pair {
+impl NodePair {
     /// The path that the client's connection shows.
     pub(super) fn path(&self) -> PathInfo {
         direct(self.client.quic.remote_address())
     }
 }
 
-pub(super) async fn pair(alpn: &[u8]) -> Pair {
+pub(super) async fn pair(alpn: &[u8]) -> NodePair {
     let keys = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server_tls = tls::server_config(&keys[1], &[alpn.to_vec()]).unwrap();
@@ -37,7 +37,7 @@ pub(super) async fn pair(alpn: &[u8]) -> Pair {
         .unwrap();
     let accepting = async { listening.accept().await.unwrap().await };
     let (client, server) = tokio::try_join!(connecting, accepting).unwrap();
-    Pair {
+    NodePair {
         client: connection(client),
         server: connection(server),
         _endpoints: [listening, dialling],

@@ -80,7 +80,7 @@ impl Door {
         room.then(|| Entered {
             door: self.clone(),
             network,
-            is_stream: false,
+            is_tcp: false,
         })
     }
 
@@ -94,7 +94,7 @@ impl Door {
 pub(super) struct Entered {
     door: Door,
     network: Network,
-    is_stream: bool,
+    is_tcp: bool,
 }
 
 impl Entered {
@@ -106,7 +106,7 @@ impl Entered {
         room.then(|| Self {
             door: self.door.clone(),
             network,
-            is_stream: true,
+            is_tcp: true,
         })
     }
 }
@@ -114,7 +114,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut inside = self.door.lock();
-        if self.is_stream {
+        if self.is_tcp {
             inside.streams.remove(self.network);
         } else {
             inside.handshakes.remove(self.network);

@@ -37,12 +37,12 @@ impl ServerConfig {
         Ok(Self { tls, quic })
     }
 
-    fn session(self: Arc<Self>, ours: &TransportParameters) -> Session {
+    fn session(self: Arc<Self>, ours: &TransportParameters) -> TlsSession {
         let mut parameters = Vec::new();
         ours.write(&mut parameters);
         let handshake = ServerConnection::new(self.tls.clone(), Version::V1, parameters)
             .expect("the settings are for QUIC");
-        Session {
+        TlsSession {
             config: self,
             handshake: Some(Box::new(handshake)),
             agreed: None,
@@ -73,7 +73,7 @@ impl crypto::ServerConfig for ServerConfig {
     }
 }
 
-struct Session {
+struct TlsSession {
     config: Arc<ServerConfig>,
     /// None when it is over and all that it has to say was taken.
     handshake: Option<Box<ServerConnection>>,
@@ -88,7 +88,7 @@ struct Agreed {
     protocol: Option<Box<[u8]>>,
 }
 
-impl Session {
+impl TlsSession {
     /// Lets go of the handshake.
     fn settle(&mut self) {
         let certificates = (self.handshake.take()).and_then(|tls| {
@@ -99,7 +99,7 @@ impl Session {
     }
 }
 
-impl crypto::Session for Session {
+impl crypto::Session for TlsSession {
     fn initial_keys(&self, to: &ConnectionId, _: Side) -> Keys {
         (self.config.initial_keys(VERSION, to)).expect("this version is spoken")
     }
@@ -228,14 +228,14 @@ mod tests {
 
     const ALPN: &[u8] = b"test/1";
 
-    struct Pair {
+    struct TlsPair {
         client: Box<dyn crypto::Session>,
-        server: Session,
+        server: TlsSession,
         /// The client's and the server's for data.
         keys: [Keys; 2],
     }
 
-    impl Pair {
+    impl TlsPair {
         /// After a handshake, and after the server had nothing more to say.
         fn met(server: ServerConfig, client: &SecretKey, server_key: &SecretKey) -> Self {
             let parameters = TransportParameters::read(Side::Server, &mut [].as_slice()).unwrap();
@@ -300,7 +300,7 @@ mod tests {
     fn nothing_of_the_handshake_is_kept_but_who_the_client_is_and_what_was_agreed() {
         let [client, server] = keys();
         for config in both() {
-            let pair = Pair::met(config, &client, &server);
+            let pair = TlsPair::met(config, &client, &server);
             assert!(!pair.server.is_handshaking() && pair.server.handshake.is_none());
             let identity = pair.server.peer_identity().unwrap();
             let identity = identity.downcast::<Vec<CertificateDer<'static>>>().unwrap();
@@ -315,7 +315,7 @@ mod tests {
     fn packets_pass_both_ways_and_keys_are_updated_for_as_long_as_the_connection_lives() {
         let [client, server] = keys();
         for config in both() {
-            let mut pair = Pair::met(config, &client, &server);
+            let mut pair = TlsPair::met(config, &client, &server);
             let [ours, theirs] = &pair.keys;
             assert!(passes(&*ours.packet.local, &*theirs.packet.remote));
             assert!(passes(&*theirs.packet.local, &*ours.packet.remote));
@@ -339,7 +339,7 @@ mod tests {
         const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
         let [client, server] = keys();
         for config in both() {
-            let mut pair = Pair::met(config, &client, &server);
+            let mut pair = TlsPair::met(config, &client, &server);
             let refused = pair.server.read_handshake(&KEY_UPDATE).unwrap_err();
             assert_eq!(refused.code, TransportErrorCode::crypto(10));
         }

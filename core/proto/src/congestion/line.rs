@@ -38,7 +38,7 @@ pub struct Stalls {
 }
 
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct Bottleneck {
     /// Bytes per second.
     pub rate: f64,
     /// Of one way.
@@ -69,7 +69,7 @@ pub fn mbit(rate: f64) -> f64 {
     rate * 1e6 / 8.0
 }
 
-impl Line {
+impl Bottleneck {
     /// A line with a queue of one bandwidth-delay product.
     pub fn new(rate: f64, rtt: Duration, rng: StdRng) -> Self {
         Self {

@@ -196,7 +196,7 @@ proptest! {
 }
 
 struct Node {
-    held: Held,
+    held: Buffered,
     now: Instant,
 }
 
@@ -205,7 +205,7 @@ impl Node {
         #[expect(clippy::disallowed_methods, reason = "where virtual time begins")]
         let now = Instant::now();
         Self {
-            held: Held::default(),
+            held: Buffered::default(),
             now,
         }
     }
@@ -213,7 +213,7 @@ impl Node {
     fn connect(&self) -> Link {
         Link {
             inbound: Inbound::default(),
-            link: Held::default(),
+            link: Buffered::default(),
             streams: Vec::new(),
             quic: Quic {
                 window: FLOOR,
@@ -228,7 +228,7 @@ impl Node {
 
 struct Link {
     inbound: Inbound,
-    link: Held,
+    link: Buffered,
     streams: Vec<Window>,
     quic: Quic,
     rtt: Duration,
@@ -263,7 +263,7 @@ impl Link {
     }
 }
 
-fn budget<'a>(node: &'a mut Held, link: &'a mut Held) -> Budget<'a> {
+fn budget<'a>(node: &'a mut Buffered, link: &'a mut Buffered) -> Budget<'a> {
     Budget { node, link }
 }
 

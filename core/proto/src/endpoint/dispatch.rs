@@ -54,14 +54,10 @@ impl Machine {
             } => self.on_datagram(now, Pair { sock, addr: source }, bytes),
             Input::SocketsOpened { first, count } => self.on_sockets(now, first, count),
             Input::Sampled { sock, addr } => self.on_sampled(now, sock, addr),
-            Input::StreamUp {
-                peer,
-                stream,
-                dialled,
-            } => self.on_stream(now, peer, stream, dialled),
-            Input::StreamDown { peer, stream } => {
-                self.streams.remove(&stream);
-                self.with(now, peer, |peer, ctx| peer.on_stream_down(ctx, stream))
+            Input::TcpUp { peer, tcp, dialled } => self.on_tcp(now, peer, tcp, dialled),
+            Input::TcpDown { peer, tcp } => {
+                self.tcp.remove(&tcp);
+                self.with(now, peer, |peer, ctx| peer.on_tcp_down(ctx, tcp))
             }
             Input::Listening(listening) => self.learn(now, |local| local.listening = listening),
             Input::Interfaces { addrs, lost_route } => self.on_interfaces(now, addrs, lost_route),
@@ -81,7 +77,7 @@ impl Machine {
                 addrs,
             } => self.connect(now, peer, relays, addrs),
             Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
-            Input::Hold { peer } => self.with(now, peer, |peer, _| peer.hold()),
+            Input::Connected { peer } => self.with(now, peer, |peer, _| peer.on_connected()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
                 peer,
@@ -138,10 +134,10 @@ impl Machine {
         }
     }
 
-    /// What comes on a stream is of the peer that proved its key there; other sources have nobody's word but their own.
+    /// What comes on a TCP connection is of the peer that proved its key there; other sources have nobody's word but their own.
     fn on_datagram(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
-        let owner = self.stream_owner(pair);
-        if owner.is_some() || !pair.sock.is_stream() && self.local.may_answer(pair.addr) {
+        let owner = self.tcp_owner(pair);
+        if owner.is_some() || !pair.sock.is_tcp() && self.local.may_answer(pair.addr) {
             self.on_message(now, bytes, &Source::Direct(pair), owner);
         }
     }
@@ -154,7 +150,7 @@ impl Machine {
                 let Ok(packet) = AckPacket::parse(bytes) else {
                     return;
                 };
-                let Some(id) = self.owner(packet.conv(), from) else {
+                let Some(id) = self.owner(packet.session_index(), from) else {
                     return;
                 };
                 self.with(now, id, |peer, ctx| peer.on_ack(ctx, packet, source));
@@ -163,7 +159,7 @@ impl Machine {
                 let Ok(packet) = StalePacket::parse(bytes) else {
                     return;
                 };
-                let Some(id) = self.owner(packet.conv, from) else {
+                let Some(id) = self.owner(packet.session_index, from) else {
                     return;
                 };
                 self.with(now, id, |peer, ctx| peer.on_stale(ctx, bytes));
@@ -172,7 +168,7 @@ impl Machine {
                 let (Source::Direct(pair), Ok(packet)) = (source, ProbePacket::parse(bytes)) else {
                     return;
                 };
-                let Some(id) = self.owner(packet.conv, from) else {
+                let Some(id) = self.owner(packet.session_index, from) else {
                     return;
                 };
                 self.with(now, id, |peer, ctx| peer.on_probe(ctx, *pair, bytes));
@@ -181,7 +177,7 @@ impl Machine {
                 let Ok(packet) = SealedPacket::parse(bytes) else {
                     return;
                 };
-                let Some(id) = self.owner(packet.conv, from) else {
+                let Some(id) = self.owner(packet.session_index, from) else {
                     return;
                 };
                 self.with(now, id, |peer, ctx| peer.on_news(ctx, bytes, source));
@@ -190,17 +186,16 @@ impl Machine {
         }
     }
 
-    fn stream_owner(&self, pair: Pair) -> Option<PeerId> {
-        let owner = *self.streams.get(&pair)?;
+    fn tcp_owner(&self, pair: Pair) -> Option<PeerId> {
+        let owner = *self.tcp.get(&pair)?;
         let peer = self.peers.get(&owner);
-        peer.is_some_and(|peer| peer.has_stream(pair))
-            .then_some(owner)
+        peer.is_some_and(|peer| peer.has_tcp(pair)).then_some(owner)
     }
 
-    /// Whose conversation it is; nobody's if a relay or a stream says it comes from somebody else.
-    fn owner(&self, conv: u64, from: Option<PeerId>) -> Option<PeerId> {
-        self.convs
-            .get(&conv)
+    /// Whose conversation it is; nobody's if a relay or a TCP connection says it comes from somebody else.
+    fn owner(&self, session_index: u64, from: Option<PeerId>) -> Option<PeerId> {
+        self.session_indices
+            .get(&session_index)
             .copied()
             .filter(|owner| from.is_none_or(|from| from == *owner))
     }
@@ -237,18 +232,17 @@ impl Machine {
     }
 
     /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
-    fn on_stream(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
+    fn on_tcp(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
         let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        let welcome =
-            self.local.streams && id != self.local.id && (known || self.local.lets_in(id));
+        let welcome = self.local.tcp && id != self.local.id && (known || self.local.lets_in(id));
         if welcome && self.entry(now, id, Some(pair.addr.ip())) {
-            self.streams.insert(pair, id);
-            self.with(now, id, |peer, ctx| peer.on_stream_up(ctx, pair, dialled));
-            if self.stream_owner(pair).is_none() {
-                self.streams.remove(&pair);
+            self.tcp.insert(pair, id);
+            self.with(now, id, |peer, ctx| peer.on_tcp_up(ctx, pair, dialled));
+            if self.tcp_owner(pair).is_none() {
+                self.tcp.remove(&pair);
             }
         } else {
-            self.out.push_back(Output::CloseStream { sock: pair.sock });
+            self.out.push_back(Output::CloseTcp { sock: pair.sock });
         }
     }
 }

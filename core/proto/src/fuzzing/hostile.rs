@@ -212,7 +212,7 @@ impl Attack {
         let body = IntroBody {
             id: self.key.id(),
             timestamp_ms: (UNIX_MS + self.intros).saturating_add_signed(ahead_ms),
-            conv: self.intros,
+            session_index: self.intros,
             probe_secret: [1; 32],
             description: body.description(),
         };
@@ -221,7 +221,7 @@ impl Attack {
             return Vec::new();
         };
         let packet = initiation.packet.clone();
-        self.session = Some(Session::new(body.conv, &body.probe_secret, true));
+        self.session = Some(Session::new(body.session_index, &body.probe_secret, true));
         self.initiation = Some(initiation);
         self.send(way, packet)
     }

@@ -85,7 +85,7 @@ pub(super) enum Step {
         relays: u8,
         addr: Option<Addr>,
     },
-    Hold {
+    Connected {
         peer: u8,
     },
     Release {
@@ -113,31 +113,31 @@ pub(super) enum Step {
     WaitForNext,
     FarFuture(u32),
     Shutdown,
-    Stream {
+    Tcp {
         peer: u8,
-        stream: Stream,
-        what: OnStream,
+        tcp: TcpNumber,
+        what: OnTcp,
     },
     Listening(bool),
 }
 
 #[derive(Arbitrary, Debug)]
-pub(super) enum OnStream {
+pub(super) enum OnTcp {
     Up { dialled: bool },
     Datagram(Vec<u8>),
     Down,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(super) struct TcpNumber {
     number: u8,
     addr: Addr,
 }
 
-impl Stream {
+impl TcpNumber {
     fn pair(self) -> Pair {
         Pair {
-            sock: Sock::stream(self.number.into()),
+            sock: Sock::tcp(self.number.into()),
             addr: self.addr.get(),
         }
     }
@@ -196,7 +196,7 @@ impl Scene {
             relay_only,
             lan: true,
             guess_ports: true,
-            streams: true,
+            tcp: true,
             bound: None,
             ports: Ports {
                 v4: 40000,
@@ -301,7 +301,7 @@ impl Scene {
                 relays: (0..relays % 6).map(relay).collect(),
                 addrs: addr.map(Addr::get).into_iter().collect(),
             },
-            Step::Hold { peer } => Input::Hold { peer: id(peer) },
+            Step::Connected { peer } => Input::Connected { peer: id(peer) },
             Step::Release { peer } => Input::Release { peer: id(peer) },
             Step::Silence {
                 peer,
@@ -314,28 +314,24 @@ impl Scene {
                 heard: false,
             },
             Step::Shutdown => Input::Shutdown,
-            Step::Stream { peer, stream, what } => {
-                return self.on_stream(id(peer), stream.pair(), what);
+            Step::Tcp { peer, tcp, what } => {
+                return self.on_tcp(id(peer), tcp.pair(), what);
             }
             Step::Listening(listening) => Input::Listening(listening),
         };
         self.handle(input);
     }
 
-    fn on_stream(&mut self, peer: PeerId, stream: Pair, what: OnStream) {
+    fn on_tcp(&mut self, peer: PeerId, tcp: Pair, what: OnTcp) {
         let bytes;
         self.handle(match what {
-            OnStream::Up { dialled } => Input::StreamUp {
-                peer,
-                stream,
-                dialled,
-            },
-            OnStream::Down => Input::StreamDown { peer, stream },
-            OnStream::Datagram(raw) => {
+            OnTcp::Up { dialled } => Input::TcpUp { peer, tcp, dialled },
+            OnTcp::Down => Input::TcpDown { peer, tcp },
+            OnTcp::Datagram(raw) => {
                 bytes = raw;
                 Input::Datagram {
-                    sock: stream.sock,
-                    source: stream.addr,
+                    sock: tcp.sock,
+                    source: tcp.addr,
                     bytes: &bytes,
                 }
             }

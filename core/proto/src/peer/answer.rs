@@ -31,7 +31,8 @@ impl Peer {
         let body = &opened.body;
         let newest = credible(ctx.window_ms, ctx.unix_ms, self.sessions.newest_intro_ms());
         let off = body.timestamp_ms.abs_diff(ctx.unix_ms);
-        let is_known = body.timestamp_ms == newest || ctx.convs.contains_key(&body.conv);
+        let is_known =
+            body.timestamp_ms == newest || ctx.session_indices.contains_key(&body.session_index);
         if is_known || self.ours_wins(ctx) {
             return None;
         }
@@ -47,7 +48,7 @@ impl Peer {
         self.earned.earn(PACKET_LEN);
         self.contact
             .note_source(ctx.local, source, self.state.path().is_some());
-        self.sessions.drop_attempt(ctx.convs);
+        self.sessions.drop_attempt(ctx.session_indices);
         self.remote = Some(body.description.clone());
         if let rtt @ 1.. = body.description.relay_rtt_ms {
             self.contact.told_rtt(Duration::from_millis(rtt.into()));
@@ -77,7 +78,7 @@ impl Peer {
     fn tell_time(&self, ctx: &mut Context<'_>, body: &IntroBody, newest: u64, source: &Source) {
         let time_ms = ctx.unix_ms.max(newest.saturating_add(1));
         let random = ctx.rng.random();
-        if let Some(bytes) = stale::seal(body.conv, &body.probe_secret, random, time_ms) {
+        if let Some(bytes) = stale::seal(body.session_index, &body.probe_secret, random, time_ms) {
             self.reply(ctx, source, bytes);
         }
     }
@@ -96,7 +97,7 @@ impl Peer {
         packet: AckPacket<'_>,
         source: &Source,
     ) -> Option<Met> {
-        let (initiation, sent) = self.sessions.hello(packet.conv())?;
+        let (initiation, sent) = self.sessions.hello(packet.session_index())?;
         let read = initiation.read(ctx.key, packet);
         let description = read
             .inspect_err(|error| tracing::debug!(%error, "INTRO_ACK refused"))
@@ -119,7 +120,7 @@ impl Peer {
     }
 
     fn adopt(&mut self, ctx: &mut Context<'_>, session: Session) {
-        self.sessions.adopt(ctx.convs, self.id, session);
+        self.sessions.adopt(ctx.session_indices, self.id, session);
         self.presence.met(ctx.now);
     }
 

@@ -324,7 +324,7 @@ impl Checks {
             return true;
         }
         let reflexive = self.list.iter().filter(|check| check.reflexive).count();
-        if !source.sock.is_stream() && reflexive >= MAX_PEER_REFLEXIVE {
+        if !source.sock.is_tcp() && reflexive >= MAX_PEER_REFLEXIVE {
             // The peer's NAT gave it ever new ports: the oldest has had its day.
             let over = self.list.iter().position(|check| {
                 check.reflexive && Some(check.pair) != used && !check.waits(now, ROUND)
@@ -334,7 +334,7 @@ impl Checks {
         }
         let attested = attested.contains(&source.addr.ip());
         self.list.push(Check {
-            reflexive: !source.sock.is_stream(),
+            reflexive: !source.sock.is_tcp(),
             ..Check::new(source, now, attested)
         });
         true
@@ -420,8 +420,8 @@ impl Checks {
     fn affords(&self, ctx: &mut Context<'_>, means: &mut Means<'_>, position: usize) -> bool {
         let check = &self.list[position];
         let ip = check.pair.addr.ip();
-        // TLS proved the peer on a stream, and it costs a victim nothing.
-        if check.pair.sock.is_stream() {
+        // TLS proved the peer on a TCP connection, and it costs a victim nothing.
+        if check.pair.sock.is_tcp() {
             return true;
         }
         // We may have moved since the list was made.

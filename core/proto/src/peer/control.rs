@@ -12,9 +12,9 @@ use crate::wire::{
 impl Peer {
     /// Opens a control message of an established session.
     pub(super) fn open_control(&mut self, ctx: &Context<'_>, datagram: &[u8]) -> Option<Control> {
-        let conv = SealedPacket::parse(datagram).ok()?.conv;
-        let body = self.sessions.of(conv)?.open_control(datagram)?;
-        self.sessions.spoke_in(conv);
+        let session_index = SealedPacket::parse(datagram).ok()?.session_index;
+        let body = self.sessions.of(session_index)?.open_control(datagram)?;
+        self.sessions.spoke_in(session_index);
         self.presence.spoke(ctx.now);
         self.earned.earn(datagram.len());
         Control::parse(&body).ok()

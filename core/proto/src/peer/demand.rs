@@ -42,7 +42,7 @@ impl Demand {
     }
 
     /// A connection stands.
-    pub(super) fn hold(&mut self) {
+    pub(super) fn on_connected(&mut self) {
         (self.wanted, self.awaited) = (true, false);
         self.linger = None;
     }

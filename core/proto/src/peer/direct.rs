@@ -6,15 +6,15 @@ use crate::{
     explain::Narrow,
     io::Pair,
     timing::{
-        DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, STREAM_DEAD_AFTER, SUSPECT_AFTER,
-        SUSPECT_GAPS,
+        DEAD_AFTER, DEAF_FOR, EXPECTED_GAP, LATE, REGULAR_WITHIN, SUSPECT_AFTER, SUSPECT_GAPS,
+        TCP_DEAD_AFTER,
     },
     wire::probe::{FULL_LEN, PACKET_LEN, ProbeKind},
 };
 
-/// Length of a question that shows that QUIC's packets get through. A stream carries any.
+/// Length of a question that shows that QUIC's packets get through. A TCP connection carries any.
 pub(super) fn full_len(pair: Pair) -> usize {
-    if pair.sock.is_stream() {
+    if pair.sock.is_tcp() {
         PACKET_LEN
     } else {
         FULL_LEN
@@ -123,7 +123,7 @@ pub(super) enum Silence {
 
 impl DirectPath {
     pub(super) fn new(now: Instant, pair: Pair, rtt: Duration) -> Self {
-        let is_stream = pair.sock.is_stream();
+        let is_tcp = pair.sock.is_tcp();
         Self {
             pair,
             rtt,
@@ -132,8 +132,8 @@ impl DirectPath {
             asked: now,
             deaf: None,
             pending: Vec::new(),
-            wide: is_stream,
-            width: (!is_stream).then_some((now, 0)),
+            wide: is_tcp,
+            width: (!is_tcp).then_some((now, 0)),
             short: None,
             inquiry: None,
             suspicion: None,
@@ -167,12 +167,12 @@ impl DirectPath {
 
     /// Whether it carries datagrams, as far as we know.
     pub(super) fn has_datagrams(&self) -> bool {
-        !self.pair.sock.is_stream() && !self.is_suspect()
+        !self.pair.sock.is_tcp() && !self.is_suspect()
     }
 
-    /// Whether the data goes by a stream, and datagrams are still to be tried for.
+    /// Whether the data goes by a TCP connection, and datagrams are still to be tried for.
     pub(super) fn is_next_best(&self) -> bool {
-        self.pair.sock.is_stream() && !self.is_suspect()
+        self.pair.sock.is_tcp() && !self.is_suspect()
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -203,7 +203,7 @@ impl DirectPath {
         let mut pending = self.pending.iter();
         let found = pending.position(|pending| pending.tx == tx)?;
         let Pending { sent, len, .. } = self.pending.swap_remove(found);
-        let full = full && len == FULL_LEN || self.pair.sock.is_stream();
+        let full = full && len == FULL_LEN || self.pair.sock.is_tcp();
         let rtt = now.saturating_duration_since(sent);
         if !full && self.question_len() == FULL_LEN {
             let longest = self.short.map_or(len, |(_, longest)| longest.max(len));
@@ -262,7 +262,7 @@ impl DirectPath {
 
     /// Whether it is to be asked anew if it carries QUIC's packets.
     pub(super) fn doubt_width(&mut self, now: Instant) -> bool {
-        let is_new = self.width.is_none() && !self.pair.sock.is_stream();
+        let is_new = self.width.is_none() && !self.pair.sock.is_tcp();
         if is_new {
             self.width = Some((now, 0));
         }
@@ -308,8 +308,8 @@ impl DirectPath {
             return self.expect_death(now);
         }
         let late = now > suspicion.next + LATE;
-        let dead_after = if self.pair.sock.is_stream() {
-            STREAM_DEAD_AFTER
+        let dead_after = if self.pair.sock.is_tcp() {
+            TCP_DEAD_AFTER
         } else {
             DEAD_AFTER
         };

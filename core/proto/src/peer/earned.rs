@@ -34,7 +34,7 @@ impl Earned {
     }
 
     pub(super) fn note_answer(&mut self, from: Pair) {
-        if from.sock.is_stream() {
+        if from.sock.is_tcp() {
             return;
         }
         self.answered.retain(|known| *known != from.addr);

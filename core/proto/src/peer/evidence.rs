@@ -29,7 +29,7 @@ impl Peer {
                 let info = PathInfo::Direct {
                     remote: path.pair.addr,
                     lan: local.is_lan(path.pair.addr),
-                    tcp: path.pair.sock.is_stream(),
+                    tcp: path.pair.sock.is_tcp(),
                 };
                 Some((info, Some(path.rtt)))
             }
@@ -159,7 +159,7 @@ impl Peer {
             .min();
         let open_here = local.hosts().iter().any(|host| local.is_public(host.ip()));
         match kind {
-            _ if sock.is_stream() => How::Tcp,
+            _ if sock.is_tcp() => How::Tcp,
             _ if local.is_lan(addr) => How::Lan,
             _ if canonical(addr).is_ipv6() => How::Ipv6,
             Some(CandidateKind::Host) => How::Public,

@@ -17,7 +17,7 @@ impl Peer {
         let parts = self.contact.footprint()
             + self.sessions.footprint()
             + self.checks.footprint()
-            + self.streams.footprint()
+            + self.tcp_pairs.footprint()
             + self.state.footprint()
             + self.history.probations.footprint()
             + self.guess.footprint()

@@ -33,11 +33,11 @@ impl History {
         self.narrow = None;
     }
 
-    /// The direct path died; and, unless it was a stream, which is closed with that, its address is on probation.
+    /// The direct path died; and, unless it was a TCP connection, which is closed with that, its address is on probation.
     pub(super) fn died(&mut self, now: Instant, death: Death, narrow: Option<Narrow>) {
         self.lost = true;
         self.narrow = narrow;
-        if !death.pair.sock.is_stream() {
+        if !death.pair.sock.is_tcp() {
             self.probations.begin(now, death);
         }
     }

@@ -48,7 +48,7 @@ impl Peer {
 
     /// Sends an INTRO by all ways there are. Where no relay is up yet, they are asked for, and the INTRO follows.
     pub(super) fn attempt(&mut self, ctx: &mut Context<'_>, number: u32) {
-        self.sessions.drop_attempt(ctx.convs);
+        self.sessions.drop_attempt(ctx.session_indices);
         let needed = self.contact.choose_relay(ctx.local).into_iter();
         ctx.out
             .extend(needed.map(|relay| Output::NeedRelay { relay }));
@@ -56,7 +56,7 @@ impl Peer {
         if self.contact.live_via(ctx.local).is_some()
             || self.contact.has_addrs()
             || self.state.path().is_some()
-            || !self.streams.open().is_empty()
+            || !self.tcp_pairs.open().is_empty()
         {
             let opened = self.opening(ctx.local);
             match self.initiate(ctx, opened) {
@@ -67,7 +67,7 @@ impl Peer {
         self.sessions.attempt = Some(Attempt::new(ctx.now, number, initiation));
         self.send_intro(ctx, true);
         self.begin_early_checks(ctx);
-        self.streams.plan(ctx, self.state.path());
+        self.tcp_pairs.plan(ctx, self.state.path());
         if self.state.path().is_none() {
             self.announce_route(ctx);
         }
@@ -81,19 +81,19 @@ impl Peer {
         let timestamp_ms = self
             .sessions
             .next_timestamp(ctx.now, ctx.unix_ms, ctx.window_ms);
-        let mut conv = ctx.rng.random();
-        while ctx.convs.contains_key(&conv) {
-            conv = ctx.rng.random();
+        let mut session_index = ctx.rng.random();
+        while ctx.session_indices.contains_key(&session_index) {
+            session_index = ctx.rng.random();
         }
         let body = IntroBody {
             id: ctx.key.id(),
             timestamp_ms,
-            conv,
+            session_index,
             probe_secret: ctx.rng.random(),
             description: self.description(ctx.local, opened),
         };
         let initiation = Initiation::new(ctx.key, self.id, &body, ctx.rng)?;
-        ctx.convs.insert(conv, self.id);
+        ctx.session_indices.insert(session_index, self.id);
         Ok(initiation)
     }
 
@@ -124,8 +124,8 @@ impl Peer {
             send(ctx, Pair::main(*addr), None, initiation.packet.clone());
         }
         let proven = self.state.path().map(|path| &path.pair);
-        let proven = proven.filter(|pair| !pair.sock.is_stream() && !addrs.contains(&pair.addr));
-        for pair in self.streams.open().iter().chain(proven) {
+        let proven = proven.filter(|pair| !pair.sock.is_tcp() && !addrs.contains(&pair.addr));
+        for pair in self.tcp_pairs.open().iter().chain(proven) {
             send(ctx, *pair, None, initiation.packet.clone());
         }
     }
@@ -163,7 +163,7 @@ impl Peer {
             if was_said && self.contact.live_via(ctx.local).is_some() {
                 self.presence.asked_in_vain();
             }
-            self.sessions.drop_attempt(ctx.convs);
+            self.sessions.drop_attempt(ctx.session_indices);
             return Some(Unanswered { out_of_reach });
         }
         None
@@ -199,8 +199,8 @@ impl Peer {
 
     /// There is no way to the peer now.
     pub(super) fn fail(&mut self, ctx: &mut Context<'_>, reason: Failure) {
-        self.sessions.drop_attempt(ctx.convs);
-        self.streams.close_all(ctx);
+        self.sessions.drop_attempt(ctx.session_indices);
+        self.tcp_pairs.close_all(ctx);
         self.dial_failed(ctx, reason.clone());
         self.become_(ctx, State::Failed(reason));
         self.rounds.retry(ctx, self.demand.is_wanted());

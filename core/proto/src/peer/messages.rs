@@ -124,10 +124,10 @@ impl Peer {
         }
     }
 
-    /// Has the peer's QUIC packets from this pair taken; false if they are another's. A stream is the peer's from the start; as the
+    /// Has the peer's QUIC packets from this pair taken; false if they are another's. A TCP connection is the peer's from the start; as the
     /// source of a datagram it can write any address, until an answer from there proves it.
     pub(super) fn admit(&self, ctx: &mut Context<'_>, pair: Pair, title: Title) -> bool {
-        if pair.sock.is_stream() {
+        if pair.sock.is_tcp() {
             return true;
         }
         let (peer, addr) = (self.id, pair.addr);

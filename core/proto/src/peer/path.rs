@@ -31,7 +31,7 @@ enum Tier {
 
 impl Tier {
     fn of(pair: Pair, local: &Local) -> Self {
-        if pair.sock.is_stream() {
+        if pair.sock.is_tcp() {
             Self::Stream
         } else if local.is_lan(pair.addr) {
             Self::Lan
@@ -94,12 +94,12 @@ impl Peer {
     fn select(&mut self, ctx: &mut Context<'_>, pair: Pair, rtt: Duration) {
         self.note_age(ctx.now, pair);
         let before = self.state.path();
-        if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_stream() {
+        if before.is_some_and(DirectPath::is_next_best) && !pair.sock.is_tcp() {
             self.effort.go_on();
         }
         self.state = State::Direct(DirectPath::new(ctx.now, pair, rtt));
         self.rounds.direct();
-        self.streams.dial_no_more();
+        self.tcp_pairs.dial_no_more();
         self.effort.done(ctx.now);
         self.keepalive.begin(ctx);
         if let Some(run) = self.guess.end(ctx, self.id, End::Found) {
@@ -110,7 +110,7 @@ impl Peer {
         self.announce_state(ctx);
         self.announce_route(ctx);
         self.announce_path(ctx);
-        if pair.sock.is_stream() {
+        if pair.sock.is_tcp() {
             if ctx.local.id < self.id {
                 self.ask(ctx, ProbeKind::Nominated);
             }
@@ -199,7 +199,7 @@ impl Peer {
     /// Asks how long packets may be where full ones may not get through, which tells a narrow path from a dead one.
     fn ask_shorter(&mut self, ctx: &mut Context<'_>) {
         let pair = self.state.path().map(|path| path.pair);
-        let Some(pair) = pair.filter(|pair| !pair.sock.is_stream()) else {
+        let Some(pair) = pair.filter(|pair| !pair.sock.is_tcp()) else {
             return;
         };
         for len in SHORTER {
@@ -248,7 +248,7 @@ impl Peer {
                 if lasts {
                     self.ask_shorter(ctx);
                     // Where datagrams are dropped from now on, the relay is as silent.
-                    self.streams.plan(ctx, self.state.path());
+                    self.tcp_pairs.plan(ctx, self.state.path());
                 }
             }
         }

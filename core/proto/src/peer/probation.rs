@@ -98,7 +98,7 @@ impl Probations {
         tx: u64,
         full: bool,
     ) -> Option<Duration> {
-        let full = full || source.sock.is_stream();
+        let full = full || source.sock.is_tcp();
         let mut asked = self
             .0
             .iter_mut()
@@ -165,7 +165,7 @@ impl Probations {
         let narrow =
             |probation: &Probation| probation.narrow && probation.pair.addr.ip() == pair.addr.ip();
         let Some(probation) = self.0.iter_mut().find(|probation| probation.pair == pair) else {
-            if full || pair.sock.is_stream() || !self.0.iter().any(narrow) {
+            if full || pair.sock.is_tcp() || !self.0.iter().any(narrow) {
                 return true;
             }
             let death = Death {

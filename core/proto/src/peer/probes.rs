@@ -10,17 +10,18 @@ use crate::{
 impl Peer {
     /// A probe of one of our conversations with this peer came in.
     pub(crate) fn on_probe(&mut self, ctx: &mut Context<'_>, source: Pair, datagram: &[u8]) {
-        let Ok(conv) = ProbePacket::parse(datagram).map(|packet| packet.conv) else {
+        let Ok(session_index) = ProbePacket::parse(datagram).map(|packet| packet.session_index)
+        else {
             return;
         };
         let Some(probe) = self
             .sessions
-            .of(conv)
+            .of(session_index)
             .and_then(|session| session.open_probe(datagram))
         else {
             return;
         };
-        self.sessions.spoke_in(conv);
+        self.sessions.spoke_in(session_index);
         self.presence.spoke(ctx.now);
         self.earned.earn(PACKET_LEN);
         match probe.kind {
@@ -28,7 +29,7 @@ impl Peer {
             kind @ (ProbeKind::Request | ProbeKind::Nominated | ProbeKind::NotReceiving) => {
                 // The peer's data may follow the answer at once.
                 if self.admit(ctx, source, Title::Claimed) {
-                    self.answer(ctx, conv, source, probe.tx, datagram.len());
+                    self.answer(ctx, session_index, source, probe.tx, datagram.len());
                     self.on_request(ctx, source, kind);
                 } else {
                     self.check_back(ctx, source);
@@ -38,13 +39,20 @@ impl Peer {
     }
 
     /// The answer is as long as the question: it neither amplifies nor proves less.
-    fn answer(&mut self, ctx: &mut Context<'_>, conv: u64, source: Pair, tx: u64, len: usize) {
+    fn answer(
+        &mut self,
+        ctx: &mut Context<'_>,
+        session_index: u64,
+        source: Pair,
+        tx: u64,
+        len: usize,
+    ) {
         let answer = Probe {
             kind: ProbeKind::Answer,
             tx,
             observed: source.addr,
         };
-        if let Some(bytes) = self.sessions.seal_answer(conv, &answer, len) {
+        if let Some(bytes) = self.sessions.seal_answer(session_index, &answer, len) {
             send(ctx, source, None, bytes);
         }
     }

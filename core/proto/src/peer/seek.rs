@@ -16,7 +16,7 @@ impl Peer {
         self.fill_checks(ctx, if peer_opened { ctx.now } else { ctx.now + wait });
         self.checks.begin_round(ctx.now);
         self.consider_guessing(ctx);
-        self.streams.plan(ctx, self.state.path());
+        self.tcp_pairs.plan(ctx, self.state.path());
     }
 
     /// The peer named other candidates: probes them, or soon if it does so all the time.

@@ -59,7 +59,7 @@ impl Sessions {
     }
 
     /// The session of a conversation.
-    pub(super) fn of(&mut self, conv: u64) -> Option<&mut Session> {
+    pub(super) fn of(&mut self, session_index: u64) -> Option<&mut Session> {
         let pending = self
             .attempt
             .as_mut()
@@ -73,54 +73,61 @@ impl Sessions {
         sessions
             .into_iter()
             .flatten()
-            .find(|session| session.conv == conv)
+            .find(|session| session.session_index == session_index)
     }
 
     /// The session that an authentic message came in is the one that the peer knows.
-    pub(super) fn spoke_in(&mut self, conv: u64) {
-        if self.other.as_ref().is_some_and(|other| other.conv == conv) {
+    pub(super) fn spoke_in(&mut self, session_index: u64) {
+        if self
+            .other
+            .as_ref()
+            .is_some_and(|other| other.session_index == session_index)
+        {
             std::mem::swap(&mut self.current, &mut self.other);
         }
     }
 
     /// A new session takes the place of the current one.
-    pub(super) fn adopt(&mut self, convs: &mut Convs, peer: PeerId, session: Session) {
-        convs.insert(session.conv, peer);
+    pub(super) fn adopt(&mut self, session_indices: &mut Convs, peer: PeerId, session: Session) {
+        session_indices.insert(session.session_index, peer);
         let before = self.current.replace(session);
         if let Some(oldest) = std::mem::replace(&mut self.other, before) {
-            convs.remove(&oldest.conv);
+            session_indices.remove(&oldest.session_index);
         }
     }
 
     /// Waits no longer for the answer to our hello, but takes one that is late.
-    pub(super) fn drop_attempt(&mut self, convs: &mut Convs) {
+    pub(super) fn drop_attempt(&mut self, session_indices: &mut Convs) {
         let Some(initiation) = self.attempt.take().and_then(|attempt| attempt.initiation) else {
             return;
         };
         if let Some(older) = self.late.replace(initiation) {
-            convs.remove(&older.session.conv);
+            session_indices.remove(&older.session.session_index);
         }
     }
 
     /// Ends all conversations.
-    pub(super) fn end(&mut self, convs: &mut Convs) {
-        self.drop_attempt(convs);
+    pub(super) fn end(&mut self, session_indices: &mut Convs) {
+        self.drop_attempt(session_indices);
         let late = self.late.take().map(|initiation| initiation.session);
         let sessions = [self.current.take(), self.other.take(), late];
         for session in sessions.into_iter().flatten() {
-            convs.remove(&session.conv);
+            session_indices.remove(&session.session_index);
         }
     }
 
     /// Our hello of this conversation, and when it was sent if it is the newest.
-    pub(super) fn hello(&mut self, conv: u64) -> Option<(&mut Initiation, Option<Instant>)> {
+    pub(super) fn hello(
+        &mut self,
+        session_index: u64,
+    ) -> Option<(&mut Initiation, Option<Instant>)> {
         let newest = self.attempt.as_mut().and_then(|attempt| {
             let sent = attempt.sent();
             Some((attempt.initiation.as_mut()?, Some(sent)))
         });
         let late = self.late.as_mut().map(|initiation| (initiation, None));
         let mut hellos = newest.into_iter().chain(late);
-        hellos.find(|(initiation, _)| initiation.session.conv == conv)
+        hellos.find(|(initiation, _)| initiation.session.session_index == session_index)
     }
 
     /// Takes the hello that was answered.
@@ -161,8 +168,13 @@ impl Sessions {
     }
 
     /// Seals the answer to a probe, in the conversation that it came in.
-    pub(super) fn seal_answer(&mut self, conv: u64, probe: &Probe, len: usize) -> Option<Vec<u8>> {
-        self.of(conv)?.seal_probe_of(probe, len)
+    pub(super) fn seal_answer(
+        &mut self,
+        session_index: u64,
+        probe: &Probe,
+        len: usize,
+    ) -> Option<Vec<u8>> {
+        self.of(session_index)?.seal_probe_of(probe, len)
     }
 
     /// Timestamp of the newest INTRO from the peer: older ones are replayed.

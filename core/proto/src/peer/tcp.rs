@@ -1,8 +1,8 @@
-//! Streams that come up and are dialled, where datagrams do not get through.
+//! TCP connections that come up and are dialled, where datagrams do not get through.
 
 use std::net::SocketAddr;
 
-use super::{Context, Peer, direct::DirectPath, streams::close};
+use super::{Context, Peer, direct::DirectPath, tcp_pairs::close};
 use crate::{
     io::{Output, Pair},
     wire::candidate::CandidateKind,
@@ -12,23 +12,23 @@ use crate::{
 const MAX_DIALLED: usize = 4;
 
 impl Peer {
-    /// Whether this is an open stream to the peer.
-    pub(crate) fn has_stream(&self, pair: Pair) -> bool {
-        self.streams.open().contains(&pair)
+    /// Whether this is an open connection to the peer.
+    pub(crate) fn has_tcp(&self, pair: Pair) -> bool {
+        self.tcp_pairs.open().contains(&pair)
     }
 
-    /// A stream stands whose other end holds the peer's key, and which may be used.
-    pub(crate) fn on_stream_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
+    /// A TCP connection stands whose other end holds the peer's key, and which may be used.
+    pub(crate) fn on_tcp_up(&mut self, ctx: &mut Context<'_>, pair: Pair, dialled: bool) {
         let has_datagrams = self.state.path().is_some_and(DirectPath::has_datagrams);
         if dialled && (self.state.is_idle() || has_datagrams) {
             return close(ctx, pair.sock);
         }
         let used = self.state.path().map(|path| path.pair);
-        if let Some(surplus) = self.streams.surplus(used) {
-            self.drop_stream(ctx, surplus);
+        if let Some(surplus) = self.tcp_pairs.surplus(used) {
+            self.drop_tcp(ctx, surplus);
         }
-        self.streams.add(pair);
-        ctx.out.push_back(Output::TakeStream {
+        self.tcp_pairs.add(pair);
+        ctx.out.push_back(Output::TakeTcp {
             peer: self.id,
             sock: pair.sock,
         });
@@ -44,18 +44,18 @@ impl Peer {
         }
     }
 
-    pub(super) fn drop_stream(&mut self, ctx: &mut Context<'_>, pair: Pair) {
-        self.streams.close(ctx, pair);
+    pub(super) fn drop_tcp(&mut self, ctx: &mut Context<'_>, pair: Pair) {
+        self.tcp_pairs.close(ctx, pair);
         self.checks.remove(pair);
     }
 
-    pub(super) fn streams_timeout(&mut self, ctx: &mut Context<'_>) {
-        if !self.streams.take_due(ctx.now, self.state.path()) {
+    pub(super) fn tcp_timeout(&mut self, ctx: &mut Context<'_>) {
+        if !self.tcp_pairs.take_due(ctx.now, self.state.path()) {
             return;
         }
-        for addr in self.stream_targets(ctx) {
-            if ctx.budget.take_stream(ctx.now, self.id, addr) {
-                ctx.out.push_back(Output::DialStream {
+        for addr in self.tcp_targets(ctx) {
+            if ctx.budget.take_tcp(ctx.now, self.id, addr) {
+                ctx.out.push_back(Output::DialTcp {
                     peer: self.id,
                     addr,
                 });
@@ -64,7 +64,7 @@ impl Peer {
     }
 
     /// What our own user dialled, and what the peer named where a relay sees it: TCP is aimed at nobody on the word of a peer.
-    fn stream_targets(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
+    fn tcp_targets(&self, ctx: &Context<'_>) -> Vec<SocketAddr> {
         let attested = self.contact.attested_ips();
         let remote = self.remote.iter().filter(|_| self.consents(ctx.local));
         let named = remote

@@ -42,7 +42,7 @@ fn translated(v4: bool, v6: bool, nat64: Option<Nat64>) -> Machine {
         relay_only: false,
         lan: false,
         guess_ports: false,
-        streams: false,
+        tcp: false,
         bound: None,
         ports: Ports { v4: 1, v6: 1 },
         seed: [1; 32],

@@ -50,7 +50,7 @@ fn introduce_at(
     let body = IntroBody {
         id: key.id(),
         timestamp_ms,
-        conv: number,
+        session_index: number,
         probe_secret: [3; 32],
         description,
     };
@@ -282,7 +282,7 @@ fn told_to_caller(world: &mut World, key: &SecretKey) -> Vec<SocketAddr> {
     let body = IntroBody {
         id: key.id(),
         timestamp_ms: world.unix_ms(),
-        conv: 1,
+        session_index: 1,
         probe_secret: [3; 32],
         description: description(&[]),
     };
@@ -425,11 +425,11 @@ struct Caller {
 
 impl Caller {
     fn new(world: &mut World, at: u8, nat: NatReport, guess: bool) -> Self {
-        let (key, conv) = (mallory(at), u64::from(at) + 1000);
+        let (key, session_index) = (mallory(at), u64::from(at) + 1000);
         let body = IntroBody {
             id: key.id(),
             timestamp_ms: world.unix_ms(),
-            conv,
+            session_index,
             probe_secret: [3; 32],
             description: Description {
                 nat,
@@ -437,7 +437,7 @@ impl Caller {
                 ..description(&[])
             },
         };
-        let mut rng = ChaCha20Rng::seed_from_u64(conv);
+        let mut rng = ChaCha20Rng::seed_from_u64(session_index);
         let mut initiation = Initiation::new(&key, world.nodes[0].id, &body, &mut rng).unwrap();
         let intro = initiation.packet.clone();
         says(world, &key, &intro);

@@ -30,7 +30,7 @@ fn machine() -> (Machine, Instant) {
         relay_only: false,
         lan: false,
         guess_ports: true,
-        streams: true,
+        tcp: true,
         bound: None,
         ports: Ports { v4: 40000, v6: 0 },
         seed: [7; 32],
@@ -54,7 +54,7 @@ fn hellos(machine: &mut Machine, start: Instant, numbers: std::ops::Range<u64>) 
         let body = IntroBody {
             id: key.id(),
             timestamp_ms: UNIX_MS + number,
-            conv: number + 1,
+            session_index: number + 1,
             probe_secret: [3; 32],
             description: Description {
                 nat: NatReport::default(),
@@ -107,19 +107,12 @@ fn peer(at: u32) -> PeerId {
 
 /// A peer proves its key on a stream, which costs no more than that.
 fn knock(machine: &mut Machine, now: Instant, at: u32, ip: [u8; 4]) -> bool {
-    let stream = Pair {
-        sock: Sock::stream(at),
+    let tcp = Pair {
+        sock: Sock::tcp(at),
         addr: addr(ip),
     };
     let (peer, dialled) = (peer(at), false);
-    machine.handle(
-        now,
-        Input::StreamUp {
-            peer,
-            stream,
-            dialled,
-        },
-    );
+    machine.handle(now, Input::TcpUp { peer, tcp, dialled });
     drain(machine);
     machine.peer(peer, now).is_some()
 }
@@ -138,7 +131,7 @@ fn keys_without_end_from_one_network_take_a_bounded_number_of_peers_and_nobody_e
     // Among the flood is the oldest of all, which has a connection.
     let held = peer(2_000_000);
     knock(&mut machine, now, 2_000_000, [90, 0, 0, 1]);
-    machine.handle(now, Input::Hold { peer: held });
+    machine.handle(now, Input::Connected { peer: held });
     assert!(knock(&mut machine, now, 3_000_000, [70, 0, 0, 3]));
     let flood = MAX_PEERS as u32 + 20;
     for at in 0..flood {

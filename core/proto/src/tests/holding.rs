@@ -126,7 +126,7 @@ fn ways_there_and_back_that_differ_do_not_cost_the_link() {
             world.link(0, 1);
             assert!(world.run_while(ms(4000), |world| !world.both(PeerState::Direct)));
             // The dialled side has heard of the link only by now.
-            world.hold(0, 1);
+            world.connected(0, 1);
             world.reset_gaps();
             let settled = world.elapsed();
             world.run(ms(60_000));

@@ -69,7 +69,7 @@ fn a_peer_that_said_goodbye_is_looked_for_when_it_is_dialled_again() {
     let mut lan = Lan::of(3);
     lan.meet(0, 1);
     let peer = key(1).id();
-    lan.give(0, Input::Hold { peer });
+    lan.give(0, Input::Connected { peer });
     lan.give(1, Input::Shutdown);
     lan.run(10);
     lan.nodes[2] = node(1, 2, true, lan.now);
@@ -86,7 +86,7 @@ fn a_goodbye_after_the_peer_was_dialled_again_has_it_looked_for() {
     let mut lan = Lan::of(3);
     lan.meet(0, 1);
     let peer = key(1).id();
-    lan.give(0, Input::Hold { peer });
+    lan.give(0, Input::Connected { peer });
     lan.connect(0, 1);
     lan.give(1, Input::Shutdown);
     lan.run(10);
@@ -253,7 +253,7 @@ fn node(whose: u8, at: u8, lan: bool, now: Instant) -> Watched {
         relay_only: false,
         lan,
         guess_ports: true,
-        streams: true,
+        tcp: true,
         bound: None,
         ports: Ports { v4: PORT, v6: 0 },
         seed: [at; 32],

@@ -61,7 +61,7 @@ fn a_link_that_is_wanted_again_while_it_lingers_stays_direct() {
     world.run(ms(5000));
     let signals = world.nodes[0].signals;
     world.connect(0, 1);
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.run(ms(20_000));
     assert!(world.both(PeerState::Direct));
     assert_eq!(world.nodes[0].signals, signals);

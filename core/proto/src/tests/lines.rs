@@ -108,7 +108,7 @@ fn met(seed: u64, loss: f64, delay: u64) -> World {
     world.connect(0, 1);
     let heard = world.run_while(ms(30_000), |world| world.state(1, 0) == PeerState::Idle);
     assert!(heard, "{loss}, {delay} ms, seed {seed}");
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.talk(0, 1);
     world
 }

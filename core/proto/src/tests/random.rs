@@ -379,7 +379,7 @@ impl Life {
             }
             if ready(a, b) && ready(b, a) {
                 link.stands = true;
-                self.world.hold(a, b);
+                self.world.connected(a, b);
                 self.world.talk(a, b);
             } else {
                 link.from = now + ms(2000);

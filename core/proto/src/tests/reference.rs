@@ -17,7 +17,7 @@ pub(crate) enum Expect {
 }
 
 /// How one side's IPv4 looks from outside.
-struct Side {
+struct ReferenceSide {
     ports: Mapping,
     filter: NatBehavior,
     /// Anybody can come in by an address that it knows of.
@@ -106,7 +106,7 @@ fn by_internet(world: &World, a: usize, b: usize) -> Expect {
 }
 
 /// The worse mapping and the stricter filter of all layers.
-fn side(world: &World, at: usize, chain: &[usize]) -> Side {
+fn side(world: &World, at: usize, chain: &[usize]) -> ReferenceSide {
     let styles = || chain.iter().map(|nat| &world.net.nats[*nat].style);
     let filters = styles().map(filtering);
     let filter = filters.max().unwrap_or(NatBehavior::EndpointIndependent);
@@ -114,7 +114,7 @@ fn side(world: &World, at: usize, chain: &[usize]) -> Side {
     let public = world.net.address(at, true).is_some() && chain.is_empty();
     let forwarded = chain.len() == 1 && styles().any(|style| style.forwards);
     let cone = filter == NatBehavior::EndpointIndependent && ports == Mapping::Stable;
-    Side {
+    ReferenceSide {
         ports,
         filter,
         open: public || forwarded || cone,

@@ -66,7 +66,7 @@ fn relayed() -> (World, Vec<RelayUrl>) {
     let (mut world, relays) = world([&[0, 1], &[0, 1]]);
     dial(&mut world, &relays);
     world.run(ms(200));
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.talk(0, 1);
     world.run(ms(5000));
     assert!(world.both(PeerState::Relayed));
@@ -136,7 +136,7 @@ fn a_relay_that_is_not_ours_is_kept_for_as_long_as_a_link_needs_it_and_a_minute_
     let (mut world, relays) = world([&[0], &[1]]);
     dial(&mut world, &relays[1..]);
     world.run(ms(500));
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.talk(0, 1);
     world.run(ms(600_000));
     let is_at = |world: &World| world.nodes[0].registered.contains_key(&1);
@@ -247,7 +247,7 @@ fn a_listener_whose_router_forgets_it_after_a_link_ended_is_reached_too() {
     let (mut world, relays) = world([&[0], &[0]]);
     dial(&mut world, &relays[..1]);
     world.run(ms(500));
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.run(ms(5000));
     world.release(0, 1);
     world.router_forgets(1, FORGOTTEN);
@@ -312,7 +312,7 @@ fn a_link_that_stands_is_not_ended_by_a_relay_that_is_busy() {
     let (mut world, relays) = world([&[0], &[0]]);
     dial(&mut world, &relays[..1]);
     world.run(ms(200));
-    world.hold(0, 1);
+    world.connected(0, 1);
     world.talk(0, 1);
     world.run(ms(3500));
     world.relays[0].busy = usize::MAX;

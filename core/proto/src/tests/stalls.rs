@@ -51,13 +51,13 @@ impl Busy {
         world.talk(0, 1);
         for (from, at, time) in &stalls {
             world.run((start + *from).saturating_sub(world.elapsed()));
-            world.hold(0, 1);
+            world.connected(0, 1);
             world.absent(*at, *time, Absence::Stalled);
         }
         let end = stalls.iter().map(|(from, _, time)| start + *from + *time);
         let end = end.max().unwrap_or(start);
         world.run(end.saturating_sub(world.elapsed()));
-        world.hold(0, 1);
+        world.connected(0, 1);
         let direct = world.run_while(ms(60_000), |world| !world.both(PeerState::Direct));
         direct.then(|| world.elapsed() - end)
     }

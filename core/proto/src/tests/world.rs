@@ -362,7 +362,7 @@ impl World {
             relay_only: setup.relay_only,
             lan: false,
             guess_ports: setup.guess_ports,
-            streams: true,
+            tcp: true,
             bound: None,
             ports: LocalPorts { v4: port, v6: port },
             seed: self.rng.random(),
@@ -451,14 +451,14 @@ impl World {
     pub(crate) fn link(&mut self, a: usize, b: usize) {
         self.connect(a, b);
         self.run(ms(200));
-        self.hold(a, b);
+        self.connected(a, b);
         self.talk(a, b);
     }
 
-    pub(crate) fn hold(&mut self, a: usize, b: usize) {
+    pub(crate) fn connected(&mut self, a: usize, b: usize) {
         for (at, with) in [(a, b), (b, a)] {
             let peer = self.nodes[with].id;
-            self.feed(at, Input::Hold { peer });
+            self.feed(at, Input::Connected { peer });
         }
     }
 

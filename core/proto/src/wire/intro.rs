@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! INTRO      0x04 | version | Noise message 1 (1,182: e 32, s 48, sealed body 1,102) | mac1 16
-//! INTRO_ACK  0x05 | version | conv 8 | Noise message 2 (1,174: e 32, sealed body 1,142) | mac1 16
+//! INTRO_ACK  0x05 | version | session_index 8 | Noise message 2 (1,174: e 32, sealed body 1,142) | mac1 16
 //! ```
 //! Bodies are padded with zeros, so that all handshakes look alike. mac1 is keyed by the receiver's public key (as in
 //! WireGuard): garbage is dropped for the price of one hash.
@@ -71,7 +71,7 @@ impl<'a> AckPacket<'a> {
 
     /// The conversation it belongs to.
     #[must_use]
-    pub fn conv(&self) -> u64 {
+    pub fn session_index(&self) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[2..10]);
         u64::from_be_bytes(bytes)
@@ -128,7 +128,7 @@ pub struct IntroBody {
     /// Milliseconds since the Unix epoch; strictly increasing per initiator, so that replays are seen.
     pub timestamp_ms: u64,
     /// Names the session in probes and sealed messages, random.
-    pub conv: u64,
+    pub session_index: u64,
     /// Keys the probes of this session, random; so the initiator can probe before the answer is back.
     pub probe_secret: [u8; 32],
     /// The initiator's situation.
@@ -154,7 +154,7 @@ impl IntroBody {
         Ok(Self {
             id: PeerId::from_bytes(reader.array()?).map_err(|_| Malformed::Field("id"))?,
             timestamp_ms: reader.u64()?,
-            conv: reader.u64()?,
+            session_index: reader.u64()?,
             probe_secret: reader.array()?,
             description: Description::read(&mut reader)?,
         })
@@ -166,7 +166,7 @@ impl IntroBody {
         let mut out = Vec::with_capacity(INTRO_BODY_LEN);
         out.extend_from_slice(self.id.as_bytes());
         out.extend_from_slice(&self.timestamp_ms.to_be_bytes());
-        out.extend_from_slice(&self.conv.to_be_bytes());
+        out.extend_from_slice(&self.session_index.to_be_bytes());
         out.extend_from_slice(&self.probe_secret);
         self.description.put(&mut out);
         padded(&out)
@@ -304,7 +304,7 @@ mod tests {
         let intro = IntroBody {
             id: SecretKey::from_seed(&[1; 32]).id(),
             timestamp_ms: u64::MAX,
-            conv: 7,
+            session_index: 7,
             probe_secret: [9; 32],
             description: largest(),
         };

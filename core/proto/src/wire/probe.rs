@@ -2,7 +2,7 @@
 //! to those of QUIC's smallest packets where the question is whether the path carries these.
 //!
 //! ```text
-//! 0x0A | version | conv 8 | counter 8 | sealed { kind 1 | tx 8 | observed 18 | padding 19 to 1139 } + tag 16
+//! 0x0A | version | session_index 8 | counter 8 | sealed { kind 1 | tx 8 | observed 18 | padding 19 to 1139 } + tag 16
 //! ```
 
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ pub const BODY_LEN: usize = PACKET_LEN - HEADER_LEN - 16;
 #[expect(clippy::exhaustive_structs, reason = "a wire format")]
 pub struct ProbePacket<'a> {
     /// Names the session.
-    pub conv: u64,
+    pub session_index: u64,
     /// The nonce, never used twice in a session and direction.
     pub counter: u64,
     /// Body and tag.
@@ -43,9 +43,9 @@ impl<'a> ProbePacket<'a> {
         if !fits(datagram.len()) {
             return Err(Malformed::Truncated);
         }
-        let (conv, counter, sealed) = split(datagram, PROBE)?;
+        let (session_index, counter, sealed) = split(datagram, PROBE)?;
         Ok(Self {
-            conv,
+            session_index,
             counter,
             sealed,
         })
@@ -70,9 +70,9 @@ pub(crate) fn split(datagram: &[u8], kind: u8) -> Result<(u64, u64, &[u8]), Malf
 }
 
 /// Writes what [`split`] reads, but for the sealed rest.
-pub(crate) fn header(kind: u8, conv: u64, counter: u64) -> Vec<u8> {
+pub(crate) fn header(kind: u8, session_index: u64, counter: u64) -> Vec<u8> {
     let mut out = vec![kind, VERSION];
-    out.extend_from_slice(&conv.to_be_bytes());
+    out.extend_from_slice(&session_index.to_be_bytes());
     out.extend_from_slice(&counter.to_be_bytes());
     out
 }
@@ -169,7 +169,7 @@ mod tests {
         packet.resize(PACKET_LEN, 9);
         let view = ProbePacket::parse(&packet).unwrap();
         assert_eq!(
-            (view.conv, view.counter, view.sealed),
+            (view.session_index, view.counter, view.sealed),
             (3, 4, &[9; PACKET_LEN - HEADER_LEN][..])
         );
         packet[1] = 9;

@@ -1,7 +1,7 @@
 //! SEALED: control messages within a session, through the relay or directly.
 //!
 //! ```text
-//! 0x0C | version | conv 8 | counter 8 | sealed { kind 1 | body } + tag 16
+//! 0x0C | version | session_index 8 | counter 8 | sealed { kind 1 | body } + tag 16
 //! ```
 
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub const MAX_LEN: usize = 1200;
 #[expect(clippy::exhaustive_structs, reason = "a wire format")]
 pub struct SealedPacket<'a> {
     /// Names the session.
-    pub conv: u64,
+    pub session_index: u64,
     /// The nonce, never used twice in a session and direction.
     pub counter: u64,
     /// Body and tag.
@@ -40,9 +40,9 @@ impl<'a> SealedPacket<'a> {
         if !(MIN_LEN..=MAX_LEN).contains(&datagram.len()) {
             return Err(Malformed::Truncated);
         }
-        let (conv, counter, sealed) = split(datagram, SEALED)?;
+        let (session_index, counter, sealed) = split(datagram, SEALED)?;
         Ok(Self {
-            conv,
+            session_index,
             counter,
             sealed,
         })

@@ -1,7 +1,7 @@
 //! STALE: "I let you in, but your hello's time is not mine". 42 bytes for an INTRO of 1,200.
 //!
 //! ```text
-//! 0x06 | version | conv 8 | nonce 8 | sealed { time 8 } + tag 16
+//! 0x06 | version | session_index 8 | nonce 8 | sealed { time 8 } + tag 16
 //! ```
 //! Sealed under the secret inside that INTRO, so that nobody but who wrote it can read it, and nobody but who could read the INTRO
 //! can have made it. The nonce is random: whoever repeats an INTRO gets several under one key.
@@ -20,7 +20,7 @@ pub const PACKET_LEN: usize = HEADER_LEN + 8 + 16;
 #[expect(clippy::exhaustive_structs, reason = "a wire format")]
 pub struct StalePacket<'a> {
     /// The conversation that the INTRO wanted to begin.
-    pub conv: u64,
+    pub session_index: u64,
     /// Random.
     pub nonce: u64,
     /// The sealed time, milliseconds since the Unix epoch: the least that the next INTRO may bear.
@@ -36,9 +36,9 @@ impl<'a> StalePacket<'a> {
         if datagram.len() != PACKET_LEN {
             return Err(Malformed::Truncated);
         }
-        let (conv, nonce, sealed) = split(datagram, STALE)?;
+        let (session_index, nonce, sealed) = split(datagram, STALE)?;
         Ok(Self {
-            conv,
+            session_index,
             nonce,
             sealed,
         })

@@ -147,7 +147,7 @@ impl Driver {
         self.link(peer);
         let closed = self.links.adopt(connection, call);
         self.pending.push(Box::pin(closed.map(Done::Closed)));
-        self.feed(Input::Hold { peer });
+        self.feed(Input::Connected { peer });
         self.tell(EventKind::Connected {
             peer,
             alpn,
@@ -205,19 +205,19 @@ impl Driver {
     /// Listens. Behind a NAT nobody could come in, and a port that answers would only show that we are there.
     pub(super) fn listen(&mut self) {
         if self.machine.local().may_be_reached()
-            && let Some(listening) = self.streams.listen()
+            && let Some(listening) = self.tcp.listen()
         {
             self.feed(Input::Listening(listening));
         }
     }
 
-    pub(super) fn dial_stream(&mut self, peer: PeerId, addr: SocketAddr) {
-        if let Some(dial) = self.streams.dial(peer, addr) {
-            self.pending.push(Box::pin(dial.map(Done::StreamDialled)));
+    pub(super) fn dial_tcp(&mut self, peer: PeerId, addr: SocketAddr) {
+        if let Some(dial) = self.tcp.dial(peer, addr) {
+            self.pending.push(Box::pin(dial.map(Done::TcpDialled)));
         }
     }
 
-    /// Asks the machine whether a stream is of use.
+    /// Asks the machine whether a TCP connection is of use.
     pub(super) fn on_offer(&mut self, offer: Option<Offer>) {
         if let Some(offer) = offer {
             self.feed(offer.into_input());
@@ -225,26 +225,26 @@ impl Driver {
     }
 
     /// The machine wants it.
-    pub(super) fn take_stream(&mut self, peer: PeerId, sock: Sock) {
-        if !self.streams.is_offered(sock) {
+    pub(super) fn take_tcp(&mut self, peer: PeerId, sock: Sock) {
+        if !self.tcp.is_offered(sock) {
             return;
         }
         let link = self.link(peer).link.clone();
-        if let Some(carried) = self.streams.take(peer, sock, link) {
-            self.pending.push(Box::pin(carried.map(Done::StreamEnded)));
+        if let Some(carried) = self.tcp.take(peer, sock, link) {
+            self.pending.push(Box::pin(carried.map(Done::TcpEnded)));
         }
     }
 
     /// The machine does not want it, or no more.
-    pub(super) fn close_stream(&mut self, sock: Sock) {
-        if let Some(left) = self.streams.close(sock) {
-            self.pending.push(Box::pin(left.map(Done::StreamClosed)));
+    pub(super) fn close_tcp(&mut self, sock: Sock) {
+        if let Some(left) = self.tcp.close(sock) {
+            self.pending.push(Box::pin(left.map(Done::TcpClosed)));
         }
     }
 
-    pub(super) fn on_stream_ended(&mut self, stream: Pair) {
-        if let Some(peer) = self.streams.on_ended(stream) {
-            self.feed(Input::StreamDown { peer, stream });
+    pub(super) fn on_tcp_ended(&mut self, tcp: Pair) {
+        if let Some(peer) = self.tcp.on_ended(tcp) {
+            self.feed(Input::TcpDown { peer, tcp });
         }
     }
 }

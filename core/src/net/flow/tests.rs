@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use self::line::{Pair, ROUND_TRIP};
+use self::line::{LinePair, ROUND_TRIP};
 use super::*;
 use crate::{
     Connection,
@@ -31,7 +31,7 @@ const STALLED: usize = 4000;
 
 #[tokio::test(start_paused = true)]
 async fn four_thousand_uploads_that_nobody_reads_hold_up_nothing_else() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     pair.client.quic.set_send_window(outbound::FLOOR);
     let _serving = serve(&pair.server);
     let mut old = Echo::open(&pair.client).await;
@@ -56,7 +56,7 @@ async fn four_thousand_uploads_that_nobody_reads_hold_up_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn four_thousand_downloads_that_nobody_reads_hold_up_nothing_else() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let _serving = serve(&pair.server);
     let mut old = Echo::open(&pair.client).await;
     old.exchange().await;
@@ -73,7 +73,7 @@ async fn four_thousand_downloads_that_nobody_reads_hold_up_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_the_program_does_not_even_take_hold_up_nothing_else() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let _serving = serve(&pair.server);
     let mut waiting = JoinSet::new();
     for _ in 0..STALLED {
@@ -91,7 +91,7 @@ async fn streams_that_the_program_does_not_even_take_hold_up_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn one_stream_over_a_long_line_carries_more_than_400_megabits() {
     const MEASURED: usize = 32 << 20;
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let (mut send, receiver) = (pair.client.open_uni().await.unwrap(), pair.server.clone());
     let _sending = JoinSet::from_iter([async move {
         let data = Bytes::from(vec![0; 1 << 20]);
@@ -108,7 +108,7 @@ async fn one_stream_over_a_long_line_carries_more_than_400_megabits() {
 #[tokio::test(start_paused = true)]
 async fn a_writer_without_credit_learns_that_the_stream_was_stopped_and_that_the_connection_ended()
 {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let mut send = pair.client.open_uni().await.unwrap();
     let mut other = pair.client.open_uni().await.unwrap();
     let stopping = async {
@@ -128,7 +128,7 @@ async fn a_writer_without_credit_learns_that_the_stream_was_stopped_and_that_the
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_keeps_to_no_credit_is_held_by_the_connections_window() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let _serving = serve(&pair.server);
     let mut sending = JoinSet::new();
     let sent = Arc::new(AtomicU64::new(0));
@@ -148,7 +148,7 @@ async fn a_peer_that_keeps_to_no_credit_is_held_by_the_connections_window() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_gives_no_credit_or_an_absurd_one_stops_only_that_stream() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let _serving = serve(&pair.server);
     let (mut send, _recv) = pair.client.open_bi().await.unwrap();
     send.write_all(&[LEAVE_UNREAD]).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_peer_that_gives_no_credit_or_an_absurd_one_stops_only_that_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_are_opened_and_reset_without_end_leave_nothing_behind() {
-    let pair = Pair::new().await;
+    let pair = LinePair::new().await;
     let _serving = serve(&pair.server);
     for round in 0..50 {
         for _ in 0..200 {
@@ -249,7 +249,7 @@ impl Echo {
     }
 }
 
-async fn assert_all_is_answered(pair: &Pair, old: &mut Echo) {
+async fn assert_all_is_answered(pair: &LinePair, old: &mut Echo) {
     for _ in 0..5 {
         let took = old.exchange().await;
         assert!(took < ROUND_TRIP * 3, "old stream: {took:?}");

@@ -136,8 +136,8 @@ impl Mux {
             sock: dest.sock(),
             addr: dest.addr(),
         };
-        if from_to.sock.is_stream() {
-            if self.send_on_stream(from_to.sock, link, transmit) {
+        if from_to.sock.is_tcp() {
+            if self.send_on_tcp(from_to.sock, link, transmit) {
                 self.report_activity(link.handle());
             }
             return Ok(());

@@ -6,7 +6,7 @@ use peerway_carrier::Outbox as CarrierOutbox;
 
 use super::{
     link::{Link, LinkHandle},
-    streams::Outbox,
+    tcp::Outbox,
 };
 use crate::{proto::io::Sock, wire::lane::Channel};
 

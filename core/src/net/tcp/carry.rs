@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::Established;
-use crate::{net::mux::Outbox, wire::stream};
+use crate::{net::mux::Outbox, wire::tcp};
 
 /// Bytes read at a time, at most and at least: small reads share a buffer.
 const READ: usize = 32 * 1024;
@@ -35,9 +35,9 @@ async fn receive(
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
-        while let Some(len) = stream::frame_len(&buffer).map_err(io::Error::other)? {
+        while let Some(len) = tcp::frame_len(&buffer).map_err(io::Error::other)? {
             let mut frame = buffer.split_to(len).freeze();
-            frame.advance(stream::HEADER_LEN);
+            frame.advance(tcp::HEADER_LEN);
             take(frame);
         }
         if buffer.capacity() - buffer.len() < LEAST {
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_that_come_one_by_one_share_a_buffer() {
-        let frame = [&stream::header(100).unwrap()[..], &[7; 100]].concat();
+        let frame = [&tcp::header(100).unwrap()[..], &[7; 100]].concat();
         let (mut writer, reader) = tokio::io::duplex(frame.len());
         let write = async {
             for _ in 0..1000 {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Endpoint,
-    services::testing::{Pair, pair},
+    services::testing::{NodePair, pair},
 };
 
 #[tokio::test]
@@ -254,7 +254,7 @@ fn a_bad_name_is_refused_with_the_reason() {
 
 /// An exposed server on loopback, the link to it, and a forwarder.
 struct World {
-    pair: Pair,
+    pair: NodePair,
     target: Option<TcpListener>,
     local: TcpListener,
     splices: JoinSet<Result<(), Broken>>,

@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
     super::Model,
-    line::{Line, Loss, MS, Nanos, Policer, SECOND, Stalls, mbit},
+    line::{Bottleneck, Loss, MS, Nanos, Policer, SECOND, Stalls, mbit},
     sender::{Control, Cubic, MTU},
     world::World,
 };
@@ -17,8 +17,8 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn line(rate: f64, rtt: u64, seed: u64) -> Line {
-    Line::new(mbit(rate), ms(rtt), StdRng::seed_from_u64(seed))
+fn line(rate: f64, rtt: u64, seed: u64) -> Bottleneck {
+    Bottleneck::new(mbit(rate), ms(rtt), StdRng::seed_from_u64(seed))
 }
 
 /// A flow of ours that begins at a time.
@@ -28,7 +28,7 @@ fn ours(world: &World, seed: u64, starts_at: Nanos) -> Control {
 }
 
 /// A line with one flow of ours that has endlessly much to send.
-fn alone(line: Line, seed: u64) -> World {
+fn alone(line: Bottleneck, seed: u64) -> World {
     let mut world = World::new(line);
     let control = ours(&world, seed, 0);
     world.add(control, 0);
@@ -36,7 +36,7 @@ fn alone(line: Line, seed: u64) -> World {
 }
 
 /// The share of the line that one flow uses in seconds 2 to 12, at least.
-fn least_goodput(make: impl Fn(u64) -> Line) -> f64 {
+fn least_goodput(make: impl Fn(u64) -> Bottleneck) -> f64 {
     let goodput = |seed| {
         let line = make(seed);
         let rate = line.policer.map_or(line.rate, |policer| policer.rate);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    line::{Line, MS, Nanos, SECOND},
+    line::{Bottleneck, MS, Nanos, SECOND},
     sender::{Control, MTU, Sender},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Receiver {
 
 pub(super) struct World {
     pub(super) now: Nanos,
-    pub(super) line: Line,
+    pub(super) line: Bottleneck,
     pub(super) flows: Vec<(Sender, Receiver)>,
     origin: Instant,
     events: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
@@ -47,7 +47,7 @@ pub(super) struct World {
 
 impl World {
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
-    pub(super) fn new(line: Line) -> Self {
+    pub(super) fn new(line: Bottleneck) -> Self {
         let mut world = Self {
             now: 0,
             line,

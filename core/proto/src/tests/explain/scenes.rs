@@ -61,7 +61,7 @@ pub(super) const SCENES: &[(&str, Cause, Scene)] = &[
     ("a cable is back", Cause::PathOnTrial, || (back(0, 1), 0, 1)),
     ("the peer's cable is back", Cause::PathOnTrial, || (back(1, 0), 1, 0)),
     ("a line is full", Cause::RelayFaster, || (slow(), 0, 1)),
-    ("a line has been full for some time", Cause::RelayFaster, || { let mut world = slow(); world.hold(0, 1); world.talk(0, 1); (after(1500, world), 0, 1) }),
+    ("a line has been full for some time", Cause::RelayFaster, || { let mut world = slow(); world.connected(0, 1); world.talk(0, 1); (after(1500, world), 0, 1) }),
     ("the peer has a port of another service", Cause::NothingToProbe, || (low_port(), 0, 1)),
     ("the peer has a port of another service, and is called again", Cause::NothingToProbe, || (after(9000, low_port()), 0, 1)),
     ("we have IPv6 alone", Cause::NoCommonFamily, || (settled(Home::Six, EASY), 0, 1)),
@@ -215,7 +215,7 @@ fn killed(is_used: bool, millis: u64) -> World {
         world.link(0, 1);
     } else {
         world.connect(0, 1);
-        world.hold(0, 1);
+        world.connected(0, 1);
     }
     world.run(ms(2000));
     world.absent(1, ms(3_600_000), Absence::Asleep);

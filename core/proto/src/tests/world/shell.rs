@@ -199,8 +199,8 @@ impl World {
                     let since = self.elapsed();
                     self.nodes[at].states.push((since, to));
                 }
-                Output::DialStream { addr, .. } => self.nodes[at].dialled.push(addr),
-                Output::TakeStream { .. } | Output::CloseStream { .. } | Output::Event(_) => {}
+                Output::DialTcp { addr, .. } => self.nodes[at].dialled.push(addr),
+                Output::TakeTcp { .. } | Output::CloseTcp { .. } | Output::Event(_) => {}
             }
         }
         self.drive_relays(at);

@@ -20,7 +20,7 @@ use crate::{
     net::{congestion::Epoch, transport::transport_config},
     tls,
 };
-use peerway_proto::congestion::line::{Line, Loss, MS, Nanos, SECOND, mbit};
+use peerway_proto::congestion::line::{Bottleneck, Loss, MS, Nanos, SECOND, mbit};
 
 const ALPN: &[u8] = b"test";
 /// More than any line here holds.
@@ -56,7 +56,7 @@ struct Packet {
 struct Net {
     now: Nanos,
     origin: Instant,
-    line: Line,
+    line: Bottleneck,
     flows: Vec<Flow>,
     under_way: BinaryHeap<Reverse<Packet>>,
     turn: u64,
@@ -173,7 +173,7 @@ impl End {
 
 impl Net {
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
-    fn new(line: Line, flows: u8) -> Self {
+    fn new(line: Bottleneck, flows: u8) -> Self {
         let origin = Instant::now();
         Self {
             now: 0,
@@ -284,9 +284,9 @@ impl Net {
     }
 }
 
-fn line(rate: f64, rtt: u64, seed: u64) -> Line {
+fn line(rate: f64, rtt: u64, seed: u64) -> Bottleneck {
     let rng = StdRng::seed_from_u64(seed);
-    Line::new(mbit(rate), Duration::from_millis(rtt), rng)
+    Bottleneck::new(mbit(rate), Duration::from_millis(rtt), rng)
 }
 
 #[test]

@@ -21,14 +21,14 @@ pub(super) const ROUND_TRIP: Duration = Duration::from_millis(80);
 
 const ALPN: &[u8] = b"test";
 
-pub(super) struct Pair {
+pub(super) struct LinePair {
     pub(super) client: Connection,
     pub(super) server: Connection,
     _endpoints: [Endpoint; 2],
     _line: JoinSet<()>,
 }
 
-impl Pair {
+impl LinePair {
     pub(super) async fn new() -> Self {
         let keys = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
         let tls = tls::server_config(&keys[1], &[ALPN.to_vec()]).unwrap();

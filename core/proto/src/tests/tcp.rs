@@ -75,7 +75,7 @@ impl Cable {
                 relay_only: false,
                 guess_ports: true,
                 lan: false,
-                streams: true,
+                tcp: true,
                 bound: None,
                 ports: Ports { v4: PORT, v6: 0 },
                 seed: [at; 32],
@@ -122,10 +122,10 @@ impl Cable {
     }
 
     /// Both sides have a connection, and data flows.
-    fn hold(&mut self) {
+    fn connected(&mut self) {
         for at in 0..2 {
             let peer = self.nodes[1 - at].id;
-            self.handle(at, Input::Hold { peer });
+            self.handle(at, Input::Connected { peer });
             self.handle(at, Input::Traffic { peer, heard: false });
         }
     }
@@ -174,7 +174,7 @@ impl Cable {
             }
             Happening::Stream { dialler } => {
                 self.serial += 1;
-                let sock = Sock::stream(self.serial as u32);
+                let sock = Sock::tcp(self.serial as u32);
                 for at in 0..2 {
                     self.nodes[at].streams.insert(sock, sock);
                 }
@@ -183,9 +183,9 @@ impl Cable {
                     let dialled = at == dialler;
                     self.handle(
                         at,
-                        Input::StreamUp {
+                        Input::TcpUp {
                             peer,
-                            stream: Pair { sock, addr },
+                            tcp: Pair { sock, addr },
                             dialled,
                         },
                     );
@@ -193,9 +193,9 @@ impl Cable {
             }
             Happening::Down { node, sock } => {
                 let (peer, addr) = (self.nodes[1 - node].id, self.nodes[1 - node].addr);
-                let stream = Pair { sock, addr };
+                let tcp = Pair { sock, addr };
                 if self.nodes[node].streams.remove(&sock).is_some() {
-                    self.handle(node, Input::StreamDown { peer, stream });
+                    self.handle(node, Input::TcpDown { peer, tcp });
                 }
             }
         }
@@ -223,18 +223,18 @@ impl Cable {
                         source,
                         bytes,
                     };
-                    match (sock.is_stream(), by_stream) {
+                    match (sock.is_tcp(), by_stream) {
                         (true, Some(_)) if self.stalled => self.waiting.push(datagram),
                         (true, Some(_)) => self.push(DELAY, datagram),
                         (false, _) if self.udp => self.push(DELAY, datagram),
                         (true, None) | (false, _) => {}
                     }
                 }
-                Output::DialStream { .. } => {
+                Output::DialTcp { .. } => {
                     self.dials.push(self.now - self.start);
                     self.push(DIAL, Happening::Stream { dialler: at });
                 }
-                Output::CloseStream { sock } => {
+                Output::CloseTcp { sock } => {
                     self.nodes[at].streams.remove(&sock);
                     self.push(DELAY, Happening::Down { node: other, sock });
                 }
@@ -291,7 +291,7 @@ impl Cable {
                 else {
                     panic!("a direct path without a route: {route:?}");
                 };
-                assert_eq!(sock.is_stream(), tcp);
+                assert_eq!(sock.is_tcp(), tcp);
                 Some(tcp)
             }
             PathInfo::Relay { .. } | PathInfo::Unknown => None,
@@ -348,7 +348,7 @@ fn a_link_leaves_its_stream_when_datagrams_pass_again_and_comes_back_when_they_d
     cable.udp = false;
     cable.connect();
     cable.run(ms(500));
-    cable.hold();
+    cable.connected();
     assert_eq!(cable.both_by_tcp(), Some(true));
     cable.udp = true;
     cable.run(ms(8000));
@@ -364,7 +364,7 @@ fn a_stream_is_dialled_while_datagrams_are_only_suspected_to_be_dropped() {
     let mut cable = Cable::new(Access::Anyone);
     cable.connect();
     cable.run(ms(500));
-    cable.hold();
+    cable.connected();
     assert_eq!(cable.both_by_tcp(), Some(false));
     assert!(cable.dials.is_empty());
     cable.udp = false;
@@ -380,7 +380,7 @@ fn a_stream_that_breaks_is_dialled_again_at_most_twice_a_minute() {
     cable.udp = false;
     cable.connect();
     cable.run(ms(500));
-    cable.hold();
+    cable.connected();
     for _ in 0..5 {
         for at in 0..2 {
             if let Some(sock) = cable.nodes[at].streams.keys().next().copied() {
@@ -409,11 +409,11 @@ fn a_stranger_s_stream_is_closed_at_once() {
 fn a_stream_that_says_nothing_is_closed_after_ten_seconds() {
     let mut cable = Cable::new(Access::Anyone);
     let (peer, addr) = (cable.nodes[0].id, cable.nodes[0].addr);
-    let sock = Sock::stream(1);
+    let sock = Sock::tcp(1);
     cable.nodes[1].streams.insert(sock, sock);
-    let up = Input::StreamUp {
+    let up = Input::TcpUp {
         peer,
-        stream: Pair { sock, addr },
+        tcp: Pair { sock, addr },
         dialled: false,
     };
     cable.handle(1, up);
@@ -428,17 +428,17 @@ fn a_peer_has_two_streams_at_most() {
     let mut cable = Cable::new(Access::Anyone);
     let (peer, addr) = (cable.nodes[0].id, cable.nodes[0].addr);
     for number in 0..10 {
-        let sock = Sock::stream(number);
+        let sock = Sock::tcp(number);
         cable.nodes[1].streams.insert(sock, sock);
-        let up = Input::StreamUp {
+        let up = Input::TcpUp {
             peer,
-            stream: Pair { sock, addr },
+            tcp: Pair { sock, addr },
             dialled: false,
         };
         cable.handle(1, up);
     }
     let left: Vec<Sock> = cable.nodes[1].streams.keys().copied().collect();
-    assert_eq!(left, [Sock::stream(8), Sock::stream(9)]);
+    assert_eq!(left, [Sock::tcp(8), Sock::tcp(9)]);
 }
 
 #[test]
@@ -447,7 +447,7 @@ fn a_stream_that_stands_still_for_a_while_is_not_taken_for_dead() {
     cable.udp = false;
     cable.connect();
     cable.run(ms(500));
-    cable.hold();
+    cable.connected();
     cable.stalled = true;
     cable.fall_silent(0);
     assert_eq!(cable.state(0), PeerState::Suspect);

@@ -1,6 +1,6 @@
-//! Streams to the peer: TLS over TCP, for networks that drop datagrams.
+//! TCP connections to the peer: TLS over TCP, for networks that drop datagrams.
 //!
-//! A stream counts as a socket of ours that reaches one address. TLS has proved the peer on it, so it costs no credit to probe,
+//! A TCP connection counts as a socket of ours that reaches one address. TLS has proved the peer on it, so it costs no credit to probe,
 //! and the kernel keeps it alive and tells when it breaks. It is dialled only when no datagram was answered for a while, and
 //! any path for datagrams is preferred to it.
 
@@ -9,21 +9,21 @@ use std::time::Instant;
 use super::{Context, direct::DirectPath};
 use crate::{
     io::{Output, Pair, Sock},
-    timing::STREAM_AFTER,
+    timing::TCP_AFTER,
 };
 
-/// The streams of one peer.
+/// The TCP connections of one peer.
 #[derive(Default)]
-pub(super) struct Streams {
+pub(super) struct TcpPairs {
     open: Vec<Pair>,
     /// When they are dialled, unless there is a path by then.
     dial: Option<Instant>,
 }
 
-/// Streams of one peer at a time: both sides may dial at once.
-const MAX_STREAMS: usize = 2;
+/// TCP connections of one peer at a time: both sides may dial at once.
+const MAX_TCP_PAIRS: usize = 2;
 
-impl Streams {
+impl TcpPairs {
     pub(super) fn next(&self) -> Option<Instant> {
         self.dial
     }
@@ -32,10 +32,10 @@ impl Streams {
         &self.open
     }
 
-    /// Dials streams in a while, if there is no path for datagrams by then.
+    /// Dials TCP connections in a while, if there is no path for datagrams by then.
     pub(super) fn plan(&mut self, ctx: &Context<'_>, path: Option<&DirectPath>) {
-        if ctx.local.streams && self.dial.is_none() && self.is_lacking(path) {
-            self.dial = Some(ctx.now + STREAM_AFTER);
+        if ctx.local.tcp && self.dial.is_none() && self.is_lacking(path) {
+            self.dial = Some(ctx.now + TCP_AFTER);
         }
     }
 
@@ -56,7 +56,7 @@ impl Streams {
 
     /// The one that gives way to another: the oldest that is not in use.
     pub(super) fn surplus(&self, used: Option<Pair>) -> Option<Pair> {
-        let is_full = self.open.len() >= MAX_STREAMS;
+        let is_full = self.open.len() >= MAX_TCP_PAIRS;
         let mut idle = self.open.iter().filter(|open| Some(**open) != used);
         idle.next().copied().filter(|_| is_full)
     }
@@ -84,5 +84,5 @@ impl Streams {
 }
 
 pub(super) fn close(ctx: &mut Context<'_>, sock: Sock) {
-    ctx.out.push_back(Output::CloseStream { sock });
+    ctx.out.push_back(Output::CloseTcp { sock });
 }

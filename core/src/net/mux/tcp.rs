@@ -1,4 +1,4 @@
-//! Streams as the mux sees them: sockets that take frames and reach one address.
+//! TCP connections as the mux sees them: sockets that take frames and reach one address.
 
 use std::{
     mem,
@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use super::{ForDriver, Link, Mux};
 use crate::{
     proto::io::{Pair, Sock},
-    wire::{datagram::DatagramKind, stream},
+    wire::{datagram::DatagramKind, tcp},
 };
 
 /// Bytes that wait to be written. What comes on top is lost, as in a router: QUIC slows down by that.
 const CAPACITY: usize = 256 * 1024;
 
-/// What waits to be written to a stream.
+/// What waits to be written to a TCP connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
@@ -51,7 +51,7 @@ impl Outbox {
     fn push<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut waiting = self.lock();
         for datagram in datagrams {
-            let Some(header) = stream::header(datagram.len()) else {
+            let Some(header) = tcp::header(datagram.len()) else {
                 continue;
             };
             if waiting.closed || waiting.frames.len() + header.len() + datagram.len() > CAPACITY {
@@ -75,8 +75,8 @@ impl Outbox {
 }
 
 impl Mux {
-    /// Makes a socket of a stream; what is sent from it is in the outbox.
-    pub(crate) fn add_stream(&self, sock: Sock) -> Arc<Outbox> {
+    /// Makes a socket of a TCP connection; what is sent from it is in the outbox.
+    pub(crate) fn add_tcp(&self, sock: Sock) -> Arc<Outbox> {
         let outbox = Arc::new(Outbox::default());
         self.edit(|tables| {
             tables.streams.insert(sock, outbox.clone());
@@ -84,8 +84,8 @@ impl Mux {
         outbox
     }
 
-    /// Takes nothing more from a stream's socket; what is in the outbox still leaves.
-    pub(crate) fn remove_stream(&self, sock: Sock) {
+    /// Takes nothing more from a TCP connection's socket; what is in the outbox still leaves.
+    pub(crate) fn remove_tcp(&self, sock: Sock) {
         if let Some(outbox) = self.tables.load().streams.get(&sock) {
             outbox.close();
         }
@@ -94,7 +94,7 @@ impl Mux {
         });
     }
 
-    /// Takes a datagram that came on a stream of the link's peer.
+    /// Takes a datagram that came on a TCP connection of the link's peer.
     pub(crate) fn take_from_stream(&self, pair: Pair, link: &Link, datagram: Bytes) {
         match DatagramKind::of(&datagram) {
             Some(DatagramKind::Quic) => {
@@ -120,15 +120,15 @@ impl Mux {
         }
     }
 
-    /// Sends a message of ours on a stream; lost if there is none.
-    pub(super) fn send_message_on_stream(&self, sock: Sock, message: &[u8]) {
+    /// Sends a message of ours on a TCP connection; lost if there is none.
+    pub(super) fn send_message_on_tcp(&self, sock: Sock, message: &[u8]) {
         if let Some(outbox) = self.tables.load().streams.get(&sock) {
             outbox.push(std::iter::once(message));
         }
     }
 
-    /// Sends what quinn gave us on a stream; true if the driver must be told of it.
-    pub(super) fn send_on_stream(&self, sock: Sock, link: &Link, transmit: &Transmit<'_>) -> bool {
+    /// Sends what quinn gave us on a TCP connection; true if the driver must be told of it.
+    pub(super) fn send_on_tcp(&self, sock: Sock, link: &Link, transmit: &Transmit<'_>) -> bool {
         let tables = self.tables.load();
         let Some(outbox) = tables.streams.get(&sock) else {
             return false;
@@ -152,7 +152,7 @@ mod tests {
         let mut frames = Vec::new();
         assert!(outbox.next(&mut frames).await);
         assert_eq!(frames.len(), CAPACITY / 1402 * 1402);
-        assert_eq!(stream::frame_len(&frames), Ok(Some(1402)));
+        assert_eq!(tcp::frame_len(&frames), Ok(Some(1402)));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The streams of a node: dialled, or opened by peers, offered to whoever decides on them, and in use.
+//! The TCP connections of a node: dialled, or opened by peers, offered to whoever decides on them, and in use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,20 +22,20 @@ use crate::{
     },
 };
 
-/// Streams in use that peers opened: each takes a file descriptor, of which a process may have but a thousand.
+/// Connections in use that peers opened: each takes a file descriptor, of which a process may have but a thousand.
 const STREAMS: Limits = Limits {
     in_all: 256,
     of_site: 128,
     of_network: 64,
     of_peer: 4,
 };
-/// Streams that have proved a key and wait for us to look.
+/// Connections that have proved a key and wait for us to look.
 const WAITING: usize = 16;
 
 /// See the [module](self).
-pub(crate) struct Streams {
+pub(crate) struct Connections {
     mux: Arc<Mux>,
-    /// None if there are to be no streams.
+    /// None if there are to be no TCP connections.
     tls: Option<Tls>,
     listeners: Vec<Listener>,
     sender: mpsc::Sender<Established>,
@@ -50,37 +50,29 @@ pub(crate) struct Streams {
     next: u32,
 }
 
-/// A stream was dialled.
-pub(crate) struct StreamDialled {
+/// A TCP connection was dialled.
+pub(crate) struct TcpDialled {
     peer: PeerId,
     addr: SocketAddr,
-    stream: io::Result<Box<Established>>,
+    tcp: io::Result<Box<Established>>,
 }
 
-/// A stream that is to be decided on.
+/// A TCP connection that is to be decided on.
 pub(crate) struct Offer {
     peer: PeerId,
-    stream: Pair,
+    tcp: Pair,
     dialled: bool,
 }
 
 impl Offer {
     /// The question whether it is of use.
     pub(crate) fn into_input(self) -> Input<'static> {
-        let Self {
-            peer,
-            stream,
-            dialled,
-        } = self;
-        Input::StreamUp {
-            peer,
-            stream,
-            dialled,
-        }
+        let Self { peer, tcp, dialled } = self;
+        Input::TcpUp { peer, tcp, dialled }
     }
 }
 
-impl Streams {
+impl Connections {
     pub(crate) fn new(mux: Arc<Mux>, tls: Option<Tls>) -> Self {
         let (sender, accepted) = mpsc::channel(WAITING);
         Self {
@@ -97,7 +89,7 @@ impl Streams {
         }
     }
 
-    /// The next stream that somebody opened to us.
+    /// The next connection that somebody opened to us.
     pub(crate) async fn accept(&mut self) -> Option<Established> {
         self.accepted.recv().await
     }
@@ -120,26 +112,26 @@ impl Streams {
         &mut self,
         peer: PeerId,
         addr: SocketAddr,
-    ) -> Option<impl Future<Output = StreamDialled> + Send + 'static> {
+    ) -> Option<impl Future<Output = TcpDialled> + Send + 'static> {
         let tls = self.tls.clone()?;
         if !self.dialling.insert((peer, addr)) {
             return None;
         }
         let from = self.mux.source_towards(addr.ip());
         Some(async move {
-            StreamDialled {
+            TcpDialled {
                 peer,
                 addr,
-                stream: tls.dial(peer, from, addr).await.map(Box::new),
+                tcp: tls.dial(peer, from, addr).await.map(Box::new),
             }
         })
     }
 
-    pub(crate) fn on_dialled(&mut self, dialled: StreamDialled) -> Option<Offer> {
-        let StreamDialled { peer, addr, stream } = dialled;
+    pub(crate) fn on_dialled(&mut self, dialled: TcpDialled) -> Option<Offer> {
+        let TcpDialled { peer, addr, tcp } = dialled;
         self.dialling.remove(&(peer, addr));
-        match stream {
-            Ok(stream) => Some(self.offer(*stream, true)),
+        match tcp {
+            Ok(tcp) => Some(self.offer(*tcp, true)),
             Err(error) => {
                 tracing::debug!(peer = %peer.short(), %error, "no stream");
                 None
@@ -147,39 +139,39 @@ impl Streams {
         }
     }
 
-    /// Takes in a stream that a peer opened, if there is room for it.
-    pub(crate) fn on_accepted(&mut self, stream: Established) -> Option<Offer> {
-        let sock = Sock::stream(self.next);
-        let (peer, addr) = (stream.peer, stream.addr);
+    /// Takes in a TCP connection that a peer opened, if there is room for it.
+    pub(crate) fn on_accepted(&mut self, tcp: Established) -> Option<Offer> {
+        let sock = Sock::tcp(self.next);
+        let (peer, addr) = (tcp.peer, tcp.addr);
         self.make_room(peer, Pair { sock, addr })
-            .then(|| self.offer(stream, false))
+            .then(|| self.offer(tcp, false))
     }
 
-    fn offer(&mut self, stream: Established, dialled: bool) -> Offer {
-        let sock = Sock::stream(self.next);
+    fn offer(&mut self, tcp: Established, dialled: bool) -> Offer {
+        let sock = Sock::tcp(self.next);
         self.next = self.next.wrapping_add(1);
-        let (peer, addr) = (stream.peer, stream.addr);
-        self.offered.insert(sock, stream);
+        let (peer, addr) = (tcp.peer, tcp.addr);
+        self.offered.insert(sock, tcp);
         Offer {
             peer,
-            stream: Pair { sock, addr },
+            tcp: Pair { sock, addr },
             dialled,
         }
     }
 
-    /// Counts one more stream that a peer opened; false if there is no room for it.
-    fn make_room(&mut self, peer: PeerId, stream: Pair) -> bool {
+    /// Counts one more connection that a peer opened; false if there is no room for it.
+    fn make_room(&mut self, peer: PeerId, tcp: Pair) -> bool {
         let origin = Origin {
             peer: Some(peer),
-            ip: stream.addr.ip(),
+            ip: tcp.addr.ip(),
         };
         match self.taken.room(origin, |_| true) {
             Room::Free => {}
             Room::Instead(greediest) => {
-                // The numbers of streams grow: the oldest is the first.
+                // The numbers of TCP connections grow: the oldest is the first.
                 for oldest in greediest.into_iter().take(1) {
                     self.taken.release(oldest);
-                    self.mux.remove_stream(oldest.sock);
+                    self.mux.remove_tcp(oldest.sock);
                 }
             }
             Room::Full | Room::Over => {
@@ -187,7 +179,7 @@ impl Streams {
                 return false;
             }
         }
-        self.taken.take(stream, origin);
+        self.taken.take(tcp, origin);
         true
     }
 
@@ -195,27 +187,27 @@ impl Streams {
         self.offered.contains_key(&sock)
     }
 
-    /// Has an offered stream carry what the mux sends on it, and take what comes as the link's. The future ends with it.
+    /// Has an offered connection carry what the mux sends on it, and take what comes as the link's. The future ends with it.
     pub(crate) fn take(
         &mut self,
         peer: PeerId,
         sock: Sock,
         link: Arc<Link>,
     ) -> Option<impl Future<Output = Pair> + Send + 'static> {
-        let stream = self.offered.remove(&sock)?;
+        let tcp = self.offered.remove(&sock)?;
         let pair = Pair {
             sock,
-            addr: stream.addr,
+            addr: tcp.addr,
         };
         tracing::debug!(peer = %peer.short(), link = %virtual_addr(link.handle()), "stream");
-        let (mux, outbox) = (Arc::clone(&self.mux), self.mux.add_stream(sock));
+        let (mux, outbox) = (Arc::clone(&self.mux), self.mux.add_tcp(sock));
         #[expect(
             clippy::disallowed_methods,
             reason = "it carries bytes, decides nothing, and ends with its stream"
         )]
         let task = tokio::spawn(async move {
             let take = |datagram| mux.take_from_stream(pair, &link, datagram);
-            carry(stream, &outbox, take).await;
+            carry(tcp, &outbox, take).await;
         });
         self.open.insert(pair, peer);
         Some(async move {
@@ -224,7 +216,7 @@ impl Streams {
         })
     }
 
-    /// Lets go of a stream that is not wanted, or no more; the future ends when what was sent on it has had time to leave.
+    /// Lets go of a TCP connection that is not wanted, or no more; the future ends when what was sent on it has had time to leave.
     pub(crate) fn close(
         &mut self,
         sock: Sock,
@@ -239,17 +231,17 @@ impl Streams {
         })
     }
 
-    /// A stream ended; whose it was, if it was in use.
-    pub(crate) fn on_ended(&mut self, stream: Pair) -> Option<PeerId> {
-        self.mux.remove_stream(stream.sock);
-        self.taken.release(stream);
-        self.open.remove(&stream)
+    /// A TCP connection ended; whose it was, if it was in use.
+    pub(crate) fn on_ended(&mut self, tcp: Pair) -> Option<PeerId> {
+        self.mux.remove_tcp(tcp.sock);
+        self.taken.release(tcp);
+        self.open.remove(&tcp)
     }
 
-    /// Lets go of all streams; what was sent on them leaves.
+    /// Lets go of all TCP connections; what was sent on them leaves.
     pub(crate) fn close_all(&mut self) {
-        for stream in std::mem::take(&mut self.open).into_keys() {
-            self.mux.remove_stream(stream.sock);
+        for tcp in std::mem::take(&mut self.open).into_keys() {
+            self.mux.remove_tcp(tcp.sock);
         }
     }
 }
