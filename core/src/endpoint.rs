@@ -175,8 +175,8 @@ impl Endpoint {
         self.0.alpns.send_replace(owned(alpns));
     }
 
-    /// Changes the home relays, best first. The node registers with new ones at once, and leaves the others a minute after the last
-    /// link that needs them has ended. Tickets from before keep naming those.
+    /// Changes the node's own relays, as `Builder::relays`. The node registers with new ones at once, and leaves the others a
+    /// minute after the last link that needs them has ended. Tickets from before keep naming those.
     pub async fn set_relays(&self, relays: impl IntoIterator<Item = RelayUrl>) {
         let relays = relays.into_iter().collect();
         let _ = self.0.commands.send(Command::Relays { relays }).await;

@@ -108,8 +108,8 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
-    Carrier, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot,
-    PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, RefusalReason,
-    RelaySnapshot, RelayState, Traffic,
+    Carrier, HomeReason, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
+    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
+    RefusalReason, RelayRole, RelaySnapshot, RelayState, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

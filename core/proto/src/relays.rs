@@ -2,6 +2,7 @@
 //! long after, in which family it is dialled, and what is to be thought of whoever answers there.
 
 mod echo;
+mod home;
 mod told;
 
 use std::{
@@ -13,13 +14,19 @@ use std::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
-use self::{echo::Echo, told::Told};
-use crate::{EventKind, PeerId, RelayState, RelayUrl, local::Local, timing::UNUSED_RELAY};
+use self::{
+    echo::Echo,
+    home::{Home, RoundTrips},
+    told::Told,
+};
+use crate::{
+    EventKind, HomeReason, PeerId, RelayRole, RelayState, RelayUrl, local::Local,
+    timing::UNUSED_RELAY,
+};
 
 /// See the [module](self).
 pub struct Relays {
-    /// Ours, best first.
-    home: Vec<RelayUrl>,
+    home: Home,
     relays: BTreeMap<RelayUrl, Relay>,
     /// All links, and the relays at which their peers are or may be met.
     links: BTreeMap<PeerId, BTreeSet<RelayUrl>>,
@@ -32,7 +39,7 @@ pub struct Relay {
     pub state: RelayState,
     /// Where it is dialled, once its name was resolved.
     pub addr: Option<SocketAddr>,
-    /// Round-trip time to it, measured when we last registered.
+    /// Round-trip time to it, as last measured.
     pub rtt: Option<Duration>,
     /// Whether it is one of ours.
     pub home: bool,
@@ -47,6 +54,7 @@ pub struct Relay {
     seen_at: Option<SocketAddr>,
     echo: Option<Echo>,
     told: Told,
+    round_trips: RoundTrips,
     /// Since when no link needs it.
     unused: Option<Instant>,
 }
@@ -98,7 +106,7 @@ impl Relays {
     /// With no relays yet; the seed has to be unknown to others.
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
-            home: Vec::new(),
+            home: Home::default(),
             relays: BTreeMap::new(),
             links: BTreeMap::new(),
             orders: VecDeque::new(),
@@ -106,14 +114,29 @@ impl Relays {
         }
     }
 
-    /// Our own relays, best first.
+    /// Our own relays: the home relay, then the others.
     pub fn home(&self) -> &[RelayUrl] {
-        &self.home
+        self.home.ranked()
     }
 
-    /// Registers with the relays that are ours from now on. The others are left when no link needs them any more.
+    /// Our own relays as they were [set](Self::set_home).
+    pub fn configured(&self) -> &[RelayUrl] {
+        self.home.configured()
+    }
+
+    /// What a relay of ours that we are registered with is to us.
+    pub fn role(&self, url: &RelayUrl) -> Option<RelayRole> {
+        self.home.role(url, &self.relays)
+    }
+
+    /// Why the home relay is the one that it is, if we are registered with it.
+    pub fn home_reason(&self, now: Instant) -> Option<HomeReason> {
+        self.home.reason(now, &self.relays)
+    }
+
+    /// Registers with the relays that are ours from now on, of which those that are about as near come in this order. The others are left when no link needs them any more.
     pub fn set_home(&mut self, now: Instant, home: Vec<RelayUrl>) {
-        self.home.clone_from(&home);
+        self.home.configure(home.clone());
         for (url, relay) in &mut self.relays {
             let was_home = std::mem::replace(&mut relay.home, home.contains(url));
             if was_home && relay.unused.is_some() {
@@ -123,6 +146,7 @@ impl Relays {
         for url in home {
             self.need(now, url);
         }
+        self.home.choose(now, &self.relays);
     }
 
     /// The name by which we know a relay already: another one for the same would have it replace our registration again and
@@ -143,7 +167,7 @@ impl Relays {
             state: RelayState::Connecting,
             addr: None,
             rtt: None,
-            home: self.home.contains(&url),
+            home: self.home().contains(&url),
             impostor: false,
             over: Over::Udp,
             proven: false,
@@ -151,6 +175,7 @@ impl Relays {
             seen_at: None,
             echo: None,
             told: Told::default(),
+            round_trips: RoundTrips::default(),
             unused: (!is_needed(&self.links, &url)).then_some(now),
         };
         self.relays.insert(url.clone(), relay);
@@ -236,6 +261,7 @@ impl Relays {
     /// Registered with a relay, which sees us there. Returns where it is reached.
     pub fn on_up(
         &mut self,
+        now: Instant,
         url: &RelayUrl,
         rtt: Duration,
         observed: SocketAddr,
@@ -250,6 +276,7 @@ impl Relays {
         // A stream says nothing of who answers by UDP.
         (relay.proven, relay.impostor) = (is_udp, false);
         relay.over = over;
+        relay.round_trips.note(now, rtt);
         relay.told = Told::default();
         relay.registered_at = Some(observed);
         relay.seen_at = Some(observed);
@@ -266,7 +293,18 @@ impl Relays {
         if let Some(through) = addr.filter(|_| is_udp) {
             self.measure(through);
         }
+        self.home.choose(now, &self.relays);
         real
+    }
+
+    /// The way to a relay that we are registered with and back took so long.
+    pub fn on_rtt(&mut self, now: Instant, url: &RelayUrl, rtt: Duration) {
+        let Some(relay) = self.relays.get_mut(url) else {
+            return;
+        };
+        relay.rtt = Some(rtt);
+        relay.round_trips.note(now, rtt);
+        self.home.choose(now, &self.relays);
     }
 
     /// A relay sees us there; that it saw us elsewhere before is a sign that our router began anew.
@@ -296,12 +334,19 @@ impl Relays {
         if let Some(addr) = unproven {
             self.orders.push_back(Order::Distrust { addr });
         }
+        self.home.choose(now, &self.relays);
     }
 
-    /// The network is another one: asks anew where relays see us in the family that we are not registered in.
+    /// The network is another one: asks anew where relays see us in the family that we are not registered in, and forgets how
+    /// far they were.
     pub fn on_network_changed(&mut self, now: Instant) {
-        let echoes = self.relays.values_mut().filter_map(|it| it.echo.as_mut());
-        echoes.for_each(|echo| echo.begin_anew(now));
+        for relay in self.relays.values_mut() {
+            relay.round_trips.forget();
+            if let Some(echo) = &mut relay.echo {
+                echo.begin_anew(now);
+            }
+        }
+        self.home.begin_anew(now);
     }
 
     /// Takes the answer to [`Order::AskStun`]: returns the relay that gave it, or nothing if it is none.

@@ -77,8 +77,14 @@ pub struct RelaySnapshot {
     /// Round-trip time to it, once measured.
     #[serde(default, rename = "rtt_ms", with = "fine_millis::option")]
     pub rtt: Option<Duration>,
-    /// Whether it is in our ticket.
+    /// Whether it is one of ours, and in our ticket.
     pub home: bool,
+    /// What it is to the node that is registered with it; none if it is a peer's.
+    #[serde(default)]
+    pub role: Option<RelayRole>,
+    /// Why it is the home relay, if it is.
+    #[serde(default)]
+    pub home_reason: Option<HomeReason>,
     /// Why it is down, if it is.
     pub error: Option<String>,
     /// Whether that is because whoever answers in its place does not hold its key.
@@ -105,6 +111,8 @@ impl RelaySnapshot {
             state,
             rtt: None,
             home: false,
+            role: None,
+            home_reason: None,
             error: None,
             impostor: false,
             carrier: None,
@@ -142,6 +150,50 @@ pub enum RelayState {
     /// Something that newer versions know.
     #[serde(other)]
     Unknown,
+}
+
+/// What a relay of the node's own, with which it is registered, is to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RelayRole {
+    /// The home relay: named first to others, who call by it.
+    Home,
+    /// Takes over when the home relay dies; named after it.
+    Standby,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a relay is the home relay. Words for it come from its `Display`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HomeReason {
+    /// No other relay of the node's own is up.
+    Only,
+    /// It has the shortest round trip.
+    Nearest,
+    /// None is nearer by 10 ms and a third.
+    NearEnough,
+    /// Another one is, but it changed less than five minutes ago.
+    ChangedLately,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl fmt::Display for HomeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Only => "the only one up",
+            Self::Nearest => "the nearest",
+            Self::NearEnough => "none is clearly nearer",
+            Self::ChangedLately => "changed in the last five minutes",
+            Self::Unknown => "for a reason that this version does not know",
+        })
+    }
 }
 
 /// One peer as this node sees it.

@@ -221,6 +221,14 @@ pub const UNREACHED_TIMEOUT: Duration = ms(25_000);
 
 /// How long we stay registered with a relay that is not ours after the last link that needed it is gone.
 pub(crate) const UNUSED_RELAY: Duration = ms(60_000);
+/// A relay that is to become the home relay is nearer by so much at least, and by a third; by Tailscale's netcheck.
+pub(crate) const NEARER_BY: Duration = ms(10);
+/// For how long a round trip to a relay counts.
+pub(crate) const RTT_REMEMBERED: Duration = ms(300_000);
+/// For how long the home relay stays the same after it changed, unless it dies.
+pub(crate) const HOME_KEPT: Duration = ms(300_000);
+/// The first measurements are in by then; until then the home relay may change at any time.
+pub(crate) const HOME_SETTLES: Duration = ms(10_000);
 /// How often a relay is asked where it sees us in the family that we are not registered in: below the 30 s that a NAT keeps an
 /// idle UDP mapping.
 pub(crate) const ECHO_REFRESH: Duration = ms(25_000);

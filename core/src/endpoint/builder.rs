@@ -51,7 +51,8 @@ impl Builder {
         self
     }
 
-    /// Home relays, best first: the node stays registered with them and names them in its ticket.
+    /// The node's own relays: it stays registered with them and names them in its ticket, the nearest first, and of those that are
+    /// about as near the first of these.
     #[must_use]
     pub fn relays(mut self, relays: impl IntoIterator<Item = RelayUrl>) -> Self {
         self.relays = relays.into_iter().collect();

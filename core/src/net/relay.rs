@@ -61,6 +61,8 @@ pub enum RelayEvent {
         /// By what it is reached.
         over: Over,
     },
+    /// Round-trip time to the relay that we are registered with.
+    Rtt(Duration),
     /// The relay sees us at a new address. The registration follows by itself.
     Observed(SocketAddr),
     /// A peer signalled.

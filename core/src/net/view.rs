@@ -7,8 +7,8 @@ use std::{
 
 use super::{gathering::Gathering, nat::Nat, relay::Registrations};
 use crate::{
-    Carrier, NetworkSnapshot, NodeSnapshot, PeerId, PeerSnapshot, PeerState, RelaySnapshot,
-    RelayState, RelayUrl, Ticket,
+    Carrier, NetworkSnapshot, NodeSnapshot, PeerId, PeerSnapshot, PeerState, RelayRole,
+    RelaySnapshot, RelayState, RelayUrl, Ticket,
     addr::Scope,
     proto::{
         local::Local,
@@ -119,14 +119,23 @@ pub(super) fn ticket(id: PeerId, relays: &[RelayUrl], local: &Local) -> Ticket {
     Ticket::new(id, relays.to_vec(), addrs)
 }
 
-/// All relays, ours first.
-pub(super) fn relays(registrations: &Registrations) -> Vec<RelaySnapshot> {
+/// All relays, the home relay first, then the others of ours.
+pub(super) fn relays(now: Instant, registrations: &Registrations) -> Vec<RelaySnapshot> {
+    let all = &registrations.relays;
     let shown = |(url, known)| {
         let error = registrations.error(url).map(ToString::to_string);
-        relay(url, known, error)
+        let mut shown = relay(url, known, error);
+        shown.role = all.role(url);
+        if shown.role == Some(RelayRole::Home) {
+            shown.home_reason = all.home_reason(now);
+        }
+        shown
     };
-    let mut relays: Vec<_> = registrations.relays.iter().map(shown).collect();
-    relays.sort_by_key(|relay| !relay.home);
+    let mut relays: Vec<_> = all.iter().map(shown).collect();
+    relays.sort_by_key(|relay| {
+        let rank = all.home().iter().position(|ours| *ours == relay.url);
+        rank.unwrap_or(usize::MAX)
+    });
     relays
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Globals {
     #[arg(long, global = true, value_name = "DIR", env = "PEERWAY_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
 
-    /// Home relay as it printed itself, relay://KEY@HOST:PORT; may be repeated, best first
+    /// A relay of its own, as that printed itself, relay://KEY@HOST:PORT; may be repeated: the nearest is the home relay
     #[arg(
         long = "relay",
         global = true,

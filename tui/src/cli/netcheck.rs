@@ -5,8 +5,8 @@ mod findings;
 use std::net::SocketAddr;
 
 use peerway::{
-    Carrier, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelaySnapshot, RelayState,
-    RelayUrl,
+    Carrier, HomeReason, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayRole,
+    RelaySnapshot, RelayState, RelayUrl,
 };
 use serde::Serialize;
 
@@ -72,6 +72,8 @@ struct Mapping {
 struct Relay {
     url: RelayUrl,
     rtt_ms: Option<f64>,
+    role: Option<RelayRole>,
+    home_reason: Option<HomeReason>,
     carrier: Option<Carrier>,
     tcp_port: Option<u16>,
     proxy: Option<String>,
@@ -88,6 +90,8 @@ impl Report {
         let relays = snapshot.relays.iter().map(|relay| Relay {
             url: relay.url.clone(),
             rtt_ms: relay.rtt.map(words::ms),
+            role: relay.role,
+            home_reason: relay.home_reason,
             carrier: relay.carrier,
             tcp_port: relay.tcp_port,
             proxy: relay.proxy.clone(),

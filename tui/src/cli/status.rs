@@ -1,6 +1,6 @@
 //! `peerway status`: one look at a node.
 
-use peerway::{NodeSnapshot, RelaySnapshot, RelayState};
+use peerway::{HomeReason, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
 use super::{args::Globals, failure::Failure, node::Node, out, words};
 
@@ -64,9 +64,14 @@ pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
     let place = relay.url.place();
     match (relay.state, relay.rtt, &relay.error) {
         (RelayState::Up, Some(rtt), _) => {
-            format!("{place} up, {:.1} ms{}", words::ms(rtt), over(relay))
+            format!(
+                "{place} up, {:.1} ms{}{}",
+                words::ms(rtt),
+                over(relay),
+                role(relay)
+            )
         }
-        (RelayState::Up, None, _) => format!("{place} up{}", over(relay)),
+        (RelayState::Up, None, _) => format!("{place} up{}{}", over(relay), role(relay)),
         (RelayState::Down, _, Some(error)) => format!("{place} down: {error}"),
         (RelayState::Down, _, None) => format!("{place} down"),
         _ => format!("{place} connecting"),
@@ -83,6 +88,16 @@ fn over(relay: &RelaySnapshot) -> String {
     format!(", over TCP {port}{proxy}")
 }
 
+/// What it is to the node, and why.
+fn role(relay: &RelaySnapshot) -> String {
+    match (relay.role, relay.home_reason) {
+        (Some(RelayRole::Home), None | Some(HomeReason::Only)) => ", home".to_owned(),
+        (Some(RelayRole::Home), Some(reason)) => format!(", home: {reason}"),
+        (Some(RelayRole::Standby), _) => ", standby".to_owned(),
+        _ => String::new(),
+    }
+}
+
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
@@ -90,6 +105,27 @@ fn or_none(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn a_relay_s_line_says_whether_it_is_the_home_relay_and_why() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let line = |role: Option<&str>, home_reason: Option<&str>| {
+            let relay = serde_json::from_value::<RelaySnapshot>(serde_json::json!({
+                "url": format!("relay://{id}@relay.example.org:4433"),
+                "state": "up", "rtt_ms": 18.24, "home": true, "error": null,
+                "role": role, "home_reason": home_reason,
+            }));
+            relay_line(&relay.unwrap())
+        };
+        let plain = "relay.example.org:4433 up, 18.2 ms";
+        assert_eq!(line(None, None), plain);
+        assert_eq!(line(Some("standby"), None), format!("{plain}, standby"));
+        assert_eq!(line(Some("home"), Some("only")), format!("{plain}, home"));
+        assert_eq!(
+            line(Some("home"), Some("nearest")),
+            format!("{plain}, home: the nearest")
+        );
+    }
 
     #[test]
     fn a_node_without_relay_or_without_sight_of_its_interfaces_is_said_to_be_so() {

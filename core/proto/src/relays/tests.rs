@@ -98,7 +98,8 @@ impl Run {
     }
 
     fn up(&mut self, url: &RelayUrl, observed: &str) {
-        self.relays.on_up(url, RTT, addr(observed), Over::Udp);
+        self.relays
+            .on_up(self.now, url, RTT, addr(observed), Over::Udp);
     }
 
     fn down(&mut self, url: &RelayUrl, impostor: bool) {
@@ -357,7 +358,7 @@ fn the_nat_is_measured_as_soon_as_a_relay_is_found_and_when_we_are_registered_by
     run.resolve(&relay, at, None, &local);
     assert!(!measures(&mut run), "we are registered there");
     let seen = addr("198.51.100.1:0");
-    run.relays.on_up(&relay, RTT, seen, by_tcp());
+    run.relays.on_up(run.now, &relay, RTT, seen, by_tcp());
     assert!(!measures(&mut run), "UDP may not get there");
 }
 
@@ -376,7 +377,7 @@ fn a_relay_over_tcp_has_its_lanes_on_the_stream_and_proves_nothing_of_its_addres
     run.resolve(&relay, "5.9.0.1:4433", None, &routes(true, true));
     let real = run
         .relays
-        .on_up(&relay, RTT, addr("198.51.100.1:0"), by_tcp());
+        .on_up(run.now, &relay, RTT, addr("198.51.100.1:0"), by_tcp());
     assert_eq!(real, Some(addr("5.9.0.1:443")));
     let known = run.relays.get(&relay).unwrap();
     assert_eq!(known.lane_addr(), Some(addr("[::ffff:5.9.0.1]:99")));
@@ -398,7 +399,7 @@ fn our_public_address_is_told_once_for_all_relays_that_see_it_by_udp() {
         run.orders().iter().any(is_told)
     };
     run.relays
-        .on_up(&first, RTT, addr("198.51.100.1:0"), by_tcp());
+        .on_up(run.now, &first, RTT, addr("198.51.100.1:0"), by_tcp());
     assert!(!told(&mut run), "it has no port");
     run.registered(&first, "5.9.0.1:4433");
     assert!(told(&mut run));

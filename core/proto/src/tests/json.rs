@@ -6,9 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    Action, Carrier, Cause, Event, EventKind, Guessing, How, MappingProtocol, NatBehavior,
-    NextReason, NodeSnapshot, PathInfo, PeerState, PortAllocation, RefusalReason, RelayState,
-    RelayUrl, SecretKey, Side, Ticket,
+    Action, Carrier, Cause, Event, EventKind, Guessing, HomeReason, How, MappingProtocol,
+    NatBehavior, NextReason, NodeSnapshot, PathInfo, PeerState, PortAllocation, RefusalReason,
+    RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
 };
 
 fn written(text: &str) -> Value {
@@ -61,6 +61,8 @@ fn what_only_newer_versions_know_leaves_the_rest_of_a_snapshot_readable() {
         ("/network/port_refusal/reason", &newer, json!("other")),
         ("/relays/0/state", &newer, json!("unknown")),
         ("/relays/0/carrier", &newer, json!("unknown")),
+        ("/relays/0/role", &newer, json!("unknown")),
+        ("/relays/0/home_reason", &newer, json!("unknown")),
         ("/peers/0/state", &newer, json!("unknown")),
         ("/peers/0/path", &of_kind, json!({"kind": "unknown"})),
         ("/peers/0/why/cause", &of_kind, json!({"kind": "unknown"})),
@@ -137,6 +139,13 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
     keeps_its_names(None, &relays);
     let carriers = all!(Carrier: "udp" Udp, "tcp" Tcp, "unknown" Unknown);
     keeps_its_names(None, &carriers);
+    let roles = all!(RelayRole: "home" Home, "standby" Standby, "unknown" Unknown);
+    keeps_its_names(None, &roles);
+    let reasons = all!(HomeReason:
+        "only" Only, "nearest" Nearest, "near_enough" NearEnough, "changed_lately" ChangedLately,
+        "unknown" Unknown);
+    keeps_its_names(None, &reasons);
+    has_words(&reasons, HomeReason::to_string);
     let addr = "192.0.2.1:5000".parse().unwrap();
     let relay = RelayUrl::new(SecretKey::from_seed(&[1; 32]).id(), "192.0.2.9", 4433).unwrap();
     let paths = all!(PathInfo:
@@ -263,5 +272,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 14);
+    assert_eq!(found, 16);
 }

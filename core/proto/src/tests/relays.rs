@@ -103,6 +103,45 @@ fn a_relay_that_is_gone_without_a_word_is_missed_by_whoever_sends_by_it() {
 }
 
 #[test]
+fn the_nearer_of_two_relays_is_called_by_and_the_other_takes_over_without_a_break_when_it_dies() {
+    let mut world = World::new(1);
+    world.add_relay();
+    world.relays[0].beyond = ms(100);
+    for _ in 0..2 {
+        let at = world.add_stranger(HOME);
+        world.tell_truth(at);
+        (0..2).for_each(|relay| world.register_at(at, relay));
+    }
+    let urls: Vec<RelayUrl> = world.relays.iter().map(|it| it.url.clone()).collect();
+    let home = |world: &World| world.nodes[1].relays.home().to_vec();
+    assert_eq!(home(&world), [urls[1].clone(), urls[0].clone()]);
+    let ticket = home(&world);
+    dial(&mut world, &ticket);
+    world.run(ms(200));
+    world.connected(0, 1);
+    world.talk(0, 1);
+    world.run(ms(15_000));
+    let route = |world: &World| world.nodes[0].machine.route(world.nodes[1].id).cloned();
+    assert_eq!(route(&world), Some(Route::Relay(urls[1].clone())));
+    world.reset_gaps();
+    world.relay_fails(1, false);
+    world.run(ms(6000));
+    assert_eq!(route(&world), Some(Route::Relay(urls[0].clone())));
+    assert!(gap(&world) <= GAP, "{:?}", gap(&world));
+    assert_eq!(home(&world), urls);
+    world.relay_recovers(1);
+    world.run(ms(60_000));
+    assert_eq!(home(&world), urls, "it may die again");
+    world.run(ms(300_000));
+    assert_eq!(home(&world), ticket);
+    assert_eq!(
+        route(&world),
+        Some(Route::Relay(urls[0].clone())),
+        "a link that works is left alone"
+    );
+}
+
+#[test]
 fn a_relay_that_began_anew_is_registered_with_again_as_soon_as_somebody_misses_it() {
     let (mut world, _) = world([&[0], &[0]]);
     world.link(0, 1);

@@ -41,7 +41,7 @@ impl Driver {
             shown.at_ms = unix_ms();
             shown.ticket = view::ticket(self.key.id(), home, local);
             shown.network = view::network(local, &self.nat, &self.gathering);
-            shown.relays = view::relays(&self.registrations);
+            shown.relays = view::relays(now, &self.registrations);
             shown.strangers = self.mux.strangers();
         });
     }

@@ -154,7 +154,7 @@ impl Registrations {
                 over,
             } => {
                 registration.error = None;
-                let Some(addr) = self.relays.on_up(&url, rtt, observed, over) else {
+                let Some(addr) = self.relays.on_up(now, &url, rtt, observed, over) else {
                     return Happened::Nothing;
                 };
                 let up = Input::RelayUp {
@@ -167,6 +167,7 @@ impl Registrations {
                 machine.handle(now, up);
                 return Happened::Up(addr);
             }
+            RelayEvent::Rtt(rtt) => self.relays.on_rtt(now, &url, rtt),
             RelayEvent::Observed(addr) => {
                 self.relays.on_observed(&url, addr);
                 machine.handle(now, Input::Observed { relay: url, addr });

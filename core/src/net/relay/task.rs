@@ -327,7 +327,11 @@ impl Task {
                     if owed.take().is_some() && self.carriers.over() == Some(Carrier::Udp) {
                         other.give_up();
                     }
-                    if self.handle_frame(frame?).await?.is_break() {
+                    let frame = frame?;
+                    if matches!(frame, ToClient::KeepAliveAck) {
+                        self.emit(RelayEvent::Rtt(session.rtt())).await?;
+                    }
+                    if self.handle_frame(frame).await?.is_break() {
                         return Ok(());
                     }
                     continue;

@@ -55,7 +55,7 @@ pub(in crate::dash) fn node(peers: Vec<Value>) -> Value {
             "checked_at_ms": AT_MS - 42_000,
         },
         "relays": [
-            {"url": relay_url(900, "fra1.example.org"), "state": "up", "rtt_ms": 18.2, "home": true, "error": null},
+            {"url": relay_url(900, "fra1.example.org"), "state": "up", "rtt_ms": 18.2, "home": true, "role": "home", "home_reason": "only", "error": null},
             {"url": relay_url(901, "ams2.example.org"), "state": "up", "rtt_ms": 24.0, "home": false, "error": null},
             {"url": relay_url(902, "nyc1.example.org"), "state": "down", "rtt_ms": null, "home": false, "error": "no answer"},
         ],

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use peerway::{NetworkSnapshot, RelaySnapshot, RelayState};
+use peerway::{HomeReason, NetworkSnapshot, RelayRole, RelaySnapshot, RelayState};
 use ratatui::{
     Frame,
     layout::Rect,
@@ -102,6 +102,16 @@ fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
     )
 }
 
+/// What one of the node's own relays is to it, and why.
+fn home(relay: &RelaySnapshot) -> String {
+    match (relay.role, relay.home_reason) {
+        (Some(RelayRole::Home), None | Some(HomeReason::Only)) => "  home".to_owned(),
+        (Some(RelayRole::Home), Some(reason)) => format!("  home, {reason}"),
+        (Some(RelayRole::Standby), _) => "  standby".to_owned(),
+        _ => String::new(),
+    }
+}
+
 fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
     let ellipsis = model.look.glyphs.ellipsis;
     let mut line = fact(model, name, String::new());
@@ -116,8 +126,7 @@ fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static>
     line.push_span(Span::styled(state, model.look.style(role)));
     let note = match &relay.error {
         Some(error) => format!("  {}", model.words().foreign(error)),
-        None if relay.home => "  home".to_owned(),
-        None => String::new(),
+        None => home(relay),
     };
     line.push_span(Span::styled(note, model.look.style(Role::Dim)));
     line

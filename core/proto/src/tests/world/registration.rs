@@ -55,7 +55,7 @@ impl World {
     /// As [`World::register`], with any relay, which is one of the node's own from now on.
     pub(crate) fn register_at(&mut self, at: usize, relay: usize) {
         let (url, now) = (self.relays[relay].url.clone(), self.clock(at));
-        let mut home = self.nodes[at].relays.home().to_vec();
+        let mut home = self.nodes[at].relays.configured().to_vec();
         if !home.contains(&url) {
             home.push(url);
         }
@@ -140,6 +140,11 @@ impl World {
         site.up.delay + site.down.delay
     }
 
+    /// What a node measures to a relay.
+    fn relay_rtt(&self, at: usize, relay: usize) -> Duration {
+        self.round_trip(at) + self.relays[relay].beyond
+    }
+
     fn step_after(&mut self, after: Duration, at: usize, relay: usize, step: Step) {
         let Some(registration) = self.nodes[at].registrations.get(&relay) else {
             return;
@@ -203,9 +208,10 @@ impl World {
         self.nodes[at].registered.insert(relay, observed);
         let own_ms = self.unix_ms();
         let unix_ms = self.relays[relay].lies.time_ms.unwrap_or(own_ms);
-        let (url, rtt) = (self.relays[relay].url.clone(), self.round_trip(at));
+        let url = self.relays[relay].url.clone();
+        let (now, rtt) = (self.clock(at), self.relay_rtt(at, relay));
         let known = &mut self.nodes[at].relays;
-        if let Some(addr) = known.on_up(&url, rtt, observed, Over::Udp) {
+        if let Some(addr) = known.on_up(now, &url, rtt, observed, Over::Udp) {
             let up = Input::RelayUp {
                 relay: url,
                 addr,
@@ -280,6 +286,9 @@ impl World {
             (true, true) => {
                 registration.owed = None;
                 self.sees(at, relay);
+                let url = self.relays[relay].url.clone();
+                let (now, rtt) = (self.clock(at), self.relay_rtt(at, relay));
+                self.nodes[at].relays.on_rtt(now, &url, rtt);
             }
             // It began anew, and says so.
             (true, false) => self.lose(at, relay),

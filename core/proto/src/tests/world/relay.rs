@@ -17,6 +17,8 @@ pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
     pub(crate) six: SocketAddr,
     pub(crate) up: bool,
+    /// What the round trip to it takes beyond the line of a home, as measured.
+    pub(crate) beyond: Duration,
     /// Pairs that it has bound a lane for.
     bound: BTreeSet<(PeerId, PeerId)>,
     /// How many signals it is going to turn away, as too many call their receiver.
@@ -70,6 +72,7 @@ impl World {
             addr: SocketAddr::from((v4, 4433)),
             six: SocketAddr::from((v6, 4433)),
             up: true,
+            beyond: Duration::ZERO,
             bound: BTreeSet::new(),
             busy: 0,
             tells: true,
