@@ -50,7 +50,7 @@ pub(crate) use network::Network;
 use outbox::{Next, Outbox};
 use settle::Rates;
 pub use settle::{Records, Talker, TalkingPair};
-use shares::Shares;
+pub(crate) use shares::Shares;
 use sources::Sources;
 use volume::Volumes;
 pub use volume::{Month, VolumeLimits};

@@ -141,9 +141,7 @@ impl Port {
                 accepted = self.io.accept() => match accepted {
                     Ok((tcp, from)) => {
                         let is_proxy = self.is_trusted(from);
-                        let Some(entered) = self.door.enter(from, is_proxy) else {
-                            continue;
-                        };
+                        let entered = self.door.enter(from, is_proxy);
                         let guest = Guest {
                             port: self.clone(),
                             sorter: sorter.clone(),
@@ -187,13 +185,19 @@ struct Guest {
 impl Guest {
     async fn serve(self, tcp: TcpStream, entered: Entered) {
         let until = Instant::now() + HANDSHAKE;
-        match timeout_at(until, self.receive(tcp)).await {
+        let received = tokio::select! {
+            received = timeout_at(until, self.receive(tcp)) => received,
+            () = entered.displaced() => {
+                return debug!("a TCP connection that became no stream gave way to another");
+            }
+        };
+        match received {
             Ok(Ok(Some(web))) => {
-                let Some(entered) = entered.stays(web.from) else {
+                let Some(stream) = entered.stays(web.from) else {
                     return;
                 };
                 self.carry(web).await;
-                drop(entered);
+                drop(stream);
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => debug!(%error, "a TCP connection did not become a stream"),

@@ -6,32 +6,32 @@ use super::network::Network;
 
 /// What each network holds. Where there is no room left, who holds most gives way to who holds less.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     held: BTreeMap<Network, usize>,
     ranking: BTreeSet<(usize, Network)>,
     total: usize,
 }
 
 impl Shares {
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.total
     }
 
     /// How many networks hold anything.
-    pub(super) fn networks(&self) -> usize {
+    pub(crate) fn networks(&self) -> usize {
         self.held.len()
     }
 
-    pub(super) fn of(&self, network: Network) -> usize {
+    pub(crate) fn of(&self, network: Network) -> usize {
         self.held.get(&network).copied().unwrap_or_default()
     }
 
-    pub(super) fn add(&mut self, network: Network, amount: usize) {
+    pub(crate) fn add(&mut self, network: Network, amount: usize) {
         self.total += amount;
         self.set(network, self.of(network) + amount);
     }
 
-    pub(super) fn remove(&mut self, network: Network, amount: usize) {
+    pub(crate) fn remove(&mut self, network: Network, amount: usize) {
         let held = self.of(network);
         let amount = amount.min(held);
         self.total -= amount;
@@ -40,13 +40,13 @@ impl Shares {
 
     /// The network that gives up one for a newcomer from `network`: who holds most, if that is still no less than the
     /// newcomer's afterwards. So nobody is displaced to and fro.
-    pub(super) fn yielding_to(&self, network: Network) -> Option<Network> {
+    pub(crate) fn yielding_to(&self, network: Network) -> Option<Network> {
         let (most, greediest) = *self.ranking.last()?;
         (most >= self.of(network) + 2).then_some(greediest)
     }
 
     /// The network that holds most.
-    pub(super) fn greediest(&self) -> Option<Network> {
+    pub(crate) fn greediest(&self) -> Option<Network> {
         self.ranking.last().map(|(_, network)| *network)
     }
 

@@ -125,6 +125,29 @@ async fn a_client_over_tcp_meets_one_over_udp() {
     relay.shutdown().await;
 }
 
+/// More than one address may have that are no streams yet.
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let relay = Running::start().await;
+    let tcp = relay.relay.tcp_addr().unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(tcp).await.unwrap();
+        stream.write_all(&[22]).await.unwrap();
+        slow.push(stream);
+    }
+    let stream = timeout(PATIENCE / 4, dial(tcp, relay.url().key())).await;
+    let between = bridge(stream.expect("it is let in")).await;
+    let (_client, _) = Client::register_through(between, relay.url().key(), 1).await;
+    assert_eq!(relay.relay.stats().tcp_clients, 1);
+    let mut oldest = slow.remove(0);
+    let ended = timeout(PATIENCE / 4, oldest.read(&mut [0])).await;
+    assert!(
+        !matches!(ended, Ok(Ok(1..)) | Err(_)),
+        "it gave way: {ended:?}"
+    );
+}
+
 #[tokio::test]
 async fn the_same_in_plain_http_as_behind_a_reverse_proxy() {
     let relay = Running::start().await;
