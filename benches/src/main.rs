@@ -9,6 +9,8 @@ mod direct;
 mod forwarder;
 mod idle;
 mod lane;
+#[cfg(target_os = "linux")]
+mod load;
 mod memory;
 #[cfg(target_os = "linux")]
 mod speed;
@@ -44,6 +46,10 @@ struct Args {
 enum Bench {
     #[command(flatten)]
     Loopback(Loopback),
+    /// A relay under load: idle clients in numbers, storms, floods.
+    #[cfg(target_os = "linux")]
+    #[command(subcommand)]
+    Load(load::Load),
     /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
     #[cfg(target_os = "linux")]
     Loss(loss::Args),
@@ -137,6 +143,11 @@ enum Loopback {
 fn main() -> Result<(), Failure> {
     match Args::parse().bench {
         Bench::Loopback(bench) => on_loopback(bench),
+        #[cfg(target_os = "linux")]
+        Bench::Load(load) => {
+            raise_open_files()?;
+            load::run(&load)
+        }
         #[cfg(target_os = "linux")]
         Bench::Loss(args) => {
             let contestants: [&dyn loss::Contestant; 3] =

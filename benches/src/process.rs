@@ -50,6 +50,14 @@ impl Beside {
     pub fn pid(&self) -> Result<u32, Failure> {
         self.child.id().ok_or_else(|| "the server ended".into())
     }
+
+    /// Ends it without a word, and waits until it has ended.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
 }
 
 /// Processor time that this process has used.

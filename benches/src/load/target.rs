@@ -1,0 +1,93 @@
+//! The relay under load, in a process of its own.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use peerway::{PeerId, RelayUrl, SecretKey};
+use peerway_relay::{Config, Relay};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    Failure,
+    process::{self, Beside},
+};
+
+/// Where a relay is dialled, and whom one expects there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) addr: SocketAddr,
+    pub(super) key: PeerId,
+}
+
+/// The relay's process; it ends with this.
+pub(super) struct Target {
+    process: Beside,
+    pub(super) at: At,
+    clients: usize,
+}
+
+/// What the relay's process is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many it takes.
+    #[arg(long)]
+    clients: usize,
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+/// Serves until the parent closes our input.
+pub(super) async fn serve(args: &Args) -> Result<(), Failure> {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    // The same key each time, as a relay has that comes back.
+    let mut config = Config::new(addr, SecretKey::from_seed(&[7; 32]));
+    config.limits.clients = args.clients;
+    let relay = Relay::bind(config).await?;
+    println!("{}", relay.url());
+    let closed = spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
+    tokio::select! {
+        () = relay.run() => Err("the relay ended".into()),
+        _ = closed => Ok(()),
+    }
+}
+
+impl Target {
+    pub(super) async fn start(clients: usize) -> Result<Self, Failure> {
+        Self::start_at(clients, 0).await
+    }
+
+    async fn start_at(clients: usize, port: u16) -> Result<Self, Failure> {
+        let (clients_text, port) = (clients.to_string(), port.to_string());
+        let arguments = ["load", "relay", "--clients", &clients_text, "--port", &port];
+        let process = Beside::run(&arguments, None).await?;
+        let url: RelayUrl = process.line.parse()?;
+        let at = At {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, url.port())),
+            key: url.key(),
+        };
+        Ok(Self {
+            process,
+            at,
+            clients,
+        })
+    }
+
+    /// Kills the relay, and starts it again at the same port.
+    pub(super) async fn crash(self) -> Result<Self, Failure> {
+        let (clients, port) = (self.clients, self.at.addr.port());
+        self.process.kill().await?;
+        Self::start_at(clients, port).await
+    }
+
+    /// Private memory in RAM, KiB.
+    pub(super) fn memory_kib(&self) -> Result<f64, Failure> {
+        Ok(process::memory_kib(self.process.pid()?)?)
+    }
+
+    pub(super) fn cpu(&self) -> Result<Duration, Failure> {
+        Ok(process::cpu(self.process.pid()?)?)
+    }
+}
