@@ -12,6 +12,7 @@ mod faults;
 mod link;
 mod program;
 mod progress;
+mod relays;
 mod transfer;
 
 use std::{

@@ -6,11 +6,21 @@
     reason = "a test fails by panicking and is its own shell"
 )]
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use peerway::{ConnectError, Endpoint, EventKind, RelayUrl, SecretKey, Ticket};
+use peerway::{
+    ConnectError, Connection, Endpoint, EventKind, NodeSnapshot, PathInfo, RelayRole, RelayState,
+    RelayUrl, SecretKey, Ticket,
+};
 use peerway_relay::{Config, Relay};
-use tokio::{runtime, time::timeout};
+use tokio::{
+    runtime,
+    time::{interval, timeout},
+};
 
 const ALPN: &[u8] = b"test/1";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,13 +99,150 @@ async fn a_relay_that_stops_dead_under_a_relayed_link_is_noticed_soon() {
     timeout(SOON, noticed).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_link_leaves_a_relay_that_is_about_to_stop_before_it_does() {
+    let (first, second) = (start(None).await, start(None).await);
+    let urls = [first.url(), second.url()];
+    let (a, b) = (node(&urls).await, node(&urls).await);
+    for node in [&a, &b] {
+        wait_for(node, |it| {
+            it.relays.iter().all(|it| it.state == RelayState::Up)
+        })
+        .await;
+    }
+    let (out, incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    let (out, incoming) = (out.unwrap(), incoming.unwrap());
+    let mut numbers = Numbers::flow(out.clone(), incoming);
+    numbers.take(100).await;
+    let draining = if relay_of(&out) == urls[0] {
+        first
+    } else {
+        second
+    };
+    let left = draining.url();
+    let drain = tokio::spawn(async move { draining.drain(2 * PATIENCE).await });
+    timeout(PATIENCE, drain)
+        .await
+        .expect("all left before its time was up")
+        .unwrap();
+    let gap = numbers.take(200).await;
+    assert!(gap < Duration::from_secs(1), "{gap:?}");
+    assert_ne!(relay_of(&out), left);
+    for node in [&a, &b] {
+        let snapshot = node.snapshot();
+        let role = |url: &RelayUrl| {
+            snapshot
+                .relays
+                .iter()
+                .find(|it| it.url == *url)
+                .unwrap()
+                .role
+        };
+        let other = urls.iter().find(|url| **url != left).unwrap();
+        assert_eq!((role(&left), role(other)), (None, Some(RelayRole::Home)));
+        assert_eq!(node.ticket().relays()[0], *other);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_carries_on_until_it_does_and_is_found_again_when_it_is_back() {
+    let key = SecretKey::generate().unwrap();
+    let relay = start(Some((key.clone(), 0))).await;
+    let port = relay.url().port();
+    let urls = [relay.url()];
+    let (a, b) = (node(&urls).await, node(&urls).await);
+    let (out, incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    let mut numbers = Numbers::flow(out.unwrap(), incoming.unwrap());
+    numbers.take(100).await;
+    let stopped = tokio::spawn(async move { relay.shutdown().await });
+    wait_for(&a, |it| it.relays[0].draining).await;
+    numbers.take(50).await;
+    assert!(!stopped.is_finished(), "it still carries what there is");
+    stopped.await.unwrap();
+    let relay = start(Some((key, port))).await;
+    assert_eq!(relay.url(), urls[0]);
+    let gap = numbers.take(200).await;
+    // Twice what is asked for: a busy computer runs a debug build.
+    assert!(gap < Duration::from_secs(4), "{gap:?}");
+}
+
+/// A relay in this runtime; at this port and with this key if it is one that returns.
+async fn start(again: Option<(SecretKey, u16)>) -> Relay {
+    let (key, port) = again.unwrap_or_else(|| (SecretKey::generate().unwrap(), 0));
+    let relay = Relay::bind(Config::new(([127, 0, 0, 1], port).into(), key))
+        .await
+        .unwrap();
+    let running = relay.clone();
+    tokio::spawn(async move { running.run().await });
+    relay
+}
+
+async fn wait_for(node: &Endpoint, wanted: impl Fn(&NodeSnapshot) -> bool) {
+    let mut snapshots = node.snapshots();
+    let seen = snapshots.wait_for(|snapshot| wanted(snapshot));
+    timeout(PATIENCE, seen).await.unwrap().unwrap();
+}
+
+fn relay_of(connection: &Connection) -> RelayUrl {
+    match connection.status().path {
+        Some(PathInfo::Relay { remote }) => remote,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Numbers that flow on a stream, in order and without one missing.
+struct Numbers {
+    received: tokio::sync::mpsc::UnboundedReceiver<Instant>,
+    last: Instant,
+}
+
+impl Numbers {
+    fn flow(out: Connection, incoming: Connection) -> Self {
+        tokio::spawn(async move {
+            let mut stream = out.open_uni().await.unwrap();
+            let mut ticks = interval(Duration::from_millis(10));
+            let mut number = 0_u64;
+            while stream.write_all(&number.to_be_bytes()).await.is_ok() {
+                number += 1;
+                ticks.tick().await;
+            }
+        });
+        let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut stream = incoming.accept_uni().await.unwrap();
+            let (mut number, mut bytes) = (0_u64, [0; 8]);
+            while stream.read_exact(&mut bytes).await.is_ok() && !sender.is_closed() {
+                assert_eq!(u64::from_be_bytes(bytes), number);
+                number += 1;
+                let _ = sender.send(Instant::now());
+            }
+        });
+        let last = Instant::now();
+        Self { received, last }
+    }
+
+    /// Takes so many; returns the longest pause before one of them.
+    async fn take(&mut self, count: usize) -> Duration {
+        let mut longest = Duration::ZERO;
+        for _ in 0..count {
+            let at = timeout(PATIENCE, self.received.recv())
+                .await
+                .unwrap()
+                .unwrap();
+            longest = longest.max(at.saturating_duration_since(self.last));
+            self.last = at;
+        }
+        longest
+    }
+}
+
 fn id() -> peerway::PeerId {
     SecretKey::generate().unwrap().id()
 }
 
-async fn node(relay: Option<&RelayUrl>) -> Endpoint {
+async fn node<'a>(relays: impl IntoIterator<Item = &'a RelayUrl>) -> Endpoint {
     let node = Endpoint::builder()
-        .relays(relay.cloned())
+        .relays(relays.into_iter().cloned())
         .alpns([ALPN])
         .relay_only(true)
         .port_mapping(false)

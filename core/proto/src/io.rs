@@ -58,6 +58,8 @@ pub enum Input<'a> {
         unix_ms: u64,
         own_ms: u64,
     },
+    /// The relay is about to stop, and carries on until then.
+    RelayDraining { relay: RelayUrl },
     /// Not registered with it any more.
     RelayDown { relay: RelayUrl },
     /// The relay sees us at another address now.

@@ -67,6 +67,8 @@ pub struct RelayView {
     pub observed: SocketAddr,
     /// Where it sees us in the other family, if it has an address there.
     pub(crate) also: Option<SocketAddr>,
+    /// It is about to stop.
+    pub(crate) is_draining: bool,
 }
 
 impl RelayView {

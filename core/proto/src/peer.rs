@@ -252,7 +252,7 @@ impl Peer {
         self.end_fresh_port(ctx);
         self.rounds = Rounds::default();
         self.demand.end();
-        self.contact.leave_relay();
+        self.contact.leave_all_relays();
         self.presence = Presence::default();
         ctx.sources.forget(self.id);
         ctx.out.push_back(Output::Forget { peer: self.id });

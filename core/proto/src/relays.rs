@@ -20,8 +20,9 @@ use self::{
     told::Told,
 };
 use crate::{
-    EventKind, HomeReason, PeerId, RelayRole, RelayState, RelayUrl, local::Local,
-    timing::UNUSED_RELAY,
+    EventKind, HomeReason, PeerId, RelayRole, RelayState, RelayUrl,
+    local::Local,
+    timing::{LEAVE_AFTER, UNUSED_RELAY},
 };
 
 /// See the [module](self).
@@ -30,6 +31,8 @@ pub struct Relays {
     relays: BTreeMap<RelayUrl, Relay>,
     /// All links, and the relays at which their peers are or may be met.
     links: BTreeMap<PeerId, BTreeSet<RelayUrl>>,
+    /// Of these, those that a relay carries, and which.
+    carried: BTreeMap<PeerId, RelayUrl>,
     orders: VecDeque<Order>,
     rng: ChaCha20Rng,
 }
@@ -47,6 +50,10 @@ pub struct Relay {
     pub impostor: bool,
     /// By what it was reached last.
     pub over: Over,
+    /// Whether it is about to stop, and carries on until then.
+    pub is_draining: bool,
+    /// When it is left because of that, unless it carries a link.
+    leave_at: Option<Instant>,
     /// Whether it has proved since it was dialled there that it is the relay that its URL names.
     proven: bool,
     /// Where it saw us when we registered, and where it has seen us since.
@@ -84,6 +91,8 @@ pub enum Order {
     Register { relay: RelayUrl },
     /// Be registered with it no more.
     Deregister { relay: RelayUrl },
+    /// Leave it as it asked for, to be back when it is.
+    Leave { relay: RelayUrl },
     /// Dial the relay at this address, and no more where it was before.
     Dial {
         relay: RelayUrl,
@@ -109,6 +118,7 @@ impl Relays {
             home: Home::default(),
             relays: BTreeMap::new(),
             links: BTreeMap::new(),
+            carried: BTreeMap::new(),
             orders: VecDeque::new(),
             rng: ChaCha20Rng::from_seed(seed),
         }
@@ -170,6 +180,8 @@ impl Relays {
             home: self.home().contains(&url),
             impostor: false,
             over: Over::Udp,
+            is_draining: false,
+            leave_at: None,
             proven: false,
             registered_at: None,
             seen_at: None,
@@ -200,12 +212,27 @@ impl Relays {
 
     /// The link is no more.
     pub fn on_link_over(&mut self, now: Instant, peer: PeerId) {
+        self.on_route(now, peer, None);
         for url in self.links.remove(&peer).unwrap_or_default() {
             if let Some(relay) = self.relays.get_mut(&url)
                 && !is_needed(&self.links, &url)
             {
                 relay.unused = Some(now);
             }
+        }
+    }
+
+    /// The link goes by this relay from now on, or by none.
+    pub fn on_route(&mut self, now: Instant, peer: PeerId, relay: Option<&RelayUrl>) {
+        let before = match relay {
+            Some(relay) if self.carried.get(&peer) == Some(relay) => return,
+            Some(relay) => self.carried.insert(peer, relay.clone()),
+            None => self.carried.remove(&peer),
+        };
+        let left = before.and_then(|before| self.relays.get_mut(&before));
+        if let Some(left) = left.filter(|left| left.leave_at.is_some()) {
+            // What is on the way from the peer still comes through it.
+            left.leave_at = Some(now + LEAVE_AFTER);
         }
     }
 
@@ -276,6 +303,7 @@ impl Relays {
         // A stream says nothing of who answers by UDP.
         (relay.proven, relay.impostor) = (is_udp, false);
         relay.over = over;
+        (relay.is_draining, relay.leave_at) = (false, None);
         relay.round_trips.note(now, rtt);
         relay.told = Told::default();
         relay.registered_at = Some(observed);
@@ -319,12 +347,24 @@ impl Relays {
         }
     }
 
+    /// A relay that we are registered with is about to stop. It is left as soon as it carries no link, unless none of ours would
+    /// be left.
+    pub fn on_draining(&mut self, now: Instant, url: &RelayUrl) {
+        let relay = self.relays.get_mut(url);
+        let Some(relay) = relay.filter(|relay| relay.state == RelayState::Up) else {
+            return;
+        };
+        (relay.is_draining, relay.leave_at) = (true, Some(now + LEAVE_AFTER));
+        self.home.choose(now, &self.relays);
+    }
+
     /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
     pub fn on_down(&mut self, now: Instant, url: &RelayUrl, reason: String, impostor: bool) {
         let Some(relay) = self.relays.get_mut(url) else {
             return;
         };
         (relay.state, relay.impostor) = (RelayState::Down, impostor);
+        (relay.is_draining, relay.leave_at) = (false, None);
         let is_news = relay.told.is_news(now, &reason);
         let unproven = relay.addr.filter(|_| !relay.proven);
         if is_news {
@@ -397,15 +437,16 @@ impl Relays {
     /// When [`Self::handle_timeout`] has work.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let in_use = !self.links.is_empty();
-        let due = |relay: &Relay| {
+        let due = |(url, relay): (&RelayUrl, &Relay)| {
             let left = relay.left_at();
             let asked = relay.echo_due(in_use);
-            [left, asked].into_iter().flatten().min()
+            let leaves = self.leaves_at(url, relay);
+            [left, asked, leaves].into_iter().flatten().min()
         };
-        self.relays.values().filter_map(due).min()
+        self.relays.iter().filter_map(due).min()
     }
 
-    /// Leaves the relays that no link has needed for a while. Asks the others where they see us in the other family, as often as it
+    /// Leaves the relays that no link has needed for a while, and those that are about to stop. Asks the others where they see us in the other family, as often as it
     /// takes to know it and, while there are links, to keep it so.
     pub fn handle_timeout(&mut self, now: Instant) {
         let unused = self
@@ -413,6 +454,7 @@ impl Relays {
             .extract_if(.., |_, relay| relay.left_at().is_some_and(|at| at <= now));
         let left = unused.map(|(relay, _)| Order::Deregister { relay });
         self.orders.extend(left);
+        self.leave_draining(now);
         let in_use = !self.links.is_empty();
         for relay in self.relays.values_mut() {
             if relay.echo_due(in_use).is_some_and(|at| at <= now)
@@ -427,6 +469,32 @@ impl Relays {
     /// What is to be done next.
     pub fn poll_order(&mut self) -> Option<Order> {
         self.orders.pop_front()
+    }
+
+    fn leave_draining(&mut self, now: Instant) {
+        let is_due = |(url, relay): &(&RelayUrl, &Relay)| {
+            self.leaves_at(url, relay).is_some_and(|at| at <= now)
+        };
+        let due = self.relays.iter().filter(is_due);
+        let due: Vec<RelayUrl> = due.map(|(url, _)| url.clone()).collect();
+        for relay in due {
+            if let Some(left) = self.relays.get_mut(&relay) {
+                left.leave_at = None;
+            }
+            self.orders.push_back(Order::Leave { relay });
+        }
+    }
+
+    /// When a relay is left that is about to stop: not while it carries a link, or is the last of ours.
+    fn leaves_at(&self, url: &RelayUrl, relay: &Relay) -> Option<Instant> {
+        let at = relay.leave_at?;
+        let is_last = relay.home
+            && !self
+                .relays
+                .values()
+                .any(|other| other.home && other.lasts());
+        let is_needed = is_last || self.carried.values().any(|by| by == url);
+        (!is_needed).then_some(at)
     }
 
     fn measure(&mut self, through: SocketAddr) {
@@ -457,6 +525,11 @@ impl Relay {
             Over::Udp => self.addr,
             Over::Tcp { stream, .. } => Some(stream),
         }
+    }
+
+    /// Whether we are registered with it, and it is not about to stop.
+    fn lasts(&self) -> bool {
+        self.state == RelayState::Up && !self.is_draining
     }
 
     /// When it is to be left.

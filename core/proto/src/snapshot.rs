@@ -85,6 +85,9 @@ pub struct RelaySnapshot {
     /// Why it is the home relay, if it is.
     #[serde(default)]
     pub home_reason: Option<HomeReason>,
+    /// Whether it said that it is about to stop; it carries on until then.
+    #[serde(default)]
+    pub draining: bool,
     /// Why it is down, if it is.
     pub error: Option<String>,
     /// Whether that is because whoever answers in its place does not hold its key.
@@ -113,6 +116,7 @@ impl RelaySnapshot {
             home: false,
             role: None,
             home_reason: None,
+            draining: false,
             error: None,
             impostor: false,
             carrier: None,

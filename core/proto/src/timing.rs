@@ -221,6 +221,8 @@ pub const UNREACHED_TIMEOUT: Duration = ms(25_000);
 
 /// How long we stay registered with a relay that is not ours after the last link that needed it is gone.
 pub(crate) const UNUSED_RELAY: Duration = ms(60_000);
+/// A relay that is about to stop is left so long after the last link went by it.
+pub(crate) const LEAVE_AFTER: Duration = ms(1000);
 /// A relay that is to become the home relay is nearer by so much at least, and by a third; by Tailscale's netcheck.
 pub(crate) const NEARER_BY: Duration = ms(10);
 /// For how long a round trip to a relay counts.

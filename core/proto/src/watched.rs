@@ -235,7 +235,8 @@ impl Watched {
                 };
                 self.found.extend(addrs.iter().filter(near));
             }
-            Input::RelayDown { .. }
+            Input::RelayDraining { .. }
+            | Input::RelayDown { .. }
             | Input::RelayGone { .. }
             | Input::RelayBusy { .. }
             | Input::RelayUnreached { .. }

@@ -76,6 +76,8 @@ pub enum RelayEvent {
         /// The payload.
         payload: Vec<u8>,
     },
+    /// The relay is about to stop. It carries on until then; [`RelayHandle::leave`] when nothing goes by it any more.
+    Draining,
     /// A signal was not delivered.
     Gone {
         /// Whom it was for.
@@ -103,6 +105,7 @@ enum Command {
     Signal { to: PeerId, payload: Payload },
     KeepAlive,
     NetworkChanged,
+    Leave,
 }
 
 /// Where a relay is dialled.
@@ -141,6 +144,11 @@ impl RelayHandle {
         self.send(Command::KeepAlive);
     }
 
+    /// Leaves a relay that is about to stop, and comes back when it wants to see us again.
+    pub fn leave(&self) {
+        self.send(Command::Leave);
+    }
+
     /// Registers anew at once: the network is not what it was.
     pub fn network_changed(&self) {
         self.send(Command::NetworkChanged);
@@ -148,7 +156,7 @@ impl RelayHandle {
 
     fn send(&self, command: Command) {
         let spared = match command {
-            Command::Dial(_) | Command::NetworkChanged => 0,
+            Command::Dial(_) | Command::NetworkChanged | Command::Leave => 0,
             Command::Signal { .. } | Command::KeepAlive => RESERVED,
         };
         if self.commands.capacity() <= spared || self.commands.try_send(command).is_err() {

@@ -144,6 +144,7 @@ fn relay(url: &RelayUrl, relay: &Relay, error: Option<String>) -> RelaySnapshot 
     let mut snapshot = RelaySnapshot::new(url.clone(), relay.state);
     snapshot.rtt = relay.rtt;
     snapshot.home = relay.home;
+    snapshot.draining = relay.is_draining;
     snapshot.error = error;
     snapshot.impostor = relay.impostor;
     if relay.state == RelayState::Up {

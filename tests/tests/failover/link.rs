@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use peerway::{Cause, Connection, Endpoint, LinkStatus, PathInfo, PeerState, RelayUrl};
+use peerway::{
+    Cause, Connection, Endpoint, LinkStatus, NodeSnapshot, PathInfo, PeerState, RelayState,
+    RelayUrl,
+};
 use peerway_lab::Home;
 use tokio::time::{interval, timeout};
 
@@ -26,7 +29,12 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(a: &Home, b: &Home, relay: &RelayUrl) -> Self {
-        let [from, to] = [a, b].map(|home| node(home, relay));
+        Self::by(a, b, std::slice::from_ref(relay))
+    }
+
+    /// As [`Self::new`], with all of these relays.
+    pub(crate) fn by(a: &Home, b: &Home, relays: &[RelayUrl]) -> Self {
+        let [from, to] = [a, b].map(|home| node(home, relays));
         let (listener, dialler, ticket) = (to.clone(), from.clone(), to.ticket());
         let accepting = b.spawn(async move { listener.accept().await.unwrap() });
         let outgoing = a.block_on(async move { dialler.connect(ticket, ALPN).await.unwrap() });
@@ -53,6 +61,13 @@ impl Link {
         });
     }
 
+    /// Waits until data goes by this relay.
+    pub(crate) fn wait_for_relay(&self, relay: &RelayUrl) {
+        self.wait_until(
+            |link| matches!(&link.path, Some(PathInfo::Relay { remote }) if remote == relay),
+        );
+    }
+
     /// Waits until both sides explain the link by this.
     pub(crate) fn wait_for_cause(&self, cause: Cause) {
         self.wait_until(|link| link.why.as_ref().is_some_and(|why| why.cause == cause));
@@ -70,17 +85,29 @@ impl Link {
     }
 }
 
-/// A node in a home, registered with the relay.
-fn node(home: &Home, relay: &RelayUrl) -> Endpoint {
+/// A node in a home, registered with the relays.
+fn node(home: &Home, relays: &[RelayUrl]) -> Endpoint {
     let builder = Endpoint::builder()
-        .relays([relay.clone()])
+        .relays(relays.to_vec())
         .alpns([ALPN])
         .port_mapping(false);
     home.block_on(async {
         let node = builder.bind().await.unwrap();
         timeout(PATIENCE, node.online()).await.unwrap().unwrap();
+        wait_for_relays(&node).await;
         node
     })
+}
+
+/// Waits until the node is registered with all its relays.
+pub(crate) async fn wait_for_relays(node: &Endpoint) {
+    let mut snapshots = node.snapshots();
+    let all_up = |snapshot: &NodeSnapshot| {
+        let mut relays = snapshot.relays.iter();
+        relays.all(|relay| relay.state == RelayState::Up)
+    };
+    let up = snapshots.wait_for(|snapshot| all_up(snapshot));
+    timeout(PATIENCE, up).await.unwrap().unwrap();
 }
 
 /// Something small that leaves one home every [`TICK`] and is awaited in the other.

@@ -20,24 +20,31 @@ use super::PATIENCE;
 pub(crate) struct Place {
     pub(crate) url: RelayUrl,
     folder: TempDir,
+    port: u16,
 }
 
 impl Place {
     /// Lets a relay make its key.
     pub(crate) fn new(lab: &Lab) -> Self {
+        Self::at(lab, 4433)
+    }
+
+    /// As [`Self::new`], at this port.
+    pub(crate) fn at(lab: &Lab, port: u16) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut relay = start_relay(lab, &folder);
+        let mut relay = start_relay(lab, &folder, port);
         let url = relay.wait_for(|line| line["event"] == "ready")["url"].clone();
         relay.kill();
         Self {
             url: url.as_str().unwrap().parse().unwrap(),
             folder,
+            port,
         }
     }
 
     /// A relay that is ready.
     pub(crate) fn relay(&self, lab: &Lab) -> Program {
-        let relay = start_relay(lab, &self.folder);
+        let relay = start_relay(lab, &self.folder, self.port);
         let ready = relay.wait_for(|line| line["event"] == "ready");
         assert_eq!(ready["url"], self.url.to_string());
         relay
@@ -52,10 +59,10 @@ impl Place {
     }
 }
 
-fn start_relay(lab: &Lab, folder: &TempDir) -> Program {
+fn start_relay(lab: &Lab, folder: &TempDir, port: u16) -> Program {
     let host = lab.relay();
     let mut command = host.command(PROGRAMS.join("peerway-relay").to_str().unwrap());
-    command.args(["--bind", &format!("{}:4433", host.public_addr())]);
+    command.args(["--bind", &format!("{}:{port}", host.public_addr())]);
     command
         .args(["--json", "--state-dir"])
         .arg(folder.path().join("relay"));

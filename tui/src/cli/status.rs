@@ -90,6 +90,9 @@ fn over(relay: &RelaySnapshot) -> String {
 
 /// What it is to the node, and why.
 fn role(relay: &RelaySnapshot) -> String {
+    if relay.draining {
+        return ", about to stop".to_owned();
+    }
     match (relay.role, relay.home_reason) {
         (Some(RelayRole::Home), None | Some(HomeReason::Only)) => ", home".to_owned(),
         (Some(RelayRole::Home), Some(reason)) => format!(", home: {reason}"),

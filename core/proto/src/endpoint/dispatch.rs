@@ -34,6 +34,7 @@ impl Machine {
                 self.clock.set(now, unix_ms, own_ms);
                 self.on_relay_up(now, relay, addr, observed);
             }
+            Input::RelayDraining { relay } => self.on_relay_draining(now, &relay),
             Input::RelayDown { relay } => self.on_relay_down(now, &relay),
             Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
             Input::RelayMessage {

@@ -26,10 +26,18 @@ impl Machine {
             addr,
             observed,
             also,
+            is_draining: false,
         };
         self.local.relays.insert(relay.clone(), view);
         self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
         self.if_changed(now, before);
+    }
+
+    pub(super) fn on_relay_draining(&mut self, now: Instant, relay: &RelayUrl) {
+        if let Some(view) = self.local.relays.get_mut(relay) {
+            view.is_draining = true;
+            self.each(now, |peer, ctx| peer.on_relay_draining(ctx, relay));
+        }
     }
 
     pub(super) fn on_relay_down(&mut self, now: Instant, relay: &RelayUrl) {

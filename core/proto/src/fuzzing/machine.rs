@@ -265,7 +265,7 @@ impl Scene {
                     bytes: &bytes,
                 }
             }
-            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at / 86),
+            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at / 64),
             Step::Datagram {
                 sock,
                 source,
@@ -376,7 +376,8 @@ fn turned_away(relay: RelayUrl, peer: PeerId, why: u8) -> Input<'static> {
     match why {
         0 => Input::RelayGone { relay, peer },
         1 => Input::RelayBusy { relay, peer },
-        _ => Input::RelayUnreached { relay, peer },
+        2 => Input::RelayUnreached { relay, peer },
+        _ => Input::RelayDraining { relay },
     }
 }
 

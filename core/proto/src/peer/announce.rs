@@ -38,8 +38,7 @@ impl Peer {
     }
 
     pub(super) fn announce_route(&self, ctx: &mut Context<'_>) {
-        let live = self.contact.live_via(ctx.local);
-        let via = live.or_else(|| self.contact.via().cloned());
+        let via = self.contact.carrier().cloned();
         let route = match (self.state.path(), via) {
             (Some(path), Some(relay)) if path.is_suspect() || path.is_untested() => {
                 Route::Both(path.pair, relay)

@@ -24,6 +24,8 @@ pub(super) struct Contact {
     relays: Vec<RelayUrl>,
     /// The relay that carries this link.
     via: Option<RelayUrl>,
+    /// The relay that is about to stop, and carries the data until the peer is heard by [`Self::via`].
+    leaving: Option<RelayUrl>,
     /// Relays that said that the peer is not there, since it was last called.
     absent_at: Vec<RelayUrl>,
     /// Relays that let no more calls through to it, since then.
@@ -159,6 +161,30 @@ impl Contact {
         relays.any(|relay| local.relays.contains_key(relay))
     }
 
+    /// As [`Self::has_live_relay`], where it is not about to stop.
+    pub(super) fn has_lasting_relay(&self, local: &Local) -> bool {
+        self.relays.iter().any(|relay| lasts(local, relay))
+    }
+
+    /// The relay that the data goes by.
+    pub(super) fn carrier(&self) -> Option<&RelayUrl> {
+        self.leaving.as_ref().or(self.via.as_ref())
+    }
+
+    /// The relay of this link is about to stop: another one is to be chosen.
+    pub(super) fn begin_to_leave(&mut self) {
+        self.leaving = self.via.take();
+    }
+
+    /// This relay carries nothing any more. Returns whether it was the one that is being left.
+    pub(super) fn has_left(&mut self, relay: &RelayUrl) -> bool {
+        self.leaving.take_if(|leaving| leaving == relay).is_some()
+    }
+
+    pub(super) fn leave_all_relays(&mut self) {
+        (self.via, self.leaving) = (None, None);
+    }
+
     pub(super) fn go_via(&mut self, relay: &RelayUrl) {
         self.via = Some(relay.clone());
     }
@@ -173,8 +199,9 @@ impl Contact {
             return Vec::new();
         }
         let is_live = |relay: &&RelayUrl| local.relays.contains_key(*relay);
-        let live = self.relays_left().find(is_live).cloned();
-        self.via = live;
+        let lasting = self.relays_left().find(|relay| lasts(local, relay));
+        let live = lasting.or_else(|| self.relays_left().find(is_live));
+        self.via = live.cloned();
         match self.via {
             Some(_) => Vec::new(),
             None => self.relays_left().take(2).cloned().collect(),
@@ -226,6 +253,8 @@ impl Contact {
         match source {
             Source::Relay { relay, .. } => {
                 self.meet_at(vec![relay.clone()]);
+                // It is there, where we may have called it.
+                self.leaving.take_if(|leaving| leaving != relay);
                 if self.live_via(local).is_none() || !has_path {
                     self.go_via(relay);
                 }
@@ -278,6 +307,7 @@ impl Contact {
             .relays
             .iter()
             .chain(&self.via)
+            .chain(&self.leaving)
             .chain(attested)
             .chain(&self.absent_at)
             .chain(&self.busy_at);
@@ -289,4 +319,12 @@ impl Contact {
             + of(&self.addrs)
             + of(&self.found)
     }
+}
+
+/// Whether we are registered with the relay, and it is not about to stop.
+fn lasts(local: &Local, relay: &RelayUrl) -> bool {
+    local
+        .relays
+        .get(relay)
+        .is_some_and(|view| !view.is_draining)
 }

@@ -36,7 +36,7 @@ impl Peer {
             State::Idle | State::Failed(_) => None,
             State::Greeting(_) | State::Probing | State::Relayed => Some((
                 PathInfo::Relay {
-                    remote: self.contact.via().cloned()?,
+                    remote: self.contact.carrier().cloned()?,
                 },
                 self.contact.relay_rtt(),
             )),

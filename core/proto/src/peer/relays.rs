@@ -36,8 +36,22 @@ impl Peer {
         }
     }
 
+    /// A relay is about to stop: calls the peer by another one that we are registered with. The data stays where it is until the
+    /// peer is heard from there.
+    pub(crate) fn on_relay_draining(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        let needless = self.state.is_idle() || self.state.is_failed() || self.state.is_direct();
+        let moves = self.contact.is_via(relay) && !needless && self.demand.is_wanted();
+        if moves && self.contact.has_lasting_relay(ctx.local) {
+            self.contact.begin_to_leave();
+            self.call(ctx);
+        }
+    }
+
     /// A relay does not carry this link any more: moves it to another one that we are registered with.
     pub(crate) fn on_relay_down(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+        if self.contact.has_left(relay) && self.state.lacks_path() {
+            self.announce_route(ctx);
+        }
         let has_other = self.contact.has_live_relay(ctx.local);
         let needless = self.state.is_idle() || self.state.is_failed() || self.state.is_direct();
         let is_used = self.contact.is_via(relay) && !needless;

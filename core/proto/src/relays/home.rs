@@ -9,7 +9,7 @@ use std::{
 
 use super::Relay;
 use crate::{
-    HomeReason, RelayRole, RelayState, RelayUrl,
+    HomeReason, RelayRole, RelayUrl,
     timing::{HOME_KEPT, HOME_SETTLES, NEARER_BY, RTT_REMEMBERED},
 };
 
@@ -175,11 +175,9 @@ fn is_old(now: Instant, at: Instant) -> bool {
     now.saturating_duration_since(at) >= RTT_REMEMBERED
 }
 
-/// The relay, if we are registered with it.
+/// The relay, if we are registered with it and it is not about to stop.
 fn usable<'a>(relays: &'a BTreeMap<RelayUrl, Relay>, url: &RelayUrl) -> Option<&'a Relay> {
-    relays
-        .get(url)
-        .filter(|relay| relay.state == RelayState::Up)
+    relays.get(url).filter(|relay| relay.lasts())
 }
 
 fn is_clearly_nearer(now: Instant, it: &Relay, other: &Relay) -> bool {

@@ -142,6 +142,83 @@ fn the_nearer_of_two_relays_is_called_by_and_the_other_takes_over_without_a_brea
 }
 
 #[test]
+fn a_link_whose_relay_is_about_to_stop_moves_to_the_other_one_before_it_does() {
+    let (mut world, relays) = relayed();
+    world.relay_drains(0);
+    world.run(ms(2000));
+    assert!(gap(&world) <= ms(100), "{:?}", gap(&world));
+    for (at, with) in [(0, 1), (1, 0)] {
+        let peer = world.nodes[with].id;
+        let route = world.nodes[at].machine.route(peer);
+        assert_eq!(route, Some(&Route::Relay(relays[1].clone())));
+        assert!(!world.nodes[at].registered.contains_key(&0), "it was left");
+        assert_eq!(world.nodes[at].relays.home()[0], relays[1]);
+    }
+    world.relay_fails(0, true);
+    world.run(ms(5000));
+    assert!(gap(&world) <= ms(100), "{:?}", gap(&world));
+    world.relay_recovers(0);
+    world.run(ms(20_000));
+    assert!(world.nodes[0].registered.contains_key(&0), "it is standby");
+}
+
+#[test]
+fn a_relay_that_is_about_to_stop_is_asked_who_is_there_only_where_no_other_is() {
+    let (mut world, relays) = world([&[0, 1], &[0, 1]]);
+    world.relay_drains(0);
+    world.run(ms(100));
+    dial(&mut world, &relays);
+    world.run(ms(500));
+    let route = |world: &World| world.nodes[0].machine.route(world.nodes[1].id).cloned();
+    assert_eq!(route(&world), Some(Route::Relay(relays[1].clone())));
+
+    let (mut world, relays) = self::world([&[0], &[0]]);
+    world.relay_drains(0);
+    world.run(ms(100));
+    dial(&mut world, &relays[..1]);
+    world.run(ms(500));
+    assert_eq!(route(&world), Some(Route::Relay(relays[0].clone())));
+}
+
+#[test]
+fn a_relay_that_is_about_to_stop_carries_on_where_there_is_no_other_and_is_back_at_once() {
+    for restart in [0, 500, 1000] {
+        let (mut world, _) = world([&[0], &[0]]);
+        world.link(0, 1);
+        world.run(ms(5000));
+        world.reset_gaps();
+        world.relay_drains(0);
+        world.run(ms(2000));
+        assert!(gap(&world) <= ms(100), "{:?}", gap(&world));
+        world.relay_fails(0, true);
+        world.run(ms(restart));
+        world.relay_recovers(0);
+        world.run(ms(5000));
+        assert!(world.both(PeerState::Relayed));
+        assert!(
+            gap(&world) <= ms(restart + 800),
+            "{restart}: {:?}",
+            gap(&world)
+        );
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_at_the_other_relay_is_not_left_by_the_one_that_is_about_to_stop() {
+    let (mut world, relays) = world([&[0, 1], &[0]]);
+    dial(&mut world, &relays);
+    world.run(ms(200));
+    world.connected(0, 1);
+    world.talk(0, 1);
+    world.run(ms(5000));
+    world.reset_gaps();
+    world.relay_drains(0);
+    world.run(ms(10_000));
+    assert!(gap(&world) <= ms(100), "{:?}", gap(&world));
+    assert!(world.nodes[0].registered.contains_key(&0));
+}
+
+#[test]
 fn a_relay_that_began_anew_is_registered_with_again_as_soon_as_somebody_misses_it() {
     let (mut world, _) = world([&[0], &[0]]);
     world.link(0, 1);

@@ -186,6 +186,7 @@ enum Told {
     Busy(PeerId),
     Unreached(PeerId),
     Observed(SocketAddr),
+    Draining,
 }
 
 impl Happening {

@@ -95,6 +95,7 @@ impl Driver {
             Decided::Relay(relay) => (None, Some(relay)),
             Decided::Both(pair, relay) => (Some(*pair), Some(relay)),
         };
+        (self.registrations.relays).on_route(now(), peer, relay);
         if direct.is_some() && relay.is_some() {
             self.registrations.check(peer);
         }

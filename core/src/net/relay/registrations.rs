@@ -115,6 +115,7 @@ impl Registrations {
     pub(crate) fn poll_deed(&mut self) -> Option<Deed> {
         Some(match self.relays.poll_order()? {
             Order::Register { relay } => self.register(relay),
+            Order::Leave { relay } => self.leave_for_now(&relay),
             Order::Deregister { relay } => self.deregister(relay),
             Order::Dial {
                 relay,
@@ -168,6 +169,10 @@ impl Registrations {
                 return Happened::Up(addr);
             }
             RelayEvent::Rtt(rtt) => self.relays.on_rtt(now, &url, rtt),
+            RelayEvent::Draining => {
+                self.relays.on_draining(now, &url);
+                machine.handle(now, Input::RelayDraining { relay: url });
+            }
             RelayEvent::Observed(addr) => {
                 self.relays.on_observed(&url, addr);
                 machine.handle(now, Input::Observed { relay: url, addr });
@@ -294,6 +299,13 @@ impl Registrations {
         let link = registration.map(|registration| registration.link.handle());
         let goodbye = |link| sleep(GOODBYE).map(move |()| link).boxed();
         Deed::Left(url, link.map(goodbye))
+    }
+
+    fn leave_for_now(&self, url: &RelayUrl) -> Deed {
+        if let Some(registration) = self.by_url.get(url) {
+            registration.handle.leave();
+        }
+        Deed::Done
     }
 
     fn ask_stun(&self, to: SocketAddr, tx: [u8; 12]) -> Deed {

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 
@@ -21,6 +22,9 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// From the first packet to the end of QUIC's handshake, and from there to WELCOME.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(3);
+/// A relay that stopped for a moment is dialled so often, after so long each: QUIC's own repeats become rare too soon.
+const REDIALS: usize = 3;
+const REDIAL_AFTER: Duration = Duration::from_millis(500);
 /// When to look for what is in the way: early enough to know it when the time is up.
 const LOOK_AFTER: Duration = Duration::from_millis(1200);
 /// A relay that takes nothing for this long is gone.
@@ -72,17 +76,20 @@ impl Connected {
 }
 
 impl Dialer {
-    /// Dials by UDP, and by TCP after a head start; the first that the relay answers is taken.
+    /// Dials by UDP, and by TCP after a head start; the first that the relay answers is taken. One that `returns` may be there at
+    /// any moment.
     pub(super) async fn connect(
         &self,
         place: Place,
         url: &RelayUrl,
         head_start: Duration,
+        returns: bool,
     ) -> Result<Connected, RelayError> {
+        let dials = if returns { REDIALS } else { 1 };
         if self.streams.is_none() {
-            return self.by_udp(place, url).await;
+            return self.dial_udp(place, url, dials).await;
         }
-        let mut udp = pin!(self.by_udp(place, url));
+        let mut udp = pin!(self.dial_udp(place, url, dials));
         let mut tcp = pin!(async {
             sleep(head_start).await;
             self.by_tcp(place, url).await
@@ -136,13 +143,23 @@ impl Dialer {
         Some(self.by_tcp(place, url).await)
     }
 
-    /// Dials by UDP alone. When that takes long, looks for what is in the way.
+    /// Dials by UDP alone.
     pub(super) async fn by_udp(
         &self,
         place: Place,
         url: &RelayUrl,
     ) -> Result<Connected, RelayError> {
-        let mut connecting = pin!(self.quic(place.at, url));
+        self.dial_udp(place, url, 1).await
+    }
+
+    /// Dials by UDP alone, up to so often. When that takes long, looks for what is in the way.
+    async fn dial_udp(
+        &self,
+        place: Place,
+        url: &RelayUrl,
+        dials: usize,
+    ) -> Result<Connected, RelayError> {
+        let mut connecting = pin!(self.quic_again(place.at, url, dials));
         let own = self.endpoint.local_addr().ok().map(|addr| addr.ip());
         let from = own.filter(|ip| !ip.is_unspecified());
         let mut looking = pin!(async {
@@ -160,6 +177,31 @@ impl Dialer {
                     }),
                 },
                 trouble = &mut looking, if found.is_none() => found = Some(trouble),
+            }
+        }
+    }
+
+    /// Dials up to so often; the first connection is taken.
+    async fn quic_again(
+        &self,
+        addr: SocketAddr,
+        url: &RelayUrl,
+        dials: usize,
+    ) -> Result<Connection, RelayError> {
+        let mut dialling = FuturesUnordered::from_iter([self.quic(addr, url)]);
+        let mut left = dials.saturating_sub(1);
+        let mut next = pin!(sleep(REDIAL_AFTER));
+        loop {
+            tokio::select! {
+                Some(done) = dialling.next() => match done {
+                    Err(_) if !dialling.is_empty() => {}
+                    done => return done,
+                },
+                () = &mut next, if left > 0 => {
+                    dialling.push(self.quic(addr, url));
+                    left -= 1;
+                    next.set(sleep(REDIAL_AFTER));
+                }
             }
         }
     }

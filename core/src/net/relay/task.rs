@@ -35,6 +35,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// After somebody else registered with our key, to see whether they are gone; and after a relay that does not let us in, which its
 /// operator may change.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
+/// Clients of a relay that stopped come back over so long.
+const RETURN_JITTER: Duration = Duration::from_millis(250);
 /// Signals that wait while a registration moves.
 const WAITING_SIGNALS: usize = 16;
 
@@ -72,7 +74,7 @@ impl Inbox {
                     }
                     self.waiting.push_back((to, payload));
                 }
-                Command::KeepAlive => {}
+                Command::KeepAlive | Command::Leave => {}
             }
         }
         Interrupt::Stop
@@ -120,6 +122,10 @@ pub(super) struct Task {
     place: Option<Place>,
     /// A connection by the other carrier, to which the registration is to move.
     ready: Option<Connected>,
+    /// The relay is about to stop, and wants to see us again then.
+    wanted_at: Option<Instant>,
+    /// It said that it stops, so it may be back at any moment.
+    returns: bool,
     /// Another registered with our key since we did: it is left alone for as long as it is there.
     yields: bool,
 }
@@ -142,6 +148,8 @@ impl Task {
             carriers: Carriers::default(),
             place: None,
             ready: None,
+            wanted_at: None,
+            returns: false,
             yields: false,
         }
     }
@@ -216,6 +224,7 @@ impl Task {
             }
         };
         self.failures = 0;
+        (self.wanted_at, self.returns) = (None, false);
         self.yields = false;
         self.old = None;
         let over = session.over();
@@ -249,7 +258,7 @@ impl Task {
         self.place = Some(dial);
         let network = whereabouts(dial.real).await;
         let head_start = self.head_start(network);
-        let connect = self.dialer.connect(dial, &self.url, head_start);
+        let connect = (self.dialer).connect(dial, &self.url, head_start, self.returns);
         Ok(match self.inbox.during(connect).await? {
             Ok(connected) => {
                 self.remember(network, carrier(&connected.over()));
@@ -347,6 +356,10 @@ impl Task {
                         self.carriers.on_network_changed();
                         return Ok(());
                     }
+                    Some(Command::Leave) => match self.wanted_at {
+                        Some(at) => return Err(End::Lost(drained(at))),
+                        None => continue,
+                    },
                     Some(Command::Dial(_)) => continue,
                     Some(Command::KeepAlive) => {}
                 },
@@ -380,6 +393,10 @@ impl Task {
     /// When to dial the relay by the other carrier.
     fn try_other_at(&self, owed: Option<Instant>, rtt: Duration) -> Option<Instant> {
         self.dialer.streams.as_ref().and(self.place)?;
+        if self.wanted_at.is_some() {
+            // Nobody is registered there any more.
+            return None;
+        }
         let tcp = (self.carriers).dial_tcp_at(owed.map(Instant::into_std), rtt);
         self.carriers.ask_udp_at().or(tcp).map(Instant::from_std)
     }
@@ -392,7 +409,7 @@ impl Task {
     }
 
     /// Breaks when the relay sees us elsewhere.
-    async fn handle_frame(&self, frame: ToClient) -> Result<ControlFlow<()>, End> {
+    async fn handle_frame(&mut self, frame: ToClient) -> Result<ControlFlow<()>, End> {
         let event = match frame {
             ToClient::Deliver {
                 from,
@@ -409,11 +426,17 @@ impl Task {
             ToClient::Unreached { peer } => RelayEvent::Unreached { peer },
             ToClient::Observed { addr } => {
                 self.emit(RelayEvent::Observed(addr)).await?;
-                return Ok(ControlFlow::Break(()));
+                return Ok(if self.wanted_at.is_none() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                });
             }
             ToClient::Drain { reconnect_in_ms } => {
                 let reconnect_in = Duration::from_millis(u64::from(reconnect_in_ms));
-                return Err(End::Lost(RelayError::Draining { reconnect_in }));
+                self.wanted_at = Some(Instant::now() + reconnect_in);
+                self.returns = true;
+                RelayEvent::Draining
             }
             ToClient::KeepAliveAck | ToClient::Welcome { .. } => {
                 return Ok(ControlFlow::Continue(()));
@@ -426,8 +449,12 @@ impl Task {
 
     /// Reports a loss; the value is the pause before the next try.
     async fn lost(&mut self, error: RelayError) -> ControlFlow<(), Duration> {
+        let error = match (self.wanted_at.take(), error) {
+            (Some(at), RelayError::Closed(CloseReason::Goodbye)) => drained(at),
+            (_, error) => error,
+        };
         let pause = if let RelayError::Draining { reconnect_in } = error {
-            reconnect_in
+            reconnect_in.max(RETURN_JITTER.mul_f64(share(random())))
         } else if error.lasts() {
             LONG_PAUSE
         } else {
@@ -541,8 +568,17 @@ async fn wait_until(deadline: Option<Instant>) {
 }
 
 fn keepalive_pause() -> Duration {
-    let share = f64::from(random()) / f64::from(u32::MAX);
-    KEEPALIVE - KEEPALIVE_JITTER + KEEPALIVE_JITTER.mul_f64(2.0 * share)
+    KEEPALIVE - KEEPALIVE_JITTER + KEEPALIVE_JITTER.mul_f64(2.0 * share(random()))
+}
+
+fn share(random: u32) -> f64 {
+    f64::from(random) / f64::from(u32::MAX)
+}
+
+/// Why we are not registered with a relay that is about to stop and wants to see us again at this time.
+fn drained(wanted_at: Instant) -> RelayError {
+    let reconnect_in = wanted_at.saturating_duration_since(Instant::now());
+    RelayError::Draining { reconnect_in }
 }
 
 /// Without randomness from the operating system every pause is the shortest; nothing depends on it but politeness.

@@ -104,6 +104,9 @@ fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
 
 /// What one of the node's own relays is to it, and why.
 fn home(relay: &RelaySnapshot) -> String {
+    if relay.draining {
+        return "  about to stop".to_owned();
+    }
     match (relay.role, relay.home_reason) {
         (Some(RelayRole::Home), None | Some(HomeReason::Only)) => "  home".to_owned(),
         (Some(RelayRole::Home), Some(reason)) => format!("  home, {reason}"),

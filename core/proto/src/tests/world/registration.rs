@@ -8,7 +8,7 @@ use std::{
 
 use rand::Rng;
 
-use super::{Happening, Header, World, relay::AGAIN};
+use super::{Happening, Header, Told, World, relay::AGAIN};
 use crate::{
     PeerId, RelayUrl,
     io::{Input, Sock},
@@ -194,6 +194,9 @@ impl World {
 
     /// A relay takes a node in, if the node reaches it.
     fn greet(&mut self, at: usize, relay: usize) {
+        if self.relays[relay].is_draining && self.relays[relay].up {
+            return self.lose(at, relay);
+        }
         let Some(observed) = self.reaches(at, relay) else {
             let (now, registration) = (self.now, self.nodes[at].registrations.get(&relay));
             let begun = registration.map_or(now, |known| known.begun);
@@ -309,9 +312,28 @@ impl World {
         }
     }
 
+    /// A relay is about to end, and says so.
+    pub(crate) fn relay_drains(&mut self, relay: usize) {
+        self.relays[relay].is_draining = true;
+        for node in 0..self.nodes.len() {
+            let after = self.round_trip(node) / 2;
+            let what = Told::Draining;
+            self.push(after, Happening::Told { node, relay, what });
+        }
+    }
+
+    /// Takes a node off a relay that asked for it.
+    pub(super) fn leave(&mut self, at: usize, url: &RelayUrl) {
+        if let Some(relay) = self.relay_at(url) {
+            self.nodes[at].registered.remove(&relay);
+            self.lose(at, relay);
+        }
+    }
+
     /// The relay is there again, and knows nobody. Who was registered has to find that out too.
     pub(crate) fn relay_recovers(&mut self, relay: usize) {
         self.relays[relay].up = true;
+        self.relays[relay].is_draining = false;
     }
 
     /// The first relay dies. Everybody notices, and tries nothing until it [returns](Self::relay_returns).

@@ -17,6 +17,8 @@ pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
     pub(crate) six: SocketAddr,
     pub(crate) up: bool,
+    /// Whether it registers nobody any more.
+    pub(crate) is_draining: bool,
     /// What the round trip to it takes beyond the line of a home, as measured.
     pub(crate) beyond: Duration,
     /// Pairs that it has bound a lane for.
@@ -72,6 +74,7 @@ impl World {
             addr: SocketAddr::from((v4, 4433)),
             six: SocketAddr::from((v6, 4433)),
             up: true,
+            is_draining: false,
             beyond: Duration::ZERO,
             bound: BTreeSet::new(),
             busy: 0,
@@ -313,6 +316,11 @@ impl World {
             Told::Gone(peer) => self.feed(at, Input::RelayGone { relay, peer }),
             Told::Busy(peer) => self.feed(at, Input::RelayBusy { relay, peer }),
             Told::Unreached(peer) => self.feed(at, Input::RelayUnreached { relay, peer }),
+            Told::Draining => {
+                let now = self.clock(at);
+                self.nodes[at].relays.on_draining(now, &relay);
+                self.feed(at, Input::RelayDraining { relay });
+            }
             Told::Observed(addr) => {
                 self.nodes[at].relays.on_observed(&relay, addr);
                 self.feed(at, Input::Observed { relay, addr });

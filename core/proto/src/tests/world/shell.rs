@@ -108,6 +108,7 @@ impl World {
             match order {
                 Order::Register { relay } => self.begin_to_register(at, &relay),
                 Order::Deregister { relay } => self.deregister(at, &relay),
+                Order::Leave { relay } => self.leave(at, &relay),
                 Order::Dial { relay, .. } => self.dial_relay(at, &relay),
                 Order::AskStun { to, tx } => self.ask_stun(at, crate::io::Pair::main(to), tx),
                 Order::Measure { through } if self.measures => {
@@ -207,7 +208,13 @@ impl World {
     }
 
     fn set_route(&mut self, at: usize, peer: PeerId, route: &Route) {
+        let now = self.clock(at);
+        let relay = match route {
+            Route::Direct(_) => None,
+            Route::Relay(relay) | Route::Both(_, relay) => Some(relay),
+        };
         self.nodes[at].relays.on_link(peer);
+        self.nodes[at].relays.on_route(now, peer, relay);
         if matches!(route, Route::Both(..)) {
             self.check_relays(at, peer);
         }

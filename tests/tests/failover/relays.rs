@@ -1,0 +1,142 @@
+//! Relays that end and return, with and without another one; the numbers are those of the design's list.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use peerway::{EventKind, PeerState, RelayUrl};
+use peerway_lab::{Home, Lab, NatKind};
+
+use super::{
+    FAR, PATIENCE, in_lab,
+    link::{Flow, Link, wait_for_relays},
+    program::Place,
+};
+
+/// How long data may wait by the design's list. Debug builds on a busy computer take longer; what it really was is printed.
+const RESTARTED: Duration = Duration::from_secs(2);
+const KILLED: Duration = Duration::from_millis(3500);
+const RETURNED: Duration = Duration::from_secs(11);
+/// For so long a relay is away that is restarted.
+const AWAY: Duration = Duration::from_secs(1);
+/// For so long one is away that somebody had to look after: by then pauses between tries are the longest.
+const LONG_AWAY: Duration = Duration::from_secs(45);
+const TRIES: usize = 3;
+
+/// Two homes that can only meet by a relay.
+fn homes(lab: &mut Lab) -> [Home; 2] {
+    ["a", "b"].map(|name| lab.home_on(name, NatKind::Symmetric, FAR).unwrap())
+}
+
+#[test]
+fn f1_a_direct_link_does_not_notice_that_its_relay_is_restarted() {
+    in_lab(|mut lab| {
+        let place = Place::new(&lab);
+        let mut relay = place.relay(&lab);
+        let [a, b] =
+            ["a", "b"].map(|name| lab.home_on(name, NatKind::PortRestricted, FAR).unwrap());
+        let link = Link::new(&a, &b, &place.url);
+        link.wait_for(PeerState::Direct);
+        let flow = Flow::of_datagrams(&a, &b, &link);
+        println!("undisturbed: {:?}", flow.gap_of(200));
+        for _ in 0..TRIES {
+            let mut events = link.from.events();
+            relay.terminate();
+            thread::sleep(AWAY);
+            relay = place.relay(&lab);
+            let start = Instant::now();
+            a.block_on(async {
+                while !matches!(events.recv().await.unwrap().kind, EventKind::RelayUp { .. }) {}
+            });
+            let back = start.elapsed();
+            let gap = flow.gap_of(100);
+            println!("restarted: {gap:?}, registered {back:?} after it was ready");
+            assert!(gap < AWAY / 2 && back < 2 * RESTARTED);
+        }
+    });
+}
+
+#[test]
+fn f2_a_relayed_stream_goes_on_when_its_relay_is_restarted() {
+    in_lab(|mut lab| {
+        let place = Place::new(&lab);
+        let mut relay = place.relay(&lab);
+        let [a, b] = homes(&mut lab);
+        let link = Link::new(&a, &b, &place.url);
+        link.wait_for(PeerState::Relayed);
+        let flow = Flow::of_a_stream(&a, &b, &link);
+        println!("undisturbed: {:?}", flow.gap_of(200));
+        for _ in 0..TRIES {
+            relay.terminate();
+            thread::sleep(AWAY);
+            relay = place.relay(&lab);
+            let gap = flow.gap_of(200);
+            println!("restarted: {gap:?}, goal {RESTARTED:?}");
+            assert!(gap < 2 * RESTARTED);
+        }
+    });
+}
+
+#[test]
+fn f3_a_relayed_stream_goes_on_by_the_other_relay_when_its_own_is_killed_or_stopped() {
+    in_lab(|mut lab| {
+        let places = [4433, 4533].map(|port| Place::at(&lab, port));
+        let mut relays = places.each_ref().map(|place| place.relay(&lab));
+        let urls = places.each_ref().map(|place| place.url.clone());
+        let [a, b] = homes(&mut lab);
+        let link = Link::by(&a, &b, &urls);
+        link.wait_for(PeerState::Relayed);
+        let flow = Flow::of_a_stream(&a, &b, &link);
+        println!("undisturbed: {:?}", flow.gap_of(200));
+        let mut in_use = usize::from(by(&link) == urls[1]);
+        for killed in [true, false].into_iter().cycle().take(2 * TRIES) {
+            let relay = &mut relays[in_use];
+            let (what, goal) = if killed {
+                relay.kill();
+                ("killed", KILLED)
+            } else {
+                relay.terminate();
+                ("stopped", AWAY / 2)
+            };
+            link.wait_for_relay(&urls[1 - in_use]);
+            let gap = flow.gap_of(200);
+            println!("{what}: {gap:?}, goal {goal:?}");
+            assert!(gap < 2 * goal);
+            relays[in_use] = places[in_use].relay(&lab);
+            a.block_on(wait_for_relays(&link.from));
+            b.block_on(wait_for_relays(&link.to));
+            in_use = 1 - in_use;
+        }
+    });
+}
+
+/// The relay that the link goes by.
+fn by(link: &Link) -> RelayUrl {
+    match link.outgoing.status().path {
+        Some(peerway::PathInfo::Relay { remote }) => remote,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn f4_a_relayed_stream_goes_on_when_its_only_relay_is_back_after_long() {
+    in_lab(|mut lab| {
+        let place = Place::new(&lab);
+        let mut relay = place.relay(&lab);
+        let [a, b] = homes(&mut lab);
+        let link = Link::new(&a, &b, &place.url);
+        link.wait_for(PeerState::Relayed);
+        let flow = Flow::of_a_stream(&a, &b, &link);
+        println!("undisturbed: {:?}", flow.gap_of(200));
+        relay.kill();
+        thread::sleep(LONG_AWAY);
+        relay = place.relay(&lab);
+        let start = Instant::now();
+        flow.gap_of(1);
+        let back = start.elapsed();
+        println!("back {back:?} after the relay was, goal {RETURNED:?}");
+        assert!(back < 2 * RETURNED && back < PATIENCE);
+        drop(relay);
+    });
+}
