@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Far longer than anything takes, for a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_peer_answers_ping_and_speed_and_becomes_direct() {
@@ -472,14 +472,14 @@ async fn what_is_malformed_is_named_with_the_form_that_was_expected() {
 }
 
 /// A relay, and a folder for the state of nodes.
-struct World {
-    relay: String,
+pub(crate) struct World {
+    pub(crate) relay: String,
     folder: TempDir,
     _relay: Running,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = Command::new(PROGRAMS.join("peerway-relay"));
         command.args(["--bind", "127.0.0.1:0", "--json", "--state-dir"]);
@@ -495,19 +495,19 @@ impl World {
     }
 
     /// Starts a command with `--json`, with its own state folder `state`.
-    fn start(&self, state: &str, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, state: &str, arguments: &[&str]) -> Running {
         Running::start(self.command(state, arguments))
     }
 
     /// A node that is reachable, and its ticket.
-    async fn up(&self, state: &str) -> (Running, String) {
+    pub(crate) async fn up(&self, state: &str) -> (Running, String) {
         let mut up = self.start(state, &["up"]);
         let ticket = up.ready().await;
         (up, ticket)
     }
 
     /// Runs a command to its end.
-    async fn run(&self, state: &str, arguments: &[&str]) -> Done {
+    pub(crate) async fn run(&self, state: &str, arguments: &[&str]) -> Done {
         let mut command = self.command(state, arguments);
         let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
@@ -518,7 +518,7 @@ impl World {
         }
     }
 
-    fn command(&self, state: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, state: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAMS.join("peerway"));
         command.args(arguments).arg("--json");
         if !arguments.contains(&"--relay") {
@@ -532,20 +532,20 @@ impl World {
 }
 
 /// A finished command.
-struct Done {
-    lines: Vec<Value>,
-    stderr: String,
-    code: i32,
+pub(crate) struct Done {
+    pub(crate) lines: Vec<Value>,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
 }
 
 /// A running command.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -555,25 +555,35 @@ impl Running {
         Self { child, lines }
     }
 
-    async fn line(&mut self) -> Value {
+    pub(crate) async fn line(&mut self) -> Value {
         let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap();
         line.unwrap().unwrap().parse().unwrap()
     }
 
     /// Reads on until something of this kind is told.
-    async fn wait_for(&mut self, event: &str) {
+    pub(crate) async fn wait_for(&mut self, event: &str) {
         while self.line().await["event"] != event {}
     }
 
-    async fn ready(&mut self) -> String {
+    pub(crate) async fn ready(&mut self) -> String {
         let ready = self.line().await;
         assert_eq!(ready["event"], "ready");
         assert!(ready["id"].is_string());
         ready["ticket"].as_str().unwrap().to_owned()
     }
 
-    async fn terminate(mut self) {
+    pub(crate) async fn terminate(mut self) {
         terminate(&mut self.child).await;
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn finish(mut self, code: i32) {
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(code));
+    }
+
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 }
 

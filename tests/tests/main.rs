@@ -2,6 +2,7 @@
 //! minutes, and they mostly wait, so that many can run at once.
 
 mod commands;
+mod control;
 mod failover;
 mod families;
 mod first_datagrams;

@@ -3,10 +3,19 @@
 //! Commands see of a node what `Snapshot` and `Event` show and nothing else. With `--json` stdout carries one JSON object
 //! per line whose keys stay stable; a failure is one line on stderr that says what to try.
 
+mod answering;
 mod args;
+#[cfg(unix)]
+mod attach;
+#[cfg(unix)]
+mod background;
 mod dashboard;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(unix)]
+mod down;
+#[cfg(unix)]
+mod events;
 mod expose;
 mod failure;
 mod forward;
@@ -72,13 +81,19 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         return block_on(dashboard::run(globals));
     };
     match command {
+        #[cfg(unix)]
+        Command::Up(args) if args.detach => background::start(globals),
         Command::Up(args) => block_on(up::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Down => block_on(down::run(globals)),
         Command::Id => id::run(globals),
         Command::Ticket(args) => block_on(ticket::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args)),
         Command::Speed(args) => block_on(speed::run(globals, &args)),
         Command::Status => block_on(status::run(globals)),
+        #[cfg(unix)]
+        Command::Events => block_on(events::run(globals)),
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),

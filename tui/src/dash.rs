@@ -2,7 +2,7 @@
 
 mod connect;
 mod filter;
-mod format;
+pub(crate) mod format;
 mod history;
 mod job;
 mod keymap;
@@ -24,8 +24,11 @@ mod words;
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use peerway::{Event, NodeSnapshot, PeerId, Ticket};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use futures_util::stream::BoxStream;
+use peerway::{NodeSnapshot, PeerId, Ticket};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::Told;
 
 pub use shell::run;
 
@@ -33,10 +36,9 @@ pub use shell::run;
 ///
 /// Every new snapshot is a sample of the charts and a redraw, so they are meant to come once a second, and at once when the
 /// state of a peer changes.
-#[derive(Debug)]
 pub struct Feed {
     pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
-    pub events: broadcast::Receiver<Event>,
+    pub events: BoxStream<'static, Told>,
     pub commands: mpsc::Sender<Command>,
 }
 

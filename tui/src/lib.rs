@@ -1,6 +1,7 @@
 //! The program `peerway`, as a library, because tests and measurements use its parts too.
 //!
 //! - [`cli`]: the command line. A command runs a node for as long as it takes, prints lines, and ends with an exit code.
+//! - [`control`]: how commands talk to the node that runs here, over a Unix socket.
 //! - [`dash`]: the dashboard. Snapshots and events of a node go in; a pure `update` and `view` make screens of them.
 //! - [`demo`]: two homes and a relay on this one computer, linked before one's eyes.
 //!
@@ -8,6 +9,13 @@
 //! are in the crate `peerway`; nothing here decides about links, keys or paths.
 
 pub mod cli;
+#[cfg(unix)]
+pub mod control;
 pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod links;
+mod told;
+
+pub use links::Links;
+pub use told::{Told, told};

@@ -23,7 +23,7 @@ use peerway_lab::{Access, NatKind};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
-4 peer or relay unreachable, 5 peer busy, 130 interrupted before there was a result";
+4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 130 interrupted before there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///
@@ -125,6 +125,9 @@ impl Globals {
 pub(super) enum Command {
     /// Run a node that others can reach
     Up(Up),
+    /// End the node that runs here
+    #[cfg(unix)]
+    Down,
     /// Print this computer's id
     Id,
     /// Print a ticket with which others can reach this computer
@@ -135,8 +138,11 @@ pub(super) enum Command {
     Why(Why),
     /// Measure the throughput to and from a peer
     Speed(Speed),
-    /// Show what a node sees of its network
+    /// Show the node that runs here, or what one would see of this network
     Status,
+    /// Follow what happens on the node that runs here
+    #[cfg(unix)]
+    Events,
     /// Find out what this network allows
     Netcheck,
     /// Let peers reach a local TCP server
@@ -153,6 +159,16 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Up {
+    /// Leave it running in the background once it is ready; `peerway down` ends it
+    #[cfg(unix)]
+    #[arg(long, env = "PEERWAY_DETACH", value_parser = FalseyValueParser::new())]
+    pub(super) detach: bool,
+
+    /// Be the node that `--detach` leaves running.
+    #[cfg(unix)]
+    #[arg(long, hide = true)]
+    pub(super) in_background: bool,
+
     /// End with an error if no relay can be reached, instead of serving this network and trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
     pub(super) fail_fast: bool,

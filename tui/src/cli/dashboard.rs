@@ -1,19 +1,27 @@
 //! `peerway` without a command: the dashboard, over a node that lives as long as it does.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+#[cfg(unix)]
+mod window;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use peerway::{
-    ConnectError, Connection, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Router,
-    Ticket, services::ping,
+    ConnectError, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Router, Ticket,
 };
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
 };
 
+#[cfg(unix)]
+use super::attach;
 use super::{args::Globals, failure::Failure, node::Node, peers::Peers};
-use crate::dash::{self, Command, Feed, Options};
+use crate::{
+    dash::{self, Command, Feed, Options},
+    links::Links,
+    told,
+};
 
 /// Samples of the charts.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -21,6 +29,10 @@ const SAMPLE: Duration = Duration::from_secs(1);
 const DIAL_QUEUE: usize = 8;
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        return window::open(globals, node).await;
+    }
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays).await?;
     let router = Router::new(node.endpoint.clone()).diagnostics();
@@ -52,7 +64,7 @@ pub(super) async fn show(
     let (commands, requests) = mpsc::channel(DIAL_QUEUE);
     let source = Feed {
         snapshots,
-        events: endpoint.events(),
+        events: told(endpoint.events()).boxed(),
         commands,
     };
     tokio::select! {
@@ -86,36 +98,33 @@ async fn dial(
     peers: Option<&Peers>,
     mut requests: mpsc::Receiver<Command>,
 ) -> Infallible {
+    let links = Links::new(endpoint.clone());
     let mut dials = FuturesUnordered::new();
-    let mut links = BTreeMap::new();
     loop {
         tokio::select! {
             Some(Command::Connect { ticket, reply }) = requests.recv() => {
-                dials.push(connect(endpoint, peers, ticket, reply));
+                dials.push(connect(&links, peers, ticket, reply));
             }
-            Some(linked) = dials.next() => {
-                links.extend(linked.map(|connection: Connection| (connection.peer(), connection)));
-            }
+            Some(()) = dials.next() => {}
             else => return std::future::pending().await,
         }
     }
 }
 
 async fn connect(
-    endpoint: &Endpoint,
+    links: &Links,
     peers: Option<&Peers>,
     ticket: Ticket,
     reply: oneshot::Sender<Result<(), String>>,
-) -> Option<Connection> {
-    let result = endpoint.connect(ticket.clone(), ping::ALPN).await;
-    if let (Ok(_), Some(peers)) = (&result, peers) {
+) {
+    let result = links.connect(ticket.clone()).await;
+    if let (Ok(()), Some(peers)) = (&result, peers) {
         peers.remember(&ticket);
     }
-    let answer = result.as_ref().map(|_| ());
-    let answer = answer.map_err(|error| reason(error, &endpoint.snapshot().relays, &ticket));
+    let relays = &links.endpoint().snapshot().relays;
+    let answer = result.map_err(|error| reason(&error, relays, &ticket));
     // Nobody waits for the answer once the dashboard is left.
     let _ = reply.send(answer);
-    result.ok()
 }
 
 /// A peer of another network is not reached without a relay, however well it runs.

@@ -54,6 +54,7 @@ fn every_command_is_on_the_page() {
 fn every_option_is_on_the_page_and_no_other() {
     let mut options: BTreeSet<_> = arguments()
         .iter()
+        .filter(|argument| !argument.is_hide_set())
         .filter_map(Arg::get_long)
         .map(|long| format!("--{long}"))
         .collect();

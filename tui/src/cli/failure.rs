@@ -12,6 +12,8 @@ use peerway::{
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
+#[cfg(unix)]
+use crate::control::ControlError;
 use crate::dash;
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
@@ -21,16 +23,18 @@ const USAGE: u8 = 2;
 const RELAYED_ONLY: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const BUSY: u8 = 5;
+const NO_NODE: u8 = 6;
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 #[cfg(test)]
-pub(super) const EXIT_CODES: [u8; 7] = [
+pub(super) const EXIT_CODES: [u8; 8] = [
     0,
     FAILED,
     USAGE,
     RELAYED_ONLY,
     UNREACHABLE,
     BUSY,
+    NO_NODE,
     INTERRUPTED,
 ];
 
@@ -41,10 +45,24 @@ pub(super) enum Failure {
     #[error("there is no home folder to keep the key in: name a folder with --state-dir")]
     NoHome,
     #[error(
-        "another peerway is running with the identity in {}: end it, or name another folder with --state-dir",
+        "another peerway is running with the identity in {}: see `peerway status`, end it with `peerway down`, or name another folder with --state-dir",
         dir.display()
     )]
     InUse { dir: PathBuf },
+    #[error(
+        "no node runs here with this identity: start one with `peerway up`, or name its folder with --state-dir"
+    )]
+    #[cfg(unix)]
+    NoNode,
+    #[error(transparent)]
+    #[cfg(unix)]
+    Control(#[from] ControlError),
+    #[error("cannot start the node in the background: {0}")]
+    #[cfg(unix)]
+    Detach(io::Error),
+    #[error("the node in the background ended at once: {reason}")]
+    #[cfg(unix)]
+    NotStarted { reason: String },
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error(transparent)]
@@ -121,6 +139,10 @@ impl Failure {
             | Self::UnknownPeer { .. }
             | Self::SeveralPeers { .. } => USAGE,
             Self::Interrupted => INTERRUPTED,
+            #[cfg(unix)]
+            Self::NoNode => NO_NODE,
+            #[cfg(unix)]
+            Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
             Self::Demo(_) => FAILED,

@@ -1,5 +1,7 @@
 //! The state folder: the key, and who uses it at the moment.
 
+#[cfg(unix)]
+use std::path::Path;
 use std::{env, path::PathBuf};
 
 pub(super) use peerway::keyfile::Claim;
@@ -16,6 +18,11 @@ impl StateDir {
     pub(super) fn open(globals: &Globals) -> Result<Self, Failure> {
         let dir = globals.state_dir.clone().or_else(default_dir);
         Ok(Self(dir.ok_or(Failure::NoHome)?))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The identity, made at the first use.

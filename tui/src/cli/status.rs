@@ -2,30 +2,64 @@
 
 use peerway::{HomeReason, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
+#[cfg(unix)]
+use super::attach;
 use super::{args::Globals, failure::Failure, node::Node, out, words};
+#[cfg(unix)]
+use crate::dash::format::age;
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        return print(&node.status().await?, Whose::Running, globals.json);
+    }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
         let snapshot = node.endpoint.network_report().await;
-        if globals.json {
-            out::json(&*snapshot)?;
+        let whose = if node.is_temporary() {
+            Whose::Temporary
         } else {
-            out::text(text(&snapshot, node.is_temporary()))?;
-        }
-        Ok(())
+            Whose::Command
+        };
+        print(&snapshot, whose, globals.json)
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
 
-fn text(snapshot: &NodeSnapshot, is_temporary: bool) -> String {
+/// Which node is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The one that runs here, for as long as it is told to.
+    #[cfg(unix)]
+    Running,
+    /// One that the command runs, of this identity.
+    Command,
+    /// One that the command runs, of another identity.
+    Temporary,
+}
+
+fn print(snapshot: &NodeSnapshot, whose: Whose, json: bool) -> Result<(), Failure> {
+    if json {
+        out::json(snapshot)?;
+    } else {
+        out::text(text(snapshot, whose))?;
+    }
+    Ok(())
+}
+
+fn text(snapshot: &NodeSnapshot, whose: Whose) -> String {
     let network = &snapshot.network;
     let public: Vec<String> = [network.public_v4, network.public_v6]
         .iter()
         .flatten()
         .map(ToString::to_string)
         .collect();
-    let note = if is_temporary { " (temporary)" } else { "" };
+    let note = match whose {
+        #[cfg(unix)]
+        Whose::Running => format!(", runs for {}", age(snapshot.uptime)),
+        Whose::Command => ", runs for this command only: `peerway up` keeps one running".to_owned(),
+        Whose::Temporary => " (temporary)".to_owned(),
+    };
     let mut lines = vec![format!("id            {}{note}", snapshot.id)];
     if snapshot.relays.is_empty() {
         lines.push("relay         none: --relay URL has the NAT measured, and this node reached from elsewhere".to_owned());
@@ -155,7 +189,7 @@ mod tests {
         }));
         let snapshot = snapshot.unwrap();
         assert_keys("status", &snapshot);
-        let said = text(&snapshot, true);
+        let said = text(&snapshot, Whose::Temporary);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");
         assert!(said.contains("by id alone: nobody knows why"), "{said}");

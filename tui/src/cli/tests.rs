@@ -196,7 +196,8 @@ fn every_flag_has_a_variable() {
         .get_subcommands()
         .flat_map(clap::Command::get_arguments)
         .chain(command.get_arguments());
-    for flag in all.filter(|argument| argument.get_long().is_some()) {
+    let of_users = |argument: &&clap::Arg| argument.get_long().is_some() && !argument.is_hide_set();
+    for flag in all.filter(of_users) {
         let variable = flag
             .get_env()
             .map(|name| name.to_string_lossy().into_owned());

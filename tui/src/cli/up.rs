@@ -4,20 +4,30 @@ use std::{
     collections::BTreeMap,
     future::{Future, pending},
     net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::pin,
 };
 
-use peerway::{Event, EventKind, PeerId, RelayUrl, Router, Ticket};
+use futures_util::StreamExt;
+use peerway::{EventKind, PeerId, RelayUrl, Router, Ticket};
 use serde::Serialize;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 
+#[cfg(unix)]
+use super::background;
 use super::{
+    answering::Answering,
     args::{Globals, Up},
     failure::Failure,
     node::Node,
     out, words,
 };
+use crate::{Told, told};
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if args.in_background {
+        background::leave_terminal()?;
+    }
     let offer = |router| diagnostics(router, !args.no_diagnostics);
     serve(globals, offer, args.fail_fast, |ticket| {
         vec![format!("peerway ping {ticket}")]
@@ -43,8 +53,10 @@ pub(super) async fn serve(
     commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
     let node = Node::listening(globals).await?;
+    // Gone before the claim on the identity is, so that it is never the next node's.
+    let answering = Answering::open(globals, &node);
     let router = offer(Router::new(node.endpoint.clone()));
-    let mut events = node.endpoint.events();
+    let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if fail_fast {
             node.reachable().await?;
@@ -58,12 +70,18 @@ pub(super) async fn serve(
         }
         let commands = commands(&ticket);
         let print = async {
-            print_ready(ticket, commands, globals.json).await?;
-            print_events(&mut events, globals.json).await
+            let socket = answering.socket().map(ToOwned::to_owned);
+            print_ready(ticket, socket, commands, globals.json).await?;
+            let mut printer = Printer::new(globals.json);
+            while let Some(told) = events.next().await {
+                printer.print(told).await?;
+            }
+            Ok(())
         };
         let serving = async { tokio::join!(router.run(), complain(&node, globals)) };
         tokio::select! {
             _ = serving => Ok(()),
+            () = answering.serve(&node) => Ok(()),
             result = served_without_reader(print) => result,
         }
     };
@@ -118,11 +136,19 @@ pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
     })
 }
 
-async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Result<(), Failure> {
+async fn print_ready(
+    ticket: Ticket,
+    socket: Option<PathBuf>,
+    commands: Vec<String>,
+    json: bool,
+) -> Result<(), Failure> {
     let ready = move || {
         if json {
-            let (id, ticket) = (ticket.id(), &ticket);
-            return out::json(&Record::Ready { id, ticket });
+            return out::json(&Record::Ready {
+                id: ticket.id(),
+                ticket: &ticket,
+                socket: socket.as_deref(),
+            });
         }
         out::text(format!("ready as {}", ticket.id()))?;
         commands
@@ -132,25 +158,32 @@ async fn print_ready(ticket: Ticket, commands: Vec<String>, json: bool) -> Resul
     Ok(out::aside(ready).await?)
 }
 
-async fn print_events(events: &mut Receiver<Event>, json: bool) -> Result<(), Failure> {
-    let mut lasting = Lasting::default();
-    loop {
-        let event = events.recv().await;
-        if let Err(RecvError::Closed) = event {
-            return Ok(());
-        }
-        let lasts = event
-            .as_ref()
-            .is_ok_and(|event| lasting.goes_on(&event.kind));
-        let print = move || match event {
-            Ok(event) if json => out::json(&event),
-            Ok(event) if lasts => out::text(format!("still: {}", event.kind)),
-            Ok(event) => out::text(event.kind.to_string()),
-            Err(RecvError::Lagged(count)) if json => out::json(&Record::Missed { count }),
-            Err(RecvError::Lagged(count)) => out::text(format!("{count} events were missed")),
-            Err(RecvError::Closed) => Ok(()),
+/// Prints what happens on a node, a line each.
+pub(super) struct Printer {
+    json: bool,
+    lasting: Lasting,
+}
+
+impl Printer {
+    pub(super) fn new(json: bool) -> Self {
+        let lasting = Lasting::default();
+        Self { json, lasting }
+    }
+
+    pub(super) async fn print(&mut self, told: Told) -> Result<(), Failure> {
+        let json = self.json;
+        let lasts = match &told {
+            Told::Event(event) => self.lasting.goes_on(&event.kind),
+            Told::Missed(_) => false,
         };
-        out::aside(print).await?;
+        let print = move || match told {
+            Told::Event(event) if json => out::json(&event),
+            Told::Event(event) if lasts => out::text(format!("still: {}", event.kind)),
+            Told::Event(event) => out::text(event.kind.to_string()),
+            Told::Missed(count) if json => out::json(&Record::Missed { count }),
+            Told::Missed(count) => out::text(format!("{count} events were missed")),
+        };
+        Ok(out::aside(print).await?)
     }
 }
 
@@ -174,8 +207,15 @@ impl Lasting {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Record<'a> {
-    Ready { id: PeerId, ticket: &'a Ticket },
-    Missed { count: u64 },
+    Ready {
+        id: PeerId,
+        ticket: &'a Ticket,
+        /// Where it is asked; none if it cannot be.
+        socket: Option<&'a Path>,
+    },
+    Missed {
+        count: u64,
+    },
 }
 
 #[cfg(test)]
@@ -233,10 +273,13 @@ mod tests {
         let ready = Record::Ready {
             id,
             ticket: &ticket,
+            socket: Some(Path::new("/run/a.sock")),
         };
         assert_eq!(
             serde_json::to_string(&ready).unwrap(),
-            format!(r#"{{"event":"ready","id":"{id}","ticket":"{ticket}"}}"#)
+            format!(
+                r#"{{"event":"ready","id":"{id}","ticket":"{ticket}","socket":"/run/a.sock"}}"#
+            )
         );
         for command in ["up", "expose"] {
             assert_keys(command, &ready);

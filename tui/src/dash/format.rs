@@ -60,7 +60,7 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// `18s`, `41m`, `2h13m`, `3d04h`.
-pub(super) fn age(time: Duration) -> String {
+pub(crate) fn age(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     if days > 0 {

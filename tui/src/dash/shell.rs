@@ -10,7 +10,7 @@ use std::{
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::{broadcast::error::RecvError, oneshot},
+    sync::oneshot,
     time::{Instant, sleep_until},
 };
 
@@ -24,9 +24,12 @@ use super::{
     terminal::Screen,
     update::update,
 };
+use crate::Told;
 
 /// Whoever stops a node should know what that means.
 const STANDSTILL: &str = "this node and its links stand still until fg\n";
+/// As should who stops a window on one.
+const GOES_ON: &str = "the node goes on; fg brings the dashboard back\n";
 
 /// Shows the dashboard until it is left by key, SIGINT, SIGTERM or SIGHUP; the terminal is then as it was.
 ///
@@ -113,13 +116,13 @@ impl Shell {
         }
     }
 
-    /// Everything stands still meanwhile, the node too: what is shown afterwards is what has become of it.
+    /// Everything stands still meanwhile, a node of the dashboard's own too: what is shown afterwards is what has become of it.
     async fn suspend(&mut self, screen: &mut Screen, model: &mut Model) -> Result<(), Error> {
         if !self.job.has_shell() {
             update(model, Msg::NoShell, self.start.elapsed());
             return Ok(());
         }
-        screen.lend(STANDSTILL)?;
+        screen.lend(if model.owns_node { STANDSTILL } else { GOES_ON })?;
         self.job.stop().await?;
         self.resume(screen, model)
     }
@@ -141,10 +144,10 @@ impl Shell {
                 Some(event) => read_input(event?),
                 None => Wake::End,
             },
-            event = self.source.events.recv(), if !model.stopped => Wake::Msg(match event {
-                Ok(event) => Msg::Event(event),
-                Err(RecvError::Lagged(count)) => Msg::Lagged(count),
-                Err(RecvError::Closed) => Msg::Stopped,
+            told = self.source.events.next(), if !model.stopped => Wake::Msg(match told {
+                Some(Told::Event(event)) => Msg::Event(event),
+                Some(Told::Missed(count)) => Msg::Lagged(count),
+                None => Msg::Stopped,
             }),
             changed = self.source.snapshots.changed(), if !model.stopped => {
                 Wake::Msg(match changed {

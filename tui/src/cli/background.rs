@@ -1,0 +1,84 @@
+//! `peerway up --detach`: starts the node, waits until it is ready, and leaves it running.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use super::{args::Globals, failure::Failure, out, state::StateDir};
+
+/// What the command gives to itself in the background.
+const FLAG: &str = "--in-background";
+/// What a node in the background says to nobody, since it was started.
+const LOG: &str = "up.log";
+/// So much of it is told where the node did not start.
+const TOLD: usize = 4;
+
+/// Starts this command once more, without `--detach`.
+pub(super) fn start(globals: &Globals) -> Result<(), Failure> {
+    let state = StateDir::open(globals)?;
+    // Also has the folder made.
+    state.key()?;
+    if state.claim()?.is_none() {
+        return Err(state.in_use());
+    }
+    let log = state.path().join(LOG);
+    let child = spawn(&log).map_err(Failure::Detach)?;
+    let lines = if globals.json { 1 } else { 2 };
+    pass_on(child, lines, &log)?;
+    out::hint("it runs in the background: see `peerway status`, `peerway events`, `peerway down`");
+    Ok(())
+}
+
+fn spawn(log: &Path) -> io::Result<Child> {
+    let arguments = env::args_os().skip(1);
+    let ours = |argument: &OsString| argument != "--detach";
+    Command::new(env::current_exe()?)
+        .args(arguments.filter(ours))
+        .arg(FLAG)
+        .env_remove("PEERWAY_DETACH")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(create(log)?)
+        .spawn()
+}
+
+/// That a node is ready, or why it is not.
+fn pass_on(mut child: Child, lines: usize, log: &Path) -> Result<(), Failure> {
+    let mut told = 0;
+    // It goes on when nobody reads what it prints.
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines().take(lines) {
+            out::text(line?)?;
+            told += 1;
+        }
+    }
+    if told == lines {
+        return Ok(());
+    }
+    child.wait()?;
+    let said = fs::read_to_string(log)?;
+    let mut last: Vec<_> = said.lines().rev().take(TOLD).collect();
+    last.reverse();
+    Err(Failure::NotStarted {
+        reason: last.join("\n").trim_start_matches("error: ").to_owned(),
+    })
+}
+
+fn create(log: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(log)
+}
+
+/// Leaves the terminal, whose end is then not this node's.
+pub(super) fn leave_terminal() -> Result<(), Failure> {
+    rustix::process::setsid()
+        .map(drop)
+        .map_err(|error| Failure::Detach(error.into()))
+}

@@ -1,0 +1,180 @@
+//! Asks the node that runs here.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST, SERVER},
+};
+use hyper_util::rt::TokioIo;
+use peerway::{NodeSnapshot, Ticket};
+use serde::{Deserialize, de::DeserializeOwned};
+use sse_stream::SseStream;
+
+use super::{ControlError, Place, V1, streams::MISSED};
+use crate::Told;
+
+/// No answer is longer: that of a node with 4,096 peers, and much more.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The node of an identity, if it runs on this computer.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) place: Place,
+}
+
+type Telling<T> = Pin<Box<dyn Stream<Item = Result<T, ControlError>> + Send>>;
+
+impl Client {
+    /// The node behind this socket; none if it does not run.
+    ///
+    /// # Errors
+    /// [`ControlError::Unreachable`] if there is a socket that does not let us in.
+    pub async fn find(place: Place) -> Result<Option<Self>, ControlError> {
+        let found = place.connect().await?;
+        Ok(found.map(|_| Self { place }))
+    }
+
+    /// The node as it is now.
+    ///
+    /// # Errors
+    /// As [`ControlError`] says; so of all that follows.
+    pub async fn status(&self) -> Result<NodeSnapshot, ControlError> {
+        self.get("/status").await
+    }
+
+    /// Has the node dial a peer and keep the link.
+    pub async fn connect(&self, ticket: &Ticket) -> Result<(), ControlError> {
+        let body = serde_json::json!({ "ticket": ticket }).to_string();
+        let answer = self.send(Method::POST, "/peers", body).await?;
+        refused(answer).await.map(drop)
+    }
+
+    /// Has the node end.
+    pub async fn down(&self) -> Result<(), ControlError> {
+        let answer = self.send(Method::POST, "/down", String::new()).await?;
+        refused(answer).await.map(drop)
+    }
+
+    /// The node as it is now, and each time that it has changed.
+    pub async fn snapshots(&self) -> Result<Telling<NodeSnapshot>, ControlError> {
+        let (server, body) = self.listen("/watch").await?;
+        let snapshots = SseStream::new(body).filter_map(move |sent| {
+            let told = match sent {
+                Ok(sent) => sent.data.map(|data| read(&server, data.as_bytes())),
+                Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
+            };
+            async { told }
+        });
+        Ok(Box::pin(snapshots))
+    }
+
+    /// What happens on the node from now on.
+    pub async fn events(&self) -> Result<Telling<Told>, ControlError> {
+        let (server, body) = self.listen("/events").await?;
+        let events = SseStream::new(body).filter_map(move |sent| {
+            let told = match sent {
+                Ok(sent) => sent.data.map(|data| match sent.event.as_deref() {
+                    Some(MISSED) => read(&server, data.as_bytes())
+                        .map(|missed: Missed| Told::Missed(missed.count)),
+                    _ => read(&server, data.as_bytes()).map(Told::Event),
+                }),
+                Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
+            };
+            async { told }
+        });
+        Ok(Box::pin(events))
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ControlError> {
+        let answer = self.send(Method::GET, path, String::new()).await?;
+        let (server, body) = refused(answer).await?;
+        read(&server, &collect(body).await?)
+    }
+
+    async fn listen(&self, path: &str) -> Result<(String, Incoming), ControlError> {
+        let answer = self.send(Method::GET, path, String::new()).await?;
+        refused(answer).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Response<Incoming>, ControlError> {
+        let unreachable = |source| ControlError::Unreachable {
+            path: self.place.socket().to_owned(),
+            source,
+        };
+        let ended = || unreachable(std::io::ErrorKind::ConnectionRefused.into());
+        let stream = self.place.connect().await?.ok_or_else(ended)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        drive(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{V1}{path}"))
+            .header(HOST, "peerway")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;
+        Ok(sender.send_request(request).await?)
+    }
+}
+
+/// Drives a connection until its answer has been read.
+#[expect(clippy::disallowed_methods, reason = "the shell")]
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    tokio::spawn(async {
+        // Whoever reads the answer is told the same.
+        let _ = connection.await;
+    });
+}
+
+/// Who answers and what, unless it is why not.
+async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), ControlError> {
+    let server = answer.headers().get(SERVER);
+    let server = server.and_then(|server| server.to_str().ok());
+    let server = server
+        .unwrap_or("of a version that does not say which")
+        .to_owned();
+    let status = answer.status();
+    if status.is_success() {
+        return Ok((server, answer.into_body()));
+    }
+    let text = collect(answer.into_body()).await?;
+    let reason = serde_json::from_slice(&text).map(|Refused { error }| error);
+    Err(match reason {
+        // It has not what we ask for, and says so in words that are not ours.
+        Err(source) if status == StatusCode::NOT_FOUND => ControlError::Foreign { server, source },
+        Err(_) => ControlError::Refused(format!("{server} refuses it with {status}")),
+        Ok(error) => ControlError::Refused(error),
+    })
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, ControlError> {
+    let collected = Limited::new(body, MAX_ANSWER).collect().await;
+    let collected = collected.map_err(|error| ControlError::Stream(error.to_string()))?;
+    Ok(collected.to_bytes())
+}
+
+fn read<T: DeserializeOwned>(server: &str, text: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(text).map_err(|source| ControlError::Foreign {
+        server: server.to_owned(),
+        source,
+    })
+}
+
+#[derive(Deserialize)]
+struct Missed {
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}

@@ -1,0 +1,114 @@
+//! Who gets in at the control socket, and how many at a time.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::serve::Listener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{UnixListener, UnixStream, unix::SocketAddr},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tracing::{debug, warn};
+
+use super::place::is_let_in;
+
+/// Connections at a time; more wait.
+const AT_ONCE: usize = 128;
+/// How long nobody is answered after the system refused a connection.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets in whoever may talk to this node.
+pub(super) struct Door {
+    listener: UnixListener,
+    room: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(super) fn new(listener: UnixListener) -> Self {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        Self { listener, room }
+    }
+
+    async fn next(&self) -> io::Result<Option<(Seated, SocketAddr)>> {
+        let seat = Arc::clone(&self.room).acquire_owned().await;
+        let seat = seat.map_err(io::Error::other)?;
+        let (stream, addr) = self.listener.accept().await?;
+        match is_let_in(&stream) {
+            Ok(true) => {
+                return Ok(Some((
+                    Seated {
+                        stream,
+                        _seat: seat,
+                    },
+                    addr,
+                )));
+            }
+            Ok(false) => warn!("a program of another user was not let in to the control socket"),
+            Err(error) => debug!(%error, "it is not known who asks at the control socket"),
+        }
+        Ok(None)
+    }
+}
+
+impl Listener for Door {
+    type Io = Seated;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Seated, SocketAddr) {
+        loop {
+            match self.next().await {
+                Ok(Some(accepted)) => return accepted,
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(%error, "cannot take a request at the control socket");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection, and its place among those that there may be.
+pub(super) struct Seated {
+    stream: UnixStream,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Seated {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Seated {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

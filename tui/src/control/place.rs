@@ -1,0 +1,210 @@
+//! Where the control socket is, and that nobody else gets at it.
+
+use std::{
+    env, fs,
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use peerway::PeerId;
+use rustix::process::geteuid;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::ControlError;
+
+/// A socket, in a folder of its owner's.
+#[derive(Clone, Debug)]
+pub struct Place {
+    folder: PathBuf,
+    socket: PathBuf,
+}
+
+impl Place {
+    /// The socket of the node `id`: in the user's runtime folder or, on computers without, in the node's state folder.
+    #[must_use]
+    pub fn of(id: PeerId, state: &Path) -> Self {
+        let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        // Where it is usually, for commands of cron and of other sessions, which lack the variable.
+        let usual = || PathBuf::from(format!("/run/user/{}", geteuid().as_raw()));
+        let runtime = named.filter(|dir| dir.is_absolute()).unwrap_or_else(usual);
+        if is_mine(&runtime) {
+            Self::in_folder(runtime.join("peerway"), &format!("{id}.sock"))
+        } else {
+            Self::in_folder(state.join("run"), "control.sock")
+        }
+    }
+
+    /// A socket of this name in this folder, which is made if there is none.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf, name: &str) -> Self {
+        let socket = folder.join(name);
+        Self { folder, socket }
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Opens the socket. What a node of this identity left behind is replaced; the caller has the claim on the identity.
+    ///
+    /// # Errors
+    /// [`ControlError::Folder`] if others can write to its folder, [`ControlError::NotOurs`] if something else is in its place,
+    /// [`ControlError::Open`] if the system does not open it.
+    pub fn open(&self) -> Result<UnixListener, ControlError> {
+        self.keep_folder()?;
+        let open = |source| ControlError::Open {
+            path: self.socket.clone(),
+            source,
+        };
+        match fs::symlink_metadata(&self.socket) {
+            Ok(found) if found.file_type().is_socket() && found.uid() == geteuid().as_raw() => {
+                fs::remove_file(&self.socket).map_err(open)?;
+            }
+            Ok(_) => {
+                let path = self.socket.clone();
+                return Err(ControlError::NotOurs { path });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(open(error)),
+        }
+        let listener = UnixListener::bind(&self.socket).map_err(open)?;
+        // Nobody else can enter the folder meanwhile.
+        fs::set_permissions(&self.socket, fs::Permissions::from_mode(0o600)).map_err(open)?;
+        Ok(listener)
+    }
+
+    /// A connection to the node, or none if no node is there.
+    ///
+    /// # Errors
+    /// [`ControlError::Unreachable`] if there is a socket that does not let us in.
+    pub async fn connect(&self) -> Result<Option<UnixStream>, ControlError> {
+        // Of a node that ended without a word the socket remains, and nobody listens.
+        let is_absent = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            )
+        };
+        match UnixStream::connect(&self.socket).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(source) => Err(ControlError::Unreachable {
+                path: self.socket.clone(),
+                source,
+            }),
+        }
+    }
+
+    /// Has the folder there, for us alone.
+    fn keep_folder(&self) -> Result<(), ControlError> {
+        let wrong = |reason: String| ControlError::Folder {
+            path: self.folder.clone(),
+            reason,
+        };
+        let made = fs::DirBuilder::new().mode(0o700).create(&self.folder);
+        if let Err(error) = made
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            return Err(wrong(error.to_string()));
+        }
+        // As it is, and not what a symbolic link in its place leads to.
+        let found = fs::symlink_metadata(&self.folder).map_err(|error| wrong(error.to_string()))?;
+        if !found.is_dir() {
+            return Err(wrong("not a folder".to_owned()));
+        }
+        if found.uid() != geteuid().as_raw() {
+            return Err(wrong("somebody else's".to_owned()));
+        }
+        if found.mode() & 0o077 != 0 {
+            // Under a umask of 000, or of another program's making.
+            fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_mine(dir: &Path) -> bool {
+    fs::metadata(dir).is_ok_and(|dir| dir.is_dir() && dir.uid() == geteuid().as_raw())
+}
+
+/// Whether whoever is at the other end may talk to this node: its owner, and root, who can do as the owner anyway.
+pub(super) fn is_let_in(stream: &UnixStream) -> io::Result<bool> {
+    let uid = stream.peer_cred()?.uid();
+    Ok(uid == geteuid().as_raw() || uid == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener as StdListener};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn place(dir: &TempDir) -> Place {
+        Place::in_folder(dir.path().join("peerway"), "a.sock")
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_its_owners_alone_whatever_was_left_open_before() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        fs::create_dir(&place.folder).unwrap();
+        fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let listener = place.open().unwrap();
+        assert_eq!((mode(&place.folder), mode(&place.socket)), (0o700, 0o600));
+        let stream = place.connect().await.unwrap().unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(is_let_in(&accepted).unwrap());
+        drop(stream);
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_node_that_is_dead_counts_as_none_and_is_replaced() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        assert!(place.connect().await.unwrap().is_none());
+        drop(place.open().unwrap());
+        assert!(place.socket.exists());
+        assert!(place.connect().await.unwrap().is_none());
+        let _listener = place.open().unwrap();
+        assert!(place.connect().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_in_its_place_is_left_alone() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        fs::create_dir(&place.folder).unwrap();
+        fs::write(&place.socket, "a diary").unwrap();
+        let refused = place.open().unwrap_err();
+        assert!(matches!(refused, ControlError::NotOurs { .. }), "{refused}");
+        assert_eq!(fs::read_to_string(&place.socket).unwrap(), "a diary");
+        fs::remove_file(&place.socket).unwrap();
+
+        let elsewhere = dir.path().join("elsewhere.sock");
+        let _other = StdListener::bind(&elsewhere).unwrap();
+        symlink(&elsewhere, &place.socket).unwrap();
+        let refused = place.open().unwrap_err();
+        assert!(matches!(refused, ControlError::NotOurs { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_a_link_to_another_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        symlink(&elsewhere, &place.folder).unwrap();
+        let refused = place.open().unwrap_err();
+        assert!(refused.to_string().contains("not a folder"), "{refused}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Answers, for as long as the node runs.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    http::{HeaderValue, StatusCode, header},
+    middleware::map_response,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, Ticket, services::ping};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    net::UnixListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{V1, door::Door, metrics, streams};
+use crate::links::Links;
+
+/// Longest body of a request.
+const MAX_BODY: usize = 64 << 10;
+/// How long those who are connected have to read that the node ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
+const DIAL_PATIENCE: Duration = Duration::from_secs(40);
+/// How long a ping waits for its answer.
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// Who answers.
+const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
+
+#[derive(Clone)]
+struct Control {
+    links: Links,
+    ended: watch::Sender<bool>,
+}
+
+/// Answers whoever may ask, until one of them has the node end.
+pub async fn serve(listener: UnixListener, links: Links) {
+    let (ended, mut end) = watch::channel(false);
+    let control = Control { links, ended };
+    let asked = async move {
+        // The sender is kept by the router.
+        let _ = end.wait_for(|ended| *ended).await;
+    };
+    let mut last = control.ended.subscribe();
+    let serving = axum::serve(Door::new(listener), router(control)).with_graceful_shutdown(asked);
+    let over = async {
+        let _ = last.wait_for(|ended| *ended).await;
+        sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        _ = serving => {}
+        () = over => {}
+    }
+}
+
+fn router(control: Control) -> Router {
+    let v1 = Router::new()
+        .route("/version", get(version))
+        .route("/status", get(status))
+        .route("/watch", get(watch_status))
+        .route("/events", get(events))
+        .route("/peers", get(peers).post(connect))
+        .route("/peers/{id}", get(peer).delete(disconnect))
+        .route("/peers/{id}/ping", post(ping_peer))
+        .route("/down", post(down));
+    Router::new()
+        .nest(V1, v1)
+        .route("/metrics", get(metrics))
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_so)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(map_response(signed))
+        .with_state(control)
+}
+
+async fn version(State(control): State<Control>) -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION"),
+        id: control.links.endpoint().id(),
+        pid: std::process::id(),
+    })
+}
+
+async fn status(State(control): State<Control>) -> Json<NodeSnapshot> {
+    Json(NodeSnapshot::clone(&control.links.endpoint().snapshot()))
+}
+
+async fn watch_status(State(control): State<Control>) -> impl IntoResponse {
+    streams::snapshots(control.links.endpoint(), control.ended.subscribe())
+}
+
+async fn events(State(control): State<Control>) -> impl IntoResponse {
+    streams::events(control.links.endpoint().events(), control.ended.subscribe())
+}
+
+async fn peers(State(control): State<Control>) -> Json<Vec<PeerSnapshot>> {
+    Json(control.links.endpoint().snapshot().peers.clone())
+}
+
+async fn peer(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<PeerSnapshot>, Refusal> {
+    let id = parse(&id)?;
+    let snapshot = control.links.endpoint().snapshot();
+    let peer = snapshot.peers.iter().find(|peer| peer.id == id);
+    peer.cloned().map(Json).ok_or_else(|| unknown(id))
+}
+
+/// Dials, and answers when the link stands.
+async fn connect(
+    State(control): State<Control>,
+    body: Result<Json<Connect>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Json(Connect { ticket }) =
+        body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let dial = timeout(DIAL_PATIENCE, control.links.connect(ticket));
+    let linked = dial
+        .await
+        .map_err(|_| Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the dial takes too long"))?;
+    linked.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn disconnect(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    if control.links.release(id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let reason = "no link to this peer was asked for here: who dialled it, or was dialled, ends it";
+    Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+}
+
+/// One round trip over the link that there is, or over one that is made for it.
+async fn ping_peer(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<Json<Pinged>, Refusal> {
+    let id = parse(&id)?;
+    let unreachable = |reason: String| Refusal::new(StatusCode::BAD_GATEWAY, reason);
+    let dial = control.links.endpoint().connect(id, ping::ALPN);
+    let dialled = timeout(DIAL_PATIENCE, dial).await;
+    let dialled = dialled.map_err(|_| unreachable("the dial takes too long".to_owned()))?;
+    let connection = dialled.map_err(|error| unreachable(error.to_string()))?;
+    let reply = ping::ping(&connection, 1, PING_PATIENCE).await;
+    let reply = reply.map_err(|error| unreachable(error.to_string()))?;
+    let reply = reply.ok_or_else(|| unreachable("the peer did not answer the ping".to_owned()))?;
+    Ok(Json(Pinged {
+        rtt_ms: reply.rtt.as_secs_f64() * 1000.0,
+        path: reply.path,
+    }))
+}
+
+/// Has the node end, once the answer is on its way.
+async fn down(State(control): State<Control>) -> StatusCode {
+    control.ended.send_replace(true);
+    StatusCode::ACCEPTED
+}
+
+async fn metrics(State(control): State<Control>) -> Response {
+    match metrics::text(&control.links.endpoint().snapshot()) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+async fn nothing() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing here: see docs/control.md for what there is",
+    )
+}
+
+async fn not_so() -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "not with this method: see docs/control.md",
+    )
+}
+
+async fn signed(mut response: Response) -> Response {
+    let server = HeaderValue::from_static(SERVER);
+    response.headers_mut().insert(header::SERVER, server);
+    response
+}
+
+fn parse(id: &str) -> Result<PeerId, Refusal> {
+    id.parse().map_err(|error: peerway::ParseIdError| {
+        Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
+    })
+}
+
+fn unknown(id: PeerId) -> Refusal {
+    let reason = format!("the node knows nothing of {id}: it is linked to nobody of that id");
+    Refusal::new(StatusCode::NOT_FOUND, reason)
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    id: PeerId,
+    pid: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Connect {
+    ticket: Ticket,
+}
+
+#[derive(Serialize)]
+struct Pinged {
+    rtt_ms: f64,
+    path: Option<PathInfo>,
+}
+
+/// Why something was not done, in one line.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self { status, error }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error": self.error });
+        (self.status, Json(body)).into_response()
+    }
+}

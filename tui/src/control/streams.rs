@@ -1,0 +1,81 @@
+//! What goes on telling as long as somebody listens: server-sent events.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use futures_util::{Stream, StreamExt, stream};
+use peerway::{Endpoint, Event, NodeSnapshot};
+use serde::Serialize;
+use tokio::{
+    sync::{broadcast::Receiver, watch},
+    time::{Instant, sleep_until},
+};
+
+use crate::{Told, told};
+
+/// Snapshots follow each other no faster, whatever happens.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The `event:` of a line that says how many events a slow reader missed.
+pub(super) const MISSED: &str = "missed";
+
+type Sending = Result<Sent, Infallible>;
+
+/// The node's events. Who reads too slowly loses the oldest, and is told how many; nobody waits for it.
+pub(super) fn events(
+    events: Receiver<Event>,
+    ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending>> {
+    let sent = told(events).map(|told| {
+        Ok(match told {
+            Told::Event(event) => json(None, &event),
+            Told::Missed(count) => json(Some(MISSED), &Missed { count }),
+        })
+    });
+    until(sent, ended)
+}
+
+/// The node as it is now, and as it is each time that it has changed: every second, and soon after something happened. A slow
+/// reader gets the latest and none of those between.
+pub(super) fn snapshots(
+    endpoint: &Endpoint,
+    ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending> + use<>> {
+    let mut snapshots = endpoint.snapshots();
+    snapshots.mark_changed();
+    let snapshots = stream::unfold((snapshots, None), |(mut snapshots, last)| async move {
+        if let Some(last) = last {
+            sleep_until(last + PAUSE).await;
+        }
+        snapshots.changed().await.ok()?;
+        let snapshot: Arc<NodeSnapshot> = snapshots.borrow_and_update().clone();
+        Some((
+            Ok(json(None, &*snapshot)),
+            (snapshots, Some(Instant::now())),
+        ))
+    });
+    until(snapshots, ended)
+}
+
+fn until(
+    sent: impl Stream<Item = Sending> + Send + 'static,
+    mut ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending>> {
+    let end = async move {
+        // The sender is gone with the node.
+        let _ = ended.wait_for(|ended| *ended).await;
+    };
+    Sse::new(sent.take_until(end)).keep_alive(KeepAlive::default())
+}
+
+fn json(name: Option<&str>, value: &impl Serialize) -> Sent {
+    let sent = name.map_or_else(Sent::default, |name| Sent::default().event(name));
+    // What has no JSON is said to have none; nothing of ours is so.
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+    sent.data(text)
+}
+
+#[derive(Serialize)]
+struct Missed {
+    count: u64,
+}

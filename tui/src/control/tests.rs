@@ -1,0 +1,246 @@
+//! A node that is asked over its socket.
+
+use std::{io, net::Ipv4Addr, time::Duration};
+
+use futures_util::StreamExt;
+use peerway::{Endpoint, EventKind, PeerState, Ticket};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{Client, ControlError, Place, serve};
+use crate::{Links, Told};
+
+/// Far longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Node {
+    endpoint: Endpoint,
+    place: Place,
+    serving: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let dir = TempDir::new().unwrap();
+        let place = Place::in_folder(dir.path().join("run"), "a.sock");
+        let endpoint = endpoint().await;
+        let listener = place.open().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test")]
+        let serving = tokio::spawn(serve(listener, Links::new(endpoint.clone())));
+        Self {
+            endpoint,
+            place,
+            serving,
+            _dir: dir,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        Client::find(self.place.clone()).await.unwrap().unwrap()
+    }
+
+    /// What is answered to a request in full, whatever it is.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(self.place.socket()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+        read.unwrap().unwrap();
+        answer
+    }
+}
+
+async fn endpoint() -> Endpoint {
+    let builder = Endpoint::builder()
+        .bind_addr((Ipv4Addr::LOCALHOST, 0).into())
+        .alpns([peerway::services::ping::ALPN])
+        .port_mapping(false)
+        .lan_discovery(false);
+    builder.bind().await.unwrap()
+}
+
+fn request(line: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{line} HTTP/1.1\r\nHost: peerway\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn a_node_that_is_asked_to_dial_keeps_the_link_until_it_is_let_go() {
+    let (node, peer) = (Node::start().await, endpoint().await);
+    let client = node.client().await;
+    client.connect(&peer.ticket()).await.unwrap();
+    let mut snapshots = node.endpoint.snapshots();
+    let seen = snapshots.wait_for(|seen| !seen.peers.is_empty());
+    timeout(PATIENCE, seen).await.unwrap().unwrap();
+    let status = client.status().await.unwrap();
+    assert_eq!(status.id, node.endpoint.id());
+    let [known] = &status.peers[..] else {
+        panic!("{:?}", status.peers);
+    };
+    assert_eq!((known.id, known.connections), (peer.id(), 1));
+    let path = format!("DELETE /v1/peers/{}", peer.id());
+    let answer = node.raw(&request(&path, "")).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let parted = snapshots.wait_for(|seen| seen.peers.iter().all(|peer| peer.connections == 0));
+    timeout(PATIENCE, parted).await.unwrap().unwrap();
+    let again = node.raw(&request(&path, "")).await;
+    assert!(again.starts_with("HTTP/1.1 404"), "{again}");
+}
+
+#[tokio::test]
+async fn two_listeners_and_a_watcher_see_the_same_link_come_up() {
+    let (node, peer) = (Node::start().await, endpoint().await);
+    let client = node.client().await;
+    let mut snapshots = client.snapshots().await.unwrap();
+    assert!(snapshots.next().await.unwrap().unwrap().peers.is_empty());
+    let listeners = [
+        client.events().await.unwrap(),
+        client.events().await.unwrap(),
+    ];
+    client.connect(&peer.ticket()).await.unwrap();
+    for mut events in listeners {
+        let direct = async {
+            loop {
+                let Told::Event(event) = events.next().await.unwrap().unwrap() else {
+                    panic!("events were missed");
+                };
+                if let EventKind::PeerState {
+                    peer: id,
+                    to: PeerState::Direct,
+                    ..
+                } = event.kind
+                {
+                    break id;
+                }
+            }
+        };
+        assert_eq!(timeout(PATIENCE, direct).await.unwrap(), peer.id());
+    }
+    let linked = async { while snapshots.next().await.unwrap().unwrap().peers.is_empty() {} };
+    timeout(PATIENCE, linked).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_listens_hears_that_the_node_ends_and_the_one_who_ended_it_that_it_will() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    let events = client.events().await.unwrap();
+    client.down().await.unwrap();
+    let rest = timeout(PATIENCE, events.collect::<Vec<_>>()).await.unwrap();
+    assert!(rest.iter().all(Result::is_ok), "{rest:?}");
+    timeout(PATIENCE, node.serving).await.unwrap().unwrap();
+    assert!(Client::find(node.place).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_up_nobody() {
+    let node = Node::start().await;
+    let mut silent = Vec::new();
+    for path in ["/v1/events", "/v1/watch"].iter().cycle().take(32) {
+        let mut stream = UnixStream::connect(node.place.socket()).await.unwrap();
+        let ask = request(&format!("GET {path}"), "");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    let client = node.client().await;
+    let asked = timeout(PATIENCE, client.status()).await.unwrap();
+    assert_eq!(asked.unwrap().id, node.endpoint.id());
+}
+
+#[tokio::test]
+async fn what_is_no_request_of_ours_is_refused_in_one_line_of_json() {
+    let node = Node::start().await;
+    let id = peerway::SecretKey::from_seed(&[9; 32]).id();
+    let long = "x".repeat(65 << 10);
+    for (line, body, status) in [
+        ("GET /v1/nothing", "", 404),
+        ("GET /", "", 404),
+        ("DELETE /v1/status", "", 405),
+        ("GET /v1/peers/nobody", "", 400),
+        (&format!("GET /v1/peers/{id}")[..], "", 404),
+        ("POST /v1/peers", "{", 400),
+        ("POST /v1/peers", r#"{"ticket":"PEERWAY1"}"#, 422),
+        ("POST /v1/peers", r#"{"ticket":"x","more":1}"#, 422),
+        ("POST /v1/peers", &long, 413),
+    ] {
+        let answer = node.raw(&request(line, body)).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{line}: {answer}"
+        );
+        let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert!(
+            json["error"]
+                .as_str()
+                .is_some_and(|error| !error.contains('\n')),
+            "{json}"
+        );
+    }
+    let mut noise = UnixStream::connect(node.place.socket()).await.unwrap();
+    noise
+        .write_all(&[0, 159, 146, 150, 13, 10, 13, 10])
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, noise.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_dial_that_fails_says_why() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    let refused = client.connect(&Ticket::from(node.endpoint.id())).await;
+    let Err(ControlError::Refused(reason)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(reason, peerway::ConnectError::OwnId.to_string());
+}
+
+/// A daemon of another version, or one that dies: what a command says of it.
+#[tokio::test]
+async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::in_folder(dir.path().join("run"), "a.sock");
+    let listener = place.open().unwrap();
+    let answers = async {
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"id\":",
+            "HTTP/1.1 200 OK\r\nserver: peerway/9.9.9\r\ncontent-length: 2\r\n\r\n[]",
+        ] {
+            let (mut stream, _) = listener.accept().await?;
+            let mut asked = [0; 64];
+            let _ = stream.read(&mut asked).await?;
+            stream.write_all(answer.as_bytes()).await?;
+        }
+        io::Result::Ok(())
+    };
+    let asked = async {
+        let client = Client { place };
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            said.push(client.status().await.unwrap_err().to_string());
+        }
+        said
+    };
+    let (answered, said) = tokio::join!(answers, asked);
+    answered.unwrap();
+    assert!(said[0].contains("did it end just now"), "{said:?}");
+    assert!(said[1].contains("did it end just now"), "{said:?}");
+    assert!(
+        said[2].contains("peerway/9.9.9") && said[2].contains("restart it"),
+        "{said:?}"
+    );
+}
