@@ -11,6 +11,8 @@ pub enum Access {
     Anyone,
     /// Only these peers.
     Only(Vec<PeerId>),
+    /// Everybody but these peers.
+    Except(Vec<PeerId>),
 }
 
 impl Access {
@@ -20,6 +22,7 @@ impl Access {
         match self {
             Self::Anyone => true,
             Self::Only(peers) => peers.contains(&peer),
+            Self::Except(peers) => !peers.contains(&peer),
         }
     }
 }
