@@ -19,3 +19,4 @@ mod told;
 
 pub use links::Links;
 pub use told::{Told, told};
+mod printable;

@@ -5,16 +5,17 @@ use std::io::{self, Write, stderr, stdout};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use crate::printable::{printable, printable_json};
+
 /// Prints one JSON object as a line.
 pub(super) fn json(object: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(object)?;
-    line.push(b'\n');
-    print(&line)
+    let line = printable_json(&serde_json::to_string(object)?);
+    print(format!("{line}\n").as_bytes())
 }
 
-/// Prints a line of text.
+/// Prints lines of text, of which some was perhaps written by others.
 pub(super) fn text(line: impl AsRef<str>) -> io::Result<()> {
-    print(format!("{}\n", line.as_ref()).as_bytes())
+    print(format!("{}\n", lines(line.as_ref())).as_bytes())
 }
 
 /// Prints without holding up everything else while the reader of a pipe, or of a stopped terminal, does not read.
@@ -27,7 +28,7 @@ pub(super) async fn aside(
 /// Tells the person at the terminal something that no script wants to read: goes to stderr.
 pub(super) fn hint(line: impl AsRef<str>) {
     // Without a stderr nobody is there to be told.
-    let _ = writeln!(stderr(), "{}", line.as_ref());
+    let _ = writeln!(stderr(), "{}", lines(line.as_ref()));
 }
 
 /// Prints why the command failed, unless nobody is left to read.
@@ -35,6 +36,12 @@ pub(super) fn failure(failure: &super::Failure) {
     if !failure.is_silent() {
         hint(format!("error: {failure}"));
     }
+}
+
+/// No line holds anything but what is seen.
+fn lines(text: &str) -> String {
+    let each = text.split('\n').map(printable);
+    each.collect::<Vec<_>>().join("\n")
 }
 
 /// Whole lines, at once: readers of a pipe must never wait for the rest of one.

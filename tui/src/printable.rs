@@ -1,0 +1,96 @@
+//! Text that other people chose, made fit for a terminal.
+//!
+//! A terminal obeys control characters, and letters seem to be others or to stand elsewhere by characters that cannot be seen.
+
+use std::fmt::Write as _;
+
+/// Whether a character is a letter, sign or space that is seen as what it is.
+pub(crate) fn is_printable(letter: char) -> bool {
+    // Those are escaped which are controls, formats, separators, not assigned or for private use; and these three for their own
+    // reasons, as are marks that belong to the letter before them.
+    matches!(letter, '\'' | '"' | '\\') || is_mark(letter) || letter.escape_debug().len() == 1
+}
+
+/// A mark that is drawn over the letter before it.
+fn is_mark(letter: char) -> bool {
+    let after_a_letter = ['a', letter].iter().collect::<String>();
+    after_a_letter.escape_debug().count() == 2
+}
+
+/// The same text with everything else as `\u{202e}`.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_printable(letter) {
+            out.push(letter);
+        } else {
+            out.extend(letter.escape_default());
+        }
+    }
+    out
+}
+
+/// The same JSON with everything else as `\u202e`, which means the same.
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_printable(letter) {
+            out.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            // A string takes everything.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_of_any_language_is_left_as_it_is() {
+        for text in [
+            "Annas Rechner: \"nas\\1\", 5 °C",
+            "домашний сервер",
+            "家のサーバー",
+            "שרת",
+            "e\u{301}te\u{301}",
+            "🦀",
+        ] {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        for (text, shown) in [
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\rb\nc\td", "a\\rb\\nc\\td"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            (
+                "a\u{200b}b\u{2066}c\u{feff}",
+                "a\\u{200b}b\\u{2066}c\\u{feff}",
+            ),
+            ("\u{7f}\u{0}", "\\u{7f}\\u{0}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_gets_through_and_json_means_the_same(text in any::<String>()) {
+            prop_assert!(printable(&text).chars().all(is_printable));
+            let json = serde_json::to_string(&text).unwrap();
+            let safe = printable_json(&json);
+            prop_assert!(safe.chars().all(is_printable));
+            prop_assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
+        }
+    }
+}
