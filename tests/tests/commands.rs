@@ -104,6 +104,88 @@ async fn a_peer_that_was_dialled_once_is_named_by_eight_letters() {
 }
 
 #[tokio::test]
+async fn a_peer_is_named_as_the_address_book_does() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    let added = world.run("b", &["add", "nas", &ticket]).await;
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    assert_eq!(
+        (&added.lines[0]["name"], &added.lines[0]["ticket"]),
+        (&"nas".into(), &ticket.clone().into())
+    );
+    for (arguments, code, told) in [
+        (&["ping", "nas", "-c", "1"][..], 0, ""),
+        (&["add", "nas", &ticket[..60]], 2, "PEERWAY1"),
+        (&["rename", "nas", "archive"], 0, ""),
+        (&["ping", "nas"], 2, "called nas"),
+        (&["ping", "archiv"], 2, "did you mean archive?"),
+        (&["why", "archive"], 0, ""),
+        (&["block", "archive"], 0, ""),
+        (&["ping", "archive"], 1, "`peerway allow archive` first"),
+        (&["ping", &ticket], 1, "`peerway allow archive` first"),
+        (&["allow", "archive"], 0, ""),
+        (&["speed", "archive", "--seconds", "0.1"], 0, ""),
+        (&["remove", "archive"], 0, ""),
+        (&["remove", &ticket], 2, "not in the address book"),
+    ] {
+        let done = world.run("b", arguments).await;
+        assert_eq!(done.code, code, "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains(told), "{arguments:?}: {}", done.stderr);
+    }
+    let itself = world.run("a", &["add", "me", &ticket]).await;
+    assert_eq!(itself.code, 2, "{}", itself.stderr);
+    let known = world.run("b", &["peers"]).await;
+    assert_eq!(
+        known.lines[0]["name"],
+        Value::Null,
+        "dialled, but forgotten"
+    );
+    assert_eq!(known.lines.last().unwrap()["strangers"], "allow");
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_running_node_lets_in_whom_the_address_book_allows_from_one_change_to_the_next() {
+    let world = World::new().await;
+    let mut command = world.command("a", &["up"]);
+    command.stderr(Stdio::piped());
+    let mut up = Running::start(command);
+    let mut said = BufReader::new(up.child.stderr.take().unwrap()).lines();
+    let ticket = up.ready().await;
+    let caller = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    let caller = caller.as_str().unwrap();
+    let ping = ["ping", &ticket, "-c", "1", "--timeout", "2"];
+    let until = async |code| while world.run("b", &ping).await.code != code {};
+    let unreachable = 4;
+    let steps: [(&[&str], i32); 6] = [
+        (&["block", caller], unreachable),
+        (&["allow", caller], 0),
+        (&["block", "--strangers"], 0),
+        (&["remove", caller], unreachable),
+        (&["add", "friend", caller], 0),
+        (&["allow", "--strangers"], 0),
+    ];
+    for (arguments, then) in steps {
+        let changed = world.run("a", arguments).await;
+        assert_eq!(changed.code, 0, "{arguments:?}: {}", changed.stderr);
+        timeout(PATIENCE, until(then)).await.unwrap();
+    }
+    let book = world.folder.path().join("a/book.toml");
+    let good = tokio::fs::read_to_string(&book).await.unwrap();
+    let nonsense = format!("{good}trust = \"blokc\"\n");
+    tokio::fs::write(&book, &nonsense).await.unwrap();
+    let line = nonsense.lines().count();
+    let told = format!("book.toml, line {line}: trust is");
+    let complaint = async { while !said.next_line().await.unwrap().unwrap().contains(&told) {} };
+    timeout(PATIENCE, complaint).await.unwrap();
+    assert_eq!(world.run("b", &ping).await.code, 0, "as it was");
+    up.terminate().await;
+    let refused = world.run("a", &["up"]).await;
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+}
+
+#[tokio::test]
 async fn waiting_for_a_direct_path_in_vain_ends_with_the_cause_and_what_would_help() {
     let world = World::new().await;
     let mut up = world.start("a", &["up", "--relay-only"]);
@@ -429,7 +511,7 @@ async fn what_is_malformed_is_named_with_the_form_that_was_expected() {
     let service = format!("{id}/two words");
 
     let cases: &[(&[&str], &str, &str)] = &[
-        (&["ping", "nobody"], "nobody", "52 characters"),
+        (&["ping", "nobody"], "called nobody", "`peerway add nobody"),
         (&["ping", cut_id], cut_id, "this has 51"),
         (&["ping", cut_ticket], cut_ticket, "PEERWAY1"),
         (

@@ -9,6 +9,7 @@ mod args;
 mod attach;
 #[cfg(unix)]
 mod background;
+mod book;
 mod dashboard;
 #[cfg(feature = "demo")]
 mod demo;
@@ -18,6 +19,7 @@ mod down;
 mod events;
 mod expose;
 mod failure;
+mod follow;
 mod forward;
 mod id;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -50,6 +52,8 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Globals};
 use failure::Failure;
+
+use crate::book::Trust;
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -97,6 +101,12 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
+        Command::Peers => book::list(globals),
+        Command::Add(args) => book::add(globals, &args),
+        Command::Rename(args) => book::rename(globals, &args),
+        Command::Remove(args) => book::remove(globals, &args),
+        Command::Block(args) => book::trust(globals, &args, Trust::Block),
+        Command::Allow(args) => book::trust(globals, &args, Trust::Allow),
         #[cfg(feature = "demo")]
         Command::Demo => demo::run(globals),
         #[cfg(all(feature = "demo", target_os = "linux"))]

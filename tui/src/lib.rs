@@ -8,6 +8,7 @@
 //! All of them see of a node what [`peerway::NodeSnapshot`] and [`peerway::Event`] show, and nothing else. The node's decisions
 //! are in the crate `peerway`; nothing here decides about links, keys or paths.
 
+mod book;
 pub mod cli;
 #[cfg(unix)]
 pub mod control;
@@ -15,8 +16,8 @@ pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod links;
+mod printable;
 mod told;
 
-pub use links::Links;
+pub use links::{LinkError, Links};
 pub use told::{Told, told};
-mod printable;

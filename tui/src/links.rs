@@ -2,25 +2,51 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use peerway::{ConnectError, Connection, Endpoint, PeerId, Ticket, services::ping};
+use tokio::sync::watch;
+
+use crate::book::Book;
 
 /// The links of one node; clones share them.
 #[derive(Clone, Debug)]
 pub struct Links {
     endpoint: Endpoint,
     kept: Arc<Mutex<BTreeMap<PeerId, Connection>>>,
+    book: watch::Receiver<Arc<Book>>,
+}
+
+/// Why a link was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It is so by the user's own will.
+    #[error("{name} is blocked in the address book: `peerway allow {name}` first")]
+    Blocked {
+        /// What the peer is called there.
+        name: String,
+    },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 }
 
 impl Links {
-    /// None yet.
+    /// None yet, and to everybody.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
+        let (_, book) = watch::channel(Arc::default());
+        Self::of(endpoint, book)
+    }
+
+    /// None yet, and to nobody whom the book blocks.
+    pub(crate) fn of(endpoint: Endpoint, book: watch::Receiver<Arc<Book>>) -> Self {
         Self {
             endpoint,
             kept: Arc::default(),
+            book,
         }
     }
 
@@ -33,13 +59,34 @@ impl Links {
     /// Dials a peer and keeps the link until it is dropped or the node ends.
     ///
     /// # Errors
-    /// As [`Endpoint::connect`].
-    pub async fn connect(&self, ticket: Ticket) -> Result<(), ConnectError> {
+    /// See [`LinkError`].
+    pub async fn connect(&self, ticket: Ticket) -> Result<(), LinkError> {
+        self.check(ticket.id())?;
         let connection = self.endpoint.connect(ticket, ping::ALPN).await?;
         let mut kept = self.kept();
         kept.retain(|_, connection| connection.close_reason().is_none());
         kept.insert(connection.peer(), connection);
         Ok(())
+    }
+
+    /// Whether a peer may be dialled.
+    ///
+    /// # Errors
+    /// [`LinkError::Blocked`].
+    pub fn check(&self, peer: PeerId) -> Result<(), LinkError> {
+        let book = self.book.borrow();
+        let blocked = book.blocked(peer).map(ToString::to_string);
+        blocked.map_or(Ok(()), |name| Err(LinkError::Blocked { name }))
+    }
+
+    /// Lets go of whom the book blocks from now on.
+    pub(crate) async fn heed_book(&self) -> Infallible {
+        let mut book = self.book.clone();
+        while book.changed().await.is_ok() {
+            let book = Arc::clone(&book.borrow_and_update());
+            self.kept().retain(|peer, _| book.blocked(*peer).is_none());
+        }
+        pending().await
     }
 
     /// Lets go of the link to a peer; false if none was asked for here.

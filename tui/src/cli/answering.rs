@@ -48,7 +48,11 @@ mod unix {
             let listener = self.0.as_ref().map(|(listener, _)| share(listener));
             match listener {
                 Some(Ok(listener)) => {
-                    control::serve(listener, Links::new(node.endpoint.clone())).await
+                    let links = Links::of(node.endpoint.clone(), node.book().watch());
+                    tokio::select! {
+                        () = control::serve(listener, links.clone()) => {}
+                        never = links.heed_book() => match never {},
+                    }
                 }
                 Some(Err(error)) => {
                     out::hint(format!("no command reaches this node: {error}"));

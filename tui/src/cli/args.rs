@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{
-    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{FalseyValueParser, Resettable},
     value_parser,
 };
@@ -20,6 +20,8 @@ use peerway::{
 
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
+
+use crate::book::{Name, NameError, is_like_a_ticket};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -64,6 +66,10 @@ pub(super) struct Globals {
     /// Folder of the key [default: $XDG_STATE_HOME/peerway]
     #[arg(long, global = true, value_name = "DIR", env = "PEERWAY_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
+
+    /// Folder of the address book [default: the one of --state-dir, else $XDG_CONFIG_HOME/peerway]
+    #[arg(long, global = true, value_name = "DIR", env = "PEERWAY_CONFIG_DIR")]
+    pub(super) config_dir: Option<PathBuf>,
 
     /// A relay of its own, as that printed itself, relay://KEY@HOST:PORT; may be repeated: the nearest is the home relay
     #[arg(
@@ -149,6 +155,18 @@ pub(super) enum Command {
     Expose(Expose),
     /// Reach a TCP server that a peer exposes
     Forward(Forward),
+    /// List the address book, and who else was dialled from here
+    Peers,
+    /// Give a peer a name, by which every command knows it
+    Add(Add),
+    /// Give a peer of the address book another name
+    Rename(Rename),
+    /// Forget a peer of the address book
+    Remove(Remove),
+    /// Let a peer, or strangers, in no more
+    Block(TrustArgs),
+    /// Let a peer, or strangers, in again
+    Allow(TrustArgs),
     /// Watch two homes find each other, all on this one computer
     #[cfg(feature = "demo")]
     Demo,
@@ -187,7 +205,7 @@ pub(super) struct TicketArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ping {
-    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
     pub(super) peer: PeerName,
 
     /// Pings to send [default: 10; with --until-direct: no limit]
@@ -206,7 +224,7 @@ pub(super) struct Ping {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
-    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
     pub(super) peer: PeerName,
 
     /// Seconds to wait for a direct path, or for the reason why there is none [default: 20, and 25 more for a peer that its relay does
@@ -217,7 +235,7 @@ pub(super) struct Why {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Speed {
-    /// Ticket or id; of a peer that was dialled before, 8 letters of its id
+    /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
     pub(super) peer: PeerName,
 
     /// Seconds per direction, at most 60
@@ -253,7 +271,7 @@ pub(super) struct Expose {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Forward {
-    /// Ticket or id of the peer, as for ping, and the name of the server there
+    /// Name, ticket or id of the peer, as for ping, and the name of the server there
     #[arg(value_name = "PEER/NAME")]
     pub(super) service: Service,
 
@@ -323,33 +341,80 @@ impl FromStr for Service {
     }
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Add {
+    /// Name of up to 32 characters
+    pub(super) name: Name,
+
+    /// Its ticket or id; of a peer that was dialled before, 8 letters of its id
+    pub(super) peer: PeerName,
+
+    /// What else is to be remembered of it
+    #[arg(long, value_name = "TEXT", env = "PEERWAY_NOTE")]
+    pub(super) note: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rename {
+    /// Name, ticket or id, or 8 letters of its id
+    pub(super) peer: PeerName,
+
+    /// New name, of up to 32 characters
+    pub(super) name: Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Remove {
+    /// Name, ticket or id, or 8 letters of its id
+    pub(super) peer: PeerName,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whom").required(true).args(["peer", "strangers"]))]
+pub(super) struct TrustArgs {
+    /// Name, ticket or id, or 8 letters of its id
+    pub(super) peer: Option<PeerName>,
+
+    /// Everybody who is not in the address book
+    #[arg(long, env = "PEERWAY_STRANGERS", value_parser = FalseyValueParser::new())]
+    pub(super) strangers: bool,
+}
+
 /// What a peer is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PeerName {
     /// By a ticket or its id.
     Ticket(Ticket),
-    /// By the first letters of its id, at least [`PeerId::SHORT_LEN`] of them.
-    Start(String),
+    /// By its name in the address book, or the first letters of its id.
+    Called(String),
+}
+
+/// Whether this may be the beginning of an id, of at least [`PeerId::SHORT_LEN`] letters.
+pub(super) fn is_start_of_id(text: &str) -> bool {
+    (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'2'..=b'7'))
 }
 
 impl FromStr for PeerName {
     type Err = ArgError;
 
     fn from_str(text: &str) -> Result<Self, ArgError> {
-        let is_ticket = text
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case("peerway"));
-        if is_ticket {
+        if is_like_a_ticket(text) {
             return Ok(Self::Ticket(text.parse()?));
         }
-        let is_start = (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'2'..=b'7'));
-        if is_start {
-            return Ok(Self::Start(text.to_ascii_lowercase()));
+        if is_start_of_id(text) {
+            return Ok(Self::Called(text.to_owned()));
         }
-        Ok(Self::Ticket(text.parse::<PeerId>()?.into()))
+        match text.parse::<Name>() {
+            Ok(_) => Ok(Self::Called(text.to_owned())),
+            // Too long for a name, so it was to be an id.
+            Err(NameError::Length { chars: 1.. }) => {
+                Ok(Self::Ticket(text.parse::<PeerId>()?.into()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -397,11 +462,19 @@ fn measurement(text: &str) -> Result<Duration, ArgError> {
 /// Why an argument cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ArgError {
-    #[error("a peer is a ticket (PEERWAY1…) or an id (52 characters): {0}")]
+    #[error(
+        "a peer is a ticket (PEERWAY1…), an id (52 characters) or a name in the address book: {0}"
+    )]
     Peer(#[from] ParseIdError),
+    #[error(
+        "a peer is a ticket (PEERWAY1…), an id (52 characters) or a name in the address book: {0}"
+    )]
+    Called(#[from] NameError),
     #[error("{0}; the expected form is PEERWAY1…, as `peerway ticket` prints it")]
     Ticket(#[from] ParseTicketError),
-    #[error("a service is PEER/NAME: the peer's ticket or id, a slash, and the name it exposes")]
+    #[error(
+        "a service is PEER/NAME: the peer's name, ticket or id, a slash, and the name it exposes"
+    )]
     NoSlash,
     #[error(transparent)]
     Name(#[from] ParseNameError),

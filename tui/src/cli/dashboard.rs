@@ -3,7 +3,7 @@
 #[cfg(unix)]
 mod window;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use peerway::{
@@ -19,7 +19,7 @@ use super::attach;
 use super::{args::Globals, failure::Failure, node::Node, peers::Peers};
 use crate::{
     dash::{self, Command, Feed, Options},
-    links::Links,
+    links::{LinkError, Links},
     told,
 };
 
@@ -36,9 +36,11 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays).await?;
     let router = Router::new(node.endpoint.clone()).diagnostics();
+    let book = node.book().book();
     let mut options = Options {
         owns_node: true,
-        acquaintances: node.peers().all(),
+        names: book.names(),
+        acquaintances: node.peers().known(&book),
         ..Options::default()
     };
     if node.is_temporary() {
@@ -47,17 +49,18 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let body = async {
         tokio::select! {
             () = router.run() => Ok(()),
-            result = show(&node.endpoint, Some(node.peers()), options) => Ok(result?),
+            never = node.book().follow(&node.endpoint) => match never {},
+            result = show(&node.endpoint, Some(&node), options) => Ok(result?),
         }
     };
     node.run(body).await?;
     Ok(())
 }
 
-/// Shows the dashboard over a node until it is left; `peers` are told whom it reached.
+/// Shows the dashboard over an endpoint until it is left; `node` has the address book, and remembers whom it reached.
 pub(super) async fn show(
     endpoint: &Endpoint,
-    peers: Option<&Peers>,
+    node: Option<&Node>,
     options: Options,
 ) -> Result<(), dash::Error> {
     let (samples, snapshots) = watch::channel(endpoint.snapshot());
@@ -70,7 +73,7 @@ pub(super) async fn show(
     tokio::select! {
         left = dash::run(source, options) => left,
         never = sample(endpoint, &samples) => match never {},
-        never = dial(endpoint, peers, requests) => match never {},
+        never = dial(endpoint, node, requests) => match never {},
     }
 }
 
@@ -95,17 +98,23 @@ async fn sample(endpoint: &Endpoint, samples: &watch::Sender<Arc<NodeSnapshot>>)
 /// Dials whom the dashboard names and keeps the links.
 async fn dial(
     endpoint: &Endpoint,
-    peers: Option<&Peers>,
+    node: Option<&Node>,
     mut requests: mpsc::Receiver<Command>,
 ) -> Infallible {
-    let links = Links::new(endpoint.clone());
+    let links = match node {
+        Some(node) => Links::of(endpoint.clone(), node.book().watch()),
+        None => Links::new(endpoint.clone()),
+    };
+    let peers = node.map(Node::peers);
     let mut dials = FuturesUnordered::new();
+    let mut heeding = pin!(links.heed_book());
     loop {
         tokio::select! {
             Some(Command::Connect { ticket, reply }) = requests.recv() => {
                 dials.push(connect(&links, peers, ticket, reply));
             }
             Some(()) = dials.next() => {}
+            never = &mut heeding => match never {},
             else => return std::future::pending().await,
         }
     }
@@ -128,8 +137,8 @@ async fn connect(
 }
 
 /// A peer of another network is not reached without a relay, however well it runs.
-fn reason(error: &ConnectError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
-    let is_silent = matches!(error, ConnectError::Timeout { .. });
+fn reason(error: &LinkError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
+    let is_silent = matches!(error, LinkError::Connect(ConnectError::Timeout { .. }));
     if is_silent && relays.is_empty() && peer.is_local() {
         Failure::OtherNetwork.to_string()
     } else {
@@ -143,9 +152,9 @@ mod tests {
 
     #[test]
     fn a_silent_peer_of_another_network_is_not_said_to_be_offline() {
-        let silent = ConnectError::Timeout {
+        let silent = LinkError::from(ConnectError::Timeout {
             after: Duration::from_secs(9),
-        };
+        });
         let id = peerway::SecretKey::from_seed(&[1; 32]).id();
         let peer = |addr: &str| Ticket::new(id, vec![], vec![addr.parse().unwrap()]);
         let said = reason(&silent, &[], &peer("192.168.1.5:4000"));

@@ -7,16 +7,19 @@ use std::{
 };
 
 use peerway::{
-    BindError, ConnectError, ParseIdError,
+    BindError, ConnectError, ParseIdError, PeerId,
     keyfile::KeyFileError,
     services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
 };
 
 #[cfg(unix)]
 use crate::control::ControlError;
-use crate::dash;
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
+use crate::{
+    book::{BookError, EditError, Name},
+    dash,
+};
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -88,9 +91,22 @@ pub(super) enum Failure {
     )]
     OtherNetwork,
     #[error(
-        "no peer that was dialled from here has an id that begins with {start}: give its ticket, or its whole id ({length})"
+        "no peer is called {start}, and none that was dialled from here has an id that begins so: give its ticket, or its whole id ({length})"
     )]
     UnknownPeer { start: String, length: ParseIdError },
+    #[error(
+        "nobody in the address book is called {name}{}: `peerway peers` lists who is, `peerway add {name} TICKET` adds a peer",
+        meant(nearest.as_ref())
+    )]
+    UnknownName { name: String, nearest: Option<Name> },
+    #[error("{0} is not in the address book: `peerway add NAME {0}` gives it a name there")]
+    NotInBook(PeerId),
+    #[error("this is the id of this computer's own node: give the other side's ticket")]
+    OwnPeer,
+    #[error("{0} is blocked in the address book: `peerway allow {0}` first")]
+    Blocked(Name),
+    #[error(transparent)]
+    Book(#[from] BookError),
     #[error("several peers have an id that begins with {start}: give more letters of {candidates}")]
     SeveralPeers { start: String, candidates: String },
     #[error(
@@ -137,6 +153,10 @@ impl Failure {
             | Self::Names { .. }
             | Self::SameName { .. }
             | Self::UnknownPeer { .. }
+            | Self::UnknownName { .. }
+            | Self::NotInBook(_)
+            | Self::OwnPeer
+            | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::SeveralPeers { .. } => USAGE,
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
@@ -148,6 +168,8 @@ impl Failure {
             Self::Demo(_) => FAILED,
             Self::Runtime(_)
             | Self::InUse { .. }
+            | Self::Book(_)
+            | Self::Blocked(_)
             | Self::NoDiagnostics
             | Self::Key(_)
             | Self::Bind(_)
@@ -212,6 +234,10 @@ fn forward(error: &ForwardError) -> String {
     } else {
         error.to_string()
     }
+}
+
+fn meant(nearest: Option<&Name>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
 
 fn dial_code(error: &ConnectError) -> u8 {

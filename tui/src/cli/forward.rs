@@ -6,7 +6,7 @@ mod watch;
 use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
 
 use peerway::{
-    Event, PeerId, Ticket,
+    Event, Names as _, PeerId, Ticket,
     services::tunnel::{ForwardError, Forwarder},
 };
 use tokio::{
@@ -25,9 +25,11 @@ use self::{
 use super::{
     args::{Forward, Globals},
     failure::Failure,
+    follow::Followed,
     node::{self, Node, Patience, relays_for},
-    out, up,
+    out, up, words,
 };
+use crate::book::Book;
 
 /// Between two tries to reach a peer that nobody has asked for yet.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -60,8 +62,8 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
             node.settled().await;
             check(&node, &forwarder, &peer).await?;
         }
-        announce(addr, &peer, args, json)?;
-        let printing = print(events, told, peer.id(), json);
+        announce(addr, &node.book().book(), &peer, args, json)?;
+        let printing = print(events, told, node.book(), peer.id(), json);
         tokio::select! {
             () = forwarder.run(listener, failed) => Ok(()),
             printed = up::served_without_reader(printing) => printed,
@@ -72,11 +74,17 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     Ok(())
 }
 
-fn announce(addr: SocketAddr, peer: &Ticket, args: &Forward, json: bool) -> Result<(), Failure> {
+fn announce(
+    addr: SocketAddr,
+    book: &Book,
+    peer: &Ticket,
+    args: &Forward,
+    json: bool,
+) -> Result<(), Failure> {
     if json {
         return Ok(out::json(&Record::Listening { addr })?);
     }
-    let (peer, name) = (peer.id().short(), &args.service.name);
+    let (peer, name) = (book.peer(&peer.id()), &args.service.name);
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
 }
 
@@ -109,6 +117,7 @@ async fn reach(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Infa
 async fn print(
     mut events: Receiver<Event>,
     mut failures: mpsc::Receiver<ForwardError>,
+    book: &Followed,
     peer: PeerId,
     json: bool,
 ) -> Result<(), Failure> {
@@ -117,7 +126,8 @@ async fn print(
         tokio::select! {
             event = events.recv() => match event {
                 Ok(event) if watch.tells(&event.kind) => {
-                    out::aside(move || print_event(&event, json)).await?;
+                    let book = book.book();
+                    out::aside(move || print_event(&event, &book, json)).await?;
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
@@ -131,11 +141,11 @@ async fn print(
     }
 }
 
-fn print_event(event: &Event, json: bool) -> io::Result<()> {
+fn print_event(event: &Event, book: &Book, json: bool) -> io::Result<()> {
     if json {
         out::json(event)
     } else {
-        out::text(event.kind.to_string())
+        out::text(words::event(&event.kind, book))
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     args::{Globals, PeerName},
     failure::Failure,
+    follow::Followed,
     out,
     peers::Peers,
     state::{Claim, StateDir},
@@ -63,19 +64,22 @@ pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     claim: Option<Claim>,
     peers: Peers,
+    book: Followed,
 }
 
 impl Node {
-    /// A node to be reached: it has the folder's identity or does not start.
+    /// A node to be reached by whom the address book allows: it has the folder's identity or does not start.
     pub(super) async fn listening(globals: &Globals) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
         let key = state.key()?;
         let claim = state.claim()?.ok_or_else(|| state.in_use())?;
+        let peers = state.peers();
+        let book = Followed::open(peers.book())?;
         let builder = globals
             .builder()
             .secret_key(key)
             .relays(globals.relays.clone());
-        Self::start(builder, globals.bind, Some(claim), state.peers()).await
+        Self::start(builder, globals.bind, Some(claim), (peers, book)).await
     }
 
     /// A node to dial with, which is not to be found at its relays.
@@ -83,15 +87,25 @@ impl Node {
         globals: &Globals,
         relays: Vec<RelayUrl>,
     ) -> Result<Self, Failure> {
-        Self::with(globals, globals.builder().relays(relays).visits(true)).await
+        let builder = globals.builder().relays(relays).visits(true);
+        let peers = StateDir::open(globals)?.peers();
+        // Nobody is let in anyway.
+        let book = Followed::open_or_empty(peers.book());
+        Self::with(globals, builder, (peers, book)).await
     }
 
     /// A node of the folder's identity or, beside another process that has it, of a temporary one.
     pub(super) async fn beside(globals: &Globals, relays: Vec<RelayUrl>) -> Result<Self, Failure> {
-        Self::with(globals, globals.builder().relays(relays)).await
+        let peers = StateDir::open(globals)?.peers();
+        let book = Followed::open(peers.book())?;
+        Self::with(globals, globals.builder().relays(relays), (peers, book)).await
     }
 
-    async fn with(globals: &Globals, mut builder: Builder) -> Result<Self, Failure> {
+    async fn with(
+        globals: &Globals,
+        mut builder: Builder,
+        known: (Peers, Followed),
+    ) -> Result<Self, Failure> {
         let state = StateDir::open(globals)?;
         let claim = state.claim()?;
         let mut bind = globals.bind;
@@ -101,28 +115,34 @@ impl Node {
             out::hint("another peerway runs with this identity: this one takes a temporary one");
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, bind, claim, state.peers()).await
+        Self::start(builder, bind, claim, known).await
     }
 
     async fn start(
         mut builder: Builder,
         bind: Option<SocketAddr>,
         claim: Option<Claim>,
-        peers: Peers,
+        (peers, book): (Peers, Followed),
     ) -> Result<Self, Failure> {
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
         }
         Ok(Self {
-            endpoint: builder.bind().await?,
+            endpoint: builder.access(book.book().access()).bind().await?,
             claim,
             peers,
+            book,
         })
     }
 
     /// The peers that were dialled from here.
     pub(super) fn peers(&self) -> &Peers {
         &self.peers
+    }
+
+    /// The address book, for whom to let in and how to call peers.
+    pub(super) fn book(&self) -> &Followed {
+        &self.book
     }
 
     /// Whether another process has the folder's identity.

@@ -1,4 +1,5 @@
-//! The peers that were dialled from here before: the first letters of an id are enough to name one of them.
+//! The peers that a command can name: those of the address book, and those that were dialled from here before, of whose ids the
+//! first letters are enough.
 
 use std::{
     fs,
@@ -9,36 +10,80 @@ use std::{
 
 use peerway::{ParseIdError, PeerId, Ticket};
 
-use super::{args::PeerName, failure::Failure};
+use super::{
+    args::{PeerName, is_start_of_id},
+    failure::Failure,
+    out,
+};
+use crate::book::{Book, BookFile};
 
 /// So many are remembered; who was dialled longest ago gives way.
 const MAX_PEERS: usize = 256;
 /// Candidates of an ambiguous name that are shown.
 const SHOWN: usize = 4;
 
-/// The file that lists them, the latest last, a ticket a line.
+/// The address book, and the file that lists who was dialled, the latest last, a ticket a line.
 #[derive(Debug)]
 pub(super) struct Peers {
     path: PathBuf,
+    book: BookFile,
 }
 
 impl Peers {
-    pub(super) fn in_folder(folder: &Path) -> Self {
+    pub(super) fn in_folders(state: &Path, config: &Path) -> Self {
         Self {
-            path: folder.join("peers"),
+            path: state.join("peers"),
+            book: BookFile::in_folder(config),
         }
     }
 
-    /// Who is meant, and where that peer is.
+    pub(super) fn book(&self) -> &BookFile {
+        &self.book
+    }
+
+    /// Who is to be dialled, and where that peer is.
     pub(super) fn find(&self, name: &PeerName) -> Result<Ticket, Failure> {
-        match name {
-            PeerName::Ticket(ticket) => Ok(ticket.clone()),
-            PeerName::Start(start) => self.find_by_start(start),
+        let book = match self.book.read() {
+            Err(error) if matches!(name, PeerName::Ticket(_)) => {
+                // Whoever has a ticket does without.
+                out::hint(error.to_string());
+                Book::default()
+            }
+            read => read?,
+        };
+        let ticket = self.meant(name, &book)?;
+        match book.blocked(ticket.id()) {
+            Some(name) => Err(Failure::Blocked(name.clone())),
+            None => Ok(ticket),
         }
     }
 
-    fn find_by_start(&self, start: &str) -> Result<Ticket, Failure> {
-        let mut meant = self.all();
+    /// Who is meant, whatever is thought of that peer.
+    pub(super) fn meant(&self, name: &PeerName, book: &Book) -> Result<Ticket, Failure> {
+        let text = match name {
+            PeerName::Ticket(ticket) if is_bare(ticket) => {
+                let mut known = self.known(book).into_iter();
+                let known = known.find(|known| known.id() == ticket.id());
+                return Ok(known.unwrap_or_else(|| ticket.clone()));
+            }
+            PeerName::Ticket(ticket) => return Ok(ticket.clone()),
+            PeerName::Called(text) => text,
+        };
+        if let Some(entry) = book.get(text) {
+            let id = PeerName::Ticket(entry.ticket.clone());
+            return self.meant(&id, book);
+        }
+        if is_start_of_id(text) {
+            return self.find_by_start(&text.to_ascii_lowercase(), book);
+        }
+        Err(Failure::UnknownName {
+            name: text.clone(),
+            nearest: book.nearest(text).cloned(),
+        })
+    }
+
+    fn find_by_start(&self, start: &str, book: &Book) -> Result<Ticket, Failure> {
+        let mut meant = self.known(book);
         meant.retain(|known| known.id().to_string().starts_with(start));
         match &mut meant[..] {
             [] => Err(Failure::UnknownPeer {
@@ -53,10 +98,27 @@ impl Peers {
         }
     }
 
+    /// Everybody once, with the ticket that says most: the book's, but for one that is an id and nothing else.
+    pub(super) fn known(&self, book: &Book) -> Vec<Ticket> {
+        let mut known = self.all();
+        for (_, entry) in book.entries() {
+            let before = known.iter_mut().find(|it| it.id() == entry.ticket.id());
+            match before {
+                Some(before) if !is_bare(&entry.ticket) => *before = entry.ticket.clone(),
+                Some(_) => {}
+                None => known.push(entry.ticket.clone()),
+            }
+        }
+        known
+    }
+
     /// Remembers a peer that was reached by this ticket. Where that does not succeed, it has to be named in full again.
     pub(super) fn remember(&self, ticket: &Ticket) {
         if let Err(error) = self.try_remember(ticket) {
             tracing::debug!(%error, "the peer is not remembered");
+        }
+        if let Err(error) = self.book.reached(ticket) {
+            tracing::debug!(%error, "the address book is not brought up to date");
         }
     }
 
@@ -65,8 +127,7 @@ impl Peers {
         let before = known.iter().position(|known| known.id() == ticket.id());
         let before = before.map(|at| known.remove(at));
         // An id alone says less than what it was dialled by before.
-        let is_bare = ticket.relays().is_empty() && ticket.addrs().is_empty();
-        let latest = before.filter(|_| is_bare);
+        let latest = before.filter(|_| is_bare(ticket));
         known.push(latest.unwrap_or_else(|| ticket.clone()));
         let first = known.len().saturating_sub(MAX_PEERS);
         let lines = known.iter().skip(first).map(|known| format!("{known}\n"));
@@ -91,6 +152,11 @@ impl Peers {
         }
         written
     }
+}
+
+/// Whether a ticket is an id and nothing else.
+pub(super) fn is_bare(ticket: &Ticket) -> bool {
+    ticket.relays().is_empty() && ticket.addrs().is_empty()
 }
 
 /// A new file that only its owner can read.
@@ -120,6 +186,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::book::{Draft, Trust};
 
     fn ticket(seed: u8) -> Ticket {
         let id = SecretKey::from_seed(&[seed; 32]).id();
@@ -134,7 +201,7 @@ mod tests {
     #[test]
     fn eight_letters_name_a_peer_that_was_dialled_before() {
         let folder = TempDir::new().unwrap();
-        let peers = Peers::in_folder(folder.path());
+        let peers = Peers::in_folders(folder.path(), folder.path());
         let (one, other) = (ticket(1), ticket(2));
         peers.remember(&one);
         peers.remember(&other);
@@ -148,7 +215,7 @@ mod tests {
     #[test]
     fn letters_that_several_peers_begin_with_are_refused_with_their_names() {
         let folder = TempDir::new().unwrap();
-        let peers = Peers::in_folder(folder.path());
+        let peers = Peers::in_folders(folder.path(), folder.path());
         // Ids are shorter than the letters that tell them apart: these begin alike.
         let mut ids = (0_u64..).map(|number| {
             let mut seed = [7; 32];
@@ -161,8 +228,9 @@ mod tests {
         for id in [first, second] {
             peers.remember(&id.into());
         }
-        let start = PeerName::Start(first.to_string()[..1].to_owned());
-        let refused = peers.find(&start).unwrap_err().to_string();
+        let start = &first.to_string()[..1];
+        let refused = peers.find_by_start(start, &Book::default());
+        let refused = refused.unwrap_err().to_string();
         for id in [first, second] {
             assert!(refused.contains(&id.to_string()), "{refused}");
         }
@@ -171,7 +239,7 @@ mod tests {
     #[test]
     fn a_peer_that_is_dialled_by_its_id_alone_is_still_known_by_its_ticket() {
         let folder = TempDir::new().unwrap();
-        let peers = Peers::in_folder(folder.path());
+        let peers = Peers::in_folders(folder.path(), folder.path());
         let known = ticket(1);
         peers.remember(&known);
         peers.remember(&known.id().into());
@@ -179,9 +247,55 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_of_the_address_book_is_found_by_name_id_and_eight_letters() {
+        let folder = TempDir::new().unwrap();
+        let peers = Peers::in_folders(folder.path(), folder.path());
+        let (full, bare) = (ticket(1), Ticket::from(ticket(2).id()));
+        for (name, ticket) in [("nas", &full), ("buildbox", &bare)] {
+            let name = name.parse().unwrap();
+            let added = peers.book().change(|draft| draft.add(&name, ticket, None));
+            added.unwrap();
+        }
+        let id = full.id();
+        for text in ["nas", &id.short(), &id.to_string()] {
+            assert_eq!(peers.find(&name(text)).unwrap(), full);
+        }
+        // Eight letters that may begin an id.
+        assert_eq!(peers.find(&name("buildbox")).unwrap(), bare);
+        peers.remember(&ticket(2));
+        assert_eq!(peers.find(&name("buildbox")).unwrap(), ticket(2));
+        let noted = peers.book().read().unwrap();
+        assert_eq!(noted.get("buildbox").unwrap().ticket, ticket(2));
+    }
+
+    #[test]
+    fn who_is_blocked_is_not_dialled_by_whatever_name() {
+        let folder = TempDir::new().unwrap();
+        let peers = Peers::in_folders(folder.path(), folder.path());
+        let blocked = ticket(1);
+        let change = |draft: &mut Draft| draft.trust(&blocked, Trust::Block);
+        peers.book().change(change).unwrap();
+        let id = blocked.id();
+        for text in [id.short(), id.to_string(), blocked.to_string()] {
+            let refused = peers.find(&name(&text)).unwrap_err();
+            assert!(matches!(refused, Failure::Blocked(_)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_book_that_cannot_be_read_is_in_the_way_of_names_and_not_of_tickets() {
+        let folder = TempDir::new().unwrap();
+        let peers = Peers::in_folders(folder.path(), folder.path());
+        fs::write(folder.path().join("book.toml"), "nonsense").unwrap();
+        assert!(matches!(peers.find(&name("nas")), Err(Failure::Book(_))));
+        let whole = ticket(1);
+        assert_eq!(peers.find(&name(&whole.to_string())).unwrap(), whole);
+    }
+
+    #[test]
     fn who_was_dialled_longest_ago_is_forgotten_first() {
         let folder = TempDir::new().unwrap();
-        let peers = Peers::in_folder(folder.path());
+        let peers = Peers::in_folders(folder.path(), folder.path());
         for seed in 0..=255 {
             peers.remember(&ticket(seed));
         }
@@ -195,7 +309,7 @@ mod tests {
     #[test]
     fn a_damaged_list_hides_none_of_the_others() {
         let folder = TempDir::new().unwrap();
-        let peers = Peers::in_folder(folder.path());
+        let peers = Peers::in_folders(folder.path(), folder.path());
         let known = ticket(1);
         fs::write(&peers.path, format!("\u{0}\n{known}\nPEERWAY1")).unwrap();
         assert_eq!(peers.find(&name(&known.id().short())).unwrap(), known);

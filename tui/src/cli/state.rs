@@ -1,4 +1,4 @@
-//! The state folder: the key, and who uses it at the moment.
+//! The state folder: the key, and who uses it at the moment; and where the address book is.
 
 #[cfg(unix)]
 use std::path::Path;
@@ -8,26 +8,40 @@ pub(super) use peerway::keyfile::Claim;
 use peerway::{PeerId, SecretKey, keyfile};
 
 use super::{args::Globals, failure::Failure, peers::Peers};
+use crate::book::Book;
 
-/// A folder with a key.
+/// A folder with a key, and the one of its owner's address book.
 #[derive(Debug)]
-pub(super) struct StateDir(PathBuf);
+pub(super) struct StateDir {
+    path: PathBuf,
+    config: PathBuf,
+}
 
 impl StateDir {
     /// The folder that `--state-dir` names, or the default one; made when it is first used.
     pub(super) fn open(globals: &Globals) -> Result<Self, Failure> {
-        let dir = globals.state_dir.clone().or_else(default_dir);
-        Ok(Self(dir.ok_or(Failure::NoHome)?))
+        let Globals {
+            state_dir,
+            config_dir,
+            ..
+        } = globals;
+        let path = state_dir.clone().or_else(default_dir);
+        // Whoever has an identity elsewhere has other peers too.
+        let config = config_dir.clone().or_else(|| state_dir.clone());
+        Ok(Self {
+            path: path.ok_or(Failure::NoHome)?,
+            config: config.or_else(default_config).ok_or(Failure::NoHome)?,
+        })
     }
 
     #[cfg(unix)]
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The identity, made at the first use.
     pub(super) fn key(&self) -> Result<SecretKey, Failure> {
-        Ok(keyfile::load_or_create(&self.0.join("key"))?)
+        Ok(keyfile::load_or_create(&self.path.join("key"))?)
     }
 
     pub(super) fn id(&self) -> Result<PeerId, Failure> {
@@ -38,29 +52,47 @@ impl StateDir {
     ///
     /// Two nodes of one identity would take each other's place at the relay.
     pub(super) fn claim(&self) -> Result<Option<Claim>, Failure> {
-        Ok(keyfile::claim(&self.0.join("lock"))?)
+        Ok(keyfile::claim(&self.path.join("lock"))?)
     }
 
-    /// The peers that were dialled from here.
+    /// Whether this is the folder's own id; no if it has none yet.
+    pub(super) fn is_own(&self, id: PeerId) -> Result<bool, Failure> {
+        let key = keyfile::load(&self.path.join("key"))?;
+        Ok(key.is_some_and(|key| key.id() == id))
+    }
+
+    /// The peers that have a name or were dialled from here.
     pub(super) fn peers(&self) -> Peers {
-        Peers::in_folder(&self.0)
+        Peers::in_folders(&self.path, &self.config)
+    }
+
+    /// The address book, for who only shows names, and does without where it cannot be read.
+    pub(super) fn names(&self) -> Book {
+        self.peers().book().read().unwrap_or_default()
     }
 
     pub(super) fn in_use(&self) -> Failure {
         Failure::InUse {
-            dir: self.0.clone(),
+            dir: self.path.clone(),
         }
     }
 }
 
 fn default_dir() -> Option<PathBuf> {
-    let absolute = |name| {
-        env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .or_else(|| absolute("LOCALAPPDATA"))
         .map(|base| base.join("peerway"))
+}
+
+fn default_config() -> Option<PathBuf> {
+    absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .or_else(|| absolute("APPDATA"))
+        .map(|base| base.join("peerway"))
+}
+
+fn absolute(name: &str) -> Option<PathBuf> {
+    let path = env::var_os(name).map(PathBuf::from);
+    path.filter(|path| path.is_absolute())
 }

@@ -1,17 +1,18 @@
 //! `peerway status`: one look at a node.
 
-use peerway::{HomeReason, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
+use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
 #[cfg(unix)]
 use super::attach;
-use super::{args::Globals, failure::Failure, node::Node, out, words};
+use super::{args::Globals, failure::Failure, node::Node, out, state::StateDir, words};
+use crate::book::Book;
 #[cfg(unix)]
 use crate::dash::format::age;
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        return print(&node.status().await?, Whose::Running, globals.json);
+        return print(&node.status().await?, Whose::Running, globals);
     }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
@@ -21,7 +22,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
         } else {
             Whose::Command
         };
-        print(&snapshot, whose, globals.json)
+        print(&snapshot, whose, globals)
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
@@ -38,16 +39,17 @@ enum Whose {
     Temporary,
 }
 
-fn print(snapshot: &NodeSnapshot, whose: Whose, json: bool) -> Result<(), Failure> {
-    if json {
+fn print(snapshot: &NodeSnapshot, whose: Whose, globals: &Globals) -> Result<(), Failure> {
+    if globals.json {
         out::json(snapshot)?;
     } else {
-        out::text(text(snapshot, whose))?;
+        let book = StateDir::open(globals)?.names();
+        out::text(text(snapshot, &book, whose))?;
     }
     Ok(())
 }
 
-fn text(snapshot: &NodeSnapshot, whose: Whose) -> String {
+fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     let network = &snapshot.network;
     let public: Vec<String> = [network.public_v4, network.public_v6]
         .iter()
@@ -87,7 +89,7 @@ fn text(snapshot: &NodeSnapshot, whose: Whose) -> String {
         let path = words::path(peer.path.as_ref());
         lines.push(format!(
             "peer          {} {}, {path}",
-            peer.id.short(),
+            book.peer(&peer.id),
             peer.state
         ));
     }
@@ -189,7 +191,7 @@ mod tests {
         }));
         let snapshot = snapshot.unwrap();
         assert_keys("status", &snapshot);
-        let said = text(&snapshot, Whose::Temporary);
+        let said = text(&snapshot, &Book::default(), Whose::Temporary);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");
         assert!(said.contains("by id alone: nobody knows why"), "{said}");

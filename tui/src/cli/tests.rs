@@ -65,10 +65,9 @@ fn a_node_may_be_bound_to_a_port_at_every_address() {
 #[test]
 fn eight_letters_may_be_the_beginning_of_an_id() {
     let start = &id()[..8];
-    assert_eq!(start.parse(), Ok(PeerName::Start(start.to_owned())));
+    assert_eq!(start.parse(), Ok(PeerName::Called(start.to_owned())));
     let upper = id()[..51].to_ascii_uppercase();
-    assert_eq!(upper.parse(), Ok(PeerName::Start(id()[..51].to_owned())));
-    assert!(id()[..7].parse::<PeerName>().is_err());
+    assert_eq!(upper.parse(), Ok(PeerName::Called(upper)));
 }
 
 #[test]
@@ -108,8 +107,8 @@ fn bad_input_is_named_together_with_the_expected_form() {
     let no_port = format!("relay://{id}@host:0");
     let cases: &[(&[&str], &str)] = &[
         (
-            &["ping", "foo"],
-            "an id (52 characters): a peer id has 52 characters, this has 3",
+            &["ping", &"foo ".repeat(15)],
+            "a name in the address book: a peer id has 52 characters, this has 60",
         ),
         (
             &["ping", &"1".repeat(52)],
@@ -170,6 +169,24 @@ fn bad_input_is_named_together_with_the_expected_form() {
         ),
         (&["dance"], "unrecognized subcommand 'dance'"),
     ];
+    assert_refused(cases);
+}
+
+#[test]
+fn names_and_whom_to_block_are_checked_as_well() {
+    let id = id();
+    let cases: &[(&[&str], &str)] = &[
+        (&["ping", ""], "a name has 1 to 32 characters, this has 0"),
+        (&["ping", "a\u{202e}"], "'\\u{202e}' cannot be in a name"),
+        (&["add", "a/b", &id], "'/' cannot be in a name"),
+        (&["add", "peerway", &id], "looks like a ticket"),
+        (&["block"], "<PEER|--strangers>"),
+        (&["block", &id, "--strangers"], "cannot be used with"),
+    ];
+    assert_refused(cases);
+}
+
+fn assert_refused(cases: &[(&[&str], &str)]) {
     for (arguments, expected) in cases {
         let error = Args::try_parse_from(["peerway"].iter().chain(*arguments)).unwrap_err();
         let text = error.to_string();

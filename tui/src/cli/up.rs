@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
+    sync::Arc,
 };
 
 use futures_util::StreamExt;
@@ -21,7 +22,7 @@ use super::{
     node::Node,
     out, words,
 };
-use crate::{Told, told};
+use crate::{Told, book::Book, told};
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     #[cfg(unix)]
@@ -74,7 +75,7 @@ pub(super) async fn serve(
             print_ready(ticket, socket, commands, globals.json).await?;
             let mut printer = Printer::new(globals.json);
             while let Some(told) = events.next().await {
-                printer.print(told).await?;
+                printer.print(told, node.book().book()).await?;
             }
             Ok(())
         };
@@ -82,6 +83,7 @@ pub(super) async fn serve(
         tokio::select! {
             _ = serving => Ok(()),
             () = answering.serve(&node) => Ok(()),
+            never = node.book().follow(&node.endpoint) => match never {},
             result = served_without_reader(print) => result,
         }
     };
@@ -170,7 +172,7 @@ impl Printer {
         Self { json, lasting }
     }
 
-    pub(super) async fn print(&mut self, told: Told) -> Result<(), Failure> {
+    pub(super) async fn print(&mut self, told: Told, book: Arc<Book>) -> Result<(), Failure> {
         let json = self.json;
         let lasts = match &told {
             Told::Event(event) => self.lasting.goes_on(&event.kind),
@@ -178,8 +180,10 @@ impl Printer {
         };
         let print = move || match told {
             Told::Event(event) if json => out::json(&event),
-            Told::Event(event) if lasts => out::text(format!("still: {}", event.kind)),
-            Told::Event(event) => out::text(event.kind.to_string()),
+            Told::Event(event) if lasts => {
+                out::text(format!("still: {}", words::event(&event.kind, &book)))
+            }
+            Told::Event(event) => out::text(words::event(&event.kind, &book)),
             Told::Missed(count) if json => out::json(&Record::Missed { count }),
             Told::Missed(count) => out::text(format!("{count} events were missed")),
         };

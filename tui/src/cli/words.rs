@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use peerway::{
-    Action, Explanation, NetworkSnapshot, NodeSnapshot, PathInfo, PeerId, PeerState, PortMapping,
-    Side,
+    Action, EventKind, Explanation, NetworkSnapshot, NodeSnapshot, PathInfo, PeerId, PeerState,
+    PortMapping, Side,
 };
+
+use crate::book::Book;
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
 pub(super) fn wrap(text: &str, indent: &str) -> String {
@@ -25,6 +27,11 @@ pub(super) fn wrap(text: &str, indent: &str) -> String {
         width += length;
     }
     out
+}
+
+/// What happened, to whom by the name in the book.
+pub(super) fn event(kind: &EventKind, book: &Book) -> String {
+    format!("{}: {}", kind.subject(book), kind.sentence(book))
 }
 
 /// Milliseconds with two decimals.

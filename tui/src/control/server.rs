@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{V1, door::Door, metrics, streams};
-use crate::links::Links;
+use crate::links::{LinkError, Links};
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 << 10;
@@ -123,7 +123,7 @@ async fn connect(
     let linked = dial
         .await
         .map_err(|_| Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the dial takes too long"))?;
-    linked.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    linked.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -146,6 +146,7 @@ async fn ping_peer(
 ) -> Result<Json<Pinged>, Refusal> {
     let id = parse(&id)?;
     let unreachable = |reason: String| Refusal::new(StatusCode::BAD_GATEWAY, reason);
+    control.links.check(id).map_err(refused)?;
     let dial = control.links.endpoint().connect(id, ping::ALPN);
     let dialled = timeout(DIAL_PATIENCE, dial).await;
     let dialled = dialled.map_err(|_| unreachable("the dial takes too long".to_owned()))?;
@@ -198,6 +199,14 @@ fn parse(id: &str) -> Result<PeerId, Refusal> {
     id.parse().map_err(|error: peerway::ParseIdError| {
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
     })
+}
+
+fn refused(error: LinkError) -> Refusal {
+    let status = match &error {
+        LinkError::Blocked { .. } => StatusCode::FORBIDDEN,
+        LinkError::Connect(_) => StatusCode::BAD_GATEWAY,
+    };
+    Refusal::new(status, error.to_string())
 }
 
 fn unknown(id: PeerId) -> Refusal {

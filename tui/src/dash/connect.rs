@@ -1,5 +1,7 @@
 //! The connect dialog: what was pasted is read on every change, and shown before anything is dialled.
 
+use std::collections::BTreeMap;
+
 use peerway::{ParseIdError, PeerId, Ticket};
 use tui_input::{Input, InputRequest};
 
@@ -58,8 +60,13 @@ impl Connect {
         }
     }
 
-    /// `known` are the peers that the first letters of their ids are enough for.
-    pub(super) fn reading(&self, own: PeerId, known: &[Ticket]) -> Reading {
+    /// `known` are the peers that the first letters of their ids are enough for, `names` what some are called.
+    pub(super) fn reading(
+        &self,
+        own: PeerId,
+        known: &[Ticket],
+        names: &BTreeMap<PeerId, String>,
+    ) -> Reading {
         let text = self.text();
         if text.is_empty() {
             return Reading::Nothing;
@@ -68,7 +75,7 @@ impl Connect {
             let ticket = text.parse::<Ticket>();
             ticket.map_err(|error| error.to_string())
         } else {
-            by_id(text, known)
+            by_name(text, known, names).map_or_else(|| by_id(text, known), Ok)
         };
         let ticket = match read {
             Ok(ticket) => ticket,
@@ -82,6 +89,14 @@ impl Connect {
         }
         Reading::Ticket { ticket, bare }
     }
+}
+
+/// Who is called so; white space is not typed here.
+fn by_name(text: &str, known: &[Ticket], names: &BTreeMap<PeerId, String>) -> Option<Ticket> {
+    let spelt = |name: &str| name.chars().filter(|c| !c.is_whitespace()).eq(text.chars());
+    let (id, _) = names.iter().find(|(_, name)| spelt(name))?;
+    let known = known.iter().find(|known| known.id() == *id);
+    Some(known.cloned().unwrap_or_else(|| Ticket::from(*id)))
 }
 
 /// Who has this id, or one that begins so.
@@ -119,7 +134,23 @@ mod tests {
     fn read(text: &str, known: &[Ticket]) -> Reading {
         let mut connect = Connect::default();
         connect.insert(text);
-        connect.reading(peer(9).id(), known)
+        connect.reading(peer(9).id(), known, &BTreeMap::new())
+    }
+
+    #[test]
+    fn a_peer_may_be_named_as_the_address_book_does() {
+        let names = BTreeMap::from([(peer(1).id(), "Anna's laptop".to_owned())]);
+        let mut connect = Connect::default();
+        connect.insert("Anna's laptop");
+        let reading = connect.reading(peer(9).id(), &[peer(2), peer(1)], &names);
+        let ticket = peer(1);
+        assert_eq!(
+            reading,
+            Reading::Ticket {
+                ticket,
+                bare: false
+            }
+        );
     }
 
     #[test]

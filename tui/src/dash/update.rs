@@ -150,7 +150,7 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
             effects.push(Effect::Quit { keep_screen });
         }
         Some(Overlay::Connect(connect)) => {
-            if let Reading::Ticket { ticket, .. } = connect.reading(own, &known) {
+            if let Reading::Ticket { ticket, .. } = connect.reading(own, &known, &model.names) {
                 connect.progress = Progress::Dialling(ticket.id());
                 effects.push(Effect::Connect(ticket));
             }

@@ -31,8 +31,10 @@ pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure>
         events: events.filter_map(async |told| told.ok()).boxed(),
         commands,
     };
+    let book = StateDir::open(globals)?.names();
     let options = Options {
-        acquaintances: peers.all(),
+        names: book.names(),
+        acquaintances: peers.known(&book),
         ..Options::default()
     };
     let pass_on = pass_on(snapshots, samples);

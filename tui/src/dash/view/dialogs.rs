@@ -72,7 +72,7 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
         }
         Progress::Typing => {}
     }
-    match connect.reading(model.data().snapshot.id, &model.known()) {
+    match connect.reading(model.data().snapshot.id, &model.known(), &model.names) {
         Reading::Nothing => vec![Line::styled(
             "The other side shows its ticket with Y, or with `peerway ticket`.",
             look.style(Role::Dim),

@@ -1,0 +1,184 @@
+//! The address book: what peers are called, where they were last, and who is let in.
+//!
+//! It is a TOML file that commands and people edit. [`text`] reads it and knows the line of a mistake, [`Draft`] changes it and
+//! leaves comments where they are, [`BookFile`] is the file.
+
+mod draft;
+mod file;
+mod name;
+mod text;
+
+use std::{collections::BTreeMap, fmt};
+
+use peerway::{Access, Names, PeerId, Ticket};
+
+pub(crate) use self::{
+    draft::{Added, Draft, EditError},
+    file::{BookError, BookFile, Stamp},
+    name::{Name, NameError, is_like_a_ticket},
+};
+
+/// One letter in so many may be wrong for a name to be offered in its place.
+const LETTERS_PER_SLIP: usize = 3;
+
+/// The peers that have a name here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Book {
+    entries: BTreeMap<Name, Entry>,
+    strangers: Trust,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where the peer was last, or its id alone.
+    pub(crate) ticket: Ticket,
+    pub(crate) trust: Trust,
+    /// What somebody wrote about it, in any letters.
+    pub(crate) note: String,
+}
+
+/// Whether a peer is let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Trust {
+    #[default]
+    Allow,
+    /// It gets no answer, and is not dialled either.
+    Block,
+}
+
+impl Trust {
+    const ALL: [Self; 2] = [Self::Allow, Self::Block];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Block => "block",
+        }
+    }
+}
+
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl Book {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&Name, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// What is thought of whoever is not in the book.
+    pub(crate) fn strangers(&self) -> Trust {
+        self.strangers
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// The peer's name and what else is known of it.
+    pub(crate) fn of(&self, id: PeerId) -> Option<(&Name, &Entry)> {
+        self.entries().find(|(_, entry)| entry.ticket.id() == id)
+    }
+
+    /// The name of a peer that we want nothing to do with, if it is one.
+    pub(crate) fn blocked(&self, id: PeerId) -> Option<&Name> {
+        let (name, entry) = self.of(id)?;
+        (entry.trust == Trust::Block).then_some(name)
+    }
+
+    /// The name that somebody may have meant who wrote this one.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&Name> {
+        let slips = |known: &Name| strsim::damerau_levenshtein(known.as_str(), name);
+        let allowed = name.chars().count().div_ceil(LETTERS_PER_SLIP);
+        let known = self.entries.keys().map(|known| (slips(known), known));
+        let alike = known.filter(|(slips, _)| *slips <= allowed);
+        alike.min().map(|(_, known)| known)
+    }
+
+    /// Who may open connections to a node with this book.
+    pub(crate) fn access(&self) -> Access {
+        let ids = |trust| {
+            let so = self.entries.values().filter(move |it| it.trust == trust);
+            so.map(|entry| entry.ticket.id()).collect::<Vec<_>>()
+        };
+        match (self.strangers, ids(Trust::Block)) {
+            (Trust::Block, _) => Access::Only(ids(Trust::Allow)),
+            (Trust::Allow, blocked) if blocked.is_empty() => Access::Anyone,
+            (Trust::Allow, blocked) => Access::Except(blocked),
+        }
+    }
+
+    /// All names, for who shows peers.
+    pub(crate) fn names(&self) -> BTreeMap<PeerId, String> {
+        let named = self.entries();
+        named
+            .map(|(name, entry)| (entry.ticket.id(), name.to_string()))
+            .collect()
+    }
+}
+
+impl Names for Book {
+    fn peer(&self, id: &PeerId) -> String {
+        self.of(*id)
+            .map_or_else(|| id.short(), |(name, _)| name.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+
+    pub(super) fn id(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
+    }
+
+    fn book(strangers: &str, peers: &[(&str, u8, &str)]) -> Book {
+        let mut text = format!("strangers = \"{strangers}\"\n");
+        for (name, seed, trust) in peers {
+            text += &format!(
+                "[peers.{name}]\npeer = \"{}\"\ntrust = \"{trust}\"\n",
+                id(*seed)
+            );
+        }
+        text::parse(&text).unwrap()
+    }
+
+    #[test]
+    fn without_a_book_everybody_is_let_in_as_ever() {
+        assert_eq!(Book::default().access(), Access::Anyone);
+        assert_eq!(book("allow", &[("a", 1, "allow")]).access(), Access::Anyone);
+    }
+
+    #[test]
+    fn who_is_blocked_is_kept_out_and_strangers_are_not() {
+        let access = book("allow", &[("a", 1, "allow"), ("b", 2, "block")]).access();
+        let let_in = [1, 2, 3].map(|seed| access.lets_in(id(seed)));
+        assert_eq!(let_in, [true, false, true]);
+    }
+
+    #[test]
+    fn where_strangers_are_blocked_only_who_is_allowed_is_let_in() {
+        let access = book("block", &[("a", 1, "allow"), ("b", 2, "block")]).access();
+        let let_in = [1, 2, 3].map(|seed| access.lets_in(id(seed)));
+        assert_eq!(let_in, [true, false, false]);
+    }
+
+    #[test]
+    fn a_name_with_a_slip_of_the_pen_is_recognised() {
+        let book = book("allow", &[("nas", 1, "allow"), ("laptop", 2, "allow")]);
+        assert_eq!(book.nearest("nsa").unwrap().as_str(), "nas");
+        assert_eq!(book.nearest("labtop").unwrap().as_str(), "laptop");
+        assert_eq!(book.nearest("zebra"), None);
+    }
+
+    #[test]
+    fn events_call_peers_by_their_names() {
+        let book = book("allow", &[("nas", 1, "allow")]);
+        assert_eq!(Names::peer(&book, &id(1)), "nas");
+        assert_eq!(Names::peer(&book, &id(2)), id(2).short());
+    }
+}

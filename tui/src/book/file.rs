@@ -1,0 +1,291 @@
+//! The book's file: read as a whole, and replaced as a whole.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    process,
+    time::SystemTime,
+};
+
+use peerway::Ticket;
+
+use super::{
+    Book, Draft, EditError,
+    draft::news,
+    text::{self, Mistake},
+};
+
+/// For some ten thousand peers; what is longer is no book.
+const MAX_LEN: u64 = 4 << 20;
+
+#[derive(Clone, Debug)]
+pub(crate) struct BookFile {
+    path: PathBuf,
+}
+
+/// What changes when somebody writes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    len: u64,
+}
+
+impl BookFile {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        Self {
+            path: folder.join("book.toml"),
+        }
+    }
+
+    /// The book; an empty one if there is no file.
+    pub(crate) fn read(&self) -> Result<Book, BookError> {
+        let text = self.text()?;
+        text::parse(&text).map_err(|mistake| self.mistaken(mistake))
+    }
+
+    /// None if there is no file.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        Some(Stamp {
+            modified: metadata.modified().ok(),
+            len: metadata.len(),
+        })
+    }
+
+    /// Changes the book. Who does so at the same time waits; a change that fails leaves everything as it was.
+    pub(crate) fn change<T>(
+        &self,
+        edit: impl FnOnce(&mut Draft) -> Result<T, EditError>,
+    ) -> Result<T, BookError> {
+        let failed = |action| move |source| self.io(action, source);
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
+        create_folder(folder).map_err(failed("make the folder of"))?;
+        let lock = private(&folder.join("book.lock"), OpenOptions::new().create(true));
+        let lock = lock.map_err(failed("lock"))?;
+        lock.lock().map_err(failed("lock"))?;
+        let text = self.text()?;
+        let mut draft = Draft::of(&text).map_err(|mistake| self.mistaken(mistake))?;
+        let done = edit(&mut draft)?;
+        let new = draft.text();
+        if new != text {
+            self.replace(&new).map_err(failed("write"))?;
+        }
+        Ok(done)
+    }
+
+    /// A peer was reached by this ticket: if the book has it, so be it there.
+    pub(crate) fn reached(&self, ticket: &Ticket) -> Result<(), BookError> {
+        if news(&self.read()?, ticket).is_some() {
+            self.change(|draft| draft.reached(ticket))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String, BookError> {
+        let failed = |source| self.io("read", source);
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        self.check_writers(&file).map_err(failed)??;
+        let mut text = String::new();
+        file.take(MAX_LEN + 1)
+            .read_to_string(&mut text)
+            .map_err(failed)?;
+        if text.len() as u64 > MAX_LEN {
+            return Err(failed(ErrorKind::FileTooLarge.into()));
+        }
+        Ok(text)
+    }
+
+    /// Who can write the book can let themselves in.
+    #[cfg(unix)]
+    fn check_writers(&self, file: &File) -> io::Result<Result<(), BookError>> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = file.metadata()?;
+        let is_shared = metadata.is_file() && metadata.mode() & 0o002 != 0;
+        Ok(if is_shared {
+            Err(BookError::Writable {
+                path: self.path.clone(),
+            })
+        } else {
+            Ok(())
+        })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    fn check_writers(&self, _: &File) -> io::Result<Result<(), BookError>> {
+        Ok(Ok(()))
+    }
+
+    /// The whole text or nothing of it, also if the power fails. A link stays one, and the file keeps its mode.
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let temporary = target.with_extension(format!("toml.{}", process::id()));
+        // One that a crash left.
+        let _ = fs::remove_file(&temporary);
+        let written =
+            write(&temporary, &target, text).and_then(|()| fs::rename(&temporary, &target));
+        if written.is_err() {
+            // There may be none.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn mistaken(&self, mistake: Mistake) -> BookError {
+        BookError::Mistake {
+            path: self.path.clone(),
+            mistake,
+        }
+    }
+
+    fn io(&self, action: &'static str, source: io::Error) -> BookError {
+        BookError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
+    let mut file = private(temporary, OpenOptions::new().create_new(true))?;
+    if let Ok(metadata) = fs::metadata(target) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A file that, if it is made, only its owner can read.
+fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.write(true).open(path)
+}
+
+/// Only its owner can look into it, if it is made here.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+/// Why the book could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BookError {
+    #[error("the address book {}, {mistake}", path.display())]
+    Mistake { path: PathBuf, mistake: Mistake },
+    #[error(
+        "everybody on this computer can write the address book {path}: run `chmod o-w {path}`",
+        path = path.display()
+    )]
+    Writable { path: PathBuf },
+    #[error(
+        "cannot {action} the address book {}: {source}; check its permissions and the room there, or choose another folder with \
+         --config-dir",
+        path.display()
+    )]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Edit(#[from] EditError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tempfile::TempDir;
+
+    use super::{super::tests::id, *};
+    use crate::book::Trust;
+
+    #[test]
+    fn where_there_is_no_file_the_book_is_empty_and_reading_makes_none() {
+        let folder = TempDir::new().unwrap();
+        let file = BookFile::in_folder(&folder.path().join("new"));
+        assert_eq!(file.read().unwrap(), Book::default());
+        assert_eq!(file.stamp(), None);
+        file.reached(&id(1).into()).unwrap();
+        assert!(!folder.path().join("new").exists());
+    }
+
+    #[test]
+    fn peers_that_are_added_at_the_same_time_are_all_in_the_book() {
+        let folder = TempDir::new().unwrap();
+        let file = BookFile::in_folder(folder.path());
+        thread::scope(|scope| {
+            for seed in 1..=8 {
+                let file = &file;
+                scope.spawn(move || {
+                    let name = format!("peer{seed}").parse().unwrap();
+                    file.change(|draft| draft.add(&name, &id(seed).into(), None))
+                        .unwrap();
+                });
+            }
+        });
+        assert_eq!(file.read().unwrap().entries().count(), 8);
+    }
+
+    #[test]
+    fn a_change_that_is_refused_leaves_the_file_as_it_was() {
+        let folder = TempDir::new().unwrap();
+        let file = BookFile::in_folder(folder.path());
+        let nonsense = "strangers = \n";
+        fs::write(&file.path, nonsense).unwrap();
+        let refused = file.change(|draft| draft.trust_strangers(Trust::Block));
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("book.toml, line 1: "), "{said}");
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), nonsense);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_book_is_its_owners_and_an_old_one_keeps_its_mode_and_its_link() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("config/peerway");
+        let file = BookFile::in_folder(&config);
+        let block = |file: &BookFile, trust| file.change(|draft| draft.trust_strangers(trust));
+        block(&file, Trust::Block).unwrap();
+        assert_eq!((mode(&config), mode(&file.path)), (0o700, 0o600));
+        let elsewhere = folder.path().join("dotfiles.toml");
+        fs::rename(&file.path, &elsewhere).unwrap();
+        fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o644)).unwrap();
+        symlink(&elsewhere, &file.path).unwrap();
+        block(&file, Trust::Allow).unwrap();
+        assert!(file.path.is_symlink());
+        assert_eq!(mode(&elsewhere), 0o644);
+        assert_eq!(file.read().unwrap().strangers(), Trust::Allow);
+        fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o666)).unwrap();
+        let refused = file.read().unwrap_err().to_string();
+        assert!(refused.contains("chmod o-w"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_too_long_or_no_text_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let file = BookFile::in_folder(folder.path());
+        fs::write(&file.path, "#".repeat(MAX_LEN as usize + 1)).unwrap();
+        assert!(file.read().unwrap_err().to_string().contains("too large"));
+        fs::write(&file.path, [0xff, 0xfe]).unwrap();
+        assert!(file.read().unwrap_err().to_string().contains("UTF-8"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The book as TOML, read with the line of what is wrong in it.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use peerway::{PeerId, Ticket};
+use toml_edit::{Document, Item, TableLike};
+
+use super::{Book, Entry, Name, NameError, Trust, is_like_a_ticket};
+
+pub(super) const STRANGERS: &str = "strangers";
+pub(super) const PEERS: &str = "peers";
+pub(super) const PEER: &str = "peer";
+pub(super) const TRUST: &str = "trust";
+pub(super) const NOTE: &str = "note";
+
+/// What cannot be understood, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {wrong}")]
+pub(crate) struct Mistake {
+    pub(super) line: usize,
+    pub(super) wrong: Wrong,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Wrong {
+    #[error("this is not TOML: {0}")]
+    Syntax(String),
+    #[error("there is no key {key:?} here; there are {known}")]
+    UnknownKey { key: String, known: &'static str },
+    #[error("{key} is {expected}")]
+    Kind {
+        key: &'static str,
+        expected: &'static str,
+    },
+    #[error("trust is \"allow\" or \"block\", not {0:?}")]
+    Trust(String),
+    #[error("a peer cannot be called {name:?}: {why}")]
+    Name { name: String, why: NameError },
+    #[error("{0} has no peer = \"its ticket or id\"")]
+    NoPeer(Name),
+    #[error("{0}")]
+    Peer(String),
+    #[error("{name} and {other} are the same peer: one name is enough")]
+    Twice { name: Name, other: Name },
+}
+
+/// The book that a text describes.
+pub(super) fn parse(text: &str) -> Result<Book, Mistake> {
+    let document = Document::parse(text).map_err(|error| {
+        let why = error.message().replace('\n', ", ");
+        mistake(text, error.span(), Wrong::Syntax(why))
+    })?;
+    Reader { text }.book(document.as_table())
+}
+
+struct Reader<'a> {
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn book(&self, root: &dyn TableLike) -> Result<Book, Mistake> {
+        let mut book = Book::default();
+        for (key, item) in root.iter() {
+            match key {
+                STRANGERS => book.strangers = self.trust(STRANGERS, item)?,
+                PEERS => book.entries = self.peers(item)?,
+                _ => return Err(self.unknown(root, key, "strangers and [peers.NAME]")),
+            }
+        }
+        Ok(book)
+    }
+
+    fn peers(&self, item: &Item) -> Result<BTreeMap<Name, Entry>, Mistake> {
+        let table = self.table(PEERS, item, "made of tables, [peers.NAME]")?;
+        let mut peers = BTreeMap::<Name, Entry>::new();
+        for (key, item) in table.iter() {
+            let place = || span_of(table, key).or_else(|| item.span());
+            let name = key.parse::<Name>().map_err(|why| {
+                let name = key.to_owned();
+                mistake(self.text, place(), Wrong::Name { name, why })
+            })?;
+            let entry = self.entry(&name, item)?;
+            let id = entry.ticket.id();
+            if let Some((other, _)) = peers.iter().find(|(_, other)| other.ticket.id() == id) {
+                let other = other.clone();
+                return Err(mistake(self.text, place(), Wrong::Twice { name, other }));
+            }
+            peers.insert(name, entry);
+        }
+        Ok(peers)
+    }
+
+    fn entry(&self, name: &Name, item: &Item) -> Result<Entry, Mistake> {
+        let table = self.table(PEERS, item, "made of tables, [peers.NAME]")?;
+        let (mut ticket, mut trust, mut note) = (None, Trust::default(), String::new());
+        for (key, item) in table.iter() {
+            match key {
+                PEER => ticket = Some(self.peer(item)?),
+                TRUST => trust = self.trust(TRUST, item)?,
+                NOTE => note = self.string(NOTE, item)?.to_owned(),
+                _ => return Err(self.unknown(table, key, "peer, trust and note")),
+            }
+        }
+        let missing = || mistake(self.text, item.span(), Wrong::NoPeer(name.clone()));
+        Ok(Entry {
+            ticket: ticket.ok_or_else(missing)?,
+            trust,
+            note,
+        })
+    }
+
+    fn peer(&self, item: &Item) -> Result<Ticket, Mistake> {
+        let text = self.string(PEER, item)?;
+        let read = if is_like_a_ticket(text) {
+            text.parse::<Ticket>().map_err(|error| error.to_string())
+        } else {
+            let id = text.parse::<PeerId>();
+            id.map(Ticket::from)
+                .map_err(|error| format!("peer is a ticket (PEERWAY1…) or an id: {error}"))
+        };
+        read.map_err(|why| mistake(self.text, item.span(), Wrong::Peer(why)))
+    }
+
+    fn trust(&self, key: &'static str, item: &Item) -> Result<Trust, Mistake> {
+        let text = self.string(key, item)?;
+        trust(text).map_err(|wrong| mistake(self.text, item.span(), wrong))
+    }
+
+    fn string<'i>(&self, key: &'static str, item: &'i Item) -> Result<&'i str, Mistake> {
+        let expected = "text in quotes";
+        item.as_str()
+            .ok_or_else(|| mistake(self.text, item.span(), Wrong::Kind { key, expected }))
+    }
+
+    fn table<'i>(
+        &self,
+        key: &'static str,
+        item: &'i Item,
+        expected: &'static str,
+    ) -> Result<&'i dyn TableLike, Mistake> {
+        item.as_table_like()
+            .ok_or_else(|| mistake(self.text, item.span(), Wrong::Kind { key, expected }))
+    }
+
+    fn unknown(&self, table: &dyn TableLike, key: &str, known: &'static str) -> Mistake {
+        let wrong = Wrong::UnknownKey {
+            key: key.to_owned(),
+            known,
+        };
+        mistake(self.text, span_of(table, key), wrong)
+    }
+}
+
+fn trust(text: &str) -> Result<Trust, Wrong> {
+    let mut all = Trust::ALL.into_iter();
+    all.find(|trust| trust.word() == text)
+        .ok_or_else(|| Wrong::Trust(text.to_owned()))
+}
+
+fn span_of(table: &dyn TableLike, key: &str) -> Option<Range<usize>> {
+    table.get_key_value(key)?.0.span()
+}
+
+fn mistake(text: &str, span: Option<Range<usize>>, wrong: Wrong) -> Mistake {
+    let start = span.map_or(0, |span| span.start).min(text.len());
+    let before = text.as_bytes().get(..start).unwrap_or_default();
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    Mistake { line, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::tests::id, *};
+
+    #[test]
+    fn tables_inline_tables_and_dotted_keys_say_the_same() {
+        let id = id(1);
+        let table = format!("[peers.nas]\npeer = \"{id}\"\nnote = \"cellar\"\n");
+        let inline = format!("[peers]\nnas = {{ peer = \"{id}\", note = \"cellar\" }}\n");
+        let dotted = format!("peers.nas.peer = \"{id}\"\npeers.nas.note = \"cellar\"\n");
+        let book = parse(&table).unwrap();
+        let entry = book.get("nas").unwrap();
+        assert_eq!((entry.trust, &entry.note[..]), (Trust::Allow, "cellar"));
+        assert_eq!(parse(&inline).as_ref(), Ok(&book));
+        assert_eq!(parse(&dotted).as_ref(), Ok(&book));
+        assert_eq!(parse(""), Ok(Book::default()));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line() {
+        let (one, other) = (id(1), id(2));
+        let nas = format!("# mine\n[peers.nas]\npeer = \"{one}\"\n");
+        let cases = [
+            ("strangers = \"ask\"\n".to_owned(), 1, "not \"ask\""),
+            ("\nstrangers = yes\n".to_owned(), 2, "not TOML"),
+            ("\nstrangers = true\n".to_owned(), 2, "text in quotes"),
+            ("a = 1\n".to_owned(), 1, "no key \"a\""),
+            (format!("{nas}trsut = \"block\"\n"), 4, "no key \"trsut\""),
+            (format!("{nas}trust = \"no\"\n"), 4, "not \"no\""),
+            (format!("{nas}peer = \"{other}\"\n"), 4, "duplicate key"),
+            (
+                format!("{nas}\n[peers.b]\nnote = \"x\"\n"),
+                5,
+                "b has no peer",
+            ),
+            (format!("{nas}[peers.b]\npeer = \"abc\"\n"), 5, "this has 3"),
+            (
+                format!("{nas}[peers.b]\npeer = \"PEERWAY1A\"\n"),
+                5,
+                "ticket",
+            ),
+            (
+                format!("{nas}[peers.b]\npeer = \"{one}\"\n"),
+                4,
+                "same peer",
+            ),
+            (format!("{nas}[peers.\"a/b\"]\n"), 4, "'/' cannot be in"),
+            (format!("{nas}[peers.\"\\u202e\"]\n"), 4, "'\\u{202e}'"),
+            ("peers = 3\n".to_owned(), 1, "made of tables"),
+            ("[peers]\nnas = 3\n".to_owned(), 2, "made of tables"),
+        ];
+        for (text, line, told) in cases {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_the_file_it_is_a_book_or_a_mistake_in_one_of_its_lines(
+            text in "(?s)(\\[peers\\.[a-b\"\u{202e}]{1,3}\\]|peer|trust|=|\"|\\{|\\}|'|\n|\\PC|.){0,40}"
+        ) {
+            if let Err(mistake) = parse(&text) {
+                prop_assert!((1..=text.split('\n').count()).contains(&mistake.line));
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The commands of the address book: `add`, `rename`, `remove`, `block`, `allow`, and `peers`, which lists it.
+
+use peerway::{PeerId, Ticket};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use super::{
+    args::{Add, Globals, PeerName, Remove, Rename, TrustArgs},
+    failure::Failure,
+    out,
+    peers::{Peers, is_bare},
+    state::StateDir,
+};
+use crate::book::{Added, Book, Entry, Name, Trust};
+
+pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
+    let ticket = peers.meant(&args.peer, &peers.book().read()?)?;
+    if state.is_own(ticket.id())? {
+        return Err(Failure::OwnPeer);
+    }
+    let (added, book) = peers.book().change(|draft| {
+        let added = draft.add(&args.name, &ticket, args.note.as_deref())?;
+        Ok((added, draft.book().clone()))
+    })?;
+    let what = match added {
+        Added::New => "added",
+        Added::Known => "brought up to date:",
+    };
+    let line = format!("{what} {} ({})", args.name, ticket.id().short());
+    print_entry(globals, &book, &args.name, line)?;
+    let has_way = book
+        .get(args.name.as_str())
+        .is_some_and(|it| !is_bare(&it.ticket));
+    if !has_way {
+        out::hint(
+            "an id says nothing of where the peer is: it is looked for at your own relays and on this network",
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn rename(globals: &Globals, args: &Rename) -> Result<(), Failure> {
+    let peers = StateDir::open(globals)?.peers();
+    let old = in_book(&peers, &args.peer)?;
+    let book = peers.book().change(|draft| {
+        draft.rename(&old, &args.name)?;
+        Ok(draft.book().clone())
+    })?;
+    let line = format!("{old} is called {} from now on", args.name);
+    print_entry(globals, &book, &args.name, line)
+}
+
+pub(super) fn remove(globals: &Globals, args: &Remove) -> Result<(), Failure> {
+    let peers = StateDir::open(globals)?.peers();
+    let name = in_book(&peers, &args.peer)?;
+    let (before, now) = peers.book().change(|draft| {
+        let before = draft.book().clone();
+        draft.remove(&name)?;
+        Ok((before, draft.book().clone()))
+    })?;
+    print_entry(globals, &before, &name, format!("removed {name}"))?;
+    let was = before.get(name.as_str()).map(|entry| entry.trust);
+    if was == Some(Trust::Block) && now.strangers() == Trust::Allow {
+        out::hint("it was blocked, and is let in again, as strangers are");
+    }
+    Ok(())
+}
+
+pub(super) fn trust(globals: &Globals, args: &TrustArgs, trust: Trust) -> Result<(), Failure> {
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
+    let Some(peer) = &args.peer else {
+        let book = peers.book().change(|draft| {
+            draft.trust_strangers(trust)?;
+            Ok(draft.book().clone())
+        })?;
+        return print_strangers(globals, &book);
+    };
+    let ticket = peers.meant(peer, &peers.book().read()?)?;
+    if state.is_own(ticket.id())? {
+        return Err(Failure::OwnPeer);
+    }
+    let (name, book) = peers.book().change(|draft| {
+        let name = draft.trust(&ticket, trust)?;
+        Ok((name, draft.book().clone()))
+    })?;
+    let line = match trust {
+        Trust::Allow => format!("{name} is let in"),
+        Trust::Block => format!("{name} is blocked: it gets no answer, and is not dialled"),
+    };
+    print_entry(globals, &book, &name, line)
+}
+
+/// `peerway peers`: those with a name, then the others that were dialled, the latest first.
+pub(super) fn list(globals: &Globals) -> Result<(), Failure> {
+    let peers = StateDir::open(globals)?.peers();
+    let book = peers.book().read()?;
+    let known = peers.known(&book);
+    let ticket_of = |id| known.iter().find(|known| known.id() == id);
+    let mut lines: Vec<Line<'_>> = book
+        .entries()
+        .map(|(name, entry)| {
+            let mut line = Line::of(name, entry);
+            line.ticket = ticket_of(line.id).unwrap_or(&entry.ticket);
+            line
+        })
+        .collect();
+    let strangers = known.iter().rev().filter(|it| book.of(it.id()).is_none());
+    lines.extend(strangers.map(|ticket| Line {
+        name: None,
+        id: ticket.id(),
+        trust: book.strangers().word(),
+        note: "",
+        ticket,
+    }));
+    if globals.json {
+        lines.iter().try_for_each(out::json)?;
+    } else if lines.is_empty() {
+        out::text("nobody yet: `peerway add NAME TICKET` gives a peer a name")?;
+    } else {
+        table(&lines).iter().try_for_each(out::text)?;
+    }
+    print_strangers(globals, &book)
+}
+
+/// The name of a peer that has one.
+fn in_book(peers: &Peers, name: &PeerName) -> Result<Name, Failure> {
+    let book = peers.book().read()?;
+    let id = peers.meant(name, &book)?.id();
+    let (name, _) = book.of(id).ok_or(Failure::NotInBook(id))?;
+    Ok(name.clone())
+}
+
+fn print_entry(globals: &Globals, book: &Book, name: &Name, line: String) -> Result<(), Failure> {
+    match book.get(name.as_str()) {
+        Some(entry) if globals.json => out::json(&Line::of(name, entry))?,
+        _ => out::text(line)?,
+    }
+    Ok(())
+}
+
+fn print_strangers(globals: &Globals, book: &Book) -> Result<(), Failure> {
+    if globals.json {
+        let strangers = book.strangers().word();
+        return Ok(out::json(&Strangers { strangers })?);
+    }
+    Ok(out::text(match book.strangers() {
+        Trust::Allow => "who is not in the address book is let in",
+        Trust::Block => "who is not in the address book gets no answer",
+    })?)
+}
+
+/// Columns as wide as what is in them.
+fn table(lines: &[Line<'_>]) -> Vec<String> {
+    let name = |line: &Line<'_>| line.name.map_or_else(|| "-".to_owned(), str::to_owned);
+    let width = lines.iter().map(|line| name(line).width()).max();
+    let width = width.unwrap_or_default();
+    let row = |line: &Line<'_>| {
+        let name = name(line);
+        let room = " ".repeat(width.saturating_sub(name.width()));
+        let (id, trust, way) = (line.id.short(), line.trust, way(line.ticket));
+        // A note may have lines of its own.
+        let note = line.note.replace('\n', " ");
+        let row = format!("{name}{room}  {id}  {trust}  {way}  {note}");
+        row.trim_end().to_owned()
+    };
+    lines.iter().map(row).collect()
+}
+
+/// Where a peer is looked for.
+fn way(ticket: &Ticket) -> String {
+    let first = ticket
+        .relays()
+        .first()
+        .map(|relay| format!("relay {}", relay.place()));
+    let addr = || ticket.addrs().first().map(ToString::to_string);
+    first.or_else(addr).unwrap_or_else(|| "id only".to_owned())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    name: Option<&'a str>,
+    id: PeerId,
+    trust: &'static str,
+    note: &'a str,
+    ticket: &'a Ticket,
+}
+
+impl<'a> Line<'a> {
+    fn of(name: &'a Name, entry: &'a Entry) -> Self {
+        Self {
+            name: Some(name.as_str()),
+            id: entry.ticket.id(),
+            trust: entry.trust.word(),
+            note: &entry.note,
+            ticket: &entry.ticket,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Strangers {
+    strangers: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::{RelayUrl, SecretKey};
+
+    use super::{super::documented::assert_keys, *};
+
+    fn line<'a>(name: Option<&'a str>, ticket: &'a Ticket) -> Line<'a> {
+        Line {
+            name,
+            id: ticket.id(),
+            trust: "allow",
+            note: "in the\ncellar",
+            ticket,
+        }
+    }
+
+    #[test]
+    fn the_lines_keep_their_keys() {
+        let ticket = SecretKey::from_seed(&[1; 32]).id().into();
+        for command in ["peers", "add", "rename", "remove", "block", "allow"] {
+            assert_keys(command, &line(Some("nas"), &ticket));
+        }
+        for command in ["peers", "block", "allow"] {
+            assert_keys(command, &Strangers { strangers: "allow" });
+        }
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_the_names_are() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
+        let tickets = [Ticket::new(id, vec![relay], Vec::new()), id.into()];
+        let lines = [
+            line(Some("家のサーバー"), &tickets[0]),
+            line(None, &tickets[1]),
+        ];
+        let short = id.short();
+        assert_eq!(
+            table(&lines),
+            [
+                format!(
+                    "家のサーバー  {short}  allow  relay relay.example.org:4433  in the cellar"
+                ),
+                format!("-             {short}  allow  id only  in the cellar"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! The address book of a node that runs: whoever changes it need not start the node anew.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use peerway::Endpoint;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::out;
+use crate::book::{Book, BookError, BookFile, Stamp};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The book as it was last understood.
+#[derive(Debug)]
+pub(super) struct Followed {
+    file: BookFile,
+    /// Of what was read.
+    stamp: Option<Stamp>,
+    book: watch::Sender<Arc<Book>>,
+}
+
+impl Followed {
+    pub(super) fn open(file: &BookFile) -> Result<Self, BookError> {
+        // First, so that no change after it is missed.
+        let stamp = file.stamp();
+        Ok(Self::new(file, stamp, file.read()?))
+    }
+
+    /// The same for who only shows names, and does without them.
+    pub(super) fn open_or_empty(file: &BookFile) -> Self {
+        Self::open(file).unwrap_or_else(|_| Self::new(file, file.stamp(), Book::default()))
+    }
+
+    fn new(file: &BookFile, stamp: Option<Stamp>, book: Book) -> Self {
+        Self {
+            file: file.clone(),
+            stamp,
+            book: watch::Sender::new(Arc::new(book)),
+        }
+    }
+
+    pub(super) fn book(&self) -> Arc<Book> {
+        Arc::clone(&self.book.borrow())
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Book>> {
+        self.book.subscribe()
+    }
+
+    /// Lets in whom the book allows, from one change of it to the next. What cannot be understood changes nothing, and is told.
+    pub(super) async fn follow(&self, endpoint: &Endpoint) -> Infallible {
+        let mut looks = Looks::after(self.stamp);
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match looks.due(self.file.stamp()) {
+                Due::Nothing => {}
+                Due::Gone => out::hint("the address book is gone: it stays in force as it was"),
+                Due::Read => match self.file.read() {
+                    Ok(book) => {
+                        endpoint.set_access(book.access()).await;
+                        self.book.send_replace(Arc::new(book));
+                    }
+                    Err(error) => out::hint(format!("{error}. It stays in force as it was")),
+                },
+            }
+        }
+    }
+}
+
+/// When a file is to be read again: once it has changed and whoever writes it has come to an end.
+#[derive(Debug)]
+struct Looks {
+    /// Of what was last dealt with.
+    done: Option<Stamp>,
+    last: Option<Stamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Read,
+    Gone,
+}
+
+impl Looks {
+    fn after(stamp: Option<Stamp>) -> Self {
+        Self {
+            done: stamp,
+            last: stamp,
+        }
+    }
+
+    fn due(&mut self, now: Option<Stamp>) -> Due {
+        let before = std::mem::replace(&mut self.last, now);
+        if now == self.done || now != before {
+            return Due::Nothing;
+        }
+        self.done = now;
+        now.map_or(Due::Gone, |_| Due::Read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn stamp(len: usize) -> Option<Stamp> {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("book.toml"), "#".repeat(len)).unwrap();
+        let stamp = BookFile::in_folder(folder.path()).stamp();
+        assert!(stamp.is_some());
+        stamp
+    }
+
+    #[test]
+    fn a_book_is_read_once_when_it_has_changed_and_rests() {
+        let (old, half, new) = (stamp(1), stamp(2), stamp(3));
+        let mut looks = Looks::after(old);
+        let due = [old, half, new, new, new, old].map(|now| looks.due(now));
+        let (nothing, read) = (Due::Nothing, Due::Read);
+        assert_eq!(due, [nothing, nothing, nothing, read, nothing, nothing]);
+    }
+
+    #[test]
+    fn an_editor_that_replaces_the_file_does_not_make_it_seem_gone() {
+        let (old, new) = (stamp(1), stamp(2));
+        let mut looks = Looks::after(old);
+        let due = [None, new, new].map(|now| looks.due(now));
+        assert_eq!(due, [Due::Nothing, Due::Nothing, Due::Read]);
+        let due = [None, None, None].map(|now| looks.due(now));
+        assert_eq!(due, [Due::Nothing, Due::Gone, Due::Nothing]);
+    }
+
+    #[test]
+    fn the_first_book_of_a_node_that_runs_is_read() {
+        let new = stamp(1);
+        let mut looks = Looks::after(None);
+        let due = [None, new, new].map(|now| looks.due(now));
+        assert_eq!(due, [Due::Nothing, Due::Nothing, Due::Read]);
+    }
+}
