@@ -73,6 +73,33 @@ async fn a_command_beside_a_running_node_leaves_it_its_identity() {
 }
 
 #[tokio::test]
+async fn two_nodes_meet_at_the_relay_that_a_third_one_is_as_long_as_that_runs() {
+    let world = World::new().await;
+    let mut third = world.start("third", &["up", "--serve-relay", "127.0.0.1:0"]);
+    let ready = third.line().await;
+    let relay = ready["relay"].as_str().unwrap();
+    let options = ["--relay-only", "--relay", relay];
+    let mut up = world.start("a", &[&["up"], &options[..]].concat());
+    let ticket = up.ready().await;
+    let ping = [&["ping", &ticket, "-c", "2"], &options[..]].concat();
+    let pinged = world.run("b", &ping).await;
+    assert_eq!(pinged.code, 0, "{}", pinged.stderr);
+    let by = &pinged.lines[0]["path"];
+    assert_eq!(
+        (&by["kind"], &by["remote"]),
+        (&"relay".into(), &relay.into())
+    );
+
+    let own = ready["ticket"].as_str().unwrap();
+    let pinged = world.run("b", &["ping", own, "-c", "1"]).await;
+    assert_eq!(pinged.code, 0, "{}", pinged.stderr);
+
+    third.terminate().await;
+    up.wait_for("relay_down").await;
+    up.terminate().await;
+}
+
+#[tokio::test]
 async fn a_peer_that_answers_no_pings_is_linked_all_the_same() {
     let world = World::new().await;
     let mut up = world.start("a", &["up", "--no-diagnostics"]);

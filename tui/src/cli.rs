@@ -27,6 +27,7 @@ mod lab;
 mod netcheck;
 mod node;
 mod out;
+mod own_relay;
 mod peers;
 mod ping;
 mod speed;

@@ -21,6 +21,7 @@ use peerway::{
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
 
+use super::own_relay::Place;
 use crate::book::{Name, NameError, is_like_a_ticket};
 
 const EXIT_CODES: &str = "\
@@ -194,6 +195,16 @@ pub(super) struct Up {
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
+
+    /// Be a relay too, for whoever knows its URL: at a port, or where others dial HOST:PORT [default: 4433]
+    #[arg(
+        long,
+        value_name = "[HOST:]PORT",
+        env = "PEERWAY_SERVE_RELAY",
+        num_args = 0..=1,
+        default_missing_value = "4433"
+    )]
+    pub(super) serve_relay: Option<Place>,
 }
 
 #[derive(Debug, clap::Args)]

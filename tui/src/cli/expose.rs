@@ -38,7 +38,7 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
             exposed.clone().serve(connection)
         })
     };
-    up::serve(globals, offer, args.fail_fast, |ticket| {
+    up::serve(globals, None, offer, args.fail_fast, |ticket| {
         let each = args.names.iter().zip(9000..);
         each.map(|(name, port)| format!("peerway forward {ticket}/{name} --listen {port}"))
             .collect()

@@ -70,6 +70,8 @@ pub(super) enum Failure {
     Key(#[from] KeyFileError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("cannot serve as a relay: {0}")]
+    ServeRelay(#[from] peerway_relay::BindError),
     #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
     NoRelay { relay: String, reason: String },
     #[error("{}", dial(.0))]
@@ -173,6 +175,7 @@ impl Failure {
             | Self::NoDiagnostics
             | Self::Key(_)
             | Self::Bind(_)
+            | Self::ServeRelay(_)
             | Self::Ping(_)
             | Self::Speed(_)
             | Self::Forward(_)

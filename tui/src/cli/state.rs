@@ -44,6 +44,11 @@ impl StateDir {
         Ok(keyfile::load_or_create(&self.path.join("key"))?)
     }
 
+    /// The identity of the relay that a node is besides, made at the first use.
+    pub(super) fn relay_key(&self) -> Result<SecretKey, Failure> {
+        Ok(keyfile::load_or_create(&self.path.join("relay-key"))?)
+    }
+
     pub(super) fn id(&self) -> Result<PeerId, Failure> {
         Ok(self.key()?.id())
     }

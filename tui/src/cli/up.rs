@@ -20,7 +20,10 @@ use super::{
     args::{Globals, Up},
     failure::Failure,
     node::Node,
-    out, words,
+    out,
+    own_relay::{OwnRelay, Place},
+    state::StateDir,
+    words,
 };
 use crate::{Told, book::Book, told};
 
@@ -30,9 +33,13 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
         background::leave_terminal()?;
     }
     let offer = |router| diagnostics(router, !args.no_diagnostics);
-    serve(globals, offer, args.fail_fast, |ticket| {
-        vec![format!("peerway ping {ticket}")]
-    })
+    serve(
+        globals,
+        args.serve_relay.as_ref(),
+        offer,
+        args.fail_fast,
+        |ticket| vec![format!("peerway ping {ticket}")],
+    )
     .await
 }
 
@@ -46,9 +53,10 @@ pub(super) fn diagnostics(router: Router, enabled: bool) -> Router {
 }
 
 /// Serves what `offer` adds to a router until Ctrl-C; `commands` are what the other side has to type. Without a relay the network
-/// around is served, unless the node is to fail fast.
+/// around is served, unless the node is to fail fast. At `place` it is a relay as well.
 pub(super) async fn serve(
     globals: &Globals,
+    place: Option<&Place>,
     offer: impl FnOnce(Router) -> Router,
     fail_fast: bool,
     commands: impl Fn(&Ticket) -> Vec<String>,
@@ -56,9 +64,17 @@ pub(super) async fn serve(
     let node = Node::listening(globals).await?;
     // Gone before the claim on the identity is, so that it is never the next node's.
     let answering = Answering::open(globals, &node);
+    let relay = match place {
+        Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
+        None => None,
+    };
     let router = offer(Router::new(node.endpoint.clone()));
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
+        if let Some(relay) = &relay {
+            relay.say_what_it_needs();
+            relay.admit(&node.endpoint, &globals.relays).await;
+        }
         if fail_fast {
             node.reachable().await?;
         }
@@ -72,7 +88,8 @@ pub(super) async fn serve(
         let commands = commands(&ticket);
         let print = async {
             let socket = answering.socket().map(ToOwned::to_owned);
-            print_ready(ticket, socket, commands, globals.json).await?;
+            let relay = relay.as_ref().map(OwnRelay::url);
+            print_ready(ticket, socket, relay, commands, globals.json).await?;
             let mut printer = Printer::new(globals.json);
             while let Some(told) = events.next().await {
                 printer.print(told, node.book().book()).await?;
@@ -87,7 +104,11 @@ pub(super) async fn serve(
             result = served_without_reader(print) => result,
         }
     };
-    node.run(body).await?;
+    let running = node.run(body);
+    match &relay {
+        Some(relay) => relay.during(running).await?,
+        None => running.await?,
+    };
     Ok(())
 }
 
@@ -141,6 +162,7 @@ pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
 async fn print_ready(
     ticket: Ticket,
     socket: Option<PathBuf>,
+    relay: Option<RelayUrl>,
     commands: Vec<String>,
     json: bool,
 ) -> Result<(), Failure> {
@@ -150,9 +172,13 @@ async fn print_ready(
                 id: ticket.id(),
                 ticket: &ticket,
                 socket: socket.as_deref(),
+                relay: relay.as_ref(),
             });
         }
         out::text(format!("ready as {}", ticket.id()))?;
+        if let Some(relay) = &relay {
+            out::text(format!("a relay for others: --relay {relay}"))?;
+        }
         commands
             .iter()
             .try_for_each(|command| out::text(format!("on the other side: {command}")))
@@ -216,6 +242,9 @@ enum Record<'a> {
         ticket: &'a Ticket,
         /// Where it is asked; none if it cannot be.
         socket: Option<&'a Path>,
+        /// Which it is itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        relay: Option<&'a RelayUrl>,
     },
     Missed {
         count: u64,
@@ -274,19 +303,22 @@ mod tests {
     fn the_ready_line_keeps_its_keys() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let ticket = Ticket::from(id);
-        let ready = Record::Ready {
+        let ready = |relay| Record::Ready {
             id,
             ticket: &ticket,
             socket: Some(Path::new("/run/a.sock")),
+            relay,
         };
         assert_eq!(
-            serde_json::to_string(&ready).unwrap(),
+            serde_json::to_string(&ready(None)).unwrap(),
             format!(
                 r#"{{"event":"ready","id":"{id}","ticket":"{ticket}","socket":"/run/a.sock"}}"#
             )
         );
+        let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
+        assert_keys("up", &ready(Some(&relay)));
         for command in ["up", "expose"] {
-            assert_keys(command, &ready);
+            assert_keys(command, &ready(None));
             assert_keys(command, &Record::Missed { count: 1 });
         }
     }
