@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_carrier::{Datagrams, MAX_MESSAGE, Outbox, UNSENT, carry, numbered::numbered, prepare};
+use peerway_carrier::{Datagrams, Outbox, UNSENT, carry, numbered::numbered, prepare};
 use peerway_proto::SecretKey;
 use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -185,8 +185,10 @@ struct Guest {
 impl Guest {
     async fn serve(self, tcp: TcpStream, entered: Entered) {
         let until = Instant::now() + HANDSHAKE;
+        // Boxed: what a task once had room for it keeps, and a handshake takes twice as much as what comes after it.
+        let receiving = Box::pin(self.receive(tcp));
         let received = tokio::select! {
-            received = timeout_at(until, self.receive(tcp)) => received,
+            received = timeout_at(until, receiving) => received,
             () = entered.displaced() => {
                 return debug!("a TCP connection that became no stream gave way to another");
             }
@@ -235,12 +237,8 @@ impl Guest {
     async fn carry(&self, web: Web) {
         let addr = numbered(web.from, self.port.number());
         let outbox = self.sorter.ports.streams.open(addr);
-        let mut inbox = Inbox {
-            addr,
-            buffer: Vec::new(),
-        };
         let ended = tokio::select! {
-            ended = carry(web.socket, &outbox, true, |datagrams| inbox.take(&self.sorter, datagrams)) => ended,
+            ended = carry(web.socket, &outbox, true, |datagrams| sort(&self.sorter, addr, datagrams)) => ended,
             () = self.unused(addr) => Ok(()),
         };
         if let Err(error) = ended {
@@ -261,44 +259,49 @@ impl Guest {
     }
 }
 
-/// Gives the sorter what came on a stream as the kernel would: datagrams of one length together.
-struct Inbox {
+/// Gives the sorter what came in one message as the kernel would: datagrams of one length together.
+fn sort(sorter: &Sorter, addr: SocketAddr, datagrams: Datagrams) {
+    let mut inbox = Inbox {
+        sorter,
+        addr,
+        // Not kept, as most streams are idle most of the time.
+        buffer: Vec::with_capacity(datagrams.byte_len()),
+    };
+    let mut stride = 0;
+    for datagram in datagrams {
+        let is_last = datagram.len() < stride;
+        if datagram.len() > stride && stride > 0 {
+            inbox.sort(stride);
+            stride = 0;
+        }
+        if stride == 0 {
+            stride = datagram.len();
+        }
+        inbox.buffer.extend_from_slice(&datagram);
+        if is_last {
+            inbox.sort(stride);
+            stride = 0;
+        }
+    }
+    inbox.sort(stride);
+}
+
+/// Datagrams of one length.
+struct Inbox<'a> {
+    sorter: &'a Sorter,
     addr: SocketAddr,
     buffer: Vec<u8>,
 }
 
-impl Inbox {
-    fn take(&mut self, sorter: &Sorter, datagrams: Datagrams) {
-        let mut stride = 0;
-        for datagram in datagrams {
-            let is_last = datagram.len() < stride;
-            if datagram.len() > stride && stride > 0 {
-                self.sort(sorter, stride);
-                stride = 0;
-            }
-            if stride == 0 {
-                stride = datagram.len();
-            }
-            self.buffer.extend_from_slice(&datagram);
-            if is_last {
-                self.sort(sorter, stride);
-                stride = 0;
-            }
-        }
-        self.sort(sorter, stride);
-        if self.buffer.capacity() > MAX_MESSAGE {
-            self.buffer = Vec::new();
-        }
-    }
-
-    fn sort(&mut self, sorter: &Sorter, stride: usize) {
+impl Inbox<'_> {
+    fn sort(&mut self, stride: usize) {
         if self.buffer.is_empty() {
             return;
         }
         let mut meta = RecvMeta::default();
         (meta.addr, meta.len, meta.stride) = (self.addr, self.buffer.len(), stride);
-        let sort = || sorter.take(now().instant, &self.buffer, &meta);
-        sorter.hub.contain("a datagram of a stream", sort);
+        let sort = || self.sorter.take(now().instant, &self.buffer, &meta);
+        self.sorter.hub.contain("a datagram of a stream", sort);
         self.buffer.clear();
     }
 }

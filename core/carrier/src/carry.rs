@@ -178,6 +178,12 @@ impl Datagrams {
         }
         Ok(Self(message))
     }
+
+    /// Bytes of the message, which are more than those of the datagrams.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Iterator for Datagrams {
