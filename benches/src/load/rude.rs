@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use peerway::wire::{lane::Channel, relay::ToRelay};
+use peerway::wire::lane::Channel;
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 use super::{
@@ -79,28 +79,8 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     }
     let met = relay.memory_kib()?;
     let mut sending = JoinSet::new();
-    for (mut sender, deaf) in pairs {
-        sending.spawn(async move {
-            let channel = Channel::between(sender.key, deaf.key);
-            loop {
-                // 1.2 MB a second to each.
-                for _ in 0..10 {
-                    sender.send_lane(&datagram(channel, Duration::ZERO));
-                }
-                sender.say(&ToRelay::KeepAlive);
-                let pause = sleep(Duration::from_millis(10));
-                tokio::pin!(pause);
-                loop {
-                    tokio::select! {
-                        () = &mut pause => break,
-                        heard = sender.hear() => match heard {
-                            Ok(Heard::Frame(_) | Heard::Lane(_)) => {}
-                            Err(_) => return,
-                        },
-                    }
-                }
-            }
-        });
+    for (sender, deaf) in pairs {
+        sending.spawn(send(sender, deaf));
     }
     let mut most = met;
     let watching = async {
@@ -122,4 +102,23 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         most - met
     );
     Ok(())
+}
+
+/// Sends 1.2 MB a second to a client for as long as the sender is registered.
+async fn send(mut sender: Registered, to: Registered) {
+    let channel = Channel::between(sender.key, to.key);
+    let mut ticks = interval(Duration::from_millis(10));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                for _ in 0..10 {
+                    sender.send_lane(&datagram(channel, Duration::ZERO));
+                }
+            }
+            heard = sender.hear() => match heard {
+                Ok(Heard::Frame(_) | Heard::Lane(_)) => {}
+                Err(_) => return,
+            },
+        }
+    }
 }
