@@ -119,6 +119,11 @@ impl Book {
     }
 }
 
+/// Whether a ticket is an id and nothing else.
+pub(crate) fn is_bare(ticket: &Ticket) -> bool {
+    ticket.relays().is_empty() && ticket.addrs().is_empty()
+}
+
 impl Names for Book {
     fn peer(&self, id: &PeerId) -> String {
         self.of(*id)

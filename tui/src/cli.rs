@@ -102,7 +102,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
-        Command::Peers => book::list(globals),
+        Command::Peers => block_on(book::list(globals)),
         Command::Add(args) => book::add(globals, &args),
         Command::Rename(args) => book::rename(globals, &args),
         Command::Remove(args) => book::remove(globals, &args),

@@ -24,10 +24,12 @@ pub struct Links {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It is so by the user's own will.
-    #[error("{name} is blocked in the address book: `peerway allow {name}` first")]
+    #[error("{name} is blocked in the address book: `peerway allow {quoted}` first")]
     Blocked {
         /// What the peer is called there.
         name: String,
+        /// As a shell takes it.
+        quoted: String,
     },
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -75,8 +77,13 @@ impl Links {
     /// [`LinkError::Blocked`].
     pub fn check(&self, peer: PeerId) -> Result<(), LinkError> {
         let book = self.book.borrow();
-        let blocked = book.blocked(peer).map(ToString::to_string);
-        blocked.map_or(Ok(()), |name| Err(LinkError::Blocked { name }))
+        match book.blocked(peer) {
+            Some(name) => Err(LinkError::Blocked {
+                name: name.to_string(),
+                quoted: name.quoted(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Lets go of whom the book blocks from now on.

@@ -4,7 +4,7 @@ use peerway::Ticket;
 use toml_edit::{DocumentMut, Item, Key, Table, TableLike, value};
 
 use super::{
-    Book, Name, Trust,
+    Book, Name, Trust, is_bare,
     text::{self, Mistake, NOTE, PEER, PEERS, STRANGERS, TRUST},
 };
 
@@ -33,7 +33,7 @@ pub(crate) enum Added {
 }
 
 impl Draft {
-    pub(super) fn of(text: &str) -> Result<Self, Mistake> {
+    pub(crate) fn of(text: &str) -> Result<Self, Mistake> {
         let text = if text.trim().is_empty() { HEAD } else { text };
         let book = text::parse(text)?;
         // Just parsed, so it is TOML.
@@ -70,12 +70,11 @@ impl Draft {
         }
         if known.is_none() {
             let mut table = Table::new();
-            table.insert(PEER, value(ticket.to_string()));
+            table.insert(PEER, value(written(ticket)));
             self.peers()?.insert(name.as_str(), Item::Table(table));
         }
-        let is_bare = ticket.relays().is_empty() && ticket.addrs().is_empty();
-        if known.is_some() && !is_bare {
-            self.set(name, PEER, &ticket.to_string())?;
+        if known.is_some() && !is_bare(ticket) {
+            self.set(name, PEER, &written(ticket))?;
         }
         if let Some(note) = note {
             self.set(name, NOTE, note)?;
@@ -149,7 +148,7 @@ impl Draft {
         let Some(name) = news(&self.book, ticket) else {
             return Ok(false);
         };
-        self.set(&name, PEER, &ticket.to_string())?;
+        self.set(&name, PEER, &written(ticket))?;
         self.reread()?;
         Ok(true)
     }
@@ -209,6 +208,15 @@ pub(super) fn news(book: &Book, ticket: &Ticket) -> Option<Name> {
     (!says_less && entry.ticket != *ticket).then(|| name.clone())
 }
 
+/// A ticket that says nothing else is written as the id.
+fn written(ticket: &Ticket) -> String {
+    if is_bare(ticket) {
+        ticket.id().to_string()
+    } else {
+        ticket.to_string()
+    }
+}
+
 /// Replaces a value, with its comment left beside it.
 fn put(table: &mut dyn TableLike, key: &str, text: &str) {
     let mut new = toml_edit::Value::from(text);
@@ -224,10 +232,16 @@ fn put(table: &mut dyn TableLike, key: &str, text: &str) {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EditError {
     #[error(
-        "that peer is in the address book already, as {other}: `peerway rename {other} {name}`"
+        "that peer is in the address book already, as {other}: `peerway rename {} {}`",
+        other.quoted(),
+        name.quoted()
     )]
     HasName { other: Name, name: Name },
-    #[error("{0} is another peer's name: choose a new one, or `peerway remove {0}` first")]
+    #[error(
+        "{} is another peer's name: choose a new one, or `peerway remove {}` first",
+        .0,
+        .0.quoted()
+    )]
     Taken(Name),
     #[error("the address book is written in a way that only an editor can change")]
     Unwritable,

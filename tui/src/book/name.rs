@@ -18,6 +18,16 @@ impl Name {
         &self.0
     }
 
+    /// As a shell takes it.
+    pub(crate) fn quoted(&self) -> String {
+        let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+        if self.0.chars().all(is_plain) {
+            self.0.clone()
+        } else {
+            format!("'{}'", self.0.replace('\'', "'\\''"))
+        }
+    }
+
     /// What a peer is called that nobody named.
     pub(crate) fn short(id: PeerId) -> Self {
         Self(id.short())
@@ -96,6 +106,18 @@ mod tests {
             &"x".repeat(32),
         ] {
             assert_eq!(name.parse::<Name>().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_shell_takes_a_name_as_it_is_quoted() {
+        for (name, quoted) in [
+            ("nas-2.home", "nas-2.home"),
+            ("Архив", "Архив"),
+            ("Anna's laptop", r"'Anna'\''s laptop'"),
+            ("$(reboot)", "'$(reboot)'"),
+        ] {
+            assert_eq!(name.parse::<Name>().unwrap().quoted(), quoted);
         }
     }
 

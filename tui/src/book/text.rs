@@ -32,8 +32,8 @@ pub(super) enum Wrong {
         key: &'static str,
         expected: &'static str,
     },
-    #[error("trust is \"allow\" or \"block\", not {0:?}")]
-    Trust(String),
+    #[error("{key} is \"allow\" or \"block\", not {found:?}")]
+    Trust { key: &'static str, found: String },
     #[error("a peer cannot be called {name:?}: {why}")]
     Name { name: String, why: NameError },
     #[error("{0} has no peer = \"its ticket or id\"")]
@@ -123,7 +123,12 @@ impl Reader<'_> {
 
     fn trust(&self, key: &'static str, item: &Item) -> Result<Trust, Mistake> {
         let text = self.string(key, item)?;
-        trust(text).map_err(|wrong| mistake(self.text, item.span(), wrong))
+        let mut all = Trust::ALL.into_iter();
+        let trust = all.find(|trust| trust.word() == text);
+        trust.ok_or_else(|| {
+            let found = text.to_owned();
+            mistake(self.text, item.span(), Wrong::Trust { key, found })
+        })
     }
 
     fn string<'i>(&self, key: &'static str, item: &'i Item) -> Result<&'i str, Mistake> {
@@ -149,12 +154,6 @@ impl Reader<'_> {
         };
         mistake(self.text, span_of(table, key), wrong)
     }
-}
-
-fn trust(text: &str) -> Result<Trust, Wrong> {
-    let mut all = Trust::ALL.into_iter();
-    all.find(|trust| trust.word() == text)
-        .ok_or_else(|| Wrong::Trust(text.to_owned()))
 }
 
 fn span_of(table: &dyn TableLike, key: &str) -> Option<Range<usize>> {
@@ -193,7 +192,11 @@ mod tests {
         let (one, other) = (id(1), id(2));
         let nas = format!("# mine\n[peers.nas]\npeer = \"{one}\"\n");
         let cases = [
-            ("strangers = \"ask\"\n".to_owned(), 1, "not \"ask\""),
+            (
+                "strangers = \"ask\"\n".to_owned(),
+                1,
+                "strangers is \"allow\" or \"block\", not \"ask\"",
+            ),
             ("\nstrangers = yes\n".to_owned(), 2, "not TOML"),
             ("\nstrangers = true\n".to_owned(), 2, "text in quotes"),
             ("a = 1\n".to_owned(), 1, "no key \"a\""),

@@ -1,17 +1,21 @@
 //! The commands of the address book: `add`, `rename`, `remove`, `block`, `allow`, and `peers`, which lists it.
 
-use peerway::{PeerId, Ticket};
+use std::collections::BTreeMap;
+
+use peerway::{PeerId, PeerState, Ticket};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+#[cfg(unix)]
+use super::attach;
 use super::{
     args::{Add, Globals, PeerName, Remove, Rename, TrustArgs},
     failure::Failure,
     out,
-    peers::{Peers, is_bare},
+    peers::Peers,
     state::StateDir,
 };
-use crate::book::{Added, Book, Entry, Name, Trust};
+use crate::book::{Added, Book, Entry, Name, Trust, is_bare};
 
 pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
@@ -93,17 +97,24 @@ pub(super) fn trust(globals: &Globals, args: &TrustArgs, trust: Trust) -> Result
     print_entry(globals, &book, &name, line)
 }
 
-/// `peerway peers`: those with a name, then the others that were dialled, the latest first.
-pub(super) fn list(globals: &Globals) -> Result<(), Failure> {
+/// `peerway peers`: those with a name, then the others that the node that runs knows or that were dialled, the latest first.
+pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
     let peers = StateDir::open(globals)?.peers();
     let book = peers.book().read()?;
-    let known = peers.known(&book);
+    let states = states(globals).await?;
+    let mut known = peers.known(&book);
+    let linked = states.iter().flatten().map(|(id, _)| *id);
+    let new = linked.filter(|id| known.iter().all(|known| known.id() != *id));
+    let new: Vec<_> = new.map(Ticket::from).collect();
+    known.extend(new);
+    let state_of = |id| states.as_ref()?.get(&id).copied();
     let ticket_of = |id| known.iter().find(|known| known.id() == id);
     let mut lines: Vec<Line<'_>> = book
         .entries()
         .map(|(name, entry)| {
             let mut line = Line::of(name, entry);
             line.ticket = ticket_of(line.id).unwrap_or(&entry.ticket);
+            line.state = state_of(line.id);
             line
         })
         .collect();
@@ -112,6 +123,7 @@ pub(super) fn list(globals: &Globals) -> Result<(), Failure> {
         name: None,
         id: ticket.id(),
         trust: book.strangers().word(),
+        state: state_of(ticket.id()),
         note: "",
         ticket,
     }));
@@ -123,6 +135,24 @@ pub(super) fn list(globals: &Globals) -> Result<(), Failure> {
         table(&lines).iter().try_for_each(out::text)?;
     }
     print_strangers(globals, &book)
+}
+
+/// How the peers of the node that runs here are linked; none if none runs.
+#[cfg(unix)]
+async fn states(globals: &Globals) -> Result<Option<BTreeMap<PeerId, PeerState>>, Failure> {
+    let Some(node) = attach::running(globals).await? else {
+        return Ok(None);
+    };
+    let peers = node.status().await?.peers;
+    Ok(Some(
+        peers.iter().map(|peer| (peer.id, peer.state)).collect(),
+    ))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "as on Unix")]
+async fn states(_: &Globals) -> Result<Option<BTreeMap<PeerId, PeerState>>, Failure> {
+    Ok(None)
 }
 
 /// The name of a peer that has one.
@@ -157,10 +187,21 @@ fn table(lines: &[Line<'_>]) -> Vec<String> {
     let name = |line: &Line<'_>| line.name.map_or_else(|| "-".to_owned(), str::to_owned);
     let width = lines.iter().map(|line| name(line).width()).max();
     let width = width.unwrap_or_default();
+    let is_asked = lines.iter().any(|line| line.state.is_some());
     let row = |line: &Line<'_>| {
         let name = name(line);
         let room = " ".repeat(width.saturating_sub(name.width()));
-        let (id, trust, way) = (line.id.short(), line.trust, way(line.ticket));
+        let (id, way) = (line.id.short(), way(line.ticket));
+        let state = line
+            .state
+            .map_or_else(|| "-".to_owned(), |state| state.to_string());
+        // Nothing is said where nobody is linked, or no node runs.
+        let state = if is_asked {
+            format!("  {state:7}")
+        } else {
+            String::new()
+        };
+        let trust = format!("{}{state}", line.trust);
         // A note may have lines of its own.
         let note = line.note.replace('\n', " ");
         let row = format!("{name}{room}  {id}  {trust}  {way}  {note}");
@@ -184,6 +225,8 @@ struct Line<'a> {
     name: Option<&'a str>,
     id: PeerId,
     trust: &'static str,
+    /// None if the node that runs here knows nothing of it, or none runs.
+    state: Option<PeerState>,
     note: &'a str,
     ticket: &'a Ticket,
 }
@@ -194,6 +237,7 @@ impl<'a> Line<'a> {
             name: Some(name.as_str()),
             id: entry.ticket.id(),
             trust: entry.trust.word(),
+            state: None,
             note: &entry.note,
             ticket: &entry.ticket,
         }
@@ -216,6 +260,7 @@ mod tests {
             name,
             id: ticket.id(),
             trust: "allow",
+            state: None,
             note: "in the\ncellar",
             ticket,
         }
@@ -242,6 +287,17 @@ mod tests {
             line(None, &tickets[1]),
         ];
         let short = id.short();
+        let mut linked = lines.map(|line| Line { note: "", ..line });
+        linked[1].state = Some(PeerState::Direct);
+        assert_eq!(
+            table(&linked)[1],
+            format!("-             {short}  allow  direct   id only")
+        );
+        let lines = linked.map(|line| Line {
+            note: "in the\ncellar",
+            state: None,
+            ..line
+        });
         assert_eq!(
             table(&lines),
             [

@@ -105,7 +105,7 @@ pub(super) enum Failure {
     NotInBook(PeerId),
     #[error("this is the id of this computer's own node: give the other side's ticket")]
     OwnPeer,
-    #[error("{0} is blocked in the address book: `peerway allow {0}` first")]
+    #[error("{} is blocked in the address book: `peerway allow {}` first", .0, .0.quoted())]
     Blocked(Name),
     #[error(transparent)]
     Book(#[from] BookError),

@@ -15,7 +15,7 @@ use super::{
     failure::Failure,
     out,
 };
-use crate::book::{Book, BookFile};
+use crate::book::{Book, BookFile, is_bare};
 
 /// So many are remembered; who was dialled longest ago gives way.
 const MAX_PEERS: usize = 256;
@@ -152,11 +152,6 @@ impl Peers {
         }
         written
     }
-}
-
-/// Whether a ticket is an id and nothing else.
-pub(super) fn is_bare(ticket: &Ticket) -> bool {
-    ticket.relays().is_empty() && ticket.addrs().is_empty()
 }
 
 /// A new file that only its owner can read.

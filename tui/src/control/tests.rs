@@ -1,6 +1,6 @@
 //! A node that is asked over its socket.
 
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use peerway::{Endpoint, EventKind, PeerState, Ticket};
@@ -8,12 +8,16 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
+    sync::watch,
     task::JoinHandle,
     time::timeout,
 };
 
 use super::{Client, ControlError, Place, serve};
-use crate::{Links, Told};
+use crate::{
+    Links, Told,
+    book::{Book, Draft, Trust},
+};
 
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,12 +31,18 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
+        let (_, book) = watch::channel(Arc::default());
+        Self::with(book).await
+    }
+
+    /// With an address book.
+    async fn with(book: watch::Receiver<Arc<Book>>) -> Self {
         let dir = TempDir::new().unwrap();
         let place = Place::in_folder(dir.path().join("run"), "a.sock");
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test")]
-        let serving = tokio::spawn(serve(listener, Links::new(endpoint.clone())));
+        let serving = tokio::spawn(serve(listener, Links::of(endpoint.clone(), book)));
         Self {
             endpoint,
             place,
@@ -93,6 +103,41 @@ async fn a_node_that_is_asked_to_dial_keeps_the_link_until_it_is_let_go() {
     timeout(PATIENCE, parted).await.unwrap().unwrap();
     let again = node.raw(&request(&path, "")).await;
     assert!(again.starts_with("HTTP/1.1 404"), "{again}");
+}
+
+#[tokio::test]
+async fn whom_the_address_book_blocks_the_node_does_not_dial() {
+    let peer = endpoint().await;
+    let mut draft = Draft::of("").unwrap();
+    draft.trust(&peer.ticket(), Trust::Block).unwrap();
+    let (book, watched) = watch::channel(Arc::new(draft.book().clone()));
+    let node = Node::with(watched).await;
+    let ping = format!("POST /v1/peers/{}/ping", peer.id());
+    let dial = serde_json::json!({ "ticket": peer.ticket() }).to_string();
+    for request in [request(&ping, ""), request("POST /v1/peers", &dial)] {
+        let answer = node.raw(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        assert!(answer.contains("`peerway allow "), "{answer}");
+    }
+    book.send_replace(Arc::default());
+    node.client().await.connect(&peer.ticket()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_was_asked_for_ends_when_the_peer_is_blocked() {
+    let (own, peer) = (endpoint().await, endpoint().await);
+    let mut draft = Draft::of("").unwrap();
+    draft.trust(&peer.ticket(), Trust::Block).unwrap();
+    let (book, watched) = watch::channel(Arc::default());
+    let links = Links::of(own.clone(), watched);
+    links.connect(peer.ticket()).await.unwrap();
+    book.send_replace(Arc::new(draft.book().clone()));
+    let mut snapshots = own.snapshots();
+    let parted = snapshots.wait_for(|seen| seen.peers.iter().all(|peer| peer.connections == 0));
+    tokio::select! {
+        never = links.heed_book() => match never {},
+        parted = timeout(PATIENCE, parted) => drop(parted.unwrap().unwrap()),
+    }
 }
 
 #[tokio::test]
