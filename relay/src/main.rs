@@ -116,6 +116,10 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     config.tcp = options.tcp();
     config.limits = options.limits();
     config.access = options.access();
+    #[cfg(target_os = "linux")]
+    if config.tcp.is_some() {
+        raise_descriptor_limit(config.limits.clients);
+    }
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
     relay.restore(records);
@@ -146,6 +150,24 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     }
     keeper.write().await;
     Ok(())
+}
+
+/// Every client over TCP takes a descriptor. The usual limit is low for the sake of programs that use select(2).
+#[cfg(target_os = "linux")]
+fn raise_descriptor_limit(clients: usize) {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let Ok((_, most)) = getrlimit(RLIMIT_NOFILE) else {
+        return;
+    };
+    // The lower limit will do.
+    let _ = setrlimit(RLIMIT_NOFILE, most, most);
+    if most < clients as u64 {
+        warn!(
+            descriptors = most,
+            clients,
+            "clients over TCP find no room beyond the descriptors; raise their limit (ulimit -n)"
+        );
+    }
 }
 
 /// Does what the operator asks for, until the relay has stopped.

@@ -313,6 +313,38 @@ fn a_second_relay_in_the_same_folder_is_refused() {
     assert!(words.contains("relay.redb"), "{words}");
 }
 
+/// Starts it with these limits of descriptors.
+#[cfg(target_os = "linux")]
+fn with_descriptors(state: &Path, limits: &str) -> Program {
+    let mut limited = Command::new("prlimit");
+    limited.arg(format!("--nofile={limits}"));
+    limited.arg(env!("CARGO_BIN_EXE_peerway-relay"));
+    limited.stdout(std::process::Stdio::piped());
+    limited.stderr(std::process::Stdio::piped());
+    Program::start_by(limited, state, 0, &["--json", "--clients", "1000"])
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_are_taken_for_clients_over_tcp_and_too_few_of_them_are_said() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = with_descriptors(state.path(), "64:1000");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", relay.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files: Vec<_> = files.unwrap().split_whitespace().collect();
+    assert_eq!(files[3..5], ["1000", "1000"]);
+    drop(relay);
+
+    let mut relay = with_descriptors(state.path(), "64:900");
+    let line = relay.next_log_line();
+    assert!(
+        line.contains("descriptors") && line.contains("900"),
+        "{line}"
+    );
+}
+
 /// The folder is on a disk of its own, in a namespace of an ordinary user, which the test fills.
 #[tokio::test]
 async fn a_full_disk_is_said_once_and_serving_goes_on() {
