@@ -60,6 +60,8 @@ pub enum Input<'a> {
     },
     /// The relay is about to stop, and carries on until then.
     RelayDraining { relay: RelayUrl },
+    /// The relay has owed an answer for longer than usual, and may be gone; or it answers again.
+    RelaySilent { relay: RelayUrl, silent: bool },
     /// Not registered with it any more.
     RelayDown { relay: RelayUrl },
     /// The relay sees us at another address now.

@@ -69,6 +69,8 @@ pub struct RelayView {
     pub(crate) also: Option<SocketAddr>,
     /// It is about to stop.
     pub(crate) is_draining: bool,
+    /// It owes an answer, and may be gone.
+    pub(crate) is_silent: bool,
 }
 
 impl RelayView {

@@ -229,13 +229,13 @@ impl Watched {
             Input::Resumed => self.paths.moved(),
             Input::Connect { addrs, .. } => self.named.extend(addrs),
             Input::Found { addrs, .. } => {
-                let near = |addr: &&SocketAddr| {
-                    let mut networks = self.interfaces.iter();
-                    networks.any(|local| local.shares_prefix(addr.ip()))
-                };
+                let networks = &self.interfaces;
+                let near =
+                    |addr: &&SocketAddr| networks.iter().any(|it| it.shares_prefix(addr.ip()));
                 self.found.extend(addrs.iter().filter(near));
             }
             Input::RelayDraining { .. }
+            | Input::RelaySilent { .. }
             | Input::RelayDown { .. }
             | Input::RelayGone { .. }
             | Input::RelayBusy { .. }

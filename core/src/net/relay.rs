@@ -61,8 +61,10 @@ pub enum RelayEvent {
         /// By what it is reached.
         over: Over,
     },
-    /// Round-trip time to the relay that we are registered with.
+    /// The relay answered; round-trip time to it.
     Rtt(Duration),
+    /// The relay has owed an answer for longer than usual, and may be gone.
+    Silent,
     /// The relay sees us at a new address. The registration follows by itself.
     Observed(SocketAddr),
     /// A peer signalled.

@@ -27,6 +27,7 @@ impl Machine {
             observed,
             also,
             is_draining: false,
+            is_silent: false,
         };
         self.local.relays.insert(relay.clone(), view);
         self.each(now, |peer, ctx| peer.on_relay_up(ctx, &relay));
@@ -36,7 +37,16 @@ impl Machine {
     pub(super) fn on_relay_draining(&mut self, now: Instant, relay: &RelayUrl) {
         if let Some(view) = self.local.relays.get_mut(relay) {
             view.is_draining = true;
-            self.each(now, |peer, ctx| peer.on_relay_draining(ctx, relay));
+            self.each(now, |peer, ctx| peer.on_relay_unsure(ctx, relay));
+        }
+    }
+
+    pub(super) fn on_relay_silent(&mut self, now: Instant, relay: &RelayUrl, silent: bool) {
+        if let Some(view) = self.local.relays.get_mut(relay) {
+            view.is_silent = silent;
+            if silent {
+                self.each(now, |peer, ctx| peer.on_relay_unsure(ctx, relay));
+            }
         }
     }
 

@@ -377,7 +377,10 @@ fn turned_away(relay: RelayUrl, peer: PeerId, why: u8) -> Input<'static> {
         0 => Input::RelayGone { relay, peer },
         1 => Input::RelayBusy { relay, peer },
         2 => Input::RelayUnreached { relay, peer },
-        _ => Input::RelayDraining { relay },
+        _ => Input::RelaySilent {
+            relay,
+            silent: true,
+        },
     }
 }
 

@@ -321,10 +321,10 @@ impl Contact {
     }
 }
 
-/// Whether we are registered with the relay, and it is not about to stop.
+/// Whether we are registered with the relay, and it is neither about to stop nor silent.
 fn lasts(local: &Local, relay: &RelayUrl) -> bool {
     local
         .relays
         .get(relay)
-        .is_some_and(|view| !view.is_draining)
+        .is_some_and(|view| !view.is_draining && !view.is_silent)
 }

@@ -36,9 +36,9 @@ impl Peer {
         }
     }
 
-    /// A relay is about to stop: calls the peer by another one that we are registered with. The data stays where it is until the
-    /// peer is heard from there.
-    pub(crate) fn on_relay_draining(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
+    /// A relay is about to stop, or may have: calls the peer by another one that we are registered with. The data stays where it is
+    /// until the peer is heard from there.
+    pub(crate) fn on_relay_unsure(&mut self, ctx: &mut Context<'_>, relay: &RelayUrl) {
         let needless = self.state.is_idle() || self.state.is_failed() || self.state.is_direct();
         let moves = self.contact.is_via(relay) && !needless && self.demand.is_wanted();
         if moves && self.contact.has_lasting_relay(ctx.local) {

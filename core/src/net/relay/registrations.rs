@@ -76,6 +76,10 @@ pub(crate) enum Happened {
     Down,
 }
 
+fn silence(relay: RelayUrl, silent: bool) -> Input<'static> {
+    Input::RelaySilent { relay, silent }
+}
+
 /// A registration with a relay, or the tries to get one.
 struct Registration {
     /// Relays at one address, of which one at most is what it is said to be, share it; quinn tells them apart.
@@ -168,7 +172,11 @@ impl Registrations {
                 machine.handle(now, up);
                 return Happened::Up(addr);
             }
-            RelayEvent::Rtt(rtt) => self.relays.on_rtt(now, &url, rtt),
+            RelayEvent::Rtt(rtt) => {
+                self.relays.on_rtt(now, &url, rtt);
+                machine.handle(now, silence(url, false));
+            }
+            RelayEvent::Silent => machine.handle(now, silence(url, true)),
             RelayEvent::Draining => {
                 self.relays.on_draining(now, &url);
                 machine.handle(now, Input::RelayDraining { relay: url });

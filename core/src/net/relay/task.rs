@@ -30,6 +30,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_JITTER: Duration = Duration::from_secs(2);
 /// Within this time the relay must answer a KEEPALIVE; time for two retransmissions.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Without one for so long, or four round trips if that is longer, links look for another relay: time for one retransmission.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// A registration that held for this long was a success: the next loss is tried again without a pause.
 const SETTLED: Duration = Duration::from_secs(10);
 /// After somebody else registered with our key, to see whether they are gone; and after a relay that does not let us in, which its
@@ -326,13 +328,18 @@ impl Task {
         let mut next_keepalive = Instant::now() + keepalive_pause();
         // Since when an answer is owed.
         let mut owed: Option<Instant> = None;
+        // Whether that was said to have taken long.
+        let mut is_silent = false;
         // The relay dialled by the other carrier.
         let mut other = Other::default();
         loop {
             let answer_by = owed.map(|since| since + ANSWER_TIMEOUT);
             let try_other = self.try_other_at(owed, session.rtt());
+            let patience = SILENT_AFTER.max(4 * session.rtt());
+            let silent_at = owed.filter(|_| !is_silent).map(|since| since + patience);
             tokio::select! {
                 frame = session.read() => {
+                    is_silent = false;
                     if owed.take().is_some() && self.carriers.over() == Some(Carrier::Udp) {
                         other.give_up();
                     }
@@ -364,6 +371,11 @@ impl Task {
                     Some(Command::KeepAlive) => {}
                 },
                 () = sleep_until(next_keepalive) => {}
+                () = wait_until(silent_at) => {
+                    is_silent = true;
+                    self.emit(RelayEvent::Silent).await?;
+                    continue;
+                }
                 () = wait_until(answer_by) => return Err(End::Lost(RelayError::Timeout)),
                 () = wait_until(try_other), if !other.is_on() => {
                     other.begin(&self.dialer, self.place, &self.url, self.carriers.over());

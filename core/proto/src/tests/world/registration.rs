@@ -19,6 +19,8 @@ use crate::{
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Within this time the relay must answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this long without one links look for another relay.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// How long one try to register takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The pause before the second try is up to this long, and so on up to the longest; the first comes at once.
@@ -290,14 +292,26 @@ impl World {
                 registration.owed = None;
                 self.sees(at, relay);
                 let url = self.relays[relay].url.clone();
+                self.feed_silence(at, relay, false);
                 let (now, rtt) = (self.clock(at), self.relay_rtt(at, relay));
                 self.nodes[at].relays.on_rtt(now, &url, rtt);
             }
             // It began anew, and says so.
             (true, false) => self.lose(at, relay),
             (false, _) if now - since >= ANSWER_TIMEOUT => self.lose(at, relay),
-            (false, _) => self.step_after(AGAIN, at, relay, Step::Ask),
+            (false, _) => {
+                let silent = (now - since).checked_sub(SILENT_AFTER);
+                if silent.is_some_and(|silent| silent < AGAIN) {
+                    self.feed_silence(at, relay, true);
+                }
+                self.step_after(AGAIN, at, relay, Step::Ask);
+            }
         }
+    }
+
+    fn feed_silence(&mut self, at: usize, relay: usize, silent: bool) {
+        let relay = self.relays[relay].url.clone();
+        self.feed(at, Input::RelaySilent { relay, silent });
     }
 
     /// A relay ends: in good order, which everybody registered with it hears, or by a cut that each has to find out.
