@@ -37,7 +37,7 @@ use tracing::debug;
 pub use self::certificate::CertificateError;
 use self::{
     certificate::Tls,
-    door::{Door, Entered},
+    door::{Door, Place},
     http::Web,
 };
 use crate::{hub::now, server::Limits, socket::Sorter};
@@ -183,7 +183,7 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, tcp: TcpStream, entered: Entered) {
+    async fn serve(self, tcp: TcpStream, entered: Place) {
         let until = Instant::now() + HANDSHAKE;
         // Boxed: what a task once had room for it keeps, and a handshake takes twice as much as what comes after it.
         let receiving = Box::pin(self.receive(tcp));
@@ -198,8 +198,7 @@ impl Guest {
                 let Some(stream) = entered.stays(web.from) else {
                     return;
                 };
-                self.carry(web).await;
-                drop(stream);
+                self.carry(web, &stream).await;
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => debug!(%error, "a TCP connection did not become a stream"),
@@ -234,12 +233,13 @@ impl Guest {
         }
     }
 
-    async fn carry(&self, web: Web) {
+    async fn carry(&self, web: Web, place: &Place) {
         let addr = numbered(web.from, self.port.number());
         let outbox = self.sorter.ports.streams.open(addr);
         let ended = tokio::select! {
             ended = carry(web.socket, &outbox, true, |datagrams| sort(&self.sorter, addr, datagrams)) => ended,
             () = self.unused(addr) => Ok(()),
+            () = place.displaced() => Ok(()),
         };
         if let Err(error) = ended {
             debug!(%error, "a stream ended");

@@ -24,51 +24,52 @@ pub(super) struct Door {
 
 #[derive(Debug, Default)]
 struct Inside {
-    handshakes: Handshakes,
-    streams: Shares,
+    handshakes: Places,
+    streams: Places,
 }
 
-/// Connections that are no streams yet. Where there is no room, whoever was given most time gives way: a real client is done in
-/// a few round trips, and those who are slow on purpose cannot keep others out.
+/// Who holds places.
 #[derive(Debug, Default)]
-struct Handshakes {
+struct Places {
     shares: Shares,
     /// How each is told to give way; the oldest of a network first.
-    waiting: BTreeMap<(Network, u64), Arc<Notify>>,
+    taken: BTreeMap<(Network, u64), Arc<Notify>>,
     last: u64,
 }
 
-impl Handshakes {
-    fn add(&mut self, network: Network, per_network: usize) -> (u64, Arc<Notify>) {
-        let held = self.shares.of(network);
-        if held >= per_network {
-            self.displace(network);
-        } else if self.shares.total() >= HANDSHAKES {
-            let greediest = self.shares.greediest();
-            let greedier = greediest.filter(|other| self.shares.of(*other) > held);
-            self.displace(greedier.unwrap_or(network));
-        }
+impl Places {
+    /// Takes a place that there is; returns its number.
+    fn take(&mut self, network: Network) -> (u64, Arc<Notify>) {
         self.last += 1;
         let leave = Arc::new(Notify::new());
-        self.waiting.insert((network, self.last), leave.clone());
+        self.taken.insert((network, self.last), leave.clone());
         self.shares.add(network, 1);
         (self.last, leave)
     }
 
-    /// Has the oldest of a network give way.
-    fn displace(&mut self, network: Network) {
-        let mut waiting = self.waiting.range((network, 0)..=(network, u64::MAX));
-        let oldest = waiting.next().map(|(&(_, number), _)| number);
-        if let Some(leave) = oldest.and_then(|number| self.remove(network, number)) {
+    fn displace_oldest(&mut self, network: Network) {
+        let mut taken = self.taken.range((network, 0)..=(network, u64::MAX));
+        let oldest = taken.next().map(|(&(_, number), _)| number);
+        self.displace(network, oldest);
+    }
+
+    fn displace_newest(&mut self, network: Network) {
+        let mut taken = self.taken.range((network, 0)..=(network, u64::MAX));
+        let newest = taken.next_back().map(|(&(_, number), _)| number);
+        self.displace(network, newest);
+    }
+
+    fn displace(&mut self, network: Network, number: Option<u64>) {
+        if let Some(leave) = number.and_then(|number| self.free(network, number)) {
             leave.notify_one();
         }
     }
 
-    /// None if it has given way before.
-    fn remove(&mut self, network: Network, number: u64) -> Option<Arc<Notify>> {
-        let removed = self.waiting.remove(&(network, number))?;
+    /// None if it was given up before.
+    fn free(&mut self, network: Network, number: u64) -> Option<Arc<Notify>> {
+        let freed = self.taken.remove(&(network, number))?;
         self.shares.remove(network, 1);
-        Some(removed)
+        Some(freed)
     }
 }
 
@@ -83,20 +84,52 @@ impl Door {
 
     /// Streams that are open.
     pub(super) fn streams(&self) -> usize {
-        self.lock().streams.total()
+        self.lock().streams.shares.total()
     }
 
-    /// Lets a connection in that may become a stream. A reverse proxy brings many at a time.
-    pub(super) fn enter(&self, from: SocketAddr, is_proxy: bool) -> Entered {
+    /// Lets a connection in that may become a stream. Where there is no room, whoever was given most time gives way: a real
+    /// client is done in a few round trips, and those who are slow on purpose cannot keep others out. A reverse proxy brings
+    /// many at a time.
+    pub(super) fn enter(&self, from: SocketAddr, is_proxy: bool) -> Place {
         let network = Network::of(from);
         let per_network = if is_proxy {
             HANDSHAKES
         } else {
             HANDSHAKES_PER_NETWORK
         };
-        let (number, leave) = self.lock().handshakes.add(network, per_network);
-        Entered {
+        let handshakes = &mut self.lock().handshakes;
+        let held = handshakes.shares.of(network);
+        if held >= per_network {
+            handshakes.displace_oldest(network);
+        } else if handshakes.shares.total() >= HANDSHAKES {
+            let greediest = handshakes.shares.greediest();
+            let greedier = greediest.filter(|other| handshakes.shares.of(*other) > held);
+            handshakes.displace_oldest(greedier.unwrap_or(network));
+        }
+        let (number, leave) = handshakes.take(network);
+        self.place(Stage::Handshake, network, number, leave)
+    }
+
+    /// A place for a stream of a client that is there; none if its network has its share. Where all are taken, they are shared
+    /// out as the seats of clients are.
+    fn stay(&self, from: SocketAddr) -> Option<Place> {
+        let network = Network::of(from);
+        let streams = &mut self.lock().streams;
+        if streams.shares.of(network) >= self.streams_per_network {
+            return None;
+        }
+        if streams.shares.total() >= self.streams {
+            let greediest = streams.shares.yielding_to(network)?;
+            streams.displace_newest(greediest);
+        }
+        let (number, leave) = streams.take(network);
+        Some(self.place(Stage::Stream, network, number, leave))
+    }
+
+    fn place(&self, stage: Stage, network: Network, number: u64, leave: Arc<Notify>) -> Place {
+        Place {
             door: self.clone(),
+            stage,
             network,
             number,
             leave,
@@ -108,55 +141,42 @@ impl Door {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Handshake,
+    Stream,
+}
+
 /// A connection that counts until this is dropped.
 #[derive(Debug)]
-pub(super) struct Entered {
+pub(super) struct Place {
     door: Door,
+    stage: Stage,
     network: Network,
     number: u64,
     leave: Arc<Notify>,
 }
 
-impl Entered {
+impl Place {
     /// Returns when it is to give way to another.
     pub(super) async fn displaced(&self) {
         self.leave.notified().await;
     }
 
     /// It became a stream of a client that is there; none if there is no room for more.
-    pub(super) fn stays(self, from: SocketAddr) -> Option<Stream> {
-        let network = Network::of(from);
-        let mut inside = self.door.lock();
-        let streams = &mut inside.streams;
-        let room = streams.total() < self.door.streams
-            && streams.of(network) < self.door.streams_per_network;
-        room.then(|| {
-            streams.add(network, 1);
-            Stream {
-                door: self.door.clone(),
-                network,
-            }
-        })
+    pub(super) fn stays(self, from: SocketAddr) -> Option<Self> {
+        self.door.stay(from)
     }
 }
 
-impl Drop for Entered {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut inside = self.door.lock();
-        inside.handshakes.remove(self.network, self.number);
-    }
-}
-
-/// A stream that counts until this is dropped.
-#[derive(Debug)]
-pub(super) struct Stream {
-    door: Door,
-    network: Network,
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.door.lock().streams.remove(self.network, 1);
+        let places = match self.stage {
+            Stage::Handshake => &mut inside.handshakes,
+            Stage::Stream => &mut inside.streams,
+        };
+        places.free(self.network, self.number);
     }
 }
 
@@ -168,8 +188,8 @@ mod tests {
         SocketAddr::from(([192, 0, (last >> 8) as u8, last as u8], 1))
     }
 
-    fn has_to_leave(entered: &Entered) -> bool {
-        let mut leave = std::pin::pin!(entered.leave.notified());
+    fn has_to_leave(place: &Place) -> bool {
+        let mut leave = std::pin::pin!(place.leave.notified());
         leave.as_mut().enable()
     }
 
@@ -185,9 +205,31 @@ mod tests {
         let other = enter(2).stays(addr(2)).unwrap();
         let streams: Vec<_> = (0..3).filter_map(|_| enter(1).stays(addr(1))).collect();
         assert_eq!((streams.len(), door.streams()), (2, 3));
-        assert!(enter(3).stays(addr(3)).is_none());
         drop((other, streams));
         assert_eq!(door.streams(), 0);
+    }
+
+    #[test]
+    fn many_networks_cannot_keep_another_from_having_streams() {
+        let limits = Limits {
+            clients: 8,
+            connections_per_ip: 4,
+            ..Limits::default()
+        };
+        let door = Door::new(limits);
+        let stay = |last| door.enter(addr(last), false).stays(addr(last));
+        let crowd: Vec<_> = (0..8).filter_map(|nth| stay(1 + nth % 2)).collect();
+        let newcomers: Vec<_> = (0..4).filter_map(|_| stay(3)).collect();
+        let leaving: Vec<_> = crowd.iter().map(has_to_leave).collect();
+        assert_eq!(newcomers.len(), 2, "until all hold the same");
+        assert_eq!(
+            leaving,
+            [false, false, false, false, false, false, true, true]
+        );
+        assert_eq!(door.streams(), 8);
+        drop((crowd, newcomers));
+        assert_eq!(door.streams(), 0);
+        assert!(door.lock().streams.taken.is_empty());
     }
 
     #[test]
@@ -203,7 +245,7 @@ mod tests {
         assert!(!has_to_leave(&other));
         drop((other, crowd));
         let inside = door.lock();
-        assert!(inside.handshakes.waiting.is_empty());
+        assert!(inside.handshakes.taken.is_empty());
         assert_eq!(inside.handshakes.shares.total(), 0);
     }
 
