@@ -131,8 +131,10 @@ async fn a_link_that_was_asked_for_ends_when_the_peer_is_blocked() {
     let (book, watched) = watch::channel(Arc::default());
     let links = Links::of(own.clone(), watched);
     links.connect(peer.ticket()).await.unwrap();
-    book.send_replace(Arc::new(draft.book().clone()));
     let mut snapshots = own.snapshots();
+    let linked = snapshots.wait_for(|seen| seen.peers.iter().any(|peer| peer.connections == 1));
+    timeout(PATIENCE, linked).await.unwrap().unwrap();
+    book.send_replace(Arc::new(draft.book().clone()));
     let parted = snapshots.wait_for(|seen| seen.peers.iter().all(|peer| peer.connections == 0));
     tokio::select! {
         never = links.heed_book() => match never {},
