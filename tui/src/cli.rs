@@ -10,6 +10,7 @@ mod attach;
 #[cfg(unix)]
 mod background;
 mod book;
+mod completion;
 mod dashboard;
 #[cfg(feature = "demo")]
 mod demo;
@@ -48,6 +49,8 @@ use std::{
     process::ExitCode,
 };
 
+use clap::CommandFactory;
+use clap_complete::CompleteEnv;
 use tokio::{runtime::Runtime, time::Instant};
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +62,8 @@ use crate::book::Trust;
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Where a shell asks what may follow, this ends the process.
+    CompleteEnv::with_factory(Args::command).complete();
     let started_at = Instant::now();
     let Args { globals, command } = Args::read();
     let takes_screen = match &command {

@@ -13,6 +13,7 @@ use clap::{
     builder::{FalseyValueParser, Resettable},
     value_parser,
 };
+use clap_complete::ArgValueCandidates;
 use peerway::{
     Builder, Endpoint, ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
     services::tunnel::{ParseNameError, ServiceName},
@@ -21,6 +22,7 @@ use peerway::{
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
 
+use super::completion;
 use super::own_relay::Place;
 use crate::book::{Name, NameError, is_like_a_ticket};
 
@@ -217,6 +219,7 @@ pub(super) struct TicketArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct Ping {
     /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
 
     /// Pings to send [default: 10; with --until-direct: no limit]
@@ -236,6 +239,7 @@ pub(super) struct Ping {
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
     /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
 
     /// Seconds to wait for a direct path, or for the reason why there is none [default: 20, and 25 more for a peer that its relay does
@@ -247,6 +251,7 @@ pub(super) struct Why {
 #[derive(Debug, clap::Args)]
 pub(super) struct Speed {
     /// Name in the address book, ticket or id; of a peer that was dialled before, 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
 
     /// Seconds per direction, at most 60
@@ -368,6 +373,7 @@ pub(super) struct Add {
 #[derive(Debug, clap::Args)]
 pub(super) struct Rename {
     /// Name, ticket or id, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
 
     /// New name, of up to 32 characters
@@ -377,6 +383,7 @@ pub(super) struct Rename {
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
     /// Name, ticket or id, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
 }
 
@@ -384,6 +391,7 @@ pub(super) struct Remove {
 #[command(group = ArgGroup::new("whom").required(true).args(["peer", "strangers"]))]
 pub(super) struct TrustArgs {
     /// Name, ticket or id, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: Option<PeerName>,
 
     /// Everybody who is not in the address book
