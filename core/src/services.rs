@@ -1,8 +1,9 @@
-//! What people do over a link: [`ping`], [`speed`] and the TCP [`tunnel`].
+//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], and how two of them meet first: [`pair`].
 //!
 //! Services use only the public API of this crate, so each of them is also an example of it. The listening side of each is a handler
 //! for a [`Router`](crate::Router).
 
+pub mod pair;
 pub mod ping;
 pub mod speed;
 pub mod tunnel;

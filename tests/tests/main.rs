@@ -14,6 +14,7 @@ mod limits;
 mod loopback;
 mod nat;
 mod operator;
+mod pair;
 mod pairs;
 mod relays;
 mod situations;

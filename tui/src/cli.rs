@@ -29,6 +29,7 @@ mod netcheck;
 mod node;
 mod out;
 mod own_relay;
+mod pair;
 mod peers;
 mod ping;
 mod speed;
@@ -98,6 +99,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Down => block_on(down::run(globals)),
         Command::Id => id::run(globals),
         Command::Ticket(args) => block_on(ticket::run(globals, &args)),
+        Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args)),
         Command::Speed(args) => block_on(speed::run(globals, &args)),

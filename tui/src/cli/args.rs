@@ -16,7 +16,10 @@ use clap::{
 use clap_complete::ArgValueCandidates;
 use peerway::{
     Builder, Endpoint, ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
-    services::tunnel::{ParseNameError, ServiceName},
+    services::{
+        pair::{Code, ParseCodeError},
+        tunnel::{ParseNameError, ServiceName},
+    },
 };
 
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -141,6 +144,8 @@ pub(super) enum Command {
     Id,
     /// Print a ticket with which others can reach this computer
     Ticket(TicketArgs),
+    /// Get to know another computer by a code that the one shows and the other types
+    Pair(Pair),
     /// Measure the round trip to a peer and show the path
     Ping(Ping),
     /// Explain why the link to a peer is direct or not, and what would help
@@ -214,6 +219,25 @@ pub(super) struct TicketArgs {
     /// Draw it as a QR code too
     #[arg(long, env = "PEERWAY_QR", value_parser = FalseyValueParser::new())]
     pub(super) qr: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Pair {
+    /// The code that the other computer shows; without one, this one shows a code
+    #[arg(value_name = "CODE")]
+    code: Vec<String>,
+
+    /// What the other computer is to call this one [default: its host name]
+    #[arg(long = "as", value_name = "NAME", env = "PEERWAY_AS")]
+    pub(super) called: Option<String>,
+}
+
+impl Pair {
+    /// However it is divided; the command line has a word for each part.
+    pub(super) fn code(&self) -> Result<Option<Code>, ParseCodeError> {
+        let code = (!self.code.is_empty()).then(|| self.code.concat().parse());
+        code.transpose()
+    }
 }
 
 #[derive(Debug, clap::Args)]

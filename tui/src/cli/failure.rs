@@ -9,7 +9,12 @@ use std::{
 use peerway::{
     BindError, ConnectError, ParseIdError, PeerId,
     keyfile::KeyFileError,
-    services::{ping::PingError, speed::SpeedError, tunnel::ForwardError},
+    services::{
+        pair::{PairError, ParseCodeError},
+        ping::PingError,
+        speed::SpeedError,
+        tunnel::ForwardError,
+    },
 };
 
 #[cfg(unix)]
@@ -120,6 +125,12 @@ pub(super) enum Failure {
     #[error("there is no direct path, only the relay: {why}")]
     RelayedOnly { why: String },
     #[error(transparent)]
+    Code(#[from] ParseCodeError),
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    #[error("nobody typed the code for ten minutes: have a new one made with `peerway pair`")]
+    CodeExpired,
+    #[error(transparent)]
     Ping(#[from] PingError),
     #[error(transparent)]
     Speed(#[from] SpeedError),
@@ -143,7 +154,9 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) => dial_code(error),
+            Self::Connect(error)
+            | Self::Forward(ForwardError::Connect(error))
+            | Self::Pair(PairError::Connect(error)) => dial_code(error),
             Self::NoRelay { .. }
             | Self::NoReply { .. }
             | Self::Mute { .. }
@@ -152,6 +165,7 @@ impl Failure {
             | Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
             Self::NoHome
+            | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
             | Self::UnknownPeer { .. }
@@ -176,6 +190,8 @@ impl Failure {
             | Self::Key(_)
             | Self::Bind(_)
             | Self::ServeRelay(_)
+            | Self::Pair(_)
+            | Self::CodeExpired
             | Self::Ping(_)
             | Self::Speed(_)
             | Self::Forward(_)

@@ -101,6 +101,21 @@ impl Node {
         Self::with(globals, globals.builder().relays(relays), (peers, book)).await
     }
 
+    /// A node of another key, for as long as it takes to meet somebody who is not known yet: anybody may call it.
+    pub(super) async fn passing(globals: &Globals, mut builder: Builder) -> Result<Self, Failure> {
+        if let Some(addr) = globals.bind {
+            // The port may be that of the node that runs.
+            builder = builder.bind_addr((addr.ip(), 0).into());
+        }
+        let peers = StateDir::open(globals)?.peers();
+        Ok(Self {
+            endpoint: builder.bind().await?,
+            claim: None,
+            book: Followed::open_or_empty(peers.book()),
+            peers,
+        })
+    }
+
     async fn with(
         globals: &Globals,
         mut builder: Builder,

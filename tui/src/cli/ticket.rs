@@ -1,4 +1,4 @@
-//! `peerway ticket`: what to hand to the other side. Needs no running node.
+//! `peerway ticket`: what to hand to the other side. Needs no running node, but knows more with one.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,8 @@ use peerway::{Endpoint, PeerId, Ticket};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use serde::Serialize;
 
+#[cfg(unix)]
+use super::attach;
 use super::{
     args::{Globals, TicketArgs},
     failure::Failure,
@@ -15,6 +17,25 @@ use super::{
 };
 
 pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
+    let ticket = own(globals).await?;
+    if globals.json {
+        let id = ticket.id();
+        out::json(&Record { id, ticket })?;
+    } else {
+        if args.qr {
+            out::text(qr(&ticket.to_string())?)?;
+        }
+        out::text(ticket.to_string())?;
+    }
+    Ok(())
+}
+
+/// The ticket of the node that runs here or, if none does, of one that is started with the same options.
+pub(super) async fn own(globals: &Globals) -> Result<Ticket, Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        return Ok(node.status().await?.ticket);
+    }
     let id = StateDir::open(globals)?.id()?;
     let relays = globals.relays.clone();
     let addrs = if relays.is_empty() {
@@ -27,21 +48,12 @@ pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Fail
     if let Some(hint) = up::reach(&seen, is_fixed) {
         out::hint(hint);
     }
-    let ticket = if is_fixed {
+    Ok(if is_fixed {
         seen
     } else {
         // Nobody knows at which port the node will be.
         Ticket::new(id, seen.relays().to_vec(), Vec::new())
-    };
-    if globals.json {
-        out::json(&Record { id, ticket })?;
-    } else {
-        if args.qr {
-            out::text(qr(&ticket)?)?;
-        }
-        out::text(ticket.to_string())?;
-    }
-    Ok(())
+    })
 }
 
 /// Where a node that is started with these options will be, without relays.
@@ -63,9 +75,9 @@ async fn addresses(globals: &Globals) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// Light on dark, as terminals mostly are; the quiet zone makes it readable on light ones too.
-fn qr(ticket: &Ticket) -> Result<String, Failure> {
-    let code = QrCode::with_error_correction_level(ticket.to_string(), EcLevel::L)
-        .map_err(|_| Failure::TooLongForQr)?;
+pub(super) fn qr(text: &str) -> Result<String, Failure> {
+    let code =
+        QrCode::with_error_correction_level(text, EcLevel::L).map_err(|_| Failure::TooLongForQr)?;
     Ok(code
         .render::<Dense1x2>()
         .dark_color(Dense1x2::Light)
@@ -96,7 +108,7 @@ mod tests {
     fn a_ticket_with_one_relay_makes_a_code_that_fits_a_terminal_of_24_lines() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
-        let code = qr(&Ticket::new(id, vec![relay], Vec::new())).unwrap();
+        let code = qr(&Ticket::new(id, vec![relay], Vec::new()).to_string()).unwrap();
         assert_eq!(code.lines().count(), 23);
     }
 }

@@ -1,0 +1,79 @@
+//! Two computers that get to know each other by a code.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::commands::{Running, World};
+
+/// The code that a computer shows, and the command that shows it.
+async fn shown(world: &World, state: &str, arguments: &[&str]) -> (Running, String) {
+    let mut showing = world.start(state, arguments);
+    let line = showing.line().await;
+    assert_eq!(line["event"], "code");
+    (showing, line["code"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn two_that_paired_call_each_other_by_name() {
+    let world = World::new().await;
+    let (mut showing, code) = shown(&world, "a", &["pair", "--as", "attic"]).await;
+    // As somebody types it who heard it.
+    let (first, rest) = code.split_once('-').unwrap();
+    let typed = world
+        .run(
+            "b",
+            &["pair", &first.to_uppercase(), rest, "--as", "laptop"],
+        )
+        .await;
+    assert_eq!(typed.code, 0, "{}", typed.stderr);
+    assert_eq!(typed.lines[0]["name"], "attic");
+    let paired = showing.line().await;
+    assert_eq!(
+        (&paired["event"], &paired["name"]),
+        (&"paired".into(), &"laptop".into())
+    );
+    showing.finish(0).await;
+
+    let itself = world.run("a", &["id"]).await;
+    assert_eq!(typed.lines[0]["id"], itself.lines[0]["id"]);
+    let (up, _) = world.up("a").await;
+    let ping = world.run("b", &["ping", "attic", "-c", "1"]).await;
+    assert_eq!(ping.code, 0, "{}", ping.stderr);
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_node_that_runs_is_paired_by_its_own_ticket() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    let (showing, code) = shown(&world, "a", &["pair", "--as", "attic"]).await;
+    let typed = world.run("b", &["pair", &code]).await;
+    assert_eq!(typed.code, 0, "{}", typed.stderr);
+    assert_eq!(typed.lines[0]["ticket"], ticket.as_str());
+    showing.finish(0).await;
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_wrong_code_is_the_end_of_the_right_one() {
+    let world = World::new().await;
+    let (showing, code) = shown(&world, "a", &["pair"]).await;
+    let last = if code.ends_with('0') { "1" } else { "0" };
+    let wrong = format!("{}{last}", &code[..code.len() - 1]);
+    let typed = world.run("b", &["pair", &wrong]).await;
+    assert_eq!(typed.code, 1, "{}", typed.stderr);
+    assert!(
+        typed.stderr.contains("have a new one made"),
+        "{}",
+        typed.stderr
+    );
+    showing.finish(1).await;
+    let late = world.run("b", &["pair", &code]).await;
+    assert_eq!(late.code, 4, "{}", late.stderr);
+    assert!(
+        late.stderr.contains("nobody waits with this code"),
+        "{}",
+        late.stderr
+    );
+    let nonsense = world.run("b", &["pair", "7k3m"]).await;
+    assert_eq!(nonsense.code, 2, "{}", nonsense.stderr);
+}
