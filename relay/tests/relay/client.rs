@@ -112,6 +112,8 @@ async fn a_relay_that_was_killed_and_comes_back_is_registered_with_again() {
     let mut client = Registered::up(url.clone(), 1).await;
     relay.kill();
     client.handle.keepalive();
+    let silent = client.next().await;
+    assert!(matches!(silent, RelayEvent::Silent), "{silent:?}");
     let down = client.next().await;
     assert!(
         matches!(&down, RelayEvent::Down { error, .. } if error.to_string() == "it does not answer"),
@@ -127,7 +129,13 @@ async fn a_client_leaves_a_stopping_relay_and_comes_back_when_told() {
     let relay = Running::start().await;
     let addr = relay.addr;
     let mut client = Registered::up(relay.url(), 1).await;
-    let ((), down) = tokio::join!(relay.shutdown(), client.next());
+    let leaving = async {
+        let draining = client.next().await;
+        assert!(matches!(draining, RelayEvent::Draining), "{draining:?}");
+        client.handle.leave();
+        client.next().await
+    };
+    let ((), down) = tokio::join!(relay.shutdown(), leaving);
     assert!(
         matches!(&down, RelayEvent::Down { next_try, .. } if *next_try <= Duration::from_secs(1)),
         "{down:?}"
