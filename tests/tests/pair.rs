@@ -77,3 +77,70 @@ async fn a_wrong_code_is_the_end_of_the_right_one() {
     let nonsense = world.run("b", &["pair", "7k3m"]).await;
     assert_eq!(nonsense.code, 2, "{}", nonsense.stderr);
 }
+
+/// The same in the lab, where a home is a network of its own.
+#[cfg(target_os = "linux")]
+mod homes {
+    use std::time::Duration;
+
+    use peerway::{
+        Endpoint, RelayUrl, SecretKey, Ticket,
+        services::pair::{self, Card, Code},
+    };
+    use peerway_lab::{self as lab, Home, NatKind};
+    use tokio::{sync::oneshot, time::timeout};
+
+    const BUDGET: Duration = Duration::from_secs(90);
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn neighbours_pair_without_a_relay_and_without_internet() {
+        lab::test(BUDGET, |mut lab| {
+            let a = lab.home("a", NatKind::PortRestricted).unwrap();
+            let b = lab.host_beside(&a, "b").unwrap();
+            assert_they_pair(&a, &b, &[]);
+        });
+    }
+
+    #[test]
+    fn two_homes_pair_over_a_relay_whatever_their_routers_are() {
+        lab::test(BUDGET, |mut lab| {
+            let relay = peerway_tests::pair::relay(&lab);
+            let a = lab.home("a", NatKind::Symmetric).unwrap();
+            let b = lab.home("b", NatKind::Symmetric).unwrap();
+            assert_they_pair(&a, &b, &[relay]);
+        });
+    }
+
+    fn assert_they_pair(a: &Home, b: &Home, relays: &[RelayUrl]) {
+        let code = Code::generate().unwrap();
+        let cards = [1, 2].map(|seed| {
+            let id = SecretKey::from_seed(&[seed; 32]).id();
+            Card::new(Ticket::from(id), "a computer")
+        });
+        let waits = a.block_on(endpoint(Some(code.rendezvous()), relays));
+        let (paired, seen) = oneshot::channel();
+        let (shown, ours) = (code.clone(), cards[0].clone());
+        a.spawn(async move {
+            let _ = paired.send(pair::wait(&waits, &shown, &ours).await);
+        });
+        let typed = b.block_on(async {
+            let types = endpoint(None, relays).await;
+            let typing = pair::type_in(&types, relays, &code, &cards[1]);
+            timeout(PATIENCE, typing).await.unwrap().unwrap()
+        });
+        let waited = a.block_on(async { timeout(PATIENCE, seen).await.unwrap().unwrap() });
+        assert_eq!([typed, waited.unwrap()], cards);
+    }
+
+    async fn endpoint(key: Option<SecretKey>, relays: &[RelayUrl]) -> Endpoint {
+        let builder = Endpoint::builder()
+            .secret_key(key.unwrap_or_else(|| SecretKey::generate().unwrap()))
+            .relays(relays.to_vec())
+            .alpns([pair::ALPN])
+            .port_mapping(false);
+        let endpoint = builder.bind().await.unwrap();
+        endpoint.online().await.unwrap();
+        endpoint
+    }
+}
