@@ -265,7 +265,7 @@ impl Scene {
                     bytes: &bytes,
                 }
             }
-            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at / 64),
+            Step::Gone { relay: at, peer } => turned_away(relay(at), id(peer), at / 43),
             Step::Datagram {
                 sock,
                 source,
@@ -377,10 +377,11 @@ fn turned_away(relay: RelayUrl, peer: PeerId, why: u8) -> Input<'static> {
         0 => Input::RelayGone { relay, peer },
         1 => Input::RelayBusy { relay, peer },
         2 => Input::RelayUnreached { relay, peer },
-        _ => Input::RelaySilent {
+        3 | 4 => Input::RelaySilent {
             relay,
-            silent: true,
+            silent: why == 3,
         },
+        _ => Input::RelayDraining { relay },
     }
 }
 
