@@ -32,6 +32,8 @@ mod own_relay;
 mod pair;
 mod peers;
 mod ping;
+#[cfg(target_os = "linux")]
+mod service;
 mod speed;
 mod state;
 mod status;
@@ -102,6 +104,8 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
         Command::Why(args) => block_on(why::run(globals, &args)),
+        #[cfg(target_os = "linux")]
+        Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args)),
         Command::Status => block_on(status::run(globals)),
         #[cfg(unix)]

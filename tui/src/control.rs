@@ -42,6 +42,8 @@ pub enum ControlError {
         server: String,
         source: serde_json::Error,
     },
+    #[error("the node that runs here does not answer: its process may be stopped, as by ^Z")]
+    Silent,
     #[error("{0}")]
     Refused(String),
 }

@@ -15,7 +15,7 @@ use quinn::ConnectionError;
 use tokio::time::timeout;
 
 use crate::{
-    program::{Program, command},
+    program::{Program, command, command_with_terminal},
     world::{Client, PATIENCE, id},
 };
 
@@ -219,7 +219,7 @@ fn systemd_is_told_when_the_relay_is_ready_and_when_it_stops() {
         let len = systemd.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..len].to_vec()).unwrap()
     };
-    let mut command = command();
+    let mut command = command_with_terminal();
     command.env("NOTIFY_SOCKET", &path);
     let relay = Program::start_by(command, state.path(), 0, &["--json"]);
     assert_eq!(heard().trim(), "READY=1");

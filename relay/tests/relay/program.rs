@@ -21,6 +21,14 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The same, which SIGHUP reaches also where whoever runs the tests told them to outlive the terminal.
+pub(crate) fn command_with_terminal() -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_peerway-relay")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// A running relay, killed when dropped.
 pub(crate) struct Program {
     child: Child,
@@ -152,7 +160,7 @@ fn sighup_has_the_file_read_again_and_a_bad_one_changes_nothing() {
     let configure = |text: &str| std::fs::write(&file, text).unwrap();
     configure("json = true\nhost = \"one.example\"\nverbose = 1");
     let named = format!("--config={}", file.display());
-    let mut relay = Program::start(state.path(), 0, &[&named]);
+    let mut relay = Program::start_by(command_with_terminal(), state.path(), 0, &[&named]);
     assert_eq!(relay.url().host(), "one.example");
 
     configure("json = true\nhost = \"one.example\"\nverbose = 1\nclient_rat = \"1M\"");

@@ -137,6 +137,9 @@ impl Globals {
 pub(super) enum Command {
     /// Run a node that others can reach
     Up(Up),
+    /// Have systemd run the node whenever you are logged in
+    #[cfg(target_os = "linux")]
+    Service(Unit),
     /// End the node that runs here
     #[cfg(unix)]
     Down,
@@ -212,6 +215,20 @@ pub(super) struct Up {
         default_missing_value = "4433"
     )]
     pub(super) serve_relay: Option<Place>,
+}
+
+#[cfg(target_os = "linux")]
+#[derive(Debug, clap::Args)]
+pub(super) struct Unit {
+    /// Write a unit that runs `peerway up` with the options given here, or remove it
+    pub(super) action: UnitAction,
+}
+
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum UnitAction {
+    Install,
+    Remove,
 }
 
 #[derive(Debug, clap::Args)]

@@ -124,6 +124,9 @@ pub(super) enum Failure {
     SameName { name: String },
     #[error("there is no direct path, only the relay: {why}")]
     RelayedOnly { why: String },
+    #[error("cannot write the unit {}: {source}", path.display())]
+    #[cfg(target_os = "linux")]
+    Unit { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Code(#[from] ParseCodeError),
     #[error(transparent)]
@@ -177,6 +180,8 @@ impl Failure {
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
+            #[cfg(target_os = "linux")]
+            Self::Unit { .. } => FAILED,
             #[cfg(unix)]
             Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,

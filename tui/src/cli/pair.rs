@@ -182,14 +182,18 @@ mod tests {
         SecretKey::from_seed(&[seed; 32]).id()
     }
 
-    #[test]
-    fn who_paired_is_called_as_it_wishes_unless_another_is_or_the_wish_is_no_name() {
-        let folder = TempDir::new().unwrap();
+    fn state(folder: &TempDir) -> StateDir {
         let globals = Globals {
             state_dir: Some(folder.path().to_owned()),
             ..Globals::default()
         };
-        let state = StateDir::open(&globals).unwrap();
+        StateDir::open(&globals).unwrap()
+    }
+
+    #[test]
+    fn who_paired_is_called_as_it_wishes_unless_another_is_or_the_wish_is_no_name() {
+        let folder = TempDir::new().unwrap();
+        let state = state(&folder);
         let keep = |seed, wish: &str| keep(&state, &Card::new(id(seed).into(), wish)).unwrap();
         assert_eq!(keep(1, "laptop").as_str(), "laptop");
         assert_eq!(keep(2, "laptop").as_str(), "laptop-2");
@@ -206,11 +210,7 @@ mod tests {
     #[test]
     fn who_was_blocked_and_is_paired_with_is_let_in_again() {
         let folder = TempDir::new().unwrap();
-        let globals = Globals {
-            state_dir: Some(folder.path().to_owned()),
-            ..Globals::default()
-        };
-        let state = StateDir::open(&globals).unwrap();
+        let state = state(&folder);
         let card = Card::new(id(1).into(), "laptop");
         keep(&state, &card).unwrap();
         let book = state.peers();

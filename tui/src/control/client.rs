@@ -1,6 +1,6 @@
 //! Asks the node that runs here.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
@@ -14,12 +14,17 @@ use hyper_util::rt::TokioIo;
 use peerway::{NodeSnapshot, Ticket};
 use serde::{Deserialize, de::DeserializeOwned};
 use sse_stream::SseStream;
+use tokio::time::timeout;
 
 use super::{ControlError, Place, V1, streams::MISSED};
 use crate::Told;
 
 /// No answer is longer: that of a node with 4,096 peers, and much more.
 const MAX_ANSWER: usize = 64 << 20;
+/// A node that runs answers at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// But to a dial when it has succeeded or failed, which takes 40 s at most.
+const DIAL_PATIENCE: Duration = Duration::from_secs(50);
 
 /// The node of an identity, if it runs on this computer.
 #[derive(Clone, Debug)]
@@ -50,7 +55,9 @@ impl Client {
     /// Has the node dial a peer and keep the link.
     pub async fn connect(&self, ticket: &Ticket) -> Result<(), ControlError> {
         let body = serde_json::json!({ "ticket": ticket }).to_string();
-        let answer = self.send(Method::POST, "/peers", body).await?;
+        let dial = self.ask(Method::POST, "/peers", body);
+        let answer = timeout(DIAL_PATIENCE, dial).await;
+        let answer = answer.map_err(|_| ControlError::Silent)??;
         refused(answer).await.map(drop)
     }
 
@@ -102,6 +109,16 @@ impl Client {
     }
 
     async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Response<Incoming>, ControlError> {
+        let answer = timeout(PATIENCE, self.ask(method, path, body)).await;
+        answer.map_err(|_| ControlError::Silent)?
+    }
+
+    async fn ask(
         &self,
         method: Method,
         path: &str,

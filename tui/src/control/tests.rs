@@ -255,6 +255,16 @@ async fn a_dial_that_fails_says_why() {
     assert_eq!(reason, peerway::ConnectError::OwnId.to_string());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stands_still_is_not_waited_for_without_end() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::in_folder(dir.path().join("run"), "a.sock");
+    // The system takes the connection, and nobody accepts it.
+    let _listener = place.open().unwrap();
+    let asked = Client { place }.status().await;
+    assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
+}
+
 /// A daemon of another version, or one that dies: what a command says of it.
 #[tokio::test]
 async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {

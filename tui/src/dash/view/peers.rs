@@ -23,9 +23,10 @@ use crate::dash::{
 const SPARK_CELLS: usize = 12;
 
 /// For a node that knows nobody yet.
-const WELCOME: [&str; 5] = [
+const WELCOME: [&str; 6] = [
     "No peers yet.",
     "",
+    "`peerway pair` on both computers has them know each other by name.",
     "c connects: paste the ticket that `peerway up` prints on the other computer,",
     "or that its dashboard shows with Y.",
     "Y shows this node's own ticket, for the other side to paste.",
