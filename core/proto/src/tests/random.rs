@@ -84,8 +84,11 @@ fn check(seeds: Range<u64>) {
         }
     }
     assert!(broken.is_empty(), "replay with PEERWAY_SEED: {broken:?}");
-    // What can be guessed mostly is, within the time: some wait for others' turns, on lines that lose a part.
-    assert!(tally.guessed * 100 >= tally.likely * 90, "{tally:?}");
+    // What can be guessed mostly is, within the time: some wait for others' turns, on lines that lose a part. Of few worlds, three
+    // standard deviations less will do: of the twenty thousand it is 92 in 100.
+    let likely = tally.likely as f64;
+    let least = 0.9 * likely - 3.0 * (0.9 * 0.1 * likely).sqrt();
+    assert!(tally.guessed as f64 >= least, "{tally:?}");
     assert!(
         tally.must > 0 && tally.never > 0 && tally.likely > 0,
         "{tally:?}"
