@@ -48,6 +48,8 @@ const MAX_NAME: usize = 64;
 const CALLERS: usize = 16;
 /// How long an exchange may take, of a few round trips.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the end of it may take to be heard.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What each tells the other of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,13 +103,10 @@ pub enum PairError {
 pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Card, PairError> {
     let (caller, link, message) = first_message(endpoint).await?;
     let party = Party::new(Role::Waits, code, endpoint.id(), caller.peer());
-    let exchange = answer(party, link, &message, ours);
-    let theirs = timeout(PATIENCE, exchange)
-        .await
-        .map_err(|_| PairError::Timeout)??;
-    // Who typed closes when it has heard that we are done.
-    let _ = timeout(PATIENCE, caller.closed()).await;
-    Ok(theirs)
+    let exchange = timeout(PATIENCE, answer(party, link, &message, ours)).await;
+    // Who typed hangs up when it has heard how it ended, which may have to be said again.
+    let _ = timeout(GOODBYE, caller.closed()).await;
+    exchange.unwrap_or(Err(PairError::Timeout))
 }
 
 /// Exchanges cards with who waits, at one of `relays` or on the local network.
@@ -174,7 +173,7 @@ async fn answer(
     // What is no message of SPAKE2's is a guess too.
     let proofs = party.finish(message).ok_or(PairError::WrongGuess)?;
     let mut theirs = [0; PROOF_LEN];
-    // Who finds that the code is wrong hangs up.
+    // Who finds that the code is wrong hangs up; here, the end of the stream says so.
     let read = recv.read_exact(&mut theirs).await;
     if read.is_err() || !proofs.is_right(&theirs) {
         return Err(PairError::WrongGuess);
