@@ -191,64 +191,72 @@ fn where_only_port_443_is_let_out_a_relay_that_serves_it_is_found_there() {
 }
 
 #[test]
-fn a_relay_behind_nginx_is_reached_as_bytes_and_as_a_websocket() {
+fn a_relay_behind_nginx_is_reached_as_bytes() {
+    lab::test(BUDGET, |lab| {
+        assert_reached_behind_nginx(lab, "stream", STREAM)
+    });
+}
+
+#[test]
+fn a_relay_behind_nginx_is_reached_as_a_websocket() {
+    lab::test(BUDGET, |lab| {
+        assert_reached_behind_nginx(lab, "http", WEBSOCKET)
+    });
+}
+
+fn assert_reached_behind_nginx(mut lab: Lab, name: &str, text: &str) {
     if missing("nginx") {
         return;
     }
-    lab::test(BUDGET, |mut lab| {
-        let folder = tempfile::tempdir().unwrap();
-        let (cert, key) = (
-            folder.path().join("cert.pem"),
-            folder.path().join("key.pem"),
-        );
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-            ])
-            .args(["-nodes", "-days", "1", "-subj", "/CN=elsewhere", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert)
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.unwrap().success());
-        for (name, text) in [("stream", STREAM), ("http", WEBSOCKET)] {
-            let host = lab.relay();
-            let mut config = Config::new(
-                ([127, 0, 0, 1], 4433).into(),
-                SecretKey::generate().unwrap(),
-            );
-            config.public_host = Some(host.public_addr().to_string());
-            config.tcp.as_mut().unwrap().trusted_proxies = vec![([127, 0, 0, 1]).into()];
-            let relay = host.block_on(Relay::bind(config)).unwrap();
-            let url = relay.url();
-            let serving = host.spawn(async move { relay.run().await });
-            let file = folder.path().join("nginx.conf");
-            let text = text
-                .replace("FOLDER", &folder.path().display().to_string())
-                .replace("ADDR", &host.public_addr().to_string());
-            std::fs::write(&file, text).unwrap();
-            let mut nginx = host.command("nginx");
-            nginx.arg("-c").arg(&file).arg("-p").arg(folder.path());
-            let proxy = Running(nginx.spawn().unwrap());
-            let home = lab.home_on(name, NatKind::Blocked, FAR).unwrap();
-            let (node, after) = online(&home, &url);
-            let relays = &node.snapshot().relays;
-            println!("online after {after:?}: {relays:?}");
-            assert_eq!(
-                (relays[0].carrier, relays[0].tcp_port),
-                (Some(Carrier::Tcp), Some(4433))
-            );
-            home.block_on(node.close());
-            serving.abort();
-            drop(proxy);
-        }
-    });
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "1", "-subj", "/CN=elsewhere", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
+    let host = lab.relay();
+    let mut config = Config::new(
+        ([127, 0, 0, 1], 4433).into(),
+        SecretKey::generate().unwrap(),
+    );
+    config.public_host = Some(host.public_addr().to_string());
+    config.tcp.as_mut().unwrap().trusted_proxies = vec![([127, 0, 0, 1]).into()];
+    let relay = host.block_on(Relay::bind(config)).unwrap();
+    let url = relay.url();
+    let serving = host.spawn(async move { relay.run().await });
+    let file = folder.path().join("nginx.conf");
+    let text = text
+        .replace("FOLDER", &folder.path().display().to_string())
+        .replace("ADDR", &host.public_addr().to_string());
+    std::fs::write(&file, text).unwrap();
+    let mut nginx = host.command("nginx");
+    nginx.arg("-c").arg(&file).arg("-p").arg(folder.path());
+    let proxy = Running(nginx.spawn().unwrap());
+    let home = lab.home_on(name, NatKind::Blocked, FAR).unwrap();
+    let (node, after) = online(&home, &url);
+    let relays = &node.snapshot().relays;
+    println!("online after {after:?}: {relays:?}");
+    assert_eq!(
+        (relays[0].carrier, relays[0].tcp_port),
+        (Some(Carrier::Tcp), Some(4433))
+    );
+    home.block_on(node.close());
+    drop((serving, proxy));
 }
 
 #[test]
