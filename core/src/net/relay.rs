@@ -7,6 +7,8 @@
 
 mod backoff;
 mod error;
+mod inbox;
+mod other;
 mod registrations;
 mod session;
 mod stream;
@@ -197,7 +199,7 @@ pub(crate) fn spawn_with(
         streams,
         greeting: greeting(&url, is_home),
     };
-    let task = task::Task::new(url, dialer, task::Inbox::new(inbox), events);
+    let task = task::Task::new(url, dialer, inbox::Inbox::new(inbox), events);
     #[expect(
         clippy::disallowed_methods,
         reason = "each relay has a task, which owns its connection and nothing else"

@@ -1,8 +1,7 @@
 //! The loop that keeps the registration.
 
-use std::{collections::VecDeque, net::SocketAddr, ops::ControlFlow, time::Duration};
+use std::{net::SocketAddr, ops::ControlFlow, time::Duration};
 
-use futures_util::future::BoxFuture;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
@@ -12,16 +11,18 @@ use tracing::{debug, info};
 use super::{
     Command, Place, RelayError, RelayEvent,
     backoff::Backoff,
+    inbox::{Inbox, Interrupt},
+    other::Other,
     session::{Connected, ControlConnection, Dialer, resolve},
     stream::whereabouts,
 };
 use crate::{
-    Carrier, PeerId, RelayUrl,
+    Carrier, RelayUrl,
     proto::{
         carriers::{Carriers, HEAD_START, Whereabouts},
         relays::Over,
     },
-    wire::relay::{CloseReason, Payload, ToClient, ToRelay},
+    wire::relay::{CloseReason, ToClient, ToRelay},
 };
 
 /// Mean pause between KEEPALIVEs, and how far a single one may be off, so that clients do not march in step. Below the
@@ -39,64 +40,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// Clients of a relay that stopped come back over so long.
 const RETURN_JITTER: Duration = Duration::from_millis(250);
-/// Signals that wait while a registration moves.
-const WAITING_SIGNALS: usize = 16;
-
-/// Commands, and the signals that could not be sent yet.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    commands: mpsc::Receiver<Command>,
-    waiting: VecDeque<(PeerId, Payload)>,
-}
-
-/// A command that matters while there is no connection.
-enum Interrupt {
-    /// The handle was dropped.
-    Stop,
-    NetworkChanged,
-    Dial(Place),
-}
-
-impl Inbox {
-    pub(super) fn new(commands: mpsc::Receiver<Command>) -> Self {
-        Self {
-            commands,
-            waiting: VecDeque::new(),
-        }
-    }
-
-    async fn interrupt(&mut self) -> Interrupt {
-        while let Some(command) = self.commands.recv().await {
-            match command {
-                Command::Dial(place) => return Interrupt::Dial(place),
-                Command::NetworkChanged => return Interrupt::NetworkChanged,
-                Command::Signal { to, payload } => {
-                    if self.waiting.len() >= WAITING_SIGNALS {
-                        self.waiting.pop_front();
-                    }
-                    self.waiting.push_back((to, payload));
-                }
-                Command::KeepAlive | Command::Leave => {}
-            }
-        }
-        Interrupt::Stop
-    }
-
-    /// Does `work`, which nobody needs any more when the network changes.
-    async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interrupt> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Ok(done),
-                interrupt = self.interrupt() => match interrupt {
-                    Interrupt::Stop | Interrupt::NetworkChanged => return Err(interrupt),
-                    Interrupt::Dial(_) => {}
-                },
-            }
-        }
-    }
-}
-
 /// Nobody takes our events any more.
 struct Unheard;
 
@@ -516,47 +459,6 @@ fn in_turn(addrs: &[SocketAddr], failures: usize) -> Option<SocketAddr> {
     let mut turns = addrs.to_vec();
     turns.sort_by_key(SocketAddr::is_ipv6);
     turns.get(failures.checked_rem(turns.len())?).copied()
-}
-
-/// The relay being dialled by the carrier that the registration is not over.
-#[derive(Default)]
-struct Other(Option<BoxFuture<'static, Result<Connected, RelayError>>>);
-
-impl Other {
-    fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
-    fn begin(
-        &mut self,
-        dialer: &Dialer,
-        place: Option<Place>,
-        url: &RelayUrl,
-        over: Option<Carrier>,
-    ) {
-        let (dialer, url) = (dialer.clone(), url.clone());
-        self.0 = place.map(|place| -> BoxFuture<'static, _> {
-            if over == Some(Carrier::Udp) {
-                Box::pin(async move { dialer.by_tcp(place, &url).await })
-            } else {
-                Box::pin(async move { dialer.by_udp(place, &url).await })
-            }
-        });
-    }
-
-    fn give_up(&mut self) {
-        self.0 = None;
-    }
-
-    /// What came of it; never if it is not on.
-    async fn done(&mut self) -> Result<Connected, RelayError> {
-        let Some(dialling) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        let done = dialling.await;
-        self.0 = None;
-        done
-    }
 }
 
 fn carrier(over: &Over) -> Carrier {
