@@ -67,6 +67,27 @@ async fn a_node_in_the_background_is_ready_when_the_command_ends_and_is_not_star
     assert!(wrong.stderr.contains("256.0.0.1"), "{}", wrong.stderr);
 }
 
+#[tokio::test]
+async fn all_that_is_to_be_known_of_a_node_is_told_before_it_is_left_in_the_background() {
+    let world = World::new().await;
+    let json = world.command("a", &["up"]);
+    let mut command = Command::new(PROGRAMS.join("peerway"));
+    command.args(["up", "--detach", "--serve-relay", "127.0.0.1:0"]);
+    let variables = json.as_std().get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let started = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let said = String::from_utf8(started.stdout).unwrap();
+    for start in [
+        "ready as ",
+        "a relay for others: --relay relay://",
+        "on the other side: ",
+    ] {
+        assert!(said.lines().any(|line| line.starts_with(start)), "{said}");
+    }
+    let down = world.run("a", &["down"]).await;
+    assert_eq!(down.code, 0, "{}", down.stderr);
+}
+
 /// S10: nobody else gets at the socket, whatever mask files are made under.
 #[tokio::test]
 async fn the_socket_is_its_owners_alone_under_any_umask() {

@@ -95,7 +95,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
     };
     match command {
         #[cfg(unix)]
-        Command::Up(args) if args.detach => background::start(globals),
+        Command::Up(args) if args.detach => background::start(globals, &args),
         Command::Up(args) => block_on(up::run(globals, &args)),
         #[cfg(unix)]
         Command::Down => block_on(down::run(globals)),

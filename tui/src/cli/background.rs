@@ -10,7 +10,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{args::Globals, failure::Failure, out, state::StateDir};
+use super::{
+    args::{Globals, Up},
+    failure::Failure,
+    out,
+    state::StateDir,
+    up,
+};
 
 /// What the command gives to itself in the background.
 const FLAG: &str = "--in-background";
@@ -20,7 +26,7 @@ const LOG: &str = "up.log";
 const TOLD: usize = 4;
 
 /// Starts this command once more, without `--detach`.
-pub(super) fn start(globals: &Globals) -> Result<(), Failure> {
+pub(super) fn start(globals: &Globals, args: &Up) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
     // Also has the folder made.
     state.key()?;
@@ -29,7 +35,7 @@ pub(super) fn start(globals: &Globals) -> Result<(), Failure> {
     }
     let log = state.path().join(LOG);
     let child = spawn(&log).map_err(Failure::Detach)?;
-    let lines = if globals.json { 1 } else { 2 };
+    let lines = up::ready_lines(globals, args);
     pass_on(child, lines, &log)?;
     out::hint("it runs in the background: see `peerway status`, `peerway events`, `peerway down`");
     Ok(())

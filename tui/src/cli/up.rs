@@ -159,6 +159,16 @@ pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
     })
 }
 
+/// How many lines say that the node is ready.
+#[cfg(unix)]
+pub(super) fn ready_lines(globals: &Globals, args: &Up) -> usize {
+    if globals.json {
+        1
+    } else {
+        2 + usize::from(args.serve_relay.is_some())
+    }
+}
+
 async fn print_ready(
     ticket: Ticket,
     socket: Option<PathBuf>,
