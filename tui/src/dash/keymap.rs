@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::look::Glyphs;
+use super::{look::Glyphs, sort::Column};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(super) enum Context {
     Help,
     /// After `y`, until the next key.
     Copy,
+    /// After `g`, until the next key.
+    Go,
+    /// A column to sort by is being chosen.
+    Sort,
     /// A ticket is being written.
     Connect,
     Filter,
@@ -28,10 +32,11 @@ pub(super) enum Action {
     Accept,
     Back,
     Connect,
+    Chord(Chord),
     Copy(What),
-    CopyChord,
     Details,
     Expand,
+    FaultsOnly,
     Filter,
     Freeze,
     Help,
@@ -42,7 +47,8 @@ pub(super) enum Action {
     Repaint,
     Reverse,
     Share,
-    Sort,
+    SortBy(Column),
+    SortMenu,
     Suspend,
     ToggleMask,
     Zoom(Zoom),
@@ -53,6 +59,90 @@ pub(super) enum What {
     Id,
     Ticket,
     Address,
+    /// Why the link is as it is, in full.
+    Why,
+    /// The selected peer as JSON.
+    Row,
+    /// The panel with the focus, as it is on the screen.
+    Panel,
+}
+
+/// The first of two keys; what may follow is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chord {
+    Copy,
+    Go,
+}
+
+impl Chord {
+    pub(super) fn context(self) -> Context {
+        match self {
+            Self::Copy => Context::Copy,
+            Self::Go => Context::Go,
+        }
+    }
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Go => "go",
+        }
+    }
+}
+
+/// What keys that belong together are for, as the help and the documentation divide them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    Moving,
+    Peers,
+    Looking,
+    Copying,
+    Leaving,
+}
+
+impl Group {
+    const ALL: [Self; 5] = [
+        Self::Moving,
+        Self::Peers,
+        Self::Looking,
+        Self::Copying,
+        Self::Leaving,
+    ];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Moving => "Moving about",
+            Self::Peers => "Peers",
+            Self::Looking => "What is shown",
+            Self::Copying => "Copying",
+            Self::Leaving => "Leaving",
+        }
+    }
+
+    fn of(action: Action) -> Self {
+        match action {
+            Action::Chord(Chord::Go) | Action::Move(_) | Action::NextPanel => Self::Moving,
+            Action::Connect | Action::Details => Self::Peers,
+            Action::Expand
+            | Action::FaultsOnly
+            | Action::Filter
+            | Action::Freeze
+            | Action::Help
+            | Action::Repaint
+            | Action::Reverse
+            | Action::Share
+            | Action::SortBy(_)
+            | Action::SortMenu
+            | Action::ToggleMask
+            | Action::Zoom(_) => Self::Looking,
+            Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
+            Action::Accept
+            | Action::Back
+            | Action::Quit
+            | Action::QuitKeepingScreen
+            | Action::Suspend => Self::Leaving,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +191,27 @@ pub(super) fn find(context: Context, event: &KeyEvent) -> Option<Action> {
         .map(|binding| binding.action)
 }
 
-/// The lines of the help: keys, and what they do.
-pub(super) fn help() -> impl Iterator<Item = (&'static Binding, &'static str)> {
-    BINDINGS
-        .iter()
-        .filter_map(|binding| Some((binding, binding.help?)))
+/// One line of the help, and of the key table of the documentation.
+#[derive(Debug)]
+pub(super) enum HelpLine {
+    Group(Group),
+    Keys(&'static Binding, &'static str),
+}
+
+/// Every key that is told of, by what it is for.
+pub(super) fn help() -> impl Iterator<Item = HelpLine> {
+    Group::ALL.into_iter().flat_map(|group| {
+        let keys = BINDINGS
+            .iter()
+            .filter(move |binding| Group::of(binding.action) == group)
+            .filter_map(|binding| Some(HelpLine::Keys(binding, binding.help?)));
+        std::iter::once(HelpLine::Group(group)).chain(keys)
+    })
+}
+
+/// The keys that may follow the first one of a chord, and what they do.
+pub(super) fn following(chord: Chord) -> impl Iterator<Item = (&'static Binding, &'static str)> {
+    footer(chord.context()).filter(|(binding, _)| binding.action != Action::Back)
 }
 
 /// The bindings of a context that belong into its footer, most useful first.
@@ -124,7 +230,7 @@ impl Key {
             && !event.modifiers.contains(KeyModifiers::ALT)
     }
 
-    fn label(&self, glyphs: &Glyphs) -> String {
+    pub(super) fn label(&self, glyphs: &Glyphs) -> String {
         let name = match (self.code, self.control) {
             (KeyCode::Char(' '), _) => "Space",
             (KeyCode::Char(c), true) => return format!("^{}", c.to_ascii_uppercase()),
@@ -143,7 +249,17 @@ impl Key {
 impl Binding {
     pub(super) fn labels(&self, glyphs: &Glyphs) -> String {
         let labels: Vec<_> = self.keys.iter().map(|key| key.label(glyphs)).collect();
-        labels.join(" ")
+        format!("{}{}", self.before(), labels.join(" "))
+    }
+
+    /// The first key of a chord whose second one this is.
+    pub(super) fn before(&self) -> &'static str {
+        match self.contexts {
+            [Context::Copy] => "y ",
+            [Context::Go] => "g ",
+            [Context::Sort] => "s ",
+            _ => "",
+        }
     }
 
     /// The first key only, for the footer.
@@ -204,6 +320,8 @@ const EVERYWHERE: &[Context] = &[
     C::Share,
     C::Help,
     C::Copy,
+    C::Go,
+    C::Sort,
     C::Connect,
     C::Filter,
     C::Confirm,
@@ -232,7 +350,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Details], Action::Move(Step::Up), None, Some("previous")),
     bind(J, &[C::Help], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Help], Action::Move(Step::Up), None, Some("up")),
-    bind(&[char('g'), key(KeyCode::Home)], MOVING, Action::Move(Step::First), Some("to the first row, or the newest event"), None),
+    bind(&[char('g')], MOVING, Action::Chord(Chord::Go), None, None),
+    bind(&[char('g')], &[C::Go], Action::Move(Step::First), Some("to the first row, or the newest event"), Some("first row")),
+    bind(&[char('e')], &[C::Go], Action::Move(Step::Last), None, Some("last row")),
+    bind(&[key(KeyCode::Home)], MOVING, Action::Move(Step::First), Some("to the first row too"), None),
     bind(&[char('G'), key(KeyCode::End)], MOVING, Action::Move(Step::Last), Some("to the last row, or the oldest event"), None),
     bind(&[control('d')], MOVING, Action::Move(Step::HalfPageDown), Some("half a page down"), None),
     bind(&[control('u')], MOVING, Action::Move(Step::HalfPageUp), Some("half a page up"), None),
@@ -243,26 +364,42 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(TAB, &[C::Peers], Action::NextPanel, Some("peers or events"), Some("events")),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
-    bind(&[char('s')], &[C::Peers], Action::Sort, Some("sort by the next column"), None),
+    bind(&[char('s')], &[C::Peers], Action::SortMenu, Some("choose the column to sort by"), None),
+    bind(&[char('t')], &[C::Sort], Action::SortBy(Column::State), None, None),
+    bind(&[char('n')], &[C::Sort], Action::SortBy(Column::Name), None, None),
+    bind(&[char('r')], &[C::Sort], Action::SortBy(Column::Rtt), None, None),
+    bind(&[char('l')], &[C::Sort], Action::SortBy(Column::Loss), None, None),
+    bind(&[char('d')], &[C::Sort], Action::SortBy(Column::Down), None, None),
+    bind(&[char('u')], &[C::Sort], Action::SortBy(Column::Up), None, None),
+    bind(&[char('o')], &[C::Sort], Action::SortBy(Column::Total), None, None),
+    bind(&[char('a')], &[C::Sort], Action::SortBy(Column::Age), None, None),
+    bind(ENTER, &[C::Sort], Action::Accept, None, Some("sort")),
+    bind(J, &[C::Sort], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Sort], Action::Move(Step::Up), None, Some("up")),
     bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
+    bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
+    bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
     bind(&[char('e')], PANELS, Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
-    bind(&[char('y')], LIST, Action::CopyChord, Some("copy: then i id, t ticket, a address"), Some("copy")),
+    bind(&[char('y')], LIST, Action::Chord(Chord::Copy), None, Some("copy")),
     bind(&[char('v')], LIST, Action::ToggleMask, Some("hide addresses, for sharing the screen"), None),
     bind(&[control('l')], CALM, Action::Repaint, Some("paint the screen anew"), None),
     bind(&[control('z')], EVERYWHERE, Action::Suspend, Some("back to the shell until fg; the node and its links stand still"), None),
-    bind(&[char('i')], &[C::Copy], Action::Copy(What::Id), Some("copy the selected peer's id (after y)"), Some("id")),
-    bind(&[char('t')], &[C::Copy], Action::Copy(What::Ticket), Some("copy this node's ticket (after y)"), Some("ticket")),
-    bind(&[char('a')], &[C::Copy], Action::Copy(What::Address), Some("copy the selected peer's address (after y)"), Some("address")),
+    bind(&[char('i')], &[C::Copy], Action::Copy(What::Id), Some("copy the selected peer's id"), Some("id")),
+    bind(&[char('t')], &[C::Copy], Action::Copy(What::Ticket), Some("copy this node's ticket"), Some("ticket")),
+    bind(&[char('a')], &[C::Copy], Action::Copy(What::Address), Some("copy the selected peer's address"), Some("address")),
+    bind(&[char('w')], &[C::Copy], Action::Copy(What::Why), Some("copy why its link is as it is"), Some("why")),
+    bind(&[char('r')], &[C::Copy], Action::Copy(What::Row), Some("copy what is known of it as JSON"), Some("row")),
+    bind(&[char('y')], &[C::Copy], Action::Copy(What::Panel), Some("copy the panel as text"), Some("panel")),
     bind(&[char('y')], &[C::Share], Action::Copy(What::Ticket), Some("copy the ticket (while it is shown)"), Some("copy")),
     bind(ENTER, &[C::Connect], Action::Accept, None, Some("dial")),
     bind(ENTER, &[C::Filter], Action::Accept, None, Some("keep")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
     bind(ESC, PANELS, Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

@@ -14,7 +14,7 @@ use super::{
     connect::Connect,
     filter::Filter,
     history::History,
-    keymap::Context,
+    keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
     look::{Look, Role},
     sort::Sort,
@@ -54,8 +54,10 @@ pub(super) struct Model {
     pub(super) window: Window,
     pub(super) masked: bool,
     pub(super) overlay: Option<Overlay>,
-    /// `y` was pressed.
-    pub(super) copying: bool,
+    /// The first key of a chord was pressed.
+    pub(super) chord: Option<Chord>,
+    /// Only peers that are neither direct nor idle.
+    pub(super) faults_only: bool,
     pub(super) notice: Option<Notice>,
     /// Warnings that came while the events were not on the screen.
     pub(super) unread: usize,
@@ -83,6 +85,10 @@ pub(super) enum Overlay {
     Connect(Connect),
     Share,
     Details,
+    /// The row of the menu that is chosen by Enter.
+    Sort {
+        at: usize,
+    },
     /// The filter is being written; the error is about what stands there now.
     Filter {
         input: Input,
@@ -180,7 +186,8 @@ impl Model {
             window: Window::default(),
             masked: false,
             overlay: None,
-            copying: false,
+            chord: None,
+            faults_only: false,
             notice: None,
             unread: 0,
             lagged: 0,
@@ -266,8 +273,8 @@ impl Model {
     }
 
     pub(super) fn context(&self) -> Context {
-        if self.copying {
-            return Context::Copy;
+        if let Some(chord) = self.chord {
+            return chord.context();
         }
         match self.overlay {
             None => match self.focus {
@@ -278,6 +285,7 @@ impl Model {
             Some(Overlay::Connect(_)) => Context::Connect,
             Some(Overlay::Filter { .. }) => Context::Filter,
             Some(Overlay::Share) => Context::Share,
+            Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
         }
@@ -300,6 +308,7 @@ impl Model {
             .iter()
             .enumerate()
             .filter(|(_, peer)| self.filter.shows(peer, &words))
+            .filter(|(_, peer)| !self.faults_only || words.kind(peer).is_fault())
             .map(|(row, _)| row)
             .collect();
         self.sort.apply(&mut rows, peers, &words);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 use peerway::{Event, NodeSnapshot, PeerId, Ticket};
+use ratatui::layout::Rect;
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -26,6 +27,8 @@ pub(super) enum Msg {
 pub(super) enum Effect {
     Connect(Ticket),
     Copy(String),
+    /// Copy what stands in this part of the screen, as text.
+    CopyScreen(Rect),
     /// Paint every cell anew.
     Repaint,
     /// Give the terminal back and stop until the shell says otherwise.

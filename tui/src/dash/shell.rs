@@ -107,6 +107,7 @@ impl Shell {
                 match effect {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Copy(text) => screen.copy(&text)?,
+                    Effect::CopyScreen(area) => screen.copy_area(model, area)?,
                     Effect::Repaint => screen.repaint()?,
                     Effect::Suspend => self.suspend(screen, model).await?,
                     Effect::Quit { keep_screen: true } => return Ok(End::KeepingScreen),

@@ -19,37 +19,48 @@ pub(super) enum Column {
     State,
     Name,
     Rtt,
+    Loss,
     Down,
     Up,
+    Total,
     Age,
 }
 
 impl Column {
-    pub(super) fn next(self) -> Self {
-        match self {
-            Self::State => Self::Name,
-            Self::Name => Self::Rtt,
-            Self::Rtt => Self::Down,
-            Self::Down => Self::Up,
-            Self::Up => Self::Age,
-            Self::Age => Self::State,
-        }
-    }
+    /// In the order of the menu.
+    pub(super) const ALL: [Self; 8] = [
+        Self::State,
+        Self::Name,
+        Self::Rtt,
+        Self::Loss,
+        Self::Down,
+        Self::Up,
+        Self::Total,
+        Self::Age,
+    ];
 
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Name => "name",
             Self::Rtt => "rtt",
+            Self::Loss => "loss",
             Self::Down => "down",
             Self::Up => "up",
+            Self::Total => "total",
             Self::Age => "age",
         }
     }
 }
 
 impl Sort {
-    /// Rates come largest first, all else smallest first; equal peers stay in the order of their names.
+    /// By another column in its own direction; by the same one the other way round.
+    pub(super) fn choose(&mut self, column: Column) {
+        let reversed = self.by == column && !self.reversed;
+        (self.by, self.reversed) = (column, reversed);
+    }
+
+    /// Rates, sums and losses come largest first, all else smallest first; equal peers stay in the order of their names.
     pub(super) fn apply(self, rows: &mut [usize], peers: &[PeerSnapshot], words: &Words<'_>) {
         rows.sort_by_cached_key(|row| peers.get(*row).map(|peer| words.name(&peer.id)));
         rows.sort_by(|a, b| {
@@ -60,8 +71,10 @@ impl Sort {
                 Column::State => words.kind(a).cmp(&words.kind(b)),
                 Column::Name => Ordering::Equal,
                 Column::Rtt => rtt(a).cmp(&rtt(b)),
+                Column::Loss => b.loss.total_cmp(&a.loss),
                 Column::Down => b.traffic.rx_rate.cmp(&a.traffic.rx_rate),
                 Column::Up => b.traffic.tx_rate.cmp(&a.traffic.tx_rate),
+                Column::Total => total(b).cmp(&total(a)),
                 Column::Age => a.state_age.cmp(&b.state_age),
             }
         });
@@ -73,4 +86,9 @@ impl Sort {
 
 fn rtt(peer: &PeerSnapshot) -> Duration {
     peer.rtt.unwrap_or(Duration::MAX)
+}
+
+fn total(peer: &PeerSnapshot) -> u64 {
+    let traffic = peer.traffic;
+    traffic.rx_bytes.saturating_add(traffic.tx_bytes)
 }

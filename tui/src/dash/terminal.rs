@@ -21,6 +21,7 @@ use ratatui::{
     Terminal,
     backend::{Backend as _, CrosstermBackend},
     buffer::{Buffer, CellWidth},
+    layout::Rect,
 };
 
 use super::{Error, model::Model, view::view};
@@ -90,15 +91,26 @@ impl Screen {
         )?)
     }
 
-    /// Gives the terminal back with the last screen left in it as text.
-    pub(super) fn close_keeping_screen(mut self, model: &Model) -> Result<(), Error> {
-        let mut kept = Buffer::default();
+    /// Copies what stands in a part of the screen.
+    pub(super) fn copy_area(&mut self, model: &Model, area: Rect) -> Result<(), Error> {
+        let text = text_of(&self.painted(model)?, area);
+        self.copy(&text)
+    }
+
+    fn painted(&mut self, model: &Model) -> Result<Buffer, Error> {
+        let mut painted = Buffer::default();
         self.terminal.draw(|frame| {
             view(model, frame);
-            kept = frame.buffer_mut().clone();
+            painted = frame.buffer_mut().clone();
         })?;
+        Ok(painted)
+    }
+
+    /// Gives the terminal back with the last screen left in it as text.
+    pub(super) fn close_keeping_screen(mut self, model: &Model) -> Result<(), Error> {
+        let kept = self.painted(model)?;
         drop(self);
-        Ok(stdout().write_all(text_of(&kept).as_bytes())?)
+        Ok(stdout().write_all(text_of(&kept, kept.area).as_bytes())?)
     }
 }
 
@@ -145,10 +157,10 @@ fn give_back() {
     }
 }
 
-/// The screen as lines of text without trailing blanks.
-fn text_of(buffer: &Buffer) -> String {
+/// A part of the screen as lines of text without trailing blanks.
+fn text_of(buffer: &Buffer, area: Rect) -> String {
     let mut text = String::new();
-    for row in buffer.area.rows() {
+    for row in area.intersection(buffer.area).rows() {
         let mut line = String::new();
         let mut covered = 0;
         for position in row.positions() {
@@ -169,7 +181,7 @@ fn text_of(buffer: &Buffer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{TerminalOptions, Viewport, layout::Rect};
+    use ratatui::{TerminalOptions, Viewport};
 
     use super::*;
 

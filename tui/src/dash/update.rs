@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::{PathInfo, PeerId, PeerSnapshot};
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
 use tui_input::{Input, InputRequest};
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
     look::Role,
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
-    words::Standing,
+    sort::Column,
+    words::{Standing, Words},
 };
 
 /// How long a notice stays.
@@ -82,7 +83,7 @@ fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Eff
         return;
     }
     let context = model.context();
-    model.copying = false;
+    model.chord = None;
     match keymap::find(context, key) {
         Some(action) => act(model, action, now, effects),
         None if matches!(context, Context::Connect | Context::Filter) => type_key(model, key),
@@ -96,13 +97,14 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Back => back(model),
         Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
         Action::Copy(what) => copy(model, what, now, effects),
-        Action::CopyChord => model.copying = true,
+        Action::Chord(chord) => model.chord = Some(chord),
         Action::Details => {
             model.overlay = match model.overlay {
                 Some(_) => None,
                 None => model.selected().is_some().then_some(Overlay::Details),
             };
         }
+        Action::FaultsOnly => model.faults_only = !model.faults_only,
         Action::Expand => model.expanded = !model.expanded,
         Action::Filter => {
             model.overlay = Some(Overlay::Filter {
@@ -129,7 +131,16 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Repaint => effects.push(Effect::Repaint),
         Action::Reverse => model.sort.reversed = !model.sort.reversed,
         Action::Share => model.overlay = Some(Overlay::Share),
-        Action::Sort => model.sort.by = model.sort.by.next(),
+        Action::SortBy(column) => {
+            model.overlay = None;
+            model.sort.choose(column);
+        }
+        Action::SortMenu => {
+            let at = Column::ALL.iter().position(|it| *it == model.sort.by);
+            model.overlay = Some(Overlay::Sort {
+                at: at.unwrap_or_default(),
+            });
+        }
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
         Action::Zoom(zoom) => {
@@ -156,6 +167,12 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         }
         Some(Overlay::Filter { error: None, .. }) => model.overlay = None,
+        Some(Overlay::Sort { at }) => {
+            if let Some(column) = Column::ALL.get(*at) {
+                model.sort.choose(*column);
+            }
+            model.overlay = None;
+        }
         _ => {}
     }
 }
@@ -166,6 +183,7 @@ fn back(model: &mut Model) {
         Some(Overlay::Filter { .. }) => model.filter = Filter::default(),
         Some(_) => {}
         None if !model.filter.is_empty() => model.filter = Filter::default(),
+        None if model.faults_only => model.faults_only = false,
         None => model.expanded = false,
     }
 }
@@ -187,10 +205,17 @@ fn quit(model: &mut Model, keep_screen: bool, effects: &mut Vec<Effect>) {
 
 fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>) {
     let peer = model.selected();
+    let words = model.words();
     let (name, found) = match what {
         What::Ticket => ("ticket", Some(model.data().snapshot.ticket.to_string())),
         What::Id => ("id", peer.map(|peer| peer.id.to_string())),
         What::Address => ("address", peer.and_then(address)),
+        What::Why => ("reason", peer.and_then(|peer| reason(peer, &words))),
+        What::Row => (
+            "row",
+            peer.and_then(|peer| serde_json::to_string(peer).ok()),
+        ),
+        What::Panel => return copy_panel(model, now, effects),
     };
     let Some(text) = found else {
         let text = format!("nothing to copy: no peer with an {name} is selected");
@@ -199,12 +224,32 @@ fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>)
     // Terminals may ignore the request, so what was sent is shown as well.
     let shown = if what == What::Address && model.masked {
         "hidden"
+    } else if matches!(what, What::Why | What::Row) {
+        "of the selected peer"
     } else {
         &text
     };
     let said = format!("sent the {name} to the clipboard: {shown}");
     notify(model, said, Role::Info, now);
     effects.push(Effect::Copy(text));
+}
+
+/// The panel with the focus, without its border.
+fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
+    let areas = model.areas(model.screen).unwrap_or_default();
+    let area = match model.focus {
+        Panel::Peers => areas.peers,
+        Panel::Events => areas.events,
+    };
+    let inside = area.unwrap_or_default().inner(Margin::new(1, 1));
+    effects.push(Effect::CopyScreen(inside));
+    let text = "sent the panel to the clipboard as text".to_owned();
+    notify(model, text, Role::Info, now);
+}
+
+fn reason(peer: &PeerSnapshot, words: &Words<'_>) -> Option<String> {
+    let why = words.why(peer)?;
+    Some(format!("{}: {}", words.name(&peer.id), why.line()))
 }
 
 fn address(peer: &PeerSnapshot) -> Option<String> {
@@ -218,7 +263,9 @@ fn address(peer: &PeerSnapshot) -> Option<String> {
 fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
-    if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
+    if let Some(Overlay::Sort { at }) = &mut model.overlay {
+        *at = moved(*at, step, Column::ALL.len(), Column::ALL.len());
+    } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         // The keys, a gap, and the signs of the kinds.
         let lines = keymap::help().count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;

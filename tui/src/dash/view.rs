@@ -6,6 +6,7 @@ mod events;
 mod header;
 mod help;
 mod inspector;
+mod menus;
 mod network;
 mod peers;
 mod phases;
@@ -57,10 +58,14 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     match &model.overlay {
         Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
         Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
+        Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Details) => details::details(model, frame, body, areas.details),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
         Some(Overlay::Filter { .. }) | None => {}
+    }
+    if let Some(chord) = model.chord {
+        menus::following(model, chord, frame, body);
     }
 }
 

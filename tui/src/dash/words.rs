@@ -79,6 +79,11 @@ impl Standing {
         !matches!(self, Self::Connecting | Self::Unreachable)
     }
 
+    /// Whether somebody may want to know why it is so.
+    pub(super) fn is_fault(self) -> bool {
+        !matches!(self, Self::Direct | Self::Idle)
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Direct => "direct",

@@ -5,8 +5,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
 use crate::dash::{
     Options,
-    keymap::{Action, BINDINGS, Context, Zoom},
+    keymap::{self, Action, BINDINGS, Context, HelpLine, Step, Zoom},
     layout::Panel,
+    look::UNICODE,
     model::Overlay,
     msg::{Effect, Msg},
     sort::Column,
@@ -27,6 +28,8 @@ fn desk_in(context: Context) -> Desk {
         Context::Share => "Y",
         Context::Help => "?",
         Context::Copy => "y",
+        Context::Go => "Gg",
+        Context::Sort => "s",
         Context::Connect => "c",
         Context::Filter => "/",
         Context::Confirm => "q",
@@ -38,8 +41,12 @@ fn desk_in(context: Context) -> Desk {
 /// Makes the action's effect visible: something to go up from, back to, away from, or to dial.
 fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
+        (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
+        (Action::Move(_), Context::Go) => vec![],
+        (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Move(_), _) => desk.type_in("jjjjj"),
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
+        (Action::SortBy(Column::State), _) => desk.type_in("ns"),
         (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),
         (Action::Accept, Context::Connect) => desk.send(Msg::Paste(id(5).to_string())),
         _ => vec![],
@@ -119,6 +126,8 @@ fn the_footer_shows_the_keys_of_what_has_the_focus_and_how_to_leave_it() {
             vec!["i id", "t ticket", "Esc cancel"],
             "quit",
         ),
+        (Context::Go, vec!["g first row", "Esc cancel"], "quit"),
+        (Context::Sort, vec!["Enter sort", "Esc cancel"], "quit"),
         (Context::Connect, vec!["Enter dial", "Esc cancel"], "quit"),
         (Context::Filter, vec!["Enter keep", "Esc clear"], "quit"),
         (Context::Confirm, vec!["q quit", "Esc cancel"], "details"),
@@ -205,7 +214,7 @@ fn the_selection_stays_with_its_peer_when_rows_move() {
 }
 
 #[test]
-fn sorting_goes_through_the_columns_and_both_ways() {
+fn the_menu_sorts_by_letter_and_by_row_and_a_second_time_the_other_way_round() {
     let mut desk = Desk::twelve(&options());
     let names = |desk: &Desk| -> Vec<String> {
         let peers = &desk.model.data().snapshot.peers;
@@ -217,13 +226,58 @@ fn sorting_goes_through_the_columns_and_both_ways() {
             .collect()
     };
     desk.type_in("s");
-    assert_eq!(desk.model.sort.by, Column::Name);
+    let menu = desk.screen(80, 24);
+    for column in Column::ALL {
+        assert!(menu.contains(column.word()), "{menu}");
+    }
+    desk.type_in("n");
     assert_eq!(names(&desk)[..3], ["backup", "build-box", "cafe"]);
-    desk.type_in("S");
+    desk.type_in("sn");
     assert_eq!(names(&desk)[..2], ["seed-2", "seed-1"]);
-    desk.type_in("Ssss");
-    assert_eq!(desk.model.sort.by, Column::Up);
+    desk.type_in("su");
     assert_eq!(names(&desk)[..2], ["nas", "laptop"]);
+    desk.type_in("S");
+    assert_eq!(names(&desk)[11], "nas");
+    desk.type_in("skk");
+    desk.key(KeyCode::Enter);
+    assert_eq!(desk.model.sort.by, Column::Loss);
+    desk.type_in("s");
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.model.sort.by, Column::Loss);
+}
+
+#[test]
+fn what_may_follow_the_first_key_of_a_chord_is_shown() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("y");
+    let screen = desk.screen(80, 24);
+    for hint in [
+        "i  id",
+        "t  ticket",
+        "a  address",
+        "w  why",
+        "r  row",
+        "y  panel",
+    ] {
+        assert!(screen.contains(hint), "{hint}: {screen}");
+    }
+    desk.key(KeyCode::Esc);
+    assert!(!desk.screen(80, 24).contains("i  id"));
+    desk.type_in("Gg");
+    assert!(desk.screen(80, 24).contains("g  first row"));
+    desk.type_in("g");
+    assert_eq!(desk.model.cursor, 0);
+    desk.type_in("ge");
+    assert_eq!(desk.model.cursor, 11);
+}
+
+#[test]
+fn faults_alone_are_shown_when_asked_for() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("!");
+    assert_eq!(desk.model.rows.len(), 6);
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.model.rows.len(), 12);
 }
 
 #[test]
@@ -235,6 +289,20 @@ fn copying_sends_what_was_named() {
     let ticket = desk.model.data().snapshot.ticket.to_string();
     assert_eq!(desk.type_in("yt"), [Effect::Copy(ticket.clone())]);
     assert_eq!(desk.type_in("Yy"), [Effect::Copy(ticket)]);
+    desk.key(KeyCode::Esc);
+    let [Effect::Copy(row)] = &desk.type_in("yr")[..] else {
+        panic!("no row is copied");
+    };
+    assert!(row.contains(&id(1).to_string()), "{row}");
+    desk.type_in("jjj");
+    let [Effect::Copy(why)] = &desk.type_in("yw")[..] else {
+        panic!("no reason is copied");
+    };
+    assert!(!why.is_empty(), "{why}");
+    let [Effect::CopyScreen(area)] = desk.type_in("yy")[..] else {
+        panic!("no panel is copied");
+    };
+    assert!(area.width == 78 && area.height > 3, "{area}");
 }
 
 #[test]
@@ -281,6 +349,55 @@ fn events_scroll_and_stay_put_while_new_ones_come() {
     let event = desk.model.data().events[0].clone();
     desk.send(Msg::Event(event));
     assert_eq!(desk.model.events_back, 3);
-    desk.type_in("g");
+    desk.type_in("gg");
     assert_eq!(desk.model.events_back, 0);
+}
+
+/// The page that tells users of the keys.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dashboard.md");
+const MARKS: [&str; 2] = [
+    "<!-- keys: made of the program's table -->\n",
+    "<!-- end -->",
+];
+
+/// The key table as the page has it.
+fn table() -> String {
+    let mut table = String::new();
+    for line in keymap::help() {
+        match line {
+            HelpLine::Group(group) => {
+                table += &format!("\n| {} | |\n|---|---|\n", group.title());
+            }
+            HelpLine::Keys(binding, help) => {
+                let before = binding.before().trim();
+                let first = (!before.is_empty()).then(|| format!("`{before}` "));
+                let keys: Vec<_> = binding
+                    .keys
+                    .iter()
+                    .map(|key| format!("`{}`", key.label(&UNICODE)))
+                    .collect();
+                let first = first.unwrap_or_default();
+                table += &format!("| {first}{} | {help} |\n", keys.join(" "));
+            }
+        }
+    }
+    table + "\n"
+}
+
+#[test]
+fn the_documented_keys_are_those_of_the_program() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let [begin, end] = MARKS;
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (keys, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("PEERWAY_BLESS").is_some() {
+        let page = format!("{before}{begin}{}{end}{after}", table());
+        std::fs::write(PAGE, page).unwrap();
+    } else {
+        assert_eq!(
+            keys,
+            table(),
+            "docs/dashboard.md has other keys than the program; PEERWAY_BLESS=1 takes them over"
+        );
+    }
 }

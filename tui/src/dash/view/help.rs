@@ -7,21 +7,16 @@ use ratatui::{
 };
 
 use super::popup;
-use crate::dash::{keymap, look::Role, model::Model, words::Standing};
+use crate::dash::{
+    keymap::{self, HelpLine},
+    look::Role,
+    model::Model,
+    words::Standing,
+};
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let mut lines: Vec<Line<'_>> = keymap::help()
-        .map(|(binding, help)| {
-            Line::from(vec![
-                Span::styled(
-                    format!("{:<14} ", binding.labels(glyphs)),
-                    model.look.style(Role::Accent),
-                ),
-                Span::raw(help),
-            ])
-        })
-        .collect();
+    let mut lines: Vec<Line<'_>> = keymap::help().map(|line| line_of(model, &line)).collect();
     lines.push(Line::default());
     for kind in Standing::ALL {
         lines.push(Line::from(vec![
@@ -42,6 +37,19 @@ pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: 
         .zip(inside.rows())
     {
         frame.render_widget(line, row);
+    }
+}
+
+fn line_of(model: &Model, line: &HelpLine) -> Line<'static> {
+    match line {
+        HelpLine::Group(group) => Line::styled(group.title(), model.look.style(Role::Title)),
+        HelpLine::Keys(binding, help) => Line::from(vec![
+            Span::styled(
+                format!("{:<14} ", binding.labels(model.look.glyphs)),
+                model.look.style(Role::Accent),
+            ),
+            Span::raw(*help),
+        ]),
     }
 }
 

@@ -199,10 +199,10 @@ impl Column {
             Self::Id => ("ID", None),
             Self::Path => ("PATH", None),
             Self::Rtt => ("RTT", Some(sort::Column::Rtt)),
-            Self::Loss => ("LOSS", None),
+            Self::Loss => ("LOSS", Some(sort::Column::Loss)),
             Self::Down => ("DOWN", Some(sort::Column::Down)),
             Self::Up => ("UP", Some(sort::Column::Up)),
-            Self::Total => ("TOTAL", None),
+            Self::Total => ("TOTAL", Some(sort::Column::Total)),
             Self::Age => ("AGE", Some(sort::Column::Age)),
             Self::Why => ("WHY", None),
         };
