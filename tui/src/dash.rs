@@ -10,10 +10,12 @@ mod layout;
 mod look;
 mod model;
 mod msg;
+mod note;
 mod pace;
 mod shell;
 mod sort;
 mod stack;
+mod tabs;
 mod terminal;
 #[cfg(test)]
 mod tests;

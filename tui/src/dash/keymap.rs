@@ -2,13 +2,21 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{look::Glyphs, sort::Column};
+use super::{look::Glyphs, sort::Column, tabs::View};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
     /// The table has the focus.
     Peers,
+    /// The page of a peer has it.
+    Page,
+    /// The network's report has it.
+    Network,
+    /// The flows have it.
+    Flows,
+    /// The map has it.
+    Map,
     /// The list of events has it.
     Events,
     Details,
@@ -42,6 +50,9 @@ pub(super) enum Action {
     Help,
     Move(Step),
     NextPanel,
+    /// Opens the selected peer's page.
+    Open,
+    PreviousPanel,
     Quit,
     QuitKeepingScreen,
     Repaint,
@@ -51,6 +62,7 @@ pub(super) enum Action {
     SortMenu,
     Suspend,
     ToggleMask,
+    View(View),
     Zoom(Zoom),
 }
 
@@ -121,8 +133,12 @@ impl Group {
 
     fn of(action: Action) -> Self {
         match action {
-            Action::Chord(Chord::Go) | Action::Move(_) | Action::NextPanel => Self::Moving,
-            Action::Connect | Action::Details => Self::Peers,
+            Action::Chord(Chord::Go)
+            | Action::Move(_)
+            | Action::NextPanel
+            | Action::PreviousPanel
+            | Action::View(_) => Self::Moving,
+            Action::Connect | Action::Details | Action::Open => Self::Peers,
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
@@ -307,14 +323,29 @@ const fn bind(
 
 use Context as C;
 
-/// Where lists and their keys are.
-const PANELS: &[Context] = &[C::Peers, C::Events];
-const LIST: &[Context] = &[C::Peers, C::Events, C::Details];
-const MOVING: &[Context] = &[C::Peers, C::Events, C::Details, C::Help];
+/// What can have the focus.
+const PANELS: &[Context] = &[C::Peers, C::Page, C::Network, C::Flows, C::Map, C::Events];
+const LIST: &[Context] = &[
+    C::Peers,
+    C::Page,
+    C::Network,
+    C::Flows,
+    C::Map,
+    C::Events,
+    C::Details,
+];
+const MOVING: &[Context] = &[C::Peers, C::Page, C::Map, C::Events, C::Details, C::Help];
 const OVER: &[Context] = &[C::Details, C::Share, C::Help];
-const CALM: &[Context] = &[C::Peers, C::Events, C::Details, C::Share, C::Help];
+#[rustfmt::skip]
+const CALM: &[Context] = &[
+    C::Peers, C::Page, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Share, C::Help,
+];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
+    C::Page,
+    C::Network,
+    C::Flows,
+    C::Map,
     C::Events,
     C::Details,
     C::Share,
@@ -326,13 +357,16 @@ const EVERYWHERE: &[Context] = &[
     C::Filter,
     C::Confirm,
 ];
+/// Where a peer is selected.
+const PEER: &[Context] = &[C::Peers, C::Map];
 
 const J: &[Key] = &[char('j'), key(KeyCode::Down)];
 const K: &[Key] = &[char('k'), key(KeyCode::Up)];
 const ENTER: &[Key] = &[key(KeyCode::Enter)];
-const DETAILS: &[Key] = &[key(KeyCode::Enter), char('w')];
 const ESC: &[Key] = &[key(KeyCode::Esc)];
-const TAB: &[Key] = &[key(KeyCode::Tab), key(KeyCode::BackTab)];
+const TAB: &[Key] = &[key(KeyCode::Tab)];
+const BACK_TAB: &[Key] = &[key(KeyCode::BackTab)];
+const W: &[Key] = &[char('w')];
 
 /// In the order of the footer, which gives way from its end; the last one always stays.
 #[rustfmt::skip]
@@ -340,10 +374,21 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
     bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, or path=relay"), Some("filter")),
-    bind(DETAILS, &[C::Peers], Action::Details, Some("details of the selected peer, and why it is not direct"), Some("details")),
-    bind(DETAILS, &[C::Details], Action::Details, None, None),
-    bind(J, &[C::Peers], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
+    bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
+    bind(W, &[C::Details], Action::Details, None, None),
+    bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
+    bind(ESC, &[C::Page], Action::Back, None, Some("back")),
+    bind(&[char('1')], PANELS, Action::View(View::Overview), Some("overview"), None),
+    bind(&[char('2')], PANELS, Action::View(View::Peers), Some("all peers"), None),
+    bind(&[char('3')], PANELS, Action::View(View::Network), Some("the network around this node, and its relays"), None),
+    bind(&[char('4')], PANELS, Action::View(View::Flows), Some("what the links are used for"), None),
+    bind(&[char('5')], PANELS, Action::View(View::Map), Some("map of the peers"), None),
+    bind(&[char('6')], PANELS, Action::View(View::Events), Some("all events"), None),
+    bind(J, &[C::Peers, C::Map], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Map], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
+    bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(J, &[C::Events], Action::Move(Step::Down), None, Some("older")),
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
     bind(J, &[C::Details], Action::Move(Step::Down), None, Some("next")),
@@ -359,9 +404,9 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[control('u')], MOVING, Action::Move(Step::HalfPageUp), Some("half a page up"), None),
     bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), Some("a page down"), None),
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
-    bind(TAB, &[C::Events], Action::NextPanel, None, Some("peers")),
     bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
-    bind(TAB, &[C::Peers], Action::NextPanel, Some("peers or events"), Some("events")),
+    bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
+    bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
     bind(&[char('s')], &[C::Peers], Action::SortMenu, Some("choose the column to sort by"), None),
@@ -379,7 +424,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], PANELS, Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
@@ -397,7 +442,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Connect], Action::Accept, None, Some("dial")),
     bind(ENTER, &[C::Filter], Action::Accept, None, Some("keep")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, PANELS, Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

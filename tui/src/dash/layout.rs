@@ -2,6 +2,8 @@
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
+use super::tabs::View;
+
 pub(super) const MIN_WIDTH: u16 = 40;
 pub(super) const MIN_HEIGHT: u16 = 10;
 /// Lines of the details with their border.
@@ -17,14 +19,21 @@ const LEAST_CHARTS: u16 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panel {
     Peers,
+    Network,
+    Flows,
+    Map,
     Events,
 }
 
-/// The overview's parts; what does not fit is absent.
+/// Where something that concerns the whole screen is told in a line of its own.
+const NOTE_FROM: u16 = 16;
+
+/// The parts of a view; what does not fit is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Areas {
     pub(super) header: Rect,
-    pub(super) totals: Rect,
+    pub(super) tabs: Rect,
+    pub(super) note: Option<Rect>,
     pub(super) throughput: Option<Rect>,
     pub(super) network: Option<Rect>,
     /// Download and upload as one line each, where the throughput panel does not fit.
@@ -32,6 +41,10 @@ pub(super) struct Areas {
     pub(super) peers: Option<Rect>,
     /// The selected peer's details, where they stand below the table instead of over it.
     pub(super) details: Option<Rect>,
+    /// The peer page, in the place of the table.
+    pub(super) page: Option<Rect>,
+    pub(super) flows: Option<Rect>,
+    pub(super) map: Option<Rect>,
     pub(super) events: Option<Rect>,
     pub(super) footer: Rect,
 }
@@ -39,6 +52,11 @@ pub(super) struct Areas {
 /// What is wanted on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
+    pub(super) view: View,
+    /// The peer page instead of the table.
+    pub(super) page: bool,
+    /// Whether there is something that concerns the whole screen.
+    pub(super) note: bool,
     pub(super) focus: Panel,
     /// Only the panel with the focus.
     pub(super) expanded: bool,
@@ -53,26 +71,32 @@ impl Areas {
         if screen.width < MIN_WIDTH || screen.height < MIN_HEIGHT {
             return None;
         }
-        let [header, totals, body, footer] = screen.layout(&Layout::vertical([
+        let has_note = wanted.note && screen.height >= NOTE_FROM;
+        let [header, tabs, note, body, footer] = screen.layout(&Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
+            Constraint::Length(has_note.into()),
             Constraint::Fill(1),
             Constraint::Length(1),
         ]));
         let frame = Self {
             header,
-            totals,
+            tabs,
+            note: has_note.then_some(note),
             footer,
             ..Self::default()
         };
-        let areas = if wanted.expanded {
-            frame.single(body, wanted.focus)
-        } else if screen.width >= 120 && screen.height >= 30 {
-            frame.wide(body, wanted.rows)
-        } else if screen.width >= 80 && screen.height >= 16 {
-            frame.medium(body, wanted.rows)
-        } else {
-            frame.narrow(body, wanted)
+        let areas = match wanted.view {
+            View::Overview => frame.overview(screen, body, wanted),
+            View::Peers if wanted.page => Self {
+                page: Some(body),
+                ..frame
+            },
+            View::Peers => frame.single(body, Panel::Peers),
+            View::Network => frame.single(body, Panel::Network),
+            View::Flows => frame.single(body, Panel::Flows),
+            View::Map => frame.single(body, Panel::Map),
+            View::Events => frame.single(body, Panel::Events),
         };
         let tall_and_narrow = screen.width <= 84 && screen.height > 45;
         Some(if tall_and_narrow && wanted.details {
@@ -80,6 +104,18 @@ impl Areas {
         } else {
             areas
         })
+    }
+
+    fn overview(self, screen: Rect, body: Rect, wanted: Wanted) -> Self {
+        if wanted.expanded {
+            self.single(body, wanted.focus)
+        } else if screen.width >= 120 && screen.height >= 30 {
+            self.wide(body, wanted.rows)
+        } else if screen.width >= 80 && screen.height >= 16 {
+            self.medium(body, wanted.rows)
+        } else {
+            self.narrow(body, wanted)
+        }
     }
 
     fn wide(self, body: Rect, rows: usize) -> Self {
@@ -137,6 +173,18 @@ impl Areas {
         match focus {
             Panel::Peers => Self {
                 peers: Some(body),
+                ..self
+            },
+            Panel::Network => Self {
+                network: Some(body),
+                ..self
+            },
+            Panel::Flows => Self {
+                flows: Some(body),
+                ..self
+            },
+            Panel::Map => Self {
+                map: Some(body),
                 ..self
             },
             Panel::Events => Self {

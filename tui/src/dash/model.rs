@@ -17,7 +17,9 @@ use super::{
     keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
     look::{Look, Role},
+    note::note,
     sort::Sort,
+    tabs::View,
     trail::Trails,
     words::{Words, is_warning},
 };
@@ -38,6 +40,9 @@ pub(super) struct Model {
     pub(super) screen: Rect,
     live: Data,
     frozen: Option<Data>,
+    pub(super) view: View,
+    /// Whose page is open in the peers view.
+    pub(super) page: Option<PeerId>,
     pub(super) focus: Panel,
     pub(super) expanded: bool,
     /// Peers that are shown, in order, as positions in the snapshot.
@@ -174,6 +179,8 @@ impl Model {
             screen: Rect::default(),
             live,
             frozen: None,
+            view: View::default(),
+            page: None,
             focus: Panel::Peers,
             expanded: false,
             rows: Vec::new(),
@@ -264,6 +271,9 @@ impl Model {
     /// The layout of a screen, which while drawing may differ from the last size that was told.
     pub(super) fn areas(&self, screen: Rect) -> Option<Areas> {
         let wanted = Wanted {
+            view: self.view,
+            page: self.page.is_some(),
+            note: note(self).is_some(),
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
@@ -278,7 +288,11 @@ impl Model {
         }
         match self.overlay {
             None => match self.focus {
+                Panel::Peers if self.page.is_some() => Context::Page,
                 Panel::Peers => Context::Peers,
+                Panel::Network => Context::Network,
+                Panel::Flows => Context::Flows,
+                Panel::Map => Context::Map,
                 Panel::Events => Context::Events,
             },
             Some(Overlay::Help { .. }) => Context::Help,
@@ -293,6 +307,43 @@ impl Model {
 
     pub(super) fn selected(&self) -> Option<&PeerSnapshot> {
         self.data().snapshot.peers.get(*self.rows.get(self.cursor)?)
+    }
+
+    /// Goes to a view, whose first panel gets the focus.
+    pub(super) fn go_to(&mut self, view: View) {
+        self.view = view;
+        self.page = None;
+        self.expanded = false;
+        self.focus = view.panels().first().copied().unwrap_or(Panel::Peers);
+    }
+
+    /// Opens the selected peer's page, if a peer is selected.
+    pub(super) fn open_page(&mut self) {
+        if let Some(peer) = self.selected {
+            self.go_to(View::Peers);
+            self.page = Some(peer);
+        }
+    }
+
+    /// Whose page is open, as long as the node knows of the peer.
+    pub(super) fn page_peer(&self) -> Option<&PeerSnapshot> {
+        let id = self.page?;
+        let peers = &self.data().snapshot.peers;
+        peers.iter().find(|peer| peer.id == id)
+    }
+
+    /// The next panel of this view, or the one before; in a view of one panel, the view after or before.
+    pub(super) fn step_panel(&mut self, by: isize) {
+        let panels = self.view.panels();
+        if panels.len() < 2 {
+            return self.go_to(self.view.step(by));
+        }
+        let at = panels.iter().position(|panel| *panel == self.focus);
+        let to = at.unwrap_or(0).cast_signed() + by;
+        let to = to.rem_euclid(panels.len().cast_signed()).cast_unsigned();
+        if let Some(panel) = panels.get(to) {
+            self.focus = *panel;
+        }
     }
 
     pub(super) fn select_row(&mut self, row: usize) {

@@ -16,6 +16,7 @@ use super::{
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
     sort::Column,
+    tabs::View,
     words::{Standing, Words},
 };
 
@@ -120,12 +121,12 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             };
         }
         Action::Move(step) => step_by(model, step),
-        Action::NextPanel => {
-            model.focus = match model.focus {
-                Panel::Peers => Panel::Events,
-                Panel::Events => Panel::Peers,
-            };
+        Action::NextPanel => model.step_panel(1),
+        Action::Open => {
+            model.overlay = None;
+            model.open_page();
         }
+        Action::PreviousPanel => model.step_panel(-1),
         Action::Quit => quit(model, false, effects),
         Action::QuitKeepingScreen => quit(model, true, effects),
         Action::Repaint => effects.push(Effect::Repaint),
@@ -143,6 +144,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         }
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
+        Action::View(view) => model.go_to(view),
         Action::Zoom(zoom) => {
             model.window = match zoom {
                 Zoom::In => model.window.shorter(),
@@ -177,14 +179,16 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
     }
 }
 
-/// One step back: overlay, then filter, then the single panel.
+/// One step back: overlay, then the page, then filter, then the single panel, then the overview.
 fn back(model: &mut Model) {
     match model.overlay.take() {
         Some(Overlay::Filter { .. }) => model.filter = Filter::default(),
         Some(_) => {}
+        None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter.is_empty() => model.filter = Filter::default(),
         None if model.faults_only => model.faults_only = false,
-        None => model.expanded = false,
+        None if model.expanded => model.expanded = false,
+        None => model.go_to(View::Overview),
     }
 }
 
@@ -238,7 +242,10 @@ fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>)
 fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let area = match model.focus {
-        Panel::Peers => areas.peers,
+        Panel::Peers => areas.page.or(areas.peers),
+        Panel::Network => areas.network,
+        Panel::Flows => areas.flows,
+        Panel::Map => areas.map,
         Panel::Events => areas.events,
     };
     let inside = area.unwrap_or_default().inner(Margin::new(1, 1));
@@ -277,6 +284,9 @@ fn step_by(model: &mut Model, step: Step) {
     } else {
         let row = moved(model.cursor, step, areas.peer_rows(), model.rows.len());
         model.select_row(row);
+        if model.page.is_some() {
+            model.open_page();
+        }
     }
 }
 

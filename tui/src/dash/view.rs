@@ -3,15 +3,19 @@
 mod details;
 mod dialogs;
 mod events;
+mod flows;
 mod header;
 mod help;
 mod inspector;
+mod map;
 mod menus;
 mod network;
+mod page;
 mod peers;
 mod phases;
 mod share;
 mod sparklines;
+mod tabs;
 mod throughput;
 
 use ratatui::{
@@ -34,7 +38,10 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         return too_small(frame);
     };
     header::header(model, frame, areas.header);
-    header::totals(model, frame, areas.totals);
+    tabs::tabs(model, frame, areas.tabs);
+    if let Some(area) = areas.note {
+        tabs::note_line(model, frame, area);
+    }
     if let Some(area) = areas.throughput {
         throughput::throughput(model, frame, area);
     }
@@ -46,6 +53,15 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     }
     if let Some(area) = areas.peers {
         peers::peers(model, frame, area);
+    }
+    if let Some(area) = areas.page {
+        page::page(model, frame, area);
+    }
+    if let Some(area) = areas.flows {
+        flows::flows(model, frame, area);
+    }
+    if let Some(area) = areas.map {
+        map::map(model, frame, area);
     }
     if let Some(area) = areas.events {
         events::events(model, frame, area);

@@ -284,10 +284,13 @@ impl Desk {
         self.send(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
     }
 
-    /// Presses one key per character.
+    /// Presses one key per character, Enter for a line's end.
     pub(super) fn type_in(&mut self, text: &str) -> Vec<Effect> {
         text.chars()
-            .flat_map(|c| self.key(KeyCode::Char(c)))
+            .flat_map(|c| match c {
+                '\n' => self.key(KeyCode::Enter),
+                c => self.key(KeyCode::Char(c)),
+            })
             .collect()
     }
 

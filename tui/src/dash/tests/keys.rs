@@ -11,6 +11,7 @@ use crate::dash::{
     model::Overlay,
     msg::{Effect, Msg},
     sort::Column,
+    tabs::View,
 };
 
 /// A desk whose keyboard is in the given context.
@@ -24,6 +25,10 @@ fn desk_in(context: Context) -> Desk {
     }
     desk.type_in(match context {
         Context::Peers | Context::Events => "",
+        Context::Page => "\n",
+        Context::Network => "3",
+        Context::Flows => "4",
+        Context::Map => "5",
         Context::Details => "w",
         Context::Share => "Y",
         Context::Help => "?",
@@ -48,6 +53,12 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
         (Action::SortBy(Column::State), _) => desk.type_in("ns"),
         (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),
+        // The key of the view that is there already does nothing.
+        (Action::View(View::Overview), Context::Peers) => desk.type_in("2"),
+        (Action::View(_), Context::Network | Context::Flows | Context::Map) => {
+            desk.model.view = View::Overview;
+            vec![]
+        }
         (Action::Accept, Context::Connect) => desk.send(Msg::Paste(id(5).to_string())),
         _ => vec![],
     };
@@ -98,18 +109,18 @@ fn the_footer_shows_the_keys_of_what_has_the_focus_and_how_to_leave_it() {
     for (context, shown, not_shown) in [
         (
             Context::Peers,
-            vec!["/ filter", "Enter details", "q quit"],
+            vec!["/ filter", "Enter open", "q quit"],
             "older",
         ),
         (
             Context::Events,
-            vec!["j older", "k newer", "Tab peers", "q quit"],
+            vec!["j older", "k newer", "Tab next panel", "q quit"],
             "filter",
         ),
         (
             Context::Details,
             vec!["Esc close", "j next", "q quit"],
-            "Enter details",
+            "filter",
         ),
         (
             Context::Share,
@@ -400,4 +411,47 @@ fn the_documented_keys_are_those_of_the_program() {
             "docs/dashboard.md has other keys than the program; PEERWAY_BLESS=1 takes them over"
         );
     }
+}
+
+#[test]
+fn digits_and_tab_go_through_all_views_and_esc_leads_back() {
+    let mut desk = Desk::twelve(&options());
+    for (key, view) in ["1", "2", "3", "4", "5", "6"].iter().zip(View::ALL) {
+        desk.type_in(key);
+        assert_eq!(desk.model.view, view);
+        let line = desk.screen(120, 40);
+        let line = line.lines().nth(1).unwrap();
+        assert!(line.contains(&format!("[{key} {}", view.name())), "{line}");
+    }
+    desk.key(KeyCode::Tab);
+    assert_eq!(desk.model.view, View::Overview);
+    desk.key(KeyCode::Tab);
+    assert_eq!(
+        (desk.model.view, desk.model.focus),
+        (View::Overview, Panel::Events)
+    );
+    desk.key(KeyCode::BackTab);
+    assert_eq!(desk.model.focus, Panel::Peers);
+    desk.type_in("3");
+    desk.key(KeyCode::BackTab);
+    assert_eq!(desk.model.view, View::Peers);
+    desk.key(KeyCode::Esc);
+    assert_eq!(desk.model.view, View::Overview);
+}
+
+#[test]
+fn enter_opens_the_peers_page_and_its_neighbours_are_one_key_away() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("j");
+    desk.key(KeyCode::Enter);
+    assert_eq!(desk.model.page, Some(id(2)));
+    desk.type_in("]");
+    assert_eq!(desk.model.page, Some(id(3)));
+    desk.type_in("[");
+    assert_eq!(desk.model.page, Some(id(2)));
+    desk.sample(snapshot(&node(twelve().split_off(4))));
+    assert_eq!(desk.model.page, Some(id(2)), "the page stays with its peer");
+    assert!(desk.screen(80, 24).contains("no longer knows"));
+    desk.key(KeyCode::Esc);
+    assert_eq!((desk.model.view, desk.model.page), (View::Peers, None));
 }

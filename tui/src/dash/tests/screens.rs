@@ -28,6 +28,25 @@ fn one_two_and_twelve_peers_fit_every_size() {
 }
 
 #[test]
+fn every_view_fits_every_size() {
+    for (name, keys) in [
+        ("peers", "2"),
+        ("page", "jjj\n"),
+        ("network", "3"),
+        ("flows", "4"),
+        ("map", "5"),
+        ("events", "6"),
+    ] {
+        for (width, height) in SIZES {
+            let mut desk = first(12);
+            desk.type_in(keys);
+            let screen = desk.screen(width, height);
+            assert_snapshot!(format!("{name}_{width}x{height}"), screen);
+        }
+    }
+}
+
+#[test]
 fn few_peers_leave_no_half_of_a_screen_blank() {
     for count in [1, 2, 3, 5, 8, 12] {
         for (width, height) in [
@@ -242,16 +261,17 @@ fn tall_and_narrow_terminals_show_details_below_the_table() {
 }
 
 #[test]
-fn warnings_that_nobody_saw_are_counted_in_the_second_line() {
+fn warnings_that_nobody_saw_are_marked_at_the_events_tab() {
     let mut desk = Desk::twelve(&options());
     desk.send(Msg::Resize(60, 20));
     let warning = desk.model.data().events.back().cloned().unwrap();
     desk.send(Msg::Event(warning));
     let screen = desk.screen(60, 20);
-    assert!(screen.contains("! 1 warning:"), "{screen}");
+    assert!(screen.contains(" 6!"), "{screen}");
+    assert!(desk.screen(40, 10).contains(" 6!"));
     desk.key(KeyCode::Tab);
-    desk.key(KeyCode::Tab);
-    assert!(!desk.screen(60, 20).contains("warning"));
+    desk.key(KeyCode::BackTab);
+    assert!(!desk.screen(60, 20).contains(" 6!"));
 }
 
 #[test]

@@ -1,6 +1,4 @@
-//! The first two lines and the last one.
-
-use std::collections::BTreeMap;
+//! The first line and the last one.
 
 use peerway::{NodeSnapshot, RelayState};
 use ratatui::{
@@ -23,7 +21,7 @@ use crate::dash::{
     look::Role,
     model::{Model, Overlay},
     stack::stretched,
-    words::{Reach, Standing, nat_class},
+    words::{Reach, nat_class},
 };
 
 /// Cells of each sparkline in the header.
@@ -60,70 +58,6 @@ pub(super) fn header(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         }
     }
     sides(frame, area, Line::from(left), right);
-}
-
-/// What needs attention or else whose the node is, and how many peers there are of each kind.
-pub(super) fn totals(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let noun = if model.unread == 1 {
-        "warning"
-    } else {
-        "warnings"
-    };
-    let unseen = format!(
-        "{} {} {noun}: Tab shows the events",
-        model.look.glyphs.warning, model.unread
-    );
-    let (note, role) = if model.stopped {
-        (
-            "the node has stopped; what you see is the last of it",
-            Role::Bad,
-        )
-    } else if model.unread > 0 {
-        (unseen.as_str(), Role::Warn)
-    } else if !model.note.is_empty() {
-        (model.note.as_str(), Role::Accent)
-    } else if let Some(reach) = Reach::without_relay(&model.data().snapshot.ticket) {
-        let is_found = model.data().snapshot.network.lan_trouble.is_none();
-        (reach.line(is_found), reach.role())
-    } else if model.data().snapshot.network.lan_trouble.is_some() {
-        (
-            "peers on this network are found by ticket, not by id alone",
-            Role::Warn,
-        )
-    } else if model.owns_node {
-        (
-            "this window runs the node: it ends when you quit",
-            Role::Dim,
-        )
-    } else {
-        ("watching a running node", Role::Dim)
-    };
-    let with_words = area.width >= 120;
-    let words = model.words();
-    let mut counts = BTreeMap::<Standing, usize>::new();
-    for peer in &model.data().snapshot.peers {
-        *counts.entry(words.kind(peer)).or_default() += 1;
-    }
-    let mut right = Vec::new();
-    for (kind, count) in counts {
-        let glyph = kind.glyph(model.look.glyphs);
-        let word = if kind == Standing::Relay {
-            "relayed"
-        } else {
-            kind.word()
-        };
-        let text = if with_words {
-            format!("{glyph} {count} {word}  ")
-        } else {
-            format!("{glyph}{count} ")
-        };
-        right.push(Span::styled(text, model.look.style(kind.role())));
-    }
-    let right = Line::from(right);
-    let room = usize::from(area.width).saturating_sub(right.width() + 2);
-    let note = format::fit(note, room, model.look.glyphs.ellipsis);
-    let left = Line::styled(format!(" {note}"), model.look.style(role));
-    sides(frame, area, left, right);
 }
 
 /// The most useful keys, or what was just said; the mode at the right.
@@ -208,6 +142,14 @@ fn mode(model: &Model) -> Line<'static> {
     }
     if model.masked {
         spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));
+    }
+    if model.screen.width >= 100 && !model.stopped {
+        let whose = if model.owns_node {
+            "this window runs the node  "
+        } else {
+            "watching a running node  "
+        };
+        spans.push(Span::styled(whose, model.look.style(Role::Dim)));
     }
     let (text, role) = if model.is_frozen() {
         let at = format::clock(model.data().snapshot.at_ms, model.utc_offset_s);

@@ -11,10 +11,10 @@ use ratatui::{
 };
 
 use super::panel;
-use crate::dash::{format, look::Role, model::Model, words::nat_behavior};
+use crate::dash::{format, layout::Panel, look::Role, model::Model, words::nat_behavior};
 
 pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let block = panel(model, "Network", "NAT report", None);
+    let block = panel(model, "Network", "NAT report", Some(Panel::Network));
     let inside = block.inner(area);
     frame.render_widget(block, area);
     let snapshot = &model.data().snapshot;

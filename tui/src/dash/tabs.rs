@@ -1,0 +1,68 @@
+//! The six views, as the tab line and the keys `1` to `6` name them.
+
+use super::layout::Panel;
+
+/// One screenful of the node; the peer page belongs to the peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum View {
+    #[default]
+    Overview,
+    Peers,
+    Network,
+    Flows,
+    Map,
+    Events,
+}
+
+impl View {
+    /// In the order of their keys.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Overview,
+        Self::Peers,
+        Self::Network,
+        Self::Flows,
+        Self::Map,
+        Self::Events,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Peers => "Peers",
+            Self::Network => "Network",
+            Self::Flows => "Flows",
+            Self::Map => "Map",
+            Self::Events => "Events",
+        }
+    }
+
+    /// The name where there is little room.
+    pub(super) fn short(self) -> &'static str {
+        match self {
+            Self::Overview => "Over",
+            Self::Network => "Net",
+            Self::Peers | Self::Flows | Self::Map | Self::Events => self.name(),
+        }
+    }
+
+    /// The panels that can have the focus, in the order of Tab.
+    pub(super) fn panels(self) -> &'static [Panel] {
+        match self {
+            Self::Overview => &[Panel::Peers, Panel::Events],
+            Self::Peers => &[Panel::Peers],
+            Self::Network => &[Panel::Network],
+            Self::Flows => &[Panel::Flows],
+            Self::Map => &[Panel::Map],
+            Self::Events => &[Panel::Events],
+        }
+    }
+
+    /// So many views on, or back, round and round.
+    pub(super) fn step(self, by: isize) -> Self {
+        let all = Self::ALL;
+        let at = all.iter().position(|view| *view == self).unwrap_or(0);
+        let to = at.cast_signed() + by;
+        let to = to.rem_euclid(all.len().cast_signed()).cast_unsigned();
+        all.get(to).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,112 @@
+//! The second line: the views with what is in each, and how many peers there are of each kind. Below it, if need be, a note.
+
+use std::collections::BTreeMap;
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::sides;
+use crate::dash::{format, look::Role, model::Model, note::note, tabs::View, words::Standing};
+
+/// How much is said of the views, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// `[1 Overview]  2 Peers 12`
+    Long,
+    /// `[1]Over 2 Peers`
+    Short,
+    /// ` 1 [2]Peers 3`
+    Digits,
+}
+
+pub(super) fn tabs(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let room = usize::from(area.width);
+    let forms = [
+        (Form::Long, totals(model, true)),
+        (Form::Long, totals(model, false)),
+        (Form::Short, totals(model, false)),
+        (Form::Digits, totals(model, false)),
+        (Form::Digits, Line::default()),
+    ];
+    for (form, right) in forms {
+        let left = views(model, form);
+        if left.width() + right.width() < room || right.width() == 0 {
+            return sides(frame, area, left, right);
+        }
+    }
+}
+
+pub(super) fn note_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    if let Some((text, role)) = note(model) {
+        let room = usize::from(area.width).saturating_sub(2);
+        let text = format::fit(text, room, model.look.glyphs.ellipsis);
+        let line = Line::styled(format!(" {text}"), model.look.style(role));
+        frame.render_widget(line, area);
+    }
+}
+
+fn views(model: &Model, form: Form) -> Line<'static> {
+    let mut spans = Vec::new();
+    for (view, number) in View::ALL.into_iter().zip(1..) {
+        let here = view == model.view;
+        let text = match (form, here) {
+            (Form::Long, true) => format!(" [{number} {}{}]", view.name(), count(model, view)),
+            (Form::Long, false) => format!("  {number} {}{} ", view.name(), count(model, view)),
+            (Form::Short, true) => format!(" [{number}]{}", view.short()),
+            (Form::Short, false) => format!(" {number} {}", view.short()),
+            (Form::Digits, true) => format!(" [{number}]{}", view.name()),
+            (Form::Digits, false) => format!(" {number}"),
+        };
+        let role = if here { Role::Accent } else { Role::Text };
+        spans.push(Span::styled(text, model.look.style(role)));
+        if view == View::Events && model.unread > 0 {
+            let text = match form {
+                Form::Long => format!("{}!", model.unread),
+                Form::Short | Form::Digits => "!".to_owned(),
+            };
+            spans.push(Span::styled(text, model.look.style(Role::Warn)));
+        }
+    }
+    Line::from(spans)
+}
+
+/// How many things a view is about, where that says something.
+fn count(model: &Model, view: View) -> String {
+    let peers = &model.data().snapshot.peers;
+    let count: usize = match view {
+        View::Peers => peers.len(),
+        View::Flows => peers.iter().map(|peer| peer.connections as usize).sum(),
+        View::Overview | View::Network | View::Map | View::Events => 0,
+    };
+    if count == 0 {
+        String::new()
+    } else {
+        format!(" {count}")
+    }
+}
+
+fn totals(model: &Model, with_words: bool) -> Line<'static> {
+    let words = model.words();
+    let mut counts = BTreeMap::<Standing, usize>::new();
+    for peer in &model.data().snapshot.peers {
+        *counts.entry(words.kind(peer)).or_default() += 1;
+    }
+    let spans = counts.into_iter().map(|(kind, count)| {
+        let glyph = kind.glyph(model.look.glyphs);
+        let word = if kind == Standing::Relay {
+            "relayed"
+        } else {
+            kind.word()
+        };
+        let text = if with_words {
+            format!("{glyph} {count} {word}  ")
+        } else {
+            format!("{glyph}{count} ")
+        };
+        Span::styled(text, model.look.style(kind.role()))
+    });
+    Line::from_iter(spans)
+}
