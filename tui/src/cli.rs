@@ -109,11 +109,11 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Speed(args) => block_on(speed::run(globals, &args)),
         Command::Status => block_on(status::run(globals)),
         #[cfg(unix)]
-        Command::Events => block_on(events::run(globals)),
+        Command::Events(args) => block_on(events::run(globals, &args)),
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
-        Command::Peers => block_on(book::list(globals)),
+        Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => book::add(globals, &args),
         Command::Rename(args) => book::rename(globals, &args),
         Command::Remove(args) => book::remove(globals, &args),

@@ -1,7 +1,7 @@
 //! The live dashboard: a pure `update` and `view` over node snapshots, and one loop that feeds them.
 
 mod connect;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod format;
 mod history;
 mod job;

@@ -27,7 +27,10 @@ use peerway_lab::{Access, NatKind};
 
 use super::completion;
 use super::own_relay::Place;
-use crate::book::{Name, NameError, is_like_a_ticket};
+use crate::{
+    book::{Name, NameError, is_like_a_ticket},
+    dash::filter::{About, Filter, FilterError},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -159,7 +162,7 @@ pub(super) enum Command {
     Status,
     /// Follow what happens on the node that runs here
     #[cfg(unix)]
-    Events,
+    Events(EventsArgs),
     /// Find out what this network allows
     Netcheck,
     /// Let peers reach a local TCP server
@@ -167,7 +170,7 @@ pub(super) enum Command {
     /// Reach a TCP server that a peer exposes
     Forward(Forward),
     /// List the address book, and who else was dialled from here
-    Peers,
+    Peers(PeersArgs),
     /// Give a peer a name, by which every command knows it
     Add(Add),
     /// Give a peer of the address book another name
@@ -298,6 +301,21 @@ pub(super) struct Speed {
     /// Seconds per direction, at most 60
     #[arg(long, value_name = "S", env = "PEERWAY_SECONDS", default_value = "5", value_parser = measurement)]
     pub(super) seconds: Duration,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    /// Only events that this holds for, as in 'laptop level=warn', see docs/dashboard.md
+    #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = event_filter)]
+    pub(super) filter: Option<Filter>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PeersArgs {
+    /// Only peers that this holds for, as in 'path=relay rtt>100ms', see docs/dashboard.md
+    #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = peer_filter)]
+    pub(super) filter: Option<Filter>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -476,6 +494,15 @@ impl FromStr for PeerName {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+#[cfg(unix)]
+fn event_filter(text: &str) -> Result<Filter, FilterError> {
+    Filter::parse(text, About::Events)
+}
+
+fn peer_filter(text: &str) -> Result<Filter, FilterError> {
+    Filter::parse(text, About::Peers)
 }
 
 fn service_name(text: &str) -> Result<ServiceName, ArgError> {

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use peerway::{PeerId, PeerState, Ticket};
+use peerway::{PeerId, PeerSnapshot, PeerState, Ticket};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 #[cfg(unix)]
 use super::attach;
 use super::{
-    args::{Add, Globals, PeerName, Remove, Rename, TrustArgs},
+    args::{Add, Globals, PeerName, PeersArgs, Remove, Rename, TrustArgs},
     failure::Failure,
     out,
     peers::Peers,
     state::StateDir,
 };
-use crate::book::{Added, Book, Entry, Name, Trust, is_bare};
+use crate::{
+    book::{Added, Book, Entry, Name, Trust, is_bare},
+    dash::filter::{Facts, Plain, Word},
+};
 
 pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
@@ -98,7 +101,7 @@ pub(super) fn trust(globals: &Globals, args: &TrustArgs, trust: Trust) -> Result
 }
 
 /// `peerway peers`: those with a name, then the others that the node that runs knows or that were dialled, the latest first.
-pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
+pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Failure> {
     let peers = StateDir::open(globals)?.peers();
     let book = peers.book().read()?;
     let states = states(globals).await?;
@@ -107,7 +110,7 @@ pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
     let new = linked.filter(|id| known.iter().all(|known| known.id() != *id));
     let new: Vec<_> = new.map(Ticket::from).collect();
     known.extend(new);
-    let state_of = |id| states.as_ref()?.get(&id).copied();
+    let state_of = |id| Some(states.as_ref()?.get(&id)?.state);
     let ticket_of = |id| known.iter().find(|known| known.id() == id);
     let mut lines: Vec<Line<'_>> = book
         .entries()
@@ -127,8 +130,18 @@ pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
         note: "",
         ticket,
     }));
+    let is_anybody = !lines.is_empty();
+    if let Some(filter) = &args.filter {
+        let plain = Plain::new(book.names());
+        lines.retain(|line| {
+            let linked = states.as_ref().and_then(|states| states.get(&line.id));
+            filter.shows(&facts(line, linked, &plain))
+        });
+    }
     if globals.json {
         lines.iter().try_for_each(out::json)?;
+    } else if lines.is_empty() && is_anybody {
+        out::hint("the filter holds for nobody");
     } else if lines.is_empty() {
         out::text("nobody yet: `peerway add NAME TICKET` gives a peer a name")?;
     } else {
@@ -139,20 +152,31 @@ pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
 
 /// How the peers of the node that runs here are linked; none if none runs.
 #[cfg(unix)]
-async fn states(globals: &Globals) -> Result<Option<BTreeMap<PeerId, PeerState>>, Failure> {
+async fn states(globals: &Globals) -> Result<Option<BTreeMap<PeerId, PeerSnapshot>>, Failure> {
     let Some(node) = attach::running(globals).await? else {
         return Ok(None);
     };
     let peers = node.status().await?.peers;
     Ok(Some(
-        peers.iter().map(|peer| (peer.id, peer.state)).collect(),
+        peers.into_iter().map(|peer| (peer.id, peer)).collect(),
     ))
 }
 
 #[cfg(not(unix))]
 #[expect(clippy::unused_async, reason = "as on Unix")]
-async fn states(_: &Globals) -> Result<Option<BTreeMap<PeerId, PeerState>>, Failure> {
+async fn states(_: &Globals) -> Result<Option<BTreeMap<PeerId, PeerSnapshot>>, Failure> {
     Ok(None)
+}
+
+/// What a filter may ask about a line: what the book says, and the node that runs if it is linked.
+fn facts(line: &Line<'_>, linked: Option<&PeerSnapshot>, plain: &Plain) -> Facts {
+    let mut facts = linked.map_or_else(Facts::default, |peer| plain.peer(peer));
+    if linked.is_none() {
+        facts.word(Word::Name, line.name.unwrap_or_default());
+        facts.word(Word::Id, &line.id.to_string());
+    }
+    facts.word(Word::Trust, line.trust);
+    facts
 }
 
 /// The name of a peer that has one.
@@ -254,6 +278,7 @@ mod tests {
     use peerway::{RelayUrl, SecretKey};
 
     use super::{super::documented::assert_keys, *};
+    use crate::dash::filter::{About, Filter};
 
     fn line<'a>(name: Option<&'a str>, ticket: &'a Ticket) -> Line<'a> {
         Line {
@@ -263,6 +288,22 @@ mod tests {
             state: None,
             note: "in the\ncellar",
             ticket,
+        }
+    }
+
+    #[test]
+    fn a_filter_asks_the_book_and_the_node() {
+        let ticket = SecretKey::from_seed(&[1; 32]).id().into();
+        let nas = line(Some("nas"), &ticket);
+        let plain = Plain::new(BTreeMap::new());
+        for (text, holds) in [
+            ("nas trust=allow", true),
+            ("trust=block", false),
+            ("path=relay", false),
+            ("not state=direct", true),
+        ] {
+            let filter = Filter::parse(text, About::Peers).unwrap();
+            assert_eq!(filter.shows(&facts(&nas, None, &plain)), holds, "{text}");
         }
     }
 

@@ -373,7 +373,7 @@ const W: &[Key] = &[char('w')];
 pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
-    bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, or path=relay"), Some("filter")),
+    bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, path=relay, rtt>100ms"), Some("filter")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),

@@ -12,7 +12,7 @@ use tui_input::Input;
 
 use super::{
     connect::Connect,
-    filter::Filter,
+    filter::{self, Filter, FilterError},
     history::History,
     keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
@@ -97,7 +97,7 @@ pub(super) enum Overlay {
     /// The filter is being written; the error is about what stands there now.
     Filter {
         input: Input,
-        error: Option<String>,
+        error: Option<FilterError>,
     },
     ConfirmQuit {
         keep_screen: bool,
@@ -358,7 +358,9 @@ impl Model {
         let mut rows: Vec<usize> = peers
             .iter()
             .enumerate()
-            .filter(|(_, peer)| self.filter.shows(peer, &words))
+            .filter(|(_, peer)| {
+                self.filter.is_empty() || self.filter.shows(&filter::of_peer(peer, &words))
+            })
             .filter(|(_, peer)| !self.faults_only || words.kind(peer).is_fault())
             .map(|(row, _)| row)
             .collect();

@@ -9,7 +9,7 @@ use tui_input::{Input, InputRequest};
 
 use super::{
     connect::{Connect, Progress, Reading},
-    filter::Filter,
+    filter::{About, Filter},
     keymap::{self, Action, Context, Step, What, Zoom},
     layout::{self, Panel},
     look::Role,
@@ -345,7 +345,7 @@ fn paste(model: &mut Model, text: &str) {
 /// Applies what was typed; while it is wrong, the last right filter stays.
 fn read_filter(model: &mut Model) {
     if let Some(Overlay::Filter { input, error }) = &mut model.overlay {
-        match Filter::parse(input.value()) {
+        match Filter::parse(input.value(), About::Peers) {
             Ok(filter) => (model.filter, *error) = (filter, None),
             Err(wrong) => *error = Some(wrong),
         }

@@ -17,6 +17,7 @@ mod share;
 mod sparklines;
 mod tabs;
 mod throughput;
+mod typing;
 
 use ratatui::{
     Frame,

@@ -1,6 +1,7 @@
 //! What each key does.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Modifier;
 
 use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
 use crate::dash::{
@@ -343,10 +344,38 @@ fn a_wrong_filter_leaves_the_last_right_one_in_place() {
     assert_eq!(desk.model.rows.len(), 3);
     desk.type_in("x");
     assert_eq!(desk.model.rows.len(), 3);
+    let wrong = desk.terminal(80, 24);
+    let buffer = wrong.backend().buffer();
+    let underlined: String = (0..80)
+        .filter_map(|x| buffer.cell((x, 23)))
+        .filter(|cell| cell.modifier.contains(Modifier::UNDERLINED))
+        .map(|cell| cell.symbol())
+        .collect();
+    assert_eq!(underlined, "idlex");
+    assert!(wrong.backend().to_string().contains("did you mean idle?"));
     desk.key(KeyCode::Enter);
     assert!(matches!(desk.model.overlay, Some(Overlay::Filter { .. })));
     desk.key(KeyCode::Esc);
     assert_eq!(desk.model.rows.len(), 12);
+}
+
+#[test]
+fn the_whole_grammar_filters_the_table() {
+    let mut desk = Desk::twelve(&options());
+    for (text, left) in [
+        ("path=relay rtt>60", 2),
+        ("path=v6 or path=lan", 4),
+        ("!seed and state=idle", 1),
+        ("(down>1M or up>100k) not nas", 1),
+        ("state!=direct age<1m", 3),
+        ("loss>0.1%", 5),
+        ("why~nat", 1),
+    ] {
+        desk.type_in("/");
+        desk.type_in(text);
+        assert_eq!(desk.model.rows.len(), left, "{text}");
+        desk.key(KeyCode::Esc);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::{
     sides,
     sparklines::{common_scale, levels},
     throughput::compact,
+    typing,
 };
 use crate::dash::{
     format,
@@ -66,21 +67,13 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let room = usize::from(area.width).saturating_sub(right.width() + 1);
     let left = match (&model.overlay, &model.notice) {
         (Some(Overlay::Filter { input, error }), _) => {
-            let role = if error.is_some() {
-                Role::Bad
-            } else {
-                Role::Accent
-            };
-            let (before, after) = split_at_char(input.value(), input.cursor());
-            let room = room.saturating_sub(input.value().width() + 6);
-            let mut line = Line::from(vec![
-                Span::styled(format!(" /{before}"), model.look.style(role)),
-                Span::raw(model.look.glyphs.caret),
-                Span::styled(format!("{after}   "), model.look.style(role)),
-            ]);
+            let wrong = error.as_ref().map(|error| error.at.clone());
+            let mut line = typing::line(model, '/', input, wrong);
+            let room = room.saturating_sub(line.width());
             let rest = match error {
                 Some(error) => {
-                    let error = format::fit(error, room, model.look.glyphs.ellipsis);
+                    let error = error.to_string();
+                    let error = format::fit(&error, room, model.look.glyphs.ellipsis);
                     Line::styled(error, model.look.style(Role::Bad))
                 }
                 None => keys(model, Context::Filter, room),

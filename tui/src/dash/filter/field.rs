@@ -1,0 +1,224 @@
+//! What a filter may ask about.
+
+use strsim::jaro_winkler;
+
+/// What a filter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Peers,
+    Events,
+}
+
+/// A field that is words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Name,
+    Id,
+    /// How the peer is reached, in one word.
+    State,
+    /// The same, and by what.
+    Path,
+    /// Why it is not direct.
+    Why,
+    /// What the address book says of it.
+    Trust,
+    /// What kind of event it is.
+    Event,
+    /// Whether somebody should look at it.
+    Level,
+    /// The sentence that tells of it.
+    Text,
+}
+
+/// A field that is a number, in the unit that is said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    /// Milliseconds.
+    Rtt,
+    /// Percent.
+    Loss,
+    /// Bytes a second.
+    Down,
+    /// Bytes a second.
+    Up,
+    /// Bytes in both directions.
+    Total,
+    /// Seconds since the state is as it is.
+    Age,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Word(Word),
+    Number(Number),
+}
+
+/// How close a word must be to be what was meant.
+const LIKENESS: f64 = 0.8;
+
+const FIELDS: [(&str, Field); 15] = [
+    ("name", Field::Word(Word::Name)),
+    ("id", Field::Word(Word::Id)),
+    ("state", Field::Word(Word::State)),
+    ("path", Field::Word(Word::Path)),
+    ("why", Field::Word(Word::Why)),
+    ("trust", Field::Word(Word::Trust)),
+    ("rtt", Field::Number(Number::Rtt)),
+    ("loss", Field::Number(Number::Loss)),
+    ("down", Field::Number(Number::Down)),
+    ("up", Field::Number(Number::Up)),
+    ("total", Field::Number(Number::Total)),
+    ("age", Field::Number(Number::Age)),
+    ("event", Field::Word(Word::Event)),
+    ("level", Field::Word(Word::Level)),
+    ("text", Field::Word(Word::Text)),
+];
+
+/// What `state` may be.
+const STATES: &[&str] = &[
+    "direct",
+    "suspect",
+    "relay",
+    "connecting",
+    "idle",
+    "unreachable",
+];
+/// What `path` may be.
+const PATHS: &[&str] = &[
+    "direct",
+    "suspect",
+    "relay",
+    "connecting",
+    "idle",
+    "unreachable",
+    "v4",
+    "v6",
+    "lan",
+    "tcp",
+];
+
+impl Field {
+    /// The field of this name; or else what to say.
+    pub(super) fn named(name: &str, about: About) -> Result<Self, String> {
+        let name = name.to_lowercase();
+        let found = FIELDS.iter().find(|(known, _)| *known == name);
+        match found {
+            Some((_, field)) if field.is_of(about) => Ok(*field),
+            Some(_) => Err(match about {
+                About::Peers => format!("{name} is of events, not of peers"),
+                About::Events => format!("{name} is of peers, not of events"),
+            }),
+            None => {
+                let names = Self::names(about);
+                Err(match nearest(&name, &names) {
+                    Some(near) => format!("there is no field {name}; did you mean {near}?"),
+                    None => format!("there is no field {name}; there is {}", names.join(", ")),
+                })
+            }
+        }
+    }
+
+    pub(super) fn names(about: About) -> Vec<&'static str> {
+        let of = FIELDS.iter().filter(|(_, field)| field.is_of(about));
+        of.map(|(name, _)| *name).collect()
+    }
+
+    fn is_of(self, about: About) -> bool {
+        match self {
+            Self::Word(Word::Name | Word::Id | Word::State | Word::Path | Word::Why) => true,
+            Self::Number(Number::Rtt) => true,
+            Self::Word(Word::Event | Word::Level | Word::Text) => about == About::Events,
+            Self::Word(Word::Trust)
+            | Self::Number(
+                Number::Loss | Number::Down | Number::Up | Number::Total | Number::Age,
+            ) => about == About::Peers,
+        }
+    }
+}
+
+impl Word {
+    /// Whether a bare word is looked for in it.
+    pub(super) fn is_searched(self) -> bool {
+        match self {
+            Self::Name | Self::Id | Self::Text => true,
+            Self::State | Self::Path | Self::Why | Self::Trust | Self::Event | Self::Level => false,
+        }
+    }
+
+    /// What it may be, where that is a closed list.
+    pub(super) fn values(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::State => Some(STATES),
+            Self::Path => Some(PATHS),
+            Self::Trust => Some(&["allow", "ask", "block"]),
+            Self::Level => Some(&["info", "warn"]),
+            Self::Name | Self::Id | Self::Why | Self::Event | Self::Text => None,
+        }
+    }
+}
+
+impl Number {
+    /// The number in its own unit; or else what to write.
+    pub(super) fn read(self, text: &str) -> Result<f64, &'static str> {
+        let (units, what): (&[(&str, f64)], _) = match self {
+            Self::Rtt => (
+                &[("ms", 1.0), ("s", 1000.0), ("", 1.0)],
+                "a time is wanted, as in 100ms or 1s",
+            ),
+            Self::Loss => (&[("%", 1.0), ("", 1.0)], "percent are wanted, as in 1%"),
+            Self::Down | Self::Up => (
+                &[
+                    ("kb/s", 1e3),
+                    ("mb/s", 1e6),
+                    ("gb/s", 1e9),
+                    ("b/s", 1.0),
+                    ("k", 1e3),
+                    ("m", 1e6),
+                    ("g", 1e9),
+                    ("", 1.0),
+                ],
+                "bytes a second are wanted, as in 100k or 1.5M",
+            ),
+            Self::Total => (
+                &[
+                    ("kb", 1e3),
+                    ("mb", 1e6),
+                    ("gb", 1e9),
+                    ("k", 1e3),
+                    ("m", 1e6),
+                    ("g", 1e9),
+                    ("b", 1.0),
+                    ("", 1.0),
+                ],
+                "bytes are wanted, as in 100k or 1.5G",
+            ),
+            Self::Age => (
+                &[
+                    ("s", 1.0),
+                    ("m", 60.0),
+                    ("h", 3600.0),
+                    ("d", 86_400.0),
+                    ("", 1.0),
+                ],
+                "a time is wanted, as in 90s, 5m, 2h or 1d",
+            ),
+        };
+        let text = text.to_lowercase();
+        units
+            .iter()
+            .find_map(|(unit, factor)| {
+                let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+                (number.is_finite() && number >= 0.0).then_some(number * factor)
+            })
+            .ok_or(what)
+    }
+}
+
+/// The word of a list that was probably meant.
+pub(crate) fn nearest<'a>(word: &str, of: &[&'a str]) -> Option<&'a str> {
+    let likeness = |known: &str| jaro_winkler(word, known);
+    of.iter()
+        .copied()
+        .filter(|known| likeness(known) >= LIKENESS)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}
