@@ -83,9 +83,9 @@ pub use net::{LanError, relay};
 pub use peerway_keys::{keyfile, tls};
 #[doc(inline)]
 pub use peerway_proto::{
-    Access, Action, Carrier, Cause, Event, EventKind, Evidence, Explanation, Guessing, HomeReason,
-    How, InviteToken, Kinds, MappingProtocol, Names, NatBehavior, NatEvidence, NatReport,
-    NetworkSnapshot, NextReason, NextTry, NodeSnapshot, ParseIdError, ParseInviteError,
+    Access, Action, Caller, Carrier, Cause, Event, EventKind, Evidence, Explanation, Guessing,
+    HomeReason, How, InviteToken, Kinds, MappingProtocol, Names, NatBehavior, NatEvidence,
+    NatReport, NetworkSnapshot, NextReason, NextTry, NodeSnapshot, ParseIdError, ParseInviteError,
     ParseRelayUrlError, ParseTicketError, PathInfo, PeerId, PeerSnapshot, PeerState,
     PortAllocation, PortMapping, PortRefusal, RefusalReason, RelayRole, RelaySnapshot, RelayState,
     RelayUrl, SecretKey, Side, SideEvidence, Ticket, Traffic, Tried, stun, wire,

@@ -42,16 +42,19 @@ pub(crate) struct Entry {
 pub(crate) enum Trust {
     #[default]
     Allow,
+    /// It is not, and its call is told to the owner, who may accept it.
+    Ask,
     /// It gets no answer, and is not dialled either.
     Block,
 }
 
 impl Trust {
-    const ALL: [Self; 2] = [Self::Allow, Self::Block];
+    pub(crate) const ALL: [Self; 3] = [Self::Allow, Self::Ask, Self::Block];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Allow => "allow",
+            Self::Ask => "ask",
             Self::Block => "block",
         }
     }
@@ -99,15 +102,23 @@ impl Book {
 
     /// Who may open connections to a node with this book.
     pub(crate) fn access(&self) -> Access {
-        let ids = |trust| {
-            let so = self.entries.values().filter(move |it| it.trust == trust);
+        let ids = |is_let_in| {
+            let so = self
+                .entries
+                .values()
+                .filter(move |it| (it.trust == Trust::Allow) == is_let_in);
             so.map(|entry| entry.ticket.id()).collect::<Vec<_>>()
         };
-        match (self.strangers, ids(Trust::Block)) {
-            (Trust::Block, _) => Access::Only(ids(Trust::Allow)),
-            (Trust::Allow, blocked) if blocked.is_empty() => Access::Anyone,
-            (Trust::Allow, blocked) => Access::Except(blocked),
+        match (self.strangers, ids(false)) {
+            (Trust::Ask | Trust::Block, _) => Access::Only(ids(true)),
+            (Trust::Allow, others) if others.is_empty() => Access::Anyone,
+            (Trust::Allow, others) => Access::Except(others),
         }
+    }
+
+    /// What is thought of a peer, whether it is in the book or not.
+    pub(crate) fn trust(&self, id: PeerId) -> Trust {
+        self.of(id).map_or(self.strangers, |(_, entry)| entry.trust)
     }
 
     /// All names, for who shows peers.
@@ -170,6 +181,21 @@ mod tests {
         let access = book("block", &[("a", 1, "allow"), ("b", 2, "block")]).access();
         let let_in = [1, 2, 3].map(|seed| access.lets_in(id(seed)));
         assert_eq!(let_in, [true, false, false]);
+    }
+
+    #[test]
+    fn who_is_to_ask_is_not_let_in_until_it_is_accepted() {
+        let lets_in = |strangers, peers: &[(&str, u8, &str)]| {
+            let access = book(strangers, peers).access();
+            [1, 2, 3].map(|seed| access.lets_in(id(seed)))
+        };
+        let peers = [("a", 1, "allow"), ("b", 2, "ask")];
+        assert_eq!(lets_in("ask", &peers), [true, false, false]);
+        assert_eq!(lets_in("allow", &peers), [true, false, true]);
+        let book = book("ask", &peers);
+        let trusts = [1, 2, 3].map(|seed| book.trust(id(seed)));
+        assert_eq!(trusts, [Trust::Allow, Trust::Ask, Trust::Ask]);
+        assert_eq!(book.blocked(id(2)), None, "it may be dialled");
     }
 
     #[test]

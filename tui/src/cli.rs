@@ -3,6 +3,8 @@
 //! Commands see of a node what `Snapshot` and `Event` show and nothing else. With `--json` stdout carries one JSON object
 //! per line whose keys stay stable; a failure is one line on stderr that says what to try.
 
+#[cfg(unix)]
+mod accept;
 mod answering;
 mod args;
 #[cfg(unix)]
@@ -114,16 +116,32 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
-        Command::Add(args) => book::add(globals, &args),
-        Command::Rename(args) => book::rename(globals, &args),
-        Command::Remove(args) => book::remove(globals, &args),
-        Command::Block(args) => book::trust(globals, &args, Trust::Block),
-        Command::Allow(args) => book::trust(globals, &args, Trust::Allow),
+        Command::Add(args) => changed(globals, book::add(globals, &args)),
+        Command::Rename(args) => changed(globals, book::rename(globals, &args)),
+        Command::Remove(args) => changed(globals, book::remove(globals, &args)),
+        Command::Block(args) => changed(globals, book::trust(globals, &args, Trust::Block)),
+        Command::Ask(args) => changed(globals, book::trust(globals, &args, Trust::Ask)),
+        Command::Allow(args) => changed(globals, book::trust(globals, &args, Trust::Allow)),
+        #[cfg(unix)]
+        Command::Accept(args) => block_on(accept::run(globals, &args)),
         #[cfg(feature = "demo")]
         Command::Demo => demo::run(globals),
         #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Lab(args) => lab::run(globals, &args),
     }
+}
+
+/// A change of the address book, of which the node that runs here is told.
+#[cfg(unix)]
+fn changed(globals: &Globals, change: Result<(), Failure>) -> Result<(), Failure> {
+    change?;
+    block_on(attach::reread_book(globals))
+}
+
+/// A change of the address book, which the node that runs here notices.
+#[cfg(not(unix))]
+fn changed(_: &Globals, change: Result<(), Failure>) -> Result<(), Failure> {
+    change
 }
 
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use peerway::{ConnectError, Connection, Endpoint, PeerId, Ticket, services::ping};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::book::Book;
 
@@ -18,6 +18,7 @@ pub struct Links {
     endpoint: Endpoint,
     kept: Arc<Mutex<BTreeMap<PeerId, Connection>>>,
     book: watch::Receiver<Arc<Book>>,
+    reread: Arc<Notify>,
 }
 
 /// Why a link was not made.
@@ -40,15 +41,20 @@ impl Links {
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         let (_, book) = watch::channel(Arc::default());
-        Self::of(endpoint, book)
+        Self::of(endpoint, book, Arc::default())
     }
 
-    /// None yet, and to nobody whom the book blocks.
-    pub(crate) fn of(endpoint: Endpoint, book: watch::Receiver<Arc<Book>>) -> Self {
+    /// None yet, and to nobody whom the book blocks; `reread` has it read anew.
+    pub(crate) fn of(
+        endpoint: Endpoint,
+        book: watch::Receiver<Arc<Book>>,
+        reread: Arc<Notify>,
+    ) -> Self {
         Self {
             endpoint,
             kept: Arc::default(),
             book,
+            reread,
         }
     }
 
@@ -84,6 +90,11 @@ impl Links {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Has the book read now, and not when its change is noticed.
+    pub(crate) fn reread_book(&self) {
+        self.reread.notify_one();
     }
 
     /// Lets go of whom the book blocks from now on.

@@ -25,10 +25,11 @@ use super::{
     sources::Sources,
     timing::{CROWD, INTRO_WINDOW_MS, MAX_PEERS, UNSYNCED_WINDOW_MS},
     together::Together,
+    turned_away::TurnedAway,
 };
 use crate::{
-    Access, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, SecretKey, Traffic,
-    addr::Families,
+    Access, Caller, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, SecretKey,
+    Traffic, addr::Families,
 };
 
 /// All decisions of a node about its links. Takes [`Input`](super::io::Input)s and the time, gives [`Output`]s and a deadline; does nothing else.
@@ -42,6 +43,8 @@ pub struct Machine {
     peers: BTreeMap<PeerId, Box<Peer>>,
     /// Whose hellos were heard, of those who are forgotten.
     heard: Heard,
+    /// Who is not let in.
+    turned_away: TurnedAway,
     /// Where those peers came from that came by themselves.
     callers: Shares<PeerId>,
     /// Which peer a conversation belongs to.
@@ -158,6 +161,7 @@ impl Machine {
             key,
             peers: BTreeMap::new(),
             heard: Heard::default(),
+            turned_away: TurnedAway::default(),
             callers: Shares::new(CALLERS),
             session_indices: BTreeMap::new(),
             tcp: BTreeMap::new(),
@@ -244,6 +248,11 @@ impl Machine {
     /// One peer.
     pub fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
         self.peers.get(&id).map(|peer| self.view(peer, now))
+    }
+
+    /// Who was not let in within the last hour, the latest first.
+    pub fn turned_away(&self, now: Instant) -> Vec<Caller> {
+        self.turned_away.callers(now)
     }
 
     /// When the direct path that a peer is on was last seen to answer.
@@ -335,11 +344,7 @@ impl Machine {
             clock,
             ..
         } = self;
-        let window_ms = if clock.is_synced() {
-            INTRO_WINDOW_MS
-        } else {
-            UNSYNCED_WINDOW_MS
-        };
+        let window_ms = window_ms(clock);
         let unix_ms = clock.unix_ms(now);
         let is_crowded = peers.len() > CROWD;
         if let Some(peer) = peers.get_mut(&id) {
@@ -365,5 +370,14 @@ impl Machine {
             let reach = peer.tell_reach(local);
             local.reach.change(reach);
         }
+    }
+}
+
+/// How far the time in a hello may be from ours.
+fn window_ms(clock: &Clock) -> u64 {
+    if clock.is_synced() {
+        INTRO_WINDOW_MS
+    } else {
+        UNSYNCED_WINDOW_MS
     }
 }

@@ -110,6 +110,11 @@ pub enum EventKind {
         /// Why, in words.
         reason: String,
     },
+    /// Somebody proved an id, asked to be let in and was not; told once an hour of each at most.
+    TurnedAway {
+        /// Who.
+        peer: PeerId,
+    },
     /// Something that newer versions know.
     #[serde(other)]
     Unknown,

@@ -88,6 +88,7 @@ mod times;
 #[doc(hidden)]
 pub mod timing;
 mod together;
+mod turned_away;
 
 // The proof.
 #[cfg(any(test, feature = "_fuzzing"))]
@@ -108,8 +109,8 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
-    Carrier, HomeReason, MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot,
-    NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    RefusalReason, RelayRole, RelaySnapshot, RelayState, Traffic,
+    Caller, Carrier, HomeReason, MappingProtocol, NatBehavior, NatEvidence, NatReport,
+    NetworkSnapshot, NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping,
+    PortRefusal, RefusalReason, RelayRole, RelaySnapshot, RelayState, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

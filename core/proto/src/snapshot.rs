@@ -45,6 +45,10 @@ pub struct NodeSnapshot {
     pub traffic: Traffic,
     /// Datagrams of strangers that were dropped without an answer.
     pub strangers: u64,
+    /// Who proved an id, asked to be let in and was not, within the last hour, the latest first; a few of each network, 64 at
+    /// most.
+    #[serde(default)]
+    pub turned_away: Vec<Caller>,
 }
 
 impl NodeSnapshot {
@@ -62,8 +66,19 @@ impl NodeSnapshot {
             peers: Vec::new(),
             traffic: Traffic::default(),
             strangers: 0,
+            turned_away: Vec::new(),
         }
     }
+}
+
+/// Somebody whom [`Access`](crate::Access) does not let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Who.
+    pub id: PeerId,
+    /// When it called first, milliseconds since the Unix epoch.
+    pub at_ms: u64,
 }
 
 /// One relay as this node sees it.

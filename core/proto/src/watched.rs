@@ -138,6 +138,11 @@ impl Watched {
     }
 
     #[cfg(test)]
+    pub(crate) fn turned_away(&self, now: Instant) -> Vec<crate::Caller> {
+        self.machine.turned_away(now)
+    }
+
+    #[cfg(test)]
     pub(crate) fn peer(&self, id: PeerId, now: Instant) -> Option<PeerView> {
         self.machine.peer(id, now)
     }

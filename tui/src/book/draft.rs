@@ -11,9 +11,9 @@ use super::{
 /// What a book begins with that a command makes.
 const HEAD: &str = "\
 # Peers by name, for this computer's peerway. To be edited here or by its commands
-# add, rename, remove, block and allow; a node that runs follows every change.
+# add, rename, remove, allow, ask, block and accept; a node that runs follows every change.
 
-# Who is let in that is not in this book: \"allow\", or \"block\" for nobody.
+# Who is let in that is not in this book: \"allow\", \"ask\" for whom `peerway accept` lets in, or \"block\" for nobody.
 strangers = \"allow\"
 ";
 

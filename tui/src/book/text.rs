@@ -32,7 +32,7 @@ pub(super) enum Wrong {
         key: &'static str,
         expected: &'static str,
     },
-    #[error("{key} is \"allow\" or \"block\", not {found:?}")]
+    #[error("{key} is \"allow\", \"ask\" or \"block\", not {found:?}")]
     Trust { key: &'static str, found: String },
     #[error("a peer cannot be called {name:?}: {why}")]
     Name { name: String, why: NameError },
@@ -193,9 +193,9 @@ mod tests {
         let nas = format!("# mine\n[peers.nas]\npeer = \"{one}\"\n");
         let cases = [
             (
-                "strangers = \"ask\"\n".to_owned(),
+                "strangers = \"maybe\"\n".to_owned(),
                 1,
-                "strangers is \"allow\" or \"block\", not \"ask\"",
+                "strangers is \"allow\", \"ask\" or \"block\", not \"maybe\"",
             ),
             ("\nstrangers = yes\n".to_owned(), 2, "not TOML"),
             ("\nstrangers = true\n".to_owned(), 2, "text in quotes"),

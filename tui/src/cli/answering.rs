@@ -13,7 +13,6 @@ mod unix {
     use crate::{
         cli::{args::Globals, node::Node, out, state::StateDir},
         control::{self, ControlError, Place},
-        links::Links,
     };
 
     /// An open socket; none if it could not be opened, as the user was told. The node runs all the same.
@@ -48,7 +47,7 @@ mod unix {
             let listener = self.0.as_ref().map(|(listener, _)| share(listener));
             match listener {
                 Some(Ok(listener)) => {
-                    let links = Links::of(node.endpoint.clone(), node.book().watch());
+                    let links = node.links();
                     tokio::select! {
                         () = control::serve(listener, links.clone()) => {}
                         never = links.heed_book() => match never {},

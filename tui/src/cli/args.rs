@@ -177,8 +177,13 @@ pub(super) enum Command {
     Rename(Rename),
     /// Forget a peer of the address book
     Remove(Remove),
+    /// List who asks to be let in, or let one of them in
+    #[cfg(unix)]
+    Accept(Accept),
     /// Let a peer, or strangers, in no more
     Block(TrustArgs),
+    /// Have a peer, or strangers, ask before they are let in
+    Ask(TrustArgs),
     /// Let a peer, or strangers, in again
     Allow(TrustArgs),
     /// Watch two homes find each other, all on this one computer
@@ -444,6 +449,23 @@ pub(super) struct Remove {
     /// Name, ticket or id, or 8 letters of its id
     #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(super) struct Accept {
+    /// Id of one who asks, 8 letters of it, or its name in the address book; without one, those who ask are listed
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: Option<PeerName>,
+
+    /// What it is called in the address book [default: 8 letters of its id]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PEERWAY_PEER_NAME",
+        requires = "peer"
+    )]
+    pub(super) name: Option<Name>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,9 +1,15 @@
 //! The node that runs here with the folder's identity, to commands that are about it.
 
+use std::time::Duration;
+
 use peerway::keyfile;
+use tokio::time::timeout;
 
 use super::{args::Globals, failure::Failure, state::StateDir};
 use crate::control::{Client, Place};
+
+/// How long a node may take to hear that the address book has changed. It looks by itself too.
+const REREAD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The node of the folder's identity; none if it does not run.
 pub(super) async fn running(globals: &Globals) -> Result<Option<Client>, Failure> {
@@ -16,6 +22,20 @@ pub(super) async fn running(globals: &Globals) -> Result<Option<Client>, Failure
 /// The node of the folder's identity, which a command cannot do without.
 pub(super) async fn needed(globals: &Globals) -> Result<Client, Failure> {
     running(globals).await?.ok_or(Failure::NoNode)
+}
+
+/// The address book was changed here: the node that runs, if any, has that in force at once.
+pub(super) async fn reread_book(globals: &Globals) -> Result<(), Failure> {
+    let told = async {
+        if let Some(node) = running(globals).await? {
+            node.reread_book().await?;
+        }
+        Ok::<(), Failure>(())
+    };
+    if let Ok(Err(error)) = timeout(REREAD_PATIENCE, told).await {
+        tracing::debug!(%error, "the node is not told of the address book");
+    }
+    Ok(())
 }
 
 impl StateDir {

@@ -1,4 +1,4 @@
-//! The commands of the address book: `add`, `rename`, `remove`, `block`, `allow`, and `peers`, which lists it.
+//! The commands of the address book: `add`, `rename`, `remove`, `allow`, `ask`, `block`, and `peers`, which lists it.
 
 use std::collections::BTreeMap;
 
@@ -69,8 +69,8 @@ pub(super) fn remove(globals: &Globals, args: &Remove) -> Result<(), Failure> {
     })?;
     print_entry(globals, &before, &name, format!("removed {name}"))?;
     let was = before.get(name.as_str()).map(|entry| entry.trust);
-    if was == Some(Trust::Block) && now.strangers() == Trust::Allow {
-        out::hint("it was blocked, and is let in again, as strangers are");
+    if was.is_some_and(|was| was != Trust::Allow) && now.strangers() == Trust::Allow {
+        out::hint("it was not let in, and is now, as strangers are");
     }
     Ok(())
 }
@@ -95,6 +95,10 @@ pub(super) fn trust(globals: &Globals, args: &TrustArgs, trust: Trust) -> Result
     })?;
     let line = match trust {
         Trust::Allow => format!("{name} is let in"),
+        Trust::Ask => format!(
+            "{name} is let in once it is accepted: `peerway accept {}`",
+            name.quoted()
+        ),
         Trust::Block => format!("{name} is blocked: it gets no answer, and is not dialled"),
     };
     print_entry(globals, &book, &name, line)
@@ -187,7 +191,12 @@ fn in_book(peers: &Peers, name: &PeerName) -> Result<Name, Failure> {
     Ok(name.clone())
 }
 
-fn print_entry(globals: &Globals, book: &Book, name: &Name, line: String) -> Result<(), Failure> {
+pub(super) fn print_entry(
+    globals: &Globals,
+    book: &Book,
+    name: &Name,
+    line: String,
+) -> Result<(), Failure> {
     match book.get(name.as_str()) {
         Some(entry) if globals.json => out::json(&Line::of(name, entry))?,
         _ => out::text(line)?,
@@ -202,6 +211,7 @@ fn print_strangers(globals: &Globals, book: &Book) -> Result<(), Failure> {
     }
     Ok(out::text(match book.strangers() {
         Trust::Allow => "who is not in the address book is let in",
+        Trust::Ask => "who is not in the address book asks: `peerway accept` lists them",
         Trust::Block => "who is not in the address book gets no answer",
     })?)
 }
@@ -225,7 +235,7 @@ fn table(lines: &[Line<'_>]) -> Vec<String> {
         } else {
             String::new()
         };
-        let trust = format!("{}{state}", line.trust);
+        let trust = format!("{:5}{state}", line.trust);
         // A note may have lines of its own.
         let note = line.note.replace('\n', " ");
         let row = format!("{name}{room}  {id}  {trust}  {way}  {note}");
@@ -310,10 +320,10 @@ mod tests {
     #[test]
     fn the_lines_keep_their_keys() {
         let ticket = SecretKey::from_seed(&[1; 32]).id().into();
-        for command in ["peers", "add", "rename", "remove", "block", "allow"] {
+        for command in ["peers", "add", "rename", "remove", "block", "ask", "allow"] {
             assert_keys(command, &line(Some("nas"), &ticket));
         }
-        for command in ["peers", "block", "allow"] {
+        for command in ["peers", "block", "ask", "allow"] {
             assert_keys(command, &Strangers { strangers: "allow" });
         }
     }

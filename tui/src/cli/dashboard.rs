@@ -102,7 +102,7 @@ async fn dial(
     mut requests: mpsc::Receiver<Command>,
 ) -> Infallible {
     let links = match node {
-        Some(node) => Links::of(endpoint.clone(), node.book().watch()),
+        Some(node) => node.links(),
         None => Links::new(endpoint.clone()),
     };
     let peers = node.map(Node::peers);

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use peerway::Endpoint;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{MissedTickBehavior, interval},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Followed {
     /// Of what was read.
     stamp: Option<Stamp>,
     book: watch::Sender<Arc<Book>>,
+    /// Somebody changed the file, and waits for no look.
+    reread: Arc<Notify>,
 }
 
 impl Followed {
@@ -39,6 +41,7 @@ impl Followed {
             file: file.clone(),
             stamp,
             book: watch::Sender::new(Arc::new(book)),
+            reread: Arc::default(),
         }
     }
 
@@ -50,14 +53,23 @@ impl Followed {
         self.book.subscribe()
     }
 
+    /// What has the book read at once.
+    pub(super) fn reread(&self) -> Arc<Notify> {
+        Arc::clone(&self.reread)
+    }
+
     /// Lets in whom the book allows, from one change of it to the next. What cannot be understood changes nothing, and is told.
     pub(super) async fn follow(&self, endpoint: &Endpoint) -> Infallible {
         let mut looks = Looks::after(self.stamp);
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            match looks.due(self.file.stamp()) {
+            let due = tokio::select! {
+                _ = ticks.tick() => looks.due(self.file.stamp()),
+                // Who says so has written all of it.
+                () = self.reread.notified() => looks.now(self.file.stamp()),
+            };
+            match due {
                 Due::Nothing => {}
                 Due::Gone => out::hint("the address book is gone: it stays in force as it was"),
                 Due::Read => match self.file.read() {
@@ -95,6 +107,12 @@ impl Looks {
         }
     }
 
+    /// The same at once.
+    fn now(&mut self, now: Option<Stamp>) -> Due {
+        self.last = now;
+        self.due(now)
+    }
+
     fn due(&mut self, now: Option<Stamp>) -> Due {
         let before = std::mem::replace(&mut self.last, now);
         if now == self.done || now != before {
@@ -128,6 +146,14 @@ mod tests {
         let due = [old, half, new, new, new, old].map(|now| looks.due(now));
         let (nothing, read) = (Due::Nothing, Due::Read);
         assert_eq!(due, [nothing, nothing, nothing, read, nothing, nothing]);
+    }
+
+    #[test]
+    fn who_says_that_it_has_changed_does_not_wait_for_it_to_rest() {
+        let (old, new) = (stamp(1), stamp(2));
+        let mut looks = Looks::after(old);
+        assert_eq!(looks.now(new), Due::Read);
+        assert_eq!([looks.due(new), looks.now(new)], [Due::Nothing; 2]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ use super::{
     words,
 };
 
+use crate::links::Links;
+
 /// What a node that wants to be reached waits for its first relay.
 const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
 /// What a command that only dials waits for its own relay before it dials all the same.
@@ -158,6 +160,12 @@ impl Node {
     /// The address book, for whom to let in and how to call peers.
     pub(super) fn book(&self) -> &Followed {
         &self.book
+    }
+
+    /// Links that it is asked for, to nobody whom the book blocks.
+    pub(super) fn links(&self) -> Links {
+        let book = self.book();
+        Links::of(self.endpoint.clone(), book.watch(), book.reread())
     }
 
     /// Whether another process has the folder's identity.

@@ -98,11 +98,11 @@ fn keep(state: &StateDir, theirs: &Card) -> Result<Name, Failure> {
 
 fn add(draft: &mut Draft, name: &Name, ticket: &Ticket) -> Result<(), EditError> {
     draft.add(name, ticket, None)?;
-    let blocks = draft
+    let is_kept_out = draft
         .book()
         .get(name.as_str())
-        .is_some_and(|entry| entry.trust == Trust::Block);
-    if blocks {
+        .is_some_and(|entry| entry.trust != Trust::Allow);
+    if is_kept_out {
         draft.trust(ticket, Trust::Allow)?;
     }
     Ok(())

@@ -166,7 +166,8 @@ fn create(path: &Path) -> io::Result<fs::File> {
     options.open(path)
 }
 
-fn list(peers: &[Ticket]) -> String {
+/// The ids of those of whom one is meant.
+pub(super) fn list(peers: &[Ticket]) -> String {
     let ids = peers.iter().rev().take(SHOWN).map(|peer| peer.id());
     let mut list = ids.map(|id: PeerId| id.to_string()).collect::<Vec<_>>();
     if peers.len() > SHOWN {

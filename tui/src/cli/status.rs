@@ -1,13 +1,16 @@
 //! `peerway status`: one look at a node.
 
+use std::time::Duration;
+
 use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
 #[cfg(unix)]
 use super::attach;
 use super::{args::Globals, failure::Failure, node::Node, out, state::StateDir, words};
-use crate::book::Book;
-#[cfg(unix)]
-use crate::dash::format::age;
+use crate::{
+    book::{Book, Trust},
+    dash::format::age,
+};
 
 pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     #[cfg(unix)]
@@ -92,6 +95,15 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
             book.peer(&peer.id),
             peer.state
         ));
+    }
+    for caller in &snapshot.turned_away {
+        let ago = Duration::from_millis(snapshot.at_ms.saturating_sub(caller.at_ms));
+        let hint = match book.trust(caller.id) {
+            Trust::Ask => format!(": `peerway accept {}`", caller.id.short()),
+            Trust::Allow | Trust::Block => String::new(),
+        };
+        let (who, ago) = (book.peer(&caller.id), age(ago));
+        lines.push(format!("not let in    {who}, called {ago} ago{hint}"));
     }
     lines.join("\n")
 }

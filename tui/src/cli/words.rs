@@ -7,7 +7,7 @@ use peerway::{
     PortMapping, Side,
 };
 
-use crate::book::Book;
+use crate::book::{Book, Trust};
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
 pub(super) fn wrap(text: &str, indent: &str) -> String {
@@ -31,7 +31,14 @@ pub(super) fn wrap(text: &str, indent: &str) -> String {
 
 /// What happened, to whom by the name in the book.
 pub(super) fn event(kind: &EventKind, book: &Book) -> String {
-    format!("{}: {}", kind.subject(book), kind.sentence(book))
+    let subject = kind.subject(book);
+    if let EventKind::TurnedAway { peer } = kind
+        && book.trust(*peer) == Trust::Ask
+    {
+        let short = peer.short();
+        return format!("{subject}: asks to be let in: `peerway accept {short}`");
+    }
+    format!("{subject}: {}", kind.sentence(book))
 }
 
 /// Milliseconds with two decimals.

@@ -61,6 +61,12 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
+    /// Has the node read the address book at once.
+    pub async fn reread_book(&self) -> Result<(), ControlError> {
+        let answer = self.send(Method::POST, "/book", String::new()).await?;
+        refused(answer).await.map(drop)
+    }
+
     /// Has the node end.
     pub async fn down(&self) -> Result<(), ControlError> {
         let answer = self.send(Method::POST, "/down", String::new()).await?;

@@ -67,6 +67,7 @@ fn router(control: Control) -> Router {
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", get(peer).delete(disconnect))
         .route("/peers/{id}/ping", post(ping_peer))
+        .route("/book", post(reread_book))
         .route("/down", post(down));
     Router::new()
         .nest(V1, v1)
@@ -158,6 +159,12 @@ async fn ping_peer(
         rtt_ms: reply.rtt.as_secs_f64() * 1000.0,
         path: reply.path,
     }))
+}
+
+/// Has the address book read that somebody has changed.
+async fn reread_book(State(control): State<Control>) -> StatusCode {
+    control.links.reread_book();
+    StatusCode::ACCEPTED
 }
 
 /// Has the node end, once the answer is on its way.

@@ -42,7 +42,10 @@ impl Node {
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test")]
-        let serving = tokio::spawn(serve(listener, Links::of(endpoint.clone(), book)));
+        let serving = tokio::spawn(serve(
+            listener,
+            Links::of(endpoint.clone(), book, Arc::default()),
+        ));
         Self {
             endpoint,
             place,
@@ -129,7 +132,7 @@ async fn a_link_that_was_asked_for_ends_when_the_peer_is_blocked() {
     let mut draft = Draft::of("").unwrap();
     draft.trust(&peer.ticket(), Trust::Block).unwrap();
     let (book, watched) = watch::channel(Arc::default());
-    let links = Links::of(own.clone(), watched);
+    let links = Links::of(own.clone(), watched, Arc::default());
     links.connect(peer.ticket()).await.unwrap();
     let mut snapshots = own.snapshots();
     let linked = snapshots.wait_for(|seen| seen.peers.iter().any(|peer| peer.connections == 1));

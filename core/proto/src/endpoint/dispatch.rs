@@ -1,10 +1,13 @@
 //! Whom an input is for.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
-use super::Machine;
+use super::{Machine, window_ms};
 use crate::{
-    PeerId, RelayUrl,
+    EventKind, PeerId, RelayUrl,
     handshake::{self, Opened},
     io::{Failure, Input, Output, Pair},
     peer::{Context, Peer, Source},
@@ -216,16 +219,21 @@ impl Machine {
         };
         let id = opened.body.id;
         let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        if from.is_some_and(|from| from != id)
-            || id == self.local.id
-            || !(known || self.local.lets_in(id))
-        {
+        if from.is_some_and(|from| from != id) || id == self.local.id {
             return;
         }
         let ip = match source {
             Source::Relay { attested, .. } => attested.ip(),
             Source::Direct(pair) => pair.addr.ip(),
         };
+        if !(known || self.local.lets_in(id)) {
+            // An old one may be a recording.
+            let off_ms = opened.body.timestamp_ms.abs_diff(self.clock.unix_ms(now));
+            if off_ms <= window_ms(&self.clock) {
+                self.turn_away(now, id, ip);
+            }
+            return;
+        }
         if self.entry(now, id, Some(ip)) {
             self.with(now, id, |peer, ctx| {
                 peer.on_intro(ctx, opened, source);
@@ -236,8 +244,12 @@ impl Machine {
     /// TLS has proved who is at the other end; whether we want to hear of them is decided here.
     fn on_tcp(&mut self, now: Instant, id: PeerId, pair: Pair, dialled: bool) {
         let known = self.peers.get(&id).is_some_and(|peer| !peer.is_idle());
-        let welcome = self.local.tcp && id != self.local.id && (known || self.local.lets_in(id));
-        if welcome && self.entry(now, id, Some(pair.addr.ip())) {
+        let is_peer = self.local.tcp && id != self.local.id;
+        let lets_in = known || self.local.lets_in(id);
+        if is_peer && !lets_in && !dialled {
+            self.turn_away(now, id, pair.addr.ip());
+        }
+        if is_peer && lets_in && self.entry(now, id, Some(pair.addr.ip())) {
             self.tcp.insert(pair, id);
             self.with(now, id, |peer, ctx| peer.on_tcp_up(ctx, pair, dialled));
             if self.tcp_owner(pair).is_none() {
@@ -245,6 +257,14 @@ impl Machine {
             }
         } else {
             self.out.push_back(Output::CloseTcp { sock: pair.sock });
+        }
+    }
+    /// Tells of somebody who is not let in; they get no answer.
+    fn turn_away(&mut self, now: Instant, id: PeerId, ip: IpAddr) {
+        let unix_ms = self.clock.unix_ms(now);
+        if self.turned_away.note(now, unix_ms, id, ip) {
+            let event = EventKind::TurnedAway { peer: id };
+            self.out.push_back(Output::Event(event));
         }
     }
 }

@@ -135,6 +135,7 @@ impl Machine {
     pub(super) fn set_access(&mut self, now: Instant, access: Access, dialled: &[PeerId]) {
         self.local.access = access;
         let local = &self.local;
+        self.turned_away.forget_if(|id| local.lets_in(id));
         let unwelcome = |id: &&PeerId| !local.lets_in(**id) && !dialled.contains(id);
         let unwelcome: Vec<PeerId> = self.peers.keys().filter(unwelcome).copied().collect();
         for id in unwelcome {

@@ -53,7 +53,8 @@ impl EventKind {
             | Self::Explained { peer, .. }
             | Self::PathChanged { peer, .. }
             | Self::Connected { peer, .. }
-            | Self::Disconnected { peer, .. } => Some(*peer),
+            | Self::Disconnected { peer, .. }
+            | Self::TurnedAway { peer } => Some(*peer),
             Self::RelayUp { .. }
             | Self::RelayDown { .. }
             | Self::PublicAddress { .. }
@@ -71,7 +72,8 @@ impl EventKind {
             | Self::Explained { peer, .. }
             | Self::PathChanged { peer, .. }
             | Self::Connected { peer, .. }
-            | Self::Disconnected { peer, .. } => names.peer(peer),
+            | Self::Disconnected { peer, .. }
+            | Self::TurnedAway { peer } => names.peer(peer),
             Self::RelayUp { .. } | Self::RelayDown { .. } => "relay".to_owned(),
             Self::PublicAddress { .. } | Self::PortMapped { .. } | Self::NetworkChanged { .. } => {
                 "network".to_owned()
@@ -122,6 +124,7 @@ impl EventKind {
             Self::Disconnected { alpn, reason, .. } => {
                 format!("connection for {alpn} ended: {}", names.foreign(reason))
             }
+            Self::TurnedAway { .. } => "called, and is not let in".to_owned(),
             Self::Unknown => "something that only newer versions have words for".to_owned(),
         }
     }

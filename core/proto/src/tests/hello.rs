@@ -247,6 +247,10 @@ fn who_is_not_let_in_gets_no_answer_at_all() {
     world.run(ms(10_000));
     let silent = &world.nodes[1];
     assert_eq!((silent.signals, silent.machine.datagrams), (0, 0));
+    // Its owner hears of it, however often it said hello.
+    let callers = silent.machine.turned_away(world.now);
+    let callers: Vec<_> = callers.iter().map(|caller| caller.id).collect();
+    assert_eq!(callers, [world.nodes[0].id]);
     assert_eq!(world.nodes[0].failures[0].1, Failure::Silent);
 }
 

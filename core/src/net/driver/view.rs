@@ -43,6 +43,7 @@ impl Driver {
             shown.network = view::network(local, &self.nat, &self.gathering);
             shown.relays = view::relays(now, &self.registrations);
             shown.strangers = self.mux.strangers();
+            shown.turned_away = self.machine.turned_away(now);
         });
     }
 }
