@@ -58,6 +58,13 @@ impl Endpoint {
         self.0.key.id()
     }
 
+    /// Signs a message with this node's key, so that whoever has it can be sure of its author: see [`PeerId::has_signed`]. `purpose`
+    /// names the program and the kind of message, so that no signature passes for one of another kind.
+    #[must_use]
+    pub fn sign(&self, purpose: &str, message: &[u8]) -> [u8; 64] {
+        self.0.key.sign(purpose, message)
+    }
+
     /// A ticket for others to dial: with the home relays, or with this computer's addresses where there is no relay.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

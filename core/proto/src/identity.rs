@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 use blake2::{Blake2s256, Digest};
 use data_encoding::BASE32_NOPAD;
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -51,11 +51,33 @@ impl PeerId {
         text
     }
 
+    /// Whether the peer has signed `message` for this purpose, as [`SecretKey::sign`] does.
+    #[must_use]
+    pub fn has_signed(&self, purpose: &str, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = Signature::from_bytes(signature);
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
+            key.verify_strict(&to_sign(purpose, message), &signature)
+                .is_ok()
+        })
+    }
+
     /// The X25519 public key that belongs to this identity.
     #[must_use]
     pub(crate) fn to_x25519(self) -> [u8; 32] {
         VerifyingKey::from_bytes(&self.0).map_or([0; 32], |key| key.to_montgomery().to_bytes())
     }
+}
+
+/// What is signed: no signature for one purpose, nor one of TLS, can pass for one for another.
+fn to_sign(purpose: &str, message: &[u8]) -> Vec<u8> {
+    let length = (purpose.len() as u64).to_be_bytes();
+    [
+        b"peerway signature 1",
+        &length[..],
+        purpose.as_bytes(),
+        message,
+    ]
+    .concat()
 }
 
 /// RFC 8032 section 5.1.3: the y coordinate must be below p = 2^255 - 19; the decoder lets larger ones pass.
@@ -173,6 +195,12 @@ impl SecretKey {
         hash.chain_update(self.seed()).finalize().into()
     }
 
+    /// Signs a message (RFC 8032) for a purpose, which names the program and the kind of message.
+    #[must_use]
+    pub fn sign(&self, purpose: &str, message: &[u8]) -> [u8; 64] {
+        self.0.sign(&to_sign(purpose, message)).to_bytes()
+    }
+
     /// The seed, for the key file and the TLS signer.
     #[must_use]
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
@@ -208,6 +236,16 @@ mod tests {
         assert_ne!(key.derive("one"), key.derive("two"));
         assert_ne!(key.derive("one"), other.derive("one"));
         assert_ne!(key.derive("one"), *key.seed());
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_key_purpose_and_message_alone() {
+        let key = SecretKey::from_seed(&[1; 32]);
+        let signature = key.sign("tea", b"two cups");
+        assert!(id(1).has_signed("tea", b"two cups", &signature));
+        assert!(!id(2).has_signed("tea", b"two cups", &signature));
+        assert!(!id(1).has_signed("te", b"atwo cups", &signature));
+        assert!(!id(1).has_signed("tea", b"two cup", &signature));
     }
 
     #[test]
