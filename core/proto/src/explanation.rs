@@ -4,6 +4,7 @@
 //! node tries again by itself. It holds no address, so it can be shown to anybody.
 
 mod advice;
+mod between;
 mod text;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ use crate::{
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
         sealed::{Control, SealedPacket},
         stale::StalePacket,
+        status::Status,
         tcp,
     },
 };
@@ -27,10 +28,11 @@ pub use self::{hostile::hostile, machine::machine};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("datagram", datagram),
     ("bodies", bodies),
     ("frames", frames),
+    ("status", status),
     ("texts", texts),
     ("machine", machine),
     ("hostile", hostile),
@@ -72,6 +74,16 @@ pub fn bodies(data: &[u8]) {
     }
     if let Ok(control) = Control::parse(data) {
         assert_eq!(Control::parse(&control.emit()), Ok(control));
+    }
+}
+
+/// A member's status: whatever parses is written and read again as the same, and nothing of it is signed by chance.
+pub fn status(data: &[u8]) {
+    if let Ok(status) = Status::parse(data) {
+        let again = status
+            .sign(|_, _| [0; 64])
+            .map(|again| Status::parse(&again));
+        assert_eq!(again, Ok(Ok(status)));
     }
 }
 

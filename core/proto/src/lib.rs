@@ -109,8 +109,9 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
-    Caller, Carrier, HomeReason, MappingProtocol, NatBehavior, NatEvidence, NatReport,
-    NetworkSnapshot, NodeSnapshot, PathInfo, PeerSnapshot, PeerState, PortAllocation, PortMapping,
-    PortRefusal, RefusalReason, RelayRole, RelaySnapshot, RelayState, Traffic,
+    Caller, Carrier, GroupSnapshot, HomeReason, LinkReport, MappingProtocol, MemberSnapshot,
+    MemberStatus, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot, PairSnapshot,
+    PathInfo, PathKind, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
+    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

@@ -7,6 +7,7 @@
 //! A program reads what newer versions write: whatever it does not know comes out as the `Unknown` of its enum.
 
 mod network;
+mod swarm;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
@@ -20,6 +21,10 @@ use crate::{
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,
     PortMapping, PortRefusal, RefusalReason,
+};
+pub use swarm::{
+    GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, PairSnapshot, PathKind, Presence,
+    Refused, SwarmSnapshot,
 };
 
 /// One consistent view of a node, taken by `Endpoint::snapshot`.
@@ -243,6 +248,27 @@ pub struct PeerSnapshot {
     pub probes_sent: u32,
     /// Of those, the answered ones.
     pub probes_answered: u32,
+}
+
+impl PeerSnapshot {
+    /// A peer of which nothing else is known.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new(id: PeerId, state: PeerState) -> Self {
+        Self {
+            id,
+            state,
+            path: None,
+            why: None,
+            state_age: Duration::ZERO,
+            rtt: None,
+            loss: 0.0,
+            connections: 0,
+            traffic: Traffic::default(),
+            probes_sent: 0,
+            probes_answered: 0,
+        }
+    }
 }
 
 /// Bytes of UDP payload, all paths together.

@@ -27,6 +27,7 @@ pub mod probe;
 pub mod relay;
 pub mod sealed;
 pub mod stale;
+pub mod status;
 pub mod tcp;
 
 /// Version of everything in this module; a datagram of another version is dropped.
