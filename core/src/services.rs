@@ -1,4 +1,5 @@
-//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], and how two of them meet first: [`pair`].
+//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], how two of them meet first: [`pair`], and how
+//! groups of them know of each other's links: [`swarm`].
 //!
 //! Services use only the public API of this crate, so each of them is also an example of it. The listening side of each is a handler
 //! for a [`Router`](crate::Router).
@@ -6,6 +7,7 @@
 pub mod pair;
 pub mod ping;
 pub mod speed;
+pub mod swarm;
 pub mod tunnel;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod pairs;
 mod relays;
 mod situations;
 mod strangers;
+mod swarm;
 mod tcp;
 mod tcp443;
 mod times;
