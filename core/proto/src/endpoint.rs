@@ -28,8 +28,8 @@ use super::{
     turned_away::TurnedAway,
 };
 use crate::{
-    Access, Caller, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, SecretKey,
-    Traffic, addr::Families,
+    Access, Caller, CandidatePair, Explanation, NatReport, PathInfo, PeerId, PeerSnapshot,
+    PeerState, SecretKey, Traffic, addr::Families,
 };
 
 /// All decisions of a node about its links. Takes [`Input`](super::io::Input)s and the time, gives [`Output`]s and a deadline; does nothing else.
@@ -92,6 +92,7 @@ pub struct PeerView {
     pub why: Option<Explanation>,
     pub probes_sent: u32,
     pub probes_answered: u32,
+    pub pairs: Vec<CandidatePair>,
 }
 
 impl From<PeerView> for PeerSnapshot {
@@ -109,6 +110,8 @@ impl From<PeerView> for PeerSnapshot {
             traffic: Traffic::default(),
             probes_sent: view.probes_sent,
             probes_answered: view.probes_answered,
+            pairs: view.pairs,
+            flows: Vec::new(),
         }
     }
 }
@@ -277,6 +280,7 @@ impl Machine {
             why: peer.explain(&self.local, now),
             probes_sent,
             probes_answered,
+            pairs: peer.pairs(now),
         }
     }
 

@@ -109,9 +109,10 @@ pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
-    Caller, Carrier, GroupSnapshot, HomeReason, LinkReport, MappingProtocol, MemberSnapshot,
-    MemberStatus, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, NodeSnapshot, PairSnapshot,
-    PathInfo, PathKind, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
+    Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,
+    MappingProtocol, MemberSnapshot, MemberStatus, NatBehavior, NatEvidence, NatReport,
+    NetworkSnapshot, NodeSnapshot, PairKind, PairSnapshot, PairState, PathInfo, PathKind,
+    PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason,
+    Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

@@ -47,6 +47,7 @@ mod intro;
 mod keeping;
 mod messages;
 mod mobility;
+mod pairs;
 mod path;
 mod probes;
 mod probing;

@@ -6,6 +6,7 @@
 //!
 //! A program reads what newer versions write: whatever it does not know comes out as the `Unknown` of its enum.
 
+mod link;
 mod network;
 mod swarm;
 
@@ -18,6 +19,7 @@ use crate::{
     times::{fine_millis, millis},
 };
 
+pub use link::{CandidatePair, FlowSnapshot, PairKind, PairState};
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,
     PortMapping, PortRefusal, RefusalReason,
@@ -248,6 +250,12 @@ pub struct PeerSnapshot {
     pub probes_sent: u32,
     /// Of those, the answered ones.
     pub probes_answered: u32,
+    /// The addresses of the peer's that are or were probed, the one in use first; 16 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<CandidatePair>,
+    /// The open QUIC connections, 16 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowSnapshot>,
 }
 
 impl PeerSnapshot {
@@ -267,6 +275,8 @@ impl PeerSnapshot {
             traffic: Traffic::default(),
             probes_sent: 0,
             probes_answered: 0,
+            pairs: Vec::new(),
+            flows: Vec::new(),
         }
     }
 }

@@ -259,6 +259,11 @@ impl Flow {
         });
     }
 
+    /// Streams that may still be sent on.
+    pub(crate) fn sending(&self) -> u32 {
+        u32::try_from(self.lock().credits.len()).unwrap_or(u32::MAX)
+    }
+
     /// Nothing more is sent on a stream.
     pub(crate) fn sent(&self, stream: StreamId) {
         self.lock().credits.remove(&stream);

@@ -223,10 +223,13 @@ impl Links {
         &mut self,
         connection: Connection,
         call: Option<CallId>,
+        now: Instant,
     ) -> impl Future<Output = Closed> + Send + 'static {
         let peer = connection.peer();
         let closed = connection.quic.clone();
-        self.of(peer).connections.push(Open::new(connection, call));
+        self.of(peer)
+            .connections
+            .push(Open::new(connection, call, now));
         self.share_out(peer);
         async move {
             let reason = closed.closed().await.to_string();
@@ -276,10 +279,10 @@ impl Links {
     }
 
     /// A peer with what its link knows of it.
-    pub(super) fn show(&self, view: PeerView) -> PeerSnapshot {
+    pub(super) fn show(&self, view: PeerView, now: Instant) -> PeerSnapshot {
         let mut snapshot = PeerSnapshot::from(view);
         if let Some(link) = self.get(snapshot.id) {
-            link.show(&mut snapshot);
+            link.show(&mut snapshot, now);
         }
         snapshot
     }

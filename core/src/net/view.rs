@@ -69,7 +69,11 @@ pub(super) fn replace_peers(
     uptime: Duration,
 ) {
     for peer in &mut shown.peers {
-        peer.state_age += uptime.saturating_sub(shown.uptime);
+        let passed = uptime.saturating_sub(shown.uptime);
+        peer.state_age += passed;
+        for flow in &mut peer.flows {
+            flow.age += passed;
+        }
     }
     for (id, peer) in changed {
         let place = shown.peers.binary_search_by_key(&id, |peer| peer.id);

@@ -83,6 +83,16 @@ pub(super) struct Question {
     pub(super) tx: u64,
 }
 
+/// A pair as others see it.
+pub(super) struct Seen {
+    pub(super) pair: Pair,
+    pub(super) reflexive: bool,
+    pub(super) rtt: Option<Duration>,
+    pub(super) sent: u32,
+    pub(super) heard: u32,
+    pub(super) next: Option<Instant>,
+}
+
 /// What an answer tells.
 pub(super) struct Answered {
     pub(super) rtt: Duration,
@@ -138,6 +148,18 @@ impl Checks {
     /// Requests sent in this round, and answers to them.
     pub(super) fn counts(&self) -> (u32, u32) {
         (self.sent, self.answered)
+    }
+
+    /// All pairs, in the order in which they are probed.
+    pub(super) fn seen(&self) -> impl Iterator<Item = Seen> {
+        self.list.iter().map(|check| Seen {
+            pair: check.pair,
+            reflexive: check.reflexive,
+            rtt: check.rtt,
+            sent: check.probes,
+            heard: check.heard,
+            next: check.next,
+        })
     }
 
     pub(super) fn clear(&mut self) {

@@ -146,7 +146,7 @@ impl Driver {
         let peer = connection.peer();
         let alpn = String::from_utf8_lossy(connection.alpn()).into_owned();
         self.link(peer);
-        let closed = self.links.adopt(connection, call);
+        let closed = self.links.adopt(connection, call, now());
         self.pending.push(Box::pin(closed.map(Done::Closed)));
         self.feed(Input::Connected { peer });
         self.tell(EventKind::Connected {

@@ -31,7 +31,7 @@ impl Driver {
             if let Some(view) = &view {
                 self.update_status(view);
             }
-            changed.push((id, view.map(|view| self.links.show(view))));
+            changed.push((id, view.map(|view| self.links.show(view, now))));
         }
         let (local, home) = (self.machine.local(), self.registrations.relays.home());
         self.outlets.snapshot.send_modify(|shown| {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
 use crate::{
-    Connection, Explanation, LinkStatus, PeerId, PeerSnapshot, PeerState,
+    Connection, Explanation, FlowSnapshot, LinkStatus, PeerId, PeerSnapshot, PeerState,
     net::{
         dial::{Dialled, Dials, Means, Reply},
         flow::{Flow, LinkMemory},
@@ -38,6 +38,9 @@ pub(crate) struct PeerLink {
     pub(in crate::net) has_addrs: bool,
 }
 
+/// Connections that are shown of a peer.
+const SHOWN_FLOWS: usize = 16;
+
 /// A QUIC connection of a link.
 pub(crate) struct Open {
     pub(super) quic: quinn::Connection,
@@ -45,16 +48,41 @@ pub(crate) struct Open {
     pub(in crate::net) alpn: String,
     /// None if we dialled it.
     pub(in crate::net) call: Option<CallId>,
+    since: Instant,
+    /// Bytes received and sent when that was last looked at, and in the second before.
+    sampled: (u64, u64),
+    rates: (u64, u64),
 }
 
 impl Open {
-    pub(super) fn new(connection: Connection, call: Option<CallId>) -> Self {
+    pub(super) fn new(connection: Connection, call: Option<CallId>, now: Instant) -> Self {
         Self {
             alpn: String::from_utf8_lossy(connection.alpn()).into_owned(),
             flow: Arc::clone(&connection.flow),
             quic: connection.quic,
             call,
+            since: now,
+            sampled: (0, 0),
+            rates: (0, 0),
         }
+    }
+
+    fn take_rates(&mut self) {
+        let stats = self.quic.stats();
+        let total = (stats.udp_rx.bytes, stats.udp_tx.bytes);
+        self.rates = (total.0 - self.sampled.0, total.1 - self.sampled.1);
+        self.sampled = total;
+    }
+
+    fn show(&self, now: Instant) -> FlowSnapshot {
+        let stats = self.quic.stats();
+        let mut flow = FlowSnapshot::new(self.alpn.clone(), self.is_outgoing());
+        flow.age = now.saturating_duration_since(self.since);
+        flow.streams = self.flow.sending();
+        flow.datagrams = (stats.frame_rx.datagram, stats.frame_tx.datagram);
+        (flow.traffic.rx_bytes, flow.traffic.tx_bytes) = (stats.udp_rx.bytes, stats.udp_tx.bytes);
+        (flow.traffic.rx_rate, flow.traffic.tx_rate) = self.rates;
+        flow
     }
 
     pub(in crate::net) fn id(&self) -> usize {
@@ -186,6 +214,9 @@ impl PeerLink {
         let total = self.total();
         self.rates = (total.0 - self.sampled.0, total.1 - self.sampled.1);
         self.sampled = total;
+        for open in &mut self.connections {
+            open.take_rates();
+        }
         self.rates
     }
 
@@ -196,7 +227,7 @@ impl PeerLink {
     }
 
     /// What is known here of the peer, for its snapshot.
-    pub(in crate::net) fn show(&self, snapshot: &mut PeerSnapshot) {
+    pub(in crate::net) fn show(&self, snapshot: &mut PeerSnapshot, now: Instant) {
         if let Some(open) = self.connections.first() {
             snapshot.rtt = Some(open.quic.rtt());
         }
@@ -204,6 +235,8 @@ impl PeerLink {
         if sent > 0 {
             snapshot.loss = lost as f64 / sent as f64;
         }
+        let shown = self.connections.iter().take(SHOWN_FLOWS);
+        snapshot.flows = shown.map(|open| open.show(now)).collect();
         snapshot.connections = self.connections.len() as u32;
         (snapshot.traffic.rx_bytes, snapshot.traffic.tx_bytes) = self.total();
         (snapshot.traffic.rx_rate, snapshot.traffic.tx_rate) = self.rates;

@@ -1,0 +1,71 @@
+//! The addresses of a peer's that are or were probed, for those who want to see them.
+
+use std::time::Instant;
+
+use super::{Peer, checks::Seen};
+use crate::{CandidatePair, PairKind, PairState, times::whole, wire::candidate::CandidateKind};
+
+/// Pairs that are shown of a peer: as many as it may name.
+const SHOWN: usize = 16;
+
+impl Peer {
+    /// The pair in use first, then those that answered, then the others in the order in which they are probed.
+    pub(crate) fn pairs(&self, now: Instant) -> Vec<CandidatePair> {
+        let used = self.state.path();
+        let seen = self.checks.seen();
+        let mut pairs: Vec<_> = seen
+            .filter(|seen| used.is_none_or(|path| path.pair != seen.pair))
+            .map(|seen| self.pair(&seen, now))
+            .collect();
+        if let Some(path) = used {
+            let listed = self.checks.seen().find(|seen| seen.pair == path.pair);
+            let mut pair = listed.map_or_else(
+                || {
+                    let kind = self.kind(path.pair, false);
+                    CandidatePair::new(path.pair.addr, kind, PairState::Used)
+                },
+                |seen| self.pair(&seen, now),
+            );
+            pair.state = PairState::Used;
+            pair.rtt = Some(path.rtt);
+            pairs.push(pair);
+        }
+        pairs.sort_by_key(|pair| pair.state);
+        pairs.truncate(SHOWN);
+        pairs
+    }
+
+    fn pair(&self, seen: &Seen, now: Instant) -> CandidatePair {
+        let state = match seen {
+            Seen { rtt: Some(_), .. } => PairState::Standby,
+            Seen { next: Some(_), .. } => PairState::Probing,
+            Seen { sent: 1.., .. } => PairState::Silent,
+            Seen { .. } => PairState::Waiting,
+        };
+        let kind = self.kind(seen.pair, seen.reflexive);
+        let mut pair = CandidatePair::new(seen.pair.addr, kind, state);
+        pair.rtt = seen.rtt;
+        pair.sent = seen.sent;
+        pair.heard = seen.heard;
+        let next = seen.next.map(|at| at.saturating_duration_since(now));
+        pair.next = next.map(whole);
+        pair
+    }
+
+    fn kind(&self, pair: crate::io::Pair, reflexive: bool) -> PairKind {
+        let named = self.remote.iter().flat_map(|remote| &remote.candidates);
+        let kind = named
+            .filter(|candidate| candidate.addr == pair.addr)
+            .map(|candidate| candidate.kind)
+            .min();
+        match kind {
+            _ if pair.sock.is_tcp() => PairKind::Tcp,
+            Some(CandidateKind::Host) => PairKind::Host,
+            Some(CandidateKind::Mapped) => PairKind::Mapped,
+            Some(CandidateKind::Reflexive) => PairKind::Reflexive,
+            Some(CandidateKind::Stream) => PairKind::Tcp,
+            None if reflexive => PairKind::PeerReflexive,
+            None => PairKind::Named,
+        }
+    }
+}
