@@ -2,12 +2,15 @@
 
 mod connect;
 pub(crate) mod filter;
+mod flows;
 pub(crate) mod format;
 mod history;
 mod job;
 mod keymap;
 mod layout;
+mod list;
 mod look;
+mod map;
 mod model;
 mod msg;
 mod note;
@@ -15,6 +18,7 @@ mod pace;
 mod shell;
 mod sort;
 mod stack;
+mod strip;
 mod tabs;
 mod terminal;
 #[cfg(test)]

@@ -15,8 +15,6 @@ pub mod control;
 pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
-mod files;
-mod invites;
 mod links;
 mod printable;
 mod told;

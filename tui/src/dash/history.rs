@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use peerway::{NodeSnapshot, PeerId, Traffic};
+use peerway::{NodeSnapshot, PeerId, RelayUrl, Traffic};
 
 use super::words::Standing;
 
 /// Seconds of traffic that are kept: the widest window of the chart.
 pub(super) const KEPT_RATES: usize = 600;
 /// Seconds of round-trip times that are kept.
-pub(super) const KEPT_RTTS: usize = 60;
+pub(super) const KEPT_RTTS: usize = 120;
 
 /// Bytes per second, down and up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub(super) struct History {
     last_s: Option<u64>,
     total: Track,
     peers: BTreeMap<PeerId, Track>,
+    relays: BTreeMap<RelayUrl, Rtts>,
 }
 
 impl History {
@@ -57,6 +58,17 @@ impl History {
                 peer.rtt.filter(|_| Standing::of(peer).is_reached()),
             );
         }
+        self.relays
+            .retain(|url, _| snapshot.relays.iter().any(|relay| relay.url == *url));
+        for relay in &snapshot.relays {
+            let rtts = self.relays.entry(relay.url.clone()).or_default();
+            rtts.record(steps, relay.rtt);
+        }
+    }
+
+    /// The round-trip times to a relay.
+    pub(super) fn relay(&self, url: &RelayUrl) -> Option<&Rtts> {
+        self.relays.get(url)
     }
 
     pub(super) fn total(&self) -> &Track {
@@ -101,27 +113,25 @@ impl History {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
     rates: VecDeque<(u32, u32)>,
-    rtts: VecDeque<Option<f32>>,
+    rtts: Rtts,
 }
 
 impl Track {
     fn record(&mut self, steps: usize, traffic: Traffic, rtt: Option<Duration>) {
         if steps == 0 {
             self.rates.pop_back();
-            self.rtts.pop_back();
         }
         for _ in 1..steps {
             push(&mut self.rates, (0, 0), KEPT_RATES);
-            push(&mut self.rtts, None, KEPT_RTTS);
         }
         let narrow = |rate| u32::try_from(rate).unwrap_or(u32::MAX);
         let rates = (narrow(traffic.rx_rate), narrow(traffic.tx_rate));
         push(&mut self.rates, rates, KEPT_RATES);
-        push(
-            &mut self.rtts,
-            rtt.map(|rtt| rtt.as_secs_f32() * 1e3),
-            KEPT_RTTS,
-        );
+        self.rtts.record(steps, rtt);
+    }
+
+    pub(super) fn rtts(&self) -> &Rtts {
+        &self.rtts
     }
 
     pub(super) fn latest(&self) -> Rate {
@@ -147,24 +157,74 @@ impl Track {
             .map(|rate| rate.down + rate.up)
             .sum()
     }
+}
 
-    /// The last minute of round-trip times in `columns` groups, the newest last: the mean of each, if any was measured.
-    pub(super) fn rtts(&self, columns: usize) -> Vec<Option<f32>> {
-        let group = (KEPT_RTTS / columns.max(1)).max(1);
-        let mut newest_first = self.rtts.iter().rev();
-        let mut means: Vec<_> = (0..columns)
-            .map(|_| {
-                let measured: Vec<f32> = newest_first
-                    .by_ref()
-                    .take(group)
-                    .flatten()
-                    .copied()
-                    .collect();
-                (!measured.is_empty()).then(|| measured.iter().sum::<f32>() / measured.len() as f32)
-            })
-            .collect();
-        means.reverse();
-        means
+/// Round-trip times, one a second, the newest last; not a number where none was measured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rtts(VecDeque<f32>);
+
+/// What round-trip times were like, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spread {
+    pub(super) least: f32,
+    pub(super) median: f32,
+    /// What one in twenty exceeds.
+    pub(super) p95: f32,
+    pub(super) most: f32,
+    /// The mean difference of one to the next (as in RFC 3550, without its smoothing).
+    pub(super) jitter: f32,
+}
+
+impl Rtts {
+    fn record(&mut self, steps: usize, rtt: Option<Duration>) {
+        if steps == 0 {
+            self.0.pop_back();
+        }
+        for _ in 1..steps {
+            push(&mut self.0, f32::NAN, KEPT_RTTS);
+        }
+        let ms = rtt.map_or(f32::NAN, |rtt| rtt.as_secs_f32() * 1e3);
+        push(&mut self.0, ms, KEPT_RTTS);
+    }
+
+    /// The last `seconds` in `columns`, the newest last: the mean of each, if any was measured.
+    pub(super) fn means(&self, seconds: usize, columns: usize) -> Vec<Option<f32>> {
+        let at = |age: usize| {
+            let index = self.0.len().checked_sub(age + 1)?;
+            self.0.get(index).copied().filter(|ms| !ms.is_nan())
+        };
+        let mean = |column: usize| {
+            let from = column * seconds / columns.max(1);
+            let to = ((column + 1) * seconds / columns.max(1)).max(from + 1);
+            let (mut sum, mut count) = (0.0, 0.0);
+            for ms in (from..to).filter_map(at) {
+                sum += ms;
+                count += 1.0;
+            }
+            (count > 0.0).then_some(sum / count)
+        };
+        (0..columns).rev().map(mean).collect()
+    }
+
+    /// None before anything was measured.
+    pub(super) fn spread(&self) -> Option<Spread> {
+        let measured: Vec<f32> = self.0.iter().copied().filter(|ms| !ms.is_nan()).collect();
+        let mut sorted = measured.clone();
+        sorted.sort_by(f32::total_cmp);
+        let at = |percent: usize| sorted.get((sorted.len().saturating_sub(1)) * percent / 100);
+        let steps = measured.windows(2).filter_map(|pair| match pair {
+            [before, after] => Some((after - before).abs()),
+            _ => None,
+        });
+        let jitter = steps.fold(0.0, |sum, step| sum + step)
+            / measured.len().saturating_sub(1).max(1) as f32;
+        Some(Spread {
+            least: *sorted.first()?,
+            median: *at(50)?,
+            p95: *at(95)?,
+            most: *sorted.last()?,
+            jitter,
+        })
     }
 }
 
@@ -221,6 +281,25 @@ mod tests {
         track.record(0, traffic, Some(Duration::from_millis(30)));
         let kept: Vec<_> = track.rates.iter().map(|(down, _)| *down).collect();
         assert_eq!(kept, [5, 0, 0, 8]);
-        assert_eq!(track.rtts(60)[56..], [Some(10.0), None, None, Some(30.0)]);
+        let means = track.rtts().means(60, 60);
+        assert_eq!(means[56..], [Some(10.0), None, None, Some(30.0)]);
+    }
+
+    #[test]
+    fn round_trips_are_averaged_into_columns_and_summed_up() {
+        let mut rtts = Rtts::default();
+        for ms in [10, 20, 30, 50] {
+            rtts.record(1, Some(Duration::from_millis(ms)));
+        }
+        assert_eq!(rtts.means(4, 2), [Some(15.0), Some(40.0)]);
+        assert_eq!(rtts.means(2, 4), [30.0, 30.0, 50.0, 50.0].map(Some));
+        assert_eq!(rtts.means(8, 2), [None, Some(27.5)]);
+        let spread = rtts.spread().unwrap();
+        assert_eq!(
+            (spread.least, spread.median, spread.most),
+            (10.0, 20.0, 50.0)
+        );
+        assert!((spread.jitter - 40.0 / 3.0).abs() < 1e-4);
+        assert_eq!(Rtts::default().spread(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{look::Glyphs, sort::Column, tabs::View};
+use super::{look::Glyphs, map::Toward, sort::Column, tabs::View};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Context {
     Peers,
     /// The page of a peer has it.
     Page,
+    /// The addresses that were probed have it, on a page.
+    Pairs,
     /// The network's report has it.
     Network,
     /// The flows have it.
@@ -46,8 +48,12 @@ pub(super) enum Action {
     Expand,
     FaultsOnly,
     Filter,
+    /// To the newest event, and on with it.
+    Follow,
     Freeze,
     Help,
+    /// Shows more or fewer events.
+    Level,
     Move(Step),
     NextPanel,
     /// Opens the selected peer's page.
@@ -62,6 +68,10 @@ pub(super) enum Action {
     SortMenu,
     Suspend,
     ToggleMask,
+    /// The map as rings or as a tree.
+    ToggleTree,
+    /// To the next peer in a direction of the map.
+    Toward(Toward),
     View(View),
     Zoom(Zoom),
 }
@@ -137,19 +147,23 @@ impl Group {
             | Action::Move(_)
             | Action::NextPanel
             | Action::PreviousPanel
+            | Action::Toward(_)
             | Action::View(_) => Self::Moving,
             Action::Connect | Action::Details | Action::Open => Self::Peers,
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
+            | Action::Follow
             | Action::Freeze
             | Action::Help
+            | Action::Level
             | Action::Repaint
             | Action::Reverse
             | Action::Share
             | Action::SortBy(_)
             | Action::SortMenu
             | Action::ToggleMask
+            | Action::ToggleTree
             | Action::Zoom(_) => Self::Looking,
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
             Action::Accept
@@ -324,25 +338,34 @@ const fn bind(
 use Context as C;
 
 /// What can have the focus.
-const PANELS: &[Context] = &[C::Peers, C::Page, C::Network, C::Flows, C::Map, C::Events];
+#[rustfmt::skip]
+const PANELS: &[Context] = &[
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Events,
+];
 const LIST: &[Context] = &[
     C::Peers,
     C::Page,
+    C::Pairs,
     C::Network,
     C::Flows,
     C::Map,
     C::Events,
     C::Details,
 ];
-const MOVING: &[Context] = &[C::Peers, C::Page, C::Map, C::Events, C::Details, C::Help];
+#[rustfmt::skip]
+const MOVING: &[Context] = &[
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Help,
+];
 const OVER: &[Context] = &[C::Details, C::Share, C::Help];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Share, C::Help,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Share,
+    C::Help,
 ];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
     C::Page,
+    C::Pairs,
     C::Network,
     C::Flows,
     C::Map,
@@ -374,21 +397,29 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
     bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, path=relay, rtt>100ms"), Some("filter")),
+    bind(ENTER, &[C::Flows, C::Events], Action::Open, None, Some("peer")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
     bind(ENTER, &[C::Details], Action::Open, None, Some("open")),
-    bind(ESC, &[C::Page], Action::Back, None, Some("back")),
+    bind(ESC, &[C::Page, C::Pairs], Action::Back, None, Some("back")),
     bind(&[char('1')], PANELS, Action::View(View::Overview), Some("overview"), None),
     bind(&[char('2')], PANELS, Action::View(View::Peers), Some("all peers"), None),
     bind(&[char('3')], PANELS, Action::View(View::Network), Some("the network around this node, and its relays"), None),
     bind(&[char('4')], PANELS, Action::View(View::Flows), Some("what the links are used for"), None),
     bind(&[char('5')], PANELS, Action::View(View::Map), Some("map of the peers"), None),
     bind(&[char('6')], PANELS, Action::View(View::Events), Some("all events"), None),
-    bind(J, &[C::Peers, C::Map], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Map], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(&[char('h'), key(KeyCode::Left)], &[C::Map], Action::Toward(Toward::Left), Some("the next peer to the left, on the map; j k l go the other ways"), Some("left")),
+    bind(J, &[C::Map], Action::Toward(Toward::Down), None, None),
+    bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
+    bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
+    bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
+    bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
+    bind(&[char('t')], &[C::Events], Action::Follow, Some("follow the events again"), None),
     bind(J, &[C::Events], Action::Move(Step::Down), None, Some("older")),
     bind(K, &[C::Events], Action::Move(Step::Up), None, Some("newer")),
     bind(J, &[C::Details], Action::Move(Step::Down), None, Some("next")),
@@ -404,8 +435,8 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[control('u')], MOVING, Action::Move(Step::HalfPageUp), Some("half a page up"), None),
     bind(&[key(KeyCode::PageDown)], MOVING, Action::Move(Step::PageDown), Some("a page down"), None),
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
-    bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
+    bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
@@ -424,7 +455,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], &[C::Peers, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),

@@ -1,8 +1,12 @@
 //! Where the panels are at each size of the terminal.
 
+mod page;
+
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::tabs::View;
+
+pub(super) use page::PageAreas;
 
 pub(super) const MIN_WIDTH: u16 = 40;
 pub(super) const MIN_HEIGHT: u16 = 10;
@@ -19,6 +23,10 @@ const LEAST_CHARTS: u16 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panel {
     Peers,
+    /// Why a peer is reached as it is, on its page.
+    Page,
+    /// The addresses that were probed, on the page.
+    Pairs,
     Network,
     Flows,
     Map,
@@ -42,7 +50,7 @@ pub(super) struct Areas {
     /// The selected peer's details, where they stand below the table instead of over it.
     pub(super) details: Option<Rect>,
     /// The peer page, in the place of the table.
-    pub(super) page: Option<Rect>,
+    pub(super) page: Option<PageAreas>,
     pub(super) flows: Option<Rect>,
     pub(super) map: Option<Rect>,
     pub(super) events: Option<Rect>,
@@ -63,6 +71,12 @@ pub(super) struct Wanted {
     pub(super) details: bool,
     /// Peers in the table.
     pub(super) rows: usize,
+    /// Whether any flow is open: for a card of them.
+    pub(super) flows: bool,
+    /// Rows of the pairs' table, on a page.
+    pub(super) pairs: usize,
+    /// Events that are listed, up to what a page shows.
+    pub(super) events: usize,
 }
 
 impl Areas {
@@ -88,18 +102,14 @@ impl Areas {
         };
         let areas = match wanted.view {
             View::Overview => frame.overview(screen, body, wanted),
-            View::Peers if wanted.page => Self {
-                page: Some(body),
-                ..frame
-            },
+            View::Peers if wanted.page => frame.page(screen, body, wanted),
             View::Peers => frame.single(body, Panel::Peers),
             View::Network => frame.single(body, Panel::Network),
             View::Flows => frame.single(body, Panel::Flows),
             View::Map => frame.single(body, Panel::Map),
             View::Events => frame.single(body, Panel::Events),
         };
-        let tall_and_narrow = screen.width <= 84 && screen.height > 45;
-        Some(if tall_and_narrow && wanted.details {
+        Some(if is_tall_and_narrow(screen) && wanted.details {
             areas.with_details()
         } else {
             areas
@@ -110,7 +120,7 @@ impl Areas {
         if wanted.expanded {
             self.single(body, wanted.focus)
         } else if screen.width >= 120 && screen.height >= 30 {
-            self.wide(body, wanted.rows)
+            self.wide(body, wanted)
         } else if screen.width >= 80 && screen.height >= 16 {
             self.medium(body, wanted.rows)
         } else {
@@ -118,14 +128,20 @@ impl Areas {
         }
     }
 
-    fn wide(self, body: Rect, rows: usize) -> Self {
+    fn wide(self, body: Rect, wanted: Wanted) -> Self {
         let least_events = if body.height >= 35 { 10 } else { 6 };
-        let [top, peers, events] = shares(body, rows, (11, body.height / 3), least_events);
+        let [top, peers, bottom] = shares(body, wanted.rows, (11, body.height / 3), least_events);
         let [throughput, network] = top.layout(&Layout::horizontal([
             Constraint::Fill(1),
             Constraint::Length(44),
         ]));
+        let flows = if wanted.flows { bottom.width / 2 } else { 0 };
+        let [flows, events] = bottom.layout(&Layout::horizontal([
+            Constraint::Length(flows),
+            Constraint::Fill(1),
+        ]));
         Self {
+            flows: (flows.width > 0).then_some(flows),
             throughput: Some(throughput),
             network: Some(network),
             peers: Some(peers),
@@ -175,6 +191,7 @@ impl Areas {
                 peers: Some(body),
                 ..self
             },
+            Panel::Page | Panel::Pairs => self,
             Panel::Network => Self {
                 network: Some(body),
                 ..self
@@ -192,6 +209,26 @@ impl Areas {
                 ..self
             },
         }
+    }
+
+    /// A page in the place of the table, or below it.
+    fn page(self, screen: Rect, body: Rect, wanted: Wanted) -> Self {
+        let mut areas = self;
+        let mut page = body;
+        if is_tall_and_narrow(screen) && !wanted.expanded {
+            let [peers, rest] = body.layout(&Layout::vertical([
+                Constraint::Length(body.height / 3),
+                Constraint::Fill(1),
+            ]));
+            (areas.peers, page) = (Some(peers), rest);
+        }
+        areas.page = Some(PageAreas::of(
+            page,
+            wanted.focus,
+            wanted.expanded,
+            (wanted.pairs, wanted.events),
+        ));
+        areas
     }
 
     /// Takes the details' room from the lower end of the table.
@@ -216,9 +253,25 @@ impl Areas {
 
     /// Events that fit.
     pub(super) fn event_rows(&self) -> usize {
-        self.events
-            .map_or(0, |area| usize::from(area.height.saturating_sub(2)))
+        let events = self.page.map_or(self.events, |page| page.events);
+        events.map_or(0, |area| usize::from(area.height.saturating_sub(2)))
     }
+
+    /// Pairs that fit below their heading.
+    pub(super) fn pair_rows(&self) -> usize {
+        let pairs = self.page.and_then(|page| page.pairs);
+        pairs.map_or(0, |area| usize::from(area.height.saturating_sub(3)))
+    }
+
+    /// Flows that fit below their heading.
+    pub(super) fn flow_rows(&self) -> usize {
+        self.flows
+            .map_or(0, |area| usize::from(area.height.saturating_sub(3)))
+    }
+}
+
+fn is_tall_and_narrow(screen: Rect) -> bool {
+    screen.width <= 84 && screen.height > 45
 }
 
 /// The height of a table of so many peers with all that is said of the selected one.

@@ -13,15 +13,17 @@ use tui_input::Input;
 use super::{
     connect::Connect,
     filter::{self, Filter, FilterError},
+    flows::{flows, has_flows},
     history::History,
     keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
+    list::List,
     look::{Look, Role},
     note::note,
     sort::Sort,
     tabs::View,
     trail::Trails,
-    words::{Words, is_warning},
+    words::{Level, Words, is_warning, peer_of},
 };
 
 /// Events that are kept.
@@ -52,8 +54,15 @@ pub(super) struct Model {
     selected: Option<PeerId>,
     /// The first row on the screen.
     pub(super) top: usize,
-    /// Events between the newest one and the last one on the screen.
-    pub(super) events_back: usize,
+    /// Of the events, the newest is the first row.
+    pub(super) events: List,
+    pub(super) level: Level,
+    pub(super) pairs: List,
+    pub(super) flows: List,
+    /// The first line of the network's report.
+    pub(super) network: List,
+    /// The map as a tree instead of rings.
+    pub(super) as_tree: bool,
     pub(super) sort: Sort,
     pub(super) filter: Filter,
     pub(super) window: Window,
@@ -187,7 +196,12 @@ impl Model {
             cursor: 0,
             selected: None,
             top: 0,
-            events_back: 0,
+            events: List::default(),
+            level: Level::default(),
+            pairs: List::default(),
+            flows: List::default(),
+            network: List::default(),
+            as_tree: false,
             sort: Sort::default(),
             filter: Filter::default(),
             window: Window::default(),
@@ -243,13 +257,15 @@ impl Model {
         if is_warning(&event.kind) && !shown {
             self.unread += 1;
         }
+        let is_listed = self.lists(&event);
         self.live.trails.note(&event);
         self.live.events.push_back(event);
         if self.live.events.len() > KEPT_EVENTS {
             self.live.events.pop_front();
         }
-        if self.events_back > 0 && !self.is_frozen() {
-            self.events_back += 1;
+        if self.events.at > 0 && !self.is_frozen() && is_listed {
+            self.events.at += 1;
+            self.events.top += 1;
         }
     }
 
@@ -278,6 +294,11 @@ impl Model {
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
             rows: self.data().snapshot.peers.len(),
+            flows: has_flows(&self.data().snapshot),
+            pairs: self.page_peer().map_or(0, |peer| peer.pairs.len()),
+            events: self
+                .page
+                .map_or(0, |_| self.listed_events().take(100).count()),
         };
         Areas::of(screen, wanted)
     }
@@ -288,8 +309,9 @@ impl Model {
         }
         match self.overlay {
             None => match self.focus {
-                Panel::Peers if self.page.is_some() => Context::Page,
                 Panel::Peers => Context::Peers,
+                Panel::Page => Context::Page,
+                Panel::Pairs => Context::Pairs,
                 Panel::Network => Context::Network,
                 Panel::Flows => Context::Flows,
                 Panel::Map => Context::Map,
@@ -303,6 +325,11 @@ impl Model {
             Some(Overlay::Details) => Context::Details,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
         }
+    }
+
+    /// The peer in a row of the table.
+    pub(super) fn peer(&self, row: usize) -> Option<&PeerSnapshot> {
+        self.data().snapshot.peers.get(*self.rows.get(row)?)
     }
 
     pub(super) fn selected(&self) -> Option<&PeerSnapshot> {
@@ -322,6 +349,8 @@ impl Model {
         if let Some(peer) = self.selected {
             self.go_to(View::Peers);
             self.page = Some(peer);
+            self.focus = Panel::Page;
+            self.events = List::default();
         }
     }
 
@@ -332,9 +361,22 @@ impl Model {
         peers.iter().find(|peer| peer.id == id)
     }
 
+    /// The events that are listed, newest first: of the level, and on a page of its peer.
+    pub(super) fn listed_events(&self) -> impl Iterator<Item = &Event> {
+        let events = self.data().events.iter().rev();
+        events.filter(|event| self.lists(event))
+    }
+
+    fn lists(&self, event: &Event) -> bool {
+        self.level.shows(&event.kind) && self.page.is_none_or(|id| peer_of(&event.kind) == Some(id))
+    }
+
     /// The next panel of this view, or the one before; in a view of one panel, the view after or before.
     pub(super) fn step_panel(&mut self, by: isize) {
-        let panels = self.view.panels();
+        let panels = match self.page {
+            Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
+            None => self.view.panels(),
+        };
         if panels.len() < 2 {
             return self.go_to(self.view.step(by));
         }
@@ -349,6 +391,15 @@ impl Model {
     pub(super) fn select_row(&mut self, row: usize) {
         self.cursor = row.min(self.rows.len().saturating_sub(1));
         self.selected = self.selected().map(|peer| peer.id);
+    }
+
+    /// Selects a peer, which may be hidden by the filter.
+    pub(super) fn select(&mut self, peer: PeerId) {
+        let peers = &self.data().snapshot.peers;
+        let is_it = |row: &usize| peers.get(*row).is_some_and(|it| it.id == peer);
+        let row = self.rows.iter().position(is_it);
+        self.cursor = row.unwrap_or(self.cursor);
+        self.selected = Some(peer);
     }
 
     /// Brings rows, selection and scrolling in line with everything else.
@@ -382,7 +433,11 @@ impl Model {
         if areas.events.is_some() {
             self.unread = 0;
         }
-        let oldest = self.data().events.len().saturating_sub(areas.event_rows());
-        self.events_back = self.events_back.min(oldest);
+        let events = self.listed_events().count();
+        self.events.keep(events, areas.event_rows());
+        let pairs = self.page_peer().map_or(0, |peer| peer.pairs.len());
+        self.pairs.keep(pairs, areas.pair_rows());
+        let flows = flows(&self.data().snapshot).len();
+        self.flows.keep(flows, areas.flow_rows());
     }
 }

@@ -10,14 +10,18 @@ use tui_input::{Input, InputRequest};
 use super::{
     connect::{Connect, Progress, Reading},
     filter::{About, Filter},
+    flows::flows,
     keymap::{self, Action, Context, Step, What, Zoom},
-    layout::{self, Panel},
+    layout::{self, Areas, Panel},
+    list::List,
     look::Role,
+    map::{Map, Toward, branches},
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
     sort::Column,
     tabs::View,
-    words::{Standing, Words},
+    view::{field, has_rings, report_lines},
+    words::{Standing, Words, peer_of},
 };
 
 /// How long a notice stays.
@@ -113,6 +117,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
                 error: None,
             });
         }
+        Action::Follow => model.events = List::default(),
         Action::Freeze => model.toggle_frozen(),
         Action::Help => {
             model.overlay = match model.overlay {
@@ -120,11 +125,15 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
                 _ => Some(Overlay::Help { scrolled: 0 }),
             };
         }
+        Action::Level => {
+            model.level = model.level.next();
+            model.events = List::default();
+        }
         Action::Move(step) => step_by(model, step),
         Action::NextPanel => model.step_panel(1),
         Action::Open => {
             model.overlay = None;
-            model.open_page();
+            open(model);
         }
         Action::PreviousPanel => model.step_panel(-1),
         Action::Quit => quit(model, false, effects),
@@ -144,6 +153,8 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         }
         Action::Suspend => effects.push(Effect::Suspend),
         Action::ToggleMask => model.masked = !model.masked,
+        Action::ToggleTree => model.as_tree = !model.as_tree,
+        Action::Toward(toward) => go_toward(model, toward),
         Action::View(view) => model.go_to(view),
         Action::Zoom(zoom) => {
             model.window = match zoom {
@@ -242,11 +253,13 @@ fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>)
 fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let area = match model.focus {
-        Panel::Peers => areas.page.or(areas.peers),
+        Panel::Peers => areas.peers,
+        Panel::Page => areas.page.and_then(|page| page.why),
+        Panel::Pairs => areas.page.and_then(|page| page.pairs),
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
         Panel::Map => areas.map,
-        Panel::Events => areas.events,
+        Panel::Events => areas.page.map_or(areas.events, |page| page.events),
     };
     let inside = area.unwrap_or_default().inner(Margin::new(1, 1));
     effects.push(Effect::CopyScreen(inside));
@@ -277,16 +290,98 @@ fn step_by(model: &mut Model, step: Step) {
         let lines = keymap::help().count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
-    } else if model.focus == Panel::Events && model.overlay.is_none() {
-        let (count, page) = (model.data().events.len(), areas.event_rows());
-        let positions = count.saturating_sub(page) + 1;
-        model.events_back = moved(model.events_back, step, page, positions);
+    } else if model.overlay.is_some() {
+        step_in_table(model, step, &areas);
     } else {
-        let row = moved(model.cursor, step, areas.peer_rows(), model.rows.len());
-        model.select_row(row);
-        if model.page.is_some() {
-            model.open_page();
+        step_in_panel(model, step, &areas);
+    }
+}
+
+fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
+    match model.focus {
+        Panel::Peers | Panel::Page => step_in_table(model, step, areas),
+        Panel::Map if model.as_tree => step_in_tree(model, step),
+        Panel::Map => step_in_table(model, step, areas),
+        Panel::Pairs => {
+            let count = model.page_peer().map_or(0, |peer| peer.pairs.len());
+            model.pairs.at = moved(model.pairs.at, step, areas.pair_rows(), count);
         }
+        Panel::Network => {
+            let height = areas
+                .network
+                .map_or(0, |area| area.height.saturating_sub(2));
+            let lines = report_lines(model, model.screen.width);
+            let positions = lines.saturating_sub(usize::from(height)) + 1;
+            model.network.at = moved(model.network.at, step, usize::from(height), positions);
+        }
+        Panel::Flows => {
+            let count = flows(&model.data().snapshot).len();
+            model.flows.at = moved(model.flows.at, step, areas.flow_rows(), count);
+        }
+        Panel::Events => {
+            let count = model.listed_events().count();
+            model.events.at = moved(model.events.at, step, areas.event_rows(), count);
+        }
+    }
+}
+
+fn step_in_table(model: &mut Model, step: Step, areas: &Areas) {
+    let row = moved(model.cursor, step, areas.peer_rows(), model.rows.len());
+    model.select_row(row);
+    if model.page.is_some() {
+        model.open_page();
+    }
+}
+
+/// The peers in the order of the tree.
+fn step_in_tree(model: &mut Model, step: Step) {
+    let rows: Vec<usize> = branches(model)
+        .into_iter()
+        .flat_map(|branch| branch.rows)
+        .collect();
+    let at = rows.iter().position(|row| *row == model.cursor);
+    let page = usize::from(model.screen.height.saturating_sub(6));
+    let to = moved(at.unwrap_or(0), step, page, rows.len());
+    if let Some(row) = rows.get(to) {
+        model.select_row(*row);
+    }
+}
+
+/// The next peer that way; in a tree there is only up and down.
+fn go_toward(model: &mut Model, toward: Toward) {
+    let area = model.areas(model.screen).and_then(|areas| areas.map);
+    let Some(area) = area else { return };
+    if has_rings(model, area) {
+        let map = Map::of(model, field(area));
+        if let Some(row) = map.next(model.cursor, toward) {
+            model.select_row(row);
+        }
+        return;
+    }
+    match toward {
+        Toward::Left | Toward::Up => step_in_tree(model, Step::Up),
+        Toward::Right | Toward::Down => step_in_tree(model, Step::Down),
+    }
+}
+
+/// The page of the peer that the selected row is about.
+fn open(model: &mut Model) {
+    let peer = match model.focus {
+        Panel::Flows => {
+            let flows = flows(&model.data().snapshot);
+            flows.get(model.flows.at).map(|(peer, _)| peer.id)
+        }
+        Panel::Events => {
+            let event = model.listed_events().nth(model.events.at);
+            event.and_then(|event| peer_of(&event.kind))
+        }
+        Panel::Peers | Panel::Page | Panel::Pairs | Panel::Network | Panel::Map => {
+            model.selected().map(|peer| peer.id)
+        }
+    };
+    if let Some(peer) = peer {
+        model.select(peer);
+        model.open_page();
     }
 }
 

@@ -3,6 +3,7 @@
 mod details;
 mod dialogs;
 mod events;
+mod evidence;
 mod flows;
 mod header;
 mod help;
@@ -11,8 +12,11 @@ mod map;
 mod menus;
 mod network;
 mod page;
+mod pairs;
 mod peers;
 mod phases;
+mod report;
+mod rtt;
 mod share;
 mod sparklines;
 mod tabs;
@@ -24,14 +28,18 @@ use ratatui::{
     layout::{Constraint, Layout, Margin, Rect},
     style::Style,
     text::{Line, Span},
-    widgets::{Block, Clear, Paragraph, Wrap},
+    widgets::{Block, Clear, Paragraph, Row, Wrap},
 };
 
 use super::{
     layout::{MIN_HEIGHT, MIN_WIDTH, Panel},
     look::Role,
     model::{Model, Overlay},
+    tabs::View,
 };
+
+pub(super) use map::{field, has_rings};
+pub(super) use report::lines as report_lines;
 
 pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     let screen = frame.area();
@@ -47,7 +55,12 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         throughput::throughput(model, frame, area);
     }
     if let Some(area) = areas.network {
-        network::network(model, frame, area);
+        match model.view {
+            View::Network => report::report(model, frame, area),
+            View::Overview | View::Peers | View::Flows | View::Map | View::Events => {
+                network::network(model, frame, area);
+            }
+        }
     }
     if let Some([down, up]) = areas.sparklines {
         sparklines::sparklines(model, frame, down, up);
@@ -55,8 +68,8 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     if let Some(area) = areas.peers {
         peers::peers(model, frame, area);
     }
-    if let Some(area) = areas.page {
-        page::page(model, frame, area);
+    if let Some(page) = &areas.page {
+        page::page(model, frame, page);
     }
     if let Some(area) = areas.flows {
         flows::flows(model, frame, area);
@@ -150,6 +163,22 @@ fn sides(frame: &mut Frame<'_>, area: Rect, left: Line<'_>, right: Line<'_>) {
     ]));
     frame.render_widget(left, left_area);
     frame.render_widget(right, right_area);
+}
+
+/// A row of a table; the selected one is a bar in one style, with a mark in the first cell's space.
+fn selectable(model: &Model, mut cells: Vec<Line<'static>>, selected: bool) -> Row<'static> {
+    if !selected {
+        return Row::new(cells);
+    }
+    let bar = model.look.style(Role::Selected);
+    for span in cells.iter_mut().flat_map(|cell| &mut cell.spans) {
+        span.style = bar;
+    }
+    let mark = cells.first_mut().and_then(|cell| cell.spans.first_mut());
+    if let Some(mark) = mark {
+        mark.content = model.look.glyphs.cursor.into();
+    }
+    Row::new(cells).style(bar)
 }
 
 /// Sets one cell, if it is on the screen.

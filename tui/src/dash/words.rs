@@ -17,7 +17,7 @@ use super::{
     trail::Trails,
 };
 
-pub(super) use events::is_warning;
+pub(super) use events::{Level, is_warning, peer_of};
 
 /// Says things in the names, glyphs and privacy of the moment.
 #[derive(Clone, Copy, Debug)]

@@ -128,7 +128,10 @@ impl Row {
             Some(("lan", addr)) => {
                 json!({"kind": "direct", "remote": addr, "lan": true, "tcp": false})
             }
-            Some(("relay", host)) => json!({"kind": "relay", "remote": relay_url(900, host)}),
+            Some(("relay", host)) => {
+                let seed = 900 + u16::from(host.starts_with("ams"));
+                json!({"kind": "relay", "remote": relay_url(seed, host)})
+            }
             _ => json!({"kind": "direct", "remote": path, "lan": false, "tcp": false}),
         });
         json!({
@@ -140,6 +143,8 @@ impl Row {
             "rtt_ms": self.rtt_ms,
             "loss": if self.rtt_ms.is_some_and(|ms| ms > 30.0) { 0.004 } else { 0.0 },
             "connections": u32::from(self.rates.0 > 0),
+            "flows": if self.rates.0 > 0 { json!([self.flow()]) } else { json!([]) },
+            "pairs": self.pairs(),
             "traffic": {
                 "rx_bytes": self.rates.0 * 100,
                 "tx_bytes": self.rates.1 * 100,
@@ -149,6 +154,53 @@ impl Row {
             "probes_sent": self.probes.1,
             "probes_answered": self.probes.0,
         })
+    }
+}
+
+impl Row {
+    fn flow(&self) -> Value {
+        let protocols = ["peerway/speed/2", "peerway/tunnel/1", "web/1"];
+        json!({
+            "alpn": protocols[usize::from(self.seed) % 3],
+            "outgoing": self.seed % 2 == 1,
+            "age_ms": self.age_s * 1000,
+            "streams": self.seed % 5,
+            "datagrams": [self.rates.1 / 1200, 0],
+            "traffic": {
+                "rx_bytes": self.rates.0 * 99,
+                "tx_bytes": self.rates.1 * 99,
+                "rx_rate": self.rates.0,
+                "tx_rate": self.rates.1,
+            },
+        })
+    }
+
+    /// The address in use, and some that were tried in vain.
+    fn pairs(&self) -> Value {
+        let pair = |remote: &str, kind, state, rtt: Option<f64>, sent| {
+            json!({
+                "remote": remote, "kind": kind, "state": state, "rtt_ms": rtt,
+                "sent": sent, "heard": u32::from(rtt.is_some()), "next_ms": (state == "probing").then_some(400),
+            })
+        };
+        let direct = self.path.filter(|path| !path.starts_with("relay"));
+        let used = direct.map(|path| path.trim_start_matches("lan "));
+        let mut pairs: Vec<Value> = used
+            .map(|used| pair(used, "reflexive", "used", self.rtt_ms, 2))
+            .into_iter()
+            .collect();
+        if self.probes.1 > 0 {
+            pairs.push(pair(
+                "198.51.100.40:10233",
+                "reflexive",
+                "silent",
+                None,
+                self.probes.1,
+            ));
+            pairs.push(pair("10.0.3.17:38122", "host", "probing", None, 1));
+            pairs.push(pair("[2001:db8:c::5]:41641", "host", "waiting", None, 0));
+        }
+        json!(pairs)
     }
 }
 
@@ -284,11 +336,12 @@ impl Desk {
         self.send(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
     }
 
-    /// Presses one key per character, Enter for a line's end.
+    /// Presses one key per character, Enter for a line's end, and Tab.
     pub(super) fn type_in(&mut self, text: &str) -> Vec<Effect> {
         text.chars()
             .flat_map(|c| match c {
                 '\n' => self.key(KeyCode::Enter),
+                '\t' => self.key(KeyCode::Tab),
                 c => self.key(KeyCode::Char(c)),
             })
             .collect()

@@ -27,6 +27,7 @@ fn desk_in(context: Context) -> Desk {
     desk.type_in(match context {
         Context::Peers | Context::Events => "",
         Context::Page => "\n",
+        Context::Pairs => "\n\t",
         Context::Network => "3",
         Context::Flows => "4",
         Context::Map => "5",
@@ -50,6 +51,8 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
         (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
         (Action::Move(_), Context::Go) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
+        (Action::Follow, _) => desk.type_in("jj"),
+        (Action::Move(_), Context::Pairs | Context::Network) => desk.type_in("j"),
         (Action::Move(_), _) => desk.type_in("jjjjj"),
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
         (Action::SortBy(Column::State), _) => desk.type_in("ns"),
@@ -67,7 +70,8 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
 
 /// What can be seen of a desk: its screen, its sorting and what it asks for.
 fn seen(desk: &mut Desk, effects: &[Effect]) -> String {
-    format!("{}{:?}{effects:?}", desk.screen(80, 24), desk.model.window)
+    let (window, cursor) = (desk.model.window, desk.model.cursor);
+    format!("{}{window:?}{cursor}{effects:?}", desk.screen(80, 24))
 }
 
 #[test]
@@ -383,14 +387,22 @@ fn events_scroll_and_stay_put_while_new_ones_come() {
     let mut desk = Desk::twelve(&options());
     desk.key(KeyCode::Tab);
     assert_eq!(desk.model.focus, Panel::Events);
-    desk.type_in("jj");
+    desk.type_in("jjjjjj");
     let scrolled = desk.screen(80, 24);
-    assert!(scrolled.contains("2 newer") && !scrolled.contains("direct path silent"));
+    assert!(scrolled.contains("6 newer") && !scrolled.contains("direct path silent"));
+    let selected = |desk: &Desk| {
+        desk.model
+            .listed_events()
+            .nth(desk.model.events.at)
+            .cloned()
+    };
+    let before = selected(&desk);
     let event = desk.model.data().events[0].clone();
     desk.send(Msg::Event(event));
-    assert_eq!(desk.model.events_back, 3);
-    desk.type_in("gg");
-    assert_eq!(desk.model.events_back, 0);
+    assert_eq!(desk.model.events.at, 7);
+    assert_eq!(selected(&desk), before);
+    desk.type_in("t");
+    assert_eq!(desk.model.events.at, 0);
 }
 
 /// The page that tells users of the keys.

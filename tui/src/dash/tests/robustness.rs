@@ -15,6 +15,7 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
     let code = prop_oneof![
         8 => any::<char>().prop_map(KeyCode::Char),
         40 => proptest::char::range(' ', '~').prop_map(KeyCode::Char),
+        12 => proptest::char::range('1', '6').prop_map(KeyCode::Char),
         16 => prop::sample::select(vec![
             KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Backspace,
             KeyCode::Delete, KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right,
@@ -122,6 +123,17 @@ fn frames(desk: &mut Desk, seconds: u64) -> usize {
 #[test]
 fn an_idle_minute_takes_at_most_a_frame_a_second() {
     assert!(frames(&mut Desk::twelve(&options()), 60) <= 60);
+}
+
+#[test]
+fn no_view_draws_more_often_than_another() {
+    for view in ["2", "\n", "3", "4", "5", "6"] {
+        let mut desk = Desk::twelve(&options());
+        desk.type_in(view);
+        assert!(frames(&mut desk, 60) <= 60, "{view:?}");
+        desk.type_in("f");
+        assert_eq!(frames(&mut desk, 60), 0, "{view:?} frozen");
+    }
 }
 
 #[test]

@@ -1,62 +1,132 @@
 //! What happened, newest first.
 
+use peerway::Event;
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
+    widgets::{Paragraph, Wrap},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model};
+use crate::dash::{format, layout::Panel, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
 /// What happens while a link is made takes parts of a second.
 const MILLISECONDS_FROM: u16 = 100;
+/// With more rows than that, an event that is cut off is told in full below the others.
+const FULL_TEXT_FROM: u16 = 14;
 
 pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let events = &model.data().events;
-    let warnings = model.warnings();
-    let following = if model.events_back == 0 {
-        "following".to_owned()
-    } else {
-        format!("{} newer", model.events_back)
+    let name = model.page.map(|id| model.words().name(&id));
+    let title = match name {
+        Some(name) => format!("Events {} {name}", model.look.glyphs.dot),
+        None => "Events".to_owned(),
     };
-    let right = match warnings {
-        0 => following,
-        1 => format!("{following} {} 1 warning", model.look.glyphs.dot),
-        n => format!("{following} {} {n} warnings", model.look.glyphs.dot),
-    };
-    let block = panel(model, "Events", &right, Some(Panel::Events));
+    let block = panel(model, &title, &state(model), Some(Panel::Events));
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    if events.is_empty() {
-        let text = Line::styled(" nothing has happened yet", model.look.style(Role::Dim));
-        frame.render_widget(text, inside);
+    let mut listed = model.listed_events().skip(model.events.top).peekable();
+    if listed.peek().is_none() {
+        let text = if model.data().events.is_empty() {
+            " nothing has happened yet"
+        } else if model.level == Level::All {
+            " nothing has happened to this peer since this window was opened"
+        } else {
+            " nothing of that level has happened; l shows more"
+        };
+        frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
+        return;
     }
-    let newest_first = events.iter().rev().skip(model.events_back);
-    for (row, event) in inside.rows().zip(newest_first) {
-        let sentence = model.words().sentence(&event.kind);
-        let ellipsis = model.look.glyphs.ellipsis;
-        let subject = format::fit(&sentence.subject, SUBJECT_WIDTH, ellipsis);
-        let mut clock = format::clock(event.at_ms, model.utc_offset_s);
-        if area.width >= MILLISECONDS_FROM {
-            clock += &format!(".{:03}", event.at_ms % 1000);
+    let focused = model.focus == Panel::Events && model.overlay.is_none();
+    let mut cut = None;
+    for ((row, area), event) in (model.events.top..).zip(inside.rows()).zip(listed) {
+        let mut line = line(model, event, inside.width);
+        if focused && row == model.events.at {
+            cut = (line.width() > usize::from(inside.width)).then(|| line.clone());
+            line = selected(model, line);
         }
-        let line = Line::from(vec![
-            Span::styled(format!(" {clock} "), model.look.style(Role::Dim)),
-            Span::styled(sentence.glyph, model.look.style(sentence.role)),
-            Span::styled(
-                format!(" {subject}{} ", padding(&subject)),
-                model.look.style(Role::Title),
-            ),
-            Span::raw(sentence.text),
-        ]);
-        frame.render_widget(line, row);
+        frame.render_widget(line, area);
+    }
+    if let Some(line) = cut.filter(|_| inside.height >= FULL_TEXT_FROM) {
+        full(model, frame, inside, &line);
     }
 }
 
+/// What of the list is seen, and how many events should be looked at.
+fn state(model: &Model) -> String {
+    let mut parts = Vec::new();
+    if model.level != Level::All {
+        parts.push(format!("level: {}", model.level.word()));
+    }
+    parts.push(match model.events.at {
+        0 => "following".to_owned(),
+        newer => format!("{newer} newer"),
+    });
+    match model.warnings() {
+        0 => {}
+        1 => parts.push("1 warning".to_owned()),
+        warnings => parts.push(format!("{warnings} warnings")),
+    }
+    parts.join(&format!(" {} ", model.look.glyphs.dot))
+}
+
+fn line(model: &Model, event: &Event, width: u16) -> Line<'static> {
+    let sentence = model.words().sentence(&event.kind);
+    let ellipsis = model.look.glyphs.ellipsis;
+    let subject = format::fit(&sentence.subject, SUBJECT_WIDTH, ellipsis);
+    let mut clock = format::clock(event.at_ms, model.utc_offset_s);
+    if width + 2 >= MILLISECONDS_FROM {
+        clock += &format!(".{:03}", event.at_ms % 1000);
+    }
+    let mut spans = vec![
+        Span::styled(format!(" {clock} "), model.look.style(Role::Dim)),
+        Span::styled(sentence.glyph, model.look.style(sentence.role)),
+    ];
+    // On a page it is known whom the events are about.
+    if model.page.is_none() {
+        spans.push(Span::styled(
+            format!(" {subject}{}", padding(&subject)),
+            model.look.style(Role::Title),
+        ));
+    }
+    spans.push(Span::raw(format!(" {}", sentence.text)));
+    Line::from(spans)
+}
+
+fn selected(model: &Model, mut line: Line<'static>) -> Line<'static> {
+    let bar = model.look.style(Role::Selected);
+    for span in &mut line.spans {
+        span.style = bar;
+    }
+    if let Some(clock) = line.spans.first_mut() {
+        let marked = clock.content.replacen(' ', model.look.glyphs.cursor, 1);
+        clock.content = marked.into();
+    }
+    line.style(bar)
+}
+
+/// The selected event in as many rows as it takes, at the end of the list.
+fn full(model: &Model, frame: &mut Frame<'_>, inside: Rect, line: &Line<'static>) {
+    let rows = line.width().div_ceil(usize::from(inside.width.max(1))) + 1;
+    let rows = u16::try_from(rows)
+        .unwrap_or(u16::MAX)
+        .min(inside.height / 2);
+    let [_, rule, text] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+        Constraint::Length(rows),
+    ]));
+    let dashes = model.look.glyphs.border.horizontal_top;
+    let dashes = dashes.repeat(usize::from(rule.width));
+    frame.render_widget(Line::styled(dashes, model.look.style(Role::Dim)), rule);
+    frame.render_widget(ratatui::widgets::Clear, text);
+    let paragraph = Paragraph::new(line.clone()).wrap(Wrap { trim: true });
+    frame.render_widget(paragraph, text);
+}
+
 fn padding(subject: &str) -> String {
-    let width = unicode_width::UnicodeWidthStr::width(subject);
-    " ".repeat(SUBJECT_WIDTH.saturating_sub(width))
+    " ".repeat(SUBJECT_WIDTH.saturating_sub(subject.width()))
 }

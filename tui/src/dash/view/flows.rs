@@ -1,52 +1,203 @@
-//! What the peers are used for, the busiest first.
+//! What the links are used for: the connections of all peers, with what each carries.
 
-use std::cmp::Reverse;
-
-use peerway::PeerSnapshot;
+use peerway::{FlowSnapshot, PeerSnapshot};
 use ratatui::{
     Frame,
-    layout::{Constraint, Margin, Rect},
-    text::Line,
+    layout::{Constraint, Layout, Margin, Rect},
+    text::{Line, Span},
     widgets::{Row, Table},
 };
 
-use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model};
+use super::{panel, selectable, throughput::throughput};
+use crate::{
+    dash::{
+        flows::flows as all, format, layout::Panel, look::Role, model::Model, tabs::View,
+        words::Address,
+    },
+    printable::printable,
+};
 
+/// A chart with its border that says something.
+const CHART_HEIGHT: u16 = 11;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Direction,
+    Peer,
+    Protocol,
+    Path,
+    Streams,
+    Datagrams,
+    Rtt,
+    Down,
+    Up,
+    Total,
+    Age,
+}
+
+/// With the panel's width from which each is shown.
+const COLUMNS: [(Column, u16); 11] = [
+    (Column::Direction, 0),
+    (Column::Peer, 0),
+    (Column::Protocol, 0),
+    (Column::Path, 96),
+    (Column::Streams, 76),
+    (Column::Datagrams, 120),
+    (Column::Rtt, 110),
+    (Column::Down, 36),
+    (Column::Up, 36),
+    (Column::Total, 140),
+    (Column::Age, 56),
+];
+
+/// The table; in the view of its own, what it leaves is for the chart of what the flows carry.
 pub(super) fn flows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let mut peers: Vec<&PeerSnapshot> = model.data().snapshot.peers.iter().collect();
-    peers.retain(|peer| peer.connections > 0);
-    peers.sort_by_key(|peer| Reverse(peer.traffic.rx_rate.saturating_add(peer.traffic.tx_rate)));
-    let title = format!("Flows {} {}", model.look.glyphs.dot, peers.len());
-    let block = panel(model, &title, "", Some(Panel::Flows));
-    let inside = block.inner(area).inner(Margin::new(1, 0));
+    let flows = all(&model.data().snapshot);
+    let rows = u16::try_from(flows.len().max(1)).unwrap_or(u16::MAX);
+    let wanted = rows.saturating_add(3);
+    let has_chart = model.view == View::Flows
+        && area.width >= 60
+        && area.height >= wanted.saturating_add(CHART_HEIGHT);
+    let [table, chart] = area.layout(&Layout::vertical(if has_chart {
+        [Constraint::Length(wanted), Constraint::Fill(1)]
+    } else {
+        [Constraint::Fill(1), Constraint::Length(0)]
+    }));
+    self::table(model, frame, table, &flows);
+    if has_chart {
+        throughput(model, frame, chart);
+    }
+}
+
+fn table(
+    model: &Model,
+    frame: &mut Frame<'_>,
+    area: Rect,
+    flows: &[(&PeerSnapshot, &FlowSnapshot)],
+) {
+    let title = format!("Flows {} {}", model.look.glyphs.dot, flows.len());
+    let right = if model.view == View::Flows {
+        "most carried first"
+    } else {
+        "4 opens this tab"
+    };
+    let block = panel(model, &title, right, Some(Panel::Flows));
+    let inside = block.inner(area);
     frame.render_widget(block, area);
-    if peers.is_empty() {
-        let text = "no connection is open";
-        frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
+    if flows.is_empty() {
+        let lines = [
+            "No connection is open: nothing is sent but what keeps links alive.",
+            "`peerway send`, `forward` and programs with the library open some.",
+        ];
+        for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
+            frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
+        }
         return;
     }
-    let right = |text: String| Line::raw(text).right_aligned();
-    let rows = peers.iter().take(usize::from(inside.height)).map(|peer| {
-        Row::new([
-            Line::raw(model.words().name(&peer.id)),
-            right(peer.connections.to_string()),
-            right(format::short(peer.traffic.rx_rate)),
-            right(format::short(peer.traffic.tx_rate)),
-        ])
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|(_, from)| area.width >= *from)
+        .map(|(column, _)| column)
+        .collect();
+    let height = usize::from(inside.height.saturating_sub(1));
+    let is_view = model.view == View::Flows;
+    let shown = flows.iter().enumerate();
+    let top = if is_view { model.flows.top } else { 0 };
+    let rows = shown.skip(top).take(height).map(|(at, (peer, flow))| {
+        let cells = columns
+            .iter()
+            .map(|column| cell(model, peer, flow, *column));
+        let selected = is_view && model.focus == Panel::Flows && at == model.flows.at;
+        selectable(model, cells.collect(), selected)
     });
-    let heading = [
-        Line::raw("PEER"),
-        right("CONNECTIONS".to_owned()),
-        right("DOWN".to_owned()),
-        right("UP".to_owned()),
-    ];
+    let heading = columns.iter().map(|column| column.align(column.heading()));
     let heading = Row::new(heading).style(model.look.style(Role::Dim));
-    let widths = [
-        Constraint::Fill(1),
-        Constraint::Length(11),
-        Constraint::Length(6),
-        Constraint::Length(6),
-    ];
-    frame.render_widget(Table::new(rows, widths).header(heading), inside);
+    let widths = columns.iter().map(|column| column.width());
+    let table = Table::new(rows, widths).header(heading).column_spacing(1);
+    frame.render_widget(table, inside);
+}
+
+impl Column {
+    fn heading(self) -> String {
+        match self {
+            Self::Direction => "",
+            Self::Peer => "PEER",
+            Self::Protocol => "PROTOCOL",
+            Self::Path => "PATH",
+            Self::Streams => "STREAMS",
+            Self::Datagrams => "DATAGRAMS",
+            Self::Rtt => "RTT",
+            Self::Down => "DOWN",
+            Self::Up => "UP",
+            Self::Total => "TOTAL",
+            Self::Age => "AGE",
+        }
+        .to_owned()
+    }
+
+    fn width(self) -> Constraint {
+        match self {
+            Self::Direction => Constraint::Length(2),
+            Self::Peer => Constraint::Length(14),
+            Self::Protocol | Self::Path => Constraint::Fill(1),
+            Self::Streams => Constraint::Length(7),
+            Self::Datagrams => Constraint::Length(9),
+            Self::Rtt | Self::Age => Constraint::Length(6),
+            Self::Down | Self::Up => Constraint::Length(5),
+            Self::Total => Constraint::Length(15),
+        }
+    }
+
+    fn align(self, text: String) -> Line<'static> {
+        let line = Line::raw(text);
+        match self {
+            Self::Direction | Self::Peer | Self::Protocol | Self::Path => line,
+            Self::Streams
+            | Self::Datagrams
+            | Self::Rtt
+            | Self::Down
+            | Self::Up
+            | Self::Total
+            | Self::Age => line.right_aligned(),
+        }
+    }
+}
+
+fn cell(model: &Model, peer: &PeerSnapshot, flow: &FlowSnapshot, column: Column) -> Line<'static> {
+    let glyphs = model.look.glyphs;
+    let words = model.words();
+    let (down, up) = (glyphs.down, glyphs.up);
+    let traffic = flow.traffic;
+    let text = match column {
+        Column::Direction => {
+            let (arrow, role) = if flow.outgoing {
+                (glyphs.right, Role::Info)
+            } else {
+                (glyphs.left, Role::Good)
+            };
+            let arrow = Span::styled(arrow, model.look.style(role));
+            return Line::from(vec![Span::raw(" "), arrow]);
+        }
+        Column::Peer => format::fit(&words.name(&peer.id), 14, glyphs.ellipsis),
+        Column::Protocol => printable(&flow.alpn),
+        Column::Path => words.link(peer, Address::None),
+        Column::Streams => flow.streams.to_string(),
+        Column::Datagrams => match flow.datagrams {
+            (0, 0) => glyphs.none.to_owned(),
+            (received, sent) => {
+                let count = format::short(received.saturating_add(sent));
+                format!("{count:>9}")
+            }
+        },
+        Column::Rtt => peer.rtt.map_or_else(|| glyphs.none.to_owned(), format::rtt),
+        Column::Down => format::short(traffic.rx_rate),
+        Column::Up => format::short(traffic.tx_rate),
+        Column::Total => format!(
+            "{down}{} {up}{}",
+            format::short(traffic.rx_bytes),
+            format::short(traffic.tx_bytes)
+        ),
+        Column::Age => format::age(flow.age),
+    };
+    column.align(text)
 }

@@ -1,38 +1,339 @@
-//! The peers around this node, by the way to them.
+//! The peers around this node: rings by round-trip time, or a tree by the way to them.
 
 use ratatui::{
     Frame,
-    layout::{Margin, Rect},
+    layout::{Constraint, Layout, Margin, Rect},
+    style::Style,
     text::{Line, Span},
+    widgets::Clear,
+};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{panel, put};
+use crate::dash::{
+    format,
+    layout::Panel,
+    look::Role,
+    map::{Branch, Map, RINGS, branches, fits},
+    model::Model,
+    words::{Address, Standing},
 };
 
-use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model, words::Address};
-
 pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let title = format!("Map {} {} peers", model.look.glyphs.dot, model.rows.len());
-    let block = panel(model, &title, "tree", Some(Panel::Map));
-    let inside = block.inner(area).inner(Margin::new(1, 0));
+    let glyphs = model.look.glyphs;
+    let has_rings = has_rings(model, area);
+    let relays = model.data().snapshot.relays.len();
+    let plural = |count: usize, noun: &str| match count {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    };
+    let title = format!(
+        "Map {} {}, {}",
+        glyphs.dot,
+        plural(model.rows.len(), "peer"),
+        plural(relays, "relay")
+    );
+    let form = if has_rings { "rings" } else { "tree" };
+    let block = panel(model, &title, form, Some(Panel::Map));
     frame.render_widget(block, area);
-    let words = model.words();
-    let peers = &model.data().snapshot.peers;
-    let shown = model.rows.iter().enumerate().skip(model.top);
-    for ((row, index), area) in shown.zip(inside.rows()) {
-        let Some(peer) = peers.get(*index) else {
+    let inside = field(area);
+    if has_rings {
+        rings(model, frame, inside);
+    } else {
+        tree(model, frame, inside);
+    }
+}
+
+/// Whether the panel shows rings: they were not switched off, and have room.
+pub(in crate::dash) fn has_rings(model: &Model, area: Rect) -> bool {
+    !model.as_tree && fits(field(area))
+}
+
+/// Where the map is in its panel.
+pub(in crate::dash) fn field(area: Rect) -> Rect {
+    area.inner(Margin::new(2, 1))
+}
+
+fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let [field, legend] = area.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ]));
+    let map = Map::of(model, field);
+    let look = model.look;
+    for part in [0.28, 0.46, 0.64, 0.82] {
+        ring(model, frame, &map, part, field);
+    }
+    for hub in &map.relays {
+        line(model, frame, map.center, hub.at, (Role::Dim, Stroke::Solid));
+    }
+    for place in &map.peers {
+        let Some(peer) = model.peer(place.row) else {
             continue;
         };
-        let kind = words.kind(peer);
-        let name = format::fit(&words.name(&peer.id), 20, model.look.glyphs.ellipsis);
-        let style = if row == model.cursor {
-            model.look.style(Role::Selected)
-        } else {
-            model.look.style(Role::Text)
-        };
-        let line = Line::from(vec![
-            Span::styled(kind.glyph(model.look.glyphs), model.look.style(kind.role())),
-            Span::styled(format!(" {name:<20} "), style),
-            Span::raw(words.link(peer, Address::None)),
-        ]);
-        frame.render_widget(line, area);
+        let kind = model.words().kind(peer);
+        let from = place.hub.and_then(|hub| map.relays.get(hub));
+        match (from, kind) {
+            (Some(hub), _) => {
+                for y in hub.at.1 + 1..place.at.1 {
+                    put(
+                        frame,
+                        (hub.at.0, y),
+                        look.glyphs.via,
+                        look.style(Role::Warn),
+                    );
+                }
+            }
+            (None, Standing::Direct | Standing::Suspect) => {
+                line(
+                    model,
+                    frame,
+                    map.center,
+                    place.at,
+                    (kind.role(), Stroke::Solid),
+                );
+            }
+            (None, Standing::Idle) => {
+                line(
+                    model,
+                    frame,
+                    map.center,
+                    place.at,
+                    (Role::Dim, Stroke::Dashed),
+                );
+            }
+            (None, Standing::Relay | Standing::Connecting | Standing::Unreachable) => {}
+        }
     }
+    for hub in &map.relays {
+        put(frame, hub.at, look.glyphs.hub, look.style(Role::Info));
+        let text = Rect {
+            x: hub.label.x + 1,
+            width: hub.label.width.saturating_sub(1),
+            ..hub.label
+        };
+        frame.render_widget(Line::styled(hub.text.clone(), look.style(Role::Text)), text);
+    }
+    own(model, frame, &map, field);
+    peers(model, frame, &map);
+    let hidden = match map.hidden {
+        0 => String::new(),
+        count => format!("   +{count} without room: t"),
+    };
+    frame.render_widget(legends(model, &hidden), legend);
+}
+
+fn own(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
+    let glyphs = model.look.glyphs;
+    put(
+        frame,
+        map.center,
+        glyphs.center,
+        model.look.style(Role::Accent),
+    );
+    let name = format::fit(&model.title, 14, glyphs.ellipsis);
+    let label = Rect::new(map.center.0 + 1, map.center.1, name.width() as u16 + 2, 1);
+    let label = label.intersection(field);
+    let name = format!(" {name} ");
+    frame.render_widget(Line::styled(name, model.look.style(Role::Title)), label);
+}
+
+fn peers(model: &Model, frame: &mut Frame<'_>, map: &Map) {
+    for place in &map.peers {
+        let Some(peer) = model.peer(place.row) else {
+            continue;
+        };
+        let kind = model.words().kind(peer);
+        let glyph = kind.glyph(model.look.glyphs);
+        let (style, mark) = if place.row == model.cursor {
+            let style = model.look.style(Role::Selected);
+            (style, style)
+        } else {
+            (model.look.style(Role::Text), model.look.style(kind.role()))
+        };
+        let glyph = Span::styled(glyph, mark);
+        let text = Span::styled(place.text.clone(), style);
+        let gap = Span::styled(" ", style);
+        let line = if place.at.0 == place.label.x {
+            Line::from(vec![glyph, gap, text])
+        } else {
+            Line::from(vec![text, gap, glyph])
+        };
+        frame.render_widget(Clear, place.label);
+        frame.render_widget(line, place.label);
+    }
+}
+
+fn legends(model: &Model, hidden: &str) -> Line<'static> {
+    let glyphs = model.look.glyphs;
+    let bar = glyphs.border.horizontal_top;
+    let steps: Vec<String> = RINGS.map(|ring| ring.as_millis().to_string()).into();
+    let text = format!(
+        "{bar}{bar} direct  {bar} {bar} idle  {} via relay  {} relay   rings: {} ms{hidden}",
+        glyphs.via,
+        glyphs.hub,
+        steps.join(", ")
+    );
+    Line::styled(text, model.look.style(Role::Dim))
+}
+
+fn ring(model: &Model, frame: &mut Frame<'_>, map: &Map, part: f64, field: Rect) {
+    let style = model.look.style(Role::Dim);
+    let (width, height) = (part * map.radius.0, part * map.radius.1);
+    let steps = ((width + height) * 1.6) as u32;
+    for step in 0..steps {
+        let angle = f64::from(step) / f64::from(steps) * std::f64::consts::TAU;
+        let x = (f64::from(map.center.0) + width * angle.cos()).round() as u16;
+        let y = (f64::from(map.center.1) + height * angle.sin()).round() as u16;
+        if field.contains((x, y).into()) {
+            put(frame, (x, y), model.look.glyphs.point, style);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stroke {
+    Solid,
+    Dashed,
+}
+
+/// From near the node to next to the other end.
+fn line(
+    model: &Model,
+    frame: &mut Frame<'_>,
+    from: (u16, u16),
+    to: (u16, u16),
+    (role, stroke): (Role, Stroke),
+) {
+    let glyphs = model.look.glyphs;
+    let (right, down) = (
+        f64::from(to.0) - f64::from(from.0),
+        f64::from(to.1) - f64::from(from.1),
+    );
+    let steps = right.abs().max(down.abs()) as u32;
+    let slope = if (right > 0.0) == (down > 0.0) {
+        glyphs.falling
+    } else {
+        glyphs.rising
+    };
+    let mut before = from;
+    let style: Style = model.look.style(role);
+    for step in 1..steps {
+        let part = f64::from(step) / f64::from(steps);
+        let x = (f64::from(from.0) + part * right).round() as u16;
+        let y = (f64::from(from.1) + part * down).round() as u16;
+        // A step along only one axis is drawn along it.
+        let glyph = match (x == before.0, y == before.1) {
+            (_, true) => glyphs.border.horizontal_top,
+            (true, false) => glyphs.border.vertical_left,
+            (false, false) => slope,
+        };
+        before = (x, y);
+        if stroke == Stroke::Solid || step % 3 == 1 {
+            put(frame, (x, y), glyph, style);
+        }
+    }
+}
+
+fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let mut lines = Vec::new();
+    let mut selected = 0;
+    let glyphs = model.look.glyphs;
+    let dim = model.look.style(Role::Dim);
+    let title = if model.title.is_empty() {
+        "this node".to_owned()
+    } else {
+        model.title.clone()
+    };
+    lines.push(Line::from(vec![
+        Span::styled(glyphs.center, model.look.style(Role::Accent)),
+        Span::styled(format!(" {title}"), model.look.style(Role::Title)),
+    ]));
+    let all = branches(model);
+    for (index, branch) in all.iter().enumerate() {
+        let is_last = index + 1 == all.len();
+        let [fork, beside] = if is_last {
+            [glyphs.last, " "]
+        } else {
+            [glyphs.fork, glyphs.border.vertical_left]
+        };
+        let mut line = heading(model, branch);
+        line.spans.insert(0, Span::styled(format!("{fork} "), dim));
+        lines.push(line);
+        for (at, row) in branch.rows.iter().enumerate() {
+            let fork = if at + 1 == branch.rows.len() {
+                glyphs.last
+            } else {
+                glyphs.fork
+            };
+            if *row == model.cursor {
+                selected = lines.len();
+            }
+            let stem = Span::styled(format!("{beside} {fork} "), dim);
+            lines.push(leaf(model, *row, stem, area.width));
+        }
+    }
+    let height = usize::from(area.height);
+    let most = lines.len().saturating_sub(height);
+    let top = selected.saturating_sub(height / 2).min(most);
+    for (line, row) in lines.into_iter().skip(top).zip(area.rows()) {
+        frame.render_widget(line, row);
+    }
+}
+
+fn heading(model: &Model, branch: &Branch<'_>) -> Line<'static> {
+    let look = model.look;
+    let count = branch.rows.len();
+    let (glyph, text, role) = match branch.relay {
+        Some(url) => {
+            let relays = &model.data().snapshot.relays;
+            let relay = relays.iter().find(|relay| relay.url == *url);
+            let rtt = relay.and_then(|relay| relay.rtt).map(format::rtt);
+            let name = model.words().relay(url);
+            let text = format!("{name} {}", rtt.unwrap_or_default());
+            (look.glyphs.hub, text, Role::Info)
+        }
+        None => {
+            let kind = branch.kind;
+            (kind.glyph(look.glyphs), kind.word().to_owned(), kind.role())
+        }
+    };
+    Line::from(vec![
+        Span::styled(format!("{glyph} "), look.style(role)),
+        Span::styled(text, look.style(Role::Title)),
+        Span::styled(
+            format!(" {} {count}", look.glyphs.dot),
+            look.style(Role::Dim),
+        ),
+    ])
+}
+
+fn leaf(model: &Model, row: usize, stem: Span<'static>, width: u16) -> Line<'static> {
+    let Some(peer) = model.peer(row) else {
+        return Line::default();
+    };
+    let words = model.words();
+    let kind = words.kind(peer);
+    let name = format::fit(&words.name(&peer.id), 16, model.look.glyphs.ellipsis);
+    let padding = " ".repeat(16_usize.saturating_sub(name.width()));
+    let rtt = peer.rtt.filter(|_| kind.is_reached()).map(format::rtt);
+    let style = if row == model.cursor {
+        model.look.style(Role::Selected)
+    } else {
+        model.look.style(Role::Text)
+    };
+    let mut line = Line::from(vec![
+        stem,
+        Span::styled(kind.glyph(model.look.glyphs), model.look.style(kind.role())),
+        Span::styled(format!(" {name}{padding}"), style),
+        Span::raw(format!(" {:>6}", rtt.unwrap_or_default())),
+    ]);
+    if width >= 56 {
+        let link = words.link(peer, Address::None);
+        line.push_span(Span::styled(
+            format!("  {link}"),
+            model.look.style(kind.role()),
+        ));
+    }
+    line
 }

@@ -73,18 +73,18 @@ pub(super) fn network(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
+pub(super) fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
     Line::from(vec![
         Span::styled(format!(" {name:<6} "), model.look.style(Role::Dim)),
         Span::raw(text),
     ])
 }
 
-fn public(model: &Model, addr: Option<SocketAddr>) -> String {
+pub(super) fn public(model: &Model, addr: Option<SocketAddr>) -> String {
     addr.map_or_else(|| "none seen".to_owned(), |addr| model.words().addr(addr))
 }
 
-fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
+pub(super) fn mapping(model: &Model, network: &NetworkSnapshot) -> String {
     network.port_mapping.map_or_else(
         || "no port is forwarded".to_owned(),
         |mapping| {
@@ -115,7 +115,7 @@ fn home(relay: &RelaySnapshot) -> String {
     }
 }
 
-fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
+pub(super) fn relay_line(model: &Model, name: &str, relay: &RelaySnapshot) -> Line<'static> {
     let ellipsis = model.look.glyphs.ellipsis;
     let mut line = fact(model, name, String::new());
     let host = format::fit(&model.words().relay_label(&relay.url), 15, ellipsis);

@@ -9,7 +9,7 @@ use ratatui::{
     widgets::{Paragraph, Row, Table, Wrap},
 };
 
-use super::{inspector::inspector, panel};
+use super::{inspector::inspector, panel, rtt::bars};
 use crate::dash::{
     format,
     layout::Panel,
@@ -115,6 +115,7 @@ enum Column {
     Rtt,
     Spark,
     Loss,
+    Jitter,
     Down,
     Up,
     Total,
@@ -123,7 +124,7 @@ enum Column {
 }
 
 /// The columns in the order of the screen, with the terminal's width from which they are shown.
-const COLUMNS: [(Column, u16); 12] = [
+const COLUMNS: [(Column, u16); 13] = [
     (Column::State, 0),
     (Column::Name, 0),
     (Column::Id, 104),
@@ -131,6 +132,7 @@ const COLUMNS: [(Column, u16); 12] = [
     (Column::Rtt, 0),
     (Column::Spark, 120),
     (Column::Loss, 112),
+    (Column::Jitter, 150),
     (Column::Down, 60),
     (Column::Up, 60),
     (Column::Total, 150),
@@ -167,7 +169,7 @@ impl Column {
             Self::Name => 12,
             Self::Id => 8,
             Self::Path => 0,
-            Self::Rtt => 6,
+            Self::Rtt | Self::Jitter => 6,
             Self::Spark => SPARK_CELLS as u16,
             Self::Loss => 5,
             Self::Down | Self::Up if wide => 9,
@@ -183,6 +185,7 @@ impl Column {
             Self::State | Self::Name | Self::Id | Self::Path | Self::Spark => Alignment::Left,
             Self::Rtt
             | Self::Loss
+            | Self::Jitter
             | Self::Down
             | Self::Up
             | Self::Total
@@ -200,6 +203,7 @@ impl Column {
             Self::Path => ("PATH", None),
             Self::Rtt => ("RTT", Some(sort::Column::Rtt)),
             Self::Loss => ("LOSS", Some(sort::Column::Loss)),
+            Self::Jitter => ("JITTER", None),
             Self::Down => ("DOWN", Some(sort::Column::Down)),
             Self::Up => ("UP", Some(sort::Column::Up)),
             Self::Total => ("TOTAL", Some(sort::Column::Total)),
@@ -257,6 +261,7 @@ fn cell(
         Column::Rtt => measured(peer.rtt.map(format::rtt)),
         Column::Spark => return Line::raw(spark(model, peer)),
         Column::Loss => measured(peer.rtt.map(|_| format!("{:.1}%", peer.loss * 100.0))),
+        Column::Jitter => measured(jitter(model, peer)),
         Column::Down => measured(Some(rate(peer.traffic.rx_rate))),
         Column::Up => measured(Some(rate(peer.traffic.tx_rate))),
         Column::Total => format!(
@@ -275,17 +280,18 @@ fn cell(
     Line::raw(text).alignment(column.alignment())
 }
 
-/// The last minute of round-trip times. Each step is a doubling, the same for all peers: 1 ms or less is the lowest one.
+fn jitter(model: &Model, peer: &PeerSnapshot) -> Option<String> {
+    let track = model.data().history.peer(&peer.id)?;
+    let jitter = track.rtts().spread()?.jitter;
+    Some(format!("{jitter:.1}ms"))
+}
+
+/// The last minute of round-trip times.
 fn spark(model: &Model, peer: &PeerSnapshot) -> String {
-    let Some(track) = model.data().history.peer(&peer.id) else {
-        return String::new();
-    };
-    let level =
-        |mean: Option<f32>| mean.map_or(0, |ms| (1.0 + ms.max(1.0).log2()).min(8.0) as usize);
-    let means = track.rtts(SPARK_CELLS).into_iter();
-    means
-        .filter_map(|mean| model.look.glyphs.levels.get(level(mean)).copied())
-        .collect()
+    let track = model.data().history.peer(&peer.id);
+    track.map_or_else(String::new, |track| {
+        bars(model.look.glyphs, &track.rtts().means(60, SPARK_CELLS))
+    })
 }
 
 /// `60s ▁1█128ms`: what the lowest and the highest bar stand for.

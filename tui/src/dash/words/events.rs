@@ -30,6 +30,66 @@ pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
     )
 }
 
+/// Which events are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::dash) enum Level {
+    #[default]
+    All,
+    /// How peers and relays are reached, and what should be looked at.
+    Paths,
+    Warnings,
+}
+
+impl Level {
+    pub(in crate::dash) fn next(self) -> Self {
+        match self {
+            Self::All => Self::Paths,
+            Self::Paths => Self::Warnings,
+            Self::Warnings => Self::All,
+        }
+    }
+
+    pub(in crate::dash) fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Paths => "paths",
+            Self::Warnings => "warnings",
+        }
+    }
+
+    pub(in crate::dash) fn shows(self, event: &EventKind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Paths => {
+                matches!(
+                    event,
+                    EventKind::PeerState { .. }
+                        | EventKind::PathChanged { .. }
+                        | EventKind::RelayUp { .. }
+                ) || is_warning(event)
+            }
+            Self::Warnings => is_warning(event),
+        }
+    }
+}
+
+/// The peer that an event is about, if it is about one.
+pub(in crate::dash) fn peer_of(event: &EventKind) -> Option<PeerId> {
+    match event {
+        EventKind::PeerState { peer, .. }
+        | EventKind::Explained { peer, .. }
+        | EventKind::PathChanged { peer, .. }
+        | EventKind::Connected { peer, .. }
+        | EventKind::Disconnected { peer, .. } => Some(*peer),
+        EventKind::RelayUp { .. }
+        | EventKind::RelayDown { .. }
+        | EventKind::PublicAddress { .. }
+        | EventKind::PortMapped { .. }
+        | EventKind::NetworkChanged { .. }
+        | _ => None,
+    }
+}
+
 impl Words<'_> {
     pub(in crate::dash) fn sentence(&self, event: &EventKind) -> Sentence {
         let glyphs = self.glyphs;

@@ -1,0 +1,321 @@
+//! Where peers and relays stand around this node: on rings by round-trip time, relayed peers below their relay. Angles come from the
+//! ids, so that nobody moves because another one does.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use peerway::{PathInfo, PeerSnapshot, RelayUrl};
+use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{format, model::Model, words::Standing};
+
+/// With less room a tree takes the map's place.
+const LEAST: (u16, u16) = (58, 14);
+/// What the rings stand for.
+pub(super) const RINGS: [Duration; 4] = [
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+];
+/// The rings' radii as parts of the largest; the last is for all that is farther, or not measured.
+const RADII: [f64; 5] = [0.28, 0.46, 0.64, 0.82, 1.0];
+/// Peers for whom a place is looked for, in the order of the table.
+const TRIED: usize = 200;
+/// Columns for a name.
+const NAME_WIDTH: usize = 14;
+
+/// Everything that has a place.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) center: (u16, u16),
+    /// Half width and half height of the largest ring.
+    pub(super) radius: (f64, f64),
+    pub(super) peers: Vec<Place>,
+    pub(super) relays: Vec<Hub>,
+    /// Peers for whom there is no room.
+    pub(super) hidden: usize,
+}
+
+/// A peer on the map.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its row in the table.
+    pub(super) row: usize,
+    /// Of its glyph.
+    pub(super) at: (u16, u16),
+    /// Where glyph and name are.
+    pub(super) label: Rect,
+    pub(super) text: String,
+    /// The relay that it hangs under.
+    pub(super) hub: Option<usize>,
+}
+
+/// A relay on the map.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) url: RelayUrl,
+    pub(super) at: (u16, u16),
+    pub(super) label: Rect,
+    pub(super) text: String,
+}
+
+/// A direction on the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Toward {
+    Left,
+    Right,
+    Up,
+    Down,
+}
+
+/// Peers that are reached in one way, for the tree.
+pub(super) struct Branch<'a> {
+    pub(super) kind: Standing,
+    pub(super) relay: Option<&'a RelayUrl>,
+    /// Of the table.
+    pub(super) rows: Vec<usize>,
+}
+
+/// Whether a map fits in there.
+pub(super) fn fits(area: Rect) -> bool {
+    area.width >= LEAST.0 && area.height >= LEAST.1
+}
+
+impl Map {
+    pub(super) fn of(model: &Model, area: Rect) -> Self {
+        let center = (area.x + area.width / 2, area.y + area.height / 2);
+        let radius = (
+            f64::from(area.width / 2).max(1.0) - 2.0,
+            f64::from(area.height / 2).max(1.0) - 1.0,
+        );
+        let mut map = Self {
+            center,
+            radius,
+            peers: Vec::new(),
+            relays: Vec::new(),
+            hidden: model.rows.len().saturating_sub(TRIED),
+        };
+        map.place_relays(model, area);
+        for row in 0..model.rows.len().min(TRIED) {
+            if let Some(peer) = model.peer(row)
+                && !map.place(model, area, row, peer)
+            {
+                map.hidden += 1;
+            }
+        }
+        map
+    }
+
+    /// Side by side in the lower half, the node's own first.
+    fn place_relays(&mut self, model: &Model, area: Rect) {
+        const SLOT: u16 = 22;
+        let relays = &model.data().snapshot.relays;
+        let used: BTreeSet<&RelayUrl> = model
+            .data()
+            .snapshot
+            .peers
+            .iter()
+            .filter(|peer| model.words().kind(peer) == Standing::Relay)
+            .filter_map(relay_of)
+            .collect();
+        let known = |url: &RelayUrl| relays.iter().find(|relay| relay.url == *url);
+        let mut wanted: Vec<(&RelayUrl, Option<Duration>)> = relays
+            .iter()
+            .filter(|relay| relay.home || relay.role.is_some() || used.contains(&relay.url))
+            .map(|relay| (&relay.url, relay.rtt))
+            .collect();
+        let foreign = used.into_iter().filter(|url| known(url).is_none());
+        wanted.extend(foreign.map(|url| (url, None)));
+        wanted.truncate(usize::from(area.width / SLOT).max(1));
+        let count = wanted.len() as u16;
+        let slot = area.width / count.max(1);
+        let y = self.center.1 + ((self.radius.1 * 0.45) as u16).max(2);
+        for (index, (url, rtt)) in (0..count).zip(wanted) {
+            let name = model.words().relay_label(url);
+            let name = format::fit(&name, NAME_WIDTH, model.look.glyphs.ellipsis);
+            let rtt = rtt.map(|rtt| format!(" {}", format::rtt(rtt)));
+            let text = format!(" {name}{}", rtt.unwrap_or_default());
+            let x = area.x + slot * index + slot / 2;
+            let label = Rect::new(x, y, text.width() as u16 + 1, 1).intersection(area);
+            self.relays.push(Hub {
+                url: url.clone(),
+                at: (x, y),
+                label,
+                text,
+            });
+        }
+    }
+
+    /// Finds the peer a place where it covers nobody. Returns whether there is one.
+    fn place(&mut self, model: &Model, area: Rect, row: usize, peer: &PeerSnapshot) -> bool {
+        let words = model.words();
+        let kind = words.kind(peer);
+        let name = words.name(&peer.id);
+        let name = format::fit(&name, NAME_WIDTH, model.look.glyphs.ellipsis);
+        let rtt = peer.rtt.filter(|_| kind.is_reached());
+        let text = match rtt {
+            Some(rtt) => format!("{name} {}", format::rtt(rtt)),
+            None => name,
+        };
+        let hub = relay_of(peer).filter(|_| kind == Standing::Relay);
+        let hub = hub.and_then(|url| self.relays.iter().position(|hub| hub.url == *url));
+        let spots: Vec<(u16, u16)> = match hub.and_then(|hub| self.relays.get(hub)) {
+            Some(hub) => (hub.at.1 + 1..area.bottom())
+                .map(|y| (hub.at.0, y))
+                .collect(),
+            None => self.spots(ring(rtt), turn(peer), area),
+        };
+        let width = text.width() as u16 + 2;
+        let found = spots.into_iter().find_map(|at| {
+            let to_the_right = at.0 >= self.center.0 || hub.is_some();
+            let x = if to_the_right {
+                at.0
+            } else {
+                (at.0 + 1).checked_sub(width)?
+            };
+            let label = Rect::new(x, at.1, width, 1);
+            (area.intersection(label) == label && self.is_free(label)).then_some((at, label))
+        });
+        let Some((at, label)) = found else {
+            return false;
+        };
+        self.peers.push(Place {
+            row,
+            at,
+            label,
+            text,
+            hub,
+        });
+        true
+    }
+
+    /// Points of a ring, the nearest to where the peer belongs first. Below the node is the relays' place, if there are any.
+    fn spots(&self, ring: usize, turn: f64, area: Rect) -> Vec<(u16, u16)> {
+        const STEPS: i32 = 48;
+        let part = RADII.get(ring).copied().unwrap_or(1.0);
+        let (from, span) = if self.relays.is_empty() {
+            (0.0, 1.0)
+        } else {
+            (-0.05, 0.6)
+        };
+        let steps = (0..STEPS).map(|step| {
+            if step % 2 == 0 {
+                step / 2
+            } else {
+                -(step + 1) / 2
+            }
+        });
+        steps
+            .filter_map(|step| {
+                let turn = (turn + f64::from(step) / f64::from(STEPS)).rem_euclid(1.0);
+                let angle = (from + span * turn) * std::f64::consts::TAU;
+                let x = f64::from(self.center.0) + part * self.radius.0 * angle.cos();
+                let y = f64::from(self.center.1) - part * self.radius.1 * angle.sin();
+                let (x, y) = (x.round(), y.round());
+                let inside = x >= f64::from(area.x)
+                    && y >= f64::from(area.y)
+                    && x < f64::from(area.right())
+                    && y < f64::from(area.bottom());
+                inside.then_some((x as u16, y as u16))
+            })
+            .collect()
+    }
+
+    fn is_free(&self, label: Rect) -> bool {
+        // A column between names.
+        let wide = Rect {
+            x: label.x.saturating_sub(1),
+            width: label.width + 2,
+            ..label
+        };
+        let own = Rect::new(self.center.0.saturating_sub(8), self.center.1, 17, 1);
+        let peers = self.peers.iter().map(|place| place.label);
+        let hubs = self.relays.iter().map(|hub| hub.label);
+        peers
+            .chain(hubs)
+            .chain([own])
+            .all(|taken| !taken.intersects(wide))
+    }
+
+    /// The row of the next peer in that direction.
+    pub(super) fn next(&self, from: usize, toward: Toward) -> Option<usize> {
+        let here = self.peers.iter().find(|place| place.row == from);
+        let (x, y) = here.map_or(self.center, |place| place.at);
+        let away = |place: &&Place| {
+            let right = i32::from(place.at.0) - i32::from(x);
+            // A cell is twice as high as it is wide.
+            let down = 2 * (i32::from(place.at.1) - i32::from(y));
+            let (ahead, aside) = match toward {
+                Toward::Left => (-right, down),
+                Toward::Right => (right, down),
+                Toward::Up => (-down, right),
+                Toward::Down => (down, right),
+            };
+            (ahead > 0).then_some(ahead + 2 * aside.abs())
+        };
+        let others = self.peers.iter().filter(|place| place.row != from);
+        others
+            .filter_map(|place| Some((away(&place)?, place.row)))
+            .min()
+            .map(|(_, row)| row)
+    }
+}
+
+/// All rows of the table by the way in which the peers are reached: direct ones, those of each relay, the others.
+pub(super) fn branches(model: &Model) -> Vec<Branch<'_>> {
+    let words = model.words();
+    let mut branches: Vec<Branch<'_>> = Vec::new();
+    for row in 0..model.rows.len() {
+        let Some(peer) = model.peer(row) else {
+            continue;
+        };
+        let kind = words.kind(peer);
+        let relay = relay_of(peer).filter(|_| kind == Standing::Relay);
+        let found = branches
+            .iter_mut()
+            .find(|branch| branch.kind == kind && branch.relay == relay);
+        match found {
+            Some(branch) => branch.rows.push(row),
+            None => branches.push(Branch {
+                kind,
+                relay,
+                rows: vec![row],
+            }),
+        }
+    }
+    branches.sort_by(|a, b| (a.kind, a.relay).cmp(&(b.kind, b.relay)));
+    branches
+}
+
+/// How many peers go through a relay.
+pub(super) fn users(model: &Model, url: &RelayUrl) -> usize {
+    let peers = model.data().snapshot.peers.iter();
+    peers.filter(|peer| relay_of(peer) == Some(url)).count()
+}
+
+fn relay_of(peer: &PeerSnapshot) -> Option<&RelayUrl> {
+    match &peer.path {
+        Some(PathInfo::Relay { remote }) => Some(remote),
+        Some(PathInfo::Direct { .. } | PathInfo::Unknown | _) | None => None,
+    }
+}
+
+fn ring(rtt: Option<Duration>) -> usize {
+    let rings = || RINGS.iter();
+    rtt.and_then(|rtt| rings().position(|ring| rtt <= *ring))
+        .unwrap_or(RINGS.len())
+}
+
+/// Where around the node a peer is, as a part of a turn.
+fn turn(peer: &PeerSnapshot) -> f64 {
+    // FNV-1a: even, and the same on all computers.
+    let hash = peer
+        .id
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    f64::from((hash >> 32) as u32) / 4_294_967_296.0
+}

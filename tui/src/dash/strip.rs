@@ -1,0 +1,104 @@
+//! How a peer was reached over time, as cells of equal time and as shares.
+
+use std::collections::BTreeMap;
+
+use peerway::{PathInfo, RelayUrl};
+
+use super::{
+    trail::{Phase, Trail},
+    words::Standing,
+};
+
+/// What a strip spans: the least of these that has all that is known.
+const SPANS_MS: [u64; 4] = [120_000, 600_000, 3_600_000, 21_600_000];
+
+/// A way to reach a peer, as a strip tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Way {
+    pub(super) kind: Standing,
+    pub(super) relay: Option<RelayUrl>,
+}
+
+/// The last part of a peer's trail.
+#[derive(Debug)]
+pub(super) struct Strip<'a> {
+    phases: Vec<(&'a Phase, u64)>,
+    pub(super) from_ms: u64,
+    pub(super) to_ms: u64,
+}
+
+impl Way {
+    fn of(phase: &Phase) -> Self {
+        let relay = match &phase.path {
+            Some(PathInfo::Relay { remote }) if phase.kind == Standing::Relay => {
+                Some(remote.clone())
+            }
+            Some(PathInfo::Relay { .. } | PathInfo::Direct { .. } | PathInfo::Unknown | _)
+            | None => None,
+        };
+        Self {
+            kind: phase.kind,
+            relay,
+        }
+    }
+}
+
+impl<'a> Strip<'a> {
+    pub(super) fn of(trail: &'a Trail, now_ms: u64) -> Self {
+        let phases: Vec<(&Phase, u64)> = trail
+            .phases()
+            .map(|(phase, end)| (phase, end.unwrap_or(now_ms)))
+            .collect();
+        let first = phases.first().map_or(now_ms, |(phase, _)| phase.since_ms);
+        let known = now_ms.saturating_sub(first);
+        let [.., longest] = SPANS_MS;
+        let span = SPANS_MS.into_iter().find(|span| *span >= known);
+        Self {
+            phases,
+            from_ms: now_ms.saturating_sub(span.unwrap_or(longest)),
+            to_ms: now_ms,
+        }
+    }
+
+    /// The way of each of so many cells; a phase that began in a cell is seen there, however short it was.
+    pub(super) fn cells(&self, columns: usize) -> Vec<Option<Way>> {
+        let span = self.to_ms.saturating_sub(self.from_ms);
+        let at = |column: usize| self.from_ms + span * column as u64 / columns.max(1) as u64;
+        (0..columns)
+            .map(|column| {
+                let (from, to) = (at(column), at(column + 1));
+                let within = |(phase, _): &&(&Phase, u64)| {
+                    (from..to).contains(&phase.since_ms)
+                        || column + 1 == columns && phase.since_ms == to
+                };
+                // The rarest is what one looks for: the last that began, unless one that can be used began before it.
+                let began = self.phases.iter().rev().find(within);
+                let covers = |(phase, end): &&(&Phase, u64)| phase.since_ms <= from && *end > from;
+                let found = began.or_else(|| self.phases.iter().find(covers));
+                found.map(|(phase, _)| Way::of(phase))
+            })
+            .collect()
+    }
+
+    /// The ways with their time, milliseconds, and how often the path changed.
+    pub(super) fn shares(&self) -> (BTreeMap<Way, u64>, usize) {
+        let mut shares = BTreeMap::new();
+        for (phase, end) in &self.phases {
+            let time = end.saturating_sub(phase.since_ms.max(self.from_ms));
+            *shares.entry(Way::of(phase)).or_default() += time;
+        }
+        let carrying = |way: &Way| {
+            matches!(
+                way.kind,
+                Standing::Direct | Standing::Suspect | Standing::Relay
+            )
+        };
+        let ways = self.phases.iter().map(|(phase, _)| Way::of(phase));
+        let ways: Vec<Way> = ways.filter(carrying).collect();
+        let switches = ways.windows(2).filter(|pair| match pair {
+            [before, after] => before != after,
+            _ => false,
+        });
+        (shares, switches.count())
+    }
+}

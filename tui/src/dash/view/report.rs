@@ -1,0 +1,336 @@
+//! The network around this node: what its NAT does and how that is known, its addresses, its relays, and what changed.
+
+use std::time::Duration;
+
+use peerway::{NodeSnapshot, PortAllocation, RefusalReason};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::Style,
+    text::{Line, Span},
+};
+
+use super::{
+    network::{mapping, public, relay_line},
+    panel, rtt,
+};
+use crate::dash::{
+    format,
+    layout::Panel,
+    look::Role,
+    map::users,
+    model::Model,
+    words::{nat_behavior, nat_class, peer_of},
+};
+
+/// Changes that are told of, where nothing limits them.
+const CHANGES: usize = 100;
+
+/// What belongs together, under its title.
+struct Section {
+    title: &'static str,
+    note: String,
+    lines: Vec<Line<'static>>,
+}
+
+/// Sections beside and below each other if they fit, or one list that scrolls.
+pub(super) fn report(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let nat = nat(model);
+    let addresses = addresses(model);
+    let relays = relays(model, area.width);
+    let changes = changes(model);
+    let height = |lines: usize| u16::try_from(lines + 2).unwrap_or(u16::MAX);
+    let top = height(nat.lines.len().max(addresses.lines.len()));
+    let middle = height(relays.lines.len());
+    if area.width < 100 || top.saturating_add(middle).saturating_add(4) > area.height {
+        return list(model, frame, area, [nat, addresses, relays, changes]);
+    }
+    let [top, middle, bottom] = area.layout(&Layout::vertical([
+        Constraint::Length(top),
+        Constraint::Length(middle),
+        Constraint::Fill(1),
+    ]));
+    let home = model.data().snapshot.relays.first();
+    let rtts = home.and_then(|home| model.data().history.relay(&home.url));
+    let bottom = match home.filter(|_| bottom.height >= 8) {
+        Some(home) => {
+            let halves = Layout::horizontal([Constraint::Fill(1); 2]);
+            let [changes, chart] = bottom.layout(&halves);
+            let name = format!("RTT to {}", model.words().relay_label(&home.url));
+            rtt::chart(model, (&name, rtts, None), frame, chart);
+            changes
+        }
+        None => bottom,
+    };
+    let [left, right] = top.layout(&Layout::horizontal([Constraint::Fill(1); 2]));
+    let panels = [
+        (nat, left),
+        (addresses, right),
+        (relays, middle),
+        (changes, bottom),
+    ];
+    for (section, area) in panels {
+        let block = panel(model, section.title, &section.note, Some(Panel::Network));
+        let inside = block.inner(area);
+        frame.render_widget(block, area);
+        for (line, row) in section.lines.into_iter().zip(inside.rows()) {
+            frame.render_widget(line, row);
+        }
+    }
+}
+
+/// Lines of the report as a list, for those who scroll it.
+pub(in crate::dash) fn lines(model: &Model, width: u16) -> usize {
+    let sections = [
+        nat(model),
+        addresses(model),
+        relays(model, width),
+        changes(model),
+    ];
+    sections.iter().map(|section| section.lines.len() + 1).sum()
+}
+
+fn list(model: &Model, frame: &mut Frame<'_>, area: Rect, sections: [Section; 4]) {
+    let note = sections.first().map(|section| section.note.clone());
+    let block = panel(
+        model,
+        "Network",
+        &note.unwrap_or_default(),
+        Some(Panel::Network),
+    );
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    let lines: Vec<Line<'_>> = sections
+        .into_iter()
+        .flat_map(|section| {
+            let title = format!(" {}", section.title);
+            let title = Line::styled(title, model.look.style(Role::Title));
+            std::iter::once(title).chain(section.lines)
+        })
+        .collect();
+    let most = lines.len().saturating_sub(usize::from(inside.height));
+    let shown = lines.into_iter().skip(model.network.at.min(most));
+    for (line, row) in shown.zip(inside.rows()) {
+        frame.render_widget(line, row);
+    }
+}
+
+fn fact(model: &Model, name: &str, text: String) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!(" {name:<9} "), model.look.style(Role::Dim)),
+        Span::raw(text),
+    ])
+}
+
+/// A fact, and in grey what it is known from.
+fn known(model: &Model, name: &str, text: String, from: String) -> Line<'static> {
+    let mut line = fact(model, name, text);
+    if !from.is_empty() {
+        let from = format!("  {from}");
+        line.push_span(Span::styled(from, model.look.style(Role::Dim)));
+    }
+    line
+}
+
+fn nat(model: &Model) -> Section {
+    let snapshot = &model.data().snapshot;
+    let network = &snapshot.network;
+    let evidence = &network.nat_evidence;
+    let own = network
+        .public_v4
+        .is_some_and(|public| network.local.iter().any(|local| local.ip() == public.ip()));
+    let asked = match (evidence.answered, evidence.asked) {
+        (0, 0) => String::new(),
+        (answered, asked) => format!("{answered} of {asked} relays answered"),
+    };
+    let same = match evidence.ports.as_slice() {
+        [] => String::new(),
+        ports if ports.len() == 1 => "1 fresh socket asked".to_owned(),
+        ports => {
+            let shown: Vec<String> = ports.iter().take(5).map(u16::to_string).collect();
+            format!("fresh sockets got {}", shown.join(" "))
+        }
+    };
+    let two = match evidence.two_ports {
+        0 => String::new(),
+        count => format!("{count} asked at two ports (RFC 5780)"),
+    };
+    let class = nat_class(network.nat, own).to_owned();
+    let mut lines = vec![
+        known(model, "class", class, asked),
+        known(
+            model,
+            "mapping",
+            nat_behavior(network.nat.mapping).to_owned(),
+            two,
+        ),
+        known(
+            model,
+            "filtering",
+            nat_behavior(network.nat.filtering).to_owned(),
+            String::new(),
+        ),
+        known(model, "ports", allocation(network.nat.allocation), same),
+        known(
+            model,
+            "NAT64",
+            if network.nat64 { "yes" } else { "no" }.to_owned(),
+            String::new(),
+        ),
+        fact(model, "forwarded", mapping(model, network)),
+    ];
+    if let Some(refusal) = &network.port_refusal {
+        let reason = match refusal.reason {
+            RefusalReason::NoPublicAddress => "the router has no public address itself",
+            RefusalReason::Forbidden => "this computer may not have ports",
+            RefusalReason::NoFreePort => "no port is left",
+            RefusalReason::Other | _ => "the router does not say why",
+        };
+        let text = format!(
+            "{} refused, code {}: {reason}",
+            refusal.protocol, refusal.code
+        );
+        lines.push(fact(model, "", text));
+    }
+    Section {
+        title: "NAT",
+        note: checked(snapshot),
+        lines,
+    }
+}
+
+fn allocation(allocation: PortAllocation) -> String {
+    match allocation {
+        PortAllocation::Sequential { step } => format!("{step:+} from the last"),
+        PortAllocation::Random { first, last } => format!("random, {first} to {last}"),
+        PortAllocation::Unknown => "not measured".to_owned(),
+    }
+}
+
+fn checked(snapshot: &NodeSnapshot) -> String {
+    snapshot.network.checked_at_ms.map_or_else(
+        || "not checked yet".to_owned(),
+        |at| {
+            let since = Duration::from_millis(snapshot.at_ms.saturating_sub(at));
+            format!("checked {} ago", format::age(since))
+        },
+    )
+}
+
+fn addresses(model: &Model) -> Section {
+    let network = &model.data().snapshot.network;
+    let seen = |addr: Option<_>| {
+        if addr.is_some() {
+            "as relays see it"
+        } else {
+            ""
+        }
+        .to_owned()
+    };
+    let mut lines = vec![
+        known(
+            model,
+            "IPv4",
+            public(model, network.public_v4),
+            seen(network.public_v4),
+        ),
+        known(
+            model,
+            "IPv6",
+            public(model, network.public_v6),
+            seen(network.public_v6),
+        ),
+    ];
+    for (row, addr) in network.local.iter().enumerate() {
+        let name = if row == 0 { "local" } else { "" };
+        lines.push(fact(model, name, model.words().addr(*addr)));
+    }
+    if network.interfaces_unread {
+        let text = "the system does not list its interfaces".to_owned();
+        lines.push(fact(model, "", text));
+    }
+    let lan = match &network.lan_trouble {
+        Some(reason) => format!("by ticket only: {}", model.words().foreign(reason)),
+        None => "peers are found by multicast DNS".to_owned(),
+    };
+    lines.push(fact(model, "LAN", lan));
+    Section {
+        title: "Addresses",
+        note: String::new(),
+        lines,
+    }
+}
+
+fn relays(model: &Model, width: u16) -> Section {
+    let snapshot = &model.data().snapshot;
+    let mut lines: Vec<Line<'static>> = snapshot
+        .relays
+        .iter()
+        .map(|relay| {
+            let mut line = relay_line(model, "", relay);
+            // Bars stand where the card has the name of its line.
+            let bars = if width >= 80 {
+                format!(" {} ", bars(model, &relay.url))
+            } else {
+                " ".to_owned()
+            };
+            if let Some(head) = line.spans.first_mut() {
+                *head = Span::raw(bars);
+            }
+            let users = match users(model, &relay.url) {
+                0 => String::new(),
+                1 => "  1 peer through it".to_owned(),
+                users => format!("  {users} peers through it"),
+            };
+            line.push_span(Span::styled(users, Style::new()));
+            line
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push(fact(model, "", "none; start with --relay URL".to_owned()));
+    }
+    Section {
+        title: "Relays",
+        note: "RTT of two minutes".to_owned(),
+        lines,
+    }
+}
+
+fn bars(model: &Model, url: &peerway::RelayUrl) -> String {
+    let rtts = model.data().history.relay(url);
+    rtts.map_or_else(
+        || " ".repeat(12),
+        |rtts| rtt::bars(model.look.glyphs, &rtts.means(120, 12)),
+    )
+}
+
+/// What of the events is about the node itself.
+fn changes(model: &Model) -> Section {
+    let events = model.data().events.iter().rev();
+    let of_node = events.filter(|event| peer_of(&event.kind).is_none());
+    let mut lines: Vec<Line<'static>> = of_node
+        .take(CHANGES)
+        .map(|event| {
+            let sentence = model.words().sentence(&event.kind);
+            let clock = format::clock(event.at_ms, model.utc_offset_s);
+            Line::from(vec![
+                Span::styled(format!(" {clock} "), model.look.style(Role::Dim)),
+                Span::styled(sentence.glyph, model.look.style(sentence.role)),
+                Span::styled(
+                    format!(" {} ", sentence.subject),
+                    model.look.style(Role::Title),
+                ),
+                Span::raw(sentence.text),
+            ])
+        })
+        .collect();
+    if lines.is_empty() {
+        let text = " nothing has changed since this window was opened";
+        lines.push(Line::styled(text, model.look.style(Role::Dim)));
+    }
+    Section {
+        title: "Changes",
+        note: String::new(),
+        lines,
+    }
+}
