@@ -43,7 +43,10 @@ use crate::{
 pub struct Router {
     endpoint: Endpoint,
     protocols: BTreeMap<Vec<u8>, Protocol>,
+    guard: Option<Guard>,
 }
+
+type Guard = Box<dyn Fn(PeerId, &[u8]) -> bool + Send + Sync>;
 
 struct Protocol {
     handler: Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>,
@@ -56,6 +59,7 @@ impl Router {
         Self {
             endpoint,
             protocols: BTreeMap::new(),
+            guard: None,
         }
     }
 
@@ -82,6 +86,13 @@ impl Router {
         };
         self.protocols.insert(alpn.as_ref().to_vec(), protocol);
         self.endpoint.set_alpns(self.protocols.keys());
+        self
+    }
+
+    /// Has `may` asked whether a peer may use an application protocol, for each connection before its handler begins. One that may
+    /// not is closed with [`close::NOT_LET_IN`]. Whom the node answers at all is for [`Access`](crate::Access).
+    pub fn guard(mut self, may: impl Fn(PeerId, &[u8]) -> bool + Send + Sync + 'static) -> Self {
+        self.guard = Some(Box::new(may));
         self
     }
 
@@ -115,6 +126,9 @@ impl Router {
             return connection.close(close::NO_SERVICE, b"nobody serves this protocol any more");
         };
         let peer = connection.peer();
+        if self.guard.as_ref().is_some_and(|may| !may(peer, &alpn)) {
+            return connection.close(close::NOT_LET_IN, b"not let in to this protocol");
+        }
         if !served.has_room(&alpn, peer, protocol.limit) {
             return connection.close(
                 close::BUSY,

@@ -1,9 +1,11 @@
-//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], how two of them meet first: [`pair`], and how
-//! groups of them know of each other's links: [`swarm`].
+//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], how two of them meet first: by [`pair`] or [`invite`], and
+//! how groups of them know of each other's links: [`swarm`].
 //!
 //! Services use only the public API of this crate, so each of them is also an example of it. The listening side of each is a handler
 //! for a [`Router`](crate::Router).
 
+mod card;
+pub mod invite;
 pub mod pair;
 pub mod ping;
 pub mod speed;

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use peerway::{
+    Endpoint, RelayUrl, Ticket,
+    services::{invite::Invitation, ping},
+};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -75,5 +79,88 @@ async fn who_is_blocked_by_name_is_not_among_those_who_ask() {
     world.run("a", &["allow", &caller]).await;
     let let_in = async { while world.run("b", &ping).await.code != 0 {} };
     timeout(PATIENCE, let_in).await.unwrap();
+    up.terminate().await;
+}
+
+/// A ticket with an invitation, by these options.
+async fn invited(world: &World, options: &[&str]) -> String {
+    let made = world.run("a", &[&["invite"], options].concat()).await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    made.lines[0]["invitation"].as_str().unwrap().to_owned()
+}
+
+async fn ping(world: &World, state: &str, peer: &str) -> i32 {
+    let ping = ["ping", peer, "-c", "1", "--timeout", "5"];
+    world.run(state, &ping).await.code
+}
+
+#[tokio::test]
+async fn an_invitation_brings_one_into_the_book_and_nobody_after() {
+    let world = World::new().await;
+    world.run("a", &["block", "--strangers"]).await;
+    let (up, ticket) = world.up("a").await;
+    assert_eq!(ping(&world, "b", &ticket).await, 4);
+    let invitation = invited(&world, &[]).await;
+    let guest = id(&world, "b").await;
+    assert_eq!(ping(&world, "b", &invitation).await, 0);
+    let known = world.run("a", &["peers"]).await;
+    assert_eq!(
+        (&known.lines[0]["id"], &known.lines[0]["trust"]),
+        (&guest.into(), &"allow".into())
+    );
+    let open = world.run("a", &["invite", "--list"]).await;
+    assert!(open.lines.is_empty(), "{:?}", open.lines);
+    for peer in [&invitation, &ticket] {
+        assert_eq!(ping(&world, "b", peer).await, 0, "it is known by now");
+        assert_eq!(ping(&world, "c", peer).await, 4);
+    }
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn an_invitation_outlives_its_node_and_is_taken_back() {
+    let world = World::new().await;
+    world.run("a", &["block", "--strangers"]).await;
+    let options = ["--uses", "2", "--expires", "1h", "--name", "guest"];
+    let invitation = invited(&world, &options).await;
+    let (up, _) = world.up("a").await;
+    up.terminate().await;
+    let (up, _) = world.up("a").await;
+    assert_eq!(ping(&world, "b", &invitation).await, 0);
+    let known = world.run("a", &["peers"]).await;
+    assert_eq!(known.lines[0]["name"], "guest");
+    let open = world.run("a", &["invite", "--list"]).await;
+    assert_eq!(open.lines[0]["uses"], 1);
+    assert!(open.lines[0].get("invitation").is_none());
+    let revoked = world.run("a", &["invite", "--revoke", "guest"]).await;
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
+    assert_eq!(ping(&world, "c", &invitation).await, 4);
+    let again = world.run("a", &["invite", "--revoke", "guest"]).await;
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn an_invitation_opens_nothing_but_the_book() {
+    let world = World::new().await;
+    world.run("a", &["block", "--strangers"]).await;
+    let (up, _) = world.up("a").await;
+    let text = invited(&world, &[]).await;
+    let (ticket, invitation) = text.split_once('+').unwrap();
+    let invitation: Invitation = invitation.parse().unwrap();
+    let ticket: Ticket = ticket.parse().unwrap();
+    let relay: RelayUrl = world.relay.parse().unwrap();
+    let builder = Endpoint::builder().secret_key(invitation.key());
+    let guest = builder
+        .relays([relay])
+        .port_mapping(false)
+        .bind()
+        .await
+        .unwrap();
+    let connection = guest.connect(ticket, ping::ALPN).await.unwrap();
+    let answered = timeout(PATIENCE, ping::ping(&connection, 1, PATIENCE)).await;
+    let refused = answered.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("not let in"), "{refused}");
+    guest.close().await;
     up.terminate().await;
 }

@@ -25,6 +25,7 @@ mod failure;
 mod follow;
 mod forward;
 mod id;
+mod invite;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 mod lab;
 mod netcheck;
@@ -122,6 +123,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Block(args) => changed(globals, book::trust(globals, &args, Trust::Block)),
         Command::Ask(args) => changed(globals, book::trust(globals, &args, Trust::Ask)),
         Command::Allow(args) => changed(globals, book::trust(globals, &args, Trust::Allow)),
+        Command::Invite(args) => block_on(invite::run(globals, &args)),
         #[cfg(unix)]
         Command::Accept(args) => block_on(accept::run(globals, &args)),
         #[cfg(feature = "demo")]

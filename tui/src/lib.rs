@@ -15,6 +15,8 @@ pub mod control;
 pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod files;
+mod invites;
 mod links;
 mod printable;
 mod told;

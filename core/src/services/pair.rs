@@ -14,8 +14,6 @@
 //! | the one who waits | its confirmation (32), its [`Card`] |
 //! | the one who types | its card |
 //! | the one who waits | the end of the stream |
-//!
-//! A card is a ticket and a name as texts, each behind its length (u16, big endian).
 
 mod code;
 
@@ -27,11 +25,12 @@ use spake2::{Ed25519Group, Identity, Password, Spake2};
 use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
+use super::card;
 use crate::{
-    ConnectError, Connection, Endpoint, ParseTicketError, PeerId, RecvStream, RelayUrl, SecretKey,
-    SendStream, Ticket,
+    ConnectError, Connection, Endpoint, PeerId, RecvStream, RelayUrl, SecretKey, SendStream, Ticket,
 };
 
+pub use super::card::Card;
 pub use code::{Code, ParseCodeError};
 
 /// The application protocol.
@@ -40,35 +39,12 @@ pub const ALPN: &[u8] = b"peerway/pair/1";
 const VERSION: u8 = 1;
 const MESSAGE_LEN: usize = 33;
 const PROOF_LEN: usize = 32;
-/// Bytes of a ticket as text.
-const MAX_TICKET: usize = 4096;
-/// Letters of a name.
-const MAX_NAME: usize = 64;
 /// Callers at a time whose first message is waited for; more wait.
 const CALLERS: usize = 16;
 /// How long an exchange may take, of a few round trips.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the end of it may take to be heard.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-/// What each tells the other of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Card {
-    /// By which it can be dialled.
-    pub ticket: Ticket,
-    /// What it would be called, at most 64 letters of anything: the other's wish, to be made harmless before it is shown.
-    pub name: String,
-}
-
-impl Card {
-    /// A card. What is too long of the name is cut off.
-    #[must_use]
-    pub fn new(ticket: Ticket, name: &str) -> Self {
-        let name = name.chars().take(MAX_NAME).collect();
-        Self { ticket, name }
-    }
-}
 
 /// Why two did not pair.
 #[derive(Debug, thiserror::Error)]
@@ -179,8 +155,10 @@ async fn answer(
         return Err(PairError::WrongGuess);
     }
     send.write_all(&proofs.ours).await?;
-    write_card(&mut send, ours).await?;
-    let card = read_card(&mut recv).await?;
+    card::write(&mut send, ours)
+        .await
+        .map_err(PairError::Broken)?;
+    let card = card::read(&mut recv).await.map_err(PairError::Broken)?;
     // The last to be said.
     let _ = send.finish();
     Ok(card)
@@ -201,41 +179,12 @@ async fn ask(party: Party, connection: &Connection, ours: &Card) -> Result<Card,
     if read.is_err() || !proofs.is_right(&theirs) {
         return Err(PairError::WrongCode);
     }
-    let card = read_card(&mut recv).await?;
-    write_card(&mut send, ours).await?;
+    let card = card::read(&mut recv).await.map_err(PairError::Broken)?;
+    card::write(&mut send, ours)
+        .await
+        .map_err(PairError::Broken)?;
     recv.read_to_end(0).await?;
     Ok(card)
-}
-
-async fn write_card(send: &mut SendStream, card: &Card) -> Result<(), PairError> {
-    for text in [&card.ticket.to_string(), &card.name] {
-        let length = u16::try_from(text.len());
-        let length = length.map_err(|_| PairError::Broken("our ticket is too long".to_owned()))?;
-        send.write_all(&length.to_be_bytes()).await?;
-        send.write_all(text.as_bytes()).await?;
-    }
-    Ok(())
-}
-
-async fn read_card(recv: &mut RecvStream) -> Result<Card, PairError> {
-    let ticket = read_text(recv, MAX_TICKET).await?;
-    let ticket: Ticket = ticket
-        .parse()
-        .map_err(|error: ParseTicketError| PairError::Broken(error.to_string()))?;
-    let name = read_text(recv, MAX_NAME * 4).await?;
-    Ok(Card::new(ticket, &name))
-}
-
-async fn read_text(recv: &mut RecvStream, most: usize) -> Result<String, PairError> {
-    let mut length = [0; 2];
-    recv.read_exact(&mut length).await?;
-    let length = usize::from(u16::from_be_bytes(length));
-    if length > most {
-        return Err(PairError::Broken("the other side says too much".to_owned()));
-    }
-    let mut text = vec![0; length];
-    recv.read_exact(&mut text).await?;
-    String::from_utf8(text).map_err(|error| PairError::Broken(error.to_string()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

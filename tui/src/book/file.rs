@@ -1,10 +1,9 @@
 //! The book's file: read as a whole, and replaced as a whole.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
-    process,
     time::SystemTime,
 };
 
@@ -15,6 +14,7 @@ use super::{
     draft::news,
     text::{self, Mistake},
 };
+use crate::files;
 
 /// For some ten thousand peers; what is longer is no book.
 const MAX_LEN: u64 = 4 << 20;
@@ -29,6 +29,17 @@ pub(crate) struct BookFile {
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
+}
+
+impl Stamp {
+    /// None if there is no file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            len: metadata.len(),
+        })
+    }
 }
 
 impl BookFile {
@@ -46,11 +57,7 @@ impl BookFile {
 
     /// None if there is no file.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        let metadata = fs::metadata(&self.path).ok()?;
-        Some(Stamp {
-            modified: metadata.modified().ok(),
-            len: metadata.len(),
-        })
+        Stamp::of(&self.path)
     }
 
     /// Changes the book. Who does so at the same time waits; a change that fails leaves everything as it was.
@@ -60,16 +67,14 @@ impl BookFile {
     ) -> Result<T, BookError> {
         let failed = |action| move |source| self.io(action, source);
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
-        create_folder(folder).map_err(failed("make the folder of"))?;
-        let lock = private(&folder.join("book.lock"), OpenOptions::new().create(true));
-        let lock = lock.map_err(failed("lock"))?;
-        lock.lock().map_err(failed("lock"))?;
+        files::create_folder(folder).map_err(failed("make the folder of"))?;
+        let _lock = files::lock(&folder.join("book.lock")).map_err(failed("lock"))?;
         let text = self.text()?;
         let mut draft = Draft::of(&text).map_err(|mistake| self.mistaken(mistake))?;
         let done = edit(&mut draft)?;
         let new = draft.text();
         if new != text {
-            self.replace(&new).map_err(failed("write"))?;
+            files::replace(&self.path, &new).map_err(failed("write"))?;
         }
         Ok(done)
     }
@@ -121,21 +126,6 @@ impl BookFile {
         Ok(Ok(()))
     }
 
-    /// The whole text or nothing of it, also if the power fails. A link stays one, and the file keeps its mode.
-    fn replace(&self, text: &str) -> io::Result<()> {
-        let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let temporary = target.with_extension(format!("toml.{}", process::id()));
-        // One that a crash left.
-        let _ = fs::remove_file(&temporary);
-        let written =
-            write(&temporary, &target, text).and_then(|()| fs::rename(&temporary, &target));
-        if written.is_err() {
-            // There may be none.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
-    }
-
     fn mistaken(&self, mistake: Mistake) -> BookError {
         BookError::Mistake {
             path: self.path.clone(),
@@ -150,37 +140,6 @@ impl BookFile {
             source,
         }
     }
-}
-
-fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
-    let mut file = private(temporary, OpenOptions::new().create_new(true))?;
-    if let Ok(metadata) = fs::metadata(target) {
-        file.set_permissions(metadata.permissions())?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// A file that, if it is made, only its owner can read.
-fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.write(true).open(path)
-}
-
-/// Only its owner can look into it, if it is made here.
-fn create_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(path)
 }
 
 /// Why the book could not be read or changed.

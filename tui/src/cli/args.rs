@@ -17,6 +17,7 @@ use clap_complete::ArgValueCandidates;
 use peerway::{
     Builder, Endpoint, ParseIdError, ParseTicketError, PeerId, RelayUrl, Ticket,
     services::{
+        invite::{Invitation, ParseInvitationError},
         pair::{Code, ParseCodeError},
         tunnel::{ParseNameError, ServiceName},
     },
@@ -177,6 +178,8 @@ pub(super) enum Command {
     Rename(Rename),
     /// Forget a peer of the address book
     Remove(Remove),
+    /// Make a ticket that lets in whoever has it, once
+    Invite(InviteArgs),
     /// List who asks to be let in, or let one of them in
     #[cfg(unix)]
     Accept(Accept),
@@ -451,6 +454,33 @@ pub(super) struct Remove {
     pub(super) peer: PeerName,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct InviteArgs {
+    /// What whoever comes is called in the address book [default: as it wishes]
+    #[arg(long, value_name = "NAME", env = "PEERWAY_PEER_NAME")]
+    pub(super) name: Option<Name>,
+
+    /// How long it is good, as in 30m, 24h or 7d
+    #[arg(long, value_name = "TIME", env = "PEERWAY_EXPIRES", default_value = "24h", value_parser = time)]
+    pub(super) expires: Duration,
+
+    /// How many may come with it
+    #[arg(long, value_name = "N", env = "PEERWAY_USES", default_value = "1", value_parser = value_parser!(u32).range(1..=100))]
+    pub(super) uses: u32,
+
+    /// Draw it as a QR code too
+    #[arg(long, env = "PEERWAY_QR", value_parser = FalseyValueParser::new())]
+    pub(super) qr: bool,
+
+    /// List the invitations that are open, without what lets in
+    #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with = "revoke")]
+    pub(super) list: bool,
+
+    /// Take an invitation back, by the 8 letters that are listed, or all for one name
+    #[arg(long, value_name = "WHICH", env = "PEERWAY_REVOKE")]
+    pub(super) revoke: Option<String>,
+}
+
 #[cfg(unix)]
 #[derive(Debug, clap::Args)]
 pub(super) struct Accept {
@@ -485,6 +515,8 @@ pub(super) struct TrustArgs {
 pub(super) enum PeerName {
     /// By a ticket or its id.
     Ticket(Ticket),
+    /// By a ticket with an invitation, which lets in whoever dials with it.
+    Invited(Ticket, Invitation),
     /// By its name in the address book, or the first letters of its id.
     Called(String),
 }
@@ -502,7 +534,10 @@ impl FromStr for PeerName {
 
     fn from_str(text: &str) -> Result<Self, ArgError> {
         if is_like_a_ticket(text) {
-            return Ok(Self::Ticket(text.parse()?));
+            return Ok(match text.split_once('+') {
+                Some((ticket, invitation)) => Self::Invited(ticket.parse()?, invitation.parse()?),
+                None => Self::Ticket(text.parse()?),
+            });
         }
         if is_start_of_id(text) {
             return Ok(Self::Called(text.to_owned()));
@@ -552,6 +587,8 @@ fn server(text: &str) -> Result<SocketAddr, ArgError> {
 
 /// A day.
 const MAX_SECONDS: f64 = 86_400.0;
+/// A year.
+const MAX_TIME_S: u64 = 366 * 86_400;
 
 fn seconds(text: &str) -> Result<Duration, ArgError> {
     text.parse()
@@ -559,6 +596,23 @@ fn seconds(text: &str) -> Result<Duration, ArgError> {
         .filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or(ArgError::Seconds)
+}
+
+/// With its unit, as people say it.
+fn time(text: &str) -> Result<Duration, ArgError> {
+    let (number, unit) =
+        text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(ArgError::Time),
+    };
+    let number: u64 = number.parse().map_err(|_| ArgError::Time)?;
+    let seconds = number.checked_mul(seconds);
+    let seconds = seconds.filter(|seconds| (1..=MAX_TIME_S).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or(ArgError::Time)
 }
 
 fn measurement(text: &str) -> Result<Duration, ArgError> {
@@ -581,6 +635,8 @@ pub(super) enum ArgError {
     Called(#[from] NameError),
     #[error("{0}; the expected form is PEERWAY1…, as `peerway ticket` prints it")]
     Ticket(#[from] ParseTicketError),
+    #[error("{0}; the expected form is PEERWAY1…+…, as `peerway invite` prints it")]
+    Invitation(#[from] ParseInvitationError),
     #[error(
         "a service is PEER/NAME: the peer's name, ticket or id, a slash, and the name it exposes"
     )]
@@ -597,6 +653,8 @@ pub(super) enum ArgError {
     Server,
     #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
     Seconds,
+    #[error("expected a time of up to a year, as in 30m, 24h or 7d")]
+    Time,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]
     Measurement,
     #[cfg(all(feature = "demo", target_os = "linux"))]

@@ -10,6 +10,7 @@ use peerway::{
     BindError, ConnectError, ParseIdError, PeerId,
     keyfile::KeyFileError,
     services::{
+        invite::InviteError,
         pair::{PairError, ParseCodeError},
         ping::PingError,
         speed::SpeedError,
@@ -24,6 +25,7 @@ use crate::demo::DemoError;
 use crate::{
     book::{BookError, EditError, Name},
     dash,
+    invites::InviteFileError,
 };
 
 const FAILED: u8 = 1;
@@ -128,6 +130,14 @@ pub(super) enum Failure {
     #[cfg(target_os = "linux")]
     Unit { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Invite(#[from] InviteError),
+    #[error(transparent)]
+    Invites(#[from] InviteFileError),
+    #[error("too many invitations are open: take some back with `peerway invite --revoke WHICH`")]
+    ManyInvites,
+    #[error("no invitation is called {0}: `peerway invite --list` lists those that are open")]
+    NoInvite(String),
+    #[error(transparent)]
     Code(#[from] ParseCodeError),
     #[error(transparent)]
     Pair(#[from] PairError),
@@ -159,7 +169,8 @@ impl Failure {
         match self {
             Self::Connect(error)
             | Self::Forward(ForwardError::Connect(error))
-            | Self::Pair(PairError::Connect(error)) => dial_code(error),
+            | Self::Pair(PairError::Connect(error))
+            | Self::Invite(InviteError::Connect(error)) => dial_code(error),
             Self::NoRelay { .. }
             | Self::NoReply { .. }
             | Self::Mute { .. }
@@ -174,6 +185,7 @@ impl Failure {
             | Self::UnknownPeer { .. }
             | Self::UnknownName { .. }
             | Self::NotInBook(_)
+            | Self::NoInvite(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::SeveralPeers { .. } => USAGE,
@@ -196,6 +208,9 @@ impl Failure {
             | Self::Bind(_)
             | Self::ServeRelay(_)
             | Self::Pair(_)
+            | Self::Invite(_)
+            | Self::Invites(_)
+            | Self::ManyInvites
             | Self::CodeExpired
             | Self::Ping(_)
             | Self::Speed(_)

@@ -1,46 +1,60 @@
-//! The address book of a node that runs: whoever changes it need not start the node anew.
+//! The address book and the invitations of a node that runs: whoever changes them need not start the node anew.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use peerway::Endpoint;
+use peerway::{Access, Endpoint};
 use tokio::{
     sync::{Notify, watch},
     time::{MissedTickBehavior, interval},
 };
 
-use super::out;
-use crate::book::{Book, BookError, BookFile, Stamp};
+use super::{failure::Failure, invite::now_ms, out};
+use crate::{
+    book::{Book, BookFile, Stamp},
+    invites::{InviteFile, Invites},
+};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The book as it was last understood.
+/// The book and the invitations as they were last understood.
 #[derive(Debug)]
 pub(super) struct Followed {
     file: BookFile,
     /// Of what was read.
     stamp: Option<Stamp>,
     book: watch::Sender<Arc<Book>>,
+    invite_file: InviteFile,
+    invites: watch::Sender<Arc<Invites>>,
     /// Somebody changed the file, and waits for no look.
     reread: Arc<Notify>,
 }
 
 impl Followed {
-    pub(super) fn open(file: &BookFile) -> Result<Self, BookError> {
+    pub(super) fn open(file: &BookFile, invites: InviteFile) -> Result<Self, Failure> {
         // First, so that no change after it is missed.
         let stamp = file.stamp();
-        Ok(Self::new(file, stamp, file.read()?))
+        let given = invites.read()?;
+        Ok(Self::new((file, stamp, file.read()?), (invites, given)))
     }
 
     /// The same for who only shows names, and does without them.
-    pub(super) fn open_or_empty(file: &BookFile) -> Self {
-        Self::open(file).unwrap_or_else(|_| Self::new(file, file.stamp(), Book::default()))
+    pub(super) fn open_or_empty(file: &BookFile, invites: InviteFile) -> Self {
+        Self::open(file, invites.clone()).unwrap_or_else(|_| {
+            let nobody = (file, file.stamp(), Book::default());
+            Self::new(nobody, (invites, Invites::default()))
+        })
     }
 
-    fn new(file: &BookFile, stamp: Option<Stamp>, book: Book) -> Self {
+    fn new(
+        (file, stamp, book): (&BookFile, Option<Stamp>, Book),
+        (invite_file, invites): (InviteFile, Invites),
+    ) -> Self {
         Self {
             file: file.clone(),
             stamp,
             book: watch::Sender::new(Arc::new(book)),
+            invite_file,
+            invites: watch::Sender::new(Arc::new(invites)),
             reread: Arc::default(),
         }
     }
@@ -53,33 +67,78 @@ impl Followed {
         self.book.subscribe()
     }
 
+    pub(super) fn invites(&self) -> watch::Receiver<Arc<Invites>> {
+        self.invites.subscribe()
+    }
+
+    /// Whom the book allows, and who comes with an invitation.
+    pub(super) fn access(&self) -> Access {
+        let invites = self.invites.borrow();
+        let invited = invites.open(now_ms()).map(|invite| invite.id);
+        match self.book.borrow().access() {
+            Access::Only(peers) => Access::Only(peers.into_iter().chain(invited).collect()),
+            access @ (Access::Anyone | Access::Except(_) | _) => access,
+        }
+    }
+
     /// What has the book read at once.
     pub(super) fn reread(&self) -> Arc<Notify> {
         Arc::clone(&self.reread)
     }
 
-    /// Lets in whom the book allows, from one change of it to the next. What cannot be understood changes nothing, and is told.
+    /// Lets in whom the book allows and an invitation brings, from one change to the next. What cannot be understood changes nothing,
+    /// and is told.
     pub(super) async fn follow(&self, endpoint: &Endpoint) -> Infallible {
-        let mut looks = Looks::after(self.stamp);
+        let mut books = Looks::after(self.stamp);
+        // Read once more.
+        let mut invites = Looks::after(None);
+        let mut in_force = self.access();
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let due = tokio::select! {
-                _ = ticks.tick() => looks.due(self.file.stamp()),
-                // Who says so has written all of it.
-                () = self.reread.notified() => looks.now(self.file.stamp()),
+            // Who says that something has changed has written all of it.
+            let at_once = tokio::select! {
+                _ = ticks.tick() => false,
+                () = self.reread.notified() => true,
             };
-            match due {
-                Due::Nothing => {}
-                Due::Gone => out::hint("the address book is gone: it stays in force as it was"),
-                Due::Read => match self.file.read() {
-                    Ok(book) => {
-                        endpoint.set_access(book.access()).await;
-                        self.book.send_replace(Arc::new(book));
-                    }
-                    Err(error) => out::hint(format!("{error}. It stays in force as it was")),
-                },
+            let due = |looks: &mut Looks, stamp| {
+                if at_once {
+                    looks.now(stamp)
+                } else {
+                    looks.due(stamp)
+                }
+            };
+            self.look_at_invites(due(&mut invites, self.invite_file.stamp()));
+            self.look_at_book(due(&mut books, self.file.stamp()));
+            // Invitations also end by themselves.
+            let access = self.access();
+            if access != in_force {
+                endpoint.set_access(access.clone()).await;
+                in_force = access;
             }
+        }
+    }
+
+    fn look_at_book(&self, due: Due) {
+        match due {
+            Due::Nothing => {}
+            Due::Gone => out::hint("the address book is gone: it stays in force as it was"),
+            Due::Read => match self.file.read() {
+                Ok(book) => drop(self.book.send_replace(Arc::new(book))),
+                Err(error) => out::hint(format!("{error}. It stays in force as it was")),
+            },
+        }
+    }
+
+    fn look_at_invites(&self, due: Due) {
+        let read = match due {
+            Due::Nothing => return,
+            Due::Gone => Ok(Invites::default()),
+            Due::Read => self.invite_file.read(),
+        };
+        match read {
+            Ok(invites) => drop(self.invites.send_replace(Arc::new(invites))),
+            Err(error) => out::hint(error.to_string()),
         }
     }
 }

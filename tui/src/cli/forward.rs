@@ -43,7 +43,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
-    let peer = node::find(globals, &args.service.peer)?;
+    let peer = node::meet(globals, &args.service.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let forwarder = Forwarder::new(
         node.endpoint.clone(),

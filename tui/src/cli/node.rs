@@ -22,7 +22,7 @@ use super::{
     args::{Globals, PeerName},
     failure::Failure,
     follow::Followed,
-    out,
+    invite, out,
     peers::Peers,
     state::{Claim, StateDir},
     words,
@@ -76,7 +76,7 @@ impl Node {
         let key = state.key()?;
         let claim = state.claim()?.ok_or_else(|| state.in_use())?;
         let peers = state.peers();
-        let book = Followed::open(peers.book())?;
+        let book = Followed::open(peers.book(), state.invites())?;
         let builder = globals
             .builder()
             .secret_key(key)
@@ -90,16 +90,18 @@ impl Node {
         relays: Vec<RelayUrl>,
     ) -> Result<Self, Failure> {
         let builder = globals.builder().relays(relays).visits(true);
-        let peers = StateDir::open(globals)?.peers();
+        let state = StateDir::open(globals)?;
+        let peers = state.peers();
         // Nobody is let in anyway.
-        let book = Followed::open_or_empty(peers.book());
+        let book = Followed::open_or_empty(peers.book(), state.invites());
         Self::with(globals, builder, (peers, book)).await
     }
 
     /// A node of the folder's identity or, beside another process that has it, of a temporary one.
     pub(super) async fn beside(globals: &Globals, relays: Vec<RelayUrl>) -> Result<Self, Failure> {
-        let peers = StateDir::open(globals)?.peers();
-        let book = Followed::open(peers.book())?;
+        let state = StateDir::open(globals)?;
+        let peers = state.peers();
+        let book = Followed::open(peers.book(), state.invites())?;
         Self::with(globals, globals.builder().relays(relays), (peers, book)).await
     }
 
@@ -109,11 +111,12 @@ impl Node {
             // The port may be that of the node that runs.
             builder = builder.bind_addr((addr.ip(), 0).into());
         }
-        let peers = StateDir::open(globals)?.peers();
+        let state = StateDir::open(globals)?;
+        let peers = state.peers();
         Ok(Self {
             endpoint: builder.bind().await?,
             claim: None,
-            book: Followed::open_or_empty(peers.book()),
+            book: Followed::open_or_empty(peers.book(), state.invites()),
             peers,
         })
     }
@@ -145,7 +148,7 @@ impl Node {
             builder = builder.bind_addr(addr);
         }
         Ok(Self {
-            endpoint: builder.access(book.book().access()).bind().await?,
+            endpoint: builder.access(book.access()).bind().await?,
             claim,
             peers,
             book,
@@ -313,8 +316,17 @@ impl Node {
 }
 
 /// Who is meant, and where that peer is.
-pub(super) fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
+fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
     StateDir::open(globals)?.peers().find(peer)
+}
+
+/// Who is meant, and where that peer is; an invitation that came with its ticket is used first.
+pub(super) async fn meet(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
+    let ticket = find(globals, peer)?;
+    if let PeerName::Invited(_, invitation) = peer {
+        invite::use_up(globals, &ticket, invitation).await?;
+    }
+    Ok(ticket)
 }
 
 /// The relays to register with when dialling `peer`: ours, or else its own.

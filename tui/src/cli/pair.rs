@@ -109,7 +109,7 @@ fn add(draft: &mut Draft, name: &Name, ticket: &Ticket) -> Result<(), EditError>
 }
 
 /// The wish, or as near to it as may be.
-fn free_name(book: &Book, wish: &str, id: PeerId) -> Name {
+pub(super) fn free_name(book: &Book, wish: &str, id: PeerId) -> Name {
     let wish: String = wish.chars().take(Name::MAX_CHARS - 3).collect();
     let numbered = (2..100).map(|number| format!("{wish}-{number}"));
     let mut names = std::iter::once(wish.clone())
@@ -146,7 +146,7 @@ fn tell(globals: &Globals, name: &Name, ticket: &Ticket) -> Result<(), Failure> 
 }
 
 /// What this computer is called among its owner's.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname()
         .nodename()

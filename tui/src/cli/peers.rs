@@ -44,7 +44,7 @@ impl Peers {
     /// Who is to be dialled, and where that peer is.
     pub(super) fn find(&self, name: &PeerName) -> Result<Ticket, Failure> {
         let book = match self.book.read() {
-            Err(error) if matches!(name, PeerName::Ticket(_)) => {
+            Err(error) if matches!(name, PeerName::Ticket(_) | PeerName::Invited(..)) => {
                 // Whoever has a ticket does without.
                 out::hint(error.to_string());
                 Book::default()
@@ -66,7 +66,7 @@ impl Peers {
                 let known = known.find(|known| known.id() == ticket.id());
                 return Ok(known.unwrap_or_else(|| ticket.clone()));
             }
-            PeerName::Ticket(ticket) => return Ok(ticket.clone()),
+            PeerName::Ticket(ticket) | PeerName::Invited(ticket, _) => return Ok(ticket.clone()),
             PeerName::Called(text) => text,
         };
         if let Some(entry) = book.get(text) {

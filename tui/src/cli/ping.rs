@@ -32,7 +32,7 @@ pub(super) async fn run(
     args: &Ping,
     started_at: Instant,
 ) -> Result<(), Failure> {
-    let peer = node::find(globals, &args.peer)?;
+    let peer = node::meet(globals, &args.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let mut session = Pinging {
         json: globals.json,

@@ -17,7 +17,7 @@ use super::{
 const DIRECT_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> {
-    let peer = node::find(globals, &args.peer)?;
+    let peer = node::meet(globals, &args.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let body = async {
         node.settled().await;

@@ -8,7 +8,7 @@ pub(super) use peerway::keyfile::Claim;
 use peerway::{PeerId, SecretKey, keyfile};
 
 use super::{args::Globals, failure::Failure, peers::Peers};
-use crate::book::Book;
+use crate::{book::Book, invites::InviteFile};
 
 /// A folder with a key, and the one of its owner's address book.
 #[derive(Debug)]
@@ -69,6 +69,11 @@ impl StateDir {
     /// The peers that have a name or were dialled from here.
     pub(super) fn peers(&self) -> Peers {
         Peers::in_folders(&self.path, &self.config)
+    }
+
+    /// The invitations that were given away.
+    pub(super) fn invites(&self) -> InviteFile {
+        InviteFile::in_folder(&self.path)
     }
 
     /// The address book, for who only shows names, and does without where it cannot be read.

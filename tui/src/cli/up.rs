@@ -19,6 +19,7 @@ use super::{
     answering::Answering,
     args::{Globals, Up},
     failure::Failure,
+    invite,
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
@@ -68,7 +69,7 @@ pub(super) async fn serve(
         Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
         None => None,
     };
-    let router = offer(Router::new(node.endpoint.clone()));
+    let router = invite::host(offer(Router::new(node.endpoint.clone())), globals, &node)?;
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if let Some(relay) = &relay {

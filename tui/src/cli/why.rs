@@ -26,7 +26,7 @@ const UNUSED: Duration = Duration::from_secs(5);
 const VERDICT: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
-    let target = node::find(globals, &args.peer)?;
+    let target = node::meet(globals, &args.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &target)).await?;
     let body = async {
         node.settled().await;

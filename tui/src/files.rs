@@ -1,0 +1,66 @@
+//! Files that only their owner reads, and that are replaced as a whole.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+/// The whole text or nothing of it, also if the power fails. A link stays one, and the file keeps its mode.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let temporary = temporary(&target);
+    // One that a crash left.
+    let _ = fs::remove_file(&temporary);
+    let written = write(&temporary, &target, text).and_then(|()| fs::rename(&temporary, &target));
+    if written.is_err() {
+        // There may be none.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Keeps others who do the same from changing what is beside this file, until it is dropped.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let lock = private(path, OpenOptions::new().create(true))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// A folder that only its owner can look into, if it is made here.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+fn temporary(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", process::id()));
+    target.with_file_name(name)
+}
+
+fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
+    let mut file = private(temporary, OpenOptions::new().create_new(true))?;
+    if let Ok(metadata) = fs::metadata(target) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A file that, if it is made, only its owner can read.
+fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.write(true).open(path)
+}
