@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use peerway::{PathInfo, PeerSnapshot, RelayUrl};
+use peerway::{PathInfo, PeerSnapshot, RelayState, RelayUrl};
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -19,7 +19,7 @@ pub(super) const RINGS: [Duration; 4] = [
     Duration::from_millis(150),
 ];
 /// The rings' radii as parts of the largest; the last is for all that is farther, or not measured.
-const RADII: [f64; 5] = [0.28, 0.46, 0.64, 0.82, 1.0];
+pub(super) const RADII: [f64; 5] = [0.28, 0.46, 0.64, 0.82, 1.0];
 /// Peers for whom a place is looked for, in the order of the table.
 const TRIED: usize = 200;
 /// Columns for a name.
@@ -58,6 +58,8 @@ pub(super) struct Hub {
     pub(super) at: (u16, u16),
     pub(super) label: Rect,
     pub(super) text: String,
+    /// Whether the node is registered there; none if it is a peer's.
+    pub(super) state: Option<RelayState>,
 }
 
 /// A direction on the map.
@@ -94,16 +96,22 @@ impl Map {
             radius,
             peers: Vec::new(),
             relays: Vec::new(),
-            hidden: model.rows.len().saturating_sub(TRIED),
+            hidden: 0,
         };
         map.place_relays(model, area);
-        for row in 0..model.rows.len().min(TRIED) {
-            if let Some(peer) = model.peer(row)
-                && !map.place(model, area, row, peer)
-            {
-                map.hidden += 1;
+        let is_relayed = |row: &usize| {
+            (model.peer(*row)).is_some_and(|peer| model.words().kind(peer) == Standing::Relay)
+        };
+        let (relayed, others): (Vec<usize>, Vec<usize>) =
+            (0..model.rows.len()).partition(is_relayed);
+        // Those that are relayed first: there is something to find out about them.
+        let relayed = relayed.into_iter().take(TRIED / 2);
+        for row in relayed.chain(others).take(TRIED) {
+            if let Some(peer) = model.peer(row) {
+                map.place(model, area, row, peer);
             }
         }
+        map.hidden = model.rows.len().saturating_sub(map.peers.len());
         map
     }
 
@@ -140,6 +148,7 @@ impl Map {
             let label = Rect::new(x, y, text.width() as u16 + 1, 1).intersection(area);
             self.relays.push(Hub {
                 url: url.clone(),
+                state: known(url).map(|relay| relay.state),
                 at: (x, y),
                 label,
                 text,
@@ -147,8 +156,8 @@ impl Map {
         }
     }
 
-    /// Finds the peer a place where it covers nobody. Returns whether there is one.
-    fn place(&mut self, model: &Model, area: Rect, row: usize, peer: &PeerSnapshot) -> bool {
+    /// Finds the peer a place where it covers nobody, if there is one.
+    fn place(&mut self, model: &Model, area: Rect, row: usize, peer: &PeerSnapshot) {
         let words = model.words();
         let kind = words.kind(peer);
         let name = words.name(&peer.id);
@@ -178,7 +187,7 @@ impl Map {
             (area.intersection(label) == label && self.is_free(label)).then_some((at, label))
         });
         let Some((at, label)) = found else {
-            return false;
+            return;
         };
         self.peers.push(Place {
             row,
@@ -187,7 +196,6 @@ impl Map {
             text,
             hub,
         });
-        true
     }
 
     /// Points of a ring, the nearest to where the peer belongs first. Below the node is the relays' place, if there are any.

@@ -87,7 +87,7 @@ fn table(
     if flows.is_empty() {
         let lines = [
             "No connection is open: nothing is sent but what keeps links alive.",
-            "`peerway send`, `forward` and programs with the library open some.",
+            "`peerway forward`, `speed` and programs with the library open some.",
         ];
         for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
             frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);

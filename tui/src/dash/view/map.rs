@@ -1,5 +1,6 @@
 //! The peers around this node: rings by round-trip time, or a tree by the way to them.
 
+use peerway::RelayState;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -14,10 +15,13 @@ use crate::dash::{
     format,
     layout::Panel,
     look::Role,
-    map::{Branch, Map, RINGS, branches, fits},
+    map::{Branch, Hub, Map, RADII, RINGS, branches, fits},
     model::Model,
     words::{Address, Standing},
 };
+
+/// With more peers than that only the selected one has a line.
+const CROWD: usize = 16;
 
 pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let glyphs = model.look.glyphs;
@@ -61,16 +65,21 @@ fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     ]));
     let map = Map::of(model, field);
     let look = model.look;
-    for part in [0.28, 0.46, 0.64, 0.82] {
+    for (part, _) in RADII.into_iter().zip(RINGS) {
         ring(model, frame, &map, part, field);
     }
-    for hub in &map.relays {
+    let is_reached = |hub: &&Hub| matches!(hub.state, Some(RelayState::Up) | None);
+    for hub in map.relays.iter().filter(is_reached) {
         line(model, frame, map.center, hub.at, (Role::Dim, Stroke::Solid));
     }
+    let is_crowded = map.peers.len() > CROWD;
     for place in &map.peers {
         let Some(peer) = model.peer(place.row) else {
             continue;
         };
+        if is_crowded && place.row != model.cursor {
+            continue;
+        }
         let kind = model.words().kind(peer);
         let from = place.hub.and_then(|hub| map.relays.get(hub));
         match (from, kind) {
@@ -105,8 +114,14 @@ fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             (None, Standing::Relay | Standing::Connecting | Standing::Unreachable) => {}
         }
     }
+    ring_labels(model, frame, &map, field);
     for hub in &map.relays {
-        put(frame, hub.at, look.glyphs.hub, look.style(Role::Info));
+        let role = if is_reached(&hub) {
+            Role::Info
+        } else {
+            Role::Bad
+        };
+        put(frame, hub.at, look.glyphs.hub, look.style(role));
         let text = Rect {
             x: hub.label.x + 1,
             width: hub.label.width.saturating_sub(1),
@@ -121,6 +136,19 @@ fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         count => format!("   +{count} without room: t"),
     };
     frame.render_widget(legends(model, &hidden), legend);
+}
+
+/// To the right and a little below, where there are neither peers nor relays.
+fn ring_labels(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
+    let (across, below) = (0.94, 0.34);
+    for (part, time) in RADII.into_iter().zip(RINGS) {
+        let label = format!("{} ms", time.as_millis());
+        let x = f64::from(map.center.0) + part * map.radius.0 * across;
+        let y = f64::from(map.center.1) + part * map.radius.1 * below;
+        let area = Rect::new(x as u16, y.round() as u16, label.width() as u16, 1);
+        let line = Line::styled(label, model.look.style(Role::Dim));
+        frame.render_widget(line, area.intersection(field));
+    }
 }
 
 fn own(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
@@ -167,12 +195,9 @@ fn peers(model: &Model, frame: &mut Frame<'_>, map: &Map) {
 fn legends(model: &Model, hidden: &str) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let bar = glyphs.border.horizontal_top;
-    let steps: Vec<String> = RINGS.map(|ring| ring.as_millis().to_string()).into();
     let text = format!(
-        "{bar}{bar} direct  {bar} {bar} idle  {} via relay  {} relay   rings: {} ms{hidden}",
-        glyphs.via,
-        glyphs.hub,
-        steps.join(", ")
+        "{bar}{bar} direct  {bar} {bar} idle  {} via relay  {} relay   rings: round trip{hidden}",
+        glyphs.via, glyphs.hub
     );
     Line::styled(text, model.look.style(Role::Dim))
 }

@@ -171,8 +171,10 @@ pub(super) fn history(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>,
         let glyph = Span::styled(shade(model, way, at), model.look.style(way.kind.role()));
         legend.push_span(glyph);
         legend.push_span(Span::raw(format!(" {name}  ")));
-        let share = time.saturating_mul(100).div_euclid(total.max(1));
-        parts.push(format!("{name} {share} %"));
+        match time.saturating_mul(100) / total.max(1) {
+            0 => {}
+            share => parts.push(format!("{name} {share} %")),
+        }
     }
     let separator = format!(" {} ", model.look.glyphs.dot);
     let shares = Line::styled(parts.join(&separator), model.look.style(Role::Dim));

@@ -78,14 +78,15 @@ pub(super) fn chart(
 
 /// What the top of the chart stands for, milliseconds: round, and above all that was measured.
 fn scale(most: f32) -> f32 {
-    let mut full = 2.0;
-    for step in [2.0, 2.5, 2.0].into_iter().cycle().take(24) {
-        if full >= most * 1.1 {
-            break;
-        }
-        full *= step;
-    }
-    full
+    const STEPS: [f32; 8] = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
+    let decades = [1.0, 10.0, 100.0, 1000.0, 10_000.0];
+    let scales = decades
+        .into_iter()
+        .flat_map(|decade| STEPS.map(|step| step * decade));
+    scales
+        .into_iter()
+        .find(|full| *full >= most * 1.1)
+        .unwrap_or_else(|| most.max(1.0))
 }
 
 /// Two dots a cell across and four along, as Braille has them; with ASCII one.
