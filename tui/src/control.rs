@@ -3,6 +3,8 @@
 //! `docs/control.md` tells programs of it. [`serve`] answers, [`Client`] asks; where the socket is both know from [`Place`].
 
 mod client;
+#[cfg(test)]
+mod documented;
 mod door;
 mod metrics;
 mod place;

@@ -79,7 +79,7 @@ impl Place {
     /// A connection to the node, or none if no node is there.
     ///
     /// # Errors
-    /// [`ControlError::Unreachable`] if there is a socket that does not let us in.
+    /// [`ControlError::Unreachable`] if there is a socket that does not let us in, [`ControlError::NotOurs`] if it is another user's.
     pub async fn connect(&self) -> Result<Option<UnixStream>, ControlError> {
         // Of a node that ended without a word the socket remains, and nobody listens.
         let is_absent = |error: &io::Error| {
@@ -88,13 +88,20 @@ impl Place {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused
             )
         };
+        let unreachable = |source| ControlError::Unreachable {
+            path: self.socket.clone(),
+            source,
+        };
         match UnixStream::connect(&self.socket).await {
-            Ok(stream) => Ok(Some(stream)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(source) => Err(ControlError::Unreachable {
+            // Who listens is told things, and believed; root knows whose folder it named.
+            Ok(stream) if geteuid().is_root() || is_let_in(&stream).map_err(unreachable)? => {
+                Ok(Some(stream))
+            }
+            Ok(_) => Err(ControlError::NotOurs {
                 path: self.socket.clone(),
-                source,
             }),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(source) => Err(unreachable(source)),
         }
     }
 
@@ -133,8 +140,11 @@ fn is_mine(dir: &Path) -> bool {
 
 /// Whether whoever is at the other end may talk to this node: its owner, and root, who can do as the owner anyway.
 pub(super) fn is_let_in(stream: &UnixStream) -> io::Result<bool> {
-    let uid = stream.peer_cred()?.uid();
-    Ok(uid == geteuid().as_raw() || uid == 0)
+    Ok(may_talk(stream.peer_cred()?.uid(), geteuid().as_raw()))
+}
+
+fn may_talk(uid: u32, own: u32) -> bool {
+    uid == own || uid == 0
 }
 
 #[cfg(test)]
@@ -165,6 +175,14 @@ mod tests {
         let (accepted, _) = listener.accept().await.unwrap();
         assert!(is_let_in(&accepted).unwrap());
         drop(stream);
+    }
+
+    /// On either side: nobody else is answered, and nobody else's node is told anything or believed.
+    #[test]
+    fn another_user_is_not_talked_to_but_root_is() {
+        let talked_to = [1000, 0, 1001].map(|uid| may_talk(uid, 1000));
+        assert_eq!(talked_to, [true, true, false]);
+        assert!(!may_talk(1000, 0), "nor by root");
     }
 
     #[tokio::test]

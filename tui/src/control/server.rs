@@ -61,6 +61,7 @@ pub async fn serve(listener: UnixListener, links: Links) {
 fn router(control: Control) -> Router {
     let v1 = Router::new()
         .route("/version", get(version))
+        .route("/openapi.json", get(openapi))
         .route("/status", get(status))
         .route("/watch", get(watch_status))
         .route("/events", get(events))
@@ -77,6 +78,12 @@ fn router(control: Control) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(signed))
         .with_state(control)
+}
+
+/// What can be asked, for programs that make programs.
+async fn openapi() -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, include_str!("openapi.json")).into_response()
 }
 
 async fn version(State(control): State<Control>) -> Json<Version> {

@@ -20,17 +20,17 @@ use crate::{
 };
 
 /// Far longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Node {
-    endpoint: Endpoint,
+pub(super) struct Node {
+    pub(super) endpoint: Endpoint,
     place: Place,
     serving: JoinHandle<()>,
     _dir: TempDir,
 }
 
 impl Node {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let (_, book) = watch::channel(Arc::default());
         Self::with(book).await
     }
@@ -54,12 +54,12 @@ impl Node {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(super) async fn client(&self) -> Client {
         Client::find(self.place.clone()).await.unwrap().unwrap()
     }
 
     /// What is answered to a request in full, whatever it is.
-    async fn raw(&self, request: &str) -> String {
+    pub(super) async fn raw(&self, request: &str) -> String {
         let mut stream = UnixStream::connect(self.place.socket()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -69,7 +69,7 @@ impl Node {
     }
 }
 
-async fn endpoint() -> Endpoint {
+pub(super) async fn endpoint() -> Endpoint {
     let builder = Endpoint::builder()
         .bind_addr((Ipv4Addr::LOCALHOST, 0).into())
         .alpns([peerway::services::ping::ALPN])
@@ -78,7 +78,7 @@ async fn endpoint() -> Endpoint {
     builder.bind().await.unwrap()
 }
 
-fn request(line: &str, body: &str) -> String {
+pub(super) fn request(line: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{line} HTTP/1.1\r\nHost: peerway\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"

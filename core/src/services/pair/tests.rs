@@ -109,11 +109,11 @@ fn neither_side_takes_its_own_proof_for_the_others() {
 
 /// Each costs a whole exchange, after which who waits has another code.
 #[test]
-fn a_thousand_wrong_codes_yield_nothing() {
+fn ten_thousand_wrong_codes_yield_nothing() {
     let [waits, types] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).id());
     let shown = code("7k3m-00000");
     let mut right = 0;
-    for guess in 1..=1000 {
+    for guess in 1..=10_000 {
         let guess = code(&format!("7k3m-{guess:05}"));
         let one = Party::new(Role::Waits, &shown, waits, types);
         let other = Party::new(Role::Types, &guess, waits, types);

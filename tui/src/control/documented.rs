@@ -1,0 +1,191 @@
+//! `openapi.json` against what the node answers, and both against `docs/control.md`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::tests::{Node, PATIENCE, endpoint, request};
+
+const DOCUMENT: &str = include_str!("openapi.json");
+const SERVER: &str = include_str!("server.rs");
+const PAGE: &str = include_str!("../../../docs/control.md");
+/// All that a snapshot and events can have, as the library holds it.
+const SNAPSHOT: &str = include_str!("../../../core/proto/src/tests/json/snapshot.json");
+const EVENTS: &str = include_str!("../../../core/proto/src/tests/json/events.json");
+
+fn document() -> Value {
+    serde_json::from_str(DOCUMENT).unwrap()
+}
+
+fn schema(name: &str) -> Value {
+    document()["components"]["schemas"][name].clone()
+}
+
+/// Where a schema is told that stands in another's place, and whether there may be nothing.
+fn resolve(schema: &Value) -> (Value, bool) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let (_, name) = name.rsplit_once('/').unwrap();
+        return (self::schema(name), false);
+    }
+    let Some(choices) = schema["oneOf"].as_array() else {
+        let types = schema["type"].as_array();
+        let is_nullable = types.is_some_and(|types| types.contains(&"null".into()));
+        return (schema.clone(), is_nullable);
+    };
+    let is_null = |choice: &&Value| choice["type"] == "null";
+    let of = choices.iter().find(|choice| !is_null(choice)).unwrap();
+    (resolve(of).0, choices.iter().any(|choice| is_null(&choice)))
+}
+
+/// Whether the document tells of all that is in a value, and of nothing that has to be there and is not.
+fn check(value: &Value, schema: &Value, place: &str) {
+    let (schema, is_nullable) = resolve(schema);
+    if value.is_null() {
+        return assert!(is_nullable, "{place} may be null");
+    }
+    let is_of = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        _ => false,
+    };
+    let types = &schema["type"];
+    let several = types.as_array().into_iter().flatten();
+    let types: Vec<_> = several.chain([types]).filter_map(Value::as_str).collect();
+    assert!(
+        types.iter().any(|name| is_of(name)),
+        "{place} is {value}, not {types:?}"
+    );
+    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(item, &schema["items"], &format!("{place}/{at}"));
+    }
+    let Some(object) = value.as_object() else {
+        return;
+    };
+    for (key, value) in object {
+        let place = format!("{place}/{key}");
+        match schema["properties"].get(key) {
+            Some(told) => check(value, told, &place),
+            // It depends on the kind.
+            None if schema["additionalProperties"] == true => {}
+            None => panic!("{place} is not told: openapi.json is to have it"),
+        }
+    }
+    for key in schema["required"].as_array().into_iter().flatten() {
+        assert!(
+            object.contains_key(key.as_str().unwrap()),
+            "{place} lacks {key}"
+        );
+    }
+}
+
+/// Whether everything that the document tells of is in a value that has all there can be.
+fn check_complete(value: &Value, schema: &Value, place: &str) {
+    let (schema, _) = resolve(schema);
+    for (key, told) in schema["properties"].as_object().into_iter().flatten() {
+        let value = value.get(key);
+        let value = value.unwrap_or_else(|| panic!("{place}/{key} is told and is nowhere"));
+        check_complete(value, told, &format!("{place}/{key}"));
+    }
+    if let Some(first) = value.get(0) {
+        check_complete(first, &schema["items"], &format!("{place}/0"));
+    }
+}
+
+/// Methods and paths, as the server routes them.
+fn routes() -> BTreeSet<(String, String)> {
+    let (v1, root) = SERVER.split_once(".nest(V1").unwrap();
+    let mut routes = BTreeSet::new();
+    for (prefix, source) in [("/v1", v1), ("", root)] {
+        for route in source.split(".route(\"").skip(1) {
+            let (path, rest) = route.split_once('"').unwrap();
+            let line = rest.lines().next().unwrap();
+            for method in ["get", "post", "delete", "put", "patch"] {
+                if line.contains(&format!("{method}(")) {
+                    routes.insert((method.to_owned(), format!("{prefix}{path}")));
+                }
+            }
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_is_documented_and_no_other() {
+    let document = document();
+    let mut told = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys();
+        for method in methods.filter(|key| *key != "parameters") {
+            told.insert((method.clone(), path.clone()));
+        }
+    }
+    assert_eq!(told, routes());
+    assert!(told.len() > 10, "{told:?}");
+    for (method, path) in told {
+        let row = format!(
+            "| `{} {}`",
+            method.to_uppercase(),
+            path.replace("{id}", "ID")
+        );
+        assert!(PAGE.contains(&row), "{row} is not on the page");
+    }
+}
+
+#[test]
+fn every_key_of_a_snapshot_and_of_events_is_documented_and_no_other() {
+    let snapshot: Value = serde_json::from_str(SNAPSHOT).unwrap();
+    let node = schema("Node");
+    check(&snapshot, &node, "");
+    check_complete(&snapshot, &node, "");
+    let events: Vec<Value> = serde_json::from_str(EVENTS).unwrap();
+    let event = schema("Event");
+    let mut keys = BTreeSet::new();
+    for of in &events {
+        check(of, &event, "");
+        keys.extend(of.as_object().unwrap().keys().cloned());
+    }
+    let told: BTreeSet<_> = event["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(told, keys);
+    let kinds: Vec<_> = events.iter().map(|of| of["event"].clone()).collect();
+    assert_eq!(event["properties"]["event"]["enum"], Value::Array(kinds));
+}
+
+#[tokio::test]
+async fn what_a_node_answers_is_as_documented() {
+    let (node, peer) = (Node::start().await, endpoint().await);
+    let client = node.client().await;
+    let answering = async { while peer.accept().await.is_some() {} };
+    let asking = async {
+        let mut snapshots = node.endpoint.snapshots();
+        client.connect(&peer.ticket()).await.unwrap();
+        let linked = snapshots.wait_for(|seen| seen.peers.iter().any(|it| it.path.is_some()));
+        drop(linked.await.unwrap());
+        let id = peer.id();
+        for (line, name) in [
+            ("GET /v1/version".to_owned(), "Version"),
+            ("GET /v1/status".to_owned(), "Node"),
+            (format!("GET /v1/peers/{id}"), "Peer"),
+            ("GET /v1/nothing".to_owned(), "Error"),
+            (format!("DELETE /v1/peers/{}", node.endpoint.id()), "Error"),
+        ] {
+            let answer = node.raw(&request(&line, "")).await;
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            check(&serde_json::from_str(body).unwrap(), &schema(name), &line);
+        }
+        let served = node.raw(&request("GET /v1/openapi.json", "")).await;
+        assert!(served.ends_with(DOCUMENT));
+    };
+    tokio::select! {
+        () = answering => {}
+        asked = tokio::time::timeout(PATIENCE, asking) => asked.unwrap(),
+    }
+}
