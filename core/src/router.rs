@@ -43,7 +43,7 @@ use crate::{
 pub struct Router {
     endpoint: Endpoint,
     protocols: BTreeMap<Vec<u8>, Protocol>,
-    guard: Option<Guard>,
+    guards: Vec<Guard>,
 }
 
 type Guard = Box<dyn Fn(PeerId, &[u8]) -> bool + Send + Sync>;
@@ -59,7 +59,7 @@ impl Router {
         Self {
             endpoint,
             protocols: BTreeMap::new(),
-            guard: None,
+            guards: Vec::new(),
         }
     }
 
@@ -90,9 +90,9 @@ impl Router {
     }
 
     /// Has `may` asked whether a peer may use an application protocol, for each connection before its handler begins. One that may
-    /// not is closed with [`close::NOT_LET_IN`]. Whom the node answers at all is for [`Access`](crate::Access).
+    /// not is closed with [`close::NOT_LET_IN`]; several are all asked. Whom the node answers at all is for [`Access`](crate::Access).
     pub fn guard(mut self, may: impl Fn(PeerId, &[u8]) -> bool + Send + Sync + 'static) -> Self {
-        self.guard = Some(Box::new(may));
+        self.guards.push(Box::new(may));
         self
     }
 
@@ -126,7 +126,7 @@ impl Router {
             return connection.close(close::NO_SERVICE, b"nobody serves this protocol any more");
         };
         let peer = connection.peer();
-        if self.guard.as_ref().is_some_and(|may| !may(peer, &alpn)) {
+        if !self.guards.iter().all(|may| may(peer, &alpn)) {
             return connection.close(close::NOT_LET_IN, b"not let in to this protocol");
         }
         if !served.has_room(&alpn, peer, protocol.limit) {

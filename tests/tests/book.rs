@@ -7,7 +7,7 @@ use peerway::{
     services::{invite::Invitation, ping},
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::commands::{PATIENCE, Running, World};
 
@@ -157,10 +157,76 @@ async fn an_invitation_opens_nothing_but_the_book() {
         .bind()
         .await
         .unwrap();
-    let connection = guest.connect(ticket, ping::ALPN).await.unwrap();
-    let answered = timeout(PATIENCE, ping::ping(&connection, 1, PATIENCE)).await;
-    let refused = answered.unwrap().unwrap_err().to_string();
+    let asked = async {
+        let connection = guest.connect(ticket, ping::ALPN).await;
+        let connection = connection.map_err(|error| error.to_string())?;
+        let answered = ping::ping(&connection, 1, PATIENCE).await;
+        answered.map_err(|error| error.to_string())
+    };
+    let refused = timeout(PATIENCE, asked).await.unwrap().unwrap_err();
     assert!(refused.contains("not let in"), "{refused}");
     guest.close().await;
     up.terminate().await;
+}
+
+#[tokio::test]
+async fn a_group_is_let_in_to_a_server_that_others_do_not_reach() {
+    let world = World::new().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = server.local_addr().unwrap().to_string();
+    let member = id(&world, "b").await;
+    let add = ["add", "anna", &member, "--group", "home"];
+    assert_eq!(world.run("a", &add).await.code, 0);
+    let arguments = ["expose", &target, "--name", "web", "--allow", "home"];
+    let mut expose = world.start("a", &arguments);
+    let service = format!("{}/web", expose.ready().await);
+    let forward = [
+        "forward",
+        &service,
+        "--listen",
+        "127.0.0.1:0",
+        "--fail-fast",
+    ];
+    let other = world.run("c", &forward).await;
+    assert_ne!(other.code, 0, "{}", other.stderr);
+    let mut forward = world.start("b", &forward);
+    assert_eq!(forward.line().await["event"], "listening");
+    forward.terminate().await;
+
+    // It is known when the member was there.
+    expose.terminate().await;
+    let listed = world.run("a", &["peers", "--group", "home"]).await;
+    assert_eq!(listed.lines[0]["name"], "anna");
+    assert_eq!(listed.lines[0]["groups"], serde_json::json!(["home"]));
+    let listed = world.run("a", &["peers", "--group", "work"]).await;
+    assert_eq!(listed.lines.len(), 1, "{:?}", listed.lines);
+}
+
+#[tokio::test]
+async fn when_a_peer_of_the_book_was_last_seen_outlives_the_node() {
+    let world = World::new().await;
+    let (up, ticket) = world.up("a").await;
+    world.run("b", &["add", "nas", &ticket]).await;
+    let seen = async || world.run("b", &["peers"]).await.lines[0]["seen_at_ms"].as_u64();
+    assert_eq!(seen().await, None);
+    assert_eq!(ping(&world, "b", "nas").await, 0);
+    assert!(seen().await.is_some());
+    up.terminate().await;
+
+    // And of the one that is dialled, whose node is the one to see it.
+    let caller = id(&world, "b").await;
+    world.run("a", &["add", "laptop", &caller]).await;
+    let (up, ticket) = world.up("a").await;
+    let service = ["ping", &ticket, "-c", "1000"];
+    let mut pinging = world.start("b", &service);
+    pinging.wait_for("reply").await;
+    let linked =
+        async || world.run("a", &["status"]).await.lines[0]["peers"][0]["connections"] == 1;
+    timeout(PATIENCE, async { while !linked().await {} })
+        .await
+        .unwrap();
+    up.terminate().await;
+    pinging.kill().await;
+    let listed = world.run("a", &["peers"]).await;
+    assert!(listed.lines[0]["seen_at_ms"].is_u64(), "{:?}", listed.lines);
 }

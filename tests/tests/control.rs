@@ -53,11 +53,20 @@ async fn a_node_in_the_background_is_ready_when_the_command_ends_and_is_not_star
     let ticket = first.lines[0]["ticket"].as_str().unwrap();
     let ping = world.run("b", &["ping", ticket, "-c", "1"]).await;
     assert_eq!(ping.code, 0, "{}", ping.stderr);
+    let mut watch = world.start("a", &["watch"]);
+    assert_eq!(watch.line().await["ticket"], ticket);
+    let said = world.run("a", &["logs"]).await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let started = said.lines[0]["line"].as_str().unwrap();
+    assert!(started.ends_with("started in the background"), "{started}");
+    let nothing = world.run("b", &["logs"]).await;
+    assert_eq!(nothing.code, 1, "{}", nothing.stderr);
     let second = world.run("a", &["up", "--detach"]).await;
     assert_eq!(second.code, 1, "{}", second.stderr);
     assert!(second.stderr.contains("peerway down"), "{}", second.stderr);
     let down = world.run("a", &["down"]).await;
     assert_eq!(down.code, 0, "{}", down.stderr);
+    watch.finish(0).await;
 
     let relay = world.relay.replace("127.0.0.1", "256.0.0.1");
     let wrong = world

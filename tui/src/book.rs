@@ -6,9 +6,13 @@
 mod draft;
 mod file;
 mod name;
+mod seen;
 mod text;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use peerway::{Access, Names, PeerId, Ticket};
 
@@ -16,6 +20,7 @@ pub(crate) use self::{
     draft::{Added, Draft, EditError},
     file::{BookError, BookFile, Stamp},
     name::{Name, NameError, is_like_a_ticket},
+    seen::{Seen, SeenFile},
 };
 
 /// One letter in so many may be wrong for a name to be offered in its place.
@@ -33,6 +38,8 @@ pub(crate) struct Entry {
     /// Where the peer was last, or its id alone.
     pub(crate) ticket: Ticket,
     pub(crate) trust: Trust,
+    /// Those that it belongs to.
+    pub(crate) groups: BTreeSet<Name>,
     /// What somebody wrote about it, in any letters.
     pub(crate) note: String,
 }
@@ -116,6 +123,20 @@ impl Book {
         }
     }
 
+    /// Whether a peer has one of these names, or belongs to a group of one.
+    pub(crate) fn is_among(&self, id: PeerId, names: &[Name]) -> bool {
+        self.of(id).is_some_and(|(name, entry)| {
+            let is_meant = |named: &Name| name == named || entry.groups.contains(named);
+            names.iter().any(is_meant)
+        })
+    }
+
+    /// Whether a peer or a group is called so.
+    pub(crate) fn has_name(&self, name: &Name) -> bool {
+        let mut groups = self.entries.values().map(|entry| &entry.groups);
+        self.entries.contains_key(name) || groups.any(|groups| groups.contains(name))
+    }
+
     /// What is thought of a peer, whether it is in the book or not.
     pub(crate) fn trust(&self, id: PeerId) -> Trust {
         self.of(id).map_or(self.strangers, |(_, entry)| entry.trust)
@@ -196,6 +217,25 @@ mod tests {
         let trusts = [1, 2, 3].map(|seed| book.trust(id(seed)));
         assert_eq!(trusts, [Trust::Allow, Trust::Ask, Trust::Ask]);
         assert_eq!(book.blocked(id(2)), None, "it may be dialled");
+    }
+
+    #[test]
+    fn a_peer_is_meant_by_its_name_and_by_its_groups() {
+        let text = format!(
+            "[peers.a]\npeer = \"{}\"\ngroup = [\"home\", \"work\"]\n[peers.b]\npeer = \"{}\"\ngroup = \"work\"\n",
+            id(1),
+            id(2)
+        );
+        let book = text::parse(&text).unwrap();
+        let among = |names: &[&str]| {
+            let names: Vec<Name> = names.iter().map(|name| name.parse().unwrap()).collect();
+            [1, 2, 3].map(|seed| book.is_among(id(seed), &names))
+        };
+        assert_eq!(among(&["work"]), [true, true, false]);
+        assert_eq!(among(&["home"]), [true, false, false]);
+        assert_eq!(among(&["b", "nobody"]), [false, true, false]);
+        let known = ["a", "home", "cellar"].map(|name| book.has_name(&name.parse().unwrap()));
+        assert_eq!(known, [true, true, false]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod attach;
 #[cfg(unix)]
 mod background;
 mod book;
+mod clock;
 mod completion;
 mod dashboard;
 #[cfg(feature = "demo")]
@@ -28,6 +29,9 @@ mod id;
 mod invite;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 mod lab;
+#[cfg(unix)]
+mod logs;
+mod man;
 mod netcheck;
 mod node;
 mod out;
@@ -42,6 +46,8 @@ mod state;
 mod status;
 mod ticket;
 mod up;
+#[cfg(unix)]
+mod watch;
 mod why;
 mod words;
 
@@ -113,6 +119,11 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         Command::Status => block_on(status::run(globals)),
         #[cfg(unix)]
         Command::Events(args) => block_on(events::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Watch => block_on(watch::run(globals)),
+        #[cfg(unix)]
+        Command::Logs(args) => block_on(logs::run(globals, &args)),
+        Command::Man(args) => man::run(&args),
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),

@@ -46,6 +46,17 @@ pub struct Feed {
     pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
     pub events: BoxStream<'static, Told>,
     pub commands: mpsc::Sender<Command>,
+    /// Whom the user knows, each time that this has changed.
+    pub people: BoxStream<'static, People>,
+}
+
+/// Whom the user of the dashboard knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// What peers are called; others go by their short id.
+    pub names: BTreeMap<PeerId, String>,
+    /// Peers that were reached before: to dial one, the first letters of its id are enough.
+    pub acquaintances: Vec<Ticket>,
 }
 
 /// What the dashboard asks of the node.
@@ -70,10 +81,8 @@ pub struct Options {
     pub title: String,
     /// What the second line says, such as what a demonstration shows; empty for whose the node is.
     pub note: String,
-    /// What peers are called; others go by their short id.
-    pub names: BTreeMap<PeerId, String>,
-    /// Peers that were reached before: to dial one, the first letters of its id are enough.
-    pub acquaintances: Vec<Ticket>,
+    /// Whom the user knows at first.
+    pub people: People,
 }
 
 /// When to use colours.

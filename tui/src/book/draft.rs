@@ -1,11 +1,11 @@
 //! Changes of the book that leave everything else in its file as it was written.
 
 use peerway::Ticket;
-use toml_edit::{DocumentMut, Item, Key, Table, TableLike, value};
+use toml_edit::{Array, DocumentMut, Item, Key, Table, TableLike, Value, value};
 
 use super::{
     Book, Name, Trust, is_bare,
-    text::{self, Mistake, NOTE, PEER, PEERS, STRANGERS, TRUST},
+    text::{self, GROUP, Mistake, NOTE, PEER, PEERS, STRANGERS, TRUST},
 };
 
 /// What a book begins with that a command makes.
@@ -87,6 +87,20 @@ impl Draft {
         })
     }
 
+    /// Has a peer belong to these groups too.
+    pub(crate) fn join(&mut self, name: &Name, groups: &[Name]) -> Result<(), EditError> {
+        let known = self.book.get(name.as_str());
+        let before = known.map(|entry| entry.groups.clone()).unwrap_or_default();
+        let mut all = before.clone();
+        all.extend(groups.iter().cloned());
+        if all != before {
+            let all = all.iter().map(Name::as_str);
+            self.set_value(name, GROUP, Array::from_iter(all).into())?;
+            self.reread()?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn rename(&mut self, from: &Name, to: &Name) -> Result<(), EditError> {
         if self.book.get(to.as_str()).is_some() {
             return Err(EditError::Taken(to.clone()));
@@ -139,7 +153,7 @@ impl Draft {
 
     /// Trusts those so who are not in the book.
     pub(crate) fn trust_strangers(&mut self, trust: Trust) -> Result<(), EditError> {
-        put(self.document.as_table_mut(), STRANGERS, trust.word());
+        put(self.document.as_table_mut(), STRANGERS, trust.word().into());
         self.reread()
     }
 
@@ -154,9 +168,13 @@ impl Draft {
     }
 
     fn set(&mut self, name: &Name, key: &str, text: &str) -> Result<(), EditError> {
+        self.set_value(name, key, text.into())
+    }
+
+    fn set_value(&mut self, name: &Name, key: &str, new: Value) -> Result<(), EditError> {
         let entry = self.peers()?.get_mut(name.as_str());
         let entry = entry.and_then(Item::as_table_like_mut);
-        put(entry.ok_or(EditError::Unwritable)?, key, text);
+        put(entry.ok_or(EditError::Unwritable)?, key, new);
         Ok(())
     }
 
@@ -218,8 +236,7 @@ fn written(ticket: &Ticket) -> String {
 }
 
 /// Replaces a value, with its comment left beside it.
-fn put(table: &mut dyn TableLike, key: &str, text: &str) {
-    let mut new = toml_edit::Value::from(text);
+fn put(table: &mut dyn TableLike, key: &str, mut new: Value) {
     if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
         *new.decor_mut() = old.decor().clone();
         *old = new;
@@ -389,6 +406,20 @@ mod tests {
         book.trust_strangers(Trust::Block).unwrap();
         assert_eq!(book.book().strangers(), Trust::Block);
         assert!(book.text().contains("for nobody.\nstrangers = \"block\"\n"));
+    }
+
+    #[test]
+    fn a_peer_joins_groups_once_each_and_keeps_its_others() {
+        let mut book = draft(&by_hand());
+        let nas = name("nas");
+        book.join(&nas, &[name("home")]).unwrap();
+        book.join(&nas, &[name("work"), name("home")]).unwrap();
+        let groups = &book.book().get("nas").unwrap().groups;
+        assert_eq!(*groups, [name("home"), name("work")].into());
+        let text = book.text();
+        assert!(text.contains("group = [\"home\", \"work\"]\n"), "{text}");
+        book.join(&nas, &[]).unwrap();
+        assert_eq!(book.text(), text);
     }
 
     #[test]

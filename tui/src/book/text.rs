@@ -1,6 +1,9 @@
 //! The book as TOML, read with the line of what is wrong in it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use peerway::{PeerId, Ticket};
 use toml_edit::{Document, Item, TableLike};
@@ -11,6 +14,7 @@ pub(super) const STRANGERS: &str = "strangers";
 pub(super) const PEERS: &str = "peers";
 pub(super) const PEER: &str = "peer";
 pub(super) const TRUST: &str = "trust";
+pub(super) const GROUP: &str = "group";
 pub(super) const NOTE: &str = "note";
 
 /// What cannot be understood, and where.
@@ -36,6 +40,8 @@ pub(super) enum Wrong {
     Trust { key: &'static str, found: String },
     #[error("a peer cannot be called {name:?}: {why}")]
     Name { name: String, why: NameError },
+    #[error("a group cannot be called {name:?}: {why}")]
+    Group { name: String, why: NameError },
     #[error("{0} has no peer = \"its ticket or id\"")]
     NoPeer(Name),
     #[error("{0}")]
@@ -93,18 +99,21 @@ impl Reader<'_> {
     fn entry(&self, name: &Name, item: &Item) -> Result<Entry, Mistake> {
         let table = self.table(PEERS, item, "made of tables, [peers.NAME]")?;
         let (mut ticket, mut trust, mut note) = (None, Trust::default(), String::new());
+        let mut groups = BTreeSet::new();
         for (key, item) in table.iter() {
             match key {
                 PEER => ticket = Some(self.peer(item)?),
                 TRUST => trust = self.trust(TRUST, item)?,
+                GROUP => groups = self.groups(item)?,
                 NOTE => note = self.string(NOTE, item)?.to_owned(),
-                _ => return Err(self.unknown(table, key, "peer, trust and note")),
+                _ => return Err(self.unknown(table, key, "peer, trust, group and note")),
             }
         }
         let missing = || mistake(self.text, item.span(), Wrong::NoPeer(name.clone()));
         Ok(Entry {
             ticket: ticket.ok_or_else(missing)?,
             trust,
+            groups,
             note,
         })
     }
@@ -129,6 +138,32 @@ impl Reader<'_> {
             let found = text.to_owned();
             mistake(self.text, item.span(), Wrong::Trust { key, found })
         })
+    }
+
+    /// One, or a list of them.
+    fn groups(&self, item: &Item) -> Result<BTreeSet<Name>, Mistake> {
+        let wrong = |wrong| mistake(self.text, item.span(), wrong);
+        let named = |text: &str| {
+            let name = text.parse::<Name>();
+            name.map_err(|why| {
+                let name = text.to_owned();
+                wrong(Wrong::Group { name, why })
+            })
+        };
+        if let Some(one) = item.as_str() {
+            return Ok([named(one)?].into());
+        }
+        let expected = "a name in quotes, or a list of them in brackets";
+        let kind = || {
+            wrong(Wrong::Kind {
+                key: GROUP,
+                expected,
+            })
+        };
+        let list = item.as_array().ok_or_else(kind)?;
+        list.iter()
+            .map(|value| named(value.as_str().ok_or_else(kind)?))
+            .collect()
     }
 
     fn string<'i>(&self, key: &'static str, item: &'i Item) -> Result<&'i str, Mistake> {
@@ -202,6 +237,13 @@ mod tests {
             ("a = 1\n".to_owned(), 1, "no key \"a\""),
             (format!("{nas}trsut = \"block\"\n"), 4, "no key \"trsut\""),
             (format!("{nas}trust = \"no\"\n"), 4, "not \"no\""),
+            (format!("{nas}group = 3\n"), 4, "in brackets"),
+            (format!("{nas}group = [\"a\", 3]\n"), 4, "in brackets"),
+            (
+                format!("{nas}group = \"a/b\"\n"),
+                4,
+                "a group cannot be called",
+            ),
             (format!("{nas}peer = \"{other}\"\n"), 4, "duplicate key"),
             (
                 format!("{nas}\n[peers.b]\nnote = \"x\"\n"),

@@ -164,6 +164,14 @@ pub(super) enum Command {
     /// Follow what happens on the node that runs here
     #[cfg(unix)]
     Events(EventsArgs),
+    /// Follow how the node that runs here changes, a line for each thing that is another than before
+    #[cfg(unix)]
+    Watch,
+    /// Show what a node in the background had to say
+    #[cfg(unix)]
+    Logs(LogsArgs),
+    /// Print the manual page, or write one for each command
+    Man(ManArgs),
     /// Find out what this network allows
     Netcheck,
     /// Let peers reach a local TCP server
@@ -324,6 +332,10 @@ pub(super) struct PeersArgs {
     /// Only peers that this holds for, as in 'path=relay rtt>100ms', see docs/dashboard.md
     #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = peer_filter)]
     pub(super) filter: Option<Filter>,
+
+    /// Only those of the address book that belong to this group
+    #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
+    pub(super) group: Option<Name>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -342,6 +354,10 @@ pub(super) struct Expose {
         value_parser = service_name
     )]
     pub(super) names: Vec<ServiceName>,
+
+    /// Who may reach them: a name or a group of the address book; may be repeated [default: whoever is let in]
+    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',')]
+    pub(super) allow: Vec<Name>,
 
     /// End with an error if no relay can be reached, instead of serving this network and trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
@@ -435,6 +451,15 @@ pub(super) struct Add {
     /// What else is to be remembered of it
     #[arg(long, value_name = "TEXT", env = "PEERWAY_NOTE")]
     pub(super) note: Option<String>,
+
+    /// Group that it belongs to from now on; may be repeated
+    #[arg(
+        long = "group",
+        value_name = "GROUP",
+        env = "PEERWAY_GROUP",
+        value_delimiter = ','
+    )]
+    pub(super) groups: Vec<Name>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -452,6 +477,31 @@ pub(super) struct Remove {
     /// Name, ticket or id, or 8 letters of its id
     #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(super) peer: PeerName,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(super) struct LogsArgs {
+    /// So many lines of the end
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        env = "PEERWAY_LINES",
+        default_value = "100"
+    )]
+    pub(super) lines: usize,
+
+    /// Go on with what is written from now on
+    #[arg(short, long, env = "PEERWAY_FOLLOW", value_parser = FalseyValueParser::new())]
+    pub(super) follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// Folder to write a page for each command to
+    #[arg(value_name = "DIR")]
+    pub(super) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,9 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -13,15 +11,13 @@ use std::{
 use super::{
     args::{Globals, Up},
     failure::Failure,
-    out,
+    logs, out,
     state::StateDir,
     up,
 };
 
 /// What the command gives to itself in the background.
 const FLAG: &str = "--in-background";
-/// What a node in the background says to nobody, since it was started.
-const LOG: &str = "up.log";
 /// So much of it is told where the node did not start.
 const TOLD: usize = 4;
 
@@ -33,11 +29,14 @@ pub(super) fn start(globals: &Globals, args: &Up) -> Result<(), Failure> {
     if state.claim()?.is_none() {
         return Err(state.in_use());
     }
-    let log = state.path().join(LOG);
+    let log = logs::file(&state);
+    let begin = begin(&log).map_err(Failure::Detach)?;
     let child = spawn(&log).map_err(Failure::Detach)?;
     let lines = up::ready_lines(globals, args);
-    pass_on(child, lines, &log)?;
-    out::hint("it runs in the background: see `peerway status`, `peerway events`, `peerway down`");
+    pass_on(child, lines, (&log, begin))?;
+    out::hint(
+        "it runs in the background: see `peerway status`, `peerway events`, `peerway logs`, `peerway down`",
+    );
     Ok(())
 }
 
@@ -50,12 +49,12 @@ fn spawn(log: &Path) -> io::Result<Child> {
         .env_remove("PEERWAY_DETACH")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(create(log)?)
+        .stderr(logs::open(log)?)
         .spawn()
 }
 
 /// That a node is ready, or why it is not.
-fn pass_on(mut child: Child, lines: usize, log: &Path) -> Result<(), Failure> {
+fn pass_on(mut child: Child, lines: usize, (log, begin): (&Path, u64)) -> Result<(), Failure> {
     let mut told = 0;
     // It goes on when nobody reads what it prints.
     if let Some(stdout) = child.stdout.take() {
@@ -68,7 +67,7 @@ fn pass_on(mut child: Child, lines: usize, log: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     child.wait()?;
-    let said = fs::read_to_string(log)?;
+    let said = logs::read_from(log, begin)?;
     let mut last: Vec<_> = said.lines().rev().take(TOLD).collect();
     last.reverse();
     Err(Failure::NotStarted {
@@ -76,10 +75,15 @@ fn pass_on(mut child: Child, lines: usize, log: &Path) -> Result<(), Failure> {
     })
 }
 
-fn create(log: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(log)
+/// Where in the log the node that is started now begins.
+fn begin(log: &Path) -> io::Result<u64> {
+    let mut file = logs::open(log)?;
+    writeln!(
+        file,
+        "{} started in the background",
+        chrono::Local::now().to_rfc3339()
+    )?;
+    Ok(file.metadata()?.len())
 }
 
 /// Leaves the terminal, whose end is then not this node's.

@@ -1,6 +1,6 @@
 //! The commands of the address book: `add`, `rename`, `remove`, `allow`, `ask`, `block`, and `peers`, which lists it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use peerway::{PeerId, PeerSnapshot, PeerState, Ticket};
 use serde::Serialize;
@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::attach;
 use super::{
     args::{Add, Globals, PeerName, PeersArgs, Remove, Rename, TrustArgs},
+    clock::now_ms,
     failure::Failure,
     out,
     peers::Peers,
@@ -17,7 +18,10 @@ use super::{
 };
 use crate::{
     book::{Added, Book, Entry, Name, Trust, is_bare},
-    dash::filter::{Facts, Plain, Word},
+    dash::{
+        filter::{Facts, Plain, Word},
+        format::age,
+    },
 };
 
 pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
@@ -29,6 +33,7 @@ pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
     }
     let (added, book) = peers.book().change(|draft| {
         let added = draft.add(&args.name, &ticket, args.note.as_deref())?;
+        draft.join(&args.name, &args.groups)?;
         Ok((added, draft.book().clone()))
     })?;
     let what = match added {
@@ -109,6 +114,7 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
     let peers = StateDir::open(globals)?.peers();
     let book = peers.book().read()?;
     let states = states(globals).await?;
+    let seen = peers.seen().read();
     let mut known = peers.known(&book);
     let linked = states.iter().flatten().map(|(id, _)| *id);
     let new = linked.filter(|id| known.iter().all(|known| known.id() != *id));
@@ -122,6 +128,7 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
             let mut line = Line::of(name, entry);
             line.ticket = ticket_of(line.id).unwrap_or(&entry.ticket);
             line.state = state_of(line.id);
+            line.seen_at_ms = seen.get(line.id);
             line
         })
         .collect();
@@ -131,10 +138,15 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
         id: ticket.id(),
         trust: book.strangers().word(),
         state: state_of(ticket.id()),
+        groups: Vec::new(),
+        seen_at_ms: None,
         note: "",
         ticket,
     }));
     let is_anybody = !lines.is_empty();
+    if let Some(group) = &args.group {
+        lines.retain(|line| line.groups.contains(&group.as_str()));
+    }
     if let Some(filter) = &args.filter {
         let plain = Plain::new(book.names());
         lines.retain(|line| {
@@ -145,11 +157,11 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
     if globals.json {
         lines.iter().try_for_each(out::json)?;
     } else if lines.is_empty() && is_anybody {
-        out::hint("the filter holds for nobody");
+        out::hint("there is nobody of that kind");
     } else if lines.is_empty() {
         out::text("nobody yet: `peerway add NAME TICKET` gives a peer a name")?;
     } else {
-        table(&lines).iter().try_for_each(out::text)?;
+        table(&lines, now_ms()).iter().try_for_each(out::text)?;
     }
     print_strangers(globals, &book)
 }
@@ -217,7 +229,7 @@ fn print_strangers(globals: &Globals, book: &Book) -> Result<(), Failure> {
 }
 
 /// Columns as wide as what is in them.
-fn table(lines: &[Line<'_>]) -> Vec<String> {
+fn table(lines: &[Line<'_>], now_ms: u64) -> Vec<String> {
     let name = |line: &Line<'_>| line.name.map_or_else(|| "-".to_owned(), str::to_owned);
     let width = lines.iter().map(|line| name(line).width()).max();
     let width = width.unwrap_or_default();
@@ -238,10 +250,29 @@ fn table(lines: &[Line<'_>]) -> Vec<String> {
         let trust = format!("{:5}{state}", line.trust);
         // A note may have lines of its own.
         let note = line.note.replace('\n', " ");
-        let row = format!("{name}{room}  {id}  {trust}  {way}  {note}");
+        let groups = line.groups.join(", ");
+        let more = [last_seen(line, now_ms), groups, note];
+        let more = more.iter().filter(|text| !text.is_empty());
+        let more: String = more.map(|text| format!("  {text}")).collect();
+        let row = format!("{name}{room}  {id}  {trust}  {way}{more}");
         row.trim_end().to_owned()
     };
     lines.iter().map(row).collect()
+}
+
+/// When it was, if it is not at the moment.
+fn last_seen(line: &Line<'_>, now_ms: u64) -> String {
+    let is_linked = matches!(
+        line.state,
+        Some(PeerState::Direct | PeerState::Suspect | PeerState::Relayed)
+    );
+    match line.seen_at_ms.filter(|_| !is_linked) {
+        Some(at_ms) => {
+            let ago = Duration::from_millis(now_ms.saturating_sub(at_ms));
+            format!("seen {} ago", age(ago))
+        }
+        None => String::new(),
+    }
 }
 
 /// Where a peer is looked for.
@@ -261,6 +292,9 @@ struct Line<'a> {
     trust: &'static str,
     /// None if the node that runs here knows nothing of it, or none runs.
     state: Option<PeerState>,
+    groups: Vec<&'a str>,
+    /// When the node that runs here, or a command, last had a connection with it.
+    seen_at_ms: Option<u64>,
     note: &'a str,
     ticket: &'a Ticket,
 }
@@ -272,6 +306,8 @@ impl<'a> Line<'a> {
             id: entry.ticket.id(),
             trust: entry.trust.word(),
             state: None,
+            groups: entry.groups.iter().map(Name::as_str).collect(),
+            seen_at_ms: None,
             note: &entry.note,
             ticket: &entry.ticket,
         }
@@ -296,6 +332,8 @@ mod tests {
             id: ticket.id(),
             trust: "allow",
             state: None,
+            groups: Vec::new(),
+            seen_at_ms: None,
             note: "in the\ncellar",
             ticket,
         }
@@ -329,6 +367,24 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_linked_was_seen_a_while_ago() {
+        let ticket = SecretKey::from_seed(&[1; 32]).id().into();
+        let mut nas = line(Some("nas"), &ticket);
+        (nas.seen_at_ms, nas.groups) = (Some(1_000), vec!["home", "work"]);
+        let row = |line: &Line<'_>| table(std::slice::from_ref(line), 61_000).remove(0);
+        let told = row(&nas);
+        let ago = age(Duration::from_secs(60));
+        assert!(
+            told.ends_with(&format!(
+                "id only  seen {ago} ago  home, work  in the cellar"
+            )),
+            "{told}"
+        );
+        nas.state = Some(PeerState::Relayed);
+        assert!(!row(&nas).contains("seen"));
+    }
+
+    #[test]
     fn columns_stand_below_each_other_whatever_the_names_are() {
         let id = SecretKey::from_seed(&[1; 32]).id();
         let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
@@ -341,7 +397,7 @@ mod tests {
         let mut linked = lines.map(|line| Line { note: "", ..line });
         linked[1].state = Some(PeerState::Direct);
         assert_eq!(
-            table(&linked)[1],
+            table(&linked, 0)[1],
             format!("-             {short}  allow  direct   id only")
         );
         let lines = linked.map(|line| Line {
@@ -350,7 +406,7 @@ mod tests {
             ..line
         });
         assert_eq!(
-            table(&lines),
+            table(&lines, 0),
             [
                 format!(
                     "家のサーバー  {short}  allow  relay relay.example.org:4433  in the cellar"

@@ -7,19 +7,40 @@ use clap_complete::CompletionCandidate;
 use super::{args::Globals, state::StateDir};
 use crate::{book::Book, printable::printable};
 
-/// The names of the address book that the variables lead to; options on the line that is being typed are not known.
+/// The names of the address book that the line which is being typed, or the variables, lead to.
 pub(super) fn names() -> Vec<CompletionCandidate> {
     let folder = |variable| {
         let value: Option<OsString> = env::var_os(variable);
         value.filter(|value| !value.is_empty()).map(PathBuf::from)
     };
+    let line: Vec<OsString> = env::args_os().collect();
     let globals = Globals {
-        state_dir: folder("PEERWAY_STATE_DIR"),
-        config_dir: folder("PEERWAY_CONFIG_DIR"),
+        state_dir: named(&line, "--state-dir").or_else(|| folder("PEERWAY_STATE_DIR")),
+        config_dir: named(&line, "--config-dir").or_else(|| folder("PEERWAY_CONFIG_DIR")),
         ..Globals::default()
     };
     let book = StateDir::open(&globals).map(|state| state.names());
     of(&book.unwrap_or_default())
+}
+
+/// The folder that an option on the line names. Shells hand the words over as they are typed.
+fn named(line: &[OsString], option: &str) -> Option<PathBuf> {
+    let words = line.iter().map(|word| word.to_string_lossy());
+    let after = line.iter().skip(1).map(|word| word.to_string_lossy());
+    let folder = words
+        .zip(after.map(Some).chain([None]))
+        .find_map(|(word, next)| {
+            let given = word.strip_prefix(option)?;
+            match given.strip_prefix('=') {
+                Some(folder) => Some(folder.to_owned()),
+                None if given.is_empty() => next.map(|next| next.into_owned()),
+                None => None,
+            }
+        })?;
+    let plain = folder.replace(['\'', '"', '\\'], "");
+    let home = plain.strip_prefix("~/").zip(env::var_os("HOME"));
+    let folder = home.map(|(rest, home)| PathBuf::from(home).join(rest));
+    Some(folder.unwrap_or_else(|| plain.into()))
 }
 
 fn of(book: &Book) -> Vec<CompletionCandidate> {
@@ -40,6 +61,32 @@ mod tests {
 
     use super::*;
     use crate::book::Draft;
+
+    #[test]
+    fn folders_on_the_line_that_is_typed_come_before_the_variables() {
+        let line = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let named = |text: &str| named(&line(text), "--state-dir");
+        let folder = Some(PathBuf::from("/srv/a"));
+        assert_eq!(named("peerway -- peerway --state-dir /srv/a ping "), folder);
+        assert_eq!(
+            named("peerway -- peerway ping --state-dir=/srv/a na"),
+            folder
+        );
+        assert_eq!(
+            named("peerway -- peerway --state-dir='/srv/a' ping "),
+            folder
+        );
+        assert_eq!(named("peerway -- peerway ping --state-dir"), None);
+        assert_eq!(
+            named("peerway -- peerway ping --state-directory /srv/a"),
+            None
+        );
+        let home = named("peerway --state-dir ~/a ping").unwrap();
+        assert!(
+            home.is_absolute() || env::var_os("HOME").is_none(),
+            "{home:?}"
+        );
+    }
 
     #[test]
     fn names_are_offered_with_their_notes() {

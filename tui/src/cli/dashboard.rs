@@ -5,7 +5,10 @@ mod window;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream, FuturesUnordered},
+};
 use peerway::{
     ConnectError, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Router, Ticket,
 };
@@ -16,9 +19,10 @@ use tokio::{
 
 #[cfg(unix)]
 use super::attach;
-use super::{args::Globals, failure::Failure, node::Node, peers::Peers};
+use super::{args::Globals, failure::Failure, follow::Followed, node::Node, peers::Peers};
 use crate::{
-    dash::{self, Command, Feed, Options},
+    book::Book,
+    dash::{self, Command, Feed, Options, People},
     links::{LinkError, Links},
     told,
 };
@@ -39,8 +43,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let book = node.book().book();
     let mut options = Options {
         owns_node: true,
-        names: book.names(),
-        acquaintances: node.peers().known(&book),
+        people: people(node.peers(), &book),
         ..Options::default()
     };
     if node.is_temporary() {
@@ -69,12 +72,35 @@ pub(super) async fn show(
         snapshots,
         events: told(endpoint.events()).boxed(),
         commands,
+        people: match node {
+            Some(node) => follow(node.peers(), node.book()),
+            None => stream::pending().boxed(),
+        },
     };
     tokio::select! {
         left = dash::run(source, options) => left,
         never = sample(endpoint, &samples) => match never {},
         never = dial(endpoint, node, requests) => match never {},
     }
+}
+
+/// Whom the book names, and who was reached before.
+fn people(peers: &Peers, book: &Book) -> People {
+    People {
+        names: book.names(),
+        acquaintances: peers.known(book),
+    }
+}
+
+/// The same, each time that the book has changed.
+fn follow(peers: &Peers, book: &Followed) -> BoxStream<'static, People> {
+    let (peers, book) = (peers.clone(), book.watch());
+    let changes = stream::unfold((peers, book), |(peers, mut book)| async move {
+        book.changed().await.ok()?;
+        let now = Arc::clone(&book.borrow_and_update());
+        Some((people(&peers, &now), (peers, book)))
+    });
+    changes.boxed()
 }
 
 /// A snapshot every second, and at once when the state of a link changes.

@@ -3,7 +3,10 @@
 use std::io::{IsTerminal, stdin, stdout};
 
 use super::{args::Globals, dashboard, failure::Failure};
-use crate::{dash::Options, demo};
+use crate::{
+    dash::{Options, People},
+    demo,
+};
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     if is_shown(globals) {
@@ -11,7 +14,10 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
             let options = Options {
                 title: "home A".to_owned(),
                 note: view.setting,
-                names: view.names,
+                people: People {
+                    names: view.names,
+                    ..People::default()
+                },
                 ..Options::default()
             };
             dashboard::show(&view.node, None, options).await

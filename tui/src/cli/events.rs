@@ -1,6 +1,6 @@
 //! `peerway events`: what happens on the node that runs here.
 
-use std::sync::Arc;
+use std::pin::pin;
 
 use futures_util::StreamExt;
 
@@ -8,6 +8,7 @@ use super::{
     args::{EventsArgs, Globals},
     attach,
     failure::Failure,
+    follow::Followed,
     out,
     state::StateDir,
     up::Printer,
@@ -17,18 +18,25 @@ use crate::{Told, dash::filter::Plain};
 pub(super) async fn run(globals: &Globals, args: &EventsArgs) -> Result<(), Failure> {
     let node = attach::needed(globals).await?;
     let mut events = node.events().await?;
-    let book = Arc::new(StateDir::open(globals)?.names());
+    let state = StateDir::open(globals)?;
+    let book = Followed::open_or_empty(state.peers().book(), state.invites());
     let filter = args.filter.clone().unwrap_or_default();
-    let plain = Plain::new(book.names());
     let mut printer = Printer::new(globals.json);
-    while let Some(told) = events.next().await {
-        let told = told?;
+    let mut following = pin!(book.follow_names());
+    loop {
+        let told = tokio::select! {
+            told = events.next() => told,
+            never = &mut following => match never {},
+        };
+        let Some(told) = told.transpose()? else { break };
         let is_wanted = match &told {
-            Told::Event(event) => filter.is_empty() || filter.shows(&plain.event(event)),
+            Told::Event(event) => {
+                filter.is_empty() || filter.shows(&Plain::new(book.book().names()).event(event))
+            }
             Told::Missed(_) => true,
         };
         if is_wanted {
-            printer.print(told, Arc::clone(&book)).await?;
+            printer.print(told, book.book()).await?;
         }
     }
     out::hint("the node has ended");

@@ -2,14 +2,19 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use peerway::services::tunnel::{self, Exposed};
+use peerway::{
+    Router,
+    services::tunnel::{self, Exposed},
+};
 use tokio::net::TcpSocket;
 
 use super::{
     args::{Expose, Globals},
     failure::Failure,
+    node::Node,
     out, up,
 };
+use crate::book::Name;
 
 pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure> {
     if args.addrs.len() != args.names.len() {
@@ -33,10 +38,10 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
             ));
         }
     }
-    let offer = |router| {
-        up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, move |connection| {
-            exposed.clone().serve(connection)
-        })
+    let offer = |router, node: &Node| {
+        let serve = move |connection| exposed.clone().serve(connection);
+        let router = up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, serve);
+        only(router, &args.allow, node)
     };
     up::serve(globals, None, offer, args.fail_fast, |ticket| {
         let each = args.names.iter().zip(9000..);
@@ -44,6 +49,20 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
             .collect()
     })
     .await
+}
+
+/// Lets only those of the address book reach the servers, if any are named.
+fn only(router: Router, names: &[Name], node: &Node) -> Router {
+    if names.is_empty() {
+        return router;
+    }
+    let (book, names) = (node.book().watch(), names.to_vec());
+    for name in names.iter().filter(|name| !book.borrow().has_name(name)) {
+        out::hint(format!(
+            "nobody in the address book is called {name} or belongs to a group of that name yet"
+        ));
+    }
+    router.guard(move |peer, alpn| alpn != tunnel::ALPN || book.borrow().is_among(peer, &names))
 }
 
 /// Whether the address is this computer's and nobody has it. A connection would tell of other computers too, but to a server that

@@ -73,6 +73,13 @@ pub(super) enum Failure {
     #[error("the node in the background ended at once: {reason}")]
     #[cfg(unix)]
     NotStarted { reason: String },
+    #[error(
+        "no node was left in the background here, as `peerway up --detach` does it; what a service says, `journalctl --user -u peerway` shows"
+    )]
+    #[cfg(unix)]
+    NoLog,
+    #[error("cannot write manual pages to {}: {source}", path.display())]
+    Man { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error(transparent)]
@@ -195,11 +202,12 @@ impl Failure {
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]
-            Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } => FAILED,
+            Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } | Self::NoLog => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
             Self::Demo(_) => FAILED,
             Self::Runtime(_)
+            | Self::Man { .. }
             | Self::InUse { .. }
             | Self::Book(_)
             | Self::Blocked(_)

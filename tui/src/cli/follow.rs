@@ -5,10 +5,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use peerway::{Access, Endpoint};
 use tokio::{
     sync::{Notify, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::{failure::Failure, invite::now_ms, out};
+use super::{clock::now_ms, failure::Failure, out};
 use crate::{
     book::{Book, BookFile, Stamp},
     invites::{InviteFile, Invites},
@@ -89,27 +89,12 @@ impl Followed {
     /// Lets in whom the book allows and an invitation brings, from one change to the next. What cannot be understood changes nothing,
     /// and is told.
     pub(super) async fn follow(&self, endpoint: &Endpoint) -> Infallible {
-        let mut books = Looks::after(self.stamp);
-        // Read once more.
-        let mut invites = Looks::after(None);
         let mut in_force = self.access();
-        let mut ticks = interval(LOOK_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = self.looks();
         loop {
-            // Who says that something has changed has written all of it.
-            let at_once = tokio::select! {
-                _ = ticks.tick() => false,
-                () = self.reread.notified() => true,
-            };
-            let due = |looks: &mut Looks, stamp| {
-                if at_once {
-                    looks.now(stamp)
-                } else {
-                    looks.due(stamp)
-                }
-            };
-            self.look_at_invites(due(&mut invites, self.invite_file.stamp()));
-            self.look_at_book(due(&mut books, self.file.stamp()));
+            if let Err(error) = looks.next(self).await {
+                out::hint(error);
+            }
             // Invitations also end by themselves.
             let access = self.access();
             if access != in_force {
@@ -119,27 +104,78 @@ impl Followed {
         }
     }
 
-    fn look_at_book(&self, due: Due) {
-        match due {
-            Due::Nothing => {}
-            Due::Gone => out::hint("the address book is gone: it stays in force as it was"),
-            Due::Read => match self.file.read() {
-                Ok(book) => drop(self.book.send_replace(Arc::new(book))),
-                Err(error) => out::hint(format!("{error}. It stays in force as it was")),
-            },
+    /// The same for who only shows names.
+    pub(super) async fn follow_names(&self) -> Infallible {
+        let mut looks = self.looks();
+        loop {
+            if let Err(error) = looks.next(self).await {
+                tracing::debug!(error, "the address book stays as it was");
+            }
         }
     }
 
-    fn look_at_invites(&self, due: Due) {
+    fn looks(&self) -> Following {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Following {
+            ticks,
+            book: Looks::after(self.stamp),
+            // Read once more.
+            invites: Looks::after(None),
+        }
+    }
+
+    fn look_at_book(&self, due: Due) -> Result<(), String> {
+        match due {
+            Due::Nothing => Ok(()),
+            Due::Gone => Err("the address book is gone: it stays in force as it was".to_owned()),
+            Due::Read => {
+                let book = self.file.read();
+                let book = book.map_err(|error| format!("{error}. It stays in force as it was"))?;
+                self.book.send_replace(Arc::new(book));
+                Ok(())
+            }
+        }
+    }
+
+    fn look_at_invites(&self, due: Due) -> Result<(), String> {
         let read = match due {
-            Due::Nothing => return,
+            Due::Nothing => return Ok(()),
             Due::Gone => Ok(Invites::default()),
             Due::Read => self.invite_file.read(),
         };
-        match read {
-            Ok(invites) => drop(self.invites.send_replace(Arc::new(invites))),
-            Err(error) => out::hint(error.to_string()),
-        }
+        let invites = read.map_err(|error| error.to_string())?;
+        self.invites.send_replace(Arc::new(invites));
+        Ok(())
+    }
+}
+
+/// One look after the other.
+struct Following {
+    ticks: Interval,
+    book: Looks,
+    invites: Looks,
+}
+
+impl Following {
+    /// Waits for the next look; the error is why what has changed is not in force.
+    async fn next(&mut self, followed: &Followed) -> Result<(), String> {
+        // Who says that something has changed has written all of it.
+        let at_once = tokio::select! {
+            _ = self.ticks.tick() => false,
+            () = followed.reread.notified() => true,
+        };
+        let due = |looks: &mut Looks, stamp| {
+            if at_once {
+                looks.now(stamp)
+            } else {
+                looks.due(stamp)
+            }
+        };
+        let invites = due(&mut self.invites, followed.invite_file.stamp());
+        let book = due(&mut self.book, followed.file.stamp());
+        let of_invites = followed.look_at_invites(invites);
+        followed.look_at_book(book).and(of_invites)
     }
 }
 

@@ -23,9 +23,10 @@ use self::{
     watch::Watch,
 };
 use super::{
-    args::{Forward, Globals},
+    args::{Forward, Globals, PeerName},
     failure::Failure,
     follow::Followed,
+    invite,
     node::{self, Node, Patience, relays_for},
     out, up, words,
 };
@@ -57,6 +58,13 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         // Whoever does not read is forwarded all the same.
         let _ = failures.try_send(error.clone());
     };
+    // Who invites may have been away.
+    let retry = async || match &args.service.peer {
+        PeerName::Invited(_, invitation) => {
+            invite::use_up(globals, &peer, invitation).await.map(drop)
+        }
+        PeerName::Ticket(_) | PeerName::Called(_) => Ok(()),
+    };
     let body = async {
         if args.fail_fast {
             node.settled().await;
@@ -67,7 +75,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         tokio::select! {
             () = forwarder.run(listener, failed) => Ok(()),
             printed = up::served_without_reader(printing) => printed,
-            Err(failure) = reach(&node, &forwarder, &peer) => Err(failure),
+            Err(failure) = reach(&node, &forwarder, &peer, retry) => Err(failure),
         }
     };
     node.run(body).await?;
@@ -95,7 +103,12 @@ async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<(), 
 }
 
 /// Tries until the peer and its server are there, and says what is in the way. Ends only where trying on is of no use.
-async fn reach(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Infallible, Failure> {
+async fn reach(
+    node: &Node,
+    forwarder: &Forwarder,
+    peer: &Ticket,
+    retry: impl AsyncFn() -> Result<(), Failure>,
+) -> Result<Infallible, Failure> {
     node.settled().await;
     let mut told = String::new();
     while let Err(failure) = check(node, forwarder, peer).await {
@@ -108,6 +121,7 @@ async fn reach(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Infa
             told = reason;
         }
         sleep(RETRY_PAUSE).await;
+        retry().await?;
     }
     pending().await
 }

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use super::attach;
 use super::{
     args::{Globals, InviteArgs},
+    clock::now_ms,
     failure::Failure,
     node::{Node, Patience, relays_for},
     out,
@@ -222,17 +223,18 @@ fn welcome(draft: &mut Draft, invite: &Invite, card: &Card) -> Result<Name, Edit
     draft.trust(&card.ticket, Trust::Allow)
 }
 
-/// Uses an invitation that came with a ticket, unless that was done before. One that opens nothing any more is in nobody's way.
+/// Uses an invitation that came with a ticket, unless that was done before. One that opens nothing, now or any more, is in nobody's
+/// way: why it does not is returned.
 pub(super) async fn use_up(
     globals: &Globals,
     peer: &Ticket,
     invitation: &Invitation,
-) -> Result<(), Failure> {
+) -> Result<Option<Failure>, Failure> {
     let state = StateDir::open(globals)?;
     let (file, key) = (state.invites(), invitation.key());
     let id = key.id();
     if file.read()?.is_used(id) {
-        return Ok(());
+        return Ok(None);
     }
     let ours = Card::new(own_ticket(globals, &state).await?, &host_name());
     let relays = relays_for(globals, peer);
@@ -250,12 +252,12 @@ pub(super) async fn use_up(
     };
     match node.run(body).await {
         Ok(None) => Err(Failure::Interrupted),
-        Ok(Some(())) => Ok(file.change(|invites| invites.note_used(id))?),
-        Err(failure @ Failure::Invite(InviteError::Refused { .. })) => Err(failure),
-        Err(failure) => {
-            out::hint(format!("{failure}. Dialling as if there was no invitation"));
-            Ok(())
+        Ok(Some(())) => {
+            file.change(|invites| invites.note_used(id))?;
+            Ok(None)
         }
+        Err(failure @ Failure::Invite(InviteError::Refused { .. })) => Err(failure),
+        Err(failure) => Ok(Some(failure)),
     }
 }
 
@@ -267,11 +269,6 @@ async fn own_ticket(globals: &Globals, state: &StateDir) -> Result<Ticket, Failu
     }
     let relays = globals.relays.clone();
     Ok(Ticket::new(state.id()?, relays, Vec::new()))
-}
-
-/// Milliseconds since the Unix epoch.
-pub(super) fn now_ms() -> u64 {
-    u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or_default()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,9 +1,11 @@
 //! Nodes for the duration of a command.
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +17,7 @@ use peerway::{
 use peerway_relay::Signals;
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
@@ -28,7 +30,10 @@ use super::{
     words,
 };
 
-use crate::links::Links;
+use crate::{book::Seen, links::Links};
+
+/// How often is looked who is linked.
+const SEEN_EVERY: Duration = Duration::from_secs(20);
 
 /// What a node that wants to be reached waits for its first relay.
 const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
@@ -65,6 +70,8 @@ impl Patience {
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     claim: Option<Claim>,
+    /// Of a key of its own, to meet somebody with.
+    is_passing: bool,
     peers: Peers,
     book: Followed,
 }
@@ -116,6 +123,7 @@ impl Node {
         Ok(Self {
             endpoint: builder.bind().await?,
             claim: None,
+            is_passing: true,
             book: Followed::open_or_empty(peers.book(), state.invites()),
             peers,
         })
@@ -150,6 +158,7 @@ impl Node {
         Ok(Self {
             endpoint: builder.access(book.access()).bind().await?,
             claim,
+            is_passing: false,
             peers,
             book,
         })
@@ -183,12 +192,46 @@ impl Node {
     ) -> Result<Option<T>, Failure> {
         // Before anything of `body`: who reads that a node is ready may end it at once.
         let interrupted = interrupted();
-        let result = tokio::select! {
-            result = body => result.map(Some),
-            () = interrupted => Ok(None),
+        let (result, seen) = {
+            let mut body = pin!(body);
+            let result = tokio::select! {
+                result = &mut body => result.map(Some),
+                () = interrupted => Ok(None),
+                never = self.note_seen() => match never {},
+            };
+            // With the body its connections end.
+            (result, self.seen())
         };
+        self.write_seen(&seen);
         self.endpoint.close().await;
         result
+    }
+
+    /// Notes now and then whom of the book the node has a connection with.
+    async fn note_seen(&self) -> Infallible {
+        let mut written = self.peers.seen().read();
+        let mut looks = interval(SEEN_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let seen = self.seen();
+            if seen.is_news(&written) {
+                self.write_seen(&seen);
+                written.merge(&seen);
+            }
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        Seen::of(&self.endpoint.snapshot(), &self.book.book())
+    }
+
+    fn write_seen(&self, seen: &Seen) {
+        if !seen.is_empty()
+            && let Err(error) = self.peers.seen().merge(seen)
+        {
+            tracing::debug!(%error, "it is not noted when peers were seen");
+        }
     }
 
     /// Waits until others can reach the node.
@@ -266,6 +309,11 @@ impl Node {
             }
             () = self.out_of_patience(peer, patience) => {}
         }
+        if self.is_temporary() && !self.is_passing {
+            out::hint(
+                "the peer does not know this temporary identity, and may let in only whom it knows: `peerway down` ends the node that has yours",
+            );
+        }
         let snapshot = self.endpoint.snapshot();
         if is_unreached(&snapshot, peer)
             && let Some(relay) = peer.relays().first().cloned()
@@ -323,8 +371,10 @@ fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
 /// Who is meant, and where that peer is; an invitation that came with its ticket is used first.
 pub(super) async fn meet(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
     let ticket = find(globals, peer)?;
-    if let PeerName::Invited(_, invitation) = peer {
-        invite::use_up(globals, &ticket, invitation).await?;
+    if let PeerName::Invited(_, invitation) = peer
+        && let Some(failure) = invite::use_up(globals, &ticket, invitation).await?
+    {
+        out::hint(format!("{failure}. Dialling as if there was no invitation"));
     }
     Ok(ticket)
 }

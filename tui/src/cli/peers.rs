@@ -12,10 +12,11 @@ use peerway::{ParseIdError, PeerId, Ticket};
 
 use super::{
     args::{PeerName, is_start_of_id},
+    clock::now_ms,
     failure::Failure,
     out,
 };
-use crate::book::{Book, BookFile, is_bare};
+use crate::book::{Book, BookFile, Seen, SeenFile, is_bare};
 
 /// So many are remembered; who was dialled longest ago gives way.
 const MAX_PEERS: usize = 256;
@@ -23,10 +24,11 @@ const MAX_PEERS: usize = 256;
 const SHOWN: usize = 4;
 
 /// The address book, and the file that lists who was dialled, the latest last, a ticket a line.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peers {
     path: PathBuf,
     book: BookFile,
+    seen: SeenFile,
 }
 
 impl Peers {
@@ -34,11 +36,17 @@ impl Peers {
         Self {
             path: state.join("peers"),
             book: BookFile::in_folder(config),
+            seen: SeenFile::in_folder(state),
         }
     }
 
     pub(super) fn book(&self) -> &BookFile {
         &self.book
+    }
+
+    /// When those of the book were last seen.
+    pub(super) fn seen(&self) -> &SeenFile {
+        &self.seen
     }
 
     /// Who is to be dialled, and where that peer is.
@@ -119,6 +127,12 @@ impl Peers {
         }
         if let Err(error) = self.book.reached(ticket) {
             tracing::debug!(%error, "the address book is not brought up to date");
+        }
+        let is_known = |book: Book| book.of(ticket.id()).is_some();
+        if self.book.read().is_ok_and(is_known)
+            && let Err(error) = self.seen.merge(&Seen::one(ticket.id(), now_ms()))
+        {
+            tracing::debug!(%error, "it is not noted when the peer was seen");
         }
     }
 

@@ -149,7 +149,7 @@ fn role(relay: &RelaySnapshot) -> String {
     }
 }
 
-fn or_none(text: &str) -> &str {
+pub(super) fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 

@@ -13,8 +13,6 @@ use futures_util::StreamExt;
 use peerway::{EventKind, PeerId, RelayUrl, Router, Ticket};
 use serde::Serialize;
 
-#[cfg(unix)]
-use super::background;
 use super::{
     answering::Answering,
     args::{Globals, Up},
@@ -26,6 +24,8 @@ use super::{
     state::StateDir,
     words,
 };
+#[cfg(unix)]
+use super::{background, logs};
 use crate::{Told, book::Book, told};
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
@@ -33,15 +33,23 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     if args.in_background {
         background::leave_terminal()?;
     }
-    let offer = |router| diagnostics(router, !args.no_diagnostics);
-    serve(
+    let offer = |router, _: &Node| diagnostics(router, !args.no_diagnostics);
+    let serving = serve(
         globals,
         args.serve_relay.as_ref(),
         offer,
         args.fail_fast,
         |ticket| vec![format!("peerway ping {ticket}")],
-    )
-    .await
+    );
+    #[cfg(unix)]
+    if args.in_background {
+        let log = logs::file(&StateDir::open(globals)?);
+        return tokio::select! {
+            served = serving => served,
+            never = logs::keep_short(&log) => match never {},
+        };
+    }
+    serving.await
 }
 
 /// The router that also answers ping and speed, if it is to.
@@ -58,7 +66,7 @@ pub(super) fn diagnostics(router: Router, enabled: bool) -> Router {
 pub(super) async fn serve(
     globals: &Globals,
     place: Option<&Place>,
-    offer: impl FnOnce(Router) -> Router,
+    offer: impl FnOnce(Router, &Node) -> Router,
     fail_fast: bool,
     commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
@@ -69,7 +77,11 @@ pub(super) async fn serve(
         Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
         None => None,
     };
-    let router = invite::host(offer(Router::new(node.endpoint.clone())), globals, &node)?;
+    let router = invite::host(
+        offer(Router::new(node.endpoint.clone()), &node),
+        globals,
+        &node,
+    )?;
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if let Some(relay) = &relay {

@@ -73,7 +73,13 @@ impl Connect {
         }
         let read = if text.to_ascii_uppercase().starts_with("PEERWAY") {
             let ticket = text.parse::<Ticket>();
-            ticket.map_err(|error| error.to_string())
+            ticket.map_err(|error| {
+                if text.contains('+') {
+                    "an invitation is used by `peerway ping` with it, once".to_owned()
+                } else {
+                    error.to_string()
+                }
+            })
         } else {
             by_name(text, known, names).map_or_else(|| by_id(text, known), Ok)
         };

@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 
 use super::{
+    People,
     connect::Connect,
     filter::{self, Filter, FilterError},
     flows::{flows, has_flows},
@@ -182,8 +183,8 @@ impl Model {
             title: options.title.clone(),
             note: options.note.clone(),
             owns_node: options.owns_node,
-            names: options.names.clone(),
-            acquaintances: options.acquaintances.clone(),
+            names: options.people.names.clone(),
+            acquaintances: options.people.acquaintances.clone(),
             utc_offset_s,
             screen: Rect::default(),
             live,
@@ -217,6 +218,12 @@ impl Model {
         };
         model.arrange();
         model
+    }
+
+    /// The address book has changed.
+    pub(super) fn meet(&mut self, people: People) {
+        self.dirty = true;
+        (self.names, self.acquaintances) = (people.names, people.acquaintances);
     }
 
     /// The peers that the first letters of their ids are enough for.

@@ -6,6 +6,8 @@ use crossterm::event::KeyEvent;
 use peerway::{Event, NodeSnapshot, PeerId, Ticket};
 use ratatui::layout::Rect;
 
+use super::People;
+
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
     Key(KeyEvent),
@@ -15,6 +17,8 @@ pub(super) enum Msg {
     Event(Event),
     /// So many events were dropped because they came faster than they were read.
     Lagged(u64),
+    /// The user knows others, or by other names.
+    People(People),
     /// A dial that was asked for has ended.
     Dialled(PeerId, Result<(), String>),
     /// The dashboard was to be suspended, and there is no shell that would continue it.

@@ -156,6 +156,7 @@ impl Shell {
                     Err(_) => Msg::Stopped,
                 })
             }
+            Some(people) = self.source.people.next() => Wake::Msg(Msg::People(people)),
             Some(msg) = self.dials.next() => Wake::Msg(msg),
             () = frame, if model.dirty => Wake::FrameDue,
         })

@@ -66,6 +66,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             dialled(model, peer, result, now);
         }
+        Msg::People(people) => model.meet(people),
         Msg::NoShell => {
             model.dirty = true;
             let text = "there is no shell to go back to: q quits".to_owned();

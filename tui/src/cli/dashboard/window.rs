@@ -7,8 +7,8 @@ use peerway::{NodeSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    super::{args::Globals, failure::Failure, peers::Peers, state::StateDir},
-    DIAL_QUEUE,
+    super::{args::Globals, failure::Failure, follow::Followed, peers::Peers, state::StateDir},
+    DIAL_QUEUE, follow, people,
 };
 use crate::{
     control::{Client, ControlError},
@@ -16,7 +16,9 @@ use crate::{
 };
 
 pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure> {
-    let peers = StateDir::open(globals)?.peers();
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
+    let book = Followed::open_or_empty(peers.book(), state.invites());
     let mut snapshots = node.snapshots().await?;
     // A node that ends just now says nothing more.
     let Some(first) = snapshots.next().await.transpose()? else {
@@ -30,11 +32,10 @@ pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure>
         // What breaks off has ended: the dashboard says so.
         events: events.filter_map(async |told| told.ok()).boxed(),
         commands,
+        people: follow(&peers, &book),
     };
-    let book = StateDir::open(globals)?.names();
     let options = Options {
-        names: book.names(),
-        acquaintances: peers.known(&book),
+        people: people(&peers, &book.book()),
         ..Options::default()
     };
     let pass_on = pass_on(snapshots, samples);
@@ -42,6 +43,7 @@ pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure>
         left = dash::run(source, options) => Ok(left?),
         never = dial(&node, &peers, requests) => match never {},
         never = pass_on => match never {},
+        never = book.follow_names() => match never {},
     }
 }
 

@@ -8,7 +8,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
 use crate::dash::{
-    ColorChoice, Options,
+    ColorChoice, Options, People,
     look::Look,
     model::Model,
     msg::{Effect, Msg},
@@ -363,7 +363,10 @@ pub(super) fn options() -> Options {
     Options {
         color: ColorChoice::Always,
         title: "studio".to_owned(),
-        names: names(),
+        people: People {
+            names: names(),
+            ..People::default()
+        },
         ..Options::default()
     }
 }

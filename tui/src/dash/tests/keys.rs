@@ -496,3 +496,19 @@ fn enter_opens_the_peers_page_and_its_neighbours_are_one_key_away() {
     desk.key(KeyCode::Esc);
     assert_eq!((desk.model.view, desk.model.page), (View::Peers, None));
 }
+
+#[test]
+fn whom_the_address_book_names_anew_is_called_so_and_dialled_by_that_name() {
+    let mut desk = Desk::twelve(&options());
+    assert!(!desk.screen(120, 40).contains("attic"));
+    let mut people = options().people;
+    people.names.insert(id(1), "attic".to_owned());
+    desk.send(Msg::People(people));
+    assert!(desk.model.dirty);
+    assert!(desk.screen(120, 40).contains("attic"));
+    let effects = desk.type_in("cattic\n");
+    let [Effect::Connect(ticket)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(ticket.id(), id(1));
+}

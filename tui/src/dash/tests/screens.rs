@@ -300,12 +300,15 @@ fn a_node_without_a_network_report_says_so_at_120x40() {
 fn long_and_wide_names_keep_the_columns_in_place() {
     let mut options = options();
     options
+        .people
         .names
         .insert(id(1), "書斎のパソコンその二".to_owned());
     options
+        .people
         .names
         .insert(id(2), "a-very-long-name-of-a-computer".to_owned());
     options
+        .people
         .names
         .insert(id(3), "tab\tand\u{1b}[31mescape".to_owned());
     assert_snapshot!(Desk::twelve(&options).screen(80, 24));

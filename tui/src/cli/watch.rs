@@ -1,0 +1,120 @@
+//! `peerway watch`: how the node that runs here changes, a line for each thing that is another than before.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use peerway::{Names as _, NodeSnapshot};
+
+use super::{args::Globals, attach, failure::Failure, out, state::StateDir, status, words};
+use crate::book::Book;
+
+pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+    let node = attach::needed(globals).await?;
+    let mut snapshots = node.snapshots().await?;
+    let state = StateDir::open(globals)?;
+    let mut before = BTreeMap::new();
+    while let Some(snapshot) = snapshots.next().await {
+        let snapshot = snapshot?;
+        if globals.json {
+            out::aside(move || out::json(&snapshot)).await?;
+            continue;
+        }
+        let now = facts(&snapshot, &state.names());
+        let lines = changes(&before, &now);
+        before = now;
+        out::aside(move || lines.iter().try_for_each(out::text)).await?;
+    }
+    out::hint("the node has ended");
+    Ok(())
+}
+
+/// What stays as it is until something happens, of each part of the node.
+fn facts(snapshot: &NodeSnapshot, book: &Book) -> BTreeMap<String, String> {
+    let network = &snapshot.network;
+    let public = [network.public_v4, network.public_v6];
+    let public: Vec<_> = public.iter().flatten().map(ToString::to_string).collect();
+    let nat = format!(
+        "mapping {}, filtering {}",
+        network.nat.mapping, network.nat.filtering
+    );
+    let mut facts = BTreeMap::from([
+        ("NAT".to_owned(), nat),
+        (
+            "public".to_owned(),
+            status::or_none(&public.join(", ")).to_owned(),
+        ),
+        (
+            "port mapping".to_owned(),
+            words::mapping(network.port_mapping.as_ref()),
+        ),
+    ]);
+    for relay in &snapshot.relays {
+        let mut steady = relay.clone();
+        steady.rtt = None;
+        let line = status::relay_line(&steady);
+        let place = relay.url.place();
+        let fact = line.strip_prefix(&place).unwrap_or(&line).trim_start();
+        facts.insert(format!("relay {place}"), fact.to_owned());
+    }
+    for peer in &snapshot.peers {
+        let path = words::path(peer.path.as_ref());
+        let why = peer.why.as_ref();
+        let why = why.map_or_else(String::new, |why| format!(": {}", why.line()));
+        let fact = format!("{}, {path}{why}", peer.state);
+        facts.insert(format!("peer {}", book.peer(&peer.id)), fact);
+    }
+    for caller in &snapshot.turned_away {
+        let who = book.peer(&caller.id);
+        facts.insert(format!("caller {who}"), "not let in".to_owned());
+    }
+    facts
+}
+
+/// What is new, another, or gone.
+fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let changed = now
+        .iter()
+        .filter(|(what, fact)| before.get(*what) != Some(fact));
+    let changed = changed.map(|(what, fact)| format!("{what}: {fact}"));
+    let gone = before.keys().filter(|what| !now.contains_key(*what));
+    changed
+        .chain(gone.map(|what| format!("{what}: gone")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::{RelaySnapshot, RelayState, RelayUrl, SecretKey};
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_for_each_thing_that_is_another_than_before() {
+        let map = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(what, fact)| ((*what).to_owned(), (*fact).to_owned()))
+                .collect()
+        };
+        let before = map(&[("NAT", "x"), ("peer a", "direct"), ("peer b", "idle")]);
+        let now = map(&[("NAT", "x"), ("peer a", "relayed"), ("peer c", "direct")]);
+        let told = changes(&before, &now);
+        assert_eq!(told, ["peer a: relayed", "peer c: direct", "peer b: gone"]);
+        assert!(changes(&now, &now).is_empty());
+    }
+
+    #[test]
+    fn what_is_measured_anew_each_second_is_no_change() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        let mut snapshot = NodeSnapshot::empty(id);
+        let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();
+        snapshot.relays = vec![RelaySnapshot::new(relay, RelayState::Up)];
+        let before = facts(&snapshot, &Book::default());
+        assert_eq!(before["relay relay.example.org:4433"], "up");
+        snapshot.at_ms += 1000;
+        snapshot.relays[0].rtt = Some(std::time::Duration::from_millis(7));
+        assert_eq!(facts(&snapshot, &Book::default()), before);
+        snapshot.relays[0].state = RelayState::Connecting;
+        assert_ne!(facts(&snapshot, &Book::default()), before);
+    }
+}
