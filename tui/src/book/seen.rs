@@ -1,7 +1,7 @@
 //! When peers of the book were last seen. It is beside the book, which people edit, and written seldom.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -24,7 +24,8 @@ impl Seen {
     /// The peers of the book that this node has a connection with at the moment.
     pub(crate) fn of(snapshot: &NodeSnapshot, book: &Book) -> Self {
         let linked = snapshot.peers.iter().filter(|peer| peer.connections > 0);
-        let known = linked.filter(|peer| book.of(peer.id).is_some());
+        let named: BTreeSet<_> = book.entries().map(|(_, entry)| entry.ticket.id()).collect();
+        let known = linked.filter(|peer| named.contains(&peer.id));
         Self(known.map(|peer| (peer.id, snapshot.at_ms)).collect())
     }
 

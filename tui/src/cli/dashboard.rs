@@ -19,7 +19,7 @@ use tokio::{
 
 #[cfg(unix)]
 use super::attach;
-use super::{args::Globals, failure::Failure, follow::Followed, node::Node, peers::Peers};
+use super::{args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers};
 use crate::{
     book::Book,
     dash::{self, Command, Feed, Options, People},
@@ -40,6 +40,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays).await?;
     let router = Router::new(node.endpoint.clone()).diagnostics();
+    let router = invite::host(router, globals, &node, log)?;
     let book = node.book().book();
     let mut options = Options {
         owns_node: true,
@@ -52,7 +53,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let body = async {
         tokio::select! {
             () = router.run() => Ok(()),
-            never = node.book().follow(&node.endpoint) => match never {},
+            never = node.book().follow(&node.endpoint, log) => match never {},
             result = show(&node.endpoint, Some(&node), options) => Ok(result?),
         }
     };
@@ -82,6 +83,11 @@ pub(super) async fn show(
         never = sample(endpoint, &samples) => match never {},
         never = dial(endpoint, node, requests) => match never {},
     }
+}
+
+/// The screen is the dashboard's.
+fn log(line: String) {
+    tracing::warn!(line, "not shown");
 }
 
 /// Whom the book names, and who was reached before.

@@ -8,7 +8,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use super::{clock::now_ms, failure::Failure, out};
+use super::{clock::now_ms, failure::Failure};
 use crate::{
     book::{Book, BookFile, Stamp},
     invites::{InviteFile, Invites},
@@ -88,12 +88,12 @@ impl Followed {
 
     /// Lets in whom the book allows and an invitation brings, from one change to the next. What cannot be understood changes nothing,
     /// and is told.
-    pub(super) async fn follow(&self, endpoint: &Endpoint) -> Infallible {
+    pub(super) async fn follow(&self, endpoint: &Endpoint, tell: fn(String)) -> Infallible {
         let mut in_force = self.access();
         let mut looks = self.looks();
         loop {
             if let Err(error) = looks.next(self).await {
-                out::hint(error);
+                tell(error);
             }
             // Invitations also end by themselves.
             let access = self.access();

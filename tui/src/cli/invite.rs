@@ -126,12 +126,18 @@ async fn tell_node(_: &Globals) -> Result<(), Failure> {
 }
 
 /// Has a router hear who was invited, and gives those nothing else.
-pub(super) fn host(router: Router, globals: &Globals, node: &Node) -> Result<Router, Failure> {
+pub(super) fn host(
+    router: Router,
+    globals: &Globals,
+    node: &Node,
+    tell: fn(String),
+) -> Result<Router, Failure> {
     let state = StateDir::open(globals)?;
     let desk = Desk {
         invites: state.invites(),
         book: state.peers().book().clone(),
         own: node.endpoint.id(),
+        tell,
     };
     let (reread, invited) = (node.book().reread(), node.book().invites());
     let guest = invited.clone();
@@ -166,6 +172,8 @@ struct Desk {
     invites: InviteFile,
     book: BookFile,
     own: PeerId,
+    /// What its owner is to hear.
+    tell: fn(String),
 }
 
 impl Desk {
@@ -173,7 +181,7 @@ impl Desk {
     fn let_in(&self, invitation: PeerId, card: &Card) -> Result<(), String> {
         let id = card.ticket.id();
         let ours = |error: &dyn std::error::Error| {
-            out::hint(format!(
+            (self.tell)(format!(
                 "somebody who was invited cannot be let in: {error}"
             ));
             "it cannot write down who is let in: its owner is told why".to_owned()
@@ -194,7 +202,7 @@ impl Desk {
         let added = (self.book).change(|draft| welcome(draft, &taken, card));
         match added {
             Ok(name) => {
-                out::hint(format!(
+                (self.tell)(format!(
                     "{name} came with an invitation, and is let in from now on"
                 ));
                 Ok(())
@@ -323,6 +331,7 @@ mod tests {
             invites: InviteFile::in_folder(folder.path()),
             book: BookFile::in_folder(folder.path()),
             own: ticket(8).id(),
+            tell: drop,
         };
         assert!(desk.invites.change(|open| open.give(invite, 0)).unwrap());
         desk

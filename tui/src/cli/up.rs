@@ -77,11 +77,8 @@ pub(super) async fn serve(
         Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
         None => None,
     };
-    let router = invite::host(
-        offer(Router::new(node.endpoint.clone()), &node),
-        globals,
-        &node,
-    )?;
+    let router = offer(Router::new(node.endpoint.clone()), &node);
+    let router = invite::host(router, globals, &node, out::hint)?;
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if let Some(relay) = &relay {
@@ -113,7 +110,7 @@ pub(super) async fn serve(
         tokio::select! {
             _ = serving => Ok(()),
             () = answering.serve(&node) => Ok(()),
-            never = node.book().follow(&node.endpoint) => match never {},
+            never = node.book().follow(&node.endpoint, out::hint) => match never {},
             result = served_without_reader(print) => result,
         }
     };

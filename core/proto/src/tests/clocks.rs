@@ -224,6 +224,8 @@ fn who_is_not_let_in_gets_no_answer_to_a_stale_hello_either() {
     world.run(ms(10_000));
     assert_eq!(world.nodes[1].machine.datagrams, 0);
     assert_eq!(world.nodes[0].failures[0].1, Failure::Silent);
+    // It may have been recorded, so its owner hears nothing of it either.
+    assert_eq!(world.nodes[1].machine.turned_away(world.now), []);
 }
 
 #[test]

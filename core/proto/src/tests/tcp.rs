@@ -403,6 +403,9 @@ fn a_stranger_s_stream_is_closed_at_once() {
     assert!(cable.nodes[1].streams.is_empty());
     assert_eq!(cable.state(1), PeerState::Idle);
     assert_ne!(cable.state(0), PeerState::Direct);
+    let callers = cable.nodes[1].machine.turned_away(cable.now);
+    assert_eq!(callers.len(), 1, "its owner hears of it");
+    assert_eq!(callers[0].id, cable.nodes[0].id);
 }
 
 #[test]
