@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use peerway::{Names as _, NodeSnapshot};
+use peerway::{Names as _, NodeSnapshot, PeerSnapshot, PeerState};
 
 use super::{args::Globals, attach, failure::Failure, out, state::StateDir, status, words};
 use crate::book::Book;
@@ -57,17 +57,25 @@ fn facts(snapshot: &NodeSnapshot, book: &Book) -> BTreeMap<String, String> {
         facts.insert(format!("relay {place}"), fact.to_owned());
     }
     for peer in &snapshot.peers {
-        let path = words::path(peer.path.as_ref());
-        let why = peer.why.as_ref();
-        let why = why.map_or_else(String::new, |why| format!(": {}", why.line()));
-        let fact = format!("{}, {path}{why}", peer.state);
-        facts.insert(format!("peer {}", book.peer(&peer.id)), fact);
+        facts.insert(format!("peer {}", book.peer(&peer.id)), link(peer));
     }
     for caller in &snapshot.turned_away {
         let who = book.peer(&caller.id);
         facts.insert(format!("caller {who}"), "not let in".to_owned());
     }
     facts
+}
+
+fn link(peer: &PeerSnapshot) -> String {
+    let path = peer.path.as_ref().map(|path| words::path(Some(path)));
+    let link = match path {
+        // A path says itself that it is direct.
+        Some(path) if peer.state == PeerState::Direct => path,
+        Some(path) => format!("{}, {path}", peer.state),
+        None => peer.state.to_string(),
+    };
+    let why = peer.why.as_ref();
+    link + &why.map_or_else(String::new, |why| format!(": {}", why.line()))
 }
 
 /// What is new, another, or gone.
