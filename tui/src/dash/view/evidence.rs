@@ -102,7 +102,8 @@ fn ipv6(evidence: &Evidence, there: &SideEvidence, name: &str, how: Option<How>)
     let text = match (evidence.here.ipv6, there.ipv6) {
         _ if how == Some(How::Ipv6) => "both have IPv6".to_owned(),
         (true, true) => "both have IPv6".to_owned(),
-        (true, false) => format!("{name} has no IPv6"),
+        _ if there.offers.total() == 0 => format!("{name} named no address"),
+        (true, false) => format!("{name} named no IPv6 address"),
         (false, true) => "this network has no IPv6".to_owned(),
         (false, false) => "neither side has IPv6".to_owned(),
     };

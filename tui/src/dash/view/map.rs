@@ -159,7 +159,7 @@ fn own(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
         glyphs.center,
         model.look.style(Role::Accent),
     );
-    let name = format::fit(&model.title, 14, glyphs.ellipsis);
+    let name = format::fit(&title(model), 14, glyphs.ellipsis);
     let label = Rect::new(map.center.0 + 1, map.center.1, name.width() as u16 + 2, 1);
     let label = label.intersection(field);
     let name = format!(" {name} ");
@@ -260,19 +260,22 @@ fn line(
     }
 }
 
+fn title(model: &Model) -> String {
+    if model.title.is_empty() {
+        "this node".to_owned()
+    } else {
+        model.title.clone()
+    }
+}
+
 fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = Vec::new();
     let mut selected = 0;
     let glyphs = model.look.glyphs;
     let dim = model.look.style(Role::Dim);
-    let title = if model.title.is_empty() {
-        "this node".to_owned()
-    } else {
-        model.title.clone()
-    };
     lines.push(Line::from(vec![
         Span::styled(glyphs.center, model.look.style(Role::Accent)),
-        Span::styled(format!(" {title}"), model.look.style(Role::Title)),
+        Span::styled(format!(" {}", title(model)), model.look.style(Role::Title)),
     ]));
     let all = branches(model);
     for (index, branch) in all.iter().enumerate() {

@@ -63,7 +63,7 @@ fn crumb(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     };
     if let Some(peer) = model.page_peer() {
         let kind = words.kind(peer);
-        if area.width >= 100 {
+        if area.width >= 100 && words.name(&id) != id.short() {
             left.push(Span::styled(
                 format!("  {}", id.short()),
                 look.style(Role::Accent),
