@@ -139,7 +139,7 @@ fn no_view_draws_more_often_than_another() {
     }
 }
 
-/// Too slow in a build for debugging: `cargo test --release -p peerway-tui --lib -- --ignored drawn`.
+/// Too slow in a build for debugging: `cargo test --release -p peerway-tui --lib -- --ignored large_swarm`.
 #[test]
 #[ignore = "measures a release build"]
 fn every_view_of_a_large_swarm_is_drawn_in_time() {
