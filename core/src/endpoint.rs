@@ -194,6 +194,12 @@ impl Endpoint {
         let _ = self.0.commands.send(Command::NetworkChanged).await;
     }
 
+    /// Has a direct path to a peer looked for now, where the link is relayed or the peer did not answer. This goes on by itself
+    /// anyway, but with longer and longer pauses. Without a link to the peer nothing happens.
+    pub async fn retry(&self, peer: PeerId) {
+        let _ = self.0.commands.send(Command::Retry { peer }).await;
+    }
+
     /// Closes all connections with a peer, whoever opened them, as [`Connection::close`] does. It may dial again: see
     /// [`set_access`](Self::set_access).
     pub async fn hang_up(&self, peer: PeerId, code: u32, reason: &[u8]) {

@@ -39,6 +39,7 @@ mod own_relay;
 mod pair;
 mod peers;
 mod ping;
+mod screen;
 #[cfg(target_os = "linux")]
 mod service;
 mod speed;
@@ -68,6 +69,7 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command, Globals};
 use failure::Failure;
+use screen::Screen;
 
 use crate::book::Trust;
 
@@ -77,11 +79,15 @@ pub fn main() -> ExitCode {
     // Where a shell asks what may follow, this ends the process.
     CompleteEnv::with_factory(Args::command).complete();
     let started_at = Instant::now();
-    let Args { globals, command } = Args::read();
+    let Args {
+        globals,
+        screen,
+        command,
+    } = Args::read();
     let takes_screen = match &command {
         None => true,
         #[cfg(feature = "demo")]
-        Some(Command::Demo) => demo::is_shown(&globals),
+        Some(Command::Demo(_)) => demo::is_shown(&globals),
         Some(_) => false,
     };
     if !takes_screen || !io::stderr().is_terminal() {
@@ -89,7 +95,7 @@ pub fn main() -> ExitCode {
     }
     #[cfg(target_os = "linux")]
     raise_descriptor_limit();
-    match run(command, &globals, started_at) {
+    match run(command, &globals, &screen, started_at) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             out::failure(&failure);
@@ -98,9 +104,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Result<(), Failure> {
+fn run(
+    command: Option<Command>,
+    globals: &Globals,
+    screen: &Screen,
+    started_at: Instant,
+) -> Result<(), Failure> {
     let Some(command) = command else {
-        return block_on(dashboard::run(globals));
+        return block_on(dashboard::run(globals, screen));
     };
     match command {
         #[cfg(unix)]
@@ -138,7 +149,7 @@ fn run(command: Option<Command>, globals: &Globals, started_at: Instant) -> Resu
         #[cfg(unix)]
         Command::Accept(args) => block_on(accept::run(globals, &args)),
         #[cfg(feature = "demo")]
-        Command::Demo => demo::run(globals),
+        Command::Demo(screen) => demo::run(globals, &screen),
         #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Lab(args) => lab::run(globals, &args),
     }

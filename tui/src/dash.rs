@@ -1,5 +1,6 @@
 //! The live dashboard: a pure `update` and `view` over node snapshots, and one loop that feeds them.
 
+mod asking;
 mod connect;
 pub(crate) mod filter;
 mod flows;
@@ -15,6 +16,7 @@ mod model;
 mod msg;
 mod note;
 mod pace;
+mod prompt;
 mod shell;
 mod sort;
 mod stack;
@@ -28,10 +30,10 @@ mod update;
 mod view;
 mod words;
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
-use peerway::{NodeSnapshot, PeerId, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PeerId, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Told;
@@ -67,6 +69,38 @@ pub enum Command {
         ticket: Ticket,
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Something about a peer. The last answer is that it is done, or one line that says why not.
+    Peer {
+        peer: PeerId,
+        request: Request,
+        replies: mpsc::Sender<Result<Answer, String>>,
+    },
+}
+
+/// What is to be done about a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A few round trips, or as many as it takes until one is direct.
+    Ping { until_direct: bool },
+    /// Look for a direct path now.
+    Retry,
+    /// End all connections with it.
+    Disconnect,
+    /// Let it in no more, nor dial it.
+    Block,
+    /// Give it this name in the address book.
+    Rename(String),
+}
+
+/// What comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of a ping, which has several.
+    Pong {
+        rtt: Duration,
+        path: Option<PathInfo>,
+    },
+    Done,
 }
 
 /// How the dashboard appears.
@@ -77,6 +111,8 @@ pub struct Options {
     pub ascii: bool,
     /// The node ends with the dashboard: said in the second line, and asked about on quit while connections are open.
     pub owns_node: bool,
+    /// Nothing can be changed from here: neither links nor the address book.
+    pub read_only: bool,
     /// The name of the node in the header; empty for none.
     pub title: String,
     /// What the second line says, such as what a demonstration shows; empty for whose the node is.

@@ -5,10 +5,17 @@ use std::{
     convert::Infallible,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use peerway::{ConnectError, Connection, Endpoint, PeerId, Ticket, services::ping};
-use tokio::sync::{Notify, watch};
+use peerway::{
+    ConnectError, Connection, Endpoint, PeerId, PeerState, Ticket,
+    services::ping::{self, PingError},
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use crate::book::Book;
 
@@ -34,7 +41,24 @@ pub enum LinkError {
     },
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Of all that the peer answers to, this is the least.
+    #[error("the peer did not answer the ping")]
+    Mute,
+    #[error("the dial takes too long")]
+    Slow,
+    #[error(transparent)]
+    Ping(#[from] PingError),
+    /// Nothing is to be retried.
+    #[error("the link is direct already")]
+    IsDirect,
+    #[error("there is no link to it: connect first")]
+    NoLink,
 }
+
+/// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
+const DIAL_PATIENCE: Duration = Duration::from_secs(40);
+/// How long a ping waits for its answer.
+const PING_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Links {
     /// None yet, and to everybody.
@@ -110,6 +134,43 @@ impl Links {
     /// Lets go of the link to a peer; false if none was asked for here.
     pub fn release(&self, peer: PeerId) -> bool {
         self.kept().remove(&peer).is_some()
+    }
+
+    /// One round trip over the link that there is, or over one that is made for it.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn ping(&self, peer: PeerId) -> Result<ping::Reply, LinkError> {
+        self.check(peer)?;
+        let dial = timeout(DIAL_PATIENCE, self.endpoint.connect(peer, ping::ALPN));
+        let connection = dial.await.map_err(|_| LinkError::Slow)??;
+        let reply = ping::ping(&connection, 1, PING_PATIENCE).await?;
+        reply.ok_or(LinkError::Mute)
+    }
+
+    /// Has a direct path looked for now.
+    ///
+    /// # Errors
+    /// [`LinkError::IsDirect`], or [`LinkError::NoLink`].
+    pub async fn retry(&self, peer: PeerId) -> Result<(), LinkError> {
+        let snapshot = self.endpoint.snapshot();
+        let known = snapshot.peers.iter().find(|known| known.id == peer);
+        match known.map(|known| known.state) {
+            None | Some(PeerState::Idle) => Err(LinkError::NoLink),
+            Some(PeerState::Direct) => Err(LinkError::IsDirect),
+            Some(_) => {
+                self.endpoint.retry(peer).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends all connections with a peer, whoever asked for them.
+    pub async fn disconnect(&self, peer: PeerId) {
+        self.release(peer);
+        self.endpoint
+            .hang_up(peer, 0, b"disconnected by hand")
+            .await;
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<PeerId, Connection>> {

@@ -146,6 +146,8 @@ pub enum Input<'a> {
     Losses { peer: PeerId },
     /// Data flows to or from the peer, which is heard if some came in.
     Traffic { peer: PeerId, heard: bool },
+    /// Somebody wants a direct path to the peer looked for now, and not only when it is time for that.
+    Retry { peer: PeerId },
     /// This computer slept, or did nothing for so long that it makes no difference.
     Resumed,
     /// Who may open links from now on. Those of others end, but for what we dialled ourselves.

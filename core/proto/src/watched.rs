@@ -222,9 +222,7 @@ impl Watched {
                 });
                 self.received += bytes.len();
             }
-            Input::TcpUp { tcp, .. } => {
-                self.seen.insert(tcp.addr);
-            }
+            Input::TcpUp { tcp, .. } => self.seen.extend([tcp.addr]),
             Input::Interfaces { addrs, lost_route } => {
                 if *lost_route || self.interfaces.iter().any(|known| !addrs.contains(known)) {
                     self.paths.moved();
@@ -235,11 +233,12 @@ impl Watched {
             Input::Connect { addrs, .. } => self.named.extend(addrs),
             Input::Found { addrs, .. } => {
                 let networks = &self.interfaces;
-                let near =
-                    |addr: &&SocketAddr| networks.iter().any(|it| it.shares_prefix(addr.ip()));
-                self.found.extend(addrs.iter().filter(near));
+                let is_near = |ip| networks.iter().any(|it| it.shares_prefix(ip));
+                self.found
+                    .extend(addrs.iter().filter(|it| is_near(it.ip())));
             }
-            Input::RelayDraining { .. }
+            Input::Retry { .. }
+            | Input::RelayDraining { .. }
             | Input::RelaySilent { .. }
             | Input::RelayDown { .. }
             | Input::RelayGone { .. }

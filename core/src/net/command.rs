@@ -26,6 +26,8 @@ pub(crate) enum Command {
     },
     /// The network may be another one than the system has told.
     NetworkChanged,
+    /// Look for a direct path to a peer now.
+    Retry { peer: PeerId },
     /// Close all connections with a peer.
     HangUp {
         peer: PeerId,

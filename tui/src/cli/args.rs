@@ -28,6 +28,7 @@ use peerway_lab::{Access, NatKind};
 
 use super::completion;
 use super::own_relay::Place;
+use super::screen::Screen;
 use crate::{
     book::{Name, NameError, is_like_a_ticket},
     dash::filter::{About, Filter, FilterError},
@@ -45,6 +46,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) globals: Globals,
+    #[command(flatten)]
+    pub(super) screen: Screen,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -199,7 +202,7 @@ pub(super) enum Command {
     Allow(TrustArgs),
     /// Watch two homes find each other, all on this one computer
     #[cfg(feature = "demo")]
-    Demo,
+    Demo(Screen),
     /// Let two homes with such and such routers find each other, all on this one computer
     #[cfg(all(feature = "demo", target_os = "linux"))]
     Lab(Lab),

@@ -1,41 +1,44 @@
 //! `peerway` without a command: the dashboard, over a node that lives as long as it does.
 
+mod requests;
 #[cfg(unix)]
 mod window;
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
-    stream::{self, BoxStream, FuturesUnordered},
+    stream::{self, BoxStream},
 };
-use peerway::{
-    ConnectError, Endpoint, Event, EventKind, NodeSnapshot, RelaySnapshot, Router, Ticket,
-};
+use peerway::{Endpoint, Event, EventKind, NodeSnapshot, Router};
 use tokio::{
-    sync::{broadcast::error::RecvError, mpsc, oneshot, watch},
+    sync::{broadcast::error::RecvError, mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 
+use self::requests::Host;
 #[cfg(unix)]
 use super::attach;
-use super::{args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers};
+use super::{
+    args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers,
+    screen::Screen,
+};
 use crate::{
     book::Book,
-    dash::{self, Command, Feed, Options, People},
-    links::{LinkError, Links},
+    dash::{self, Feed, Options, People},
+    links::Links,
     told,
 };
 
 /// Samples of the charts.
 const SAMPLE: Duration = Duration::from_secs(1);
-/// Dials asked for and not yet begun; the dashboard says when there are more.
-const DIAL_QUEUE: usize = 8;
+/// Requests not yet begun; the dashboard says when there are more.
+const QUEUE: usize = 8;
 
-pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        return window::open(globals, node).await;
+        return window::open(globals, screen, node).await;
     }
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays).await?;
@@ -45,7 +48,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
     let mut options = Options {
         owns_node: true,
         people: people(node.peers(), &book),
-        ..Options::default()
+        ..screen.options()
     };
     if node.is_temporary() {
         options.note = "another peerway runs with this identity: this one is temporary".to_owned();
@@ -68,7 +71,7 @@ pub(super) async fn show(
     options: Options,
 ) -> Result<(), dash::Error> {
     let (samples, snapshots) = watch::channel(endpoint.snapshot());
-    let (commands, requests) = mpsc::channel(DIAL_QUEUE);
+    let (commands, requests) = mpsc::channel(QUEUE);
     let source = Feed {
         snapshots,
         events: told(endpoint.events()).boxed(),
@@ -78,10 +81,18 @@ pub(super) async fn show(
             None => stream::pending().boxed(),
         },
     };
+    let links = match node {
+        Some(node) => node.links(),
+        None => Links::new(endpoint.clone()),
+    };
+    let host = Host::Own {
+        links: &links,
+        peers: node.map(Node::peers),
+    };
     tokio::select! {
         left = dash::run(source, options) => left,
         never = sample(endpoint, &samples) => match never {},
-        never = dial(endpoint, node, requests) => match never {},
+        never = host.serve(requests) => match never {},
     }
 }
 
@@ -124,76 +135,5 @@ async fn sample(endpoint: &Endpoint, samples: &watch::Sender<Arc<NodeSnapshot>>)
             },
         }
         samples.send_replace(endpoint.snapshot());
-    }
-}
-
-/// Dials whom the dashboard names and keeps the links.
-async fn dial(
-    endpoint: &Endpoint,
-    node: Option<&Node>,
-    mut requests: mpsc::Receiver<Command>,
-) -> Infallible {
-    let links = match node {
-        Some(node) => node.links(),
-        None => Links::new(endpoint.clone()),
-    };
-    let peers = node.map(Node::peers);
-    let mut dials = FuturesUnordered::new();
-    let mut heeding = pin!(links.heed_book());
-    loop {
-        tokio::select! {
-            Some(Command::Connect { ticket, reply }) = requests.recv() => {
-                dials.push(connect(&links, peers, ticket, reply));
-            }
-            Some(()) = dials.next() => {}
-            never = &mut heeding => match never {},
-            else => return std::future::pending().await,
-        }
-    }
-}
-
-async fn connect(
-    links: &Links,
-    peers: Option<&Peers>,
-    ticket: Ticket,
-    reply: oneshot::Sender<Result<(), String>>,
-) {
-    let result = links.connect(ticket.clone()).await;
-    if let (Ok(()), Some(peers)) = (&result, peers) {
-        peers.remember(&ticket);
-    }
-    let relays = &links.endpoint().snapshot().relays;
-    let answer = result.map_err(|error| reason(&error, relays, &ticket));
-    // Nobody waits for the answer once the dashboard is left.
-    let _ = reply.send(answer);
-}
-
-/// A peer of another network is not reached without a relay, however well it runs.
-fn reason(error: &LinkError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
-    let is_silent = matches!(error, LinkError::Connect(ConnectError::Timeout { .. }));
-    if is_silent && relays.is_empty() && peer.is_local() {
-        Failure::OtherNetwork.to_string()
-    } else {
-        error.to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_silent_peer_of_another_network_is_not_said_to_be_offline() {
-        let silent = LinkError::from(ConnectError::Timeout {
-            after: Duration::from_secs(9),
-        });
-        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
-        let peer = |addr: &str| Ticket::new(id, vec![], vec![addr.parse().unwrap()]);
-        let said = reason(&silent, &[], &peer("192.168.1.5:4000"));
-        assert!(said.contains("names no relay"), "{said}");
-        assert_eq!(
-            reason(&silent, &[], &peer("8.8.4.4:4000")),
-            silent.to_string()
-        );
     }
 }

@@ -2,14 +2,15 @@
 
 use std::io::{IsTerminal, stdin, stdout};
 
-use super::{args::Globals, dashboard, failure::Failure};
+use super::{args::Globals, dashboard, failure::Failure, screen::Screen};
 use crate::{
     dash::{Options, People},
     demo,
 };
 
-pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, screen: &Screen) -> Result<(), Failure> {
     if is_shown(globals) {
+        let shown = screen.options();
         demo::show(|view| async move {
             let options = Options {
                 title: "home A".to_owned(),
@@ -18,7 +19,7 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
                     names: view.names,
                     ..People::default()
                 },
-                ..Options::default()
+                ..shown
             };
             dashboard::show(&view.node, None, options).await
         })??;

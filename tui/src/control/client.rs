@@ -11,7 +11,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use peerway::{NodeSnapshot, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PeerId, Ticket};
 use serde::{Deserialize, de::DeserializeOwned};
 use sse_stream::SseStream;
 use tokio::time::timeout;
@@ -67,9 +67,34 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
+    /// One round trip to a peer, and by which path.
+    pub async fn ping(&self, peer: PeerId) -> Result<(Duration, Option<PathInfo>), ControlError> {
+        let path = format!("/peers/{peer}/ping");
+        let ping = self.ask(Method::POST, &path, String::new());
+        let answer = timeout(DIAL_PATIENCE, ping).await;
+        let (server, body) = refused(answer.map_err(|_| ControlError::Silent)??).await?;
+        let Pinged { rtt_ms, path } = read(&server, &collect(body).await?)?;
+        let rtt = Duration::try_from_secs_f64(rtt_ms / 1000.0);
+        Ok((rtt.unwrap_or(Duration::MAX), path))
+    }
+
+    /// Has the node look for a direct path to a peer now.
+    pub async fn retry(&self, peer: PeerId) -> Result<(), ControlError> {
+        self.post(&format!("/peers/{peer}/retry")).await
+    }
+
+    /// Has the node end all connections with a peer.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<(), ControlError> {
+        self.post(&format!("/peers/{peer}/disconnect")).await
+    }
+
     /// Has the node end.
     pub async fn down(&self) -> Result<(), ControlError> {
-        let answer = self.send(Method::POST, "/down", String::new()).await?;
+        self.post("/down").await
+    }
+
+    async fn post(&self, path: &str) -> Result<(), ControlError> {
+        let answer = self.send(Method::POST, path, String::new()).await?;
         refused(answer).await.map(drop)
     }
 
@@ -190,6 +215,12 @@ fn read<T: DeserializeOwned>(server: &str, text: &[u8]) -> Result<T, ControlErro
         server: server.to_owned(),
         source,
     })
+}
+
+#[derive(Deserialize)]
+struct Pinged {
+    rtt_ms: f64,
+    path: Option<PathInfo>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, Ticket, services::ping};
+use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, Ticket};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
@@ -27,8 +27,6 @@ const MAX_BODY: usize = 64 << 10;
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
 const DIAL_PATIENCE: Duration = Duration::from_secs(40);
-/// How long a ping waits for its answer.
-const PING_PATIENCE: Duration = Duration::from_secs(5);
 /// Who answers.
 const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 
@@ -68,6 +66,8 @@ fn router(control: Control) -> Router {
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", get(peer).delete(disconnect))
         .route("/peers/{id}/ping", post(ping_peer))
+        .route("/peers/{id}/retry", post(retry))
+        .route("/peers/{id}/disconnect", post(hang_up))
         .route("/book", post(reread_book))
         .route("/down", post(down));
     Router::new()
@@ -153,15 +153,7 @@ async fn ping_peer(
     Path(id): Path<String>,
 ) -> Result<Json<Pinged>, Refusal> {
     let id = parse(&id)?;
-    let unreachable = |reason: String| Refusal::new(StatusCode::BAD_GATEWAY, reason);
-    control.links.check(id).map_err(refused)?;
-    let dial = control.links.endpoint().connect(id, ping::ALPN);
-    let dialled = timeout(DIAL_PATIENCE, dial).await;
-    let dialled = dialled.map_err(|_| unreachable("the dial takes too long".to_owned()))?;
-    let connection = dialled.map_err(|error| unreachable(error.to_string()))?;
-    let reply = ping::ping(&connection, 1, PING_PATIENCE).await;
-    let reply = reply.map_err(|error| unreachable(error.to_string()))?;
-    let reply = reply.ok_or_else(|| unreachable("the peer did not answer the ping".to_owned()))?;
+    let reply = control.links.ping(id).await.map_err(refused)?;
     Ok(Json(Pinged {
         rtt_ms: reply.rtt.as_secs_f64() * 1000.0,
         path: reply.path,
@@ -172,6 +164,26 @@ async fn ping_peer(
 async fn reread_book(State(control): State<Control>) -> StatusCode {
     control.links.reread_book();
     StatusCode::ACCEPTED
+}
+
+/// Has a direct path looked for now.
+async fn retry(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    control.links.retry(id).await.map_err(refused)?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Ends all connections with a peer, whoever asked for them.
+async fn hang_up(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let id = parse(&id)?;
+    control.links.disconnect(id).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Has the node end, once the answer is on its way.
@@ -218,7 +230,11 @@ fn parse(id: &str) -> Result<PeerId, Refusal> {
 fn refused(error: LinkError) -> Refusal {
     let status = match &error {
         LinkError::Blocked { .. } => StatusCode::FORBIDDEN,
-        LinkError::Connect(_) => StatusCode::BAD_GATEWAY,
+        LinkError::Connect(_) | LinkError::Mute | LinkError::Slow | LinkError::Ping(_) => {
+            StatusCode::BAD_GATEWAY
+        }
+        LinkError::NoLink => StatusCode::NOT_FOUND,
+        LinkError::IsDirect => StatusCode::CONFLICT,
     };
     Refusal::new(status, error.to_string())
 }

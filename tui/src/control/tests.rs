@@ -3,7 +3,7 @@
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use peerway::{Endpoint, EventKind, PeerState, Ticket};
+use peerway::{Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -91,7 +91,7 @@ async fn a_node_that_is_asked_to_dial_keeps_the_link_until_it_is_let_go() {
     let client = node.client().await;
     client.connect(&peer.ticket()).await.unwrap();
     let mut snapshots = node.endpoint.snapshots();
-    let seen = snapshots.wait_for(|seen| !seen.peers.is_empty());
+    let seen = snapshots.wait_for(|seen| seen.peers.iter().any(|it| it.connections > 0));
     timeout(PATIENCE, seen).await.unwrap().unwrap();
     let status = client.status().await.unwrap();
     assert_eq!(status.id, node.endpoint.id());
@@ -106,6 +106,33 @@ async fn a_node_that_is_asked_to_dial_keeps_the_link_until_it_is_let_go() {
     timeout(PATIENCE, parted).await.unwrap().unwrap();
     let again = node.raw(&request(&path, "")).await;
     assert!(again.starts_with("HTTP/1.1 404"), "{again}");
+}
+
+#[tokio::test]
+async fn a_link_is_pinged_retried_and_ended_by_request() {
+    let (node, peer) = (Node::start().await, endpoint().await);
+    let client = node.client().await;
+    let answering = Router::new(peer.clone()).diagnostics();
+    #[expect(clippy::disallowed_methods, reason = "a test")]
+    let answering = tokio::spawn(async move { answering.run().await });
+    client.connect(&peer.ticket()).await.unwrap();
+    let (rtt, path) = client.ping(peer.id()).await.unwrap();
+    assert!(rtt < PATIENCE && path.is_some(), "{rtt:?} {path:?}");
+    let mut snapshots = node.endpoint.snapshots();
+    let is_direct =
+        |seen: &Arc<NodeSnapshot>| seen.peers.iter().any(|it| it.state == PeerState::Direct);
+    timeout(PATIENCE, snapshots.wait_for(is_direct))
+        .await
+        .unwrap()
+        .unwrap();
+    let refused = client.retry(peer.id()).await.unwrap_err().to_string();
+    assert!(refused.contains("direct already"), "{refused}");
+    let refused = client.retry(endpoint().await.id()).await.unwrap_err();
+    assert!(refused.to_string().contains("no link"), "{refused}");
+    client.disconnect(peer.id()).await.unwrap();
+    let parted = snapshots.wait_for(|seen| seen.peers.iter().all(|peer| peer.connections == 0));
+    timeout(PATIENCE, parted).await.unwrap().unwrap();
+    answering.abort();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod read;
 pub(in crate::dash) use self::facts::of_peer;
 pub(crate) use self::{
     facts::Plain,
-    field::{About, Number, Word},
+    field::{About, Number, Word, nearest},
     read::FilterError,
 };
 

@@ -28,6 +28,12 @@ pub(super) enum Context {
     Copy,
     /// After `g`, until the next key.
     Go,
+    /// A command is being written.
+    Prompt,
+    /// A name for a peer is.
+    Name,
+    /// What is to be done to a peer wants a second key.
+    Sure,
     /// A column to sort by is being chosen.
     Sort,
     /// A ticket is being written.
@@ -37,12 +43,24 @@ pub(super) enum Context {
     Confirm,
 }
 
+impl Context {
+    /// Whether keys that have no other meaning are letters of a text.
+    pub(super) fn is_written(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::Filter | Self::Prompt | Self::Name
+        )
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Accept,
+    Ask(Ask),
     Back,
     Connect,
     Chord(Chord),
+    Complete,
     Copy(What),
     Details,
     Expand,
@@ -59,8 +77,10 @@ pub(super) enum Action {
     /// Opens the selected peer's page.
     Open,
     PreviousPanel,
+    Prompt,
     Quit,
     QuitKeepingScreen,
+    Recall(Recall),
     Repaint,
     Reverse,
     Share,
@@ -74,6 +94,32 @@ pub(super) enum Action {
     Toward(Toward),
     View(View),
     Zoom(Zoom),
+}
+
+/// What can be asked of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Ping,
+    UntilDirect,
+    Retry,
+    Disconnect,
+    Block,
+    Name,
+}
+
+/// Which of the commands that were written before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recall {
+    Older,
+    Newer,
+}
+
+impl Action {
+    /// Whether it changes links or the address book.
+    pub(super) fn is_change(self) -> bool {
+        let ask = matches!(self, Self::Ask(ask) if !matches!(ask, Ask::Ping | Ask::UntilDirect));
+        ask || self == Self::Connect
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +195,7 @@ impl Group {
             | Action::PreviousPanel
             | Action::Toward(_)
             | Action::View(_) => Self::Moving,
-            Action::Connect | Action::Details | Action::Open => Self::Peers,
+            Action::Ask(_) | Action::Connect | Action::Details | Action::Open => Self::Peers,
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
@@ -157,6 +203,7 @@ impl Group {
             | Action::Freeze
             | Action::Help
             | Action::Level
+            | Action::Prompt
             | Action::Repaint
             | Action::Reverse
             | Action::Share
@@ -168,6 +215,8 @@ impl Group {
             Action::Chord(Chord::Copy) | Action::Copy(_) => Self::Copying,
             Action::Accept
             | Action::Back
+            | Action::Complete
+            | Action::Recall(_)
             | Action::Quit
             | Action::QuitKeepingScreen
             | Action::Suspend => Self::Leaving,
@@ -375,6 +424,9 @@ const EVERYWHERE: &[Context] = &[
     C::Help,
     C::Copy,
     C::Go,
+    C::Prompt,
+    C::Name,
+    C::Sure,
     C::Sort,
     C::Connect,
     C::Filter,
@@ -382,6 +434,9 @@ const EVERYWHERE: &[Context] = &[
 ];
 /// Where a peer is selected.
 const PEER: &[Context] = &[C::Peers, C::Map];
+
+/// Where keys are about a peer.
+const ON_PEER: &[Context] = &[C::Peers, C::Page, C::Map, C::Details];
 
 const J: &[Key] = &[char('j'), key(KeyCode::Down)];
 const K: &[Key] = &[char('k'), key(KeyCode::Up)];
@@ -439,6 +494,13 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
+    bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
+    bind(&[char('P')], ON_PEER, Action::Ask(Ask::UntilDirect), Some("ping it until it is direct"), None),
+    bind(&[char('R')], ON_PEER, Action::Ask(Ask::Retry), Some("look for a direct path now"), Some("retry direct")),
+    bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
+    bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
+    bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, after a second key"), None),
+    bind(&[char(':')], LIST, Action::Prompt, Some("write a command, as on the command line; Tab completes"), Some("command")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
     bind(&[char('s')], &[C::Peers], Action::SortMenu, Some("choose the column to sort by"), None),
     bind(&[char('t')], &[C::Sort], Action::SortBy(Column::State), None, None),
@@ -472,10 +534,16 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('y')], &[C::Share], Action::Copy(What::Ticket), Some("copy the ticket (while it is shown)"), Some("copy")),
     bind(ENTER, &[C::Connect], Action::Accept, None, Some("dial")),
     bind(ENTER, &[C::Filter], Action::Accept, None, Some("keep")),
+    bind(ENTER, &[C::Prompt], Action::Accept, None, Some("run")),
+    bind(TAB, &[C::Prompt], Action::Complete, None, Some("complete")),
+    bind(&[key(KeyCode::Up)], &[C::Prompt], Action::Recall(Recall::Older), None, Some("earlier")),
+    bind(&[key(KeyCode::Down)], &[C::Prompt], Action::Recall(Recall::Newer), None, None),
+    bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
+    bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
     bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Go, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

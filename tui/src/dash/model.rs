@@ -11,7 +11,8 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 
 use super::{
-    People,
+    People, Request,
+    asking::Strip,
     connect::Connect,
     filter::{self, Filter, FilterError},
     flows::{flows, has_flows},
@@ -21,6 +22,7 @@ use super::{
     list::List,
     look::{Look, Role},
     note::note,
+    prompt::{Known, Prompt},
     sort::Sort,
     tabs::View,
     trail::Trails,
@@ -74,6 +76,11 @@ pub(super) struct Model {
     /// Only peers that are neither direct nor idle.
     pub(super) faults_only: bool,
     pub(super) notice: Option<Notice>,
+    /// The answers to the last ping.
+    pub(super) ping: Option<Strip>,
+    /// Commands that were written, the latest last.
+    pub(super) history: Vec<String>,
+    pub(super) read_only: bool,
     /// Warnings that came while the events were not on the screen.
     pub(super) unread: usize,
     /// Events that were dropped on the way here.
@@ -108,6 +115,18 @@ pub(super) enum Overlay {
     Filter {
         input: Input,
         error: Option<FilterError>,
+    },
+    /// A command is being written.
+    Prompt(Prompt),
+    /// A name for a peer is.
+    Name {
+        peer: PeerId,
+        input: Input,
+    },
+    /// What is to be done to a peer wants a second key.
+    Confirm {
+        peer: PeerId,
+        request: Request,
     },
     ConfirmQuit {
         keep_screen: bool,
@@ -211,6 +230,9 @@ impl Model {
             chord: None,
             faults_only: false,
             notice: None,
+            ping: None,
+            history: Vec::new(),
+            read_only: options.read_only,
             unread: 0,
             lagged: 0,
             stopped: false,
@@ -233,6 +255,14 @@ impl Model {
         let shown = self.live.snapshot.peers.iter().map(|peer| peer.id);
         let new = shown.filter(is_new).map(Ticket::from);
         before.iter().cloned().chain(new).collect()
+    }
+
+    /// Whom a command may name: those of the address book, and those who are shown.
+    pub(super) fn nameable(&self) -> Known {
+        let shown = self.data().snapshot.peers.iter();
+        let mut known: BTreeMap<_, _> = shown.map(|peer| (peer.id, peer.id.short())).collect();
+        known.extend(self.names.clone());
+        Known(known)
     }
 
     /// What is shown: the present, or what was when the screen was frozen.
@@ -328,6 +358,9 @@ impl Model {
             Some(Overlay::Connect(_)) => Context::Connect,
             Some(Overlay::Filter { .. }) => Context::Filter,
             Some(Overlay::Share) => Context::Share,
+            Some(Overlay::Prompt(_)) => Context::Prompt,
+            Some(Overlay::Name { .. }) => Context::Name,
+            Some(Overlay::Confirm { .. }) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
@@ -393,6 +426,17 @@ impl Model {
         if let Some(panel) = panels.get(to) {
             self.focus = *panel;
         }
+    }
+
+    /// Selects a peer, if it is shown.
+    pub(super) fn select_shown(&mut self, peer: PeerId) -> bool {
+        let peers = &self.data().snapshot.peers;
+        let is_it = |row: &usize| peers.get(*row).is_some_and(|known| known.id == peer);
+        let found = self.rows.iter().position(is_it);
+        if let Some(row) = found {
+            self.select_row(row);
+        }
+        found.is_some()
     }
 
     pub(super) fn select_row(&mut self, row: usize) {

@@ -6,7 +6,7 @@ use crossterm::event::KeyEvent;
 use peerway::{Event, NodeSnapshot, PeerId, Ticket};
 use ratatui::layout::Rect;
 
-use super::People;
+use super::{Answer, People, Request};
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -21,6 +21,8 @@ pub(super) enum Msg {
     People(People),
     /// A dial that was asked for has ended.
     Dialled(PeerId, Result<(), String>),
+    /// One of the answers to what was asked of a peer.
+    Answered(PeerId, Request, Result<Answer, String>),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
     NoShell,
     /// The node has stopped: nothing new will come.
@@ -30,6 +32,7 @@ pub(super) enum Msg {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Effect {
     Connect(Ticket),
+    Ask(PeerId, Request),
     Copy(String),
     /// Copy what stands in this part of the screen, as text.
     CopyScreen(Rect),

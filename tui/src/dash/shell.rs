@@ -8,14 +8,18 @@ use std::{
 };
 
 use crossterm::event::{Event as TerminalEvent, EventStream};
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesUnordered, SelectAll},
+};
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Command, Error, Feed, Options,
+    Command, Error, Feed, Options, Request,
     job::{Change, Job},
     look::Look,
     model::Model,
@@ -55,6 +59,9 @@ pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// Answers that wait to be shown.
+const ANSWERS: usize = 16;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Plain,
@@ -67,6 +74,7 @@ struct Shell {
     signals: BoxFuture<'static, ()>,
     job: Job,
     dials: FuturesUnordered<BoxFuture<'static, Msg>>,
+    answers: SelectAll<BoxStream<'static, Msg>>,
     start: Instant,
     pace: Pace,
 }
@@ -79,6 +87,7 @@ impl Shell {
             signals: Box::pin(signals()?),
             job: Job::new()?,
             dials: FuturesUnordered::new(),
+            answers: SelectAll::new(),
             start: Instant::now(),
             pace: Pace::default(),
         })
@@ -106,6 +115,7 @@ impl Shell {
             for effect in update(model, msg, self.start.elapsed()) {
                 match effect {
                     Effect::Connect(ticket) => self.dial(ticket),
+                    Effect::Ask(peer, request) => self.ask(peer, request),
                     Effect::Copy(text) => screen.copy(&text)?,
                     Effect::CopyScreen(area) => screen.copy_area(model, area)?,
                     Effect::Repaint => screen.repaint()?,
@@ -157,9 +167,29 @@ impl Shell {
                 })
             }
             Some(people) = self.source.people.next() => Wake::Msg(Msg::People(people)),
+            Some(msg) = self.answers.next() => Wake::Msg(msg),
             Some(msg) = self.dials.next() => Wake::Msg(msg),
             () = frame, if model.dirty => Wake::FrameDue,
         })
+    }
+
+    fn ask(&mut self, peer: peerway::PeerId, request: Request) {
+        let (replies, answers) = mpsc::channel(ANSWERS);
+        let command = Command::Peer {
+            peer,
+            request: request.clone(),
+            replies,
+        };
+        let answer = move |answer| Msg::Answered(peer, request.clone(), answer);
+        if self.source.commands.try_send(command).is_err() {
+            let refused = Err("the node takes no requests now; is it still running?".to_owned());
+            self.answers.push(stream::iter([answer(refused)]).boxed());
+            return;
+        }
+        let answers = stream::unfold(answers, |mut answers| async {
+            answers.recv().await.map(|answer| (answer, answers))
+        });
+        self.answers.push(answers.map(answer).boxed());
     }
 
     fn dial(&self, ticket: peerway::Ticket) {

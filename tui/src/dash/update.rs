@@ -8,17 +8,19 @@ use ratatui::layout::{Margin, Rect};
 use tui_input::{Input, InputRequest};
 
 use super::{
+    Request, asking,
     connect::{Connect, Progress, Reading},
     filter::{About, Filter},
     flows::flows,
-    keymap::{self, Action, Context, Step, What, Zoom},
+    keymap::{self, Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
     list::List,
     look::Role,
     map::{Map, Toward, branches},
     model::{Model, Notice, Overlay, Window},
     msg::{Effect, Msg},
-    sort::Column,
+    prompt::{self, Order, Prompt},
+    sort::{Column, Sort},
     tabs::View,
     view::{field, has_rings, report_lines},
     words::{Standing, Words, peer_of},
@@ -67,6 +69,10 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             dialled(model, peer, result, now);
         }
         Msg::People(people) => model.meet(people),
+        Msg::Answered(peer, request, answer) => {
+            model.dirty = true;
+            asking::answered(model, peer, &request, answer, now);
+        }
         Msg::NoShell => {
             model.dirty = true;
             let text = "there is no shell to go back to: q quits".to_owned();
@@ -92,17 +98,29 @@ fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Eff
     model.chord = None;
     match keymap::find(context, key) {
         Some(action) => act(model, action, now, effects),
-        None if matches!(context, Context::Connect | Context::Filter) => type_key(model, key),
+        None if context.is_written() => type_key(model, key),
         None => {}
     }
 }
 
 fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
+    if model.read_only && action.is_change() {
+        let text = "read-only: nothing is changed from here".to_owned();
+        return notify(model, text, Role::Warn, now);
+    }
     match action {
-        Action::Accept => accept(model, effects),
+        Action::Accept => accept(model, now, effects),
+        Action::Ask(ask) => ask_selected(model, ask, now, effects),
         Action::Back => back(model),
         Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
         Action::Copy(what) => copy(model, what, now, effects),
+        Action::Complete => complete(model),
+        Action::Prompt => model.overlay = Some(Overlay::Prompt(Prompt::default())),
+        Action::Recall(which) => {
+            if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+                prompt.recall(&model.history, which == Recall::Older);
+            }
+        }
         Action::Chord(chord) => model.chord = Some(chord),
         Action::Details => {
             model.overlay = match model.overlay {
@@ -167,7 +185,18 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
     }
 }
 
-fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
+fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
+    match model.overlay.take() {
+        Some(Overlay::Prompt(prompt)) => return run(model, prompt, now, effects),
+        Some(Overlay::Confirm { peer, request }) => {
+            return asking::send(model, peer, request, now, effects);
+        }
+        Some(Overlay::Name { peer, input }) => {
+            let request = Request::Rename(input.value().trim().to_owned());
+            return asking::send(model, peer, request, now, effects);
+        }
+        other => model.overlay = other,
+    }
     let (own, known) = (model.data().snapshot.id, model.known());
     match &mut model.overlay {
         Some(Overlay::ConfirmQuit { keep_screen }) => {
@@ -188,6 +217,77 @@ fn accept(model: &mut Model, effects: &mut Vec<Effect>) {
             model.overlay = None;
         }
         _ => {}
+    }
+}
+
+fn ask_selected(model: &mut Model, ask: Ask, now: Duration, effects: &mut Vec<Effect>) {
+    match asking::subject(model) {
+        Some(peer) => asking::begin(model, peer, ask, now, effects),
+        None => notify(model, "no peer is selected".to_owned(), Role::Warn, now),
+    }
+}
+
+fn complete(model: &mut Model) {
+    let known = model.nameable();
+    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+        prompt.complete(&known);
+    }
+}
+
+/// Does what was written, and leaves what cannot be done where it is, with the reason.
+fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<Effect>) {
+    let line = prompt.input.value().trim().to_owned();
+    let order = match prompt::read(&line, &model.nameable()) {
+        Ok(Some(order)) => order,
+        Ok(None) => return,
+        Err(error) => {
+            prompt.error = Some(error);
+            model.overlay = Some(Overlay::Prompt(prompt));
+            return;
+        }
+    };
+    prompt::remember(&mut model.history, &line);
+    match order {
+        Order::Do(action) => act(model, action, now, effects),
+        Order::Ask(peer, ask) => {
+            if let Some(peer) = peer {
+                model.select(peer);
+            }
+            match peer {
+                Some(peer) if !(model.read_only && Action::Ask(ask).is_change()) => {
+                    asking::begin(model, peer, ask, now, effects);
+                }
+                _ => act(model, Action::Ask(ask), now, effects),
+            }
+        }
+        Order::Show(peer, action) => {
+            if peer.is_none_or(|peer| model.select_shown(peer)) {
+                act(model, action, now, effects);
+            } else {
+                let text =
+                    "that peer is not in the table: the filter hides it, or it is not linked";
+                notify(model, text.to_owned(), Role::Warn, now);
+            }
+        }
+        Order::Connect(text) => {
+            act(model, Action::Connect, now, effects);
+            if let Some(Overlay::Connect(connect)) = &mut model.overlay {
+                connect.insert(&text);
+                accept(model, now, effects);
+            }
+        }
+        Order::Filter(text) => match Filter::parse(&text, About::Peers) {
+            Ok(filter) => model.filter = filter,
+            Err(error) => {
+                prompt.error = Some(error.to_string());
+                model.overlay = Some(Overlay::Prompt(prompt));
+            }
+        },
+        Order::Name(_, _) if model.read_only => act(model, Action::Ask(Ask::Name), now, effects),
+        Order::Name(peer, name) => {
+            asking::send(model, peer, Request::Rename(name), now, effects);
+        }
+        Order::Sort(by, reversed) => model.sort = Sort { by, reversed },
     }
 }
 
@@ -412,6 +512,11 @@ fn type_key(model: &mut Model, key: &KeyEvent) {
             connect.insert(c.encode_utf8(&mut [0; 4]));
         }
         (Some(Overlay::Connect(connect)), request) => connect.edit(request),
+        (Some(Overlay::Prompt(prompt)), request) => prompt.edit(request),
+        (Some(Overlay::Name { input, .. }), request) if is_full(input, &request) => {}
+        (Some(Overlay::Name { input, .. }), request) => {
+            input.handle(request);
+        }
         (Some(Overlay::Filter { input, .. }), request) => {
             input.handle(request);
             read_filter(model);
@@ -420,8 +525,23 @@ fn type_key(model: &mut Model, key: &KeyEvent) {
     }
 }
 
+/// Names are short.
+fn is_full(input: &Input, request: &InputRequest) -> bool {
+    matches!(request, InputRequest::InsertChar(_)) && input.value().chars().count() >= 32
+}
+
 fn paste(model: &mut Model, text: &str) {
     match &mut model.overlay {
+        None if model.read_only => {}
+        Some(Overlay::Prompt(prompt)) => prompt.insert(text),
+        Some(Overlay::Name { input, .. }) => {
+            for c in text.chars().filter(|c| !c.is_control()) {
+                let request = InputRequest::InsertChar(c);
+                if !is_full(input, &request) {
+                    input.handle(request);
+                }
+            }
+        }
         None => {
             let mut connect = Connect::default();
             connect.insert(text);
@@ -487,7 +607,7 @@ fn dialled(model: &mut Model, peer: PeerId, result: Result<(), String>, now: Dur
     }
 }
 
-fn notify(model: &mut Model, text: String, role: Role, now: Duration) {
+pub(super) fn notify(model: &mut Model, text: String, role: Role, now: Duration) {
     model.notice = Some(Notice {
         text,
         role,

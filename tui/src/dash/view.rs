@@ -92,7 +92,11 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Details) => details::details(model, frame, body, areas.details),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
-        Some(Overlay::Filter { .. }) | None => {}
+        Some(Overlay::Name { peer, input }) => dialogs::name(model, peer, input, frame, body),
+        Some(Overlay::Confirm { peer, request }) => {
+            dialogs::confirm(model, peer, request, frame, body);
+        }
+        Some(Overlay::Filter { .. } | Overlay::Prompt(_)) | None => {}
     }
     if let Some(chord) = model.chord {
         menus::following(model, chord, frame, body);

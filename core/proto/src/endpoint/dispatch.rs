@@ -96,6 +96,7 @@ impl Machine {
             Input::Traffic { peer, heard } => {
                 self.with(now, peer, |peer, ctx| peer.on_traffic(ctx, heard));
             }
+            Input::Retry { peer } => self.with(now, peer, Peer::retry),
             Input::Resumed => self.on_resumed(now),
             Input::Access { access, dialled } => self.set_access(now, access, &dialled),
             Input::Shutdown => self.shut(now),

@@ -96,6 +96,15 @@ impl Peer {
         }
     }
 
+    /// Somebody wants another attempt now, who has the link in use by that.
+    pub(crate) fn retry(&mut self, ctx: &mut Context<'_>) {
+        let is_open = self.state.is_failed() || self.state.lacks_path();
+        if is_open && !self.sessions.is_calling() && !self.checks.is_on() {
+            self.rounds.note_traffic(ctx.now);
+            self.round_soon(ctx);
+        }
+    }
+
     /// Something changed that makes another round worth while.
     pub(super) fn round_soon(&mut self, ctx: &mut Context<'_>) {
         if self.demand.is_wanted() && self.may_be_direct(ctx.local) {

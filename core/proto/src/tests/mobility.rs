@@ -283,6 +283,20 @@ fn who_wakes_up_on_a_relay_looks_for_a_direct_path_at_once() {
 }
 
 #[test]
+fn who_asks_for_a_direct_path_has_it_looked_for_at_once() {
+    let mut world = World::pair(Home::PortRestricted, Home::PortRestricted);
+    world.cut = true;
+    world.link(0, 1);
+    world.run(ms(130_000));
+    assert!(world.run_while(ms(5000), |world| !world.both(PeerState::Relayed)));
+    world.cut = false;
+    let peer = world.nodes[1].id;
+    world.feed(0, Input::Retry { peer });
+    world.run(ms(1000));
+    assert!(world.both(PeerState::Direct));
+}
+
+#[test]
 fn a_stalled_process_does_not_take_its_own_silence_for_a_dead_path() {
     for stall in [500, 2000, 4000] {
         for phase in [0, 17, 33] {

@@ -2,20 +2,21 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
-use peerway::{NodeSnapshot, Ticket};
-use tokio::sync::{mpsc, oneshot, watch};
+use futures_util::{Stream, StreamExt};
+use peerway::NodeSnapshot;
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    super::{args::Globals, failure::Failure, follow::Followed, peers::Peers, state::StateDir},
-    DIAL_QUEUE, follow, people,
+    super::{args::Globals, failure::Failure, follow::Followed, screen::Screen, state::StateDir},
+    QUEUE, follow, people,
+    requests::Host,
 };
 use crate::{
     control::{Client, ControlError},
-    dash::{self, Command, Feed, Options},
+    dash::{self, Feed, Options},
 };
 
-pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure> {
+pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
     let peers = state.peers();
     let book = Followed::open_or_empty(peers.book(), state.invites());
@@ -25,7 +26,7 @@ pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure>
         return Err(Failure::NoNode);
     };
     let (samples, receiver) = watch::channel(Arc::new(first));
-    let (commands, requests) = mpsc::channel(DIAL_QUEUE);
+    let (commands, requests) = mpsc::channel(QUEUE);
     let events = node.events().await?;
     let source = Feed {
         snapshots: receiver,
@@ -36,12 +37,16 @@ pub(super) async fn open(globals: &Globals, node: Client) -> Result<(), Failure>
     };
     let options = Options {
         people: people(&peers, &book.book()),
-        ..Options::default()
+        ..screen.options()
+    };
+    let host = Host::Running {
+        node: &node,
+        peers: &peers,
     };
     let pass_on = pass_on(snapshots, samples);
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
-        never = dial(&node, &peers, requests) => match never {},
+        never = host.serve(requests) => match never {},
         never = pass_on => match never {},
         never = book.follow_names() => match never {},
     }
@@ -57,32 +62,4 @@ async fn pass_on(
     }
     drop(samples);
     std::future::pending().await
-}
-
-/// Has the node dial whom the dashboard names.
-async fn dial(node: &Client, peers: &Peers, mut requests: mpsc::Receiver<Command>) -> Infallible {
-    let mut dials = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            Some(Command::Connect { ticket, reply }) = requests.recv() => {
-                dials.push(connect(node, peers, ticket, reply).boxed_local());
-            }
-            Some(()) = dials.next() => {}
-            else => return std::future::pending().await,
-        }
-    }
-}
-
-async fn connect(
-    node: &Client,
-    peers: &Peers,
-    ticket: Ticket,
-    reply: oneshot::Sender<Result<(), String>>,
-) {
-    let result = node.connect(&ticket).await;
-    if result.is_ok() {
-        peers.remember(&ticket);
-    }
-    // Nobody waits for the answer once the dashboard is left.
-    let _ = reply.send(result.map_err(|error| error.to_string()));
 }

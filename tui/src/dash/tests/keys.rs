@@ -1,12 +1,14 @@
 //! What each key does.
 
+use std::time::Duration;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Modifier;
 
 use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
 use crate::dash::{
-    Options,
-    keymap::{self, Action, BINDINGS, Context, HelpLine, Step, Zoom},
+    Answer, Options, Request,
+    keymap::{self, Action, BINDINGS, Context, HelpLine, Recall, Step, Zoom},
     layout::Panel,
     look::UNICODE,
     model::Overlay,
@@ -36,6 +38,9 @@ fn desk_in(context: Context) -> Desk {
         Context::Help => "?",
         Context::Copy => "y",
         Context::Go => "Gg",
+        Context::Prompt => ":",
+        Context::Name => "a",
+        Context::Sure => "x",
         Context::Sort => "s",
         Context::Connect => "c",
         Context::Filter => "/",
@@ -63,6 +68,17 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
             desk.model.view = View::Overview;
             vec![]
         }
+        (Action::Recall(which), _) => {
+            desk.key(KeyCode::Esc);
+            desk.type_in(":map");
+            desk.key(KeyCode::Enter);
+            let asked = desk.type_in(":");
+            if which == Recall::Newer {
+                desk.key(KeyCode::Up);
+            }
+            asked
+        }
+        (Action::Complete, _) => desk.type_in("pin"),
         (Action::Accept, Context::Connect) => desk.send(Msg::Paste(id(5).to_string())),
         _ => vec![],
     };
@@ -143,6 +159,13 @@ fn the_footer_shows_the_keys_of_what_has_the_focus_and_how_to_leave_it() {
             "quit",
         ),
         (Context::Go, vec!["g first row", "Esc cancel"], "quit"),
+        (
+            Context::Prompt,
+            vec!["Enter run", "Tab complete", "Esc cancel"],
+            "quit",
+        ),
+        (Context::Name, vec!["Enter name", "Esc cancel"], "quit"),
+        (Context::Sure, vec!["y yes", "Esc cancel"], "quit"),
         (Context::Sort, vec!["Enter sort", "Esc cancel"], "quit"),
         (Context::Connect, vec!["Enter dial", "Esc cancel"], "quit"),
         (Context::Filter, vec!["Enter keep", "Esc clear"], "quit"),
@@ -361,6 +384,148 @@ fn a_wrong_filter_leaves_the_last_right_one_in_place() {
     assert!(matches!(desk.model.overlay, Some(Overlay::Filter { .. })));
     desk.key(KeyCode::Esc);
     assert_eq!(desk.model.rows.len(), 12);
+}
+
+#[test]
+fn what_is_asked_of_a_peer_is_sent_and_its_answer_shown() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("jj");
+    let phone = id(3);
+    let ping = Request::Ping {
+        until_direct: false,
+    };
+    assert_eq!(desk.type_in("p"), [Effect::Ask(phone, ping.clone())]);
+    for ms in [38, 41, 37] {
+        let answer = Ok(Answer::Pong {
+            rtt: Duration::from_millis(ms),
+            path: desk.model.selected().and_then(|peer| peer.path.clone()),
+        });
+        desk.send(Msg::Answered(phone, ping.clone(), answer));
+    }
+    let screen = desk.screen(80, 24);
+    assert!(
+        screen.contains("phone 38 41 37 · 39 ms direct v4"),
+        "{screen}"
+    );
+    desk.send(Msg::Answered(phone, ping, Ok(Answer::Done)));
+    assert_eq!(desk.type_in("R"), [Effect::Ask(phone, Request::Retry)]);
+    desk.send(Msg::Answered(
+        phone,
+        Request::Retry,
+        Err("the link is direct already".to_owned()),
+    ));
+    let screen = desk.screen(80, 24);
+    assert!(
+        screen.contains("phone: the link is direct already"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn nothing_is_ended_or_blocked_without_a_second_key() {
+    for (key, request) in [("x", Request::Disconnect), ("b", Request::Block)] {
+        let mut desk = Desk::twelve(&options());
+        assert_eq!(desk.type_in(key), []);
+        desk.key(KeyCode::Esc);
+        assert_eq!(desk.type_in("y"), []);
+        desk.key(KeyCode::Esc);
+        desk.type_in(key);
+        assert_eq!(desk.type_in("y"), [Effect::Ask(id(1), request)]);
+    }
+}
+
+#[test]
+fn a_new_name_stands_in_the_table_once_it_is_in_the_book() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("a attic");
+    let named = Request::Rename("laptop attic".to_owned());
+    assert_eq!(
+        desk.key(KeyCode::Enter),
+        [Effect::Ask(id(1), named.clone())]
+    );
+    assert!(!desk.screen(80, 24).contains("● laptop attic"));
+    desk.send(Msg::Answered(id(1), named, Ok(Answer::Done)));
+    assert!(desk.screen(80, 24).contains("● laptop attic"));
+}
+
+#[test]
+fn read_only_hides_and_refuses_what_changes_something() {
+    let mut desk = Desk::twelve(&Options {
+        read_only: true,
+        ..options()
+    });
+    for keys in [
+        "c",
+        "R",
+        "x",
+        "b",
+        "a",
+        ":block nas\n",
+        ":rename nas attic\n",
+        ":connect x\n",
+    ] {
+        let effects: Vec<_> = keys
+            .chars()
+            .flat_map(|key| match key {
+                '\n' => desk.key(KeyCode::Enter),
+                key => desk.key(KeyCode::Char(key)),
+            })
+            .collect();
+        assert_eq!(effects, [], "{keys}");
+        assert!(desk.model.overlay.is_none(), "{keys}");
+        assert!(desk.screen(80, 24).contains("read-only: nothing"), "{keys}");
+    }
+    desk.send(Msg::Paste(id(5).to_string()));
+    assert!(desk.model.overlay.is_none());
+    desk.key(KeyCode::Esc);
+    let screen = desk.screen(80, 24);
+    assert!(
+        screen.contains("READ-ONLY") && !screen.contains("c connect"),
+        "{screen}"
+    );
+    assert!(!desk.type_in("p").is_empty());
+}
+
+#[test]
+fn commands_are_run_completed_and_corrected() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in(":pi");
+    desk.key(KeyCode::Tab);
+    desk.type_in("pho");
+    desk.key(KeyCode::Tab);
+    let ping = Request::Ping {
+        until_direct: false,
+    };
+    assert_eq!(desk.key(KeyCode::Enter), [Effect::Ask(id(3), ping)]);
+    assert_eq!(desk.model.selected().map(|peer| peer.id), Some(id(3)));
+    desk.type_in(":sort rtt reverse");
+    desk.key(KeyCode::Enter);
+    assert!(desk.model.sort.reversed && desk.model.sort.by == Column::Rtt);
+    desk.type_in(":filter path=idle");
+    desk.key(KeyCode::Enter);
+    assert_eq!(desk.model.rows.len(), 3);
+    desk.type_in(":filter");
+    desk.key(KeyCode::Enter);
+    assert_eq!(desk.model.rows.len(), 12);
+    desk.type_in(":pong");
+    desk.key(KeyCode::Enter);
+    assert!(desk.screen(80, 24).contains("did you mean ping?"));
+    desk.key(KeyCode::Esc);
+    desk.send(Msg::Key(KeyEvent::new(
+        KeyCode::Char(':'),
+        KeyModifiers::NONE,
+    )));
+    desk.key(KeyCode::Up);
+    assert!(desk.screen(80, 24).contains(":filter"));
+    desk.key(KeyCode::Esc);
+    desk.type_in(&format!(":connect {}", id(5)));
+    assert_eq!(desk.key(KeyCode::Enter), [Effect::Connect(id(5).into())]);
+    desk.key(KeyCode::Esc);
+    desk.type_in(":q");
+    assert_eq!(
+        desk.key(KeyCode::Enter),
+        [Effect::Quit { keep_screen: false }]
+    );
 }
 
 #[test]

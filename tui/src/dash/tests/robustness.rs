@@ -12,7 +12,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
-use crate::dash::{msg::Msg, pace::Pace, view::view};
+use crate::dash::{Answer, Request, msg::Msg, pace::Pace, view::view};
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let code = prop_oneof![
@@ -75,6 +75,11 @@ fn any_msg() -> impl Strategy<Value = Msg> {
         1 => any::<u64>().prop_map(Msg::Lagged),
         1 => any::<bool>().prop_map(|ok| {
             Msg::Dialled(id(4), if ok { Ok(()) } else { Err("no answer".to_owned()) })
+        }),
+        1 => (any::<bool>(), any::<u64>()).prop_map(|(ok, ms)| {
+            let answer = Answer::Pong { rtt: Duration::from_millis(ms), path: None };
+            let ping = Request::Ping { until_direct: true };
+            Msg::Answered(id(4), ping, if ok { Ok(answer) } else { Err("\u{1b}[2J".to_owned()) })
         }),
         1 => Just(Msg::NoShell),
         1 => Just(Msg::Stopped),

@@ -7,8 +7,12 @@ use ratatui::{
     widgets::{Paragraph, Wrap},
 };
 
-use super::{header::split_at_char, popup};
+use peerway::PeerId;
+use tui_input::Input;
+
+use super::{header::split_at_char, popup, typing};
 use crate::dash::{
+    Request,
     connect::{Connect, Progress, Reading},
     look::Role,
     model::Model,
@@ -129,5 +133,44 @@ pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         format!("{open} open connections")
     };
     let text = format!("This window runs the node. Quitting ends {ends}.\n\nq quits, Esc stays.");
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
+}
+
+pub(super) fn name(model: &Model, peer: &PeerId, input: &Input, frame: &mut Frame<'_>, body: Rect) {
+    let inside = popup(model, frame, body, (54, 5), "Name");
+    let line = typing::line(model, '>', input, None);
+    let lines = vec![
+        Line::raw(format!("What is {} to be called?", peer.short())),
+        line,
+        Line::styled(
+            "Enter writes it into the address book, Esc cancels",
+            model.look.style(Role::Dim),
+        ),
+    ];
+    frame.render_widget(Paragraph::new(lines), inside);
+}
+
+/// What a second key is wanted for.
+pub(super) fn confirm(
+    model: &Model,
+    peer: &PeerId,
+    request: &Request,
+    frame: &mut Frame<'_>,
+    body: Rect,
+) {
+    let name = model.words().name(peer);
+    let (title, what) = match request {
+        Request::Disconnect => (
+            "Disconnect?",
+            format!("This ends all connections with {name}. It may dial again."),
+        ),
+        Request::Block => (
+            "Block?",
+            format!("{name} gets no answer any more, and is not dialled."),
+        ),
+        Request::Ping { .. } | Request::Retry | Request::Rename(_) => ("Sure?", name),
+    };
+    let inside = popup(model, frame, body, (54, 6), title);
+    let text = format!("{what}\n\ny does it, Esc cancels.");
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
 }

@@ -21,6 +21,7 @@ use crate::dash::{
     keymap::{self, Context},
     look::Role,
     model::{Model, Overlay},
+    prompt,
     stack::stretched,
     words::{Reach, nat_class},
 };
@@ -81,6 +82,25 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             line.extend(rest);
             line
         }
+        (Some(Overlay::Prompt(prompt)), _) => {
+            let mut line = typing::line(model, ':', &prompt.input, None);
+            let room = room.saturating_sub(line.width());
+            if prompt.input.value().is_empty() {
+                line.extend(keys(model, Context::Prompt, room));
+                return sides(frame, area, line, right);
+            }
+            let (text, role) = match &prompt.error {
+                Some(error) => (error.clone(), Role::Bad),
+                None => {
+                    let known = model.nameable();
+                    let next = prompt::candidates(prompt.input.value(), &known);
+                    (next.join(" "), Role::Dim)
+                }
+            };
+            let text = format::fit(&text, room, model.look.glyphs.ellipsis);
+            line.push_span(Span::styled(text, model.look.style(role)));
+            line
+        }
         (_, Some(notice)) => {
             let text = format::fit(
                 &notice.text,
@@ -107,6 +127,7 @@ pub(super) fn split_at_char(text: &str, position: usize) -> (&str, &str) {
 fn keys(model: &Model, context: Context, room: usize) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let mut hints: Vec<(String, String)> = keymap::footer(context)
+        .filter(|(binding, _)| !(model.read_only && binding.action.is_change()))
         .map(|(binding, word)| (binding.label(glyphs), format!(" {word} ")))
         .collect();
     let width = |hints: &[(String, String)]| -> usize {
@@ -132,6 +153,9 @@ fn mode(model: &Model) -> Line<'static> {
     if model.lagged > 0 {
         let text = format!("dropped {} events ", model.lagged);
         spans.push(Span::styled(text, model.look.style(Role::Warn)));
+    }
+    if model.read_only {
+        spans.push(Span::styled("READ-ONLY ", model.look.style(Role::Info)));
     }
     if model.masked {
         spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));

@@ -16,7 +16,13 @@ use crate::dash::{
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let mut lines: Vec<Line<'_>> = keymap::help().map(|line| line_of(model, &line)).collect();
+    let mut lines: Vec<Line<'_>> = keymap::help()
+        .filter(|line| match line {
+            HelpLine::Group(_) => true,
+            HelpLine::Keys(binding, _) => !(model.read_only && binding.action.is_change()),
+        })
+        .map(|line| line_of(model, &line))
+        .collect();
     lines.push(Line::default());
     for kind in Standing::ALL {
         lines.push(Line::from(vec![

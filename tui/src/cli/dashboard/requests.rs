@@ -1,0 +1,241 @@
+//! Does what the dashboard asks, with a node of its own or by the one that runs here.
+
+use std::{convert::Infallible, pin::pin, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use peerway::{ConnectError, PathInfo, PeerId, RelaySnapshot, Ticket};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+use super::super::{failure::Failure, peers::Peers};
+#[cfg(unix)]
+use crate::control::Client;
+use crate::{
+    book::{Name, Trust},
+    dash::{Answer, Command, Request},
+    links::{LinkError, Links},
+};
+
+/// Pings of one request.
+const PINGS: u32 = 5;
+const PING_GAP: Duration = Duration::from_millis(300);
+/// As `peerway ping --until-direct` waits for a peer that answers.
+const DIRECT_PATIENCE: Duration = Duration::from_secs(25);
+
+type Replies = mpsc::Sender<Result<Answer, String>>;
+
+/// The node that the dashboard shows, and its owner's address book; a demonstration has none.
+#[derive(Clone, Copy)]
+pub(super) enum Host<'a> {
+    Own {
+        links: &'a Links,
+        peers: Option<&'a Peers>,
+    },
+    #[cfg(unix)]
+    Running { node: &'a Client, peers: &'a Peers },
+}
+
+impl<'a> Host<'a> {
+    /// Does all that is asked, each beside the others.
+    pub(super) async fn serve(self, mut requests: mpsc::Receiver<Command>) -> Infallible {
+        let mut running = FuturesUnordered::<BoxFuture<'_, ()>>::new();
+        let mut heeding = pin!(self.heed_book());
+        loop {
+            tokio::select! {
+                Some(command) = requests.recv() => running.push(self.carry_out(command).boxed()),
+                Some(()) = running.next() => {}
+                never = &mut heeding => match never {},
+                else => return std::future::pending().await,
+            }
+        }
+    }
+
+    async fn heed_book(self) -> Infallible {
+        match self {
+            Self::Own { links, .. } => links.heed_book().await,
+            #[cfg(unix)]
+            Self::Running { .. } => std::future::pending().await,
+        }
+    }
+
+    /// Nobody waits for an answer once the dashboard is left.
+    async fn carry_out(self, command: Command) {
+        match command {
+            Command::Connect { ticket, reply } => {
+                let _ = reply.send(self.connect(ticket).await);
+            }
+            Command::Peer {
+                peer,
+                request,
+                replies,
+            } => {
+                let done = self.answer(peer, request, &replies).await;
+                let _ = replies.send(done.map(|()| Answer::Done)).await;
+            }
+        }
+    }
+
+    async fn connect(self, ticket: Ticket) -> Result<(), String> {
+        match self {
+            Self::Own { links, .. } => links.connect(ticket.clone()).await.map_err(|error| {
+                let relays = &links.endpoint().snapshot().relays;
+                reason(&error, relays, &ticket)
+            }),
+            #[cfg(unix)]
+            Self::Running { node, .. } => node.connect(&ticket).await.map_err(said),
+        }?;
+        if let Some(peers) = self.peers() {
+            peers.remember(&ticket);
+        }
+        Ok(())
+    }
+
+    async fn answer(self, peer: PeerId, request: Request, replies: &Replies) -> Result<(), String> {
+        match request {
+            Request::Ping { until_direct } => self.ping(peer, until_direct, replies).await,
+            Request::Retry => match self {
+                Self::Own { links, .. } => links.retry(peer).await.map_err(said),
+                #[cfg(unix)]
+                Self::Running { node, .. } => node.retry(peer).await.map_err(said),
+            },
+            Request::Disconnect => match self {
+                Self::Own { links, .. } => {
+                    links.disconnect(peer).await;
+                    Ok(())
+                }
+                #[cfg(unix)]
+                Self::Running { node, .. } => node.disconnect(peer).await.map_err(said),
+            },
+            Request::Block => {
+                self.block(peer)?;
+                self.reread_book().await
+            }
+            Request::Rename(name) => {
+                self.rename(peer, &name)?;
+                self.reread_book().await
+            }
+        }
+    }
+
+    async fn ping(self, peer: PeerId, until_direct: bool, replies: &Replies) -> Result<(), String> {
+        let deadline = Instant::now() + DIRECT_PATIENCE;
+        let mut sent = 0;
+        while sent < PINGS || until_direct {
+            let (rtt, path) = self.ping_once(peer).await?;
+            sent += 1;
+            let is_direct = matches!(path, Some(PathInfo::Direct { .. }));
+            if replies.send(Ok(Answer::Pong { rtt, path })).await.is_err() {
+                return Ok(());
+            }
+            if until_direct && is_direct {
+                return Ok(());
+            }
+            if until_direct && Instant::now() >= deadline {
+                return Err("answers, but not directly; w says why".to_owned());
+            }
+            sleep(PING_GAP).await;
+        }
+        Ok(())
+    }
+
+    async fn ping_once(self, peer: PeerId) -> Result<(Duration, Option<PathInfo>), String> {
+        match self {
+            Self::Own { links, .. } => {
+                let reply = links.ping(peer).await.map_err(said)?;
+                Ok((reply.rtt, reply.path))
+            }
+            #[cfg(unix)]
+            Self::Running { node, .. } => node.ping(peer).await.map_err(said),
+        }
+    }
+
+    /// Has what the book says now in force at once.
+    async fn reread_book(self) -> Result<(), String> {
+        match self {
+            Self::Own { links, .. } => {
+                links.reread_book();
+                Ok(())
+            }
+            #[cfg(unix)]
+            Self::Running { node, .. } => node.reread_book().await.map_err(said),
+        }
+    }
+
+    fn block(self, peer: PeerId) -> Result<(), String> {
+        let peers = self.peers().ok_or_else(no_book)?;
+        let ticket = ticket_of(peers, peer);
+        let changed = peers
+            .book()
+            .change(|draft| draft.trust(&ticket, Trust::Block));
+        changed.map(drop).map_err(said)
+    }
+
+    fn rename(self, peer: PeerId, name: &str) -> Result<(), String> {
+        let peers = self.peers().ok_or_else(no_book)?;
+        let name: Name = name.parse().map_err(said)?;
+        let ticket = ticket_of(peers, peer);
+        let changed = peers.book().change(|draft| {
+            let before = draft.book().of(peer).map(|(before, _)| before.clone());
+            match before {
+                Some(before) => draft.rename(&before, &name),
+                None => draft.add(&name, &ticket, None).map(drop),
+            }
+        });
+        changed.map_err(said)
+    }
+
+    fn peers(self) -> Option<&'a Peers> {
+        match self {
+            Self::Own { peers, .. } => peers,
+            #[cfg(unix)]
+            Self::Running { peers, .. } => Some(peers),
+        }
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn no_book() -> String {
+    "a demonstration has no address book".to_owned()
+}
+
+/// Where the peer was reached, if that is known.
+fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
+    let mut known = peers.all().into_iter();
+    let known = known.find(|known| known.id() == peer);
+    known.unwrap_or_else(|| peer.into())
+}
+
+/// A peer of another network is not reached without a relay, however well it runs.
+fn reason(error: &LinkError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
+    let is_silent = matches!(error, LinkError::Connect(ConnectError::Timeout { .. }));
+    if is_silent && relays.is_empty() && peer.is_local() {
+        Failure::OtherNetwork.to_string()
+    } else {
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_of_another_network_is_not_said_to_be_offline() {
+        let silent = LinkError::from(ConnectError::Timeout {
+            after: Duration::from_secs(9),
+        });
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let peer = |addr: &str| Ticket::new(id, vec![], vec![addr.parse().unwrap()]);
+        let said = reason(&silent, &[], &peer("192.168.1.5:4000"));
+        assert!(said.contains("names no relay"), "{said}");
+        assert_eq!(
+            reason(&silent, &[], &peer("8.8.4.4:4000")),
+            silent.to_string()
+        );
+    }
+}

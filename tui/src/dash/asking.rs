@@ -1,0 +1,171 @@
+//! What is asked of the node about a peer, from the key to the answer.
+
+use std::time::Duration;
+
+use peerway::{PathInfo, PeerId};
+use tui_input::Input;
+
+use super::{
+    Answer, Request, format,
+    keymap::Ask,
+    look::Role,
+    model::{Model, Overlay},
+    msg::Effect,
+    update::notify,
+    words::Address,
+};
+
+/// Round trips of one ping that are told of.
+const SHOWN: usize = 10;
+
+/// The answers to a ping until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Strip {
+    peer: PeerId,
+    rtts: Vec<Duration>,
+}
+
+/// Whom a key is about: whose page is open, or who is selected.
+pub(super) fn subject(model: &Model) -> Option<PeerId> {
+    model.page.or_else(|| model.selected().map(|peer| peer.id))
+}
+
+/// Begins what the key stands for: some ask back first.
+pub(super) fn begin(
+    model: &mut Model,
+    peer: PeerId,
+    ask: Ask,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    match ask {
+        Ask::Ping => send(
+            model,
+            peer,
+            Request::Ping {
+                until_direct: false,
+            },
+            now,
+            effects,
+        ),
+        Ask::UntilDirect => send(
+            model,
+            peer,
+            Request::Ping { until_direct: true },
+            now,
+            effects,
+        ),
+        Ask::Retry => send(model, peer, Request::Retry, now, effects),
+        Ask::Disconnect => confirm(model, peer, Request::Disconnect),
+        Ask::Block => confirm(model, peer, Request::Block),
+        Ask::Name => {
+            let name = model.names.get(&peer).cloned().unwrap_or_default();
+            model.overlay = Some(Overlay::Name {
+                peer,
+                input: Input::new(name),
+            });
+        }
+    }
+}
+
+fn confirm(model: &mut Model, peer: PeerId, request: Request) {
+    model.overlay = Some(Overlay::Confirm { peer, request });
+}
+
+pub(super) fn send(
+    model: &mut Model,
+    peer: PeerId,
+    request: Request,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let name = model.words().name(&peer);
+    let said = match &request {
+        Request::Ping { until_direct } => {
+            model.ping = Some(Strip {
+                peer,
+                rtts: Vec::new(),
+            });
+            if *until_direct {
+                format!("pinging {name} until it is direct")
+            } else {
+                format!("pinging {name}")
+            }
+        }
+        Request::Retry => format!("asking for a direct path to {name}"),
+        Request::Disconnect => format!("disconnecting {name}"),
+        Request::Block => format!("blocking {name}"),
+        Request::Rename(new) => format!("naming {name} {new}"),
+    };
+    notify(model, said, Role::Info, now);
+    effects.push(Effect::Ask(peer, request));
+}
+
+/// One of the answers; only pings have several.
+pub(super) fn answered(
+    model: &mut Model,
+    peer: PeerId,
+    request: &Request,
+    answer: Result<Answer, String>,
+    now: Duration,
+) {
+    let name = model.words().name(&peer);
+    let (said, role) = match (answer, request) {
+        (Err(reason), _) => {
+            let reason = model.words().foreign(&reason);
+            (format!("{name}: {reason}"), Role::Bad)
+        }
+        (Ok(Answer::Pong { rtt, path }), _) => pong(model, peer, rtt, path.as_ref()),
+        // What the pongs said stands there already.
+        (Ok(Answer::Done), Request::Ping { .. }) => return,
+        (Ok(Answer::Done), Request::Retry) => {
+            (format!("looking for a direct path to {name}"), Role::Good)
+        }
+        (Ok(Answer::Done), Request::Disconnect) => {
+            (format!("disconnected from {name}"), Role::Good)
+        }
+        (Ok(Answer::Done), Request::Block) => {
+            let text = format!("{name} is blocked: `peerway allow` lets it in again");
+            (text, Role::Good)
+        }
+        (Ok(Answer::Done), Request::Rename(new)) => {
+            model.names.insert(peer, new.clone());
+            (format!("{name} is called {new} from now on"), Role::Good)
+        }
+    };
+    notify(model, said, role, now);
+}
+
+/// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.
+fn pong(model: &mut Model, peer: PeerId, rtt: Duration, path: Option<&PathInfo>) -> (String, Role) {
+    let mut strip = match model.ping.take() {
+        Some(strip) if strip.peer == peer => strip,
+        _ => Strip {
+            peer,
+            rtts: Vec::new(),
+        },
+    };
+    strip.rtts.push(rtt);
+    let count = u32::try_from(strip.rtts.len()).unwrap_or(u32::MAX);
+    let sum: Duration = strip
+        .rtts
+        .iter()
+        .fold(Duration::ZERO, |sum, rtt| sum.saturating_add(*rtt));
+    let first = strip.rtts.len().saturating_sub(SHOWN);
+    let last = strip.rtts.iter().skip(first);
+    let last: Vec<_> = last
+        .map(|rtt| format!("{:.0}", rtt.as_secs_f64() * 1e3))
+        .collect();
+    let words = model.words();
+    let path = path.map(|path| format!(" {}", words.path(path, Address::None)));
+    let said = format!(
+        "{} {} {} {}{}",
+        words.name(&peer),
+        last.join(" "),
+        model.look.glyphs.dot,
+        format::rtt(sum / count.max(1)),
+        path.unwrap_or_default()
+    );
+    model.ping = Some(strip);
+    (said, Role::Good)
+}
