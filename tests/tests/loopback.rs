@@ -9,8 +9,8 @@
 use std::{sync::Arc, time::Duration};
 
 use peerway::{
-    Access, Bytes, ConnectError, Connection, Endpoint, OnlineError, PathInfo, PeerState, RelayUrl,
-    Router, SecretKey,
+    Access, Bytes, ConnectError, Connection, Endpoint, NodeSnapshot, OnlineError, PathInfo,
+    PeerState, RelayUrl, Router, SecretKey,
     quic::{ConnectionError, close},
     relay::RelayError,
     services::ping,
@@ -79,6 +79,18 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     send.finish().unwrap();
     let (mut back, mut there) = incoming.accept_bi().await.unwrap();
     assert_eq!(there.read_to_end(10).await.unwrap(), b"hello");
+    let mut snapshots = a.snapshots();
+    let carried = |snapshot: &Arc<NodeSnapshot>| {
+        let peer = snapshot.peers.iter().find(|peer| peer.id == b.id());
+        let flow = peer.and_then(|peer| peer.flows.first());
+        flow.is_some_and(|flow| {
+            flow.outgoing && flow.alpn.as_bytes() == ALPN && flow.traffic.tx_bytes > 0
+        })
+    };
+    timeout(Duration::from_secs(10), snapshots.wait_for(carried))
+        .await
+        .unwrap()
+        .unwrap();
     back.write_all(b"world").await.unwrap();
     back.finish().unwrap();
     assert_eq!(recv.read_to_end(10).await.unwrap(), b"world");

@@ -21,6 +21,7 @@ mod mobility;
 mod neighbours;
 mod pairs;
 mod parts;
+mod probed;
 mod random;
 mod reference;
 mod relays;

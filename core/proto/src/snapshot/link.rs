@@ -62,8 +62,10 @@ pub enum PairKind {
     /// A connection of TLS over TCP.
     Tcp,
     /// It was dialled, as in a ticket.
-    #[serde(other)]
     Named,
+    /// Something that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl fmt::Display for PairKind {
@@ -75,6 +77,7 @@ impl fmt::Display for PairKind {
             Self::PeerReflexive => "prflx",
             Self::Tcp => "tcp",
             Self::Named => "named",
+            Self::Unknown => "unknown",
         })
     }
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     Action, Carrier, Cause, Event, EventKind, Guessing, HomeReason, How, MappingProtocol,
-    NatBehavior, NextReason, NodeSnapshot, PathInfo, PeerState, PortAllocation, RefusalReason,
-    RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
+    NatBehavior, NextReason, NodeSnapshot, PairKind, PairState, PathInfo, PeerState,
+    PortAllocation, RefusalReason, RelayRole, RelayState, RelayUrl, SecretKey, Side, Ticket,
 };
 
 fn written(text: &str) -> Value {
@@ -65,6 +65,8 @@ fn what_only_newer_versions_know_leaves_the_rest_of_a_snapshot_readable() {
         ("/relays/0/home_reason", &newer, json!("unknown")),
         ("/peers/0/state", &newer, json!("unknown")),
         ("/peers/0/path", &of_kind, json!({"kind": "unknown"})),
+        ("/peers/0/pairs/0/kind", &newer, json!("unknown")),
+        ("/peers/0/pairs/0/state", &newer, json!("unknown")),
         ("/peers/0/why/cause", &of_kind, json!({"kind": "unknown"})),
         ("/peers/0/why/cause/how", &newer, json!("unknown")),
         ("/peers/0/why/action", &of_kind, json!({"kind": "unknown"})),
@@ -154,6 +156,16 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
         "unknown" Unknown);
     keeps_its_names(Some("kind"), &paths);
     has_words(&paths, PathInfo::to_string);
+    let kinds = all!(PairKind:
+        "host" Host, "mapped" Mapped, "reflexive" Reflexive, "peer_reflexive" PeerReflexive,
+        "tcp" Tcp, "named" Named, "unknown" Unknown);
+    keeps_its_names(None, &kinds);
+    has_words(&kinds, PairKind::to_string);
+    let states = all!(PairState:
+        "used" Used, "standby" Standby, "probing" Probing, "silent" Silent, "waiting" Waiting,
+        "unknown" Unknown);
+    keeps_its_names(None, &states);
+    has_words(&states, PairState::to_string);
     let behaviours = all!(NatBehavior:
         "endpoint-independent" EndpointIndependent, "address-dependent" AddressDependent,
         "address-and-port-dependent" AddressAndPortDependent, "unknown" Unknown);
