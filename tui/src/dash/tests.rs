@@ -4,3 +4,4 @@ pub(super) mod fixtures;
 mod keys;
 mod robustness;
 mod screens;
+mod views;
