@@ -127,7 +127,7 @@ fn run(
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args)),
-        Command::Status => block_on(status::run(globals)),
+        Command::Status(args) => block_on(status::run(globals, &args)),
         #[cfg(unix)]
         Command::Events(args) => block_on(events::run(globals, &args)),
         #[cfg(unix)]

@@ -9,10 +9,12 @@ mod history;
 mod job;
 mod keymap;
 mod layout;
+pub(crate) mod line;
 mod list;
 mod look;
 mod map;
 mod model;
+mod mouse;
 mod msg;
 mod note;
 mod pace;
@@ -25,6 +27,7 @@ mod tabs;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod theme;
 mod trail;
 mod update;
 mod view;
@@ -39,6 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::Told;
 
 pub use shell::run;
+pub use theme::Theme;
 
 /// The node as the dashboard sees it.
 ///
@@ -109,6 +113,9 @@ pub struct Options {
     pub color: ColorChoice,
     /// Draw with ASCII only; chosen by itself when the locale is not UTF-8.
     pub ascii: bool,
+    pub theme: Theme,
+    /// Leave the mouse to the terminal.
+    pub no_mouse: bool,
     /// The node ends with the dashboard: said in the second line, and asked about on quit while connections are open.
     pub owns_node: bool,
     /// Nothing can be changed from here: neither links nor the address book.

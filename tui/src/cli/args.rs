@@ -163,7 +163,7 @@ pub(super) enum Command {
     /// Measure the throughput to and from a peer
     Speed(Speed),
     /// Show the node that runs here, or what one would see of this network
-    Status,
+    Status(StatusArgs),
     /// Follow what happens on the node that runs here
     #[cfg(unix)]
     Events(EventsArgs),
@@ -328,6 +328,13 @@ pub(super) struct EventsArgs {
     /// Only events that this holds for, as in 'laptop level=warn', see docs/dashboard.md
     #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = event_filter)]
     pub(super) filter: Option<Filter>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// One line, for status bars
+    #[arg(long, env = "PEERWAY_LINE", value_parser = FalseyValueParser::new())]
+    pub(super) line: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,36 @@
 
 use clap::builder::FalseyValueParser;
 
-use crate::dash::Options;
+use crate::dash::{ColorChoice, Options, Theme};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Screen {
+    /// When the dashboard has colours; unless NO_COLOR is set by default
+    #[arg(
+        long,
+        value_name = "WHEN",
+        env = "PEERWAY_COLOR",
+        default_value = "auto"
+    )]
+    pub(super) color: ColorChoice,
+
+    /// Its colours
+    #[arg(
+        long,
+        value_name = "THEME",
+        env = "PEERWAY_THEME",
+        default_value = "default"
+    )]
+    pub(super) theme: Theme,
+
+    /// Draw it with ASCII only, as where the locale is not UTF-8
+    #[arg(long, env = "PEERWAY_ASCII", value_parser = FalseyValueParser::new())]
+    pub(super) ascii: bool,
+
+    /// Leave the mouse to the terminal
+    #[arg(long, env = "PEERWAY_NO_MOUSE", value_parser = FalseyValueParser::new())]
+    pub(super) no_mouse: bool,
+
     /// The dashboard changes nothing: neither links nor the address book
     #[arg(long, env = "PEERWAY_READ_ONLY", value_parser = FalseyValueParser::new())]
     pub(super) read_only: bool,
@@ -15,6 +41,10 @@ impl Screen {
     /// The dashboard's options that are no matter of the node.
     pub(super) fn options(&self) -> Options {
         Options {
+            color: self.color,
+            theme: self.theme,
+            ascii: self.ascii,
+            no_mouse: self.no_mouse,
             read_only: self.read_only,
             ..Options::default()
         }

@@ -6,16 +6,23 @@ use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, Re
 
 #[cfg(unix)]
 use super::attach;
-use super::{args::Globals, failure::Failure, node::Node, out, state::StateDir, words};
+use super::{
+    args::{Globals, StatusArgs},
+    failure::Failure,
+    node::Node,
+    out,
+    state::StateDir,
+    words,
+};
 use crate::{
     book::{Book, Trust},
-    dash::format::age,
+    dash::{format::age, line},
 };
 
-pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        return print(&node.status().await?, Whose::Running, globals);
+        return print(&node.status().await?, Whose::Running, globals, args);
     }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
@@ -25,7 +32,7 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
         } else {
             Whose::Command
         };
-        print(&snapshot, whose, globals)
+        print(&snapshot, whose, globals, args)
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
@@ -42,9 +49,17 @@ enum Whose {
     Temporary,
 }
 
-fn print(snapshot: &NodeSnapshot, whose: Whose, globals: &Globals) -> Result<(), Failure> {
+fn print(
+    snapshot: &NodeSnapshot,
+    whose: Whose,
+    globals: &Globals,
+    args: &StatusArgs,
+) -> Result<(), Failure> {
     if globals.json {
         out::json(snapshot)?;
+    } else if args.line {
+        let names = StateDir::open(globals)?.names().names();
+        out::text(line::line(snapshot, &names))?;
     } else {
         let book = StateDir::open(globals)?.names();
         out::text(text(snapshot, &book, whose))?;

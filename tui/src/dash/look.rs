@@ -1,26 +1,26 @@
 //! How things look: roles instead of colours, and glyphs with an ASCII twin each.
 
-use ratatui::{
-    style::{Color, Modifier, Style},
-    symbols::border,
-};
+use ratatui::{style::Style, symbols::border};
 
-use super::ColorChoice;
+use super::{ColorChoice, Options, theme::Theme};
 
 /// The theme and the glyphs of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) glyphs: &'static Glyphs,
     pub(super) colored: bool,
+    theme: Theme,
 }
 
 impl Look {
     /// Decides by options first, then by the environment: `NO_COLOR` (non-empty) and the locale.
-    pub(super) fn resolve(
-        color: ColorChoice,
-        ascii: bool,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> Self {
+    pub(super) fn resolve(options: &Options, env: impl Fn(&str) -> Option<String>) -> Self {
+        let &Options {
+            color,
+            ascii,
+            theme,
+            ..
+        } = options;
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
         let colored = match color {
             ColorChoice::Always => true,
@@ -32,26 +32,18 @@ impl Look {
             .or_else(|| set("LANG"))
             .map(|locale| locale.to_ascii_lowercase());
         let utf8 = locale.is_none_or(|locale| locale.contains("utf-8") || locale.contains("utf8"));
+        let theme = if colored { theme } else { Theme::Mono };
         Self {
             glyphs: if ascii || !utf8 { &ASCII } else { &UNICODE },
-            colored,
+            colored: theme != Theme::Mono,
+            theme,
         }
     }
 
     /// The style of a role. Without colours only modifiers are used: crossterm 0.29 answers `NO_COLOR` by resets in the
     /// middle of a line, which would wipe the selection bar out.
     pub(super) fn style(&self, role: Role) -> Style {
-        let (color, modifier) = role.appearance();
-        if self.colored {
-            color.map_or_else(Style::new, |color| Style::new().fg(color))
-        } else {
-            Style::new()
-        }
-        .add_modifier(if self.colored {
-            role.colored_modifier()
-        } else {
-            modifier
-        })
+        self.theme.style(role)
     }
 }
 
@@ -69,43 +61,6 @@ pub(super) enum Role {
     Selected,
     /// One of the peers in the throughput chart.
     Series(usize),
-}
-
-impl Role {
-    /// The colour of the 16, and what stands for it without colours.
-    fn appearance(self) -> (Option<Color>, Modifier) {
-        match self {
-            Self::Text => (None, Modifier::empty()),
-            Self::Good => (Some(Color::Green), Modifier::empty()),
-            Self::Warn => (Some(Color::Yellow), Modifier::BOLD),
-            Self::Info => (Some(Color::Cyan), Modifier::empty()),
-            Self::Bad => (Some(Color::Red), Modifier::BOLD),
-            Self::Dim => (Some(Color::DarkGray), Modifier::DIM),
-            Self::Accent => (Some(Color::Cyan), Modifier::BOLD),
-            Self::Title => (None, Modifier::BOLD),
-            Self::Selected => (None, Modifier::REVERSED),
-            Self::Series(index) => {
-                const SERIES: [Color; 5] = [
-                    Color::Blue,
-                    Color::Green,
-                    Color::Magenta,
-                    Color::Yellow,
-                    Color::Gray,
-                ];
-                (SERIES.get(index).copied(), Modifier::empty())
-            }
-        }
-    }
-
-    fn colored_modifier(self) -> Modifier {
-        match self {
-            Self::Accent | Self::Title | Self::Bad => Modifier::BOLD,
-            Self::Selected => Modifier::REVERSED,
-            Self::Text | Self::Good | Self::Warn | Self::Info | Self::Dim | Self::Series(_) => {
-                Modifier::empty()
-            }
-        }
-    }
 }
 
 /// Shapes; each is one column wide.
@@ -241,7 +196,12 @@ mod tests {
     #[test]
     fn options_come_before_the_environment() {
         let look = |color, ascii, pairs: &[(&str, &str)]| {
-            let look = Look::resolve(color, ascii, |name| {
+            let options = Options {
+                color,
+                ascii,
+                ..Options::default()
+            };
+            let look = Look::resolve(&options, |name| {
                 pairs
                     .iter()
                     .find(|(key, _)| *key == name)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 use peerway::{Event, NodeSnapshot, PeerId, Ticket};
 use ratatui::layout::Rect;
 
@@ -12,6 +12,7 @@ use super::{Answer, People, Request};
 pub(super) enum Msg {
     Key(KeyEvent),
     Paste(String),
+    Mouse(MouseEvent),
     Resize(u16, u16),
     Sample(Arc<NodeSnapshot>),
     Event(Event),

@@ -44,11 +44,11 @@ pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Error::NoTerminal);
     }
-    let look = Look::resolve(options.color, options.ascii, |name| env::var(name).ok());
+    let look = Look::resolve(&options, |name| env::var(name).ok());
     let first = Arc::clone(&source.snapshots.borrow());
     let utc_offset_s = chrono::Local::now().offset().local_minus_utc();
     let mut model = Model::new(look, &options, utc_offset_s, first);
-    let mut screen = Screen::open(look.colored)?;
+    let mut screen = Screen::open(look.colored, !options.no_mouse)?;
     let (width, height) = crossterm::terminal::size()?;
     update(&mut model, Msg::Resize(width, height), Duration::ZERO);
 
@@ -219,12 +219,12 @@ enum Wake {
 fn read_input(event: TerminalEvent) -> Wake {
     match event {
         TerminalEvent::Key(key) if key.is_press() => Wake::Msg(Msg::Key(key)),
+        TerminalEvent::Mouse(event) => Wake::Msg(Msg::Mouse(event)),
         TerminalEvent::Paste(text) => Wake::Msg(Msg::Paste(text)),
         TerminalEvent::Resize(width, height) => Wake::Msg(Msg::Resize(width, height)),
-        TerminalEvent::Key(_)
-        | TerminalEvent::FocusGained
-        | TerminalEvent::FocusLost
-        | TerminalEvent::Mouse(_) => Wake::FrameDue,
+        TerminalEvent::Key(_) | TerminalEvent::FocusGained | TerminalEvent::FocusLost => {
+            Wake::FrameDue
+        }
     }
 }
 

@@ -9,10 +9,12 @@ use std::{
     },
 };
 
+#[cfg(not(unix))]
+use crossterm::event::EnableMouseCapture;
 use crossterm::{
     clipboard::CopyToClipboard,
     cursor::Show,
-    event::{DisableBracketedPaste, EnableBracketedPaste},
+    event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste},
     execute,
     style::force_color_output,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
@@ -28,6 +30,8 @@ use super::{Error, model::Model, view::view};
 
 /// The terminal is in the dashboard's hands.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Clicks and the wheel are reported to it.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 static PANIC_HOOK: Once = Once::new();
 
 #[derive(Debug)]
@@ -37,8 +41,9 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Takes the terminal over; the guard gives it back when dropped, and a panic anywhere does so before it is printed.
-    pub(super) fn open(colored: bool) -> Result<Self, Error> {
+    pub(super) fn open(colored: bool, mouse: bool) -> Result<Self, Error> {
         force_color_output(colored);
+        MOUSE.store(mouse, Ordering::SeqCst);
         PANIC_HOOK.call_once(|| {
             let print = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
@@ -146,12 +151,32 @@ impl Drop for Screen {
 fn take() -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
-    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    if MOUSE.load(Ordering::SeqCst) {
+        watch_mouse()?;
+    }
+    Ok(())
+}
+
+/// Presses and the wheel alone: crossterm's own command has every motion reported too, which wakes the program for nothing.
+#[cfg(unix)]
+fn watch_mouse() -> io::Result<()> {
+    let mut stdout = stdout();
+    stdout.write_all(b"\x1b[?1000h\x1b[?1006h")?;
+    stdout.flush()
+}
+
+#[cfg(not(unix))]
+fn watch_mouse() -> io::Result<()> {
+    execute!(stdout(), EnableMouseCapture)
 }
 
 /// Undoes everything that `take` did, once. There is nothing to be done about failures: the terminal is gone then.
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        if MOUSE.load(Ordering::SeqCst) {
+            let _ = execute!(stdout(), DisableMouseCapture);
+        }
         let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod fixtures;
 mod keys;
+mod mouse;
 mod robustness;
 mod screens;
 mod views;

@@ -18,6 +18,7 @@ use super::{
     look::Role,
     map::{Map, Toward, branches},
     model::{Model, Notice, Overlay, Window},
+    mouse,
     msg::{Effect, Msg},
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
@@ -33,7 +34,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
     let mut effects = Vec::new();
     let moves_rows = matches!(
         msg,
-        Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Sample(_)
+        Msg::Key(_) | Msg::Mouse(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Sample(_)
     );
     match msg {
         Msg::Key(key) => {
@@ -41,6 +42,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.notice = None;
             press(model, &key, now, &mut effects);
         }
+        Msg::Mouse(event) => mouse::mouse(model, event, now, &mut effects),
         Msg::Paste(text) => {
             model.dirty = true;
             paste(model, &text);
@@ -89,7 +91,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
     effects
 }
 
-fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Effect>) {
+pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Effect>) {
     if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
         effects.push(Effect::Quit { keep_screen: false });
         return;
@@ -381,7 +383,7 @@ fn address(peer: &PeerSnapshot) -> Option<String> {
     }
 }
 
-fn step_by(model: &mut Model, step: Step) {
+pub(super) fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
     if let Some(Overlay::Sort { at }) = &mut model.overlay {

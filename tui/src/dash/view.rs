@@ -38,6 +38,7 @@ use super::{
     tabs::View,
 };
 
+pub(super) use self::{header::key_at, peers::heading_at, tabs::tab_at};
 pub(super) use map::{field, has_rings};
 pub(super) use report::lines as report_lines;
 

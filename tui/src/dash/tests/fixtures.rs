@@ -205,7 +205,7 @@ impl Row {
 }
 
 #[rustfmt::skip]
-pub(super) fn twelve() -> Vec<Value> {
+pub(in crate::dash) fn twelve() -> Vec<Value> {
     let rows = [
         ("direct", Some("[2001:db8:9::7]:41641"), Some("ipv6"), Some(4.1), (8_100_000, 220_000), 7980, (2, 4)),
         ("direct", Some("lan 192.168.1.20:41641"), Some("lan"), Some(0.4), (5_900_000, 810_000), 273_600, (1, 3)),
@@ -228,7 +228,7 @@ pub(super) fn twelve() -> Vec<Value> {
         .collect()
 }
 
-pub(super) fn names() -> BTreeMap<PeerId, String> {
+pub(in crate::dash) fn names() -> BTreeMap<PeerId, String> {
     [
         "laptop",
         "nas",
@@ -291,7 +291,7 @@ impl Desk {
     }
 
     fn with(first: Arc<NodeSnapshot>, options: &Options) -> Self {
-        let look = Look::resolve(options.color, options.ascii, |_| None);
+        let look = Look::resolve(options, |_| None);
         let mut desk = Self {
             model: Model::new(look, options, 0, first),
             now: Duration::ZERO,

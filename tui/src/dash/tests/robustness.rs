@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use peerway::Event;
 use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend};
@@ -53,6 +53,12 @@ fn any_msg() -> impl Strategy<Value = Msg> {
     .collect();
     prop_oneof![
         10 => any_key().prop_map(Msg::Key),
+        4 => (0..300_u16, 0..100_u16, prop::sample::select(vec![
+            MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollUp,
+            MouseEventKind::ScrollDown, MouseEventKind::Moved,
+        ])).prop_map(|(column, row, kind)| Msg::Mouse(MouseEvent {
+            kind, column, row, modifiers: KeyModifiers::NONE,
+        })),
         1 => any::<String>().prop_map(Msg::Paste),
         1 => Just(Msg::Paste(id(4).to_string())),
         2 => (0..=300_u16, 0..=100_u16).prop_map(|(width, height)| Msg::Resize(width, height)),

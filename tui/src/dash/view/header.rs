@@ -18,7 +18,7 @@ use super::{
 use crate::dash::{
     format,
     history::Rate,
-    keymap::{self, Context},
+    keymap::{self, Binding, Context, Key},
     look::Role,
     model::{Model, Overlay},
     prompt,
@@ -125,27 +125,60 @@ pub(super) fn split_at_char(text: &str, position: usize) -> (&str, &str) {
 
 /// As many keys as fit; the first one, and the last one, which leads out, always stay.
 fn keys(model: &Model, context: Context, room: usize) -> Line<'static> {
+    let spans = hints(model, context, room)
+        .into_iter()
+        .flat_map(|(_, key, word)| {
+            [
+                Span::styled(key, model.look.style(Role::Accent)),
+                Span::styled(word, model.look.style(Role::Text)),
+            ]
+        });
+    Line::from_iter(spans)
+}
+
+fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding, String, String)> {
     let glyphs = model.look.glyphs;
-    let mut hints: Vec<(String, String)> = keymap::footer(context)
+    let mut hints: Vec<_> = keymap::footer(context)
         .filter(|(binding, _)| !(model.read_only && binding.action.is_change()))
-        .map(|(binding, word)| (binding.label(glyphs), format!(" {word} ")))
+        .map(|(binding, word)| {
+            (
+                binding,
+                format!(" {}", binding.label(glyphs)),
+                format!(" {word} "),
+            )
+        })
         .collect();
-    let width = |hints: &[(String, String)]| -> usize {
-        hints
+    let width = |hints: &[(&Binding, String, String)]| -> usize {
+        let widths = hints
             .iter()
-            .map(|(key, word)| key.width() + word.width() + 1)
-            .sum()
+            .map(|(_, key, word)| key.width() + word.width());
+        widths.sum()
     };
     while hints.len() > 2 && width(&hints) > room {
         hints.remove(hints.len() - 2);
     }
-    let spans = hints.into_iter().flat_map(|(key, word)| {
-        [
-            Span::styled(format!(" {key}"), model.look.style(Role::Accent)),
-            Span::styled(word, model.look.style(Role::Text)),
-        ]
-    });
-    Line::from_iter(spans)
+    hints
+}
+
+/// The key that the footer tells of at this column.
+pub(in crate::dash) fn key_at(model: &Model, area: Rect, x: u16) -> Option<&'static Key> {
+    let is_written = matches!(
+        model.overlay,
+        Some(Overlay::Filter { .. } | Overlay::Prompt(_))
+    );
+    if is_written || model.notice.is_some() {
+        return None;
+    }
+    let room = usize::from(area.width).saturating_sub(mode(model).width() + 1);
+    let mut left = usize::from(area.x);
+    for (binding, key, word) in hints(model, model.context(), room) {
+        let right = left + key.width() + word.width();
+        if (left..right).contains(&usize::from(x)) {
+            return binding.keys.first();
+        }
+        left = right;
+    }
+    None
 }
 
 fn mode(model: &Model) -> Line<'static> {

@@ -194,28 +194,56 @@ impl Column {
         }
     }
 
+    /// What clicking on the heading sorts by.
+    fn sorted(self) -> Option<sort::Column> {
+        match self {
+            Self::Spark | Self::Id | Self::Path | Self::Jitter | Self::Why => None,
+            Self::State => Some(sort::Column::State),
+            Self::Name => Some(sort::Column::Name),
+            Self::Rtt => Some(sort::Column::Rtt),
+            Self::Loss => Some(sort::Column::Loss),
+            Self::Down => Some(sort::Column::Down),
+            Self::Up => Some(sort::Column::Up),
+            Self::Total => Some(sort::Column::Total),
+            Self::Age => Some(sort::Column::Age),
+        }
+    }
+
     fn heading(self, model: &Model) -> String {
-        let (word, sorted) = match self {
+        let word = match self {
             Self::Spark => return spark_heading(model.look.glyphs),
-            Self::State => ("", Some(sort::Column::State)),
-            Self::Name => ("NAME", Some(sort::Column::Name)),
-            Self::Id => ("ID", None),
-            Self::Path => ("PATH", None),
-            Self::Rtt => ("RTT", Some(sort::Column::Rtt)),
-            Self::Loss => ("LOSS", Some(sort::Column::Loss)),
-            Self::Jitter => ("JITTER", None),
-            Self::Down => ("DOWN", Some(sort::Column::Down)),
-            Self::Up => ("UP", Some(sort::Column::Up)),
-            Self::Total => ("TOTAL", Some(sort::Column::Total)),
-            Self::Age => ("AGE", Some(sort::Column::Age)),
-            Self::Why => ("WHY", None),
+            Self::State => "",
+            Self::Name => "NAME",
+            Self::Id => "ID",
+            Self::Path => "PATH",
+            Self::Rtt => "RTT",
+            Self::Loss => "LOSS",
+            Self::Jitter => "JITTER",
+            Self::Down => "DOWN",
+            Self::Up => "UP",
+            Self::Total => "TOTAL",
+            Self::Age => "AGE",
+            Self::Why => "WHY",
         };
+        let sorted = self.sorted();
         if sorted == Some(model.sort.by) {
             format!("{word}{}", direction(model))
         } else {
             word.to_owned()
         }
     }
+}
+
+/// The column to sort by whose heading stands here, inside the table's border.
+pub(in crate::dash) fn heading_at(model: &Model, inside: Rect, x: u16) -> Option<sort::Column> {
+    let mut left = inside.x;
+    for (column, width) in columns(model, inside.width) {
+        if (left..left.saturating_add(width)).contains(&x) {
+            return column.sorted();
+        }
+        left = left.saturating_add(width + 1);
+    }
+    None
 }
 
 fn cell(

@@ -12,31 +12,52 @@ use super::sides;
 use crate::dash::{format, look::Role, model::Model, note::note, tabs::View, words::Standing};
 
 /// How much is said of the views, most first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Form {
     /// `[1 Overview]  2 Peers 12`
     Long,
     /// `[1]Over 2 Peers`
     Short,
     /// ` 1 [2]Peers 3`
+    #[default]
     Digits,
 }
 
 pub(super) fn tabs(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let (form, right) = form(model, area);
+    sides(frame, area, Line::from(views(model, form).concat()), right);
+}
+
+/// The view whose name stands at this column.
+pub(in crate::dash) fn tab_at(model: &Model, area: Rect, x: u16) -> Option<View> {
+    let (form, _) = form(model, area);
+    let mut left = usize::from(area.x);
+    for (view, spans) in View::ALL.into_iter().zip(views(model, form)) {
+        let right = left + Line::from(spans).width();
+        if (left..right).contains(&usize::from(x)) {
+            return Some(view);
+        }
+        left = right;
+    }
+    None
+}
+
+/// The most that fits.
+fn form(model: &Model, area: Rect) -> (Form, Line<'static>) {
     let room = usize::from(area.width);
     let forms = [
         (Form::Long, totals(model, true)),
         (Form::Long, totals(model, false)),
         (Form::Short, totals(model, false)),
         (Form::Digits, totals(model, false)),
-        (Form::Digits, Line::default()),
     ];
-    for (form, right) in forms {
-        let left = views(model, form);
-        if left.width() + right.width() < room || right.width() == 0 {
-            return sides(frame, area, left, right);
-        }
-    }
+    forms
+        .into_iter()
+        .find(|(form, right)| {
+            let left = Line::from(views(model, *form).concat());
+            left.width() + right.width() < room
+        })
+        .unwrap_or_default()
 }
 
 pub(super) fn note_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -48,8 +69,9 @@ pub(super) fn note_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn views(model: &Model, form: Form) -> Line<'static> {
-    let mut spans = Vec::new();
+/// What is said of each view.
+fn views(model: &Model, form: Form) -> Vec<Vec<Span<'static>>> {
+    let mut all = Vec::new();
     for (view, number) in View::ALL.into_iter().zip(1..) {
         let here = view == model.view;
         let text = match (form, here) {
@@ -61,7 +83,7 @@ fn views(model: &Model, form: Form) -> Line<'static> {
             (Form::Digits, false) => format!(" {number}"),
         };
         let role = if here { Role::Accent } else { Role::Text };
-        spans.push(Span::styled(text, model.look.style(role)));
+        let mut spans = vec![Span::styled(text, model.look.style(role))];
         if view == View::Events && model.unread > 0 {
             let text = match form {
                 Form::Long => format!("{}!", model.unread),
@@ -69,8 +91,9 @@ fn views(model: &Model, form: Form) -> Line<'static> {
             };
             spans.push(Span::styled(text, model.look.style(Role::Warn)));
         }
+        all.push(spans);
     }
-    Line::from(spans)
+    all
 }
 
 /// How many things a view is about, where that says something.

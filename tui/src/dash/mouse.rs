@@ -1,0 +1,143 @@
+//! The mouse: what is under the pointer, and what a click or the wheel does there.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Margin, Position, Rect};
+
+use super::{
+    keymap::{Key, Step},
+    layout::Panel,
+    model::{Model, Overlay},
+    msg::Effect,
+    sort::Column,
+    tabs::View,
+    update::{press, step_by},
+    view,
+};
+
+/// Rows for one notch of the wheel.
+const NOTCH: usize = 3;
+
+/// What can be clicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Tab(View),
+    Key(&'static Key),
+    Heading(Column),
+    Row(usize),
+    Panel(Panel),
+}
+
+pub(super) fn mouse(
+    model: &mut Model,
+    event: MouseEvent,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    let at = Position::new(event.column, event.row);
+    match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => {
+            if let Some(target) = target(model, at) {
+                model.dirty = true;
+                click(model, target, now, effects);
+            }
+        }
+        MouseEventKind::ScrollDown => scroll(model, at, Step::Down),
+        MouseEventKind::ScrollUp => scroll(model, at, Step::Up),
+        MouseEventKind::Down(_)
+        | MouseEventKind::Up(_)
+        | MouseEventKind::Drag(_)
+        | MouseEventKind::Moved
+        | MouseEventKind::ScrollLeft
+        | MouseEventKind::ScrollRight => {}
+    }
+}
+
+fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Effect>) {
+    match target {
+        Target::Tab(view) => model.go_to(view),
+        Target::Key(key) => {
+            let modifiers = if key.control {
+                KeyModifiers::CONTROL
+            } else {
+                KeyModifiers::NONE
+            };
+            press(model, &KeyEvent::new(key.code, modifiers), now, effects);
+        }
+        Target::Heading(column) => model.sort.choose(column),
+        // What is selected already is opened.
+        Target::Row(row) if row == model.cursor && model.focus == Panel::Peers => {
+            model.open_page();
+        }
+        Target::Row(row) => {
+            model.focus = Panel::Peers;
+            model.select_row(row);
+        }
+        Target::Panel(panel) => model.focus = panel,
+    }
+}
+
+/// The wheel is for the panel under the pointer, wherever the focus is.
+fn scroll(model: &mut Model, at: Position, step: Step) {
+    let focus = model.focus;
+    match (&model.overlay, panel_at(model, at)) {
+        (Some(Overlay::Help { .. } | Overlay::Details | Overlay::Sort { .. }), _) => {}
+        (None, Some(panel)) => model.focus = panel,
+        (Some(_), _) | (None, None) => return,
+    }
+    model.dirty = true;
+    for _ in 0..NOTCH {
+        step_by(model, step);
+    }
+    model.focus = focus;
+}
+
+/// While something lies over the screen, only what its keys are in the last line.
+fn target(model: &Model, at: Position) -> Option<Target> {
+    let areas = model.areas(model.screen)?;
+    if areas.footer.contains(at) {
+        return view::key_at(model, areas.footer, at.x).map(Target::Key);
+    }
+    if model.overlay.is_some() || model.chord.is_some() {
+        return None;
+    }
+    if areas.tabs.contains(at) {
+        return view::tab_at(model, areas.tabs, at.x).map(Target::Tab);
+    }
+    if let Some(area) = areas.peers.filter(|area| area.contains(at)) {
+        return Some(in_table(model, area, at));
+    }
+    panel_at(model, at).map(Target::Panel)
+}
+
+fn in_table(model: &Model, area: Rect, at: Position) -> Target {
+    let inside = area.inner(Margin::new(1, 1));
+    if at.y == inside.y
+        && let Some(column) = view::heading_at(model, inside, at.x)
+    {
+        return Target::Heading(column);
+    }
+    let line = usize::from(at.y.saturating_sub(inside.y));
+    let row = (model.top + line).checked_sub(1);
+    match row {
+        Some(row) if line > 0 && inside.contains(at) && row < model.rows.len() => Target::Row(row),
+        _ => Target::Panel(Panel::Peers),
+    }
+}
+
+fn panel_at(model: &Model, at: Position) -> Option<Panel> {
+    let areas = model.areas(model.screen)?;
+    let panels = [
+        (areas.peers, Panel::Peers),
+        (areas.events, Panel::Events),
+        (areas.flows, Panel::Flows),
+        (areas.map, Panel::Map),
+        (areas.network, Panel::Network),
+    ];
+    panels
+        .into_iter()
+        .filter(|(_, panel)| model.view.panels().contains(panel))
+        .find(|(area, _)| area.is_some_and(|area| area.contains(at)))
+        .map(|(_, panel)| panel)
+}
