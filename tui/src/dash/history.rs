@@ -235,9 +235,14 @@ fn widened((down, up): &(u32, u32)) -> Rate {
     }
 }
 
+/// Grows by steps instead of doubling, and never beyond what is kept: with thousands of peers that is what a window's memory is.
 fn push<T>(ring: &mut VecDeque<T>, value: T, kept: usize) {
+    const STEP: usize = 60;
     if ring.len() == kept {
         ring.pop_front();
+    }
+    if ring.len() == ring.capacity() {
+        ring.reserve_exact(STEP.min(kept - ring.len()));
     }
     ring.push_back(value);
 }
@@ -301,5 +306,14 @@ mod tests {
         );
         assert!((spread.jitter - 40.0 / 3.0).abs() < 1e-4);
         assert_eq!(Rtts::default().spread(), None);
+    }
+
+    #[test]
+    fn ten_minutes_of_samples_take_no_more_room_than_they_need() {
+        let mut history = History::default();
+        let track = track(&mut history, &[7; 2 * KEPT_RATES]);
+        assert_eq!(track.rates.len(), KEPT_RATES);
+        assert_eq!(track.rates.capacity(), KEPT_RATES);
+        assert_eq!(track.rtts.0.capacity(), KEPT_RTTS);
     }
 }
