@@ -19,6 +19,7 @@ mod msg;
 mod note;
 mod pace;
 mod prompt;
+mod record;
 mod shell;
 mod sort;
 mod stack;
@@ -33,7 +34,7 @@ mod update;
 mod view;
 mod words;
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
 use peerway::{NodeSnapshot, PathInfo, PeerId, Ticket};
@@ -41,6 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Told;
 
+pub use record::{Recorded, Recording, ReplayError};
 pub use shell::run;
 pub use theme::Theme;
 
@@ -120,6 +122,10 @@ pub struct Options {
     pub owns_node: bool,
     /// Nothing can be changed from here: neither links nor the address book.
     pub read_only: bool,
+    /// What is shown was recorded.
+    pub replay: bool,
+    /// Write what is shown into this new file.
+    pub record: Option<PathBuf>,
     /// The name of the node in the header; empty for none.
     pub title: String,
     /// What the second line says, such as what a demonstration shows; empty for whose the node is.
@@ -147,6 +153,8 @@ pub enum Error {
     /// The panic's own message was printed before.
     #[error("a part of the program panicked; its message stands above")]
     Panicked,
+    #[error("cannot record into {}: {source}", path.display())]
+    Record { path: PathBuf, source: io::Error },
     #[error("the terminal failed: {0}")]
     Terminal(#[from] io::Error),
 }

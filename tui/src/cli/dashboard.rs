@@ -1,5 +1,6 @@
 //! `peerway` without a command: the dashboard, over a node that lives as long as it does.
 
+mod replay;
 mod requests;
 #[cfg(unix)]
 mod window;
@@ -36,6 +37,9 @@ const SAMPLE: Duration = Duration::from_secs(1);
 const QUEUE: usize = 8;
 
 pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failure> {
+    if let Some(path) = &screen.replay {
+        return replay::run(path, screen).await;
+    }
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
         return window::open(globals, screen, node).await;

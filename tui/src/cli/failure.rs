@@ -160,6 +160,8 @@ pub(super) enum Failure {
     Listen { addr: SocketAddr, source: io::Error },
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
+    #[error(transparent)]
+    Replay(#[from] dash::ReplayError),
     #[cfg(feature = "demo")]
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -225,6 +227,7 @@ impl Failure {
             | Self::Forward(_)
             | Self::Listen { .. }
             | Self::Dashboard(_)
+            | Self::Replay(_)
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }

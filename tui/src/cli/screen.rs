@@ -1,5 +1,7 @@
 //! How the dashboard is shown.
 
+use std::path::PathBuf;
+
 use clap::builder::FalseyValueParser;
 
 use crate::dash::{ColorChoice, Options, Theme};
@@ -32,6 +34,19 @@ pub(super) struct Screen {
     #[arg(long, env = "PEERWAY_NO_MOUSE", value_parser = FalseyValueParser::new())]
     pub(super) no_mouse: bool,
 
+    /// Write what the dashboard shows into a new file, with addresses only where they are not hidden
+    #[arg(long, value_name = "FILE", env = "PEERWAY_RECORD")]
+    pub(super) record: Option<PathBuf>,
+
+    /// Show what was recorded, without a node
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PEERWAY_REPLAY",
+        conflicts_with = "record"
+    )]
+    pub(super) replay: Option<PathBuf>,
+
     /// The dashboard changes nothing: neither links nor the address book
     #[arg(long, env = "PEERWAY_READ_ONLY", value_parser = FalseyValueParser::new())]
     pub(super) read_only: bool,
@@ -46,6 +61,7 @@ impl Screen {
             ascii: self.ascii,
             no_mouse: self.no_mouse,
             read_only: self.read_only,
+            record: self.record.clone(),
             ..Options::default()
         }
     }

@@ -81,6 +81,9 @@ pub(super) struct Model {
     /// Commands that were written, the latest last.
     pub(super) history: Vec<String>,
     pub(super) read_only: bool,
+    pub(super) replay: bool,
+    /// What is shown is written into a file.
+    pub(super) recording: bool,
     /// Warnings that came while the events were not on the screen.
     pub(super) unread: usize,
     /// Events that were dropped on the way here.
@@ -233,6 +236,8 @@ impl Model {
             ping: None,
             history: Vec::new(),
             read_only: options.read_only,
+            replay: options.replay,
+            recording: options.record.is_some(),
             unread: 0,
             lagged: 0,
             stopped: false,

@@ -24,6 +24,8 @@ pub(super) enum Msg {
     Dialled(PeerId, Result<(), String>),
     /// One of the answers to what was asked of a peer.
     Answered(PeerId, Request, Result<Answer, String>),
+    /// Nothing more is recorded, for this reason.
+    Unrecorded(String),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
     NoShell,
     /// The node has stopped: nothing new will come.

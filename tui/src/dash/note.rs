@@ -6,7 +6,11 @@ use super::{look::Role, model::Model, words::Reach};
 pub(super) fn note(model: &Model) -> Option<(&str, Role)> {
     let network = &model.data().snapshot.network;
     if model.stopped {
-        let text = "the node has stopped; what you see is the last of it";
+        let text = if model.replay {
+            "the recording ends here"
+        } else {
+            "the node has stopped; what you see is the last of it"
+        };
         Some((text, Role::Bad))
     } else if !model.note.is_empty() {
         Some((model.note.as_str(), Role::Accent))

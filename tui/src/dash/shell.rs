@@ -25,6 +25,7 @@ use super::{
     model::Model,
     msg::{Effect, Msg},
     pace::Pace,
+    record::Recorder,
     terminal::Screen,
     update::update,
 };
@@ -46,13 +47,27 @@ pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
     }
     let look = Look::resolve(&options, |name| env::var(name).ok());
     let first = Arc::clone(&source.snapshots.borrow());
+    let first_shown = Arc::clone(&first);
     let utc_offset_s = chrono::Local::now().offset().local_minus_utc();
     let mut model = Model::new(look, &options, utc_offset_s, first);
+    let recorder = options.record.as_ref().map(|path| {
+        Recorder::create(path, &options.people.names).map_err(|source| Error::Record {
+            path: path.clone(),
+            source,
+        })
+    });
+    let mut recorder = recorder.transpose()?;
+    if let Some(recorder) = &mut recorder {
+        // What fails is told with the next one.
+        let _ = recorder.snapshot(&first_shown, false);
+    }
     let mut screen = Screen::open(look.colored, !options.no_mouse)?;
     let (width, height) = crossterm::terminal::size()?;
     update(&mut model, Msg::Resize(width, height), Duration::ZERO);
 
-    let end = Shell::new(source)?.drive(&mut screen, &mut model).await?;
+    let end = Shell::new(source, recorder)?
+        .drive(&mut screen, &mut model)
+        .await?;
     if end == End::KeepingScreen {
         screen.close_keeping_screen(&model)?;
     }
@@ -70,6 +85,7 @@ enum End {
 
 struct Shell {
     source: Feed,
+    recorder: Option<Recorder>,
     input: EventStream,
     signals: BoxFuture<'static, ()>,
     job: Job,
@@ -80,9 +96,10 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(source: Feed) -> Result<Self, Error> {
+    fn new(source: Feed, recorder: Option<Recorder>) -> Result<Self, Error> {
         Ok(Self {
             source,
+            recorder,
             input: EventStream::new(),
             signals: Box::pin(signals()?),
             job: Job::new()?,
@@ -112,6 +129,9 @@ impl Shell {
                 }
                 Wake::End => return Ok(End::Plain),
             };
+            if let Some(unrecorded) = self.record(&msg, model.masked) {
+                update(model, unrecorded, self.start.elapsed());
+            }
             for effect in update(model, msg, self.start.elapsed()) {
                 match effect {
                     Effect::Connect(ticket) => self.dial(ticket),
@@ -171,6 +191,21 @@ impl Shell {
             Some(msg) = self.dials.next() => Wake::Msg(msg),
             () = frame, if model.dirty => Wake::FrameDue,
         })
+    }
+
+    /// Writes what came from the node. A disk that is full ends the recording and nothing else.
+    fn record(&mut self, msg: &Msg, masked: bool) -> Option<Msg> {
+        let recorder = self.recorder.as_mut()?;
+        let written = if let Msg::Sample(snapshot) = msg {
+            recorder.snapshot(snapshot, masked)
+        } else if let Msg::Event(event) = msg {
+            recorder.event(event, masked)
+        } else {
+            return None;
+        };
+        let error = written.err()?;
+        self.recorder = None;
+        Some(Msg::Unrecorded(error.to_string()))
     }
 
     fn ask(&mut self, peer: peerway::PeerId, request: Request) {

@@ -75,6 +75,16 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.dirty = true;
             asking::answered(model, peer, &request, answer, now);
         }
+        Msg::Unrecorded(reason) => {
+            model.dirty = true;
+            model.recording = false;
+            notify(
+                model,
+                format!("nothing more is recorded: {reason}"),
+                Role::Bad,
+                now,
+            );
+        }
         Msg::NoShell => {
             model.dirty = true;
             let text = "there is no shell to go back to: q quits".to_owned();

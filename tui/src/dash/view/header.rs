@@ -187,7 +187,10 @@ fn mode(model: &Model) -> Line<'static> {
         let text = format!("dropped {} events ", model.lagged);
         spans.push(Span::styled(text, model.look.style(Role::Warn)));
     }
-    if model.read_only {
+    if model.recording {
+        spans.push(Span::styled("REC ", model.look.style(Role::Bad)));
+    }
+    if model.read_only && !model.replay {
         spans.push(Span::styled("READ-ONLY ", model.look.style(Role::Info)));
     }
     if model.masked {
@@ -206,6 +209,8 @@ fn mode(model: &Model) -> Line<'static> {
         (format!("FROZEN {at} "), Role::Warn)
     } else if model.stopped {
         ("STOPPED ".to_owned(), Role::Bad)
+    } else if model.replay {
+        ("REPLAY ".to_owned(), Role::Info)
     } else {
         ("LIVE ".to_owned(), Role::Good)
     };

@@ -1,0 +1,320 @@
+//! A session in a file: what the node was like and what happened, a JSON object a line, to be looked at again.
+
+mod mask;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use peerway::{Event, NodeSnapshot, PeerId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::mask::Mask;
+
+/// Of files that this program reads.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// The first one.
+    Recording {
+        format: u32,
+        version: String,
+        names: BTreeMap<PeerId, String>,
+    },
+    Snapshot(Value),
+    Event(Value),
+}
+
+/// Writes a session. Addresses that are hidden on the screen are hidden there too.
+#[derive(Debug)]
+pub(super) struct Recorder<W = File> {
+    file: W,
+    mask: Mask,
+}
+
+impl Recorder {
+    /// A new file: what was recorded before is not written over.
+    pub(super) fn create(path: &Path, names: &BTreeMap<PeerId, String>) -> io::Result<Self> {
+        Self::begin(File::create_new(path)?, names)
+    }
+}
+
+impl<W: Write> Recorder<W> {
+    fn begin(file: W, names: &BTreeMap<PeerId, String>) -> io::Result<Self> {
+        let mut recorder = Self {
+            file,
+            mask: Mask::default(),
+        };
+        recorder.write(&Line::Recording {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            names: names.clone(),
+        })?;
+        Ok(recorder)
+    }
+
+    pub(super) fn snapshot(&mut self, snapshot: &NodeSnapshot, masked: bool) -> io::Result<()> {
+        let value = self.masked(snapshot, masked)?;
+        self.write(&Line::Snapshot(value))
+    }
+
+    pub(super) fn event(&mut self, event: &Event, masked: bool) -> io::Result<()> {
+        let value = self.masked(event, masked)?;
+        self.write(&Line::Event(value))
+    }
+
+    fn masked(&mut self, value: &impl Serialize, masked: bool) -> io::Result<Value> {
+        let mut value = serde_json::to_value(value)?;
+        if masked {
+            self.mask.apply(&mut value);
+        }
+        Ok(value)
+    }
+
+    /// A line at once, so that a session that ends badly is whole up to there.
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.file.write_all(&text)
+    }
+}
+
+/// Why a file is not replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("cannot read the recording {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is no recording of `peerway --record`: {reason}", path.display())]
+    Foreign { path: PathBuf, reason: String },
+    #[error("{}, line {line}: {reason}; the recording may have been cut off: remove what comes from there on", path.display())]
+    Broken {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+}
+
+/// A session that was recorded; every line of it has been read once.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    pub names: BTreeMap<PeerId, String>,
+    pub first: NodeSnapshot,
+}
+
+/// Something of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recorded {
+    Snapshot(Box<NodeSnapshot>),
+    Event(Event),
+}
+
+impl Recorded {
+    fn at_ms(&self) -> u64 {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.at_ms,
+            Self::Event(event) => event.at_ms,
+        }
+    }
+}
+
+impl Recording {
+    /// Reads a file to its end, so that nothing of it surprises later.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
+    pub fn open(path: &Path) -> Result<Self, ReplayError> {
+        let foreign = |reason: String| ReplayError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut lines = lines(path)?;
+        let begin = lines.next().transpose()?;
+        let begin = begin.map(|(_, text)| serde_json::from_str(&text));
+        let names = match begin {
+            Some(Ok(Line::Recording { format, names, .. })) if format == FORMAT => names,
+            Some(Ok(Line::Recording { version, .. })) => {
+                return Err(foreign(format!("it was made by version {version}")));
+            }
+            Some(Ok(Line::Snapshot(_) | Line::Event(_))) => {
+                return Err(foreign("its first line is missing".to_owned()));
+            }
+            Some(Err(error)) => return Err(foreign(error.to_string())),
+            None => return Err(foreign("it is empty".to_owned())),
+        };
+        let mut first = None;
+        for recorded in recorded(path)? {
+            match recorded? {
+                Recorded::Snapshot(snapshot) if first.is_none() => first = Some(*snapshot),
+                Recorded::Snapshot(_) | Recorded::Event(_) => {}
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            names,
+            first: first.ok_or_else(|| foreign("no node is in it".to_owned()))?,
+        })
+    }
+
+    /// What was recorded, and how long after the first snapshot it came.
+    ///
+    /// # Errors
+    /// [`ReplayError::Read`].
+    pub fn play(
+        &self,
+    ) -> Result<impl Iterator<Item = (Duration, Recorded)> + Send + use<>, ReplayError> {
+        let begin = self.first.at_ms;
+        let recorded = recorded(&self.path)?.map_while(Result::ok);
+        Ok(recorded.map(move |recorded| {
+            let after = recorded.at_ms().saturating_sub(begin);
+            (Duration::from_millis(after), recorded)
+        }))
+    }
+}
+
+/// The lines of a file, numbered from one.
+fn lines(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<(usize, String), ReplayError>> + Send + use<>, ReplayError>
+{
+    let path = path.to_owned();
+    let unread = |path: &Path, source| ReplayError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(&path).map_err(|source| unread(&path, source))?;
+    let lines = BufReader::new(file).lines();
+    Ok((1..).zip(lines).map(move |(number, line)| {
+        let text = line.map_err(|source| unread(&path, source))?;
+        Ok((number, text))
+    }))
+}
+
+fn recorded(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<Recorded, ReplayError>> + Send + use<>, ReplayError> {
+    let path = path.to_owned();
+    let lines = lines(&path)?.skip(1);
+    Ok(lines.map(move |line| {
+        let (number, text) = line?;
+        read(&text).map_err(|error| ReplayError::Broken {
+            path: path.clone(),
+            line: number,
+            reason: error.to_string(),
+        })
+    }))
+}
+
+fn read(text: &str) -> serde_json::Result<Recorded> {
+    Ok(match serde_json::from_str(text)? {
+        Line::Snapshot(value) => Recorded::Snapshot(serde_json::from_value(value)?),
+        Line::Event(value) => Recorded::Event(serde_json::from_value(value)?),
+        Line::Recording { .. } => {
+            return Err(<serde_json::Error as serde::de::Error>::custom(
+                "a second recording begins here",
+            ));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::dash::tests::fixtures::{names, node, snapshot, twelve};
+
+    fn text(masked: bool) -> Vec<u8> {
+        let mut recorder = Recorder::begin(Vec::new(), &names()).unwrap();
+        let first = snapshot(&node(twelve()));
+        let mut second = (*first).clone();
+        second.at_ms += 1500;
+        recorder.snapshot(&first, masked).unwrap();
+        recorder.snapshot(&second, masked).unwrap();
+        recorder.file
+    }
+
+    #[test]
+    fn what_was_recorded_is_played_in_its_time() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("session.jsonl");
+        std::fs::write(&path, text(false)).unwrap();
+        let recording = Recording::open(&path).unwrap();
+        assert_eq!(recording.names, names());
+        assert_eq!(recording.first, *snapshot(&node(twelve())));
+        let times: Vec<_> = recording.play().unwrap().map(|(after, _)| after).collect();
+        assert_eq!(times, [Duration::ZERO, Duration::from_millis(1500)]);
+        assert!(Recorder::create(&path, &names()).is_err(), "written over");
+    }
+
+    #[test]
+    fn a_masked_recording_holds_no_address_and_can_be_played() {
+        let masked = String::from_utf8(text(true)).unwrap();
+        let open = String::from_utf8(text(false)).unwrap();
+        for address in [
+            "203.0.113.77",
+            "2001:db8:9::7",
+            "192.168.1.20",
+            "198.51.100.9",
+        ] {
+            assert!(
+                open.contains(address) && !masked.contains(address),
+                "{address}"
+            );
+        }
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("session.jsonl");
+        std::fs::write(&path, masked).unwrap();
+        let recording = Recording::open(&path).unwrap();
+        assert_eq!(recording.first.peers.len(), 12);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_line_it_is_in() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("session.jsonl");
+        let whole = String::from_utf8(text(false)).unwrap();
+        let cut = &whole[..whole.len() - 20];
+        for (content, said) in [
+            ("", "it is empty"),
+            ("nonsense\n", "is no recording"),
+            (cut, "line 3"),
+            (
+                whole.split_inclusive('\n').next().unwrap(),
+                "no node is in it",
+            ),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = Recording::open(&path).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(Recording::open(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_an_error_and_nothing_else() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut recorder = Recorder {
+            file: Full,
+            mask: Mask::default(),
+        };
+        let snapshot = snapshot(&node(vec![]));
+        let error = recorder.snapshot(&snapshot, false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
