@@ -196,7 +196,7 @@ fn mode(model: &Model) -> Line<'static> {
     if model.masked {
         spans.push(Span::styled("MASKED ", model.look.style(Role::Warn)));
     }
-    if model.screen.width >= 100 && !model.stopped {
+    if model.screen.width >= 100 && !model.stopped && !model.replay {
         let whose = if model.owns_node {
             "this window runs the node  "
         } else {
