@@ -6,7 +6,7 @@
 //! STUN and our own messages go to the driver, and everything else is dropped without an answer.
 //!
 //! Here is what the driver sets and asks; `data_path` is what quinn calls. It only reads tables that are replaced as a whole
-//! (`arc-swap`) and takes no lock.
+//! (`arc-swap`), and takes no lock but that of the link that sends.
 
 mod ahead;
 mod called;
@@ -14,6 +14,7 @@ mod carriers;
 mod data_path;
 mod demux;
 mod extra;
+mod gather;
 mod inject;
 mod link;
 mod poller;
@@ -51,6 +52,7 @@ pub(crate) use tcp::Outbox;
 use data_path::FRAMES;
 use demux::{DRIVER_CAPACITY, Outlets};
 use extra::Extras;
+use gather::Waiting;
 use link::RESERVED;
 use socket::Socket;
 use tables::Tables;
@@ -67,6 +69,7 @@ pub(crate) struct Mux {
     next_handle: AtomicU32,
     next_carrier: AtomicU32,
     outlets: Outlets,
+    waiting: Waiting,
     /// Links that began to send; locked on that edge only.
     active: Mutex<Vec<LinkHandle>>,
     activity: Notify,
@@ -100,6 +103,7 @@ impl Mux {
             next_handle: AtomicU32::new(RESERVED.0 + 1),
             next_carrier: AtomicU32::default(),
             outlets: Outlets::new(side),
+            waiting: Waiting::default(),
             active: Mutex::default(),
             activity: Notify::new(),
             turn: AtomicUsize::new(0),

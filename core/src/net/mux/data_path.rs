@@ -21,17 +21,14 @@ use super::{
     poller::Poller,
     socket::Socket,
 };
-use crate::{
-    proto::io::{Pair, Sock},
-    wire::lane::HEADER_LEN,
-};
+use crate::{proto::io::Sock, wire::lane::HEADER_LEN};
 
 /// The largest batch the kernel hands out is 64 KiB, and quinn allots 1472 bytes for each segment we name.
 const MAX_RECEIVE_SEGMENTS: usize = 65_535 / 1472 + 1;
 /// Batches read in one poll that may turn out to hold nothing for quinn, before other tasks get their turn.
 const MAX_ROUNDS: usize = 32;
 /// Marks the packets of a handshake (RFC 9000 section 17.2, "header form").
-const LONG_HEADER: u8 = 0x80;
+pub(super) const LONG_HEADER: u8 = 0x80;
 
 thread_local! {
     /// Where lane frames are put together.
@@ -62,9 +59,13 @@ impl AsyncUdpSocket for Mux {
         let Some(link) = link else {
             return Ok(());
         };
+        let route = link.route.load();
+        if self.gather(link, &route.dests, transmit)? {
+            return Ok(());
+        }
         let mut sent = false;
         let mut blocked = Ok(());
-        for dest in &link.route.load().dests {
+        for dest in &route.dests {
             match self.send_to(link, *dest, transmit) {
                 Ok(()) => sent = true,
                 Err(error) => blocked = Err(error),
@@ -79,6 +80,9 @@ impl AsyncUdpSocket for Mux {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        // Before: what begins to wait from now on wakes this task.
+        self.outlets.injected.register(cx);
+        self.send_waiting(cx);
         for _ in 0..MAX_ROUNDS {
             if !self.outlets.injected.is_empty() {
                 return Poll::Ready(Ok(self.outlets.injected.deliver(bufs, meta)));
@@ -132,10 +136,7 @@ impl Mux {
             }
             return Ok(());
         }
-        let from_to = Pair {
-            sock: dest.sock(),
-            addr: dest.addr(),
-        };
+        let from_to = dest.pair();
         if from_to.sock.is_tcp() {
             if self.send_on_tcp(from_to.sock, link, transmit) {
                 self.report_activity(link.handle());
@@ -191,8 +192,7 @@ fn send(
     transmit: &Transmit<'_>,
 ) -> io::Result<bool> {
     let len = transmit.contents.len();
-    let segment = transmit.segment_size.unwrap_or(len).max(1);
-    let datagrams = len.div_ceil(segment) as u64;
+    let datagrams = len.div_ceil(segment_of(transmit)) as u64;
     match dest {
         Dest::Direct(_) => {
             socket.send(&Transmit {
@@ -204,16 +204,13 @@ fn send(
             })?;
             Ok(link.sent_direct(datagrams, len as u64))
         }
-        Dest::Lane { channel, .. } => {
+        Dest::Lane { .. } => {
             // What is lost of a handshake is missed late, as nobody knows the round trip yet. So a lane gets it twice.
             let first = transmit.contents.first();
             let copies = 1 + u64::from(first.is_some_and(|first| first & LONG_HEADER != 0));
             FRAMES.with_borrow_mut(|frames| {
                 frames.clear();
-                for packet in transmit.contents.chunks(segment) {
-                    frames.extend_from_slice(&channel.header());
-                    frames.extend_from_slice(packet);
-                }
+                dest.frame(transmit, frames);
                 let framed = Transmit {
                     destination,
                     ecn: transmit.ecn,
@@ -226,4 +223,10 @@ fn send(
             Ok(link.sent_lane(copies * datagrams, copies * len as u64))
         }
     }
+}
+
+/// The length of each datagram but perhaps the last.
+pub(super) fn segment_of(transmit: &Transmit<'_>) -> usize {
+    let len = transmit.contents.len();
+    transmit.segment_size.unwrap_or(len).max(1)
 }

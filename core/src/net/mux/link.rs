@@ -12,12 +12,13 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use quinn_proto::ConnectionId;
+use quinn_udp::Transmit;
 
-use super::ahead::Ahead;
+use super::{ahead::Ahead, data_path::segment_of, gather::Gathered};
 use crate::{
     net::congestion::Epoch,
     proto::io::{Pair, Sock},
-    wire::lane::Channel,
+    wire::lane::{Channel, HEADER_LEN},
 };
 
 /// The unique local prefix (RFC 4193) of virtual addresses, `fd00:5057::/32`; the handle is in the low 32 bits.
@@ -78,6 +79,35 @@ impl Dest {
             Self::Lane { .. } => Sock::MAIN,
         }
     }
+
+    /// Both.
+    pub(super) fn pair(self) -> Pair {
+        Pair {
+            sock: self.sock(),
+            addr: self.addr(),
+        }
+    }
+
+    /// What each datagram has before its packet.
+    pub(super) fn header_len(self) -> usize {
+        match self {
+            Self::Direct(_) => 0,
+            Self::Lane { .. } => HEADER_LEN,
+        }
+    }
+
+    /// Appends the datagrams of quinn's packets.
+    pub(super) fn frame(self, transmit: &Transmit<'_>, into: &mut Vec<u8>) {
+        match self {
+            Self::Direct(_) => into.extend_from_slice(transmit.contents),
+            Self::Lane { channel, .. } => {
+                for packet in transmit.contents.chunks(segment_of(transmit)) {
+                    into.extend_from_slice(&channel.header());
+                    into.extend_from_slice(packet);
+                }
+            }
+        }
+    }
 }
 
 /// Every outgoing datagram goes to all of these: one normally, two while hedging, none to drop.
@@ -95,6 +125,7 @@ pub(crate) struct Link {
     opened: Instant,
     watched: AtomicBool,
     ahead: Ahead,
+    pub(super) gathered: Gathered,
     direct: Counters,
     lane: Counters,
 }
@@ -108,6 +139,7 @@ impl Link {
             opened: now(),
             watched: AtomicBool::new(false),
             ahead: Ahead::default(),
+            gathered: Gathered::default(),
             direct: Counters::default(),
             lane: Counters::default(),
         }

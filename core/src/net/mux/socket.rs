@@ -155,6 +155,11 @@ impl Socket {
         self.io.try_send_to(bytes, dst).map(drop)
     }
 
+    /// Wakes one task, the last that asked.
+    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_send_ready(cx)
+    }
+
     pub(super) async fn writable(&self) -> io::Result<()> {
         self.io.writable().await
     }

@@ -1,6 +1,6 @@
 //! The mux by itself; `transfer` runs real connections over it.
 
-use std::{future::poll_fn, io::IoSliceMut};
+use std::{future::poll_fn, io::IoSliceMut, task::Context};
 
 use quinn::AsyncUdpSocket;
 use quinn_udp::{RecvMeta, Transmit};
@@ -13,6 +13,7 @@ use crate::{
 
 mod demux;
 mod extra;
+mod gather;
 mod tables;
 mod transfer;
 
