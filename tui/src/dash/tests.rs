@@ -2,6 +2,9 @@
 
 pub(super) mod fixtures;
 mod keys;
+// A build for debugging is too slow for it.
+#[cfg(not(debug_assertions))]
+mod large;
 mod mouse;
 mod robustness;
 mod screens;
