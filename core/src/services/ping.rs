@@ -56,7 +56,16 @@ pub enum PingError {
     Connection(#[from] quinn::ConnectionError),
     /// The peer runs something else under the name of ping.
     #[error("the peer takes no ping: {0}; what it runs under that name is something else")]
-    Datagram(#[from] quinn::SendDatagramError),
+    Datagram(quinn::SendDatagramError),
+}
+
+impl From<quinn::SendDatagramError> for PingError {
+    fn from(error: quinn::SendDatagramError) -> Self {
+        if let quinn::SendDatagramError::ConnectionLost(why) = error {
+            return Self::Connection(why);
+        }
+        Self::Datagram(error)
+    }
 }
 
 /// Answers pings until the connection ends: a handler for a [`Router`](crate::Router).
@@ -86,6 +95,16 @@ mod tests {
             client.close(0, b"");
         };
         tokio::join!(pings, serve(server));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_is_told_with_its_reason() {
+        let pair = pair(ALPN).await;
+        pair.server.close(7, b"enough of it");
+        pair.client.closed().await;
+        let error = ping(&pair.client, 1, PATIENCE).await.unwrap_err();
+        assert!(matches!(error, PingError::Connection(_)), "{error}");
+        assert!(error.to_string().contains("enough of it"), "{error}");
     }
 
     #[tokio::test]
