@@ -16,7 +16,9 @@ use peerway::{
         swarm::{self, Group, Swarm},
     },
 };
-use tokio::time::timeout;
+use tokio::{process::Command, time::timeout};
+
+use crate::commands::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -180,4 +182,70 @@ async fn who_shares_nothing_is_asked_and_says_nothing_and_a_link_ends_with_its_l
     drop(link);
     let ended = events.wait_for(|node| node.peers.iter().all(|peer| peer.connections == 0));
     timeout(PATIENCE, ended).await.unwrap().unwrap();
+}
+
+/// What the commands do, with three nodes that run: the middle one is linked to the others.
+#[tokio::test]
+async fn a_group_that_is_shared_is_shown_as_a_whole_by_a_command() {
+    let world = World::new().await;
+    let mut nodes = Vec::new();
+    for state in ["a", "b", "c"] {
+        let mut up = world.start(state, &["up"]);
+        let ready = up.line().await;
+        let text = |key: &str| ready[key].as_str().unwrap().to_owned();
+        nodes.push((state, up, text("ticket"), text("socket")));
+    }
+    let nothing = world.run("a", &["swarm", "home"]).await;
+    assert_eq!(nothing.code, 2, "{}", nothing.stderr);
+    for (state, ..) in &nodes {
+        for (other, _, ticket, _) in nodes.iter().filter(|(other, ..)| other != state) {
+            world.run(state, &["add", other, ticket]).await;
+            let added = world.run(state, &["group", "add", "home", other]).await;
+            assert_eq!(added.code, 0, "{}", added.stderr);
+        }
+        if *state == "a" {
+            // Members are not enough.
+            let swarm = world.run("a", &["swarm"]).await;
+            assert_eq!(swarm.lines.len(), 1, "{:?}", swarm.lines);
+        }
+        let shared = world.run(state, &["group", "share", "home", "on"]).await;
+        assert_eq!(shared.lines[0]["status"], true, "{}", shared.stderr);
+    }
+    for to in [&nodes[0], &nodes[2]] {
+        let body = format!("{{\"ticket\":\"{}\"}}", to.2);
+        let dialled = Command::new("curl")
+            .args(["-sf", "--unix-socket", &nodes[1].3, "--json", &body])
+            .arg("http://peerway/v1/peers")
+            .status();
+        assert!(timeout(PATIENCE, dialled).await.unwrap().unwrap().success());
+    }
+    let mut watching = world.start("a", &["swarm", "home", "--watch"]);
+    let fresh = async {
+        loop {
+            let line = watching.line().await;
+            let members = line["members"].as_array();
+            let presences = members.into_iter().flatten().map(|it| &it["presence"]);
+            let fresh = presences.filter(|it| *it == "fresh").count();
+            if fresh == 2 && line["pairs"].as_array().unwrap().len() == 2 {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, fresh).await.unwrap();
+    let off = world.run("c", &["group", "share", "home", "off"]).await;
+    assert_eq!(off.lines[0]["status"], false, "{}", off.stderr);
+    let left = async {
+        loop {
+            let line = watching.line().await;
+            let members = line["members"].as_array();
+            if members
+                .into_iter()
+                .flatten()
+                .any(|it| it["presence"] == "left")
+            {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, left).await.unwrap();
 }

@@ -31,6 +31,8 @@ const LETTERS_PER_SLIP: usize = 3;
 pub(crate) struct Book {
     entries: BTreeMap<Name, Entry>,
     strangers: Trust,
+    /// Groups whose members are told how this node is linked.
+    sharing: BTreeSet<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,23 @@ impl Book {
     /// What is thought of whoever is not in the book.
     pub(crate) fn strangers(&self) -> Trust {
         self.strangers
+    }
+
+    /// All groups that have members or are shared, with their members.
+    pub(crate) fn groups(&self) -> BTreeMap<&Name, Vec<(&Name, &Entry)>> {
+        let mut groups: BTreeMap<_, Vec<_>> =
+            self.sharing.iter().map(|name| (name, Vec::new())).collect();
+        for (name, entry) in self.entries() {
+            for group in &entry.groups {
+                groups.entry(group).or_default().push((name, entry));
+            }
+        }
+        groups
+    }
+
+    /// Whether the members of a group are told how this node is linked.
+    pub(crate) fn shares(&self, group: &Name) -> bool {
+        self.sharing.contains(group)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {

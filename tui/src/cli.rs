@@ -25,6 +25,7 @@ mod expose;
 mod failure;
 mod follow;
 mod forward;
+mod group;
 mod id;
 mod invite;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -42,9 +43,12 @@ mod ping;
 mod screen;
 #[cfg(target_os = "linux")]
 mod service;
+mod sharing;
 mod speed;
 mod state;
 mod status;
+#[cfg(unix)]
+mod swarm;
 mod ticket;
 mod up;
 #[cfg(unix)]
@@ -146,6 +150,12 @@ fn run(
         Command::Ask(args) => changed(globals, book::trust(globals, &args, Trust::Ask)),
         Command::Allow(args) => changed(globals, book::trust(globals, &args, Trust::Allow)),
         Command::Invite(args) => block_on(invite::run(globals, &args)),
+        Command::Group(args) => match &args.action {
+            None => group::list(globals),
+            Some(change) => changed(globals, group::change(globals, change)),
+        },
+        #[cfg(unix)]
+        Command::Swarm(args) => block_on(swarm::run(globals, &args)),
         #[cfg(unix)]
         Command::Accept(args) => block_on(accept::run(globals, &args)),
         #[cfg(feature = "demo")]

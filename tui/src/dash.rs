@@ -32,7 +32,7 @@ mod theme;
 mod trail;
 mod update;
 mod view;
-mod words;
+pub(crate) mod words;
 
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 

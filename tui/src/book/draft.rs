@@ -5,7 +5,7 @@ use toml_edit::{Array, DocumentMut, Item, Key, Table, TableLike, Value, value};
 
 use super::{
     Book, Name, Trust, is_bare,
-    text::{self, GROUP, Mistake, NOTE, PEER, PEERS, STRANGERS, TRUST},
+    text::{self, GROUP, GROUPS, Mistake, NOTE, PEER, PEERS, STATUS, STRANGERS, TRUST},
 };
 
 /// What a book begins with that a command makes.
@@ -137,18 +137,59 @@ impl Draft {
 
     /// Trusts a peer so; one that has no name gets one.
     pub(crate) fn trust(&mut self, peer: &Ticket, trust: Trust) -> Result<Name, EditError> {
-        let known = self.book.of(peer.id()).map(|(name, _)| name.clone());
-        let name = match known {
-            Some(name) => name,
-            None => {
-                let name = Name::short(peer.id());
-                self.add(&name, peer, None)?;
-                name
-            }
-        };
+        let name = self.name(peer)?;
         self.set(&name, TRUST, trust.word())?;
         self.reread()?;
         Ok(name)
+    }
+
+    /// The name of a peer, which gets one if it has none.
+    fn name(&mut self, peer: &Ticket) -> Result<Name, EditError> {
+        if let Some((name, _)) = self.book.of(peer.id()) {
+            return Ok(name.clone());
+        }
+        let name = Name::short(peer.id());
+        self.add(&name, peer, None)?;
+        Ok(name)
+    }
+
+    /// Makes a peer a member of a group, or ends that.
+    pub(crate) fn group(
+        &mut self,
+        peer: &Ticket,
+        group: &Name,
+        is_member: bool,
+    ) -> Result<Name, EditError> {
+        let name = self.name(peer)?;
+        let mut groups = self
+            .book
+            .get(name.as_str())
+            .map(|entry| entry.groups.clone())
+            .unwrap_or_default();
+        let changed = if is_member {
+            groups.insert(group.clone())
+        } else {
+            groups.remove(group)
+        };
+        if changed {
+            let all = groups.iter().map(Name::as_str);
+            self.set_value(&name, GROUP, Array::from_iter(all).into())?;
+        }
+        self.reread()?;
+        Ok(name)
+    }
+
+    /// Has the members of a group told how this node is linked, or ends that.
+    pub(crate) fn share(&mut self, group: &Name, is_shared: bool) -> Result<(), EditError> {
+        let mut all = Table::new();
+        all.set_implicit(true);
+        let groups = self.document.entry(GROUPS).or_insert(Item::Table(all));
+        let groups = groups.as_table_like_mut().ok_or(EditError::Unwritable)?;
+        let entry = groups.entry(group.as_str());
+        let entry = entry.or_insert(Item::Table(Table::new()));
+        let entry = entry.as_table_like_mut().ok_or(EditError::Unwritable)?;
+        put(entry, STATUS, is_shared.into());
+        self.reread()
     }
 
     /// Trusts those so who are not in the book.
@@ -437,6 +478,31 @@ mod tests {
         for (ticket, is_news) in news {
             assert_eq!(book.reached(&ticket).unwrap(), is_news);
         }
+    }
+
+    #[test]
+    fn members_of_groups_come_and_go_and_what_is_shared_is_chosen() {
+        let mut book = draft(&by_hand());
+        let before = book.text();
+        let home = name("home");
+        let known = book.group(&ticket(1), &home, true).unwrap();
+        let named = book.group(&ticket(9), &home, true).unwrap();
+        assert_eq!(named, Name::short(id(9)));
+        book.group(&ticket(1), &home, true).unwrap();
+        assert_eq!(book.book().groups()[&home].len(), 2);
+        assert!(!book.book().shares(&home));
+        book.share(&home, true).unwrap();
+        assert!(book.book().shares(&home));
+        book.share(&home, false).unwrap();
+        assert!(!book.book().shares(&home));
+        assert!(book.text().contains("[groups.home]\nstatus = false\n"));
+        book.group(&ticket(1), &home, false).unwrap();
+        assert!(book.book().get(known.as_str()).unwrap().groups.is_empty());
+        let kept: Vec<_> = before
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .collect();
+        assert!(kept.iter().all(|line| book.text().contains(line)));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) const PEER: &str = "peer";
 pub(super) const TRUST: &str = "trust";
 pub(super) const GROUP: &str = "group";
 pub(super) const NOTE: &str = "note";
+pub(super) const GROUPS: &str = "groups";
+pub(super) const STATUS: &str = "status";
 
 /// What cannot be understood, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +72,14 @@ impl Reader<'_> {
             match key {
                 STRANGERS => book.strangers = self.trust(STRANGERS, item)?,
                 PEERS => book.entries = self.peers(item)?,
-                _ => return Err(self.unknown(root, key, "strangers and [peers.NAME]")),
+                GROUPS => book.sharing = self.sharing(item)?,
+                _ => {
+                    return Err(self.unknown(
+                        root,
+                        key,
+                        "strangers, [groups.NAME] and [peers.NAME]",
+                    ));
+                }
             }
         }
         Ok(book)
@@ -130,6 +139,35 @@ impl Reader<'_> {
         read.map_err(|why| mistake(self.text, item.span(), Wrong::Peer(why)))
     }
 
+    /// The groups that share.
+    fn sharing(&self, item: &Item) -> Result<BTreeSet<Name>, Mistake> {
+        let expected = "made of tables, [groups.NAME]";
+        let table = self.table(GROUPS, item, expected)?;
+        let mut sharing = BTreeSet::new();
+        for (name, item) in table.iter() {
+            let name = self.group(name, span_of(table, name).or_else(|| item.span()))?;
+            let group = self.table(GROUPS, item, expected)?;
+            for (key, item) in group.iter() {
+                if key != STATUS {
+                    return Err(self.unknown(group, key, STATUS));
+                }
+                let (key, expected) = (STATUS, "true or false");
+                let kind = || mistake(self.text, item.span(), Wrong::Kind { key, expected });
+                if item.as_bool().ok_or_else(kind)? {
+                    sharing.insert(name.clone());
+                }
+            }
+        }
+        Ok(sharing)
+    }
+
+    fn group(&self, name: &str, span: Option<Range<usize>>) -> Result<Name, Mistake> {
+        name.parse::<Name>().map_err(|why| {
+            let name = name.to_owned();
+            mistake(self.text, span, Wrong::Group { name, why })
+        })
+    }
+
     fn trust(&self, key: &'static str, item: &Item) -> Result<Trust, Mistake> {
         let text = self.string(key, item)?;
         let mut all = Trust::ALL.into_iter();
@@ -142,24 +180,13 @@ impl Reader<'_> {
 
     /// One, or a list of them.
     fn groups(&self, item: &Item) -> Result<BTreeSet<Name>, Mistake> {
-        let wrong = |wrong| mistake(self.text, item.span(), wrong);
-        let named = |text: &str| {
-            let name = text.parse::<Name>();
-            name.map_err(|why| {
-                let name = text.to_owned();
-                wrong(Wrong::Group { name, why })
-            })
-        };
+        let named = |text: &str| self.group(text, item.span());
         if let Some(one) = item.as_str() {
             return Ok([named(one)?].into());
         }
         let expected = "a name in quotes, or a list of them in brackets";
-        let kind = || {
-            wrong(Wrong::Kind {
-                key: GROUP,
-                expected,
-            })
-        };
+        let (key, span) = (GROUP, item.span());
+        let kind = || mistake(self.text, span.clone(), Wrong::Kind { key, expected });
         let list = item.as_array().ok_or_else(kind)?;
         list.iter()
             .map(|value| named(value.as_str().ok_or_else(kind)?))
@@ -263,6 +290,13 @@ mod tests {
             ),
             (format!("{nas}[peers.\"a/b\"]\n"), 4, "'/' cannot be in"),
             (format!("{nas}[peers.\"\\u202e\"]\n"), 4, "'\\u{202e}'"),
+            ("[groups.home]\nstatus = 1\n".to_owned(), 2, "true or false"),
+            (
+                "[groups.home]\nshare = true\n".to_owned(),
+                2,
+                "there are status",
+            ),
+            ("groups = [\"home\"]\n".to_owned(), 1, "[groups.NAME]"),
             ("peers = 3\n".to_owned(), 1, "made of tables"),
             ("[peers]\nnas = 3\n".to_owned(), 2, "made of tables"),
         ];

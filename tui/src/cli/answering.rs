@@ -49,7 +49,7 @@ mod unix {
                 Some(Ok(listener)) => {
                     let links = node.links();
                     tokio::select! {
-                        () = control::serve(listener, links.clone()) => {}
+                        () = control::serve(listener, links.clone(), node.swarm().clone()) => {}
                         never = links.heed_book() => match never {},
                     }
                 }

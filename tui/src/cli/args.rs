@@ -200,6 +200,11 @@ pub(super) enum Command {
     Ask(TrustArgs),
     /// Let a peer, or strangers, in again
     Allow(TrustArgs),
+    /// List groups of peers, say who is in one, or share with its members how this computer is linked
+    Group(GroupArgs),
+    /// Show the links of whole groups that are shared, as the node that runs here knows them
+    #[cfg(unix)]
+    Swarm(SwarmArgs),
     /// Watch two homes find each other, all on this one computer
     #[cfg(feature = "demo")]
     Demo(Screen),
@@ -346,6 +351,56 @@ pub(super) struct PeersArgs {
     /// Only those of the address book that belong to this group
     #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
     pub(super) group: Option<Name>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GroupArgs {
+    /// Without one, the groups are listed
+    #[command(subcommand)]
+    pub(super) action: Option<GroupAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GroupAction {
+    /// Make peers members of a group
+    Add(GroupMembers),
+    /// Take members out of a group
+    Remove(GroupMembers),
+    /// Tell the members of a group how this computer is linked, and hear it from those who do so too; off until it is switched on
+    Share {
+        /// Name of the group, the same at all members
+        group: Name,
+
+        /// Whether they are told
+        state: Switch,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GroupMembers {
+    /// Name of the group, of up to 32 characters
+    pub(super) group: Name,
+
+    /// Name, ticket or id of each, or 8 letters of its id
+    #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
+    pub(super) peers: Vec<PeerName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(super) struct SwarmArgs {
+    /// Name of a group; without one, all that are shared
+    pub(super) group: Option<Name>,
+
+    /// Show it again every two seconds
+    #[arg(long, env = "PEERWAY_WATCH", value_parser = FalseyValueParser::new())]
+    pub(super) watch: bool,
 }
 
 #[derive(Debug, clap::Args)]

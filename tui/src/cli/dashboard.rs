@@ -22,7 +22,7 @@ use self::requests::Host;
 use super::attach;
 use super::{
     args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers,
-    screen::Screen,
+    screen::Screen, sharing,
 };
 use crate::{
     book::Book,
@@ -48,6 +48,7 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
     let node = Node::beside(globals, relays).await?;
     let router = Router::new(node.endpoint.clone()).diagnostics();
     let router = invite::host(router, globals, &node, log)?;
+    let router = sharing::accept(router, &node);
     let book = node.book().book();
     let mut options = Options {
         owns_node: true,
@@ -61,6 +62,7 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
         tokio::select! {
             () = router.run() => Ok(()),
             never = node.book().follow(&node.endpoint, log) => match never {},
+            never = sharing::share(&node) => match never {},
             result = show(&node.endpoint, Some(&node), options) => Ok(result?),
         }
     };

@@ -64,6 +64,12 @@ pub(super) enum Failure {
     )]
     #[cfg(unix)]
     NoNode,
+    #[error(
+        "{0} is no group that the node that runs here shares: `peerway group share {quoted} on`, here and at its members",
+        quoted = .0.quoted()
+    )]
+    #[cfg(unix)]
+    NotShared(Name),
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
@@ -201,6 +207,8 @@ impl Failure {
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
+            #[cfg(unix)]
+            Self::NotShared(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::{
 
 use peerway::{
     Builder, Cause, ConnectError, Connection, Endpoint, NodeSnapshot, PeerState, RelayState,
-    RelayUrl, Ticket,
+    RelayUrl, Ticket, services::swarm::Swarm,
 };
 use peerway_relay::Signals;
 use tokio::{
@@ -74,6 +74,7 @@ pub(super) struct Node {
     is_passing: bool,
     peers: Peers,
     book: Followed,
+    swarm: Swarm,
 }
 
 impl Node {
@@ -120,8 +121,10 @@ impl Node {
         }
         let state = StateDir::open(globals)?;
         let peers = state.peers();
+        let endpoint = builder.bind().await?;
         Ok(Self {
-            endpoint: builder.bind().await?,
+            swarm: Swarm::new(endpoint.clone()),
+            endpoint,
             claim: None,
             is_passing: true,
             book: Followed::open_or_empty(peers.book(), state.invites()),
@@ -155,8 +158,10 @@ impl Node {
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
         }
+        let endpoint = builder.access(book.book().access()).bind().await?;
         Ok(Self {
-            endpoint: builder.access(book.access()).bind().await?,
+            swarm: Swarm::new(endpoint.clone()),
+            endpoint,
             claim,
             is_passing: false,
             peers,
@@ -178,6 +183,11 @@ impl Node {
     pub(super) fn links(&self) -> Links {
         let book = self.book();
         Links::of(self.endpoint.clone(), book.watch(), book.reread())
+    }
+
+    /// What members of its groups tell each other; see [`sharing`](super::sharing).
+    pub(super) fn swarm(&self) -> &Swarm {
+        &self.swarm
     }
 
     /// Whether another process has the folder's identity.

@@ -21,6 +21,7 @@ use super::{
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
+    sharing,
     state::StateDir,
     words,
 };
@@ -79,6 +80,7 @@ pub(super) async fn serve(
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
     let router = invite::host(router, globals, &node, out::hint)?;
+    let router = sharing::accept(router, &node);
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if let Some(relay) = &relay {
@@ -111,6 +113,7 @@ pub(super) async fn serve(
             _ = serving => Ok(()),
             () = answering.serve(&node) => Ok(()),
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
+            never = sharing::share(&node) => match never {},
             result = served_without_reader(print) => result,
         }
     };

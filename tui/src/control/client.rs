@@ -11,7 +11,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use peerway::{NodeSnapshot, PathInfo, PeerId, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
 use serde::{Deserialize, de::DeserializeOwned};
 use sse_stream::SseStream;
 use tokio::time::timeout;
@@ -50,6 +50,11 @@ impl Client {
     /// As [`ControlError`] says; so of all that follows.
     pub async fn status(&self) -> Result<NodeSnapshot, ControlError> {
         self.get("/status").await
+    }
+
+    /// What the node knows of the groups that it shares with.
+    pub async fn swarm(&self) -> Result<SwarmSnapshot, ControlError> {
+        self.get("/swarm").await
     }
 
     /// Has the node dial a peer and keep the link.

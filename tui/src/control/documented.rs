@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use peerway::{
+    Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, PairSnapshot, PathKind,
+    SecretKey, SwarmSnapshot,
+};
 use serde_json::Value;
 
 use super::tests::{Node, PATIENCE, endpoint, request};
@@ -133,6 +137,24 @@ fn every_route_is_documented_and_no_other() {
         );
         assert!(PAGE.contains(&row), "{row} is not on the page");
     }
+}
+
+#[test]
+fn every_key_of_a_swarm_is_documented_and_no_other() {
+    let id = |seed| SecretKey::from_seed(&[seed; 32]).id();
+    let mut says = LinkReport::new(PathKind::Relay);
+    says.why = Some(Cause::BothRandom);
+    let mut pair = PairSnapshot::new(id(1), id(2));
+    (pair.a_says, pair.b_says) = (Some(says.clone()), Some(says));
+    let mut member = MemberSnapshot::silent(id(1));
+    member.status = Some(MemberStatus::default());
+    let mut group = GroupSnapshot::default();
+    (group.members, group.pairs) = (vec![member], vec![pair]);
+    let mut swarm = SwarmSnapshot::default();
+    swarm.groups = vec![group];
+    let swarm = serde_json::to_value(swarm).unwrap();
+    check(&swarm, &schema("Swarm"), "swarm");
+    check_complete(&swarm, &schema("Swarm"), "swarm");
 }
 
 #[test]

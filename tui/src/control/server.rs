@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, Ticket};
+use peerway::{
+    NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket, services::swarm::Swarm,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
@@ -33,13 +35,18 @@ const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone)]
 struct Control {
     links: Links,
+    swarm: Swarm,
     ended: watch::Sender<bool>,
 }
 
 /// Answers whoever may ask, until one of them has the node end.
-pub async fn serve(listener: UnixListener, links: Links) {
+pub async fn serve(listener: UnixListener, links: Links, swarm: Swarm) {
     let (ended, mut end) = watch::channel(false);
-    let control = Control { links, ended };
+    let control = Control {
+        links,
+        swarm,
+        ended,
+    };
     let asked = async move {
         // The sender is kept by the router.
         let _ = end.wait_for(|ended| *ended).await;
@@ -68,6 +75,7 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
         .route("/peers/{id}/disconnect", post(hang_up))
+        .route("/swarm", get(swarm))
         .route("/book", post(reread_book))
         .route("/down", post(down));
     Router::new()
@@ -96,6 +104,10 @@ async fn version(State(control): State<Control>) -> Json<Version> {
 
 async fn status(State(control): State<Control>) -> Json<NodeSnapshot> {
     Json(NodeSnapshot::clone(&control.links.endpoint().snapshot()))
+}
+
+async fn swarm(State(control): State<Control>) -> Json<SwarmSnapshot> {
+    Json(control.swarm.snapshot())
 }
 
 async fn watch_status(State(control): State<Control>) -> impl IntoResponse {

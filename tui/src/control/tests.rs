@@ -3,7 +3,9 @@
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use peerway::{Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket};
+use peerway::{
+    Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,6 +47,7 @@ impl Node {
         let serving = tokio::spawn(serve(
             listener,
             Links::of(endpoint.clone(), book, Arc::default()),
+            Swarm::new(endpoint.clone()),
         ));
         Self {
             endpoint,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `14.2 MB/s`; decimal prefixes, as links are measured.
-pub(super) fn rate(bytes_per_second: u64) -> String {
+pub(crate) fn rate(bytes_per_second: u64) -> String {
     let (value, prefix) = scaled(bytes_per_second);
     format!("{value} {prefix}B/s")
 }
@@ -39,7 +39,7 @@ fn scaled(count: u64) -> (String, &'static str) {
 }
 
 /// `38 ms`, `<1 ms`, `1.2 s`.
-pub(super) fn rtt(time: Duration) -> String {
+pub(crate) fn rtt(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
     if ms < 1.0 {
         "<1 ms".to_owned()

@@ -291,7 +291,7 @@ impl Reach {
 }
 
 /// The common names of the combinations of RFC 4787's two axes.
-pub(super) fn nat_class(nat: NatReport, has_public_interface: bool) -> &'static str {
+pub(crate) fn nat_class(nat: NatReport, has_public_interface: bool) -> &'static str {
     use NatBehavior as B;
     if has_public_interface {
         return "none";
