@@ -157,10 +157,11 @@ pub(super) fn host(
                 }
                 let let_in = async |invitation, card| {
                     let done = spawn_blocking(move || desk.let_in(invitation, &card)).await;
+                    // Before the guest is told, as it dials again at once.
+                    reread.notify_one();
                     done.unwrap_or_else(|error| Err(error.to_string()))
                 };
                 invite::serve(connection, let_in).await;
-                reread.notify_one();
             }
         }),
     )

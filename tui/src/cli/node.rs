@@ -158,7 +158,7 @@ impl Node {
         if let Some(addr) = bind {
             builder = builder.bind_addr(addr);
         }
-        let endpoint = builder.access(book.book().access()).bind().await?;
+        let endpoint = builder.access(book.access()).bind().await?;
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
             endpoint,
