@@ -89,8 +89,10 @@ async fn invited(world: &World, options: &[&str]) -> String {
     made.lines[0]["invitation"].as_str().unwrap().to_owned()
 }
 
-async fn ping(world: &World, state: &str, peer: &str) -> i32 {
-    let ping = ["ping", peer, "-c", "1", "--timeout", "5"];
+/// The exit code of a ping that is let in, or of one that is not and gives up sooner.
+async fn ping(world: &World, state: &str, peer: &str, is_let_in: bool) -> i32 {
+    let patience = if is_let_in { "60" } else { "5" };
+    let ping = ["ping", peer, "-c", "1", "--timeout", patience];
     world.run(state, &ping).await.code
 }
 
@@ -99,10 +101,10 @@ async fn an_invitation_brings_one_into_the_book_and_nobody_after() {
     let world = World::new().await;
     world.run("a", &["block", "--strangers"]).await;
     let (up, ticket) = world.up("a").await;
-    assert_eq!(ping(&world, "b", &ticket).await, 4);
+    assert_eq!(ping(&world, "b", &ticket, false).await, 4);
     let invitation = invited(&world, &[]).await;
     let guest = id(&world, "b").await;
-    assert_eq!(ping(&world, "b", &invitation).await, 0);
+    assert_eq!(ping(&world, "b", &invitation, true).await, 0);
     let known = world.run("a", &["peers"]).await;
     assert_eq!(
         (&known.lines[0]["id"], &known.lines[0]["trust"]),
@@ -111,8 +113,8 @@ async fn an_invitation_brings_one_into_the_book_and_nobody_after() {
     let open = world.run("a", &["invite", "--list"]).await;
     assert!(open.lines.is_empty(), "{:?}", open.lines);
     for peer in [&invitation, &ticket] {
-        assert_eq!(ping(&world, "b", peer).await, 0, "it is known by now");
-        assert_eq!(ping(&world, "c", peer).await, 4);
+        assert_eq!(ping(&world, "b", peer, true).await, 0, "it is known by now");
+        assert_eq!(ping(&world, "c", peer, false).await, 4);
     }
     up.terminate().await;
 }
@@ -126,7 +128,7 @@ async fn an_invitation_outlives_its_node_and_is_taken_back() {
     let (up, _) = world.up("a").await;
     up.terminate().await;
     let (up, _) = world.up("a").await;
-    assert_eq!(ping(&world, "b", &invitation).await, 0);
+    assert_eq!(ping(&world, "b", &invitation, true).await, 0);
     let known = world.run("a", &["peers"]).await;
     assert_eq!(known.lines[0]["name"], "guest");
     let open = world.run("a", &["invite", "--list"]).await;
@@ -134,7 +136,7 @@ async fn an_invitation_outlives_its_node_and_is_taken_back() {
     assert!(open.lines[0].get("invitation").is_none());
     let revoked = world.run("a", &["invite", "--revoke", "guest"]).await;
     assert_eq!(revoked.code, 0, "{}", revoked.stderr);
-    assert_eq!(ping(&world, "c", &invitation).await, 4);
+    assert_eq!(ping(&world, "c", &invitation, false).await, 4);
     let again = world.run("a", &["invite", "--revoke", "guest"]).await;
     assert_eq!(again.code, 2, "{}", again.stderr);
     up.terminate().await;
@@ -209,7 +211,7 @@ async fn when_a_peer_of_the_book_was_last_seen_outlives_the_node() {
     world.run("b", &["add", "nas", &ticket]).await;
     let seen = async || world.run("b", &["peers"]).await.lines[0]["seen_at_ms"].as_u64();
     assert_eq!(seen().await, None);
-    assert_eq!(ping(&world, "b", "nas").await, 0);
+    assert_eq!(ping(&world, "b", "nas", true).await, 0);
     assert!(seen().await.is_some());
     up.terminate().await;
 
