@@ -1,5 +1,7 @@
 //! Changes of the book that leave everything else in its file as it was written.
 
+use std::collections::BTreeSet;
+
 use peerway::Ticket;
 use toml_edit::{Array, DocumentMut, Item, Key, Table, TableLike, Value, value};
 
@@ -89,11 +91,18 @@ impl Draft {
 
     /// Has a peer belong to these groups too.
     pub(crate) fn join(&mut self, name: &Name, groups: &[Name]) -> Result<(), EditError> {
-        let known = self.book.get(name.as_str());
-        let before = known.map(|entry| entry.groups.clone()).unwrap_or_default();
-        let mut all = before.clone();
+        let mut all = self.groups_of(name);
         all.extend(groups.iter().cloned());
-        if all != before {
+        self.set_groups(name, &all)
+    }
+
+    fn groups_of(&self, name: &Name) -> BTreeSet<Name> {
+        let known = self.book.get(name.as_str());
+        known.map(|entry| entry.groups.clone()).unwrap_or_default()
+    }
+
+    fn set_groups(&mut self, name: &Name, all: &BTreeSet<Name>) -> Result<(), EditError> {
+        if *all != self.groups_of(name) {
             let all = all.iter().map(Name::as_str);
             self.set_value(name, GROUP, Array::from_iter(all).into())?;
             self.reread()?;
@@ -161,21 +170,13 @@ impl Draft {
         is_member: bool,
     ) -> Result<Name, EditError> {
         let name = self.name(peer)?;
-        let mut groups = self
-            .book
-            .get(name.as_str())
-            .map(|entry| entry.groups.clone())
-            .unwrap_or_default();
-        let changed = if is_member {
-            groups.insert(group.clone())
+        let mut all = self.groups_of(&name);
+        if is_member {
+            all.insert(group.clone());
         } else {
-            groups.remove(group)
-        };
-        if changed {
-            let all = groups.iter().map(Name::as_str);
-            self.set_value(&name, GROUP, Array::from_iter(all).into())?;
+            all.remove(group);
         }
-        self.reread()?;
+        self.set_groups(&name, &all)?;
         Ok(name)
     }
 
