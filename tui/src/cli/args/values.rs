@@ -1,0 +1,201 @@
+//! How what is written for an argument is read.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use peerway::{
+    ParseIdError, ParseTicketError, PeerId, Ticket,
+    services::{
+        invite::{Invitation, ParseInvitationError},
+        tunnel::{ParseNameError, ServiceName},
+    },
+};
+
+use crate::{
+    book::{Name, NameError, is_like_a_ticket},
+    dash::filter::{About, Filter, FilterError},
+};
+
+/// What a peer is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum PeerName {
+    /// By a ticket or its id.
+    Ticket(Ticket),
+    /// By a ticket with an invitation, which lets in whoever dials with it.
+    Invited(Ticket, Invitation),
+    /// By its name in the address book, or the first letters of its id.
+    Called(String),
+}
+
+/// Whether this may be the beginning of an id, of at least [`PeerId::SHORT_LEN`] letters.
+pub(in crate::cli) fn is_start_of_id(text: &str) -> bool {
+    (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'2'..=b'7'))
+}
+
+impl FromStr for PeerName {
+    type Err = ArgError;
+
+    fn from_str(text: &str) -> Result<Self, ArgError> {
+        if is_like_a_ticket(text) {
+            return Ok(match text.split_once('+') {
+                Some((ticket, invitation)) => Self::Invited(ticket.parse()?, invitation.parse()?),
+                None => Self::Ticket(text.parse()?),
+            });
+        }
+        if is_start_of_id(text) {
+            return Ok(Self::Called(text.to_owned()));
+        }
+        match text.parse::<Name>() {
+            Ok(_) => Ok(Self::Called(text.to_owned())),
+            // Too long for a name, so it was to be an id.
+            Err(NameError::Length { chars: 1.. }) => {
+                Ok(Self::Ticket(text.parse::<PeerId>()?.into()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A named TCP server at a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Service {
+    pub(in crate::cli) peer: PeerName,
+    pub(in crate::cli) name: ServiceName,
+}
+
+impl FromStr for Service {
+    type Err = ArgError;
+
+    fn from_str(text: &str) -> Result<Self, ArgError> {
+        let (peer, name) = text.split_once('/').ok_or(ArgError::NoSlash)?;
+        Ok(Self {
+            peer: peer.parse()?,
+            name: service_name(name)?,
+        })
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn event_filter(text: &str) -> Result<Filter, FilterError> {
+    Filter::parse(text, About::Events)
+}
+
+pub(super) fn peer_filter(text: &str) -> Result<Filter, FilterError> {
+    Filter::parse(text, About::Peers)
+}
+
+pub(super) fn service_name(text: &str) -> Result<ServiceName, ArgError> {
+    Ok(text.parse()?)
+}
+
+/// Without an address it is every one of this computer.
+pub(super) fn address(text: &str) -> Result<SocketAddr, ArgError> {
+    let port: Option<u16> = text.strip_prefix(':').unwrap_or(text).parse().ok();
+    let everywhere = port.map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
+    everywhere
+        .map_or_else(|| text.parse(), Ok)
+        .map_err(|_| ArgError::Address)
+}
+
+/// Without an address it is this computer itself: nobody else is to reach it by accident.
+pub(super) fn server(text: &str) -> Result<SocketAddr, ArgError> {
+    let name = text.strip_prefix("localhost:");
+    let port = name.or_else(|| text.strip_prefix(':'));
+    let port: Option<u16> = port.unwrap_or(text).parse().ok();
+    let here = port.map(|port| (Ipv4Addr::LOCALHOST, port).into());
+    here.map_or_else(|| text.parse(), Ok)
+        .map_err(|_| ArgError::Server)
+}
+
+/// A day.
+const MAX_SECONDS: f64 = 86_400.0;
+/// A year.
+const MAX_TIME_S: u64 = 366 * 86_400;
+
+pub(super) fn seconds(text: &str) -> Result<Duration, ArgError> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or(ArgError::Seconds)
+}
+
+/// With its unit, as people say it.
+pub(super) fn time(text: &str) -> Result<Duration, ArgError> {
+    let (number, unit) =
+        text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(ArgError::Time),
+    };
+    let number: u64 = number.parse().map_err(|_| ArgError::Time)?;
+    let seconds = number.checked_mul(seconds);
+    let seconds = seconds.filter(|seconds| (1..=MAX_TIME_S).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or(ArgError::Time)
+}
+
+pub(super) fn measurement(text: &str) -> Result<Duration, ArgError> {
+    match seconds(text) {
+        Ok(duration) if duration <= peerway::services::speed::MAX_DURATION => Ok(duration),
+        _ => Err(ArgError::Measurement),
+    }
+}
+
+#[cfg(all(feature = "demo", target_os = "linux"))]
+pub(super) fn percent(text: &str) -> Result<f64, ArgError> {
+    let percent = text.parse().map_err(|_| ArgError::Percent)?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent)
+    } else {
+        Err(ArgError::Percent)
+    }
+}
+
+/// Why an argument cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::cli) enum ArgError {
+    #[error(
+        "a peer is a ticket (PEERWAY1…), an id (52 characters) or a name in the address book: {0}"
+    )]
+    Peer(#[from] ParseIdError),
+    #[error(
+        "a peer is a ticket (PEERWAY1…), an id (52 characters) or a name in the address book: {0}"
+    )]
+    Called(#[from] NameError),
+    #[error("{0}; the expected form is PEERWAY1…, as `peerway ticket` prints it")]
+    Ticket(#[from] ParseTicketError),
+    #[error("{0}; the expected form is PEERWAY1…+…, as `peerway invite` prints it")]
+    Invitation(#[from] ParseInvitationError),
+    #[error(
+        "a service is PEER/NAME: the peer's name, ticket or id, a slash, and the name it exposes"
+    )]
+    NoSlash,
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+    #[error(
+        "an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port alone, as in 41641"
+    )]
+    Address,
+    #[error(
+        "a server is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port of this computer, as in 8080"
+    )]
+    Server,
+    #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
+    Seconds,
+    #[error("expected a time of up to a year, as in 30m, 24h or 7d")]
+    Time,
+    #[error("expected a number of seconds above 0 and at most 60, as in 5")]
+    Measurement,
+    #[cfg(all(feature = "demo", target_os = "linux"))]
+    #[error("expected a share of packets from 0 to 100, as in 5")]
+    Percent,
+}
