@@ -89,7 +89,8 @@ impl Followed {
     /// Lets in whom the book allows and an invitation brings, from one change to the next. What cannot be understood changes nothing,
     /// and is told.
     pub(super) async fn follow(&self, endpoint: &Endpoint, tell: fn(String)) -> Infallible {
-        let mut in_force = self.access();
+        // What the endpoint was bound with is of another time.
+        let mut in_force = None;
         let mut looks = self.looks();
         loop {
             if let Err(error) = looks.next(self).await {
@@ -97,9 +98,9 @@ impl Followed {
             }
             // Invitations also end by themselves.
             let access = self.access();
-            if access != in_force {
+            if in_force.as_ref() != Some(&access) {
                 endpoint.set_access(access.clone()).await;
-                in_force = access;
+                in_force = Some(access);
             }
         }
     }

@@ -142,7 +142,10 @@ pub(super) fn host(
     let (reread, invited) = (node.book().reread(), node.book().invites());
     let guest = invited.clone();
     let is_guest = move |peer: PeerId| invited.borrow().open(now_ms()).any(|it| it.id == peer);
-    let router = router.guard(move |peer, alpn| alpn == invite::ALPN || !is_guest(peer));
+    let book = node.book().watch();
+    // Also what the node's access does not know yet: an invitation that ended, and who was just blocked.
+    let is_known = move |peer| !is_guest(peer) && book.borrow().trust(peer) == Trust::Allow;
+    let router = router.guard(move |peer, alpn| alpn == invite::ALPN || is_known(peer));
     Ok(
         router.accept_up_to(GUESTS, invite::ALPN, move |connection| {
             let (desk, reread, guest) = (desk.clone(), reread.clone(), guest.clone());
@@ -157,11 +160,10 @@ pub(super) fn host(
                 }
                 let let_in = async |invitation, card| {
                     let done = spawn_blocking(move || desk.let_in(invitation, &card)).await;
-                    // Before the guest is told, as it dials again at once.
-                    reread.notify_one();
                     done.unwrap_or_else(|error| Err(error.to_string()))
                 };
                 invite::serve(connection, let_in).await;
+                reread.notify_one();
             }
         }),
     )
@@ -309,6 +311,8 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use peerway::SecretKey;
     use tempfile::TempDir;
 
@@ -359,6 +363,27 @@ mod tests {
         let names = [1, 2].map(|seed| book.of(ticket(seed).id()).unwrap().0.to_string());
         assert_eq!(names, ["anna", "anna-2"]);
         assert!(book.of(ticket(3).id()).is_none());
+    }
+
+    #[test]
+    fn a_guest_cannot_take_the_name_of_a_group() {
+        let folder = TempDir::new().unwrap();
+        let desk = desk(&folder, invite(None, 2));
+        let [backup, home] = ["backup", "home"].map(|name| name.parse::<Name>().unwrap());
+        let set = |draft: &mut Draft| {
+            let member = draft.trust(&ticket(1), Trust::Allow)?;
+            draft.join(&member, slice::from_ref(&backup))?;
+            draft.share(&home, true)
+        };
+        desk.book.change(set).unwrap();
+        for (seed, wish) in [(2, "backup"), (3, "home")] {
+            desk.let_in(ticket(9).id(), &Card::new(ticket(seed), wish))
+                .unwrap();
+            let book = desk.book.read().unwrap();
+            let (name, _) = book.of(ticket(seed).id()).unwrap();
+            assert_eq!(name.as_str(), format!("{wish}-2"));
+            assert!(!book.is_among(ticket(seed).id(), &[backup.clone(), home.clone()]));
+        }
     }
 
     #[test]
