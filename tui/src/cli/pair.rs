@@ -108,14 +108,15 @@ fn add(draft: &mut Draft, name: &Name, ticket: &Ticket) -> Result<(), EditError>
     Ok(())
 }
 
-/// The wish, or as near to it as may be.
+/// The wish, or as near to it as may be. A group's name is not free: `expose --allow` takes either.
 pub(super) fn free_name(book: &Book, wish: &str, id: PeerId) -> Name {
-    let wish: String = wish.chars().take(Name::MAX_CHARS - 3).collect();
-    let numbered = (2..100).map(|number| format!("{wish}-{number}"));
-    let mut names = std::iter::once(wish.clone())
+    let short: String = wish.chars().take(Name::MAX_CHARS - 3).collect();
+    let numbered = (2..100).map(|number| format!("{short}-{number}"));
+    let whole = wish.chars().take(Name::MAX_CHARS).collect();
+    let mut names = std::iter::once(whole)
         .chain(numbered)
         .filter_map(|name| name.parse().ok());
-    let free = names.find(|name: &Name| book.get(name.as_str()).is_none());
+    let free = names.find(|name: &Name| !book.has_name(name) && !book.shares(name));
     free.unwrap_or_else(|| Name::short(id))
 }
 
@@ -204,7 +205,11 @@ mod tests {
         );
         assert_eq!(keep(3, "\u{1b}[2J").as_str(), id(3).short());
         assert_eq!(keep(4, "").as_str(), id(4).short());
-        assert_eq!(keep(5, &"x".repeat(64)).as_str(), "x".repeat(29));
+        assert_eq!(keep(5, &"x".repeat(64)).as_str(), "x".repeat(32));
+        assert_eq!(
+            keep(6, &"x".repeat(64)).as_str(),
+            format!("{}-2", "x".repeat(29))
+        );
     }
 
     #[test]
