@@ -44,6 +44,10 @@ pub(super) async fn share(node: &Node) -> Infallible {
 fn follow(node: &Node, book: &Book) {
     let (groups, wrong): (Vec<_>, Vec<_>) = shared(book).into_iter().partition(Result::is_ok);
     let shared = node.swarm().share(groups.into_iter().flatten());
+    if shared.is_err() {
+        // Those of before would stay, with members that may have left. None is always taken.
+        let _ = node.swarm().share([]);
+    }
     for error in wrong
         .into_iter()
         .filter_map(Result::err)
