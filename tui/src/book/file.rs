@@ -29,6 +29,9 @@ pub(crate) struct BookFile {
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
+    /// Every change of ours is another file, also within one tick of the clock.
+    #[cfg(unix)]
+    inode: u64,
 }
 
 impl Stamp {
@@ -38,6 +41,8 @@ impl Stamp {
         Some(Self {
             modified: metadata.modified().ok(),
             len: metadata.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
         })
     }
 }
