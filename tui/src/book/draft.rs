@@ -96,6 +96,13 @@ impl Draft {
         self.set_groups(name, &all)
     }
 
+    /// Has it belong to a group no more.
+    pub(crate) fn leave(&mut self, name: &Name, group: &Name) -> Result<(), EditError> {
+        let mut all = self.groups_of(name);
+        all.remove(group);
+        self.set_groups(name, &all)
+    }
+
     fn groups_of(&self, name: &Name) -> BTreeSet<Name> {
         let known = self.book.get(name.as_str());
         known.map(|entry| entry.groups.clone()).unwrap_or_default()
@@ -146,37 +153,17 @@ impl Draft {
 
     /// Trusts a peer so; one that has no name gets one.
     pub(crate) fn trust(&mut self, peer: &Ticket, trust: Trust) -> Result<Name, EditError> {
-        let name = self.name(peer)?;
+        let known = self.book.of(peer.id()).map(|(name, _)| name.clone());
+        let name = match known {
+            Some(name) => name,
+            None => {
+                let name = Name::short(peer.id());
+                self.add(&name, peer, None)?;
+                name
+            }
+        };
         self.set(&name, TRUST, trust.word())?;
         self.reread()?;
-        Ok(name)
-    }
-
-    /// The name of a peer, which gets one if it has none.
-    fn name(&mut self, peer: &Ticket) -> Result<Name, EditError> {
-        if let Some((name, _)) = self.book.of(peer.id()) {
-            return Ok(name.clone());
-        }
-        let name = Name::short(peer.id());
-        self.add(&name, peer, None)?;
-        Ok(name)
-    }
-
-    /// Makes a peer a member of a group, or ends that.
-    pub(crate) fn group(
-        &mut self,
-        peer: &Ticket,
-        group: &Name,
-        is_member: bool,
-    ) -> Result<Name, EditError> {
-        let name = self.name(peer)?;
-        let mut all = self.groups_of(&name);
-        if is_member {
-            all.insert(group.clone());
-        } else {
-            all.remove(group);
-        }
-        self.set_groups(&name, &all)?;
         Ok(name)
     }
 
@@ -310,6 +297,8 @@ pub(crate) enum EditError {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use peerway::RelayUrl;
 
     use super::{super::tests::id, *};
@@ -486,18 +475,17 @@ mod tests {
         let mut book = draft(&by_hand());
         let before = book.text();
         let home = name("home");
-        let known = book.group(&ticket(1), &home, true).unwrap();
-        let named = book.group(&ticket(9), &home, true).unwrap();
-        assert_eq!(named, Name::short(id(9)));
-        book.group(&ticket(1), &home, true).unwrap();
-        assert_eq!(book.book().groups()[&home].len(), 2);
+        let (known, _) = book.book().of(id(1)).unwrap();
+        let known = known.clone();
+        book.join(&known, slice::from_ref(&home)).unwrap();
+        assert_eq!(book.book().groups()[&home].len(), 1);
         assert!(!book.book().shares(&home));
         book.share(&home, true).unwrap();
         assert!(book.book().shares(&home));
         book.share(&home, false).unwrap();
         assert!(!book.book().shares(&home));
         assert!(book.text().contains("[groups.home]\nstatus = false\n"));
-        book.group(&ticket(1), &home, false).unwrap();
+        book.leave(&known, &home).unwrap();
         assert!(book.book().get(known.as_str()).unwrap().groups.is_empty());
         let kept: Vec<_> = before
             .lines()

@@ -360,7 +360,7 @@ pub(super) struct GroupArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupAction {
-    /// Make peers members of a group
+    /// Make peers of the address book members of a group
     Add(GroupMembers),
     /// Take members out of a group
     Remove(GroupMembers),
@@ -490,7 +490,7 @@ pub(super) struct Add {
     #[arg(
         long = "group",
         value_name = "GROUP",
-        env = "PEERWAY_GROUP",
+        env = "PEERWAY_GROUPS",
         value_delimiter = ','
     )]
     pub(super) groups: Vec<Name>,

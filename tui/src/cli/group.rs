@@ -1,5 +1,7 @@
 //! `peerway group`: who is in which group of the address book, and which of them share their links.
 
+use std::slice;
+
 use peerway::PeerId;
 use serde::Serialize;
 
@@ -36,20 +38,23 @@ fn members(globals: &Globals, args: &GroupMembers, are_members: bool) -> Result<
     let state = StateDir::open(globals)?;
     let peers = state.peers();
     let book = peers.book().read()?;
-    let mut tickets = Vec::new();
+    let mut names = Vec::new();
     for peer in &args.peers {
         let ticket = peers.meant(peer, &book)?;
         if state.is_own(ticket.id())? {
             return Err(Failure::OwnPeer);
         }
-        if !are_members && book.of(ticket.id()).is_none() {
-            return Err(Failure::NotInBook(ticket.id()));
-        }
-        tickets.push(ticket);
+        let known = book.of(ticket.id());
+        let (name, _) = known.ok_or(Failure::NotInBook(ticket.id()))?;
+        names.push(name.clone());
     }
     let book = peers.book().change(|draft| {
-        for ticket in &tickets {
-            draft.group(ticket, &args.group, are_members)?;
+        for name in &names {
+            if are_members {
+                draft.join(name, slice::from_ref(&args.group))?;
+            } else {
+                draft.leave(name, &args.group)?;
+            }
         }
         Ok(draft.book().clone())
     })?;
