@@ -101,7 +101,12 @@ impl Peer {
         let is_open = self.state.is_failed() || self.state.lacks_path();
         if is_open && !self.sessions.is_calling() && !self.checks.is_on() {
             self.rounds.note_traffic(ctx.now);
-            self.round_soon(ctx);
+            if self.state.is_failed() && self.demand.is_wanted() {
+                // Also by a relay alone.
+                self.rounds.soon(ctx.now);
+            } else {
+                self.round_soon(ctx);
+            }
         }
     }
 

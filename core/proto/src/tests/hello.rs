@@ -36,6 +36,24 @@ fn a_peer_that_registers_a_moment_later_is_met() {
 }
 
 #[test]
+fn whoever_asks_has_a_peer_that_failed_tried_again_now_also_by_a_relay_alone() {
+    let setup = || Setup {
+        relay_only: true,
+        ..HOME.into()
+    };
+    let mut world = World::pair(setup(), setup());
+    world.unregister(1);
+    world.connect(0, 1);
+    world.run(ms(59_000));
+    assert_eq!(world.state(0, 1), PeerState::Failed);
+    world.register(1);
+    let peer = world.nodes[1].id;
+    world.feed(0, Input::Retry { peer });
+    world.run(ms(300));
+    assert_eq!(world.state(0, 1), PeerState::Relayed);
+}
+
+#[test]
 fn a_peer_that_is_still_wanted_is_tried_again_and_found_when_it_is_back() {
     let mut world = World::pair(HOME, HOME);
     world.unregister(1);
