@@ -1,7 +1,7 @@
 //! Whom an input is for.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Instant,
 };
 
@@ -231,7 +231,12 @@ impl Machine {
             // An old one may be a recording.
             let off_ms = opened.body.timestamp_ms.abs_diff(self.clock.unix_ms(now));
             if off_ms <= window_ms(&self.clock) {
-                self.turn_away(now, id, ip);
+                // Anybody can write any source on one datagram: all of those share what one network has.
+                let from = match source {
+                    Source::Relay { .. } => ip,
+                    Source::Direct(_) => Ipv4Addr::UNSPECIFIED.into(),
+                };
+                self.turn_away(now, id, from);
             }
             return;
         }
