@@ -6,7 +6,8 @@
 //! STUN and our own messages go to the driver, and everything else is dropped without an answer.
 //!
 //! Here is what the driver sets and asks; `data_path` is what quinn calls. It only reads tables that are replaced as a whole
-//! (`arc-swap`), and takes no lock but that of the link that sends.
+//! (`arc-swap`), and takes no lock but those of the link that sends and of
+//! the list of links with something that waits.
 
 mod ahead;
 mod called;

@@ -152,7 +152,8 @@ impl Swarm {
     /// Shares with these groups from now on, and with no others any more: their members are told.
     ///
     /// # Errors
-    /// [`GroupError::Groups`] and [`GroupError::Twice`]; nothing changes then.
+    /// [`GroupError::Groups`], [`GroupError::Twice`], and [`GroupError::Members`] of a group that has 64 without this node; nothing
+    /// changes then.
     pub fn share(&self, groups: impl IntoIterator<Item = Group>) -> Result<(), GroupError> {
         let groups: Vec<_> = groups.into_iter().collect();
         if groups.len() > MAX_GROUPS {
@@ -162,6 +163,12 @@ impl Swarm {
         let mut names = BTreeSet::new();
         if let Some(twice) = groups.iter().find(|group| !names.insert(&group.name)) {
             return Err(GroupError::Twice(twice.name.clone()));
+        }
+        let own = self.0.endpoint.id();
+        let size = |group: &Group| 1 + group.members.iter().filter(|id| **id != own).count();
+        if let Some(large) = groups.iter().find(|group| size(group) > MAX_MEMBERS) {
+            let (name, found) = (large.name.clone(), size(large));
+            return Err(GroupError::Members { name, found });
         }
         let now = self.now();
         let sign = self.signer();

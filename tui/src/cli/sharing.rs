@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use peerway::{
-    Router,
+    PeerId, Router,
     services::swarm::{self, Group, GroupError},
 };
 use tokio::select;
@@ -42,7 +42,8 @@ pub(super) async fn share(node: &Node) -> Infallible {
 }
 
 fn follow(node: &Node, book: &Book) {
-    let (groups, wrong): (Vec<_>, Vec<_>) = shared(book).into_iter().partition(Result::is_ok);
+    let own = node.endpoint.id();
+    let (groups, wrong): (Vec<_>, Vec<_>) = shared(book, own).into_iter().partition(Result::is_ok);
     let shared = node.swarm().share(groups.into_iter().flatten());
     if shared.is_err() {
         // Those of before would stay, with members that may have left. None is always taken.
@@ -58,14 +59,15 @@ fn follow(node: &Node, book: &Book) {
 }
 
 /// The groups to share with: of each those whom the node lets in.
-fn shared(book: &Book) -> Vec<Result<Group, GroupError>> {
+fn shared(book: &Book, own: PeerId) -> Vec<Result<Group, GroupError>> {
     let groups = book.groups().into_iter();
     let shared = groups.filter(|(group, _)| book.shares(group));
     let each = shared.map(|(group, members)| {
         let let_in = members
             .iter()
             .filter(|(_, entry)| entry.trust == Trust::Allow);
-        Group::new(group.as_str(), let_in.map(|(_, entry)| entry.ticket.id()))
+        let others = let_in.map(|(_, entry)| entry.ticket.id());
+        Group::new(group.as_str(), others.chain([own]))
     });
     each.collect()
 }

@@ -256,11 +256,13 @@ impl Status {
             usize::from(link.to) < self.audience.len()
                 && relay.is_none_or(|relay| relay < self.relays.len())
         });
-        if points {
-            Ok(self)
-        } else {
-            Err(Malformed::Field("link"))
+        if !points {
+            return Err(Malformed::Field("link"));
         }
+        if self.is_for(self.author) {
+            return Err(Malformed::Field("audience"));
+        }
+        Ok(self)
     }
 }
 

@@ -109,7 +109,8 @@ struct Session {
     reading: Bucket,
     alone_since: Option<Instant>,
     is_over: bool,
-    has_heard: bool,
+    /// Groups of which it has told something itself.
+    heard: BTreeSet<GroupTag>,
 }
 
 #[derive(Debug)]
@@ -194,8 +195,7 @@ impl Machine {
     ) {
         let Some(own) = &gone.own else { return };
         let mut last = own.status.clone();
-        self.sent_ms = now.unix_ms.max(self.sent_ms + 1);
-        (last.sent_ms, last.leaves) = (self.sent_ms, true);
+        (last.sent_ms, last.leaves) = (stamp(&mut self.sent_ms, now.unix_ms), true);
         last.links.clear();
         let Ok(bytes) = last.sign(sign) else { return };
         let bytes: Arc<[u8]> = bytes.into();
@@ -262,7 +262,11 @@ impl Machine {
     ) -> bool {
         let mut said = Vec::new();
         for (tag, group) in &mut self.groups {
-            let shares = |id| self.sessions.get(&id).is_some_and(|it| it.has_heard);
+            let shares = |id| {
+                self.sessions
+                    .get(&id)
+                    .is_some_and(|it| it.heard.contains(tag))
+            };
             let mut status = draft(node, *tag, &group.others, shares);
             let is_due = group.own.as_ref().is_none_or(|own| {
                 let since = now.at.saturating_duration_since(own.at);
@@ -272,8 +276,7 @@ impl Machine {
             if !is_due {
                 continue;
             }
-            self.sent_ms = now.unix_ms.max(self.sent_ms + 1);
-            status.sent_ms = self.sent_ms;
+            status.sent_ms = stamp(&mut self.sent_ms, now.unix_ms);
             // It is within its bounds, as the group is.
             let Ok(bytes) = status.sign(&sign) else {
                 continue;
@@ -350,7 +353,7 @@ impl Machine {
             reading: Bucket::new(READ_RATE, BURST, now),
             alone_since: None,
             is_over: false,
-            has_heard: false,
+            heard: BTreeSet::new(),
         };
         self.sessions.insert(peer, session);
         let tags: Vec<_> = self.groups.keys().copied().collect();
@@ -364,7 +367,7 @@ impl Machine {
     pub(super) fn leave(&mut self, peer: PeerId, serial: u64) {
         if self.session(peer, serial).is_some() {
             let ended = self.sessions.remove(&peer);
-            if ended.is_some_and(|session| session.has_heard)
+            if ended.is_some_and(|session| !session.heard.is_empty())
                 && let Some(dial) = self.dials.get_mut(&peer)
             {
                 dial.failures = 0;
@@ -384,7 +387,10 @@ impl Machine {
         now: Now,
     ) -> Result<Duration, Liar> {
         self.received += bytes.len() as u64 + 2;
-        let session = self.session(peer, serial).ok_or(Liar)?;
+        let Some(session) = self.session(peer, serial) else {
+            // Another connection serves both, and the writer ends this one.
+            return Ok(LIFE);
+        };
         session.reading.take(bytes.len() + 2, now.at);
         let wait = session.reading.wait(now.at);
         let Ok(status) = Status::parse(bytes) else {
@@ -447,7 +453,7 @@ impl Machine {
             return Err(Liar);
         }
         let before = group.known.get(&author);
-        let is_first = before.is_none_or(|before| before.status.leaves);
+        let had_left = before.map(|before| before.status.leaves);
         let known = Known {
             status,
             bytes: bytes.into(),
@@ -458,18 +464,22 @@ impl Machine {
         self.has(peer, (tag, author), sent_ms, now.at);
         self.enqueue(tag, author, now.at);
         if author == peer {
-            self.heard_itself(peer, tag, is_first, now.at);
+            self.heard_itself(peer, tag, had_left, now.at);
         }
         Ok(())
     }
 
     /// Who shares a group with us learns what we know of it.
-    fn heard_itself(&mut self, peer: PeerId, tag: GroupTag, is_first: bool, now: Instant) {
+    fn heard_itself(&mut self, peer: PeerId, tag: GroupTag, had_left: Option<bool>, now: Instant) {
         let Some(session) = self.sessions.get_mut(&peer) else {
             return;
         };
-        let is_new = !std::mem::replace(&mut session.has_heard, true);
-        if is_first || is_new {
+        let is_new = session.heard.insert(tag);
+        if had_left == Some(true) {
+            // It has forgotten what it had.
+            session.has.retain(|(group, _), _| *group != tag);
+        }
+        if had_left != Some(false) || is_new {
             let group = self.groups.get(&tag);
             let authors = group.map(|group| group.known.keys().copied().collect::<Vec<_>>());
             for author in authors.into_iter().flatten().chain([self.own]) {
@@ -534,8 +544,10 @@ impl Machine {
             }
             session.queue.remove(&what);
             let has = session.has.get(&what).map(|(sent_ms, _)| *sent_ms);
+            // Ours may bear a lower time than the last, once a clock was set right.
+            let is_ours = what.1 == self.own;
             if let Some((sent_ms, bytes)) = self.news(peer, what)
-                && has.is_none_or(|has| has < sent_ms)
+                && has.is_none_or(|has| has < sent_ms || is_ours && has != sent_ms)
             {
                 if let Some(session) = self.sessions.get_mut(&peer) {
                     session.has.insert(what, (sent_ms, now));
@@ -588,6 +600,17 @@ impl Machine {
         let session = self.sessions.get_mut(&peer);
         session.filter(|session| session.serial == serial)
     }
+}
+
+/// Later than the last, unless that was so far ahead that nobody took it.
+fn stamp(last: &mut u64, unix_ms: u64) -> u64 {
+    let was_taken = *last <= unix_ms.saturating_add(AHEAD_MS);
+    *last = if was_taken {
+        unix_ms.max(*last + 1)
+    } else {
+        unix_ms
+    };
+    *last
 }
 
 fn found(node: &NodeSnapshot, id: PeerId) -> Option<&PeerSnapshot> {

@@ -126,7 +126,8 @@ impl Drop for Session<'_> {
 async fn write(send: &mut SendStream, status: &[u8]) -> Option<()> {
     let length = u16::try_from(status.len()).ok()?;
     let frame = [&length.to_be_bytes(), status].concat();
-    send.write_all(&frame).await.ok()
+    // Who takes nothing for so long ends it.
+    timeout(PATIENCE, send.write_all(&frame)).await.ok()?.ok()
 }
 
 struct TooLong;

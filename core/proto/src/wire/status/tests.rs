@@ -89,13 +89,17 @@ fn any_changed_byte_is_noticed() {
 
 #[test]
 fn lists_are_in_order_and_links_point_to_something() {
-    let wrong: [fn(&mut Status); 6] = [
+    let wrong: [fn(&mut Status); 7] = [
         |status| status.audience.swap(0, 1),
         |status| status.audience[1] = status.audience[0],
         |status| status.links.swap(0, 1),
         |status| status.links[2].to = 3,
         |status| status.links[0].relay = Some(1),
         |status| status.program = "a b".to_owned(),
+        |status| {
+            status.audience.push(status.author.into());
+            status.audience.sort();
+        },
     ];
     for (number, change) in wrong.into_iter().enumerate() {
         let mut status = status(4);

@@ -445,6 +445,36 @@ fn a_clock_may_be_two_minutes_ahead_and_no_more() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_and_was_set_right_silences_nobody() {
+    let mut world = World::new(2, &mesh(2));
+    world.ahead_ms.insert(1, 600_000);
+    world.run(20);
+    assert_eq!(world.presence(1, 0), Presence::Silent);
+    world.ahead_ms.remove(&1);
+    world.run(60);
+    assert_eq!(world.presence(1, 0), Presence::Fresh);
+}
+
+#[test]
+fn who_comes_back_to_one_of_two_groups_learns_all_of_it_again() {
+    let mut world = World::new(3, &[(0, 1), (1, 2)]);
+    let both = || vec![group("home", 0..3), group("work", 0..3)];
+    for member in 0..3 {
+        world.share(member, both());
+    }
+    world.run(20);
+    world.share(2, vec![group("home", 0..3)]);
+    world.run(2);
+    world.share(2, both());
+    world.run(10);
+    let shown = world.shown(2);
+    for group in &shown.groups {
+        let fresh = (group.members.iter()).filter(|it| it.presence == Presence::Fresh);
+        assert_eq!(fresh.count(), 2, "{}", group.name);
+    }
+}
+
+#[test]
 fn what_is_no_status_ends_the_connection() {
     let mut world = World::new(2, &mesh(2));
     world.run(20);
