@@ -409,6 +409,8 @@ impl Task {
             (_, error) => error,
         };
         let pause = if let RelayError::Draining { reconnect_in } = error {
+            // It says itself when it is back, however short it was there: no failure to be counted.
+            self.backoff.reset();
             reconnect_in.max(RETURN_JITTER.mul_f64(share(random())))
         } else if error.lasts() {
             LONG_PAUSE
