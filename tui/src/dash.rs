@@ -1,5 +1,6 @@
 //! The live dashboard: a pure `update` and `view` over node snapshots, and one loop that feeds them.
 
+mod addresses;
 mod asking;
 mod connect;
 pub(crate) mod filter;

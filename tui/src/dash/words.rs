@@ -13,6 +13,7 @@ use peerway::{
 };
 
 use super::{
+    addresses,
     look::{Glyphs, Role},
     trail::Trails,
 };
@@ -177,14 +178,7 @@ impl Words<'_> {
         if !self.masked {
             return text.to_owned();
         }
-        let hide = |word: &str| {
-            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ':');
-            let is_address = bare.parse::<IpAddr>().is_ok()
-                || bare.parse::<SocketAddr>().is_ok()
-                || word.contains("]:");
-            if is_address { "hidden" } else { word }.to_owned()
-        };
-        text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+        addresses::replace(text, |_, _| "hidden".to_owned())
     }
 
     /// `direct v6`, `direct lan`, `relay fra1`, and as much of the address as is wanted.

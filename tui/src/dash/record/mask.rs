@@ -8,6 +8,8 @@ use std::{
 use peerway::{RelayUrl, Ticket};
 use serde_json::Value;
 
+use super::super::addresses;
+
 /// Each address becomes another one, always the same, of those that are for documentation.
 #[derive(Debug, Default)]
 pub(super) struct Mask {
@@ -32,8 +34,10 @@ impl Mask {
         if let Ok(relay) = text.parse::<RelayUrl>() {
             return self.relay(&relay).to_string();
         }
-        let words: Vec<_> = text.split(' ').map(|word| self.word(word)).collect();
-        words.join(" ")
+        addresses::replace(text, |ip, port| match port {
+            Some(port) => SocketAddr::new(self.ip(ip), port).to_string(),
+            None => self.ip(ip).to_string(),
+        })
     }
 
     fn relay(&mut self, relay: &RelayUrl) -> RelayUrl {
@@ -42,18 +46,6 @@ impl Mask {
         };
         let host = self.ip(ip).to_string();
         RelayUrl::new(relay.key(), &host, relay.port()).unwrap_or_else(|_| relay.clone())
-    }
-
-    /// With what may stand around an address in a sentence.
-    fn word(&mut self, word: &str) -> String {
-        let is_edge = |letter: char| !letter.is_ascii_alphanumeric() && letter != ':';
-        let bare = word.trim_matches(|letter| is_edge(letter) && !"[]".contains(letter));
-        let masked = match (bare.parse::<SocketAddr>(), bare.parse::<IpAddr>()) {
-            (Ok(addr), _) => SocketAddr::new(self.ip(addr.ip()), addr.port()).to_string(),
-            (_, Ok(ip)) => self.ip(ip).to_string(),
-            _ => return word.to_owned(),
-        };
-        word.replacen(bare, &masked, 1)
     }
 
     fn ip(&mut self, ip: IpAddr) -> IpAddr {
