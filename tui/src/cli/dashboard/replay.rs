@@ -63,6 +63,7 @@ async fn play(
             Recorded::Event(event) => drop(happened.send(Told::Event(event)).await),
         }
     }
-    drop((samples, happened));
+    // Events stay open: without them the dashboard would stop before it shows the last sample.
+    drop(samples);
     std::future::pending().await
 }
