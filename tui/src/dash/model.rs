@@ -416,12 +416,17 @@ impl Model {
         self.level.shows(&event.kind) && self.page.is_none_or(|id| peer_of(&event.kind) == Some(id))
     }
 
-    /// The next panel of this view, or the one before; in a view of one panel, the view after or before.
-    pub(super) fn step_panel(&mut self, by: isize) {
-        let panels = match self.page {
+    /// The panels that may have the focus.
+    pub(super) fn panels(&self) -> &'static [Panel] {
+        match self.page {
             Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
             None => self.view.panels(),
-        };
+        }
+    }
+
+    /// The next panel of this view, or the one before; in a view of one panel, the view after or before.
+    pub(super) fn step_panel(&mut self, by: isize) {
+        let panels = self.panels();
         if panels.len() < 2 {
             return self.go_to(self.view.step(by));
         }

@@ -128,8 +128,12 @@ fn in_table(model: &Model, area: Rect, at: Position) -> Target {
 
 fn panel_at(model: &Model, at: Position) -> Option<Panel> {
     let areas = model.areas(model.screen)?;
+    let page = areas.page.as_ref();
     let panels = [
         (areas.peers, Panel::Peers),
+        (page.and_then(|page| page.why), Panel::Page),
+        (page.and_then(|page| page.pairs), Panel::Pairs),
+        (page.and_then(|page| page.events), Panel::Events),
         (areas.events, Panel::Events),
         (areas.flows, Panel::Flows),
         (areas.map, Panel::Map),
@@ -137,7 +141,7 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
     ];
     panels
         .into_iter()
-        .filter(|(_, panel)| model.view.panels().contains(panel))
+        .filter(|(_, panel)| *panel == Panel::Peers || model.panels().contains(panel))
         .find(|(area, _)| area.is_some_and(|area| area.contains(at)))
         .map(|(_, panel)| panel)
 }

@@ -23,7 +23,7 @@ use super::{
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
     tabs::View,
-    view::{field, has_rings, report_lines},
+    view::{has_rings, report_lines, rings_field},
     words::{Standing, Words, peer_of},
 };
 
@@ -45,6 +45,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         Msg::Mouse(event) => mouse::mouse(model, event, now, &mut effects),
         Msg::Paste(text) => {
             model.dirty = true;
+            model.chord = None;
             paste(model, &text);
         }
         Msg::Resize(width, height) => {
@@ -162,10 +163,10 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         }
         Action::Move(step) => step_by(model, step),
         Action::NextPanel => model.step_panel(1),
-        Action::Open => {
-            model.overlay = None;
-            open(model);
-        }
+        Action::Open => match model.overlay.take() {
+            Some(Overlay::Details) => model.open_page(),
+            _ => open(model),
+        },
         Action::PreviousPanel => model.step_panel(-1),
         Action::Quit => quit(model, false, effects),
         Action::QuitKeepingScreen => quit(model, true, effects),
@@ -274,7 +275,11 @@ fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<E
         }
         Order::Show(peer, action) => {
             if peer.is_none_or(|peer| model.select_shown(peer)) {
-                act(model, action, now, effects);
+                if peer.is_some() && action == Action::Open {
+                    model.open_page();
+                } else {
+                    act(model, action, now, effects);
+                }
             } else {
                 let text =
                     "that peer is not in the table: the filter hides it, or it is not linked";
@@ -332,7 +337,10 @@ fn quit(model: &mut Model, keep_screen: bool, effects: &mut Vec<Effect>) {
 }
 
 fn copy(model: &mut Model, what: What, now: Duration, effects: &mut Vec<Effect>) {
-    let peer = model.selected();
+    let peer = match model.page {
+        Some(_) => model.page_peer(),
+        None => model.selected(),
+    };
     let words = model.words();
     let (name, found) = match what {
         What::Ticket => ("ticket", Some(model.data().snapshot.ticket.to_string())),
@@ -465,7 +473,8 @@ fn go_toward(model: &mut Model, toward: Toward) {
     let area = model.areas(model.screen).and_then(|areas| areas.map);
     let Some(area) = area else { return };
     if has_rings(model, area) {
-        let map = Map::of(model, field(area));
+        let [field, _] = rings_field(area);
+        let map = Map::of(model, field);
         if let Some(row) = map.next(model.cursor, toward) {
             model.select_row(row);
         }
@@ -615,7 +624,10 @@ fn dialled(model: &mut Model, peer: PeerId, result: Result<(), String>, now: Dur
     }
     match result {
         Ok(()) => notify(model, format!("connected to {name}"), Role::Good, now),
-        Err(reason) => notify(model, format!("{name}: {reason}"), Role::Bad, now),
+        Err(reason) => {
+            let reason = model.words().foreign(&reason);
+            notify(model, format!("{name}: {reason}"), Role::Bad, now);
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use super::{
 };
 
 pub(super) use self::{header::key_at, peers::heading_at, tabs::tab_at};
-pub(super) use map::{field, has_rings};
+pub(super) use map::{has_rings, rings_field};
 pub(super) use report::lines as report_lines;
 
 pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {

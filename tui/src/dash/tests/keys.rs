@@ -345,6 +345,25 @@ fn copying_sends_what_was_named() {
 }
 
 #[test]
+fn on_a_page_its_peer_is_copied_whatever_the_table_selects() {
+    let mut desk = Desk::twelve(&options());
+    desk.key(KeyCode::Enter);
+    desk.model.select_row(3);
+    assert_eq!(desk.type_in("yi"), [Effect::Copy(id(1).to_string())]);
+}
+
+#[test]
+fn a_peer_that_is_named_is_opened_from_any_panel() {
+    for view in ["1", "4", "5", "6"] {
+        let mut desk = Desk::twelve(&options());
+        desk.type_in(view);
+        desk.type_in(&format!(":open {}", id(3).short()));
+        desk.key(KeyCode::Enter);
+        assert_eq!(desk.model.page, Some(id(3)), "{view}");
+    }
+}
+
+#[test]
 fn a_paste_outside_any_dialog_opens_the_connect_dialog() {
     let mut desk = Desk::twelve(&options());
     desk.send(Msg::Paste(id(5).to_string()));

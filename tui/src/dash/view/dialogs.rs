@@ -138,7 +138,7 @@ pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
 
 pub(super) fn name(model: &Model, peer: &PeerId, input: &Input, frame: &mut Frame<'_>, body: Rect) {
     let inside = popup(model, frame, body, (54, 5), "Name");
-    let line = typing::line(model, '>', input, None);
+    let line = typing::line(model, '>', input, None, usize::from(inside.width));
     let lines = vec![
         Line::raw(format!("What is {} to be called?", peer.short())),
         line,

@@ -176,8 +176,10 @@ fn mapped(evidence: &Evidence, there: &SideEvidence, name: &str, how: Option<How
     let verdict = match how {
         Some(How::Mapped) => Verdict::Works,
         _ if !any => Verdict::Missing,
-        Some(_) => Verdict::Open,
-        None => Verdict::Tried(evidence.tried.answered, evidence.tried.sent),
+        None if evidence.tried.probed.mapped > 0 && evidence.tried.sent > 0 => {
+            Verdict::Tried(evidence.tried.answered, evidence.tried.sent)
+        }
+        Some(_) | None => Verdict::Open,
     };
     (texts, verdict)
 }

@@ -69,7 +69,7 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let left = match (&model.overlay, &model.notice) {
         (Some(Overlay::Filter { input, error }), _) => {
             let wrong = error.as_ref().map(|error| error.at.clone());
-            let mut line = typing::line(model, '/', input, wrong);
+            let mut line = typing::line(model, '/', input, wrong, room);
             let room = room.saturating_sub(line.width());
             let rest = match error {
                 Some(error) => {
@@ -83,7 +83,7 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             line
         }
         (Some(Overlay::Prompt(prompt)), _) => {
-            let mut line = typing::line(model, ':', &prompt.input, None);
+            let mut line = typing::line(model, ':', &prompt.input, None, room);
             let room = room.saturating_sub(line.width());
             if prompt.input.value().is_empty() {
                 line.extend(keys(model, Context::Prompt, room));

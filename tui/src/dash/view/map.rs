@@ -42,7 +42,7 @@ pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(block, area);
     let inside = field(area);
     if has_rings {
-        rings(model, frame, inside);
+        rings(model, frame, area);
     } else {
         tree(model, frame, inside);
     }
@@ -58,11 +58,14 @@ pub(in crate::dash) fn field(area: Rect) -> Rect {
     area.inner(Margin::new(2, 1))
 }
 
+/// Where the rings are in the panel, and below them what they mean.
+pub(in crate::dash) fn rings_field(area: Rect) -> [Rect; 2] {
+    let lines = Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]);
+    field(area).layout(&lines)
+}
+
 fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let [field, legend] = area.layout(&Layout::vertical([
-        Constraint::Fill(1),
-        Constraint::Length(1),
-    ]));
+    let [field, legend] = rings_field(area);
     let map = Map::of(model, field);
     let look = model.look;
     for (part, _) in RADII.into_iter().zip(RINGS) {
