@@ -375,20 +375,15 @@ impl Machine {
         }
     }
 
-    /// A member sent this. How long it is to be read no further.
+    /// A member sent this. How long it is to be read no further. It counts as well over a connection in whose place another one came:
+    /// what was sent before the other side knew of that is not sent again.
     ///
     /// # Errors
     /// It is a liar.
-    pub(super) fn heard(
-        &mut self,
-        peer: PeerId,
-        serial: u64,
-        bytes: &[u8],
-        now: Now,
-    ) -> Result<Duration, Liar> {
+    pub(super) fn heard(&mut self, peer: PeerId, bytes: &[u8], now: Now) -> Result<Duration, Liar> {
         self.received += bytes.len() as u64 + 2;
-        let Some(session) = self.session(peer, serial) else {
-            // Another connection serves both, and the writer ends this one.
+        let Some(session) = self.sessions.get_mut(&peer) else {
+            // Both have ended.
             return Ok(LIFE);
         };
         session.reading.take(bytes.len() + 2, now.at);

@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             let heard = match status {
                 Ok(status) => {
                     let mut machine = self.swarm.machine();
-                    machine.heard(self.peer, self.serial, &status, now)
+                    machine.heard(self.peer, &status, now)
                 }
                 Err(TooLong) => Err(self.swarm.machine().malformed(self.peer, now.at)),
             };
