@@ -255,7 +255,7 @@ async fn is_direct(connection: &Connection, limit: Duration) -> bool {
 
 fn view(node: &Endpoint, link: &Connection) -> PeerSnapshot {
     let snapshot = node.snapshot();
-    let peer = snapshot.peers.iter().find(|peer| peer.id == link.peer());
+    let peer = snapshot.peer(link.peer());
     peer.expect("a connected peer is shown").clone()
 }
 

@@ -81,7 +81,7 @@ async fn two_nodes_meet_through_a_relay_and_go_direct() {
     assert_eq!(there.read_to_end(10).await.unwrap(), b"hello");
     let mut snapshots = a.snapshots();
     let carried = |snapshot: &Arc<NodeSnapshot>| {
-        let peer = snapshot.peers.iter().find(|peer| peer.id == b.id());
+        let peer = snapshot.peer(b.id());
         let flow = peer.and_then(|peer| peer.flows.first());
         flow.is_some_and(|flow| {
             flow.outgoing && flow.alpn.as_bytes() == ALPN && flow.traffic.tx_bytes > 0

@@ -154,7 +154,7 @@ impl Links {
     /// [`LinkError::IsDirect`], or [`LinkError::NoLink`].
     pub async fn retry(&self, peer: PeerId) -> Result<(), LinkError> {
         let snapshot = self.endpoint.snapshot();
-        let known = snapshot.peers.iter().find(|known| known.id == peer);
+        let known = snapshot.peer(peer);
         match known.map(|known| known.state) {
             None | Some(PeerState::Idle) => Err(LinkError::NoLink),
             Some(PeerState::Direct) => Err(LinkError::IsDirect),

@@ -76,6 +76,13 @@ impl NodeSnapshot {
             turned_away: Vec::new(),
         }
     }
+
+    /// What is known of a peer, if anything is.
+    #[must_use]
+    pub fn peer(&self, id: PeerId) -> Option<&PeerSnapshot> {
+        let place = self.peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
+        self.peers.get(place)
+    }
 }
 
 /// Somebody whom [`Access`](crate::Access) does not let in.

@@ -436,7 +436,7 @@ fn wrong_relay(snapshot: &NodeSnapshot) -> Option<Failure> {
 
 /// Whether the peer is called, and its relay does not reach it.
 fn is_unreached(snapshot: &NodeSnapshot, peer: &Ticket) -> bool {
-    let peer = snapshot.peers.iter().find(|known| known.id == peer.id());
+    let peer = snapshot.peer(peer.id());
     let called = peer.filter(|peer| peer.state != PeerState::Failed);
     let why = called.and_then(|peer| peer.why.as_ref());
     why.is_some_and(|why| why.cause == Cause::PeerUnreached)

@@ -47,7 +47,7 @@ pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
             let _ = timeout(VERDICT, failed(&node, target.id())).await;
         }
         let snapshot = node.endpoint.snapshot();
-        let peer = snapshot.peers.iter().find(|peer| peer.id == target.id());
+        let peer = snapshot.peer(target.id());
         let Some((peer, why)) = peer.and_then(|peer| Some((peer, peer.why.as_ref()?))) else {
             return dialled.map(drop);
         };

@@ -52,7 +52,7 @@ pub(super) fn two_decimals(value: f64) -> f64 {
 
 /// Why the link to a peer is as it is; none if there is no link.
 pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation> {
-    let peer = snapshot.peers.iter().find(|known| known.id == peer)?;
+    let peer = snapshot.peer(peer)?;
     let is_linked = matches!(
         peer.state,
         PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch

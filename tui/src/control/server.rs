@@ -128,8 +128,11 @@ async fn peer(
 ) -> Result<Json<PeerSnapshot>, Refusal> {
     let id = parse(&id)?;
     let snapshot = control.links.endpoint().snapshot();
-    let peer = snapshot.peers.iter().find(|peer| peer.id == id);
-    peer.cloned().map(Json).ok_or_else(|| unknown(id))
+    snapshot
+        .peer(id)
+        .cloned()
+        .map(Json)
+        .ok_or_else(|| unknown(id))
 }
 
 /// Dials, and answers when the link stands.

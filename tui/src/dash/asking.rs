@@ -20,7 +20,7 @@ const SHOWN: usize = 10;
 
 /// The answers to a ping until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Strip {
+pub(super) struct Pongs {
     peer: PeerId,
     rtts: Vec<Duration>,
 }
@@ -82,7 +82,7 @@ pub(super) fn send(
     let name = model.words().name(&peer);
     let said = match &request {
         Request::Ping { until_direct } => {
-            model.ping = Some(Strip {
+            model.ping = Some(Pongs {
                 peer,
                 rtts: Vec::new(),
             });
@@ -138,21 +138,21 @@ pub(super) fn answered(
 
 /// `phone 38 41 37 · 39 ms direct v4`: the last ones, the mean of all, and the path of the last.
 fn pong(model: &mut Model, peer: PeerId, rtt: Duration, path: Option<&PathInfo>) -> (String, Role) {
-    let mut strip = match model.ping.take() {
-        Some(strip) if strip.peer == peer => strip,
-        _ => Strip {
+    let mut pongs = match model.ping.take() {
+        Some(pongs) if pongs.peer == peer => pongs,
+        _ => Pongs {
             peer,
             rtts: Vec::new(),
         },
     };
-    strip.rtts.push(rtt);
-    let count = u32::try_from(strip.rtts.len()).unwrap_or(u32::MAX);
-    let sum: Duration = strip
+    pongs.rtts.push(rtt);
+    let count = u32::try_from(pongs.rtts.len()).unwrap_or(u32::MAX);
+    let sum: Duration = pongs
         .rtts
         .iter()
         .fold(Duration::ZERO, |sum, rtt| sum.saturating_add(*rtt));
-    let first = strip.rtts.len().saturating_sub(SHOWN);
-    let last = strip.rtts.iter().skip(first);
+    let first = pongs.rtts.len().saturating_sub(SHOWN);
+    let last = pongs.rtts.iter().skip(first);
     let last: Vec<_> = last
         .map(|rtt| format!("{:.0}", rtt.as_secs_f64() * 1e3))
         .collect();
@@ -166,6 +166,6 @@ fn pong(model: &mut Model, peer: PeerId, rtt: Duration, path: Option<&PathInfo>)
         format::rtt(sum / count.max(1)),
         path.unwrap_or_default()
     );
-    model.ping = Some(strip);
+    model.ping = Some(pongs);
     (said, Role::Good)
 }

@@ -104,18 +104,17 @@ impl Test {
                 .numbers
                 .iter()
                 .filter(|(number, _)| number == field)
-                .any(|(_, value)| comparison.holds(*value, *than)),
+                .any(|(_, value)| comparison.holds(*field, *value, *than)),
         }
     }
 }
 
 impl Comparison {
-    fn holds(self, value: f64, than: f64) -> bool {
+    fn holds(self, number: Number, value: f64, than: f64) -> bool {
         match self {
             Self::Less => value < than,
             Self::AtMost => value <= than,
-            // As exact as it is shown.
-            Self::Equal => (value - than).abs() < 0.5,
+            Self::Equal => (value - than).abs() <= number.tolerance(than),
             Self::AtLeast => value >= than,
             Self::More => value > than,
         }
@@ -209,6 +208,11 @@ mod tests {
             "rtt<1s",
             "loss>1%",
             "loss>1",
+            "loss=1.5%",
+            "loss!=1.9",
+            "down=92k",
+            "down=92.02k",
+            "down!=93k",
             "down>90k",
             "down<0.1M",
             "down>90kB/s",
@@ -240,6 +244,8 @@ mod tests {
             "rtt<100ms",
             "up>0",
             "not up<1 and nas",
+            "loss=1.2",
+            "down=92.1k",
             "loss<1%",
             "age>5m",
             "lap nas",

@@ -277,12 +277,13 @@ pub(super) enum HelpLine {
     Keys(&'static Binding, &'static str),
 }
 
-/// Every key that is told of, by what it is for.
-pub(super) fn help() -> impl Iterator<Item = HelpLine> {
-    Group::ALL.into_iter().flat_map(|group| {
+/// Every key that is told of, by what it is for; where nothing may be changed, without those that do.
+pub(super) fn help(read_only: bool) -> impl Iterator<Item = HelpLine> {
+    Group::ALL.into_iter().flat_map(move |group| {
         let keys = BINDINGS
             .iter()
             .filter(move |binding| Group::of(binding.action) == group)
+            .filter(move |binding| !(read_only && binding.action.is_change()))
             .filter_map(|binding| Some(HelpLine::Keys(binding, binding.help?)));
         std::iter::once(HelpLine::Group(group)).chain(keys)
     })

@@ -2,7 +2,7 @@
 
 mod page;
 
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Rect};
 
 use super::tabs::View;
 
@@ -261,6 +261,22 @@ impl Areas {
     pub(super) fn pair_rows(&self) -> usize {
         let pairs = self.page.and_then(|page| page.pairs);
         pairs.map_or(0, |area| usize::from(area.height.saturating_sub(3)))
+    }
+
+    /// Where the rows of a list are that has a cursor of its own.
+    pub(super) fn list(&self, panel: Panel) -> Option<Rect> {
+        let (area, headings) = match panel {
+            Panel::Events => (self.page.map_or(self.events, |page| page.events), 0),
+            Panel::Pairs => (self.page.and_then(|page| page.pairs), 1),
+            Panel::Flows => (self.flows, 1),
+            Panel::Peers | Panel::Page | Panel::Network | Panel::Map => (None, 0),
+        };
+        let inside = area?.inner(Margin::new(1, 1));
+        Some(Rect {
+            y: inside.y + headings,
+            height: inside.height.saturating_sub(headings),
+            ..inside
+        })
     }
 
     /// Flows that fit below their heading.

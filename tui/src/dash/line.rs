@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(
             of(node(twelve()), false),
             format!(
-                "● {id} ↓14.3M ↑1.1M  ●3 !1 ◐3 ◌1 ○3 ✗1  nat port-restricted  relay fra1 18 ms  ! build-box: hard NATs"
+                "● {id} ↓14.3M ↑1.1M  ●3 !1 ◐3 ◌1 ○3 ✗1  nat port-restricted  relay fra1 18 ms  ! old-phone: offline"
             )
         );
         let line = of(node(vec![]), true);

@@ -12,7 +12,7 @@ use tui_input::Input;
 
 use super::{
     People, Request,
-    asking::Strip,
+    asking::Pongs,
     connect::Connect,
     filter::{self, Filter, FilterError},
     flows::{flows, has_flows},
@@ -77,15 +77,13 @@ pub(super) struct Model {
     pub(super) faults_only: bool,
     pub(super) notice: Option<Notice>,
     /// The answers to the last ping.
-    pub(super) ping: Option<Strip>,
+    pub(super) ping: Option<Pongs>,
     /// Commands that were written, the latest last.
     pub(super) history: Vec<String>,
     pub(super) read_only: bool,
     pub(super) replay: bool,
     /// What is shown is written into a file.
     pub(super) recording: bool,
-    /// Warnings that came while the events were not on the screen.
-    pub(super) unread: usize,
     /// Events that were dropped on the way here.
     pub(super) lagged: u64,
     pub(super) stopped: bool,
@@ -100,6 +98,8 @@ pub(super) struct Data {
     pub(super) history: History,
     pub(super) trails: Trails,
     pub(super) events: VecDeque<Event>,
+    /// Warnings that came while the events were not on the screen, or stood still there.
+    pub(super) unread: usize,
 }
 
 #[derive(Debug)]
@@ -197,6 +197,7 @@ impl Model {
             history: History::default(),
             trails: Trails::default(),
             events: VecDeque::new(),
+            unread: 0,
         };
         live.history.record(&first);
         live.trails.record(&first);
@@ -238,7 +239,6 @@ impl Model {
             read_only: options.read_only,
             replay: options.replay,
             recording: options.record.is_some(),
-            unread: 0,
             lagged: 0,
             stopped: false,
             dirty: true,
@@ -293,11 +293,10 @@ impl Model {
     }
 
     pub(super) fn push_event(&mut self, event: Event) {
-        let shown = self
-            .areas(self.screen)
-            .is_some_and(|areas| areas.events.is_some());
+        let areas = self.areas(self.screen);
+        let shown = !self.is_frozen() && areas.is_some_and(|areas| areas.events.is_some());
         if is_warning(&event.kind) && !shown {
-            self.unread += 1;
+            self.live.unread += 1;
         }
         let is_listed = self.lists(&event);
         self.live.trails.note(&event);
@@ -401,9 +400,7 @@ impl Model {
 
     /// Whose page is open, as long as the node knows of the peer.
     pub(super) fn page_peer(&self) -> Option<&PeerSnapshot> {
-        let id = self.page?;
-        let peers = &self.data().snapshot.peers;
-        peers.iter().find(|peer| peer.id == id)
+        self.data().snapshot.peer(self.page?)
     }
 
     /// The events that are listed, newest first: of the level, and on a page of its peer.
@@ -414,6 +411,25 @@ impl Model {
 
     fn lists(&self, event: &Event) -> bool {
         self.level.shows(&event.kind) && self.page.is_none_or(|id| peer_of(&event.kind) == Some(id))
+    }
+
+    /// A list that has a cursor of its own, and how many rows it has.
+    pub(super) fn list(&mut self, panel: Panel) -> Option<(&mut List, usize)> {
+        match panel {
+            Panel::Events => {
+                let count = self.listed_events().count();
+                Some((&mut self.events, count))
+            }
+            Panel::Pairs => {
+                let count = self.page_peer().map_or(0, |peer| peer.pairs.len());
+                Some((&mut self.pairs, count))
+            }
+            Panel::Flows => {
+                let count = flows(&self.data().snapshot).len();
+                Some((&mut self.flows, count))
+            }
+            Panel::Peers | Panel::Page | Panel::Network | Panel::Map => None,
+        }
     }
 
     /// The panels that may have the focus.
@@ -491,8 +507,8 @@ impl Model {
             .top
             .clamp((self.cursor + 1).saturating_sub(height), self.cursor)
             .min(self.rows.len().saturating_sub(height));
-        if areas.events.is_some() {
-            self.unread = 0;
+        if areas.events.is_some() && !self.is_frozen() {
+            self.live.unread = 0;
         }
         let events = self.listed_events().count();
         self.events.keep(events, areas.event_rows());

@@ -12,7 +12,7 @@ use super::{
     msg::Effect,
     sort::Column,
     tabs::View,
-    update::{press, step_by},
+    update::{open, press, step_by},
     view,
 };
 
@@ -26,6 +26,8 @@ enum Target {
     Key(&'static Key),
     Heading(Column),
     Row(usize),
+    /// A row of another list, from the first one on the screen.
+    Line(Panel, usize),
     Panel(Panel),
 }
 
@@ -74,6 +76,22 @@ fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Eff
             model.focus = Panel::Peers;
             model.select_row(row);
         }
+        Target::Line(panel, line) => {
+            let was = model.focus == panel;
+            model.focus = panel;
+            let Some((list, count)) = model.list(panel) else {
+                return;
+            };
+            let row = list.top + line;
+            if row >= count {
+                return;
+            }
+            let is_again = was && list.at == row;
+            list.at = row;
+            if is_again {
+                open(model);
+            }
+        }
         Target::Panel(panel) => model.focus = panel,
     }
 }
@@ -108,7 +126,12 @@ fn target(model: &Model, at: Position) -> Option<Target> {
     if let Some(area) = areas.peers.filter(|area| area.contains(at)) {
         return Some(in_table(model, area, at));
     }
-    panel_at(model, at).map(Target::Panel)
+    let panel = panel_at(model, at)?;
+    let line = areas.list(panel).and_then(|rows| {
+        rows.contains(at)
+            .then(|| usize::from(at.y.saturating_sub(rows.y)))
+    });
+    Some(line.map_or(Target::Panel(panel), |line| Target::Line(panel, line)))
 }
 
 fn in_table(model: &Model, area: Rect, at: Position) -> Target {

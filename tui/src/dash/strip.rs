@@ -41,6 +41,18 @@ impl Way {
             relay,
         }
     }
+
+    /// What carries the data, if anything does. A path that falls silent and answers again is still the same.
+    fn carrier(self) -> Option<Self> {
+        match self.kind {
+            Standing::Direct | Standing::Relay => Some(self),
+            Standing::Suspect => Some(Self {
+                kind: Standing::Direct,
+                ..self
+            }),
+            Standing::Connecting | Standing::Idle | Standing::Unreachable => None,
+        }
+    }
 }
 
 impl<'a> Strip<'a> {
@@ -80,25 +92,65 @@ impl<'a> Strip<'a> {
             .collect()
     }
 
-    /// The ways with their time, milliseconds, and how often the path changed.
+    /// The ways with their time, milliseconds, and how often the data took another path, both of what the strip spans.
     pub(super) fn shares(&self) -> (BTreeMap<Way, u64>, usize) {
+        let spanned = |(_, end): &&(&Phase, u64)| *end > self.from_ms || *end == self.to_ms;
+        let phases = || self.phases.iter().filter(spanned);
         let mut shares = BTreeMap::new();
-        for (phase, end) in &self.phases {
+        for (phase, end) in phases() {
             let time = end.saturating_sub(phase.since_ms.max(self.from_ms));
             *shares.entry(Way::of(phase)).or_default() += time;
         }
-        let carrying = |way: &Way| {
-            matches!(
-                way.kind,
-                Standing::Direct | Standing::Suspect | Standing::Relay
-            )
-        };
-        let ways = self.phases.iter().map(|(phase, _)| Way::of(phase));
-        let ways: Vec<Way> = ways.filter(carrying).collect();
-        let switches = ways.windows(2).filter(|pair| match pair {
+        let carriers: Vec<Way> = phases()
+            .filter_map(|(phase, _)| Way::of(phase).carrier())
+            .collect();
+        let switches = carriers.windows(2).filter(|pair| match pair {
             [before, after] => before != after,
             _ => false,
         });
         (shares, switches.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dash::{
+        tests::fixtures::{Row, id, node, snapshot},
+        trail::Trails,
+    };
+
+    #[test]
+    fn a_switch_is_another_path_within_the_strip() {
+        let mut trails = Trails::default();
+        let ams = "relay ams2.example.org";
+        // Seven hours ago, longer than the longest strip, and within the last minute.
+        let phases = [
+            (0, "direct", "192.0.2.9:5000"),
+            (60, "relayed", ams),
+            (120, "direct", "192.0.2.9:5000"),
+            (25_200, "relayed", ams),
+            (25_210, "direct", "192.0.2.9:5000"),
+            (25_220, "suspect", "192.0.2.9:5000"),
+            (25_230, "direct", "192.0.2.9:5000"),
+        ];
+        let mut now_ms = 0;
+        for (at_s, state, path) in phases {
+            let row = Row {
+                state,
+                path: Some(path),
+                age_s: 0,
+                ..Row::OFFLINE
+            };
+            let mut node = (*snapshot(&node(vec![row.to_value()]))).clone();
+            now_ms = 1_000_000_000 + at_s * 1000;
+            node.at_ms = now_ms;
+            trails.record(&node);
+        }
+        let strip = Strip::of(trails.peer(&id(1)).unwrap(), now_ms + 10_000);
+        let (shares, switches) = strip.shares();
+        assert_eq!(switches, 2, "{strip:?}");
+        let suspect = shares.iter().find(|(way, _)| way.kind == Standing::Suspect);
+        assert_eq!(suspect.map(|(_, time)| *time), Some(10_000));
     }
 }

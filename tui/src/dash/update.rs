@@ -408,7 +408,7 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
         *at = moved(*at, step, Column::ALL.len(), Column::ALL.len());
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         // The keys, a gap, and the signs of the kinds.
-        let lines = keymap::help().count() + 1 + Standing::ALL.len();
+        let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();
         let positions = lines.saturating_sub(help_page) + 1;
         *scrolled = moved(*scrolled, step, help_page, positions);
     } else if model.overlay.is_some() {
@@ -487,7 +487,7 @@ fn go_toward(model: &mut Model, toward: Toward) {
 }
 
 /// The page of the peer that the selected row is about.
-fn open(model: &mut Model) {
+pub(super) fn open(model: &mut Model) {
     let peer = match model.focus {
         Panel::Flows => {
             let flows = flows(&model.data().snapshot);

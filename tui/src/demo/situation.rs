@@ -110,7 +110,7 @@ async fn dial(
     let after = world.packets()?;
     let [why_a, why_b] = [(a, b), (b, a)].map(|(node, peer)| {
         let snapshot = node.snapshot();
-        let peer = snapshot.peers.iter().find(|known| known.id == peer.id());
+        let peer = snapshot.peer(peer.id());
         peer.and_then(|peer| peer.why.clone())
     });
     let outcome = Outcome {

@@ -18,6 +18,8 @@ use crate::{Cause, NatBehavior, NatReport, PathKind, PeerId, PortAllocation};
 
 /// Members of a group that shares statuses, with the author.
 pub const MAX_MEMBERS: usize = 64;
+/// Relays that a status can name.
+pub const MAX_RELAYS: usize = 16;
 /// Length of the longest status with its signature.
 pub const MAX_LEN: usize = HEAD_LEN
     + MAX_NAT
@@ -34,7 +36,6 @@ const VERSION: u8 = 1;
 const HEAD_LEN: usize = 1 + 8 + 32 + 8 + 1 + 4;
 const MAX_NAT: usize = 5;
 const MAX_PROGRAM: usize = 24;
-const MAX_RELAYS: usize = 16;
 const LINK_LEN: usize = 8;
 const SIGNATURE_LEN: usize = 64;
 const PURPOSE: &str = "peerway swarm status";

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     NodeSnapshot, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, RelayUrl,
-    wire::status::{GroupTag, MemberTag, RelayTag, Status, StatusLink},
+    wire::status::{GroupTag, MAX_RELAYS, MemberTag, RelayTag, Status, StatusLink},
 };
-
-/// Relays that a status can name; links by others are told without.
-const MAX_RELAYS: usize = 16;
 
 /// The status of a node for the members of a group; `shares` says to whom statuses go.
 pub(super) fn draft(
@@ -26,6 +23,7 @@ pub(super) fn draft(
         .collect();
     let relays = linked.iter().filter_map(|(_, peer)| relay(peer));
     let relays: BTreeSet<RelayTag> = relays.map(|relay| relay.key().into()).collect();
+    // Links by others are told without.
     let relays: Vec<_> = relays.into_iter().take(MAX_RELAYS).collect();
     let links = linked.iter().map(|(to, peer)| StatusLink {
         to: *to,
@@ -69,8 +67,7 @@ pub(super) fn essence(status: &Status) -> Status {
 
 /// A peer to whom there is or should be a link.
 fn peer(node: &NodeSnapshot, id: PeerId) -> Option<&PeerSnapshot> {
-    let place = node.peers.binary_search_by_key(&id, |peer| peer.id).ok()?;
-    let peer = node.peers.get(place)?;
+    let peer = node.peer(id)?;
     (peer.connections > 0 || peer.state != PeerState::Idle).then_some(peer)
 }
 

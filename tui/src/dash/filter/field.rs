@@ -158,6 +158,24 @@ impl Word {
 }
 
 impl Number {
+    /// How far what is shown as `value` may be from it: half of its last digit.
+    pub(super) fn tolerance(self, value: f64) -> f64 {
+        match self {
+            Self::Rtt | Self::Age => 0.5,
+            Self::Loss => 0.05,
+            Self::Down | Self::Up | Self::Total => {
+                let mut scale = 1.0;
+                while value >= 999.5 * scale {
+                    scale *= 1000.0;
+                }
+                if scale > 1.0 && value < 99.95 * scale {
+                    scale *= 0.1;
+                }
+                scale * 0.5
+            }
+        }
+    }
+
     /// The number in its own unit; or else what to write.
     pub(super) fn read(self, text: &str) -> Result<f64, &'static str> {
         let (units, what): (&[(&str, f64)], _) = match self {

@@ -29,7 +29,8 @@ fn relay_url(seed: u16, host: &str) -> String {
     format!("relay://{}@{host}:4433", id(seed))
 }
 
-pub(in crate::dash) fn node(peers: Vec<Value>) -> Value {
+pub(in crate::dash) fn node(mut peers: Vec<Value>) -> Value {
+    peers.sort_by_key(|peer| peer["id"].as_str().and_then(|id| id.parse::<PeerId>().ok()));
     let ticket = peerway::Ticket::new(
         id(0),
         vec![relay_url(900, "fra1.example.org").parse().unwrap()],

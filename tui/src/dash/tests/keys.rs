@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Modifier;
+use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
 use crate::dash::{
@@ -244,7 +245,10 @@ fn the_selection_stays_with_its_peer_when_rows_move() {
     assert_eq!(desk.model.selected().map(|peer| peer.id), Some(phone));
     let mut moved = node(twelve());
     moved["at_ms"] = (AT_MS + 1000).into();
-    moved["peers"][2]["state"] = "failed".into();
+    let peers = moved["peers"].as_array_mut().unwrap().iter_mut();
+    for peer in peers.filter(|peer| peer["id"] == json!(phone)) {
+        peer["state"] = "failed".into();
+    }
     desk.sample(snapshot(&moved));
     assert_eq!(desk.model.selected().map(|peer| peer.id), Some(phone));
     assert_eq!(desk.model.cursor, 11);
@@ -599,7 +603,7 @@ const MARKS: [&str; 2] = [
 /// The key table as the page has it.
 fn table() -> String {
     let mut table = String::new();
-    for line in keymap::help() {
+    for line in keymap::help(false) {
         match line {
             HelpLine::Group(group) => {
                 table += &format!("\n| {} | |\n|---|---|\n", group.title());
@@ -695,4 +699,34 @@ fn whom_the_address_book_names_anew_is_called_so_and_dialled_by_that_name() {
         panic!("{effects:?}");
     };
     assert_eq!(ticket.id(), id(1));
+}
+
+#[test]
+fn read_only_help_scrolls_no_further_than_its_last_line() {
+    let options = Options {
+        read_only: true,
+        ..options()
+    };
+    let mut desk = Desk::twelve(&options);
+    desk.type_in("?G");
+    let at_end = desk.screen(80, 24);
+    desk.type_in("k");
+    assert_ne!(desk.screen(80, 24), at_end, "the key moves nothing");
+}
+
+#[test]
+fn a_warning_that_comes_while_the_screen_stands_still_is_unread_until_it_goes_on() {
+    let mut desk = Desk::twelve(&options());
+    desk.send(Msg::Resize(120, 40));
+    desk.type_in("f");
+    let relay = desk.model.data().snapshot.relays[0].url.to_string();
+    let event = json!({"at_ms": AT_MS, "event": "relay_down", "relay": relay, "reason": "x"});
+    let before = desk.screen(120, 40);
+    desk.send(Msg::Event(serde_json::from_value(event).unwrap()));
+    assert_eq!(desk.screen(120, 40), before);
+    desk.type_in("6f");
+    assert_eq!(desk.model.data().unread, 0);
+    desk.type_in("1f3");
+    assert_eq!(desk.model.data().unread, 0);
+    desk.type_in("f");
 }

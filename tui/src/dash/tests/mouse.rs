@@ -86,3 +86,36 @@ fn the_wheel_is_for_what_is_under_the_pointer() {
     send(&mut desk, MouseEventKind::ScrollUp, table);
     assert_eq!(desk.model.cursor, 0);
 }
+
+#[test]
+fn rows_of_flows_events_and_pairs_are_selected_and_then_opened() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("4");
+    click(&mut desk, "→ phone");
+    let row = desk.model.flows.at;
+    assert!(row > 0);
+    click(&mut desk, "→ phone");
+    assert_eq!(desk.model.page, Some(id(3)));
+
+    desk.type_in("6");
+    click(&mut desk, "nyc1");
+    assert!(desk.model.events.at > 0);
+    click(&mut desk, "● phone");
+    let row = desk.model.events.at;
+    click(&mut desk, "● phone");
+    assert_eq!(desk.model.page, Some(id(3)));
+    assert!(row > 0);
+
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("jjjj\n");
+    click(&mut desk, "10.0.3.17:38122");
+    assert_eq!((desk.model.focus, desk.model.pairs.at), (Panel::Pairs, 1));
+    // Below the last row there is nothing to select.
+    let (x, y) = find(&mut desk, "[2001:db8:c::5]:41641");
+    send(
+        &mut desk,
+        MouseEventKind::Down(MouseButton::Left),
+        (x, y + 1),
+    );
+    assert_eq!(desk.model.pairs.at, 1);
+}

@@ -185,3 +185,15 @@ fn every_view_is_ascii_where_that_is_wanted_and_hides_addresses() {
         }
     }
 }
+
+#[test]
+fn the_tab_counts_the_flows_that_its_panel_lists() {
+    let mut desk = first(12);
+    desk.type_in("4");
+    let screen = desk.screen(120, 40);
+    let count = |after: &str| -> String {
+        let rest = screen.split(after).nth(1).unwrap();
+        rest.chars().take_while(char::is_ascii_digit).collect()
+    };
+    assert_eq!(count("[4 Flows "), count("─ Flows · "), "{screen}");
+}

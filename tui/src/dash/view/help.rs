@@ -16,11 +16,7 @@ use crate::dash::{
 
 pub(super) fn help(model: &Model, scrolled: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let mut lines: Vec<Line<'_>> = keymap::help()
-        .filter(|line| match line {
-            HelpLine::Group(_) => true,
-            HelpLine::Keys(binding, _) => !(model.read_only && binding.action.is_change()),
-        })
+    let mut lines: Vec<Line<'_>> = keymap::help(model.read_only)
         .map(|line| line_of(model, &line))
         .collect();
     lines.push(Line::default());

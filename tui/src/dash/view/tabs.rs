@@ -84,9 +84,9 @@ fn views(model: &Model, form: Form) -> Vec<Vec<Span<'static>>> {
         };
         let role = if here { Role::Accent } else { Role::Text };
         let mut spans = vec![Span::styled(text, model.look.style(role))];
-        if view == View::Events && model.unread > 0 {
+        if view == View::Events && model.data().unread > 0 {
             let text = match form {
-                Form::Long => format!("{}!", model.unread),
+                Form::Long => format!("{}!", model.data().unread),
                 Form::Short | Form::Digits => "!".to_owned(),
             };
             spans.push(Span::styled(text, model.look.style(Role::Warn)));
@@ -101,7 +101,7 @@ fn count(model: &Model, view: View) -> String {
     let peers = &model.data().snapshot.peers;
     let count: usize = match view {
         View::Peers => peers.len(),
-        View::Flows => peers.iter().map(|peer| peer.connections as usize).sum(),
+        View::Flows => peers.iter().map(|peer| peer.flows.len()).sum(),
         View::Overview | View::Network | View::Map | View::Events => 0,
     };
     if count == 0 {
