@@ -1,7 +1,11 @@
 //! What several test programs share.
 
 #[cfg(target_os = "linux")]
+pub mod computer;
+#[cfg(target_os = "linux")]
 pub mod pair;
+#[cfg(target_os = "linux")]
+pub mod terminal;
 
 use std::{
     env,
