@@ -26,7 +26,7 @@ pub(crate) enum Load {
     Idle(idle::Args),
     /// Registrations at a steady rate: how long each takes.
     Storm(storm::Storm),
-    /// A relay is killed and comes back: how long until its clients have too.
+    /// A relay is killed without a word: how long until its clients are at another, and how that one fares.
     Failover(storm::Failover),
     /// Datagrams of nobody in numbers: how long others' take through the relay meanwhile, and what is answered.
     Flood(flood::Args),

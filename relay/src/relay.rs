@@ -32,7 +32,7 @@ use crate::{
     tcp::{self, CertificateError, Streams, Tcp},
 };
 
-/// A client that is silent for this long is gone. It sends KEEPALIVE three times as often.
+/// A client that is silent for this long is gone. It sends KEEPALIVE four times as often.
 const IDLE_TIMEOUT_MS: u32 = 45_000;
 /// Round-trip time assumed before the first measurement.
 const INITIAL_RTT: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ use peerway::{
         relay::{ToClient, ToRelay},
     },
 };
+use peerway_proto::relays::keepalive::{Due, Keepalive};
 use tokio::time::{sleep_until, timeout};
 
 use super::{
@@ -25,11 +26,10 @@ use crate::Failure;
 
 /// As a node has them.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
-const KEEPALIVE: Duration = Duration::from_secs(13);
-const KEEPALIVE_JITTER_MS: u32 = 4000;
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// To the relay, at most.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// Clients behind one address; a relay takes 64 by default.
 const BEHIND_ONE: usize = 50;
 
@@ -124,25 +124,30 @@ impl Registered {
 
     /// Stays registered, and notes how long each answer takes. Returns when the registration is lost.
     pub(super) async fn stay(&mut self, answers: &Mutex<Vec<Duration>>) {
-        let mut next = now() + KEEPALIVE.mul_f64(chance());
-        let mut asked: Option<Instant> = None;
+        let mut keepalive = Keepalive::new(now(), random());
         loop {
-            tokio::select! {
-                heard = self.hear() => match heard {
-                    Ok(Heard::Frame(ToClient::KeepAliveAck)) => {
-                        if let (Some(asked), Ok(mut answers)) = (asked.take(), answers.lock()) {
-                            answers.push(now() - asked);
+            let (due_at, _) = keepalive.next(ROUND_TRIP);
+            let due = tokio::select! {
+                heard = self.hear() => {
+                    let asked = keepalive.owed();
+                    match heard {
+                        Ok(Heard::Frame(ToClient::KeepAliveAck)) => {
+                            if let (Some(asked), Ok(mut answers)) = (asked, answers.lock()) {
+                                answers.push(now() - asked);
+                            }
                         }
+                        Ok(Heard::Frame(_) | Heard::Lane(_)) => {}
+                        Err(_) => return,
                     }
-                    Ok(Heard::Frame(_) | Heard::Lane(_)) => {}
-                    Err(_) => return,
-                },
-                () = at(Some(next)) => {
-                    self.say(&ToRelay::KeepAlive);
-                    asked.get_or_insert_with(now);
-                    next = now() + KEEPALIVE + Duration::from_millis(jitter(KEEPALIVE_JITTER_MS));
+                    keepalive.on_heard();
+                    continue;
                 }
-                () = at(asked.map(|asked| asked + ANSWER_TIMEOUT)) => return,
+                () = at(Some(due_at)) => keepalive.poll(now(), ROUND_TRIP, random()),
+            };
+            match due {
+                Some(Due::Ask) => self.say(&ToRelay::KeepAlive),
+                Some(Due::Lost) => return,
+                Some(Due::Silent) | None => {}
             }
         }
     }
@@ -177,11 +182,11 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-fn jitter(below: u32) -> u64 {
-    u64::from(getrandom::u32().unwrap_or_default() % below)
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
 }
 
 /// Between 0 and 1.
 fn chance() -> f64 {
-    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+    f64::from(random()) / f64::from(u32::MAX)
 }

@@ -2,15 +2,17 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
+    sync::watch,
     task::JoinSet,
-    time::{interval, timeout},
+    time::{interval, sleep, timeout},
 };
 
 use super::{
+    flood::newcomers,
     idle::register_all,
     line::Carrier,
     registered::{Registered, now},
@@ -21,6 +23,12 @@ use crate::Failure;
 
 /// How long a client of the storm stays.
 const VISIT: Duration = Duration::from_secs(5);
+/// How long clients wait before the relay is killed; longer than between two keepalives.
+const SPREAD: Duration = Duration::from_secs(15);
+/// How long the relay is watched that they come to.
+const WATCHED: Duration = Duration::from_secs(25);
+/// Who registers meanwhile, one a second.
+const NEWCOMERS: usize = 64;
 /// By when nearly all are to be back.
 const GOAL: Duration = Duration::from_secs(15);
 
@@ -44,6 +52,9 @@ pub(crate) struct Failover {
     /// All find out in the moment in which the relay is killed, and not when it owes them an answer.
     #[arg(long)]
     at_once: bool,
+    /// They come back to the same relay, which is started again, and not to another.
+    #[arg(long)]
+    restart: bool,
 }
 
 /// Has clients register at a steady rate, each of them for some seconds.
@@ -81,40 +92,82 @@ pub(super) async fn storm(args: &Storm) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Kills a relay, starts it again, and sees when its clients are back.
+/// Kills a relay, and sees when its clients are at the other, or at the same again.
 pub(super) async fn failover(args: &Failover) -> Result<(), Failure> {
     let relay = Target::start(args.clients).await?;
+    // Room for the newcomers too.
+    let standby = Target::start(args.clients + NEWCOMERS).await?;
     let mut crowd = register_all(relay.at, args.by, args.clients).await?;
-    let (at, carrier, killed) = (relay.at, args.by, now());
+    let then = if args.restart { relay.at } else { standby.at };
     let answers = Arc::new(Mutex::new(Vec::new()));
+    let (kill, killed) = watch::channel(None::<Instant>);
     let mut coming_back = JoinSet::new();
     for (nth, mut client) in crowd.drain(..).enumerate() {
-        let (answers, at_once) = (answers.clone(), args.at_once);
+        let (answers, carrier, at_once) = (answers.clone(), args.by, args.at_once);
+        let mut killed = killed.clone();
         coming_back.spawn(async move {
             if !at_once {
                 client.stay(&answers).await;
             }
+            let since = killed
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|at| *at);
             drop(client);
-            let back = Registered::register_at_last(at, carrier, nth).await;
-            (killed.elapsed(), back)
+            let back = Registered::register_at_last(then, carrier, nth).await;
+            (since.map(|at| at.elapsed()), back)
         });
     }
-    let relay = relay.crash().await?;
-    let (mut took, mut back) = (Vec::new(), Vec::new());
-    while let Some(done) = coming_back.join_next().await {
-        let (after, client) = done?;
-        took.push(after);
-        back.push(client);
-    }
+    // All are somewhere between two keepalives.
+    sleep(SPREAD).await;
+    kill.send_replace(Some(now()));
+    let relay = if args.restart {
+        relay.crash().await?
+    } else {
+        relay.kill().await?;
+        standby
+    };
+    let mut back = Vec::new();
+    let coming = async {
+        while let Some(done) = coming_back.join_next().await {
+            let (after, client) = done?;
+            back.push((after.ok_or("a client left before the relay did")?, client));
+        }
+        Ok::<_, Failure>(())
+    };
+    let (busiest, newcomers, ()) = tokio::try_join!(
+        busiest(&relay),
+        newcomers(relay.at, args.by, WATCHED),
+        coming
+    )?;
+    let took: Vec<_> = back.iter().map(|(after, _)| *after).collect();
     let in_time = took.iter().filter(|took| **took <= GOAL).count();
-    let cpu = relay.cpu()?;
     let share = 100.0 * in_time as f64 / took.len().max(1) as f64;
-    let took = Times::of(took);
     println!(
-        "{carrier:?}: {} back: {took}; {share:.1} % within {} s; {:.2} s of the relay's processor time",
+        "{:?}: {} back: {}; {share:.1} % within {} s; the relay: {:.1} % of a core in its busiest 10 s, {:.2} s in all",
+        args.by,
         took.len(),
+        Times::of(took),
         GOAL.as_secs(),
-        cpu.as_secs_f64()
+        100.0 * busiest,
+        relay.cpu()?.as_secs_f64()
     );
+    println!("new clients meanwhile: {newcomers}");
     Ok(())
+}
+
+/// The share of a processor that the relay takes in the busiest ten of these seconds.
+async fn busiest(relay: &Target) -> Result<f64, Failure> {
+    let (began, mut ticks) = (now(), interval(Duration::from_secs(1)));
+    let mut used = Vec::new();
+    while began.elapsed() < WATCHED {
+        ticks.tick().await;
+        used.push((now(), relay.cpu()?));
+    }
+    let shares = used.iter().zip(used.iter().skip(10)).map(|(from, to)| {
+        let lasted = to.0 - from.0;
+        (to.1 - from.1).as_secs_f64() / lasted.as_secs_f64()
+    });
+    Ok(shares.fold(0.0, f64::max))
 }

@@ -82,6 +82,11 @@ impl Target {
         Self::start_at(clients, port).await
     }
 
+    /// Kills the relay.
+    pub(super) async fn kill(self) -> Result<(), Failure> {
+        Ok(self.process.kill().await?)
+    }
+
     /// Private memory in RAM, KiB.
     pub(super) fn memory_kib(&self) -> Result<f64, Failure> {
         Ok(process::memory_kib(self.process.pid()?)?)

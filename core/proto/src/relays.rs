@@ -3,6 +3,7 @@
 
 mod echo;
 mod home;
+pub mod keepalive;
 mod told;
 
 use std::{

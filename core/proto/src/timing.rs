@@ -231,6 +231,14 @@ pub(crate) const RTT_REMEMBERED: Duration = ms(300_000);
 pub(crate) const HOME_KEPT: Duration = ms(300_000);
 /// The first measurements are in by then; until then the home relay may change at any time.
 pub(crate) const HOME_SETTLES: Duration = ms(10_000);
+/// Mean pause between KEEPALIVEs to a relay, and how far a single one may be off, so that clients do not march in step. Whoever
+/// waits knows within 15 s of a relay that died without a word, and a NAT keeps an idle UDP mapping for twice as long.
+pub const RELAY_KEEPALIVE: Duration = ms(10_000);
+pub const RELAY_KEEPALIVE_JITTER: Duration = ms(2_000);
+/// Within this time a relay must answer a KEEPALIVE; time for two retransmissions.
+pub const RELAY_ANSWERS_WITHIN: Duration = ms(3_000);
+/// Without an answer for so long, or four round trips if that is longer, links look for another relay: time for one retransmission.
+pub const RELAY_SILENT_AFTER: Duration = ms(1_000);
 /// How often a relay is asked where it sees us in the family that we are not registered in: below the 30 s that a NAT keeps an
 /// idle UDP mapping.
 pub(crate) const ECHO_REFRESH: Duration = ms(25_000);

@@ -36,7 +36,7 @@ pub use trouble::RelayTrouble;
 const QUEUE: usize = 64;
 /// Of these, what signals leave free: the task waits for the answer where to dial, and of changes one is enough.
 const RESERVED: usize = 8;
-/// A relay that is silent for this long is gone; KEEPALIVE makes it answer three times as often.
+/// A relay that is silent for this long is gone; KEEPALIVE makes it answer four times as often.
 const IDLE_TIMEOUT_MS: u32 = 45_000;
 /// Round-trip time assumed before the first measurement.
 const INITIAL_RTT: Duration = Duration::from_millis(100);

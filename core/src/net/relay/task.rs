@@ -20,19 +20,14 @@ use crate::{
     Carrier, RelayUrl,
     proto::{
         carriers::{Carriers, HEAD_START, Whereabouts},
-        relays::Over,
+        relays::{
+            Over,
+            keepalive::{Due, Keepalive},
+        },
     },
     wire::relay::{CloseReason, ToClient, ToRelay},
 };
 
-/// Mean pause between KEEPALIVEs, and how far a single one may be off, so that clients do not march in step. Below the
-/// 30 s that a NAT keeps an idle UDP mapping.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_JITTER: Duration = Duration::from_secs(2);
-/// Within this time the relay must answer a KEEPALIVE; time for two retransmissions.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Without one for so long, or four round trips if that is longer, links look for another relay: time for one retransmission.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// A registration that held for this long was a success: the next loss is tried again without a pause.
 const SETTLED: Duration = Duration::from_secs(10);
 /// After somebody else registered with our key, to see whether they are gone; and after a relay that does not let us in, which its
@@ -268,22 +263,15 @@ impl Task {
         while let Some((to, payload)) = self.inbox.waiting.pop_front() {
             session.write(&[ToRelay::Signal { to, payload }]).await?;
         }
-        let mut next_keepalive = Instant::now() + keepalive_pause();
-        // Since when an answer is owed.
-        let mut owed: Option<Instant> = None;
-        // Whether that was said to have taken long.
-        let mut is_silent = false;
+        let mut keepalive = Keepalive::new(now(), random());
         // The relay dialled by the other carrier.
         let mut other = Other::default();
         loop {
-            let answer_by = owed.map(|since| since + ANSWER_TIMEOUT);
-            let try_other = self.try_other_at(owed, session.rtt());
-            let patience = SILENT_AFTER.max(4 * session.rtt());
-            let silent_at = owed.filter(|_| !is_silent).map(|since| since + patience);
+            let try_other = self.try_other_at(keepalive.owed(), session.rtt());
+            let (due_at, _) = keepalive.next(session.rtt());
             tokio::select! {
                 frame = session.read() => {
-                    is_silent = false;
-                    if owed.take().is_some() && self.carriers.over() == Some(Carrier::Udp) {
+                    if keepalive.on_heard() && self.carriers.over() == Some(Carrier::Udp) {
                         other.give_up();
                     }
                     let frame = frame?;
@@ -311,15 +299,17 @@ impl Task {
                         None => continue,
                     },
                     Some(Command::Dial(_)) => continue,
-                    Some(Command::KeepAlive) => {}
+                    Some(Command::KeepAlive) => keepalive.ask(now(), random()),
                 },
-                () = sleep_until(next_keepalive) => {}
-                () = wait_until(silent_at) => {
-                    is_silent = true;
-                    self.emit(RelayEvent::Silent).await?;
-                    continue;
-                }
-                () = wait_until(answer_by) => return Err(End::Lost(RelayError::Timeout)),
+                () = sleep_until(due_at.into()) => match keepalive.poll(now(), session.rtt(), random()) {
+                    None => continue,
+                    Some(Due::Ask) => {}
+                    Some(Due::Silent) => {
+                        self.emit(RelayEvent::Silent).await?;
+                        continue;
+                    }
+                    Some(Due::Lost) => return Err(End::Lost(RelayError::Timeout)),
+                },
                 () = wait_until(try_other), if !other.is_on() => {
                     other.begin(&self.dialer, self.place, &self.url, self.carriers.over());
                     continue;
@@ -340,19 +330,17 @@ impl Task {
                 }
             }
             session.write(&[ToRelay::KeepAlive]).await?;
-            next_keepalive = Instant::now() + keepalive_pause();
-            owed.get_or_insert_with(Instant::now);
         }
     }
 
     /// When to dial the relay by the other carrier.
-    fn try_other_at(&self, owed: Option<Instant>, rtt: Duration) -> Option<Instant> {
+    fn try_other_at(&self, owed: Option<std::time::Instant>, rtt: Duration) -> Option<Instant> {
         self.dialer.streams.as_ref().and(self.place)?;
         if self.wanted_at.is_some() {
             // Nobody is registered there any more.
             return None;
         }
-        let tcp = (self.carriers).dial_tcp_at(owed.map(Instant::into_std), rtt);
+        let tcp = (self.carriers).dial_tcp_at(owed, rtt);
         self.carriers.ask_udp_at().or(tcp).map(Instant::from_std)
     }
 
@@ -481,10 +469,6 @@ async fn wait_until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-fn keepalive_pause() -> Duration {
-    KEEPALIVE - KEEPALIVE_JITTER + KEEPALIVE_JITTER.mul_f64(2.0 * share(random()))
 }
 
 fn share(random: u32) -> f64 {

@@ -13,14 +13,9 @@ use crate::{
     PeerId, RelayUrl,
     io::{Input, Sock},
     relays::Over,
+    timing::{RELAY_ANSWERS_WITHIN, RELAY_KEEPALIVE, RELAY_SILENT_AFTER},
 };
 
-/// How long a relay and a node believe in each other without a word.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Within this time the relay must answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// After this long without one links look for another relay.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// How long one try to register takes at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The pause before the second try is up to this long, and so on up to the longest; the first comes at once.
@@ -170,7 +165,7 @@ impl World {
             Step::Welcome => self.greet(at, relay),
             Step::KeepAlive => {
                 self.check_relay(at, relay);
-                self.step_after(KEEPALIVE, at, relay, Step::KeepAlive);
+                self.step_after(RELAY_KEEPALIVE, at, relay, Step::KeepAlive);
             }
             Step::Ask => self.ask(at, relay),
         }
@@ -227,7 +222,7 @@ impl World {
             self.feed(at, up);
         }
         self.drive_relays(at);
-        self.step_after(KEEPALIVE, at, relay, Step::KeepAlive);
+        self.step_after(RELAY_KEEPALIVE, at, relay, Step::KeepAlive);
     }
 
     /// A registration is lost, or not to be had; another try follows.
@@ -298,9 +293,9 @@ impl World {
             }
             // It began anew, and says so.
             (true, false) => self.lose(at, relay),
-            (false, _) if now - since >= ANSWER_TIMEOUT => self.lose(at, relay),
+            (false, _) if now - since >= RELAY_ANSWERS_WITHIN => self.lose(at, relay),
             (false, _) => {
-                let silent = (now - since).checked_sub(SILENT_AFTER);
+                let silent = (now - since).checked_sub(RELAY_SILENT_AFTER);
                 if silent.is_some_and(|silent| silent < AGAIN) {
                     self.feed_silence(at, relay, true);
                 }
