@@ -6,6 +6,7 @@ mod connect;
 pub(crate) mod filter;
 mod flows;
 pub(crate) mod format;
+mod group;
 mod history;
 mod job;
 mod keymap;
@@ -38,7 +39,7 @@ pub(crate) mod words;
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
-use peerway::{NodeSnapshot, PathInfo, PeerId, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Told;
@@ -57,6 +58,8 @@ pub struct Feed {
     pub commands: mpsc::Sender<Command>,
     /// Whom the user knows, each time that this has changed.
     pub people: BoxStream<'static, People>,
+    /// What the node knows of the groups that it shares with, every few seconds; nothing while it shares nothing.
+    pub swarm: BoxStream<'static, Arc<SwarmSnapshot>>,
 }
 
 /// Whom the user of the dashboard knows.

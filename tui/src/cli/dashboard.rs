@@ -11,10 +11,10 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use peerway::{Endpoint, Event, EventKind, NodeSnapshot, Router};
+use peerway::{Endpoint, Event, EventKind, NodeSnapshot, Router, SwarmSnapshot};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use self::requests::Host;
@@ -33,6 +33,10 @@ use crate::{
 
 /// Samples of the charts.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// What is known of groups changes slowly.
+const GROUPS: Duration = Duration::from_secs(2);
+/// And while nothing is shared, only when somebody shares.
+const GROUPS_IDLE: Duration = Duration::from_secs(6);
 /// Requests not yet begun; the dashboard says when there are more.
 const QUEUE: usize = 8;
 
@@ -86,6 +90,13 @@ pub(super) async fn show(
             Some(node) => follow(node.peers(), node.book()),
             None => stream::pending().boxed(),
         },
+        swarm: match node {
+            Some(node) => {
+                let swarm = node.swarm().clone();
+                groups(move || std::future::ready(Some(swarm.snapshot())))
+            }
+            None => stream::pending().boxed(),
+        },
     };
     let links = match node {
         Some(node) => node.links(),
@@ -124,6 +135,26 @@ fn follow(peers: &Peers, book: &Followed) -> BoxStream<'static, People> {
         Some((people(&peers, &now), (peers, book)))
     });
     changes.boxed()
+}
+
+/// What is known of the groups, each time that it is asked for; where nothing is shared there is nothing to tell.
+fn groups<F>(look: impl FnMut() -> F + Send + 'static) -> BoxStream<'static, Arc<SwarmSnapshot>>
+where
+    F: Future<Output = Option<SwarmSnapshot>> + Send + 'static,
+{
+    let begin = (look, Duration::ZERO, false);
+    let told = stream::unfold(begin, |(mut look, pause, was_shared)| async move {
+        sleep(pause).await;
+        let swarm = look().await;
+        let is_shared = swarm
+            .as_ref()
+            .map_or(was_shared, |it| !it.groups.is_empty());
+        let pause = if is_shared { GROUPS } else { GROUPS_IDLE };
+        let told = swarm.filter(|_| is_shared || was_shared);
+        Some((told, (look, pause, is_shared)))
+    });
+    told.filter_map(|swarm| std::future::ready(swarm.map(Arc::new)))
+        .boxed()
 }
 
 /// A snapshot every second, and at once when the state of a link changes.

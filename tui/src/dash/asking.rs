@@ -8,6 +8,7 @@ use tui_input::Input;
 use super::{
     Answer, Request, format,
     keymap::Ask,
+    layout::Panel,
     look::Role,
     model::{Model, Overlay},
     msg::Effect,
@@ -27,7 +28,9 @@ pub(super) struct Pongs {
 
 /// Whom a key is about: whose page is open, or who is selected.
 pub(super) fn subject(model: &Model) -> Option<PeerId> {
-    model.page.or_else(|| model.selected().map(|peer| peer.id))
+    let stranger = model.stranger.filter(|_| model.focus == Panel::Map);
+    let selected = || model.selected().map(|peer| peer.id);
+    model.page.or(stranger).or_else(selected)
 }
 
 /// Begins what the key stands for: some ask back first.

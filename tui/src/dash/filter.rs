@@ -7,7 +7,7 @@ mod facts;
 mod field;
 mod read;
 
-pub(in crate::dash) use self::facts::of_peer;
+pub(in crate::dash) use self::facts::{of_event, of_member, of_pair, of_peer};
 pub(crate) use self::{
     facts::Plain,
     field::{About, Number, Word, nearest},

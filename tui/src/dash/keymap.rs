@@ -19,6 +19,10 @@ pub(super) enum Context {
     Flows,
     /// The map has it.
     Map,
+    /// The members of groups have it.
+    Members,
+    /// The links between them have it.
+    Links,
     /// The list of events has it.
     Events,
     Details,
@@ -390,7 +394,7 @@ use Context as C;
 /// What can have the focus.
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Events,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
 ];
 const LIST: &[Context] = &[
     C::Peers,
@@ -399,18 +403,21 @@ const LIST: &[Context] = &[
     C::Network,
     C::Flows,
     C::Map,
+    C::Members,
+    C::Links,
     C::Events,
     C::Details,
 ];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
-    C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Help,
+    C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Details,
+    C::Help,
 ];
 const OVER: &[Context] = &[C::Details, C::Share, C::Help];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
-    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Events, C::Details, C::Share,
-    C::Help,
+    C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
+    C::Details, C::Share, C::Help,
 ];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
@@ -419,6 +426,8 @@ const EVERYWHERE: &[Context] = &[
     C::Network,
     C::Flows,
     C::Map,
+    C::Members,
+    C::Links,
     C::Events,
     C::Details,
     C::Share,
@@ -452,8 +461,8 @@ const W: &[Key] = &[char('w')];
 pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
-    bind(&[char('/')], &[C::Peers], Action::Filter, Some("filter peers: part of a name, path=relay, rtt>100ms"), Some("filter")),
-    bind(ENTER, &[C::Flows, C::Events], Action::Open, None, Some("peer")),
+    bind(&[char('/')], &[C::Peers, C::Members, C::Links], Action::Filter, Some("filter peers, groups or events: part of a name, path=relay, rtt>100ms"), Some("filter")),
+    bind(ENTER, &[C::Flows, C::Members, C::Links, C::Events], Action::Open, None, Some("peer")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
@@ -463,15 +472,15 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('2')], PANELS, Action::View(View::Peers), Some("all peers"), None),
     bind(&[char('3')], PANELS, Action::View(View::Network), Some("the network around this node, and its relays"), None),
     bind(&[char('4')], PANELS, Action::View(View::Flows), Some("what the links are used for"), None),
-    bind(&[char('5')], PANELS, Action::View(View::Map), Some("map of the peers"), None),
+    bind(&[char('5')], PANELS, Action::View(View::Map), Some("map of the peers, and of groups that share their links"), None),
     bind(&[char('6')], PANELS, Action::View(View::Events), Some("all events"), None),
     bind(&[char('h'), key(KeyCode::Left)], &[C::Map], Action::Toward(Toward::Left), Some("the next peer to the left, on the map; j k l go the other ways"), Some("left")),
     bind(J, &[C::Map], Action::Toward(Toward::Down), None, None),
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
@@ -493,6 +502,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::PageUp)], MOVING, Action::Move(Step::PageUp), Some("a page up"), None),
     bind(TAB, PANELS, Action::NextPanel, Some("the next panel; in a view of one panel, the next view"), Some("next panel")),
     bind(&[char('c')], LIST, Action::Connect, Some("connect: paste a ticket or an id"), Some("connect")),
+    bind(&[char('/')], &[C::Map, C::Events], Action::Filter, None, Some("filter")),
     bind(BACK_TAB, PANELS, Action::PreviousPanel, Some("the panel or view before"), None),
     bind(&[char('f'), char(' ')], LIST, Action::Freeze, Some("freeze the screen, or let it run again"), Some("freeze")),
     bind(&[char('p')], ON_PEER, Action::Ask(Ask::Ping), Some("ping it five times"), Some("ping")),
@@ -518,7 +528,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
@@ -542,7 +552,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

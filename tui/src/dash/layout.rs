@@ -30,6 +30,10 @@ pub(super) enum Panel {
     Network,
     Flows,
     Map,
+    /// Members of groups.
+    Members,
+    /// How they are linked.
+    Links,
     Events,
 }
 
@@ -53,6 +57,8 @@ pub(super) struct Areas {
     pub(super) page: Option<PageAreas>,
     pub(super) flows: Option<Rect>,
     pub(super) map: Option<Rect>,
+    pub(super) members: Option<Rect>,
+    pub(super) links: Option<Rect>,
     pub(super) events: Option<Rect>,
     pub(super) footer: Rect,
 }
@@ -77,6 +83,8 @@ pub(super) struct Wanted {
     pub(super) pairs: usize,
     /// Events that are listed, up to what a page shows.
     pub(super) events: usize,
+    /// Members of groups that share, and their links; none if no group does.
+    pub(super) groups: Option<(usize, usize)>,
 }
 
 impl Areas {
@@ -106,7 +114,7 @@ impl Areas {
             View::Peers => frame.single(body, Panel::Peers),
             View::Network => frame.single(body, Panel::Network),
             View::Flows => frame.single(body, Panel::Flows),
-            View::Map => frame.single(body, Panel::Map),
+            View::Map => frame.map(body, wanted),
             View::Events => frame.single(body, Panel::Events),
         };
         Some(if is_tall_and_narrow(screen) && wanted.details {
@@ -204,10 +212,66 @@ impl Areas {
                 map: Some(body),
                 ..self
             },
+            Panel::Members => Self {
+                members: Some(body),
+                ..self
+            },
+            Panel::Links => Self {
+                links: Some(body),
+                ..self
+            },
             Panel::Events => Self {
                 events: Some(body),
                 ..self
             },
+        }
+    }
+
+    /// The map, and beside or below it the groups, where there are any; with less room what has the focus.
+    fn map(self, body: Rect, wanted: Wanted) -> Self {
+        const HEADED: u16 = 3;
+        let Some((members, links)) = wanted.groups.filter(|_| !wanted.expanded) else {
+            return self.single(body, wanted.focus);
+        };
+        let height = |rows: usize| {
+            let rows = u16::try_from(rows.max(1)).unwrap_or(u16::MAX);
+            rows.saturating_add(HEADED)
+        };
+        let (members, links) = (height(members), height(links));
+        let with = |map, [members, links]: [Rect; 2]| Self {
+            map,
+            members: Some(members),
+            links: Some(links),
+            ..self
+        };
+        let stacked = |area: Rect| {
+            let members = members.min(area.height / 2);
+            area.layout(&Layout::vertical([
+                Constraint::Length(members),
+                Constraint::Fill(1),
+            ]))
+        };
+        if body.width >= 160 && body.height >= 24 {
+            let [map, tables] = body.layout(&Layout::horizontal([Constraint::Fill(1); 2]));
+            with(Some(map), stacked(tables))
+        } else if body.width >= 100 && body.height >= 28 {
+            let tables = members.max(links.min(16)).clamp(6, body.height / 2);
+            let [map, tables] = body.layout(&Layout::vertical([
+                Constraint::Fill(1),
+                Constraint::Length(tables),
+            ]));
+            let tables = tables.layout(&Layout::horizontal([
+                Constraint::Percentage(42),
+                Constraint::Fill(1),
+            ]));
+            with(Some(map), tables)
+        } else if body.height >= 40 {
+            let [map, tables] = body.layout(&Layout::vertical([Constraint::Fill(1); 2]));
+            with(Some(map), stacked(tables))
+        } else if wanted.focus != Panel::Map && body.height >= 16 {
+            with(None, stacked(body))
+        } else {
+            self.single(body, wanted.focus)
         }
     }
 
@@ -251,6 +315,11 @@ impl Areas {
             .map_or(0, |area| usize::from(area.height.saturating_sub(3)))
     }
 
+    /// Rows of such a list that are seen at once.
+    pub(super) fn list_rows(&self, panel: Panel) -> usize {
+        self.list(panel).map_or(0, |rows| usize::from(rows.height))
+    }
+
     /// Events that fit.
     pub(super) fn event_rows(&self) -> usize {
         let events = self.page.map_or(self.events, |page| page.events);
@@ -269,6 +338,8 @@ impl Areas {
             Panel::Events => (self.page.map_or(self.events, |page| page.events), 0),
             Panel::Pairs => (self.page.and_then(|page| page.pairs), 1),
             Panel::Flows => (self.flows, 1),
+            Panel::Members => (self.members, 1),
+            Panel::Links => (self.links, 1),
             Panel::Peers | Panel::Page | Panel::Network | Panel::Map => (None, 0),
         };
         let inside = area?.inner(Margin::new(1, 1));

@@ -96,6 +96,8 @@ pub(super) struct Glyphs {
     pub(super) rising: &'static str,
     pub(super) falling: &'static str,
     pub(super) via: &'static str,
+    /// Of a line between two others that goes by a relay.
+    pub(super) double: &'static str,
     /// Of a tree.
     pub(super) fork: &'static str,
     pub(super) last: &'static str,
@@ -136,6 +138,7 @@ pub(super) static UNICODE: Glyphs = Glyphs {
     rising: "╱",
     falling: "╲",
     via: "║",
+    double: "═",
     fork: "├",
     last: "└",
     has_braille: true,
@@ -172,6 +175,7 @@ pub(super) static ASCII: Glyphs = Glyphs {
     rising: "/",
     falling: "\\",
     via: "|",
+    double: "=",
     fork: "+",
     last: "+",
     has_braille: false,

@@ -1,13 +1,18 @@
 //! Where peers and relays stand around this node: on rings by round-trip time, relayed peers below their relay. Angles come from the
 //! ids, so that nobody moves because another one does.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use peerway::{PathInfo, PeerSnapshot, RelayState, RelayUrl};
+use peerway::{
+    GroupSnapshot, PathInfo, PathKind, PeerId, PeerSnapshot, Presence, RelayState, RelayUrl,
+};
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{format, model::Model, words::Standing};
+use super::{format, group, model::Model, words::Standing};
 
 /// With less room a tree takes the map's place.
 const LEAST: (u16, u16) = (58, 14);
@@ -33,15 +38,35 @@ pub(super) struct Map {
     pub(super) radius: (f64, f64),
     pub(super) peers: Vec<Place>,
     pub(super) relays: Vec<Hub>,
+    /// Between members of groups of whom neither is this node.
+    pub(super) links: Vec<Link>,
     /// Peers for whom there is no room.
     pub(super) hidden: usize,
 }
 
-/// A peer on the map.
+/// Who has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// In this row of the table.
+    Peer(usize),
+    /// A member of a group to whom this node has no link.
+    Stranger(PeerId),
+}
+
+/// A link between two who are both on the map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) ends: [Who; 2],
+    pub(super) from: (u16, u16),
+    pub(super) to: (u16, u16),
+    pub(super) path: PathKind,
+}
+
+/// A peer on the map, or another member of a group.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Its row in the table.
-    pub(super) row: usize,
+    pub(super) who: Who,
+    id: PeerId,
     /// Of its glyph.
     pub(super) at: (u16, u16),
     /// Where glyph and name are.
@@ -71,12 +96,30 @@ pub(super) enum Toward {
     Down,
 }
 
-/// Peers that are reached in one way, for the tree.
+/// Peers that are reached in one way, or members of a group that are not reached at all, for the tree.
 pub(super) struct Branch<'a> {
     pub(super) kind: Standing,
     pub(super) relay: Option<&'a RelayUrl>,
-    /// Of the table.
-    pub(super) rows: Vec<usize>,
+    pub(super) group: Option<&'a GroupSnapshot>,
+    pub(super) whos: Vec<Who>,
+}
+
+impl Who {
+    /// Who is selected.
+    pub(super) fn selected(model: &Model) -> Self {
+        let stranger = model.stranger.map(Self::Stranger);
+        stranger.unwrap_or(Self::Peer(model.cursor))
+    }
+
+    pub(super) fn select(self, model: &mut Model) {
+        match self {
+            Self::Peer(row) => {
+                model.stranger = None;
+                model.select_row(row);
+            }
+            Self::Stranger(id) => model.stranger = Some(id),
+        }
+    }
 }
 
 /// Whether a map fits in there.
@@ -96,6 +139,7 @@ impl Map {
             radius,
             peers: Vec::new(),
             relays: Vec::new(),
+            links: Vec::new(),
             hidden: 0,
         };
         map.place_relays(model, area);
@@ -111,8 +155,33 @@ impl Map {
                 map.place(model, area, row, peer);
             }
         }
-        map.hidden = model.rows.len().saturating_sub(map.peers.len());
+        let strangers = group::strangers(model);
+        for (id, presence) in &strangers {
+            map.place_stranger(model, area, *id, *presence);
+        }
+        let all = model.rows.len() + strangers.len();
+        map.hidden = all.saturating_sub(map.peers.len());
+        map.link(model);
         map
+    }
+
+    /// The links of others, as far as both ends have a place.
+    fn link(&mut self, model: &Model) {
+        let places: BTreeMap<PeerId, &Place> =
+            self.peers.iter().map(|place| (place.id, place)).collect();
+        let pairs = model.data().swarm.groups.iter().flat_map(|it| &it.pairs);
+        let links = pairs.filter_map(|pair| {
+            let (_, says) = pair.report()?;
+            let (a, b) = (places.get(&pair.a)?, places.get(&pair.b)?);
+            Some(Link {
+                ends: [a.who, b.who],
+                from: a.at,
+                to: b.at,
+                path: says.path,
+            })
+        });
+        let links: Vec<Link> = links.collect();
+        self.links = links;
     }
 
     /// Side by side in the lower half, the node's own first.
@@ -173,8 +242,30 @@ impl Map {
             Some(hub) => (hub.at.1 + 1..area.bottom())
                 .map(|y| (hub.at.0, y))
                 .collect(),
-            None => self.spots(ring(rtt), turn(peer), area),
+            None => self.spots(ring(rtt), turn(&peer.id), area),
         };
+        self.take(Who::Peer(row), peer.id, (text, hub), (spots, area));
+    }
+
+    /// Farthest out: what is between it and this node, nobody has measured.
+    fn place_stranger(&mut self, model: &Model, area: Rect, id: PeerId, presence: Presence) {
+        let name = model.words().name(&id);
+        let mut text = format::fit(&name, NAME_WIDTH, model.look.glyphs.ellipsis);
+        if presence != Presence::Fresh {
+            text = format!("{text} {presence}");
+        }
+        let spots = self.spots(RINGS.len(), turn(&id), area);
+        self.take(Who::Stranger(id), id, (text, None), (spots, area));
+    }
+
+    /// Takes the first of these spots at which the text covers nobody.
+    fn take(
+        &mut self,
+        who: Who,
+        id: PeerId,
+        (text, hub): (String, Option<usize>),
+        (spots, area): (Vec<(u16, u16)>, Rect),
+    ) {
         let width = text.width() as u16 + 2;
         let found = spots.into_iter().find_map(|at| {
             let to_the_right = at.0 >= self.center.0 || hub.is_some();
@@ -190,7 +281,8 @@ impl Map {
             return;
         };
         self.peers.push(Place {
-            row,
+            who,
+            id,
             at,
             label,
             text,
@@ -246,9 +338,9 @@ impl Map {
             .all(|taken| !taken.intersects(wide))
     }
 
-    /// The row of the next peer in that direction.
-    pub(super) fn next(&self, from: usize, toward: Toward) -> Option<usize> {
-        let here = self.peers.iter().find(|place| place.row == from);
+    /// The next one in that direction.
+    pub(super) fn next(&self, from: Who, toward: Toward) -> Option<Who> {
+        let here = self.peers.iter().find(|place| place.who == from);
         let (x, y) = here.map_or(self.center, |place| place.at);
         let away = |place: &&Place| {
             let right = i32::from(place.at.0) - i32::from(x);
@@ -262,15 +354,16 @@ impl Map {
             };
             (ahead > 0).then_some(ahead + 2 * aside.abs())
         };
-        let others = self.peers.iter().filter(|place| place.row != from);
+        let others = self.peers.iter().filter(|place| place.who != from);
         others
-            .filter_map(|place| Some((away(&place)?, place.row)))
+            .filter_map(|place| Some((away(&place)?, place.who)))
             .min()
-            .map(|(_, row)| row)
+            .map(|(_, who)| who)
     }
 }
 
-/// All rows of the table by the way in which the peers are reached: direct ones, those of each relay, the others.
+/// All rows of the table by the way in which the peers are reached: direct ones, those of each relay, the others. Then the members of
+/// each group that are not reached.
 pub(super) fn branches(model: &Model) -> Vec<Branch<'_>> {
     let words = model.words();
     let mut branches: Vec<Branch<'_>> = Vec::new();
@@ -284,15 +377,28 @@ pub(super) fn branches(model: &Model) -> Vec<Branch<'_>> {
             .iter_mut()
             .find(|branch| branch.kind == kind && branch.relay == relay);
         match found {
-            Some(branch) => branch.rows.push(row),
+            Some(branch) => branch.whos.push(Who::Peer(row)),
             None => branches.push(Branch {
                 kind,
                 relay,
-                rows: vec![row],
+                group: None,
+                whos: vec![Who::Peer(row)],
             }),
         }
     }
     branches.sort_by(|a, b| (a.kind, a.relay).cmp(&(b.kind, b.relay)));
+    let mut strangers = group::strangers(model);
+    for group in &model.data().swarm.groups {
+        let members = group.members.iter().map(|member| member.id);
+        // Each once, however many groups it is in.
+        let others = members.filter(|id| strangers.remove(id).is_some());
+        branches.push(Branch {
+            kind: Standing::Unreachable,
+            relay: None,
+            group: Some(group),
+            whos: others.map(Who::Stranger).collect(),
+        });
+    }
     branches
 }
 
@@ -316,10 +422,9 @@ fn ring(rtt: Option<Duration>) -> usize {
 }
 
 /// Where around the node a peer is, as a part of a turn.
-fn turn(peer: &PeerSnapshot) -> f64 {
+fn turn(id: &PeerId) -> f64 {
     // FNV-1a: even, and the same on all computers.
-    let hash = peer
-        .id
+    let hash = id
         .to_string()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

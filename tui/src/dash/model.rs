@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot, Ticket};
+use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 use tui_input::Input;
 
@@ -14,8 +14,9 @@ use super::{
     People, Request,
     asking::Pongs,
     connect::Connect,
-    filter::{self, Filter, FilterError},
+    filter::{self, About, Filter, FilterError},
     flows::{flows, has_flows},
+    group,
     history::History,
     keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
@@ -26,7 +27,7 @@ use super::{
     sort::Sort,
     tabs::View,
     trail::Trails,
-    words::{Level, Words, is_warning, peer_of},
+    words::{Level, Words, is_warning},
 };
 
 /// Events that are kept.
@@ -64,10 +65,18 @@ pub(super) struct Model {
     pub(super) flows: List,
     /// The first line of the network's report.
     pub(super) network: List,
+    /// Members of groups, and the links between them.
+    pub(super) members: List,
+    pub(super) links: List,
+    /// The member without a link to this node that is selected on the map, instead of a peer.
+    pub(super) stranger: Option<PeerId>,
     /// The map as a tree instead of rings.
     pub(super) as_tree: bool,
     pub(super) sort: Sort,
+    /// Of peers, of events, and of groups.
     pub(super) filter: Filter,
+    pub(super) event_filter: Filter,
+    pub(super) group_filter: Filter,
     pub(super) window: Window,
     pub(super) masked: bool,
     pub(super) overlay: Option<Overlay>,
@@ -95,6 +104,7 @@ pub(super) struct Model {
 #[derive(Clone, Debug)]
 pub(super) struct Data {
     pub(super) snapshot: Arc<NodeSnapshot>,
+    pub(super) swarm: Arc<SwarmSnapshot>,
     pub(super) history: History,
     pub(super) trails: Trails,
     pub(super) events: VecDeque<Event>,
@@ -114,8 +124,9 @@ pub(super) enum Overlay {
     Sort {
         at: usize,
     },
-    /// The filter is being written; the error is about what stands there now.
+    /// A filter is being written; the error is about what stands there now.
     Filter {
+        about: About,
         input: Input,
         error: Option<FilterError>,
     },
@@ -194,6 +205,7 @@ impl Model {
     ) -> Self {
         let mut live = Data {
             snapshot: Arc::clone(&first),
+            swarm: Arc::default(),
             history: History::default(),
             trails: Trails::default(),
             events: VecDeque::new(),
@@ -225,9 +237,14 @@ impl Model {
             pairs: List::default(),
             flows: List::default(),
             network: List::default(),
+            members: List::default(),
+            links: List::default(),
+            stranger: None,
             as_tree: false,
             sort: Sort::default(),
             filter: Filter::default(),
+            event_filter: Filter::default(),
+            group_filter: Filter::default(),
             window: Window::default(),
             masked: false,
             overlay: None,
@@ -292,6 +309,10 @@ impl Model {
         self.live.snapshot = snapshot;
     }
 
+    pub(super) fn hear_of_groups(&mut self, swarm: Arc<SwarmSnapshot>) {
+        self.live.swarm = swarm;
+    }
+
     pub(super) fn push_event(&mut self, event: Event) {
         let areas = self.areas(self.screen);
         let shown = !self.is_frozen() && areas.is_some_and(|areas| areas.events.is_some());
@@ -340,6 +361,12 @@ impl Model {
             events: self
                 .page
                 .map_or(0, |_| self.listed_events().take(100).count()),
+            groups: (self.view == View::Map && group::is_shared(self.data())).then(|| {
+                let groups = self.data().swarm.groups.iter();
+                groups.fold((0, 0), |(members, links), group| {
+                    (members + group.members.len(), links + group.pairs.len())
+                })
+            }),
         };
         Areas::of(screen, wanted)
     }
@@ -356,6 +383,8 @@ impl Model {
                 Panel::Network => Context::Network,
                 Panel::Flows => Context::Flows,
                 Panel::Map => Context::Map,
+                Panel::Members => Context::Members,
+                Panel::Links => Context::Links,
                 Panel::Events => Context::Events,
             },
             Some(Overlay::Help { .. }) => Context::Help,
@@ -384,6 +413,7 @@ impl Model {
     pub(super) fn go_to(&mut self, view: View) {
         self.view = view;
         self.page = None;
+        self.stranger = None;
         self.expanded = false;
         self.focus = view.panels().first().copied().unwrap_or(Panel::Peers);
     }
@@ -410,7 +440,10 @@ impl Model {
     }
 
     fn lists(&self, event: &Event) -> bool {
-        self.level.shows(&event.kind) && self.page.is_none_or(|id| peer_of(&event.kind) == Some(id))
+        let rule = &self.event_filter;
+        self.level.shows(&event.kind)
+            && self.page.is_none_or(|id| event.kind.peer() == Some(id))
+            && (rule.is_empty() || rule.shows(&filter::of_event(event, &self.words())))
     }
 
     /// A list that has a cursor of its own, and how many rows it has.
@@ -428,6 +461,14 @@ impl Model {
                 let count = flows(&self.data().snapshot).len();
                 Some((&mut self.flows, count))
             }
+            Panel::Members => {
+                let count = group::members(self).len();
+                Some((&mut self.members, count))
+            }
+            Panel::Links => {
+                let count = group::pairs(self).len();
+                Some((&mut self.links, count))
+            }
             Panel::Peers | Panel::Page | Panel::Network | Panel::Map => None,
         }
     }
@@ -436,6 +477,7 @@ impl Model {
     pub(super) fn panels(&self) -> &'static [Panel] {
         match self.page {
             Some(_) => &[Panel::Page, Panel::Pairs, Panel::Events],
+            None if self.view == View::Map && !group::is_shared(self.data()) => &[Panel::Map],
             None => self.view.panels(),
         }
     }
@@ -477,6 +519,7 @@ impl Model {
         let row = self.rows.iter().position(is_it);
         self.cursor = row.unwrap_or(self.cursor);
         self.selected = Some(peer);
+        self.stranger = None;
     }
 
     /// Brings rows, selection and scrolling in line with everything else.
@@ -501,6 +544,7 @@ impl Model {
         self.rows = rows;
         self.select_row(found.unwrap_or(self.cursor));
 
+        self.arrange_groups();
         let areas = self.areas(self.screen).unwrap_or_default();
         let height = areas.peer_rows().max(1);
         self.top = self
@@ -516,5 +560,44 @@ impl Model {
         self.pairs.keep(pairs, areas.pair_rows());
         let flows = flows(&self.data().snapshot).len();
         self.flows.keep(flows, areas.flow_rows());
+        if self.view == View::Map {
+            let (members, links) = (group::members(self).len(), group::pairs(self).len());
+            self.members.keep(members, areas.list_rows(Panel::Members));
+            self.links.keep(links, areas.list_rows(Panel::Links));
+        }
+    }
+
+    /// What is selected may be gone, or the groups may be shared no more.
+    fn arrange_groups(&mut self) {
+        if self.view == View::Map && !self.panels().contains(&self.focus) {
+            self.focus = self.panels().first().copied().unwrap_or(Panel::Peers);
+        }
+        if let Some(id) = self.stranger
+            && !group::strangers(self).contains_key(&id)
+        {
+            self.stranger = None;
+        }
+    }
+
+    /// The filter of what is listed where the focus is.
+    pub(super) fn about(&self) -> About {
+        match self.focus {
+            Panel::Events => About::Events,
+            Panel::Members | Panel::Links => About::Groups,
+            Panel::Peers
+            | Panel::Page
+            | Panel::Pairs
+            | Panel::Network
+            | Panel::Flows
+            | Panel::Map => About::Peers,
+        }
+    }
+
+    pub(super) fn filter_of(&mut self, about: About) -> &mut Filter {
+        match about {
+            About::Peers => &mut self.filter,
+            About::Events => &mut self.event_filter,
+            About::Groups => &mut self.group_filter,
+        }
     }
 }

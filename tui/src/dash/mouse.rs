@@ -89,7 +89,7 @@ fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Eff
             let is_again = was && list.at == row;
             list.at = row;
             if is_again {
-                open(model);
+                open(model, now);
             }
         }
         Target::Panel(panel) => model.focus = panel,
@@ -160,6 +160,8 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
         (areas.events, Panel::Events),
         (areas.flows, Panel::Flows),
         (areas.map, Panel::Map),
+        (areas.members, Panel::Members),
+        (areas.links, Panel::Links),
         (areas.network, Panel::Network),
     ];
     panels

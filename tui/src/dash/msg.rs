@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
-use peerway::{Event, NodeSnapshot, PeerId, Ticket};
+use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
 use super::{Answer, People, Request};
@@ -15,6 +15,8 @@ pub(super) enum Msg {
     Mouse(MouseEvent),
     Resize(u16, u16),
     Sample(Arc<NodeSnapshot>),
+    /// What the node knows of its groups.
+    Swarm(Arc<SwarmSnapshot>),
     Event(Event),
     /// So many events were dropped because they came faster than they were read.
     Lagged(u64),

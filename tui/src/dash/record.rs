@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use peerway::{Event, NodeSnapshot, PeerId};
+use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +30,8 @@ enum Line {
     },
     Snapshot(Value),
     Event(Value),
+    /// Has neither addresses nor names.
+    Swarm(SwarmSnapshot),
 }
 
 /// Writes a session. Addresses that are hidden on the screen are hidden there too.
@@ -68,6 +70,10 @@ impl<W: Write> Recorder<W> {
     pub(super) fn event(&mut self, event: &Event, masked: bool) -> io::Result<()> {
         let value = self.masked(event, masked)?;
         self.write(&Line::Event(value))
+    }
+
+    pub(super) fn swarm(&mut self, swarm: &SwarmSnapshot) -> io::Result<()> {
+        self.write(&Line::Swarm(swarm.clone()))
     }
 
     fn masked(&mut self, value: &impl Serialize, masked: bool) -> io::Result<Value> {
@@ -114,6 +120,7 @@ pub struct Recording {
 pub enum Recorded {
     Snapshot(Box<NodeSnapshot>),
     Event(Event),
+    Swarm(Box<SwarmSnapshot>),
 }
 
 impl Recorded {
@@ -121,6 +128,7 @@ impl Recorded {
         match self {
             Self::Snapshot(snapshot) => snapshot.at_ms,
             Self::Event(event) => event.at_ms,
+            Self::Swarm(swarm) => swarm.at_ms,
         }
     }
 }
@@ -143,7 +151,7 @@ impl Recording {
             Some(Ok(Line::Recording { version, .. })) => {
                 return Err(foreign(format!("it was made by version {version}")));
             }
-            Some(Ok(Line::Snapshot(_) | Line::Event(_))) => {
+            Some(Ok(Line::Snapshot(_) | Line::Event(_) | Line::Swarm(_))) => {
                 return Err(foreign("its first line is missing".to_owned()));
             }
             Some(Err(error)) => return Err(foreign(error.to_string())),
@@ -153,7 +161,7 @@ impl Recording {
         for recorded in recorded(path)? {
             match recorded? {
                 Recorded::Snapshot(snapshot) if first.is_none() => first = Some(*snapshot),
-                Recorded::Snapshot(_) | Recorded::Event(_) => {}
+                Recorded::Snapshot(_) | Recorded::Event(_) | Recorded::Swarm(_) => {}
             }
         }
         Ok(Self {
@@ -216,6 +224,7 @@ fn read(text: &str) -> serde_json::Result<Recorded> {
     Ok(match serde_json::from_str(text)? {
         Line::Snapshot(value) => Recorded::Snapshot(serde_json::from_value(value)?),
         Line::Event(value) => Recorded::Event(serde_json::from_value(value)?),
+        Line::Swarm(swarm) => Recorded::Swarm(Box::new(swarm)),
         Line::Recording { .. } => {
             return Err(<serde_json::Error as serde::de::Error>::custom(
                 "a second recording begins here",
@@ -229,7 +238,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::dash::tests::fixtures::{names, node, snapshot, twelve};
+    use crate::dash::tests::fixtures::{names, node, snapshot, swarm, twelve};
 
     fn text(masked: bool) -> Vec<u8> {
         let mut recorder = Recorder::begin(Vec::new(), &names()).unwrap();
@@ -252,6 +261,28 @@ mod tests {
         let times: Vec<_> = recording.play().unwrap().map(|(after, _)| after).collect();
         assert_eq!(times, [Duration::ZERO, Duration::from_millis(1500)]);
         assert!(Recorder::create(&path, &names()).is_err(), "written over");
+    }
+
+    #[test]
+    fn what_was_known_of_groups_is_played_too_and_old_recordings_have_none() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("session.jsonl");
+        let mut recorder = Recorder::create(&path, &names()).unwrap();
+        recorder.snapshot(&snapshot(&node(twelve())), true).unwrap();
+        recorder.swarm(&swarm()).unwrap();
+        let recording = Recording::open(&path).unwrap();
+        let groups = |recording: &Recording| -> Vec<_> {
+            let played = recording.play().unwrap();
+            played
+                .filter_map(|(_, recorded)| match recorded {
+                    Recorded::Swarm(swarm) => Some(*swarm),
+                    Recorded::Snapshot(_) | Recorded::Event(_) => None,
+                })
+                .collect()
+        };
+        assert_eq!(groups(&recording), [(*swarm()).clone()]);
+        std::fs::write(&path, text(false)).unwrap();
+        assert_eq!(groups(&Recording::open(&path).unwrap()), []);
     }
 
     #[test]

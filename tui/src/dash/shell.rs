@@ -186,6 +186,9 @@ impl Shell {
                     Err(_) => Msg::Stopped,
                 })
             }
+            Some(swarm) = self.source.swarm.next(), if !model.stopped => {
+                Wake::Msg(Msg::Swarm(swarm))
+            }
             Some(people) = self.source.people.next() => Wake::Msg(Msg::People(people)),
             Some(msg) = self.answers.next() => Wake::Msg(msg),
             Some(msg) = self.dials.next() => Wake::Msg(msg),
@@ -200,6 +203,8 @@ impl Shell {
             recorder.snapshot(snapshot, masked)
         } else if let Msg::Event(event) = msg {
             recorder.event(event, masked)
+        } else if let Msg::Swarm(swarm) = msg {
+            recorder.swarm(swarm)
         } else {
             return None;
         };

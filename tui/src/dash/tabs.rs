@@ -52,7 +52,7 @@ impl View {
             Self::Peers => &[Panel::Peers],
             Self::Network => &[Panel::Network],
             Self::Flows => &[Panel::Flows],
-            Self::Map => &[Panel::Map],
+            Self::Map => &[Panel::Map, Panel::Members, Panel::Links],
             Self::Events => &[Panel::Events],
         }
     }

@@ -1,6 +1,7 @@
 //! The dashboard as a whole: what it shows, what keys do, and that nothing makes it panic.
 
 pub(super) mod fixtures;
+mod groups;
 mod keys;
 // A build for debugging is too slow for it.
 #[cfg(not(debug_assertions))]

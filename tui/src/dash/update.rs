@@ -10,13 +10,14 @@ use tui_input::{Input, InputRequest};
 use super::{
     Request, asking,
     connect::{Connect, Progress, Reading},
-    filter::{About, Filter},
+    filter::Filter,
     flows::flows,
+    group,
     keymap::{self, Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
     list::List,
     look::Role,
-    map::{Map, Toward, branches},
+    map::{Map, Toward, Who, branches},
     model::{Model, Notice, Overlay, Window},
     mouse,
     msg::{Effect, Msg},
@@ -24,7 +25,7 @@ use super::{
     sort::{Column, Sort},
     tabs::View,
     view::{has_rings, report_lines, rings_field},
-    words::{Standing, Words, peer_of},
+    words::{Standing, Words},
 };
 
 /// How long a notice stays.
@@ -34,7 +35,12 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
     let mut effects = Vec::new();
     let moves_rows = matches!(
         msg,
-        Msg::Key(_) | Msg::Mouse(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Sample(_)
+        Msg::Key(_)
+            | Msg::Mouse(_)
+            | Msg::Paste(_)
+            | Msg::Resize(..)
+            | Msg::Sample(_)
+            | Msg::Swarm(_)
     );
     match msg {
         Msg::Key(key) => {
@@ -58,6 +64,10 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             if !model.is_frozen() && model.notice.as_ref().is_some_and(|it| it.until <= now) {
                 model.notice = None;
             }
+        }
+        Msg::Swarm(swarm) => {
+            model.hear_of_groups(swarm);
+            model.dirty |= !model.is_frozen();
         }
         Msg::Event(event) => {
             model.push_event(event);
@@ -135,20 +145,10 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             }
         }
         Action::Chord(chord) => model.chord = Some(chord),
-        Action::Details => {
-            model.overlay = match model.overlay {
-                Some(_) => None,
-                None => model.selected().is_some().then_some(Overlay::Details),
-            };
-        }
+        Action::Details => toggle_details(model, now),
         Action::FaultsOnly => model.faults_only = !model.faults_only,
         Action::Expand => model.expanded = !model.expanded,
-        Action::Filter => {
-            model.overlay = Some(Overlay::Filter {
-                input: Input::new(model.filter.text().to_owned()),
-                error: None,
-            });
-        }
+        Action::Filter => write_filter(model),
         Action::Follow => model.events = List::default(),
         Action::Freeze => model.toggle_frozen(),
         Action::Help => {
@@ -165,7 +165,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::NextPanel => model.step_panel(1),
         Action::Open => match model.overlay.take() {
             Some(Overlay::Details) => model.open_page(),
-            _ => open(model),
+            _ => open(model, now),
         },
         Action::PreviousPanel => model.step_panel(-1),
         Action::Quit => quit(model, false, effects),
@@ -196,6 +196,25 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             };
         }
     }
+}
+
+fn toggle_details(model: &mut Model, now: Duration) {
+    if let (None, Some(stranger)) = (&model.overlay, model.stranger) {
+        return no_page(model, stranger, now);
+    }
+    model.overlay = match model.overlay {
+        Some(_) => None,
+        None => model.selected().is_some().then_some(Overlay::Details),
+    };
+}
+
+fn write_filter(model: &mut Model) {
+    let about = model.about();
+    model.overlay = Some(Overlay::Filter {
+        about,
+        input: Input::new(model.filter_of(about).text().to_owned()),
+        error: None,
+    });
 }
 
 fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
@@ -293,8 +312,8 @@ fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<E
                 accept(model, now, effects);
             }
         }
-        Order::Filter(text) => match Filter::parse(&text, About::Peers) {
-            Ok(filter) => model.filter = filter,
+        Order::Filter(text) => match Filter::parse(&text, model.about()) {
+            Ok(filter) => *model.filter_of(model.about()) = filter,
             Err(error) => {
                 prompt.error = Some(error.to_string());
                 model.overlay = Some(Overlay::Prompt(prompt));
@@ -311,10 +330,12 @@ fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<E
 /// One step back: overlay, then the page, then filter, then the single panel, then the overview.
 fn back(model: &mut Model) {
     match model.overlay.take() {
-        Some(Overlay::Filter { .. }) => model.filter = Filter::default(),
+        Some(Overlay::Filter { about, .. }) => *model.filter_of(about) = Filter::default(),
         Some(_) => {}
         None if model.page.is_some() => model.go_to(View::Peers),
-        None if !model.filter.is_empty() => model.filter = Filter::default(),
+        None if !model.filter_of(model.about()).is_empty() => {
+            *model.filter_of(model.about()) = Filter::default();
+        }
         None if model.faults_only => model.faults_only = false,
         None if model.expanded => model.expanded = false,
         None => model.go_to(View::Overview),
@@ -380,6 +401,8 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Network => areas.network,
         Panel::Flows => areas.flows,
         Panel::Map => areas.map,
+        Panel::Members => areas.members,
+        Panel::Links => areas.links,
         Panel::Events => areas.page.map_or(areas.events, |page| page.events),
     };
     let inside = area.unwrap_or_default().inner(Margin::new(1, 1));
@@ -423,9 +446,11 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Peers | Panel::Page => step_in_table(model, step, areas),
         Panel::Map if model.as_tree => step_in_tree(model, step),
         Panel::Map => step_in_table(model, step, areas),
-        Panel::Pairs => {
-            let count = model.page_peer().map_or(0, |peer| peer.pairs.len());
-            model.pairs.at = moved(model.pairs.at, step, areas.pair_rows(), count);
+        Panel::Pairs | Panel::Flows | Panel::Members | Panel::Links | Panel::Events => {
+            let rows = areas.list_rows(model.focus);
+            if let Some((list, count)) = model.list(model.focus) {
+                list.at = moved(list.at, step, rows, count);
+            }
         }
         Panel::Network => {
             let height = areas
@@ -435,19 +460,12 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
             let positions = lines.saturating_sub(usize::from(height)) + 1;
             model.network.at = moved(model.network.at, step, usize::from(height), positions);
         }
-        Panel::Flows => {
-            let count = flows(&model.data().snapshot).len();
-            model.flows.at = moved(model.flows.at, step, areas.flow_rows(), count);
-        }
-        Panel::Events => {
-            let count = model.listed_events().count();
-            model.events.at = moved(model.events.at, step, areas.event_rows(), count);
-        }
     }
 }
 
 fn step_in_table(model: &mut Model, step: Step, areas: &Areas) {
     let row = moved(model.cursor, step, areas.peer_rows(), model.rows.len());
+    model.stranger = None;
     model.select_row(row);
     if model.page.is_some() {
         model.open_page();
@@ -456,15 +474,16 @@ fn step_in_table(model: &mut Model, step: Step, areas: &Areas) {
 
 /// The peers in the order of the tree.
 fn step_in_tree(model: &mut Model, step: Step) {
-    let rows: Vec<usize> = branches(model)
+    let all: Vec<Who> = branches(model)
         .into_iter()
-        .flat_map(|branch| branch.rows)
+        .flat_map(|branch| branch.whos)
         .collect();
-    let at = rows.iter().position(|row| *row == model.cursor);
+    let here = Who::selected(model);
+    let at = all.iter().position(|who| *who == here);
     let page = usize::from(model.screen.height.saturating_sub(6));
-    let to = moved(at.unwrap_or(0), step, page, rows.len());
-    if let Some(row) = rows.get(to) {
-        model.select_row(*row);
+    let to = moved(at.unwrap_or(0), step, page, all.len());
+    if let Some(who) = all.get(to) {
+        who.select(model);
     }
 }
 
@@ -475,8 +494,8 @@ fn go_toward(model: &mut Model, toward: Toward) {
     if has_rings(model, area) {
         let [field, _] = rings_field(area);
         let map = Map::of(model, field);
-        if let Some(row) = map.next(model.cursor, toward) {
-            model.select_row(row);
+        if let Some(who) = map.next(Who::selected(model), toward) {
+            who.select(model);
         }
         return;
     }
@@ -487,7 +506,7 @@ fn go_toward(model: &mut Model, toward: Toward) {
 }
 
 /// The page of the peer that the selected row is about.
-pub(super) fn open(model: &mut Model) {
+pub(super) fn open(model: &mut Model, now: Duration) {
     let peer = match model.focus {
         Panel::Flows => {
             let flows = flows(&model.data().snapshot);
@@ -495,16 +514,49 @@ pub(super) fn open(model: &mut Model) {
         }
         Panel::Events => {
             let event = model.listed_events().nth(model.events.at);
-            event.and_then(|event| peer_of(&event.kind))
+            event.and_then(|event| event.kind.peer())
         }
+        Panel::Members => {
+            let members = group::members(model);
+            members.get(model.members.at).map(|member| member.it.id)
+        }
+        Panel::Links => {
+            let pairs = group::pairs(model);
+            let ends = pairs.get(model.links.at).map(|pair| pair.ends());
+            // The end that has a page, and is not this node.
+            let snapshot = &model.data().snapshot;
+            let has_page = |end: &PeerId| snapshot.peer(*end).is_some();
+            ends.map(|[here, there]| {
+                let found = [here, there].into_iter().find(has_page);
+                found.unwrap_or(if here == snapshot.id { there } else { here })
+            })
+        }
+        Panel::Map if model.stranger.is_some() => model.stranger,
         Panel::Peers | Panel::Page | Panel::Pairs | Panel::Network | Panel::Map => {
             model.selected().map(|peer| peer.id)
         }
     };
-    if let Some(peer) = peer {
-        model.select(peer);
-        model.open_page();
+    let Some(peer) = peer else { return };
+    if matches!(model.focus, Panel::Members | Panel::Links | Panel::Map)
+        && model.data().snapshot.peer(peer).is_none()
+    {
+        return no_page(model, peer, now);
     }
+    model.select(peer);
+    model.open_page();
+}
+
+/// Members of a group may be linked to others alone.
+fn no_page(model: &mut Model, peer: PeerId, now: Duration) {
+    let text = if peer == model.data().snapshot.id {
+        "this is the node that is shown; its peers have pages".to_owned()
+    } else {
+        let name = model.words().name(&peer);
+        format!(
+            "this node has no link to {name}, and so no page for it; p pings it, which makes one"
+        )
+    };
+    notify(model, text, Role::Warn, now);
 }
 
 /// The position after a step in a list of `count` rows, of which `page` are seen at once.
@@ -581,11 +633,21 @@ fn paste(model: &mut Model, text: &str) {
 
 /// Applies what was typed; while it is wrong, the last right filter stays.
 fn read_filter(model: &mut Model) {
-    if let Some(Overlay::Filter { input, error }) = &mut model.overlay {
-        match Filter::parse(input.value(), About::Peers) {
-            Ok(filter) => (model.filter, *error) = (filter, None),
-            Err(wrong) => *error = Some(wrong),
+    let Some(Overlay::Filter {
+        about,
+        input,
+        error,
+    }) = &mut model.overlay
+    else {
+        return;
+    };
+    let about = *about;
+    match Filter::parse(input.value(), about) {
+        Ok(filter) => {
+            *error = None;
+            *model.filter_of(about) = filter;
         }
+        Err(wrong) => *error = Some(wrong),
     }
 }
 

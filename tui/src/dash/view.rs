@@ -5,6 +5,7 @@ mod dialogs;
 mod events;
 mod evidence;
 mod flows;
+mod group;
 mod header;
 mod help;
 mod inspector;
@@ -77,6 +78,12 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     }
     if let Some(area) = areas.map {
         map::map(model, frame, area);
+    }
+    if let Some(area) = areas.members {
+        group::members(model, frame, area);
+    }
+    if let Some(area) = areas.links {
+        group::links(model, frame, area);
     }
     if let Some(area) = areas.events {
         events::events(model, frame, area);

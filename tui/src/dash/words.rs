@@ -18,7 +18,7 @@ use super::{
     trail::Trails,
 };
 
-pub(super) use events::{Level, is_warning, peer_of};
+pub(super) use events::{Level, is_warning};
 
 /// Says things in the names, glyphs and privacy of the moment.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, path::Path, sync::Arc};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use peerway::SwarmSnapshot;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until},
@@ -21,15 +25,14 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let recording = Recording::open(path)?;
     let (samples, snapshots) = watch::channel(Arc::new(recording.first.clone()));
     let (happened, events) = mpsc::channel(QUEUE);
+    let (grouped, groups) = mpsc::channel(QUEUE);
     let (commands, _) = mpsc::channel(1);
     let source = Feed {
         snapshots,
-        events: stream::unfold(events, |mut events| async {
-            events.recv().await.map(|told| (told, events))
-        })
-        .boxed(),
+        events: received(events),
         commands,
         people: stream::pending().boxed(),
+        swarm: received(groups),
     };
     let options = Options {
         people: People {
@@ -43,14 +46,21 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let played = recording.play()?;
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
-        never = play(played, samples, happened) => match never {},
+        never = play(played, samples, (happened, grouped)) => match never {},
     }
+}
+
+fn received<T: Send + 'static>(from: mpsc::Receiver<T>) -> BoxStream<'static, T> {
+    stream::unfold(from, |mut from| async {
+        from.recv().await.map(|item| (item, from))
+    })
+    .boxed()
 }
 
 async fn play(
     played: impl Iterator<Item = (std::time::Duration, Recorded)>,
     samples: watch::Sender<Arc<peerway::NodeSnapshot>>,
-    happened: mpsc::Sender<Told>,
+    (happened, grouped): (mpsc::Sender<Told>, mpsc::Sender<Arc<SwarmSnapshot>>),
 ) -> Infallible {
     let start = Instant::now();
     for (after, recorded) in played {
@@ -61,6 +71,7 @@ async fn play(
             }
             // Nobody listens once the dashboard is left.
             Recorded::Event(event) => drop(happened.send(Told::Event(event)).await),
+            Recorded::Swarm(swarm) => drop(grouped.send(Arc::from(swarm)).await),
         }
     }
     // Events stay open: without them the dashboard would stop before it shows the last sample.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     super::{args::Globals, failure::Failure, follow::Followed, screen::Screen, state::StateDir},
-    QUEUE, follow, people,
+    QUEUE, follow, groups, people,
     requests::Host,
 };
 use crate::{
@@ -34,6 +34,14 @@ pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Re
         events: events.filter_map(async |told| told.ok()).boxed(),
         commands,
         people: follow(&peers, &book),
+        swarm: {
+            let node = node.clone();
+            groups(move || {
+                let node = node.clone();
+                // A node that does not answer is asked again; what it said before is shown as old.
+                async move { node.swarm().await.ok() }
+            })
+        },
     };
     let options = Options {
         people: people(&peers, &book.book()),

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use peerway::{Event, EventKind, PathInfo, PeerId, PeerSnapshot, PeerState};
+use peerway::{Event, EventKind, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence};
 
 use super::{Facts, Number, Word};
 use crate::dash::{
+    group::{Member, Pair},
     look::UNICODE,
+    model::Data,
     trail::Trails,
-    words::{Address, Standing, Words, is_warning},
+    words::{Address, Standing, Words, is_warning, nat_class},
 };
 
 /// For those who print: peers are called as the address book calls them, and nothing is hidden.
@@ -69,7 +71,7 @@ pub(in crate::dash) fn of_peer(peer: &PeerSnapshot, words: &Words<'_>) -> Facts 
 }
 
 /// Of something that happened.
-fn of_event(event: &Event, words: &Words<'_>) -> Facts {
+pub(in crate::dash) fn of_event(event: &Event, words: &Words<'_>) -> Facts {
     let mut facts = Facts::default();
     let sentence = words.sentence(&event.kind);
     facts.word(Word::Name, &sentence.subject);
@@ -80,15 +82,9 @@ fn of_event(event: &Event, words: &Words<'_>) -> Facts {
         "info"
     };
     facts.word(Word::Level, level);
-    // As the JSON of the event calls it.
-    if let Ok(serde_json::Value::Object(json)) = serde_json::to_value(event) {
-        if let Some(kind) = json.get("event").and_then(|kind| kind.as_str()) {
-            facts.word(Word::Event, kind);
-        }
-        let peer = json.get("peer").and_then(|peer| peer.as_str());
-        if let Some(Ok(id)) = peer.map(str::parse) {
-            name(&mut facts, &id, words);
-        }
+    facts.word(Word::Event, kind(&event.kind));
+    if let Some(peer) = event.kind.peer() {
+        name(&mut facts, &peer, words);
     }
     match &event.kind {
         EventKind::PeerState { to, why, .. } => {
@@ -116,6 +112,105 @@ fn of_event(event: &Event, words: &Words<'_>) -> Facts {
         | _ => {}
     }
     facts
+}
+
+/// As the JSON of the event calls it.
+fn kind(event: &EventKind) -> &'static str {
+    match event {
+        EventKind::PeerState { .. } => "peer_state",
+        EventKind::Explained { .. } => "explained",
+        EventKind::PathChanged { .. } => "path_changed",
+        EventKind::RelayUp { .. } => "relay_up",
+        EventKind::RelayDown { .. } => "relay_down",
+        EventKind::PublicAddress { .. } => "public_address",
+        EventKind::PortMapped { .. } => "port_mapped",
+        EventKind::NetworkChanged { .. } => "network_changed",
+        EventKind::Connected { .. } => "connected",
+        EventKind::Disconnected { .. } => "disconnected",
+        EventKind::TurnedAway { .. } => "turned_away",
+        EventKind::Unknown | _ => "unknown",
+    }
+}
+
+/// Of a member of a group, which is called `called`.
+pub(in crate::dash) fn of_member(member: &Member<'_>, called: &str, data: &Data) -> Facts {
+    let mut facts = Facts::default();
+    let it = member.it;
+    facts.word(Word::Name, called);
+    facts.word(Word::Id, &it.id.to_string());
+    facts.word(Word::Group, &member.group.name);
+    facts.word(Word::State, presence(it.presence));
+    if it.direct > 0 {
+        facts.word(Word::Path, "direct");
+    }
+    if it.relayed > 0 {
+        facts.word(Word::Path, "relay");
+    }
+    if let Some(age) = member.heard(data) {
+        facts.number(Number::Age, age.as_secs_f64());
+    }
+    if let Some(status) = &it.status {
+        facts.word(Word::Nat, nat_class(status.nat, false));
+        facts.number(Number::Down, status.rx_rate as f64);
+        facts.number(Number::Up, status.tx_rate as f64);
+    }
+    facts
+}
+
+/// Of two members, who are called so.
+pub(in crate::dash) fn of_pair(
+    pair: &Pair<'_>,
+    names: [String; 2],
+    words: &Words<'_>,
+    data: &Data,
+) -> Facts {
+    let mut facts = Facts::default();
+    for (id, called) in pair.ends().iter().zip(names) {
+        facts.word(Word::Name, &called);
+        facts.word(Word::Id, &id.to_string());
+        let members = pair.group.members.iter();
+        for member in members.filter(|member| member.id == *id) {
+            facts.word(Word::State, presence(member.presence));
+        }
+    }
+    facts.word(Word::Group, &pair.group.name);
+    let says = pair.says;
+    facts.word(Word::Path, &pair.path(words, data));
+    for word in path_words(says.path) {
+        facts.word(Word::Path, word);
+    }
+    if let Some(why) = &says.why {
+        facts.word(Word::Why, why.label());
+    }
+    if let Some(rtt) = says.rtt {
+        facts.number(Number::Rtt, rtt.as_secs_f64() * 1e3);
+    }
+    facts.number(Number::Down, says.rx_rate as f64);
+    facts.number(Number::Up, says.tx_rate as f64);
+    facts
+}
+
+fn presence(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Here => "here",
+        Presence::Fresh => "fresh",
+        Presence::Stale => "stale",
+        Presence::Left => "left",
+        Presence::Silent => "silent",
+        Presence::Unknown | _ => "unknown",
+    }
+}
+
+fn path_words(path: PathKind) -> &'static [&'static str] {
+    match path {
+        PathKind::Lan => &["direct", "lan"],
+        PathKind::DirectV6 => &["direct", "v6"],
+        PathKind::DirectV4 => &["direct", "v4"],
+        PathKind::Tcp => &["direct", "tcp"],
+        PathKind::Relay => &["relay"],
+        PathKind::None => &["none"],
+        PathKind::Unknown | _ => &[],
+    }
 }
 
 fn name(facts: &mut Facts, id: &PeerId, words: &Words<'_>) {

@@ -7,6 +7,8 @@ use strsim::jaro_winkler;
 pub(crate) enum About {
     Peers,
     Events,
+    /// Members of groups, and pairs of them.
+    Groups,
 }
 
 /// A field that is words.
@@ -28,6 +30,10 @@ pub(crate) enum Word {
     Level,
     /// The sentence that tells of it.
     Text,
+    /// The group that a member or a pair is of.
+    Group,
+    /// The NAT in front of a member.
+    Nat,
 }
 
 /// A field that is a number, in the unit that is said here.
@@ -56,7 +62,7 @@ pub(super) enum Field {
 /// How close a word must be to be what was meant.
 const LIKENESS: f64 = 0.8;
 
-const FIELDS: [(&str, Field); 15] = [
+const FIELDS: [(&str, Field); 17] = [
     ("name", Field::Word(Word::Name)),
     ("id", Field::Word(Word::Id)),
     ("state", Field::Word(Word::State)),
@@ -72,6 +78,8 @@ const FIELDS: [(&str, Field); 15] = [
     ("event", Field::Word(Word::Event)),
     ("level", Field::Word(Word::Level)),
     ("text", Field::Word(Word::Text)),
+    ("group", Field::Word(Word::Group)),
+    ("nat", Field::Word(Word::Nat)),
 ];
 
 /// What `state` may be.
@@ -83,6 +91,10 @@ const STATES: &[&str] = &[
     "idle",
     "unreachable",
 ];
+/// What `state` of a member may be.
+const PRESENCES: &[&str] = &["here", "fresh", "stale", "left", "silent"];
+/// What `path` between members may be.
+const GROUP_PATHS: &[&str] = &["direct", "relay", "none", "v4", "v6", "lan", "tcp"];
 /// What `path` may be.
 const PATHS: &[&str] = &[
     "direct",
@@ -97,6 +109,16 @@ const PATHS: &[&str] = &[
     "tcp",
 ];
 
+impl About {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Events => "events",
+            Self::Groups => "groups",
+        }
+    }
+}
+
 impl Field {
     /// The field of this name; or else what to say.
     pub(super) fn named(name: &str, about: About) -> Result<Self, String> {
@@ -104,10 +126,12 @@ impl Field {
         let found = FIELDS.iter().find(|(known, _)| *known == name);
         match found {
             Some((_, field)) if field.is_of(about) => Ok(*field),
-            Some(_) => Err(match about {
-                About::Peers => format!("{name} is of events, not of peers"),
-                About::Events => format!("{name} is of peers, not of events"),
-            }),
+            Some((_, field)) => {
+                let of = [About::Peers, About::Events, About::Groups];
+                let of = of.into_iter().find(|about| field.is_of(*about));
+                let of = of.map_or("nothing", About::word);
+                Err(format!("{name} is of {of}, not of {}", about.word()))
+            }
             None => {
                 let names = Self::names(about);
                 Err(match nearest(&name, &names) {
@@ -128,10 +152,11 @@ impl Field {
             Self::Word(Word::Name | Word::Id | Word::State | Word::Path | Word::Why) => true,
             Self::Number(Number::Rtt) => true,
             Self::Word(Word::Event | Word::Level | Word::Text) => about == About::Events,
-            Self::Word(Word::Trust)
-            | Self::Number(
-                Number::Loss | Number::Down | Number::Up | Number::Total | Number::Age,
-            ) => about == About::Peers,
+            Self::Number(Number::Down | Number::Up | Number::Age) => about != About::Events,
+            Self::Word(Word::Group | Word::Nat) => about == About::Groups,
+            Self::Word(Word::Trust) | Self::Number(Number::Loss | Number::Total) => {
+                about == About::Peers
+            }
         }
     }
 }
@@ -141,18 +166,33 @@ impl Word {
     pub(super) fn is_searched(self) -> bool {
         match self {
             Self::Name | Self::Id | Self::Text => true,
-            Self::State | Self::Path | Self::Why | Self::Trust | Self::Event | Self::Level => false,
+            Self::State
+            | Self::Path
+            | Self::Why
+            | Self::Trust
+            | Self::Event
+            | Self::Level
+            | Self::Group
+            | Self::Nat => false,
         }
     }
 
     /// What it may be, where that is a closed list.
-    pub(super) fn values(self) -> Option<&'static [&'static str]> {
+    pub(super) fn values(self, about: About) -> Option<&'static [&'static str]> {
         match self {
+            Self::State if about == About::Groups => Some(PRESENCES),
+            Self::Path if about == About::Groups => Some(GROUP_PATHS),
             Self::State => Some(STATES),
             Self::Path => Some(PATHS),
             Self::Trust => Some(&["allow", "ask", "block"]),
             Self::Level => Some(&["info", "warn"]),
-            Self::Name | Self::Id | Self::Why | Self::Event | Self::Text => None,
+            Self::Name
+            | Self::Id
+            | Self::Why
+            | Self::Event
+            | Self::Text
+            | Self::Group
+            | Self::Nat => None,
         }
     }
 }

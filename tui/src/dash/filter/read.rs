@@ -355,8 +355,10 @@ fn condition(
                 wrong(operator_at.clone(), said)
             };
             Ok(match operator {
-                Operator::Equal => Rule::Test(is(word, value, value_at)?),
-                Operator::Unequal => Rule::Not(Box::new(Rule::Test(is(word, value, value_at)?))),
+                Operator::Equal => Rule::Test(is(about, word, value, value_at)?),
+                Operator::Unequal => {
+                    Rule::Not(Box::new(Rule::Test(is(about, word, value, value_at)?)))
+                }
                 Operator::Has => Rule::Test(Test::Has(word, value)),
                 Operator::HasNot => Rule::Not(Box::new(Rule::Test(Test::Has(word, value)))),
                 Operator::Compare(_) => return Err(operator_is_none()),
@@ -378,8 +380,8 @@ fn condition(
 }
 
 /// Where the field is one of a closed list, the value has to be.
-fn is(word: Word, value: String, at: &Range<usize>) -> Result<Test, FilterError> {
-    let Some(values) = word.values() else {
+fn is(about: About, word: Word, value: String, at: &Range<usize>) -> Result<Test, FilterError> {
+    let Some(values) = word.values(about) else {
         return Ok(Test::Is(word, value));
     };
     if values.contains(&value.as_str()) {

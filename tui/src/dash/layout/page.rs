@@ -70,7 +70,13 @@ impl PageAreas {
                 events: Some(body),
                 ..self
             },
-            Panel::Peers | Panel::Page | Panel::Network | Panel::Flows | Panel::Map => Self {
+            Panel::Peers
+            | Panel::Page
+            | Panel::Network
+            | Panel::Flows
+            | Panel::Map
+            | Panel::Members
+            | Panel::Links => Self {
                 why: Some(body),
                 ..self
             },

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use peerway::{Event, NodeSnapshot, PeerId, SecretKey};
+use peerway::{Event, NodeSnapshot, PeerId, SecretKey, SwarmSnapshot};
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::{Value, json};
 
@@ -280,6 +280,68 @@ pub(in crate::dash) fn snapshot(node: &Value) -> Arc<NodeSnapshot> {
     Arc::new(serde_json::from_value(node.clone()).unwrap())
 }
 
+/// A group of seven: three peers of this node, and three to whom it has no link, one of whom falls silent.
+pub(in crate::dash) fn swarm() -> Arc<SwarmSnapshot> {
+    let nat = json!({"mapping": "endpoint-independent", "filtering": "address-and-port-dependent"});
+    let status = |rx: u64| json!({"version": "0.1.0", "uptime_ms": 86_400_000, "nat": nat, "rx_rate": rx, "tx_rate": 2000});
+    let member = |seed: u16, presence: &str, age_s: u64, via: Option<u16>, links: (u32, u32)| {
+        json!({
+            "id": id(seed), "presence": presence, "direct": links.0, "relayed": links.1,
+            "age_ms": (presence != "silent").then_some(age_s * 1000),
+            "via": via.map(id),
+            "status": (presence != "silent").then(|| status(1000 * u64::from(seed))),
+        })
+    };
+    let link = |path: &str, why: Option<&str>, rtt_ms: f64| {
+        let why = why.map(|why| explanation(why)["cause"].clone());
+        let relay = (path == "relay").then(|| id(900).short());
+        json!({"path": path, "relay": relay, "why": why, "rtt_ms": rtt_ms, "rx_rate": 1500, "tx_rate": 0, "shares": true})
+    };
+    let pair = |one: u16, other: u16, says: Value| {
+        let is_first = id(one) < id(other);
+        let (a, b) = if is_first { (one, other) } else { (other, one) };
+        let (a_says, b_says) = if is_first {
+            (says, Value::Null)
+        } else {
+            (Value::Null, says)
+        };
+        json!({"a": id(a), "b": id(b), "a_says": a_says, "b_says": b_says})
+    };
+    let mut members = vec![
+        member(0, "here", 0, None, (2, 1)),
+        member(1, "fresh", 4, None, (2, 0)),
+        member(2, "fresh", 11, None, (2, 1)),
+        member(4, "fresh", 7, None, (0, 2)),
+        member(20, "fresh", 9, Some(1), (1, 1)),
+        member(21, "stale", 130, Some(2), (1, 0)),
+        member(22, "silent", 0, None, (0, 0)),
+    ];
+    members.sort_by_key(|member| {
+        member["id"]
+            .as_str()
+            .and_then(|id| id.parse::<PeerId>().ok())
+    });
+    serde_json::from_value(json!({
+        "at_ms": AT_MS,
+        "groups": [{
+            "name": "home",
+            "members": members,
+            "pairs": [
+                pair(0, 1, link("direct_v6", Some("ipv6"), 4.1)),
+                pair(0, 2, link("lan", Some("lan"), 0.4)),
+                pair(0, 4, link("relay", Some("both_random"), 61.0)),
+                pair(1, 2, link("direct_v4", Some("punched"), 31.0)),
+                pair(1, 20, link("direct_v6", Some("ipv6"), 12.0)),
+                pair(2, 20, link("relay", Some("both_random"), 88.0)),
+                pair(2, 21, link("tcp", None, 45.0)),
+                pair(4, 20, link("relay", Some("relay_only"), 140.0)),
+            ],
+        }],
+    }))
+    .map(Arc::new)
+    .unwrap()
+}
+
 /// The dashboard in a terminal of memory, with a clock that moves when told.
 pub(super) struct Desk {
     pub(super) model: Model,
@@ -308,6 +370,13 @@ impl Desk {
     /// Twelve peers after two minutes of traffic that rises and falls.
     pub(super) fn twelve(options: &Options) -> Self {
         Self::busy(twelve(), options)
+    }
+
+    /// The same, of whom some are in a group that shares.
+    pub(super) fn group() -> Self {
+        let mut desk = Self::twelve(&options());
+        desk.send(Msg::Swarm(swarm()));
+        desk
     }
 
     /// Some of the twelve.

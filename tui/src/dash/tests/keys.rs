@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Modifier;
 use serde_json::json;
 
-use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, twelve};
+use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, swarm, twelve};
 use crate::dash::{
     Answer, Options, Request,
     keymap::{self, Action, BINDINGS, Context, HelpLine, Recall, Step, Zoom},
@@ -24,6 +24,9 @@ fn desk_in(context: Context) -> Desk {
         owns_node: context == Context::Confirm,
         ..options()
     });
+    if matches!(context, Context::Members | Context::Links) {
+        desk.send(Msg::Swarm(swarm()));
+    }
     if context == Context::Events {
         desk.key(KeyCode::Tab);
     }
@@ -34,6 +37,8 @@ fn desk_in(context: Context) -> Desk {
         Context::Network => "3",
         Context::Flows => "4",
         Context::Map => "5",
+        Context::Members => "5\t",
+        Context::Links => "5\t\t",
         Context::Details => "w",
         Context::Share => "Y",
         Context::Help => "?",
@@ -65,7 +70,10 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
         (Action::Back, Context::Peers | Context::Events) => desk.type_in("e"),
         // The key of the view that is there already does nothing.
         (Action::View(View::Overview), Context::Peers) => desk.type_in("2"),
-        (Action::View(_), Context::Network | Context::Flows | Context::Map) => {
+        (
+            Action::View(_),
+            Context::Network | Context::Flows | Context::Map | Context::Members | Context::Links,
+        ) => {
             desk.model.view = View::Overview;
             vec![]
         }

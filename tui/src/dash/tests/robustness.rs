@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
 
-use super::fixtures::{AT_MS, Desk, explanation, id, node, options, snapshot, twelve};
+use super::fixtures::{AT_MS, Desk, explanation, id, node, options, snapshot, swarm, twelve};
 use crate::dash::{Answer, Request, msg::Msg, pace::Pace, view::view};
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
@@ -74,6 +74,14 @@ fn any_msg() -> impl Strategy<Value = Msg> {
         4 => (prop::sample::select(events), any::<u64>()).prop_map(|(mut event, at_ms)| {
             event.at_ms = at_ms;
             Msg::Event(event)
+        }),
+        2 => (any::<bool>(), any::<u64>()).prop_map(|(is_shared, at_ms)| {
+            let mut swarm = (*swarm()).clone();
+            swarm.at_ms = at_ms;
+            if !is_shared {
+                swarm.groups.clear();
+            }
+            Msg::Swarm(Arc::new(swarm))
         }),
         1 => any::<u64>().prop_map(Msg::Lagged),
         1 => any::<bool>().prop_map(|ok| {

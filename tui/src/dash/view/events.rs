@@ -32,6 +32,8 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if listed.peek().is_none() {
         let text = if model.data().events.is_empty() {
             " nothing has happened yet"
+        } else if !model.event_filter.is_empty() {
+            " no event matches the filter; Esc clears it"
         } else if model.level == Level::All {
             " nothing has happened to this peer since this window was opened"
         } else {
@@ -60,6 +62,9 @@ fn state(model: &Model) -> String {
     let mut parts = Vec::new();
     if model.level != Level::All {
         parts.push(format!("level: {}", model.level.word()));
+    }
+    if !model.event_filter.is_empty() {
+        parts.push(format!("filter: {}", model.event_filter.text()));
     }
     parts.push(match model.events.at {
         0 => "following".to_owned(),

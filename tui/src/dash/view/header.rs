@@ -67,7 +67,7 @@ pub(super) fn footer(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let right = mode(model);
     let room = usize::from(area.width).saturating_sub(right.width() + 1);
     let left = match (&model.overlay, &model.notice) {
-        (Some(Overlay::Filter { input, error }), _) => {
+        (Some(Overlay::Filter { input, error, .. }), _) => {
             let wrong = error.as_ref().map(|error| error.at.clone());
             let mut line = typing::line(model, '/', input, wrong, room);
             let room = room.saturating_sub(line.width());

@@ -1,6 +1,6 @@
 //! The peers around this node: rings by round-trip time, or a tree by the way to them.
 
-use peerway::RelayState;
+use peerway::{PathKind, PeerId, RelayState};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -12,10 +12,10 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{panel, put};
 use crate::dash::{
-    format,
+    format, group,
     layout::Panel,
     look::Role,
-    map::{Branch, Hub, Map, RADII, RINGS, branches, fits},
+    map::{Branch, Hub, Link, Map, RADII, RINGS, Who, branches, fits},
     model::Model,
     words::{Address, Standing},
 };
@@ -31,14 +31,30 @@ pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),
     };
-    let title = format!(
+    let mut title = format!(
         "Map {} {}, {}",
         glyphs.dot,
         plural(model.rows.len(), "peer"),
         plural(relays, "relay")
     );
     let form = if has_rings { "rings" } else { "tree" };
-    let block = panel(model, &title, form, Some(Panel::Map));
+    let tables = model
+        .areas(model.screen)
+        .is_some_and(|areas| areas.members.is_some());
+    let form = match group::lag(model.data()) {
+        Some(lag) => format!("groups {} old {} {form}", format::age(lag), glyphs.dot),
+        None if group::is_shared(model.data()) && !tables => {
+            format!("Tab: members {} {form}", glyphs.dot)
+        }
+        None => form.to_owned(),
+    };
+    for group in &model.data().swarm.groups {
+        let part = format!(" {} {}", glyphs.dot, group::summary(group));
+        if title.width() + part.width() + form.width() + 8 <= usize::from(area.width) {
+            title += &part;
+        }
+    }
+    let block = panel(model, &title, &form, Some(Panel::Map));
     frame.render_widget(block, area);
     let inside = field(area);
     if has_rings {
@@ -75,12 +91,56 @@ fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     for hub in map.relays.iter().filter(is_reached) {
         line(model, frame, map.center, hub.at, (Role::Dim, Stroke::Solid));
     }
+    links(model, frame, &map);
+    ring_labels(model, frame, &map, field);
+    for hub in &map.relays {
+        let role = if is_reached(&hub) {
+            Role::Info
+        } else {
+            Role::Bad
+        };
+        put(frame, hub.at, look.glyphs.hub, look.style(role));
+        let text = Rect {
+            x: hub.label.x + 1,
+            width: hub.label.width.saturating_sub(1),
+            ..hub.label
+        };
+        frame.render_widget(Line::styled(hub.text.clone(), look.style(Role::Text)), text);
+    }
+    own(model, frame, &map, field);
+    peers(model, frame, &map);
+    let hidden = match map.hidden {
+        0 => String::new(),
+        count => format!("   +{count} without room: t"),
+    };
+    frame.render_widget(legends(model, &hidden), legend);
+}
+
+/// Of this node, and between others.
+fn links(model: &Model, frame: &mut Frame<'_>, map: &Map) {
+    let look = model.look;
     let is_crowded = map.peers.len() > CROWD;
+    let selected = Who::selected(model);
+    let shown = |link: &&Link| !is_crowded || link.ends.contains(&selected);
+    for link in map.links.iter().filter(shown) {
+        let stroke = match link.path {
+            path if path.is_direct() => (Role::Dim, Stroke::Solid),
+            PathKind::Relay => (Role::Warn, Stroke::Double),
+            PathKind::Lan
+            | PathKind::DirectV6
+            | PathKind::DirectV4
+            | PathKind::Tcp
+            | PathKind::None
+            | PathKind::Unknown
+            | _ => (Role::Dim, Stroke::Dashed),
+        };
+        line(model, frame, link.from, link.to, stroke);
+    }
     for place in &map.peers {
-        let Some(peer) = model.peer(place.row) else {
+        let Some(peer) = peer(model, place.who) else {
             continue;
         };
-        if is_crowded && place.row != model.cursor {
+        if is_crowded && place.who != selected {
             continue;
         }
         let kind = model.words().kind(peer);
@@ -117,28 +177,6 @@ fn rings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             (None, Standing::Relay | Standing::Connecting | Standing::Unreachable) => {}
         }
     }
-    ring_labels(model, frame, &map, field);
-    for hub in &map.relays {
-        let role = if is_reached(&hub) {
-            Role::Info
-        } else {
-            Role::Bad
-        };
-        put(frame, hub.at, look.glyphs.hub, look.style(role));
-        let text = Rect {
-            x: hub.label.x + 1,
-            width: hub.label.width.saturating_sub(1),
-            ..hub.label
-        };
-        frame.render_widget(Line::styled(hub.text.clone(), look.style(Role::Text)), text);
-    }
-    own(model, frame, &map, field);
-    peers(model, frame, &map);
-    let hidden = match map.hidden {
-        0 => String::new(),
-        count => format!("   +{count} without room: t"),
-    };
-    frame.render_widget(legends(model, &hidden), legend);
 }
 
 /// To the right and a little below, where there are neither peers nor relays.
@@ -170,17 +208,18 @@ fn own(model: &Model, frame: &mut Frame<'_>, map: &Map, field: Rect) {
 }
 
 fn peers(model: &Model, frame: &mut Frame<'_>, map: &Map) {
+    let selected = Who::selected(model);
     for place in &map.peers {
-        let Some(peer) = model.peer(place.row) else {
-            continue;
+        let kind = peer(model, place.who).map(|peer| model.words().kind(peer));
+        let (glyph, role) = match kind {
+            Some(kind) => (kind.glyph(model.look.glyphs), kind.role()),
+            None => (model.look.glyphs.idle, Role::Info),
         };
-        let kind = model.words().kind(peer);
-        let glyph = kind.glyph(model.look.glyphs);
-        let (style, mark) = if place.row == model.cursor {
+        let (style, mark) = if place.who == selected {
             let style = model.look.style(Role::Selected);
             (style, style)
         } else {
-            (model.look.style(Role::Text), model.look.style(kind.role()))
+            (model.look.style(Role::Text), model.look.style(role))
         };
         let glyph = Span::styled(glyph, mark);
         let text = Span::styled(place.text.clone(), style);
@@ -195,11 +234,27 @@ fn peers(model: &Model, frame: &mut Frame<'_>, map: &Map) {
     }
 }
 
+fn peer(model: &Model, who: Who) -> Option<&peerway::PeerSnapshot> {
+    match who {
+        Who::Peer(row) => model.peer(row),
+        Who::Stranger(_) => None,
+    }
+}
+
 fn legends(model: &Model, hidden: &str) -> Line<'static> {
     let glyphs = model.look.glyphs;
     let bar = glyphs.border.horizontal_top;
+    let others = if group::is_shared(model.data()) {
+        let double = glyphs.double;
+        format!(
+            "  {double}{double} others relayed  {} no link here",
+            glyphs.idle
+        )
+    } else {
+        String::new()
+    };
     let text = format!(
-        "{bar}{bar} direct  {bar} {bar} idle  {} via relay  {} relay   rings: round trip{hidden}",
+        "{bar}{bar} direct  {bar} {bar} idle  {} via relay  {} relay{others}   rings: round trip{hidden}",
         glyphs.via, glyphs.hub
     );
     Line::styled(text, model.look.style(Role::Dim))
@@ -223,6 +278,7 @@ fn ring(model: &Model, frame: &mut Frame<'_>, map: &Map, part: f64, field: Rect)
 enum Stroke {
     Solid,
     Dashed,
+    Double,
 }
 
 /// From near the node to next to the other end.
@@ -252,12 +308,18 @@ fn line(
         let y = (f64::from(from.1) + part * down).round() as u16;
         // A step along only one axis is drawn along it.
         let glyph = match (x == before.0, y == before.1) {
+            _ if stroke == Stroke::Double => glyphs.double,
             (_, true) => glyphs.border.horizontal_top,
             (true, false) => glyphs.border.vertical_left,
             (false, false) => slope,
         };
         before = (x, y);
-        if stroke == Stroke::Solid || step % 3 == 1 {
+        let is_drawn = match stroke {
+            Stroke::Solid => true,
+            Stroke::Double => step % 2 == 1,
+            Stroke::Dashed => step % 3 == 1,
+        };
+        if is_drawn {
             put(frame, (x, y), glyph, style);
         }
     }
@@ -291,17 +353,20 @@ fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let mut line = heading(model, branch);
         line.spans.insert(0, Span::styled(format!("{fork} "), dim));
         lines.push(line);
-        for (at, row) in branch.rows.iter().enumerate() {
-            let fork = if at + 1 == branch.rows.len() {
+        for (at, who) in branch.whos.iter().enumerate() {
+            let fork = if at + 1 == branch.whos.len() {
                 glyphs.last
             } else {
                 glyphs.fork
             };
-            if *row == model.cursor {
+            if *who == Who::selected(model) {
                 selected = lines.len();
             }
             let stem = Span::styled(format!("{beside} {fork} "), dim);
-            lines.push(leaf(model, *row, stem, area.width));
+            lines.push(match who {
+                Who::Peer(row) => leaf(model, *row, stem, area.width),
+                Who::Stranger(id) => stranger(model, *id, stem),
+            });
         }
     }
     let height = usize::from(area.height);
@@ -314,7 +379,18 @@ fn tree(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 fn heading(model: &Model, branch: &Branch<'_>) -> Line<'static> {
     let look = model.look;
-    let count = branch.rows.len();
+    let count = branch.whos.len();
+    if let Some(group) = branch.group {
+        let text = group::summary(group);
+        return Line::from(vec![
+            Span::styled(format!("{} ", look.glyphs.idle), look.style(Role::Info)),
+            Span::styled(text, look.style(Role::Title)),
+            Span::styled(
+                format!(" {} {count} without a link here", look.glyphs.dot),
+                look.style(Role::Dim),
+            ),
+        ]);
+    }
     let (glyph, text, role) = match branch.relay {
         Some(url) => {
             let relays = &model.data().snapshot.relays;
@@ -339,6 +415,33 @@ fn heading(model: &Model, branch: &Branch<'_>) -> Line<'static> {
     ])
 }
 
+/// A member that this node has no link to: who reaches it is said by the others.
+fn stranger(model: &Model, id: PeerId, stem: Span<'static>) -> Line<'static> {
+    let look = model.look;
+    let members = group::members(model);
+    let it = members.iter().find(|member| member.it.id == id);
+    let name = format::fit(&model.words().name(&id), 16, look.glyphs.ellipsis);
+    let padding = " ".repeat(16_usize.saturating_sub(name.width()));
+    let style = if Who::selected(model) == Who::Stranger(id) {
+        look.style(Role::Selected)
+    } else {
+        look.style(Role::Text)
+    };
+    let said = it.map(|member| {
+        let it = member.it;
+        format!(
+            "  {}, {} direct, {} relayed",
+            it.presence, it.direct, it.relayed
+        )
+    });
+    Line::from(vec![
+        stem,
+        Span::styled(look.glyphs.idle, look.style(Role::Info)),
+        Span::styled(format!(" {name}{padding}"), style),
+        Span::styled(said.unwrap_or_default(), look.style(Role::Dim)),
+    ])
+}
+
 fn leaf(model: &Model, row: usize, stem: Span<'static>, width: u16) -> Line<'static> {
     let Some(peer) = model.peer(row) else {
         return Line::default();
@@ -348,7 +451,7 @@ fn leaf(model: &Model, row: usize, stem: Span<'static>, width: u16) -> Line<'sta
     let name = format::fit(&words.name(&peer.id), 16, model.look.glyphs.ellipsis);
     let padding = " ".repeat(16_usize.saturating_sub(name.width()));
     let rtt = peer.rtt.filter(|_| kind.is_reached()).map(format::rtt);
-    let style = if row == model.cursor {
+    let style = if Who::selected(model) == Who::Peer(row) {
         model.look.style(Role::Selected)
     } else {
         model.look.style(Role::Text)

@@ -20,7 +20,7 @@ use crate::dash::{
     look::Role,
     map::users,
     model::Model,
-    words::{nat_behavior, nat_class, peer_of},
+    words::{nat_behavior, nat_class},
 };
 
 /// Changes that are told of, where nothing limits them.
@@ -307,7 +307,7 @@ fn bars(model: &Model, url: &peerway::RelayUrl) -> String {
 /// What of the events is about the node itself.
 fn changes(model: &Model) -> Section {
     let events = model.data().events.iter().rev();
-    let of_node = events.filter(|event| peer_of(&event.kind).is_none());
+    let of_node = events.filter(|event| event.kind.peer().is_none());
     let mut lines: Vec<Line<'static>> = of_node
         .take(CHANGES)
         .map(|event| {

@@ -73,23 +73,6 @@ impl Level {
     }
 }
 
-/// The peer that an event is about, if it is about one.
-pub(in crate::dash) fn peer_of(event: &EventKind) -> Option<PeerId> {
-    match event {
-        EventKind::PeerState { peer, .. }
-        | EventKind::Explained { peer, .. }
-        | EventKind::PathChanged { peer, .. }
-        | EventKind::Connected { peer, .. }
-        | EventKind::Disconnected { peer, .. } => Some(*peer),
-        EventKind::RelayUp { .. }
-        | EventKind::RelayDown { .. }
-        | EventKind::PublicAddress { .. }
-        | EventKind::PortMapped { .. }
-        | EventKind::NetworkChanged { .. }
-        | _ => None,
-    }
-}
-
 impl Words<'_> {
     pub(in crate::dash) fn sentence(&self, event: &EventKind) -> Sentence {
         let glyphs = self.glyphs;
