@@ -9,6 +9,8 @@ pub mod invite;
 pub mod pair;
 pub mod ping;
 pub mod speed;
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+pub mod subnet;
 pub mod swarm;
 pub mod tunnel;
 

@@ -21,6 +21,7 @@ mod readme;
 mod relays;
 mod situations;
 mod strangers;
+mod subnet;
 mod swarm;
 mod tcp;
 mod tcp443;

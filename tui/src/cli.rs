@@ -30,6 +30,8 @@ mod id;
 mod invite;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 mod lab;
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+mod link;
 #[cfg(unix)]
 mod logs;
 mod man;
@@ -142,6 +144,8 @@ fn run(
         Command::Netcheck => block_on(netcheck::run(globals)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
+        #[cfg(all(feature = "subnet", target_os = "linux"))]
+        Command::Link(args) => block_on(link::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),
         Command::Rename(args) => changed(globals, book::rename(globals, &args)),

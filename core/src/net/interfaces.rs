@@ -22,6 +22,10 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The pause before the kernel is asked again that could not be asked.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What the devices of the service `subnet` are called, before a number. No peer is offered their addresses: a link
+/// that went through itself would end there.
+pub(crate) const TUN_PREFIX: &str = "peerway";
+
 /// Addresses that only a default route leads to (RFC 5737, RFC 3849).
 const BEYOND: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -213,6 +217,9 @@ async fn tell(
 }
 
 fn offered(interface: &Interface) -> Vec<LocalAddr> {
+    if is_own_tun(&interface.name) {
+        return Vec::new();
+    }
     let v4 = interface
         .ipv4
         .iter()
@@ -247,6 +254,12 @@ fn offered(interface: &Interface) -> Vec<LocalAddr> {
             )
         })
         .collect()
+}
+
+/// Whether an interface has the name of a device that we make.
+pub(crate) fn is_own_tun(name: &str) -> bool {
+    let number = name.strip_prefix(TUN_PREFIX);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|it| it.is_ascii_digit()))
 }
 
 /// The families in which no address of an interface can be reached from beyond its network; a carrier's is no such network.

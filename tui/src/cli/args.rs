@@ -18,6 +18,8 @@ use peerway::{
     },
 };
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use peerway::services::subnet::IpNet;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use peerway_lab::{Access, NatKind};
 
@@ -29,12 +31,15 @@ use crate::{book::Name, dash::filter::Filter};
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 use values::percent;
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use values::range;
 pub(super) use values::{PeerName, Service, is_start_of_id};
 use values::{address, measurement, peer_filter, seconds, server, service_name, time};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
-4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 130 interrupted before there was a result";
+4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
+network device (link), 130 interrupted before there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///
@@ -179,6 +184,9 @@ pub(super) enum Command {
     Expose(Expose),
     /// Reach a TCP server that a peer exposes
     Forward(Forward),
+    /// Join this home's network and those of peers by a network device
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    Link(Link),
     /// List the address book, and who else was dialled from here
     Peers(PeersArgs),
     /// Give a peer a name, by which every command knows it
@@ -429,6 +437,22 @@ pub(super) struct Expose {
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
+}
+
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[derive(Debug, clap::Args)]
+pub(super) struct Link {
+    /// Name in the address book, ticket or id of each; they have to link with this computer too
+    #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
+    pub(super) peers: Vec<PeerName>,
+
+    /// Range of this home that they may reach, as in 192.168.7.0/24; may be repeated
+    #[arg(long, value_name = "NET", env = "PEERWAY_ADVERTISE", value_delimiter = ',', value_parser = range)]
+    pub(super) advertise: Vec<IpNet>,
+
+    /// Range of theirs to reach, if they advertise it; may be repeated
+    #[arg(long, value_name = "NET", env = "PEERWAY_ACCEPT", value_delimiter = ',', value_parser = range)]
+    pub(super) accept: Vec<IpNet>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,6 +18,9 @@ use peerway::{
     },
 };
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use peerway::services::subnet::SubnetError;
+
 #[cfg(unix)]
 use crate::control::ControlError;
 #[cfg(feature = "demo")]
@@ -34,10 +37,13 @@ const RELAYED_ONLY: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const BUSY: u8 = 5;
 const NO_NODE: u8 = 6;
+/// Nothing less than a change by root helps.
+#[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
+const NOT_PERMITTED: u8 = 7;
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 #[cfg(test)]
-pub(super) const EXIT_CODES: [u8; 8] = [
+pub(super) const EXIT_CODES: [u8; 9] = [
     0,
     FAILED,
     USAGE,
@@ -45,6 +51,7 @@ pub(super) const EXIT_CODES: [u8; 8] = [
     UNREACHABLE,
     BUSY,
     NO_NODE,
+    NOT_PERMITTED,
     INTERRUPTED,
 ];
 
@@ -88,6 +95,9 @@ pub(super) enum Failure {
     Man { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    #[error("{}", super::link::words(.0))]
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    Subnet(#[from] SubnetError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("cannot serve as a relay: {0}")]
@@ -204,6 +214,10 @@ impl Failure {
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::SeveralPeers { .. } => USAGE,
+            #[cfg(all(feature = "subnet", target_os = "linux"))]
+            Self::Subnet(SubnetError::NotPermitted | SubnetError::NoTun) => NOT_PERMITTED,
+            #[cfg(all(feature = "subnet", target_os = "linux"))]
+            Self::Subnet(_) => FAILED,
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
