@@ -194,6 +194,18 @@ impl Endpoint {
         let _ = self.0.commands.send(Command::NetworkChanged).await;
     }
 
+    /// Has the NAT measured anew now, which happens by itself from time to time. Without a relay nobody can be asked, and nothing
+    /// happens.
+    pub async fn measure_nat(&self) {
+        let _ = self.0.commands.send(Command::MeasureNat).await;
+    }
+
+    /// Has routers asked anew for the ports that they forward, which happens by itself before a lease ends; once in five seconds at
+    /// most.
+    pub async fn renew_port_mappings(&self) {
+        let _ = self.0.commands.send(Command::RenewMappings).await;
+    }
+
     /// Has a direct path to a peer looked for now, where the link is relayed or the peer did not answer. This goes on by itself
     /// anyway, but with longer and longer pauses. Without a link to the peer nothing happens.
     pub async fn retry(&self, peer: PeerId) {

@@ -36,7 +36,13 @@ mod update;
 mod view;
 pub(crate) mod words;
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::stream::BoxStream;
 use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
@@ -69,6 +75,8 @@ pub struct People {
     pub names: BTreeMap<PeerId, String>,
     /// Peers that were reached before: to dial one, the first letters of its id are enough.
     pub acquaintances: Vec<Ticket>,
+    /// Of whom it is decided whether they are let in.
+    pub decided: BTreeSet<PeerId>,
 }
 
 /// What the dashboard asks of the node.
@@ -79,12 +87,26 @@ pub enum Command {
         ticket: Ticket,
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Something about the network around the node; the error is one line that says what to do.
+    Network {
+        request: NetworkRequest,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// Something about a peer. The last answer is that it is done, or one line that says why not.
     Peer {
         peer: PeerId,
         request: Request,
         replies: mpsc::Sender<Result<Answer, String>>,
     },
+}
+
+/// What is to be done about the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkRequest {
+    /// Measure the NAT anew.
+    Measure,
+    /// Ask routers anew for the ports that they forward.
+    RenewMappings,
 }
 
 /// What is to be done about a peer.
@@ -98,6 +120,8 @@ pub enum Request {
     Disconnect,
     /// Let it in no more, nor dial it.
     Block,
+    /// Let it in, which called and was not.
+    LetIn,
     /// Give it this name in the address book.
     Rename(String),
 }
@@ -126,6 +150,8 @@ pub struct Options {
     pub owns_node: bool,
     /// Nothing can be changed from here: neither links nor the address book.
     pub read_only: bool,
+    /// So many lines at the bottom of the terminal, instead of all of it.
+    pub inline: Option<u16>,
     /// What is shown was recorded.
     pub replay: bool,
     /// Write what is shown into this new file.

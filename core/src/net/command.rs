@@ -26,6 +26,10 @@ pub(crate) enum Command {
     },
     /// The network may be another one than the system has told.
     NetworkChanged,
+    /// Find out anew what the NAT does.
+    MeasureNat,
+    /// Have routers asked anew for what they forward.
+    RenewMappings,
     /// Look for a direct path to a peer now.
     Retry { peer: PeerId },
     /// Close all connections with a peer.

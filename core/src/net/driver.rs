@@ -188,6 +188,8 @@ impl Driver {
                         let _ = reply.send(self.registrations.error(&relay).cloned());
                     }
                     Some(Command::NetworkChanged) => self.network_changed(),
+                    Some(Command::MeasureNat) => self.nat.schedule.on_network_changed(now()),
+                    Some(Command::RenewMappings) => self.gathering.doubt_mappings(),
                     Some(Command::Retry { peer }) => self.feed(Input::Retry { peer }),
                     Some(Command::HangUp { peer, code, reason }) => self.links.hang_up(peer, code, &reason),
                     Some(Command::Shutdown { done }) => {

@@ -346,6 +346,10 @@ pub(super) struct StatusArgs {
     /// One line, for status bars
     #[arg(long, env = "PEERWAY_LINE", value_parser = FalseyValueParser::new())]
     pub(super) line: bool,
+
+    /// Go on, and print it again each time that it has changed
+    #[arg(long, env = "PEERWAY_WATCH", value_parser = FalseyValueParser::new())]
+    pub(super) watch: bool,
 }
 
 #[derive(Debug, clap::Args)]

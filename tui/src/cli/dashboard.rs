@@ -5,13 +5,13 @@ mod requests;
 #[cfg(unix)]
 mod window;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use peerway::{Endpoint, Event, EventKind, NodeSnapshot, Router, SwarmSnapshot};
+use peerway::{Endpoint, Event, EventKind, NodeSnapshot, PeerId, Router, SwarmSnapshot};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep},
@@ -25,7 +25,7 @@ use super::{
     screen::Screen, sharing,
 };
 use crate::{
-    book::Book,
+    book::{Book, Trust},
     dash::{self, Feed, Options, People},
     links::Links,
     told,
@@ -122,8 +122,17 @@ fn log(line: String) {
 fn people(peers: &Peers, book: &Book) -> People {
     People {
         names: book.names(),
+        decided: decided(book),
         acquaintances: peers.known(book),
     }
+}
+
+/// Of whom the book says whether they are let in.
+fn decided(book: &Book) -> BTreeSet<PeerId> {
+    let decided = book
+        .entries()
+        .filter(|(_, entry)| entry.trust != Trust::Ask);
+    decided.map(|(_, entry)| entry.ticket.id()).collect()
 }
 
 /// The same, each time that the book has changed.

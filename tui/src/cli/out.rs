@@ -1,6 +1,6 @@
 //! The only way to stdout.
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -16,6 +16,17 @@ pub(super) fn json(object: &impl Serialize) -> io::Result<()> {
 /// Prints lines of text, of which some was perhaps written by others.
 pub(super) fn text(line: impl AsRef<str>) -> io::Result<()> {
     print(format!("{}\n", lines(line.as_ref())).as_bytes())
+}
+
+/// Before text that takes the place of what was printed: on a terminal the screen is cleared, and elsewhere a line is left empty.
+pub(super) fn turn_page(is_first: bool) -> io::Result<()> {
+    if stdout().is_terminal() {
+        print(b"\x1b[H\x1b[2J")
+    } else if is_first {
+        Ok(())
+    } else {
+        print(b"\n")
+    }
 }
 
 /// Prints without holding up everything else while the reader of a pipe, or of a stopped terminal, does not read.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::{builder::FalseyValueParser, value_parser};
 
 use crate::dash::{ColorChoice, Options, Theme};
 
@@ -34,6 +34,10 @@ pub(super) struct Screen {
     #[arg(long, env = "PEERWAY_NO_MOUSE", value_parser = FalseyValueParser::new())]
     pub(super) no_mouse: bool,
 
+    /// Have the dashboard at the bottom of the terminal alone, in so many lines
+    #[arg(long, value_name = "LINES", env = "PEERWAY_INLINE", value_parser = value_parser!(u16).range(10..))]
+    pub(super) inline: Option<u16>,
+
     /// Write what the dashboard shows into a new file, with addresses only where they are not hidden
     #[arg(long, value_name = "FILE", env = "PEERWAY_RECORD")]
     pub(super) record: Option<PathBuf>,
@@ -61,6 +65,7 @@ impl Screen {
             ascii: self.ascii,
             no_mouse: self.no_mouse,
             read_only: self.read_only,
+            inline: self.inline,
             record: self.record.clone(),
             ..Options::default()
         }

@@ -1,7 +1,9 @@
 //! `peerway status`: one look at a node.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+#[cfg(unix)]
+use futures_util::StreamExt;
 use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
 #[cfg(unix)]
@@ -22,19 +24,38 @@ use crate::{
 pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        return print(&node.status().await?, Whose::Running, globals, args);
+        let mut page = Page::new(Whose::Running, globals, args);
+        if !args.watch {
+            return page.print(&node.status().await?);
+        }
+        let mut snapshots = node.snapshots().await?;
+        while let Some(snapshot) = snapshots.next().await {
+            page.print(&snapshot?)?;
+        }
+        out::hint("the node has ended");
+        return Ok(());
     }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
-        let snapshot = node.endpoint.network_report().await;
         let whose = if node.is_temporary() {
             Whose::Temporary
         } else {
             Whose::Command
         };
-        print(&snapshot, whose, globals, args)
+        let mut page = Page::new(whose, globals, args);
+        let first = node.endpoint.network_report().await;
+        page.print(&first)?;
+        let mut snapshots = node.endpoint.snapshots();
+        while args.watch && snapshots.changed().await.is_ok() {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            page.print(&snapshot)?;
+        }
+        Ok(())
     };
-    node.run(body).await?.ok_or(Failure::Interrupted)
+    match node.run(body).await? {
+        None if !args.watch => Err(Failure::Interrupted),
+        Some(()) | None => Ok(()),
+    }
 }
 
 /// Which node is shown.
@@ -49,22 +70,43 @@ enum Whose {
     Temporary,
 }
 
-fn print(
-    snapshot: &NodeSnapshot,
+/// What is printed, once or each time that it is another.
+struct Page<'a> {
     whose: Whose,
-    globals: &Globals,
-    args: &StatusArgs,
-) -> Result<(), Failure> {
-    if globals.json {
-        out::json(snapshot)?;
-    } else if args.line {
-        let names = StateDir::open(globals)?.names().names();
-        out::text(line::line(snapshot, &names))?;
-    } else {
-        let book = StateDir::open(globals)?.names();
-        out::text(text(snapshot, &book, whose))?;
+    globals: &'a Globals,
+    args: &'a StatusArgs,
+    before: Option<String>,
+}
+
+impl<'a> Page<'a> {
+    fn new(whose: Whose, globals: &'a Globals, args: &'a StatusArgs) -> Self {
+        Self {
+            whose,
+            globals,
+            args,
+            before: None,
+        }
     }
-    Ok(())
+
+    fn print(&mut self, snapshot: &NodeSnapshot) -> Result<(), Failure> {
+        if self.globals.json {
+            return Ok(out::json(snapshot)?);
+        }
+        let book = StateDir::open(self.globals)?.names();
+        let now = if self.args.line {
+            line::line(snapshot, &book.names())
+        } else {
+            text(snapshot, &book, self.whose)
+        };
+        if self.before.as_ref() != Some(&now) {
+            if self.args.watch && !self.args.line {
+                out::turn_page(self.before.is_none())?;
+            }
+            out::text(&now)?;
+            self.before = Some(now);
+        }
+        Ok(())
+    }
 }
 
 fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {

@@ -93,6 +93,16 @@ impl Client {
         self.post(&format!("/peers/{peer}/disconnect")).await
     }
 
+    /// Has the node measure its NAT anew.
+    pub async fn measure_nat(&self) -> Result<(), ControlError> {
+        self.post("/network/measure").await
+    }
+
+    /// Has the node ask routers anew for the ports that they forward.
+    pub async fn renew_mappings(&self) -> Result<(), ControlError> {
+        self.post("/network/mapping").await
+    }
+
     /// Has the node end.
     pub async fn down(&self) -> Result<(), ControlError> {
         self.post("/down").await

@@ -75,6 +75,8 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}/ping", post(ping_peer))
         .route("/peers/{id}/retry", post(retry))
         .route("/peers/{id}/disconnect", post(hang_up))
+        .route("/network/measure", post(measure_nat))
+        .route("/network/mapping", post(renew_mappings))
         .route("/swarm", get(swarm))
         .route("/book", post(reread_book))
         .route("/down", post(down));
@@ -178,6 +180,18 @@ async fn ping_peer(
 /// Has the address book read that somebody has changed.
 async fn reread_book(State(control): State<Control>) -> StatusCode {
     control.links.reread_book();
+    StatusCode::ACCEPTED
+}
+
+/// Has the NAT measured anew.
+async fn measure_nat(State(control): State<Control>) -> StatusCode {
+    control.links.endpoint().measure_nat().await;
+    StatusCode::ACCEPTED
+}
+
+/// Has routers asked anew for the ports that they forward.
+async fn renew_mappings(State(control): State<Control>) -> StatusCode {
+    control.links.endpoint().renew_port_mappings().await;
     StatusCode::ACCEPTED
 }
 

@@ -132,6 +132,8 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     assert!(refused.contains("direct already"), "{refused}");
     let refused = client.retry(endpoint().await.id()).await.unwrap_err();
     assert!(refused.to_string().contains("no link"), "{refused}");
+    client.measure_nat().await.unwrap();
+    client.renew_mappings().await.unwrap();
     client.disconnect(peer.id()).await.unwrap();
     let parted = snapshots.wait_for(|seen| seen.peers.iter().all(|peer| peer.connections == 0));
     timeout(PATIENCE, parted).await.unwrap().unwrap();

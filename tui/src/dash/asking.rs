@@ -6,7 +6,7 @@ use peerway::{PathInfo, PeerId};
 use tui_input::Input;
 
 use super::{
-    Answer, Request, format,
+    Answer, NetworkRequest, Request, format,
     keymap::Ask,
     layout::Panel,
     look::Role,
@@ -98,10 +98,32 @@ pub(super) fn send(
         Request::Retry => format!("asking for a direct path to {name}"),
         Request::Disconnect => format!("disconnecting {name}"),
         Request::Block => format!("blocking {name}"),
+        Request::LetIn => format!("letting {name} in"),
         Request::Rename(new) => format!("naming {name} {new}"),
     };
     notify(model, said, Role::Info, now);
     effects.push(Effect::Ask(peer, request));
+}
+
+/// What was asked about the network.
+pub(super) fn of_network(
+    model: &mut Model,
+    request: NetworkRequest,
+    result: Result<(), String>,
+    now: Duration,
+) {
+    let (said, role) = match (result, request) {
+        (Err(reason), _) => (model.words().foreign(&reason), Role::Bad),
+        (Ok(()), NetworkRequest::Measure) => {
+            let text = "the NAT is measured anew; what was found stands here in a few seconds";
+            (text.to_owned(), Role::Good)
+        }
+        (Ok(()), NetworkRequest::RenewMappings) => {
+            let text = "the router is asked anew for its forwarded port";
+            (text.to_owned(), Role::Good)
+        }
+    };
+    notify(model, said, role, now);
 }
 
 /// One of the answers; only pings have several.
@@ -129,6 +151,10 @@ pub(super) fn answered(
         }
         (Ok(Answer::Done), Request::Block) => {
             let text = format!("{name} is blocked: `peerway allow` lets it in again");
+            (text, Role::Good)
+        }
+        (Ok(Answer::Done), Request::LetIn) => {
+            let text = format!("{name} is let in from now on; a names it once it is linked");
             (text, Role::Good)
         }
         (Ok(Answer::Done), Request::Rename(new)) => {

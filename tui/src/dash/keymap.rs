@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{look::Glyphs, map::Toward, sort::Column, tabs::View};
+use super::{NetworkRequest, look::Glyphs, map::Toward, sort::Column, tabs::View};
 
 /// What has the keyboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) enum Context {
     Prompt,
     /// A name for a peer is.
     Name,
+    /// Who called is listed.
+    Callers,
     /// What is to be done to a peer wants a second key.
     Sure,
     /// A column to sort by is being chosen.
@@ -62,6 +64,8 @@ pub(super) enum Action {
     Accept,
     Ask(Ask),
     Back,
+    /// Lists who called and was not let in.
+    Callers,
     Connect,
     Chord(Chord),
     Complete,
@@ -77,6 +81,8 @@ pub(super) enum Action {
     /// Shows more or fewer events.
     Level,
     Move(Step),
+    /// What is to be found out about the network.
+    Network(NetworkRequest),
     NextPanel,
     /// Opens the selected peer's page.
     Open,
@@ -122,7 +128,7 @@ impl Action {
     /// Whether it changes links or the address book.
     pub(super) fn is_change(self) -> bool {
         let ask = matches!(self, Self::Ask(ask) if !matches!(ask, Ask::Ping | Ask::UntilDirect));
-        ask || self == Self::Connect
+        ask || matches!(self, Self::Connect | Self::Callers | Self::Network(_))
     }
 }
 
@@ -199,7 +205,9 @@ impl Group {
             | Action::PreviousPanel
             | Action::Toward(_)
             | Action::View(_) => Self::Moving,
-            Action::Ask(_) | Action::Connect | Action::Details | Action::Open => Self::Peers,
+            Action::Ask(_) | Action::Callers | Action::Connect | Action::Details | Action::Open => {
+                Self::Peers
+            }
             Action::Expand
             | Action::FaultsOnly
             | Action::Filter
@@ -207,6 +215,7 @@ impl Group {
             | Action::Freeze
             | Action::Help
             | Action::Level
+            | Action::Network(_)
             | Action::Prompt
             | Action::Repaint
             | Action::Reverse
@@ -436,6 +445,7 @@ const EVERYWHERE: &[Context] = &[
     C::Go,
     C::Prompt,
     C::Name,
+    C::Callers,
     C::Sure,
     C::Sort,
     C::Connect,
@@ -511,6 +521,12 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('a')], ON_PEER, Action::Ask(Ask::Name), Some("give it a name in the address book"), None),
     bind(&[char('x')], ON_PEER, Action::Ask(Ask::Disconnect), Some("end all connections with it, after a second key"), Some("disconnect")),
     bind(&[char('b')], ON_PEER, Action::Ask(Ask::Block), Some("block it in the address book, after a second key"), None),
+    bind(&[char('A')], PANELS, Action::Callers, Some("who called and was not let in: let one in"), None),
+    bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
+    bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
+    bind(ENTER, &[C::Callers], Action::Accept, None, Some("let in")),
+    bind(J, &[C::Callers], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Callers], Action::Move(Step::Up), None, Some("up")),
     bind(&[char(':')], LIST, Action::Prompt, Some("write a command, as on the command line; Tab completes"), Some("command")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
     bind(&[char('s')], &[C::Peers], Action::SortMenu, Some("choose the column to sort by"), None),
@@ -554,7 +570,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
     bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

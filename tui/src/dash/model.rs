@@ -1,12 +1,12 @@
 //! Everything the dashboard knows. Nothing here reads a clock or draws.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use peerway::{Event, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
+use peerway::{Caller, Event, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 use tui_input::Input;
 
@@ -41,9 +41,12 @@ pub(super) struct Model {
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
     acquaintances: Vec<Ticket>,
+    decided: BTreeSet<PeerId>,
     /// Seconds east of Greenwich, for times of day.
     pub(super) utc_offset_s: i32,
     pub(super) screen: Rect,
+    /// So many lines at the bottom of the terminal are the screen, if not all.
+    inline: Option<u16>,
     live: Data,
     frozen: Option<Data>,
     pub(super) view: View,
@@ -137,6 +140,10 @@ pub(super) enum Overlay {
         peer: PeerId,
         input: Input,
     },
+    /// Who called and was not let in, of whom one is chosen.
+    Callers {
+        at: usize,
+    },
     /// What is to be done to a peer wants a second key.
     Confirm {
         peer: PeerId,
@@ -220,8 +227,10 @@ impl Model {
             owns_node: options.owns_node,
             names: options.people.names.clone(),
             acquaintances: options.people.acquaintances.clone(),
+            decided: options.people.decided.clone(),
             utc_offset_s,
             screen: Rect::default(),
+            inline: options.inline,
             live,
             frozen: None,
             view: View::default(),
@@ -268,6 +277,21 @@ impl Model {
     pub(super) fn meet(&mut self, people: People) {
         self.dirty = true;
         (self.names, self.acquaintances) = (people.names, people.acquaintances);
+        self.decided = people.decided;
+    }
+
+    /// The terminal has become another size.
+    pub(super) fn resize(&mut self, width: u16, height: u16) {
+        let lines = self.inline.map_or(height, |lines| lines.min(height));
+        self.screen = Rect::new(0, height - lines, width, lines);
+    }
+
+    /// Who called and was not let in, the latest first, but for those of whom it is decided.
+    pub(super) fn callers(&self) -> Vec<&Caller> {
+        let callers = self.data().snapshot.turned_away.iter();
+        callers
+            .filter(|caller| !self.decided.contains(&caller.id))
+            .collect()
     }
 
     /// The peers that the first letters of their ids are enough for.
@@ -393,6 +417,7 @@ impl Model {
             Some(Overlay::Share) => Context::Share,
             Some(Overlay::Prompt(_)) => Context::Prompt,
             Some(Overlay::Name { .. }) => Context::Name,
+            Some(Overlay::Callers { .. }) => Context::Callers,
             Some(Overlay::Confirm { .. }) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,

@@ -6,7 +6,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
-use super::{Answer, People, Request};
+use super::{Answer, NetworkRequest, People, Request};
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -26,6 +26,8 @@ pub(super) enum Msg {
     Dialled(PeerId, Result<(), String>),
     /// One of the answers to what was asked of a peer.
     Answered(PeerId, Request, Result<Answer, String>),
+    /// What was asked about the network is under way, or why not.
+    OfNetwork(NetworkRequest, Result<(), String>),
     /// Nothing more is recorded, for this reason.
     Unrecorded(String),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
@@ -38,6 +40,7 @@ pub(super) enum Msg {
 pub(super) enum Effect {
     Connect(Ticket),
     Ask(PeerId, Request),
+    AskNetwork(NetworkRequest),
     Copy(String),
     /// Copy what stands in this part of the screen, as text.
     CopyScreen(Rect),

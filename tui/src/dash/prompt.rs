@@ -52,7 +52,8 @@ enum Takes {
 }
 
 #[rustfmt::skip]
-const WORDS: [(&str, Takes); 26] = [
+const WORDS: [(&str, Takes); 27] = [
+    ("accept", Takes::Nothing(Action::Callers)),
     ("block", Takes::Ask(Ask::Block)),
     ("connect", Takes::Ticket),
     ("disconnect", Takes::Ask(Ask::Disconnect)),

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Command, Error, Feed, Options, Request,
+    Command, Error, Feed, NetworkRequest, Options, Request,
     job::{Change, Job},
     look::Look,
     model::Model,
@@ -61,9 +61,10 @@ pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
         // What fails is told with the next one.
         let _ = recorder.snapshot(&first_shown, false);
     }
-    let mut screen = Screen::open(look.colored, !options.no_mouse)?;
     let (width, height) = crossterm::terminal::size()?;
     update(&mut model, Msg::Resize(width, height), Duration::ZERO);
+    let inline = options.inline.map(|_| model.screen);
+    let mut screen = Screen::open(look.colored, !options.no_mouse, inline)?;
 
     let end = Shell::new(source, recorder)?
         .drive(&mut screen, &mut model)
@@ -74,6 +75,8 @@ pub async fn run(source: Feed, options: Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// When the queue of requests is full or closed.
+const BUSY: &str = "the node takes no requests now; is it still running?";
 /// Answers that wait to be shown.
 const ANSWERS: usize = 16;
 
@@ -136,6 +139,7 @@ impl Shell {
                 match effect {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Ask(peer, request) => self.ask(peer, request),
+                    Effect::AskNetwork(request) => self.ask_network(request),
                     Effect::Copy(text) => screen.copy(&text)?,
                     Effect::CopyScreen(area) => screen.copy_area(model, area)?,
                     Effect::Repaint => screen.repaint()?,
@@ -159,9 +163,9 @@ impl Shell {
     }
 
     fn resume(&self, screen: &mut Screen, model: &mut Model) -> Result<(), Error> {
-        screen.retake()?;
         let (width, height) = crossterm::terminal::size()?;
         update(model, Msg::Resize(width, height), self.start.elapsed());
+        screen.retake(model)?;
         Ok(())
     }
 
@@ -222,7 +226,7 @@ impl Shell {
         };
         let answer = move |answer| Msg::Answered(peer, request.clone(), answer);
         if self.source.commands.try_send(command).is_err() {
-            let refused = Err("the node takes no requests now; is it still running?".to_owned());
+            let refused = Err(BUSY.to_owned());
             self.answers.push(stream::iter([answer(refused)]).boxed());
             return;
         }
@@ -230,6 +234,17 @@ impl Shell {
             answers.recv().await.map(|answer| (answer, answers))
         });
         self.answers.push(answers.map(answer).boxed());
+    }
+
+    fn ask_network(&self, request: NetworkRequest) {
+        let (reply, answer) = oneshot::channel();
+        // As below.
+        let command = Command::Network { request, reply };
+        let _ = self.source.commands.try_send(command);
+        self.dials.push(Box::pin(async move {
+            let result = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
+            Msg::OfNetwork(request, result)
+        }));
     }
 
     fn dial(&self, ticket: peerway::Ticket) {
@@ -241,9 +256,7 @@ impl Shell {
             .commands
             .try_send(Command::Connect { ticket, reply });
         self.dials.push(Box::pin(async move {
-            let result = answer.await.unwrap_or_else(|_| {
-                Err("the node takes no requests now; is it still running?".to_owned())
-            });
+            let result = answer.await.unwrap_or_else(|_| Err(BUSY.to_owned()));
             Msg::Dialled(peer, result)
         }));
     }

@@ -5,7 +5,7 @@ use std::{
     panic,
     sync::{
         Once,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 
@@ -13,14 +13,17 @@ use std::{
 use crossterm::event::EnableMouseCapture;
 use crossterm::{
     clipboard::CopyToClipboard,
-    cursor::Show,
+    cursor::{MoveTo, Show},
     event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste},
     execute,
     style::force_color_output,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{
+        Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+        enable_raw_mode,
+    },
 };
 use ratatui::{
-    Terminal,
+    Terminal, TerminalOptions, Viewport,
     backend::{Backend as _, CrosstermBackend},
     buffer::{Buffer, CellWidth},
     layout::Rect,
@@ -32,16 +35,22 @@ use super::{Error, model::Model, view::view};
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Clicks and the wheel are reported to it.
 static MOUSE: AtomicBool = AtomicBool::new(false);
+/// The first line that the dashboard has at the bottom of the screen, where it does not have all of it.
+static INLINE: AtomicU16 = AtomicU16::new(ALL);
+const ALL: u16 = u16::MAX;
 static PANIC_HOOK: Once = Once::new();
 
 #[derive(Debug)]
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Held<Stdout>>>,
+    /// The lines at the bottom that it has, if not all.
+    inline: Option<Rect>,
 }
 
 impl Screen {
     /// Takes the terminal over; the guard gives it back when dropped, and a panic anywhere does so before it is printed.
-    pub(super) fn open(colored: bool, mouse: bool) -> Result<Self, Error> {
+    /// With `inline` it has these lines at the bottom alone, and what stood there moves up.
+    pub(super) fn open(colored: bool, mouse: bool, inline: Option<Rect>) -> Result<Self, Error> {
         force_color_output(colored);
         MOUSE.store(mouse, Ordering::SeqCst);
         PANIC_HOOK.call_once(|| {
@@ -51,9 +60,10 @@ impl Screen {
                 print(info);
             }));
         });
-        let terminal = Terminal::new(CrosstermBackend::new(Held(stdout())))?;
-        let screen = Self { terminal };
-        take()?;
+        INLINE.store(inline.map_or(ALL, |area| area.y), Ordering::SeqCst);
+        let terminal = terminal(inline)?;
+        let screen = Self { terminal, inline };
+        take(inline)?;
         Ok(screen)
     }
 
@@ -66,9 +76,11 @@ impl Screen {
     }
 
     /// Takes the terminal over again, in whatever state it is, and paints every cell with the next frame.
-    pub(super) fn retake(&mut self) -> Result<(), Error> {
+    pub(super) fn retake(&mut self, model: &Model) -> Result<(), Error> {
         disable_raw_mode()?;
-        take()?;
+        let inline = self.inline.map(|_| model.screen);
+        INLINE.store(inline.map_or(ALL, |area| area.y), Ordering::SeqCst);
+        take(inline)?;
         self.repaint()
     }
 
@@ -76,14 +88,38 @@ impl Screen {
         if !TAKEN.load(Ordering::SeqCst) {
             return Err(Error::Panicked);
         }
+        self.follow(model)?;
         self.terminal.draw(|frame| view(model, frame))?;
+        Ok(())
+    }
+
+    /// Where the lines at the bottom are after the terminal became another size. ratatui's own inline viewport would ask the
+    /// terminal for its cursor, whose answer the keyboard's reader takes.
+    fn follow(&mut self, model: &Model) -> Result<(), Error> {
+        let Some(before) = self.inline.filter(|before| *before != model.screen) else {
+            return Ok(());
+        };
+        let top = before.y.min(model.screen.y);
+        execute!(stdout(), MoveTo(0, top), Clear(ClearType::FromCursorDown))?;
+        INLINE.store(model.screen.y, Ordering::SeqCst);
+        self.inline = Some(model.screen);
+        self.terminal = terminal(self.inline)?;
         Ok(())
     }
 
     /// Forgets what was painted, so that the next frame paints every cell. ratatui's own `clear` asks the terminal for its
     /// cursor, and gives up after two seconds when the answer is read as input.
     pub(super) fn repaint(&mut self) -> Result<(), Error> {
-        self.terminal.backend_mut().clear()?;
+        match self.inline {
+            Some(area) => {
+                execute!(
+                    stdout(),
+                    MoveTo(0, area.y),
+                    Clear(ClearType::FromCursorDown)
+                )?;
+            }
+            None => self.terminal.backend_mut().clear()?,
+        }
         self.terminal.swap_buffers();
         Ok(())
     }
@@ -148,10 +184,25 @@ impl Drop for Screen {
     }
 }
 
-fn take() -> io::Result<()> {
+fn terminal(inline: Option<Rect>) -> io::Result<Terminal<CrosstermBackend<Held<Stdout>>>> {
+    let viewport = inline.map_or(Viewport::Fullscreen, Viewport::Fixed);
+    let backend = CrosstermBackend::new(Held(stdout()));
+    Terminal::with_options(backend, TerminalOptions { viewport })
+}
+
+fn take(inline: Option<Rect>) -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
-    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    match inline {
+        Some(area) => {
+            // What stands at the bottom moves up, out of the way.
+            let mut stdout = stdout();
+            stdout.write_all("\r\n".repeat(usize::from(area.height)).as_bytes())?;
+            execute!(stdout, MoveTo(0, area.y), Clear(ClearType::FromCursorDown))?;
+        }
+        None => execute!(stdout(), EnterAlternateScreen)?,
+    }
+    execute!(stdout(), EnableBracketedPaste)?;
     if MOUSE.load(Ordering::SeqCst) {
         watch_mouse()?;
     }
@@ -177,7 +228,11 @@ fn give_back() {
         if MOUSE.load(Ordering::SeqCst) {
             let _ = execute!(stdout(), DisableMouseCapture);
         }
-        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = match INLINE.load(Ordering::SeqCst) {
+            ALL => execute!(stdout(), LeaveAlternateScreen),
+            top => execute!(stdout(), MoveTo(0, top), Clear(ClearType::FromCursorDown)),
+        };
+        let _ = execute!(stdout(), DisableBracketedPaste, Show);
         let _ = disable_raw_mode();
     }
 }
@@ -206,8 +261,6 @@ fn text_of(buffer: &Buffer, area: Rect) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{TerminalOptions, Viewport};
-
     use super::*;
 
     /// A terminal that is gone.

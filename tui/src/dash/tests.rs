@@ -1,5 +1,6 @@
 //! The dashboard as a whole: what it shows, what keys do, and that nothing makes it panic.
 
+mod asked;
 pub(super) mod fixtures;
 mod groups;
 mod keys;

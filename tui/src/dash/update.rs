@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use peerway::{PathInfo, PeerId, PeerSnapshot};
-use ratatui::layout::{Margin, Rect};
+use ratatui::layout::Margin;
 use tui_input::{Input, InputRequest};
 
 use super::{
@@ -56,7 +56,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         }
         Msg::Resize(width, height) => {
             model.dirty = true;
-            model.screen = Rect::new(0, 0, width, height);
+            model.resize(width, height);
         }
         Msg::Sample(snapshot) => {
             model.record(snapshot);
@@ -82,6 +82,10 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             dialled(model, peer, result, now);
         }
         Msg::People(people) => model.meet(people),
+        Msg::OfNetwork(request, result) => {
+            model.dirty = true;
+            asking::of_network(model, request, result, now);
+        }
         Msg::Answered(peer, request, answer) => {
             model.dirty = true;
             asking::answered(model, peer, &request, answer, now);
@@ -89,12 +93,8 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         Msg::Unrecorded(reason) => {
             model.dirty = true;
             model.recording = false;
-            notify(
-                model,
-                format!("nothing more is recorded: {reason}"),
-                Role::Bad,
-                now,
-            );
+            let text = format!("nothing more is recorded: {reason}");
+            notify(model, text, Role::Bad, now);
         }
         Msg::NoShell => {
             model.dirty = true;
@@ -135,6 +135,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Accept => accept(model, now, effects),
         Action::Ask(ask) => ask_selected(model, ask, now, effects),
         Action::Back => back(model),
+        Action::Callers => list_callers(model, now),
         Action::Connect => model.overlay = Some(Overlay::Connect(Connect::default())),
         Action::Copy(what) => copy(model, what, now, effects),
         Action::Complete => complete(model),
@@ -162,6 +163,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             model.events = List::default();
         }
         Action::Move(step) => step_by(model, step),
+        Action::Network(request) => effects.push(Effect::AskNetwork(request)),
         Action::NextPanel => model.step_panel(1),
         Action::Open => match model.overlay.take() {
             Some(Overlay::Details) => model.open_page(),
@@ -198,6 +200,22 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
     }
 }
 
+fn list_callers(model: &mut Model, now: Duration) {
+    let callers: Vec<PeerId> = model.callers().iter().map(|caller| caller.id).collect();
+    if callers.is_empty() {
+        let text = "nobody who is not let in has called within the last hour";
+        return notify(model, text.to_owned(), Role::Info, now);
+    }
+    // The event that is looked at tells of one of them.
+    let event = model.listed_events().nth(model.events.at);
+    let event = event.filter(|_| model.focus == Panel::Events);
+    let peer = event.and_then(|event| event.kind.peer());
+    let at = callers.iter().position(|caller| Some(*caller) == peer);
+    model.overlay = Some(Overlay::Callers {
+        at: at.unwrap_or_default(),
+    });
+}
+
 fn toggle_details(model: &mut Model, now: Duration) {
     if let (None, Some(stranger)) = (&model.overlay, model.stranger) {
         return no_page(model, stranger, now);
@@ -222,6 +240,13 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Some(Overlay::Prompt(prompt)) => return run(model, prompt, now, effects),
         Some(Overlay::Confirm { peer, request }) => {
             return asking::send(model, peer, request, now, effects);
+        }
+        Some(Overlay::Callers { at }) => {
+            let caller = model.callers().get(at).map(|caller| caller.id);
+            if let Some(peer) = caller {
+                asking::send(model, peer, Request::LetIn, now, effects);
+            }
+            return;
         }
         Some(Overlay::Name { peer, input }) => {
             let request = Request::Rename(input.value().trim().to_owned());
@@ -427,8 +452,11 @@ fn address(peer: &PeerSnapshot) -> Option<String> {
 pub(super) fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
+    let callers = model.callers().len();
     if let Some(Overlay::Sort { at }) = &mut model.overlay {
         *at = moved(*at, step, Column::ALL.len(), Column::ALL.len());
+    } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
+        *at = moved(*at, step, callers, callers);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         // The keys, a gap, and the signs of the kinds.
         let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();

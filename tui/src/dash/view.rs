@@ -96,6 +96,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     match &model.overlay {
         Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
         Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
+        Some(Overlay::Callers { at }) => menus::callers(model, *at, frame, body),
         Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Details) => details::details(model, frame, body, areas.details),

@@ -14,7 +14,7 @@ use super::super::{failure::Failure, peers::Peers};
 use crate::control::Client;
 use crate::{
     book::{Name, Trust},
-    dash::{Answer, Command, Request},
+    dash::{Answer, Command, NetworkRequest, Request},
     links::{LinkError, Links},
 };
 
@@ -66,6 +66,9 @@ impl<'a> Host<'a> {
             Command::Connect { ticket, reply } => {
                 let _ = reply.send(self.connect(ticket).await);
             }
+            Command::Network { request, reply } => {
+                let _ = reply.send(self.of_network(request).await);
+            }
             Command::Peer {
                 peer,
                 request,
@@ -110,6 +113,10 @@ impl<'a> Host<'a> {
             },
             Request::Block => {
                 self.block(peer)?;
+                self.reread_book().await
+            }
+            Request::LetIn => {
+                self.let_in(peer)?;
                 self.reread_book().await
             }
             Request::Rename(name) => {
@@ -170,6 +177,42 @@ impl<'a> Host<'a> {
             .book()
             .change(|draft| draft.trust(&ticket, Trust::Block));
         changed.map(drop).map_err(said)
+    }
+
+    /// Who called, by its short name until it is given another one.
+    fn let_in(self, peer: PeerId) -> Result<(), String> {
+        let peers = self.peers().ok_or_else(no_book)?;
+        let ticket = ticket_of(peers, peer);
+        let changed = peers
+            .book()
+            .change(|draft| draft.trust(&ticket, Trust::Allow));
+        changed.map(drop).map_err(said)
+    }
+
+    async fn of_network(self, request: NetworkRequest) -> Result<(), String> {
+        match (self, request) {
+            (Self::Own { links, .. }, NetworkRequest::Measure) => {
+                if links.endpoint().snapshot().relays.is_empty() {
+                    return Err(
+                        "without a relay nobody can be asked: start with --relay URL".to_owned(),
+                    );
+                }
+                links.endpoint().measure_nat().await;
+                Ok(())
+            }
+            (Self::Own { links, .. }, NetworkRequest::RenewMappings) => {
+                links.endpoint().renew_port_mappings().await;
+                Ok(())
+            }
+            #[cfg(unix)]
+            (Self::Running { node, .. }, NetworkRequest::Measure) => {
+                node.measure_nat().await.map_err(said)
+            }
+            #[cfg(unix)]
+            (Self::Running { node, .. }, NetworkRequest::RenewMappings) => {
+                node.renew_mappings().await.map_err(said)
+            }
+        }
     }
 
     fn rename(self, peer: PeerId, name: &str) -> Result<(), String> {

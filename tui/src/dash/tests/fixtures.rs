@@ -63,6 +63,10 @@ pub(in crate::dash) fn node(mut peers: Vec<Value>) -> Value {
         "traffic": {"rx_bytes": 3_400_000_000_u64, "tx_bytes": 88_000_000, "rx_rate": sum("rx_rate"), "tx_rate": sum("tx_rate")},
         "peers": peers,
         "strangers": 0,
+        "turned_away": [
+            {"id": id(40), "at_ms": AT_MS - 60_000},
+            {"id": id(41), "at_ms": AT_MS - 600_000},
+        ],
     })
 }
 

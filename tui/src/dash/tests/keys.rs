@@ -46,6 +46,7 @@ fn desk_in(context: Context) -> Desk {
         Context::Go => "Gg",
         Context::Prompt => ":",
         Context::Name => "a",
+        Context::Callers => "A",
         Context::Sure => "x",
         Context::Sort => "s",
         Context::Connect => "c",
@@ -61,6 +62,8 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
         (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
         (Action::Move(_), Context::Go) => vec![],
+        (Action::Move(Step::Up), Context::Callers) => desk.type_in("j"),
+        (Action::Move(_), Context::Callers) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Follow, _) => desk.type_in("jj"),
         (Action::Move(_), Context::Pairs | Context::Network) => desk.type_in("j"),

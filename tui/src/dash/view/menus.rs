@@ -1,15 +1,18 @@
 //! Small boxes of keys: what may follow the first one of a chord, and columns to sort by.
 
+use std::time::Duration;
+
 use ratatui::{
     Frame,
-    layout::{Margin, Rect},
+    layout::{Constraint, Layout, Margin, Rect},
     text::{Line, Span},
-    widgets::Clear,
+    widgets::{Clear, Paragraph, Wrap},
 };
 use unicode_width::UnicodeWidthStr;
 
 use super::{panel, popup};
 use crate::dash::{
+    format,
     keymap::{self, Action, BINDINGS, Chord},
     look::Role,
     model::Model,
@@ -76,4 +79,41 @@ pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) 
         let role = if row == at { Role::Title } else { Role::Text };
         frame.render_widget(line.style(model.look.style(role)), area);
     }
+}
+
+/// Who called and was not let in.
+pub(super) fn callers(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) {
+    let look = model.look;
+    let callers = model.callers();
+    let height = u16::try_from(callers.len()).unwrap_or(u16::MAX);
+    let size = (60, height.saturating_add(5).min(16));
+    let inside = popup(model, frame, body, size, "Not let in");
+    let [list, _, words] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+        Constraint::Length(2),
+    ]));
+    let skipped = (at + 1).saturating_sub(usize::from(list.height));
+    let shown = callers.iter().enumerate().skip(skipped);
+    for ((row, caller), area) in shown.zip(list.rows()) {
+        let at_ms = model.data().snapshot.at_ms;
+        let ago = Duration::from_millis(at_ms.saturating_sub(caller.at_ms));
+        let name = model.words().name(&caller.id);
+        let short = caller.id.short();
+        let known = if name == short {
+            String::new()
+        } else {
+            format!("{name}  ")
+        };
+        let mark = if row == at { look.glyphs.cursor } else { " " };
+        let role = if row == at { Role::Title } else { Role::Text };
+        let line = Line::from(vec![
+            Span::styled(mark, look.style(Role::Accent)),
+            Span::raw(format!(" {known}{short}  called {} ago", format::age(ago))),
+        ]);
+        frame.render_widget(line.style(look.style(role)), area);
+    }
+    let text = "Compare the id with what `peerway id` prints there. Enter lets it in, and writes it into the address book; Esc closes.";
+    let text = Paragraph::new(text).wrap(Wrap { trim: true });
+    frame.render_widget(text.style(look.style(Role::Dim)), words);
 }

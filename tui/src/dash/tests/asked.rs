@@ -1,0 +1,102 @@
+//! What is asked of the node by key, and lines at the bottom of a terminal as the whole screen.
+
+use peerway::PeerId;
+use ratatui::{Terminal, TerminalOptions, Viewport, backend::TestBackend, layout::Rect};
+
+use super::fixtures::{Desk, id, options};
+use crate::dash::{
+    Answer, NetworkRequest, Options, People, Request,
+    msg::{Effect, Msg},
+    view::view,
+};
+
+fn callers(desk: &Desk) -> Vec<PeerId> {
+    desk.model
+        .callers()
+        .iter()
+        .map(|caller| caller.id)
+        .collect()
+}
+
+#[test]
+fn who_was_not_let_in_is_let_in_by_a_second_key() {
+    let mut desk = Desk::twelve(&options());
+    assert_eq!(callers(&desk), [id(40), id(41)]);
+    assert_eq!(desk.type_in("A"), []);
+    let screen = desk.screen(80, 24);
+    assert!(
+        screen.contains(&format!("{}  called 1m ago", id(40).short())),
+        "{screen}"
+    );
+    let asked = desk.type_in("j\n");
+    assert_eq!(asked, [Effect::Ask(id(41), Request::LetIn)]);
+    desk.send(Msg::Answered(id(41), Request::LetIn, Ok(Answer::Done)));
+    assert!(desk.screen(120, 40).contains("is let in from now on"));
+    // The book says so now.
+    let people = People {
+        decided: [id(41)].into(),
+        ..options().people
+    };
+    desk.send(Msg::People(people));
+    assert_eq!(callers(&desk), [id(40)]);
+}
+
+#[test]
+fn nobody_is_let_in_where_nothing_may_be_changed_or_nobody_called() {
+    let mut desk = Desk::twelve(&Options {
+        read_only: true,
+        ..options()
+    });
+    desk.type_in("A");
+    assert!(desk.model.overlay.is_none());
+    let mut desk = Desk::twelve(&options());
+    let people = People {
+        decided: callers(&desk).into_iter().collect(),
+        ..options().people
+    };
+    desk.send(Msg::People(people));
+    desk.type_in("A");
+    assert!(
+        desk.screen(80, 24)
+            .contains("nobody who is not let in has called")
+    );
+}
+
+#[test]
+fn the_network_view_has_the_nat_measured_and_the_mapping_renewed() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("3");
+    let measure = NetworkRequest::Measure;
+    assert_eq!(desk.type_in("n"), [Effect::AskNetwork(measure)]);
+    let renew = NetworkRequest::RenewMappings;
+    assert_eq!(desk.type_in("u"), [Effect::AskNetwork(renew)]);
+    desk.send(Msg::OfNetwork(measure, Ok(())));
+    assert!(desk.screen(120, 40).contains("the NAT is measured anew"));
+    desk.send(Msg::OfNetwork(renew, Err("no node".to_owned())));
+    assert!(desk.screen(120, 40).contains("no node"));
+}
+
+#[test]
+fn lines_at_the_bottom_show_what_a_screen_of_their_size_does() {
+    let mut whole = Desk::twelve(&options());
+    whole.type_in("61");
+    let whole = whole.screen(80, 12);
+    let mut desk = Desk::twelve(&Options {
+        inline: Some(12),
+        ..options()
+    });
+    desk.send(Msg::Resize(80, 40));
+    desk.type_in("61");
+    let area = Rect::new(0, 28, 80, 12);
+    assert_eq!(desk.model.screen, area);
+    let viewport = Viewport::Fixed(area);
+    let backend = TestBackend::new(80, 40);
+    let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport }).unwrap();
+    terminal.draw(|frame| view(&desk.model, frame)).unwrap();
+    let screen = terminal.backend().to_string();
+    let lines: Vec<&str> = screen.lines().skip(28).collect();
+    assert_eq!(lines, whole.lines().collect::<Vec<_>>());
+    // A terminal with fewer lines has them all.
+    desk.send(Msg::Resize(80, 11));
+    assert_eq!(desk.model.screen, Rect::new(0, 0, 80, 11));
+}
