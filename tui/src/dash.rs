@@ -3,6 +3,7 @@
 mod addresses;
 mod asking;
 mod connect;
+mod diagnoses;
 pub(crate) mod filter;
 mod flows;
 pub(crate) mod format;

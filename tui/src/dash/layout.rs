@@ -59,6 +59,8 @@ pub(super) struct Areas {
     pub(super) map: Option<Rect>,
     pub(super) members: Option<Rect>,
     pub(super) links: Option<Rect>,
+    /// What is wrong with the whole node, above the events.
+    pub(super) diagnoses: Option<Rect>,
     pub(super) events: Option<Rect>,
     pub(super) footer: Rect,
 }
@@ -83,6 +85,8 @@ pub(super) struct Wanted {
     pub(super) pairs: usize,
     /// Events that are listed, up to what a page shows.
     pub(super) events: usize,
+    /// Lines about what is wrong with the whole node.
+    pub(super) diagnoses: usize,
     /// Members of groups that share, and their links; none if no group does.
     pub(super) groups: Option<(usize, usize)>,
 }
@@ -115,7 +119,7 @@ impl Areas {
             View::Network => frame.single(body, Panel::Network),
             View::Flows => frame.single(body, Panel::Flows),
             View::Map => frame.map(body, wanted),
-            View::Events => frame.single(body, Panel::Events),
+            View::Events => frame.events(body, wanted.diagnoses),
         };
         Some(if is_tall_and_narrow(screen) && wanted.details {
             areas.with_details()
@@ -224,6 +228,23 @@ impl Areas {
                 events: Some(body),
                 ..self
             },
+        }
+    }
+
+    /// What is wrong above what happened, if there is anything wrong, and room for it.
+    fn events(self, body: Rect, diagnoses: usize) -> Self {
+        const LEAST_EVENTS: u16 = 5;
+        let height = u16::try_from(diagnoses + 2).unwrap_or(u16::MAX);
+        if diagnoses == 0 || height.saturating_add(LEAST_EVENTS) > body.height {
+            return self.single(body, Panel::Events);
+        }
+        let [diagnoses, events] = body.layout(&Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Fill(1),
+        ]));
+        Self {
+            diagnoses: Some(diagnoses),
+            ..self.single(events, Panel::Events)
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     People, Request,
     asking::Pongs,
     connect::Connect,
+    diagnoses::{self, Jump},
     filter::{self, About, Filter, FilterError},
     flows::{flows, has_flows},
     group,
@@ -111,6 +112,8 @@ pub(super) struct Data {
     pub(super) history: History,
     pub(super) trails: Trails,
     pub(super) events: VecDeque<Event>,
+    /// When the clock was last set.
+    pub(super) jump: Option<Jump>,
     /// Warnings that came while the events were not on the screen, or stood still there.
     pub(super) unread: usize,
 }
@@ -216,6 +219,7 @@ impl Model {
             history: History::default(),
             trails: Trails::default(),
             events: VecDeque::new(),
+            jump: None,
             unread: 0,
         };
         live.history.record(&first);
@@ -328,6 +332,8 @@ impl Model {
     }
 
     pub(super) fn record(&mut self, snapshot: Arc<NodeSnapshot>) {
+        let jump = Jump::between(&self.live.snapshot, &snapshot);
+        self.live.jump = jump.or(self.live.jump);
         self.live.history.record(&snapshot);
         self.live.trails.record(&snapshot);
         self.live.snapshot = snapshot;
@@ -385,6 +391,11 @@ impl Model {
             events: self
                 .page
                 .map_or(0, |_| self.listed_events().take(100).count()),
+            diagnoses: if self.view == View::Events {
+                diagnoses::of(self).len()
+            } else {
+                0
+            },
             groups: (self.view == View::Map && group::is_shared(self.data())).then(|| {
                 let groups = self.data().swarm.groups.iter();
                 groups.fold((0, 0), |(members, links), group| {

@@ -1,9 +1,11 @@
 //! What concerns the whole screen, and stands in a line of its own.
 
-use super::{look::Role, model::Model, words::Reach};
+use std::borrow::Cow;
 
-/// That the node has stopped, what it shows, or who can reach it; none if all is as it should be.
-pub(super) fn note(model: &Model) -> Option<(&str, Role)> {
+use super::{diagnoses, look::Role, model::Model, words::Reach};
+
+/// That the node has stopped, what it shows, who can reach it, or what is wrong with it; none if all is as it should be.
+pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
     let network = &model.data().snapshot.network;
     if model.stopped {
         let text = if model.replay {
@@ -11,15 +13,28 @@ pub(super) fn note(model: &Model) -> Option<(&str, Role)> {
         } else {
             "the node has stopped; what you see is the last of it"
         };
-        Some((text, Role::Bad))
+        Some((text.into(), Role::Bad))
     } else if !model.note.is_empty() {
-        Some((model.note.as_str(), Role::Accent))
+        Some((model.note.as_str().into(), Role::Accent))
     } else if let Some(reach) = Reach::without_relay(&model.data().snapshot.ticket) {
-        Some((reach.line(network.lan_trouble.is_none()), reach.role()))
+        let line = reach.line(network.lan_trouble.is_none());
+        Some((line.into(), reach.role()))
     } else if network.lan_trouble.is_some() {
         let text = "peers on this network are found by ticket, not by id alone";
-        Some((text, Role::Warn))
+        Some((text.into(), Role::Warn))
     } else {
-        None
+        diagnosis(model)
     }
+}
+
+/// The first of them; the events' view has all.
+fn diagnosis(model: &Model) -> Option<(Cow<'_, str>, Role)> {
+    let all = diagnoses::of(model);
+    let more = match all.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more: 6)", count - 1),
+    };
+    let first = all.into_iter().next()?;
+    let text = format!("{} {first}{more}", model.look.glyphs.warning);
+    Some((text.into(), Role::Warn))
 }

@@ -85,6 +85,9 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     if let Some(area) = areas.links {
         group::links(model, frame, area);
     }
+    if let Some(area) = areas.diagnoses {
+        events::diagnoses(model, frame, area);
+    }
     if let Some(area) = areas.events {
         events::events(model, frame, area);
     }

@@ -10,7 +10,7 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::panel;
-use crate::dash::{format, layout::Panel, look::Role, model::Model, words::Level};
+use crate::dash::{diagnoses, format, layout::Panel, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
@@ -54,6 +54,27 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
     if let Some(line) = cut.filter(|_| inside.height >= FULL_TEXT_FROM) {
         full(model, frame, inside, &line);
+    }
+}
+
+/// What is wrong with the whole node.
+pub(super) fn diagnoses(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let lines = diagnoses::of(model);
+    let glyphs = model.look.glyphs;
+    let title = format!("Diagnoses {} {}", glyphs.dot, lines.len());
+    let block = panel(model, &title, "", None);
+    let inside = block.inner(area);
+    frame.render_widget(block, area);
+    for (text, row) in lines.iter().zip(inside.rows()) {
+        let room = usize::from(inside.width).saturating_sub(4);
+        let line = Line::from(vec![
+            Span::styled(
+                format!(" {} ", glyphs.warning),
+                model.look.style(Role::Warn),
+            ),
+            Span::raw(format::fit(text, room, glyphs.ellipsis)),
+        ]);
+        frame.render_widget(line, row);
     }
 }
 

@@ -63,7 +63,7 @@ fn form(model: &Model, area: Rect) -> (Form, Line<'static>) {
 pub(super) fn note_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if let Some((text, role)) = note(model) {
         let room = usize::from(area.width).saturating_sub(2);
-        let text = format::fit(text, room, model.look.glyphs.ellipsis);
+        let text = format::fit(&text, room, model.look.glyphs.ellipsis);
         let line = Line::styled(format!(" {text}"), model.look.style(role));
         frame.render_widget(line, area);
     }
