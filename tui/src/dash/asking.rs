@@ -6,7 +6,7 @@ use peerway::{PathInfo, PeerId};
 use tui_input::Input;
 
 use super::{
-    Answer, NetworkRequest, Request, format,
+    Answer, NetworkRequest, Request, format, group,
     keymap::Ask,
     layout::Panel,
     look::Role,
@@ -28,6 +28,11 @@ pub(super) struct Pongs {
 
 /// Whom a key is about: whose page is open, or who is selected.
 pub(super) fn subject(model: &Model) -> Option<PeerId> {
+    if model.focus == Panel::Members {
+        let members = group::members(model);
+        let member = members.get(model.members.at).map(|member| member.it.id);
+        return member.filter(|id| *id != model.data().snapshot.id);
+    }
     let stranger = model.stranger.filter(|_| model.focus == Panel::Map);
     let selected = || model.selected().map(|peer| peer.id);
     model.page.or(stranger).or_else(selected)

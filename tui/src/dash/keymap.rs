@@ -456,7 +456,7 @@ const EVERYWHERE: &[Context] = &[
 const PEER: &[Context] = &[C::Peers, C::Map];
 
 /// Where keys are about a peer.
-const ON_PEER: &[Context] = &[C::Peers, C::Page, C::Map, C::Details];
+const ON_PEER: &[Context] = &[C::Peers, C::Page, C::Map, C::Members, C::Details];
 
 const J: &[Key] = &[char('j'), key(KeyCode::Down)];
 const K: &[Key] = &[char('k'), key(KeyCode::Up)];

@@ -8,7 +8,7 @@ use ratatui::layout::Margin;
 use tui_input::{Input, InputRequest};
 
 use super::{
-    Request, asking,
+    NetworkRequest, Request, asking,
     connect::{Connect, Progress, Reading},
     filter::Filter,
     flows::flows,
@@ -163,7 +163,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             model.events = List::default();
         }
         Action::Move(step) => step_by(model, step),
-        Action::Network(request) => effects.push(Effect::AskNetwork(request)),
+        Action::Network(request) => ask_network(model, request, now, effects),
         Action::NextPanel => model.step_panel(1),
         Action::Open => match model.overlay.take() {
             Some(Overlay::Details) => model.open_page(),
@@ -198,6 +198,19 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
             };
         }
     }
+}
+
+fn ask_network(
+    model: &mut Model,
+    request: NetworkRequest,
+    now: Duration,
+    effects: &mut Vec<Effect>,
+) {
+    if request == NetworkRequest::Measure && model.data().snapshot.relays.is_empty() {
+        let text = "without a relay nobody can be asked: start the node with --relay URL";
+        return notify(model, text.to_owned(), Role::Warn, now);
+    }
+    effects.push(Effect::AskNetwork(request));
 }
 
 fn list_callers(model: &mut Model, now: Duration) {

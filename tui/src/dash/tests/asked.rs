@@ -3,7 +3,9 @@
 use peerway::PeerId;
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::TestBackend, layout::Rect};
 
-use super::fixtures::{Desk, id, options};
+use serde_json::json;
+
+use super::fixtures::{Desk, id, node, options};
 use crate::dash::{
     Answer, NetworkRequest, Options, People, Request,
     msg::{Effect, Msg},
@@ -99,4 +101,28 @@ fn lines_at_the_bottom_show_what_a_screen_of_their_size_does() {
     // A terminal with fewer lines has them all.
     desk.send(Msg::Resize(80, 11));
     assert_eq!(desk.model.screen, Rect::new(0, 0, 80, 11));
+}
+
+#[test]
+fn without_a_relay_nobody_is_asked_about_the_nat() {
+    let mut node = node(vec![]);
+    node["relays"] = json!([]);
+    let mut desk = Desk::plain(&node);
+    assert_eq!(desk.type_in("3n"), []);
+    assert!(
+        desk.screen(120, 40)
+            .contains("without a relay nobody can be asked")
+    );
+}
+
+#[test]
+fn members_of_a_group_are_asked_as_peers_are() {
+    let mut desk = Desk::group();
+    desk.type_in("5\t");
+    assert_eq!(desk.type_in("p"), [], "this node itself");
+    let ping = Request::Ping {
+        until_direct: false,
+    };
+    // The second is one to whom there is no link.
+    assert_eq!(desk.type_in("jp"), [Effect::Ask(id(20), ping)]);
 }

@@ -43,7 +43,7 @@ pub(super) fn map(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         .is_some_and(|areas| areas.members.is_some());
     let form = match group::lag(model.data()) {
         Some(lag) => format!("groups {} old {} {form}", format::age(lag), glyphs.dot),
-        None if group::is_shared(model.data()) && !tables => {
+        None if group::is_shared(model.data()) && !tables && area.width >= 50 => {
             format!("Tab: members {} {form}", glyphs.dot)
         }
         None => form.to_owned(),
