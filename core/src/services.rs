@@ -5,6 +5,7 @@
 //! for a [`Router`](crate::Router).
 
 mod card;
+pub mod files;
 pub mod invite;
 pub mod pair;
 pub mod ping;

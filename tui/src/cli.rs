@@ -42,7 +42,9 @@ mod own_relay;
 mod pair;
 mod peers;
 mod ping;
+mod receive;
 mod screen;
+mod send;
 #[cfg(target_os = "linux")]
 mod service;
 mod sharing;
@@ -52,6 +54,7 @@ mod status;
 #[cfg(unix)]
 mod swarm;
 mod ticket;
+mod transfer;
 mod up;
 #[cfg(unix)]
 mod watch;
@@ -146,6 +149,8 @@ fn run(
         Command::Forward(args) => block_on(forward::run(globals, &args)),
         #[cfg(all(feature = "subnet", target_os = "linux"))]
         Command::Link(args) => block_on(link::run(globals, &args)),
+        Command::Send(args) => block_on(send::run(globals, &args)),
+        Command::Receive(args) => block_on(receive::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),
         Command::Rename(args) => changed(globals, book::rename(globals, &args)),

@@ -4,6 +4,7 @@ mod values;
 
 use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
+use clap::ValueHint;
 use clap::{
     ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{FalseyValueParser, Resettable},
@@ -25,6 +26,7 @@ use peerway_lab::{Access, NatKind};
 
 use super::completion;
 use super::own_relay::Place;
+use super::receive;
 use super::screen::Screen;
 use crate::{book::Name, dash::filter::Filter};
 #[cfg(unix)]
@@ -39,7 +41,8 @@ use values::{address, measurement, peer_filter, seconds, server, service_name, t
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
 4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
-network device (link), 130 interrupted before there was a result";
+network device (link), 8 files refused by the receiver, 130 interrupted before
+there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
 ///
@@ -187,6 +190,10 @@ pub(super) enum Command {
     /// Join this home's network and those of peers by a network device
     #[cfg(all(feature = "subnet", target_os = "linux"))]
     Link(Link),
+    /// Send files and folders to a peer, or to whoever types the code that is shown
+    Send(Send),
+    /// Take files that peers send, or those of the one who shows a code
+    Receive(Receive),
     /// List the address book, and who else was dialled from here
     Peers(PeersArgs),
     /// Give a peer a name, by which every command knows it
@@ -238,6 +245,10 @@ pub(super) struct Up {
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
+
+    /// Put files that peers of the address book send into this folder, without asking
+    #[arg(long, value_name = "DIR", env = "PEERWAY_RECEIVE", value_hint = ValueHint::DirPath)]
+    pub(super) receive: Option<PathBuf>,
 
     /// Be a relay too, for whoever knows its URL: at a port, or where others dial HOST:PORT [default: 4433]
     #[arg(
@@ -472,6 +483,67 @@ pub(super) struct Forward {
     /// End with an error if the peer or its server cannot be reached at first, instead of trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
     pub(super) fail_fast: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Send {
+    /// Files and folders, or - for stdin; the same once more goes on where it was interrupted
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) paths: Vec<PathBuf>,
+
+    /// Name in the address book, ticket or id of who is to have them; of a peer that was dialled before, 8 letters of its id
+    #[arg(long, value_name = "PEER", env = "PEERWAY_TO", add = ArgValueCandidates::new(completion::names))]
+    pub(super) to: Option<PeerName>,
+
+    /// Show a code, and send to who types it: as without --to
+    #[arg(long, env = "PEERWAY_CODE", value_parser = FalseyValueParser::new(), conflicts_with = "to")]
+    pub(super) code: bool,
+
+    /// What comes from stdin is called
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PEERWAY_FILE_NAME",
+        default_value = "stdin"
+    )]
+    pub(super) name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Receive {
+    /// Code that the sender shows, and folder to put the files into [default: this one]
+    #[arg(value_name = "CODE|DIR", num_args = 0..=2, value_hint = ValueHint::DirPath)]
+    code_and_folder: Vec<String>,
+
+    /// Take nothing but from this peer: a name in the address book, a ticket or an id
+    #[arg(long, value_name = "PEER", env = "PEERWAY_FROM", add = ArgValueCandidates::new(completion::names))]
+    pub(super) from: Option<PeerName>,
+
+    /// Take what is offered without asking
+    #[arg(long, env = "PEERWAY_YES", value_parser = FalseyValueParser::new())]
+    pub(super) yes: bool,
+
+    /// End after the first transfer; with a code that is so anyway
+    #[arg(long, env = "PEERWAY_ONCE", value_parser = FalseyValueParser::new())]
+    pub(super) once: bool,
+
+    /// Have files that are there give way to those of the same name, which otherwise get another
+    #[arg(long, env = "PEERWAY_OVERWRITE", value_parser = FalseyValueParser::new())]
+    pub(super) overwrite: bool,
+}
+
+impl Receive {
+    /// The code, if there is one, and the folder.
+    pub(super) fn code_and_folder(&self) -> Result<(Option<Code>, PathBuf), ParseCodeError> {
+        let (code, folder) = match &self.code_and_folder[..] {
+            [code, folder] => (Some(code), Some(folder)),
+            [either] if receive::is_like_a_code(either) => (Some(either), None),
+            [folder, ..] => (None, Some(folder)),
+            [] => (None, None),
+        };
+        let code = code.map(|code| code.parse()).transpose()?;
+        Ok((code, folder.map_or_else(|| ".".into(), PathBuf::from)))
+    }
 }
 
 #[cfg(all(feature = "demo", target_os = "linux"))]

@@ -10,6 +10,7 @@ use peerway::{
     BindError, ConnectError, ParseIdError, PeerId,
     keyfile::KeyFileError,
     services::{
+        files::{InboxError, ReceiveError, Refusal, SelectError, SendError},
         invite::InviteError,
         pair::{PairError, ParseCodeError},
         ping::PingError,
@@ -40,10 +41,11 @@ const NO_NODE: u8 = 6;
 /// Nothing less than a change by root helps.
 #[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
 const NOT_PERMITTED: u8 = 7;
+const REFUSED: u8 = 8;
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 #[cfg(test)]
-pub(super) const EXIT_CODES: [u8; 9] = [
+pub(super) const EXIT_CODES: [u8; 10] = [
     0,
     FAILED,
     USAGE,
@@ -52,6 +54,7 @@ pub(super) const EXIT_CODES: [u8; 9] = [
     BUSY,
     NO_NODE,
     NOT_PERMITTED,
+    REFUSED,
     INTERRUPTED,
 ];
 
@@ -170,6 +173,24 @@ pub(super) enum Failure {
     Ping(#[from] PingError),
     #[error(transparent)]
     Speed(#[from] SpeedError),
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    #[error(
+        "nobody receives files there: have `peerway receive` run there, or `peerway up --receive DIR`"
+    )]
+    NoReceiver,
+    #[error("there is no terminal to ask at: --yes takes whatever is offered")]
+    NobodyToAsk,
+    #[error("the sender did not come, though the code was right: have a new one made")]
+    NobodyCame,
+    #[error("{0} of the files did not arrive; the others did")]
+    NotAll(usize),
     #[error("{}", forward(.0))]
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
@@ -203,6 +224,14 @@ impl Failure {
             | Self::NoRoute { .. }
             | Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
             Self::RelayedOnly { .. } => RELAYED_ONLY,
+            Self::Send(SendError::Refused(Refusal::Busy)) => BUSY,
+            Self::Send(SendError::Refused(_))
+            | Self::NoReceiver
+            | Self::Receive(ReceiveError::Refused) => REFUSED,
+            Self::Send(SendError::Connection(_))
+            | Self::Receive(ReceiveError::Connection(_))
+            | Self::NobodyCame => UNREACHABLE,
+            Self::NobodyToAsk => USAGE,
             Self::NoHome
             | Self::Code(_)
             | Self::Names { .. }
@@ -247,6 +276,11 @@ impl Failure {
             | Self::Ping(_)
             | Self::Speed(_)
             | Self::Forward(_)
+            | Self::Select(_)
+            | Self::Send(_)
+            | Self::Inbox(_)
+            | Self::Receive(_)
+            | Self::NotAll(_)
             | Self::Listen { .. }
             | Self::Dashboard(_)
             | Self::Replay(_)

@@ -20,7 +20,7 @@ use super::{
 use crate::book::{Book, Draft, EditError, Name, Trust};
 
 /// How long a code is shown.
-const VALID: Duration = Duration::from_secs(600);
+pub(super) const VALID: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(globals: &Globals, args: &Pair) -> Result<(), Failure> {
     let ticket = ticket::own(globals).await?;
@@ -70,7 +70,7 @@ async fn type_in(
 }
 
 /// A node to meet with, which is gone afterwards.
-async fn meeting(
+pub(super) async fn meeting(
     globals: &Globals,
     builder: Builder,
     relays: &[RelayUrl],

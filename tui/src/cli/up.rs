@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use peerway::{EventKind, PeerId, RelayUrl, Router, Ticket};
+use peerway::{EventKind, PeerId, RelayUrl, Router, Ticket, services::files::Inbox};
 use serde::Serialize;
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
-    sharing,
+    receive, sharing,
     state::StateDir,
     words,
 };
@@ -34,7 +34,14 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     if args.in_background {
         background::leave_terminal()?;
     }
-    let offer = |router, _: &Node| diagnostics(router, !args.no_diagnostics);
+    let inbox = args.receive.as_ref().map(Inbox::open).transpose()?;
+    let offer = |router, node: &Node| {
+        let router = diagnostics(router, !args.no_diagnostics);
+        match inbox {
+            Some(inbox) => receive::always(router, node, inbox, globals.json),
+            None => router,
+        }
+    };
     let serving = serve(
         globals,
         args.serve_relay.as_ref(),

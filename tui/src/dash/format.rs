@@ -17,7 +17,7 @@ pub(super) fn short(bytes: u64) -> String {
 }
 
 /// `3.4 GB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let (value, prefix) = scaled(count);
     format!("{value} {prefix}B")
 }

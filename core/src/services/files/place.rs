@@ -1,0 +1,165 @@
+//! Writes below one folder and nowhere else: also where a symbolic link stands in the way, since everything is opened relative to the
+//! folder and never leaves it (crate `cap-std`).
+
+use std::{
+    fs::{File, FileTimes},
+    io,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, OpenOptions},
+};
+
+use super::{
+    name::{SafePath, WORK, numbered},
+    wire::Time,
+};
+
+/// How many names are tried to find one that is free.
+const NAMES: u32 = 1000;
+
+/// A folder that receives.
+#[derive(Debug)]
+pub(super) struct Place {
+    root: Dir,
+    overwrite: bool,
+}
+
+impl Place {
+    pub(super) fn open(folder: &Path, overwrite: bool) -> io::Result<Self> {
+        let root = Dir::open_ambient_dir(folder, ambient_authority())?;
+        Ok(Self { root, overwrite })
+    }
+
+    /// The folder for what is not whole yet.
+    pub(super) fn work(&self, id: &str) -> io::Result<Dir> {
+        let path = Path::new(WORK).join(id);
+        self.root.create_dir_all(&path)?;
+        self.root.open_dir(&path)
+    }
+
+    /// Removes the folder for what is not whole yet, when all is.
+    pub(super) fn clear(&self, id: &str) -> io::Result<()> {
+        self.root.remove_dir_all(Path::new(WORK).join(id))?;
+        // Others may be under way.
+        let _ = self.root.remove_dir(WORK);
+        Ok(())
+    }
+
+    /// Makes a folder of this name, or with a number if something is there, and says which.
+    pub(super) fn new_top(&self, name: &str) -> io::Result<String> {
+        for number in 0..NAMES {
+            let tried = if number == 0 {
+                name.to_owned()
+            } else {
+                numbered(name, number)
+            };
+            match self.root.create_dir(&tried) {
+                Ok(()) => return Ok(tried),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if self.overwrite && self.is_folder(&tried) {
+                        return Ok(tried);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// A folder itself, not a link to one.
+    pub(super) fn is_folder(&self, name: &str) -> bool {
+        let found = self.root.symlink_metadata(name);
+        found.is_ok_and(|found| found.is_dir())
+    }
+
+    pub(super) fn make_folder(&self, path: &SafePath) -> io::Result<()> {
+        self.root.create_dir_all(path.to_path())
+    }
+
+    /// Whether a file is there as it was when it was put there.
+    pub(super) fn has(&self, path: &str, size: u64, modified: Time) -> bool {
+        let found = self.root.symlink_metadata(path);
+        found.is_ok_and(|found| {
+            let time = found.modified().map(cap_std::time::SystemTime::into_std);
+            found.is_file()
+                && found.len() == size
+                && time.is_ok_and(|time| time == system(modified))
+        })
+    }
+
+    /// The first name for a file that seems to be free.
+    pub(super) fn free(&self, path: &SafePath) -> io::Result<SafePath> {
+        if self.overwrite {
+            return Ok(path.clone());
+        }
+        let numbered = (1..NAMES).map(|number| path.numbered(number));
+        let mut names = std::iter::once(path.clone()).chain(numbered);
+        let free = names.find(|name| self.root.symlink_metadata(name.to_path()).is_err());
+        free.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives a whole file of `work` its name; false if another took that meanwhile.
+    pub(super) fn put(&self, work: &Dir, part: &str, path: &SafePath) -> io::Result<bool> {
+        let place = path.to_path();
+        if self.overwrite {
+            return work.rename(part, &self.root, place).map(|()| true);
+        }
+        match work.hard_link(part, &self.root, &place) {
+            Ok(()) => work.remove_file(part).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // Some file systems have no second names.
+            Err(_) if self.root.symlink_metadata(&place).is_ok() => Ok(false),
+            Err(_) => work.rename(part, &self.root, place).map(|()| true),
+        }
+    }
+}
+
+/// Opens a file of the folder for what is not whole yet.
+pub(super) fn open_part(work: &Dir, name: &str, anew: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(anew);
+    Ok(work.open_with(name, &options)?.into_std())
+}
+
+pub(super) fn open_journal(work: &Dir) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    Ok(work.open_with("journal", &options)?.into_std())
+}
+
+/// Gives a file the time, and the leave to be run, that it has at the sender.
+pub(super) fn finish(file: &File, modified: Time, executable: bool) -> io::Result<()> {
+    if executable {
+        make_executable(file)?;
+    }
+    file.set_times(FileTimes::new().set_modified(system(modified)))
+}
+
+/// For whoever may read it.
+#[cfg(unix)]
+fn make_executable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut permissions = file.metadata()?.permissions();
+    let mode = permissions.mode();
+    permissions.set_mode(mode | (mode & 0o444) >> 2);
+    file.set_permissions(permissions)
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+fn system(time: Time) -> SystemTime {
+    let since = Duration::from_nanos(time.unsigned_abs());
+    let time = if time < 0 {
+        UNIX_EPOCH.checked_sub(since)
+    } else {
+        UNIX_EPOCH.checked_add(since)
+    };
+    time.unwrap_or(UNIX_EPOCH)
+}

@@ -1,0 +1,75 @@
+//! How far a transfer is: counters that it moves and others read.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// How far a transfer is. Clones show the same transfer; reading costs it nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    files_done: AtomicU64,
+    bytes_done: AtomicU64,
+    bytes_held: AtomicU64,
+}
+
+impl Progress {
+    /// Files of the transfer; 0 before it is accepted.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.0.files.load(Relaxed)
+    }
+
+    /// Bytes of the transfer; 0 before it is accepted, and of a stream whose end is not known.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Relaxed)
+    }
+
+    /// Files that are through.
+    #[must_use]
+    pub fn files_done(&self) -> u64 {
+        self.0.files_done.load(Relaxed)
+    }
+
+    /// Bytes that are through, those of an earlier try among them.
+    #[must_use]
+    pub fn bytes_done(&self) -> u64 {
+        self.0.bytes_done.load(Relaxed)
+    }
+
+    /// Bytes that were there from an earlier try.
+    #[must_use]
+    pub fn bytes_held(&self) -> u64 {
+        self.0.bytes_held.load(Relaxed)
+    }
+
+    pub(super) fn begin(&self, files: u64, bytes: u64) {
+        self.0.files.store(files, Relaxed);
+        self.0.bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn held(&self, bytes: u64) {
+        self.0.bytes_held.fetch_add(bytes, Relaxed);
+        self.0.bytes_done.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn moved(&self, bytes: u64) {
+        self.0.bytes_done.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn file_done(&self) {
+        self.0.files_done.fetch_add(1, Relaxed);
+    }
+
+    /// A file begins anew: what came of it counts no more.
+    pub(super) fn anew(&self, before: u64, size: u64, came: u64) {
+        self.0.bytes.fetch_add(size.wrapping_sub(before), Relaxed);
+        self.0.bytes_done.fetch_sub(came, Relaxed);
+    }
+}
