@@ -2,6 +2,7 @@
 
 mod addresses;
 mod asking;
+pub(crate) mod columns;
 mod connect;
 mod diagnoses;
 pub(crate) mod filter;
@@ -51,6 +52,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Told;
 
+pub use columns::{Columns, ColumnsError};
 pub use record::{Recorded, Recording, ReplayError};
 pub use shell::run;
 pub use theme::Theme;
@@ -151,6 +153,8 @@ pub struct Options {
     pub owns_node: bool,
     /// Nothing can be changed from here: neither links nor the address book.
     pub read_only: bool,
+    /// The columns of the peer table, in this order; as many as fit of all by default.
+    pub columns: Option<Columns>,
     /// So many lines at the bottom of the terminal, instead of all of it.
     pub inline: Option<u16>,
     /// What is shown was recorded.

@@ -28,7 +28,10 @@ use super::completion;
 use super::own_relay::Place;
 use super::receive;
 use super::screen::Screen;
-use crate::{book::Name, dash::filter::Filter};
+use crate::{
+    book::Name,
+    dash::{Columns, filter::Filter},
+};
 #[cfg(unix)]
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -368,6 +371,10 @@ pub(super) struct PeersArgs {
     /// Only peers that this holds for, as in 'path=relay rtt>100ms', see docs/dashboard.md
     #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = peer_filter)]
     pub(super) filter: Option<Filter>,
+
+    /// These columns of those who are linked, in this order, as 'name path rtt why', instead of what the address book says
+    #[arg(long, value_name = "COLUMNS", env = "PEERWAY_COLUMNS")]
+    pub(super) columns: Option<Columns>,
 
     /// Only those of the address book that belong to this group
     #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]

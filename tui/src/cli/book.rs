@@ -19,6 +19,7 @@ use super::{
 use crate::{
     book::{Added, Book, Entry, Name, Trust, is_bare},
     dash::{
+        columns::{Column, Columns},
         filter::{Facts, Plain, Word},
         format::age,
     },
@@ -160,10 +161,50 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
         out::hint("there is nobody of that kind");
     } else if lines.is_empty() {
         out::text("nobody yet: `peerway add NAME TICKET` gives a peer a name")?;
+    } else if let Some(columns) = &args.columns {
+        let plain = Plain::new(book.names());
+        let linked = |id: PeerId| states.as_ref().and_then(|states| states.get(&id));
+        let rows = chosen(columns, &lines, linked, &plain);
+        out::aligned(&rows).iter().try_for_each(out::text)?;
     } else {
         table(&lines, now_ms()).iter().try_for_each(out::text)?;
     }
     print_strangers(globals, &book)
+}
+
+/// What the table of the dashboard says, under its headings; of who is not linked there is the name and the id.
+fn chosen<'a>(
+    columns: &Columns,
+    lines: &[Line<'_>],
+    linked: impl Fn(PeerId) -> Option<&'a PeerSnapshot>,
+    plain: &Plain,
+) -> Vec<Vec<String>> {
+    let columns = columns.all();
+    let heading = columns.iter().map(|column| column.word().to_uppercase());
+    let mut rows = vec![heading.collect()];
+    rows.extend(lines.iter().map(|line| {
+        let cells = columns.iter().map(|column| {
+            let known = linked(line.id).and_then(|peer| plain.cell(*column, peer));
+            let known = known.or_else(|| match column {
+                Column::Name => Some(line.name.map_or_else(|| line.id.short(), str::to_owned)),
+                Column::Id => Some(line.id.short()),
+                Column::State
+                | Column::Path
+                | Column::Rtt
+                | Column::Spark
+                | Column::Loss
+                | Column::Jitter
+                | Column::Down
+                | Column::Up
+                | Column::Total
+                | Column::Age
+                | Column::Why => None,
+            });
+            known.unwrap_or_else(|| "-".to_owned())
+        });
+        cells.collect()
+    }));
+    rows
 }
 
 /// How the peers of the node that runs here are linked; none if none runs.
@@ -382,6 +423,28 @@ mod tests {
         );
         nas.state = Some(PeerState::Relayed);
         assert!(!row(&nas).contains("seen"));
+    }
+
+    #[test]
+    fn chosen_columns_say_of_who_is_linked_what_the_dashboard_does() {
+        let id = SecretKey::from_seed(&[1; 32]).id();
+        let (linked, other) = (
+            Ticket::from(id),
+            Ticket::from(SecretKey::from_seed(&[2; 32]).id()),
+        );
+        let lines = [line(Some("nas"), &linked), line(None, &other)];
+        let peer: PeerSnapshot = serde_json::from_value(serde_json::json!({
+            "id": id, "state": "relayed", "path": null, "why": null, "state_age_ms": 60_000, "rtt_ms": 38.0, "loss": 0.0,
+            "connections": 1, "traffic": {"rx_bytes": 0, "tx_bytes": 0, "rx_rate": 0, "tx_rate": 0},
+            "probes_sent": 0, "probes_answered": 0,
+        }))
+        .unwrap();
+        let columns: Columns = "name state rtt spark".parse().unwrap();
+        let plain = Plain::new(BTreeMap::from([(id, "nas".to_owned())]));
+        let rows = chosen(&columns, &lines, |of| (of == id).then_some(&peer), &plain);
+        assert_eq!(rows[0], ["NAME", "STATE", "RTT", "SPARK"]);
+        assert_eq!(rows[1], ["nas", "relay", "38 ms", "-"]);
+        assert_eq!(rows[2], [other.id().short().as_str(), "-", "-", "-"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
+use unicode_width::UnicodeWidthStr;
 
 use crate::printable::{printable, printable_json};
 
@@ -47,6 +48,26 @@ pub(super) fn failure(failure: &super::Failure) {
     if !failure.is_silent() {
         hint(format!("error: {failure}"));
     }
+}
+
+/// Columns as wide as what is in them.
+pub(super) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.width()).max().unwrap_or_default()
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells = cells.map(|(cell, width)| {
+            let room = " ".repeat(width.saturating_sub(cell.width()));
+            format!("{cell}{room}")
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// No line holds anything but what is seen.

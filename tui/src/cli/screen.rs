@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{builder::FalseyValueParser, value_parser};
 
-use crate::dash::{ColorChoice, Options, Theme};
+use crate::dash::{ColorChoice, Columns, Options, Theme};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Screen {
@@ -33,6 +33,10 @@ pub(super) struct Screen {
     /// Leave the mouse to the terminal
     #[arg(long, env = "PEERWAY_NO_MOUSE", value_parser = FalseyValueParser::new())]
     pub(super) no_mouse: bool,
+
+    /// The columns of its table of peers, in this order, as 'name path rtt why' [default: as many as fit]
+    #[arg(long, value_name = "COLUMNS", env = "PEERWAY_COLUMNS")]
+    pub(super) columns: Option<Columns>,
 
     /// Have the dashboard at the bottom of the terminal alone, in so many lines
     #[arg(long, value_name = "LINES", env = "PEERWAY_INLINE", value_parser = value_parser!(u16).range(10..))]
@@ -66,6 +70,7 @@ impl Screen {
             no_mouse: self.no_mouse,
             read_only: self.read_only,
             inline: self.inline,
+            columns: self.columns.clone(),
             record: self.record.clone(),
             ..Options::default()
         }

@@ -8,7 +8,6 @@ use peerway::{
 };
 use serde::Serialize;
 use tokio::time::sleep;
-use unicode_width::UnicodeWidthStr;
 
 use super::{
     args::{Globals, SwarmArgs},
@@ -83,10 +82,10 @@ fn text(swarm: &SwarmSnapshot, book: &Book, relays: &BTreeMap<String, String>) -
     }
     let group = |group: &GroupSnapshot| {
         let mut lines = vec![title(group)];
-        lines.extend(table(&members(group, book)));
+        lines.extend(out::aligned(&members(group, book)));
         if !group.pairs.is_empty() {
             lines.push(String::new());
-            lines.extend(table(&pairs(group, book, relays)));
+            lines.extend(out::aligned(&pairs(group, book, relays)));
         }
         lines.join("\n")
     };
@@ -164,26 +163,6 @@ fn path(says: &LinkReport, relays: &BTreeMap<String, String>) -> String {
         Some(relay) => format!("{} {}", says.path, relays.get(relay).unwrap_or(relay)),
         None => says.path.to_string(),
     }
-}
-
-/// Columns as wide as what is in them.
-fn table(rows: &[Vec<String>]) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.width()).max().unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells = cells.map(|(cell, width)| {
-            let room = " ".repeat(width.saturating_sub(cell.width()));
-            format!("{cell}{room}")
-        });
-        let line = cells.collect::<Vec<_>>().join("  ");
-        line.trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

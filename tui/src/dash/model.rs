@@ -13,6 +13,7 @@ use tui_input::Input;
 use super::{
     People, Request,
     asking::Pongs,
+    columns::Columns,
     connect::Connect,
     diagnoses::{self, Jump},
     filter::{self, About, Filter, FilterError},
@@ -76,6 +77,7 @@ pub(super) struct Model {
     pub(super) stranger: Option<PeerId>,
     /// The map as a tree instead of rings.
     pub(super) as_tree: bool,
+    pub(super) columns: Option<Columns>,
     pub(super) sort: Sort,
     /// Of peers, of events, and of groups.
     pub(super) filter: Filter,
@@ -254,6 +256,7 @@ impl Model {
             links: List::default(),
             stranger: None,
             as_tree: false,
+            columns: options.columns.clone(),
             sort: Sort::default(),
             filter: Filter::default(),
             event_filter: Filter::default(),

@@ -6,6 +6,7 @@ use peerway::{Event, EventKind, PathInfo, PathKind, PeerId, PeerSnapshot, PeerSt
 
 use super::{Facts, Number, Word};
 use crate::dash::{
+    columns::Column,
     group::{Member, Pair},
     look::UNICODE,
     model::Data,
@@ -29,6 +30,13 @@ impl Plain {
 
     pub(crate) fn peer(&self, peer: &PeerSnapshot) -> Facts {
         of_peer(peer, &self.words())
+    }
+
+    /// What stands in a column of a peer, if anything does.
+    pub(crate) fn cell(&self, column: Column, peer: &PeerSnapshot) -> Option<String> {
+        column
+            .text(peer, &self.words())
+            .filter(|text| !text.is_empty())
     }
 
     pub(crate) fn event(&self, event: &Event) -> Facts {

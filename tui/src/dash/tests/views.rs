@@ -197,3 +197,31 @@ fn the_tab_counts_the_flows_that_its_panel_lists() {
     };
     assert_eq!(count("[4 Flows "), count("─ Flows · "), "{screen}");
 }
+
+#[test]
+fn the_table_has_the_columns_that_were_asked_for_as_far_as_they_fit() {
+    let options = Options {
+        columns: Some("why name total path".parse().unwrap()),
+        ..options()
+    };
+    let mut desk = Desk::twelve(&options);
+    desk.type_in("2");
+    let heading = |screen: &str| -> Vec<String> {
+        let line = screen.lines().nth(3).unwrap().to_owned();
+        let words = line.split_whitespace().map(str::to_owned);
+        words
+            .filter(|word| word.chars().all(char::is_uppercase))
+            .collect()
+    };
+    let screen = desk.screen(120, 40);
+    assert_eq!(
+        heading(&screen),
+        ["WHY", "NAME", "TOTAL", "PATH"],
+        "{screen}"
+    );
+    let screen = desk.screen(40, 12);
+    assert!(
+        screen.contains("NAME") && !screen.contains("PATH"),
+        "{screen}"
+    );
+}

@@ -11,6 +11,7 @@ use ratatui::{
 
 use super::{inspector::inspector, panel, rtt::bars};
 use crate::dash::{
+    columns::{Column, Columns},
     format,
     layout::Panel,
     look::{Glyphs, Role},
@@ -81,8 +82,8 @@ pub(super) fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             })
         });
     let heading = columns.iter().map(|(column, _)| {
-        Line::styled(column.heading(model), model.look.style(Role::Dim))
-            .alignment(column.alignment())
+        Line::styled(heading(*column, model), model.look.style(Role::Dim))
+            .alignment(alignment(*column))
     });
     let widths = columns.iter().map(|(_, width)| Constraint::Length(*width));
     let table = Table::new(rows, widths)
@@ -106,23 +107,6 @@ fn unpainted(mut cell: Line<'static>, bar: Style) -> Line<'static> {
     cell
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Column {
-    State,
-    Name,
-    Id,
-    Path,
-    Rtt,
-    Spark,
-    Loss,
-    Jitter,
-    Down,
-    Up,
-    Total,
-    Age,
-    Why,
-}
-
 /// The columns in the order of the screen, with the terminal's width from which they are shown.
 const COLUMNS: [(Column, u16); 13] = [
     (Column::State, 0),
@@ -142,13 +126,16 @@ const COLUMNS: [(Column, u16); 13] = [
 
 /// The columns that are shown, and how wide each is; PATH has what the others leave.
 fn columns(model: &Model, inside: u16) -> Vec<(Column, u16)> {
-    let mut columns: Vec<(Column, u16)> = COLUMNS
-        .into_iter()
-        .filter(|(column, from)| {
-            inside + 2 >= *from && (*column != Column::Id || !model.names.is_empty())
-        })
-        .map(|(column, _)| (column, column.width(inside)))
-        .collect();
+    let mut columns: Vec<(Column, u16)> = match &model.columns {
+        Some(wanted) => chosen(wanted, inside),
+        None => COLUMNS
+            .into_iter()
+            .filter(|(column, from)| {
+                inside + 2 >= *from && (*column != Column::Id || !model.names.is_empty())
+            })
+            .map(|(column, _)| (column, width(column, inside)))
+            .collect(),
+    };
     let gaps = columns.len().saturating_sub(1) as u16;
     let others: u16 = columns.iter().map(|(_, width)| width).sum();
     for (column, width) in &mut columns {
@@ -159,78 +146,97 @@ fn columns(model: &Model, inside: u16) -> Vec<(Column, u16)> {
     columns
 }
 
-impl Column {
-    fn width(self, inside: u16) -> u16 {
-        let wide = inside >= 108;
-        match self {
-            Self::State => 2,
-            Self::Name if inside >= 148 => 20,
-            Self::Name if inside < 58 => 10,
-            Self::Name => 12,
-            Self::Id => 8,
-            Self::Path => 0,
-            Self::Rtt | Self::Jitter => 6,
-            Self::Spark => SPARK_CELLS as u16,
-            Self::Loss => 5,
-            Self::Down | Self::Up if wide => 9,
-            Self::Down | Self::Up => 5,
-            Self::Total => 15,
-            Self::Age => 6,
-            Self::Why => 11,
-        }
-    }
-
-    fn alignment(self) -> Alignment {
-        match self {
-            Self::State | Self::Name | Self::Id | Self::Path | Self::Spark => Alignment::Left,
-            Self::Rtt
-            | Self::Loss
-            | Self::Jitter
-            | Self::Down
-            | Self::Up
-            | Self::Total
-            | Self::Age
-            | Self::Why => Alignment::Right,
-        }
-    }
-
-    /// What clicking on the heading sorts by.
-    fn sorted(self) -> Option<sort::Column> {
-        match self {
-            Self::Spark | Self::Id | Self::Path | Self::Jitter | Self::Why => None,
-            Self::State => Some(sort::Column::State),
-            Self::Name => Some(sort::Column::Name),
-            Self::Rtt => Some(sort::Column::Rtt),
-            Self::Loss => Some(sort::Column::Loss),
-            Self::Down => Some(sort::Column::Down),
-            Self::Up => Some(sort::Column::Up),
-            Self::Total => Some(sort::Column::Total),
-            Self::Age => Some(sort::Column::Age),
-        }
-    }
-
-    fn heading(self, model: &Model) -> String {
-        let word = match self {
-            Self::Spark => return spark_heading(model.look.glyphs),
-            Self::State => "",
-            Self::Name => "NAME",
-            Self::Id => "ID",
-            Self::Path => "PATH",
-            Self::Rtt => "RTT",
-            Self::Loss => "LOSS",
-            Self::Jitter => "JITTER",
-            Self::Down => "DOWN",
-            Self::Up => "UP",
-            Self::Total => "TOTAL",
-            Self::Age => "AGE",
-            Self::Why => "WHY",
-        };
-        let sorted = self.sorted();
-        if sorted == Some(model.sort.by) {
-            format!("{word}{}", direction(model))
+/// As many of the columns that were asked for as fit; the last ones give way.
+fn chosen(wanted: &Columns, inside: u16) -> Vec<(Column, u16)> {
+    const LEAST_PATH: u16 = 10;
+    let mut room = inside;
+    let wanted = wanted
+        .all()
+        .iter()
+        .map(|column| (*column, width(*column, inside)));
+    let fits = |(column, width): &(Column, u16)| {
+        let least = if *column == Column::Path {
+            LEAST_PATH
         } else {
-            word.to_owned()
-        }
+            *width
+        };
+        let left = room.checked_sub(least + 1);
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    wanted.take_while(fits).collect()
+}
+
+fn width(column: Column, inside: u16) -> u16 {
+    let wide = inside >= 108;
+    match column {
+        Column::State => 2,
+        Column::Name if inside >= 148 => 20,
+        Column::Name if inside < 58 => 10,
+        Column::Name => 12,
+        Column::Id => 8,
+        Column::Path => 0,
+        Column::Rtt | Column::Jitter => 6,
+        Column::Spark => SPARK_CELLS as u16,
+        Column::Loss => 5,
+        Column::Down | Column::Up if wide => 9,
+        Column::Down | Column::Up => 5,
+        Column::Total => 15,
+        Column::Age => 6,
+        Column::Why => 11,
+    }
+}
+
+fn alignment(column: Column) -> Alignment {
+    match column {
+        Column::State | Column::Name | Column::Id | Column::Path | Column::Spark => Alignment::Left,
+        Column::Rtt
+        | Column::Loss
+        | Column::Jitter
+        | Column::Down
+        | Column::Up
+        | Column::Total
+        | Column::Age
+        | Column::Why => Alignment::Right,
+    }
+}
+
+/// What clicking on the heading sorts by.
+fn sorted(column: Column) -> Option<sort::Column> {
+    match column {
+        Column::Spark | Column::Id | Column::Path | Column::Jitter | Column::Why => None,
+        Column::State => Some(sort::Column::State),
+        Column::Name => Some(sort::Column::Name),
+        Column::Rtt => Some(sort::Column::Rtt),
+        Column::Loss => Some(sort::Column::Loss),
+        Column::Down => Some(sort::Column::Down),
+        Column::Up => Some(sort::Column::Up),
+        Column::Total => Some(sort::Column::Total),
+        Column::Age => Some(sort::Column::Age),
+    }
+}
+
+fn heading(column: Column, model: &Model) -> String {
+    let word = match column {
+        Column::Spark => return spark_heading(model.look.glyphs),
+        Column::State => "",
+        Column::Name => "NAME",
+        Column::Id => "ID",
+        Column::Path => "PATH",
+        Column::Rtt => "RTT",
+        Column::Loss => "LOSS",
+        Column::Jitter => "JITTER",
+        Column::Down => "DOWN",
+        Column::Up => "UP",
+        Column::Total => "TOTAL",
+        Column::Age => "AGE",
+        Column::Why => "WHY",
+    };
+    let by = sorted(column);
+    if by == Some(model.sort.by) {
+        format!("{word}{}", direction(model))
+    } else {
+        word.to_owned()
     }
 }
 
@@ -239,7 +245,7 @@ pub(in crate::dash) fn heading_at(model: &Model, inside: Rect, x: u16) -> Option
     let mut left = inside.x;
     for (column, width) in columns(model, inside.width) {
         if (left..left.saturating_add(width)).contains(&x) {
-            return column.sorted();
+            return sorted(column);
         }
         left = left.saturating_add(width + 1);
     }
@@ -302,10 +308,10 @@ fn cell(
         Column::Age => format::age(peer.state_age),
         Column::Why => {
             let why = words.short_reason(peer);
-            return Line::styled(why, look.style(Role::Warn)).alignment(column.alignment());
+            return Line::styled(why, look.style(Role::Warn)).alignment(alignment(column));
         }
     };
-    Line::raw(text).alignment(column.alignment())
+    Line::raw(text).alignment(alignment(column))
 }
 
 fn jitter(model: &Model, peer: &PeerSnapshot) -> Option<String> {
