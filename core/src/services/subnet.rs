@@ -47,9 +47,9 @@ pub use table::{Dropped, Route};
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -141,11 +141,17 @@ impl Subnet {
 
     /// Carries packets, and dials peers that are not linked, until the node is closed.
     pub async fn run(self) {
-        let mut dials: FuturesUnordered<_> = self.peers.values().map(|it| self.keep(it)).collect();
-        let dials = async { while dials.next().await.is_some() {} };
+        // On threads of the runtime's own, where one task wakes the next without waking a thread.
+        let mut tasks = JoinSet::new();
+        let shared = self.shared.clone();
+        tasks.spawn(async move { shared.read_device().await });
+        for peer in self.peers.values() {
+            let (subnet, peer) = (self.clone(), peer.clone());
+            tasks.spawn(async move { subnet.keep(&peer).await });
+        }
         tokio::select! {
             () = self.shared.endpoint().closed() => {}
-            () = async { tokio::join!(self.shared.read_device(), dials); } => {}
+            () = async { while tasks.join_next().await.is_some() {} } => {}
         }
     }
 

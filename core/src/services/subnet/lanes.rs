@@ -52,6 +52,10 @@ impl Lanes {
         (flow % self.lanes.len() as u64) as usize
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Gives how many packets were dropped for it: the oldest of whoever has most waiting.
     pub(super) fn push(&mut self, lane: usize, packet: Bytes, now: Instant) -> u64 {
         let Some(own) = self.lanes.get_mut(lane) else {

@@ -48,7 +48,7 @@ pub(super) async fn run(
         }
     };
     shared.learn(connection, &theirs).await;
-    let uplink = Arc::new(Uplink::new());
+    let uplink = Arc::new(Uplink::new(connection));
     if let Some(former) = shared.attach(connection, &uplink) {
         former.close(REPLACED, b"another connection carries the link");
     }

@@ -17,7 +17,7 @@ use tracing::debug;
 use super::{
     frame::{FRAME_HEADER, Frame},
     lanes::{Lanes, Limit},
-    packet::Checksum,
+    packet::{Checksum, Header},
     table::Counters,
 };
 use crate::{Connection, proto::outbound::MAX_WINDOW, quic::ConnectionError};
@@ -56,6 +56,7 @@ const AHEAD: u64 = 256 << 10;
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Uplink {
+    quic: quinn::Connection,
     tcp: Class,
     large: Class,
     datagrams: Mutex<Lanes>,
@@ -106,8 +107,9 @@ impl Class {
 }
 
 impl Uplink {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connection: &Connection) -> Self {
         Self {
+            quic: connection.quic.clone(),
             tcp: Class::new(TCP_LANES, TCP_LIMIT),
             large: Class::new(LARGE_LANES, LARGE_LIMIT),
             datagrams: Mutex::new(Lanes::new(DATAGRAM_LANES, DATAGRAM_LIMIT)),
@@ -125,14 +127,38 @@ impl Uplink {
         }
     }
 
-    /// Any other packet of a flow.
+    /// Any other packet of a flow. Where nothing waits it leaves from here: to wake a task for it takes longer than the rest.
     pub(super) fn single(&self, flow: u64, packet: Bytes) -> u64 {
+        self.active.notify_one();
         let mut lanes = lock(&self.datagrams);
+        if lanes.is_empty() && self.is_room_for_datagrams() {
+            return self.send_datagram(packet);
+        }
         let lane = lanes.lane(flow);
         let dropped = lanes.push(lane, packet, Instant::now());
         drop(lanes);
         self.datagram.notify_one();
         dropped
+    }
+
+    fn is_room_for_datagrams(&self) -> bool {
+        self.quic.datagram_send_buffer_space() >= DATAGRAM_BUFFER - DATAGRAMS_AHEAD
+    }
+
+    fn send_datagram(&self, packet: Bytes) -> u64 {
+        let most = self.quic.max_datagram_size();
+        if most.is_none_or(|most| packet.len() > most) {
+            return self.send_large(&packet);
+        }
+        match self.quic.send_datagram(packet.clone()) {
+            Ok(()) => 0,
+            Err(SendDatagramError::ConnectionLost(_)) => 1,
+            Err(
+                SendDatagramError::TooLarge
+                | SendDatagramError::Disabled
+                | SendDatagramError::UnsupportedByPeer,
+            ) => self.send_large(&packet),
+        }
     }
 
     /// Sends what comes until the connection ends.
@@ -148,46 +174,34 @@ impl Uplink {
         }
         tokio::select! {
             _ = connection.closed() => {}
-            () = self.send_datagrams(&connection, &counters) => {}
-            () = self.follow(&connection) => {}
+            () = self.send_datagrams(&counters) => {}
+            () = self.follow() => {}
         }
     }
 
-    async fn send_datagrams(&self, connection: &Connection, counters: &Counters) {
-        let quic = &connection.quic;
+    async fn send_datagrams(&self, counters: &Counters) {
         loop {
-            let (packet, late) = lock(&self.datagrams).next(Instant::now());
-            counters.late(late);
-            let Some(packet) = packet else {
-                self.datagram.notified().await;
-                continue;
-            };
-            let fits = quic
-                .max_datagram_size()
-                .is_some_and(|most| packet.len() <= most);
-            if !fits {
-                self.send_large(&packet, counters);
-                continue;
-            }
-            match quic.send_datagram(packet.clone()) {
-                Ok(()) => {}
-                Err(SendDatagramError::ConnectionLost(_)) => return,
-                Err(
-                    SendDatagramError::TooLarge
-                    | SendDatagramError::Disabled
-                    | SendDatagramError::UnsupportedByPeer,
-                ) => self.send_large(&packet, counters),
-            }
-            while quic.datagram_send_buffer_space() < DATAGRAM_BUFFER - DATAGRAMS_AHEAD {
+            while !self.is_room_for_datagrams() {
                 sleep(LOOK).await;
+            }
+            let sent = {
+                // Held until it is handed over, or one that comes meanwhile would overtake it.
+                let mut lanes = lock(&self.datagrams);
+                let (packet, late) = lanes.next(Instant::now());
+                counters.late(late);
+                packet.map(|packet| self.send_datagram(packet))
+            };
+            match sent {
+                Some(dropped) => counters.late(dropped),
+                None => self.datagram.notified().await,
             }
         }
     }
 
     /// Has QUIC hold no more than the path takes, so that what waits does so in lanes, where each flow has its share and grows no
     /// older than it may.
-    async fn follow(&self, connection: &Connection) {
-        let quic = &connection.quic;
+    async fn follow(&self) {
+        let quic = &self.quic;
         let mut sent = 0;
         loop {
             let stats = quic.stats();
@@ -199,11 +213,11 @@ impl Uplink {
         }
     }
 
-    fn send_large(&self, packet: &[u8], counters: &Counters) {
-        let flow = super::packet::Header::read(packet).map_or(0, |header| header.flow(packet));
+    fn send_large(&self, packet: &[u8]) -> u64 {
+        let flow = Header::read(packet).map_or(0, |header| header.flow(packet));
         match framed(packet, 0, Checksum::Complete) {
-            Some(framed) => counters.late(self.large.push(flow, framed)),
-            None => counters.late(1),
+            Some(framed) => self.large.push(flow, framed),
+            None => 1,
         }
     }
 }
