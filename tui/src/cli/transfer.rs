@@ -16,7 +16,7 @@ use crate::{dash::format, printable::printable};
 /// Between two looks at a transfer, for the eye.
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two lines for a program.
-const LINE: Duration = Duration::from_secs(1);
+const LINE: Duration = Duration::from_millis(250);
 /// Problems that are said one by one.
 const SAID: usize = 10;
 
@@ -56,7 +56,7 @@ async fn lines<T>(progress: &Progress) -> T {
             bytes: progress.bytes(),
             bytes_done,
             bytes_held: progress.bytes_held(),
-            rate: bytes_done.saturating_sub(before) / LINE.as_secs(),
+            rate: (bytes_done.saturating_sub(before) as f64 / LINE.as_secs_f64()) as u64,
         };
         before = bytes_done;
         // Who does not read is sent the files all the same.
