@@ -62,8 +62,9 @@ async fn a_command_beside_a_running_node_leaves_it_its_identity() {
     let world = World::new().await;
     let (up, ticket) = world.up("a").await;
     let itself = world.run("a", &["ping", &ticket, "-c", "1"]).await;
-    assert_eq!(itself.code, 0, "{}", itself.stderr);
-    assert!(itself.stderr.contains("temporary"), "{}", itself.stderr);
+    assert_eq!(itself.code, 2, "{}", itself.stderr);
+    let told = "cannot dial itself";
+    assert!(itself.stderr.contains(told), "{}", itself.stderr);
     let second = world.run("a", &["up"]).await;
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("--state-dir"), "{}", second.stderr);

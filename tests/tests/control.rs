@@ -155,6 +155,13 @@ async fn what_the_page_has_curl_ask_is_answered() {
         assert!(output.status.success(), "{line}: {output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         let json = text.strip_prefix("data: ").unwrap_or(&text);
+        // The last step of what was measured.
+        let is_measured = line.ends_with("| tail -n 2");
+        assert_eq!(
+            is_measured,
+            json.trim() == r#"{"event":"done"}"#,
+            "{line}: {text}"
+        );
         let is_json = serde_json::from_str::<Value>(json).is_ok();
         let is_metrics = line.ends_with("/metrics") && text.ends_with("# EOF\n");
         let is_done = line.contains("--json") && text.is_empty();

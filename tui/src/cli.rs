@@ -37,6 +37,7 @@ mod logs;
 mod man;
 mod netcheck;
 mod node;
+mod operate;
 mod out;
 mod own_relay;
 mod pair;
@@ -132,10 +133,10 @@ fn run(
         Command::Ticket(args) => block_on(ticket::run(globals, &args)),
         Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),
-        Command::Why(args) => block_on(why::run(globals, &args)),
+        Command::Why(args) => block_on(why::run(globals, &args, started_at)),
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
-        Command::Speed(args) => block_on(speed::run(globals, &args)),
+        Command::Speed(args) => block_on(speed::run(globals, &args, started_at)),
         Command::Status(args) => block_on(status::run(globals, &args)),
         #[cfg(unix)]
         Command::Events(args) => block_on(events::run(globals, &args)),
@@ -144,7 +145,7 @@ fn run(
         #[cfg(unix)]
         Command::Logs(args) => block_on(logs::run(globals, &args)),
         Command::Man(args) => man::run(&args),
-        Command::Netcheck => block_on(netcheck::run(globals)),
+        Command::Netcheck => block_on(netcheck::run(globals, started_at)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
         #[cfg(all(feature = "subnet", target_os = "linux"))]

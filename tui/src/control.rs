@@ -7,20 +7,77 @@ mod client;
 mod documented;
 mod door;
 mod metrics;
+mod operating;
 mod place;
 mod server;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use peerway::{RelayUrl, services::swarm::Swarm};
+use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use place::Place;
 pub use server::serve;
 
+use crate::Links;
+
 /// The version of the interface, in every path.
 const V1: &str = "/v1";
+
+/// What is asked, and does what it is told.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The node, and the links that it was asked for.
+    pub links: Links,
+    /// What members of its groups tell each other.
+    pub swarm: Swarm,
+    /// How it was started.
+    pub options: StartOptions,
+}
+
+/// The options of a node that others cannot change while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StartOptions {
+    /// Its relays.
+    pub relays: Vec<RelayUrl>,
+    /// Its address and port.
+    pub bind: Option<SocketAddr>,
+    /// Whether it sends through relays only.
+    pub relay_only: bool,
+    /// Whether it leaves the local network alone.
+    pub no_lan: bool,
+    /// Whether it guesses no ports.
+    pub no_port_guessing: bool,
+    /// Whether it uses UDP only.
+    pub no_tcp: bool,
+}
+
+impl StartOptions {
+    /// Which of these options, that were given to a command, a node of `self` does not have; none if it will do.
+    pub(crate) fn lacks(&self, wanted: &Self) -> Option<&'static str> {
+        let flags = [
+            ("--relay-only", wanted.relay_only && !self.relay_only),
+            ("--no-lan", wanted.no_lan && !self.no_lan),
+            (
+                "--no-port-guessing",
+                wanted.no_port_guessing && !self.no_port_guessing,
+            ),
+            ("--no-tcp", wanted.no_tcp && !self.no_tcp),
+            ("--bind", wanted.bind.is_some() && wanted.bind != self.bind),
+            (
+                "--relay",
+                wanted.relays.iter().any(|url| !self.relays.contains(url)),
+            ),
+        ];
+        let mut lacking = flags.into_iter().filter(|(_, lacks)| *lacks);
+        lacking.next().map(|(name, _)| name)
+    }
+}
 
 /// Why the node that runs here is not asked, or did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +101,8 @@ pub enum ControlError {
         server: String,
         source: serde_json::Error,
     },
+    #[error("the node that runs here ({server}) cannot do this yet: restart it with this version")]
+    Older { server: String },
     #[error("the node that runs here does not answer: its process may be stopped, as by ^Z")]
     Silent,
     #[error("{0}")]

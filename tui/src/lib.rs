@@ -18,6 +18,7 @@ pub mod demo;
 mod files;
 mod invites;
 mod links;
+mod operations;
 mod printable;
 mod told;
 

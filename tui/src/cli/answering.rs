@@ -12,11 +12,14 @@ mod unix {
 
     use crate::{
         cli::{args::Globals, node::Node, out, state::StateDir},
-        control::{self, ControlError, Place},
+        control::{self, ControlError, Host, Place, StartOptions},
     };
 
     /// An open socket; none if it could not be opened, as the user was told. The node runs all the same.
-    pub(in crate::cli) struct Answering(Option<(UnixListener, Place)>);
+    pub(in crate::cli) struct Answering {
+        opened: Option<(UnixListener, Place)>,
+        options: StartOptions,
+    }
 
     impl Answering {
         pub(in crate::cli) fn open(globals: &Globals, node: &Node) -> Self {
@@ -25,31 +28,38 @@ mod unix {
                 let place = Place::of(node.endpoint.id(), state.path());
                 Some(listen(&place).map(|listener| (listener, place)))
             };
-            match open() {
-                Some(Ok(opened)) => Self(Some(opened)),
-                None => Self(None),
-                Some(Err(error)) => {
+            let opened = open().and_then(|opened| {
+                let say = |error: &ControlError| {
                     out::hint(format!(
                         "{error}. No command finds this node meanwhile, so `peerway status` shows another"
                     ));
-                    Self(None)
-                }
+                };
+                opened.inspect_err(say).ok()
+            });
+            Self {
+                opened,
+                options: globals.start_options(),
             }
         }
 
         /// Where the node is asked.
         pub(in crate::cli) fn socket(&self) -> Option<&Path> {
-            self.0.as_ref().map(|(_, place)| place.socket())
+            self.opened.as_ref().map(|(_, place)| place.socket())
         }
 
         /// Ends when the node is told to end.
         pub(in crate::cli) async fn serve(&self, node: &Node) {
-            let listener = self.0.as_ref().map(|(listener, _)| share(listener));
+            let listener = self.opened.as_ref().map(|(listener, _)| share(listener));
             match listener {
                 Some(Ok(listener)) => {
                     let links = node.links();
+                    let host = Host {
+                        links: links.clone(),
+                        swarm: node.swarm().clone(),
+                        options: self.options.clone(),
+                    };
                     tokio::select! {
-                        () = control::serve(listener, links.clone(), node.swarm().clone()) => {}
+                        () = control::serve(listener, host) => {}
                         never = links.heed_book() => match never {},
                     }
                 }
@@ -64,7 +74,7 @@ mod unix {
 
     impl Drop for Answering {
         fn drop(&mut self) {
-            if let Some((_, place)) = &self.0 {
+            if let Some((_, place)) = &self.opened {
                 // What is left of it would be replaced by the next node.
                 let _ = fs::remove_file(place.socket());
             }

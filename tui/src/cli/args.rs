@@ -28,6 +28,8 @@ use super::completion;
 use super::own_relay::Place;
 use super::receive;
 use super::screen::Screen;
+#[cfg(unix)]
+use crate::control::StartOptions;
 use crate::{
     book::Name,
     dash::{Columns, filter::Filter},
@@ -146,6 +148,19 @@ impl Globals {
             .port_guessing(!self.no_port_guessing)
             .tcp(!self.no_tcp)
             .lan_discovery(!self.no_lan)
+    }
+
+    /// The same, as the node that runs here tells of itself.
+    #[cfg(unix)]
+    pub(super) fn start_options(&self) -> StartOptions {
+        StartOptions {
+            relays: self.relays.clone(),
+            bind: self.bind,
+            relay_only: self.relay_only,
+            no_lan: self.no_lan,
+            no_port_guessing: self.no_port_guessing,
+            no_tcp: self.no_tcp,
+        }
     }
 }
 

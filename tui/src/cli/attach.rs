@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerway::keyfile;
 use tokio::time::timeout;
 
-use super::{args::Globals, failure::Failure, state::StateDir};
+use super::{args::Globals, failure::Failure, out, state::StateDir};
 use crate::control::{Client, Place};
 
 /// How long a node may take to hear that the address book has changed. It looks by itself too.
@@ -22,6 +22,23 @@ pub(super) async fn running(globals: &Globals) -> Result<Option<Client>, Failure
 /// The node of the folder's identity, which a command cannot do without.
 pub(super) async fn needed(globals: &Globals) -> Result<Client, Failure> {
     running(globals).await?.ok_or(Failure::NoNode)
+}
+
+/// The node of the folder's identity, for a command that it may act for; none if it does not run, or was started with other options
+/// than the command was, as is said then.
+pub(super) async fn willing(globals: &Globals) -> Result<Option<Client>, Failure> {
+    let Some(node) = running(globals).await? else {
+        return Ok(None);
+    };
+    let options = node.options().await?;
+    let wanted = globals.start_options();
+    if let Some(option) = options.and_then(|options| options.lacks(&wanted)) {
+        out::hint(format!(
+            "the node that runs here was started without this {option}, so this command runs one of its own"
+        ));
+        return Ok(None);
+    }
+    Ok(Some(node))
 }
 
 /// The address book was changed here: the node that runs, if any, has that in force at once.

@@ -7,14 +7,12 @@ use std::{
 };
 
 use peerway::{
-    BindError, ConnectError, ParseIdError, PeerId,
+    BindError, ParseIdError, PeerId,
     keyfile::KeyFileError,
     services::{
         files::{InboxError, ReceiveError, Refusal, SelectError, SendError},
         invite::InviteError,
         pair::{PairError, ParseCodeError},
-        ping::PingError,
-        speed::SpeedError,
         tunnel::ForwardError,
     },
 };
@@ -30,6 +28,7 @@ use crate::{
     book::{BookError, EditError, Name},
     dash,
     invites::InviteFileError,
+    operations::{DialError, Failed, FailureKind, dial, dial_kind, may_pass},
 };
 
 const FAILED: u8 = 1;
@@ -105,26 +104,10 @@ pub(super) enum Failure {
     Bind(#[from] BindError),
     #[error("cannot serve as a relay: {0}")]
     ServeRelay(#[from] peerway_relay::BindError),
-    #[error("cannot reach the relay {relay}: {reason}; check the network and the relay's URL")]
-    NoRelay { relay: String, reason: String },
-    #[error("{}", dial(.0))]
-    Connect(#[from] ConnectError),
-    #[error("the peer took the connection, but answered no ping: {why}")]
-    NoReply { why: String },
-    #[error(
-        "the peer is linked, but answers neither ping nor speed: it was started with --no-diagnostics, or only dials others"
-    )]
-    NoDiagnostics,
-    #[error("the peer is linked ({why}), but takes no connection: its program may hang")]
-    Mute { why: String },
-    #[error(
-        "this computer has no route to any address in the peer's ticket, which names no relay: {reason}"
-    )]
-    NoRoute { reason: io::Error },
-    #[error(
-        "the peer did not answer: its ticket names no relay, only addresses of one network; on that network start the peer, from elsewhere ask for a ticket made with --relay"
-    )]
-    OtherNetwork,
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Operation(#[from] Failed),
     #[error(
         "no peer is called {start}, and none that was dialled from here has an id that begins so: give its ticket, or its whole id ({length})"
     )]
@@ -150,8 +133,6 @@ pub(super) enum Failure {
     Names { servers: usize, names: usize },
     #[error("two servers are named {name}: give each a name of its own")]
     SameName { name: String },
-    #[error("there is no direct path, only the relay: {why}")]
-    RelayedOnly { why: String },
     #[error("cannot write the unit {}: {source}", path.display())]
     #[cfg(target_os = "linux")]
     Unit { path: PathBuf, source: io::Error },
@@ -169,10 +150,6 @@ pub(super) enum Failure {
     Pair(#[from] PairError),
     #[error("nobody typed the code for ten minutes: have a new one made with `peerway pair`")]
     CodeExpired,
-    #[error(transparent)]
-    Ping(#[from] PingError),
-    #[error(transparent)]
-    Speed(#[from] SpeedError),
     #[error(transparent)]
     Select(#[from] SelectError),
     #[error(transparent)]
@@ -213,17 +190,12 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Connect(error)
-            | Self::Forward(ForwardError::Connect(error))
+            Self::Operation(failed) => code(failed.kind),
+            Self::Dial(error) => code(error.kind()),
+            Self::Forward(ForwardError::Connect(error))
             | Self::Pair(PairError::Connect(error))
-            | Self::Invite(InviteError::Connect(error)) => dial_code(error),
-            Self::NoRelay { .. }
-            | Self::NoReply { .. }
-            | Self::Mute { .. }
-            | Self::OtherNetwork
-            | Self::NoRoute { .. }
-            | Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
-            Self::RelayedOnly { .. } => RELAYED_ONLY,
+            | Self::Invite(InviteError::Connect(error)) => code(dial_kind(error)),
+            Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
             Self::Send(SendError::Refused(Refusal::Busy)) => BUSY,
             Self::Send(SendError::Refused(_))
             | Self::NoReceiver
@@ -264,7 +236,6 @@ impl Failure {
             | Self::InUse { .. }
             | Self::Book(_)
             | Self::Blocked(_)
-            | Self::NoDiagnostics
             | Self::Key(_)
             | Self::Bind(_)
             | Self::ServeRelay(_)
@@ -273,8 +244,6 @@ impl Failure {
             | Self::Invites(_)
             | Self::ManyInvites
             | Self::CodeExpired
-            | Self::Ping(_)
-            | Self::Speed(_)
             | Self::Forward(_)
             | Self::Select(_)
             | Self::Send(_)
@@ -291,44 +260,23 @@ impl Failure {
 
     /// Whether a dial that failed so may succeed later.
     pub(super) fn may_pass(&self) -> bool {
-        if let Self::Connect(error) | Self::Forward(ForwardError::Connect(error)) = self {
-            return !matches!(
-                error,
-                ConnectError::OwnId
-                    | ConnectError::NoSuchService
-                    | ConnectError::IdentityMismatch
-                    | ConnectError::Shutdown
-            );
+        if let Self::Dial(error) = self {
+            return error.may_pass();
+        }
+        if let Self::Forward(ForwardError::Connect(error)) = self {
+            return may_pass(error);
         }
         matches!(
             self,
-            Self::NoRelay { .. }
-                | Self::OtherNetwork
-                | Self::NoRoute { .. }
-                | Self::Mute { .. }
-                | Self::Forward(
-                    ForwardError::Lost(_)
-                        | ForwardError::Cut(_)
-                        | ForwardError::TargetRefused { .. }
-                )
+            Self::Forward(
+                ForwardError::Lost(_) | ForwardError::Cut(_) | ForwardError::TargetRefused { .. }
+            )
         )
     }
 
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
-    }
-}
-
-/// Why a dial failed, and with which options of this program to do what helps.
-fn dial(error: &ConnectError) -> String {
-    if matches!(
-        error,
-        ConnectError::NoAddress | ConnectError::NotSearched { .. }
-    ) {
-        format!("{error} (--relay)")
-    } else {
-        error.to_string()
     }
 }
 
@@ -346,14 +294,12 @@ fn meant(nearest: Option<&Name>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
 }
 
-fn dial_code(error: &ConnectError) -> u8 {
-    if matches!(error, ConnectError::OwnId) {
-        USAGE
-    } else if matches!(error, ConnectError::NoSuchService | ConnectError::Shutdown) {
-        FAILED
-    } else if matches!(error, ConnectError::Busy) {
-        BUSY
-    } else {
-        UNREACHABLE
+fn code(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Failed => FAILED,
+        FailureKind::Usage => USAGE,
+        FailureKind::RelayedOnly => RELAYED_ONLY,
+        FailureKind::Unreachable => UNREACHABLE,
+        FailureKind::Busy => BUSY,
     }
 }

@@ -2,43 +2,56 @@
 
 mod findings;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use peerway::{
     Carrier, HomeReason, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayRole,
-    RelaySnapshot, RelayState, RelayUrl,
+    RelayState, RelayUrl,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use self::findings::{Finding, findings};
-use super::{
-    args::Globals,
-    failure::Failure,
-    node::{Node, no_relay},
-    out, status, words,
+use super::{args::Globals, failure::Failure, operate, out, status, words};
+use crate::{
+    dash::format,
+    operations::{Ask, Step},
 };
 
-pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
-    if globals.relays.is_empty() {
-        out::hint("without a relay nobody can tell us how we look from outside: add --relay URL");
-    }
-    let node = Node::beside(globals, globals.relays.clone()).await?;
-    let body = async {
-        let snapshot = node.endpoint.network_report().await;
-        let report = Report::of(&snapshot);
+/// What is older is said to be.
+const STALE_MS: u64 = 60_000;
+
+pub(super) async fn run(globals: &Globals, started_at: Instant) -> Result<(), Failure> {
+    let print = |step| {
+        let Step::Network { node } = step else {
+            return Ok(());
+        };
+        if node.relays.is_empty() {
+            out::hint(
+                "without a relay nobody can tell us how we look from outside: add --relay URL",
+            );
+        }
+        let report = Report::of(&node);
         if globals.json {
             out::json(&report)?;
         } else {
-            out::text(text(&report, &snapshot))?;
+            out::text(text(&report, &node))?;
         }
-        let is_up = |relay: &RelaySnapshot| relay.state == RelayState::Up;
-        if snapshot.relays.is_empty() || snapshot.relays.iter().any(is_up) {
-            Ok(())
-        } else {
-            Err(no_relay(&snapshot))
+        if let Some(age) = node
+            .network
+            .checked_at_ms
+            .map(|at| node.at_ms.saturating_sub(at))
+            && age > STALE_MS
+        {
+            let age = format::age(Duration::from_millis(age));
+            out::hint(format!(
+                "the router was measured {age} ago, by the node that runs here"
+            ));
         }
+        Ok(())
     };
-    node.run(body).await?.ok_or(Failure::Interrupted)
+    let ended = operate::carry_out(globals, Ask::Netcheck, started_at, print).await?;
+    ended.ok_or(Failure::Interrupted)
 }
 
 /// The object that scripts read.

@@ -21,6 +21,7 @@ use super::{
     out, pair as pairing, ticket,
     transfer::{self, Record, Told, shown},
 };
+use crate::operations::DialError;
 
 /// What stands for stdin.
 const STDIN: &str = "-";
@@ -106,8 +107,11 @@ async fn meet(globals: &Globals, relays: &[RelayUrl], ours: &Card) -> Result<Car
 
 async fn dial(node: &Node, peer: &Ticket) -> Result<Connection, Failure> {
     let connecting = node.endpoint.connect(peer.clone(), files::ALPN);
+    let connecting = async { connecting.await.map_err(DialError::from) };
     match node.answer(peer, Patience::within(None), connecting).await {
-        Err(Failure::Connect(ConnectError::NoSuchService)) => Err(Failure::NoReceiver),
+        Err(Failure::Dial(DialError::Connect(ConnectError::NoSuchService))) => {
+            Err(Failure::NoReceiver)
+        }
         dialled => dialled,
     }
 }

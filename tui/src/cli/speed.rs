@@ -1,41 +1,38 @@
 //! `peerway speed`: throughput to and from a peer.
 
-use std::time::Duration;
-
-use peerway::{PathInfo, services::speed};
+use peerway::PathInfo;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::{
     args::{Globals, Speed},
     failure::Failure,
-    node::{self, Node, Patience, relays_for},
-    out, words,
+    node, operate, out, words,
 };
+use crate::operations::{self, Ask, Step};
 
-/// What a direct path may take to come up before the relay is measured in its place.
-const DIRECT_PATIENCE: Duration = Duration::from_secs(3);
-
-pub(super) async fn run(globals: &Globals, args: &Speed) -> Result<(), Failure> {
-    let peer = node::meet(globals, &args.peer).await?;
-    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let body = async {
-        node.settled().await;
-        let connection = node
-            .dial(&peer, speed::ALPN, Patience::within(None))
-            .await?;
-        let mut status = connection.watch_status();
-        let is_direct =
-            status.wait_for(|status| matches!(status.path, Some(PathInfo::Direct { .. })));
-        // Without a direct path the relay is what there is to measure.
-        let _ = timeout(DIRECT_PATIENCE, is_direct).await;
-        let down = speed::download(&connection, args.seconds).await?;
-        let up = speed::upload(&connection, args.seconds).await?;
-        let path = connection.path();
-        connection.close(0, b"done");
-        print(globals, down.mbps(), up.mbps(), path.as_ref())
+pub(super) async fn run(
+    globals: &Globals,
+    args: &Speed,
+    started_at: Instant,
+) -> Result<(), Failure> {
+    let ask = Ask::Speed(operations::Speed {
+        ticket: node::meet(globals, &args.peer).await?,
+        duration_ms: Some(operations::whole_ms(args.seconds)),
+    });
+    let note = |step| {
+        if let Step::Measured {
+            down_mbps,
+            up_mbps,
+            path,
+        } = step
+        {
+            print(globals, down_mbps, up_mbps, path.as_ref())?;
+        }
+        Ok(())
     };
-    node.run(body).await?.ok_or(Failure::Interrupted)
+    let ended = operate::carry_out(globals, ask, started_at, note).await?;
+    ended.ok_or(Failure::Interrupted)
 }
 
 fn print(globals: &Globals, down: f64, up: f64, path: Option<&PathInfo>) -> Result<(), Failure> {

@@ -1,125 +1,38 @@
 //! `peerway why`: why the link to a peer is as it is.
 
-use std::time::Duration;
-
 use peerway::{
-    Cause, ConnectError, Connection, Evidence, Explanation, NextReason, PathInfo, PeerId,
-    PeerSnapshot, PeerState, SideEvidence, services::ping,
+    Cause, Evidence, Explanation, PathInfo, PeerId, PeerSnapshot, PeerState, SideEvidence,
 };
 use serde::Serialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::Instant;
 
 use super::{
     args::{Globals, Why},
     failure::Failure,
-    node::{self, Node, Patience, relays_for},
-    out, words,
+    node, operate, out, words,
 };
+use crate::operations::{self, Ask, Step};
 
-/// Rounds go on only for links that carry data.
-/// How long a link may take to settle.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PING_EVERY: Duration = Duration::from_millis(200);
-const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a link that nothing can be sent on is looked at.
-const UNUSED: Duration = Duration::from_secs(5);
-const VERDICT: Duration = Duration::from_secs(1);
-
-pub(super) async fn run(globals: &Globals, args: &Why) -> Result<(), Failure> {
-    let target = node::meet(globals, &args.peer).await?;
-    let node = Node::dialling(globals, relays_for(globals, &target)).await?;
-    let body = async {
-        node.settled().await;
-        let dialled = node
-            .dial(&target, ping::ALPN, Patience::within(args.timeout))
-            .await;
-        // The peer's word may be faster than what the link is told by.
-        let answered = matches!(
-            dialled,
-            Ok(_) | Err(Failure::NoDiagnostics | Failure::Connect(ConnectError::Closed(_)))
-        );
-        if answered || words::link(&node.endpoint.snapshot(), target.id()).is_some() {
-            // What is known when the time is up is the answer.
-            let settled = settle(&node, target.id(), dialled.as_ref().ok());
-            let _ = timeout(args.timeout.unwrap_or(PATIENCE), settled).await;
-        } else {
-            // The node may go on calling; what it found out comes a moment after the dial's own error.
-            let _ = timeout(VERDICT, failed(&node, target.id())).await;
-        }
-        let snapshot = node.endpoint.snapshot();
-        let peer = snapshot.peer(target.id());
-        let Some((peer, why)) = peer.and_then(|peer| Some((peer, peer.why.as_ref()?))) else {
-            return dialled.map(drop);
-        };
-        let is_linked = words::link(&snapshot, target.id()).is_some();
-        if globals.json {
-            out::json(&Report::of(peer, why))?;
-        } else {
-            out::text(text(peer, why))?;
-        }
-        let settled = matches!(why.cause, Cause::Direct { .. } | Cause::RelayOnly { .. });
-        if let Some(blindness) = words::blindness(&snapshot.network).filter(|_| !settled) {
-            out::hint(blindness);
-        }
-        match dialled {
-            // The link is explained, whatever runs over it.
-            Err(failure) if is_linked => {
-                out::hint(failure.to_string());
-                Ok(())
-            }
-            other => other.map(drop),
-        }
-    };
-    node.run(body).await?.ok_or(Failure::Interrupted)
-}
-
-/// Waits until the link is direct, or until nothing more is to be learnt of why it is not.
-async fn settle(node: &Node, peer: PeerId, connection: Option<&Connection>) {
-    let pings = async {
-        let Some(connection) = connection else {
-            // Such a link is kept for some seconds.
-            return sleep(UNUSED).await;
-        };
-        for seq in 0.. {
-            // Lost or not, it was traffic.
-            let _ = ping::ping(connection, seq, PING_PATIENCE).await;
-            sleep(PING_EVERY).await;
-        }
-    };
-    let mut snapshots = node.endpoint.snapshots();
-    let settled = snapshots.wait_for(|snapshot| {
-        let it = |known: &&PeerSnapshot| known.id == peer;
-        snapshot.peers.iter().find(it).is_some_and(is_settled)
+pub(super) async fn run(globals: &Globals, args: &Why, started_at: Instant) -> Result<(), Failure> {
+    let ask = Ask::Why(operations::Why {
+        ticket: node::meet(globals, &args.peer).await?,
+        timeout_ms: args.timeout.map(operations::whole_ms),
     });
-    tokio::select! {
-        _ = settled => {}
-        () = pings => {}
-    }
-}
-
-/// Waits until the snapshot says what came of the call.
-async fn failed(node: &Node, peer: PeerId) {
-    let mut snapshots = node.endpoint.snapshots();
-    let is_failed = |one: &PeerSnapshot| one.id == peer && one.state == PeerState::Failed;
-    // An error means that the node has ended, and nothing more comes.
-    let _ = snapshots
-        .wait_for(|all| all.peers.iter().any(is_failed))
-        .await;
-}
-
-fn is_settled(peer: &PeerSnapshot) -> bool {
-    let Some(why) = &peer.why else { return false };
-    let runs = why
-        .next_try
-        .is_some_and(|next| matches!(next.reason, NextReason::Running | NextReason::Width));
-    // What the peer has heard of our probes it tells in the second attempt.
-    let vague = matches!(
-        why.cause,
-        Cause::Silent | Cause::MappingSilent { .. } | Cause::PathLost | Cause::GuessingWaits
-    );
-    let relayed = peer.state == PeerState::Relayed;
-    let told = !vague || why.evidence.tried.rounds > 1;
-    !runs && (peer.state == PeerState::Direct || relayed && told)
+    let print = |step| {
+        let Step::Explained { peer } = step else {
+            return Ok(());
+        };
+        // Without one it is not told.
+        let Some(why) = &peer.why else { return Ok(()) };
+        if globals.json {
+            out::json(&Report::of(&peer, why))?;
+        } else {
+            out::text(text(&peer, why))?;
+        }
+        Ok(())
+    };
+    let ended = operate::carry_out(globals, ask, started_at, print).await?;
+    ended.ok_or(Failure::Interrupted)
 }
 
 /// The object that scripts read.

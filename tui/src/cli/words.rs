@@ -1,13 +1,9 @@
 //! Values of a node in plain words, for people.
 
-use std::time::Duration;
-
-use peerway::{
-    Action, EventKind, Explanation, NetworkSnapshot, NodeSnapshot, PathInfo, PeerId, PeerState,
-    PortMapping, Side,
-};
+use peerway::{Action, EventKind, PathInfo, PortMapping, Side};
 
 use crate::book::{Book, Trust};
+pub(super) use crate::operations::{blindness, ms, two_decimals};
 
 /// Text in lines of at most 80 characters, where its words allow it; all but the first begin with `indent`.
 pub(super) fn wrap(text: &str, indent: &str) -> String {
@@ -41,25 +37,6 @@ pub(super) fn event(kind: &EventKind, book: &Book) -> String {
     format!("{subject}: {}", kind.sentence(book))
 }
 
-/// Milliseconds with two decimals.
-pub(super) fn ms(duration: Duration) -> f64 {
-    two_decimals(duration.as_secs_f64() * 1e3)
-}
-
-pub(super) fn two_decimals(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}
-
-/// Why the link to a peer is as it is; none if there is no link.
-pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation> {
-    let peer = snapshot.peer(peer)?;
-    let is_linked = matches!(
-        peer.state,
-        PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch
-    );
-    peer.why.as_ref().filter(|_| is_linked)
-}
-
 /// The path's kind as JSON has it.
 pub(super) fn kind(path: Option<&PathInfo>) -> &'static str {
     match path {
@@ -71,23 +48,6 @@ pub(super) fn kind(path: Option<&PathInfo>) -> &'static str {
 
 pub(super) fn path(path: Option<&PathInfo>) -> String {
     path.map_or_else(|| "no path".to_owned(), PathInfo::to_string)
-}
-
-/// What a node cannot do because of what the system keeps from it, if anything.
-pub(super) fn blindness(network: &NetworkSnapshot) -> Option<String> {
-    let reason = network.lan_trouble.as_ref();
-    if network.interfaces_unread {
-        let lan = reason.map_or(
-            "",
-            |_| ": peers on this network find each other by ticket, not by id alone",
-        );
-        return Some(format!(
-            "the system does not let this program read its interfaces and routes{lan}; only the address that leads to the internet is offered, and no router is asked for a port"
-        ));
-    }
-    reason.map(|reason| {
-        format!("peers on this network find each other by ticket, not by id alone: {reason}")
-    })
 }
 
 /// A port that the router forwards, if it does.
@@ -114,6 +74,8 @@ pub(super) fn advice(action: Action) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

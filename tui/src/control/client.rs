@@ -12,12 +12,15 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sse_stream::SseStream;
 use tokio::time::timeout;
 
-use super::{ControlError, Place, V1, streams::MISSED};
-use crate::Told;
+use super::{ControlError, Place, StartOptions, V1, streams::MISSED};
+use crate::{
+    Told,
+    operations::{Ask, Step},
+};
 
 /// No answer is longer: that of a node with 4,096 peers, and much more.
 const MAX_ANSWER: usize = 64 << 20;
@@ -103,6 +106,29 @@ impl Client {
         self.post("/network/mapping").await
     }
 
+    /// How the node was started; none if it is of a version that does not say.
+    pub(crate) async fn options(&self) -> Result<Option<StartOptions>, ControlError> {
+        let Started { options } = self.get("/version").await?;
+        Ok(options)
+    }
+
+    /// Has the node measure something, which ends when nobody listens to the steps any more.
+    pub(crate) async fn operate(&self, ask: &Ask) -> Result<Telling<Step>, ControlError> {
+        let (path, body) = match ask {
+            Ask::Ping(ping) => ("/ping", to_json(ping)?),
+            Ask::Why(why) => ("/why", to_json(why)?),
+            Ask::Speed(speed) => ("/speed", to_json(speed)?),
+            Ask::Netcheck => ("/netcheck", String::new()),
+        };
+        let answer = self.send(Method::POST, path, body).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            let server = server(&answer);
+            return Err(ControlError::Older { server });
+        }
+        let (server, body) = refused(answer).await?;
+        Ok(each(server, body))
+    }
+
     /// Has the node end.
     pub async fn down(&self) -> Result<(), ControlError> {
         self.post("/down").await
@@ -116,14 +142,7 @@ impl Client {
     /// The node as it is now, and each time that it has changed.
     pub async fn snapshots(&self) -> Result<Telling<NodeSnapshot>, ControlError> {
         let (server, body) = self.listen("/watch").await?;
-        let snapshots = SseStream::new(body).filter_map(move |sent| {
-            let told = match sent {
-                Ok(sent) => sent.data.map(|data| read(&server, data.as_bytes())),
-                Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
-            };
-            async { told }
-        });
-        Ok(Box::pin(snapshots))
+        Ok(each(server, body))
     }
 
     /// What happens on the node from now on.
@@ -198,13 +217,34 @@ fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     });
 }
 
-/// Who answers and what, unless it is why not.
-async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), ControlError> {
+/// What each of the server-sent events holds.
+fn each<T: DeserializeOwned + Send + 'static>(server: String, body: Incoming) -> Telling<T> {
+    let told = SseStream::new(body).filter_map(move |sent| {
+        let told = match sent {
+            Ok(sent) => sent.data.map(|data| read(&server, data.as_bytes())),
+            Err(error) => Some(Err(ControlError::Stream(error.to_string()))),
+        };
+        async { told }
+    });
+    Box::pin(told)
+}
+
+fn to_json(ask: &impl Serialize) -> Result<String, ControlError> {
+    serde_json::to_string(ask).map_err(|error| ControlError::Refused(error.to_string()))
+}
+
+/// Of which version whoever answers is.
+fn server(answer: &Response<Incoming>) -> String {
     let server = answer.headers().get(SERVER);
     let server = server.and_then(|server| server.to_str().ok());
-    let server = server
+    server
         .unwrap_or("of a version that does not say which")
-        .to_owned();
+        .to_owned()
+}
+
+/// Who answers and what, unless it is why not.
+async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), ControlError> {
+    let server = server(&answer);
     let status = answer.status();
     if status.is_success() {
         return Ok((server, answer.into_body()));
@@ -230,6 +270,11 @@ fn read<T: DeserializeOwned>(server: &str, text: &[u8]) -> Result<T, ControlErro
         server: server.to_owned(),
         source,
     })
+}
+
+#[derive(Deserialize)]
+struct Started {
+    options: Option<StartOptions>,
 }
 
 #[derive(Deserialize)]

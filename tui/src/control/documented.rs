@@ -1,14 +1,18 @@
 //! `openapi.json` against what the node answers, and both against `docs/control.md`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use peerway::{
-    Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, PairSnapshot, PathKind,
-    SecretKey, SwarmSnapshot,
+    Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, NodeSnapshot, PairSnapshot,
+    PathKind, SecretKey, SwarmSnapshot, Ticket,
 };
 use serde_json::Value;
 
-use super::tests::{Node, PATIENCE, endpoint, request};
+use super::{
+    StartOptions,
+    tests::{Node, PATIENCE, endpoint, request},
+};
+use crate::operations::{Ping, Speed, Step, Why};
 
 const DOCUMENT: &str = include_str!("openapi.json");
 const SERVER: &str = include_str!("server.rs");
@@ -155,6 +159,102 @@ fn every_key_of_a_swarm_is_documented_and_no_other() {
     let swarm = serde_json::to_value(swarm).unwrap();
     check(&swarm, &schema("Swarm"), "swarm");
     check_complete(&swarm, &schema("Swarm"), "swarm");
+}
+
+#[test]
+fn every_key_of_the_steps_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let node = serde_json::to_value(NodeSnapshot::empty(id)).unwrap();
+    let path =
+        serde_json::json!({"kind": "direct", "remote": "192.0.2.1:1", "lan": false, "tcp": false});
+    let peer = serde_json::json!({
+        "id": id, "state": "direct", "path": path, "state_age_ms": 0, "loss": 0.0, "connections": 0,
+        "traffic": node["traffic"], "probes_sent": 0, "probes_answered": 0,
+    });
+    let steps = serde_json::json!([
+        {"event": "hint", "text": "a"},
+        {"event": "online", "online_ms": 1.0},
+        {"event": "connected", "connected_ms": 1.0},
+        {"event": "direct", "after_ms": 1.0},
+        {"event": "reply", "seq": 1, "rtt_ms": 1.0, "path": path, "after_ms": 1.0},
+        {"event": "lost", "seq": 1},
+        {"event": "path", "path": path},
+        {"event": "downloaded", "down_mbps": 1.0},
+        {"event": "measured", "down_mbps": 1.0, "up_mbps": 1.0, "path": path},
+        {"event": "explained", "peer": peer},
+        {"event": "network", "node": node},
+        {"event": "done"},
+        {"event": "failed", "kind": "busy", "error": "a"},
+    ]);
+    let told: Vec<Step> = serde_json::from_value(steps).unwrap();
+    // A step that is new has to be told of here, on the page and in the document.
+    let kind = |step: &Step| match step {
+        Step::Hint { .. } => "hint",
+        Step::Online { .. } => "online",
+        Step::Connected { .. } => "connected",
+        Step::Direct { .. } => "direct",
+        Step::Reply { .. } => "reply",
+        Step::Lost { .. } => "lost",
+        Step::Path { .. } => "path",
+        Step::Downloaded { .. } => "downloaded",
+        Step::Measured { .. } => "measured",
+        Step::Explained { .. } => "explained",
+        Step::Network { .. } => "network",
+        Step::Done => "done",
+        Step::Failed(_) => "failed",
+    };
+    let kinds: Vec<_> = told.iter().map(kind).collect();
+    let schema = schema("Step");
+    assert_eq!(
+        schema["properties"]["event"]["enum"],
+        serde_json::json!(kinds)
+    );
+    let mut keys = BTreeSet::new();
+    for (step, kind) in told.iter().zip(kinds) {
+        let json = serde_json::to_value(step).unwrap();
+        assert_eq!(json["event"], kind);
+        check(&json, &schema, kind);
+        keys.extend(json.as_object().unwrap().keys().cloned());
+        assert!(
+            PAGE.contains(&format!("`{kind}`")),
+            "{kind} is not on the page"
+        );
+    }
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+#[test]
+fn every_key_of_what_is_asked_is_documented_and_no_other() {
+    let ticket = Ticket::from(SecretKey::from_seed(&[1; 32]).id());
+    let timeout_ms = Some(1);
+    let ping = Ping {
+        ticket: ticket.clone(),
+        count: NonZeroU32::new(1),
+        until_direct: true,
+        timeout_ms,
+    };
+    let why = Why {
+        ticket: ticket.clone(),
+        timeout_ms,
+    };
+    let speed = Speed {
+        ticket,
+        duration_ms: Some(1),
+    };
+    for (name, asked) in [
+        ("Ping", serde_json::to_value(ping)),
+        ("Why", serde_json::to_value(why)),
+        ("Speed", serde_json::to_value(speed)),
+        (
+            "StartOptions",
+            serde_json::to_value(StartOptions::default()),
+        ),
+    ] {
+        let asked = asked.unwrap();
+        check(&asked, &schema(name), name);
+        check_complete(&asked, &schema(name), name);
+    }
 }
 
 #[test]

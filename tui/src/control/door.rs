@@ -8,10 +8,13 @@ use std::{
     time::Duration,
 };
 
-use axum::serve::Listener;
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{UnixListener, UnixStream, unix::SocketAddr},
+    net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -23,6 +26,19 @@ use super::place::is_let_in;
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Caller {
+    /// A process of the owner's, if the system says which.
+    Program { pid: Option<i32> },
+}
+
+impl Connected<IncomingStream<'_, Door>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        *stream.remote_addr()
+    }
+}
 
 /// Lets in whoever may talk to this node.
 pub(super) struct Door {
@@ -36,19 +52,18 @@ impl Door {
         Self { listener, room }
     }
 
-    async fn next(&self) -> io::Result<Option<(Seated, SocketAddr)>> {
+    async fn next(&self) -> io::Result<Option<(Seated, Caller)>> {
         let seat = Arc::clone(&self.room).acquire_owned().await;
         let seat = seat.map_err(io::Error::other)?;
-        let (stream, addr) = self.listener.accept().await?;
+        let (stream, _) = self.listener.accept().await?;
         match is_let_in(&stream) {
             Ok(true) => {
-                return Ok(Some((
-                    Seated {
-                        stream,
-                        _seat: seat,
-                    },
-                    addr,
-                )));
+                let pid = stream.peer_cred()?.pid();
+                let seated = Seated {
+                    stream,
+                    _seat: seat,
+                };
+                return Ok(Some((seated, Caller::Program { pid })));
             }
             Ok(false) => warn!("a program of another user was not let in to the control socket"),
             Err(error) => debug!(%error, "it is not known who asks at the control socket"),
@@ -59,9 +74,9 @@ impl Door {
 
 impl Listener for Door {
     type Io = Seated;
-    type Addr = SocketAddr;
+    type Addr = Caller;
 
-    async fn accept(&mut self) -> (Seated, SocketAddr) {
+    async fn accept(&mut self) -> (Seated, Caller) {
         loop {
             match self.next().await {
                 Ok(Some(accepted)) => return accepted,
@@ -74,8 +89,9 @@ impl Listener for Door {
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<Caller> {
+        let pid = i32::try_from(std::process::id()).ok();
+        Ok(Caller::Program { pid })
     }
 }
 

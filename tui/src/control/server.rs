@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, State, rejection::JsonRejection},
     http::{HeaderValue, StatusCode, header},
     middleware::map_response,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use peerway::{
-    NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket, services::swarm::Swarm,
-};
+use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
@@ -20,8 +18,17 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{V1, door::Door, metrics, streams};
-use crate::links::{LinkError, Links};
+use super::{
+    Host, StartOptions, V1,
+    door::{Caller, Door},
+    metrics,
+    operating::{self, Room},
+    streams,
+};
+use crate::{
+    links::LinkError,
+    operations::{Ask, Ping, Speed, Why},
+};
 
 /// Longest body of a request.
 const MAX_BODY: usize = 64 << 10;
@@ -34,17 +41,17 @@ const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Clone)]
 struct Control {
-    links: Links,
-    swarm: Swarm,
+    host: Host,
+    room: Room,
     ended: watch::Sender<bool>,
 }
 
 /// Answers whoever may ask, until one of them has the node end.
-pub async fn serve(listener: UnixListener, links: Links, swarm: Swarm) {
+pub async fn serve(listener: UnixListener, host: Host) {
     let (ended, mut end) = watch::channel(false);
     let control = Control {
-        links,
-        swarm,
+        host,
+        room: Room::default(),
         ended,
     };
     let asked = async move {
@@ -52,7 +59,8 @@ pub async fn serve(listener: UnixListener, links: Links, swarm: Swarm) {
         let _ = end.wait_for(|ended| *ended).await;
     };
     let mut last = control.ended.subscribe();
-    let serving = axum::serve(Door::new(listener), router(control)).with_graceful_shutdown(asked);
+    let service = router(control).into_make_service_with_connect_info::<Caller>();
+    let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(asked);
     let over = async {
         let _ = last.wait_for(|ended| *ended).await;
         sleep(GOODBYE).await;
@@ -77,6 +85,10 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
+        .route("/ping", post(ping))
+        .route("/why", post(why))
+        .route("/speed", post(speed))
+        .route("/netcheck", post(netcheck))
         .route("/swarm", get(swarm))
         .route("/book", post(reread_book))
         .route("/down", post(down));
@@ -99,29 +111,35 @@ async fn openapi() -> Response {
 async fn version(State(control): State<Control>) -> Json<Version> {
     Json(Version {
         version: env!("CARGO_PKG_VERSION"),
-        id: control.links.endpoint().id(),
+        id: control.host.links.endpoint().id(),
         pid: std::process::id(),
+        options: control.host.options,
     })
 }
 
 async fn status(State(control): State<Control>) -> Json<NodeSnapshot> {
-    Json(NodeSnapshot::clone(&control.links.endpoint().snapshot()))
+    Json(NodeSnapshot::clone(
+        &control.host.links.endpoint().snapshot(),
+    ))
 }
 
 async fn swarm(State(control): State<Control>) -> Json<SwarmSnapshot> {
-    Json(control.swarm.snapshot())
+    Json(control.host.swarm.snapshot())
 }
 
 async fn watch_status(State(control): State<Control>) -> impl IntoResponse {
-    streams::snapshots(control.links.endpoint(), control.ended.subscribe())
+    streams::snapshots(control.host.links.endpoint(), control.ended.subscribe())
 }
 
 async fn events(State(control): State<Control>) -> impl IntoResponse {
-    streams::events(control.links.endpoint().events(), control.ended.subscribe())
+    streams::events(
+        control.host.links.endpoint().events(),
+        control.ended.subscribe(),
+    )
 }
 
 async fn peers(State(control): State<Control>) -> Json<Vec<PeerSnapshot>> {
-    Json(control.links.endpoint().snapshot().peers.clone())
+    Json(control.host.links.endpoint().snapshot().peers.clone())
 }
 
 async fn peer(
@@ -129,7 +147,7 @@ async fn peer(
     Path(id): Path<String>,
 ) -> Result<Json<PeerSnapshot>, Refusal> {
     let id = parse(&id)?;
-    let snapshot = control.links.endpoint().snapshot();
+    let snapshot = control.host.links.endpoint().snapshot();
     snapshot
         .peer(id)
         .cloned()
@@ -142,9 +160,8 @@ async fn connect(
     State(control): State<Control>,
     body: Result<Json<Connect>, JsonRejection>,
 ) -> Result<StatusCode, Refusal> {
-    let Json(Connect { ticket }) =
-        body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
-    let dial = timeout(DIAL_PATIENCE, control.links.connect(ticket));
+    let Connect { ticket } = understood(body)?;
+    let dial = timeout(DIAL_PATIENCE, control.host.links.connect(ticket));
     let linked = dial
         .await
         .map_err(|_| Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the dial takes too long"))?;
@@ -157,7 +174,7 @@ async fn disconnect(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let id = parse(&id)?;
-    if control.links.release(id) {
+    if control.host.links.release(id) {
         return Ok(StatusCode::NO_CONTENT);
     }
     let reason = "no link to this peer was asked for here: who dialled it, or was dialled, ends it";
@@ -170,28 +187,65 @@ async fn ping_peer(
     Path(id): Path<String>,
 ) -> Result<Json<Pinged>, Refusal> {
     let id = parse(&id)?;
-    let reply = control.links.ping(id).await.map_err(refused)?;
+    let reply = control.host.links.ping(id).await.map_err(refused)?;
     Ok(Json(Pinged {
         rtt_ms: reply.rtt.as_secs_f64() * 1000.0,
         path: reply.path,
     }))
 }
 
+async fn ping(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<Ping>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    control.begin(Ask::Ping(understood(body)?), caller)
+}
+
+async fn why(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<Why>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    control.begin(Ask::Why(understood(body)?), caller)
+}
+
+async fn speed(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<Speed>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    control.begin(Ask::Speed(understood(body)?), caller)
+}
+
+async fn netcheck(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Response, Refusal> {
+    control.begin(Ask::Netcheck, caller)
+}
+
+impl Control {
+    fn begin(&self, ask: Ask, caller: Caller) -> Result<Response, Refusal> {
+        operating::begin(&self.host, ask, &self.room, caller, self.ended.subscribe())
+    }
+}
+
 /// Has the address book read that somebody has changed.
 async fn reread_book(State(control): State<Control>) -> StatusCode {
-    control.links.reread_book();
+    control.host.links.reread_book();
     StatusCode::ACCEPTED
 }
 
 /// Has the NAT measured anew.
 async fn measure_nat(State(control): State<Control>) -> StatusCode {
-    control.links.endpoint().measure_nat().await;
+    control.host.links.endpoint().measure_nat().await;
     StatusCode::ACCEPTED
 }
 
 /// Has routers asked anew for the ports that they forward.
 async fn renew_mappings(State(control): State<Control>) -> StatusCode {
-    control.links.endpoint().renew_port_mappings().await;
+    control.host.links.endpoint().renew_port_mappings().await;
     StatusCode::ACCEPTED
 }
 
@@ -201,7 +255,7 @@ async fn retry(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let id = parse(&id)?;
-    control.links.retry(id).await.map_err(refused)?;
+    control.host.links.retry(id).await.map_err(refused)?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -211,7 +265,7 @@ async fn hang_up(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let id = parse(&id)?;
-    control.links.disconnect(id).await;
+    control.host.links.disconnect(id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -222,7 +276,7 @@ async fn down(State(control): State<Control>) -> StatusCode {
 }
 
 async fn metrics(State(control): State<Control>) -> Response {
-    match metrics::text(&control.links.endpoint().snapshot()) {
+    match metrics::text(&control.host.links.endpoint().snapshot()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::OPEN_METRICS)], text).into_response(),
         Err(error) => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
@@ -256,7 +310,12 @@ fn parse(id: &str) -> Result<PeerId, Refusal> {
     })
 }
 
-fn refused(error: LinkError) -> Refusal {
+fn understood<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
+    let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()));
+    body.map(|Json(body)| body)
+}
+
+pub(super) fn refused(error: LinkError) -> Refusal {
     let status = match &error {
         LinkError::Blocked { .. } => StatusCode::FORBIDDEN,
         LinkError::Connect(_) | LinkError::Mute | LinkError::Slow | LinkError::Ping(_) => {
@@ -278,6 +337,7 @@ struct Version {
     version: &'static str,
     id: PeerId,
     pid: u32,
+    options: StartOptions,
 }
 
 #[derive(Deserialize)]
@@ -294,13 +354,13 @@ struct Pinged {
 
 /// Why something was not done, in one line.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     error: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         let error = error.into();
         Self { status, error }
     }

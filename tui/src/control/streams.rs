@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Told, told};
+use crate::{Told, operations::Step, told};
 
 /// Snapshots follow each other no faster, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +55,14 @@ pub(super) fn snapshots(
         ))
     });
     until(snapshots, ended)
+}
+
+/// Each step of what is measured.
+pub(super) fn steps(
+    steps: impl Stream<Item = Step> + Send + 'static,
+    ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending>> {
+    until(steps.map(|step| Ok(json(None, &step))), ended)
 }
 
 fn until(

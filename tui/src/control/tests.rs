@@ -1,5 +1,7 @@
 //! A node that is asked over its socket.
 
+mod measuring;
+
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
@@ -15,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, ControlError, Place, serve};
+use super::{Client, ControlError, Host, Place, StartOptions, serve};
 use crate::{
     Links, Told,
     book::{Book, Draft, Trust},
@@ -46,8 +48,11 @@ impl Node {
         #[expect(clippy::disallowed_methods, reason = "a test")]
         let serving = tokio::spawn(serve(
             listener,
-            Links::of(endpoint.clone(), book, Arc::default()),
-            Swarm::new(endpoint.clone()),
+            Host {
+                links: Links::of(endpoint.clone(), book, Arc::default()),
+                swarm: Swarm::new(endpoint.clone()),
+                options: StartOptions::default(),
+            },
         ));
         Self {
             endpoint,
@@ -140,6 +145,37 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     answering.abort();
 }
 
+#[test]
+fn an_option_that_the_node_was_not_started_with_is_named() {
+    let url = |seed| {
+        let key = peerway::SecretKey::from_seed(&[seed; 32]).id();
+        peerway::RelayUrl::new(key, "relay.example.org", 4433).unwrap()
+    };
+    let node = StartOptions {
+        relays: vec![url(1), url(2)],
+        bind: Some((Ipv4Addr::LOCALHOST, 9).into()),
+        no_lan: true,
+        ..StartOptions::default()
+    };
+    let lacks = |change: fn(&mut StartOptions)| {
+        let mut wanted = StartOptions::default();
+        change(&mut wanted);
+        node.lacks(&wanted)
+    };
+    assert_eq!(lacks(|_| {}), None, "nothing is asked for");
+    assert_eq!(node.lacks(&node.clone()), None);
+    assert_eq!(lacks(|wanted| wanted.no_lan = true), None);
+    assert_eq!(lacks(|wanted| wanted.no_tcp = true), Some("--no-tcp"));
+    let other = |wanted: &mut StartOptions| wanted.bind = Some((Ipv4Addr::LOCALHOST, 8).into());
+    assert_eq!(lacks(other), Some("--bind"));
+    let relays = |relays| StartOptions {
+        relays,
+        ..StartOptions::default()
+    };
+    assert_eq!(node.lacks(&relays(vec![url(2)])), None);
+    assert_eq!(node.lacks(&relays(vec![url(2), url(3)])), Some("--relay"));
+}
+
 #[tokio::test]
 async fn whom_the_address_book_blocks_the_node_does_not_dial() {
     let peer = endpoint().await;
@@ -149,7 +185,9 @@ async fn whom_the_address_book_blocks_the_node_does_not_dial() {
     let node = Node::with(watched).await;
     let ping = format!("POST /v1/peers/{}/ping", peer.id());
     let dial = serde_json::json!({ "ticket": peer.ticket() }).to_string();
-    for request in [request(&ping, ""), request("POST /v1/peers", &dial)] {
+    let requests = ["POST /v1/peers", "POST /v1/ping", "POST /v1/why"];
+    let requests = requests.map(|line| request(line, &dial));
+    for request in [request(&ping, "")].into_iter().chain(requests) {
         let answer = node.raw(&request).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         assert!(answer.contains("`peerway allow "), "{answer}");

@@ -9,13 +9,14 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::super::{failure::Failure, peers::Peers};
+use super::super::peers::Peers;
 #[cfg(unix)]
 use crate::control::Client;
 use crate::{
     book::{Name, Trust},
     dash::{Answer, Command, NetworkRequest, Request},
     links::{LinkError, Links},
+    operations::DialError,
 };
 
 /// Pings of one request.
@@ -252,7 +253,7 @@ fn ticket_of(peers: &Peers, peer: PeerId) -> Ticket {
 fn reason(error: &LinkError, relays: &[RelaySnapshot], peer: &Ticket) -> String {
     let is_silent = matches!(error, LinkError::Connect(ConnectError::Timeout { .. }));
     if is_silent && relays.is_empty() && peer.is_local() {
-        Failure::OtherNetwork.to_string()
+        DialError::OtherNetwork.to_string()
     } else {
         error.to_string()
     }

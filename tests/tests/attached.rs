@@ -1,0 +1,225 @@
+//! What commands have the node do that runs here: with its identity, and beside each other.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Stdio;
+
+use peerway_tests::PROGRAMS;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::commands::{PATIENCE, World};
+
+/// Two nodes that let in each other and nobody else; the ticket of the second.
+async fn friends(world: &World) -> String {
+    let mut tickets = Vec::new();
+    for (state, other) in [("a", "b"), ("b", "a")] {
+        let id = world.run(other, &["id"]).await.lines[0]["id"].clone();
+        let added = world
+            .run(state, &["add", other, id.as_str().unwrap()])
+            .await;
+        assert_eq!(added.code, 0, "{}", added.stderr);
+        let blocked = world.run(state, &["block", "--strangers"]).await;
+        assert_eq!(blocked.code, 0, "{}", blocked.stderr);
+        let up = world.run(state, &["up", "--detach"]).await;
+        assert_eq!(up.code, 0, "{}", up.stderr);
+        tickets.push(up.lines[0]["ticket"].as_str().unwrap().to_owned());
+    }
+    tickets.remove(1)
+}
+
+async fn part(world: &World) {
+    for state in ["a", "b"] {
+        let down = world.run(state, &["down"]).await;
+        assert_eq!(down.code, 0, "{}", down.stderr);
+    }
+}
+
+#[tokio::test]
+async fn commands_measure_with_the_identity_of_the_node_that_runs_here() {
+    let world = World::new().await;
+    let ticket = friends(&world).await;
+    for arguments in [
+        &["ping", &ticket, "-c", "1"][..],
+        &["ping", "b", "--until-direct"],
+        &["why", "b"],
+        &["speed", "b", "--seconds", "0.2"],
+        &["netcheck"],
+    ] {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
+        assert!(!done.stderr.contains("temporary"), "{}", done.stderr);
+        let other = world.run("c", arguments).await;
+        assert_eq!(arguments[0] == "netcheck", other.code == 0);
+    }
+    // As of a node of one's own, whoever it is that fails.
+    let refused = world.run("a", &["ping", "c"]).await;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let nobody = peerway::SecretKey::generate().unwrap().id().to_string();
+    let silent = ["ping", &nobody, "--timeout", "1"];
+    let silent = world.run("a", &silent).await;
+    assert_eq!(silent.code, 4, "{}", silent.stderr);
+    assert_eq!(silent.lines.last().unwrap()["event"], "summary");
+    part(&world).await;
+}
+
+#[tokio::test]
+async fn an_option_of_another_node_is_heeded_by_one_of_the_command_s_own() {
+    let world = World::new().await;
+    let ticket = friends(&world).await;
+    let ping = ["ping", &ticket, "-c", "1", "--relay-only", "--timeout", "2"];
+    let refused = world.run("a", &ping).await;
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    for told in ["without this --relay-only", "temporary identity"] {
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    world.run("b", &["allow", "--strangers"]).await;
+    let relayed = ["ping", &ticket, "-c", "1", "--relay-only"];
+    let relayed = world.run("a", &relayed).await;
+    assert_eq!(relayed.code, 0, "{}", relayed.stderr);
+    assert_eq!(relayed.lines[0]["path"]["kind"], "relay");
+    part(&world).await;
+}
+
+#[tokio::test]
+async fn an_invitation_is_used_for_the_node_that_runs_here() {
+    let world = World::new().await;
+    world.run("b", &["block", "--strangers"]).await;
+    let (host, _) = world.up("b").await;
+    let (guest, _) = world.up("a").await;
+    let made = world.run("b", &["invite", "--name", "guest"]).await;
+    let invitation = made.lines[0]["invitation"].as_str().unwrap().to_owned();
+    let ping = ["ping", &invitation, "-c", "1", "--timeout", "60"];
+    let pinged = world.run("a", &ping).await;
+    assert_eq!(pinged.code, 0, "{}", pinged.stderr);
+    assert!(!pinged.stderr.contains("temporary"), "{}", pinged.stderr);
+    let status = world.run("a", &["status"]).await;
+    let book = world.run("b", &["peers"]).await;
+    assert_eq!(book.lines[0]["id"], status.lines[0]["id"]);
+    guest.terminate().await;
+    host.terminate().await;
+}
+
+/// A dashboard of `a`, in a terminal of its own, once it has drawn itself.
+async fn dashboard(world: &World) -> Child {
+    let variables = world.command("a", &[]);
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--flush", "--command"]);
+    let program = PROGRAMS.join("peerway");
+    command.args([program.to_str().unwrap(), "/dev/null"]);
+    let variables = variables.as_std().get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    // Whoever keeps the keyboard open keeps it running.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shown = command.kill_on_drop(true).spawn().unwrap();
+    let mut screen = BufReader::new(shown.stdout.take().unwrap());
+    let drawn = async {
+        let mut seen = Vec::new();
+        // The terminal's other screen.
+        while !seen.ends_with(b"\x1b[?1049h") {
+            assert!(screen.read_until(b'h', &mut seen).await.unwrap() > 0);
+        }
+    };
+    timeout(PATIENCE, drawn).await.unwrap();
+    // Read on, so that it is not held up.
+    #[expect(clippy::disallowed_methods, reason = "a test")]
+    tokio::spawn(async move {
+        let mut rest = tokio::io::sink();
+        let _ = tokio::io::copy(&mut screen, &mut rest).await;
+    });
+    shown
+}
+
+fn curl_events(
+    socket: &str,
+) -> (
+    Child,
+    tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+) {
+    let mut curl = Command::new("curl");
+    curl.args(["-sfN", "--unix-socket", socket, "http://peerway/v1/events"]);
+    let mut curl = curl
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    (curl, lines)
+}
+
+/// Done-when 3 of what the node's interface has to bear.
+#[tokio::test]
+async fn two_dashboards_a_listener_and_ten_commands_are_served_at_once_and_killing_any_harms_nothing()
+ {
+    let world = World::new().await;
+    let mut up = world.start("a", &["up"]);
+    let ready = up.line().await;
+    let (peer, ticket) = world.up("b").await;
+    let (mut killed, _kept) = (dashboard(&world).await, dashboard(&world).await);
+    let socket = ready["socket"].as_str().unwrap();
+    let (mut deaf, _) = curl_events(socket);
+    let (_listening, mut events) = curl_events(socket);
+
+    let ping = ["ping", &ticket, "-c", "2"];
+    let commands = [
+        &ping[..],
+        &["why", &ticket],
+        &["speed", &ticket, "--seconds", "0.2"],
+        &["netcheck"],
+        &["status"],
+        &["peers"],
+        &["ticket"],
+        &["swarm"],
+        &["accept"],
+        &ping,
+    ];
+    let mut running = JoinSet::new();
+    for arguments in commands {
+        let mut command = world.command("a", arguments);
+        command.kill_on_drop(true).stdout(Stdio::piped());
+        let name = arguments[0].to_owned();
+        running.spawn(async move { (name, command.output().await.unwrap()) });
+    }
+    // Others that will not come to an end, of which each is killed at another point.
+    for wait in [0, 50, 300] {
+        let mut command = world.command("a", &["ping", &ticket, "-c", "1000"]);
+        let mut endless = command.stdout(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        endless.kill().await.unwrap();
+    }
+    killed.kill().await.unwrap();
+    deaf.kill().await.unwrap();
+    let all = async {
+        while let Some(done) = running.join_next().await {
+            let (name, output) = done.unwrap();
+            assert!(output.status.success(), "{name}: {output:?}");
+        }
+        loop {
+            let line = events.next_line().await.unwrap().unwrap();
+            if line.contains(r#""event":"connected""#) {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, all).await.unwrap();
+    // What the killed ones had under way ends too.
+    let over = async {
+        loop {
+            let status = world.run("a", &["status"]).await;
+            assert_eq!(status.code, 0, "{}", status.stderr);
+            let peers = status.lines[0]["peers"].as_array().unwrap();
+            if peers.iter().all(|peer| peer["connections"] == 0) {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, over).await.unwrap();
+    let again = world.run("a", &ping).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    peer.terminate().await;
+    up.terminate().await;
+}
