@@ -60,9 +60,12 @@ pub(super) fn of(model: &Model) -> Vec<String> {
 fn relayed(model: &Model) -> Option<String> {
     let words = model.words();
     let peers = &model.data().snapshot.peers;
-    let count = |kind: Standing| peers.iter().filter(|peer| words.kind(peer) == kind).count();
-    let relayed = count(Standing::Relay);
-    let is_all = relayed >= MANY && count(Standing::Direct) + count(Standing::Suspect) == 0;
+    let kinds = || peers.iter().map(|peer| words.kind(peer));
+    if kinds().any(|kind| matches!(kind, Standing::Direct | Standing::Suspect)) {
+        return None;
+    }
+    let relayed = kinds().filter(|kind| *kind == Standing::Relay).count();
+    let is_all = relayed >= MANY;
     is_all.then(|| {
         format!("all {relayed} reached peers are relayed: `peerway netcheck` says what would help")
     })

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use peerway::{Caller, Event, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
+use peerway::{
+    Caller, Event, EventKind, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket,
+};
 use ratatui::layout::Rect;
 use tui_input::Input;
 
@@ -88,6 +90,8 @@ pub(super) struct Model {
     pub(super) overlay: Option<Overlay>,
     /// The first key of a chord was pressed.
     pub(super) chord: Option<Chord>,
+    /// What is wrong with the whole node; looked for when something comes, not whenever it is shown.
+    pub(super) diagnoses: Vec<String>,
     /// Only peers that are neither direct nor idle.
     pub(super) faults_only: bool,
     pub(super) notice: Option<Notice>,
@@ -265,6 +269,7 @@ impl Model {
             masked: false,
             overlay: None,
             chord: None,
+            diagnoses: Vec::new(),
             faults_only: false,
             notice: None,
             ping: None,
@@ -353,10 +358,14 @@ impl Model {
             self.live.unread += 1;
         }
         let is_listed = self.lists(&event);
+        let is_loss = matches!(event.kind, EventKind::RelayDown { .. });
         self.live.trails.note(&event);
         self.live.events.push_back(event);
         if self.live.events.len() > KEPT_EVENTS {
             self.live.events.pop_front();
+        }
+        if is_loss {
+            self.diagnoses = diagnoses::of(self);
         }
         if self.events.at > 0 && !self.is_frozen() && is_listed {
             self.events.at += 1;
@@ -395,7 +404,7 @@ impl Model {
                 .page
                 .map_or(0, |_| self.listed_events().take(100).count()),
             diagnoses: if self.view == View::Events {
-                diagnoses::of(self).len()
+                self.diagnoses.len()
             } else {
                 0
             },
@@ -583,6 +592,7 @@ impl Model {
         self.rows = rows;
         self.select_row(found.unwrap_or(self.cursor));
 
+        self.diagnoses = diagnoses::of(self);
         self.arrange_groups();
         let areas = self.areas(self.screen).unwrap_or_default();
         let height = areas.peer_rows().max(1);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{diagnoses, look::Role, model::Model, words::Reach};
+use super::{look::Role, model::Model, words::Reach};
 
 /// That the node has stopped, what it shows, who can reach it, or what is wrong with it; none if all is as it should be.
 pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
@@ -29,12 +29,12 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
 
 /// The first of them; the events' view has all.
 fn diagnosis(model: &Model) -> Option<(Cow<'_, str>, Role)> {
-    let all = diagnoses::of(model);
+    let all = &model.diagnoses;
     let more = match all.len() {
         0 | 1 => String::new(),
         count => format!(" (and {} more: 6)", count - 1),
     };
-    let first = all.into_iter().next()?;
+    let first = all.first()?;
     let text = format!("{} {first}{more}", model.look.glyphs.warning);
     Some((text.into(), Role::Warn))
 }

@@ -10,7 +10,7 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::panel;
-use crate::dash::{diagnoses, format, layout::Panel, look::Role, model::Model, words::Level};
+use crate::dash::{format, layout::Panel, look::Role, model::Model, words::Level};
 
 /// Columns for the peer's name.
 const SUBJECT_WIDTH: usize = 12;
@@ -59,7 +59,7 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// What is wrong with the whole node.
 pub(super) fn diagnoses(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let lines = diagnoses::of(model);
+    let lines = &model.diagnoses;
     let glyphs = model.look.glyphs;
     let title = format!("Diagnoses {} {}", glyphs.dot, lines.len());
     let block = panel(model, &title, "", None);
