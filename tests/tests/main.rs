@@ -28,3 +28,4 @@ mod tcp;
 mod tcp443;
 mod terminal;
 mod times;
+mod walk;

@@ -109,10 +109,11 @@ fn relayed(facts: &Facts) -> Cause {
         Cause::Trying
     } else if tried.direct_rtt.is_some() {
         Cause::RelayFaster
-    } else if there.offers.total() > 0 && !common {
-        Cause::NoCommonFamily
     } else if let Some(side) = first(here, there, |side| side.tcp.is_some()) {
+        // Such a side does not know its public addresses, so that none of a family says nothing.
         Cause::UdpBlocked { side }
+    } else if here.offers.total() > 0 && there.offers.total() > 0 && !common {
+        Cause::NoCommonFamily
     } else if let Some(Narrow { carries, needs }) = facts.narrow.filter(|_| facts.lost) {
         Cause::PathNarrow { carries, needs }
     } else if facts.lost && facts.trial_left.is_some() {
