@@ -42,6 +42,7 @@ mod send;
 mod source;
 mod tree;
 mod wire;
+mod work;
 
 #[cfg(test)]
 mod tests;

@@ -11,10 +11,11 @@ use tokio::{
 use super::{
     Offered, Progress, ReceiveError, Refusal, Report, STREAMS,
     inbox::goodbye,
-    intake::{Intake, Work},
+    intake::Intake,
     name::sanitise,
     tree::MAX_UNIT,
     wire::{Entry, Frame, FromReceiver, FromSender, Kind, MAX_MESSAGE, NoMessage},
+    work::Work,
 };
 use crate::{Connection, PeerId, RecvStream, SendStream};
 
