@@ -41,7 +41,9 @@ use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
 pub(super) use values::{PeerName, Service, is_start_of_id};
-use values::{address, measurement, peer_filter, seconds, server, service_name, time};
+use values::{
+    address, code_or_folder, measurement, peer_filter, seconds, server, service_name, time,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -534,7 +536,7 @@ pub(super) struct Send {
 #[derive(Debug, clap::Args)]
 pub(super) struct Receive {
     /// Code that the sender shows, and folder to put the files into [default: this one]
-    #[arg(value_name = "CODE|DIR", num_args = 0..=2, value_hint = ValueHint::DirPath)]
+    #[arg(value_name = "CODE|DIR", num_args = 0..=2, value_hint = ValueHint::DirPath, value_parser = code_or_folder)]
     code_and_folder: Vec<String>,
 
     /// Take nothing but from this peer: a name in the address book, a ticket or an id

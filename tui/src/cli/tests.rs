@@ -19,6 +19,15 @@ fn the_definition_is_consistent() {
 }
 
 #[test]
+fn what_is_received_is_put_into_a_folder_and_not_to_stdout() {
+    for line in [&["receive", "-"][..], &["receive", "7k3m-q9x2f", "-"]] {
+        let all = ["peerway"].iter().chain(line);
+        let error = Args::try_parse_from(all).unwrap_err().to_string();
+        assert!(error.contains("not to stdout"), "{error}");
+    }
+}
+
+#[test]
 fn global_flags_may_follow_the_command() {
     let relay = relay();
     let args = parse(&[

@@ -33,6 +33,16 @@ pub(in crate::cli) enum PeerName {
     Called(String),
 }
 
+/// A code of `peerway send`, or a folder. What comes is files with names, which stdout has no place for.
+pub(super) fn code_or_folder(text: &str) -> Result<String, &'static str> {
+    match text {
+        "-" => {
+            Err("files go into a folder, not to stdout: name one, or `./-` for one of that name")
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
 /// Whether this may be the beginning of an id, of at least [`PeerId::SHORT_LEN`] letters.
 pub(in crate::cli) fn is_start_of_id(text: &str) -> bool {
     (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
