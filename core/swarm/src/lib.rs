@@ -6,3 +6,4 @@
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod frame;
+pub mod group;

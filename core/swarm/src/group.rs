@@ -1,0 +1,19 @@
+//! Groups that organise themselves: who belongs to one is said by a log that all members hold, signed by those who may.
+//!
+//! Nobody has to be there for anybody else. A group is named by the hash of the op that founded it; what its members know they tell each
+//! other, and the same ops give the same [`State`] to all, in whatever order they came.
+
+mod fold;
+mod invite;
+mod log;
+mod op;
+mod signature;
+
+pub use fold::{Former, Invite, MAX_MEMBERS, Member, State};
+pub use invite::{GroupInvite, MAX_TICKETS, ParseGroupInviteError};
+pub use log::{Inserted, Log, MAX_OPS, MAX_OPS_OF_ONE, OpError};
+pub use op::{
+    Body, Commitment, GroupId, MAX_NAME, MAX_OP, MAX_USES, Op, OpId, ParseGroupIdError, Role,
+    is_name,
+};
+pub use signature::Signature;
