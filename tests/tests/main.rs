@@ -6,6 +6,7 @@ mod book;
 mod commands;
 mod control;
 mod failover;
+mod files;
 mod families;
 mod first_datagrams;
 mod forgotten;
