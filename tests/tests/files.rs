@@ -56,7 +56,10 @@ async fn a_transfer_whose_ends_are_killed_ten_times_goes_on_each_time_where_it_w
         let killed_at = until(&mut taking, at, "received").await;
         assert_eq!(killed_at["event"], "progress", "too fast: {killed_at}");
         let again = u64::saturating_sub(through, held(&killed_at));
-        assert!(again <= LEN / 100, "{again} bytes of {through} in round {round}");
+        assert!(
+            again <= LEN / 100,
+            "{again} bytes of {through} in round {round}"
+        );
         through = done(&killed_at);
         if round % 2 == 0 {
             taking.kill().await;
@@ -72,4 +75,118 @@ async fn a_transfer_whose_ends_are_killed_ten_times_goes_on_each_time_where_it_w
     taking.wait_for("received").await;
     assert!(fs::read(into.join("film")).unwrap() == bytes);
     taking.terminate().await;
+}
+
+#[cfg(target_os = "linux")]
+mod lab {
+    //! Between two homes.
+
+    use std::{fs, process::Command, sync::LazyLock, time::Duration};
+
+    use peerway_lab::{self as lab, Fault, NatKind};
+    use peerway_tests::{
+        PROGRAMS,
+        computer::{Computer, Running},
+        pair,
+    };
+    use serde_json::Value;
+    use tempfile::TempDir;
+
+    use super::done;
+
+    const BUDGET: Duration = Duration::from_secs(180);
+
+    fn event(running: &Running) -> Value {
+        running.line().parse().unwrap()
+    }
+
+    fn until(running: &Running, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = event(running);
+            if is_it(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// The home that sends, and the one that receives into its folder `in`.
+    fn computers(lab: &mut lab::Lab, folder: &TempDir) -> [Computer; 2] {
+        let relay = pair::relay(lab);
+        ["laptop", "attic"].map(|name| {
+            let home = lab.home(name, NatKind::PortRestricted).unwrap();
+            let mut computer = Computer::new(home, name, folder.path());
+            computer.export(&format!("export PEERWAY_RELAY={relay}"));
+            computer
+        })
+    }
+
+    #[test]
+    fn a_transfer_goes_on_where_the_direct_path_is_cut_in_its_midst() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            const LEN: u64 = 48 << 20;
+            let folder = TempDir::new().unwrap();
+            let [laptop, attic] = computers(&mut lab, &folder);
+            let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+            fs::write(folder.path().join("laptop/film"), &bytes).unwrap();
+            fs::create_dir(folder.path().join("attic/in")).unwrap();
+            let taking = attic.start("peerway receive in --yes --once --json");
+            let ticket = event(&taking)["ticket"].as_str().unwrap().to_owned();
+            laptop.json(&format!("peerway ping {ticket} --until-direct"));
+            let sending = laptop.start(&format!("peerway send film --to {ticket} --json"));
+            let part = |line: &Value| line["event"] == "progress" && done(line) > 0;
+            let begun = until(&taking, part);
+            assert!(done(&begun) < LEN, "too fast: {begun}");
+            lab.begin(Fault::Cut(&laptop.home, &attic.home)).unwrap();
+            until(&taking, |line| line["event"] == "received");
+            taking.finish();
+            let sent = sending.finish();
+            let sent: Value = sent.last().unwrap().parse().unwrap();
+            assert_eq!(
+                (&sent["event"], &sent["resumed"]),
+                (&"sent".into(), &0.into())
+            );
+            assert!(fs::read(folder.path().join("attic/in/film")).unwrap() == bytes);
+        });
+    }
+
+    #[test]
+    fn a_full_disk_is_named_on_both_sides_and_what_came_is_not_sent_again() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            const LEN: u64 = 12 << 20;
+            let folder = TempDir::new().unwrap();
+            let [laptop, attic] = computers(&mut lab, &folder);
+            let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+            fs::write(folder.path().join("laptop/film"), &bytes).unwrap();
+            let disk = folder.path().join("attic/in");
+            fs::create_dir(&disk).unwrap();
+            let mount = |options: &str| {
+                let mut mount = Command::new("mount");
+                mount
+                    .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+                    .arg(&disk);
+                assert!(mount.status().unwrap().success());
+            };
+            mount("size=8m");
+            let taking = attic.start("peerway receive in --yes --json");
+            let ticket = event(&taking)["ticket"].as_str().unwrap().to_owned();
+            let send = format!("peerway send film --to {ticket} --json");
+            let refused = laptop.line(&send).output().unwrap();
+            assert_eq!(refused.status.code(), Some(1));
+            let said = String::from_utf8(refused.stderr).unwrap();
+            assert!(said.contains("No space left on device"), "{said}");
+            let failed = until(&taking, |line| line["event"] == "failed");
+            let reason = failed["reason"].as_str().unwrap();
+            assert!(reason.contains("No space left on device"), "{reason}");
+            assert!(!disk.join("film").exists());
+
+            mount("remount,size=32m");
+            laptop.json(&send[..send.len() - " --json".len()]);
+            let received = until(&taking, |line| line["event"] == "received");
+            let resumed = received["resumed"].as_u64().unwrap();
+            assert!(resumed > LEN / 3, "{received}");
+            assert!(fs::read(disk.join("film")).unwrap() == bytes);
+        });
+    }
 }
