@@ -21,6 +21,8 @@ mod access;
 #[doc(hidden)]
 pub mod addr;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod discovery;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod event;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod explanation;
@@ -100,6 +102,7 @@ mod tests;
 mod watched;
 
 pub use access::Access;
+pub use discovery::DiscoverySecret;
 pub use event::{Event, EventKind, Names};
 pub use explanation::{
     Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,

@@ -11,19 +11,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     addr::Scope,
+    discovery::DiscoverySecret,
     identity::{ParseIdError, PeerId, decode_base32},
     relay_url::RelayUrl,
 };
 
-/// Who a peer is and where it can be found: its id, its home relays, and addresses that it chose to give away.
+/// Who a peer is and where it can be found: its id, its home relays, addresses that it chose to give away, and with what its
+/// published record is found.
 ///
 /// The text form is `PEERWAY1` followed by upper-case base32, so that a QR code can use its alphanumeric mode; parsing
-/// accepts either case. With one relay of an ordinary name it stays within 154 characters (QR version 5-L).
+/// accepts either case. With one relay of an ordinary name it stays within 154 characters (QR version 5-L), and a
+/// [`DiscoverySecret`] adds 26.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     id: PeerId,
     relays: Vec<RelayUrl>,
     addrs: Vec<SocketAddr>,
+    discovery: Option<DiscoverySecret>,
 }
 
 const PREFIX: &str = "PEERWAY1";
@@ -31,6 +35,8 @@ const CHECK_LEN: usize = 3;
 const HOST_V4: u8 = 0;
 const HOST_V6: u8 = 1;
 const HOST_NAME: u8 = 2;
+/// In the byte of counts: a discovery secret follows the addresses.
+const HAS_DISCOVERY: u8 = 0x80;
 
 impl Ticket {
     /// Relays that a ticket can name.
@@ -46,15 +52,33 @@ impl Ticket {
             relay.forget_invite();
         }
         addrs.truncate(Self::MAX_ADDRS);
-        Self { id, relays, addrs }
+        Self {
+            id,
+            relays,
+            addrs,
+            discovery: None,
+        }
     }
 
-    /// Layout: id 32 | relay count (4 bits), address count (4 bits) | relays: key 32, host, port 2 | addresses: IP, port 2 |
-    /// checksum 3. A host is a tag and 4 or 16 bytes of address, or a length and a name.
+    /// The same ticket with what its peer's published record is found with, or without.
+    #[must_use]
+    pub fn with_discovery(self, discovery: Option<DiscoverySecret>) -> Self {
+        Self { discovery, ..self }
+    }
+
+    /// Layout: id 32 | whether there is a discovery secret (1 bit), relay count (3 bits), address count (4 bits) | relays: key 32,
+    /// host, port 2 | addresses: IP, port 2 | discovery secret 16, if so | checksum 3. A host is a tag and 4 or 16 bytes of address,
+    /// or a length and a name.
     fn to_bytes(&self) -> Vec<u8> {
-        let Self { id, relays, addrs } = self;
+        let Self {
+            id,
+            relays,
+            addrs,
+            discovery,
+        } = self;
         let mut out = id.as_bytes().to_vec();
-        out.push((relays.len() as u8) << 4 | addrs.len() as u8);
+        let has_discovery = discovery.map_or(0, |_| HAS_DISCOVERY);
+        out.push(has_discovery | (relays.len() as u8) << 4 | addrs.len() as u8);
         for relay in relays {
             out.extend_from_slice(relay.key().as_bytes());
             match relay.host().parse() {
@@ -69,6 +93,9 @@ impl Ticket {
         for addr in addrs {
             put_ip(&mut out, addr.ip());
             out.extend_from_slice(&addr.port().to_be_bytes());
+        }
+        if let Some(discovery) = discovery {
+            out.extend_from_slice(discovery.as_bytes());
         }
         let check = checksum(&out);
         out.extend_from_slice(&check);
@@ -91,6 +118,12 @@ impl Ticket {
     #[must_use]
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// With what its published record is found, if its owner gave that away.
+    #[must_use]
+    pub fn discovery(&self) -> Option<DiscoverySecret> {
+        self.discovery
     }
 
     /// Whether only peers on the node's own network can dial it: it names no relay and no public address.
@@ -118,7 +151,7 @@ impl Ticket {
         let mut reader = Reader(body);
         let id = reader.id()?;
         let counts = reader.byte()?;
-        let (relay_count, addr_count) = ((counts >> 4) as usize, (counts & 15) as usize);
+        let (relay_count, addr_count) = ((counts >> 4 & 7) as usize, (counts & 15) as usize);
         if relay_count > Self::MAX_RELAYS || addr_count > Self::MAX_ADDRS {
             return Err(ParseTicketError::Contents(
                 "more relays or addresses than a ticket can hold",
@@ -130,10 +163,20 @@ impl Ticket {
         let addrs = (0..addr_count)
             .map(|_| reader.addr())
             .collect::<Result<_, _>>()?;
+        let discovery = if counts & HAS_DISCOVERY == 0 {
+            None
+        } else {
+            Some(DiscoverySecret::from_bytes(reader.take()?))
+        };
         if !reader.0.is_empty() {
             return Err(ParseTicketError::Contents("bytes after the last address"));
         }
-        Ok(Self { id, relays, addrs })
+        Ok(Self {
+            id,
+            relays,
+            addrs,
+            discovery,
+        })
     }
 }
 
@@ -272,11 +315,7 @@ impl<'de> Deserialize<'de> for Ticket {
 impl From<PeerId> for Ticket {
     /// A bare id: the peer is looked for at the dialler's own relays.
     fn from(id: PeerId) -> Self {
-        Self {
-            id,
-            relays: Vec::new(),
-            addrs: Vec::new(),
-        }
+        Self::new(id, Vec::new(), Vec::new())
     }
 }
 
@@ -341,6 +380,21 @@ mod tests {
             assert_eq!(text.to_ascii_lowercase().parse(), Ok(ticket));
             assert_eq!(text, text.to_ascii_uppercase());
         }
+    }
+
+    #[test]
+    fn a_discovery_secret_is_carried_and_what_has_none_reads_as_before() {
+        let secret = DiscoverySecret::from_bytes([7; 16]);
+        for plain in [full(), id(1).into()] {
+            assert_eq!(plain.discovery(), None);
+            let text = plain.to_string();
+            let ticket = plain.clone().with_discovery(Some(secret));
+            assert_eq!(ticket.to_string().parse(), Ok(ticket.clone()));
+            assert!(ticket.to_string().len() <= text.len() + 26);
+            assert_eq!(ticket.with_discovery(None).to_string(), text);
+        }
+        let text = full().with_discovery(Some(secret)).to_string();
+        assert!(!format!("{:?}", text.parse::<Ticket>()).contains("7, 7"));
     }
 
     #[test]

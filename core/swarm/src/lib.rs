@@ -5,5 +5,7 @@
 
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
+pub mod directory;
 pub mod frame;
 pub mod group;
+pub mod record;
