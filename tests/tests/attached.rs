@@ -223,3 +223,38 @@ async fn two_dashboards_a_listener_and_ten_commands_are_served_at_once_and_killi
     peer.terminate().await;
     up.terminate().await;
 }
+
+#[tokio::test]
+async fn a_peers_node_is_looked_at_by_its_admins_and_by_nobody_else() {
+    let world = World::new().await;
+    friends(&world).await;
+    let refused = world.run("a", &["status", "b"]).await;
+    assert_eq!(refused.code, 8, "{}", refused.stderr);
+    let id = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    let command = format!("`peerway admin {} read`", id.as_str().unwrap());
+    assert!(refused.stderr.contains(&command), "{}", refused.stderr);
+
+    let made = world.run("b", &["admin", "a", "read"]).await;
+    assert_eq!(made.lines[0]["admin"], "read", "{}", made.stderr);
+    let seen = world.run("a", &["status", "b"]).await;
+    assert_eq!(seen.code, 0, "{}", seen.stderr);
+    let other = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    assert_eq!(seen.lines[0]["id"], other);
+
+    // Without a node here, by one of the command's own, which says so.
+    let down = world.run("a", &["down"]).await;
+    assert_eq!(down.code, 0, "{}", down.stderr);
+    let seen = world.run("a", &["status", "b"]).await;
+    assert_eq!(seen.code, 0, "{}", seen.stderr);
+    assert!(seen.stderr.contains("no node runs here"), "{}", seen.stderr);
+    assert_eq!(seen.lines[0]["id"], other);
+
+    let unmade = world.run("b", &["admin", "a", "none"]).await;
+    assert_eq!(unmade.lines[0]["admin"], serde_json::Value::Null);
+    let refused = world.run("a", &["status", "b"]).await;
+    assert_eq!(refused.code, 8, "{}", refused.stderr);
+    let stranger = world.run("b", &["admin", "nobody", "read"]).await;
+    assert_eq!(stranger.code, 2, "{}", stranger.stderr);
+    let down = world.run("b", &["down"]).await;
+    assert_eq!(down.code, 0, "{}", down.stderr);
+}

@@ -1,6 +1,7 @@
 //! Real nodes, on loopback and behind the kernel NATs of the lab. One program: to link each of these by itself would take
 //! minutes, and they mostly wait, so that many can run at once.
 
+mod afar;
 mod attached;
 mod book;
 mod commands;

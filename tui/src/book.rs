@@ -15,6 +15,7 @@ use std::{
 };
 
 use peerway::{Access, Names, PeerId, Ticket};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     draft::{Added, Draft, EditError},
@@ -40,6 +41,8 @@ pub(crate) struct Entry {
     /// Where the peer was last, or its id alone.
     pub(crate) ticket: Ticket,
     pub(crate) trust: Trust,
+    /// What it may do with this node from afar.
+    pub(crate) admin: Option<Admin>,
     /// Those that it belongs to.
     pub(crate) groups: BTreeSet<Name>,
     /// What somebody wrote about it, in any letters.
@@ -55,6 +58,27 @@ pub(crate) enum Trust {
     Ask,
     /// It gets no answer, and is not dialled either.
     Block,
+}
+
+/// What a peer that is let in may do with this node over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Admin {
+    /// See all that its owner sees.
+    Read,
+    /// And do what its owner can, but for ending it.
+    Full,
+}
+
+impl Admin {
+    pub(crate) const ALL: [Self; 2] = [Self::Read, Self::Full];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Full => "full",
+        }
+    }
 }
 
 impl Trust {
@@ -161,6 +185,12 @@ impl Book {
         self.of(id).map_or(self.strangers, |(_, entry)| entry.trust)
     }
 
+    /// What a peer may do with this node from afar; none for whoever is not let in.
+    pub(crate) fn admin(&self, id: PeerId) -> Option<Admin> {
+        let (_, entry) = self.of(id)?;
+        entry.admin.filter(|_| entry.trust == Trust::Allow)
+    }
+
     /// All names, for who shows peers.
     pub(crate) fn names(&self) -> BTreeMap<PeerId, String> {
         let named = self.entries();
@@ -236,6 +266,25 @@ mod tests {
         let trusts = [1, 2, 3].map(|seed| book.trust(id(seed)));
         assert_eq!(trusts, [Trust::Allow, Trust::Ask, Trust::Ask]);
         assert_eq!(book.blocked(id(2)), None, "it may be dialled");
+    }
+
+    #[test]
+    fn only_who_is_let_in_and_named_an_admin_is_one() {
+        let peer = |name: &str, seed, trust: &str, admin: &str| {
+            let id = id(seed);
+            format!("[peers.{name}]\npeer = \"{id}\"\ntrust = \"{trust}\"\n{admin}\n")
+        };
+        let text = [
+            peer("a", 1, "allow", "admin = \"read\""),
+            peer("b", 2, "allow", "admin = \"full\""),
+            peer("c", 3, "allow", ""),
+            peer("d", 4, "block", "admin = \"full\""),
+            peer("e", 5, "ask", "admin = \"full\""),
+        ];
+        let book = text::parse(&text.concat()).unwrap();
+        let admins = [1, 2, 3, 4, 5, 6].map(|seed| book.admin(id(seed)));
+        let (read, full) = (Some(Admin::Read), Some(Admin::Full));
+        assert_eq!(admins, [read, full, None, None, None, None]);
     }
 
     #[test]

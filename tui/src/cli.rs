@@ -5,6 +5,9 @@
 
 #[cfg(unix)]
 mod accept;
+mod admin;
+#[cfg(unix)]
+mod afar;
 mod answering;
 mod args;
 #[cfg(unix)]
@@ -55,6 +58,8 @@ mod status;
 #[cfg(unix)]
 mod swarm;
 mod ticket;
+#[cfg(unix)]
+mod top;
 mod transfer;
 mod up;
 #[cfg(unix)]
@@ -98,6 +103,8 @@ pub fn main() -> ExitCode {
         None => true,
         #[cfg(feature = "demo")]
         Some(Command::Demo(_)) => demo::is_shown(&globals),
+        #[cfg(unix)]
+        Some(Command::Top(_)) => true,
         Some(_) => false,
     };
     if !takes_screen || !io::stderr().is_terminal() {
@@ -137,11 +144,13 @@ fn run(
         #[cfg(target_os = "linux")]
         Command::Service(args) => service::run(globals, &args),
         Command::Speed(args) => block_on(speed::run(globals, &args, started_at)),
+        #[cfg(unix)]
+        Command::Top(args) => block_on(top::run(globals, &args)),
         Command::Status(args) => block_on(status::run(globals, &args)),
         #[cfg(unix)]
         Command::Events(args) => block_on(events::run(globals, &args)),
         #[cfg(unix)]
-        Command::Watch => block_on(watch::run(globals)),
+        Command::Watch(args) => block_on(watch::run(globals, &args)),
         #[cfg(unix)]
         Command::Logs(args) => block_on(logs::run(globals, &args)),
         Command::Man(args) => man::run(&args),
@@ -159,6 +168,7 @@ fn run(
         Command::Block(args) => changed(globals, book::trust(globals, &args, Trust::Block)),
         Command::Ask(args) => changed(globals, book::trust(globals, &args, Trust::Ask)),
         Command::Allow(args) => changed(globals, book::trust(globals, &args, Trust::Allow)),
+        Command::Admin(args) => changed(globals, admin::run(globals, &args)),
         Command::Invite(args) => block_on(invite::run(globals, &args)),
         Command::Group(args) => match &args.action {
             None => group::list(globals),

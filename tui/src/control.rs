@@ -1,6 +1,7 @@
-//! How commands talk to the node that runs here: HTTP with JSON over a Unix socket, for its owner alone.
+//! How commands talk to a node: HTTP with JSON over a Unix socket, for its owner alone, and over a link, for peers that the owner
+//! made admins.
 //!
-//! `docs/control.md` tells programs of it. [`serve`] answers, [`Client`] asks; where the socket is both know from [`Place`].
+//! `docs/control.md` tells programs of it. [`Control`] answers, [`Client`] asks; where the socket is both know from [`Place`].
 
 mod client;
 #[cfg(test)]
@@ -8,20 +9,25 @@ mod documented;
 mod door;
 mod metrics;
 mod operating;
+mod pass_on;
 mod place;
+mod remote;
 mod server;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod visits;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{borrow::Cow, io, net::SocketAddr, path::PathBuf};
 
-use peerway::{RelayUrl, services::swarm::Swarm};
+use peerway::{PeerId, RelayUrl, services::swarm::Swarm};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use place::Place;
-pub use server::serve;
+pub use remote::{ALPN, RemoteError};
+pub use server::Control;
+pub(crate) use visits::Visited;
 
 use crate::Links;
 
@@ -57,6 +63,27 @@ pub struct StartOptions {
     pub no_tcp: bool,
 }
 
+/// What whoever asks may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Rights {
+    /// All there is, on this computer.
+    Owner,
+    /// All but ending the node, and asking others in its name.
+    Full,
+    /// Look.
+    Read,
+}
+
+/// A peer of the address book.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Named {
+    pub(crate) id: PeerId,
+    pub(crate) name: String,
+    /// `allow`, `ask` or `block`.
+    pub(crate) trust: Cow<'static, str>,
+}
+
 impl StartOptions {
     /// Which of these options, that were given to a command, a node of `self` does not have; none if it will do.
     pub(crate) fn lacks(&self, wanted: &Self) -> Option<&'static str> {
@@ -90,21 +117,29 @@ pub enum ControlError {
     NotOurs { path: PathBuf },
     #[error("cannot talk to the node behind {}: {source}", path.display())]
     Unreachable { path: PathBuf, source: io::Error },
-    #[error("the node that runs here broke off: {0}; did it end just now?")]
+    #[error("the node broke off: {0}; did it end just now?")]
     Broken(#[from] hyper::Error),
-    #[error("the node that runs here breaks off its answer: {0}; did it end just now?")]
+    #[error("the node breaks off its answer: {0}; did it end just now?")]
     Stream(String),
     #[error(
-        "the node that runs here ({server}) answers what this command does not understand: {source}; restart it with this version"
+        "the node ({server}) answers what this command does not understand: {source}; restart it with this version"
     )]
     Foreign {
         server: String,
         source: serde_json::Error,
     },
-    #[error("the node that runs here ({server}) cannot do this yet: restart it with this version")]
+    #[error("the node ({server}) cannot do this yet: restart it with this version")]
     Older { server: String },
-    #[error("the node that runs here does not answer: its process may be stopped, as by ^Z")]
+    #[error("the node does not answer: its process may be stopped, as by ^Z")]
     Silent,
     #[error("{0}")]
     Refused(String),
+    /// It is not for whoever asks.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The node itself answers, and the peer that it was to reach does not.
+    #[error("{0}")]
+    Unreached(String),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
 }

@@ -116,6 +116,11 @@ impl Links {
         }
     }
 
+    /// What is known of peers, each time that it has changed.
+    pub(crate) fn book(&self) -> watch::Receiver<Arc<Book>> {
+        self.book.clone()
+    }
+
     /// Has the book read now, and not when its change is noticed.
     pub(crate) fn reread_book(&self) {
         self.reread.notify_one();

@@ -6,8 +6,8 @@ use peerway::Ticket;
 use toml_edit::{Array, DocumentMut, Item, Key, Table, TableLike, Value, value};
 
 use super::{
-    Book, Name, Trust, is_bare,
-    text::{self, GROUP, GROUPS, Mistake, NOTE, PEER, PEERS, STATUS, STRANGERS, TRUST},
+    Admin, Book, Name, Trust, is_bare,
+    text::{self, ADMIN, GROUP, GROUPS, Mistake, NOTE, PEER, PEERS, STATUS, STRANGERS, TRUST},
 };
 
 /// What a book begins with that a command makes.
@@ -153,17 +153,32 @@ impl Draft {
 
     /// Trusts a peer so; one that has no name gets one.
     pub(crate) fn trust(&mut self, peer: &Ticket, trust: Trust) -> Result<Name, EditError> {
-        let known = self.book.of(peer.id()).map(|(name, _)| name.clone());
-        let name = match known {
-            Some(name) => name,
-            None => {
-                let name = Name::short(peer.id());
-                self.add(&name, peer, None)?;
-                name
-            }
-        };
+        let name = self.named(peer)?;
         self.set(&name, TRUST, trust.word())?;
         self.reread()?;
+        Ok(name)
+    }
+
+    /// Has a peer do so much with this node from afar, or nothing; one that has no name gets one.
+    pub(crate) fn admin(&mut self, peer: &Ticket, admin: Option<Admin>) -> Result<Name, EditError> {
+        let name = self.named(peer)?;
+        if let Some(admin) = admin {
+            self.set(&name, ADMIN, admin.word())?;
+        } else {
+            let entry = self.peers()?.get_mut(name.as_str());
+            let entry = entry.and_then(Item::as_table_like_mut);
+            entry.ok_or(EditError::Unwritable)?.remove(ADMIN);
+        }
+        self.reread()?;
+        Ok(name)
+    }
+
+    fn named(&mut self, peer: &Ticket) -> Result<Name, EditError> {
+        if let Some((name, _)) = self.book.of(peer.id()) {
+            return Ok(name.clone());
+        }
+        let name = Name::short(peer.id());
+        self.add(&name, peer, None)?;
         Ok(name)
     }
 
@@ -437,6 +452,22 @@ mod tests {
         book.trust_strangers(Trust::Block).unwrap();
         assert_eq!(book.book().strangers(), Trust::Block);
         assert!(book.text().contains("for nobody.\nstrangers = \"block\"\n"));
+    }
+
+    #[test]
+    fn who_is_an_admin_is_written_beside_the_peer_and_taken_out_again() {
+        let mut book = draft(&by_hand());
+        let nas = book.admin(&id(1).into(), Some(Admin::Read)).unwrap();
+        assert_eq!(nas, name("nas"));
+        assert!(
+            book.text().contains("# old\nadmin = \"read\"\n"),
+            "{}",
+            book.text()
+        );
+        book.admin(&id(1).into(), Some(Admin::Full)).unwrap();
+        assert_eq!(book.book().admin(id(1)), Some(Admin::Full));
+        book.admin(&id(1).into(), None).unwrap();
+        assert_eq!(book.text(), by_hand());
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::{
 use peerway::{PeerId, Ticket};
 use toml_edit::{Document, Item, TableLike};
 
-use super::{Book, Entry, Name, NameError, Trust, is_like_a_ticket};
+use super::{Admin, Book, Entry, Name, NameError, Trust, is_like_a_ticket};
 
 pub(super) const STRANGERS: &str = "strangers";
 pub(super) const PEERS: &str = "peers";
 pub(super) const PEER: &str = "peer";
 pub(super) const TRUST: &str = "trust";
+pub(super) const ADMIN: &str = "admin";
 pub(super) const GROUP: &str = "group";
 pub(super) const NOTE: &str = "note";
 pub(super) const GROUPS: &str = "groups";
@@ -40,6 +41,8 @@ pub(super) enum Wrong {
     },
     #[error("{key} is \"allow\", \"ask\" or \"block\", not {found:?}")]
     Trust { key: &'static str, found: String },
+    #[error("admin is \"read\" or \"full\", not {0:?}")]
+    Admin(String),
     #[error("a peer cannot be called {name:?}: {why}")]
     Name { name: String, why: NameError },
     #[error("a group cannot be called {name:?}: {why}")]
@@ -108,20 +111,22 @@ impl Reader<'_> {
     fn entry(&self, name: &Name, item: &Item) -> Result<Entry, Mistake> {
         let table = self.table(PEERS, item, "made of tables, [peers.NAME]")?;
         let (mut ticket, mut trust, mut note) = (None, Trust::default(), String::new());
-        let mut groups = BTreeSet::new();
+        let (mut admin, mut groups) = (None, BTreeSet::new());
         for (key, item) in table.iter() {
             match key {
                 PEER => ticket = Some(self.peer(item)?),
                 TRUST => trust = self.trust(TRUST, item)?,
+                ADMIN => admin = Some(self.admin(item)?),
                 GROUP => groups = self.groups(item)?,
                 NOTE => note = self.string(NOTE, item)?.to_owned(),
-                _ => return Err(self.unknown(table, key, "peer, trust, group and note")),
+                _ => return Err(self.unknown(table, key, "peer, trust, admin, group and note")),
             }
         }
         let missing = || mistake(self.text, item.span(), Wrong::NoPeer(name.clone()));
         Ok(Entry {
             ticket: ticket.ok_or_else(missing)?,
             trust,
+            admin,
             groups,
             note,
         })
@@ -176,6 +181,13 @@ impl Reader<'_> {
             let found = text.to_owned();
             mistake(self.text, item.span(), Wrong::Trust { key, found })
         })
+    }
+
+    fn admin(&self, item: &Item) -> Result<Admin, Mistake> {
+        let text = self.string(ADMIN, item)?;
+        let mut all = Admin::ALL.into_iter();
+        let admin = all.find(|admin| admin.word() == text);
+        admin.ok_or_else(|| mistake(self.text, item.span(), Wrong::Admin(text.to_owned())))
     }
 
     /// One, or a list of them.
@@ -264,6 +276,7 @@ mod tests {
             ("a = 1\n".to_owned(), 1, "no key \"a\""),
             (format!("{nas}trsut = \"block\"\n"), 4, "no key \"trsut\""),
             (format!("{nas}trust = \"no\"\n"), 4, "not \"no\""),
+            (format!("{nas}admin = \"root\"\n"), 4, "not \"root\""),
             (format!("{nas}group = 3\n"), 4, "in brackets"),
             (format!("{nas}group = [\"a\", 3]\n"), 4, "in brackets"),
             (

@@ -8,17 +8,32 @@ pub(super) use none::Answering;
 
 #[cfg(unix)]
 mod unix {
-    use std::{fs, future::pending, io, os::unix::net::UnixListener, path::Path};
+    use std::{
+        collections::BTreeSet,
+        fs,
+        future::pending,
+        io,
+        os::unix::net::UnixListener,
+        path::Path,
+        sync::{Arc, Mutex, PoisonError},
+    };
+
+    use peerway::{PeerId, Router};
 
     use crate::{
         cli::{args::Globals, node::Node, out, state::StateDir},
-        control::{self, ControlError, Host, Place, StartOptions},
+        control::{ALPN, Control, ControlError, Host, Place, Visited},
     };
+
+    /// Links at a time over which peers ask; one of them has a quarter.
+    const VISITORS: usize = 16;
+    /// So many who may not are told of.
+    const MAX_TOLD: usize = 64;
 
     /// An open socket; none if it could not be opened, as the user was told. The node runs all the same.
     pub(in crate::cli) struct Answering {
         opened: Option<(UnixListener, Place)>,
-        options: StartOptions,
+        control: Control,
     }
 
     impl Answering {
@@ -38,8 +53,30 @@ mod unix {
             });
             Self {
                 opened,
-                options: globals.start_options(),
+                control: Control::new(Host {
+                    links: node.links(),
+                    swarm: node.swarm().clone(),
+                    options: globals.start_options(),
+                }),
             }
+        }
+
+        /// Has a router answer peers too that the address book makes admins. Who is none is told what would make it one, as is the
+        /// owner, once for each.
+        pub(in crate::cli) fn afar(&self, router: Router) -> Router {
+            let control = self.control.clone();
+            let told = Arc::new(Mutex::new(BTreeSet::new()));
+            router.accept_up_to(VISITORS, ALPN, move |connection| {
+                let (control, told) = (control.clone(), Arc::clone(&told));
+                async move {
+                    let peer = connection.peer();
+                    if control.visit(connection).await == Visited::Refused && is_news(&told, peer) {
+                        out::hint(format!(
+                            "{peer} wanted to look into this node and is no admin: `peerway admin {peer} read` has it see, and `full` do, what you do"
+                        ));
+                    }
+                }
+            })
         }
 
         /// Where the node is asked.
@@ -50,26 +87,28 @@ mod unix {
         /// Ends when the node is told to end.
         pub(in crate::cli) async fn serve(&self, node: &Node) {
             let listener = self.opened.as_ref().map(|(listener, _)| share(listener));
-            match listener {
-                Some(Ok(listener)) => {
-                    let links = node.links();
-                    let host = Host {
-                        links: links.clone(),
-                        swarm: node.swarm().clone(),
-                        options: self.options.clone(),
-                    };
-                    tokio::select! {
-                        () = control::serve(listener, host) => {}
-                        never = links.heed_book() => match never {},
+            let links = node.links();
+            let serving = async {
+                match listener {
+                    Some(Ok(listener)) => self.control.serve(listener).await,
+                    Some(Err(error)) => {
+                        out::hint(format!("no command reaches this node: {error}"));
+                        pending().await
                     }
+                    None => pending().await,
                 }
-                Some(Err(error)) => {
-                    out::hint(format!("no command reaches this node: {error}"));
-                    pending().await
-                }
-                None => pending().await,
+            };
+            tokio::select! {
+                () = serving => {}
+                never = links.heed_book() => match never {},
             }
         }
+    }
+
+    /// Whether the owner was not told of this peer yet.
+    fn is_news(told: &Mutex<BTreeSet<PeerId>>, peer: PeerId) -> bool {
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < MAX_TOLD && told.insert(peer)
     }
 
     impl Drop for Answering {
@@ -108,6 +147,10 @@ mod none {
 
         pub(in crate::cli) fn socket(&self) -> Option<&std::path::Path> {
             None
+        }
+
+        pub(in crate::cli) fn afar(&self, router: peerway::Router) -> peerway::Router {
+            router
         }
 
         pub(in crate::cli) async fn serve(&self, _: &Node) {

@@ -48,7 +48,7 @@ use values::{
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
 4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
-network device (link), 8 files refused by the receiver, 130 interrupted before
+network device (link), 8 refused by the peer (send, top), 130 interrupted before
 there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
@@ -188,6 +188,9 @@ pub(super) enum Command {
     Why(Why),
     /// Measure the throughput to and from a peer
     Speed(Speed),
+    /// The dashboard, of this computer's node or of a peer's that made this computer an admin
+    #[cfg(unix)]
+    Top(Top),
     /// Show the node that runs here, or what one would see of this network
     Status(StatusArgs),
     /// Follow what happens on the node that runs here
@@ -195,7 +198,7 @@ pub(super) enum Command {
     Events(EventsArgs),
     /// Follow how the node that runs here changes, a line for each thing that is another than before
     #[cfg(unix)]
-    Watch,
+    Watch(WatchArgs),
     /// Show what a node in the background had to say
     #[cfg(unix)]
     Logs(LogsArgs),
@@ -233,6 +236,8 @@ pub(super) enum Command {
     Ask(TrustArgs),
     /// Let a peer, or strangers, in again
     Allow(TrustArgs),
+    /// Let a peer look at the node that runs here from afar, or do with it what you do
+    Admin(AdminArgs),
     /// List groups of peers, say who is in one, or share with its members how this computer is linked
     Group(GroupArgs),
     /// Show the links of whole groups that are shared, as the node that runs here knows them
@@ -366,7 +371,30 @@ pub(super) struct Speed {
 
 #[cfg(unix)]
 #[derive(Debug, clap::Args)]
+pub(super) struct Top {
+    /// Name in the address book, ticket or id, or 8 letters of its id; without one, the node of this computer
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: Option<PeerName>,
+
+    #[command(flatten)]
+    pub(super) screen: Screen,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchArgs {
+    /// A peer that made this computer an admin; without one, the node of this computer
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: Option<PeerName>,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
 pub(super) struct EventsArgs {
+    /// A peer that made this computer an admin; without one, the node of this computer
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: Option<PeerName>,
+
     /// Only events that this holds for, as in 'laptop level=warn', see docs/dashboard.md
     #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = event_filter)]
     pub(super) filter: Option<Filter>,
@@ -374,6 +402,11 @@ pub(super) struct EventsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
+    /// A peer that made this computer an admin; without one, the node of this computer
+    #[cfg(unix)]
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: Option<PeerName>,
+
     /// One line, for status bars
     #[arg(long, env = "PEERWAY_LINE", value_parser = FalseyValueParser::new())]
     pub(super) line: bool,
@@ -618,6 +651,23 @@ pub(super) struct Add {
         value_delimiter = ','
     )]
     pub(super) groups: Vec<Name>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AdminArgs {
+    /// Name, ticket or id, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(super) peer: PeerName,
+
+    /// What it may do: see all that you see, do what you can but for ending the node, or neither
+    pub(super) rights: Rights,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Rights {
+    Read,
+    Full,
+    None,
 }
 
 #[derive(Debug, clap::Args)]

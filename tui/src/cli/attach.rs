@@ -6,7 +6,7 @@ use peerway::keyfile;
 use tokio::time::timeout;
 
 use super::{args::Globals, failure::Failure, out, state::StateDir};
-use crate::control::{Client, Place};
+use crate::control::{Client, ControlError, Place};
 
 /// How long a node may take to hear that the address book has changed. It looks by itself too.
 const REREAD_PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) async fn willing(globals: &Globals) -> Result<Option<Client>, Failure
     let Some(node) = running(globals).await? else {
         return Ok(None);
     };
-    let options = node.options().await?;
+    let options = node.version().await?.options;
     let wanted = globals.start_options();
     if let Some(option) = options.and_then(|options| options.lacks(&wanted)) {
         out::hint(format!(
@@ -39,6 +39,16 @@ pub(super) async fn willing(globals: &Globals) -> Result<Option<Client>, Failure
         return Ok(None);
     }
     Ok(Some(node))
+}
+
+/// Only if the node of this computer can ask those of peers.
+pub(super) async fn knowing(node: &Client) -> Result<(), Failure> {
+    let version = node.version().await?;
+    if version.rights.is_none() {
+        let server = version.version;
+        return Err(ControlError::Older { server }.into());
+    }
+    Ok(())
 }
 
 /// The address book was changed here: the node that runs, if any, has that in force at once.

@@ -17,7 +17,7 @@ use super::{
     state::StateDir,
 };
 use crate::{
-    book::{Added, Book, Entry, Name, Trust, is_bare},
+    book::{Added, Admin, Book, Entry, Name, Trust, is_bare},
     dash::{
         columns::{Column, Columns},
         filter::{Facts, Plain, Word},
@@ -138,6 +138,7 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
         name: None,
         id: ticket.id(),
         trust: book.strangers().word(),
+        admin: None,
         state: state_of(ticket.id()),
         groups: Vec::new(),
         seen_at_ms: None,
@@ -292,7 +293,9 @@ fn table(lines: &[Line<'_>], now_ms: u64) -> Vec<String> {
         // A note may have lines of its own.
         let note = line.note.replace('\n', " ");
         let groups = line.groups.join(", ");
-        let more = [last_seen(line, now_ms), groups, note];
+        let admin = line.admin.map(|admin| format!("admin: {admin}"));
+        let admin = admin.unwrap_or_default();
+        let more = [last_seen(line, now_ms), admin, groups, note];
         let more = more.iter().filter(|text| !text.is_empty());
         let more: String = more.map(|text| format!("  {text}")).collect();
         let row = format!("{name}{room}  {id}  {trust}  {way}{more}");
@@ -331,6 +334,8 @@ struct Line<'a> {
     name: Option<&'a str>,
     id: PeerId,
     trust: &'static str,
+    /// What it may do with this computer's node from afar, `read` or `full`.
+    admin: Option<&'static str>,
     /// None if the node that runs here knows nothing of it, or none runs.
     state: Option<PeerState>,
     groups: Vec<&'a str>,
@@ -346,6 +351,7 @@ impl<'a> Line<'a> {
             name: Some(name.as_str()),
             id: entry.ticket.id(),
             trust: entry.trust.word(),
+            admin: entry.admin.map(Admin::word),
             state: None,
             groups: entry.groups.iter().map(Name::as_str).collect(),
             seen_at_ms: None,
@@ -372,6 +378,7 @@ mod tests {
             name,
             id: ticket.id(),
             trust: "allow",
+            admin: None,
             state: None,
             groups: Vec::new(),
             seen_at_ms: None,
@@ -399,7 +406,9 @@ mod tests {
     #[test]
     fn the_lines_keep_their_keys() {
         let ticket = SecretKey::from_seed(&[1; 32]).id().into();
-        for command in ["peers", "add", "rename", "remove", "block", "ask", "allow"] {
+        for command in [
+            "peers", "add", "rename", "remove", "block", "ask", "allow", "admin",
+        ] {
             assert_keys(command, &line(Some("nas"), &ticket));
         }
         for command in ["peers", "block", "ask", "allow"] {
@@ -412,12 +421,13 @@ mod tests {
         let ticket = SecretKey::from_seed(&[1; 32]).id().into();
         let mut nas = line(Some("nas"), &ticket);
         (nas.seen_at_ms, nas.groups) = (Some(1_000), vec!["home", "work"]);
+        nas.admin = Some("read");
         let row = |line: &Line<'_>| table(std::slice::from_ref(line), 61_000).remove(0);
         let told = row(&nas);
         let ago = age(Duration::from_secs(60));
         assert!(
             told.ends_with(&format!(
-                "id only  seen {ago} ago  home, work  in the cellar"
+                "id only  seen {ago} ago  admin: read  home, work  in the cellar"
             )),
             "{told}"
         );

@@ -74,6 +74,9 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
     Ok(())
 }
 
+#[cfg(unix)]
+pub(super) use window::of_peer;
+
 /// Shows the dashboard over an endpoint until it is left; `node` has the address book, and remembers whom it reached.
 pub(super) async fn show(
     endpoint: &Endpoint,

@@ -1,10 +1,11 @@
-//! `peerway events`: what happens on the node that runs here.
+//! `peerway events`: what happens on the node that runs here, or that of a peer.
 
 use std::pin::pin;
 
 use futures_util::StreamExt;
 
 use super::{
+    afar,
     args::{EventsArgs, Globals},
     attach,
     failure::Failure,
@@ -13,10 +14,16 @@ use super::{
     state::StateDir,
     up::Printer,
 };
-use crate::{Told, dash::filter::Plain};
+use crate::{Told, control::Client, dash::filter::Plain};
 
 pub(super) async fn run(globals: &Globals, args: &EventsArgs) -> Result<(), Failure> {
-    let node = attach::needed(globals).await?;
+    match &args.peer {
+        None => follow(globals, args, attach::needed(globals).await?).await,
+        Some(peer) => afar::ask(globals, peer, |afar| follow(globals, args, afar.node)).await,
+    }
+}
+
+async fn follow(globals: &Globals, args: &EventsArgs, node: Client) -> Result<(), Failure> {
     let mut events = node.events().await?;
     let state = StateDir::open(globals)?;
     let book = Followed::open_or_empty(state.peers().book(), state.invites());

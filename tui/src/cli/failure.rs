@@ -21,7 +21,7 @@ use peerway::{
 use peerway::services::subnet::SubnetError;
 
 #[cfg(unix)]
-use crate::control::ControlError;
+use crate::control::{ControlError, RemoteError};
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
 use crate::{
@@ -82,6 +82,9 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Remote(#[from] RemoteError),
     #[error("cannot start the node in the background: {0}")]
     #[cfg(unix)]
     Detach(io::Error),
@@ -227,6 +230,12 @@ impl Failure {
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]
+            Self::Remote(error) | Self::Control(ControlError::Remote(error)) => far(error),
+            #[cfg(unix)]
+            Self::Control(ControlError::Forbidden(_)) => REFUSED,
+            #[cfg(unix)]
+            Self::Control(ControlError::Unreached(_)) => UNREACHABLE,
+            #[cfg(unix)]
             Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } | Self::NoLog => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
@@ -292,6 +301,16 @@ fn forward(error: &ForwardError) -> String {
 
 fn meant(nearest: Option<&Name>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
+#[cfg(unix)]
+fn far(error: &RemoteError) -> u8 {
+    match error {
+        RemoteError::Connect(error) => code(dial_kind(error)),
+        RemoteError::Refused(_) => REFUSED,
+        RemoteError::Slow | RemoteError::Lost(_) | RemoteError::Broken(_) => UNREACHABLE,
+        RemoteError::NoNode => FAILED,
+    }
 }
 
 fn code(kind: FailureKind) -> u8 {

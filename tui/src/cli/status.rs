@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
 
 #[cfg(unix)]
-use super::attach;
+use super::{afar, attach};
 use super::{
     args::{Globals, StatusArgs},
     failure::Failure,
@@ -16,6 +16,8 @@ use super::{
     state::StateDir,
     words,
 };
+#[cfg(unix)]
+use crate::control::Client;
 use crate::{
     book::{Book, Trust},
     dash::{format::age, line},
@@ -23,17 +25,12 @@ use crate::{
 
 pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Failure> {
     #[cfg(unix)]
+    if let Some(peer) = &args.peer {
+        return afar::ask(globals, peer, |afar| running(globals, args, afar.node)).await;
+    }
+    #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        let mut page = Page::new(Whose::Running, globals, args);
-        if !args.watch {
-            return page.print(&node.status().await?);
-        }
-        let mut snapshots = node.snapshots().await?;
-        while let Some(snapshot) = snapshots.next().await {
-            page.print(&snapshot?)?;
-        }
-        out::hint("the node has ended");
-        return Ok(());
+        return running(globals, args, node).await;
     }
     let node = Node::beside(globals, globals.relays.clone()).await?;
     let body = async {
@@ -58,10 +55,25 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Fail
     }
 }
 
+/// One that runs without this command.
+#[cfg(unix)]
+async fn running(globals: &Globals, args: &StatusArgs, node: Client) -> Result<(), Failure> {
+    let mut page = Page::new(Whose::Running, globals, args);
+    if !args.watch {
+        return page.print(&node.status().await?);
+    }
+    let mut snapshots = node.snapshots().await?;
+    while let Some(snapshot) = snapshots.next().await {
+        page.print(&snapshot?)?;
+    }
+    out::hint("the node has ended");
+    Ok(())
+}
+
 /// Which node is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// The one that runs here, for as long as it is told to.
+    /// The one that runs here, or that of a peer, for as long as it is told to.
     #[cfg(unix)]
     Running,
     /// One that the command runs, of this identity.

@@ -87,7 +87,7 @@ pub(super) async fn serve(
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
     let router = invite::host(router, globals, &node, out::hint)?;
-    let router = sharing::accept(router, &node);
+    let router = answering.afar(sharing::accept(router, &node));
     let mut events = pin!(told(node.endpoint.events()));
     let body = async {
         if let Some(relay) = &relay {

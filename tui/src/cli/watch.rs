@@ -1,15 +1,29 @@
-//! `peerway watch`: how the node that runs here changes, a line for each thing that is another than before.
+//! `peerway watch`: how the node that runs here, or that of a peer, changes, a line for each thing that is another than before.
 
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use peerway::{Names as _, NodeSnapshot, PeerSnapshot, PeerState};
 
-use super::{args::Globals, attach, failure::Failure, out, state::StateDir, status, words};
-use crate::book::Book;
+use super::{
+    afar,
+    args::{Globals, WatchArgs},
+    attach,
+    failure::Failure,
+    out,
+    state::StateDir,
+    status, words,
+};
+use crate::{book::Book, control::Client};
 
-pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
-    let node = attach::needed(globals).await?;
+pub(super) async fn run(globals: &Globals, args: &WatchArgs) -> Result<(), Failure> {
+    match &args.peer {
+        None => follow(globals, attach::needed(globals).await?).await,
+        Some(peer) => afar::ask(globals, peer, |afar| follow(globals, afar.node)).await,
+    }
+}
+
+async fn follow(globals: &Globals, node: Client) -> Result<(), Failure> {
     let mut snapshots = node.snapshots().await?;
     let state = StateDir::open(globals)?;
     let mut before = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Asks the node that runs here.
+//! Asks the node that runs here, or that of a peer.
 
 use std::{pin::Pin, time::Duration};
 
@@ -11,12 +11,15 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, SERVER},
 };
 use hyper_util::rt::TokioIo;
-use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
+use peerway::{Endpoint, NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sse_stream::SseStream;
 use tokio::time::timeout;
 
-use super::{ControlError, Place, StartOptions, V1, streams::MISSED};
+use super::{
+    ControlError, Named, Place, RemoteError, Rights, StartOptions, V1, remote::Remote,
+    streams::MISSED,
+};
 use crate::{
     Told,
     operations::{Ask, Step},
@@ -29,10 +32,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// But to a dial when it has succeeded or failed, which takes 40 s at most.
 const DIAL_PATIENCE: Duration = Duration::from_secs(50);
 
-/// The node of an identity, if it runs on this computer.
+/// A node that answers.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) place: Place,
+    pub(super) way: Way,
+}
+
+/// How it is asked.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// At its socket.
+    Here(Place),
+    /// By the node at a socket, for whom the beginning of each path says which node is meant.
+    Through { place: Place, start: String },
+    /// Over a link of our own.
+    Over(Remote),
 }
 
 type Telling<T> = Pin<Box<dyn Stream<Item = Result<T, ControlError>> + Send>>;
@@ -44,7 +58,31 @@ impl Client {
     /// [`ControlError::Unreachable`] if there is a socket that does not let us in.
     pub async fn find(place: Place) -> Result<Option<Self>, ControlError> {
         let found = place.connect().await?;
-        Ok(found.map(|_| Self { place }))
+        let way = Way::Here(place);
+        Ok(found.map(|_| Self { way }))
+    }
+
+    /// The node of a peer, asked through this one that runs here.
+    #[must_use]
+    pub fn through(&self, peer: &Ticket) -> Self {
+        let way = match &self.way {
+            Way::Here(place) => Way::Through {
+                place: place.clone(),
+                start: format!("{V1}/remote/{peer}"),
+            },
+            // Nobody is asked in the name of a node that is far away.
+            further @ (Way::Through { .. } | Way::Over(_)) => further.clone(),
+        };
+        Self { way }
+    }
+
+    /// The node of a peer, asked over a link that is made for it.
+    ///
+    /// # Errors
+    /// [`RemoteError`], but that the peer may refuse, which shows with what is asked first.
+    pub async fn over(endpoint: &Endpoint, peer: Ticket) -> Result<Self, RemoteError> {
+        let way = Way::Over(Remote::dial(endpoint, peer).await?);
+        Ok(Self { way })
     }
 
     /// The node as it is now.
@@ -106,10 +144,14 @@ impl Client {
         self.post("/network/mapping").await
     }
 
-    /// How the node was started; none if it is of a version that does not say.
-    pub(crate) async fn options(&self) -> Result<Option<StartOptions>, ControlError> {
-        let Started { options } = self.get("/version").await?;
-        Ok(options)
+    /// How the node was started, if it is of a version that says so.
+    pub(crate) async fn version(&self) -> Result<Version, ControlError> {
+        self.get("/version").await
+    }
+
+    /// Whom the node's address book names.
+    pub(crate) async fn book(&self) -> Result<Vec<Named>, ControlError> {
+        self.get("/book").await
     }
 
     /// Has the node measure something, which ends when nobody listens to the steps any more.
@@ -179,7 +221,11 @@ impl Client {
         path: &str,
         body: String,
     ) -> Result<Response<Incoming>, ControlError> {
-        let answer = timeout(PATIENCE, self.ask(method, path, body)).await;
+        let patience = match self.way {
+            Way::Here(_) => PATIENCE,
+            Way::Through { .. } | Way::Over(_) => DIAL_PATIENCE,
+        };
+        let answer = timeout(patience, self.ask(method, path, body)).await;
         answer.map_err(|_| ControlError::Silent)?
     }
 
@@ -189,23 +235,36 @@ impl Client {
         path: &str,
         body: String,
     ) -> Result<Response<Incoming>, ControlError> {
-        let unreachable = |source| ControlError::Unreachable {
-            path: self.place.socket().to_owned(),
-            source,
+        let start = match &self.way {
+            Way::Here(_) | Way::Over(_) => "",
+            Way::Through { start, .. } => start,
         };
-        let ended = || unreachable(std::io::ErrorKind::ConnectionRefused.into());
-        let stream = self.place.connect().await?.ok_or_else(ended)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        drive(connection);
         let request = Request::builder()
             .method(method)
-            .uri(format!("{V1}{path}"))
+            .uri(format!("{start}{V1}{path}"))
             .header(HOST, "peerway")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;
-        Ok(sender.send_request(request).await?)
+        match &self.way {
+            Way::Here(place) | Way::Through { place, .. } => at(place, request).await,
+            Way::Over(remote) => Ok(remote.ask(request).await?),
+        }
     }
+}
+
+async fn at(
+    place: &Place,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, ControlError> {
+    let ended = || ControlError::Unreachable {
+        path: place.socket().to_owned(),
+        source: std::io::ErrorKind::ConnectionRefused.into(),
+    };
+    let stream = place.connect().await?.ok_or_else(ended)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    drive(connection);
+    Ok(sender.send_request(request).await?)
 }
 
 /// Drives a connection until its answer has been read.
@@ -255,6 +314,8 @@ async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), Contr
         // It has not what we ask for, and says so in words that are not ours.
         Err(source) if status == StatusCode::NOT_FOUND => ControlError::Foreign { server, source },
         Err(_) => ControlError::Refused(format!("{server} refuses it with {status}")),
+        Ok(error) if status == StatusCode::FORBIDDEN => ControlError::Forbidden(error),
+        Ok(error) if status.is_server_error() => ControlError::Unreached(error),
         Ok(error) => ControlError::Refused(error),
     })
 }
@@ -272,9 +333,14 @@ fn read<T: DeserializeOwned>(server: &str, text: &[u8]) -> Result<T, ControlErro
     })
 }
 
+/// What a node says of itself.
 #[derive(Deserialize)]
-struct Started {
-    options: Option<StartOptions>,
+pub(crate) struct Version {
+    pub(crate) version: String,
+    /// None if it is of a version that does not say.
+    pub(crate) options: Option<StartOptions>,
+    /// The same.
+    pub(crate) rights: Option<Rights>,
 }
 
 #[derive(Deserialize)]

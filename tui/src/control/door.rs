@@ -12,6 +12,7 @@ use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
+use peerway::PeerId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{UnixListener, UnixStream},
@@ -21,6 +22,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::place::is_let_in;
+use crate::book::Admin;
 
 /// Connections at a time; more wait.
 const AT_ONCE: usize = 128;
@@ -32,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Caller {
     /// A process of the owner's, if the system says which.
     Program { pid: Option<i32> },
+    /// A peer that may look into this node.
+    Peer { id: PeerId, admin: Admin },
 }
 
 impl Connected<IncomingStream<'_, Door>> for Caller {
@@ -52,17 +56,14 @@ impl Door {
         Self { listener, room }
     }
 
-    async fn next(&self) -> io::Result<Option<(Seated, Caller)>> {
+    async fn next(&self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
         let seat = Arc::clone(&self.room).acquire_owned().await;
         let seat = seat.map_err(io::Error::other)?;
         let (stream, _) = self.listener.accept().await?;
         match is_let_in(&stream) {
             Ok(true) => {
                 let pid = stream.peer_cred()?.pid();
-                let seated = Seated {
-                    stream,
-                    _seat: seat,
-                };
+                let seated = Seated::new(stream, seat);
                 return Ok(Some((seated, Caller::Program { pid })));
             }
             Ok(false) => warn!("a program of another user was not let in to the control socket"),
@@ -73,10 +74,10 @@ impl Door {
 }
 
 impl Listener for Door {
-    type Io = Seated;
+    type Io = Seated<UnixStream>;
     type Addr = Caller;
 
-    async fn accept(&mut self) -> (Seated, Caller) {
+    async fn accept(&mut self) -> (Self::Io, Caller) {
         loop {
             match self.next().await {
                 Ok(Some(accepted)) => return accepted,
@@ -96,12 +97,21 @@ impl Listener for Door {
 }
 
 /// A connection, and its place among those that there may be.
-pub(super) struct Seated {
-    stream: UnixStream,
+pub(super) struct Seated<S> {
+    stream: S,
     _seat: OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Seated {
+impl<S> Seated<S> {
+    pub(super) fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            _seat: seat,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -111,7 +121,7 @@ impl AsyncRead for Seated {
     }
 }
 
-impl AsyncWrite for Seated {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,12 +1,12 @@
 //! Answers, for as long as the node runs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, State, rejection::JsonRejection},
     http::{HeaderValue, StatusCode, header},
-    middleware::map_response,
+    middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -19,14 +19,16 @@ use tokio::{
 };
 
 use super::{
-    Host, StartOptions, V1,
+    Host, Named, Rights, StartOptions, V1,
     door::{Caller, Door},
     metrics,
     operating::{self, Room},
-    streams,
+    pass_on::{Remotes, pass_on},
+    streams, visits,
 };
 use crate::{
-    links::LinkError,
+    book::{Admin, Book},
+    links::{LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
 };
 
@@ -39,35 +41,65 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(40);
 /// Who answers.
 const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 
-#[derive(Clone)]
-struct Control {
+/// What answers for a node; clones share it.
+#[derive(Clone, Debug)]
+pub struct Control {
     host: Host,
     room: Room,
+    remotes: Remotes,
     ended: watch::Sender<bool>,
 }
 
-/// Answers whoever may ask, until one of them has the node end.
-pub async fn serve(listener: UnixListener, host: Host) {
-    let (ended, mut end) = watch::channel(false);
-    let control = Control {
-        host,
-        room: Room::default(),
-        ended,
-    };
-    let asked = async move {
-        // The sender is kept by the router.
-        let _ = end.wait_for(|ended| *ended).await;
-    };
-    let mut last = control.ended.subscribe();
-    let service = router(control).into_make_service_with_connect_info::<Caller>();
-    let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(asked);
-    let over = async {
-        let _ = last.wait_for(|ended| *ended).await;
-        sleep(GOODBYE).await;
-    };
-    tokio::select! {
-        _ = serving => {}
-        () = over => {}
+impl Control {
+    /// For this node.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Self {
+            host,
+            room: Room::default(),
+            remotes: Remotes::default(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Answers whoever may ask at the socket, until one of them has the node end.
+    pub async fn serve(&self, listener: UnixListener) {
+        let (mut end, mut last) = (self.ended.subscribe(), self.ended.subscribe());
+        let asked = async move {
+            // The sender is kept by the router.
+            let _ = end.wait_for(|ended| *ended).await;
+        };
+        let service = self.router();
+        let service = service.into_make_service_with_connect_info::<Caller>();
+        let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(asked);
+        let over = async {
+            let _ = last.wait_for(|ended| *ended).await;
+            sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            _ = serving => {}
+            () = over => {}
+        }
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.host.links
+    }
+
+    pub(super) fn remotes(&self) -> &Remotes {
+        &self.remotes
+    }
+
+    pub(super) fn book(&self) -> watch::Receiver<Arc<Book>> {
+        self.host.links.book()
+    }
+
+    pub(super) fn router(&self) -> Router {
+        router(self.clone())
+    }
+
+    fn begin(&self, ask: Ask, caller: Caller) -> Result<Response, Refusal> {
+        operating::begin(&self.host, ask, &self.room, caller, self.ended.subscribe())
     }
 }
 
@@ -90,7 +122,11 @@ fn router(control: Control) -> Router {
         .route("/speed", post(speed))
         .route("/netcheck", post(netcheck))
         .route("/swarm", get(swarm))
-        .route("/book", post(reread_book))
+        .route("/book", get(book).post(reread_book))
+        .route(
+            "/remote/{id}/{*path}",
+            get(pass_on).post(pass_on).delete(pass_on),
+        )
         .route("/down", post(down));
     Router::new()
         .nest(V1, v1)
@@ -98,6 +134,7 @@ fn router(control: Control) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(visits::guard))
         .layer(map_response(signed))
         .with_state(control)
 }
@@ -108,8 +145,20 @@ async fn openapi() -> Response {
     (json, include_str!("openapi.json")).into_response()
 }
 
-async fn version(State(control): State<Control>) -> Json<Version> {
+async fn version(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Json<Version> {
     Json(Version {
+        rights: match caller {
+            Caller::Program { .. } => Rights::Owner,
+            Caller::Peer {
+                admin: Admin::Full, ..
+            } => Rights::Full,
+            Caller::Peer {
+                admin: Admin::Read, ..
+            } => Rights::Read,
+        },
         version: env!("CARGO_PKG_VERSION"),
         id: control.host.links.endpoint().id(),
         pid: std::process::id(),
@@ -225,10 +274,16 @@ async fn netcheck(
     control.begin(Ask::Netcheck, caller)
 }
 
-impl Control {
-    fn begin(&self, ask: Ask, caller: Caller) -> Result<Response, Refusal> {
-        operating::begin(&self.host, ask, &self.room, caller, self.ended.subscribe())
-    }
+/// What peers are called, and who is let in.
+async fn book(State(control): State<Control>) -> Json<Vec<Named>> {
+    let book = control.book();
+    let book = book.borrow();
+    let named = book.entries().map(|(name, entry)| Named {
+        id: entry.ticket.id(),
+        name: name.to_string(),
+        trust: entry.trust.word().into(),
+    });
+    Json(named.collect())
 }
 
 /// Has the address book read that somebody has changed.
@@ -270,9 +325,16 @@ async fn hang_up(
 }
 
 /// Has the node end, once the answer is on its way.
-async fn down(State(control): State<Control>) -> StatusCode {
+async fn down(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<StatusCode, Refusal> {
+    if caller.is_from_afar() {
+        let reason = "a node is ended where it can be started again: `peerway down` there";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
+    }
     control.ended.send_replace(true);
-    StatusCode::ACCEPTED
+    Ok(StatusCode::ACCEPTED)
 }
 
 async fn metrics(State(control): State<Control>) -> Response {
@@ -300,11 +362,13 @@ async fn not_so() -> Refusal {
 
 async fn signed(mut response: Response) -> Response {
     let server = HeaderValue::from_static(SERVER);
-    response.headers_mut().insert(header::SERVER, server);
+    // What another node answers is its own.
+    let headers = response.headers_mut();
+    headers.entry(header::SERVER).or_insert(server);
     response
 }
 
-fn parse(id: &str) -> Result<PeerId, Refusal> {
+pub(super) fn parse(id: &str) -> Result<PeerId, Refusal> {
     id.parse().map_err(|error: peerway::ParseIdError| {
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string())
     })
@@ -338,6 +402,7 @@ struct Version {
     id: PeerId,
     pid: u32,
     options: StartOptions,
+    rights: Rights,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! A node that is asked over its socket.
 
+mod afar;
 mod measuring;
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, ControlError, Host, Place, StartOptions, serve};
+use super::{Client, Control, ControlError, Host, Place, StartOptions, client::Way};
 use crate::{
     Links, Told,
     book::{Book, Draft, Trust},
@@ -28,6 +29,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
+    control: Control,
     place: Place,
     serving: JoinHandle<()>,
     _dir: TempDir,
@@ -45,17 +47,17 @@ impl Node {
         let place = Place::in_folder(dir.path().join("run"), "a.sock");
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
+        let control = Control::new(Host {
+            links: Links::of(endpoint.clone(), book, Arc::default()),
+            swarm: Swarm::new(endpoint.clone()),
+            options: StartOptions::default(),
+        });
+        let answering = control.clone();
         #[expect(clippy::disallowed_methods, reason = "a test")]
-        let serving = tokio::spawn(serve(
-            listener,
-            Host {
-                links: Links::of(endpoint.clone(), book, Arc::default()),
-                swarm: Swarm::new(endpoint.clone()),
-                options: StartOptions::default(),
-            },
-        ));
+        let serving = tokio::spawn(async move { answering.serve(listener).await });
         Self {
             endpoint,
+            control,
             place,
             serving,
             _dir: dir,
@@ -322,7 +324,7 @@ async fn a_dial_that_fails_says_why() {
     let node = Node::start().await;
     let client = node.client().await;
     let refused = client.connect(&Ticket::from(node.endpoint.id())).await;
-    let Err(ControlError::Refused(reason)) = refused else {
+    let Err(ControlError::Unreached(reason)) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(reason, peerway::ConnectError::OwnId.to_string());
@@ -334,7 +336,11 @@ async fn a_node_that_stands_still_is_not_waited_for_without_end() {
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
     // The system takes the connection, and nobody accepts it.
     let _listener = place.open().unwrap();
-    let asked = Client { place }.status().await;
+    let asked = Client {
+        way: Way::Here(place),
+    }
+    .status()
+    .await;
     assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
 }
 
@@ -358,7 +364,9 @@ async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {
         io::Result::Ok(())
     };
     let asked = async {
-        let client = Client { place };
+        let client = Client {
+            way: Way::Here(place),
+        };
         let mut said = Vec::new();
         for _ in 0..3 {
             said.push(client.status().await.unwrap_err().to_string());

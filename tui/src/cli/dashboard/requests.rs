@@ -36,6 +36,9 @@ pub(super) enum Host<'a> {
     },
     #[cfg(unix)]
     Running { node: &'a Client, peers: &'a Peers },
+    /// A peer's, whose address book is changed where it is.
+    #[cfg(unix)]
+    Peer { node: &'a Client },
 }
 
 impl<'a> Host<'a> {
@@ -57,7 +60,7 @@ impl<'a> Host<'a> {
         match self {
             Self::Own { links, .. } => links.heed_book().await,
             #[cfg(unix)]
-            Self::Running { .. } => std::future::pending().await,
+            Self::Running { .. } | Self::Peer { .. } => std::future::pending().await,
         }
     }
 
@@ -88,7 +91,9 @@ impl<'a> Host<'a> {
                 reason(&error, relays, &ticket)
             }),
             #[cfg(unix)]
-            Self::Running { node, .. } => node.connect(&ticket).await.map_err(said),
+            Self::Running { node, .. } | Self::Peer { node } => {
+                node.connect(&ticket).await.map_err(said)
+            }
         }?;
         if let Some(peers) = self.peers() {
             peers.remember(&ticket);
@@ -102,7 +107,9 @@ impl<'a> Host<'a> {
             Request::Retry => match self {
                 Self::Own { links, .. } => links.retry(peer).await.map_err(said),
                 #[cfg(unix)]
-                Self::Running { node, .. } => node.retry(peer).await.map_err(said),
+                Self::Running { node, .. } | Self::Peer { node } => {
+                    node.retry(peer).await.map_err(said)
+                }
             },
             Request::Disconnect => match self {
                 Self::Own { links, .. } => {
@@ -110,7 +117,9 @@ impl<'a> Host<'a> {
                     Ok(())
                 }
                 #[cfg(unix)]
-                Self::Running { node, .. } => node.disconnect(peer).await.map_err(said),
+                Self::Running { node, .. } | Self::Peer { node } => {
+                    node.disconnect(peer).await.map_err(said)
+                }
             },
             Request::Block => {
                 self.block(peer)?;
@@ -155,7 +164,7 @@ impl<'a> Host<'a> {
                 Ok((reply.rtt, reply.path))
             }
             #[cfg(unix)]
-            Self::Running { node, .. } => node.ping(peer).await.map_err(said),
+            Self::Running { node, .. } | Self::Peer { node } => node.ping(peer).await.map_err(said),
         }
     }
 
@@ -167,12 +176,14 @@ impl<'a> Host<'a> {
                 Ok(())
             }
             #[cfg(unix)]
-            Self::Running { node, .. } => node.reread_book().await.map_err(said),
+            Self::Running { node, .. } | Self::Peer { node } => {
+                node.reread_book().await.map_err(said)
+            }
         }
     }
 
     fn block(self, peer: PeerId) -> Result<(), String> {
-        let peers = self.peers().ok_or_else(no_book)?;
+        let peers = self.peers_or_why_not()?;
         let ticket = ticket_of(peers, peer);
         let changed = peers
             .book()
@@ -182,7 +193,7 @@ impl<'a> Host<'a> {
 
     /// Who called, by its short name until it is given another one.
     fn let_in(self, peer: PeerId) -> Result<(), String> {
-        let peers = self.peers().ok_or_else(no_book)?;
+        let peers = self.peers_or_why_not()?;
         let ticket = ticket_of(peers, peer);
         let changed = peers
             .book()
@@ -201,18 +212,18 @@ impl<'a> Host<'a> {
                 Ok(())
             }
             #[cfg(unix)]
-            (Self::Running { node, .. }, NetworkRequest::Measure) => {
+            (Self::Running { node, .. } | Self::Peer { node }, NetworkRequest::Measure) => {
                 node.measure_nat().await.map_err(said)
             }
             #[cfg(unix)]
-            (Self::Running { node, .. }, NetworkRequest::RenewMappings) => {
+            (Self::Running { node, .. } | Self::Peer { node }, NetworkRequest::RenewMappings) => {
                 node.renew_mappings().await.map_err(said)
             }
         }
     }
 
     fn rename(self, peer: PeerId, name: &str) -> Result<(), String> {
-        let peers = self.peers().ok_or_else(no_book)?;
+        let peers = self.peers_or_why_not()?;
         let name: Name = name.parse().map_err(said)?;
         let ticket = ticket_of(peers, peer);
         let changed = peers.book().change(|draft| {
@@ -225,21 +236,32 @@ impl<'a> Host<'a> {
         changed.map_err(said)
     }
 
+    fn peers_or_why_not(self) -> Result<&'a Peers, String> {
+        let reason = match self {
+            Self::Own { .. } => "a demonstration has no address book",
+            #[cfg(unix)]
+            Self::Running { .. } => "",
+            #[cfg(unix)]
+            Self::Peer { .. } => {
+                "that node's address book is changed where it is: `peerway accept`, `block` and `rename` on that computer"
+            }
+        };
+        self.peers().ok_or_else(|| reason.to_owned())
+    }
+
     fn peers(self) -> Option<&'a Peers> {
         match self {
             Self::Own { peers, .. } => peers,
             #[cfg(unix)]
             Self::Running { peers, .. } => Some(peers),
+            #[cfg(unix)]
+            Self::Peer { .. } => None,
         }
     }
 }
 
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-fn no_book() -> String {
-    "a demonstration has no address book".to_owned()
 }
 
 /// Where the peer was reached, if that is known.

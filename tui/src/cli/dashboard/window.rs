@@ -1,25 +1,90 @@
-//! The dashboard over the node that runs here: leaving it, or its end, is nothing to the node.
+//! The dashboard over a node that runs here, or a peer's: leaving it is nothing to the node.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
-use futures_util::{Stream, StreamExt};
-use peerway::NodeSnapshot;
-use tokio::sync::{mpsc, watch};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use peerway::{Names as _, NodeSnapshot, PeerId};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 
 use super::{
-    super::{args::Globals, failure::Failure, follow::Followed, screen::Screen, state::StateDir},
+    super::{
+        afar::Afar, args::Globals, failure::Failure, follow::Followed, screen::Screen,
+        state::StateDir,
+    },
     QUEUE, follow, groups, people,
     requests::Host,
 };
 use crate::{
-    control::{Client, ControlError},
-    dash::{self, Feed, Options},
+    book::Trust,
+    control::{Client, ControlError, Named, Rights},
+    dash::{self, Feed, Options, People},
 };
+
+/// How often a peer's address book is asked for.
+const NAMES: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
     let peers = state.peers();
     let book = Followed::open_or_empty(peers.book(), state.invites());
+    let options = Options {
+        people: people(&peers, &book.book()),
+        ..screen.options()
+    };
+    let host = Host::Running {
+        node: &node,
+        peers: &peers,
+    };
+    let shown = show(&node, host, follow(&peers, &book), options);
+    tokio::select! {
+        left = shown => left,
+        never = book.follow_names() => match never {},
+    }
+}
+
+/// Over the node of a peer; by what it is asked is said in the second line.
+pub(in crate::cli) async fn of_peer(
+    globals: &Globals,
+    screen: &Screen,
+    Afar { node, peer, way }: Afar,
+) -> Result<(), Failure> {
+    let rights = node.version().await?.rights;
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
+    peers.remember(&peer);
+    let names = state.names().names();
+    let options = screen.options();
+    let is_reader = rights != Some(Rights::Full);
+    let may = if is_reader { ", to look at" } else { "" };
+    let title = state.names().peer(&peer.id());
+    let options = Options {
+        read_only: options.read_only || is_reader,
+        note: format!("the node of {title}{may}, {way}"),
+        title,
+        people: known(&node.book().await?, &names),
+        ..options
+    };
+    let host = Host::Peer { node: &node };
+    show(&node, host, acquainted(node.clone(), names), options).await
+}
+
+async fn show(
+    node: &Client,
+    host: Host<'_>,
+    people: BoxStream<'static, People>,
+    options: Options,
+) -> Result<(), Failure> {
     let mut snapshots = node.snapshots().await?;
     // A node that ends just now says nothing more.
     let Some(first) = snapshots.next().await.transpose()? else {
@@ -33,7 +98,7 @@ pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Re
         // What breaks off has ended: the dashboard says so.
         events: events.filter_map(async |told| told.ok()).boxed(),
         commands,
-        people: follow(&peers, &book),
+        people,
         swarm: {
             let node = node.clone();
             groups(move || {
@@ -43,20 +108,11 @@ pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Re
             })
         },
     };
-    let options = Options {
-        people: people(&peers, &book.book()),
-        ..screen.options()
-    };
-    let host = Host::Running {
-        node: &node,
-        peers: &peers,
-    };
     let pass_on = pass_on(snapshots, samples);
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
         never = host.serve(requests) => match never {},
         never = pass_on => match never {},
-        never = book.follow_names() => match never {},
     }
 }
 
@@ -70,4 +126,51 @@ async fn pass_on(
     }
     drop(samples);
     std::future::pending().await
+}
+
+/// Whom a peer's book names, now and then; where it does not answer, what it said before holds.
+fn acquainted(node: Client, names: BTreeMap<PeerId, String>) -> BoxStream<'static, People> {
+    let asked = stream::unfold((node, names), |(node, names)| async move {
+        sleep(NAMES).await;
+        let book = node.book().await.ok();
+        let people = book.map(|book| known(&book, &names));
+        Some((people, (node, names)))
+    });
+    asked.filter_map(std::future::ready).boxed()
+}
+
+/// By the names that are theirs here, and else by those that they have there.
+fn known(book: &[Named], names: &BTreeMap<PeerId, String>) -> People {
+    let theirs = book.iter().map(|peer| (peer.id, peer.name.clone()));
+    let mut all: BTreeMap<_, _> = theirs.collect();
+    all.extend(names.clone());
+    let decided = book.iter().filter(|peer| peer.trust != Trust::Ask.word());
+    People {
+        names: all,
+        acquaintances: Vec::new(),
+        decided: decided.map(|peer| peer.id).collect::<BTreeSet<_>>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn peers_of_a_peer_go_by_the_names_of_here_and_else_by_those_of_there() {
+        let id = |seed| SecretKey::from_seed(&[seed; 32]).id();
+        let named = |seed, name: &str, trust: &'static str| Named {
+            id: id(seed),
+            name: name.to_owned(),
+            trust: trust.into(),
+        };
+        let book = [named(1, "old", "allow"), named(2, "phone", "ask")];
+        let names = BTreeMap::from([(id(1), "nas".to_owned())]);
+        let people = known(&book, &names);
+        assert_eq!(people.names[&id(1)], "nas");
+        assert_eq!(people.names[&id(2)], "phone");
+        assert_eq!(people.decided, BTreeSet::from([id(1)]));
+    }
 }
