@@ -37,6 +37,7 @@ fn a_node_behind_another_router_is_watched_by_its_admin_and_by_nobody_else() {
         window.resize(120, 40);
         window.press("peerway top nas\r");
         window.until("is no admin there: `peerway admin");
+        window.until("ready> ");
         assert!(window.run("echo ended by $?").contains("ended by 8"));
 
         nas.run("peerway admin desk read");

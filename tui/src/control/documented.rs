@@ -108,7 +108,8 @@ fn routes() -> BTreeSet<(String, String)> {
     let (v1, root) = SERVER.split_once(".nest(V1").unwrap();
     let mut routes = BTreeSet::new();
     for (prefix, source) in [("/v1", v1), ("", root)] {
-        for route in source.split(".route(\"").skip(1) {
+        for route in source.split(".route(").skip(1) {
+            let (_, route) = route.split_once('"').unwrap();
             let (path, rest) = route.split_once('"').unwrap();
             // To the next of the chain.
             let line = rest.split("\n        .").next().unwrap();
