@@ -21,7 +21,7 @@ fn a_node_behind_another_router_is_watched_by_its_admin_and_by_nobody_else() {
     LazyLock::force(&PROGRAMS);
     lab::test(BUDGET, |mut lab| {
         let folder = TempDir::new().unwrap();
-        let relay = pair::named_relay(&mut lab);
+        let relay = pair::named_relay(&lab);
         let [desk, nas] = ["desk", "nas"].map(|name| {
             let home = lab.home(name, NatKind::PortRestricted).unwrap();
             let mut computer = Computer::new(home, name, folder.path());
