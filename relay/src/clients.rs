@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use peerway_keys::tls;
 use peerway_proto::wire::relay::CloseReason;
 use quinn_proto::{
     ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig, EndpointEvent,
@@ -20,6 +21,7 @@ use tracing::debug;
 
 mod attempts;
 mod connection;
+mod refusals;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use crate::{
     },
 };
 use connection::{Connection, Happened};
+use refusals::Refusals;
 use session::{ControlConnection, End};
 use timers::Timers;
 
@@ -82,6 +85,7 @@ pub(crate) struct Clients {
     config: (Arc<EndpointConfig>, Arc<ServerConfig>),
     endpoint: Endpoint,
     admission: Admission,
+    refusals: Refusals,
     /// Boxed: a table keeps the room that it once had.
     slots: BTreeMap<ConnectionHandle, Box<Slot>>,
     seats: BTreeMap<SeatId, ConnectionHandle>,
@@ -99,7 +103,7 @@ impl Clients {
         hub: Arc<Hub>,
         limits: Limits,
         endpoint: EndpointConfig,
-        server: ServerConfig,
+        (server, tls): (ServerConfig, Arc<tls::ServerConfig>),
     ) -> Self {
         let config = (Arc::new(endpoint), Arc::new(server));
         Self {
@@ -107,6 +111,7 @@ impl Clients {
             endpoint: new_endpoint(&config),
             config,
             admission: Admission::new(limits.clients, limits.connections_per_ip),
+            refusals: Refusals::new(tls),
             slots: BTreeMap::new(),
             seats: BTreeMap::new(),
             registered: BTreeMap::new(),

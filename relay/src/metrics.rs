@@ -161,6 +161,11 @@ fn text(stats: &Stats) -> Result<String, fmt::Error> {
             stats.stun_dropped,
         ),
         (
+            "turned_away",
+            "Clients told to come again, as too many registered at once",
+            stats.turned_away,
+        ),
+        (
             "panics",
             "Faults of the relay: please report them",
             stats.panics,

@@ -145,6 +145,8 @@ pub struct Stats {
     pub quic_dropped: u64,
     /// STUN requests that were not answered, as too many come from their network.
     pub stun_dropped: u64,
+    /// Clients that were told to come again, as too many registered at once.
+    pub turned_away: u64,
     /// Datagrams and clients that were dropped because handling them failed. Each is a fault of the relay: please report it.
     pub panics: u64,
 }
@@ -308,6 +310,7 @@ impl Relay {
             over_budget_bytes: counters.over_budget_bytes,
             sends_dropped: self.ports.main.sends_dropped(),
             stun_dropped: counters.stun_dropped,
+            turned_away: counters.turned_away,
             quic_dropped: self.hub.overflows(),
             panics: self.hub.panics(),
         }
@@ -415,7 +418,10 @@ fn open(addr: SocketAddr) -> Result<Port, BindError> {
     Port::open(addr).map_err(|source| BindError::Socket { addr, source })
 }
 
-pub(crate) fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Error> {
+/// QUIC's settings, and TLS by itself.
+pub(crate) fn server_config(
+    key: &SecretKey,
+) -> Result<(ServerConfig, Arc<tls::ServerConfig>), rustls::Error> {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -427,8 +433,8 @@ pub(crate) fn server_config(key: &SecretKey) -> Result<ServerConfig, rustls::Err
         .stream_receive_window(RECEIVE_WINDOW.into())
         .receive_window(RECEIVE_WINDOW.into())
         .send_window(SEND_WINDOW);
-    let crypto = tls::sparing_server_config(key, &[ALPN.to_vec()])?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let tls = Arc::new(tls::sparing_server_config(key, &[ALPN.to_vec()])?);
+    let mut config = ServerConfig::with_crypto(tls.clone());
     config.transport_config(Arc::new(transport));
-    Ok(config)
+    Ok((config, tls))
 }

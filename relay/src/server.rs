@@ -21,6 +21,7 @@ pub mod admission;
 mod backlog;
 mod bucket;
 mod channels;
+mod handshakes;
 mod hold;
 mod invites;
 mod lane;
@@ -126,6 +127,8 @@ pub struct Counters {
     pub frames_dropped: u64,
     /// STUN requests that were not answered, as too many come from their network.
     pub stun_dropped: u64,
+    /// Clients that were told to come again, as too many registered at once.
+    pub turned_away: u64,
     /// SIGNAL frames that were answered with [`GoneReason::Busy`].
     pub busy: u64,
 }
@@ -399,6 +402,11 @@ impl Server {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// A client was told to come again later.
+    pub(crate) fn note_turned_away(&mut self) {
+        self.counters.turned_away += 1;
     }
 
     fn gone(&mut self, to: ClientId, peer: PeerId, reason: GoneReason) {

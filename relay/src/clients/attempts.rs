@@ -1,8 +1,8 @@
 //! From an attempt to a connection that has a seat.
 
 use peerway_carrier::numbered::number_of;
-use peerway_proto::wire::relay::CloseReason;
-use quinn_proto::{ConnectionHandle, Incoming, Transmit};
+use peerway_proto::wire::relay::{Busy, CloseReason};
+use quinn_proto::{ConnectionHandle, EndpointEvent, Incoming, Transmit};
 use tracing::debug;
 
 use super::{Clients, Packet, Slot, connection::Connection, session::ControlConnection};
@@ -14,10 +14,13 @@ use crate::server::{
 impl Clients {
     /// Decides on an attempt.
     pub(super) fn attempt(&mut self, now: Now, incoming: Incoming) {
+        if let Some(busy) = self.refusals.told(incoming.orig_dst_cid()) {
+            return self.turn_away(now, incoming, busy);
+        }
         let remote = incoming.remote_address();
         // TCP has proven it.
         let proven = incoming.remote_address_validated() || number_of(remote).is_some();
-        let decision = self.admission.attempt(remote, proven);
+        let decision = self.admission.attempt(now.instant, remote, proven);
         self.close_displaced(now);
         match decision {
             Decision::Accept(admitted) => self.accept(now, incoming, admitted),
@@ -31,6 +34,29 @@ impl Clients {
                 let mut bytes = Vec::new();
                 let transmit = self.endpoint.refuse(incoming, &mut bytes);
                 self.respond(&transmit, bytes);
+            }
+            Decision::Busy(busy) => {
+                self.refusals.note(*incoming.orig_dst_cid(), busy);
+                self.hub.lock().note_turned_away();
+                self.turn_away(now, incoming, busy);
+            }
+        }
+    }
+
+    /// Refuses an attempt with a word why.
+    fn turn_away(&mut self, now: Now, incoming: Incoming, busy: Busy) {
+        let (_, usual) = &self.config;
+        let server = self.refusals.server(usual, busy);
+        let mut bytes = Vec::new();
+        match (self.endpoint).accept(incoming, now.instant, &mut bytes, Some(server)) {
+            Err(error) => {
+                if let Some(transmit) = error.response {
+                    self.respond(&transmit, bytes);
+                }
+            }
+            // It was the second half of what the client says first, which says nothing by itself.
+            Ok((handle, _)) => {
+                self.endpoint.handle_event(handle, EndpointEvent::drained());
             }
         }
     }

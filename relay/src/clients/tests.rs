@@ -5,12 +5,15 @@ use std::time::Duration;
 use peerway_keys::tls;
 use peerway_proto::{
     SecretKey,
-    wire::relay::{ALPN, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
+    wire::relay::{ALPN, Busy, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
 };
 use quinn_proto::{ClientConfig, ConnectionError, Dir, Event, StreamId};
 
 use super::*;
-use crate::{relay::server_config, server::Rate};
+use crate::{
+    relay::server_config,
+    server::{Rate, admission::Decision},
+};
 
 const DELAY: Duration = Duration::from_millis(20);
 const SECOND: Duration = Duration::from_secs(1);
@@ -305,6 +308,35 @@ fn datagram(remote: SocketAddr, bytes: &[u8]) -> Datagram {
 fn a_waiting_client_costs_little_beside_its_quic_connection() {
     let beside = size_of::<Slot>() - size_of::<quinn_proto::Connection>();
     assert!(beside <= 400, "{beside} bytes");
+}
+
+#[test]
+fn in_a_storm_a_client_is_told_when_to_come_again_within_two_round_trips_and_is_let_in_then() {
+    let mut world = World::new();
+    let peer = world.dial(1);
+    let addr = world.peers[peer].addr;
+    for _ in 0..100 {
+        for nth in 0..200 {
+            let other = SocketAddr::from(([198, 51, 100, nth], 1));
+            for from in [other, addr] {
+                let decision = world.clients.admission.attempt(world.now, from, true);
+                if let Decision::Accept(admitted) = decision {
+                    world.clients.admission.end(admitted);
+                }
+            }
+        }
+        world.pass(Duration::from_millis(1));
+    }
+    let Some(ConnectionError::ConnectionClosed(close)) = &world.peers[peer].lost else {
+        panic!("{:?}", world.peers[peer].lost);
+    };
+    let busy = Busy::parse(&close.reason).unwrap();
+    assert_eq!(world.hub.lock().counters().turned_away, 1);
+    assert!(world.clients.is_empty() && world.clients.endpoint.open_connections() == 0);
+    world.pass(busy.retry_in());
+    world.peers[peer].addr.set_port(0);
+    world.register(1);
+    assert_eq!(world.registered(), 1);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Rate {
         Self::bytes_per_second(self.0.get() / (parties as u64).max(1))
     }
 
-    fn time_for(self, amount: usize) -> Duration {
+    pub(super) fn time_for(self, amount: usize) -> Duration {
         Duration::from_nanos((amount as u64).saturating_mul(1_000_000_000) / self.0)
     }
 }

@@ -3,7 +3,7 @@
 //! After the handshake, QUIC asks TLS for the keys of the next phase and for who the client is. quinn's own session keeps
 //! the whole of rustls' connection for that, five kilobytes, for as long as the connection lives.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use quinn::crypto::{
     self, ExportKeyingMaterialError, KeyPair, Keys, PacketKey, ServerConfig as _,
@@ -26,7 +26,15 @@ const VERSION: u32 = 1;
 /// What a QUIC server needs to know of TLS.
 pub struct ServerConfig {
     tls: Arc<rustls::ServerConfig>,
-    quic: QuicServerConfig,
+    quic: Arc<QuicServerConfig>,
+    /// What whoever dials is told, if nobody is let in.
+    refusal: Option<String>,
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig").finish_non_exhaustive()
+    }
 }
 
 impl ServerConfig {
@@ -34,17 +42,34 @@ impl ServerConfig {
         let tls = Arc::new(tls);
         let quic = QuicServerConfig::try_from(tls.clone())
             .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { tls, quic })
+        Ok(Self {
+            tls,
+            quic: Arc::new(quic),
+            refusal: None,
+        })
+    }
+
+    /// The same for one who is refused with this reason phrase (CONNECTION_REFUSED, RFC 9000 section 20.1), without a handshake:
+    /// nothing of theirs is read.
+    #[must_use]
+    pub fn refusing(&self, reason: String) -> Self {
+        Self {
+            tls: self.tls.clone(),
+            quic: self.quic.clone(),
+            refusal: Some(reason),
+        }
     }
 
     fn session(self: Arc<Self>, ours: &TransportParameters) -> TlsSession {
-        let mut parameters = Vec::new();
-        ours.write(&mut parameters);
-        let handshake = ServerConnection::new(self.tls.clone(), Version::V1, parameters)
-            .expect("the settings are for QUIC");
+        let handshake = self.refusal.is_none().then(|| {
+            let mut parameters = Vec::new();
+            ours.write(&mut parameters);
+            let handshake = ServerConnection::new(self.tls.clone(), Version::V1, parameters);
+            Box::new(handshake.expect("the settings are for QUIC"))
+        });
         TlsSession {
             config: self,
-            handshake: Some(Box::new(handshake)),
+            handshake,
             agreed: None,
             identity: None,
             next_secrets: None,
@@ -130,6 +155,13 @@ impl crypto::Session for TlsSession {
     }
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
+        if let Some(reason) = &self.config.refusal {
+            return Err(TransportError {
+                code: TransportErrorCode::CONNECTION_REFUSED,
+                frame: None,
+                reason: reason.clone(),
+            });
+        }
         let Some(tls) = &mut self.handshake else {
             // RFC 9001 section 6: keys are not updated by TLS, and there is nothing else that a client may say.
             return Err(refusal(
@@ -342,6 +374,18 @@ mod tests {
             let mut pair = TlsPair::met(config, &client, &server);
             let refused = pair.server.read_handshake(&KEY_UPDATE).unwrap_err();
             assert_eq!(refused.code, TransportErrorCode::crypto(10));
+        }
+    }
+
+    #[test]
+    fn whoever_is_refused_is_told_why_whatever_they_say() {
+        let parameters = TransportParameters::read(Side::Server, &mut [].as_slice()).unwrap();
+        for config in both() {
+            let refusing = Arc::new(config.refusing("too many".into()));
+            let mut session = refusing.session(&parameters);
+            let refused = session.read_handshake(b"hello").unwrap_err();
+            assert_eq!(refused.code, TransportErrorCode::CONNECTION_REFUSED);
+            assert_eq!(refused.reason, "too many");
         }
     }
 

@@ -17,13 +17,16 @@
 //!
 //! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
 //! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. A body of the wrong length is an error; a frame of unknown type is
-//! skipped, so that later versions can add some.
+//! skipped, so that later versions can add some. Where too many come at once, a connection is refused before it begins, with
+//! when to come again ([`Busy`]).
 
 mod body;
+mod busy;
 mod reader;
 mod to_client;
 mod to_relay;
 
+pub use busy::Busy;
 pub use reader::FrameReader;
 pub use to_client::{GoneReason, ToClient};
 pub use to_relay::ToRelay;

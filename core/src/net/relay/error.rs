@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use quinn::{ConnectionError, TransportErrorCode};
 
 use super::{stream::StreamError, trouble::RelayTrouble};
-use crate::wire::relay::{CloseReason, FrameError, VERSION};
+use crate::wire::relay::{Busy, CloseReason, FrameError, VERSION};
 
 /// Why a node is not registered with a relay, or no longer. It tries again by itself; what each says is about the relay, "it".
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,6 +56,12 @@ pub enum RelayError {
     /// Use another relay, or try again later.
     #[error("it has no room: too many connections in all, or from this network")]
     Refused,
+    /// Wait: too many register with it at once.
+    #[error("it is busy, and is asked again in {} s", .retry_in.as_secs())]
+    Busy {
+        /// When it has time.
+        retry_in: Duration,
+    },
     /// The network failed, or the relay did.
     #[error("the connection was lost: {0}")]
     Connection(#[source] ConnectionError),
@@ -91,6 +97,7 @@ impl RelayError {
             | Self::Stream(_)
             | Self::IdentityMismatch
             | Self::Refused
+            | Self::Busy { .. }
             | Self::Connection(_)
             | Self::Dial(_)
             | Self::Frame(_)
@@ -98,6 +105,11 @@ impl RelayError {
             | Self::NoWelcome
             | Self::Draining { .. } => false,
         }
+    }
+
+    /// Whether another dial, or another way to it, would only be one more that it has no time for.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
     }
 
     fn closed(reason: CloseReason, text: &[u8]) -> Self {
@@ -137,7 +149,9 @@ impl From<ConnectionError> for RelayError {
         if let ConnectionError::ConnectionClosed(close) = &error
             && close.error_code == TransportErrorCode::CONNECTION_REFUSED
         {
-            return Self::Refused;
+            return Busy::parse(&close.reason).map_or(Self::Refused, |busy| Self::Busy {
+                retry_in: busy.retry_in(),
+            });
         }
         if error == ConnectionError::TimedOut {
             return Self::Timeout;

@@ -98,12 +98,12 @@ impl Dialer {
         loop {
             tokio::select! {
                 done = &mut udp, if no_udp.is_none() => match done {
-                    Ok(connected) => return Ok(connected),
-                    Err(error) => no_udp = Some(error),
+                    Err(error) if !error.is_busy() => no_udp = Some(error),
+                    done => return done,
                 },
                 done = &mut tcp, if no_tcp.is_none() => match done {
-                    Ok(connected) => return Ok(connected),
-                    Err(error) => no_tcp = Some(error),
+                    Err(error) if !error.is_busy() => no_tcp = Some(error),
+                    done => return done,
                 },
             }
             if let (Some(udp), Some(tcp)) = (&no_udp, &no_tcp) {
@@ -194,7 +194,7 @@ impl Dialer {
         loop {
             tokio::select! {
                 Some(done) = dialling.next() => match done {
-                    Err(_) if !dialling.is_empty() => {}
+                    Err(error) if !dialling.is_empty() && !error.is_busy() => {}
                     done => return done,
                 },
                 () = &mut next, if left > 0 => {

@@ -35,6 +35,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// Clients of a relay that stopped come back over so long.
 const RETURN_JITTER: Duration = Duration::from_millis(250);
+/// Clients of a relay that is busy come again over so much longer than it says.
+const BUSY_JITTER: Duration = Duration::from_secs(1);
 /// Nobody takes our events any more.
 struct Unheard;
 
@@ -159,7 +161,7 @@ impl Task {
         let (session, welcome) = match self.inbox.during(register).await? {
             Ok(registered) => registered,
             Err(error) => {
-                self.failures += 1;
+                self.failures += usize::from(!error.is_busy());
                 return Ok(Err(error.into()));
             }
         };
@@ -205,7 +207,7 @@ impl Task {
                 Ok(connected)
             }
             Err(error) => {
-                self.failures += 1;
+                self.failures += usize::from(!error.is_busy());
                 Err(error.into())
             }
         })
@@ -400,6 +402,8 @@ impl Task {
             // It says itself when it is back, however short it was there: no failure to be counted.
             self.backoff.reset();
             reconnect_in.max(RETURN_JITTER.mul_f64(share(random())))
+        } else if let RelayError::Busy { retry_in } = error {
+            retry_in + BUSY_JITTER.mul_f64(share(random()))
         } else if error.lasts() {
             LONG_PAUSE
         } else {
