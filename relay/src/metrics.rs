@@ -128,7 +128,17 @@ fn text(stats: &Stats) -> Result<String, fmt::Error> {
     ] {
         registry.register_with_unit(name, help, Unit::Bytes, counted(value));
     }
-    for (name, help, value) in [
+    for (name, help, value) in counts(stats) {
+        registry.register(name, help, counted(value));
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// What is no amount of bytes: names, help, and how many.
+fn counts(stats: &Stats) -> [(&'static str, &'static str, u64); 9] {
+    [
         ("signals", "Signals delivered", stats.signals),
         (
             "signals_dropped",
@@ -170,12 +180,7 @@ fn text(stats: &Stats) -> Result<String, fmt::Error> {
             "Faults of the relay: please report them",
             stats.panics,
         ),
-    ] {
-        registry.register(name, help, counted(value));
-    }
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+    ]
 }
 
 fn counted(value: u64) -> Counter {

@@ -213,4 +213,19 @@ mod tests {
             assert_eq!(RelayError::closed(reason, b"").lasts(), lasts, "{reason:?}");
         }
     }
+
+    #[test]
+    fn a_relay_that_is_busy_is_told_from_one_that_has_no_room() {
+        let refused = |reason: &'static str| {
+            RelayError::from(ConnectionError::ConnectionClosed(quinn::ConnectionClose {
+                error_code: TransportErrorCode::CONNECTION_REFUSED,
+                frame_type: None,
+                reason: reason.into(),
+            }))
+        };
+        let busy = refused("busy, retry in 7 s");
+        assert!(busy.is_busy());
+        assert_eq!(busy.to_string(), "it is busy, and is asked again in 7 s");
+        assert!(matches!(refused(""), RelayError::Refused));
+    }
 }
