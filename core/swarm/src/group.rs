@@ -3,17 +3,30 @@
 //! Nobody has to be there for anybody else. A group is named by the hash of the op that founded it; what its members know they tell each
 //! other, and the same ops give the same [`State`] to all, in whatever order they came.
 
+mod bucket;
+mod card;
 mod fold;
 mod invite;
+mod kept;
 mod log;
+mod machine;
+mod message;
 mod op;
+mod post;
+mod reconcile;
 mod signature;
 
+pub use card::Card;
 pub use fold::{Former, Invite, MAX_MEMBERS, Member, State};
 pub use invite::{GroupInvite, MAX_TICKETS, ParseGroupInviteError};
+pub use kept::{KEPT_BYTES, KEPT_MS, KEPT_POSTS, Kept};
 pub use log::{Inserted, Log, MAX_OPS, MAX_OPS_OF_ONE, OpError};
+pub use machine::{Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer};
+pub use message::{Bye, Digest, Holdings, Item, Joined, MAX_MESSAGE, Message, Opening, Short};
 pub use op::{
     Body, Commitment, GroupId, MAX_NAME, MAX_OP, MAX_USES, Op, OpId, ParseGroupIdError, Role,
     is_name,
 };
+pub use post::{EpochKey, MAX_POST, MAX_TEXT, Post, PostId, PostLengthError};
+pub use reconcile::Set;
 pub use signature::Signature;

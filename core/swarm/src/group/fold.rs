@@ -4,7 +4,10 @@
 //! a removed member wrote without knowing of its removal counts no more, but for removals of its own, so that two admins who remove each
 //! other both go. Who was removed so cannot void what others wrote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use peerway::PeerId;
 
@@ -132,7 +135,7 @@ impl State {
 }
 
 /// Folds all of them; none if the first does not found a group.
-pub(super) fn state(entries: &[Entry]) -> Option<State> {
+pub(super) fn state(entries: &[Arc<Entry>]) -> Option<State> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|at| entries.get(*at).map(|entry| (entry.op.lamport(), entry.id)));
     let mut void = BTreeSet::new();
@@ -148,7 +151,7 @@ pub(super) fn state(entries: &[Entry]) -> Option<State> {
 }
 
 struct Fold<'a> {
-    entries: &'a [Entry],
+    entries: &'a [Arc<Entry>],
     state: State,
     /// What was said of each peer's role, in order.
     roles: BTreeMap<PeerId, Vec<(usize, Option<Role>)>>,
@@ -161,7 +164,7 @@ struct Fold<'a> {
 }
 
 impl<'a> Fold<'a> {
-    fn run(entries: &'a [Entry], order: &[usize], void: &BTreeSet<usize>) -> Option<Self> {
+    fn run(entries: &'a [Arc<Entry>], order: &[usize], void: &BTreeSet<usize>) -> Option<Self> {
         let (first, rest) = order.split_first()?;
         let founding = &entries.get(*first)?.op;
         let mut fold = Self {

@@ -1,6 +1,9 @@
 //! The membership log: signed [`Op`]s that name what their authors knew, in whatever order they arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use peerway::PeerId;
 use thiserror::Error;
@@ -50,7 +53,7 @@ pub enum OpError {
 pub struct Log {
     group: GroupId,
     /// In the order of arrival, which is no other's.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Arc<Entry>>,
     by_id: BTreeMap<OpId, usize>,
     heads: BTreeSet<usize>,
     /// By whom ops may be authored: where somebody was given a role.
@@ -58,7 +61,7 @@ pub struct Log {
     /// As what invites let in, by their keys, and where that is said.
     issued: BTreeMap<PeerId, Vec<(usize, Role)>>,
     counts: BTreeMap<PeerId, usize>,
-    state: State,
+    state: Arc<State>,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +135,7 @@ impl Log {
         if id.0 != group.0 || !matches!(op.body(), Body::Found { .. }) || !op.is_sound() {
             return Err(OpError::Unsound);
         }
-        let state = State::founded(&op).ok_or(OpError::Unsound)?;
+        let state = Arc::new(State::founded(&op).ok_or(OpError::Unsound)?);
         let mut log = Self {
             group,
             entries: Vec::new(),
@@ -157,6 +160,10 @@ impl Log {
     /// What all ops together say.
     #[must_use]
     pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn shared_state(&self) -> &Arc<State> {
         &self.state
     }
 
@@ -193,6 +200,18 @@ impl Log {
         at_ms: u64,
         sign: impl Fn(&str, &[u8]) -> [u8; 64],
     ) -> Result<Op, OpError> {
+        let op = self.draft(author, body, at_ms, sign);
+        self.insert(op.clone())?;
+        Ok(op)
+    }
+
+    fn draft(
+        &self,
+        author: PeerId,
+        body: Body,
+        at_ms: u64,
+        sign: impl Fn(&str, &[u8]) -> [u8; 64],
+    ) -> Op {
         let mut heads: Vec<_> = self
             .heads
             .iter()
@@ -209,9 +228,21 @@ impl Log {
             parents: heads.iter().map(|head| head.id).collect(),
             body,
         };
-        let op = Op::sign(content, sign);
-        self.insert(op.clone())?;
-        Ok(op)
+        Op::sign(content, sign)
+    }
+
+    /// Writes an op without looking at what all of them say then, as tests do that write thousands.
+    #[cfg(test)]
+    pub(super) fn write_unfolded(
+        &mut self,
+        author: PeerId,
+        body: Body,
+        at_ms: u64,
+        sign: impl Fn(&str, &[u8]) -> [u8; 64],
+    ) -> Op {
+        let op = self.draft(author, body, at_ms, sign);
+        self.insert_unfolded(op.clone()).expect("an op that may be");
+        op
     }
 
     /// Takes an op from wherever it came.
@@ -316,12 +347,12 @@ impl Log {
         *self.counts.entry(op.author()).or_default() += 1;
         self.heads.insert(index);
         self.by_id.insert(id, index);
-        self.entries.push(Entry { id, op, past });
+        self.entries.push(Arc::new(Entry { id, op, past }));
     }
 
     fn refold(&mut self) {
         if let Some(state) = fold::state(&self.entries) {
-            self.state = state;
+            self.state = Arc::new(state);
         }
     }
 }
