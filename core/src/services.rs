@@ -7,6 +7,7 @@
 mod card;
 pub mod files;
 pub mod invite;
+mod lanes;
 pub mod pair;
 pub mod ping;
 pub mod speed;

@@ -18,6 +18,7 @@ mod book;
 mod clock;
 mod completion;
 mod dashboard;
+mod datagrams;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(unix)]

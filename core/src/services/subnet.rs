@@ -29,7 +29,7 @@ mod error;
 mod forwarding;
 mod frame;
 mod hello;
-mod lanes;
+
 mod packet;
 mod plan;
 mod ranges;

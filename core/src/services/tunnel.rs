@@ -1,24 +1,29 @@
-//! TCP over a link: a peer exposes local servers by name, another forwards a local port to one of them.
+//! TCP and UDP over a link: a peer exposes local servers by name, another forwards a local port to one of them.
 //!
-//! Every TCP connection is one QUIC stream. The forwarding side opens it with a request (see `request`) and, in the same flight,
+//! Every TCP connection, and every one of a Unix socket, is one QUIC stream. The forwarding side opens it with a request (see `request`) and, in the same flight,
 //! the first bytes of the connection; the exposing side answers with one byte, and both copy: a FIN becomes the end of the
 //! stream and back, a TCP reset becomes a stream reset and back. Bytes arrive once and in order, or both ends see an error:
-//! also when a node is killed.
+//! also when a node is killed. UDP goes in QUIC's datagrams, a flow for each client (see `udp`).
 
 mod begin;
 mod error;
 mod expose;
 mod forward;
+mod local;
 mod request;
 mod splice;
+mod target;
+mod udp;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ForwardError, Loss};
 pub use expose::Exposed;
-pub use forward::Forwarder;
+pub use forward::{Forwarder, Transport};
 pub use request::Obstacle;
+pub use target::{Host, ParseTargetError, Target};
+pub use udp::DatagramCounts;
 
 use std::{fmt, str::FromStr};
 

@@ -40,9 +40,10 @@ use values::event_filter;
 use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
-pub(super) use values::{PeerName, Service, is_start_of_id};
+pub(super) use values::{Allowed, Local, Offered, PeerName, Service, is_start_of_id};
 use values::{
-    address, code_or_folder, measurement, peer_filter, seconds, server, service_name, time,
+    address, allowed, code_or_folder, local, measurement, offered, peer_filter, seconds,
+    service_name, time,
 };
 
 const EXIT_CODES: &str = "\
@@ -206,9 +207,9 @@ pub(super) enum Command {
     Man(ManArgs),
     /// Find out what this network allows
     Netcheck,
-    /// Let peers reach a local TCP server
+    /// Let peers reach TCP and UDP servers and Unix sockets of this home
     Expose(Expose),
-    /// Reach a TCP server that a peer exposes
+    /// Reach a server that a peer exposes
     Forward(Forward),
     /// Join this home's network and those of peers by a network device
     #[cfg(all(feature = "subnet", target_os = "linux"))]
@@ -483,14 +484,13 @@ pub(super) struct SwarmArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Expose {
-    /// Address of a TCP server, as in 127.0.0.1:8080, or its port on this computer; may be repeated
-    #[arg(required = true, value_name = "ADDR", value_parser = server)]
-    pub(super) addrs: Vec<SocketAddr>,
+    /// NAME=SERVER, as in web=8080, ssh=nas.lan:22, dns=udp://127.0.0.1:53 or x=unix:/PATH, or SERVER alone with a --name
+    #[arg(required = true, value_name = "SERVER", value_parser = offered)]
+    pub(super) servers: Vec<Offered>,
 
-    /// Name under which peers ask for it; one for each server, in the same order
+    /// Name under which peers ask for a server that is given without one; one for each, in the same order
     #[arg(
         long = "name",
-        required = true,
         value_name = "NAME",
         env = "PEERWAY_NAME",
         value_delimiter = ',',
@@ -498,9 +498,9 @@ pub(super) struct Expose {
     )]
     pub(super) names: Vec<ServiceName>,
 
-    /// Who may reach them: a name or a group of the address book; may be repeated [default: whoever is let in]
-    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',')]
-    pub(super) allow: Vec<Name>,
+    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
+    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
+    pub(super) allow: Vec<Allowed>,
 
     /// End with an error if no relay can be reached, instead of serving this network and trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
@@ -533,9 +533,9 @@ pub(super) struct Forward {
     #[arg(value_name = "PEER/NAME")]
     pub(super) service: Service,
 
-    /// Local address to accept connections at, as in 127.0.0.1:9000 or 9000; port 0 chooses a free one
-    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = server)]
-    pub(super) listen: SocketAddr,
+    /// Local address to be reached at, as in 127.0.0.1:9000 or 9000, port 0 for a free one; udp://ADDR for UDP alone; unix:/PATH
+    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = local)]
+    pub(super) listen: Local,
 
     /// End with an error if the peer or its server cannot be reached at first, instead of trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]

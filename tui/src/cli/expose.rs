@@ -1,15 +1,13 @@
-//! `peerway expose`: lets peers reach local TCP servers by name.
+//! `peerway expose`: lets peers reach servers of this home by name.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use peerway::{
-    Router,
-    services::tunnel::{self, Exposed},
-};
+use peerway::services::tunnel::{self, Exposed, ServiceName, Target};
 use tokio::net::TcpSocket;
 
 use super::{
-    args::{Expose, Globals},
+    args::{Allowed, Expose, Globals},
+    datagrams,
     failure::Failure,
     node::Node,
     out, up,
@@ -17,52 +15,93 @@ use super::{
 use crate::book::Name;
 
 pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure> {
-    if args.addrs.len() != args.names.len() {
-        return Err(Failure::Names {
-            servers: args.addrs.len(),
-            names: args.names.len(),
-        });
-    }
-    let mut seen = BTreeSet::new();
-    if let Some(name) = args.names.iter().find(|name| !seen.insert(name.as_str())) {
-        return Err(Failure::SameName {
-            name: name.to_string(),
-        });
-    }
-    let mut exposed = Exposed::default();
-    for (addr, name) in args.addrs.iter().zip(&args.names) {
-        exposed.insert(name.clone(), *addr);
-        if is_free(*addr) {
+    let servers = named(args)?;
+    for addr in servers.iter().filter_map(|(_, target)| tcp_addr(target)) {
+        if is_free(addr) {
             out::hint(format!(
                 "no server at {addr} yet: peers are refused until there is one"
             ));
         }
     }
+    let mut exposed = Exposed::default();
     let offer = |router, node: &Node| {
-        let serve = move |connection| exposed.clone().serve(connection);
-        let router = up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, serve);
-        only(router, &args.allow, node)
+        hint_at_strangers(&args.allow, node);
+        for (name, target) in &servers {
+            let who = for_service(&args.allow, name);
+            if who.is_empty() {
+                exposed.insert(name.clone(), target.clone());
+            } else {
+                let book = node.book().watch();
+                let may = move |peer| book.borrow().is_among(peer, &who);
+                exposed.insert_for(name.clone(), target.clone(), may);
+            }
+        }
+        let serving = exposed.clone();
+        let serve = move |connection| serving.clone().serve(connection);
+        up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, serve)
     };
-    up::serve(globals, None, offer, args.fail_fast, |ticket| {
-        let each = args.names.iter().zip(9000..);
-        each.map(|(name, port)| format!("peerway forward {ticket}/{name} --listen {port}"))
+    let served = up::serve(globals, None, offer, args.fail_fast, |ticket| {
+        let each = servers.iter().zip(9000..);
+        each.map(|((name, _), port)| format!("peerway forward {ticket}/{name} --listen {port}"))
             .collect()
     })
-    .await
+    .await;
+    datagrams::print(exposed.datagrams(), globals.json)?;
+    served
 }
 
-/// Lets only those of the address book reach the servers, if any are named.
-fn only(router: Router, names: &[Name], node: &Node) -> Router {
-    if names.is_empty() {
-        return router;
+/// Each server with its name.
+fn named(args: &Expose) -> Result<Vec<(ServiceName, Target)>, Failure> {
+    let nameless = args.servers.iter().filter(|it| it.name.is_none()).count();
+    if nameless != args.names.len() {
+        return Err(Failure::Names {
+            servers: nameless,
+            names: args.names.len(),
+        });
     }
-    let (book, names) = (node.book().watch(), names.to_vec());
-    for name in names.iter().filter(|name| !book.borrow().has_name(name)) {
+    let mut names = args.names.iter().cloned();
+    let each = args.servers.iter().filter_map(|it| {
+        let name = it.name.clone().or_else(|| names.next())?;
+        Some((name, it.target.clone()))
+    });
+    let servers: Vec<_> = each.collect();
+    let mut seen = BTreeSet::new();
+    if let Some((name, _)) = servers.iter().find(|(name, _)| !seen.insert(name)) {
+        return Err(Failure::SameName {
+            name: name.to_string(),
+        });
+    }
+    let of_none = args.allow.iter().filter_map(|it| it.service.as_ref());
+    if let Some(name) = of_none.into_iter().find(|name| !seen.contains(name)) {
+        return Err(Failure::AllowsNothing {
+            name: name.to_string(),
+        });
+    }
+    Ok(servers)
+}
+
+/// Who may reach a server: those named for it and those for all; whoever is let in, if there are none.
+fn for_service(allowed: &[Allowed], name: &ServiceName) -> Vec<Name> {
+    let own = allowed
+        .iter()
+        .filter(|it| it.service.as_ref().is_none_or(|of| of == name));
+    own.map(|it| it.who.clone()).collect()
+}
+
+fn hint_at_strangers(allowed: &[Allowed], node: &Node) {
+    let book = node.book().watch();
+    for Allowed { who, .. } in allowed.iter().filter(|it| !book.borrow().has_name(&it.who)) {
         out::hint(format!(
-            "nobody in the address book is called {name} or belongs to a group of that name yet"
+            "nobody in the address book is called {who} or belongs to a group of that name yet"
         ));
     }
-    router.guard(move |peer, alpn| alpn != tunnel::ALPN || book.borrow().is_among(peer, &names))
+}
+
+fn tcp_addr(target: &Target) -> Option<SocketAddr> {
+    let Target::Tcp(host) = target else {
+        return None;
+    };
+    host.addr()
 }
 
 /// Whether the address is this computer's and nobody has it. A connection would tell of other computers too, but to a server that

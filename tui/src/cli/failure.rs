@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::SocketAddr,
     path::PathBuf,
 };
 
@@ -136,6 +135,8 @@ pub(super) enum Failure {
     Names { servers: usize, names: usize },
     #[error("two servers are named {name}: give each a name of its own")]
     SameName { name: String },
+    #[error("--allow names {name}, and no server is exposed under that name here")]
+    AllowsNothing { name: String },
     #[error("cannot write the unit {}: {source}", path.display())]
     #[cfg(target_os = "linux")]
     Unit { path: PathBuf, source: io::Error },
@@ -174,7 +175,7 @@ pub(super) enum Failure {
     #[error("{}", forward(.0))]
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
-    Listen { addr: SocketAddr, source: io::Error },
+    Listen { addr: String, source: io::Error },
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
     #[error(transparent)]
@@ -211,6 +212,7 @@ impl Failure {
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
+            | Self::AllowsNothing { .. }
             | Self::UnknownPeer { .. }
             | Self::UnknownName { .. }
             | Self::NotInBook(_)

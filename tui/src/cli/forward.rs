@@ -1,29 +1,34 @@
 //! `peerway forward`: a local port that leads to a server at a peer.
 
+mod bound;
 mod line;
+#[cfg(unix)]
+mod unix;
 mod watch;
 
-use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::pending, io, time::Duration};
 
 use peerway::{
     Event, Names as _, PeerId, Ticket,
-    services::tunnel::{ForwardError, Forwarder},
+    services::tunnel::{ForwardError, Forwarder, ServiceName, Transport},
 };
 use tokio::{
-    net::TcpListener,
     sync::{
         broadcast::{Receiver, error::RecvError},
         mpsc,
+        watch::{Sender, channel},
     },
     time::{Instant, sleep},
 };
 
 use self::{
+    bound::Bound,
     line::{Record, Repeats},
     watch::Watch,
 };
 use super::{
     args::{Forward, Globals, PeerName},
+    datagrams,
     failure::Failure,
     follow::Followed,
     invite,
@@ -38,12 +43,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const UNREAD: usize = 64;
 
 pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure> {
-    let failed = |source| Failure::Listen {
-        addr: args.listen,
-        source,
-    };
-    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
-    let addr = listener.local_addr().map_err(failed)?;
+    let (bound, addr) = Bound::open(&args.listen).await?;
     let peer = node::meet(globals, &args.service.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
     let forwarder = Forwarder::new(
@@ -65,25 +65,46 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         }
         PeerName::Ticket(_) | PeerName::Called(_) => Ok(()),
     };
-    let body = async {
-        if args.fail_fast {
-            node.settled().await;
-            check(&node, &forwarder, &peer).await?;
-        }
-        announce(addr, &node.book().book(), &peer, args, json)?;
-        let printing = print(events, told, node.book(), peer.id(), json);
-        tokio::select! {
-            () = forwarder.run(listener, failed) => Ok(()),
-            printed = up::served_without_reader(printing) => printed,
-            Err(failure) = reach(&node, &forwarder, &peer, retry) => Err(failure),
+    let wanted = bound.wants();
+    let check = async || {
+        let found = check(&node, &forwarder, &peer).await?;
+        match wanted {
+            Some(wanted) if wanted != found => Err(misfit(found, &args.service.name)),
+            _ => Ok(found),
         }
     };
-    node.run(body).await?;
+    let body = async {
+        let (find, found) = channel(None);
+        if args.fail_fast {
+            node.settled().await;
+            find.send_replace(Some(check().await?));
+        }
+        let announce = |addr| announce(addr, &node.book().book(), &peer, args, json);
+        announce(addr)?;
+        let printing = print(events, told, node.book(), peer.id(), json);
+        tokio::select! {
+            ran = bound.run(&forwarder, found, announce, failed) => ran,
+            printed = up::served_without_reader(printing) => printed,
+            Err(failure) = reach(&node, check, retry, &find) => Err(failure),
+        }
+    };
+    let ran = node.run(body).await;
+    datagrams::print(forwarder.datagrams(), json)?;
+    ran?;
     Ok(())
 }
 
+/// What the service takes is not what can be given to it here.
+fn misfit(found: Transport, name: &ServiceName) -> Failure {
+    let name = name.clone();
+    Failure::Forward(match found {
+        Transport::Stream => ForwardError::IsTcp { name },
+        Transport::Datagrams => ForwardError::IsUdp { name },
+    })
+}
+
 fn announce(
-    addr: SocketAddr,
+    addr: String,
     book: &Book,
     peer: &Ticket,
     args: &Forward,
@@ -96,22 +117,28 @@ fn announce(
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
 }
 
-async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<(), Failure> {
+async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Transport, Failure> {
     let checking = forwarder.check();
-    let checked = node.answer(peer, Patience::within(None), checking);
-    checked.await.map(drop)
+    node.answer(peer, Patience::within(None), checking).await
 }
 
 /// Tries until the peer and its server are there, and says what is in the way. Ends only where trying on is of no use.
 async fn reach(
     node: &Node,
-    forwarder: &Forwarder,
-    peer: &Ticket,
+    check: impl AsyncFn() -> Result<Transport, Failure>,
     retry: impl AsyncFn() -> Result<(), Failure>,
+    find: &Sender<Option<Transport>>,
 ) -> Result<Infallible, Failure> {
     node.settled().await;
     let mut told = String::new();
-    while let Err(failure) = check(node, forwarder, peer).await {
+    loop {
+        let failure = match check().await {
+            Ok(found) => {
+                find.send_replace(Some(found));
+                return pending().await;
+            }
+            Err(failure) => failure,
+        };
         if !failure.may_pass() {
             return Err(failure);
         }
@@ -123,7 +150,6 @@ async fn reach(
         sleep(RETRY_PAUSE).await;
         retry().await?;
     }
-    pending().await
 }
 
 /// Says by which path the peer is reached and whether it is at all, whenever that changes, and what becomes of connections that

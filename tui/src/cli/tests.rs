@@ -1,9 +1,9 @@
 //! What the command line takes, and what it says about what it does not take.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use peerway::{RelayUrl, SecretKey, Ticket};
+use peerway::{RelayUrl, SecretKey, Ticket, services::tunnel::Target};
 
-use super::args::{Args, Command, PeerName};
+use super::args::{Args, Command, Local, PeerName};
 
 #[test]
 fn the_help_lists_the_exit_codes() {
@@ -90,7 +90,8 @@ fn forward_splits_peer_and_name() {
     let peer = PeerName::Ticket(ticket().parse().unwrap());
     assert_eq!(forward.service.peer, peer);
     assert_eq!(forward.service.name.as_str(), "web");
-    assert_eq!(forward.listen.port(), 9000);
+    let addr = "127.0.0.1:9000".parse().unwrap();
+    assert_eq!(forward.listen, Local::Addr(addr));
 }
 
 #[test]
@@ -102,8 +103,52 @@ fn a_server_of_this_computer_may_be_named_by_its_port() {
     let Some(Command::Expose(expose)) = parse(&arguments).command else {
         panic!("not an expose");
     };
-    assert_eq!(expose.addrs, ["127.0.0.1:8080".parse().unwrap(); 4]);
+    let target = "127.0.0.1:8080".parse::<Target>().unwrap();
+    assert!(
+        expose
+            .servers
+            .iter()
+            .all(|it| it.target == target && it.name.is_none())
+    );
     assert_eq!(expose.names.len(), 4);
+}
+
+#[test]
+fn a_server_may_bring_its_name_and_say_who_may_reach_it() {
+    let arguments = [
+        "expose",
+        "web=80",
+        "dns=udp://53",
+        "x=unix:/a=b",
+        "unix:/c=d",
+    ];
+    let options = ["--name", "y", "--allow", "web=@home", "--allow", "anna"];
+    let Some(Command::Expose(expose)) = parse(&[&arguments[..], &options].concat()).command else {
+        panic!("not an expose");
+    };
+    let said = expose.servers.iter().map(|it| {
+        let name = it.name.as_ref().map(ToString::to_string);
+        (name.unwrap_or_default(), it.target.to_string())
+    });
+    let said: Vec<_> = said.collect();
+    for (at, (name, target)) in [
+        ("web", "127.0.0.1:80"),
+        ("dns", "udp://127.0.0.1:53"),
+        ("x", "unix:/a=b"),
+        ("", "unix:/c=d"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(said[at], (name.to_owned(), target.to_owned()));
+    }
+    let allowed = expose.allow.iter().map(|it| {
+        let service = it.service.as_ref().map(ToString::to_string);
+        (service, it.who.to_string())
+    });
+    let allowed: Vec<_> = allowed.collect();
+    let web = (Some("web".to_owned()), "home".to_owned());
+    assert_eq!(allowed, [web, (None, "anna".to_owned())]);
 }
 
 #[test]
@@ -156,8 +201,8 @@ fn bad_input_is_named_together_with_the_expected_form() {
             "port \"0\" is not a number from 1 to 65535",
         ),
         (
-            &["expose", "nas:8080", "--name", "web"],
-            "a server is IP:PORT, as in 127.0.0.1:8080",
+            &["expose", "nas", "--name", "web"],
+            "a server is HOST:PORT, as in 127.0.0.1:8080",
         ),
         (
             &["up", "--bind", "localhost:8080"],
@@ -167,7 +212,12 @@ fn bad_input_is_named_together_with_the_expected_form() {
             &["expose", "127.0.0.1:80", "--name", "a b"],
             "' ' cannot be in a service name",
         ),
-        (&["expose", "127.0.0.1:80"], "--name"),
+        (&["expose", "web=http://127.0.0.1"], "a server is HOST:PORT"),
+        (&["expose", "a/b=80"], "'/' cannot be in a service name"),
+        (
+            &["forward", &format!("{id}/a"), "--listen", "unix:a"],
+            "or unix:/PATH",
+        ),
         (
             &["forward", &id, "--listen", "127.0.0.1:1"],
             "a service is PEER/NAME",

@@ -16,11 +16,15 @@ use tracing::debug;
 
 use super::{
     frame::{FRAME_HEADER, Frame},
-    lanes::{Lanes, Limit},
     packet::{Checksum, Header},
     table::Counters,
 };
-use crate::{Connection, proto::outbound::MAX_WINDOW, quic::ConnectionError};
+use crate::{
+    Connection,
+    proto::outbound::MAX_WINDOW,
+    quic::ConnectionError,
+    services::lanes::{Lanes, Limit},
+};
 
 /// Streams for TCP.
 const TCP_LANES: usize = 16;

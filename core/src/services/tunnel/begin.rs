@@ -7,10 +7,11 @@
 use std::{future::pending, io, time::Duration};
 
 use quinn::{ReadError, ReadExactError, WriteError};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     ForwardError, Loss, ServiceName,
+    local::Local,
     request::{Answer, Request},
     splice::{ResetOnDrop, StopOnDrop},
 };
@@ -36,7 +37,7 @@ impl First {
 pub(super) async fn begin(
     connection: &Connection,
     request: &Request,
-    tcp: Option<&TcpStream>,
+    tcp: Option<&Local>,
     first: &mut First,
 ) -> Result<(ResetOnDrop, StopOnDrop), Unbegun> {
     let opened = connection.open_bi().await;
@@ -66,7 +67,7 @@ pub(super) async fn begin(
             }
         })?,
         error = send_first(&mut send, request, tcp, first, &mut sent) => return Err(match error {
-            Unsent::Tcp(error) => Unbegun::Tcp(error),
+            Unsent::Local(error) => Unbegun::Local(error),
             Unsent::Stream(error) => lost(error.into()),
         }),
         () = silence => return Err(lost(Loss::Silent)),
@@ -78,13 +79,16 @@ pub(super) async fn begin(
     Ok((send, recv))
 }
 
-fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
+pub(super) fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
     let name = name.clone();
     match answer {
         Answer::Ok => Ok(()),
         Answer::UnknownService => Err(ForwardError::UnknownService { name }),
         Answer::NoTarget(reason) => Err(ForwardError::TargetRefused { name, reason }),
         Answer::Malformed => Err(ForwardError::Version),
+        Answer::IsUdp => Err(ForwardError::IsUdp { name }),
+        Answer::IsTcp => Err(ForwardError::IsTcp { name }),
+        Answer::NotAllowed => Err(ForwardError::NotAllowed { name }),
         Answer::Repeated => Err(ForwardError::Cut(Loss::Repeated)),
     }
 }
@@ -94,7 +98,7 @@ fn accepted(answer: Answer, name: &ServiceName) -> Result<(), ForwardError> {
 async fn send_first(
     send: &mut ResetOnDrop,
     request: &Request,
-    tcp: Option<&TcpStream>,
+    tcp: Option<&Local>,
     first: &mut First,
     sent: &mut usize,
 ) -> Unsent {
@@ -107,7 +111,7 @@ async fn send_first(
             },
             _ => {
                 if let Err(error) = more(tcp, first).await {
-                    return Unsent::Tcp(error);
+                    return Unsent::Local(error);
                 }
             }
         }
@@ -120,7 +124,7 @@ async fn send_first(
 }
 
 /// Waits for more from TCP, as long as there is room for it and it has not ended.
-async fn more(tcp: Option<&TcpStream>, first: &mut First) -> io::Result<()> {
+async fn more(tcp: Option<&Local>, first: &mut First) -> io::Result<()> {
     let mut bytes = [0; 4096];
     let room = bytes.len().min(FIRST.saturating_sub(first.0.len()));
     let (Some(tcp), Some(room @ [_, ..])) = (tcp, bytes.get_mut(..room)) else {
@@ -138,7 +142,7 @@ async fn more(tcp: Option<&TcpStream>, first: &mut First) -> io::Result<()> {
 }
 
 enum Unsent {
-    Tcp(io::Error),
+    Local(io::Error),
     Stream(WriteError),
 }
 
@@ -152,7 +156,7 @@ pub(super) enum Unbegun {
         loss: Loss,
     },
     Refused(ForwardError),
-    Tcp(io::Error),
+    Local(io::Error),
 }
 
 impl From<Unbegun> for ForwardError {
@@ -164,7 +168,7 @@ impl From<Unbegun> for ForwardError {
             } => Self::Cut(loss),
             Unbegun::Lost { loss, .. } => Self::Lost(loss),
             Unbegun::Refused(error) => error,
-            Unbegun::Tcp(error) => error.into(),
+            Unbegun::Local(error) => error.into(),
         }
     }
 }

@@ -28,6 +28,24 @@ pub enum ForwardError {
         /// What is in the way there.
         reason: Obstacle,
     },
+    /// Ask the peer to add this node to the service's list.
+    #[error("the peer exposes {name}, but not to this node: ask it to allow this node's id there")]
+    NotAllowed {
+        /// The name asked for.
+        name: ServiceName,
+    },
+    /// Forward datagrams to it.
+    #[error("{name} is a UDP server at the peer, which takes no connections: forward UDP to it")]
+    IsUdp {
+        /// The name asked for.
+        name: ServiceName,
+    },
+    /// Forward connections to it.
+    #[error("{name} is no UDP server at the peer: forward connections to it")]
+    IsTcp {
+        /// The name asked for.
+        name: ServiceName,
+    },
     /// Bring both sides to the same version.
     #[error(
         "the peer answers that it does not understand the request: bring both sides to the same version"

@@ -2,19 +2,22 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    net::SocketAddr,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use quinn::{ReadExactError, WriteError};
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
-    ServiceName,
+    DatagramCounts, ServiceName, Target,
+    local::Local,
     request::{Answer, Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
+    target::Host,
+    udp::{Flows, Served},
 };
 use crate::{Connection, PeerId, RecvStream, SendStream};
 
@@ -30,19 +33,63 @@ const REMEMBERED: usize = 4096;
 /// The servers that peers may reach, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Exposed {
-    servers: BTreeMap<ServiceName, SocketAddr>,
+    services: BTreeMap<ServiceName, Service>,
     begun: Arc<Mutex<Begun>>,
+    flows: Arc<Flows>,
+}
+
+#[derive(Clone)]
+struct Service {
+    target: Target,
+    may: Option<May>,
+}
+
+/// Whether a peer may reach a server.
+type May = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
+
+impl Service {
+    fn is_for(&self, peer: PeerId) -> bool {
+        self.may.as_ref().is_none_or(|may| may(peer))
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
 }
 
 impl Exposed {
-    /// Lets peers reach the TCP server at `server` under `name`.
-    pub fn insert(&mut self, name: ServiceName, server: SocketAddr) {
-        self.servers.insert(name, server);
+    /// Lets peers reach the server at `target` under `name`.
+    pub fn insert(&mut self, name: ServiceName, target: impl Into<Target>) {
+        let target = target.into();
+        self.services.insert(name, Service { target, may: None });
     }
 
-    /// Leads TCP connections to the servers until the connection ends: a handler for a [`Router`](crate::Router).
+    /// The same for the peers for which `may` says so, whenever one of them asks for it.
+    pub fn insert_for(
+        &mut self,
+        name: ServiceName,
+        target: impl Into<Target>,
+        may: impl Fn(PeerId) -> bool + Send + Sync + 'static,
+    ) {
+        let service = Service {
+            target: target.into(),
+            may: Some(Arc::new(may)),
+        };
+        self.services.insert(name, service);
+    }
+
+    /// Leads TCP connections and UDP datagrams to the servers until the connection ends: a handler for a
+    /// [`Router`](crate::Router).
     pub async fn serve(self, connection: Connection) {
         serve(&connection, &self).await;
+    }
+
+    /// What became of UDP datagrams so far, of all peers.
+    #[must_use]
+    pub fn datagrams(&self) -> DatagramCounts {
+        self.flows.counts()
     }
 
     /// False if the peer's TCP connection was begun before.
@@ -75,15 +122,20 @@ impl Begun {
 }
 
 pub(super) async fn serve(connection: &Connection, exposed: &Exposed) {
+    let datagrams = Arc::new(Served::new(connection, &exposed.flows));
     let mut streams = JoinSet::new();
+    let served = datagrams.clone();
+    // On a thread of its own where there is one: it hands over what the streams' tasks do not see.
+    let mut carrying = JoinSet::new();
+    carrying.spawn(async move { served.run().await });
     while let Ok((send, recv)) = connection.accept_bi().await {
         while streams.try_join_next().is_some() {}
         if streams.len() >= MAX_STREAMS {
             streams.join_next().await;
         }
-        let (peer, exposed) = (connection.peer(), exposed.clone());
+        let (peer, exposed, datagrams) = (connection.peer(), exposed.clone(), datagrams.clone());
         streams.spawn(async move {
-            if let Err(error) = serve_stream(send, recv, peer, &exposed).await {
+            if let Err(error) = serve_stream((send, recv), peer, &exposed, &datagrams).await {
                 debug!(%error, "tunnelled connection ended early");
             }
         });
@@ -91,40 +143,52 @@ pub(super) async fn serve(connection: &Connection, exposed: &Exposed) {
 }
 
 async fn serve_stream(
-    mut send: SendStream,
-    mut recv: RecvStream,
+    (mut send, mut recv): (SendStream, RecvStream),
     peer: PeerId,
     exposed: &Exposed,
+    datagrams: &Served,
 ) -> Result<(), StreamError> {
     let request = timeout(REQUEST_TIMEOUT, Request::read(&mut recv))
         .await
         .map_err(|_| StreamError::Timeout)??;
-    let (answer, tcp) = lead(request, peer, exposed).await;
-    send.write_all(&[answer.to_byte()]).await?;
-    match tcp {
-        Some(tcp) => Ok(splice(tcp, ResetOnDrop(send), StopOnDrop(recv)).await?),
-        None => Ok(()),
+    let led = lead(request, peer, exposed).await;
+    match led {
+        Led::Answer(answer) => Ok(send.write_all(&[answer.to_byte()]).await?),
+        Led::To(local) => {
+            send.write_all(&[Answer::Ok.to_byte()]).await?;
+            Ok(splice(local, ResetOnDrop(send), StopOnDrop(recv)).await?)
+        }
+        Led::Datagrams(host) => Ok(datagrams.serve(host, send, recv).await?),
     }
 }
 
-async fn lead(
-    request: Option<Request>,
-    peer: PeerId,
-    exposed: &Exposed,
-) -> (Answer, Option<TcpStream>) {
+/// Where a stream leads.
+enum Led<'a> {
+    Answer(Answer),
+    To(Local),
+    Datagrams(&'a Host),
+}
+
+async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Led<'_> {
     let Some(Request { kind, name, id }) = request else {
-        return (Answer::Malformed, None);
+        return Led::Answer(Answer::Malformed);
     };
-    let Some(target) = exposed.servers.get(&name) else {
-        return (Answer::UnknownService, None);
+    let Some(service) = exposed.services.get(&name) else {
+        return Led::Answer(Answer::UnknownService);
     };
-    match kind {
-        Purpose::Check => (Answer::Ok, None),
-        Purpose::Connect if !exposed.begin(peer, id) => (Answer::Repeated, None),
-        Purpose::Connect => match timeout(TARGET_TIMEOUT, TcpStream::connect(target)).await {
-            Ok(Ok(tcp)) => (Answer::Ok, Some(tcp)),
-            Ok(Err(error)) => (Answer::NoTarget(Obstacle::of(&error)), None),
-            Err(_) => (Answer::NoTarget(Obstacle::Silence), None),
+    if !service.is_for(peer) {
+        return Led::Answer(Answer::NotAllowed);
+    }
+    match (kind, &service.target) {
+        (Purpose::Datagrams, Target::Udp(host)) => Led::Datagrams(host),
+        (Purpose::Datagrams, _) => Led::Answer(Answer::IsTcp),
+        (Purpose::Check | Purpose::Connect, Target::Udp(_)) => Led::Answer(Answer::IsUdp),
+        (Purpose::Check, _) => Led::Answer(Answer::Ok),
+        (Purpose::Connect, _) if !exposed.begin(peer, id) => Led::Answer(Answer::Repeated),
+        (Purpose::Connect, target) => match timeout(TARGET_TIMEOUT, target.connect()).await {
+            Ok(Ok(local)) => Led::To(local),
+            Ok(Err(obstacle)) => Led::Answer(Answer::NoTarget(obstacle)),
+            Err(_) => Led::Answer(Answer::NoTarget(Obstacle::Silence)),
         },
     }
 }

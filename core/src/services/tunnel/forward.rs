@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UdpSocket},
     sync::Mutex,
     task::JoinSet,
     time::{sleep, timeout},
@@ -18,10 +20,12 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    ALPN, ForwardError, Loss, ServiceName,
+    ALPN, DatagramCounts, ForwardError, Loss, ServiceName,
     begin::{First, Unbegun, begin},
+    local::{Listener, Local},
     request::{Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
+    udp,
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
 
@@ -34,7 +38,17 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two tries to reach a lost peer, or to accept when the system has no sockets left.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Leads TCP connections to one exposed server of one peer.
+/// What a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else")]
+pub enum Transport {
+    /// Connections: [`Forwarder::run`].
+    Stream,
+    /// UDP datagrams: [`Forwarder::run_udp`].
+    Datagrams,
+}
+
+/// Leads TCP connections or UDP datagrams to one exposed server of one peer.
 #[derive(Clone, Debug)]
 pub struct Forwarder {
     name: ServiceName,
@@ -57,15 +71,17 @@ impl Forwarder {
                     number: 0,
                     connection: None,
                 }),
+                datagrams: Mutex::new(()),
+                counters: Arc::default(),
             }),
         }
     }
 
-    /// Dials the peer if it is not connected, and asks it whether it exposes the server. Returns the connection.
+    /// Dials the peer if it is not connected, and asks it whether it exposes the server, and what that takes.
     ///
     /// # Errors
     /// See [`ForwardError`]; all of them within 15 s, or 35 s of a peer that its relay does not reach at the moment.
-    pub async fn check(&self) -> Result<Connection, ForwardError> {
+    pub async fn check(&self) -> Result<Transport, ForwardError> {
         let connection = self.link.connection().await?;
         let check = Request {
             kind: Purpose::Check,
@@ -73,10 +89,11 @@ impl Forwarder {
             id: 0,
         };
         match begin(&connection, &check, None, &mut First::default()).await {
-            Ok(_) => Ok(connection),
+            Ok(_) => Ok(Transport::Stream),
+            Err(Unbegun::Refused(ForwardError::IsUdp { .. })) => Ok(Transport::Datagrams),
             // Nothing was open that could be cut.
             Err(Unbegun::Lost { loss, .. }) => Err(ForwardError::Lost(loss)),
-            Err(error @ (Unbegun::Refused(_) | Unbegun::Tcp(_))) => Err(error.into()),
+            Err(error @ (Unbegun::Refused(_) | Unbegun::Local(_))) => Err(error.into()),
         }
     }
 
@@ -87,6 +104,63 @@ impl Forwarder {
         listener: TcpListener,
         failed: impl Fn(&ForwardError) + Clone + Send + 'static,
     ) {
+        self.carry_all(Listener::Tcp(listener), failed).await;
+    }
+
+    /// The same of a Unix socket.
+    #[cfg(unix)]
+    pub async fn run_unix(
+        &self,
+        listener: UnixListener,
+        failed: impl Fn(&ForwardError) + Clone + Send + 'static,
+    ) {
+        self.carry_all(Listener::Unix(listener), failed).await;
+    }
+
+    /// Forwards the datagrams that come to `socket`, each of whose clients gets its own answers back, and tells `failed` what goes wrong;
+    /// dropping the future ends all flows. A forwarder and its clones run one at a time; others wait.
+    ///
+    /// A client that was silent for three minutes is forgotten; of more than 1,024 the one that was silent for longest is. Datagrams that do not
+    /// arrive are not sent again: [`datagrams`](Self::datagrams) counts them.
+    pub async fn run_udp(
+        &self,
+        socket: UdpSocket,
+        failed: impl Fn(&ForwardError) + Clone + Send + 'static,
+    ) {
+        let _alone = self.link.datagrams.lock().await;
+        let socket = Arc::new(socket);
+        loop {
+            let _ = tokio::join!(socket.readable(), socket.writable());
+            let connection = match self.link.connection().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    failed(&error);
+                    udp::refuse(&socket, &self.link.counters);
+                    sleep(RETRY_PAUSE).await;
+                    continue;
+                }
+            };
+            let (name, counters) = (self.name.clone(), self.link.counters.clone());
+            let session = udp::Session::new(connection.clone(), socket.clone(), name, counters);
+            let (loss, is_cut) = session.run(failed.clone()).await;
+            connection.close(0, b"nothing comes back any more");
+            if is_cut {
+                failed(&ForwardError::Cut(loss));
+            }
+        }
+    }
+
+    /// What became of UDP datagrams so far.
+    #[must_use]
+    pub fn datagrams(&self) -> DatagramCounts {
+        self.link.counters.read()
+    }
+
+    async fn carry_all(
+        &self,
+        listener: Listener,
+        failed: impl Fn(&ForwardError) + Clone + Send + 'static,
+    ) {
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
@@ -94,8 +168,8 @@ impl Forwarder {
                 connections.join_next().await;
             }
             match listener.accept().await {
-                Ok((tcp, _)) => {
-                    connections.spawn(self.clone().carry(tcp, failed.clone()));
+                Ok(local) => {
+                    connections.spawn(self.clone().carry(local, failed.clone()));
                 }
                 Err(error) => {
                     failed(&error.into());
@@ -105,30 +179,29 @@ impl Forwarder {
         }
     }
 
-    async fn carry(self, tcp: TcpStream, failed: impl Fn(&ForwardError)) {
-        // Until both directions have ended, an end of ours is a reset.
-        let _ = tcp.set_zero_linger();
-        let (send, recv) = match self.open(&tcp).await {
+    async fn carry(self, local: Local, failed: impl Fn(&ForwardError)) {
+        local.reset_on_drop();
+        let (send, recv) = match self.open(Some(&local)).await {
             Ok(opened) => opened,
             Err(error) => return failed(&error),
         };
-        match splice(tcp, send, recv).await {
+        match splice(local, send, recv).await {
             Ok(()) => {}
             Err(Broken::Link(error)) => failed(&ForwardError::Cut(error.into())),
             // Whoever has an end of the connection may break it off.
-            Err(error @ (Broken::Tcp(_) | Broken::Peer)) => {
+            Err(error @ (Broken::Local(_) | Broken::Peer)) => {
                 debug!(%error, "forwarded connection ended early");
             }
         }
     }
 
     /// A stream to the server, over the connection as it is or, if it died, over a new one.
-    async fn open(&self, tcp: &TcpStream) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
+    async fn open(&self, local: Option<&Local>) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
         let mut first = First::default();
         let mut request = self.request();
         let Numbered { number, connection } = self.link.current.lock().await.clone();
         if let Some(connection) = connection {
-            match begin(&connection, &request, Some(tcp), &mut first).await {
+            match begin(&connection, &request, local, &mut first).await {
                 Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
                 decided => return Ok(decided?),
             }
@@ -137,7 +210,14 @@ impl Forwarder {
             request = self.request();
         }
         let connection = self.link.redial(number).await?;
-        Ok(begin(&connection, &request, Some(tcp), &mut first).await?)
+        Ok(begin(&connection, &request, local, &mut first).await?)
+    }
+
+    #[cfg(test)]
+    pub(super) async fn close(&self) {
+        if let Some(connection) = &self.link.current.lock().await.connection {
+            connection.close(0, b"");
+        }
     }
 
     fn request(&self) -> Request {
@@ -155,6 +235,9 @@ struct Link {
     endpoint: Endpoint,
     peer: Ticket,
     current: Mutex<Numbered>,
+    /// Held by who reads its datagrams.
+    datagrams: Mutex<()>,
+    counters: Arc<udp::Counters>,
 }
 
 #[derive(Clone, Debug)]

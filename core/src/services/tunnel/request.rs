@@ -17,6 +17,7 @@ const VERSION: u8 = 2;
 const ID_LEN: usize = 8;
 const CHECK: u8 = 0;
 const CONNECT: u8 = 1;
+const DATAGRAMS: u8 = 2;
 
 /// The first bytes of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) enum Purpose {
     Check,
     /// To carry one TCP connection.
     Connect,
+    /// To carry the UDP datagrams of one client, which come and go beside the stream.
+    Datagrams,
 }
 
 impl Request {
@@ -44,6 +47,7 @@ impl Request {
         let kind = match self.kind {
             Purpose::Check => CHECK,
             Purpose::Connect => CONNECT,
+            Purpose::Datagrams => DATAGRAMS,
         };
         let mut bytes = vec![VERSION, kind, name.len() as u8];
         bytes.extend_from_slice(&self.id.to_be_bytes());
@@ -67,6 +71,7 @@ impl Request {
         let kind = match (version, kind) {
             (VERSION, CHECK) => Purpose::Check,
             (VERSION, CONNECT) => Purpose::Connect,
+            (VERSION, DATAGRAMS) => Purpose::Datagrams,
             _ => return None,
         };
         let name = str::from_utf8(name).ok()?.parse().ok()?;
@@ -86,6 +91,10 @@ pub enum Obstacle {
     NoRoute,
     /// The system, or a firewall, does not allow connections to it.
     Forbidden,
+    /// Its computer's name is not known there, or the name server does not answer.
+    NoAddress,
+    /// There is no socket at its path.
+    NoSocket,
     /// Something else went wrong there.
     Other,
 }
@@ -98,6 +107,8 @@ impl Obstacle {
             Self::Silence
         } else if error.kind() == ErrorKind::PermissionDenied {
             Self::Forbidden
+        } else if error.kind() == ErrorKind::NotFound {
+            Self::NoSocket
         } else if matches!(
             error.kind(),
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
@@ -116,6 +127,8 @@ impl fmt::Display for Obstacle {
             Self::Silence => "it takes no connection",
             Self::NoRoute => "there is no route to it",
             Self::Forbidden => "the system or a firewall forbids it",
+            Self::NoAddress => "no address is found for its name",
+            Self::NoSocket => "there is no socket at its path",
             Self::Other => "the system does not say why",
         })
     }
@@ -134,6 +147,12 @@ pub(super) enum Answer {
     Malformed,
     /// This TCP connection was begun already, with bytes that must not reach the server twice.
     Repeated,
+    /// It is there, and takes UDP datagrams and no connections.
+    IsUdp,
+    /// It is there, and takes connections and no UDP datagrams.
+    IsTcp,
+    /// It is for others.
+    NotAllowed,
 }
 
 impl Answer {
@@ -148,6 +167,11 @@ impl Answer {
             Self::NoTarget(Obstacle::NoRoute) => 6,
             Self::NoTarget(Obstacle::Forbidden) => 7,
             Self::NoTarget(Obstacle::Other) => 8,
+            Self::NoTarget(Obstacle::NoAddress) => 9,
+            Self::NoTarget(Obstacle::NoSocket) => 10,
+            Self::IsUdp => 11,
+            Self::IsTcp => 12,
+            Self::NotAllowed => 13,
         }
     }
 
@@ -161,6 +185,11 @@ impl Answer {
             6 => Self::NoTarget(Obstacle::NoRoute),
             7 => Self::NoTarget(Obstacle::Forbidden),
             8 => Self::NoTarget(Obstacle::Other),
+            9 => Self::NoTarget(Obstacle::NoAddress),
+            10 => Self::NoTarget(Obstacle::NoSocket),
+            11 => Self::IsUdp,
+            12 => Self::IsTcp,
+            13 => Self::NotAllowed,
             _ => Self::Malformed,
         }
     }
@@ -172,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_request_survives_its_bytes() {
-        for kind in [Purpose::Check, Purpose::Connect] {
+        for kind in [Purpose::Check, Purpose::Connect, Purpose::Datagrams] {
             let request = Request {
                 kind,
                 name: "web".parse().unwrap(),
@@ -203,6 +232,7 @@ mod tests {
             (ErrorKind::TimedOut, Obstacle::Silence),
             (ErrorKind::HostUnreachable, Obstacle::NoRoute),
             (ErrorKind::PermissionDenied, Obstacle::Forbidden),
+            (ErrorKind::NotFound, Obstacle::NoSocket),
             (ErrorKind::OutOfMemory, Obstacle::Other),
         ] {
             assert_eq!(Obstacle::of(&kind.into()), expected);
@@ -211,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_answer_survives_its_byte() {
-        for byte in 0..=8 {
+        for byte in 0..=13 {
             assert_eq!(Answer::from_byte(byte).to_byte(), byte);
         }
     }

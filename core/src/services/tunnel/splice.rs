@@ -1,18 +1,13 @@
-//! One TCP connection and one QUIC stream made into one.
+//! A local connection and one QUIC stream made into one.
 
 use std::pin::pin;
 
 use bytes::BytesMut;
 use quinn::{ReadError, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::local::Local;
 use crate::{RecvStream, SendStream};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
@@ -23,24 +18,37 @@ const BROKEN: VarInt = VarInt::from_u32(1);
 
 /// Copies both ways until both directions have ended and the peer has acknowledged all of ours.
 ///
-/// Any other end, also this future being dropped or the process killed, resets the TCP connection and the stream.
+/// Any other end, also this future being dropped or the process killed, resets a TCP connection and the stream.
 pub(super) async fn splice(
-    mut tcp: TcpStream,
+    local: Local,
     mut send: ResetOnDrop,
     mut recv: StopOnDrop,
 ) -> Result<(), Broken> {
-    tcp.set_nodelay(true)?;
-    tcp.set_zero_linger()?;
-    let (reader, writer) = tcp.split();
-    tokio::try_join!(
-        tcp_to_quic(reader, &mut send.0),
-        quic_to_tcp(&mut recv.0, writer)
-    )?;
-    SockRef::from(&tcp).set_linger(None)?;
+    match local {
+        Local::Tcp(mut tcp) => {
+            tcp.set_nodelay(true)?;
+            tcp.set_zero_linger()?;
+            let (reader, writer) = tcp.split();
+            copy((reader, writer), &mut send.0, &mut recv.0).await?;
+            SockRef::from(&tcp).set_linger(None)?;
+            Ok(())
+        }
+        #[cfg(unix)]
+        Local::Unix(mut unix) => copy(unix.split(), &mut send.0, &mut recv.0).await,
+    }
+}
+
+/// Copies both ways until both directions have ended and the peer has acknowledged all of ours.
+pub(super) async fn copy(
+    (reader, writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    send: &mut SendStream,
+    recv: &mut RecvStream,
+) -> Result<(), Broken> {
+    tokio::try_join!(to_quic(reader, send), from_quic(recv, writer))?;
     Ok(())
 }
 
-async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(), Broken> {
+async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Result<(), Broken> {
     let mut acknowledged = pin!(send.stopped());
     let copy = async {
         let mut buffer = BytesMut::new();
@@ -48,7 +56,7 @@ async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(),
             if buffer.capacity() < LEAST {
                 buffer.reserve(CHUNK);
             }
-            if tcp.read_buf(&mut buffer).await? == 0 {
+            if local.read_buf(&mut buffer).await? == 0 {
                 return send.finish().map_err(|_| Broken::Peer);
             }
             send.write_chunk(buffer.split().freeze()).await?;
@@ -67,19 +75,22 @@ async fn tcp_to_quic(mut tcp: ReadHalf<'_>, send: &mut SendStream) -> Result<(),
     }
 }
 
-async fn quic_to_tcp(recv: &mut RecvStream, mut tcp: WriteHalf<'_>) -> Result<(), Broken> {
+async fn from_quic(
+    recv: &mut RecvStream,
+    mut local: impl AsyncWrite + Unpin,
+) -> Result<(), Broken> {
     while let Some(chunk) = recv.read_chunk(usize::MAX, true).await? {
-        tcp.write_all(&chunk.bytes).await?;
+        local.write_all(&chunk.bytes).await?;
     }
-    tcp.shutdown().await?;
+    local.shutdown().await?;
     Ok(())
 }
 
 /// Which end broke.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    #[error("the TCP connection broke: {0}")]
-    Tcp(#[from] std::io::Error),
+    #[error("the local connection broke: {0}")]
+    Local(#[from] std::io::Error),
     #[error("the peer reset the stream")]
     Peer,
     #[error("the link broke: {0}")]

@@ -13,9 +13,10 @@ use tokio::{
 };
 
 use super::{
-    ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName,
+    ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName, Target, Transport,
     begin::{First, Unbegun, begin},
     expose,
+    local::Local,
     request::{Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
 };
@@ -125,7 +126,7 @@ async fn the_first_bytes_travel_with_the_request_and_reach_the_server_once() {
     let mut app = TcpStream::connect(world.local.local_addr().unwrap())
         .await
         .unwrap();
-    let (tcp, _) = world.local.accept().await.unwrap();
+    let tcp = Local::Tcp(world.local.accept().await.unwrap().0);
     app.write_all(b"first").await.unwrap();
     let mut first = First::default();
 
@@ -188,7 +189,7 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
     };
     let (server, client) = tokio::try_join!(node(), node()).unwrap();
     let mut exposed = Exposed::default();
-    exposed.insert(web(), "127.0.0.1:9".parse().unwrap());
+    exposed.insert(web(), "127.0.0.1:9".parse::<Target>().unwrap());
     let forwarder = Forwarder::new(client, server.ticket(), web());
     let mut serving = JoinSet::new();
     for _ in 0..2 {
@@ -199,8 +200,9 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
             Ok(accepted)
         };
         let (checked, accepted) = tokio::try_join!(forwarder.check(), accepting).unwrap();
-        accepted.close(0, b"restarting");
-        checked.closed().await;
+        assert_eq!(checked, Transport::Stream);
+        forwarder.close().await;
+        accepted.closed().await;
     }
 }
 
@@ -288,7 +290,7 @@ impl World {
             .unwrap();
         let (tcp, _) = self.local.accept().await.unwrap();
         let (send, recv) = self.request(Purpose::Connect, web()).await.unwrap();
-        self.splices.spawn(splice(tcp, send, recv));
+        self.splices.spawn(splice(tcp.into(), send, recv));
         let (server, _) = self.target.as_ref().unwrap().accept().await.unwrap();
         (app, server)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -10,7 +11,7 @@ use peerway::{
     ParseIdError, ParseTicketError, PeerId, Ticket,
     services::{
         invite::{Invitation, ParseInvitationError},
-        tunnel::{ParseNameError, ServiceName},
+        tunnel::{ParseNameError, ParseTargetError, ServiceName, Target},
     },
 };
 
@@ -75,7 +76,68 @@ impl FromStr for PeerName {
     }
 }
 
-/// A named TCP server at a peer.
+/// A server to expose, with its name if it has one here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Offered {
+    pub(in crate::cli) name: Option<ServiceName>,
+    pub(in crate::cli) target: Target,
+}
+
+pub(super) fn offered(text: &str) -> Result<Offered, ArgError> {
+    let (name, target) = named(text)?;
+    let target = target.parse()?;
+    Ok(Offered { name, target })
+}
+
+/// Who may reach a server, or any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Allowed {
+    pub(in crate::cli) service: Option<ServiceName>,
+    pub(in crate::cli) who: Name,
+}
+
+pub(super) fn allowed(text: &str) -> Result<Allowed, ArgError> {
+    let (service, who) = named(text)?;
+    let who = who.strip_prefix('@').unwrap_or(who).parse()?;
+    Ok(Allowed { service, who })
+}
+
+/// What stands before the first `=`, and the rest.
+fn named(text: &str) -> Result<(Option<ServiceName>, &str), ArgError> {
+    match text.split_once('=') {
+        // A path may contain one.
+        Some((name, rest)) if !name.contains(':') => Ok((Some(name.parse()?), rest)),
+        _ => Ok((None, text)),
+    }
+}
+
+/// Where programs of this computer find what is forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Local {
+    /// By TCP or UDP, as the server wants it.
+    Addr(SocketAddr),
+    Udp(SocketAddr),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+pub(super) fn local(text: &str) -> Result<Local, ArgError> {
+    #[cfg(unix)]
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return match path.is_absolute() {
+            true => Ok(Local::Unix(path)),
+            false => Err(ArgError::Local),
+        };
+    }
+    let read = match text.strip_prefix("udp://") {
+        Some(addr) => server(addr).map(Local::Udp),
+        None => server(text).map(Local::Addr),
+    };
+    read.map_err(|_| ArgError::Local)
+}
+
+/// A named server at a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Service {
     pub(in crate::cli) peer: PeerName,
@@ -117,13 +179,13 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, ArgError> {
 }
 
 /// Without an address it is this computer itself: nobody else is to reach it by accident.
-pub(super) fn server(text: &str) -> Result<SocketAddr, ArgError> {
+fn server(text: &str) -> Result<SocketAddr, ArgError> {
     let name = text.strip_prefix("localhost:");
     let port = name.or_else(|| text.strip_prefix(':'));
     let port: Option<u16> = port.unwrap_or(text).parse().ok();
     let here = port.map(|port| (Ipv4Addr::LOCALHOST, port).into());
     here.map_or_else(|| text.parse(), Ok)
-        .map_err(|_| ArgError::Server)
+        .map_err(|_| ArgError::Local)
 }
 
 /// A day.
@@ -198,10 +260,12 @@ pub(in crate::cli) enum ArgError {
         "an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port alone, as in 41641"
     )]
     Address,
+    #[error(transparent)]
+    Target(#[from] ParseTargetError),
     #[error(
-        "a server is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port of this computer, as in 8080"
+        "a local address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, a port of this computer, as in 8080, udp://IP:PORT or unix:/PATH"
     )]
-    Server,
+    Local,
     #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
     Seconds,
     #[error("expected a time of up to a year, as in 30m, 24h or 7d")]

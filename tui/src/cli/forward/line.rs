@@ -1,6 +1,6 @@
 //! What `forward` says of itself and of connections that fail.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use peerway::{ConnectError, services::tunnel::ForwardError};
 use serde::Serialize;
@@ -13,7 +13,7 @@ const REPEAT_AFTER: Duration = Duration::from_secs(60);
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Record {
     Listening {
-        addr: SocketAddr,
+        addr: String,
     },
     /// A connection was not carried.
     Refused {
@@ -53,6 +53,9 @@ impl Record {
                 return Self::Cut { reason };
             }
             ForwardError::UnknownService { .. }
+            | ForwardError::NotAllowed { .. }
+            | ForwardError::IsUdp { .. }
+            | ForwardError::IsTcp { .. }
             | ForwardError::Version
             | ForwardError::Connect(Dial::NoSuchService | Dial::Busy | Dial::Closed(_)) => By::Peer,
             ForwardError::TargetRefused { .. } => By::Target,
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_lines_keep_their_keys() {
-        let addr = SocketAddr::from(([127, 0, 0, 1], 9000));
+        let addr = "127.0.0.1:9000".to_owned();
         let reason = "the peer is away".to_owned();
         for (line, expected) in [
             (
