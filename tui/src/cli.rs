@@ -29,6 +29,7 @@ mod expose;
 mod failure;
 mod follow;
 mod forward;
+mod get;
 mod group;
 mod id;
 mod invite;
@@ -52,6 +53,7 @@ mod screen;
 mod send;
 #[cfg(target_os = "linux")]
 mod service;
+mod share;
 mod sharing;
 mod speed;
 mod state;
@@ -162,6 +164,8 @@ fn run(
         Command::Link(args) => block_on(link::run(globals, &args)),
         Command::Send(args) => block_on(send::run(globals, &args)),
         Command::Receive(args) => block_on(receive::run(globals, &args)),
+        Command::Share(args) => block_on(share::run(globals, &args)),
+        Command::Get(args) => block_on(get::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),
         Command::Rename(args) => changed(globals, book::rename(globals, &args)),

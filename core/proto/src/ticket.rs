@@ -66,10 +66,13 @@ impl Ticket {
         Self { discovery, ..self }
     }
 
+    /// It in fewer bytes than its text has, for what carries tickets.
+    ///
     /// Layout: id 32 | whether there is a discovery secret (1 bit), relay count (3 bits), address count (4 bits) | relays: key 32,
     /// host, port 2 | addresses: IP, port 2 | discovery secret 16, if so | checksum 3. A host is a tag and 4 or 16 bytes of address,
     /// or a length and a name.
-    fn to_bytes(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let Self {
             id,
             relays,
@@ -139,7 +142,11 @@ impl Ticket {
         self.addrs.iter().copied().filter(is_public)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {
+    /// What [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    /// See [`ParseTicketError`]; the bytes are all of a ticket and nothing else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseTicketError> {
         let body_len = bytes
             .len()
             .checked_sub(CHECK_LEN)

@@ -40,7 +40,7 @@ mod receive;
 mod selection;
 mod send;
 mod source;
-mod tree;
+pub mod tree;
 mod wire;
 mod work;
 
@@ -49,6 +49,8 @@ mod tests;
 
 pub use error::{InboxError, ReceiveError, SelectError, SendError};
 pub use inbox::{Inbox, Offered};
+pub use name::{BadName, SafePath, sanitise};
+pub use place::{Place, open_part};
 pub use progress::Progress;
 pub use selection::{Selection, Skipped};
 pub use send::send;

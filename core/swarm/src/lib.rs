@@ -9,3 +9,5 @@ pub mod directory;
 pub mod frame;
 pub mod group;
 pub mod record;
+pub mod share;
+pub mod store;

@@ -1,5 +1,6 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
+mod share;
 mod values;
 
 use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
@@ -34,6 +35,7 @@ use crate::{
     book::Name,
     dash::{Columns, filter::Filter},
 };
+pub(super) use share::{GetArgs, ShareArgs};
 #[cfg(unix)]
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -49,7 +51,7 @@ use values::{
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
 4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
-network device (link), 8 refused by the peer (send, top), 130 interrupted before
+network device (link), 8 refused by the peer (send, get, top), 130 interrupted before
 there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
@@ -218,6 +220,10 @@ pub(super) enum Command {
     Send(Send),
     /// Take files that peers send, or those of the one who shows a code
     Receive(Receive),
+    /// Share files and folders with many, who fetch them from each other too
+    Share(ShareArgs),
+    /// Fetch what a link names, from all who have some of it
+    Get(GetArgs),
     /// List the address book, and who else was dialled from here
     Peers(PeersArgs),
     /// Give a peer a name, by which every command knows it

@@ -16,6 +16,8 @@ use peerway::{
     },
 };
 
+use peerway_swarm::share::{GetError, ShareError};
+
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use peerway::services::subnet::SubnetError;
 
@@ -166,6 +168,10 @@ pub(super) enum Failure {
         "nobody receives files there: have `peerway receive` run there, or `peerway up --receive DIR`"
     )]
     NoReceiver,
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    #[error(transparent)]
+    Get(#[from] GetError),
     #[error("there is no terminal to ask at: --yes takes whatever is offered")]
     NobodyToAsk,
     #[error("the sender did not come, though the code was right: have a new one made")]
@@ -203,11 +209,13 @@ impl Failure {
             Self::Send(SendError::Refused(Refusal::Busy)) => BUSY,
             Self::Send(SendError::Refused(_))
             | Self::NoReceiver
-            | Self::Receive(ReceiveError::Refused) => REFUSED,
+            | Self::Receive(ReceiveError::Refused)
+            | Self::Get(GetError::NotThere(_)) => REFUSED,
             Self::Send(SendError::Connection(_))
             | Self::Receive(ReceiveError::Connection(_))
+            | Self::Get(GetError::Unreached(_))
             | Self::NobodyCame => UNREACHABLE,
-            Self::NobodyToAsk => USAGE,
+            Self::NobodyToAsk | Self::Get(GetError::NoProvider) => USAGE,
             Self::NoHome
             | Self::Code(_)
             | Self::Names { .. }
@@ -257,6 +265,8 @@ impl Failure {
             | Self::CodeExpired
             | Self::Forward(_)
             | Self::Select(_)
+            | Self::Share(_)
+            | Self::Get(_)
             | Self::Send(_)
             | Self::Inbox(_)
             | Self::Receive(_)

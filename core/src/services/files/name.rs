@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A path below a folder, of parts that are plain names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SafePath(Vec<String>);
+pub struct SafePath(Vec<String>);
 
 impl SafePath {
     pub(super) fn parts(&self) -> &[String] {
@@ -29,16 +29,21 @@ impl SafePath {
         Self(std::iter::once(top.to_owned()).chain(rest).collect())
     }
 
-    pub(super) fn to_path(&self) -> PathBuf {
+    /// As it is written below a folder here.
+    #[must_use]
+    pub fn to_path(&self) -> PathBuf {
         self.0.iter().collect()
     }
 
-    pub(super) fn to_text(&self) -> String {
+    /// Its parts, divided by `/`.
+    #[must_use]
+    pub fn to_text(&self) -> String {
         self.0.join("/")
     }
 
     /// The same with another last part: the `number`th try to find one that is free.
-    pub(super) fn numbered(&self, number: u32) -> Self {
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
         let mut parts = self.0.clone();
         if let Some(last) = parts.last_mut() {
             *last = numbered(last, number);
@@ -59,18 +64,25 @@ pub(super) fn numbered(name: &str, number: u32) -> String {
 
 /// Why nothing is written under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadName {
+#[non_exhaustive]
+pub enum BadName {
+    /// It is empty, or a part of it is.
     #[error("a file without a name")]
     Empty,
+    /// It is absolute or leads up.
     #[error("a file outside of the folder")]
     Outside,
+    /// More than any real tree has.
     #[error("more than {MAX_DEPTH} folders within each other")]
     Deep,
 }
 
 /// Makes a path that a peer sent harmless, parts divided by `/`. Names that this system cannot have, or that show as something else
 /// than they are, are changed; a path that leads elsewhere is nobody's mistake and refused.
-pub(super) fn sanitise(path: &str) -> Result<SafePath, BadName> {
+///
+/// # Errors
+/// See [`BadName`].
+pub fn sanitise(path: &str) -> Result<SafePath, BadName> {
     sanitise_for(path, cfg!(windows))
 }
 

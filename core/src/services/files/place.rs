@@ -21,28 +21,38 @@ use super::{
 /// How many names are tried to find one that is free.
 const NAMES: u32 = 1000;
 
-/// A folder that receives.
+/// A folder that receives. Blocks, as file systems do.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     root: Dir,
     overwrite: bool,
 }
 
 impl Place {
-    pub(super) fn open(folder: &Path, overwrite: bool) -> io::Result<Self> {
+    /// The folder, which is there. With `overwrite` what is in it gives way to what comes under the same name.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(folder: &Path, overwrite: bool) -> io::Result<Self> {
         let root = Dir::open_ambient_dir(folder, ambient_authority())?;
         Ok(Self { root, overwrite })
     }
 
-    /// The folder for what is not whole yet.
-    pub(super) fn work(&self, id: &str) -> io::Result<Dir> {
+    /// The folder for what is not whole yet of something that `id`, a plain name, stands for; made if need be.
+    ///
+    /// # Errors
+    /// It cannot be made or opened.
+    pub fn work(&self, id: &str) -> io::Result<Dir> {
         let path = Path::new(WORK).join(id);
         self.root.create_dir_all(&path)?;
         self.root.open_dir(&path)
     }
 
     /// Removes the folder for what is not whole yet, when all is.
-    pub(super) fn clear(&self, id: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn clear(&self, id: &str) -> io::Result<()> {
         self.root.remove_dir_all(Path::new(WORK).join(id))?;
         // Others may be under way.
         let _ = self.root.remove_dir(WORK);
@@ -50,7 +60,10 @@ impl Place {
     }
 
     /// Makes a folder of this name, or with a number if something is there, and says which.
-    pub(super) fn new_top(&self, name: &str) -> io::Result<String> {
+    ///
+    /// # Errors
+    /// It cannot be made, or too many of that name are there.
+    pub fn new_top(&self, name: &str) -> io::Result<String> {
         for number in 0..NAMES {
             let tried = if number == 0 {
                 name.to_owned()
@@ -71,12 +84,17 @@ impl Place {
     }
 
     /// A folder itself, not a link to one.
-    pub(super) fn is_folder(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn is_folder(&self, name: &str) -> bool {
         let found = self.root.symlink_metadata(name);
         found.is_ok_and(|found| found.is_dir())
     }
 
-    pub(super) fn make_folder(&self, path: &SafePath) -> io::Result<()> {
+    /// Makes a folder, and those above it.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_folder(&self, path: &SafePath) -> io::Result<()> {
         self.root.create_dir_all(path.to_path())
     }
 
@@ -92,7 +110,10 @@ impl Place {
     }
 
     /// The first name for a file that seems to be free.
-    pub(super) fn free(&self, path: &SafePath) -> io::Result<SafePath> {
+    ///
+    /// # Errors
+    /// Too many of that name are there.
+    pub fn free(&self, path: &SafePath) -> io::Result<SafePath> {
         if self.overwrite {
             return Ok(path.clone());
         }
@@ -103,7 +124,10 @@ impl Place {
     }
 
     /// Gives a whole file of `work` its name; false if another took that meanwhile.
-    pub(super) fn put(&self, work: &Dir, part: &str, path: &SafePath) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn put(&self, work: &Dir, part: &str, path: &SafePath) -> io::Result<bool> {
         let place = path.to_path();
         if self.overwrite {
             return work.rename(part, &self.root, place).map(|()| true);
@@ -118,8 +142,11 @@ impl Place {
     }
 }
 
-/// Opens a file of the folder for what is not whole yet.
-pub(super) fn open_part(work: &Dir, name: &str, anew: bool) -> io::Result<File> {
+/// Opens a file of the folder for what is not whole yet, made if need be, and empty if it is to begin `anew`.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_part(work: &Dir, name: &str, anew: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(anew);
     Ok(work.open_with(name, &options)?.into_std())

@@ -49,21 +49,25 @@ impl Progress {
         self.0.bytes_held.load(Relaxed)
     }
 
-    pub(super) fn begin(&self, files: u64, bytes: u64) {
+    /// A transfer of so much begins.
+    pub fn begin(&self, files: u64, bytes: u64) {
         self.0.files.store(files, Relaxed);
         self.0.bytes.store(bytes, Relaxed);
     }
 
-    pub(super) fn held(&self, bytes: u64) {
+    /// So much is there from an earlier try.
+    pub fn held(&self, bytes: u64) {
         self.0.bytes_held.fetch_add(bytes, Relaxed);
         self.0.bytes_done.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn moved(&self, bytes: u64) {
+    /// So much came, or was sent.
+    pub fn moved(&self, bytes: u64) {
         self.0.bytes_done.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn file_done(&self) {
+    /// A file is through.
+    pub fn file_done(&self) {
         self.0.files_done.fetch_add(1, Relaxed);
     }
 

@@ -112,6 +112,17 @@ impl Selection {
         &self.skipped
     }
 
+    /// What is in it, each with its path below what was selected, parts divided by `/`, and where it is; a folder is nowhere.
+    pub fn each(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
+        self.items.iter().map(|item| {
+            let place = match &item.source {
+                Source::File(path) => Some(path.as_path()),
+                Source::Nothing | Source::Stream(_) => None,
+            };
+            (item.entry.path.as_str(), place)
+        })
+    }
+
     /// What the receiver is told before it decides.
     #[must_use]
     pub fn offer(&self) -> Offer {

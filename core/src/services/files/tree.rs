@@ -1,12 +1,12 @@
-//! The BLAKE3 tree of one file, down to its units: what is there, what it is checked against, and the root.
+//! The BLAKE3 tree of a file, down to its units: what each is checked against, and what all of them come to.
 
 use blake3::{
     Hasher,
     hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root},
 };
 
-/// The smallest unit, which is also a whole number of the 16 KiB groups of other BLAKE3 formats.
-pub(super) const MIN_UNIT: u64 = 256 << 10;
+/// The smallest unit in bytes, which is also a whole number of the 16 KiB groups of other BLAKE3 formats.
+pub const MIN_UNIT: u64 = 256 << 10;
 /// The largest unit, so that buffers stay small.
 pub(super) const MAX_UNIT: u64 = 4 << 20;
 /// Units of a file before they become larger.
@@ -14,17 +14,20 @@ const UNITS: u64 = 1 << 16;
 /// The largest file.
 pub(super) const MAX_SIZE: u64 = 1 << 44;
 
-pub(super) type Value = ChainingValue;
+/// What a unit is checked against: its chaining value, or the hash of a file that is one unit.
+pub type Value = ChainingValue;
 
-/// How large the units of a file of `size` bytes are.
-pub(super) fn unit_len(size: u64) -> u64 {
+/// How many bytes each unit of a file of `size` bytes has, but for the last.
+#[must_use]
+pub fn unit_len(size: u64) -> u64 {
     size.div_ceil(UNITS)
         .next_power_of_two()
         .clamp(MIN_UNIT, MAX_UNIT)
 }
 
 /// The value of a unit that begins at `offset`, or the root of a file that has no other.
-pub(super) fn value(size: u64, offset: u64, data: &[u8]) -> Value {
+#[must_use]
+pub fn value(size: u64, offset: u64, data: &[u8]) -> Value {
     if size <= MIN_UNIT {
         return blake3::hash(data).into();
     }
@@ -132,15 +135,24 @@ impl Tree {
             return None;
         }
         let values: Vec<_> = self.values.iter().flatten().copied().collect();
-        Some(match values[..] {
-            [] => blake3::hash(b"").into(),
-            [only] if self.size <= MIN_UNIT => only,
-            _ => {
-                let (left, right) = values.split_at(left_of(values.len()));
-                merge_subtrees_root(&merged(left), &merged(right), Mode::Hash).into()
-            }
-        })
+        root(self.size, &values)
     }
+}
+
+/// The BLAKE3 hash of a file of `size` bytes whose units have these values; none if it has more or fewer units.
+#[must_use]
+pub fn root(size: u64, values: &[Value]) -> Option<[u8; 32]> {
+    if values.len() as u64 != size.div_ceil(unit_len(size)) {
+        return None;
+    }
+    Some(match values {
+        [] => blake3::hash(b"").into(),
+        [only] => *only,
+        _ => {
+            let (left, right) = values.split_at(left_of(values.len()));
+            merge_subtrees_root(&merged(left), &merged(right), Mode::Hash).into()
+        }
+    })
 }
 
 fn merged(values: &[Value]) -> Value {

@@ -1,0 +1,57 @@
+//! Why content is not shared, or not fetched.
+
+use std::io;
+
+use peerway::{PeerId, services::files::SelectError};
+
+use crate::store::file::FileError;
+
+/// Why something is not shared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// A file cannot be.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What was named cannot be looked at.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// There are more files in the folder than one link names: share its folders one by one.
+    #[error("more than {most} files in one folder: share its folders one by one", most = super::collection::MAX_FILES)]
+    Many,
+    /// The list of what is in the folder cannot be written.
+    #[error("cannot list the folder: {0}")]
+    List(#[from] postcard::Error),
+    /// The node has ended.
+    #[error("the node has ended")]
+    Ended,
+}
+
+/// Why content was not fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// Nobody whom the link names was reached: try again when one of them is there.
+    #[error("none of those who have it was reached: {0}")]
+    Unreached(String),
+    /// Whoever was reached has it not, or does not let this node have it: ask there.
+    #[error("{0} has it not any more, or does not let this node have it")]
+    NotThere(PeerId),
+    /// The link names nobody.
+    #[error("the link names nobody who has it: ask for a new one")]
+    NoProvider,
+    /// The content is no list of a folder, though the link says so.
+    #[error("what the link names is no list of a folder: {0}")]
+    NoList(String),
+    /// Nothing can be written there.
+    #[error("cannot write to {path}: {source}", path = path.display())]
+    Write {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The node has ended.
+    #[error("the node has ended")]
+    Ended,
+}

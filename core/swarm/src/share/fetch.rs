@@ -1,0 +1,403 @@
+//! Some content is fetched from all who have some of it: tasks around the [`Picker`].
+
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use peerway::{Connection, PeerId, Ticket, services::files::Progress};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    GetError, Hash, Notice, Outline, Picker, Sharing, Units,
+    object::Object,
+    session::{NoOutline, NoUnit, Session},
+    sources::Sources,
+    wire::{Ask, Described, MAX_ANSWER, Told, tickets},
+};
+use crate::{frame, store::part::Part};
+
+/// Bytes that are asked for ahead of all holders.
+const MAX_AHEAD: u64 = 32 << 20;
+/// How often is looked who is late.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long nothing is asked for after nothing could be written.
+const DISK_PAUSE: Duration = Duration::from_secs(3);
+/// How long nobody may be there before that is told.
+const LONELY: Duration = Duration::from_secs(5);
+
+/// The outline of some content, from whoever has it.
+pub(super) async fn outline(sources: &Sources, hash: Hash, size: u64) -> Result<Outline, GetError> {
+    if let Some(outline) = Outline::of_small(hash, size) {
+        return Ok(outline);
+    }
+    ask_each(sources, |session| async move {
+        match session.outline(hash, size).await {
+            Ok(outline) => Some(outline),
+            Err(NoOutline::Wrong) => {
+                sources.lied(session.peer());
+                None
+            }
+            Err(NoOutline::NotThere) => None,
+        }
+    })
+    .await
+}
+
+/// Content of one unit.
+pub(super) async fn small(sources: &Sources, hash: Hash, size: u64) -> Result<Vec<u8>, GetError> {
+    let Some(outline) = Outline::of_small(hash, size) else {
+        return Err(GetError::NoList("it is too long".to_owned()));
+    };
+    if outline.is_empty() {
+        return Ok(Vec::new());
+    }
+    ask_each(sources, |session| {
+        let outline = outline.clone();
+        async move {
+            let data = session.unit(hash, 0, size as usize).await.ok()?;
+            if outline.is_right(0, &data) {
+                return Some(data);
+            }
+            sources.lied(session.peer());
+            None
+        }
+    })
+    .await
+}
+
+/// Asks one session after the other, as they come, until one has it.
+async fn ask_each<T, F: Future<Output = Option<T>>>(
+    sources: &Sources,
+    ask: impl Fn(Arc<Session>) -> F,
+) -> Result<T, GetError> {
+    let mut sessions = sources.sessions();
+    let mut refused = BTreeSet::new();
+    loop {
+        let now = sessions.borrow_and_update().clone();
+        // Of many who fetch at once not all ask the same.
+        let at = usize::from(refused.is_empty()) * sources.turn(now.len());
+        let turned = now.iter().cycle().skip(at).take(now.len());
+        let next = turned.into_iter().find(|it| !refused.contains(&it.peer()));
+        if let Some(session) = next.cloned() {
+            let peer = session.peer();
+            if let Some(got) = ask(session).await {
+                return Ok(got);
+            }
+            refused.insert(peer);
+            continue;
+        }
+        if let Some(error) = sources.exhausted(&refused) {
+            return Err(error);
+        }
+        let _ = tokio::time::timeout(LOOK, sessions.changed()).await;
+    }
+}
+
+/// What a holder told.
+enum Event {
+    Has(Described),
+    Gained(Vec<u32>),
+    Holders(Vec<Ticket>),
+    Nothing,
+    Gone,
+}
+
+/// What became of a unit that was asked for.
+enum Outcome {
+    Kept,
+    Wrong,
+    Missing,
+    Gone,
+    NotWritten(io::Error),
+}
+
+/// The fetching of one object.
+pub(super) struct Fetch<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) object: Arc<Object>,
+    pub(super) part: Arc<Part>,
+    pub(super) arrivals: mpsc::Receiver<Connection>,
+    pub(super) progress: &'a Progress,
+}
+
+impl Fetch<'_> {
+    /// Until all of it is there.
+    pub(super) async fn run(mut self) -> Result<(), GetError> {
+        let sharing = self.sources.sharing().clone();
+        let mut state = State::new(&sharing, self.object.clone(), self.part.clone());
+        let mut sessions = self.sources.sessions();
+        sessions.mark_changed();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !state.picker.held().is_full() {
+            tokio::select! {
+                changed = sessions.changed() => {
+                    if changed.is_err() {
+                        return Err(GetError::Ended);
+                    }
+                    let now = sessions.borrow_and_update().clone();
+                    state.follow(now);
+                }
+                Some(connection) = self.arrivals.recv() => self.sources.arrived(connection),
+                Some((peer, event)) = state.events.recv() => self.told(&mut state, peer, event),
+                Some((peer, unit, outcome)) = state.requests.next(), if !state.requests.is_empty() => {
+                    self.came(&mut state, peer, unit, outcome);
+                }
+                Some(()) = state.follows.next(), if !state.follows.is_empty() => {}
+                _ = looks.tick() => {
+                    if !state.has_begun && let Some(error) = self.sources.exhausted(&state.refused) {
+                        return Err(error);
+                    }
+                    state.look();
+                }
+            }
+            state.ask();
+        }
+        Ok(())
+    }
+
+    fn told(&self, state: &mut State, peer: PeerId, event: Event) {
+        match event {
+            Event::Has(described) => {
+                let units = state.picker.held().len();
+                let held = match &described.held {
+                    None => Some(Units::all(units)),
+                    Some(bytes) => Units::from_bytes(units, bytes),
+                };
+                let is_same = described.size == self.object.outline().size();
+                match held.filter(|_| is_same) {
+                    Some(held) => {
+                        state.picker.come(peer, held, state.sharing.now());
+                        self.object.introduce([peer]);
+                    }
+                    None => drop(state.refused.insert(peer)),
+                }
+            }
+            Event::Gained(units) => state.picker.gained(peer, &units),
+            Event::Holders(tickets) => {
+                self.object.introduce(tickets.iter().map(Ticket::id));
+                self.sources.learn(&tickets);
+            }
+            Event::Nothing => drop(state.refused.insert(peer)),
+            Event::Gone => state.picker.gone(peer),
+        }
+    }
+
+    fn came(&self, state: &mut State, peer: PeerId, unit: u32, outcome: Outcome) {
+        let now = state.sharing.now();
+        match outcome {
+            Outcome::Kept => {
+                state.resume();
+                let came = state.picker.came(peer, unit, now);
+                if came.is_new {
+                    state.has_begun = true;
+                    let len = self.object.outline().len(unit).unwrap_or(0);
+                    self.progress.moved(len as u64);
+                    self.object.grew();
+                }
+                state.cancel(&came.cancel, unit);
+            }
+            Outcome::Missing => state.picker.missing(peer, unit),
+            Outcome::Gone => state.picker.gone(peer),
+            Outcome::Wrong => {
+                state.picker.gone(peer);
+                self.sources.lied(peer);
+            }
+            Outcome::NotWritten(error) => {
+                state.picker.not_kept(peer, unit);
+                state.pause(&error);
+            }
+        }
+    }
+}
+
+type Request = BoxFuture<'static, (PeerId, u32, Outcome)>;
+
+struct State {
+    sharing: Sharing,
+    object: Arc<Object>,
+    part: Arc<Part>,
+    picker: Picker,
+    sessions: Vec<Arc<Session>>,
+    followed: BTreeSet<PeerId>,
+    refused: BTreeSet<PeerId>,
+    follows: FuturesUnordered<BoxFuture<'static, ()>>,
+    requests: FuturesUnordered<Request>,
+    tell: mpsc::Sender<(PeerId, Event)>,
+    events: mpsc::Receiver<(PeerId, Event)>,
+    /// Until when nothing is asked for, as nothing could be written.
+    paused: Option<Duration>,
+    /// Since when nobody has what is missing, and whether that was told.
+    lonely: Option<(Duration, bool)>,
+    has_begun: bool,
+}
+
+impl State {
+    fn new(sharing: &Sharing, object: Arc<Object>, part: Arc<Part>) -> Self {
+        let (tell, events) = mpsc::channel(256);
+        let held = part.held();
+        let unit = object.outline().len(0).unwrap_or(1) as u64;
+        let mut seed = [0; 8];
+        // Any seed will do.
+        let _ = getrandom::fill(&mut seed);
+        Self {
+            has_begun: !held.is_empty(),
+            picker: Picker::new(held, unit, u64::from_le_bytes(seed)),
+            sharing: sharing.clone(),
+            object,
+            part,
+            sessions: Vec::new(),
+            followed: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            follows: FuturesUnordered::new(),
+            requests: FuturesUnordered::new(),
+            tell,
+            events,
+            paused: None,
+            lonely: None,
+        }
+    }
+
+    /// These are connected now.
+    fn follow(&mut self, sessions: Vec<Arc<Session>>) {
+        for gone in &self.sessions {
+            let stays = sessions.iter().any(|it| Arc::ptr_eq(it, gone));
+            if !stays && self.followed.remove(&gone.peer()) {
+                self.picker.gone(gone.peer());
+            }
+        }
+        for session in &sessions {
+            if self.followed.insert(session.peer()) {
+                self.refused.remove(&session.peer());
+                let ticket = self.sharing.endpoint().ticket().to_bytes();
+                let hash = self.object.hash();
+                let ask = Ask::Follow { hash, ticket };
+                let follow = follow(session.clone(), ask, self.tell.clone());
+                self.follows.push(follow.boxed());
+            }
+        }
+        self.sessions = sessions;
+    }
+
+    /// Asks for as much as there is room for, of each in turn.
+    fn ask(&mut self) {
+        let now = self.sharing.now();
+        if self.paused.is_some_and(|until| now < until) {
+            return;
+        }
+        let unit = self.object.outline().len(0).unwrap_or(1) as u64;
+        let most = (MAX_AHEAD / unit).max(2) as usize;
+        let mut asked = true;
+        while std::mem::take(&mut asked) {
+            for at in 0..self.sessions.len() {
+                let Some(session) = self.sessions.get(at).cloned() else {
+                    continue;
+                };
+                if self.requests.len() >= most {
+                    return;
+                }
+                if let Some(unit) = self.picker.next(session.peer(), now) {
+                    self.requests.push(self.request(session, unit));
+                    asked = true;
+                }
+            }
+        }
+    }
+
+    fn request(&self, session: Arc<Session>, unit: u32) -> Request {
+        let (part, outline) = (self.part.clone(), self.object.outline().clone());
+        async move {
+            let peer = session.peer();
+            let len = outline.len(unit).unwrap_or(0);
+            let outcome = match session.unit(outline.hash(), unit, len).await {
+                Ok(data) => keep(part, outline, unit, data).await,
+                Err(NoUnit::Missing) => Outcome::Missing,
+                Err(NoUnit::Gone) => Outcome::Gone,
+            };
+            (peer, unit, outcome)
+        }
+        .boxed()
+    }
+
+    fn cancel(&self, peers: &[PeerId], unit: u32) {
+        let asked = self.sessions.iter();
+        for session in asked.filter(|it| peers.contains(&it.peer())) {
+            session.cancel(self.object.hash(), unit);
+        }
+    }
+
+    fn pause(&mut self, error: &io::Error) {
+        let until = self.sharing.now() + DISK_PAUSE;
+        if self.paused.replace(until).is_none() {
+            let hash = self.object.hash();
+            let reason = error.to_string();
+            self.sharing.notice(Notice::Paused { hash, reason });
+        }
+    }
+
+    fn resume(&mut self) {
+        let now = self.sharing.now();
+        if self.paused.is_some_and(|until| now >= until) {
+            self.paused = None;
+            let hash = self.object.hash();
+            self.sharing.notice(Notice::Resumed { hash });
+        }
+    }
+
+    /// Whether somebody has what is missing is told once it was not so for a while.
+    fn look(&mut self) {
+        let now = self.sharing.now();
+        if !self.requests.is_empty() || self.paused.is_some() {
+            self.lonely = None;
+            return;
+        }
+        let (since, is_told) = self.lonely.unwrap_or((now, false));
+        let is_long = now >= since + LONELY;
+        if is_long && !is_told {
+            let hash = self.object.hash();
+            self.sharing.notice(Notice::Waiting { hash });
+        }
+        self.lonely = Some((since, is_told || is_long));
+    }
+}
+
+/// Verifies what came and writes it.
+async fn keep(part: Arc<Part>, outline: Arc<Outline>, unit: u32, data: Vec<u8>) -> Outcome {
+    let kept = spawn_blocking(move || {
+        if !outline.is_right(unit, &data) {
+            return Outcome::Wrong;
+        }
+        match part.write(unit, &data) {
+            Ok(()) => Outcome::Kept,
+            Err(error) => Outcome::NotWritten(error),
+        }
+    });
+    kept.await.unwrap_or(Outcome::Gone)
+}
+
+/// Tells what a holder says of an object.
+async fn follow(session: Arc<Session>, ask: Ask, tell: mpsc::Sender<(PeerId, Event)>) {
+    let peer = session.peer();
+    let following = async {
+        let (_send, mut recv) = session.open(&ask).await?;
+        while let Some(told) = frame::read(&mut recv, MAX_ANSWER).await? {
+            let event = match told {
+                Told::Object(described) => Event::Has(described),
+                Told::Gained(units) => Event::Gained(units),
+                Told::Holders(holders) => Event::Holders(tickets(&holders)),
+                Told::Nothing => Event::Nothing,
+                Told::Withdrawn => Event::Gone,
+                Told::Place(_) => continue,
+            };
+            if tell.send((peer, event)).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, frame::FrameError>(())
+    };
+    let _ = following.await;
+    let _ = tell.send((peer, Event::Gone)).await;
+}

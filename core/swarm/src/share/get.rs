@@ -1,0 +1,372 @@
+//! What a link names is fetched and put where it is to be.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cap_std::fs::Dir;
+use futures_util::{StreamExt, stream};
+use peerway::services::files::{self, Place, Progress, SafePath, sanitise, tree::MIN_UNIT};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+use super::{
+    GetError, Hash, Kind, Link, Outline, Sharing,
+    collection::{self, Root},
+    fetch::{self, Fetch},
+    object::{Object, Source},
+    sources::Sources,
+};
+use crate::store::{file::SharedFile, part::Part};
+
+/// Files of a folder that are fetched at once: large ones, and those of one unit.
+const FILES: usize = 4;
+const SMALL_FILES: usize = 48;
+
+/// Where content is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The folder, which is there.
+    pub folder: PathBuf,
+    /// What it is called there; none for what the link says.
+    pub name: Option<String>,
+    /// Whether what is there of that name gives way; it gets another name otherwise.
+    pub overwrite: bool,
+}
+
+impl Target {
+    /// Into a folder, under the name that the link says.
+    #[must_use]
+    pub fn folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            name: None,
+            overwrite: false,
+        }
+    }
+
+    /// Into `path` if that is a folder, else under its name.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        if path.is_dir() {
+            return Self::folder(path);
+        }
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let name = path.file_name();
+        Self {
+            folder: above.unwrap_or_else(|| Path::new(".")).to_owned(),
+            name: name.map(|name| name.to_string_lossy().into_owned()),
+            overwrite: false,
+        }
+    }
+}
+
+/// What was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Got {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of these that were there from an earlier try.
+    pub resumed: u64,
+}
+
+pub(super) async fn get(
+    sharing: &Sharing,
+    link: &Link,
+    target: &Target,
+    progress: &Progress,
+) -> Result<Got, GetError> {
+    if link.providers.is_empty() {
+        return Err(GetError::NoProvider);
+    }
+    let sources = Sources::new(sharing, &link.providers);
+    let wanted = name(link, target);
+    let (folder, overwrite) = (target.folder.clone(), target.overwrite);
+    let place = blocking(&target.folder, move || Place::open(&folder, overwrite)).await?;
+    let get = Get {
+        sharing,
+        sources: &sources,
+        place: Arc::new(place),
+        folder: target.folder.clone(),
+        id: link.hash.to_string(),
+        public: link.public,
+        progress,
+    };
+    let getting = async {
+        match link.kind {
+            Kind::File => get.file(link, wanted).await,
+            Kind::Folder => get.all(link, wanted).await,
+        }
+    };
+    tokio::select! {
+        got = getting => got,
+        never = sources.run() => match never {},
+        () = sharing.endpoint().closed() => Err(GetError::Ended),
+    }
+}
+
+/// What it is to be called: one name that is harmless.
+fn name(link: &Link, target: &Target) -> SafePath {
+    let wanted = target.name.as_ref().unwrap_or(&link.name).replace('/', "_");
+    let hash = link.hash.short();
+    let safe = sanitise(&wanted).or_else(|_| sanitise(&hash));
+    safe.unwrap_or_else(|_| unreachable!("a hash is a name"))
+}
+
+struct Get<'a> {
+    sharing: &'a Sharing,
+    sources: &'a Sources,
+    place: Arc<Place>,
+    folder: PathBuf,
+    /// The name of the folder for what is not whole yet.
+    id: String,
+    public: bool,
+    progress: &'a Progress,
+}
+
+impl Get<'_> {
+    async fn file(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
+        self.progress.begin(1, link.size);
+        let file = collection::File::new(link.hash, link.size, false);
+        let path = self.one(file, name).await?;
+        self.clear().await;
+        Ok(self.got(path, 1, link.size))
+    }
+
+    /// A folder with all that is in it.
+    async fn all(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
+        let no_list = |error: collection::NoCollection| GetError::NoList(error.to_string());
+        let root = fetch::small(self.sources, link.hash, link.size).await?;
+        let listed = Root::read(&root).map_err(no_list)?;
+        let fetched = stream::iter(listed.pages.clone());
+        let fetched = fetched.map(|(hash, size)| fetch::small(self.sources, hash, size));
+        let pages: Vec<_> = fetched.buffered(FILES).collect().await;
+        let pages = pages.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let entries = listed.entries(&pages).map_err(no_list)?;
+        // Others may have the list from here too.
+        pages
+            .into_iter()
+            .chain([root])
+            .for_each(|page| self.keep_list(page));
+        let (folders, files) = self.layout(&entries)?;
+        self.progress.begin(files.len() as u64, listed.bytes);
+        let top = self.top(&name).await?;
+        let below = |path: &SafePath| sanitise(&format!("{top}/{}", path.to_text()));
+        let bad = |error: files::BadName| GetError::NoList(error.to_string());
+        for folder in &folders {
+            let folder = below(folder).map_err(bad)?;
+            let place = self.place.clone();
+            blocking(&self.folder, move || place.make_folder(&folder)).await?;
+        }
+        let mut small = Vec::new();
+        let mut large = Vec::new();
+        for (path, file) in &files {
+            let path = below(path).map_err(bad)?;
+            let is_small = file.size <= MIN_UNIT;
+            if is_small { &mut small } else { &mut large }.push((path, *file));
+        }
+        for (files, at_once) in [(small, SMALL_FILES), (large, FILES)] {
+            let each = stream::iter(files).map(|(path, file)| self.one_of_many(file, path));
+            let mut each = each.buffer_unordered(at_once);
+            while let Some(done) = each.next().await {
+                done?;
+            }
+        }
+        self.clear().await;
+        let path = self.folder.join(&top);
+        Ok(self.got(path, files.len() as u64, listed.bytes))
+    }
+
+    fn keep_list(&self, page: Vec<u8>) {
+        let (hash, size) = (Hash::of(&page), page.len() as u64);
+        if let Some(outline) = Outline::of_small(hash, size) {
+            let source = Source::Bytes(page.into());
+            self.sharing.put(Arc::new(Object::new(
+                Arc::new(outline),
+                self.public,
+                source,
+            )));
+        }
+    }
+
+    /// Where what is listed goes below the folder; of what would have one name, also where case does not count, all but the first get
+    /// another.
+    #[expect(clippy::type_complexity, reason = "two lists that are used at once")]
+    fn layout(
+        &self,
+        entries: &[collection::Entry],
+    ) -> Result<(Vec<SafePath>, Vec<(SafePath, collection::File)>), GetError> {
+        let mut taken = BTreeSet::new();
+        let (mut folders, mut files) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let bad = |error: files::BadName| GetError::NoList(error.to_string());
+            let path = sanitise(&entry.path).map_err(bad)?;
+            let Some(file) = entry.file else {
+                folders.push(path);
+                continue;
+            };
+            let tries = (1..).map(|number| path.numbered(number));
+            let mut tries = std::iter::once(path.clone()).chain(tries);
+            let free = tries.find(|path| taken.insert(path.to_text().to_lowercase()));
+            files.push((free.unwrap_or(path), file));
+        }
+        Ok((folders, files))
+    }
+
+    /// The folder that it goes into: the one of an earlier try, or a new one.
+    async fn top(&self, name: &SafePath) -> Result<String, GetError> {
+        let (place, id, name) = (self.place.clone(), self.id.clone(), name.to_text());
+        blocking(&self.folder, move || {
+            let work = place.work(&id)?;
+            let before = work.read_to_string("top").ok();
+            let before = before.filter(|top| place.is_folder(top));
+            if let Some(top) =
+                before.filter(|top| sanitise(top).is_ok_and(|it| it.to_text() == *top))
+            {
+                return Ok(top);
+            }
+            let top = place.new_top(&name)?;
+            work.write("top", &top)?;
+            Ok(top)
+        })
+        .await
+    }
+
+    /// A file of a folder, unless it is there.
+    async fn one_of_many(&self, file: collection::File, path: SafePath) -> Result<(), GetError> {
+        let there = self.folder.join(path.to_path());
+        let found = spawn_blocking(move || {
+            let is_there = there.symlink_metadata().ok()?;
+            let is_like = is_there.is_file() && is_there.len() == file.size;
+            is_like.then(|| SharedFile::read(&there).ok()).flatten()
+        });
+        let found = found.await.ok().flatten();
+        if let Some((found, outline)) = found.filter(|(_, it)| it.hash() == file.hash) {
+            self.progress.held(file.size);
+            self.progress.file_done();
+            let object = Object::new(Arc::new(outline), self.public, Source::File(found));
+            self.sharing.put(Arc::new(object));
+            return Ok(());
+        }
+        self.one(file, path).await.map(drop)
+    }
+
+    /// Fetches a file, and puts it where it is to be, or under a name near that; where that is.
+    async fn one(&self, file: collection::File, path: SafePath) -> Result<PathBuf, GetError> {
+        let (place, id) = (self.place.clone(), self.id.clone());
+        let work = blocking(&self.folder, move || place.work(&id)).await?;
+        let work = Arc::new(work);
+        let object = self.content(&work, file).await?;
+        let place = self.place.clone();
+        let part = Part::file_name(file.hash);
+        let named = blocking(&self.folder, move || {
+            loop {
+                let free = place.free(&path)?;
+                if place.put(&work, &part, &free)? {
+                    let outline = format!("{}.outline", file.hash);
+                    // Small content has none.
+                    let _ = work.remove_file(outline);
+                    return Ok(free);
+                }
+            }
+        })
+        .await?;
+        let path = self.folder.join(named.to_path());
+        if let Ok(whole) = SharedFile::written(&path) {
+            object.put(Source::File(whole));
+        }
+        self.progress.file_done();
+        Ok(path)
+    }
+
+    /// The content of a file, whole and on the disk, in the folder for what is not whole yet.
+    async fn content(
+        &self,
+        work: &Arc<Dir>,
+        file: collection::File,
+    ) -> Result<Arc<Object>, GetError> {
+        let collection::File { hash, size, .. } = file;
+        let dir = work.clone();
+        let kept = blocking(&self.folder, move || Ok(Part::outline(&dir, hash, size))).await?;
+        let outline = match kept {
+            Some(outline) => outline,
+            None => fetch::outline(self.sources, hash, size).await?,
+        };
+        let outline = Arc::new(outline);
+        let (dir, checked) = (work.clone(), outline.clone());
+        let part = blocking(&self.folder, move || {
+            if checked.units() > 1 {
+                Part::keep_outline(&dir, &checked)?;
+            }
+            Part::open(&dir, checked)
+        })
+        .await?;
+        let part = Arc::new(part);
+        let held = part.held();
+        let lens = held.iter().filter_map(|unit| outline.len(unit));
+        self.progress.held(lens.map(|len| len as u64).sum());
+        let (arrive, arrivals) = mpsc::channel(16);
+        let object = Object::new(outline.clone(), self.public, Source::Part(part.clone()));
+        let object = Arc::new(object.fetched(arrive));
+        self.sharing.put(object.clone());
+        if outline.units() == 1 && held.is_empty() {
+            let data = fetch::small(self.sources, hash, size).await?;
+            self.progress.moved(data.len() as u64);
+            let part = part.clone();
+            blocking(&self.folder, move || part.write(0, &data)).await?;
+        } else {
+            let fetch = Fetch {
+                sources: self.sources,
+                object: object.clone(),
+                part: part.clone(),
+                arrivals,
+                progress: self.progress,
+            };
+            fetch.run().await?;
+        }
+        blocking(&self.folder, move || {
+            if file.executable {
+                part.make_executable()?;
+            }
+            part.sync()
+        })
+        .await?;
+        Ok(object)
+    }
+
+    async fn clear(&self) {
+        let (place, id) = (self.place.clone(), self.id.clone());
+        // What is left there is found by the next try.
+        let _ = spawn_blocking(move || place.clear(&id)).await;
+    }
+
+    fn got(&self, path: PathBuf, files: u64, bytes: u64) -> Got {
+        let resumed = self.progress.bytes_held();
+        Got {
+            path,
+            files,
+            bytes,
+            resumed,
+        }
+    }
+}
+
+/// Does something in a folder that may take its time.
+async fn blocking<T: Send + 'static>(
+    folder: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, GetError> {
+    let done = spawn_blocking(work).await.map_err(|_| GetError::Ended)?;
+    done.map_err(|source| GetError::Write {
+        path: folder.to_owned(),
+        source,
+    })
+}

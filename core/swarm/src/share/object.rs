@@ -1,0 +1,177 @@
+//! Content that this node has, or has some of.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use peerway::{Connection, PeerId, Ticket};
+use tokio::sync::{mpsc, watch};
+
+use super::{Hash, Outline, Units, wire::MAX_HOLDERS};
+use crate::store::{
+    file::{FileError, SharedFile},
+    part::Part,
+};
+
+/// Peers that are remembered as holders of one object.
+const MAX_FOLLOWERS: usize = 64;
+/// Peers that others named as holders of one object.
+const MAX_INTRODUCED: usize = 256;
+
+/// Where the content is.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File(SharedFile),
+    Part(Arc<Part>),
+    Bytes(Arc<[u8]>),
+    /// It was withdrawn.
+    Gone,
+}
+
+/// Content that is served.
+#[derive(Debug)]
+pub(crate) struct Object {
+    outline: Arc<Outline>,
+    public: bool,
+    source: Mutex<Source>,
+    /// Told when there is more of it, or of who has it, or nothing any more.
+    changed: watch::Sender<()>,
+    followers: Mutex<BTreeMap<PeerId, Ticket>>,
+    introduced: Mutex<BTreeSet<PeerId>>,
+    /// Who fetches this object here hears of peers that do too.
+    arrivals: Option<mpsc::Sender<Connection>>,
+}
+
+impl Object {
+    pub(crate) fn new(outline: Arc<Outline>, public: bool, source: Source) -> Self {
+        Self {
+            outline,
+            public,
+            source: Mutex::new(source),
+            changed: watch::Sender::new(()),
+            followers: Mutex::default(),
+            introduced: Mutex::default(),
+            arrivals: None,
+        }
+    }
+
+    /// The same, of which more is fetched.
+    pub(crate) fn fetched(self, arrivals: mpsc::Sender<Connection>) -> Self {
+        Self {
+            arrivals: Some(arrivals),
+            ..self
+        }
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.outline.hash()
+    }
+
+    pub(crate) fn outline(&self) -> &Arc<Outline> {
+        &self.outline
+    }
+
+    pub(crate) fn is_public(&self) -> bool {
+        self.public
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(*lock(&self.source), Source::Gone)
+    }
+
+    /// Which units there are; none if all.
+    pub(crate) fn held(&self) -> Option<Units> {
+        match &*lock(&self.source) {
+            Source::Part(part) => Some(part.held()).filter(|held| !held.is_full()),
+            Source::File(_) | Source::Bytes(_) => None,
+            Source::Gone => Some(Units::none(self.outline.units())),
+        }
+    }
+
+    pub(crate) fn put(&self, source: Source) {
+        *lock(&self.source) = source;
+        self.changed.send_replace(());
+    }
+
+    /// There is more of it.
+    pub(crate) fn grew(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// A unit, if it is there. A file that has changed is withdrawn. Blocks.
+    pub(crate) fn unit(&self, unit: u32) -> Option<Vec<u8>> {
+        let source = lock(&self.source).clone();
+        match source {
+            Source::Gone => None,
+            Source::Bytes(bytes) => {
+                let len = self.outline.len(unit)?;
+                let offset = self.outline.offset(unit) as usize;
+                bytes.get(offset..offset + len).map(<[u8]>::to_vec)
+            }
+            Source::Part(part) => part.read(unit).ok().flatten(),
+            Source::File(file) => match file.unit(&self.outline, unit) {
+                Ok(data) => Some(data),
+                Err(error) => {
+                    tracing::warn!(hash = %self.hash(), %error, "content is shared no more");
+                    if matches!(error, FileError::Changed { .. }) {
+                        self.put(Source::Gone);
+                    }
+                    None
+                }
+            },
+        }
+    }
+
+    /// A peer fetches it too, over this connection, and may be reached at a ticket.
+    pub(crate) fn followed(&self, connection: &Connection, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket.filter(|ticket| ticket.id() == connection.peer()) {
+            let mut followers = lock(&self.followers);
+            if followers.len() < MAX_FOLLOWERS || followers.contains_key(&ticket.id()) {
+                let before = followers.insert(ticket.id(), ticket.clone());
+                drop(followers);
+                if before.as_ref() != Some(&ticket) {
+                    self.changed.send_replace(());
+                }
+            }
+        }
+        if let Some(arrivals) = &self.arrivals {
+            // One that is full has more holders than it needs.
+            let _ = arrivals.try_send(connection.clone());
+        }
+    }
+
+    pub(crate) fn left(&self, peer: PeerId) {
+        lock(&self.followers).remove(&peer);
+    }
+
+    /// Who else fetches it, for one who does; those behind `peer` in the order of ids, so that not all hear of the same.
+    pub(crate) fn holders(&self, peer: PeerId) -> Vec<Ticket> {
+        let followers = lock(&self.followers);
+        let behind = followers.range(peer..).chain(followers.range(..peer));
+        let others = behind.filter(|(id, _)| **id != peer);
+        others.map(|(_, it)| it.clone()).take(MAX_HOLDERS).collect()
+    }
+
+    /// Somebody whom this object is fetched from names these as others who do: they may have what is here of it.
+    pub(crate) fn introduce(&self, peers: impl IntoIterator<Item = PeerId>) {
+        let mut introduced = lock(&self.introduced);
+        for peer in peers {
+            if introduced.len() < MAX_INTRODUCED {
+                introduced.insert(peer);
+            }
+        }
+    }
+
+    pub(crate) fn knows(&self, peer: PeerId) -> bool {
+        lock(&self.introduced).contains(&peer)
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,192 @@
+//! Content that is fetched, as far as it has come. Blocks, as file systems do.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use cap_std::fs::Dir;
+use peerway::services::files::open_part;
+
+use crate::share::{Hash, Outline, Units};
+
+/// A sparse file, of which some units are there and verified. Nothing is noted beside it: what is there after a crash is found by
+/// checking all of it against the outline, which itself has to come to the hash.
+#[derive(Debug)]
+pub struct Part {
+    outline: Arc<Outline>,
+    file: Mutex<File>,
+    held: Mutex<Units>,
+}
+
+impl Part {
+    /// The name of its file below the folder for what is not whole yet.
+    #[must_use]
+    pub fn file_name(hash: Hash) -> String {
+        format!("{hash}.part")
+    }
+
+    /// What there is of some content in `work`; made if there is nothing.
+    ///
+    /// # Errors
+    /// The file cannot be opened, read or written.
+    pub fn open(work: &Dir, outline: Arc<Outline>) -> io::Result<Self> {
+        let mut file = open_part(work, &Self::file_name(outline.hash()), false)?;
+        let there = file.metadata()?.len();
+        let mut held = Units::none(outline.units());
+        let mut data = Vec::new();
+        for unit in 0..outline.units() {
+            let (offset, len) = (outline.offset(unit), outline.len(unit).unwrap_or(0));
+            if offset + len as u64 > there {
+                break;
+            }
+            data.resize(len, 0);
+            file.read_exact(&mut data)?;
+            if outline.is_right(unit, &data) {
+                held.insert(unit);
+            }
+        }
+        file.set_len(outline.size())?;
+        Ok(Self {
+            outline,
+            file: Mutex::new(file),
+            held: Mutex::new(held),
+        })
+    }
+
+    /// The outline that was kept for some content; none if there is none that comes to the hash.
+    #[must_use]
+    pub fn outline(work: &Dir, hash: Hash, size: u64) -> Option<Outline> {
+        let bytes = work.read(outline_name(hash)).ok()?;
+        Outline::from_bytes(hash, size, &bytes)
+    }
+
+    /// Keeps the outline for the next try.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_outline(work: &Dir, outline: &Outline) -> io::Result<()> {
+        work.write(outline_name(outline.hash()), outline.to_bytes())
+    }
+
+    /// What its units are checked against.
+    #[must_use]
+    pub fn checked_against(&self) -> &Arc<Outline> {
+        &self.outline
+    }
+
+    /// Which units are there.
+    #[must_use]
+    pub fn held(&self) -> Units {
+        lock(&self.held).clone()
+    }
+
+    /// Writes a unit that was verified.
+    ///
+    /// # Errors
+    /// It cannot be written, as on a full disk: it is as if it had not come.
+    pub fn write(&self, unit: u32, data: &[u8]) -> io::Result<()> {
+        let mut file = lock(&self.file);
+        file.seek(SeekFrom::Start(self.outline.offset(unit)))?;
+        file.write_all(data)?;
+        drop(file);
+        lock(&self.held).insert(unit);
+        Ok(())
+    }
+
+    /// A unit; none if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, unit: u32) -> io::Result<Option<Vec<u8>>> {
+        if !lock(&self.held).has(unit) {
+            return Ok(None);
+        }
+        let mut data = vec![0; self.outline.len(unit).unwrap_or(0)];
+        let mut file = lock(&self.file);
+        file.seek(SeekFrom::Start(self.outline.offset(unit)))?;
+        file.read_exact(&mut data)?;
+        Ok(Some(data))
+    }
+
+    /// Lets whoever may read it run it.
+    ///
+    /// # Errors
+    /// It cannot be.
+    #[cfg(unix)]
+    pub fn make_executable(&self) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let file = lock(&self.file);
+        let mut permissions = file.metadata()?.permissions();
+        let mode = permissions.mode();
+        permissions.set_mode(mode | (mode & 0o444) >> 2);
+        file.set_permissions(permissions)
+    }
+
+    /// There is no such thing here.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(unix))]
+    pub fn make_executable(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Puts all of it onto the disk.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn sync(&self) -> io::Result<()> {
+        lock(&self.file).sync_all()
+    }
+}
+
+pub(crate) fn outline_name(hash: Hash) -> String {
+    format!("{hash}.outline")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::services::files::{Place, tree};
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_after_a_crash_is_what_is_right_and_nothing_else() {
+        let data: Vec<u8> = (0..900_000u32).map(|at| (at / 3) as u8).collect();
+        let unit = tree::MIN_UNIT as usize;
+        let size = data.len() as u64;
+        let pieces: Vec<_> = data.chunks(unit).collect();
+        let values = pieces.iter().enumerate();
+        let values = values.map(|(at, piece)| tree::value(size, (at * unit) as u64, piece));
+        let outline = Arc::new(Outline::computed(size, values.collect()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::open(folder.path(), false).unwrap();
+        let work = place.work("x").unwrap();
+        let part = Part::open(&work, outline.clone()).unwrap();
+        assert!(part.held().is_empty());
+        assert_eq!(part.read(2).unwrap(), None);
+        for unit in [0, 2, 3] {
+            part.write(unit, pieces[unit as usize]).unwrap();
+        }
+        assert_eq!(part.read(3).unwrap().as_deref(), Some(pieces[3]));
+        drop(part);
+        // What a crash may leave of a unit.
+        let file = open_part(&work, &Part::file_name(outline.hash()), false).unwrap();
+        let mut file = io::BufWriter::new(file);
+        file.seek(SeekFrom::Start(outline.offset(2) + 5)).unwrap();
+        file.write_all(&[0; 4096]).unwrap();
+        drop(file);
+        Part::keep_outline(&work, &outline).unwrap();
+        let kept = Part::outline(&work, outline.hash(), size).unwrap();
+        let part = Part::open(&work, Arc::new(kept)).unwrap();
+        assert_eq!(part.held().iter().collect::<Vec<_>>(), [0, 3]);
+        work.write(outline_name(outline.hash()), [0; 128]).unwrap();
+        assert_eq!(Part::outline(&work, outline.hash(), size), None);
+    }
+}
