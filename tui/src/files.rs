@@ -18,6 +18,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
         // There may be none.
         let _ = fs::remove_file(&temporary);
     }
+    sync_folder(&target);
     written
 }
 
@@ -54,6 +55,16 @@ fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
+
+/// Which file has the name lasts, too, so that of two files the one that was replaced first is.
+#[cfg(unix)]
+fn sync_folder(target: &Path) {
+    // Not every file system does that for a folder.
+    let _ = target.parent().map(|folder| File::open(folder)?.sync_all());
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) {}
 
 /// A file that, if it is made, only its owner can read.
 fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {

@@ -2,7 +2,7 @@
 //! reads the file can come in with them.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -37,6 +37,16 @@ pub(crate) struct Invites {
     /// Of others.
     #[serde(default)]
     used: Vec<PeerId>,
+    /// Uses whose guests are being written into the address book; one that is found is of a node that ended meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<Pending>,
+}
+
+/// A use that was taken, with what is left of its invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    invite: Invite,
+    guest: PeerId,
 }
 
 impl Invites {
@@ -68,23 +78,35 @@ impl Invites {
         let meant = self.given.iter().filter(|it| is_meant(it)).cloned();
         let meant = meant.collect();
         self.given.retain(|invite| !is_meant(invite));
+        self.pending.retain(|pending| !is_meant(&pending.invite));
         meant
     }
 
-    /// Somebody came with it: one use less. None if it is good no more.
-    pub(crate) fn take(&mut self, id: PeerId, now_ms: u64) -> Option<Invite> {
+    /// Somebody comes with it: one use less, until [`settle`](Self::settle) says what came of it. None if it is good no more.
+    fn take(&mut self, id: PeerId, guest: PeerId, now_ms: u64) -> Option<Invite> {
         self.tidy(now_ms);
         let invite = self.given.iter_mut().find(|invite| invite.id == id)?;
         invite.uses -= 1;
         let taken = invite.clone();
+        self.pending.push(Pending {
+            invite: taken.clone(),
+            guest,
+        });
         self.tidy(now_ms);
         Some(taken)
     }
 
-    /// What it was taken for did not come about.
-    pub(crate) fn give_back(&mut self, invite: Invite) {
-        self.given.retain(|known| known.id != invite.id);
-        self.given.push(invite);
+    /// What was taken is used up if its guest came, and is else given back.
+    fn settle(&mut self, came: impl Fn(PeerId) -> bool) {
+        for Pending { invite, guest } in std::mem::take(&mut self.pending) {
+            if came(guest) {
+                continue;
+            }
+            match self.given.iter_mut().find(|known| known.id == invite.id) {
+                Some(known) => known.uses += 1,
+                None => self.given.push(Invite { uses: 1, ..invite }),
+            }
+        }
     }
 
     /// Whether this one of somebody else's was used here.
@@ -132,15 +154,51 @@ impl InviteFile {
         &self,
         change: impl FnOnce(&mut Invites) -> T,
     ) -> Result<T, InviteFileError> {
+        let _lock = self.lock()?;
+        let mut invites = self.read()?;
+        self.write_after(&mut invites, change)
+    }
+
+    /// Has `welcome` write a guest down for one use of an invitation; none if that is good no more. If it fails the use is given
+    /// back. A node that ends before either is known leaves that to [`settle`](Self::settle).
+    pub(crate) fn spend<T, E>(
+        &self,
+        id: PeerId,
+        guest: PeerId,
+        now_ms: u64,
+        welcome: impl FnOnce(&Invite) -> Result<T, E>,
+    ) -> Result<Option<Result<T, E>>, InviteFileError> {
+        let _lock = self.lock()?;
+        let mut invites = self.read()?;
+        let taken = self.write_after(&mut invites, |all| all.take(id, guest, now_ms))?;
+        let Some(taken) = taken else { return Ok(None) };
+        let welcomed = welcome(&taken);
+        let came = welcomed.is_ok();
+        self.write_after(&mut invites, |all| all.settle(|of| of == guest && came))?;
+        Ok(Some(welcomed))
+    }
+
+    /// What nodes left open that ended while guests came.
+    pub(crate) fn settle(&self, came: impl Fn(PeerId) -> bool) -> Result<(), InviteFileError> {
+        self.change(|invites| invites.settle(came))
+    }
+
+    fn lock(&self) -> Result<File, InviteFileError> {
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         let lock = files::create_folder(folder)
             .and_then(|()| files::lock(&self.path.with_extension("lock")));
-        let _lock = lock.map_err(|error| self.failed("lock", error))?;
-        let mut invites = self.read()?;
+        lock.map_err(|error| self.failed("lock", error))
+    }
+
+    fn write_after<T>(
+        &self,
+        invites: &mut Invites,
+        change: impl FnOnce(&mut Invites) -> T,
+    ) -> Result<T, InviteFileError> {
         let before = invites.clone();
-        let done = change(&mut invites);
-        if invites != before {
-            let text = serde_json::to_string(&invites).map_err(io::Error::from);
+        let done = change(invites);
+        if *invites != before {
+            let text = serde_json::to_string(invites).map_err(io::Error::from);
             let written = text.and_then(|text| files::replace(&self.path, &format!("{text}\n")));
             written.map_err(|error| self.failed("write", error))?;
         }
@@ -199,12 +257,13 @@ mod tests {
     fn an_invitation_is_good_until_it_is_used_up_or_too_old() {
         let mut invites = Invites::default();
         assert!(invites.give(invite(1, 2), 0) && invites.give(invite(2, 1), 0));
-        assert_eq!(invites.take(id(3), 0), None);
-        assert_eq!(invites.take(id(1), 99).unwrap().uses, 1);
-        assert_eq!(invites.take(id(1), 99).unwrap().uses, 0);
-        assert_eq!(invites.take(id(1), 99), None);
+        let guest = id(9);
+        assert_eq!(invites.take(id(3), guest, 0), None);
+        assert_eq!(invites.take(id(1), guest, 99).unwrap().uses, 1);
+        assert_eq!(invites.take(id(1), guest, 99).unwrap().uses, 0);
+        assert_eq!(invites.take(id(1), guest, 99), None);
         assert_eq!(invites.open(99).count(), 1);
-        assert_eq!(invites.take(id(2), 100), None);
+        assert_eq!(invites.take(id(2), guest, 100), None);
         assert_eq!(invites.open(100).count(), 0);
     }
 
@@ -249,14 +308,62 @@ mod tests {
         let taken: usize = thread::scope(|scope| {
             let each = (0..8).map(|_| {
                 scope.spawn(|| {
-                    let take = |invites: &mut Invites| invites.take(id(1), 0);
-                    usize::from(file.change(take).unwrap().is_some())
+                    let spent = file.spend(id(1), id(9), 0, |_| Ok::<_, ()>(()));
+                    usize::from(spent.unwrap().is_some())
                 })
             });
             let each: Vec<_> = each.collect();
             each.into_iter().map(|each| each.join().unwrap()).sum()
         });
         assert_eq!(taken, 1);
+    }
+
+    /// As of a node that was killed between its two files.
+    #[test]
+    fn a_use_whose_node_ended_meanwhile_is_given_back_unless_its_guest_came() {
+        let folder = TempDir::new().unwrap();
+        let file = InviteFile::in_folder(folder.path());
+        for uses in [1, 2] {
+            let given = |invites: &mut Invites| {
+                *invites = Invites::default();
+                assert!(invites.give(invite(1, uses), 0));
+            };
+            for came in [true, false] {
+                file.change(given).unwrap();
+                let take = |invites: &mut Invites| invites.take(id(1), id(9), 0);
+                assert!(file.change(take).unwrap().is_some());
+                file.settle(|guest| came && guest == id(9)).unwrap();
+                let left = file.read().unwrap();
+                let left: u32 = left.open(0).map(|it| it.uses).sum();
+                assert_eq!(left, uses - u32::from(came));
+                // Once is enough.
+                file.settle(|_| false).unwrap();
+                let again = file.read().unwrap();
+                assert_eq!(again.open(0).map(|it| it.uses).sum::<u32>(), left);
+            }
+        }
+        file.change(|invites| invites.take(id(1), id(9), 0))
+            .unwrap();
+        file.change(|invites| invites.revoke(&id(1).short(), 0))
+            .unwrap();
+        file.settle(|_| false).unwrap();
+        assert_eq!(file.read().unwrap().open(0).count(), 0, "it was revoked");
+    }
+
+    #[test]
+    fn a_guest_that_is_not_written_down_uses_nothing_up() {
+        let folder = TempDir::new().unwrap();
+        let file = InviteFile::in_folder(folder.path());
+        file.change(|invites| invites.give(invite(1, 1), 0))
+            .unwrap();
+        let spent = file
+            .spend(id(1), id(9), 0, |_| Err::<(), _>("full"))
+            .unwrap();
+        assert_eq!(spent, Some(Err("full")));
+        assert_eq!(file.read().unwrap().open(0).count(), 1);
+        let spent = file.spend(id(1), id(9), 0, |_| Ok::<_, ()>(7)).unwrap();
+        assert_eq!(spent, Some(Ok(7)));
+        assert_eq!(file.read().unwrap().pending, []);
     }
 
     #[test]

@@ -139,6 +139,7 @@ pub(super) fn host(
         own: node.endpoint.id(),
         tell,
     };
+    desk.settle()?;
     let (reread, invited) = (node.book().reread(), node.book().invites());
     let guest = invited.clone();
     let is_guest = move |peer: PeerId| invited.borrow().open(now_ms()).any(|it| it.id == peer);
@@ -199,27 +200,22 @@ impl Desk {
         {
             return Ok(());
         }
-        let taken = self.invites.change(|open| open.take(invitation, now_ms()));
-        let taken = taken.map_err(|error| ours(&error))?;
-        let taken = taken.ok_or_else(|| "it is used up, revoked or too old".to_owned())?;
-        let added = (self.book).change(|draft| welcome(draft, &taken, card));
-        match added {
-            Ok(name) => {
-                (self.tell)(format!(
-                    "{name} came with an invitation, and is let in from now on"
-                ));
-                Ok(())
-            }
-            Err(error) => {
-                let again = Invite {
-                    uses: taken.uses + 1,
-                    ..taken
-                };
-                let back = self.invites.change(|open| open.give_back(again));
-                back.map_err(|error| ours(&error))?;
-                Err(ours(&error))
-            }
-        }
+        let welcome = |invite: &Invite| self.book.change(|draft| welcome(draft, invite, card));
+        let spent = self.invites.spend(invitation, id, now_ms(), welcome);
+        let spent = spent.map_err(|error| ours(&error))?;
+        let welcomed = spent.ok_or_else(|| "it is used up, revoked or too old".to_owned())?;
+        let name = welcomed.map_err(|error| ours(&error))?;
+        (self.tell)(format!(
+            "{name} came with an invitation, and is let in from now on"
+        ));
+        Ok(())
+    }
+
+    /// What a node left open that ended while somebody came.
+    fn settle(&self) -> Result<(), Failure> {
+        let book = self.book.read()?;
+        let came = |guest| book.of(guest).is_some() && book.trust(guest) == Trust::Allow;
+        Ok(self.invites.settle(came)?)
     }
 }
 
@@ -311,7 +307,10 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::slice;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        slice,
+    };
 
     use peerway::SecretKey;
     use tempfile::TempDir;
@@ -405,6 +404,26 @@ mod tests {
         assert_eq!(name.as_str(), ticket(3).id().short(), "its wish is no name");
         let left = desk.invites.read().unwrap();
         assert_eq!(left.open(0).next().unwrap().uses, 3);
+    }
+
+    /// A node that ends between its two files is as one that panics there.
+    #[test]
+    fn a_node_that_ended_while_a_guest_came_gives_the_use_back_at_its_next_start() {
+        let folder = TempDir::new().unwrap();
+        let desk = desk(&folder, invite(None, 1));
+        let open = || desk.invites.read().unwrap().open(0).count();
+        let guest = ticket(1);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let end = |_: &Invite| -> Result<(), ()> { panic!("the node ends") };
+            desk.invites.spend(ticket(9).id(), guest.id(), 0, end)
+        }));
+        assert!(ended.is_err());
+        assert_eq!(open(), 0);
+        desk.settle().unwrap();
+        assert_eq!(open(), 1);
+        desk.let_in(ticket(9).id(), &Card::new(guest, "x")).unwrap();
+        desk.settle().unwrap();
+        assert_eq!(open(), 0);
     }
 
     #[test]
