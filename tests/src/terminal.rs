@@ -89,10 +89,10 @@ impl Terminal {
         terminal
     }
 
-    /// Makes it as wide and high as this. Programs in it are told.
+    /// Makes it as wide and high as this. Programs in it are told; where no cell would be left, what is shown stays as it is.
     ///
     /// # Panics
-    /// When `stty` cannot do it, or no cell would be left.
+    /// When `stty` cannot do it.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = ["rows", &rows.to_string(), "cols", &columns.to_string()].map(str::to_owned);
         let stty = Command::new("stty")
@@ -100,8 +100,9 @@ impl Terminal {
             .args(size)
             .status();
         assert!(stty.is_ok_and(|status| status.success()), "stty failed");
-        let size = [rows, columns].map(|it| NonZero::new(it).expect("a terminal has some cells"));
-        self.shown.0.screen_mut().set_size(size[0], size[1]);
+        if let (Some(rows), Some(columns)) = (NonZero::new(rows), NonZero::new(columns)) {
+            self.shown.0.screen_mut().set_size(rows, columns);
+        }
     }
 
     /// Types.
