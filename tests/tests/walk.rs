@@ -90,6 +90,42 @@ fn a_session_of_a_swarm_is_recorded_and_shown_again() {
     });
 }
 
+/// All of the swarm share their links, and some carry something.
+#[test]
+#[ignore = "docs/pictures/make runs it"]
+fn a_session_is_recorded_for_the_pictures() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |mut lab| {
+        let folder = TempDir::new().unwrap();
+        let file = std::env::var("SESSION_FILE").unwrap();
+        let swarm = Swarm::new(&mut lab, folder.path());
+        for (name, computer) in &swarm.computers {
+            swarm.introduce(name);
+            let others = swarm.computers.keys().filter(|other| *other != name);
+            let others: Vec<_> = others.copied().collect();
+            computer.run(&format!("peerway group add home {}", others.join(" ")));
+            computer.run("peerway group share home on");
+        }
+        for (from, to) in [("laptop", &["office", "phone"][..]), ("cafe", &["office"])] {
+            swarm.link(from, to);
+        }
+        let desk = &swarm.computers["desk"];
+        let mut window = desk.terminal();
+        window.resize(120, 40);
+        window.press(&format!("peerway --record {file}\r"));
+        window.until(TAKEN);
+        swarm.link("desk", &LINKS.map(|(name, _)| name));
+        let busy = [("desk", "laptop"), ("desk", "nas"), ("office", "desk")];
+        let busy = busy.map(|(from, to)| {
+            swarm.computers[from].start(&format!("peerway speed {to} --seconds 15"))
+        });
+        for run in busy {
+            run.finish();
+        }
+        leave(&mut window);
+    });
+}
+
 fn tells_what_the_lab_knows(window: &mut Terminal) {
     let all_linked = |screen: &str| {
         LINKS.iter().all(|(name, link)| {
