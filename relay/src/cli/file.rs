@@ -56,7 +56,10 @@ impl Options {
         let command = Self::command().ignore_errors(true);
         let said = (command.try_get_matches_from(args)).map_err(OptionsError::Arguments)?;
         let named = said.get_one::<PathBuf>("config").cloned();
-        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+        let default = || {
+            let path = Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+            path.filter(|_| needs_file(&said))
+        };
         let Some(path) = named.or_else(default) else {
             return Self::parse_with(args, Vec::new(), Path::new(DEFAULT_FILE));
         };
@@ -83,6 +86,11 @@ impl Options {
             .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| blame(error, &keys, path))
     }
+}
+
+/// A relay that runs is asked by what its folder says, so that a mistake in the file keeps nobody from draining it.
+fn needs_file(said: &ArgMatches) -> bool {
+    said.subcommand_name().is_none() || said.value_source("state_dir").is_none()
 }
 
 /// The file's part of the command line, each argument with the key that it comes from.
@@ -281,5 +289,19 @@ mod tests {
             assert!(table.contains_key(&key), "{key}");
         }
         assert!(load(&uncommented, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_relay_that_runs_is_drained_though_its_file_has_a_mistake() {
+        for (line, needs) in [
+            ("relay", true),
+            ("relay --state-dir folder", true),
+            ("relay status", true),
+            ("relay --state-dir folder drain --within 5m", false),
+        ] {
+            let command = Options::command().ignore_errors(true);
+            let said = command.try_get_matches_from(line.split(' ')).unwrap();
+            assert_eq!(needs_file(&said), needs, "{line}");
+        }
     }
 }

@@ -61,12 +61,20 @@ fn status(out: &mut impl Write, answer: Map<String, Value>) -> io::Result<()> {
             }
             Value::Null => writeln!(out, "{name:<20}no limit")?,
             Value::String(text) => writeln!(out, "{name:<20}{text}")?,
+            Value::Number(count) if is_of_bytes(&name) => {
+                let count = count.as_u64().unwrap_or_default();
+                writeln!(out, "{name:<20}{}", bytes(count))?;
+            }
             Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
                 writeln!(out, "{name:<20}{value}")?;
             }
         }
     }
     Ok(())
+}
+
+fn is_of_bytes(name: &str) -> bool {
+    name.ends_with("bytes") || name.ends_with("volume")
 }
 
 fn talker(value: &Value) -> String {
