@@ -1,16 +1,20 @@
 //! Relays under load: clients in numbers, and those who mean no good.
 //!
 //! The clients speak the real protocol, by QUIC's state machine and one task each, from many addresses of this computer, so that
-//! what a relay grants each network is what it grants. The relay is the real one, with its limits, in a process of its own.
+//! what a relay grants each network is what it grants. The relay is the real one, with its limits, in a process of its own. A run
+//! that misses a goal fails.
 
 mod client;
+mod fair;
 mod flood;
 mod flow;
+mod goals;
 mod idle;
 mod line;
 mod registered;
 mod rude;
 mod slow;
+mod soak;
 mod storm;
 mod target;
 mod times;
@@ -24,7 +28,7 @@ use crate::Failure;
 pub(crate) enum Load {
     /// Memory and processor time that idle clients cost a relay.
     Idle(idle::Args),
-    /// Registrations at a steady rate: how long each takes.
+    /// Registrations at a steady rate: how long each takes, and what those notice who are there.
     Storm(storm::Storm),
     /// A relay is killed without a word: how long until its clients are at another, and how that one fares.
     Failover(storm::Failover),
@@ -34,6 +38,10 @@ pub(crate) enum Load {
     Slow(slow::Args),
     /// Clients that break the protocol, and such that never read: what they cost the relay and others.
     Rude(rude::Args),
+    /// Pairs that send more than a relay forwards: whether each gets as much.
+    Fair(fair::Args),
+    /// Clients that come and go in all ways: whether the relay's memory stays what it is.
+    Soak(soak::Args),
     /// The relay of the others.
     #[command(hide = true)]
     Relay(target::Args),
@@ -49,6 +57,8 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
             Load::Flood(args) => flood::run(args).await,
             Load::Slow(args) => slow::run(args).await,
             Load::Rude(args) => rude::run(args).await,
+            Load::Fair(args) => fair::run(args).await,
+            Load::Soak(args) => soak::run(args).await,
             Load::Relay(args) => target::serve(args).await,
         }
     })

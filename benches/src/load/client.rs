@@ -1,15 +1,15 @@
 //! A client of a relay as a state machine: QUIC, the control stream, and nothing else.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use peerway::{
     PeerId, SecretKey, tls,
-    wire::relay::{ALPN, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
+    wire::relay::{ALPN, Busy, Frame, FrameReader, MAX_BODY, ToClient, ToRelay, VERSION},
 };
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, Event, IdleTimeout,
-    StreamId, TransportConfig, VarInt,
+    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint,
+    Event, IdleTimeout, StreamId, TransportConfig, VarInt,
 };
 
 use crate::Failure;
@@ -32,8 +32,20 @@ pub(super) struct Client {
 /// What its owner is to know.
 pub(super) enum Happened {
     Heard(ToClient),
-    Lost(String),
+    Lost(Failure),
 }
+
+/// The relay has no time now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TurnedAway(pub(super) Busy);
+
+impl fmt::Display for TurnedAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for TurnedAway {}
 
 impl Client {
     /// Begins to dial, and says HELLO as soon as it can.
@@ -115,7 +127,7 @@ impl Client {
                 Event::Connected => self.stream = self.quic.streams().open(Dir::Bi),
                 Event::ConnectionLost { reason } => {
                     self.is_lost = true;
-                    return Some(Happened::Lost(reason.to_string()));
+                    return Some(Happened::Lost(why(reason)));
                 }
                 Event::Stream(_)
                 | Event::HandshakeDataReady
@@ -130,7 +142,7 @@ impl Client {
             match self.frames.poll() {
                 Ok(Some(frame)) => return Some(Happened::Heard(frame)),
                 Ok(None) => {}
-                Err(error) => return Some(Happened::Lost(error.to_string())),
+                Err(error) => return Some(Happened::Lost(error.into())),
             }
             let bytes = self.read()?;
             self.frames.push(&bytes);
@@ -161,4 +173,13 @@ impl Client {
         let _ = chunks.finalize();
         chunk.map(|chunk| chunk.bytes)
     }
+}
+
+fn why(reason: ConnectionError) -> Failure {
+    if let ConnectionError::ConnectionClosed(close) = &reason
+        && let Some(busy) = Busy::parse(&close.reason)
+    {
+        return TurnedAway(busy).into();
+    }
+    reason.into()
 }

@@ -1,6 +1,6 @@
 //! Datagrams of nobody in numbers, while others talk through the relay.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{fmt, net::Ipv4Addr, time::Duration};
 
 use peerway::SecretKey;
 use tokio::{net::UdpSocket, task::JoinSet, time::interval};
@@ -88,12 +88,25 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Has a client register each second; says how long they took, and how many could not.
+/// Clients that came one after the other.
+pub(super) struct Newcomers {
+    pub(super) took: Times,
+    pub(super) failed: usize,
+}
+
+impl fmt::Display for Newcomers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_all = self.took.len() + self.failed;
+        write!(f, "{}; {} of {in_all} failed", self.took, self.failed)
+    }
+}
+
+/// Has a client register each second.
 pub(super) async fn newcomers(
     relay: At,
     carrier: Carrier,
     lasts: Duration,
-) -> Result<String, Failure> {
+) -> Result<Newcomers, Failure> {
     let (began, mut ticks) = (now(), interval(Duration::from_secs(1)));
     let mut visits = JoinSet::new();
     for nth in 0.. {
@@ -109,8 +122,10 @@ pub(super) async fn newcomers(
     }
     let in_all = visits.len();
     let took: Vec<_> = visits.join_all().await.into_iter().flatten().collect();
-    let failed = in_all - took.len();
-    Ok(format!("{}; {failed} of {in_all} failed", Times::of(took)))
+    Ok(Newcomers {
+        failed: in_all - took.len(),
+        took: Times::of(took),
+    })
 }
 
 async fn flood(

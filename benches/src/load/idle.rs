@@ -5,9 +5,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::sleep,
+};
 
 use super::{
+    goals::Goals,
     line::Carrier,
     registered::{Registered, now},
     target::{At, Target},
@@ -36,28 +41,31 @@ pub(crate) struct Args {
 pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     for (carrier, clients) in [(Carrier::Udp, args.udp), (Carrier::Tcp, args.tcp)] {
         if clients > 0 {
-            measure(carrier, clients, args.seconds).await?;
+            measure(carrier, clients, args.seconds).await?.reached()?;
         }
     }
     Ok(())
 }
 
-async fn measure(carrier: Carrier, clients: usize, seconds: u64) -> Result<(), Failure> {
+async fn measure(carrier: Carrier, clients: usize, seconds: u64) -> Result<Goals, Failure> {
     let relay = Target::start(clients).await?;
     let (before, cpu, began) = (relay.memory_kib()?, relay.cpu()?, now());
-    let crowd = register_all(relay.at, carrier, clients).await?;
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let (door, mut staying) = (Door::new(), JoinSet::new());
+    for nth in 0..clients {
+        let (door, at, answers) = (door.clone(), relay.at, answers.clone());
+        staying.spawn(async move {
+            let mut client = door.register(at, carrier, nth).await;
+            client.stay(&answers).await;
+        });
+    }
+    door.all(clients).await?;
     let registering = relay.cpu()? - cpu;
     println!(
         "{carrier:?}: {clients} registered in {:.1} s, {:.0} µs of the relay's processor time each",
         began.elapsed().as_secs_f64(),
         registering.as_secs_f64() * 1e6 / clients as f64
     );
-    let answers = Arc::new(Mutex::new(Vec::new()));
-    let mut staying = JoinSet::new();
-    for mut client in crowd {
-        let answers = answers.clone();
-        staying.spawn(async move { client.stay(&answers).await });
-    }
     sleep(REST).await;
     let cpu = relay.cpu()?;
     sleep(Duration::from_secs(seconds)).await;
@@ -67,36 +75,52 @@ async fn measure(carrier: Carrier, clients: usize, seconds: u64) -> Result<(), F
     while staying.try_join_next().is_some() {
         lost += 1;
     }
-    println!(
-        "{carrier:?}: {:.1} KiB a client ({memory:.0} KiB in all), {:.1} % of a core, {lost} lost",
-        (memory - before) / clients as f64,
-        100.0 * share
-    );
+    println!("{carrier:?}: {memory:.0} KiB in all");
     let answers = answers.lock().map(|answers| answers.clone());
     println!(
         "{carrier:?}: answers {}",
         Times::of(answers.unwrap_or_default())
     );
-    Ok(())
+    let each = match carrier {
+        Carrier::Udp => 16.0,
+        Carrier::Tcp => 40.0,
+    };
+    let mut goals = Goals::default();
+    goals.at_most("KiB a client", (memory - before) / clients as f64, each);
+    goals.at_most("% of a core", 100.0 * share, 15.0);
+    goals.at_most("clients lost", f64::from(lost), 0.0);
+    Ok(goals)
 }
 
-/// Registers so many, some at once.
-pub(super) async fn register_all(
-    relay: At,
-    carrier: Carrier,
-    clients: usize,
-) -> Result<Vec<Registered>, Failure> {
-    let (mut registering, mut crowd) = (JoinSet::new(), Vec::new());
-    for nth in 0..clients {
-        if registering.len() >= AT_ONCE
-            && let Some(registered) = registering.join_next().await
-        {
-            crowd.push(registered?);
+/// Lets some register at once. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Door {
+    turns: Arc<Semaphore>,
+    registered: Arc<watch::Sender<usize>>,
+}
+
+impl Door {
+    pub(super) fn new() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            registered: Arc::new(watch::Sender::new(0)),
         }
-        registering.spawn(Registered::register_at_last(relay, carrier, nth));
     }
-    while let Some(registered) = registering.join_next().await {
-        crowd.push(registered?);
+
+    /// Registers when it is this one's turn. Whoever calls this has to go on hearing at once: what the relay says last is
+    /// acknowledged then.
+    pub(super) async fn register(&self, relay: At, carrier: Carrier, nth: usize) -> Registered {
+        let turn = self.turns.acquire().await;
+        let registered = Registered::register_at_last(relay, carrier, nth).await;
+        drop(turn);
+        self.registered.send_modify(|count| *count += 1);
+        registered
     }
-    Ok(crowd)
+
+    /// Waits until so many are registered.
+    pub(super) async fn all(&self, clients: usize) -> Result<(), Failure> {
+        let mut registered = self.registered.subscribe();
+        registered.wait_for(|count| *count >= clients).await?;
+        Ok(())
+    }
 }

@@ -11,14 +11,14 @@ use peerway::{
     PeerId, SecretKey,
     wire::{
         datagram::DatagramKind,
-        relay::{ToClient, ToRelay},
+        relay::{Busy, ToClient, ToRelay},
     },
 };
 use peerway_proto::relays::keepalive::{Due, Keepalive};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{
-    client::{Client, Happened},
+    client::{Client, Happened, TurnedAway},
     line::{Carrier, Line},
     target::At,
 };
@@ -28,6 +28,7 @@ use crate::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const BUSY_JITTER: Duration = Duration::from_secs(1);
 /// To the relay, at most.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// Clients behind one address; a relay takes 64 by default.
@@ -56,11 +57,16 @@ impl Registered {
     pub(super) async fn register_at_last(relay: At, carrier: Carrier, nth: usize) -> Self {
         let mut bound = FIRST_PAUSE;
         loop {
-            match Self::register(relay, carrier, nth).await {
+            let error = match Self::register(relay, carrier, nth).await {
                 Ok(registered) => return registered,
-                Err(_) => tokio::time::sleep(bound.mul_f64(chance())).await,
+                Err(error) => error,
+            };
+            if let Some(TurnedAway(busy)) = error.downcast_ref() {
+                wait_for(*busy).await;
+            } else {
+                sleep(bound.mul_f64(chance())).await;
+                bound = LONGEST_PAUSE.min(bound * 2);
             }
-            bound = LONGEST_PAUSE.min(bound * 2);
         }
     }
 
@@ -85,7 +91,7 @@ impl Registered {
         loop {
             match self.client.poll() {
                 Some(Happened::Heard(frame)) => return Ok(Heard::Frame(frame)),
-                Some(Happened::Lost(why)) => return Err(why.into()),
+                Some(Happened::Lost(why)) => return Err(why),
                 None => {}
             }
             self.flush();
@@ -163,6 +169,11 @@ impl Registered {
             self.line.send(&self.buffer);
         }
     }
+}
+
+/// Waits as a relay said that has no time.
+pub(super) async fn wait_for(busy: Busy) {
+    sleep(busy.retry_in() + BUSY_JITTER.mul_f64(chance())).await;
 }
 
 /// One of many addresses of this computer.

@@ -1,6 +1,10 @@
 //! TCP connections that become nothing, and clients that do not read.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -11,14 +15,18 @@ use tokio::{
 
 use super::{
     flood::newcomers,
+    goals::Goals,
     line::Carrier,
     registered::{address, now},
     target::{At, Target},
+    times::Times,
 };
 use crate::Failure;
 
 /// Of whoever was hung up on.
 const PAUSE: Duration = Duration::from_millis(100);
+/// What two busy processors may add, s.
+const SLACK: f64 = 0.5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -46,9 +54,9 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         newcomers(relay.at, Carrier::Tcp, lasts / 8).await?
     );
     let (before, cpu) = (relay.memory_kib()?, relay.cpu()?);
-    let mut slow = JoinSet::new();
+    let (mut slow, held) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
     for nth in 0..args.connections {
-        slow.spawn(hold(relay.at, nth));
+        slow.spawn(hold(relay.at, nth, held.clone()));
     }
     sleep(Duration::from_secs(2)).await;
     let mut most = before;
@@ -68,15 +76,36 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         most - before,
         100.0 * (relay.cpu()? - cpu).as_secs_f64() / lasts.as_secs_f64()
     );
-    Ok(())
+    let held = held.lock().map(|held| held.clone()).unwrap_or_default();
+    let held = Times::of(held);
+    println!("{} were hung up on, after {held}", held.len());
+    let mut goals = Goals::default();
+    let all = args.connections as f64;
+    goals.at_least("slow ones that were hung up on", held.len() as f64, all);
+    goals.at_most(
+        "longest of them, s",
+        held.quantile(1.0).as_secs_f64(),
+        10.0 + SLACK,
+    );
+    goals.at_most("new clients that failed", newcomers.failed as f64, 0.0);
+    goals.at_most(
+        "p99 of new clients, s",
+        newcomers.took.quantile(0.99).as_secs_f64(),
+        1.0,
+    );
+    goals.reached()
 }
 
-/// A connection after the other that says its words slowly.
-async fn hold(relay: At, nth: usize) {
+/// A connection after the other that says its words slowly; notes how long the relay bore it.
+async fn hold(relay: At, nth: usize, held: Arc<Mutex<Vec<Duration>>>) {
     loop {
         if let Ok(mut tcp) = dial(relay, nth).await {
+            let began = now();
             let words = WORDS.get(nth % WORDS.len()).copied().unwrap_or_default();
             let _ = say_slowly(&mut tcp, words).await;
+            if let Ok(mut held) = held.lock() {
+                held.push(began.elapsed());
+            }
         }
         sleep(PAUSE).await;
     }

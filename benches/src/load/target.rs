@@ -7,7 +7,7 @@ use std::{
 };
 
 use peerway::{PeerId, RelayUrl, SecretKey};
-use peerway_relay::{Config, Relay};
+use peerway_relay::{Config, Rate, Relay};
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     clients: usize,
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Bytes a second of all together; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    lane_rate: u64,
 }
 
 /// Serves until the parent closes our input.
@@ -45,6 +48,7 @@ pub(super) async fn serve(args: &Args) -> Result<(), Failure> {
     // The same key each time, as a relay has that comes back.
     let mut config = Config::new(addr, SecretKey::from_seed(&[7; 32]));
     config.limits.clients = args.clients;
+    config.limits.lane_rate = (args.lane_rate > 0).then(|| Rate::bytes_per_second(args.lane_rate));
     let relay = Relay::bind(config).await?;
     println!("{}", relay.url());
     let closed = spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
@@ -56,12 +60,22 @@ pub(super) async fn serve(args: &Args) -> Result<(), Failure> {
 
 impl Target {
     pub(super) async fn start(clients: usize) -> Result<Self, Failure> {
-        Self::start_at(clients, 0).await
+        Self::start_at(clients, 0, 0).await
     }
 
-    async fn start_at(clients: usize, port: u16) -> Result<Self, Failure> {
-        let (clients_text, port) = (clients.to_string(), port.to_string());
-        let arguments = ["load", "relay", "--clients", &clients_text, "--port", &port];
+    /// A relay that forwards so many bytes a second.
+    pub(super) async fn start_limited(clients: usize, lane_rate: u64) -> Result<Self, Failure> {
+        Self::start_at(clients, 0, lane_rate).await
+    }
+
+    async fn start_at(clients: usize, port: u16, lane_rate: u64) -> Result<Self, Failure> {
+        let options = [
+            format!("--clients={clients}"),
+            format!("--port={port}"),
+            format!("--lane-rate={lane_rate}"),
+        ];
+        let options = options.iter().map(String::as_str);
+        let arguments: Vec<_> = ["load", "relay"].into_iter().chain(options).collect();
         let process = Beside::run(&arguments, None).await?;
         let url: RelayUrl = process.line.parse()?;
         let at = At {
@@ -79,7 +93,7 @@ impl Target {
     pub(super) async fn crash(self) -> Result<Self, Failure> {
         let (clients, port) = (self.clients, self.at.addr.port());
         self.process.kill().await?;
-        Self::start_at(clients, port).await
+        Self::start_at(clients, port, 0).await
     }
 
     /// Kills the relay.
@@ -90,6 +104,12 @@ impl Target {
     /// Private memory in RAM, KiB.
     pub(super) fn memory_kib(&self) -> Result<f64, Failure> {
         Ok(process::memory_kib(self.process.pid()?)?)
+    }
+
+    /// Descriptors that are open.
+    pub(super) fn descriptors(&self) -> Result<usize, Failure> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()?))?;
+        Ok(open.count())
     }
 
     pub(super) fn cpu(&self) -> Result<Duration, Failure> {
