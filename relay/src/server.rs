@@ -42,6 +42,7 @@ pub use backlog::Datagrams;
 use bucket::Bucket;
 pub use bucket::Rate;
 use channels::{Channels, Member};
+pub(crate) use handshakes::Handshakes;
 use hold::Holds;
 use invites::Invites;
 pub use invites::{Invite, InviteId, TooManyInvites};

@@ -226,6 +226,9 @@ impl Guest {
             draining,
         };
         if first == [certificate::HANDSHAKE_RECORD] {
+            while let Err(again) = self.port.door.begin_tls(now().instant, from) {
+                sleep(again).await;
+            }
             let tls = self.port.tls.accept(tcp).await?;
             http::receive(Box::new(tls), visit).await
         } else {

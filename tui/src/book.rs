@@ -141,6 +141,13 @@ impl Book {
         (entry.trust == Trust::Block).then_some(name)
     }
 
+    /// All of those.
+    pub(crate) fn all_blocked(&self) -> impl Iterator<Item = PeerId> {
+        let blocked = |entry: &&Entry| entry.trust == Trust::Block;
+        let entries = self.entries.values().filter(blocked);
+        entries.map(|entry| entry.ticket.id())
+    }
+
     /// The name that somebody may have meant who wrote this one.
     pub(crate) fn nearest(&self, name: &str) -> Option<&Name> {
         let slips = |known: &Name| strsim::damerau_levenshtein(known.as_str(), name);

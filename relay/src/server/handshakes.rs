@@ -37,7 +37,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Hands out the time for handshakes.
 #[derive(Debug, Default)]
-pub(super) struct Handshakes {
+pub(crate) struct Handshakes {
     all: Bucket,
     networks: HashMap<Network, Turns>,
     forget_at: Option<Instant>,
@@ -67,7 +67,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// When to come again, if there is none.
-    pub(super) fn take(&mut self, now: Instant, network: Network) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Instant, network: Network) -> Result<(), Duration> {
         self.forget(now);
         let [whoever, hardly, within] = AHEAD;
         let is_known = self.networks.contains_key(&network);

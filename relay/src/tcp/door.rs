@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
-use crate::server::{Limits, Network, Shares};
+use crate::server::{Handshakes, Limits, Network, Shares};
 
 /// Connections that are no streams yet, in all and of one network.
 const HANDSHAKES: usize = 1024;
@@ -26,6 +27,8 @@ pub(super) struct Door {
 struct Inside {
     handshakes: Places,
     streams: Places,
+    /// The time for TLS.
+    tls: Handshakes,
 }
 
 /// Who holds places.
@@ -108,6 +111,14 @@ impl Door {
         }
         let (number, leave) = handshakes.take(network);
         self.place(Stage::Handshake, network, number, leave)
+    }
+
+    /// Takes the time for a TLS handshake.
+    ///
+    /// # Errors
+    /// When to ask again, if too many come at once, of all or of this network.
+    pub(super) fn begin_tls(&self, now: Instant, from: SocketAddr) -> Result<(), Duration> {
+        self.lock().tls.take(now, Network::of(from))
     }
 
     /// A place for a stream of a client that is there; none if its network has its share. Where all are taken, they are shared
@@ -247,6 +258,15 @@ mod tests {
         let inside = door.lock();
         assert!(inside.handshakes.taken.is_empty());
         assert_eq!(inside.handshakes.shares.total(), 0);
+    }
+
+    #[test]
+    fn a_network_that_begins_tls_too_often_waits_and_others_do_not() {
+        let door = Door::new(Limits::default());
+        let now = crate::hub::now().instant;
+        let greedy = (0..5000).filter(|_| door.begin_tls(now, addr(1)).is_err());
+        assert!(greedy.count() > 4000);
+        assert_eq!(door.begin_tls(now, addr(2)), Ok(()));
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::real;
 /// Longest head of a request.
 const MAX_HEAD: usize = 8 << 10;
 const MAX_HEADERS: usize = 64;
+/// Its end.
+const END: &[u8] = b"\r\n\r\n";
 
 /// A connection's bytes, in TLS or not.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -83,16 +85,18 @@ pub(super) async fn receive(
 /// The head of a request with its empty line, and what came with it; none if it is too long.
 async fn read_head(stream: &mut Box<dyn Transport>) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() >= MAX_HEAD {
-            return Ok(None);
-        }
+    while head.len() < MAX_HEAD {
+        let seen = head.len().saturating_sub(END.len() - 1);
         let mut more = (&mut *stream).take((MAX_HEAD - head.len()) as u64);
         if more.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let new = head.get(seen..).unwrap_or_default();
+        if new.windows(END.len()).any(|end| end == END) {
+            return Ok(Some(head));
+        }
     }
-    Ok(Some(head))
+    Ok(None)
 }
 
 struct Request {

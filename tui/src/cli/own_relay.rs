@@ -1,17 +1,22 @@
 //! `peerway up --serve-relay`: a relay within the node, for the group of whoever runs it.
 
 use std::{
+    convert::Infallible,
     fmt,
+    future::pending,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr},
     pin::pin,
     str::FromStr,
+    sync::Arc,
 };
 
 use peerway::{Endpoint, RelayUrl, SecretKey};
-use peerway_relay::{BindError, Config, Limits, Rate, Relay};
+use peerway_relay::{Access, BindError, Config, Limits, Rate, Relay};
+use tokio::sync::watch;
 
 use super::out;
+use crate::book::Book;
 
 /// The port that relays have, unless they are told otherwise.
 const PORT: u16 = 4433;
@@ -108,15 +113,32 @@ impl OwnRelay {
         let _ = named.await;
     }
 
-    /// Serves while `work` goes on, and then asks clients to go elsewhere.
-    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Serves while `work` goes on, but nobody whom the address book blocks, and then asks clients to go elsewhere.
+    pub(super) async fn during<T>(
+        &self,
+        book: watch::Receiver<Arc<Book>>,
+        work: impl Future<Output = T>,
+    ) -> T {
         let (mut work, mut running) = (pin!(work), pin!(self.0.run()));
         tokio::select! {
+            biased;
+            never = self.keep_out(book) => match never {},
             done = &mut work => {
                 tokio::join!(running, self.0.shutdown());
                 done
             }
             () = &mut running => work.await,
+        }
+    }
+
+    /// Serves nobody whom the book blocks, from one change to the next.
+    async fn keep_out(&self, mut book: watch::Receiver<Arc<Book>>) -> Infallible {
+        loop {
+            let blocked: Vec<_> = book.borrow_and_update().all_blocked().collect();
+            self.0.set_access(Access::new([], blocked));
+            if book.changed().await.is_err() {
+                return pending().await;
+            }
         }
     }
 
@@ -157,6 +179,7 @@ fn config(ip: Option<IpAddr>, place: &Place, key: SecretKey) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::BookFile;
 
     #[test]
     fn a_place_is_a_port_or_what_others_dial() {
@@ -182,5 +205,33 @@ mod tests {
             assert_eq!(wrong.parse::<Place>(), Err(ParsePlaceError), "{wrong}");
         }
         assert_eq!(Place::default().to_string(), "4433");
+    }
+
+    #[tokio::test]
+    async fn whom_the_book_blocks_the_relay_does_not_serve_from_then_on() {
+        let place = "127.0.0.1:0".parse().unwrap();
+        let relay = OwnRelay::open(&place, SecretKey::generate().unwrap()).await;
+        let relay = relay.unwrap();
+        let key = SecretKey::from_seed(&[1; 32]);
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[peers.a]\npeer = \"{}\"\ntrust = \"block\"\n", key.id());
+        std::fs::write(folder.path().join("book.toml"), text).unwrap();
+        let blocking = BookFile::in_folder(folder.path()).read().unwrap();
+        let (change, book) = watch::channel(Arc::default());
+        let work = async {
+            let node = Endpoint::builder().secret_key(key).relays([relay.url()]);
+            let node = node.bind().await.unwrap();
+            node.online().await.unwrap();
+            change.send_replace(Arc::new(blocking));
+            let mut snapshots = node.snapshots();
+            let refused = snapshots.wait_for(|it| {
+                let errors = it.relays.iter().filter_map(|relay| relay.error.as_ref());
+                errors
+                    .into_iter()
+                    .any(|error| error.contains("does not let this key in"))
+            });
+            refused.await.unwrap();
+        };
+        relay.during(book, work).await;
     }
 }

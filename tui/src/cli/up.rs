@@ -126,7 +126,7 @@ pub(super) async fn serve(
     };
     let running = node.run(body);
     match &relay {
-        Some(relay) => relay.during(running).await?,
+        Some(relay) => relay.during(node.book().watch(), running).await?,
         None => running.await?,
     };
     Ok(())
