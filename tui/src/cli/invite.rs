@@ -44,7 +44,7 @@ pub(super) async fn run(globals: &Globals, args: &InviteArgs) -> Result<(), Fail
 
 /// Makes an invitation and shows it.
 async fn give(globals: &Globals, args: &InviteArgs) -> Result<(), Failure> {
-    let ticket = ticket::own(globals).await?;
+    let ticket = ticket::shown(globals).await?;
     let invitation = Invitation::generate()?;
     let invite = Invite {
         id: invitation.key().id(),

@@ -44,15 +44,20 @@ async fn show(globals: &Globals, relays: &[RelayUrl], ours: &Card) -> Result<Car
             node.reachable().await?;
         }
         print_code(globals, &code)?;
-        if relays.is_empty() {
-            out::hint(
-                "without a relay the other computer has to be on this network: with --relay URL on both it may be anywhere",
-            );
-        }
+        say_where(relays);
         let waiting = timeout(VALID, pair::wait(&node.endpoint, &code, ours));
         Ok(waiting.await.map_err(|_| Failure::CodeExpired)??)
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
+}
+
+/// Where a code that is shown can be typed, unless that is anywhere.
+pub(super) fn say_where(relays: &[RelayUrl]) {
+    if relays.is_empty() {
+        out::hint(
+            "without a relay the other computer has to be on this network: with --relay URL on both it may be anywhere",
+        );
+    }
 }
 
 async fn type_in(

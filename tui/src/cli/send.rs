@@ -97,6 +97,7 @@ async fn meet(globals: &Globals, relays: &[RelayUrl], ours: &Card) -> Result<Car
                 "on the other computer, within ten minutes: peerway receive {shown}"
             ))?;
         }
+        pairing::say_where(relays);
         let waiting = timeout(pairing::VALID, pair::wait(&node.endpoint, &code, ours));
         Ok(waiting.await.map_err(|_| Failure::CodeExpired)??)
     };

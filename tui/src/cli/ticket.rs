@@ -17,7 +17,7 @@ use super::{
 };
 
 pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Failure> {
-    let ticket = own(globals).await?;
+    let ticket = shown(globals).await?;
     if globals.json {
         let id = ticket.id();
         out::json(&Record { id, ticket })?;
@@ -32,9 +32,23 @@ pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Fail
 
 /// The ticket of the node that runs here or, if none does, of one that is started with the same options.
 pub(super) async fn own(globals: &Globals) -> Result<Ticket, Failure> {
+    Ok(with_reach(globals).await?.0)
+}
+
+/// The same, to be shown: from where it works is said.
+pub(super) async fn shown(globals: &Globals) -> Result<Ticket, Failure> {
+    let (ticket, reach) = with_reach(globals).await?;
+    if let Some(reach) = reach {
+        out::hint(reach);
+    }
+    Ok(ticket)
+}
+
+/// And from where it works, if that is not everywhere and no node says so itself.
+async fn with_reach(globals: &Globals) -> Result<(Ticket, Option<String>), Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
-        return Ok(node.status().await?.ticket);
+        return Ok((node.status().await?.ticket, None));
     }
     let id = StateDir::open(globals)?.id()?;
     let relays = globals.relays.clone();
@@ -45,15 +59,14 @@ pub(super) async fn own(globals: &Globals) -> Result<Ticket, Failure> {
     };
     let seen = Ticket::new(id, relays, addrs);
     let is_fixed = up::has_fixed_port(globals);
-    if let Some(hint) = up::reach(&seen, is_fixed) {
-        out::hint(hint);
-    }
-    Ok(if is_fixed {
+    let reach = up::reach(&seen, is_fixed);
+    let ticket = if is_fixed {
         seen
     } else {
         // Nobody knows at which port the node will be.
         Ticket::new(id, seen.relays().to_vec(), Vec::new())
-    })
+    };
+    Ok((ticket, reach))
 }
 
 /// Where a node that is started with these options will be, without relays.

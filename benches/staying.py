@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""What a node that stays takes of a computer, and its dashboard, of the program PROGRAM (as target/release/peerway):
+
+  benches/staying.py PROGRAM idle [--peers 10] [--seconds 60]
+      `peerway up` with so many idle peers on loopback: processor time, and what is resident of it.
+  benches/staying.py PROGRAM dashboard [--peers 10] [--seconds 20] [--keys f] [--unread]
+      The dashboard at 120x40 attached to a node of so many peers, of which each second some change: time to the first frame,
+      processor time, bytes written, memory. The node is this script, which answers at the control socket what a real one did.
+      --keys are pressed first; with --unread nobody reads the terminal.
+"""
+
+import argparse, fcntl, json, os, pty, select, shutil, signal, socket, struct, subprocess, tempfile, termios, threading, time
+
+SOCKET = "run/control.sock"
+
+
+def environment():
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PEERWAY")}
+    # The socket is in the state folder then.
+    return kept | {"XDG_RUNTIME_DIR": "/nonexistent", "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+
+
+def up(program, state):
+    options = ["--state-dir", state, "--bind", "127.0.0.1:0", "--no-lan", "--json", "up"]
+    node = subprocess.Popen([program, *options], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return node, json.loads(node.stdout.readline())
+
+
+def curl(ready, path, body=None):
+    command = ["curl", "-sf", "--unix-socket", ready["socket"], "http://peerway" + path]
+    command += ["--json", json.dumps(body)] if body else []
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def processor_time(pid):
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
+                total += int(stat.read().split()[0])
+        except FileNotFoundError:
+            pass
+    return total / 1e9
+
+
+def memory(pid, program):
+    """MiB: all that is resident, its own, pages of the program's file."""
+    resident = own = of_file = 0
+    name = ""
+    with open(f"/proc/{pid}/smaps") as maps:
+        for line in maps:
+            words = line.split()
+            if not words[0].endswith(":"):
+                name = words[-1] if len(words) > 5 else ""
+            elif words[0] == "Rss:":
+                resident += int(words[1])
+                of_file += int(words[1]) if name == os.path.realpath(program) else 0
+            elif words[0] == "Anonymous:":
+                own += int(words[1])
+    return f"{resident / 1024:.1f} MiB resident, {own / 1024:.1f} its own, {of_file / 1024:.1f} of the program's file"
+
+
+def idle(args, work):
+    nodes = [up(args.program, f"{work}/{number}") for number in range(args.peers + 1)]
+    try:
+        node, ready = nodes[0]
+        for _, peer in nodes[1:]:
+            curl(ready, "/v1/peers", {"ticket": peer["ticket"]})
+        time.sleep(30)
+        before, begin = processor_time(node.pid), time.monotonic()
+        time.sleep(args.seconds)
+        share = (processor_time(node.pid) - before) / (time.monotonic() - begin)
+        linked = [peer["state"] for peer in json.loads(curl(ready, "/v1/peers"))]
+        print(f"{linked.count('direct')} direct peers: {100 * share:.3f} % of a core; {memory(node.pid, args.program)}")
+    finally:
+        for node, _ in nodes:
+            node.terminate()
+        for node, _ in nodes:
+            node.wait()
+
+
+def template(program, work):
+    """What a node with one peer says, from which the others are made."""
+    nodes = [up(program, f"{work}/{name}") for name in ("a", "b")]
+    try:
+        curl(nodes[0][1], "/v1/peers", {"ticket": nodes[1][1]["ticket"]})
+        time.sleep(3)
+        return json.loads(curl(nodes[0][1], "/v1/status"))
+    finally:
+        for node, _ in nodes:
+            node.terminate()
+            node.wait()
+
+
+def snapshots(program, work, count):
+    said = template(program, work)
+    ids = []
+    for number in range(count):
+        state = f"{work}/id"
+        ids.append(subprocess.run([program, "--state-dir", state, "id"], capture_output=True, text=True, check=True).stdout.strip())
+        shutil.rmtree(state)
+    frames = []
+    for second in range(6):
+        peers = []
+        for number, peer_id in enumerate(ids):
+            peer = said["peers"][0] | {"id": peer_id, "rtt_ms": 20 + (number * 7 + second) % 150}
+            if number < 50 or number % 20 == second:
+                rate = (number * 131 + second * 17) % 100_000
+                peer["traffic"] = peer["traffic"] | {"rx_rate": rate}
+            peers.append(peer)
+        at_ms = said["at_ms"] + 1000 * second
+        frames.append(json.dumps(said | {"peers": peers, "at_ms": at_ms}, separators=(",", ":")))
+    return said["id"], [f"data: {frame}\n\n".encode() for frame in frames]
+
+
+def answer(client, own_id, frames):
+    asked = b""
+    while b"\r\n\r\n" not in asked:
+        more = client.recv(65536)
+        if not more:
+            return
+        asked += more
+    path = asked.split()[1].decode()
+    head = b"HTTP/1.1 200 OK\r\nserver: peerway/0.1.0\r\n"
+    whole = {
+        "/v1/version": {"version": "0.1.0", "id": own_id, "pid": 1, "options": {}, "rights": "owner"},
+        "/v1/swarm": {"at_ms": 0, "groups": [], "refused": 0, "sent_bytes": 0, "received_bytes": 0},
+    }
+    try:
+        if path in whole:
+            body = json.dumps(whole[path]).encode()
+            client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            return
+        client.sendall(head + b"content-type: text/event-stream\r\n\r\n:\n\n")
+        for number in range(1 << 30):
+            if path == "/v1/watch":
+                client.sendall(frames[number % len(frames)])
+            time.sleep(1)
+    except OSError:
+        pass
+
+
+def serve(path, own_id, frames):
+    os.makedirs(os.path.dirname(path), mode=0o700)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(64)
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=answer, args=(client, own_id, frames), daemon=True).start()
+
+
+def dashboard(args, work):
+    own_id, frames = snapshots(args.program, work, args.peers)
+    state = f"{work}/shown"
+    subprocess.run([args.program, "--state-dir", state, "id"], check=True, capture_output=True)
+    threading.Thread(target=serve, args=(f"{state}/{SOCKET}", own_id, frames), daemon=True).start()
+    time.sleep(1)
+    begin = time.monotonic()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        os.execve(args.program, [args.program, "--state-dir", state], environment())
+    first, printed, total = None, b"", 0
+
+    def read_for(seconds):
+        nonlocal first, printed, total
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([terminal], [], [], left)[0]:
+                new = os.read(terminal, 1 << 16)
+                printed, total = (printed + new)[-65536:], total + len(new)
+                if first is None and b"Peers" in printed:
+                    first = time.monotonic() - begin
+
+    try:
+        read_for(10)
+        os.write(terminal, args.keys.encode())
+        read_for(3)
+        before, written, since = processor_time(pid), total, time.monotonic()
+        if args.unread:
+            time.sleep(args.seconds)
+        else:
+            read_for(args.seconds)
+        took = time.monotonic() - since
+        share = (processor_time(pid) - before) / took
+        shown = f"{1000 * first:.0f} ms" if first else "none"
+        rate = "nobody reads" if args.unread else f"{(total - written) / took:.0f} bytes/s"
+        print(f"{args.peers} peers: first frame {shown}; {100 * share:.2f} % of a core; {rate}; {memory(pid, args.program)}")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", type=os.path.realpath)
+    parser.add_argument("what", choices=["idle", "dashboard"])
+    parser.add_argument("--peers", type=int, default=10)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--keys", default="")
+    parser.add_argument("--unread", action="store_true")
+    args = parser.parse_args()
+    args.seconds = args.seconds or {"idle": 60, "dashboard": 20}[args.what]
+    with tempfile.TemporaryDirectory() as work:
+        {"idle": idle, "dashboard": dashboard}[args.what](args, work)
+
+
+main()
