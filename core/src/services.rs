@@ -1,4 +1,4 @@
-//! What people do over a link: [`ping`], [`speed`], the TCP [`tunnel`], how two of them meet first: by [`pair`] or [`invite`], and
+//! What people do over a link: [`ping`], [`speed`], the [`tunnel`] for TCP and UDP, how two of them meet first: by [`pair`] or [`invite`], and
 //! how groups of them know of each other's links: [`swarm`].
 //!
 //! Services use only the public API of this crate, so each of them is also an example of it. The listening side of each is a handler

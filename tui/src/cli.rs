@@ -48,14 +48,19 @@ mod own_relay;
 mod pair;
 mod peers;
 mod ping;
+mod pipe;
+mod proxy;
 mod receive;
 mod screen;
 mod send;
 #[cfg(target_os = "linux")]
 mod service;
+mod services;
 mod share;
 mod sharing;
 mod speed;
+#[cfg(unix)]
+mod ssh;
 mod state;
 mod status;
 #[cfg(unix)]
@@ -160,6 +165,11 @@ fn run(
         Command::Netcheck => block_on(netcheck::run(globals, started_at)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
+        Command::Services(args) => block_on(services::run(globals, &args)),
+        Command::Pipe(args) => block_on(pipe::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Ssh(args) => ssh::run(globals, &args),
+        Command::Proxy(args) => block_on(proxy::run(globals, &args)),
         #[cfg(all(feature = "subnet", target_os = "linux"))]
         Command::Link(args) => block_on(link::run(globals, &args)),
         Command::Send(args) => block_on(send::run(globals, &args)),

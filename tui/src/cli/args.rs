@@ -1,5 +1,6 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
+mod services;
 mod share;
 mod values;
 
@@ -35,6 +36,9 @@ use crate::{
     book::Name,
     dash::{Columns, filter::Filter},
 };
+#[cfg(unix)]
+pub(super) use services::{Login, Ssh};
+pub(super) use services::{Pipe, Proxy, Services};
 pub(super) use share::{GetArgs, ShareArgs};
 #[cfg(unix)]
 use values::event_filter;
@@ -213,6 +217,15 @@ pub(super) enum Command {
     Expose(Expose),
     /// Reach a server that a peer exposes
     Forward(Forward),
+    /// List what a peer exposes to this computer
+    Services(Services),
+    /// Lead stdin and stdout to a service of a peer
+    Pipe(Pipe),
+    /// Open a shell at a peer by ssh, through its service of that name
+    #[cfg(unix)]
+    Ssh(Ssh),
+    /// Lead programs that speak SOCKS5 or HTTP CONNECT to services of peers
+    Proxy(Proxy),
     /// Join this home's network and those of peers by a network device
     #[cfg(all(feature = "subnet", target_os = "linux"))]
     Link(Link),

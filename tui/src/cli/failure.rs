@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
+    net::SocketAddr,
     path::PathBuf,
 };
 
@@ -182,6 +183,13 @@ pub(super) enum Failure {
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
     Listen { addr: String, source: io::Error },
+    #[error(
+        "a proxy at {0} would lead others into your peers' homes: choose an address of this computer, as in 127.0.0.1:1080"
+    )]
+    OpenProxy(SocketAddr),
+    #[error("cannot run ssh: {0}")]
+    #[cfg(unix)]
+    Ssh(io::Error),
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
     #[error(transparent)]
@@ -216,7 +224,10 @@ impl Failure {
             | Self::Get(GetError::Unreached(_))
             | Self::NobodyCame => UNREACHABLE,
             Self::NobodyToAsk | Self::Get(GetError::NoProvider) => USAGE,
+            #[cfg(unix)]
+            Self::Ssh(_) => FAILED,
             Self::NoHome
+            | Self::OpenProxy(_)
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
@@ -229,9 +240,7 @@ impl Failure {
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::SeveralPeers { .. } => USAGE,
             #[cfg(all(feature = "subnet", target_os = "linux"))]
-            Self::Subnet(SubnetError::NotPermitted | SubnetError::NoTun) => NOT_PERMITTED,
-            #[cfg(all(feature = "subnet", target_os = "linux"))]
-            Self::Subnet(_) => FAILED,
+            Self::Subnet(error) => subnet_code(error),
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
@@ -322,6 +331,15 @@ fn far(error: &RemoteError) -> u8 {
         RemoteError::Refused(_) => REFUSED,
         RemoteError::Slow | RemoteError::Lost(_) | RemoteError::Broken(_) => UNREACHABLE,
         RemoteError::NoNode => FAILED,
+    }
+}
+
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+fn subnet_code(error: &SubnetError) -> u8 {
+    if matches!(error, SubnetError::NotPermitted | SubnetError::NoTun) {
+        NOT_PERMITTED
+    } else {
+        FAILED
     }
 }
 

@@ -267,7 +267,7 @@ impl Node {
 }
 
 /// Who is meant, and where that peer is.
-fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
+pub(super) fn find(globals: &Globals, peer: &PeerName) -> Result<Ticket, Failure> {
     StateDir::open(globals)?.peers().find(peer)
 }
 

@@ -28,6 +28,11 @@ const FIRST: usize = 12 * 1024;
 pub(super) struct First(Vec<u8>);
 
 impl First {
+    /// What came before there was anywhere to send it.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

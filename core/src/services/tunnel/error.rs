@@ -57,6 +57,9 @@ pub enum ForwardError {
     /// Connect once more. How much of what was sent has arrived is not known.
     #[error("the connection to the peer was lost while a forwarded one was open: {0}")]
     Cut(#[source] Loss),
+    /// The server, or the peer, had enough.
+    #[error("the server broke the connection off")]
+    BrokenOff,
     /// Connect once more.
     #[error("the local connection could not be carried: {0}")]
     Local(#[source] Arc<io::Error>),

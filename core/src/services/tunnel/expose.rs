@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
-    DatagramCounts, ServiceName, Target,
+    DatagramCounts, ServiceName, Target, list,
     local::Local,
     request::{Answer, Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
@@ -92,6 +92,11 @@ impl Exposed {
         self.flows.counts()
     }
 
+    fn list(&self, peer: PeerId) -> Vec<u8> {
+        let theirs = self.services.iter().filter(|(_, it)| it.is_for(peer));
+        list::emit(theirs.map(|(name, service)| (name, service.target.transport())))
+    }
+
     /// False if the peer's TCP connection was begun before.
     fn begin(&self, peer: PeerId, id: u64) -> bool {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +156,16 @@ async fn serve_stream(
     let request = timeout(REQUEST_TIMEOUT, Request::read(&mut recv))
         .await
         .map_err(|_| StreamError::Timeout)??;
+    if let Some(Request {
+        kind: Purpose::List,
+        ..
+    }) = request
+    {
+        send.write_all(&[Answer::Ok.to_byte()]).await?;
+        send.write_all(&exposed.list(peer)).await?;
+        let _ = send.finish();
+        return Ok(());
+    }
     let led = lead(request, peer, exposed).await;
     match led {
         Led::Answer(answer) => Ok(send.write_all(&[answer.to_byte()]).await?),
@@ -182,8 +197,10 @@ async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Led<
     match (kind, &service.target) {
         (Purpose::Datagrams, Target::Udp(host)) => Led::Datagrams(host),
         (Purpose::Datagrams, _) => Led::Answer(Answer::IsTcp),
-        (Purpose::Check | Purpose::Connect, Target::Udp(_)) => Led::Answer(Answer::IsUdp),
-        (Purpose::Check, _) => Led::Answer(Answer::Ok),
+        (Purpose::Check | Purpose::Connect | Purpose::List, Target::Udp(_)) => {
+            Led::Answer(Answer::IsUdp)
+        }
+        (Purpose::Check | Purpose::List, _) => Led::Answer(Answer::Ok),
         (Purpose::Connect, _) if !exposed.begin(peer, id) => Led::Answer(Answer::Repeated),
         (Purpose::Connect, target) => match timeout(TARGET_TIMEOUT, target.connect()).await {
             Ok(Ok(local)) => Led::To(local),

@@ -12,6 +12,7 @@ use std::{
 #[cfg(unix)]
 use tokio::net::UnixListener;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UdpSocket},
     sync::Mutex,
     task::JoinSet,
@@ -24,7 +25,7 @@ use super::{
     begin::{First, Unbegun, begin},
     local::{Listener, Local},
     request::{Purpose, Request},
-    splice::{Broken, ResetOnDrop, StopOnDrop, splice},
+    splice::{Broken, ResetOnDrop, StopOnDrop, copy, splice},
     udp,
 };
 use crate::{ConnectError, Connection, Endpoint, Ticket};
@@ -117,6 +118,40 @@ impl Forwarder {
         self.carry_all(Listener::Unix(listener), failed).await;
     }
 
+    /// Leads one connection to the server: what `reader` gives, until its end, and what comes back, for `writer`. Done when both
+    /// directions have ended, and the peer has all of ours.
+    ///
+    /// # Errors
+    /// See [`ForwardError`].
+    pub async fn pipe(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+    ) -> Result<(), ForwardError> {
+        self.connected().await?;
+        let (mut send, mut recv) = self.open(None, First::default()).await?;
+        let copied = copy((reader, writer), &mut send.0, &mut recv.0).await;
+        copied.map_err(|broken| match broken {
+            Broken::Link(error) => ForwardError::Cut(error.into()),
+            Broken::Local(error) => error.into(),
+            Broken::Peer => ForwardError::BrokenOff,
+        })
+    }
+
+    /// Ready once the peer is connected.
+    pub(super) async fn connected(&self) -> Result<(), ForwardError> {
+        self.link.connection().await.map(drop)
+    }
+
+    /// The same peer's other service, over the same connection.
+    #[must_use]
+    pub fn to(&self, name: ServiceName) -> Self {
+        Self {
+            name,
+            ..self.clone()
+        }
+    }
+
     /// Forwards the datagrams that come to `socket`, each of whose clients gets its own answers back, and tells `failed` what goes wrong;
     /// dropping the future ends all flows. A forwarder and its clones run one at a time; others wait.
     ///
@@ -181,7 +216,7 @@ impl Forwarder {
 
     async fn carry(self, local: Local, failed: impl Fn(&ForwardError)) {
         local.reset_on_drop();
-        let (send, recv) = match self.open(Some(&local)).await {
+        let (send, recv) = match self.open(Some(&local), First::default()).await {
             Ok(opened) => opened,
             Err(error) => return failed(&error),
         };
@@ -196,8 +231,11 @@ impl Forwarder {
     }
 
     /// A stream to the server, over the connection as it is or, if it died, over a new one.
-    async fn open(&self, local: Option<&Local>) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
-        let mut first = First::default();
+    pub(super) async fn open(
+        &self,
+        local: Option<&Local>,
+        mut first: First,
+    ) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
         let mut request = self.request();
         let Numbered { number, connection } = self.link.current.lock().await.clone();
         if let Some(connection) = connection {

@@ -18,6 +18,7 @@ const ID_LEN: usize = 8;
 const CHECK: u8 = 0;
 const CONNECT: u8 = 1;
 const DATAGRAMS: u8 = 2;
+const LIST: u8 = 3;
 
 /// The first bytes of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(super) enum Purpose {
     Connect,
     /// To carry the UDP datagrams of one client, which come and go beside the stream.
     Datagrams,
+    /// To ask what there is; the name says nothing.
+    List,
 }
 
 impl Request {
@@ -48,6 +51,7 @@ impl Request {
             Purpose::Check => CHECK,
             Purpose::Connect => CONNECT,
             Purpose::Datagrams => DATAGRAMS,
+            Purpose::List => LIST,
         };
         let mut bytes = vec![VERSION, kind, name.len() as u8];
         bytes.extend_from_slice(&self.id.to_be_bytes());
@@ -72,6 +76,7 @@ impl Request {
             (VERSION, CHECK) => Purpose::Check,
             (VERSION, CONNECT) => Purpose::Connect,
             (VERSION, DATAGRAMS) => Purpose::Datagrams,
+            (VERSION, LIST) => Purpose::List,
             _ => return None,
         };
         let name = str::from_utf8(name).ok()?.parse().ok()?;
@@ -201,7 +206,12 @@ mod tests {
 
     #[test]
     fn a_request_survives_its_bytes() {
-        for kind in [Purpose::Check, Purpose::Connect, Purpose::Datagrams] {
+        for kind in [
+            Purpose::Check,
+            Purpose::Connect,
+            Purpose::Datagrams,
+            Purpose::List,
+        ] {
             let request = Request {
                 kind,
                 name: "web".parse().unwrap(),

@@ -5,9 +5,12 @@ use std::pin::pin;
 use bytes::BytesMut;
 use quinn::{ReadError, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 
-use super::local::Local;
+use super::{local::Local, pace::Pace};
 use crate::{RecvStream, SendStream};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
@@ -52,6 +55,7 @@ async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Re
     let mut acknowledged = pin!(send.stopped());
     let copy = async {
         let mut buffer = BytesMut::new();
+        let (mut pace, mut priority) = (Pace::new(Instant::now()), 0);
         loop {
             if buffer.capacity() < LEAST {
                 buffer.reserve(CHUNK);
@@ -59,7 +63,12 @@ async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Re
             if local.read_buf(&mut buffer).await? == 0 {
                 return send.finish().map_err(|_| Broken::Peer);
             }
-            send.write_chunk(buffer.split().freeze()).await?;
+            let bytes = buffer.split().freeze();
+            let wanted = pace.priority(bytes.len(), Instant::now());
+            if std::mem::replace(&mut priority, wanted) != wanted {
+                let _ = send.set_priority(wanted);
+            }
+            send.write_chunk(bytes).await?;
         }
     };
     let stop = tokio::select! {

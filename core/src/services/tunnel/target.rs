@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{local::Local, request::Obstacle};
+use super::{Transport, local::Local, request::Obstacle};
 
 /// The longest host name (RFC 1035 section 2.3.4).
 const MAX_HOST: usize = 253;
@@ -38,6 +38,17 @@ pub struct Host {
 }
 
 impl Target {
+    /// What it takes.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Stream,
+            Self::Udp(_) => Transport::Datagrams,
+            #[cfg(unix)]
+            Self::Unix(_) => Transport::Stream,
+        }
+    }
+
     /// Nobody connects to a UDP server.
     pub(super) async fn connect(&self) -> Result<Local, Obstacle> {
         let connected = match self {

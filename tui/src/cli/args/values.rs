@@ -179,7 +179,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, ArgError> {
 }
 
 /// Without an address it is this computer itself: nobody else is to reach it by accident.
-fn server(text: &str) -> Result<SocketAddr, ArgError> {
+pub(super) fn server(text: &str) -> Result<SocketAddr, ArgError> {
     let name = text.strip_prefix("localhost:");
     let port = name.or_else(|| text.strip_prefix(':'));
     let port: Option<u16> = port.unwrap_or(text).parse().ok();
