@@ -175,6 +175,7 @@ fn run(
         Command::Send(args) => block_on(send::run(globals, &args)),
         Command::Receive(args) => block_on(receive::run(globals, &args)),
         Command::Share(args) => block_on(share::run(globals, &args)),
+        Command::Ls => block_on(share::list(globals)),
         Command::Get(args) => block_on(get::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),

@@ -13,6 +13,7 @@ mod pass_on;
 mod place;
 mod remote;
 mod server;
+mod shares;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -21,12 +22,14 @@ mod visits;
 use std::{borrow::Cow, io, net::SocketAddr, path::PathBuf};
 
 use peerway::{PeerId, RelayUrl, services::swarm::Swarm};
+use peerway_swarm::share::Sharing;
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use place::Place;
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;
+pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
 pub(crate) use visits::Visited;
 
 use crate::Links;
@@ -41,6 +44,8 @@ pub struct Host {
     pub links: Links,
     /// What members of its groups tell each other.
     pub swarm: Swarm,
+    /// What it shares and fetches.
+    pub sharing: Sharing,
     /// How it was started.
     pub options: StartOptions,
 }

@@ -20,6 +20,7 @@ mod invites;
 mod links;
 mod operations;
 mod printable;
+mod shares;
 mod told;
 
 pub use links::{LinkError, Links};

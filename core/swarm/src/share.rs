@@ -44,6 +44,8 @@ mod turnstile;
 mod units;
 mod uploader;
 mod wire;
+#[cfg(test)]
+mod world;
 
 pub use error::{GetError, ShareError};
 pub use get::{Got, Target};
@@ -52,7 +54,7 @@ pub use liars::Liars;
 pub use link::{Kind, Link, ParseLinkError};
 pub use outline::Outline;
 pub use picker::{Came, Picker};
-pub use sharing::{Notice, Shared, Sharing};
+pub use sharing::{Notice, Options, Shared, Sharing};
 pub use units::Units;
 pub use uploader::Uploader;
 

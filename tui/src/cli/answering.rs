@@ -56,6 +56,7 @@ mod unix {
                 control: Control::new(Host {
                     links: node.links(),
                     swarm: node.swarm().clone(),
+                    sharing: node.sharing().clone(),
                     options: globals.start_options(),
                 }),
             }

@@ -235,6 +235,8 @@ pub(super) enum Command {
     Receive(Receive),
     /// Share files and folders with many, who fetch them from each other too
     Share(ShareArgs),
+    /// List what the node shares whenever it runs
+    Ls,
     /// Fetch what a link names, from all who have some of it
     Get(GetArgs),
     /// List the address book, and who else was dialled from here

@@ -22,7 +22,7 @@ use self::requests::Host;
 use super::attach;
 use super::{
     args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers,
-    screen::Screen, sharing,
+    screen::Screen, share, sharing,
 };
 use crate::{
     book::{Book, Trust},
@@ -51,6 +51,7 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
     let relays = globals.relays.clone();
     let node = Node::beside(globals, relays).await?;
     let router = Router::new(node.endpoint.clone()).diagnostics();
+    let router = share::serve(router, &node);
     let router = invite::host(router, globals, &node, log)?;
     let router = sharing::accept(router, &node);
     let book = node.book().book();

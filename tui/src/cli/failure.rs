@@ -23,7 +23,7 @@ use peerway_swarm::share::{GetError, ShareError};
 use peerway::services::subnet::SubnetError;
 
 #[cfg(unix)]
-use crate::control::{ControlError, RemoteError};
+use crate::control::{ControlError, GetFailure, RemoteError};
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
 use crate::{
@@ -173,6 +173,11 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
+    #[error("{reason}")]
+    #[cfg(unix)]
+    NodeGet { reason: String, kind: GetFailure },
+    #[error("nothing that is shared is called {0}: `peerway ls` lists what is")]
+    NoShare(String),
     #[error("there is no terminal to ask at: --yes takes whatever is offered")]
     NobodyToAsk,
     #[error("the sender did not come, though the code was right: have a new one made")]
@@ -217,13 +222,12 @@ impl Failure {
             Self::Send(SendError::Refused(Refusal::Busy)) => BUSY,
             Self::Send(SendError::Refused(_))
             | Self::NoReceiver
-            | Self::Receive(ReceiveError::Refused)
-            | Self::Get(GetError::NotThere(_)) => REFUSED,
+            | Self::Receive(ReceiveError::Refused) => REFUSED,
+            Self::Get(error) => get(error),
             Self::Send(SendError::Connection(_))
             | Self::Receive(ReceiveError::Connection(_))
-            | Self::Get(GetError::Unreached(_))
             | Self::NobodyCame => UNREACHABLE,
-            Self::NobodyToAsk | Self::Get(GetError::NoProvider) => USAGE,
+            Self::NobodyToAsk => USAGE,
             #[cfg(unix)]
             Self::Ssh(_) => FAILED,
             Self::NoHome
@@ -236,11 +240,14 @@ impl Failure {
             | Self::UnknownName { .. }
             | Self::NotInBook(_)
             | Self::NoInvite(_)
+            | Self::NoShare(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::SeveralPeers { .. } => USAGE,
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             Self::Subnet(error) => subnet_code(error),
+            #[cfg(unix)]
+            Self::NodeGet { kind, .. } => node_get(*kind),
             Self::Interrupted => INTERRUPTED,
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
@@ -275,7 +282,6 @@ impl Failure {
             | Self::Forward(_)
             | Self::Select(_)
             | Self::Share(_)
-            | Self::Get(_)
             | Self::Send(_)
             | Self::Inbox(_)
             | Self::Receive(_)
@@ -317,6 +323,25 @@ fn forward(error: &ForwardError) -> String {
         format!("{error} (its `expose --name`)")
     } else {
         error.to_string()
+    }
+}
+
+fn get(error: &GetError) -> u8 {
+    match error {
+        GetError::Unreached(_) => UNREACHABLE,
+        GetError::NotThere(_) => REFUSED,
+        GetError::NoProvider => USAGE,
+        GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,
+    }
+}
+
+#[cfg(unix)]
+fn node_get(kind: GetFailure) -> u8 {
+    match kind {
+        GetFailure::Unreachable => UNREACHABLE,
+        GetFailure::Refused => REFUSED,
+        GetFailure::Usage => USAGE,
+        GetFailure::Failed => FAILED,
     }
 }
 

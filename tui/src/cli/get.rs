@@ -1,9 +1,14 @@
 //! `peerway get`: fetches what a link names from all who have some of it.
 
+#[cfg(unix)]
+use std::path;
 use std::{future::pending, path::Path};
 
-use peerway::{Names as _, Router, services::files::Progress};
-use peerway_swarm::share::{GetError, Got, Hash, Notice, Sharing, Target};
+#[cfg(unix)]
+use futures_util::StreamExt;
+
+use peerway::{Router, services::files::Progress};
+use peerway_swarm::share::{GetError, Got, Hash, Sharing, Target};
 use serde::Serialize;
 use tokio::{sync::broadcast::error::RecvError, time::Instant};
 
@@ -14,21 +19,87 @@ use super::{
     out, share,
     transfer::shown,
 };
-use crate::dash::format;
+#[cfg(unix)]
+use super::{attach, node::interrupted};
+#[cfg(unix)]
+use crate::control::{Client, ControlError, GetAsk, GetStep};
+use crate::{dash::format, shares::words};
 
 pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Result<(), Failure> {
     let output = args.output.as_deref().unwrap_or_else(|| Path::new("."));
     let mut target = Target::at(output);
     target.overwrite = args.overwrite;
+    #[cfg(unix)]
+    if !args.stay
+        && let Some(client) = attach::willing(globals).await?
+    {
+        return by_node(globals, args, target, &client).await;
+    }
+    by_itself(globals, args, &target).await
+}
+
+/// The node that runs here fetches it, with its identity and its links.
+#[cfg(unix)]
+async fn by_node(
+    globals: &Globals,
+    args: &GetArgs,
+    target: Target,
+    client: &Client,
+) -> Result<(), Failure> {
+    let ask = GetAsk {
+        link: args.link.clone(),
+        folder: path::absolute(&target.folder)?,
+        name: target.name,
+        overwrite: target.overwrite,
+    };
+    let began = Instant::now();
+    let progress = Progress::default();
+    let fetching = async {
+        let mut steps = client.fetch(&ask).await?;
+        while let Some(step) = steps.next().await {
+            match step? {
+                GetStep::Progress {
+                    files,
+                    bytes,
+                    bytes_done,
+                    bytes_held,
+                    ..
+                } => {
+                    progress.begin(files, bytes);
+                    let held = bytes_held.saturating_sub(progress.bytes_held());
+                    progress.held(held);
+                    progress.moved(bytes_done.saturating_sub(progress.bytes_done()));
+                }
+                GetStep::Hint { text } => out::hint(text),
+                GetStep::Got {
+                    path,
+                    files,
+                    bytes,
+                    resumed,
+                } => return Ok(Got::new(path, files, bytes, resumed)),
+                GetStep::Failed { reason, kind } => return Err(Failure::NodeGet { reason, kind }),
+            }
+        }
+        Err(ControlError::Stream("it has ended".to_owned()).into())
+    };
+    let got = tokio::select! {
+        got = shown(globals.json, &progress, fetching) => got?,
+        () = interrupted() => return Err(Failure::Interrupted),
+    };
+    say(globals, args.link.hash, &got, began)
+}
+
+/// A node for the duration of the command fetches it.
+async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result<(), Failure> {
     let provider = args.link.providers.first().ok_or(GetError::NoProvider)?;
     let relays = super::node::relays_for(globals, provider);
     let node = Node::beside(globals, relays).await?;
-    let sharing = share::of(&node);
-    let router = share::serve(Router::new(node.endpoint.clone()), &sharing);
+    let sharing = node.sharing().clone();
+    let router = share::serve(Router::new(node.endpoint.clone()), &node);
     let fetching = async {
         node.settled().await;
         let (progress, began) = (Progress::default(), Instant::now());
-        let getting = sharing.get(&args.link, &target, &progress);
+        let getting = sharing.get(&args.link, target, &progress);
         let got = shown(globals.json, &progress, getting).await?;
         say(globals, args.link.hash, &got, began)?;
         if args.stay {
@@ -63,21 +134,8 @@ async fn tell(node: &Node, sharing: &Sharing) -> Result<(), Failure> {
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return pending().await,
         };
-        match notice {
-            Notice::Paused { reason, .. } => out::hint(format!(
-                "it waits, and goes on by itself: nothing can be written: {reason}"
-            )),
-            Notice::Resumed { .. } => out::hint("it goes on"),
-            Notice::Waiting { .. } => {
-                out::hint(
-                    "nobody who is there has what is missing: it goes on when somebody comes",
-                );
-            }
-            Notice::Lied { peer } => out::hint(format!(
-                "{} sent what is not the content: nothing is fetched from it for an hour",
-                node.book().book().peer(&peer)
-            )),
-            _ => {}
+        if let Some(words) = words(&notice, &*node.book().book()) {
+            out::hint(words);
         }
     }
 }

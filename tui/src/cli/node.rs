@@ -8,6 +8,7 @@ use peerway::{
     Builder, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket, services::swarm::Swarm,
 };
 use peerway_relay::Signals;
+use peerway_swarm::share::Sharing;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     follow::Followed,
     invite, out,
     peers::Peers,
+    share,
     state::{Claim, StateDir},
 };
 
@@ -41,6 +43,7 @@ pub(super) struct Node {
     peers: Peers,
     book: Followed,
     swarm: Swarm,
+    sharing: Sharing,
 }
 
 impl Node {
@@ -55,7 +58,10 @@ impl Node {
             .builder()
             .secret_key(key)
             .relays(globals.relays.clone());
-        Self::start(builder, globals.bind, Some(claim), (peers, book)).await
+        let mut node = Self::start(builder, globals.bind, Some(claim), (peers, book)).await?;
+        let catalog = Some(state.shares());
+        node.sharing = share::sharing(&node.endpoint, &node.book, catalog);
+        Ok(node)
     }
 
     /// A node to dial with, which is not to be found at its relays.
@@ -88,12 +94,14 @@ impl Node {
         let state = StateDir::open(globals)?;
         let peers = state.peers();
         let endpoint = builder.bind().await?;
+        let book = Followed::open_or_empty(peers.book(), state.invites());
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
+            sharing: share::sharing(&endpoint, &book, None),
             endpoint,
             claim: None,
             is_passing: true,
-            book: Followed::open_or_empty(peers.book(), state.invites()),
+            book,
             peers,
         })
     }
@@ -127,6 +135,7 @@ impl Node {
         let endpoint = builder.access(book.access()).bind().await?;
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
+            sharing: share::sharing(&endpoint, &book, None),
             endpoint,
             claim,
             is_passing: false,
@@ -154,6 +163,11 @@ impl Node {
     /// What members of its groups tell each other; see [`sharing`](super::sharing).
     pub(super) fn swarm(&self) -> &Swarm {
         &self.swarm
+    }
+
+    /// What it shares and fetches.
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
     }
 
     /// Whether another process has the folder's identity.

@@ -1,41 +1,83 @@
-//! `peerway share`: content for others, named by its hash.
+//! `peerway share` and `peerway ls`: content for others, named by its hash.
 
-use peerway::Router;
-use peerway_swarm::share::{ALPN, Link, Shared, Sharing};
+use std::future::pending;
+#[cfg(unix)]
+use std::path;
+
+use peerway::{Endpoint, Router};
+use peerway_swarm::{
+    share::{ALPN, Options, ShareError, Sharing},
+    store::catalog::Catalog,
+};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
+#[cfg(unix)]
+use super::attach;
 use super::{
     args::{Globals, ShareArgs},
     failure::Failure,
+    follow::Followed,
     node::Node,
-    out, up,
+    out,
+    state::StateDir,
+    up,
 };
-use crate::{book::Trust, dash::format};
+#[cfg(unix)]
+use crate::control::{Client, ShareAsk};
+use crate::{book::Trust, dash::format, shares::ShareLine};
 
 /// Connections over which content goes.
 const CONNECTIONS: usize = 256;
 
-/// Serves by itself until Ctrl-C, and says so.
 pub(super) async fn run(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
+    if args.list {
+        return list(globals).await;
+    }
+    if let Some(which) = &args.stop {
+        return stop(globals, which).await;
+    }
+    #[cfg(unix)]
+    if let Some(node) = attach::willing(globals).await? {
+        return ask(globals, args, &node).await;
+    }
+    by_itself(globals, args).await
+}
+
+/// Has the node that runs here share it, from now on.
+#[cfg(unix)]
+async fn ask(globals: &Globals, args: &ShareArgs, node: &Client) -> Result<(), Failure> {
+    for path in &args.paths {
+        let ask = ShareAsk {
+            path: path::absolute(path)?,
+            public: args.public,
+        };
+        say(globals, "shared", &node.share(&ask).await?)?;
+    }
+    out::hint("the node that runs here serves it, until `peerway share --stop`");
+    Ok(())
+}
+
+/// Serves until Ctrl-C, and says so.
+async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
     let (give, given) = oneshot::channel();
     let offer = |router: Router, node: &Node| {
-        let sharing = of(node);
-        // It is read before the node waits for it, so nobody can have left.
-        let _ = give.send(sharing.clone());
-        serve(up::diagnostics(router, true), &sharing)
+        // It is waited for below, for as long as the node runs.
+        let _ = give.send(node.sharing().clone());
+        up::diagnostics(router, true)
     };
     let serving = up::serve(globals, None, offer, false, |_| Vec::new());
     let sharing = async {
         let Ok(sharing) = given.await else {
-            return std::future::pending().await;
+            return pending().await;
         };
         for path in &args.paths {
             let shared = sharing.share(path, args.public).await?;
-            say(globals, &shared, &sharing.link(&shared))?;
+            let link = sharing.link(&shared);
+            say(globals, "shared", &ShareLine::of(shared, Some(link)))?;
         }
         out::hint("it is there as long as this runs: Ctrl-C ends it");
-        std::future::pending::<Result<(), Failure>>().await
+        pending::<Result<(), Failure>>().await
     };
     tokio::select! {
         served = serving => served,
@@ -43,84 +85,141 @@ pub(super) async fn run(globals: &Globals, args: &ShareArgs) -> Result<(), Failu
     }
 }
 
-/// The content of a node: what is not public is for peers of its address book.
-pub(super) fn of(node: &Node) -> Sharing {
-    let book = node.book().watch();
-    Sharing::new(node.endpoint.clone(), move |peer| {
-        let book = book.borrow();
-        book.of(peer)
-            .is_some_and(|(_, entry)| entry.trust == Trust::Allow)
-    })
+/// What is shared whenever the node runs.
+pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
+    let lines = kept(globals).await?;
+    if lines.is_empty() && !globals.json {
+        return Ok(out::text("nothing is shared beyond the end of a command")?);
+    }
+    lines
+        .iter()
+        .try_for_each(|line| say(globals, "share", line))
 }
 
-/// The router that also serves content.
-pub(super) fn serve(router: Router, sharing: &Sharing) -> Router {
-    let sharing = sharing.clone();
+async fn stop(globals: &Globals, which: &str) -> Result<(), Failure> {
+    let lines = kept(globals).await?;
+    let meant: Vec<_> = lines
+        .iter()
+        .filter(|line| line.is_meant_by(which))
+        .collect();
+    if meant.is_empty() {
+        return Err(Failure::NoShare(which.to_owned()));
+    }
+    for line in meant {
+        forget(globals, line).await?;
+        if globals.json {
+            out::json(&Record::of("stopped", line))?;
+        } else {
+            out::text(format!("{} is shared no more", line.name))?;
+        }
+    }
+    Ok(())
+}
+
+async fn kept(globals: &Globals) -> Result<Vec<ShareLine>, Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        return Ok(node.shares().await?);
+    }
+    let catalog = StateDir::open(globals)?.shares();
+    let shares = spawn_blocking(move || catalog.shares()).await;
+    let shares = shares.map_err(std::io::Error::from)?;
+    let shares = shares.map_err(ShareError::from)?;
+    let lines = shares.into_iter().map(|shared| ShareLine::of(shared, None));
+    Ok(lines.collect())
+}
+
+async fn forget(globals: &Globals, line: &ShareLine) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        return Ok(node.stop_sharing(line.hash).await?);
+    }
+    let (catalog, hash) = (StateDir::open(globals)?.shares(), line.hash);
+    let removed = spawn_blocking(move || catalog.remove(hash)).await;
+    let removed = removed.map_err(std::io::Error::from)?;
+    removed.map_err(ShareError::from)?;
+    Ok(())
+}
+
+/// The content of a node: what is not public is for peers of its address book.
+pub(super) fn sharing(endpoint: &Endpoint, book: &Followed, catalog: Option<Catalog>) -> Sharing {
+    let book = book.watch();
+    let may = move |peer| {
+        let book = book.borrow();
+        let entry = book.of(peer);
+        entry.is_some_and(|(_, entry)| entry.trust == Trust::Allow)
+    };
+    let mut options = Options::default();
+    options.catalog = catalog;
+    Sharing::with(endpoint.clone(), may, options)
+}
+
+/// The router that also serves a node's content.
+pub(super) fn serve(router: Router, node: &Node) -> Router {
+    let sharing = node.sharing().clone();
     router.accept_up_to(CONNECTIONS, ALPN, move |connection| {
         sharing.clone().serve(connection)
     })
 }
 
-fn say(globals: &Globals, shared: &Shared, link: &Link) -> Result<(), Failure> {
-    for skipped in &shared.skipped {
+fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), Failure> {
+    for skipped in &line.skipped {
         out::hint(format!("left out: {skipped}"));
     }
     if globals.json {
-        return Ok(out::json(&Record::of(shared, link))?);
+        return Ok(out::json(&Record::of(event, line))?);
     }
-    let whom = if shared.public {
+    let whom = if line.public {
         "whoever has the link"
     } else {
         "peers of the address book"
     };
-    let bytes = format::bytes(shared.bytes);
-    out::text(format!("{}: {bytes}, for {whom}", shared.name))?;
-    Ok(out::text(format!("on the other side: peerway get {link}"))?)
+    let bytes = format::bytes(line.bytes);
+    out::text(format!("{}: {bytes}, for {whom}", line.name))?;
+    let how = match &line.link {
+        Some(link) => format!("on the other side: peerway get {link}"),
+        None => format!("{}, and no node runs that serves it", line.hash),
+    };
+    Ok(out::text(how)?)
 }
 
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum Record<'a> {
-    Shared {
-        name: &'a str,
-        hash: String,
-        files: u64,
-        bytes: u64,
-        public: bool,
-        link: &'a Link,
-    },
+struct Record<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    line: &'a ShareLine,
 }
 
 impl<'a> Record<'a> {
-    fn of(shared: &'a Shared, link: &'a Link) -> Self {
-        Self::Shared {
-            name: &shared.name,
-            hash: shared.hash.to_string(),
-            files: shared.files,
-            bytes: shared.bytes,
-            public: shared.public,
-            link,
-        }
+    fn of(event: &'static str, line: &'a ShareLine) -> Self {
+        Self { event, line }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use peerway_swarm::share::{Hash, Kind};
+    use peerway_swarm::share::{Hash, Kind, Link};
 
     use super::{super::documented::assert_keys, *};
 
     #[test]
-    fn the_line_keeps_its_keys() {
-        let link = Link::new(Hash::of(b""), 0, Kind::File, "a");
-        let line = Record::Shared {
-            name: "a",
-            hash: link.hash.to_string(),
+    fn the_lines_keep_their_keys() {
+        let hash = Hash::of(b"");
+        let line = ShareLine {
+            hash,
+            name: "a".to_owned(),
+            kind: Kind::File,
             files: 1,
             bytes: 0,
             public: false,
-            link: &link,
+            path: "/a".into(),
+            skipped: Vec::new(),
+            link: Some(Link::new(hash, 0, Kind::File, "a")),
         };
-        assert_keys("share", &line);
+        assert_keys("share", &Record::of("shared", &line));
+        assert_keys("share", &Record::of("stopped", &line));
+        assert_keys("ls", &Record::of("share", &line));
+        assert!(line.is_meant_by("a") && line.is_meant_by("AF1349B9"));
+        assert!(!line.is_meant_by("af1349b") && !line.is_meant_by("b"));
     }
 }

@@ -7,6 +7,8 @@ use std::{env, path::PathBuf};
 pub(super) use peerway::keyfile::Claim;
 use peerway::{PeerId, SecretKey, keyfile};
 
+use peerway_swarm::store::catalog::Catalog;
+
 use super::{args::Globals, failure::Failure, peers::Peers};
 use crate::{book::Book, invites::InviteFile};
 
@@ -69,6 +71,11 @@ impl StateDir {
     /// The peers that have a name or were dialled from here.
     pub(super) fn peers(&self) -> Peers {
         Peers::in_folders(&self.path, &self.config)
+    }
+
+    /// What is shared whenever the node runs.
+    pub(super) fn shares(&self) -> Catalog {
+        Catalog::at(&self.path.join("shares.redb"))
     }
 
     /// The invitations that were given away.

@@ -21,7 +21,7 @@ use super::{
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
-    receive, sharing,
+    receive, share, sharing,
     state::StateDir,
     words,
 };
@@ -86,6 +86,7 @@ pub(super) async fn serve(
         None => None,
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
+    let router = share::serve(router, &node);
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = answering.afar(sharing::accept(router, &node));
     let mut events = pin!(told(node.endpoint.events()));

@@ -12,17 +12,21 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use peerway::{Endpoint, NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
+use peerway_swarm::share::Hash;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sse_stream::SseStream;
 use tokio::time::timeout;
 
 use super::{
-    ControlError, Named, Place, RemoteError, Rights, StartOptions, V1, remote::Remote,
+    ControlError, Named, Place, RemoteError, Rights, StartOptions, V1,
+    remote::Remote,
+    shares::{GetAsk, GetStep, ShareAsk},
     streams::MISSED,
 };
 use crate::{
     Told,
     operations::{Ask, Step},
+    shares::ShareLine,
 };
 
 /// No answer is longer: that of a node with 4,096 peers, and much more.
@@ -152,6 +156,32 @@ impl Client {
     /// Whom the node's address book names.
     pub(crate) async fn book(&self) -> Result<Vec<Named>, ControlError> {
         self.get("/book").await
+    }
+
+    /// What the node shares.
+    pub(crate) async fn shares(&self) -> Result<Vec<ShareLine>, ControlError> {
+        self.get("/shares").await
+    }
+
+    /// Has the node share something, which it reads first: that may take its time.
+    pub(crate) async fn share(&self, ask: &ShareAsk) -> Result<ShareLine, ControlError> {
+        let answer = self.ask(Method::POST, "/shares", to_json(ask)?).await?;
+        let (server, body) = refused(answer).await?;
+        read(&server, &collect(body).await?)
+    }
+
+    /// Has the node share something no more.
+    pub(crate) async fn stop_sharing(&self, hash: Hash) -> Result<(), ControlError> {
+        let path = format!("/shares/{hash}");
+        let answer = self.send(Method::DELETE, &path, String::new()).await?;
+        refused(answer).await.map(drop)
+    }
+
+    /// Has the node fetch something, which ends when nobody listens to the steps any more.
+    pub(crate) async fn fetch(&self, ask: &GetAsk) -> Result<Telling<GetStep>, ControlError> {
+        let answer = self.send(Method::POST, "/get", to_json(ask)?).await?;
+        let (server, body) = refused(answer).await?;
+        Ok(each(server, body))
     }
 
     /// Has the node measure something, which ends when nobody listens to the steps any more.

@@ -6,13 +6,17 @@ use peerway::{
     Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, NodeSnapshot, PairSnapshot,
     PathKind, SecretKey, SwarmSnapshot, Ticket,
 };
+use peerway_swarm::share::{Hash, Kind, Link};
 use serde_json::Value;
 
 use super::{
-    StartOptions,
+    GetAsk, GetFailure, GetStep, ShareAsk, StartOptions,
     tests::{Node, PATIENCE, endpoint, request},
 };
-use crate::operations::{Ping, Speed, Step, Why};
+use crate::{
+    operations::{Ping, Speed, Step, Why},
+    shares::ShareLine,
+};
 
 const DOCUMENT: &str = include_str!("openapi.json");
 const SERVER: &str = include_str!("server.rs");
@@ -225,6 +229,71 @@ fn every_key_of_the_steps_is_documented_and_no_other() {
     }
     let properties = schema["properties"].as_object().unwrap();
     assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+#[test]
+fn every_key_about_shared_content_is_documented_and_no_other() {
+    let link: Link = Link::new(Hash::of(b""), 0, Kind::File, "a");
+    let share = ShareLine {
+        hash: link.hash,
+        name: "a".to_owned(),
+        kind: Kind::File,
+        files: 1,
+        bytes: 0,
+        public: true,
+        path: "/a".into(),
+        skipped: vec!["b".to_owned()],
+        link: Some(link.clone()),
+    };
+    let ask = ShareAsk {
+        path: "/a".into(),
+        public: true,
+    };
+    let get = GetAsk {
+        link,
+        folder: "/b".into(),
+        name: Some("c".to_owned()),
+        overwrite: true,
+    };
+    for (name, value) in [
+        ("Share", serde_json::to_value(share)),
+        ("ShareAsk", serde_json::to_value(ask)),
+        ("GetAsk", serde_json::to_value(get)),
+    ] {
+        let value = value.unwrap();
+        check(&value, &schema(name), name);
+        check_complete(&value, &schema(name), name);
+        let keys = value.as_object().unwrap().keys();
+        let told = |key: &String| PAGE.contains(&format!("\"{key}\""));
+        assert!(
+            keys.clone().all(told),
+            "{name}: not all keys are on the page"
+        );
+    }
+    let progress = GetStep::Progress {
+        files: 1,
+        files_done: 1,
+        bytes: 1,
+        bytes_done: 1,
+        bytes_held: 1,
+    };
+    let got = GetStep::Got {
+        path: "/a".into(),
+        files: 1,
+        bytes: 1,
+        resumed: 1,
+    };
+    let failed = GetStep::Failed {
+        reason: "a".to_owned(),
+        kind: GetFailure::Refused,
+    };
+    let hint = GetStep::Hint {
+        text: "a".to_owned(),
+    };
+    for step in [progress, hint, got, failed] {
+        let step = serde_json::to_value(step).unwrap();
+        check(&step, &schema("GetStep"), "GetStep");
+    }
 }
 
 #[test]

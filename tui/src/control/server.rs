@@ -8,9 +8,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
+use peerway_swarm::share::Sharing;
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
@@ -24,7 +25,7 @@ use super::{
     metrics,
     operating::{self, Room},
     pass_on::{Remotes, pass_on},
-    streams, visits,
+    shares, streams, visits,
 };
 use crate::{
     book::{Admin, Book},
@@ -82,6 +83,14 @@ impl Control {
         }
     }
 
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.host.sharing
+    }
+
+    pub(super) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
     pub(super) fn links(&self) -> &Links {
         &self.host.links
     }
@@ -122,6 +131,9 @@ fn router(control: Control) -> Router {
         .route("/speed", post(speed))
         .route("/netcheck", post(netcheck))
         .route("/swarm", get(swarm))
+        .route("/shares", get(shares::list).post(shares::add))
+        .route("/shares/{id}", delete(shares::stop))
+        .route("/get", post(shares::get))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",
@@ -374,7 +386,7 @@ pub(super) fn parse(id: &str) -> Result<PeerId, Refusal> {
     })
 }
 
-fn understood<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
+pub(super) fn understood<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()));
     body.map(|Json(body)| body)
 }

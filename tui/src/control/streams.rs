@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Told, operations::Step, told};
+use crate::{Told, told};
 
 /// Snapshots follow each other no faster, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,9 +57,9 @@ pub(super) fn snapshots(
     until(snapshots, ended)
 }
 
-/// Each step of what is measured.
+/// Each step of what is measured, or fetched.
 pub(super) fn steps(
-    steps: impl Stream<Item = Step> + Send + 'static,
+    steps: impl Stream<Item = impl Serialize> + Send + 'static,
     ended: watch::Receiver<bool>,
 ) -> Sse<impl Stream<Item = Sending>> {
     until(steps.map(|step| Ok(json(None, &step))), ended)

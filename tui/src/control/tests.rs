@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use peerway::{
     Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
 };
+use peerway_swarm::{share::Sharing, store::catalog::Catalog};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, Control, ControlError, Host, Place, StartOptions, client::Way};
+use super::{
+    Client, Control, ControlError, GetAsk, GetStep, Host, Place, ShareAsk, StartOptions,
+    client::Way,
+};
 use crate::{
     Links, Told,
     book::{Book, Draft, Trust},
@@ -29,10 +33,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
+    sharing: Sharing,
     control: Control,
     place: Place,
     serving: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Node {
@@ -47,9 +52,11 @@ impl Node {
         let place = Place::in_folder(dir.path().join("run"), "a.sock");
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
+        let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
             swarm: Swarm::new(endpoint.clone()),
+            sharing: sharing.clone(),
             options: StartOptions::default(),
         });
         let answering = control.clone();
@@ -57,11 +64,16 @@ impl Node {
         let serving = tokio::spawn(async move { answering.serve(listener).await });
         Self {
             endpoint,
+            sharing,
             control,
             place,
             serving,
-            _dir: dir,
+            dir,
         }
+    }
+
+    fn folder(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     pub(super) async fn client(&self) -> Client {
@@ -77,6 +89,12 @@ impl Node {
         read.unwrap().unwrap();
         answer
     }
+}
+
+fn shares(dir: &TempDir) -> peerway_swarm::share::Options {
+    let mut options = peerway_swarm::share::Options::default();
+    options.catalog = Some(Catalog::at(&dir.path().join("shares.redb")));
+    options
 }
 
 pub(super) async fn endpoint() -> Endpoint {
@@ -129,9 +147,9 @@ async fn a_link_is_pinged_retried_and_ended_by_request() {
     let (rtt, path) = client.ping(peer.id()).await.unwrap();
     assert!(rtt < PATIENCE && path.is_some(), "{rtt:?} {path:?}");
     let mut snapshots = node.endpoint.snapshots();
-    let is_direct =
+    let isdirect =
         |seen: &Arc<NodeSnapshot>| seen.peers.iter().any(|it| it.state == PeerState::Direct);
-    timeout(PATIENCE, snapshots.wait_for(is_direct))
+    timeout(PATIENCE, snapshots.wait_for(isdirect))
         .await
         .unwrap()
         .unwrap();
@@ -380,5 +398,53 @@ async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {
     assert!(
         said[2].contains("peerway/9.9.9") && said[2].contains("restart it"),
         "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
+    let (node, getter) = (Node::start().await, Node::start().await);
+    let (client, other) = (node.client().await, getter.client().await);
+    let path = node.folder().join("a");
+    std::fs::write(&path, b"content").unwrap();
+    let ask = |path| ShareAsk { path, public: true };
+    let line = client.share(&ask(path)).await.unwrap();
+    let shares = client.shares().await.unwrap();
+    assert_eq!(shares, std::slice::from_ref(&line));
+    let relative = client.share(&ask("a".into())).await.unwrap_err();
+    assert!(relative.to_string().contains("absolute"), "{relative}");
+    let served = node.sharing.clone();
+    let serve = move |connection| served.clone().serve(connection);
+    let router = Router::new(node.endpoint.clone()).accept(peerway_swarm::share::ALPN, serve);
+    let fetching = async {
+        let folder = getter.folder().to_owned();
+        let get = GetAsk {
+            link: line.link.clone().unwrap(),
+            folder: folder.clone(),
+            name: Some("b".to_owned()),
+            overwrite: false,
+        };
+        let mut steps = other.fetch(&get).await.unwrap();
+        let mut last = None;
+        while let Some(step) = steps.next().await {
+            last = Some(step.unwrap());
+        }
+        assert!(
+            matches!(last, Some(GetStep::Got { bytes: 7, .. })),
+            "{last:?}"
+        );
+        assert_eq!(std::fs::read(folder.join("b")).unwrap(), b"content");
+    };
+    let fetching = timeout(PATIENCE, fetching);
+    tokio::select! {
+        () = router.run() => panic!("the node has ended"),
+        fetched = fetching => fetched.unwrap(),
+    }
+    client.stop_sharing(line.hash).await.unwrap();
+    assert_eq!(client.shares().await.unwrap(), []);
+    let twice = client.stop_sharing(line.hash).await.unwrap_err();
+    assert!(
+        twice.to_string().contains("nothing of this hash"),
+        "{twice}"
     );
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use peerway::{PeerId, services::files::SelectError};
 
-use crate::store::file::FileError;
+use crate::store::{catalog::CatalogError, file::FileError};
 
 /// Why something is not shared.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,12 @@ pub enum ShareError {
     /// The list of what is in the folder cannot be written.
     #[error("cannot list the folder: {0}")]
     List(#[from] postcard::Error),
+    /// It cannot be noted that it is shared.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The node shares nothing beyond its end: a program gives [`Sharing`](super::Sharing) a catalogue for that.
+    #[error("this node keeps no list of what it shares")]
+    NoCatalog,
     /// The node has ended.
     #[error("the node has ended")]
     Ended,

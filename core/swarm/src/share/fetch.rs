@@ -101,7 +101,9 @@ enum Event {
     Has(Described),
     Gained(Vec<u32>),
     Holders(Vec<Ticket>),
+    Place(u32),
     Nothing,
+    Withdrawn,
     Gone,
 }
 
@@ -181,7 +183,12 @@ impl Fetch<'_> {
                 self.object.introduce(tickets.iter().map(Ticket::id));
                 self.sources.learn(&tickets);
             }
+            Event::Place(place) => state.picker.placed(peer, place),
             Event::Nothing => drop(state.refused.insert(peer)),
+            Event::Withdrawn => {
+                state.picker.gone(peer);
+                state.refused.insert(peer);
+            }
             Event::Gone => state.picker.gone(peer),
         }
     }
@@ -389,8 +396,8 @@ async fn follow(session: Arc<Session>, ask: Ask, tell: mpsc::Sender<(PeerId, Eve
                 Told::Gained(units) => Event::Gained(units),
                 Told::Holders(holders) => Event::Holders(tickets(&holders)),
                 Told::Nothing => Event::Nothing,
-                Told::Withdrawn => Event::Gone,
-                Told::Place(_) => continue,
+                Told::Withdrawn => Event::Withdrawn,
+                Told::Place(place) => Event::Place(place),
             };
             if tell.send((peer, event)).await.is_err() {
                 break;

@@ -16,7 +16,7 @@ use super::{
     GetError, Hash, Kind, Link, Outline, Sharing,
     collection::{self, Root},
     fetch::{self, Fetch},
-    object::{Object, Source},
+    object::{Object, Origin, Source},
     sources::Sources,
 };
 use crate::store::{file::SharedFile, part::Part};
@@ -76,6 +76,19 @@ pub struct Got {
     pub bytes: u64,
     /// Bytes of these that were there from an earlier try.
     pub resumed: u64,
+}
+
+impl Got {
+    /// What a node says that it fetched.
+    #[must_use]
+    pub fn new(path: PathBuf, files: u64, bytes: u64, resumed: u64) -> Self {
+        Self {
+            path,
+            files,
+            bytes,
+            resumed,
+        }
+    }
 }
 
 pub(super) async fn get(
@@ -189,11 +202,9 @@ impl Get<'_> {
         let (hash, size) = (Hash::of(&page), page.len() as u64);
         if let Some(outline) = Outline::of_small(hash, size) {
             let source = Source::Bytes(page.into());
-            self.sharing.put(Arc::new(Object::new(
-                Arc::new(outline),
-                self.public,
-                source,
-            )));
+            let object = Object::new(Arc::new(outline), self.public, source);
+            self.sharing
+                .put(Arc::new(object.with_origin(Origin::Fetched)));
         }
     }
 
@@ -252,7 +263,8 @@ impl Get<'_> {
         if let Some((found, outline)) = found.filter(|(_, it)| it.hash() == file.hash) {
             self.progress.held(file.size);
             self.progress.file_done();
-            let object = Object::new(Arc::new(outline), self.public, Source::File(found));
+            let object = Object::new(Arc::new(outline), self.public, Source::File(found))
+                .with_origin(Origin::Fetched);
             self.sharing.put(Arc::new(object));
             return Ok(());
         }

@@ -3,19 +3,26 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use peerway::{Connection, PeerId, Ticket};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{Hash, Outline, Units, wire::MAX_HOLDERS};
 use crate::store::{
+    catalog::Stored,
     file::{FileError, SharedFile},
     part::Part,
 };
 
 /// Peers that are remembered as holders of one object.
 const MAX_FOLLOWERS: usize = 64;
+/// How long one is remembered that fetches no more.
+const REMEMBERED: Duration = Duration::from_secs(600);
 /// Peers that others named as holders of one object.
 const MAX_INTRODUCED: usize = 256;
 
@@ -29,6 +36,34 @@ pub(crate) enum Source {
     Gone,
 }
 
+/// How it came to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It is shared as long as the program runs.
+    Shared,
+    /// The catalogue has it, and it can be looked up anew.
+    Catalog,
+    /// It was fetched, and is served besides.
+    Fetched,
+}
+
+impl From<Stored> for Source {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::File(file) => Self::File(file),
+            Stored::Bytes(bytes) => Self::Bytes(bytes.into()),
+        }
+    }
+}
+
+/// A peer that fetches, or did.
+#[derive(Debug)]
+struct Follower {
+    ticket: Ticket,
+    /// When it asked no more: it has probably all of it, and may go on serving that.
+    left: Option<Instant>,
+}
+
 /// Content that is served.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -37,8 +72,9 @@ pub(crate) struct Object {
     source: Mutex<Source>,
     /// Told when there is more of it, or of who has it, or nothing any more.
     changed: watch::Sender<()>,
-    followers: Mutex<BTreeMap<PeerId, Ticket>>,
+    followers: Mutex<BTreeMap<PeerId, Follower>>,
     introduced: Mutex<BTreeSet<PeerId>>,
+    origin: Origin,
     /// Who fetches this object here hears of peers that do too.
     arrivals: Option<mpsc::Sender<Connection>>,
 }
@@ -52,14 +88,25 @@ impl Object {
             changed: watch::Sender::new(()),
             followers: Mutex::default(),
             introduced: Mutex::default(),
+            origin: Origin::Shared,
             arrivals: None,
         }
+    }
+
+    /// The same, which came from elsewhere.
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The same, of which more is fetched.
     pub(crate) fn fetched(self, arrivals: mpsc::Sender<Connection>) -> Self {
         Self {
             arrivals: Some(arrivals),
+            origin: Origin::Fetched,
             ..self
         }
     }
@@ -131,12 +178,12 @@ impl Object {
     pub(crate) fn followed(&self, connection: &Connection, ticket: Option<Ticket>) {
         if let Some(ticket) = ticket.filter(|ticket| ticket.id() == connection.peer()) {
             let mut followers = lock(&self.followers);
+            followers.retain(|_, it| it.left.is_none_or(|left| left.elapsed() < REMEMBERED));
             if followers.len() < MAX_FOLLOWERS || followers.contains_key(&ticket.id()) {
-                let before = followers.insert(ticket.id(), ticket.clone());
+                let left = None;
+                followers.insert(ticket.id(), Follower { ticket, left });
                 drop(followers);
-                if before.as_ref() != Some(&ticket) {
-                    self.changed.send_replace(());
-                }
+                self.changed.send_replace(());
             }
         }
         if let Some(arrivals) = &self.arrivals {
@@ -146,7 +193,9 @@ impl Object {
     }
 
     pub(crate) fn left(&self, peer: PeerId) {
-        lock(&self.followers).remove(&peer);
+        if let Some(follower) = lock(&self.followers).get_mut(&peer) {
+            follower.left = Some(Instant::now());
+        }
     }
 
     /// Who else fetches it, for one who does; those behind `peer` in the order of ids, so that not all hear of the same.
@@ -154,7 +203,8 @@ impl Object {
         let followers = lock(&self.followers);
         let behind = followers.range(peer..).chain(followers.range(..peer));
         let others = behind.filter(|(id, _)| **id != peer);
-        others.map(|(_, it)| it.clone()).take(MAX_HOLDERS).collect()
+        let tickets = others.map(|(_, it)| it.ticket.clone());
+        tickets.take(MAX_HOLDERS).collect()
     }
 
     /// Somebody whom this object is fetched from names these as others who do: they may have what is here of it.

@@ -35,6 +35,13 @@ impl Outline {
         is_right.then_some(Self { hash, size, values })
     }
 
+    /// As somebody may send it.
+    #[cfg(test)]
+    pub(crate) fn unchecked(hash: Hash, size: u64, bytes: &[u8]) -> Self {
+        let values = bytes.as_chunks::<VALUE_LEN>().0.to_vec();
+        Self { hash, size, values }
+    }
+
     /// Of values that were computed here; none if they are too few or too many.
     #[must_use]
     pub fn computed(size: u64, values: Vec<Value>) -> Option<Self> {

@@ -2,7 +2,7 @@
 //!
 //! The rarest among the holders that are connected comes first, so that no unit is lost with the one who has it; among equally rare
 //! ones the one behind the last, which disks read fastest, beginning at a random place, so that many who fetch do not fetch the same.
-//! Each unit is asked of one holder. If that one is late, or nothing else is left and another is expected to be faster, a second is
+//! Each unit is asked of one holder. If that one is late or serves others first, or nothing else is left and another is expected to be faster, a second is
 //! asked too, and never a third.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -18,6 +18,8 @@ const AHEAD: Duration = Duration::from_millis(300);
 const IN_FLIGHT: (u32, u32) = (2, 32);
 /// What a holder may take in any case before a unit counts as late.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// What one that is not known yet is expected to take for its first unit.
+const UNKNOWN: Duration = Duration::from_secs(5);
 /// How many times the expected a unit may take.
 const LATE: u32 = 3;
 /// Holders that one unit is asked of at once.
@@ -60,6 +62,8 @@ struct Holder {
     last: Duration,
     /// Behind the last one that was asked for.
     next: Option<u32>,
+    /// How many others it serves first.
+    place: u32,
 }
 
 impl Holder {
@@ -67,11 +71,15 @@ impl Holder {
     fn due(&self, unit: u64, now: Duration) -> Duration {
         let ahead = f64::from(self.in_flight) * unit as f64;
         let queue = self.rate.map_or(0.0, |rate| ahead / rate.max(1.0));
-        now + self.fastest.unwrap_or(PATIENCE) + Duration::from_secs_f64(queue.min(3600.0))
+        now + self.fastest.unwrap_or(UNKNOWN) + Duration::from_secs_f64(queue.min(3600.0))
     }
 
     fn room(&self, unit: u64) -> u32 {
         let (least, most) = IN_FLIGHT;
+        if self.place > 0 {
+            // It keeps the place in its queue.
+            return 1;
+        }
         let Some((rate, fastest)) = self.rate.zip(self.fastest) else {
             return least;
         };
@@ -143,6 +151,7 @@ impl Picker {
             fastest: None,
             last: now,
             next: None,
+            place: 0,
         };
         let holder = Holder {
             units,
@@ -159,6 +168,13 @@ impl Picker {
             if holder.is_some_and(|holder| holder.units.insert(*unit)) {
                 self.count(*unit, 1);
             }
+        }
+    }
+
+    /// A holder serves so many others first: what it was asked for may be asked of others meanwhile.
+    pub fn placed(&mut self, peer: PeerId, place: u32) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.place = place;
         }
     }
 
@@ -227,6 +243,9 @@ impl Picker {
     /// A unit that another was asked for and is late with, or expected with later than this one.
     fn second(&mut self, peer: PeerId, due: Duration, now: Duration) -> Option<u32> {
         let holder = self.holders.get(&peer)?;
+        if holder.place > 0 {
+            return None;
+        }
         let is_last = self.held.len() - self.held.count() <= IN_FLIGHT.1;
         let mut slowest = None;
         let mut late = Vec::new();
@@ -240,7 +259,8 @@ impl Picker {
             if is_late && !std::mem::replace(&mut owner.is_late, true) {
                 late.push(owner.peer);
             }
-            let gains = is_late || (is_last && owner.due > due);
+            let waits = self.holders.get(&owner.peer).is_some_and(|it| it.place > 0);
+            let gains = is_late || waits || (is_last && owner.due > due);
             if gains && slowest.is_none_or(|(_, due)| owner.due > due) {
                 slowest = Some((*unit, owner.due));
             }

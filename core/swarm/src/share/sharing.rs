@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -14,16 +14,25 @@ use peerway::{
 };
 use tokio::{sync::broadcast, task::spawn_blocking, time::Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     GetError, Got, Hash, Kind, Liars, Link, Outline, ShareError, Target,
     collection::{self, Entry},
     get,
-    object::{Object, Source, lock},
+    object::{Object, Origin, Source, lock},
     serve,
     session::Session,
     turnstile::Turnstile,
 };
-use crate::store::file::SharedFile;
+use crate::store::{
+    catalog::{Catalog, CatalogError, Stored},
+    file::SharedFile,
+};
+
+/// Objects in memory before those of the catalogue that nobody uses are looked up anew, and those that were fetched are served no more.
+const MAX_CACHED: usize = 1024;
+const MAX_OBJECTS: usize = 1 << 17;
 
 /// Content that this node shares, and fetches. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +48,17 @@ struct Inner {
     turnstile: Turnstile,
     sent: Mutex<BTreeMap<PeerId, u64>>,
     notices: broadcast::Sender<Notice>,
+    catalog: Option<Arc<Catalog>>,
+}
+
+/// How a node shares.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Bytes a second that are sent to all peers together, at most; none for no limit.
+    pub limit: Option<u64>,
+    /// Where is noted what is shared whenever the node runs.
+    pub catalog: Option<Catalog>,
 }
 
 /// What happens to content, for people.
@@ -76,7 +96,7 @@ impl fmt::Debug for Inner {
 }
 
 /// What was shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Shared {
     /// Its name.
@@ -93,23 +113,41 @@ pub struct Shared {
     pub files: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Where it is.
+    pub path: PathBuf,
     /// What was left out of a folder, and why.
     pub skipped: Vec<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(hash: Hash, size: u64, kind: Kind, name: &str, public: bool) -> Self {
+        Self {
+            hash,
+            size,
+            kind,
+            name: name.to_owned(),
+            public,
+            files: 0,
+            bytes: 0,
+            path: PathBuf::new(),
+            skipped: Vec::new(),
+        }
+    }
 }
 
 impl Sharing {
     /// For a node. What is not public is for those of whom `may` says so; it is asked for each unit.
     #[must_use]
     pub fn new(endpoint: Endpoint, may: impl Fn(PeerId) -> bool + Send + Sync + 'static) -> Self {
-        Self::limited(endpoint, may, None)
+        Self::with(endpoint, may, Options::default())
     }
 
-    /// The same, sending at most so many bytes a second to all peers together.
+    /// The same, with options.
     #[must_use]
-    pub fn limited(
+    pub fn with(
         endpoint: Endpoint,
         may: impl Fn(PeerId) -> bool + Send + Sync + 'static,
-        limit: Option<u64>,
+        options: Options,
     ) -> Self {
         Self(Arc::new(Inner {
             endpoint,
@@ -118,9 +156,10 @@ impl Sharing {
             objects: Mutex::default(),
             sessions: Mutex::default(),
             liars: Mutex::default(),
-            turnstile: Turnstile::new(limit),
+            turnstile: Turnstile::new(options.limit),
             sent: Mutex::default(),
             notices: broadcast::Sender::new(64),
+            catalog: options.catalog.map(Arc::new),
         }))
     }
 
@@ -131,15 +170,68 @@ impl Sharing {
     /// See [`ShareError`].
     pub async fn share(&self, path: &Path, public: bool) -> Result<Shared, ShareError> {
         let path = path.to_owned();
-        let read = spawn_blocking(move || read(&path)).await;
+        let read = spawn_blocking(move || read(&path, public)).await;
         let (shared, contents) = read.map_err(|_| ShareError::Ended)??;
-        let shared = Shared { public, ..shared };
         let mut objects = lock(&self.0.objects);
-        for (outline, source) in contents {
-            let object = Object::new(Arc::new(outline), public, source);
+        for (outline, stored) in contents {
+            let object = Object::new(Arc::new(outline), public, stored.into());
             objects.insert(object.hash(), Arc::new(object));
         }
         Ok(shared)
+    }
+
+    /// The same, and also after the node was started anew, until it is [stopped](Self::stop).
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub async fn keep(&self, path: &Path, public: bool) -> Result<Shared, ShareError> {
+        let path = path.to_owned();
+        let shared = self.in_catalog(move |catalog| {
+            let (shared, contents) = read(&path, public)?;
+            catalog.add(&shared, &contents)?;
+            Ok(shared)
+        });
+        let shared = shared.await?;
+        self.forget_cached();
+        Ok(shared)
+    }
+
+    /// Shares what is kept by this hash no more; whether it was.
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub async fn stop(&self, share: Hash) -> Result<bool, ShareError> {
+        let removed = self.in_catalog(move |catalog| Ok(catalog.remove(share)?));
+        let removed = removed.await?;
+        self.forget_cached();
+        Ok(removed)
+    }
+
+    /// What is kept.
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub async fn shares(&self) -> Result<Vec<Shared>, ShareError> {
+        self.in_catalog(|catalog| Ok(catalog.shares()?)).await
+    }
+
+    async fn in_catalog<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Catalog) -> Result<T, ShareError> + Send + 'static,
+    ) -> Result<T, ShareError> {
+        let catalog = self.0.catalog.clone().ok_or(ShareError::NoCatalog)?;
+        let done = spawn_blocking(move || work(&catalog)).await;
+        done.map_err(|_| ShareError::Ended)?
+    }
+
+    /// What was looked up in the catalogue is looked up again; who follows any of it asks again too.
+    fn forget_cached(&self) {
+        lock(&self.0.objects).retain(|_, object| {
+            if object.origin() == Origin::Catalog {
+                object.put(Source::Gone);
+            }
+            object.origin() != Origin::Catalog
+        });
     }
 
     /// What to hand to others so that they can fetch it, from this node for now.
@@ -203,6 +295,9 @@ impl Sharing {
     /// Serves some content from now on, unless all of it is served already.
     pub(super) fn put(&self, object: Arc<Object>) {
         let mut objects = lock(&self.0.objects);
+        if objects.len() >= MAX_OBJECTS {
+            drop_unused(&mut objects, Origin::Fetched);
+        }
         let there = objects.get(&object.hash());
         if there.is_none_or(|there| there.held().is_some()) {
             objects.insert(object.hash(), object);
@@ -217,8 +312,22 @@ impl Sharing {
     }
 
     pub(super) fn own(&self, hash: Hash) -> Option<Arc<Object>> {
-        let object = lock(&self.0.objects).get(&hash).cloned()?;
-        (!object.is_gone()).then_some(object)
+        if let Some(object) = lock(&self.0.objects).get(&hash).cloned() {
+            return (!object.is_gone()).then_some(object);
+        }
+        let found = self.0.catalog.as_ref()?.find(hash);
+        let log =
+            |error: &CatalogError| tracing::warn!(%error, "what is shared cannot be looked up");
+        let (outline, stored, public) = found.inspect_err(log).ok()??;
+        let object = Arc::new(
+            Object::new(Arc::new(outline), public, stored.into()).with_origin(Origin::Catalog),
+        );
+        let mut objects = lock(&self.0.objects);
+        if objects.len() >= MAX_CACHED {
+            drop_unused(&mut objects, Origin::Catalog);
+        }
+        objects.insert(hash, object.clone());
+        Some(object)
     }
 
     /// The session over a connection, or the one with its peer that there is.
@@ -257,23 +366,20 @@ impl Sharing {
     }
 }
 
+/// Forgets objects that came so and that nobody uses.
+fn drop_unused(objects: &mut BTreeMap<Hash, Arc<Object>>, origin: Origin) {
+    objects.retain(|_, object| object.origin() != origin || Arc::strong_count(object) > 1);
+}
+
 /// Reads what is shared for its hashes. Blocks.
-fn read(path: &Path) -> Result<(Shared, Vec<(Outline, Source)>), ShareError> {
+fn read(path: &Path, public: bool) -> Result<(Shared, Vec<(Outline, Stored)>), ShareError> {
     let selection = Selection::of(&[path.to_owned()])?;
+    let top = selection.each().next().map_or("", |(name, _)| name);
+    let mut shared = Shared::new(Hash::of(b""), 0, Kind::File, top, public);
     let skipped = selection.skipped().iter();
     let skipped = skipped.map(|it| format!("{}: {}", it.path.display(), it.reason));
-    let skipped = skipped.collect();
-    let top = selection.each().next().map_or("", |(name, _)| name);
-    let mut shared = Shared {
-        hash: Hash::of(b""),
-        size: 0,
-        kind: Kind::File,
-        name: top.to_owned(),
-        public: false,
-        files: 0,
-        bytes: 0,
-        skipped,
-    };
+    shared.skipped = skipped.collect();
+    shared.path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if selection.each().count() > collection::MAX_FILES as usize {
         return Err(ShareError::Many);
     }
@@ -293,14 +399,14 @@ fn read(path: &Path) -> Result<(Shared, Vec<(Outline, Source)>), ShareError> {
         (shared.hash, shared.size) = (outline.hash(), outline.size());
         let described = collection::File::new(shared.hash, shared.size, file.is_executable());
         entries.push(Entry::new(below.to_owned(), Some(described)));
-        contents.push((outline, Source::File(file)));
+        contents.push((outline, Stored::File(file)));
     }
     if shared.kind == Kind::Folder {
         let listed = collection::write(&mut entries).map_err(|_| ShareError::Many)?;
         for page in listed.1 {
             let (hash, size) = (Hash::of(&page), page.len() as u64);
             let outline = Outline::of_small(hash, size).ok_or(ShareError::Many)?;
-            contents.push((outline, Source::Bytes(page.into())));
+            contents.push((outline, Stored::Bytes(page)));
             // The root is the last.
             (shared.hash, shared.size) = (hash, size);
         }

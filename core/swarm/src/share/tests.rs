@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +11,11 @@ use peerway::{Endpoint, Router, services::files::Progress};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
-use super::{ALPN, GetError, Got, Hash, Link, Sharing, Target};
+use super::{
+    ALPN, GetError, Got, Hash, Link, Options, Outline, Sharing, Target,
+    object::{Object, Source},
+};
+use crate::store::catalog::Catalog;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,6 +39,10 @@ impl Node {
 
     /// A node that lets everybody have what is not public, or nobody.
     async fn letting(may: bool) -> Self {
+        Self::with(may, Options::default()).await
+    }
+
+    async fn with(may: bool, options: Options) -> Self {
         let endpoint = Endpoint::builder()
             .bind_addr(([127, 0, 0, 1], 0).into())
             .lan_discovery(false)
@@ -41,7 +50,7 @@ impl Node {
             .bind()
             .await
             .unwrap();
-        let sharing = Sharing::new(endpoint.clone(), move |_| may);
+        let sharing = Sharing::with(endpoint.clone(), move |_| may, options);
         let served = sharing.clone();
         let serve = move |connection| served.clone().serve(connection);
         let router = Router::new(endpoint.clone()).accept(ALPN, serve);
@@ -164,8 +173,120 @@ async fn a_file_that_has_changed_is_not_sent() {
     let path = a.write("a", &data(600_000));
     let link = a.link(&path, false).await;
     fs::write(&path, b"another").unwrap();
-    let refused = timeout(Duration::from_secs(20), b.get(&link)).await;
-    assert!(matches!(refused, Ok(Err(_)) | Err(_)));
+    let refused = b.get(&link).await;
+    assert!(matches!(refused, Err(GetError::NotThere(_))), "{refused:?}");
     let whole = b.folder.path().join("a");
     assert!(!whole.exists(), "never half a file under its name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_comes_from_all_who_have_it() {
+    let data = data(30_000_000);
+    let mut seeds = Vec::new();
+    for _ in 0..3 {
+        seeds.push(Node::new().await);
+    }
+    let mut link = seeds[0].link(&seeds[0].write("f", &data), false).await;
+    for seed in &seeds[1..] {
+        let other = seed.link(&seed.write("f", &data), false).await;
+        link.providers.extend(other.providers);
+    }
+    let got = Node::new().await.get(&link).await.unwrap();
+    assert_eq!(got.bytes, 30_000_000);
+    let sent: Vec<_> = seeds.iter().map(|it| it.sharing.sent_bytes()).collect();
+    assert!(sent.iter().all(|sent| *sent > 1_000_000), "{sent:?}");
+    // Some may come twice at the end.
+    assert!(sent.iter().sum::<u64>() < 36_000_000, "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_what_is_wrong_is_named_and_asked_no_more() {
+    let (liar, honest, getter) = (Node::new().await, Node::new().await, Node::new().await);
+    let data = data(3_000_000);
+    let mut link = honest.link(&honest.write("f", &data), false).await;
+    let outline = honest.sharing.own(link.hash).unwrap().outline().clone();
+    let wrong = Source::Bytes(vec![7; data.len()].into());
+    liar.sharing
+        .put(Arc::new(Object::new(outline, true, wrong)));
+    link.providers.insert(0, liar.endpoint.ticket());
+    let got = getter.get(&link).await.unwrap();
+    assert_eq!(fs::read(got.path).unwrap(), data);
+    assert_eq!(getter.sharing.liars(), [liar.endpoint.id()]);
+    let sent = liar.sharing.sent_bytes();
+    getter.get(&link).await.unwrap();
+    assert_eq!(liar.sharing.sent_bytes(), sent, "it is not asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outline_that_does_not_come_to_the_hash_makes_a_liar_too() {
+    let (liar, honest, getter) = (Node::new().await, Node::new().await, Node::new().await);
+    let data = data(3_000_000);
+    let mut link = honest.link(&honest.write("f", &data), false).await;
+    let mut bytes = honest.sharing.own(link.hash).unwrap().outline().to_bytes();
+    bytes[5] ^= 1;
+    let outline = Outline::unchecked(link.hash, link.size, &bytes);
+    let wrong = Source::Bytes(data.clone().into());
+    liar.sharing
+        .put(Arc::new(Object::new(Arc::new(outline), true, wrong)));
+    link.providers = vec![liar.endpoint.ticket()];
+    assert!(getter.get(&link).await.is_err());
+    assert_eq!(getter.sharing.liars(), [liar.endpoint.id()]);
+    link.providers.push(honest.endpoint.ticket());
+    let got = getter.get(&link).await.unwrap();
+    assert_eq!(fs::read(got.path).unwrap(), data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_fetch_the_same_hear_of_each_other_and_serve_what_they_have() {
+    // Nobody but the seed lets anybody have anything, but for those whom the seed names.
+    let limit = Some(2_000_000);
+    let seed = Node::with(
+        true,
+        Options {
+            limit,
+            catalog: None,
+        },
+    )
+    .await;
+    let data = data(12_000_000);
+    let link = seed.link(&seed.write("f", &data), false).await;
+    let mut getters = Vec::new();
+    for _ in 0..3 {
+        getters.push(Node::letting(false).await);
+    }
+    let all = getters.iter().map(|getter| getter.get(&link));
+    for got in futures_util::future::join_all(all).await {
+        assert_eq!(fs::read(got.unwrap().path).unwrap(), data);
+    }
+    // Some of it came from the others, or it would be 36 MB.
+    let sent = seed.sharing.sent_bytes();
+    assert!(sent < 30_000_000, "the seed sent {sent} for three");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_shared_by_the_next_node_until_it_is_stopped() {
+    let folder = TempDir::new().unwrap();
+    let options = || Options {
+        limit: None,
+        catalog: Some(Catalog::at(&folder.path().join("shares.redb"))),
+    };
+    let before = Node::with(true, options()).await;
+    let path = folder.path().join("f");
+    fs::write(&path, data(500_000)).unwrap();
+    let shared = before.sharing.keep(&path, false).await.unwrap();
+    drop(before);
+    let node = Node::with(true, options()).await;
+    let shares = loop {
+        // The one before may hold it for a moment.
+        if let Ok(shares) = node.sharing.shares().await {
+            break shares;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(shares, std::slice::from_ref(&shared));
+    let (getter, link) = (Node::new().await, node.sharing.link(&shared));
+    getter.get(&link).await.unwrap();
+    assert!(node.sharing.stop(shared.hash).await.unwrap());
+    let refused = Node::new().await.get(&link).await;
+    assert!(matches!(refused, Err(GetError::NotThere(_))), "{refused:?}");
 }

@@ -12,7 +12,7 @@ use std::{
 use peerway::PeerId;
 
 /// Peers that are served at once.
-const SLOTS: usize = 16;
+const SLOTS: usize = 8;
 /// How long one is, where others wait.
 const TURN: Duration = Duration::from_secs(5);
 /// How long a slot is kept for who wants nothing more at the moment, where others wait.
@@ -281,18 +281,18 @@ mod tests {
                 uploader.want(*peer, *len, ms(0)).unwrap();
             }
         }
+        let mut room = 0i64;
         for now in 0..for_ms {
             under_way.extend(uploader.poll(ms(now)));
-            // The line carries a MiB each millisecond.
-            let mut room = 1u64 << 20;
-            while let Some((peer, _, len)) = under_way.pop_front() {
+            // The line carries 64 KiB each millisecond.
+            room += 64 << 10;
+            while room > 0
+                && let Some((peer, _, len)) = under_way.pop_front()
+            {
                 *sent.entry(peer).or_default() += len;
                 uploader.sent(peer, len, ms(now));
                 uploader.want(peer, len, ms(now)).unwrap();
-                room = room.saturating_sub(len);
-                if room == 0 {
-                    break;
-                }
+                room -= len as i64;
             }
         }
         sent
@@ -319,7 +319,7 @@ mod tests {
         }
         assert_eq!(uploader.place(peers[199]), 200);
         uploader.poll(ms(0));
-        assert_eq!(uploader.place(peers[15]), 0);
+        assert_eq!(uploader.place(peers[SLOTS - 1]), 0);
         assert_eq!(uploader.place(peers[199]), 200 - SLOTS as u32);
         let greedy: Vec<_> = peers.iter().map(|peer| (*peer, 256 << 10, 4)).collect();
         let sent = serve(&greedy, 130_000, Uploader::default());

@@ -8,12 +8,25 @@ use peerway_swarm::share::Link;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
     /// Files and folders, which stay where they are
-    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present_any = ["list", "stop"], value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) paths: Vec<PathBuf>,
 
     /// Let whoever has the link and is not blocked have them [default: peers of the address book]
     #[arg(long, env = "PEERWAY_PUBLIC", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) public: bool,
+
+    /// List what the node shares whenever it runs
+    #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with_all = ["paths", "stop"])]
+    pub(in crate::cli) list: bool,
+
+    /// Share something no more, by its name, or eight digits of its hash or more
+    #[arg(
+        long,
+        value_name = "WHICH",
+        env = "PEERWAY_STOP",
+        conflicts_with = "paths"
+    )]
+    pub(in crate::cli) stop: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

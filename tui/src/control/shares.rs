@@ -1,0 +1,241 @@
+//! Shared content, for who asks the node about it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, Path, State, rejection::JsonRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use peerway::services::files::Progress;
+use peerway_swarm::share::{GetError, Hash, Link, Shared, Sharing, Target};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    door::Caller,
+    server::{Control, Refusal, understood},
+    streams,
+};
+use crate::{
+    book::Book,
+    shares::{ShareLine, words},
+};
+
+/// How often is told how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// What waits for whoever listens.
+const AHEAD: usize = 16;
+
+/// What is to be shared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShareAsk {
+    pub(crate) path: PathBuf,
+    #[serde(default)]
+    pub(crate) public: bool,
+}
+
+/// What is to be fetched, and where to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GetAsk {
+    pub(crate) link: Link,
+    pub(crate) folder: PathBuf,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) overwrite: bool,
+}
+
+/// How far it is, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum GetStep {
+    Progress {
+        files: u64,
+        files_done: u64,
+        bytes: u64,
+        bytes_done: u64,
+        bytes_held: u64,
+    },
+    Hint {
+        text: String,
+    },
+    Got {
+        path: PathBuf,
+        files: u64,
+        bytes: u64,
+        resumed: u64,
+    },
+    Failed {
+        reason: String,
+        kind: GetFailure,
+    },
+}
+
+/// Why nothing was fetched, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GetFailure {
+    Unreachable,
+    Refused,
+    Usage,
+    Failed,
+}
+
+impl GetFailure {
+    pub(crate) fn of(error: &GetError) -> Self {
+        match error {
+            GetError::Unreached(_) => Self::Unreachable,
+            GetError::NotThere(_) => Self::Refused,
+            GetError::NoProvider => Self::Usage,
+            GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => Self::Failed,
+        }
+    }
+}
+
+pub(super) async fn list(State(control): State<Control>) -> Result<Json<Vec<ShareLine>>, Refusal> {
+    let sharing = control.sharing();
+    let shares = sharing.shares().await.map_err(|error| failed(&error))?;
+    let lines = shares.into_iter().map(|shared| line(shared, sharing));
+    Ok(Json(lines.collect()))
+}
+
+pub(super) async fn add(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<ShareAsk>, JsonRejection>,
+) -> Result<Json<ShareLine>, Refusal> {
+    here(caller)?;
+    let ShareAsk { path, public } = understood(body)?;
+    absolute(&path)?;
+    let sharing = control.sharing();
+    let shared = sharing.keep(&path, public).await;
+    let shared = shared.map_err(|error| failed(&error))?;
+    Ok(Json(line(shared, sharing)))
+}
+
+pub(super) async fn stop(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(hash): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    here(caller)?;
+    let hash = hash.parse::<Hash>();
+    let hash = hash.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let stopped = control.sharing().stop(hash).await;
+    if stopped.map_err(|error| failed(&error))? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let reason = "nothing of this hash is shared: GET /v1/shares lists what is";
+    Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+}
+
+/// Fetches, as long as somebody listens.
+pub(super) async fn get(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<GetAsk>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    here(caller)?;
+    let ask = understood(body)?;
+    absolute(&ask.folder)?;
+    let (tell, told) = mpsc::channel(AHEAD);
+    let sharing = control.sharing().clone();
+    #[expect(clippy::disallowed_methods, reason = "the shell")]
+    tokio::spawn(fetch(sharing, control.book(), ask, tell));
+    let steps = stream::unfold(told, |mut told| async {
+        let step: GetStep = told.recv().await?;
+        Some((step, told))
+    });
+    Ok(streams::steps(steps, control.ended()).into_response())
+}
+
+async fn fetch(
+    sharing: Sharing,
+    book: watch::Receiver<Arc<Book>>,
+    ask: GetAsk,
+    tell: mpsc::Sender<GetStep>,
+) {
+    let mut notices = sharing.notices();
+    let progress = Progress::default();
+    let mut target = Target::folder(ask.folder);
+    (target.name, target.overwrite) = (ask.name, ask.overwrite);
+    let telling = async {
+        loop {
+            let step = tokio::select! {
+                () = sleep(TELL_EVERY) => now(&progress),
+                Ok(notice) = notices.recv() => {
+                    let words = words(&notice, &**book.borrow());
+                    let Some(text) = words else { continue };
+                    GetStep::Hint { text }
+                }
+            };
+            // Who reads slowly hears less often.
+            let _ = tell.try_send(step);
+        }
+    };
+    let got = tokio::select! {
+        got = sharing.get(&ask.link, &target, &progress) => got,
+        () = tell.closed() => return,
+        () = telling => return,
+    };
+    let last = match got {
+        Ok(got) => GetStep::Got {
+            path: got.path,
+            files: got.files,
+            bytes: got.bytes,
+            resumed: got.resumed,
+        },
+        Err(error) => GetStep::Failed {
+            reason: error.to_string(),
+            kind: GetFailure::of(&error),
+        },
+    };
+    for step in [now(&progress), last] {
+        // Nobody may listen any more.
+        let _ = tell.send(step).await;
+    }
+}
+
+fn line(shared: Shared, sharing: &Sharing) -> ShareLine {
+    let link = sharing.link(&shared);
+    ShareLine::of(shared, Some(link))
+}
+
+fn now(progress: &Progress) -> GetStep {
+    GetStep::Progress {
+        files: progress.files(),
+        files_done: progress.files_done(),
+        bytes: progress.bytes(),
+        bytes_done: progress.bytes_done(),
+        bytes_held: progress.bytes_held(),
+    }
+}
+
+/// The files of a computer are for those who sit at it, whatever else an admin from afar may do.
+fn here(caller: Caller) -> Result<(), Refusal> {
+    if matches!(caller, Caller::Peer { .. }) {
+        let reason = "what is shared of a computer's files is changed on that computer alone";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
+    }
+    Ok(())
+}
+
+fn absolute(path: &std::path::Path) -> Result<(), Refusal> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    let reason = "the path has to be absolute: the node has a working folder of its own";
+    Err(Refusal::new(StatusCode::BAD_REQUEST, reason))
+}
+
+fn failed(error: &impl ToString) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+}

@@ -1,0 +1,62 @@
+//! What a node shares, as it is told to people and programs.
+
+use std::path::PathBuf;
+
+use peerway::Names;
+use peerway_swarm::share::{Hash, Kind, Link, Notice, Shared};
+use serde::{Deserialize, Serialize};
+
+/// Content that is shared by its name, and the link by which it is had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShareLine {
+    pub(crate) hash: Hash,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) public: bool,
+    pub(crate) path: PathBuf,
+    pub(crate) skipped: Vec<String>,
+    /// None while no node runs that serves it.
+    pub(crate) link: Option<Link>,
+}
+
+impl ShareLine {
+    pub(crate) fn of(shared: Shared, link: Option<Link>) -> Self {
+        Self {
+            hash: shared.hash,
+            name: shared.name,
+            kind: shared.kind,
+            files: shared.files,
+            bytes: shared.bytes,
+            public: shared.public,
+            path: shared.path,
+            skipped: shared.skipped,
+            link,
+        }
+    }
+
+    /// Whether somebody who writes this means it: its name, or the first eight digits of its hash or more.
+    pub(crate) fn is_meant_by(&self, which: &str) -> bool {
+        let hash = self.hash.to_string();
+        self.name == which || (which.len() >= 8 && hash.starts_with(&which.to_lowercase()))
+    }
+}
+
+/// What happens to content, to people; nothing of what only programs of a newer version know.
+pub(crate) fn words(notice: &Notice, names: &impl Names) -> Option<String> {
+    Some(match notice {
+        Notice::Paused { reason, .. } => {
+            format!("it waits, and goes on by itself: nothing can be written: {reason}")
+        }
+        Notice::Resumed { .. } => "it goes on".to_owned(),
+        Notice::Waiting { .. } => {
+            "nobody who is there has what is missing: it goes on when somebody comes".to_owned()
+        }
+        Notice::Lied { peer } => format!(
+            "{} sent what is not the content: nothing is fetched from it for an hour",
+            names.peer(peer)
+        ),
+        _ => return None,
+    })
+}
