@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
-    net::{backlog::Backlog, command::Command},
+    net::{backlog::Backlog, command::Command, search::Searches},
     relay::RelayError,
 };
 
@@ -187,6 +187,22 @@ impl Endpoint {
     pub async fn set_relays(&self, relays: impl IntoIterator<Item = RelayUrl>) {
         let relays = relays.into_iter().collect();
         let _ = self.0.commands.send(Command::Relays { relays }).await;
+    }
+
+    /// The peers that are dialled from now on, for a program that may know more of where they are: from a directory, or a server of its
+    /// own. One program at a time does so: who asks for this takes the place of who did before.
+    pub async fn searches(&self) -> Searches {
+        let (program, searches) = Searches::new();
+        // Without a driver nobody is dialled.
+        let _ = self.0.commands.send(Command::Search { program }).await;
+        searches
+    }
+
+    /// Has snapshots tell how it goes with publishing where this node is: for the program that does so.
+    pub async fn show_publishing(&self, words: impl Into<String>) {
+        let words = words.into();
+        // Without a driver nothing is shown.
+        let _ = self.0.commands.send(Command::Publishing { words }).await;
     }
 
     /// Says that the network may be another one, for programs that know it before the system tells: on phones, or after a sleep.

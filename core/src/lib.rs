@@ -78,7 +78,7 @@ use peerway_proto::{addr, congestion};
 pub use bytes::Bytes;
 pub use connection::{Connection, LinkStatus};
 pub use endpoint::{BindError, Builder, ConnectError, Endpoint, OnlineError};
-pub use net::{LanError, relay};
+pub use net::{LanError, Search, Searches, relay};
 #[doc(inline)]
 pub use peerway_keys::{keyfile, tls};
 #[doc(inline)]

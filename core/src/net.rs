@@ -18,11 +18,13 @@ mod nat;
 mod nat64;
 pub(crate) mod portmap;
 pub mod relay;
+pub(crate) mod search;
 pub(crate) mod tcp;
 pub(crate) mod transport;
 mod view;
 
 pub use lan::LanError;
+pub use search::{Search, Searches};
 
 use crate::stun;
 

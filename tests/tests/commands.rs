@@ -618,14 +618,7 @@ impl World {
 
     /// Runs a command to its end.
     pub(crate) async fn run(&self, state: &str, arguments: &[&str]) -> Done {
-        let mut command = self.command(state, arguments);
-        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        Done {
-            lines: stdout.lines().map(|line| line.parse().unwrap()).collect(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code().unwrap(),
-        }
+        Done::of(self.command(state, arguments)).await
     }
 
     pub(crate) fn command(&self, state: &str, arguments: &[&str]) -> Command {
@@ -637,6 +630,7 @@ impl World {
         command.env("PEERWAY_STATE_DIR", self.folder.path().join(state));
         // Nothing of a test leaves this computer.
         command.env("PEERWAY_BIND", "127.0.0.1:0");
+        command.env("PEERWAY_NO_DHT", "1");
         command
     }
 }
@@ -646,6 +640,24 @@ pub(crate) struct Done {
     pub(crate) lines: Vec<Value>,
     pub(crate) stderr: String,
     pub(crate) code: i32,
+}
+
+impl Done {
+    /// Runs a command to its end.
+    pub(crate) async fn of(mut command: Command) -> Self {
+        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        Self {
+            lines: stdout.lines().map(|line| line.parse().unwrap()).collect(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
+    }
+
+    /// What `ticket` printed.
+    pub(crate) fn ticket(&self) -> peerway::Ticket {
+        self.lines[0]["ticket"].as_str().unwrap().parse().unwrap()
+    }
 }
 
 /// A running command.

@@ -6,6 +6,7 @@ mod attached;
 mod book;
 mod commands;
 mod control;
+mod discovery;
 mod failover;
 mod families;
 mod files;

@@ -209,7 +209,7 @@ impl Book {
 
 /// Whether a ticket is an id and nothing else.
 pub(crate) fn is_bare(ticket: &Ticket) -> bool {
-    ticket.relays().is_empty() && ticket.addrs().is_empty()
+    ticket.relays().is_empty() && ticket.addrs().is_empty() && ticket.discovery().is_none()
 }
 
 impl Names for Book {

@@ -21,6 +21,7 @@ mod dashboard;
 mod datagrams;
 #[cfg(feature = "demo")]
 mod demo;
+mod dht;
 #[cfg(unix)]
 mod down;
 #[cfg(unix)]
@@ -144,7 +145,7 @@ fn run(
         Command::Up(args) => block_on(up::run(globals, &args)),
         #[cfg(unix)]
         Command::Down => block_on(down::run(globals)),
-        Command::Id => id::run(globals),
+        Command::Id(args) => id::run(globals, &args),
         Command::Ticket(args) => block_on(ticket::run(globals, &args)),
         Command::Pair(args) => block_on(pair::run(globals, &args)),
         Command::Ping(args) => block_on(ping::run(globals, &args, started_at)),

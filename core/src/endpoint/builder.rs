@@ -6,7 +6,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{BindError, Endpoint, Inner, owned};
 use crate::{
-    Access, NodeSnapshot, PeerId, RelayUrl, SecretKey,
+    Access, DiscoverySecret, NodeSnapshot, PeerId, RelayUrl, SecretKey,
     net::{
         backlog::Backlog,
         clock,
@@ -41,6 +41,7 @@ pub struct Builder {
     pub(crate) no_port_guessing: bool,
     pub(crate) no_tcp: bool,
     pub(crate) visits: bool,
+    pub(crate) discovery: Option<DiscoverySecret>,
 }
 
 impl Builder {
@@ -64,6 +65,13 @@ impl Builder {
     #[must_use]
     pub fn visits(mut self, visits: bool) -> Self {
         self.visits = visits;
+        self
+    }
+
+    /// What the node's tickets say its published record is found with, where a program publishes one; nothing by default.
+    #[must_use]
+    pub fn discovery(mut self, secret: Option<DiscoverySecret>) -> Self {
+        self.discovery = secret;
         self
     }
 
@@ -171,6 +179,7 @@ impl Builder {
             tls: use_tcp.then(|| Tls::new(&key)).transpose()?,
             relay_streams: relay_streams.transpose()?.map(Arc::new),
             visits: self.visits,
+            discovery: self.discovery,
             key,
             machine,
             mux,

@@ -1,6 +1,6 @@
 //! Why a node does not start, is not reached, or does not reach another.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::ConnectionError;
 
@@ -74,6 +74,15 @@ pub enum ConnectError {
     NotSearched {
         /// Why not.
         source: LanError,
+    },
+    /// Do what the reason says, or dial a ticket with a relay in it.
+    #[error(
+        "nobody on the local network is this peer, nothing here says where else it is, and {reason}"
+    )]
+    NotFound {
+        /// Why the program that [searches](crate::Endpoint::searches) found nothing.
+        #[source]
+        reason: Arc<dyn Error + Send + Sync>,
     },
     /// Start the peer, or check its relay.
     #[error(
@@ -198,7 +207,7 @@ impl From<ConnectionError> for ConnectError {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error, io, sync::Arc};
+    use std::io;
 
     use quinn::{ApplicationClose, ConnectionClose, TransportErrorCode, VarInt};
 

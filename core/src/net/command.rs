@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::{backlog::BacklogSender, dial::Reply, relay::RelayError};
+use super::{backlog::BacklogSender, dial::Reply, relay::RelayError, search::Search};
 use crate::{Access, Event, NodeSnapshot, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
@@ -24,6 +24,10 @@ pub(crate) enum Command {
         relay: RelayUrl,
         reply: oneshot::Sender<Option<RelayError>>,
     },
+    /// A program that is told of each peer that is dialled.
+    Search { program: mpsc::Sender<Search> },
+    /// How it goes with publishing where we are.
+    Publishing { words: String },
     /// The network may be another one than the system has told.
     NetworkChanged,
     /// Find out anew what the NAT does.

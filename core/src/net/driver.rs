@@ -38,11 +38,12 @@ use super::{
     nat::Nat,
     nat64,
     relay::{Registrations, Streams as RelayStreams},
+    search::{Looking, Searched},
     tcp::{Connections, TcpDialled, Tls},
     view::View,
 };
 use crate::{
-    Event, EventKind, RelayUrl, SecretKey,
+    DiscoverySecret, Event, EventKind, RelayUrl, SecretKey,
     addr::Nat64,
     proto::{
         early::Early,
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) relay_streams: Option<Arc<RelayStreams>>,
     /// Our relays are not to take us for somebody to be found there.
     pub(crate) visits: bool,
+    /// What our tickets carry.
+    pub(crate) discovery: Option<DiscoverySecret>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) outlets: Outlets,
 }
@@ -97,6 +100,8 @@ pub(crate) struct Driver {
     gathering: Gathering,
     nat: Nat,
     tcp: Connections,
+    /// For peers that are dialled.
+    looking: Looking,
     /// The search for a translator to IPv4.
     nat64: Option<nat64::Search>,
     /// Lane packets that came before the handshake that explains them.
@@ -104,12 +109,15 @@ pub(crate) struct Driver {
     /// Things that take time, and what came of them.
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     started: Instant,
+    discovery: Option<DiscoverySecret>,
+    publishing: Option<String>,
     view: View,
 }
 
 /// Something that took time is over.
 enum Done {
     Dialled(Dialled),
+    Searched(Searched),
     Handshake(Handshake),
     Closed(Closed),
     /// Routers between us and the relay.
@@ -151,10 +159,13 @@ impl Driver {
             gathering,
             nat: Nat::new(mux.clone()),
             tcp: Connections::new(mux.clone(), parts.tls),
+            looking: Looking::default(),
             nat64: None,
             early: Early::default(),
             pending: FuturesUnordered::new(),
             started: now(),
+            discovery: parts.discovery,
+            publishing: None,
             view: View::new(now()),
             key,
             mux,
@@ -186,6 +197,11 @@ impl Driver {
                     }
                     Some(Command::RelayError { relay, reply }) => {
                         let _ = reply.send(self.registrations.error(&relay).cloned());
+                    }
+                    Some(Command::Search { program }) => self.looking.set_program(program),
+                    Some(Command::Publishing { words }) => {
+                        self.publishing = Some(words);
+                        self.view.touch();
                     }
                     Some(Command::NetworkChanged) => self.network_changed(),
                     Some(Command::MeasureNat) => self.nat.schedule.on_network_changed(now()),
@@ -337,6 +353,7 @@ impl Driver {
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Dialled(dialled) => self.on_dialled(dialled),
+            Done::Searched(searched) => self.on_searched(searched),
             Done::Handshake(handshake) => self.on_handshake(handshake),
             Done::Closed(closed) => self.on_closed(closed),
             Done::Hops(Some(hops)) => self.feed(Input::Hops(hops)),

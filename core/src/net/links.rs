@@ -164,11 +164,13 @@ impl Links {
         self.of(peer).dial(number, peer, quic, crypto, reply)
     }
 
-    /// A dial is over.
-    pub(super) fn end_dial(&mut self, peer: PeerId, number: u64) {
-        if let Some(link) = self.by_peer.get_mut(&peer) {
+    /// A dial is over. Whether it was the peer's last.
+    pub(super) fn end_dial(&mut self, peer: PeerId, number: u64) -> bool {
+        let link = self.by_peer.get_mut(&peer);
+        link.is_none_or(|link| {
             link.dials.remove(number);
-        }
+            link.dials.is_empty()
+        })
     }
 
     /// Tells everybody who waits for the peer why it was in vain.

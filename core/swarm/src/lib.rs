@@ -6,8 +6,21 @@
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod directory;
+pub mod discovery;
 pub mod frame;
 pub mod group;
+pub mod publish;
 pub mod record;
 pub mod share;
 pub mod store;
+
+/// Seconds since 1970, by the system's clock.
+fn unix_seconds() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tasks tell the machines the time"
+    )]
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -267,7 +267,10 @@ pub(super) fn news(book: &Book, ticket: &Ticket) -> Option<Name> {
     let (name, entry) = book.of(ticket.id())?;
     let says_less = ticket.relays().is_empty()
         && (ticket.addrs().is_empty() || !entry.ticket.relays().is_empty());
-    (!says_less && entry.ticket != *ticket).then(|| name.clone())
+    // One that was made without a discovery secret is no reason to forget it.
+    let discovery = ticket.discovery().or_else(|| entry.ticket.discovery());
+    let is_same = entry.ticket == ticket.clone().with_discovery(discovery);
+    (!says_less && !is_same).then(|| name.clone())
 }
 
 /// A ticket that says nothing else is written as the id.

@@ -1,5 +1,6 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
+mod dht;
 mod services;
 mod share;
 mod values;
@@ -36,6 +37,7 @@ use crate::{
     book::Name,
     dash::{Columns, filter::Filter},
 };
+pub(super) use dht::{DhtArgs, IdArgs};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
 pub(super) use services::{Pipe, Proxy, Services};
@@ -134,6 +136,9 @@ pub(super) struct Globals {
     #[arg(long, global = true, env = "PEERWAY_NO_TCP", value_parser = FalseyValueParser::new())]
     pub(super) no_tcp: bool,
 
+    #[command(flatten)]
+    pub(super) dht: DhtArgs,
+
     /// One JSON object per line on stdout
     #[arg(long, global = true, env = "PEERWAY_JSON", value_parser = FalseyValueParser::new())]
     pub(super) json: bool,
@@ -184,7 +189,7 @@ pub(super) enum Command {
     #[cfg(unix)]
     Down,
     /// Print this computer's id
-    Id,
+    Id(IdArgs),
     /// Print a ticket with which others can reach this computer
     Ticket(TicketArgs),
     /// Get to know another computer by a code that the one shows and the other types

@@ -3,10 +3,22 @@
 use peerway::PeerId;
 use serde::Serialize;
 
-use super::{args::Globals, failure::Failure, out, state::StateDir};
+use super::{
+    args::{Globals, IdArgs},
+    failure::Failure,
+    out,
+    state::StateDir,
+};
 
-pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
-    let id = StateDir::open(globals)?.id()?;
+pub(super) fn run(globals: &Globals, args: &IdArgs) -> Result<(), Failure> {
+    let state = StateDir::open(globals)?;
+    let id = state.id()?;
+    if args.rotate_discovery {
+        state.rotate_discovery()?;
+        out::hint(
+            "whoever has a ticket from before does not find what is published from now on: hand out new ones. A node that runs goes on with the old secret until it is started again",
+        );
+    }
     if globals.json {
         out::json(&Identity { id })?;
     } else {

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     args::{Globals, PeerName},
+    dht::{self, Dht},
     failure::Failure,
     follow::Followed,
     invite, out,
@@ -44,6 +45,7 @@ pub(super) struct Node {
     book: Followed,
     swarm: Swarm,
     sharing: Sharing,
+    dht: Option<Dht>,
 }
 
 impl Node {
@@ -56,11 +58,13 @@ impl Node {
         let book = Followed::open(peers.book(), state.invites())?;
         let builder = globals
             .builder()
-            .secret_key(key)
-            .relays(globals.relays.clone());
+            .secret_key(key.clone())
+            .relays(globals.relays.clone())
+            .discovery(dht::secret(globals, &state)?);
         let mut node = Self::start(builder, globals.bind, Some(claim), (peers, book)).await?;
         let catalog = Some(state.shares());
         node.sharing = share::sharing(&node.endpoint, &node.book, catalog);
+        node.dht = Dht::publishing(globals, &state, &node.endpoint, key).await?;
         Ok(node)
     }
 
@@ -98,6 +102,7 @@ impl Node {
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
             sharing: share::sharing(&endpoint, &book, None),
+            dht: None,
             endpoint,
             claim: None,
             is_passing: true,
@@ -120,7 +125,9 @@ impl Node {
             out::hint("another peerway runs with this identity: this one takes a temporary one");
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
-        Self::start(builder, bind, claim, known).await
+        let mut node = Self::start(builder, bind, claim, known).await?;
+        node.dht = Dht::asking(globals, &state, &node.endpoint).await;
+        Ok(node)
     }
 
     async fn start(
@@ -136,6 +143,7 @@ impl Node {
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
             sharing: share::sharing(&endpoint, &book, None),
+            dht: None,
             endpoint,
             claim,
             is_passing: false,
@@ -188,11 +196,15 @@ impl Node {
                 result = &mut body => result.map(Some),
                 () = interrupted => Ok(None),
                 never = self.note_seen() => match never {},
+                never = dht::publish(self.dht.as_ref(), &self.endpoint) => match never {},
             };
             // With the body its connections end.
             (result, self.seen())
         };
         self.write_seen(&seen);
+        if let Some(dht) = &self.dht {
+            dht.remember_nodes();
+        }
         self.endpoint.close().await;
         result
     }

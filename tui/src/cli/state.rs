@@ -1,11 +1,13 @@
 //! The state folder: the key, and who uses it at the moment; and where the address book is.
 
-#[cfg(unix)]
-use std::path::Path;
-use std::{env, path::PathBuf};
+use std::{
+    env, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 pub(super) use peerway::keyfile::Claim;
-use peerway::{PeerId, SecretKey, keyfile};
+use peerway::{DiscoverySecret, PeerId, SecretKey, keyfile, keyfile::KeyFileError};
 
 use peerway_swarm::store::catalog::Catalog;
 
@@ -36,7 +38,6 @@ impl StateDir {
         })
     }
 
-    #[cfg(unix)]
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -49,6 +50,32 @@ impl StateDir {
     /// The identity of the relay that a node is besides, made at the first use.
     pub(super) fn relay_key(&self) -> Result<SecretKey, Failure> {
         Ok(keyfile::load_or_create(&self.path.join("relay-key"))?)
+    }
+
+    /// What the published record of this identity is found with, made at the first use.
+    pub(super) fn discovery(&self) -> Result<DiscoverySecret, Failure> {
+        let secret = keyfile::load_or_create(&self.discovery_file())?;
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            secret.derive("peerway discovery secret");
+        Ok(DiscoverySecret::from_bytes(bytes))
+    }
+
+    /// Has the record be found with another secret from now on.
+    pub(super) fn rotate_discovery(&self) -> Result<DiscoverySecret, Failure> {
+        let path = self.discovery_file();
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(KeyFileError::Io {
+                action: "remove",
+                path,
+                source,
+            }
+            .into()),
+            Ok(()) | Err(_) => self.discovery(),
+        }
+    }
+
+    fn discovery_file(&self) -> PathBuf {
+        self.path.join("discovery-key")
     }
 
     pub(super) fn id(&self) -> Result<PeerId, Failure> {

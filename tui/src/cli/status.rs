@@ -149,6 +149,9 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
             "local peers   found by ticket, not by id alone: {reason}"
         ));
     }
+    if let Some(words) = &network.publishing {
+        lines.push(format!("whereabouts   {words}"));
+    }
     for relay in &snapshot.relays {
         lines.push(format!("relay         {}", relay_line(relay)));
     }
@@ -263,6 +266,7 @@ mod tests {
                 "port_mapping": null,
                 "interfaces_unread": true,
                 "lan_trouble": "nobody knows why",
+                "publishing": "published at 8 nodes",
                 "checked_at_ms": null,
             },
             "relays": [],
@@ -276,5 +280,6 @@ mod tests {
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");
         assert!(said.contains("by id alone: nobody knows why"), "{said}");
+        assert!(said.contains("whereabouts   published at 8"), "{said}");
     }
 }

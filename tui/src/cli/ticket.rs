@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::attach;
 use super::{
     args::{Globals, TicketArgs},
+    dht,
     failure::Failure,
     out,
     state::StateDir,
@@ -23,7 +24,9 @@ pub(super) async fn run(globals: &Globals, args: &TicketArgs) -> Result<(), Fail
         out::json(&Record { id, ticket })?;
     } else {
         if args.qr {
-            out::text(qr(&ticket.to_string())?)?;
+            // With its discovery secret it would be too large for a terminal of 24 lines.
+            let short = ticket.clone().with_discovery(None);
+            out::text(qr(&short.to_string())?)?;
         }
         out::text(ticket.to_string())?;
     }
@@ -50,7 +53,8 @@ async fn with_reach(globals: &Globals) -> Result<(Ticket, Option<String>), Failu
     if let Some(node) = attach::running(globals).await? {
         return Ok((node.status().await?.ticket, None));
     }
-    let id = StateDir::open(globals)?.id()?;
+    let state = StateDir::open(globals)?;
+    let id = state.id()?;
     let relays = globals.relays.clone();
     let addrs = if relays.is_empty() {
         addresses(globals).await?
@@ -66,6 +70,7 @@ async fn with_reach(globals: &Globals) -> Result<(Ticket, Option<String>), Failu
         // Nobody knows at which port the node will be.
         Ticket::new(id, seen.relays().to_vec(), Vec::new())
     };
+    let ticket = ticket.with_discovery(dht::secret(globals, &state)?);
     Ok((ticket, reach))
 }
 

@@ -17,11 +17,14 @@ use tokio::{
 };
 
 use super::FailureKind;
+use crate::book::is_bare;
 
 /// What whoever only dials waits for its own relay before it dials all the same.
 const ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a dial may take after that, so that nobody waits longer than 10 s for a peer that is not there.
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
+/// The same for a peer that may have to be found in the Mainline DHT.
+const FIND_PATIENCE: Duration = Duration::from_secs(9);
 /// What is waited for, while it lasts.
 const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
 /// With less time left no dial is begun again.
@@ -43,6 +46,16 @@ impl Patience {
             usual: at_most.min(DIAL_PATIENCE),
             at_most,
         }
+    }
+
+    /// More of it for who is looked up, as whatever its ticket says may be of yesterday.
+    fn for_peer(self, peer: &Ticket) -> Self {
+        let is_looked_up = peer.discovery().is_some() || is_bare(peer);
+        if !is_looked_up {
+            return self;
+        }
+        let usual = self.usual.max(self.at_most.min(FIND_PATIENCE));
+        Self { usual, ..self }
     }
 }
 
@@ -122,7 +135,7 @@ pub(crate) fn may_pass(error: &ConnectError) -> bool {
 pub(crate) fn dial(error: &ConnectError) -> String {
     if matches!(
         error,
-        ConnectError::NoAddress | ConnectError::NotSearched { .. }
+        ConnectError::NoAddress | ConnectError::NotFound { .. } | ConnectError::NotSearched { .. }
     ) {
         format!("{error} (--relay)")
     } else {
@@ -192,6 +205,7 @@ impl Dialling<'_> {
         patience: Patience,
         dial: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let patience = patience.for_peer(peer);
         tokio::select! {
             result = dial => result,
             () = self.out_of_patience(peer, patience) => Err(self.why_not(peer, patience).into()),
@@ -216,7 +230,7 @@ impl Dialling<'_> {
         {
             return DialError::NoRoute { reason };
         }
-        if snapshot.relays.is_empty() && peer.is_local() {
+        if snapshot.relays.is_empty() && peer.is_local() && !peer.addrs().is_empty() {
             return DialError::OtherNetwork;
         }
         let is_up = |state: RelayState| state == RelayState::Up;

@@ -38,6 +38,9 @@ pub struct NetworkSnapshot {
     /// Why peers on the local network are not found by their id, nor find this node so, though they are meant to; in words.
     #[serde(default)]
     pub lan_trouble: Option<String>,
+    /// How it goes with publishing where this node is, as the program says that does so; none if none does.
+    #[serde(default)]
+    pub publishing: Option<String>,
     /// When the report was last brought up to date, milliseconds since the Unix epoch.
     pub checked_at_ms: Option<u64>,
 }

@@ -11,6 +11,7 @@ use crate::{
         dial::{Dialled, Reply},
         links::{Closed, PeerLink},
         mux::Dest,
+        search::{News, Searched, in_vain},
         tcp::Offer,
     },
     proto::{
@@ -40,14 +41,24 @@ impl Driver {
             Err(error) => return drop(reply.send(Err(error.into()))),
         };
         let peer = target.id();
-        let relays = self.registrations.for_ticket(target);
-        self.link(peer).has_addrs |= !target.addrs().is_empty();
+        self.link(peer);
         let dial = self.links.dial(peer, self.quic.clone(), crypto, reply);
         self.pending.push(Box::pin(dial.map(Done::Dialled)));
+        if let Some(searched) = self.looking.begin(target) {
+            self.pending.push(Box::pin(searched.map(Done::Searched)));
+        }
+        self.look_for(peer);
+        self.call(target);
+    }
+
+    /// Tries what is known of where a dialled peer is.
+    fn call(&mut self, target: &Ticket) {
+        let peer = target.id();
+        let relays = self.registrations.for_ticket(target);
+        self.link(peer).has_addrs |= !target.addrs().is_empty();
         for relay in &relays {
             self.registrations.relays.on_link_needs(peer, relay);
         }
-        self.look_for(peer);
         self.feed(Input::Connect {
             peer,
             relays,
@@ -56,13 +67,35 @@ impl Driver {
         self.refuse_impostors();
     }
 
+    /// A program found something out about a peer that is dialled, or ends its search.
+    pub(super) fn on_searched(&mut self, searched: Searched) {
+        if !self.looking.is_on(&searched) {
+            return;
+        }
+        let Searched { peer, news, .. } = searched;
+        let reason = match news {
+            Some((News::Found(ticket), told)) => {
+                let next = self.looking.wait(peer, told);
+                self.pending.push(Box::pin(next.map(Done::Searched)));
+                return self.call(&ticket);
+            }
+            Some((News::InVain(reason), _)) => Some(reason),
+            None => None,
+        };
+        if let Some(failure) = self.looking.end(peer) {
+            self.fail_with(peer, &in_vain(failure, reason));
+        }
+    }
+
     pub(super) fn on_dialled(&mut self, dialled: Dialled) {
         let Dialled {
             peer,
             number,
             outcome,
         } = dialled;
-        self.links.end_dial(peer, number);
+        if self.links.end_dial(peer, number) {
+            self.looking.end(peer);
+        }
         if let Some((outcome, reply)) = outcome {
             if let Ok(connection) = &outcome {
                 self.adopt(connection.clone(), None);
@@ -119,7 +152,9 @@ impl Driver {
 
     pub(super) fn fail(&mut self, peer: PeerId, failure: &Failure) {
         let error = (self.registrations).explain(peer, failure, self.gathering.unsearched());
-        self.fail_with(peer, &error);
+        if !self.looking.defer(peer, &error) {
+            self.fail_with(peer, &error);
+        }
     }
 
     /// Tells everybody who waits for the peer why it was in vain.

@@ -39,8 +39,10 @@ impl Driver {
             let uptime = now.saturating_duration_since(self.started);
             view::replace_peers(shown, changed, uptime);
             shown.at_ms = unix_ms();
-            shown.ticket = view::ticket(self.key.id(), home, local);
+            let ticket = view::ticket(self.key.id(), home, local);
+            shown.ticket = ticket.with_discovery(self.discovery);
             shown.network = view::network(local, &self.nat, &self.gathering);
+            shown.network.publishing.clone_from(&self.publishing);
             shown.relays = view::relays(now, &self.registrations);
             shown.strangers = self.mux.strangers();
             shown.turned_away = self.machine.turned_away(now);

@@ -43,6 +43,7 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
     }
     all.push(ipv6(network));
     all.extend(lan(network));
+    all.extend(publishing(network));
     all
 }
 
@@ -228,6 +229,17 @@ fn lan(network: &NetworkSnapshot) -> Option<Finding> {
     })
 }
 
+/// How it goes with publishing where the node that runs here is.
+fn publishing(network: &NetworkSnapshot) -> Option<Finding> {
+    let evidence = network.publishing.clone()?;
+    Some(Finding {
+        about: "dht",
+        says: "This node keeps in the Mainline DHT where it is, for whoever has its ticket."
+            .to_owned(),
+        evidence,
+    })
+}
+
 fn ipv6(network: &NetworkSnapshot) -> Finding {
     let own = network
         .local
@@ -383,6 +395,7 @@ There is no IPv6 here.
             "port_mapping": null,
             "interfaces_unread": true,
             "lan_trouble": "they are kept secret",
+            "publishing": "published at 8 nodes",
             "checked_at_ms": 1,
         });
         let blind = said(&network);
@@ -391,6 +404,10 @@ There is no IPv6 here.
         }
         assert!(blind.contains("No route leads to the IPv6"), "{blind}");
         assert!(blind.contains("id alone, nor is this node: dial by ticket.\n  they are"));
+        assert!(
+            blind.contains("where it is, for whoever has its ticket.\n  published at 8"),
+            "{blind}"
+        );
         network["interfaces_unread"] = false.into();
         network["lan_trouble"] = serde_json::Value::Null;
         let seeing = said(&network);

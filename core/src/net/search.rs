@@ -1,0 +1,176 @@
+//! Peers that are dialled, for a program that may know more of where they are: [`Search`].
+
+use std::{collections::BTreeMap, error::Error, sync::Arc};
+
+use futures_util::future::{AbortHandle, Abortable};
+use tokio::sync::mpsc;
+
+use crate::{ConnectError, PeerId, Ticket};
+
+/// Searches that wait for the program to begin them. More dials than that are left to themselves.
+const WAITING: usize = 64;
+/// What a search may find before it is made use of.
+const FOUND: usize = 4;
+
+/// The peers that a node dials from now on, for a program that may know more of where they are than the node does: see
+/// [`Endpoint::searches`](crate::Endpoint::searches).
+#[derive(Debug)]
+pub struct Searches(mpsc::Receiver<Search>);
+
+impl Searches {
+    pub(crate) fn new() -> (mpsc::Sender<Search>, Self) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (sender, Self(receiver))
+    }
+
+    /// The next peer that is dialled; none once the node has ended, or another program does this.
+    pub async fn next(&mut self) -> Option<Search> {
+        self.0.recv().await
+    }
+}
+
+/// A peer that is dialled. As long as this is not dropped, the dial does not fail for want of a way to the peer, but within its time.
+#[derive(Debug)]
+pub struct Search {
+    target: Ticket,
+    news: mpsc::Sender<News>,
+}
+
+impl Search {
+    /// What is dialled.
+    #[must_use]
+    pub fn target(&self) -> &Ticket {
+        &self.target
+    }
+
+    /// Relays and addresses at which the peer may be, which add to what is known. A ticket of another peer is not looked at.
+    pub async fn found(&self, ticket: Ticket) {
+        if ticket.id() == self.target.id() {
+            // Whoever does not listen any more does not need it.
+            let _ = self.news.send(News::Found(ticket)).await;
+        }
+    }
+
+    /// Nothing was found, for this reason. It is told to the dialler where nothing else says where the peer is.
+    pub async fn give_up(self, reason: impl Error + Send + Sync + 'static) {
+        let _ = self.news.send(News::InVain(Arc::new(reason))).await;
+    }
+
+    /// Waits until nothing more needs to be found: the peer is connected, or nobody waits for it any more.
+    pub async fn over(&self) {
+        self.news.closed().await;
+    }
+}
+
+/// What a program says of a search.
+#[derive(Debug)]
+pub(super) enum News {
+    Found(Ticket),
+    InVain(Arc<dyn Error + Send + Sync>),
+}
+
+/// Something came of a search; nothing any more if it was ended here or there.
+pub(super) struct Searched {
+    pub(super) peer: PeerId,
+    number: u64,
+    pub(super) news: Option<(News, mpsc::Receiver<News>)>,
+}
+
+/// The searches for the peers of a node.
+#[derive(Default)]
+pub(super) struct Looking {
+    program: Option<mpsc::Sender<Search>>,
+    by_peer: BTreeMap<PeerId, Looked>,
+    /// Searches so far, each step of each.
+    number: u64,
+}
+
+struct Looked {
+    number: u64,
+    /// Why the dials would be in vain if nothing was found.
+    failure: Option<ConnectError>,
+    end: AbortHandle,
+}
+
+impl Looking {
+    /// A program searches from now on, in place of another one.
+    pub(super) fn set_program(&mut self, program: mpsc::Sender<Search>) {
+        self.program = Some(program);
+    }
+
+    /// Has a peer searched for, unless it is or nobody does so. What is to be waited for.
+    pub(super) fn begin(
+        &mut self,
+        target: &Ticket,
+    ) -> Option<impl Future<Output = Searched> + Send + use<>> {
+        let peer = target.id();
+        let program = self.program.as_ref()?;
+        if self.by_peer.contains_key(&peer) {
+            return None;
+        }
+        let (news, told) = mpsc::channel(FOUND);
+        let target = target.clone();
+        program.try_send(Search { target, news }).ok()?;
+        Some(self.wait(peer, told))
+    }
+
+    /// Whether this search is still on.
+    pub(super) fn is_on(&self, searched: &Searched) -> bool {
+        let looked = self.by_peer.get(&searched.peer);
+        looked.is_some_and(|looked| looked.number == searched.number)
+    }
+
+    /// Waits for what is found next. What is known to be in vain until then does not count any more.
+    pub(super) fn wait(
+        &mut self,
+        peer: PeerId,
+        mut told: mpsc::Receiver<News>,
+    ) -> impl Future<Output = Searched> + Send + use<> {
+        self.number += 1;
+        let number = self.number;
+        let (end, aborted) = AbortHandle::new_pair();
+        let looked = Looked {
+            number,
+            failure: None,
+            end,
+        };
+        self.by_peer.insert(peer, looked);
+        let next = async move { told.recv().await.map(|news| (news, told)) };
+        let next = Abortable::new(next, aborted);
+        async move {
+            let news = next.await.ok().flatten();
+            Searched { peer, number, news }
+        }
+    }
+
+    /// Keeps why a peer is not reached until its search is over; false if it is not searched for.
+    pub(super) fn defer(&mut self, peer: PeerId, failure: &ConnectError) -> bool {
+        let Some(looked) = self.by_peer.get_mut(&peer) else {
+            return false;
+        };
+        looked.failure = Some(failure.clone());
+        true
+    }
+
+    /// Nothing more is to be found. Why the dials are in vain, if they are.
+    pub(super) fn end(&mut self, peer: PeerId) -> Option<ConnectError> {
+        let looked = self.by_peer.remove(&peer)?;
+        looked.end.abort();
+        looked.failure
+    }
+}
+
+/// What a dialler is told whose peer was searched for in vain.
+pub(super) fn in_vain(
+    failure: ConnectError,
+    reason: Option<Arc<dyn Error + Send + Sync>>,
+) -> ConnectError {
+    let says_nothing = matches!(
+        failure,
+        ConnectError::NoAddress | ConnectError::NotSearched { .. }
+    );
+    match reason {
+        Some(reason) if says_nothing => ConnectError::NotFound { reason },
+        Some(_) | None => failure,
+    }
+}

@@ -1,0 +1,140 @@
+//! Peers whose whereabouts are not known, or not any more, are looked up in the [`Directory`] while they are dialled.
+//!
+//! What the ticket, the address book and the local network say is tried by the node at once. A peer of which only the id is known is
+//! looked up at the same time; one for which there are relays or addresses only if those have not led to it within a second, and only
+//! if its ticket has a discovery secret. The first valid record is tried at once, newer ones after it.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use peerway::{DiscoverySecret, Endpoint, Search, Searches, Ticket};
+use thiserror::Error;
+use tokio::{task::AbortHandle, time::sleep};
+
+use crate::{
+    directory::{Directory, DirectoryError},
+    record::{self, OpenError, Period, Record},
+    unix_seconds,
+};
+
+/// What relays and addresses that are known may take before the directory is asked.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// Look-ups at the same time; more peers wait.
+const MAX_LOOKUPS: usize = 16;
+
+/// Why the directory does not say where a peer is.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum NotFound {
+    /// Dial its ticket, or have it publish for everybody.
+    #[error(
+        "it has published nothing for those who know its id alone: dial its ticket, or have it run with its record public"
+    )]
+    NotPublic,
+    /// Start the peer, with a relay and with leave to publish.
+    #[error(
+        "it has published no record in the Mainline DHT for this ticket: is it running, with a relay?"
+    )]
+    NotPublished,
+    /// What is there cannot be used.
+    #[error("its record in the Mainline DHT cannot be used: {0}")]
+    Record(#[from] OpenError),
+    /// Nobody could be asked.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
+/// Looks up whom an endpoint dials, until this is dropped or the endpoint ends.
+#[derive(Debug)]
+pub struct Discovery(AbortHandle);
+
+impl Discovery {
+    /// Begins: dials from now on are helped.
+    pub async fn start(endpoint: &Endpoint, directory: Directory) -> Self {
+        let searches = endpoint.searches().await;
+        #[expect(clippy::disallowed_methods, reason = "it lives as long as the value")]
+        let task = tokio::spawn(run(searches, directory));
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn run(mut searches: Searches, directory: Directory) {
+    let mut lookups = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            search = searches.next(), if lookups.len() < MAX_LOOKUPS => match search {
+                Some(search) => lookups.push(look_up(search, &directory)),
+                None => return,
+            },
+            Some(()) = lookups.next() => {}
+        }
+    }
+}
+
+async fn look_up(search: Search, directory: &Directory) {
+    let known = is_known(search.target());
+    if known && search.target().discovery().is_none() {
+        return;
+    }
+    if known {
+        tokio::select! {
+            () = search.over() => return,
+            () = sleep(HEAD_START) => {}
+        }
+    }
+    let result = tokio::select! {
+        () = search.over() => return,
+        result = records(&search, directory) => result,
+    };
+    if let Err(reason) = result {
+        tracing::debug!(peer = %search.target().id().short(), %reason, "not found in the directory");
+        search.give_up(reason).await;
+    }
+}
+
+/// Whether a ticket says where the peer is.
+fn is_known(ticket: &Ticket) -> bool {
+    !ticket.relays().is_empty() || !ticket.addrs().is_empty()
+}
+
+/// Hands on each record that is newer than those before, until no node has another.
+async fn records(search: &Search, directory: &Directory) -> Result<(), NotFound> {
+    let target = search.target();
+    let peer = target.id();
+    let secret = target.discovery().unwrap_or(DiscoverySecret::PUBLIC);
+    let period = Period::at(peer, unix_seconds());
+    let key = record::key(peer, secret, period).ok_or(OpenError::Forged)?;
+    let mut lookup = directory.get(key).await;
+    let mut newest: Option<Record> = None;
+    let mut trouble = match target.discovery() {
+        Some(_) => NotFound::NotPublished,
+        None => NotFound::NotPublic,
+    };
+    while let Some(item) = lookup.next().await {
+        let record = Record::open(peer, secret, period, &item?, unix_seconds());
+        match record {
+            Ok(record) => {
+                let is_news = newest
+                    .as_ref()
+                    .is_none_or(|it| it.written_at < record.written_at);
+                if is_news {
+                    let age = unix_seconds().saturating_sub(record.written_at);
+                    tracing::info!(peer = %peer.short(), age, "found by its record in the Mainline DHT");
+                    search.found(record.ticket(peer)).await;
+                    newest = Some(record);
+                }
+            }
+            Err(error) => trouble = error.into(),
+        }
+    }
+    newest.map(drop).ok_or(trouble)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! A node's own record, kept up to date in the [`Directory`]: [`Publisher`].
+
+mod schedule;
+
+use std::net::SocketAddr;
+
+use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, RelayState, RelayUrl, SecretKey};
+use tokio::time::Instant;
+
+use self::schedule::Schedule;
+use crate::{
+    directory::{Directory, DirectoryError},
+    record::{Period, Record},
+    unix_seconds,
+};
+
+/// What is published, and for whom.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Audience {
+    /// Whoever has one of these and the id finds the record; [`DiscoverySecret::PUBLIC`] is for whoever has the id.
+    pub secrets: Vec<DiscoverySecret>,
+    /// Whether they learn the node's public addresses too, and not its relays alone.
+    pub addresses: bool,
+}
+
+impl Audience {
+    /// Those who have one of these secrets, who learn the relays alone.
+    #[must_use]
+    pub fn new(secrets: Vec<DiscoverySecret>) -> Self {
+        Self {
+            secrets,
+            addresses: false,
+        }
+    }
+}
+
+/// Keeps the record of a node up to date: it is written 5 s after a change, every hour in any case, and once a minute at most.
+#[derive(Debug)]
+pub struct Publisher {
+    key: SecretKey,
+    audience: Audience,
+    directory: Directory,
+}
+
+impl Publisher {
+    /// The key is the endpoint's: what it signs are records.
+    #[must_use]
+    pub fn new(key: SecretKey, audience: Audience, directory: Directory) -> Self {
+        Self {
+            key,
+            audience,
+            directory,
+        }
+    }
+
+    /// Publishes as long as the endpoint runs, or until the future is dropped, and has its snapshots tell how that goes. What was
+    /// published is found for three hours more.
+    pub async fn run(&self, endpoint: &Endpoint) {
+        endpoint.show_publishing(NOTHING).await;
+        let mut snapshots = endpoint.snapshots();
+        let seed = self.key.derive("peerway record schedule");
+        let mut schedule =
+            Schedule::new(u64::from_le_bytes(*seed.first_chunk().unwrap_or(&[0; 8])));
+        loop {
+            let place = self.place(&snapshots.borrow_and_update());
+            schedule.set(now(), place);
+            if let Some(place) = schedule.handle_timeout(now()) {
+                let result = self.publish(&place).await;
+                schedule.on_done(now(), result.is_ok());
+                endpoint.show_publishing(words(&result)).await;
+            }
+            let due = schedule.poll_timeout();
+            tokio::select! {
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                },
+                () = until(due) => {}
+            }
+        }
+    }
+
+    fn place(&self, snapshot: &NodeSnapshot) -> Place {
+        let own = snapshot.ticket.relays();
+        let up = snapshot.relays.iter();
+        let up = up.filter(|relay| relay.state == RelayState::Up && own.contains(&relay.url));
+        let relays = up.map(|relay| relay.url.clone()).collect();
+        let addrs = if self.audience.addresses {
+            addresses(snapshot)
+        } else {
+            Vec::new()
+        };
+        Place { relays, addrs }
+    }
+
+    /// Stores a record for each secret and period. How many nodes took the one that the fewest took.
+    async fn publish(&self, place: &Place) -> Result<u32, DirectoryError> {
+        let now = unix_seconds();
+        let periods = Period::to_publish(self.key.id(), now);
+        let mut fewest = u32::MAX;
+        for secret in &self.audience.secrets {
+            for period in &periods {
+                let nodes = self.put(place, *secret, *period, now).await?;
+                fewest = fewest.min(nodes);
+            }
+        }
+        Ok(fewest)
+    }
+
+    /// Stores one. Where there is one of a later time, ours takes its place once: a clock was wrong.
+    async fn put(
+        &self,
+        place: &Place,
+        secret: DiscoverySecret,
+        period: Period,
+        now: u64,
+    ) -> Result<u32, DirectoryError> {
+        let sealed = |written_at| {
+            let record = Record::new(written_at, &place.relays, &place.addrs);
+            let sealed = record.seal(&self.key, secret, period);
+            // No record of `new` is too long.
+            sealed.map_err(|_| DirectoryError::TooLong { len: 0 })
+        };
+        let item = sealed(now)?;
+        let key = item.key;
+        match self.directory.put(item).await {
+            Err(DirectoryError::Outdated) => {}
+            stored => return stored,
+        }
+        let mut lookup = self.directory.get(key).await;
+        let mut newest = now;
+        while let Some(Ok(item)) = lookup.next().await {
+            if item.key == key && item.is_signed() {
+                newest = newest.max(u64::try_from(item.seq).unwrap_or_default());
+            }
+        }
+        self.directory.put(sealed(newest + 1)?).await
+    }
+}
+
+/// What is told before anything was published.
+const NOTHING: &str = "nothing is published yet: the node is registered with no relay";
+
+fn words(result: &Result<u32, DirectoryError>) -> String {
+    match result {
+        Ok(nodes) => format!("published at {nodes} nodes of the Mainline DHT"),
+        Err(error) => format!("not published: {error}"),
+    }
+}
+
+/// Where a node is to be met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    relays: Vec<RelayUrl>,
+    addrs: Vec<SocketAddr>,
+}
+
+impl Place {
+    fn is_nowhere(&self) -> bool {
+        self.relays.is_empty() && self.addrs.is_empty()
+    }
+}
+
+/// Those at which the internet may reach a node: what a router forwards, what relays see, its own.
+fn addresses(snapshot: &NodeSnapshot) -> Vec<SocketAddr> {
+    let network = &snapshot.network;
+    let mapped = network.port_mapping.map(|mapping| mapping.external);
+    let seen = [mapped, network.public_v4, network.public_v6]
+        .into_iter()
+        .flatten();
+    let mut addrs: Vec<SocketAddr> = Vec::new();
+    for addr in seen.chain(snapshot.ticket.public_addrs()) {
+        if !addrs.contains(&addr) {
+            addrs.push(addr);
+        }
+    }
+    addrs
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

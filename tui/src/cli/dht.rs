@@ -1,0 +1,116 @@
+//! The Mainline DHT: whom this program dials is looked up there, and a node that others are to reach publishes where it is.
+
+use std::{
+    convert::Infallible,
+    fs,
+    future::pending,
+    path::{Path, PathBuf},
+};
+
+use peerway::{DiscoverySecret, Endpoint, SecretKey};
+use peerway_swarm::{
+    directory::{Directory, Entrance},
+    discovery::Discovery,
+    publish::{Audience, Publisher},
+};
+
+use super::{args::Globals, failure::Failure, state::StateDir};
+use crate::files;
+
+/// What a node has to do with the DHT.
+#[derive(Debug)]
+pub(super) struct Dht {
+    directory: Directory,
+    publisher: Option<Publisher>,
+    /// It ends with the node.
+    _discovery: Discovery,
+    /// Where nodes are kept to begin with the next time; none where the user names them.
+    file: Option<PathBuf>,
+}
+
+impl Dht {
+    /// Looks up whom the node dials; none if that is not to be.
+    pub(super) async fn asking(
+        globals: &Globals,
+        state: &StateDir,
+        endpoint: &Endpoint,
+    ) -> Option<Self> {
+        let args = &globals.dht;
+        if args.no_dht {
+            return None;
+        }
+        let file = args.dht_nodes.is_empty();
+        let file = file.then(|| state.path().join("dht-nodes"));
+        let mut entrance = Entrance::default();
+        entrance.bootstrap.clone_from(&args.dht_nodes);
+        entrance.remembered = file.as_deref().map(read).unwrap_or_default();
+        let directory = Directory::new(entrance);
+        Some(Self {
+            _discovery: Discovery::start(endpoint, directory.clone()).await,
+            directory,
+            publisher: None,
+            file,
+        })
+    }
+
+    /// The same for a node that others are to reach.
+    pub(super) async fn publishing(
+        globals: &Globals,
+        state: &StateDir,
+        endpoint: &Endpoint,
+        key: SecretKey,
+    ) -> Result<Option<Self>, Failure> {
+        let (Some(secret), Some(mut dht)) = (
+            secret(globals, state)?,
+            Self::asking(globals, state, endpoint).await,
+        ) else {
+            return Ok(None);
+        };
+        let mut audience = Audience::new(vec![secret]);
+        if globals.dht.public {
+            audience.secrets.push(DiscoverySecret::PUBLIC);
+        }
+        audience.addresses = globals.dht.publish_addresses;
+        dht.publisher = Some(Publisher::new(key, audience, dht.directory.clone()));
+        Ok(Some(dht))
+    }
+
+    /// Keeps nodes to begin with the next time.
+    pub(super) fn remember_nodes(&self) {
+        let nodes = self.directory.nodes();
+        let Some(file) = self
+            .file
+            .as_deref()
+            .filter(|file| !nodes.is_empty() && read(file) != nodes)
+        else {
+            return;
+        };
+        let lines: String = nodes.iter().map(|node| format!("{node}\n")).collect();
+        if let Err(error) = files::replace(file, &lines) {
+            tracing::debug!(%error, "nodes of the DHT are not kept");
+        }
+    }
+}
+
+/// What cannot be read is as if it was not there.
+fn read(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(ToOwned::to_owned).collect()
+}
+
+/// What this computer's record is found with, if it publishes one.
+pub(super) fn secret(
+    globals: &Globals,
+    state: &StateDir,
+) -> Result<Option<DiscoverySecret>, Failure> {
+    let publishes = !globals.dht.no_dht;
+    publishes.then(|| state.discovery()).transpose()
+}
+
+/// Publishes where a node is, if it is to.
+pub(super) async fn publish(dht: Option<&Dht>, endpoint: &Endpoint) -> Infallible {
+    if let Some(publisher) = dht.and_then(|dht| dht.publisher.as_ref()) {
+        publisher.run(endpoint).await;
+    }
+    pending().await
+}
