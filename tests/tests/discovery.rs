@@ -108,6 +108,7 @@ async fn without_a_dht_everything_else_works_and_the_failure_says_so() {
         "{}",
         lost.stderr
     );
+    assert!(!lost.stderr.contains("ERROR"), "{}", lost.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

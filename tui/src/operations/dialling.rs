@@ -135,7 +135,7 @@ pub(crate) fn may_pass(error: &ConnectError) -> bool {
 pub(crate) fn dial(error: &ConnectError) -> String {
     if matches!(
         error,
-        ConnectError::NoAddress | ConnectError::NotFound { .. } | ConnectError::NotSearched { .. }
+        ConnectError::NoAddress | ConnectError::NotSearched { .. }
     ) {
         format!("{error} (--relay)")
     } else {
