@@ -9,6 +9,7 @@ pub mod directory;
 pub mod discovery;
 pub mod frame;
 pub mod group;
+pub mod groups;
 pub mod publish;
 pub mod record;
 pub mod share;

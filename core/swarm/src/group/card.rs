@@ -4,6 +4,7 @@ use peerway::{PeerId, Ticket};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    log::Log,
     op::GroupId,
     signature::{Signature, id_bytes},
 };
@@ -63,6 +64,12 @@ impl Card {
         let ticket = self.content.ticket.parse::<Ticket>().ok();
         let ours = ticket.filter(|ticket| ticket.id() == self.content.author);
         ours.unwrap_or_else(|| Ticket::from(self.content.author))
+    }
+
+    /// Whether it is that of a member of this log's group.
+    #[must_use]
+    pub fn is_of(&self, log: &Log) -> bool {
+        log.state().role(self.author()).is_some() && self.is_sound(log.group())
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {

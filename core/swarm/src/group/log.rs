@@ -272,7 +272,7 @@ impl Log {
         taken
     }
 
-    fn insert_unfolded(&mut self, op: Op) -> Result<Inserted, OpError> {
+    pub(crate) fn insert_unfolded(&mut self, op: Op) -> Result<Inserted, OpError> {
         let id = op.id();
         if self.by_id.contains_key(&id) {
             return Ok(Inserted::Known);
@@ -350,7 +350,8 @@ impl Log {
         self.entries.push(Arc::new(Entry { id, op, past }));
     }
 
-    fn refold(&mut self) {
+    /// After ops were inserted without looking at what all of them say.
+    pub(crate) fn refold(&mut self) {
         if let Some(state) = fold::state(&self.entries) {
             self.state = Arc::new(state);
         }

@@ -24,6 +24,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use thiserror::Error;
 
 pub use self::joining::RedeemError;
+pub(crate) use self::sync::batches;
 use self::{
     neighbours::{Dials, Link},
     spread::{Missing, Origin, Recent},
@@ -73,6 +74,19 @@ pub struct Known {
     pub keys: Vec<(OpId, EpochKey)>,
     /// Of the posts that the store has.
     pub kept: Kept,
+}
+
+impl Known {
+    /// A log, cards and keys, and no posts.
+    #[must_use]
+    pub fn of(log: Log, cards: Vec<Card>, keys: Vec<(OpId, EpochKey)>) -> Self {
+        Self {
+            log,
+            cards,
+            keys,
+            kept: Kept::default(),
+        }
+    }
 }
 
 /// What is to be done.
@@ -208,6 +222,7 @@ impl Machine {
             out: VecDeque::new(),
         };
         machine.plan_rewiring(now.at);
+        machine.plan_rotation(now.at);
         machine
     }
 
@@ -253,6 +268,12 @@ impl Machine {
     #[must_use]
     pub fn read(&self, post: &Post) -> Option<String> {
         post.open(self.keys.get(&post.epoch())?)
+    }
+
+    /// Whether what is posted now can be read here.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.keys.contains_key(&self.log.state().epoch)
     }
 
     /// What is to be done next.
@@ -309,6 +330,17 @@ impl Machine {
         Ok(())
     }
 
+    /// Ends this node's own membership. Neighbours are told.
+    pub fn leave(&mut self, now: Now) {
+        if self.log.state().role(self.me).is_some() {
+            // A full log keeps the name of who has left.
+            let _ = self.write(Body::Leave, now);
+        }
+        for peer in self.links.keys().copied().collect::<Vec<_>>() {
+            self.hang_up(peer, Bye::Leaving);
+        }
+    }
+
     /// Ends a membership and begins an epoch that the member gets no key of.
     ///
     /// # Errors
@@ -317,6 +349,14 @@ impl Machine {
         let secret = EpochKey::from_bytes(self.rng.random());
         let key = secret.commitment();
         self.write_epoch(Body::Remove { member, key }, secret, now)
+    }
+
+    /// Whoever is first does it for all.
+    fn plan_rotation(&mut self, now: Duration) {
+        if self.log.state().needs_rotation && self.rotate_at.is_none() {
+            let wait = self.rng.random_range(1_000..10_000);
+            self.rotate_at = Some(now + Duration::from_millis(wait));
+        }
     }
 
     fn rotate(&mut self, now: Now) {
@@ -442,11 +482,7 @@ impl Machine {
             self.hang_up(peer, Bye::NoMember);
         }
         self.cards.retain(|peer, _| members.contains_key(peer));
-        if self.log.state().needs_rotation && self.rotate_at.is_none() {
-            // Whoever is first does it for all.
-            let wait = self.rng.random_range(1_000..10_000);
-            self.rotate_at = Some(now.at + Duration::from_millis(wait));
-        }
+        self.plan_rotation(now.at);
         if let Some(peer) = from.peer()
             && self.links.contains_key(&peer)
             && !self.keys.contains_key(&self.log.state().epoch)

@@ -267,7 +267,7 @@ impl Machine {
 }
 
 /// In messages of 64 KiB or so.
-pub(in super::super) fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
+pub(crate) fn batches(items: Vec<Item>) -> Vec<Vec<Item>> {
     let (mut batches, mut bytes) = (Vec::new(), MAX_BATCH);
     for item in items {
         if bytes + item.len() > MAX_BATCH {

@@ -1,0 +1,589 @@
+//! The groups that a node belongs to, as long as it runs: what the machines of [`group`](crate::group) decide is done here.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use peerway::{Endpoint, Router};
+//! use peerway_swarm::{group::Role, groups::{self, Groups}};
+//!
+//! let endpoint = Endpoint::builder().bind().await?;
+//! let groups = Groups::open("state".as_ref(), endpoint.clone(), Endpoint::builder())?;
+//! let served = groups.clone();
+//! let router = Router::new(endpoint).accept(groups::ALPN, move |connection| served.clone().serve(connection));
+//! let group = groups.create("home")?;
+//! println!("join with {}", groups.invite(group, Role::Member, 1, std::time::Duration::from_secs(3600))?);
+//! groups.post(group, "hello")?;
+//! tokio::join!(router.run(), groups.run());
+//! # Ok(())
+//! # }
+//! ```
+
+mod join;
+mod session;
+mod store;
+mod view;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use peerway::{Builder, Endpoint, PeerId, Ticket, services::invite::Invitation};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use thiserror::Error;
+use tokio::{
+    sync::{Notify, broadcast, mpsc},
+    time::{Instant, sleep_until, timeout},
+};
+
+pub use self::{
+    join::JoinError,
+    store::StoreError,
+    view::{GroupView, MemberView, PostView},
+};
+use self::{
+    session::{Job, Session},
+    store::Store,
+};
+use crate::group::{
+    Body, EpochKey, Event, GroupId, GroupInvite, Known, Log, Machine, Now, OpError, Output,
+    PostError, PostId, Record, Role, Signer, is_name,
+};
+
+/// The application protocol.
+pub const ALPN: &[u8] = b"peerway/group/1";
+
+/// Groups of a node.
+pub const MAX_GROUPS: usize = 64;
+/// How long an invite may be good.
+pub const MAX_EXPIRY: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long a dial may take.
+const DIAL_PATIENCE: Duration = Duration::from_secs(30);
+/// How long neighbours have to hear that this node leaves a group.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// What was not written to the disk at once is after so long.
+const FLUSH: Duration = Duration::from_secs(2);
+/// Things that happened which a slow listener may be behind.
+const EVENTS: usize = 256;
+
+/// Why something was not done in a group.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// As it says.
+    #[error("a group's name has 1 to 64 bytes and no control characters")]
+    Name,
+    /// As it says.
+    #[error("a node is in {MAX_GROUPS} groups at most: leave one first")]
+    TooMany,
+    /// It may have been left.
+    #[error("this node is in no group of that name: `peerway group` lists those that it is in")]
+    Unknown,
+    /// Several have that name.
+    #[error("several groups are called so: name one by its id")]
+    Ambiguous,
+    /// An admin's doing.
+    #[error("only an admin of the group may do that")]
+    NoAdmin,
+    /// Whom it is about.
+    #[error("that is no member of the group")]
+    NoMember,
+    /// The founder stays.
+    #[error("nobody removes the founder or takes its role")]
+    Founder,
+    /// Of the membership log.
+    #[error(transparent)]
+    Log(#[from] OpError),
+    /// Of a post.
+    #[error(transparent)]
+    Post(#[from] PostError),
+    /// Of the disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Something that happened in a group.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum GroupEvent {
+    /// Somebody posted something; it may be old, and found only now.
+    Posted(GroupId, PostView),
+    /// Its members, its name or its invites are others.
+    Changed(GroupId),
+    /// This node was removed from it.
+    Removed(GroupId),
+}
+
+/// The groups of a node. Cheap to clone.
+#[derive(Clone)]
+pub struct Groups(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    /// Of endpoints that bear an invite's key.
+    builder: Builder,
+    store: Store,
+    begun: Instant,
+    live: Mutex<Live>,
+    dials: mpsc::UnboundedSender<(GroupId, PeerId)>,
+    dialled: Mutex<Option<mpsc::UnboundedReceiver<(GroupId, PeerId)>>>,
+    /// A deadline may have changed.
+    woken: Notify,
+    events: broadcast::Sender<GroupEvent>,
+}
+
+#[derive(Default)]
+struct Live {
+    groups: BTreeMap<GroupId, Member>,
+    serial: u64,
+    /// Keys of invites that are being shown: they are let in until all is told, though the invite is used up by then.
+    shown: Vec<PeerId>,
+    /// Something is not on the disk yet.
+    is_dirty: bool,
+}
+
+/// This node in one group.
+struct Member {
+    machine: Machine,
+    sessions: BTreeMap<PeerId, Session>,
+    is_removed: bool,
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Groups")
+            .field(&self.0.endpoint.id())
+            .finish()
+    }
+}
+
+impl Groups {
+    /// Those that are kept in this folder, which no other node may use at the same time. `builder` is for the endpoints that show
+    /// invites: what it says of the network holds for those too.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn open(folder: &Path, endpoint: Endpoint, builder: Builder) -> Result<Self, StoreError> {
+        let store = Store::open(folder)?;
+        let known = store.groups()?;
+        let (dials, dialled) = mpsc::unbounded_channel();
+        let groups = Self(Arc::new(Inner {
+            endpoint,
+            builder,
+            store,
+            begun: Instant::now(),
+            live: Mutex::default(),
+            dials,
+            dialled: Mutex::new(Some(dialled)),
+            woken: Notify::new(),
+            events: broadcast::channel(EVENTS).0,
+        }));
+        for (id, known) in known {
+            groups.begin(id, known);
+        }
+        Ok(groups)
+    }
+
+    fn begin(&self, id: GroupId, known: Known) {
+        let endpoint = self.0.endpoint.clone();
+        let me = endpoint.id();
+        let is_removed = known.log.state().role(me).is_none();
+        let sign: Signer =
+            Arc::new(move |purpose: &str, message: &[u8]| endpoint.sign(purpose, message));
+        let seed = StdRng::from_os_rng().random();
+        let mut machine = Machine::new(me, sign, known, seed, self.now());
+        machine.met_at(&self.0.endpoint.ticket(), self.now());
+        let member = Member {
+            machine,
+            sessions: BTreeMap::new(),
+            is_removed,
+        };
+        self.live().groups.insert(id, member);
+        self.change(id, |_, _| ());
+    }
+
+    /// Makes a group, of which this node is the founder.
+    ///
+    /// # Errors
+    /// [`GroupError::Name`], [`GroupError::TooMany`] and those of the disk.
+    pub fn create(&self, name: &str) -> Result<GroupId, GroupError> {
+        if !is_name(name) {
+            return Err(GroupError::Name);
+        }
+        if self.live().groups.len() >= MAX_GROUPS {
+            return Err(GroupError::TooMany);
+        }
+        let mut secrets = StdRng::from_os_rng();
+        let (nonce, key) = (secrets.random(), EpochKey::from_bytes(secrets.random()));
+        let endpoint = &self.0.endpoint;
+        let log = Log::found(
+            endpoint.id(),
+            name.to_owned(),
+            (nonce, key.commitment()),
+            self.now().unix_ms,
+            |purpose, message| endpoint.sign(purpose, message),
+        )?;
+        let keys = vec![(log.state().epoch, key)];
+        self.keep_new(log.group(), Known::of(log, Vec::new(), keys))
+    }
+
+    /// Has a new group in the store and among those that live.
+    fn keep_new(&self, id: GroupId, known: Known) -> Result<GroupId, GroupError> {
+        let ops = known.log.ops().map(|(_, op)| Record::Op(op.clone()));
+        let cards = known.cards.iter().cloned().map(Record::Card);
+        let keys = known
+            .keys
+            .iter()
+            .cloned()
+            .map(|(epoch, key)| Record::Key(epoch, key));
+        let records: Vec<_> = ops.chain(cards).chain(keys).collect();
+        self.0.store.keep(id, &records, true)?;
+        self.begin(id, known);
+        self.tell(GroupEvent::Changed(id));
+        Ok(id)
+    }
+
+    /// The group of this name, or whose id begins so.
+    ///
+    /// # Errors
+    /// [`GroupError::Unknown`], [`GroupError::Ambiguous`].
+    pub fn find(&self, name: &str) -> Result<GroupId, GroupError> {
+        let live = self.live();
+        let named = live
+            .groups
+            .iter()
+            .filter(|(_, it)| it.machine.log().state().name == name);
+        let mut named: Vec<_> = named.map(|(id, _)| *id).collect();
+        if named.is_empty() && name.len() >= 8 {
+            let start = name.to_ascii_lowercase();
+            let ids = live
+                .groups
+                .keys()
+                .filter(|id| id.to_string().starts_with(&start));
+            named = ids.copied().collect();
+        }
+        match named[..] {
+            [one] => Ok(one),
+            [] => Err(GroupError::Unknown),
+            _ => Err(GroupError::Ambiguous),
+        }
+    }
+
+    /// Gives an invite away, which `uses` new members may show to any that is there, for so long.
+    ///
+    /// # Errors
+    /// [`GroupError::NoAdmin`], [`GroupError::Unknown`] and those of the log.
+    pub fn invite(
+        &self,
+        group: GroupId,
+        role: Role,
+        uses: u32,
+        expires: Duration,
+    ) -> Result<GroupInvite, GroupError> {
+        let invitation = Invitation::generate().map_err(|_| GroupError::Log(OpError::Unsound))?;
+        let expires_ms = expires.min(MAX_EXPIRY).as_millis() as u64;
+        let invite = invitation.key().id();
+        self.as_admin(group, |machine, now| {
+            let body = Body::Invite {
+                invite,
+                role,
+                uses,
+                expires_ms: now.unix_ms.saturating_add(expires_ms),
+            };
+            machine.write(body, now)?;
+            Ok(())
+        })?;
+        let own = self.0.endpoint.ticket();
+        let others = self.with(group, |member| {
+            let linked = member.machine.linked();
+            linked
+                .map(|peer| member.machine.ticket(peer))
+                .collect::<Vec<_>>()
+        })?;
+        let members = std::iter::once(own).chain(others).collect();
+        Ok(GroupInvite::new(group, invitation, members))
+    }
+
+    /// Makes somebody a member whose id is known, or changes what a member may do.
+    ///
+    /// # Errors
+    /// [`GroupError::NoAdmin`], [`GroupError::Founder`] and those of the log.
+    pub fn add(&self, group: GroupId, member: PeerId, role: Role) -> Result<(), GroupError> {
+        self.as_admin(group, |machine, now| {
+            let body = match machine.log().state().role(member) {
+                Some(Role::Founder) => return Err(GroupError::Founder),
+                Some(known) if known == role => return Ok(()),
+                Some(_) => Body::SetRole { member, role },
+                None => Body::Add { member, role },
+            };
+            Ok(machine.write(body, now)?)
+        })
+    }
+
+    /// Ends a membership: whoever it was reads nothing that is posted from then on.
+    ///
+    /// # Errors
+    /// [`GroupError::NoAdmin`], [`GroupError::NoMember`], [`GroupError::Founder`] and those of the log.
+    pub fn remove(&self, group: GroupId, member: PeerId) -> Result<(), GroupError> {
+        self.as_admin(group, |machine, now| {
+            match machine.log().state().role(member) {
+                Some(Role::Founder) => return Err(GroupError::Founder),
+                None => return Err(GroupError::NoMember),
+                Some(_) => {}
+            }
+            Ok(machine.remove(member, now)?)
+        })
+    }
+
+    /// Posts a text.
+    ///
+    /// # Errors
+    /// [`GroupError::Post`].
+    pub fn post(&self, group: GroupId, text: &str) -> Result<PostId, GroupError> {
+        let posted = self.change(group, |machine, now| machine.post(text, now));
+        Ok(posted.ok_or(GroupError::Unknown)??)
+    }
+
+    /// Leaves a group, and drops all that is kept of it. Who is linked hears of it.
+    ///
+    /// # Errors
+    /// [`GroupError::Unknown`] and those of the disk.
+    pub async fn leave(&self, group: GroupId) -> Result<(), GroupError> {
+        let is_linked = self.with(group, |member| !member.sessions.is_empty())?;
+        self.change(group, |machine, now| machine.leave(now));
+        if is_linked {
+            // What was said last is on its way.
+            tokio::time::sleep(GOODBYE).await;
+        }
+        self.live().groups.remove(&group);
+        self.0.store.drop_group(group)?;
+        self.tell(GroupEvent::Removed(group));
+        Ok(())
+    }
+
+    /// Everything that happens from now on; who is slow misses the oldest.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<GroupEvent> {
+        self.0.events.subscribe()
+    }
+
+    /// Whom the node has to let in for its groups: members, and the keys of invites that are good still.
+    #[must_use]
+    pub fn guests(&self) -> Vec<PeerId> {
+        let (me, now_ms) = (self.0.endpoint.id(), self.now().unix_ms);
+        let live = self.live();
+        let states = live.groups.values().filter(|it| !it.is_removed);
+        let guests = states.flat_map(|it| {
+            let state = it.machine.log().state();
+            let open = state
+                .invites
+                .iter()
+                .filter(|(_, invite)| invite.expires_ms > now_ms);
+            state
+                .members
+                .keys()
+                .copied()
+                .chain(open.map(|(key, _)| *key))
+        });
+        let shown = live.shown.iter().copied();
+        guests.chain(shown).filter(|peer| *peer != me).collect()
+    }
+
+    /// Lives in the groups until the node ends. Only one may run at a time; another returns at once.
+    pub async fn run(&self) {
+        let dialled = self
+            .0
+            .dialled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut dialled) = dialled else { return };
+        let mut snapshots = self.0.endpoint.snapshots();
+        let mut sessions = FuturesUnordered::new();
+        let mut flush_at = Instant::now() + FLUSH;
+        let mut ticket = Ticket::from(self.0.endpoint.id());
+        loop {
+            let due = self.deadline().min(flush_at);
+            tokio::select! {
+                Some((group, peer)) = dialled.recv() => sessions.push(self.dial(group, peer)),
+                Some(()) = sessions.next() => {}
+                () = sleep_until(due) => {}
+                () = self.0.woken.notified() => {}
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            let met_at = snapshots.borrow_and_update().ticket.clone();
+            if met_at != ticket {
+                ticket = met_at;
+                self.each(|machine, now| {
+                    machine.met_at(&ticket, now);
+                    machine.moved(now);
+                });
+            }
+            if Instant::now() >= flush_at {
+                flush_at = Instant::now() + FLUSH;
+                self.flush();
+            }
+            self.look();
+        }
+    }
+
+    /// Has each machine do what is due.
+    fn look(&self) {
+        let now = self.now();
+        let live = self.live();
+        let due = live
+            .groups
+            .iter()
+            .filter(|(_, it)| !it.is_removed && it.machine.deadline() <= now.at);
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        drop(live);
+        for group in due {
+            self.change(group, Machine::timeout);
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let live = self.live();
+        let each = live.groups.values().filter(|it| !it.is_removed);
+        let first = each.map(|it| it.machine.deadline()).min();
+        self.0.begun + first.unwrap_or(Duration::from_secs(1 << 30))
+    }
+
+    fn flush(&self) {
+        let group = {
+            let mut live = self.live();
+            std::mem::take(&mut live.is_dirty)
+                .then(|| live.groups.keys().next().copied())
+                .flatten()
+        };
+        if let Some(group) = group
+            && let Err(error) = self.0.store.keep(group, &[], true)
+        {
+            tracing::warn!(%error, "what was said in groups is not kept");
+        }
+    }
+
+    fn each(&self, act: impl Fn(&mut Machine, Now)) {
+        let groups: Vec<_> = self.live().groups.keys().copied().collect();
+        for group in groups {
+            self.change(group, &act);
+        }
+    }
+
+    fn as_admin<T>(
+        &self,
+        group: GroupId,
+        act: impl FnOnce(&mut Machine, Now) -> Result<T, GroupError>,
+    ) -> Result<T, GroupError> {
+        let me = self.0.endpoint.id();
+        let acted = self.change(group, |machine, now| {
+            if machine.log().state().role(me) < Some(Role::Admin) {
+                return Err(GroupError::NoAdmin);
+            }
+            act(machine, now)
+        });
+        acted.ok_or(GroupError::Unknown)?
+    }
+
+    fn with<T>(&self, group: GroupId, look: impl FnOnce(&Member) -> T) -> Result<T, GroupError> {
+        self.live()
+            .groups
+            .get(&group)
+            .map(look)
+            .ok_or(GroupError::Unknown)
+    }
+
+    /// Has a machine act, and does what it says; none if there is none.
+    fn change<T>(&self, group: GroupId, act: impl FnOnce(&mut Machine, Now) -> T) -> Option<T> {
+        let now = self.now();
+        let mut live = self.live();
+        let member = live.groups.get_mut(&group)?;
+        let done = act(&mut member.machine, now);
+        let (mut records, mut forgotten, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(output) = member.machine.poll() {
+            match output {
+                Output::Dial(peer) => {
+                    // Nobody dials any more once the node has ended.
+                    let _ = self.0.dials.send((group, peer));
+                }
+                Output::Send(peer, message) => member.queue(peer, Job::Say(message)),
+                Output::Serve(peer, posts) => member.queue(peer, Job::Serve(posts)),
+                Output::HangUp(peer) => {
+                    member.queue(peer, Job::End);
+                    member.sessions.remove(&peer);
+                }
+                Output::Keep(record) => records.push(record),
+                Output::Forget(posts) => forgotten.extend(posts),
+                Output::Tell(Event::Posted(post)) => {
+                    told.push(GroupEvent::Posted(
+                        group,
+                        PostView::of(&member.machine, &post),
+                    ));
+                }
+                Output::Tell(Event::Changed | Event::Unsealed) => {
+                    told.push(GroupEvent::Changed(group))
+                }
+                Output::Tell(Event::Removed) => {
+                    member.is_removed = true;
+                    told.push(GroupEvent::Removed(group));
+                }
+            }
+        }
+        let kept = if records.is_empty() {
+            Ok(())
+        } else {
+            live.is_dirty = true;
+            self.0.store.keep(group, &records, false)
+        };
+        let kept = kept.and_then(|()| {
+            if forgotten.is_empty() {
+                Ok(())
+            } else {
+                self.0.store.forget(group, &forgotten)
+            }
+        });
+        drop(live);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what was said in a group is not kept");
+        }
+        told.into_iter().for_each(|event| self.tell(event));
+        self.0.woken.notify_one();
+        Some(done)
+    }
+
+    async fn dial(&self, group: GroupId, peer: PeerId) {
+        let ticket = self.with(group, |member| member.machine.ticket(peer));
+        let Ok(ticket) = ticket else { return };
+        let dial = timeout(DIAL_PATIENCE, self.0.endpoint.connect(ticket, ALPN)).await;
+        let talked = match dial {
+            Ok(Ok(connection)) => self.talk(group, connection, true).await,
+            Ok(Err(_)) | Err(_) => false,
+        };
+        if !talked {
+            self.change(group, |machine, now| machine.unreached(peer, now));
+        }
+    }
+
+    fn tell(&self, event: GroupEvent) {
+        // Nobody may be listening.
+        let _ = self.0.events.send(event);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the shell")]
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        Now {
+            at: self.0.begun.elapsed(),
+            unix_ms: unix.unwrap_or_default().as_millis() as u64,
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection over which two members of a group talk.
+
+use std::{collections::VecDeque, time::Duration};
+
+use peerway::{Connection, PeerId, RecvStream, SendStream};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    time::timeout,
+};
+
+use super::{Groups, Member};
+use crate::{
+    frame,
+    group::{GroupId, Item, MAX_MESSAGE, Message, Opening, PostId, batches},
+};
+
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Messages that wait for a neighbour. Who takes none of so many is let go.
+const QUEUE: usize = 4_096;
+/// Posts that are read from the store at once.
+const READ: usize = 64;
+/// Length of the longest opening.
+const MAX_OPENING: usize = 256;
+
+/// The program's own codes: there is nothing to talk about, and what came is none of this protocol's.
+pub(super) const NO_GROUP: u32 = 1;
+const NO_MESSAGE: u32 = 2;
+
+/// What is to be done on a connection.
+pub(super) enum Job {
+    Say(Message),
+    /// Send these posts.
+    Serve(Vec<PostId>),
+    End,
+}
+
+/// A connection that there is.
+pub(super) struct Session {
+    serial: u64,
+    is_ours: bool,
+    jobs: Sender<Job>,
+}
+
+impl Member {
+    pub(super) fn queue(&mut self, peer: PeerId, job: Job) {
+        if let Some(session) = self.sessions.get(&peer)
+            && session.jobs.try_send(job).is_err()
+        {
+            // Its end is noticed, and told to the machine.
+            self.sessions.remove(&peer);
+        }
+    }
+}
+
+impl Groups {
+    /// Talks with members and lets in who shows an invite: a handler for a [`Router`](peerway::Router).
+    pub async fn serve(self, connection: Connection) {
+        let opened = async {
+            let (send, mut recv) = connection.accept_bi().await.ok()?;
+            let opening = frame::read::<Opening>(&mut recv, MAX_OPENING)
+                .await
+                .ok()??;
+            Some((send, recv, opening))
+        };
+        let Ok(Some((send, recv, opening))) = timeout(PATIENCE, opened).await else {
+            return connection.close(NO_MESSAGE, b"no message of this protocol");
+        };
+        match opening {
+            Opening::Talk { group } => {
+                self.converse(group, &connection, false, (send, recv)).await;
+            }
+            Opening::Join {
+                group,
+                member,
+                proof,
+            } => {
+                let mut send = send;
+                self.let_in(&connection, group, (member, proof), &mut send)
+                    .await;
+            }
+        }
+    }
+
+    /// Talks until the connection ends; false if there was nothing to talk about.
+    pub(super) async fn talk(&self, group: GroupId, connection: Connection, is_ours: bool) -> bool {
+        let Ok(Ok((mut send, recv))) = timeout(PATIENCE, connection.open_bi()).await else {
+            return false;
+        };
+        let opening = Opening::Talk { group };
+        if frame::write(&mut send, &opening, MAX_OPENING)
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        self.converse(group, &connection, is_ours, (send, recv))
+            .await
+    }
+
+    async fn converse(
+        &self,
+        group: GroupId,
+        connection: &Connection,
+        is_ours: bool,
+        (send, recv): (SendStream, RecvStream),
+    ) -> bool {
+        let peer = connection.peer();
+        let Some((serial, jobs)) = self.enter(group, peer, is_ours) else {
+            connection.close(NO_GROUP, b"nothing to talk about here");
+            return false;
+        };
+        tokio::select! {
+            () = self.write(group, send, jobs) => {}
+            () = self.read(group, peer, recv) => {}
+            _ = connection.closed() => {}
+        }
+        connection.close(0, b"the talk is over");
+        self.part(group, peer, serial);
+        true
+    }
+
+    /// The machine knows of it from now on. Of two connections to one member that which the smaller id dialled stays.
+    fn enter(&self, group: GroupId, peer: PeerId, is_ours: bool) -> Option<(u64, Receiver<Job>)> {
+        let (jobs, to_do) = mpsc::channel(QUEUE);
+        let is_preferred = |is_ours: bool| is_ours == (self.0.endpoint.id() < peer);
+        let serial = {
+            let mut live = self.live();
+            live.serial += 1;
+            let serial = live.serial;
+            let member = live.groups.get_mut(&group).filter(|it| !it.is_removed)?;
+            let known = member.sessions.get(&peer).map(|session| session.is_ours);
+            if known.is_some_and(|known| is_preferred(known) && !is_preferred(is_ours)) {
+                return None;
+            }
+            let session = Session {
+                serial,
+                is_ours,
+                jobs,
+            };
+            member.sessions.insert(peer, session);
+            serial
+        };
+        self.change(group, |machine, now| machine.connected(peer, is_ours, now));
+        Some((serial, to_do))
+    }
+
+    fn part(&self, group: GroupId, peer: PeerId, serial: u64) {
+        let is_other = {
+            let mut live = self.live();
+            let Some(member) = live.groups.get_mut(&group) else {
+                return;
+            };
+            let is_other = member
+                .sessions
+                .get(&peer)
+                .is_some_and(|it| it.serial != serial);
+            if !is_other {
+                member.sessions.remove(&peer);
+            }
+            is_other
+        };
+        if !is_other {
+            self.change(group, |machine, now| machine.disconnected(peer, now));
+        }
+    }
+
+    async fn write(&self, group: GroupId, mut send: SendStream, mut jobs: Receiver<Job>) {
+        while let Some(job) = jobs.recv().await {
+            let said = match job {
+                Job::Say(message) => frame::write(&mut send, &message, MAX_MESSAGE).await.is_ok(),
+                Job::Serve(posts) => self.write_posts(group, &mut send, posts).await,
+                Job::End => break,
+            };
+            if !said {
+                return;
+            }
+        }
+        let _ = send.finish();
+        // What was said last is to be heard.
+        let _ = timeout(PATIENCE, send.stopped()).await;
+    }
+
+    /// As fast as the other takes them, so that nothing waits in memory.
+    async fn write_posts(&self, group: GroupId, send: &mut SendStream, posts: Vec<PostId>) -> bool {
+        let mut posts = VecDeque::from(posts);
+        while !posts.is_empty() {
+            let some: Vec<_> = posts.drain(..READ.min(posts.len())).collect();
+            let Ok(found) = self.read_posts(group, &some) else {
+                return false;
+            };
+            for batch in batches(found.into_iter().map(Item::Post).collect()) {
+                let message = Message::Items(batch);
+                if frame::write(send, &message, MAX_MESSAGE).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn read(&self, group: GroupId, peer: PeerId, mut recv: RecvStream) {
+        while let Ok(Some(message)) = frame::read::<Message>(&mut recv, MAX_MESSAGE).await {
+            let heard = self.change(group, |machine, now| machine.heard(peer, message, now));
+            if heard.is_none() {
+                return;
+            }
+        }
+    }
+}
