@@ -12,6 +12,7 @@ mod families;
 mod files;
 mod first_datagrams;
 mod forgotten;
+mod groups;
 mod hard;
 mod lab;
 mod lan;

@@ -187,10 +187,7 @@ fn run(
         Command::Allow(args) => changed(globals, book::trust(globals, &args, Trust::Allow)),
         Command::Admin(args) => changed(globals, admin::run(globals, &args)),
         Command::Invite(args) => block_on(invite::run(globals, &args)),
-        Command::Group(args) => match &args.action {
-            None => group::list(globals),
-            Some(change) => changed(globals, group::change(globals, change)),
-        },
+        Command::Group(args) => block_on(group::run(globals, &args)),
         #[cfg(unix)]
         Command::Swarm(args) => block_on(swarm::run(globals, &args)),
         #[cfg(unix)]

@@ -7,6 +7,7 @@ mod client;
 #[cfg(test)]
 mod documented;
 mod door;
+mod groups;
 mod metrics;
 mod operating;
 mod pass_on;
@@ -22,6 +23,7 @@ mod visits;
 use std::{borrow::Cow, io, net::SocketAddr, path::PathBuf};
 
 use peerway::{PeerId, RelayUrl, services::swarm::Swarm};
+use peerway_swarm::groups::Groups;
 use peerway_swarm::share::Sharing;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,8 @@ pub struct Host {
     pub swarm: Swarm,
     /// What it shares and fetches.
     pub sharing: Sharing,
+    /// The groups that it belongs to; none of a temporary identity.
+    pub groups: Option<Groups>,
     /// How it was started.
     pub options: StartOptions,
 }

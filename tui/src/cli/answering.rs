@@ -57,6 +57,7 @@ mod unix {
                     links: node.links(),
                     swarm: node.swarm().clone(),
                     sharing: node.sharing().clone(),
+                    groups: node.groups().cloned(),
                     options: globals.start_options(),
                 }),
             }

@@ -1,6 +1,7 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
 mod dht;
+mod group;
 mod services;
 mod share;
 mod values;
@@ -38,6 +39,9 @@ use crate::{
     dash::{Columns, filter::Filter},
 };
 pub(super) use dht::{DhtArgs, IdArgs};
+pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
+#[cfg(unix)]
+pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
 pub(super) use services::{Pipe, Proxy, Services};
@@ -456,45 +460,6 @@ pub(super) struct PeersArgs {
     /// Only those of the address book that belong to this group
     #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
     pub(super) group: Option<Name>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct GroupArgs {
-    /// Without one, the groups are listed
-    #[command(subcommand)]
-    pub(super) action: Option<GroupAction>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum GroupAction {
-    /// Make peers of the address book members of a group
-    Add(GroupMembers),
-    /// Take members out of a group
-    Remove(GroupMembers),
-    /// Tell the members of a group how this computer is linked, and hear it from those who do so too; off until it is switched on
-    Share {
-        /// Name of the group, the same at all members
-        group: Name,
-
-        /// Whether they are told
-        state: Switch,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct GroupMembers {
-    /// Name of the group, of up to 32 characters
-    pub(super) group: Name,
-
-    /// Name, ticket or id of each, or 8 letters of its id
-    #[arg(required = true, value_name = "PEER", add = ArgValueCandidates::new(completion::names))]
-    pub(super) peers: Vec<PeerName>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Switch {
-    On,
-    Off,
 }
 
 #[cfg(unix)]

@@ -110,17 +110,16 @@ fn every_exit_code_is_on_the_page() {
     }
 }
 
-/// Of the program and of its commands.
+/// Of the program, of its commands and of theirs.
 fn arguments() -> Vec<Arg> {
     let program = Args::command();
-    let of_commands = program
-        .get_subcommands()
-        .flat_map(|command| command.get_arguments().cloned());
-    program
-        .get_arguments()
-        .cloned()
-        .chain(of_commands)
-        .collect()
+    let mut arguments: Vec<_> = program.get_arguments().cloned().collect();
+    for command in program.get_subcommands() {
+        arguments.extend(command.get_arguments().cloned());
+        let of_its_own = command.get_subcommands();
+        arguments.extend(of_its_own.flat_map(|command| command.get_arguments().cloned()));
+    }
+    arguments
 }
 
 fn words(is_wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {

@@ -81,6 +81,13 @@ pub(super) enum Failure {
     )]
     #[cfg(unix)]
     NotShared(Name),
+    #[error("{0} is a group of the address book already: name the new one otherwise")]
+    #[cfg(unix)]
+    GroupOfBook(String),
+    #[error(
+        "{0} is a group of the address book, where nobody has a role: those have one in groups that were joined"
+    )]
+    NoRoles(Name),
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
@@ -252,7 +259,8 @@ impl Failure {
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
-            Self::NotShared(_) => USAGE,
+            Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
+            Self::NoRoles(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]

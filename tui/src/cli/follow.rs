@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use peerway::{Access, Endpoint};
+use peerway_swarm::groups::Groups;
 use tokio::{
     sync::{Notify, watch},
     time::{Interval, MissedTickBehavior, interval},
@@ -25,6 +26,8 @@ pub(super) struct Followed {
     book: watch::Sender<Arc<Book>>,
     invite_file: InviteFile,
     invites: watch::Sender<Arc<Invites>>,
+    /// Whose members are let in too.
+    groups: Option<Groups>,
     /// Somebody changed the file, and waits for no look.
     reread: Arc<Notify>,
 }
@@ -55,8 +58,20 @@ impl Followed {
             book: watch::Sender::new(Arc::new(book)),
             invite_file,
             invites: watch::Sender::new(Arc::new(invites)),
+            groups: None,
             reread: Arc::default(),
         }
+    }
+
+    /// Members of these groups are let in too, to what the groups need.
+    #[cfg(unix)]
+    pub(super) fn let_in(&mut self, groups: Groups) {
+        self.groups = Some(groups);
+    }
+
+    /// The groups whose members are let in.
+    pub(super) fn groups(&self) -> Option<&Groups> {
+        self.groups.as_ref()
     }
 
     pub(super) fn book(&self) -> Arc<Book> {
@@ -71,12 +86,19 @@ impl Followed {
         self.invites.subscribe()
     }
 
-    /// Whom the book allows, and who comes with an invitation.
+    /// Whom the book allows, who comes with an invitation, and members of groups whom it does not block.
     pub(super) fn access(&self) -> Access {
         let invites = self.invites.borrow();
         let invited = invites.open(now_ms()).map(|invite| invite.id);
-        match self.book.borrow().access() {
-            Access::Only(peers) => Access::Only(peers.into_iter().chain(invited).collect()),
+        let book = self.book.borrow();
+        let guests = self.groups.as_ref().map(Groups::guests).unwrap_or_default();
+        let guests = guests
+            .into_iter()
+            .filter(|peer| book.blocked(*peer).is_none());
+        match book.access() {
+            Access::Only(peers) => {
+                Access::Only(peers.into_iter().chain(invited).chain(guests).collect())
+            }
             access @ (Access::Anyone | Access::Except(_) | _) => access,
         }
     }

@@ -1,4 +1,7 @@
-//! `peerway group`: who is in which group of the address book, and which of them share their links.
+//! `peerway group`: who is in which group, of the address book or joined, and which of them share their links.
+
+#[cfg(unix)]
+mod joined;
 
 use std::slice;
 
@@ -6,32 +9,114 @@ use peerway::PeerId;
 use serde::Serialize;
 
 use super::{
-    args::{Globals, GroupAction, GroupMembers, Switch},
+    args::{Globals, GroupAction, GroupArgs, GroupMembers, Switch},
+    attach,
     failure::Failure,
     out,
     state::StateDir,
 };
 use crate::book::{Book, Name};
 
-pub(super) fn list(globals: &Globals) -> Result<(), Failure> {
+pub(super) async fn run(globals: &Globals, args: &GroupArgs) -> Result<(), Failure> {
+    match &args.action {
+        None => list(globals).await,
+        Some(GroupAction::Add(args)) => add(globals, args).await,
+        Some(GroupAction::Remove(args)) => remove(globals, args).await,
+        Some(GroupAction::Share { group, state }) => {
+            share(globals, group, *state == Switch::On)?;
+            told(globals).await
+        }
+        #[cfg(unix)]
+        Some(GroupAction::Create { group }) => joined::create(globals, group.as_str()).await,
+        #[cfg(unix)]
+        Some(GroupAction::Invite(args)) => joined::invite(globals, args).await,
+        #[cfg(unix)]
+        Some(GroupAction::Join { invite }) => joined::join(globals, invite).await,
+        #[cfg(unix)]
+        Some(GroupAction::Members { group }) => joined::members(globals, group).await,
+        #[cfg(unix)]
+        Some(GroupAction::Post(args)) => joined::post(globals, args).await,
+        #[cfg(unix)]
+        Some(GroupAction::Read(args)) => joined::read(globals, args).await,
+        #[cfg(unix)]
+        Some(GroupAction::Follow { group }) => joined::follow(globals, group).await,
+        #[cfg(unix)]
+        Some(GroupAction::Leave { group }) => joined::leave(globals, group).await,
+    }
+}
+
+/// The node that runs here has the changed book in force at once.
+#[cfg(unix)]
+async fn told(globals: &Globals) -> Result<(), Failure> {
+    attach::reread_book(globals).await
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "as on Unix")]
+async fn told(_: &Globals) -> Result<(), Failure> {
+    Ok(())
+}
+
+async fn list(globals: &Globals) -> Result<(), Failure> {
     let book = StateDir::open(globals)?.peers().book().read()?;
     let groups = book.groups();
-    if groups.is_empty() && !globals.json {
+    #[cfg(unix)]
+    let joined = joined::list(globals).await?;
+    #[cfg(not(unix))]
+    let joined = Vec::<()>::new();
+    if groups.is_empty() && joined.is_empty() && !globals.json {
         return Ok(out::text(
-            "no groups yet: `peerway group add NAME PEER…` makes peers members of one",
+            "no groups yet: `peerway group add NAME PEER…` makes peers members of one, and `peerway group create NAME` one that others join",
         )?);
     }
+    #[cfg(unix)]
+    joined
+        .iter()
+        .try_for_each(|group| joined::show(globals, group))?;
+    let is_joined = |_name: &Name| {
+        #[cfg(unix)]
+        return joined.iter().any(|group| group.name == _name.as_str());
+        #[cfg(not(unix))]
+        false
+    };
     groups
         .keys()
+        .filter(|group| !is_joined(group))
         .try_for_each(|group| print(globals, &book, group))
 }
 
-pub(super) fn change(globals: &Globals, action: &GroupAction) -> Result<(), Failure> {
-    match action {
-        GroupAction::Add(args) => members(globals, args, true),
-        GroupAction::Remove(args) => members(globals, args, false),
-        GroupAction::Share { group, state } => share(globals, group, *state == Switch::On),
+async fn add(globals: &Globals, args: &GroupMembers) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if joined::is_joined(globals, args.group.as_str()).await? {
+        let members = meant(globals, args)?;
+        return joined::add(globals, args.group.as_str(), &members, args.role).await;
     }
+    if args.role.is_some() {
+        return Err(Failure::NoRoles(args.group.clone()));
+    }
+    members(globals, args, true)?;
+    told(globals).await
+}
+
+async fn remove(globals: &Globals, args: &GroupMembers) -> Result<(), Failure> {
+    #[cfg(unix)]
+    if joined::is_joined(globals, args.group.as_str()).await? {
+        let members = meant(globals, args)?;
+        return joined::remove(globals, args.group.as_str(), &members).await;
+    }
+    members(globals, args, false)?;
+    told(globals).await
+}
+
+/// Whom somebody means, by the names that it has for them.
+#[cfg(unix)]
+fn meant(globals: &Globals, args: &GroupMembers) -> Result<Vec<PeerId>, Failure> {
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
+    let book = state.names();
+    let each = args.peers.iter();
+    each.map(|peer| Ok(peers.meant(peer, &book)?.id()))
+        .collect()
 }
 
 fn members(globals: &Globals, args: &GroupMembers, are_members: bool) -> Result<(), Failure> {

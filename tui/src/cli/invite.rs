@@ -6,8 +6,12 @@ use std::time::Duration;
 use peerway::{
     PeerId, Router, Ticket,
     quic::close,
-    services::invite::{self, Card, Invitation, InviteError},
+    services::{
+        invite::{self, Card, Invitation, InviteError},
+        swarm,
+    },
 };
+use peerway_swarm::groups;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
@@ -146,7 +150,19 @@ pub(super) fn host(
     let book = node.book().watch();
     // Also what the node's access does not know yet: an invitation that ended, and who was just blocked.
     let is_known = move |peer| !is_guest(peer) && book.borrow().trust(peer) == Trust::Allow;
-    let router = router.guard(move |peer, alpn| alpn == invite::ALPN || is_known(peer));
+    let (groups, names) = (node.book().groups().cloned(), node.book().watch());
+    // Members of groups are no friends for that: they have what the groups need.
+    let is_of_group = move |peer, alpn: &[u8]| {
+        let is_meant = alpn == groups::ALPN || alpn == swarm::ALPN;
+        let is_guest = || {
+            groups
+                .as_ref()
+                .is_some_and(|groups| groups.guests().contains(&peer))
+        };
+        is_meant && names.borrow().blocked(peer).is_none() && is_guest()
+    };
+    let router = router
+        .guard(move |peer, alpn| alpn == invite::ALPN || is_known(peer) || is_of_group(peer, alpn));
     Ok(
         router.accept_up_to(GUESTS, invite::ALPN, move |connection| {
             let (desk, reread, guest) = (desk.clone(), reread.clone(), guest.clone());

@@ -8,6 +8,7 @@ use peerway::{
     Builder, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket, services::swarm::Swarm,
 };
 use peerway_relay::Signals;
+use peerway_swarm::groups::Groups;
 use peerway_swarm::share::Sharing;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -46,6 +47,7 @@ pub(super) struct Node {
     swarm: Swarm,
     sharing: Sharing,
     dht: Option<Dht>,
+    groups: Option<Groups>,
 }
 
 impl Node {
@@ -65,6 +67,11 @@ impl Node {
         let catalog = Some(state.shares());
         node.sharing = share::sharing(&node.endpoint, &node.book, catalog);
         node.dht = Dht::publishing(globals, &state, &node.endpoint, key).await?;
+        let mut joining = globals.builder();
+        if let Some(addr) = globals.bind {
+            joining = joining.bind_addr((addr.ip(), 0).into());
+        }
+        node.join_groups(&state, joining);
         Ok(node)
     }
 
@@ -105,6 +112,7 @@ impl Node {
             dht: None,
             endpoint,
             claim: None,
+            groups: None,
             is_passing: true,
             book,
             peers,
@@ -147,9 +155,30 @@ impl Node {
             endpoint,
             claim,
             is_passing: false,
+            groups: None,
             peers,
             book,
         })
+    }
+
+    /// Lives in the groups of the folder from now on. A node whose groups cannot be used is one all the same.
+    #[cfg(unix)]
+    fn join_groups(&mut self, state: &StateDir, builder: Builder) {
+        match Groups::open(state.path(), self.endpoint.clone(), builder) {
+            Ok(groups) => {
+                self.book.let_in(groups.clone());
+                self.groups = Some(groups);
+            }
+            Err(error) => out::hint(format!("{error}. This node is in no group meanwhile")),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn join_groups(&mut self, _: &StateDir, _: Builder) {}
+
+    /// The groups that it belongs to; none of a node for one command.
+    pub(super) fn groups(&self) -> Option<&Groups> {
+        self.groups.as_ref()
     }
 
     /// The peers that were dialled from here.

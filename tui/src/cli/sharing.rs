@@ -1,4 +1,4 @@
-//! Members of the groups that the address book shares are told how the node is linked.
+//! The node lives in the groups that it has joined, and members of those that the address book shares are told how it is linked.
 
 use std::convert::Infallible;
 
@@ -6,44 +6,86 @@ use peerway::{
     PeerId, Router,
     services::swarm::{self, Group, GroupError},
 };
-use tokio::select;
+use peerway_swarm::groups::{self, GroupEvent, GroupView, Groups};
+use tokio::{
+    select,
+    sync::broadcast::{Receiver, error::RecvError},
+};
 
 use super::{node::Node, out};
 use crate::book::{Book, Trust};
 
+/// Talks with members of joined groups at a time; one of them has a quarter.
+const TALKS: usize = 1_024;
+
 /// The router that also answers members.
 pub(super) fn accept(router: Router, node: &Node) -> Router {
     let swarm = node.swarm().clone();
-    router.accept(swarm::ALPN, move |connection| {
+    let router = router.accept(swarm::ALPN, move |connection| {
         swarm.clone().serve(connection)
+    });
+    let Some(groups) = node.groups().cloned() else {
+        return router;
+    };
+    router.accept_up_to(TALKS, groups::ALPN, move |connection| {
+        groups.clone().serve(connection)
     })
 }
 
 /// Shares, from one change of the book to the next. What a temporary identity says concerns nobody.
 pub(super) async fn share(node: &Node) -> Infallible {
     let mut book = node.book().watch();
+    let mut joined = node.groups().map(Groups::events);
     let following = async {
         loop {
             if !node.is_temporary() {
                 let now = book.borrow_and_update().clone();
                 follow(node, &now);
             }
-            if book.changed().await.is_err() {
-                return std::future::pending::<()>().await;
+            select! {
+                changed = book.changed() => if changed.is_err() {
+                    return std::future::pending::<()>().await;
+                },
+                // They are let in at once.
+                () = other_members(joined.as_mut()) => node.book().reread().notify_one(),
             }
+        }
+    };
+    let living = async {
+        match node.groups() {
+            Some(groups) => groups.run().await,
+            None => std::future::pending().await,
         }
     };
     select! {
         () = following => {}
         () = node.swarm().run() => {}
+        () = living => {}
     }
     // The node has ended, and whoever runs it knows.
     std::future::pending().await
 }
 
+/// Waits until a joined group has other members.
+async fn other_members(events: Option<&mut Receiver<GroupEvent>>) {
+    let Some(events) = events else {
+        return std::future::pending().await;
+    };
+    loop {
+        match events.recv().await {
+            Ok(GroupEvent::Posted(..)) => {}
+            Err(RecvError::Closed) => return std::future::pending().await,
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+        }
+    }
+}
+
 fn follow(node: &Node, book: &Book) {
     let own = node.endpoint.id();
-    let (groups, wrong): (Vec<_>, Vec<_>) = shared(book, own).into_iter().partition(Result::is_ok);
+    let joined = node.groups().map(Groups::all).unwrap_or_default();
+    let (groups, wrong): (Vec<_>, Vec<_>) = shared(book, own, &joined)
+        .into_iter()
+        .partition(Result::is_ok);
     let shared = node.swarm().share(groups.into_iter().flatten());
     if shared.is_err() {
         // Those of before would stay, with members that may have left. None is always taken.
@@ -58,11 +100,17 @@ fn follow(node: &Node, book: &Book) {
     }
 }
 
-/// The groups to share with: of each those whom the node lets in.
-fn shared(book: &Book, own: PeerId) -> Vec<Result<Group, GroupError>> {
+/// The groups to share with: of those of the book whom the node lets in, and all members of those that it has joined.
+fn shared(book: &Book, own: PeerId, joined: &[GroupView]) -> Vec<Result<Group, GroupError>> {
+    let is_joined = |name: &str| joined.iter().find(|group| group.name == name);
     let groups = book.groups().into_iter();
     let shared = groups.filter(|(group, _)| book.shares(group));
     let each = shared.map(|(group, members)| {
+        if let Some(joined) = is_joined(group.as_str()) {
+            let let_in = joined.members.iter().map(|member| member.id);
+            let let_in = let_in.filter(|peer| book.blocked(*peer).is_none());
+            return Group::new(group.as_str(), let_in);
+        }
         let let_in = members
             .iter()
             .filter(|(_, entry)| entry.trust == Trust::Allow);

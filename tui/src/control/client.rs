@@ -1,5 +1,7 @@
 //! Asks the node that runs here, or that of a peer.
 
+mod groups;
+
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};

@@ -6,6 +6,7 @@ use peerway::{
     Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, NodeSnapshot, PairSnapshot,
     PathKind, SecretKey, SwarmSnapshot, Ticket,
 };
+use peerway_swarm::groups::{GroupView, PostView};
 use peerway_swarm::share::{Hash, Kind, Link};
 use serde_json::Value;
 
@@ -166,6 +167,28 @@ fn every_key_of_a_swarm_is_documented_and_no_other() {
     let swarm = serde_json::to_value(swarm).unwrap();
     check(&swarm, &schema("Swarm"), "swarm");
     check_complete(&swarm, &schema("Swarm"), "swarm");
+}
+
+#[test]
+fn every_key_of_a_group_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let member = serde_json::json!({
+        "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true,
+    });
+    let group = serde_json::json!({
+        "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
+        "invites": 1, "has_key": true, "refused": 0,
+    });
+    let group: GroupView = serde_json::from_value(group).unwrap();
+    let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
+    let post: PostView = serde_json::from_value(post).unwrap();
+    for (name, told) in [
+        ("Group", serde_json::to_value(group).unwrap()),
+        ("Post", serde_json::to_value(post).unwrap()),
+    ] {
+        check(&told, &schema(name), name);
+        check_complete(&told, &schema(name), name);
+    }
 }
 
 #[test]

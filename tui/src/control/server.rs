@@ -11,6 +11,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
+use peerway_swarm::groups::Groups;
 use peerway_swarm::share::Sharing;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
 use super::{
     Host, Named, Rights, StartOptions, V1,
     door::{Caller, Door},
-    metrics,
+    groups, metrics,
     operating::{self, Room},
     pass_on::{Remotes, pass_on},
     shares, streams, visits,
@@ -103,6 +104,15 @@ impl Control {
         self.host.links.book()
     }
 
+    pub(super) fn groups_of_host(&self) -> Option<&Groups> {
+        self.host.groups.as_ref()
+    }
+
+    /// True once the node is told to end.
+    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
     pub(super) fn router(&self) -> Router {
         router(self.clone())
     }
@@ -134,6 +144,15 @@ fn router(control: Control) -> Router {
         .route("/shares", get(shares::list).post(shares::add))
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))
+        .route("/groups", get(groups::all).post(groups::create))
+        .route("/groups/join", post(groups::join))
+        .route("/groups/{id}", get(groups::one).delete(groups::leave))
+        .route("/groups/{id}/invites", post(groups::invite))
+        .route("/groups/{id}/members", post(groups::add))
+        .route("/groups/{id}/remove", post(groups::remove))
+        .route("/groups/{id}/posts", get(groups::posts).post(groups::post))
+        .route("/groups/{id}/read", post(groups::read))
+        .route("/groups/{id}/follow", get(groups::follow))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",

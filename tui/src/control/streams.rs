@@ -65,6 +65,14 @@ pub(super) fn steps(
     until(steps.map(|step| Ok(json(None, &step))), ended)
 }
 
+/// Each of some things as it comes.
+pub(super) fn each<T: Serialize>(
+    things: impl Stream<Item = T> + Send + 'static,
+    ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending>> {
+    until(things.map(|thing| Ok(json(None, &thing))), ended)
+}
+
 fn until(
     sent: impl Stream<Item = Sending> + Send + 'static,
     mut ended: watch::Receiver<bool>,

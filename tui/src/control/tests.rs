@@ -57,6 +57,7 @@ impl Node {
             links: Links::of(endpoint.clone(), book, Arc::default()),
             swarm: Swarm::new(endpoint.clone()),
             sharing: sharing.clone(),
+            groups: None,
             options: StartOptions::default(),
         });
         let answering = control.clone();

@@ -83,6 +83,10 @@ pub(super) async fn guard(
 ) -> Response {
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     match caller {
+        Caller::Peer { .. } if request.uri().path().starts_with("/v1/groups") => {
+            let reason = "what is said in its groups is for the node's owner alone";
+            Refusal::new(StatusCode::FORBIDDEN, reason).into_response()
+        }
         Caller::Peer {
             id,
             admin: Admin::Read,

@@ -1,0 +1,228 @@
+//! Groups that were joined, by the program: invited by text, written to, left.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::commands::{Done, World};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl World {
+    async fn group(&self, state: &str, arguments: &[&str]) -> Vec<Value> {
+        let arguments = [&["group"], arguments].concat();
+        let done: Done = self.run(state, &arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
+        done.lines
+    }
+
+    /// The texts that are read there once they are these.
+    async fn reads(&self, state: &str, texts: &[&str]) {
+        let begun = Instant::now();
+        loop {
+            let posts = self.group(state, &["read", "home"]).await;
+            let found: Vec<_> = posts.iter().map(|post| post["text"].as_str()).collect();
+            if found == texts.iter().copied().map(Some).collect::<Vec<_>>() {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{state} reads {found:?}, not {texts:?}"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn invite(&self, state: &str) -> String {
+        let made = self.group(state, &["invite", "home"]).await;
+        made[0]["invite"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn who_is_invited_reads_all_and_who_was_away_catches_up_and_who_was_removed_reads_no_more() {
+    let world = World::new().await;
+    let (up_a, _) = world.up("a").await;
+    let (up_b, _) = world.up("b").await;
+    let (up_c, _) = world.up("c").await;
+    world.group("a", &["create", "home"]).await;
+    world
+        .group("a", &["post", "home", "before", "you", "came"])
+        .await;
+    let joined = world.group("b", &["join", &world.invite("a").await]).await;
+    assert_eq!(
+        (&joined[0]["name"], &joined[0]["role"]),
+        (&"home".into(), &"member".into())
+    );
+    let invite = world.invite("a").await;
+    world.group("c", &["join", &invite]).await;
+    world.reads("b", &["before you came"]).await;
+    world.group("b", &["post", "home", "hello"]).await;
+    for state in ["a", "b", "c"] {
+        world.reads(state, &["before you came", "hello"]).await;
+    }
+    let again = world.run("d", &["group", "join", &invite]).await;
+    assert_ne!(again.code, 0);
+    assert!(again.stderr.contains("used up"), "{}", again.stderr);
+    // One is away, and the founder too: the third has it all.
+    up_c.terminate().await;
+    world
+        .group("b", &["post", "home", "while you were away"])
+        .await;
+    world
+        .reads("a", &["before you came", "hello", "while you were away"])
+        .await;
+    up_a.terminate().await;
+    let (up_c, _) = world.up("c").await;
+    world
+        .reads("c", &["before you came", "hello", "while you were away"])
+        .await;
+    let (up_a, _) = world.up("a").await;
+    let members = world.group("a", &["members", "home"]).await;
+    assert_eq!(members.len(), 3);
+    let id_of_c = world.run("c", &["id"]).await.lines[0]["id"].clone();
+    world
+        .group("a", &["remove", "home", id_of_c.as_str().unwrap()])
+        .await;
+    world.group("a", &["post", "home", "without you"]).await;
+    world
+        .reads(
+            "b",
+            &[
+                "before you came",
+                "hello",
+                "while you were away",
+                "without you",
+            ],
+        )
+        .await;
+    world
+        .reads("c", &["before you came", "hello", "while you were away"])
+        .await;
+    let refused = world.run("c", &["group", "post", "home", "let me"]).await;
+    assert_ne!(refused.code, 0);
+    let refused = world.run("b", &["group", "invite", "home"]).await;
+    assert!(
+        refused.stderr.contains("only an admin"),
+        "{}",
+        refused.stderr
+    );
+    world.group("b", &["leave", "home"]).await;
+    assert!(world.group("b", &[]).await.is_empty());
+    for up in [up_a, up_b, up_c] {
+        up.terminate().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_node_a_command_is_one_and_strangers_that_are_blocked_are_let_in_as_members() {
+    let world = World::new().await;
+    let blocked = world.run("a", &["block", "--strangers"]).await;
+    assert_eq!(blocked.code, 0, "{}", blocked.stderr);
+    let (up, ticket) = world.up("a").await;
+    world.group("a", &["create", "home"]).await;
+    let invite = world.invite("a").await;
+    let joining = world.run("b", &["group", "join", &invite]).await;
+    assert_eq!(joining.code, 0, "{}", joining.stderr);
+    assert!(
+        joining.stderr.contains("no node runs here"),
+        "{}",
+        joining.stderr
+    );
+    world
+        .group("b", &["post", "home", "from a node of a moment"])
+        .await;
+    world.reads("a", &["from a node of a moment"]).await;
+    // That is all that a member may.
+    let ping = world
+        .run("b", &["ping", &ticket, "-c", "1", "--timeout", "3"])
+        .await;
+    assert_ne!(ping.code, 0);
+    up.terminate().await;
+}
+
+#[cfg(target_os = "linux")]
+mod in_the_lab {
+    use std::sync::LazyLock;
+
+    use peerway_lab::{self as lab, NatKind};
+    use peerway_tests::{
+        PROGRAMS,
+        computer::{Computer, Running},
+        pair,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(240);
+
+    fn up(computer: &Computer) -> Running {
+        let node = computer.start("peerway up --json");
+        node.line();
+        node
+    }
+
+    fn reads(computer: &Computer, texts: &[&str]) {
+        let begun = Instant::now();
+        loop {
+            let posts = computer.json("peerway group read home");
+            let found: Vec<_> = posts
+                .iter()
+                .filter_map(|post| post["text"].as_str())
+                .collect();
+            if found == texts {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{found:?}, not {texts:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    #[test]
+    fn four_homes_are_a_group_whoever_of_them_is_away() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            let folder = TempDir::new().unwrap();
+            let relay = pair::named_relay(&lab);
+            let kinds = [
+                ("ann", NatKind::PortRestricted),
+                ("ben", NatKind::PortRestricted),
+                ("cleo", NatKind::Symmetric),
+                ("dan", NatKind::FullCone),
+            ];
+            let [ann, ben, cleo, dan] = kinds.map(|(name, kind)| {
+                let home = lab.home(name, kind).unwrap();
+                let mut computer = Computer::new(home, name, folder.path());
+                computer.export(&format!("export PEERWAY_RELAY={relay}"));
+                computer
+            });
+            let nodes = [&ann, &ben, &cleo].map(up);
+            let dans = up(&dan);
+            ann.run("peerway group create home");
+            for computer in [&ben, &cleo, &dan] {
+                let invite = &ann.json("peerway group invite home")[0]["invite"];
+                computer.run(&format!("peerway group join {}", invite.as_str().unwrap()));
+            }
+            cleo.run("peerway group post home hello");
+            for computer in [&ann, &ben, &dan] {
+                reads(computer, &["hello"]);
+            }
+            dan.run("peerway down");
+            drop(dans);
+            ben.run("peerway group post home second");
+            reads(&cleo, &["hello", "second"]);
+            let _dans = up(&dan);
+            reads(&dan, &["hello", "second"]);
+            let id = dan.run("peerway id");
+            ann.run(&format!("peerway group remove home {}", id.trim()));
+            ben.run("peerway group post home third");
+            reads(&cleo, &["hello", "second", "third"]);
+            reads(&dan, &["hello", "second"]);
+            drop(nodes);
+        });
+    }
+}

@@ -1,0 +1,403 @@
+//! The groups that the node belongs to: the commands ask the node that runs here, or one of their own.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::StreamExt;
+use peerway::{Names, PeerId, Router};
+use peerway_swarm::{
+    group::Role,
+    groups::{GroupView, PostView},
+};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::super::{
+    answering::Answering,
+    args::{Globals, GroupInviteArgs, GroupPost, GroupRead, RoleArg},
+    attach,
+    clock::now_ms,
+    failure::Failure,
+    invite,
+    node::Node,
+    out, sharing,
+    state::StateDir,
+};
+use crate::{
+    book::{Book, Name},
+    control::Client,
+    dash::format::age,
+};
+
+/// How long a node of a command's own looks for members.
+const MEETING: Duration = Duration::from_secs(15);
+/// And stays with those that it met, so that they have all of it.
+const STAYING: Duration = Duration::from_secs(3);
+
+/// Has the node that runs here do something, or one that runs for as long as it takes. `meets` says that other members have to hear of
+/// it.
+pub(super) async fn with<T>(
+    globals: &Globals,
+    meets: bool,
+    act: impl AsyncFnOnce(Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let Some(node) = attach::running(globals).await? {
+        return act(node).await;
+    }
+    out::hint("no node runs here: this command runs one for as long as it takes");
+    let node = Node::listening(globals).await?;
+    let answering = Answering::open(globals, &node);
+    let router = invite::host(
+        Router::new(node.endpoint.clone()),
+        globals,
+        &node,
+        out::hint,
+    )?;
+    let router = sharing::accept(router, &node);
+    let body = async {
+        let acting = async {
+            let client = attach::needed(globals).await?;
+            // Before, as what nobody is there for waits anyway.
+            let is_alone = meets && !meet(&client).await?;
+            let done = act(client.clone()).await?;
+            if meets && !is_alone {
+                meet(&client).await?;
+                sleep(STAYING).await;
+            }
+            Ok(done)
+        };
+        tokio::select! {
+            done = acting => done,
+            () = router.run() => Err(Failure::NoNode),
+            () = answering.serve(&node) => Err(Failure::NoNode),
+            never = node.book().follow(&node.endpoint, out::hint) => match never {},
+            never = sharing::share(&node) => match never {},
+        }
+    };
+    let done = node.run(body).await?;
+    done.ok_or(Failure::Interrupted)
+}
+
+/// Waits until a member of each group is linked, for a while; false if none was.
+async fn meet(client: &Client) -> Result<bool, Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < MEETING {
+        let groups = client.groups().await?;
+        let is_met =
+            |group: &GroupView| group.members.len() < 2 || group.members.iter().any(|it| it.linked);
+        if groups.iter().all(is_met) {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    out::hint("no other member is there at the moment: this node tells it when one is");
+    Ok(false)
+}
+
+pub(super) async fn create(globals: &Globals, name: &str) -> Result<(), Failure> {
+    let taken = name.parse().is_ok_and(|name: Name| {
+        StateDir::open(globals).is_ok_and(|state| state.names().groups().contains_key(&name))
+    });
+    if taken {
+        return Err(Failure::GroupOfBook(name.to_owned()));
+    }
+    let group = with(globals, false, async |node| {
+        Ok(node.create_group(name).await?)
+    })
+    .await?;
+    show(globals, &group)?;
+    if !globals.json {
+        out::hint(format!(
+            "`peerway group invite {}` lets others join",
+            quoted(&group.name)
+        ));
+    }
+    Ok(())
+}
+
+pub(super) async fn invite(globals: &Globals, args: &GroupInviteArgs) -> Result<(), Failure> {
+    let (name, role) = (&args.group, Role::from(args.role));
+    let make = async |node: Client| {
+        Ok(node
+            .invite_to_group(name, role, args.uses, args.expires)
+            .await?)
+    };
+    let invite = with(globals, false, make).await?;
+    if globals.json {
+        let uses = args.uses;
+        let (invite, role) = (&invite[..], role);
+        return Ok(out::json(&Invited {
+            name,
+            invite,
+            role,
+            uses,
+        })?);
+    }
+    out::text(format!("on the other side: peerway group join {invite}"))?;
+    out::hint(format!(
+        "whoever has it becomes a {role} of {name}, for {}, while one of the members that it names is there",
+        age(args.expires)
+    ));
+    Ok(())
+}
+
+pub(super) async fn join(globals: &Globals, invite: &str) -> Result<(), Failure> {
+    let group = with(globals, true, async |node| {
+        Ok(node.join_group(invite).await?)
+    })
+    .await?;
+    show(globals, &group)
+}
+
+pub(super) async fn members(globals: &Globals, name: &str) -> Result<(), Failure> {
+    let group = with(globals, false, async |node| Ok(node.group(name).await?)).await?;
+    let book = StateDir::open(globals)?.names();
+    if globals.json {
+        return Ok(group.members.iter().try_for_each(out::json)?);
+    }
+    let mut rows = vec![
+        ["NAME", "ROLE", "SINCE", "LET IN BY", "LINKED"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let own = StateDir::open(globals)?.id()?;
+    rows.extend(group.members.iter().map(|member| {
+        let linked = if member.id == own {
+            "here"
+        } else if member.linked {
+            "yes"
+        } else {
+            "no"
+        };
+        vec![
+            book.peer(&member.id),
+            member.role.to_string(),
+            ago(member.since_ms),
+            book.peer(&member.by),
+            linked.to_owned(),
+        ]
+    }));
+    Ok(out::text(out::aligned(&rows).join("\n"))?)
+}
+
+/// Whether the node that runs here is in such a group: others are the address book's.
+pub(super) async fn is_joined(globals: &Globals, name: &str) -> Result<bool, Failure> {
+    let Some(node) = attach::running(globals).await? else {
+        return Ok(false);
+    };
+    let groups = node.groups().await.unwrap_or_default();
+    Ok(groups.iter().any(|group| group.name == name))
+}
+
+pub(super) async fn add(
+    globals: &Globals,
+    name: &str,
+    members: &[PeerId],
+    role: Option<RoleArg>,
+) -> Result<(), Failure> {
+    let role = role.map_or(Role::Member, Role::from);
+    let node = attach::needed(globals).await?;
+    for member in members {
+        node.add_to_group(name, *member, role).await?;
+    }
+    show(globals, &node.group(name).await?)
+}
+
+pub(super) async fn remove(
+    globals: &Globals,
+    name: &str,
+    members: &[PeerId],
+) -> Result<(), Failure> {
+    let node = attach::needed(globals).await?;
+    for member in members {
+        node.remove_from_group(name, *member).await?;
+    }
+    show(globals, &node.group(name).await?)?;
+    out::hint(
+        "what was posted before stays where it is; of what is posted from now on they read nothing",
+    );
+    Ok(())
+}
+
+pub(super) async fn leave(globals: &Globals, name: &str) -> Result<(), Failure> {
+    with(globals, true, async |node| {
+        Ok(node.leave_group(name).await?)
+    })
+    .await?;
+    if globals.json {
+        return Ok(out::json(&Left { name, left: true })?);
+    }
+    Ok(out::text(format!("left {name}"))?)
+}
+
+pub(super) async fn post(globals: &Globals, args: &GroupPost) -> Result<(), Failure> {
+    let text = args.text.join(" ");
+    let id = with(globals, true, async |node| {
+        Ok(node.post_in_group(&args.group, &text).await?)
+    })
+    .await?;
+    if globals.json {
+        let group = &args.group;
+        return Ok(out::json(&Posted { group, id: &id })?);
+    }
+    Ok(())
+}
+
+pub(super) async fn read(globals: &Globals, args: &GroupRead) -> Result<(), Failure> {
+    let name = &args.group;
+    let look = async |node: Client| {
+        let posts = node.posts(name, args.last).await?;
+        node.have_read(name).await?;
+        Ok(posts)
+    };
+    let posts = with(globals, false, look).await?;
+    let book = StateDir::open(globals)?.names();
+    if posts.is_empty() && !globals.json {
+        return Ok(out::text(format!("nothing was posted in {name} yet"))?);
+    }
+    posts
+        .iter()
+        .try_for_each(|post| print(globals, &book, post))
+}
+
+pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure> {
+    let book = StateDir::open(globals)?.names();
+    let follow = async |node: Client| {
+        let mut posts = pin!(node.follow_group(name).await?);
+        while let Some(post) = posts.next().await {
+            print(globals, &book, &post?)?;
+        }
+        Ok(())
+    };
+    with(globals, false, follow).await
+}
+
+/// The groups that the node that runs here has joined, after those of the address book.
+pub(super) async fn list(globals: &Globals) -> Result<Vec<GroupView>, Failure> {
+    match attach::running(globals).await? {
+        // One of an older version has none.
+        Some(node) => Ok(node.groups().await.unwrap_or_default()),
+        None => Ok(Vec::new()),
+    }
+}
+
+pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(out::json(group)?);
+    }
+    let role = match group.role {
+        Some(role) => format!("you are {role}"),
+        None => "you are no member any more".to_owned(),
+    };
+    let here = group.members.iter().filter(|member| member.linked).count();
+    let mut line = format!(
+        "{}: {} members, {here} linked, {} posts, {} unread; {role}; id {}",
+        group.name,
+        group.members.len(),
+        group.posts,
+        group.unread,
+        group.id.chars().take(8).collect::<String>()
+    );
+    if group.refused > 0 && group.role.is_some() {
+        line += &format!("; {} members say that this node was removed", group.refused);
+    }
+    Ok(out::text(line)?)
+}
+
+fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(out::json(post)?);
+    }
+    let text = post
+        .text
+        .as_deref()
+        .unwrap_or("(sealed by a key that this node does not have)");
+    // A second line does not pass for another's.
+    let text = text.trim_end().replace('\n', "\n    ");
+    Ok(out::text(format!(
+        "{} ago  {}: {text}",
+        age(since(post.sent_ms)),
+        book.peer(&post.author)
+    ))?)
+}
+
+fn ago(at_ms: u64) -> String {
+    format!("{} ago", age(since(at_ms)))
+}
+
+fn since(at_ms: u64) -> Duration {
+    Duration::from_millis(now_ms().saturating_sub(at_ms))
+}
+
+fn quoted(name: &str) -> String {
+    if name
+        .chars()
+        .all(|letter| letter.is_alphanumeric() || "-_.".contains(letter))
+    {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
+
+#[derive(Serialize)]
+struct Invited<'a> {
+    name: &'a str,
+    invite: &'a str,
+    role: Role,
+    uses: u32,
+}
+
+#[derive(Serialize)]
+struct Posted<'a> {
+    group: &'a str,
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Left<'a> {
+    name: &'a str,
+    left: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::documented::assert_keys, *};
+
+    #[test]
+    fn the_lines_keep_their_keys() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let member = serde_json::json!({
+            "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true,
+        });
+        let group = serde_json::json!({
+            "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1,
+            "unread": 1, "invites": 1, "has_key": true, "refused": 0,
+        });
+        let group: GroupView = serde_json::from_value(group).unwrap();
+        assert_keys("group", &group);
+        assert_keys("group", &group.members[0]);
+        let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
+        let post: PostView = serde_json::from_value(post).unwrap();
+        assert_keys("group", &post);
+        let (name, group) = ("home", "home");
+        let (invite, role, uses) = ("a", Role::Member, 1);
+        assert_keys(
+            "group",
+            &Invited {
+                name,
+                invite,
+                role,
+                uses,
+            },
+        );
+        assert_keys("group", &Posted { group, id: "a" });
+        assert_keys("group", &Left { name, left: true });
+    }
+
+    #[test]
+    fn a_name_of_several_words_is_quoted() {
+        assert_eq!(quoted("home"), "home");
+        assert_eq!(quoted("our home"), "'our home'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}
