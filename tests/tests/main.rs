@@ -24,6 +24,7 @@ mod pair;
 mod pairs;
 mod readme;
 mod relays;
+mod share;
 mod situations;
 mod strangers;
 mod subnet;

@@ -1,0 +1,192 @@
+//! Content from one program and from many.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
+
+use crate::commands::World;
+
+fn number(line: &Value, key: &str) -> u64 {
+    line[key].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn who_is_killed_ten_times_while_it_fetches_fetches_at_most_a_hundredth_twice() {
+    const LEN: u64 = 160 << 20;
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("film");
+    let mut bytes = vec![0; LEN as usize];
+    StdRng::seed_from_u64(1).fill_bytes(&mut bytes);
+    fs::write(&source, &bytes).unwrap();
+    let into = folder.path().join("in");
+    fs::create_dir(&into).unwrap();
+    let share = ["share", source.to_str().unwrap(), "--public"];
+    let mut sharing = world.start("attic", &share);
+    let link = loop {
+        let line = sharing.line().await;
+        if line["event"] == "shared" {
+            break line["link"].as_str().unwrap().to_owned();
+        }
+    };
+    let get = ["get", &link, "-o", into.to_str().unwrap()];
+    let mut through = 0u64;
+    for round in 0..10 {
+        let mut getting = world.start("laptop", &get);
+        loop {
+            let line = getting.line().await;
+            assert_eq!(line["event"], "progress", "too fast: {line}");
+            if number(&line, "bytes_done") > LEN / 12 * (round + 1) {
+                let again = through.saturating_sub(number(&line, "bytes_held"));
+                assert!(
+                    again <= LEN / 100,
+                    "{again} bytes of {through} in round {round}"
+                );
+                through = number(&line, "bytes_done");
+                break;
+            }
+        }
+        getting.kill().await;
+        assert!(!into.join("film").exists(), "never half a file");
+    }
+    let got = world.run("laptop", &get).await;
+    assert_eq!(got.code, 0, "{}", got.stderr);
+    assert!(fs::read(into.join("film")).unwrap() == bytes);
+    sharing.terminate().await;
+}
+
+#[cfg(target_os = "linux")]
+mod lab {
+    //! Between homes.
+
+    use std::{fs, process::Command, sync::LazyLock, time::Duration};
+
+    use peerway::RelayUrl;
+    use peerway_lab::{self as lab, Bottleneck, Lab, Line, NatKind};
+    use peerway_tests::{
+        PROGRAMS,
+        computer::{Computer, Running},
+        pair,
+    };
+    use serde_json::Value;
+    use tempfile::TempDir;
+
+    use super::number;
+
+    const BUDGET: Duration = Duration::from_secs(240);
+
+    fn until(running: &Running, event: &str) -> Value {
+        loop {
+            let line: Value = running.line().parse().unwrap();
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    /// A home whose line carries so many megabits a second.
+    fn computer(
+        lab: &mut Lab,
+        relay: &RelayUrl,
+        (name, megabits): (&str, u64),
+        folder: &TempDir,
+    ) -> Computer {
+        let rate = megabits * 1_000_000;
+        let bottleneck = Some(Bottleneck {
+            rate,
+            queue: rate / 8 / 10,
+        });
+        let line = Line {
+            bottleneck,
+            ..Line::delayed(Duration::from_millis(5))
+        };
+        let home = lab.home_on(name, NatKind::PortRestricted, line).unwrap();
+        let mut computer = Computer::new(home, name, folder.path());
+        computer.export(&format!("export PEERWAY_RELAY={relay}"));
+        computer
+    }
+
+    fn share(computer: &Computer, name: &str, folder: &TempDir, len: u64) -> (Running, String) {
+        let bytes: Vec<u8> = (0..len).map(|at| (at * at / 777) as u8).collect();
+        fs::write(folder.path().join(name).join("film"), &bytes).unwrap();
+        let sharing = computer.start("peerway share film --public --json");
+        let link = until(&sharing, "shared")["link"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        (sharing, link)
+    }
+
+    #[test]
+    fn four_homes_feed_one_faster_than_any_of_them_could() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            const LEN: u64 = 16 << 20;
+            let folder = TempDir::new().unwrap();
+            let relay = pair::relay(&lab);
+            let mut home = |name, rate| computer(&mut lab, &relay, (name, rate), &folder);
+            let seed = home("seed", 20);
+            let (_sharing, link) = share(&seed, "seed", &folder, LEN);
+            // Three have it from the first, and from each other; nobody but the first is in the link.
+            let others = ["a", "b", "c"].map(|name| home(name, 20));
+            let get = format!("peerway get {link} --json");
+            let staying = others
+                .each_ref()
+                .map(|it| it.start(&format!("{get} --stay")));
+            for other in &staying {
+                until(other, "got");
+            }
+            let last = home("last", 100);
+            let lines = last.json(&get[..get.len() - " --json".len()]);
+            let got = lines.last().unwrap();
+            let megabits = LEN as f64 * 8.0 / number(got, "elapsed_ms") as f64 / 1000.0;
+            // One line carries 20, of which headers take some. What it takes to find the others is in it.
+            assert!(megabits > 30.0, "{megabits} Mbit/s");
+            let film = |name: &str| fs::read(folder.path().join(name).join("film")).unwrap();
+            assert!(film("last") == film("seed"));
+        });
+    }
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_nothing_is_under_its_name_before_all_of_it_is_there() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            const LEN: u64 = 12 << 20;
+            let folder = TempDir::new().unwrap();
+            let relay = pair::relay(&lab);
+            let [attic, laptop] =
+                ["attic", "laptop"].map(|name| computer(&mut lab, &relay, (name, 200), &folder));
+            let (_sharing, link) = share(&attic, "attic", &folder, LEN);
+            let disk = folder.path().join("laptop/in");
+            fs::create_dir(&disk).unwrap();
+            let mount = |options: &str| {
+                let mut mount = Command::new("mount");
+                mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]);
+                assert!(mount.arg(&disk).status().unwrap().success());
+            };
+            mount("size=8m");
+            let getting = laptop.start(&format!("peerway get {link} -o in --json"));
+            let mut far = 0;
+            // Four a second: for two seconds nothing more comes.
+            let mut still = 0;
+            while still < 8 {
+                let done = number(&until(&getting, "progress"), "bytes_done");
+                still = if done > far || done == 0 {
+                    0
+                } else {
+                    still + 1
+                };
+                far = done;
+            }
+            assert!(far < LEN && !disk.join("film").exists());
+            mount("remount,size=32m");
+            let got = until(&getting, "got");
+            assert_eq!(number(&got, "bytes"), LEN);
+            let same = fs::read(disk.join("film")).unwrap();
+            assert!(same == fs::read(folder.path().join("attic/film")).unwrap());
+        });
+    }
+}
