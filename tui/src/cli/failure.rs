@@ -234,7 +234,6 @@ impl Failure {
             Self::Send(SendError::Connection(_))
             | Self::Receive(ReceiveError::Connection(_))
             | Self::NobodyCame => UNREACHABLE,
-            Self::NobodyToAsk => USAGE,
             #[cfg(unix)]
             Self::Ssh(_) => FAILED,
             Self::NoHome
@@ -260,7 +259,7 @@ impl Failure {
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
             Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
-            Self::NoRoles(_) => USAGE,
+            Self::NoRoles(_) | Self::NobodyToAsk => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]
