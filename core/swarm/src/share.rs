@@ -1,6 +1,6 @@
 //! Content shared from many: named by its hash, fetched from whoever has some of it, verified unit by unit.
 //!
-//! What a file is called is its BLAKE3 [`Hash`]. A [`Link`] names it, and who has it. Whoever fetches asks one of those for the
+//! What a file is called is its BLAKE3 [`Hash`](struct@Hash). A [`Link`] names it, and who has it. Whoever fetches asks one of those for the
 //! [`Outline`], the values of all units, which has to come to the hash; from then on any unit is taken from anybody, and who sends a
 //! wrong one is asked no more. Those who fetch serve what they have meanwhile, and hear of each other from those that they fetch from.
 //!

@@ -4,7 +4,7 @@
 //! must not use up the room of the address they name: they count for themselves, and past a few of them the client is asked
 //! to prove its address first (QUIC Retry, RFC 9000 section 8.1.2), which costs the relay no state.
 //!
-//! A handshake takes the time of a processor, of which there is so much a second ([`Handshakes`]); who comes when there is none is
+//! A handshake takes the time of a processor, of which there is so much a second (`Handshakes`); who comes when there is none is
 //! told when to come again.
 //!
 //! A connection from a proven address has a *seat*. When all are taken, the network with most of them gives up its newest

@@ -48,7 +48,7 @@ pub enum OpError {
     Full,
 }
 
-/// See the [module](self).
+/// Members and their roles, as the entries that came say.
 #[derive(Clone, Debug)]
 pub struct Log {
     group: GroupId,

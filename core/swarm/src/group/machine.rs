@@ -157,7 +157,7 @@ pub enum PostError {
     Length(#[from] PostLengthError),
 }
 
-/// See the [module](self).
+/// One group, as a member lives in it: what happened and the time go in, what is to be done comes out.
 pub struct Machine {
     me: PeerId,
     sign: Signer,

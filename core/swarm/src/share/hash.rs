@@ -1,4 +1,4 @@
-//! The name of content: [`Hash`].
+//! The name of content: [`Hash`](struct@Hash).
 
 use std::{fmt, str::FromStr};
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// A text is no [`Hash`].
+/// A text is no [`Hash`](struct@Hash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a hash has 64 hexadecimal digits, as b3sum prints it")]
 #[non_exhaustive]
