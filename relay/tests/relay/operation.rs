@@ -40,7 +40,8 @@ async fn try_to_register(
     seed: u8,
     before: Option<ToRelay>,
 ) -> Result<Client, (CloseReason, String)> {
-    let mut client = Client::connect_at(addr(url), url.key(), seed).await;
+    let connected = Client::try_connect_at(addr(url), url.key(), seed).await;
+    let mut client = connected.map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
     for frame in before
         .into_iter()

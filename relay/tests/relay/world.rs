@@ -14,7 +14,9 @@ use peerway::{
     },
 };
 use peerway_relay::{Config, Limits, Relay};
-use quinn::{AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, Runtime};
+use quinn::{
+    AsyncUdpSocket, ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, Runtime,
+};
 use tokio::{net::UdpSocket, task::JoinHandle, time::timeout};
 
 /// Far more than anything here takes, even on a busy machine.
@@ -130,11 +132,26 @@ impl Client {
         Self::connect_to(relay.addr, relay.url().key(), seed, None).await
     }
 
-    pub(crate) async fn connect_at(relay: SocketAddr, key: PeerId, seed: u8) -> Self {
-        Self::connect_to(relay, key, seed, None).await
+    /// Who is turned away at once may hear of it before it is connected.
+    pub(crate) async fn try_connect_at(
+        relay: SocketAddr,
+        key: PeerId,
+        seed: u8,
+    ) -> Result<Self, ConnectionError> {
+        Self::try_connect_to(relay, key, seed, None).await
     }
 
     async fn connect_to(relay: SocketAddr, key: PeerId, seed: u8, window: Option<u32>) -> Self {
+        let connected = Self::try_connect_to(relay, key, seed, window).await;
+        connected.unwrap()
+    }
+
+    async fn try_connect_to(
+        relay: SocketAddr,
+        key: PeerId,
+        seed: u8,
+        window: Option<u32>,
+    ) -> Result<Self, ConnectionError> {
         let tap = Arc::new(Tap::open());
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
@@ -151,10 +168,9 @@ impl Client {
         let connection = endpoint
             .connect_with(config, relay, &tls::server_name(key))
             .unwrap()
-            .await
-            .unwrap();
-        let (send, recv) = connection.open_bi().await.unwrap();
-        Self {
+            .await?;
+        let (send, recv) = connection.open_bi().await?;
+        Ok(Self {
             endpoint,
             connection,
             send,
@@ -163,7 +179,7 @@ impl Client {
             relay,
             key: id(seed),
             tap,
-        }
+        })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
