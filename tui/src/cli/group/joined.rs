@@ -289,10 +289,13 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         None => "you are no member any more".to_owned(),
     };
     let here = group.members.iter().filter(|member| member.linked).count();
+    let members = match group.members.len() {
+        1 => "1 member".to_owned(),
+        members => format!("{members} members"),
+    };
     let mut line = format!(
-        "{}: {} members, {here} linked, {} posts, {} unread; {role}; id {}",
+        "{}: {members}, {here} linked, {} posts, {} unread; {role}; id {}",
         group.name,
-        group.members.len(),
         group.posts,
         group.unread,
         group.id.chars().take(8).collect::<String>()
