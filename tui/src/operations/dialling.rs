@@ -24,7 +24,7 @@ const ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a dial may take after that, so that nobody waits longer than 10 s for a peer that is not there.
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 /// The same for a peer that may have to be found in the Mainline DHT.
-const FIND_PATIENCE: Duration = Duration::from_secs(9);
+const FIND_PATIENCE: Duration = Duration::from_secs(6);
 /// What is waited for, while it lasts.
 const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
 /// With less time left no dial is begun again.
