@@ -1,5 +1,6 @@
 //! What can be written on the command line. Every flag has a `PEERWAY_*` variable.
 
+mod book;
 mod dht;
 mod group;
 mod services;
@@ -10,7 +11,7 @@ use std::{ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueHint;
 use clap::{
-    ArgAction, ArgGroup, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{FalseyValueParser, Resettable},
     value_parser,
 };
@@ -34,10 +35,10 @@ use super::receive;
 use super::screen::Screen;
 #[cfg(unix)]
 use crate::control::StartOptions;
-use crate::{
-    book::Name,
-    dash::{Columns, filter::Filter},
-};
+use crate::{book::Name, dash::filter::Filter};
+#[cfg(unix)]
+pub(super) use book::Accept;
+pub(super) use book::{Add, AdminArgs, InviteArgs, PeersArgs, Remove, Rename, Rights, TrustArgs};
 pub(super) use dht::{DhtArgs, IdArgs};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
@@ -54,8 +55,7 @@ use values::percent;
 use values::range;
 pub(super) use values::{Allowed, Local, Offered, PeerName, Service, is_start_of_id};
 use values::{
-    address, allowed, code_or_folder, local, measurement, offered, peer_filter, seconds,
-    service_name, time,
+    address, allowed, code_or_folder, local, measurement, offered, seconds, service_name, time,
 };
 
 const EXIT_CODES: &str = "\
@@ -447,21 +447,6 @@ pub(super) struct StatusArgs {
     pub(super) watch: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct PeersArgs {
-    /// Only peers that this holds for, as in 'path=relay rtt>100ms', see docs/dashboard.md
-    #[arg(long, value_name = "FILTER", env = "PEERWAY_FILTER", value_parser = peer_filter)]
-    pub(super) filter: Option<Filter>,
-
-    /// These columns of those who are linked, in this order, as 'name path rtt why', instead of what the address book says
-    #[arg(long, value_name = "COLUMNS", env = "PEERWAY_COLUMNS")]
-    pub(super) columns: Option<Columns>,
-
-    /// Only those of the address book that belong to this group
-    #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
-    pub(super) group: Option<Name>,
-}
-
 #[cfg(unix)]
 #[derive(Debug, clap::Args)]
 pub(super) struct SwarmArgs {
@@ -622,62 +607,6 @@ fn kinds_of_homes() -> String {
     text + "with +ipv6 behind it for IPv6 beside it, or\n  ipv6-only               IPv6 behind a firewall, no IPv4"
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Add {
-    /// Name of up to 32 characters
-    pub(super) name: Name,
-
-    /// Its ticket or id; of a peer that was dialled before, 8 letters of its id
-    pub(super) peer: PeerName,
-
-    /// What else is to be remembered of it
-    #[arg(long, value_name = "TEXT", env = "PEERWAY_NOTE")]
-    pub(super) note: Option<String>,
-
-    /// Group that it belongs to from now on; may be repeated
-    #[arg(
-        long = "group",
-        value_name = "GROUP",
-        env = "PEERWAY_GROUPS",
-        value_delimiter = ','
-    )]
-    pub(super) groups: Vec<Name>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct AdminArgs {
-    /// Name, ticket or id, or 8 letters of its id
-    #[arg(add = ArgValueCandidates::new(completion::names))]
-    pub(super) peer: PeerName,
-
-    /// What it may do: see all that you see, do what you can but for ending the node, or neither
-    pub(super) rights: Rights,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Rights {
-    Read,
-    Full,
-    None,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Rename {
-    /// Name, ticket or id, or 8 letters of its id
-    #[arg(add = ArgValueCandidates::new(completion::names))]
-    pub(super) peer: PeerName,
-
-    /// New name, of up to 32 characters
-    pub(super) name: Name,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Remove {
-    /// Name, ticket or id, or 8 letters of its id
-    #[arg(add = ArgValueCandidates::new(completion::names))]
-    pub(super) peer: PeerName,
-}
-
 #[cfg(unix)]
 #[derive(Debug, clap::Args)]
 pub(super) struct LogsArgs {
@@ -701,60 +630,4 @@ pub(super) struct ManArgs {
     /// Folder to write a page for each command to
     #[arg(value_name = "DIR")]
     pub(super) folder: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct InviteArgs {
-    /// What whoever comes is called in the address book [default: as it wishes]
-    #[arg(long, value_name = "NAME", env = "PEERWAY_PEER_NAME")]
-    pub(super) name: Option<Name>,
-
-    /// How long it is good, as in 30m, 24h or 7d
-    #[arg(long, value_name = "TIME", env = "PEERWAY_EXPIRES", default_value = "24h", value_parser = time)]
-    pub(super) expires: Duration,
-
-    /// How many may come with it
-    #[arg(long, value_name = "N", env = "PEERWAY_USES", default_value = "1", value_parser = value_parser!(u32).range(1..=100))]
-    pub(super) uses: u32,
-
-    /// Draw it as a QR code too
-    #[arg(long, env = "PEERWAY_QR", value_parser = FalseyValueParser::new())]
-    pub(super) qr: bool,
-
-    /// List the invitations that are open, without what lets in
-    #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with = "revoke")]
-    pub(super) list: bool,
-
-    /// Take an invitation back, by the 8 letters that are listed, or all for one name
-    #[arg(long, value_name = "WHICH", env = "PEERWAY_REVOKE")]
-    pub(super) revoke: Option<String>,
-}
-
-#[cfg(unix)]
-#[derive(Debug, clap::Args)]
-pub(super) struct Accept {
-    /// Id of one who asks, 8 letters of it, or its name in the address book; without one, those who ask are listed
-    #[arg(add = ArgValueCandidates::new(completion::names))]
-    pub(super) peer: Option<PeerName>,
-
-    /// What it is called in the address book [default: 8 letters of its id]
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "PEERWAY_PEER_NAME",
-        requires = "peer"
-    )]
-    pub(super) name: Option<Name>,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("whom").required(true).args(["peer", "strangers"]))]
-pub(super) struct TrustArgs {
-    /// Name, ticket or id, or 8 letters of its id
-    #[arg(add = ArgValueCandidates::new(completion::names))]
-    pub(super) peer: Option<PeerName>,
-
-    /// Everybody who is not in the address book
-    #[arg(long, env = "PEERWAY_STRANGERS", value_parser = FalseyValueParser::new())]
-    pub(super) strangers: bool,
 }
