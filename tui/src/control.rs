@@ -70,6 +70,8 @@ pub struct StartOptions {
     pub no_port_guessing: bool,
     /// Whether it uses UDP only.
     pub no_tcp: bool,
+    /// Whether it leaves the Mainline DHT alone.
+    pub no_dht: bool,
 }
 
 /// What whoever asks may do.
@@ -104,6 +106,7 @@ impl StartOptions {
                 wanted.no_port_guessing && !self.no_port_guessing,
             ),
             ("--no-tcp", wanted.no_tcp && !self.no_tcp),
+            ("--no-dht", wanted.no_dht && !self.no_dht),
             ("--bind", wanted.bind.is_some() && wanted.bind != self.bind),
             (
                 "--relay",

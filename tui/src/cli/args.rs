@@ -178,6 +178,7 @@ impl Globals {
             no_lan: self.no_lan,
             no_port_guessing: self.no_port_guessing,
             no_tcp: self.no_tcp,
+            no_dht: self.dht.no_dht,
         }
     }
 }

@@ -51,19 +51,19 @@ fn variables(globals: &Globals) -> Vec<(&'static str, String)> {
         folder.as_ref().map(|it| it.to_string_lossy().into_owned())
     };
     let relays: Vec<_> = globals.relays.iter().map(ToString::to_string).collect();
+    let list = |all: &[String]| (!all.is_empty()).then(|| all.join(","));
     let switch = |on: bool| on.then(|| "1".to_owned());
     let all = [
         ("PEERWAY_STATE_DIR", folder(&globals.state_dir)),
         ("PEERWAY_CONFIG_DIR", folder(&globals.config_dir)),
-        (
-            "PEERWAY_RELAY",
-            (!relays.is_empty()).then(|| relays.join(",")),
-        ),
+        ("PEERWAY_RELAY", list(&relays)),
         ("PEERWAY_BIND", globals.bind.map(|addr| addr.to_string())),
         ("PEERWAY_NO_LAN", switch(globals.no_lan)),
         ("PEERWAY_RELAY_ONLY", switch(globals.relay_only)),
         ("PEERWAY_NO_PORT_GUESSING", switch(globals.no_port_guessing)),
         ("PEERWAY_NO_TCP", switch(globals.no_tcp)),
+        ("PEERWAY_NO_DHT", switch(globals.dht.no_dht)),
+        ("PEERWAY_DHT_NODE", list(&globals.dht.dht_nodes)),
     ];
     let set = all.into_iter();
     set.filter_map(|(name, value)| Some((name, value?)))
@@ -81,5 +81,15 @@ mod tests {
             said,
             r"ProxyCommand='/opt/a b/peerway' pipe 'it'\''s 100%%/ssh'"
         );
+    }
+
+    #[test]
+    fn what_ssh_runs_has_the_options_for_the_dht_too() {
+        let mut globals = Globals::default();
+        globals.dht.no_dht = true;
+        globals.dht.dht_nodes = vec!["a:1".to_owned(), "b:2".to_owned()];
+        let told = variables(&globals);
+        assert!(told.contains(&("PEERWAY_NO_DHT", "1".to_owned())));
+        assert!(told.contains(&("PEERWAY_DHT_NODE", "a:1,b:2".to_owned())));
     }
 }

@@ -187,6 +187,7 @@ fn an_option_that_the_node_was_not_started_with_is_named() {
     assert_eq!(node.lacks(&node.clone()), None);
     assert_eq!(lacks(|wanted| wanted.no_lan = true), None);
     assert_eq!(lacks(|wanted| wanted.no_tcp = true), Some("--no-tcp"));
+    assert_eq!(lacks(|wanted| wanted.no_dht = true), Some("--no-dht"));
     let other = |wanted: &mut StartOptions| wanted.bind = Some((Ipv4Addr::LOCALHOST, 8).into());
     assert_eq!(lacks(other), Some("--bind"));
     let relays = |relays| StartOptions {
