@@ -66,6 +66,9 @@ impl Target {
 
 impl Host {
     pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, Obstacle> {
+        if let Some(addr) = self.addr() {
+            return Ok(vec![addr]);
+        }
         let looking = lookup_host((self.name.as_str(), self.port));
         match timeout(RESOLVE_TIMEOUT, looking).await {
             Ok(Ok(addrs)) => Ok(addrs.collect()),
@@ -76,14 +79,19 @@ impl Host {
     /// The address, if it is one and no name.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
-        Some(SocketAddr::new(self.name.parse().ok()?, self.port))
+        self.to_string().parse().ok()
     }
 }
 
 impl From<SocketAddr> for Host {
     fn from(addr: SocketAddr) -> Self {
+        let name = match addr {
+            // Of two networks that both have the address, it says which.
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            SocketAddr::V4(_) | SocketAddr::V6(_) => addr.ip().to_string(),
+        };
         Self {
-            name: addr.ip().to_string(),
+            name,
             port: addr.port(),
         }
     }
@@ -181,6 +189,7 @@ mod tests {
             ("localhost:8080", "127.0.0.1:8080"),
             ("nas.lan:80", "nas.lan:80"),
             ("[::1]:80", "[::1]:80"),
+            ("[fe80::1%3]:80", "[fe80::1%3]:80"),
             ("tcp://nas:80", "nas:80"),
             ("udp://53", "udp://127.0.0.1:53"),
             ("udp://[::1]:53", "udp://[::1]:53"),
@@ -203,5 +212,16 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>(), Err(ParseTargetError), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_connected_to_as_it_is_with_its_scope() {
+        for text in ["127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80"] {
+            let host: Host = text.parse().unwrap();
+            let addr: SocketAddr = text.parse().unwrap();
+            assert_eq!(host.addr(), Some(addr));
+            assert_eq!(host.resolve().await, Ok(vec![addr]));
+        }
+        assert_eq!("nas.lan:80".parse::<Host>().unwrap().addr(), None);
     }
 }
