@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpListener, UdpSocket},
     sync::Mutex,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::debug;
 
@@ -68,10 +68,8 @@ impl Forwarder {
             link: Arc::new(Link {
                 endpoint,
                 peer,
-                current: Mutex::new(Numbered {
-                    number: 0,
-                    connection: None,
-                }),
+                current: std::sync::Mutex::default(),
+                turn: Mutex::default(),
                 datagrams: Mutex::new(()),
                 counters: Arc::default(),
             }),
@@ -237,7 +235,7 @@ impl Forwarder {
         mut first: First,
     ) -> Result<(ResetOnDrop, StopOnDrop), ForwardError> {
         let mut request = self.request();
-        let Numbered { number, connection } = self.link.current.lock().await.clone();
+        let Numbered { number, connection } = self.link.current().clone();
         if let Some(connection) = connection {
             match begin(&connection, &request, local, &mut first).await {
                 Err(Unbegun::Lost { acknowledged, .. }) if first.is_empty() || !acknowledged => {}
@@ -252,8 +250,8 @@ impl Forwarder {
     }
 
     #[cfg(test)]
-    pub(super) async fn close(&self) {
-        if let Some(connection) = &self.link.current.lock().await.connection {
+    pub(super) fn close(&self) {
+        if let Some(connection) = &self.link.current().connection {
             connection.close(0, b"");
         }
     }
@@ -272,13 +270,15 @@ impl Forwarder {
 struct Link {
     endpoint: Endpoint,
     peer: Ticket,
-    current: Mutex<Numbered>,
+    current: std::sync::Mutex<Numbered>,
+    /// Held by who dials. The latest dial in vain, which is one for all who waited for it.
+    turn: Mutex<Option<(Instant, ConnectError)>>,
     /// Held by who reads its datagrams.
     datagrams: Mutex<()>,
     counters: Arc<udp::Counters>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Numbered {
     number: u64,
     /// None before the first.
@@ -286,19 +286,48 @@ struct Numbered {
 }
 
 impl Link {
-    /// The connection as it is, or a new one if it has ended.
-    async fn connection(&self) -> Result<Connection, ForwardError> {
-        let mut current = self.current.lock().await;
-        let lives = |connection: &&Connection| connection.quic.close_reason().is_none();
-        if let Some(connection) = current.connection.as_ref().filter(lives) {
-            return Ok(connection.clone());
-        }
-        let connection = self.endpoint.connect(self.peer.clone(), ALPN).await?;
+    fn current(&self) -> MutexGuard<'_, Numbered> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn living(&self) -> Option<Connection> {
+        let connection = self.current().connection.clone()?;
+        connection.quic.close_reason().is_none().then_some(connection)
+    }
+
+    fn replace(&self, connection: Connection) {
+        let mut current = self.current();
         *current = Numbered {
             number: current.number + 1,
-            connection: Some(connection.clone()),
+            connection: Some(connection),
         };
-        Ok(connection)
+    }
+
+    /// The connection as it is, or a new one if it has ended.
+    async fn connection(&self) -> Result<Connection, ForwardError> {
+        if let Some(connection) = self.living() {
+            return Ok(connection);
+        }
+        let asked = Instant::now();
+        let mut turn = self.turn.lock().await;
+        if let Some(connection) = self.living() {
+            return Ok(connection);
+        }
+        if let Some((at, error)) = &*turn
+            && *at >= asked
+        {
+            return Err(error.clone().into());
+        }
+        match self.endpoint.connect(self.peer.clone(), ALPN).await {
+            Ok(connection) => {
+                self.replace(connection.clone());
+                Ok(connection)
+            }
+            Err(error) => {
+                *turn = Some((Instant::now(), error.clone()));
+                Err(error.into())
+            }
+        }
     }
 
     /// The connection after the one with number `dead`, dialled once however many ask for it.
@@ -313,29 +342,26 @@ impl Link {
 
     /// Leaves in `loss` why the peer could not be reached so far.
     async fn dial(&self, dead: u64, loss: &mut Loss) -> Result<Connection, ForwardError> {
-        let mut current = self.current.lock().await;
+        let mut turn = self.turn.lock().await;
         loop {
-            if current.number != dead
-                && let Some(connection) = &current.connection
+            let Numbered { number, connection } = self.current().clone();
+            if number != dead
+                && let Some(connection) = connection
             {
-                return Ok(connection.clone());
+                return Ok(connection);
             }
             let dialled = timeout(
                 DIAL_PATIENCE,
                 self.endpoint.connect(self.peer.clone(), ALPN),
             );
             match dialled.await {
-                Ok(Ok(connection)) => {
-                    *current = Numbered {
-                        number: dead + 1,
-                        connection: Some(connection),
-                    }
-                }
+                Ok(Ok(connection)) => self.replace(connection),
                 Ok(Err(error @ (ConnectError::Shutdown | ConnectError::IdentityMismatch))) => {
                     return Err(error.into());
                 }
                 Ok(Err(error)) => {
                     debug!(%error, "the peer is not back yet");
+                    *turn = Some((Instant::now(), error.clone()));
                     *loss = Loss::Dial(Box::new(error));
                     sleep(RETRY_PAUSE).await;
                 }

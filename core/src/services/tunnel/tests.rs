@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -201,9 +201,35 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
         };
         let (checked, accepted) = tokio::try_join!(forwarder.check(), accepting).unwrap();
         assert_eq!(checked, Transport::Stream);
-        forwarder.close().await;
+        forwarder.close();
         accepted.closed().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_wait_for_a_peer_that_is_away_hear_of_the_same_dial() {
+    let node = || {
+        let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
+        builder.lan_discovery(false).alpns([ALPN]).bind()
+    };
+    let (server, client) = tokio::try_join!(node(), node()).unwrap();
+    let away = server.ticket();
+    server.close().await;
+    let forwarder = Forwarder::new(client, away, web());
+    let began = Instant::now();
+    let alone = forwarder.check().await;
+    assert!(matches!(alone, Err(ForwardError::Connect(_))), "{alone:?}");
+    let one = began.elapsed();
+    let mut many = JoinSet::new();
+    for _ in 0..5 {
+        let forwarder = forwarder.clone();
+        many.spawn(async move { forwarder.check().await });
+    }
+    while let Some(failed) = many.join_next().await {
+        assert!(matches!(failed, Ok(Err(ForwardError::Connect(_)))));
+    }
+    let all = began.elapsed() - one;
+    assert!(all < one * 2, "{all:?}, one by one {one:?}");
 }
 
 #[tokio::test]
