@@ -86,6 +86,7 @@ impl Carrier {
 
     fn open(&self, flow: u32) -> Vec<Bytes> {
         add(&self.counters.flows, 1);
+        self.uplink.open(flow);
         self.arrive(|arrivals, now, losses| arrivals.open(flow, now, losses))
     }
 

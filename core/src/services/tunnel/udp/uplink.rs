@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     counters::{Counters, add},
-    wire,
+    lock, wire,
 };
 use crate::services::lanes::{Lanes, Limit};
 
@@ -49,7 +49,7 @@ pub(super) struct Uplink {
 struct State {
     /// Flow and payload of each.
     waiting: Lanes,
-    /// The number of the next datagram of each flow.
+    /// The number of the next datagram of each flow that there is.
     next: BTreeMap<u32, u32>,
     /// What may be handed to QUIC before it is asked again.
     room: usize,
@@ -89,7 +89,12 @@ impl Uplink {
         self.filled.notify_one();
     }
 
-    /// A flow has ended: its number may be used again by nobody.
+    /// A flow begins.
+    pub(super) fn open(&self, flow: u32) {
+        self.state().next.insert(flow, 0);
+    }
+
+    /// A flow has ended, whose number nobody uses again: what of it still waits is refused.
     pub(super) fn forget(&self, flow: u32) {
         self.state().next.remove(&flow);
     }
@@ -139,7 +144,9 @@ impl Uplink {
     }
 
     fn hand_over(&self, state: &mut State, flow: u32, payload: &[u8]) {
-        let next = state.next.entry(flow).or_default();
+        let Some(next) = state.next.get_mut(&flow) else {
+            return add(&self.counters.refused, 1);
+        };
         let number = *next;
         *next = next.wrapping_add(1);
         let mut sent = self.pieces(flow, number, payload, state.largest);
@@ -167,6 +174,42 @@ impl Uplink {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::{testing::pair, tunnel::ALPN};
+
+    const SENT: u64 = 1000;
+
+    /// With more than QUIC takes at a time.
+    fn filled(quic: &quinn::Connection, counters: &Arc<Counters>) -> Uplink {
+        let uplink = Uplink::new(quic.clone(), counters.clone());
+        uplink.open(1);
+        for _ in 0..SENT {
+            uplink.send(1, &[7; 1000]);
+        }
+        assert!(!uplink.state().waiting.is_empty());
+        uplink
+    }
+
+    #[tokio::test]
+    async fn what_waits_of_a_flow_that_has_ended_is_refused_and_begins_no_other() {
+        let (pair, counters) = (pair(ALPN).await, Arc::default());
+        let uplink = filled(&pair.client.quic, &counters);
+        uplink.forget(1);
+        let empty = async {
+            while !uplink.drain() {
+                sleep(LOOK).await;
+            }
+        };
+        empty.await;
+        let counts = counters.read();
+        assert!(uplink.state().next.is_empty());
+        assert!(counts.refused + counts.overflowed > 0, "{counts:?}");
+        assert_eq!(counts.sent + counts.refused + counts.overflowed, SENT);
     }
 }
