@@ -130,6 +130,17 @@ impl Book {
         self.entries.get(name)
     }
 
+    /// The peer of this name or, if there is none, the only one whose name differs in nothing but the case of letters.
+    pub(crate) fn called(&self, name: &str) -> Option<&Entry> {
+        let mut alike = self
+            .entries()
+            .filter(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+        self.get(name).or_else(|| {
+            let (_, only) = alike.next()?;
+            alike.next().is_none().then_some(only)
+        })
+    }
+
     /// The peer's name and what else is known of it.
     pub(crate) fn of(&self, id: PeerId) -> Option<(&Name, &Entry)> {
         self.entries().find(|(_, entry)| entry.ticket.id() == id)

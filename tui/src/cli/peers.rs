@@ -77,7 +77,7 @@ impl Peers {
             PeerName::Ticket(ticket) | PeerName::Invited(ticket, _) => return Ok(ticket.clone()),
             PeerName::Called(text) => text,
         };
-        if let Some(entry) = book.get(text) {
+        if let Some(entry) = book.called(text) {
             let id = PeerName::Ticket(entry.ticket.clone());
             return self.meant(&id, book);
         }
@@ -276,6 +276,22 @@ mod tests {
         assert_eq!(peers.find(&name("buildbox")).unwrap(), ticket(2));
         let noted = peers.book().read().unwrap();
         assert_eq!(noted.get("buildbox").unwrap().ticket, ticket(2));
+    }
+
+    #[test]
+    fn a_name_is_found_in_the_small_letters_that_ssh_makes_of_it() {
+        let folder = TempDir::new().unwrap();
+        let peers = Peers::in_folders(folder.path(), folder.path());
+        let add = |name: &str, seed| {
+            let (name, ticket) = (name.parse().unwrap(), ticket(seed));
+            let added = peers.book().change(|draft| draft.add(&name, &ticket, None));
+            added.unwrap();
+        };
+        add("Nas", 1);
+        assert_eq!(peers.find(&name("nas")).unwrap(), ticket(1));
+        add("NAS", 2);
+        assert!(peers.find(&name("nas")).is_err(), "either");
+        assert_eq!(peers.find(&name("NAS")).unwrap(), ticket(2));
     }
 
     #[test]

@@ -78,8 +78,7 @@ fn print(name: &str, reason: &str, json: bool) -> std::io::Result<()> {
 
 /// The peer of that name, which programs may have written in lower case.
 fn whom(book: &Book, name: &str) -> Option<Ticket> {
-    let mut peers = book.entries();
-    let (_, entry) = peers.find(|(known, _)| known.as_str().eq_ignore_ascii_case(name))?;
+    let entry = book.called(name)?;
     (entry.trust != Trust::Block).then(|| entry.ticket.clone())
 }
 
@@ -104,8 +103,29 @@ enum Record<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
+    use peerway::SecretKey;
+
     use super::*;
-    use crate::cli::documented::assert_keys;
+    use crate::{book::Name, cli::documented::assert_keys};
+
+    #[test]
+    fn a_name_is_the_peer_that_is_called_so_and_in_other_letters_only_where_that_is_one() {
+        let ids = [1, 2, 3].map(|seed| SecretKey::from_seed(&[seed; 32]).id());
+        let mut draft = crate::book::Draft::of("").unwrap();
+        for (name, id) in ["NAS", "nas", "Box"].into_iter().zip(ids) {
+            let ticket = id.into();
+            draft
+                .add(&Name::from_str(name).unwrap(), &ticket, None)
+                .unwrap();
+        }
+        let called = |name| whom(draft.book(), name).map(|ticket| ticket.id());
+        assert_eq!(called("NAS"), Some(ids[0]));
+        assert_eq!(called("nas"), Some(ids[1]));
+        assert_eq!(called("Nas"), None, "either");
+        assert_eq!(called("box"), Some(ids[2]));
+    }
 
     #[test]
     fn the_lines_keep_their_keys() {

@@ -33,7 +33,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const ZONE: &str = "peer";
 
 /// Leads programs of this computer that speak SOCKS5 (RFC 1928) or HTTP CONNECT (RFC 9110) to services of peers, by names like
-/// `web.nas.peer`: the service `web` of the peer that is called `nas`. Everything else is refused; ports mean nothing.
+/// `web.nas.peer`: the service `web` of the peer that is called `nas`. Where both have dots, the longest name of a peer counts. Everything else is refused; ports mean nothing.
 #[derive(Clone)]
 pub struct Proxy {
     endpoint: Endpoint,
@@ -46,7 +46,7 @@ pub struct Proxy {
 type Whom = dyn Fn(&str) -> Option<Ticket> + Send + Sync;
 
 impl Proxy {
-    /// `whom` says which peer is called so. Programs may write names in lower case.
+    /// `whom` says which peer is called so. Programs may write names in lower case; a service's is compared letter by letter.
     pub fn new(
         endpoint: Endpoint,
         whom: impl Fn(&str) -> Option<Ticket> + Send + Sync + 'static,
@@ -112,9 +112,7 @@ impl Proxy {
         host: &str,
         early: Vec<u8>,
     ) -> Result<(ResetOnDrop, StopOnDrop), ProxyError> {
-        let (service, peer) = split(host).ok_or(ProxyError::Foreign)?;
-        let service: ServiceName = service.parse().map_err(|_| ProxyError::Foreign)?;
-        let ticket = (self.whom)(peer).ok_or(ProxyError::UnknownPeer)?;
+        let (service, ticket) = self.meant(host)?;
         let forwarder = {
             let mut peers = self.peers.lock().await;
             let known = peers.entry(ticket.id());
@@ -126,6 +124,23 @@ impl Proxy {
         forwarder.connected().await?;
         Ok(forwarder.open(None, First::of(early)).await?)
     }
+
+    /// Both names may have dots: the longest name of a peer that there is counts.
+    fn meant(&self, host: &str) -> Result<(ServiceName, Ticket), ProxyError> {
+        let name = inside_zone(host).ok_or(ProxyError::Foreign)?;
+        let mut error = ProxyError::Foreign;
+        for (dot, _) in name.match_indices('.') {
+            let (service, peer) = (name.get(..dot), name.get(dot + 1..));
+            let (Some(Ok(service)), Some(peer)) = (service.map(str::parse), peer) else {
+                continue;
+            };
+            if let Some(ticket) = (self.whom)(peer) {
+                return Ok((service, ticket));
+            }
+            error = ProxyError::UnknownPeer;
+        }
+        Err(error)
+    }
 }
 
 impl std::fmt::Debug for Proxy {
@@ -136,12 +151,11 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
-/// Service and peer of a name.
-fn split(host: &str) -> Option<(&str, &str)> {
+/// Service and peer.
+fn inside_zone(host: &str) -> Option<&str> {
     let host = host.strip_suffix('.').unwrap_or(host);
     let (name, zone) = host.rsplit_once('.')?;
-    let (service, peer) = name.rsplit_once('.')?;
-    zone.eq_ignore_ascii_case(ZONE).then_some((service, peer))
+    zone.eq_ignore_ascii_case(ZONE).then_some(name)
 }
 
 /// Why a program is not led where it wants to go.

@@ -16,6 +16,8 @@ async fn names_of_services_lead_to_them_and_nothing_else_does() {
     for host in ["web.nas.peer", "web.nas.PEER", "web.nas.peer."] {
         assert_eq!(world.socks(3, host.as_bytes()).await, 0, "{host}");
     }
+    assert_eq!(world.socks(3, b"web.nas.home.peer").await, 0, "a dot");
+    assert_eq!(world.socks(3, b"web.old.nas.home.peer").await, 0, "two");
     assert_eq!(world.socks(3, b"example.org").await, 2);
     assert_eq!(world.socks(1, &[127, 0, 0, 1]).await, 2, "an open proxy");
     assert_eq!(world.socks(3, b"web.other.peer").await, 4);
@@ -67,7 +69,7 @@ async fn a_peer_lists_what_it_exposes_to_the_one_who_asks() {
     let connection = node.connect(peer.ticket(), ALPN).await.unwrap();
     let listed = list(&connection).await.unwrap();
     let names: Vec<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["dns", "down", "web"]);
+    assert_eq!(names, ["dns", "down", "web", "web.old"]);
 }
 
 #[tokio::test]
@@ -114,6 +116,7 @@ impl World {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut exposed = Exposed::default();
         exposed.insert("web".parse().unwrap(), addr);
+        exposed.insert("web.old".parse().unwrap(), addr);
         exposed.insert("down".parse().unwrap(), closed.local_addr().unwrap());
         drop(closed);
         exposed.insert_for("private".parse().unwrap(), addr, |_| false);
@@ -123,7 +126,12 @@ impl World {
         let serve = move |connection| exposed.clone().serve(connection);
         running.spawn(router.accept(ALPN, serve).run());
         let ticket = peer.ticket();
-        let whom = move |name: &str| (name == "nas").then(|| ticket.clone());
+        let nobody = node.ticket();
+        let whom = move |name: &str| match name {
+            "nas" | "nas.home" => Some(ticket.clone()),
+            "home" => Some(nobody.clone()),
+            _ => None,
+        };
         let proxy = Proxy::new(node.clone(), whom);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
