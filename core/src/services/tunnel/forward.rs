@@ -1,6 +1,7 @@
 //! The forwarding side: local TCP connections, each led to a server at a peer over one shared QUIC connection.
 
 use std::{
+    future::pending,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, MutexGuard, PoisonError,
@@ -161,21 +162,33 @@ impl Forwarder {
         failed: impl Fn(&ForwardError) + Clone + Send + 'static,
     ) {
         let _alone = self.link.datagrams.lock().await;
+        udp::roomy(&socket);
         let socket = Arc::new(socket);
         loop {
             let _ = tokio::join!(socket.readable(), socket.writable());
-            let connection = match self.link.connection().await {
+            let mut early = udp::Early::new(self.link.counters.clone());
+            let connected = {
+                let reading = async {
+                    early.read(&socket).await;
+                    pending().await
+                };
+                tokio::select! {
+                    connected = self.link.connection() => connected,
+                    never = reading => never,
+                }
+            };
+            let connection = match connected {
                 Ok(connection) => connection,
                 Err(error) => {
+                    drop(early);
                     failed(&error);
-                    udp::refuse(&socket, &self.link.counters);
                     sleep(RETRY_PAUSE).await;
                     continue;
                 }
             };
             let (name, counters) = (self.name.clone(), self.link.counters.clone());
             let session = udp::Session::new(connection.clone(), socket.clone(), name, counters);
-            let (loss, is_cut) = session.run(failed.clone()).await;
+            let (loss, is_cut) = session.run(early, failed.clone()).await;
             connection.close(0, b"nothing comes back any more");
             if is_cut {
                 failed(&ForwardError::Cut(loss));
@@ -292,7 +305,11 @@ impl Link {
 
     fn living(&self) -> Option<Connection> {
         let connection = self.current().connection.clone()?;
-        connection.quic.close_reason().is_none().then_some(connection)
+        connection
+            .quic
+            .close_reason()
+            .is_none()
+            .then_some(connection)
     }
 
     fn replace(&self, connection: Connection) {

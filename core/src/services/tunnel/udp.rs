@@ -2,11 +2,12 @@
 //!
 //! A flow is a stream and QUIC datagrams (see `wire`). The forwarding side opens the stream with the request and sends the client's
 //! datagrams right behind it; the exposing side answers on it, and says there what the system tells of the server. A flow ends when
-//! either side ends its stream: unused for three minutes, or unused for longest where there are too many. Nothing is sent twice, and nothing is
-//! dropped without being counted.
+//! either side ends its stream: unused for three minutes, or unused for longest where there are too many. Nothing is sent twice, and nothing
+//! is dropped without being counted, but by the system at a full socket.
 
 mod arrivals;
 mod counters;
+mod early;
 mod expose;
 mod forward;
 mod table;
@@ -17,6 +18,7 @@ mod wire;
 mod tests;
 
 pub use counters::DatagramCounts;
+pub(super) use early::Early;
 pub(super) use expose::{Flows, Served};
 pub(super) use forward::Session;
 
@@ -35,12 +37,17 @@ use self::{
     arrivals::{Arrivals, Losses},
     counters::add,
     uplink::Uplink,
+    wire::MAX_PAYLOAD,
 };
 use crate::{Connection, quic::ConnectionError};
 pub(super) use counters::Counters;
 
 /// Datagrams taken from a socket before others have a turn.
 const BATCH: usize = 64;
+/// What waits of a client until its flow has begun.
+const OPENING: usize = 16;
+/// A buffer for what comes from a socket, by which it shows what is longer than what can be sent.
+const TOO_LONG: usize = MAX_PAYLOAD + 1;
 /// How often is looked what is idle or late.
 const TICK: Duration = Duration::from_secs(1);
 /// What a socket is to hold of bursts; the system gives less where it is told to.
@@ -117,6 +124,12 @@ impl Carrier {
     }
 }
 
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.arrive(|arrivals, _, losses| arrivals.end(losses));
+    }
+}
+
 /// A socket that is connected to the server, with a port of its own.
 async fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match server {
@@ -131,15 +144,8 @@ async fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// What came while there was no way to the peer.
-pub(super) fn refuse(socket: &UdpSocket, counters: &Counters) {
-    let mut buffer = [0];
-    while socket.try_recv_from(&mut buffer).is_ok() {
-        add(&counters.refused, 1);
-    }
-}
-
-fn roomy(socket: &UdpSocket) {
+/// Has the system hold more for the socket than it does by itself.
+pub(super) fn roomy(socket: &UdpSocket) {
     let socket = SockRef::from(socket);
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);

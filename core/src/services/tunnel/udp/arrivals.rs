@@ -19,6 +19,8 @@ const IN_ALL: usize = 4 << 20;
 const OVERHEAD: usize = 64;
 /// What waits for the beginning of its flow.
 const EARLY: usize = 256 << 10;
+/// Flows that have not begun, of which it is known what was given up.
+const GIVEN_UP: usize = 1024;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub(super) struct Arrivals {
     bytes: usize,
     early: VecDeque<(Instant, u32, Bytes)>,
     early_bytes: usize,
+    /// Of flows that have not begun, the number behind what was given up of them.
+    given_up: BTreeMap<u32, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +93,13 @@ impl Arrivals {
 
     /// A flow begins. Gives what of it is here already.
     pub(super) fn open(&mut self, flow: u32, now: Instant, losses: &mut Losses) -> Vec<Bytes> {
-        self.flows.insert(flow, Flow::default());
+        // What was given up is not lost besides.
+        let next = self.given_up.remove(&flow).unwrap_or_default();
+        let new = Flow {
+            next,
+            ..Flow::default()
+        };
+        self.flows.insert(flow, new);
         let early = std::mem::take(&mut self.early);
         let (own, rest): (VecDeque<_>, _) = early.into_iter().partition(|(_, of, _)| *of == flow);
         self.early = rest;
@@ -108,6 +118,16 @@ impl Arrivals {
         let keys: Vec<_> = partial.into_iter().map(|(key, _)| *key).collect();
         for key in keys {
             self.give_up(key, losses);
+        }
+    }
+
+    /// The connection has ended: nothing is waited for any more.
+    pub(super) fn end(&mut self, losses: &mut Losses) {
+        while let Some((key, _)) = self.partial.first_key_value() {
+            self.give_up(*key, losses);
+        }
+        while !self.early.is_empty() {
+            self.forget_early(losses);
         }
     }
 
@@ -242,9 +262,18 @@ impl Arrivals {
     }
 
     fn forget_early(&mut self, losses: &mut Losses) {
-        if let Some((_, _, datagram)) = self.early.pop_front() {
-            self.early_bytes -= datagram.len() + OVERHEAD;
-            losses.strays += 1;
+        let Some((_, flow, datagram)) = self.early.pop_front() else {
+            return;
+        };
+        self.early_bytes -= datagram.len() + OVERHEAD;
+        let Some((header, _)) = Header::parse(&datagram) else {
+            return;
+        };
+        // The pieces of one are one.
+        let next = header.number.wrapping_add(1);
+        losses.strays += u64::from(self.given_up.insert(flow, next) != Some(next));
+        if self.given_up.len() > GIVEN_UP {
+            self.given_up.pop_first();
         }
     }
 }
@@ -366,5 +395,38 @@ mod tests {
         }
         world.arrivals.expire(now + PATIENCE, &mut world.losses);
         assert_eq!((world.losses.strays, world.is_empty()), (1000, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_too_early_is_counted_once_whatever_comes_of_its_flow() {
+        let (mut arrivals, now) = (Arrivals::default(), Instant::now());
+        let losses = &mut Losses::default();
+        for datagram in [datagrams(0, 10), datagrams(1, 5000)].concat() {
+            assert_eq!(arrivals.take(datagram, now, losses), None);
+        }
+        arrivals.expire(now + PATIENCE, losses);
+        arrivals.open(FLOW, now + PATIENCE, losses);
+        let next = datagrams(2, 10).remove(0);
+        assert!(arrivals.take(next, now + PATIENCE, losses).is_some());
+        let counted = Losses {
+            strays: 2,
+            ..Losses::default()
+        };
+        assert_eq!(*losses, counted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_still_waits_when_the_connection_ends_is_counted() {
+        let mut world = World::new();
+        assert_eq!(world.take(&datagrams(0, 3000)[0]), None);
+        let other = [0, 0, 0, 0, 9, 0, 0, 0, 0, 7];
+        assert_eq!(world.take(&Bytes::copy_from_slice(&other)), None);
+        world.arrivals.end(&mut world.losses);
+        let counted = Losses {
+            incomplete: 1,
+            strays: 1,
+            lost: 0,
+        };
+        assert_eq!((world.losses, world.is_empty()), (counted, true));
     }
 }

@@ -12,13 +12,13 @@ pub struct DatagramCounts {
     pub sent: u64,
     /// Of the peer's, handed over on this side.
     pub received: u64,
-    /// Never sent: more came than the link takes.
+    /// Never sent: more came than the link takes, or than waits until the peer is dialled.
     pub overflowed: u64,
     /// Of the peer's, lost on the way. What is still on its way counts once a later one is here.
     pub lost: u64,
     /// Of the peer's, given up as a piece was missing for too long, or too many waited for theirs.
     pub incomplete: u64,
-    /// Not handed over, or not sent: the system refused it, the link was down, or the flow had ended.
+    /// Not handed over, or not sent: the system refused it, it was longer than 65,507 bytes, the link was down, or the flow had ended.
     pub refused: u64,
     /// Flows begun.
     pub flows: u64,

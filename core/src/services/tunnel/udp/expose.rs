@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    BATCH, Carrier, DatagramCounts, TICK, connected,
+    BATCH, Carrier, DatagramCounts, TICK, TOO_LONG, connected,
     counters::{Counters, add},
     lock,
     table::{Limits, Table},
@@ -207,7 +207,7 @@ impl<'a> Place<'a> {
 
     /// Sends what the server answers, and tells the peer what the system says of the server.
     async fn carry(&self, send: &mut SendStream) -> Result<(), WriteError> {
-        let mut buffer = vec![0; MAX_PAYLOAD];
+        let mut buffer = vec![0; TOO_LONG];
         let mut told: Option<Instant> = None;
         loop {
             let Err(error) = self.take_answers(&mut buffer).await else {
@@ -235,6 +235,7 @@ impl<'a> Place<'a> {
         }
         for _ in 0..BATCH {
             match self.socket.try_recv(buffer) {
+                Ok(len) if len > MAX_PAYLOAD => add(&self.served.carrier.counters.refused, 1),
                 Ok(len) => {
                     let payload = buffer.get(..len).unwrap_or_default();
                     self.served.carrier.uplink.send(self.flow, payload);

@@ -18,9 +18,9 @@ use tokio::{
 };
 
 use super::{
-    BATCH, Carrier,
+    BATCH, Carrier, Early, OPENING, TICK, TOO_LONG,
     counters::{Counters, add},
-    lock, roomy,
+    lock,
     table::{Limits, Table},
     wire::MAX_PAYLOAD,
 };
@@ -36,11 +36,8 @@ const LIMITS: Limits = Limits {
     of_owner: 1024,
     in_all: 1024,
 };
-/// What waits of a client until its flow has begun.
-const OPENING: usize = 16;
 /// What the peer may take to acknowledge anything while something is sent, after which it is dialled anew.
 const SILENCE: Duration = Duration::from_secs(10);
-const TICK: Duration = super::TICK;
 
 /// The flows of a local socket over one connection.
 #[derive(Debug)]
@@ -90,7 +87,6 @@ impl Session {
         name: ServiceName,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        roomy(&socket);
         Arc::new(Self {
             carrier: Carrier::new(connection, counters),
             socket,
@@ -102,9 +98,10 @@ impl Session {
         })
     }
 
-    /// Carries datagrams until the connection ends, and says whether it cut a flow.
+    /// Carries datagrams until the connection ends, those first that came before it, and says whether it cut a flow.
     pub(in super::super) async fn run(
         self: Arc<Self>,
+        early: Early,
         failed: impl Fn(&ForwardError) + Clone + Send + 'static,
     ) -> (Loss, bool) {
         let mut tasks = JoinSet::new();
@@ -113,7 +110,12 @@ impl Session {
         let session = self.clone();
         tasks.spawn(async move { session.carrier.uplink.run().await });
         let mut flows = JoinSet::new();
-        let mut buffer = vec![0; MAX_PAYLOAD];
+        let mut buffer = vec![0; TOO_LONG];
+        for (client, payload) in early.into_waiting() {
+            if let Some(ended) = self.forward(client, &payload) {
+                flows.spawn(self.clone().carry(client, ended, failed.clone()));
+            }
+        }
         let loss = tokio::select! {
             error = self.carrier.connection.closed() => error.into(),
             loss = self.watch() => loss,
@@ -158,6 +160,10 @@ impl Session {
 
     /// Sends a client's datagram. Gives the end of its flow if that is to begin.
     fn forward(&self, client: SocketAddr, payload: &[u8]) -> Option<oneshot::Receiver<()>> {
+        if payload.len() > MAX_PAYLOAD {
+            add(&self.carrier.counters.refused, 1);
+            return None;
+        }
         let now = Instant::now();
         let mut clients = lock(&self.clients);
         if let Some(known) = clients.table.touch((), client, now) {
@@ -273,24 +279,30 @@ impl Session {
             return;
         };
         clients.addrs.insert(flow, client);
-        self.carrier.open(flow);
+        let answers = self.carrier.open(flow);
         for payload in std::mem::take(&mut waiting.payloads) {
             self.carrier.uplink.send(flow, &payload);
+        }
+        drop(clients);
+        for payload in answers {
+            self.deliver(flow, &payload);
         }
     }
 
     async fn receive(&self) {
-        let deliver = |flow, payload: &[u8]| {
-            let mut clients = lock(&self.clients);
-            let Some(client) = clients.addrs.get(&flow).copied() else {
-                return add(&self.carrier.counters.refused, 1);
-            };
-            clients.table.touch((), client, Instant::now());
-            drop(clients);
-            self.carrier
-                .delivered(self.socket.try_send_to(payload, client));
-        };
+        let deliver = |flow, payload: &[u8]| self.deliver(flow, payload);
         self.carrier.receive(deliver).await;
+    }
+
+    fn deliver(&self, flow: u32, payload: &[u8]) {
+        let mut clients = lock(&self.clients);
+        let Some(client) = clients.addrs.get(&flow).copied() else {
+            return add(&self.carrier.counters.refused, 1);
+        };
+        clients.table.touch((), client, Instant::now());
+        drop(clients);
+        self.carrier
+            .delivered(self.socket.try_send_to(payload, client));
     }
 
     /// Ends what is idle; ready when the peer acknowledges nothing any more.

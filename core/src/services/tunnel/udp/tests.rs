@@ -58,6 +58,56 @@ async fn a_datagram_of_any_size_arrives_whole() {
 }
 
 #[tokio::test]
+async fn what_is_longer_than_a_datagram_may_be_is_refused_and_not_cut() {
+    let world = World::new().await;
+    let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+    let client = UdpSocket::bind("[::1]:0").await.unwrap();
+    client.connect(socket.local_addr().unwrap()).await.unwrap();
+    let (node, ticket) = (world.node.clone(), world.peer.ticket());
+    let forwarder = Forwarder::new(node, ticket, "echo".parse().unwrap());
+    let asking = async {
+        client.send(&vec![0; MAX_PAYLOAD + 20]).await.unwrap();
+        client.send(b"a").await.unwrap();
+        let mut answer = [0; 8];
+        let received = timeout(PATIENCE, client.recv(&mut answer)).await;
+        assert_eq!(received.unwrap().unwrap(), 1);
+        // Now it is connected.
+        client.send(&vec![0; MAX_PAYLOAD + 20]).await.unwrap();
+        client.send(b"b").await.unwrap();
+        let received = timeout(PATIENCE, client.recv(&mut answer)).await;
+        assert_eq!(received.unwrap().unwrap(), 1);
+    };
+    tokio::select! {
+        () = forwarder.run_udp(socket, |_| {}) => panic!("it ended"),
+        () = asking => {}
+    }
+    let counts = forwarder.datagrams();
+    assert_eq!((counts.sent, counts.refused), (2, 2), "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_peer_that_is_away_is_dialled_is_counted() {
+    let world = World::new().await;
+    let away = world.peer.ticket();
+    world.peer.close().await;
+    let socket = local().await;
+    let client = local().await;
+    client.connect(socket.local_addr().unwrap()).await.unwrap();
+    for _ in 0..20 {
+        client.send(b"a").await.unwrap();
+    }
+    let forwarder = Forwarder::new(world.node.clone(), away, "echo".parse().unwrap());
+    let (failures, mut told) = mpsc::unbounded_channel();
+    let running = forwarder.run_udp(socket, move |error| failures.send(error.clone()).unwrap());
+    tokio::select! {
+        () = running => panic!("it ended"),
+        error = told.recv() => assert!(matches!(error, Some(ForwardError::Connect(_)))),
+    }
+    let counts = forwarder.datagrams();
+    assert_eq!((counts.overflowed, counts.refused), (4, 16), "{counts:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_told_of_and_reached_once_it_is() {
     let mut world = World::new().await;
     world.echo.shutdown().await;

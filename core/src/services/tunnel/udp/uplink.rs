@@ -178,6 +178,20 @@ impl Uplink {
     }
 }
 
+impl Drop for Uplink {
+    fn drop(&mut self) {
+        let mut state = self.state();
+        loop {
+            let (next, late) = state.waiting.next(Instant::now());
+            add(&self.counters.overflowed, late);
+            if next.is_none() {
+                return;
+            }
+            add(&self.counters.refused, 1);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +224,15 @@ mod tests {
         let counts = counters.read();
         assert!(uplink.state().next.is_empty());
         assert!(counts.refused + counts.overflowed > 0, "{counts:?}");
+        assert_eq!(counts.sent + counts.refused + counts.overflowed, SENT);
+    }
+
+    #[tokio::test]
+    async fn what_still_waits_when_the_connection_ends_is_counted() {
+        let (pair, counters) = (pair(ALPN).await, Arc::default());
+        drop(filled(&pair.client.quic, &counters));
+        let counts = counters.read();
+        assert!(counts.refused > 0, "{counts:?}");
         assert_eq!(counts.sent + counts.refused + counts.overflowed, SENT);
     }
 }
