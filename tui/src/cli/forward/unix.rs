@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixSocket};
+
+/// Programs that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// A listener, whose socket leaves its path when this is dropped.
 pub(super) struct Socket {
@@ -48,14 +51,16 @@ impl Socket {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
         let placed = Placed {
             inode: fs::symlink_metadata(path)?.ino(),
             path: path.to_owned(),
         };
+        // Whatever the umask is: nobody connects before it listens.
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self {
-            listener,
+            listener: socket.listen(BACKLOG)?,
             _path: placed,
         })
     }
