@@ -226,8 +226,8 @@ impl Guest {
             draining,
         };
         if first == [certificate::HANDSHAKE_RECORD] {
-            while let Err(again) = self.port.door.begin_tls(now().instant, from) {
-                sleep(again).await;
+            if !has_turn(&self.port.door, from).await {
+                return Ok(None);
             }
             let tls = self.port.tls.accept(tcp).await?;
             http::receive(Box::new(tls), visit).await
@@ -260,6 +260,17 @@ impl Guest {
             }
         }
     }
+}
+
+/// Waits until there is time for a TLS handshake; false where that would be later than it may take, so that others get the place.
+async fn has_turn(door: &Door, from: SocketAddr) -> bool {
+    while let Err(again) = door.begin_tls(now().instant, from) {
+        if again >= HANDSHAKE {
+            return false;
+        }
+        sleep(again).await;
+    }
+    true
 }
 
 /// Gives the sorter what came in one message as the kernel would: datagrams of one length together.
@@ -342,5 +353,25 @@ impl Streams {
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         streams.get(&addr).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_would_have_to_wait_for_too_long_is_let_go_at_once() {
+        let (door, from) = (Door::new(Limits::default()), ([192, 0, 2, 1], 1).into());
+        assert!(has_turn(&door, from).await);
+        let is_soon = |again| again < HANDSHAKE * 2;
+        while door
+            .begin_tls(now().instant, from)
+            .map_or_else(is_soon, |()| true)
+        {}
+        let at_once = timeout(Duration::ZERO, has_turn(&door, from)).await;
+        assert_eq!(at_once, Ok(false));
     }
 }
