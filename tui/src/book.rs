@@ -64,9 +64,9 @@ pub(crate) enum Trust {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Admin {
-    /// See all that its owner sees.
+    /// See what its owner sees, but for its groups.
     Read,
-    /// And do what its owner can, but for ending it.
+    /// And do what its owner can, but for ending it, its groups, its files, and asking others in its name.
     Full,
 }
 

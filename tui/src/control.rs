@@ -80,9 +80,9 @@ pub struct StartOptions {
 pub(crate) enum Rights {
     /// All there is, on this computer.
     Owner,
-    /// All but ending the node, and asking others in its name.
+    /// All but ending the node, its groups, its files, and asking others in its name.
     Full,
-    /// Look.
+    /// Look, but at its groups.
     Read,
 }
 

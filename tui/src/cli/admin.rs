@@ -30,9 +30,13 @@ pub(super) fn run(globals: &Globals, args: &AdminArgs) -> Result<(), Failure> {
         Ok((name, draft.book().clone()))
     })?;
     let line = match admin {
-        Some(Admin::Read) => format!("{name} may look at the node of this computer"),
+        Some(Admin::Read) => {
+            format!("{name} may look at the node of this computer, but for its groups")
+        }
         Some(Admin::Full) => {
-            format!("{name} may do with the node of this computer what you do, but for ending it")
+            format!(
+                "{name} may do with the node of this computer what you do, but for ending it, its groups, its files, and asking others in its name"
+            )
         }
         None => format!("{name} is no admin of this computer's node"),
     };

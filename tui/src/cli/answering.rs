@@ -74,7 +74,7 @@ mod unix {
                     let peer = connection.peer();
                     if control.visit(connection).await == Visited::Refused && is_news(&told, peer) {
                         out::hint(format!(
-                            "{peer} wanted to look into this node and is no admin: `peerway admin {peer} read` has it see, and `full` do, what you do"
+                            "{peer} wanted to look into this node and is no admin: `peerway admin {peer} read` has it see what you see, and `full` do most of what you do"
                         ));
                     }
                 }

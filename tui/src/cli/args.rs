@@ -268,7 +268,7 @@ pub(super) enum Command {
     Ask(TrustArgs),
     /// Let a peer, or strangers, in again
     Allow(TrustArgs),
-    /// Let a peer look at the node that runs here from afar, or do with it what you do
+    /// Let a peer look at the node that runs here from afar, or do more with it
     Admin(AdminArgs),
     /// List groups of peers, say who is in one, or share with its members how this computer is linked
     Group(GroupArgs),

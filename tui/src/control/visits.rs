@@ -33,7 +33,7 @@ impl Control {
         let admin = book.borrow_and_update().admin(peer);
         let Some(admin) = admin else {
             let reason = format!(
-                "this computer is no admin there: `peerway admin {peer} read` on that computer has it see, and `full` do, what its owner does"
+                "this computer is no admin there: `peerway admin {peer} read` on that computer has it see what its owner sees, and `full` do most of what its owner does"
             );
             connection.close(close::NOT_LET_IN, reason.as_bytes());
             return Visited::Refused;
