@@ -56,7 +56,7 @@ pub enum LinkError {
 }
 
 /// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
-const DIAL_PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const DIAL_PATIENCE: Duration = Duration::from_secs(40);
 /// How long a ping waits for its answer.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
 

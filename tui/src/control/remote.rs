@@ -1,9 +1,6 @@
 //! Asks the node of a peer, which has to have this one's key among its admins: HTTP over the streams of a link.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use hyper::{
     Request, Response,
@@ -17,13 +14,10 @@ use peerway::{
 };
 use tokio::{io::join, time::timeout};
 
-use crate::printable::printable;
+use crate::{links::DIAL_PATIENCE, printable::printable};
 
 /// The application protocol.
 pub const ALPN: &[u8] = b"peerway/control/1";
-
-/// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
-const DIAL_PATIENCE: Duration = Duration::from_secs(40);
 
 /// A node that is asked over a link; clones share it, and it is let go with the last and the last answer.
 #[derive(Clone, Debug)]

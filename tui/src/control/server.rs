@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     book::{Admin, Book},
-    links::{LinkError, Links},
+    links::{DIAL_PATIENCE, LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
 };
 
@@ -38,8 +38,6 @@ use crate::{
 const MAX_BODY: usize = 64 << 10;
 /// How long those who are connected have to read that the node ends.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How long a dial may take: as the library says of the slowest that still comes about, and a bit.
-const DIAL_PATIENCE: Duration = Duration::from_secs(40);
 /// Who answers.
 const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 
@@ -86,10 +84,6 @@ impl Control {
 
     pub(super) fn sharing(&self) -> &Sharing {
         &self.host.sharing
-    }
-
-    pub(super) fn ended(&self) -> watch::Receiver<bool> {
-        self.ended.subscribe()
     }
 
     pub(super) fn links(&self) -> &Links {

@@ -154,7 +154,7 @@ pub(super) async fn get(
         let step: GetStep = told.recv().await?;
         Some((step, told))
     });
-    Ok(streams::steps(steps, control.ended()).into_response())
+    Ok(streams::steps(steps, control.ending()).into_response())
 }
 
 async fn fetch(

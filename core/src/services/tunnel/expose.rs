@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
-    DatagramCounts, ServiceName, Target, list,
+    DatagramCounts, ServiceName, Target, Transport, list,
     local::Local,
     request::{Answer, Obstacle, Purpose, Request},
     splice::{Broken, ResetOnDrop, StopOnDrop, splice},
@@ -97,6 +97,15 @@ impl Exposed {
         list::emit(theirs.map(|(name, service)| (name, service.target.transport())))
     }
 
+    /// The server that the peer asks for, if that is for it.
+    fn target(&self, name: &ServiceName, peer: PeerId) -> Result<&Target, Answer> {
+        let service = self.services.get(name).ok_or(Answer::UnknownService)?;
+        if !service.is_for(peer) {
+            return Err(Answer::NotAllowed);
+        }
+        Ok(&service.target)
+    }
+
     /// False if the peer's TCP connection was begun before.
     fn begin(&self, peer: PeerId, id: u64) -> bool {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,19 +165,15 @@ async fn serve_stream(
     let request = timeout(REQUEST_TIMEOUT, Request::read(&mut recv))
         .await
         .map_err(|_| StreamError::Timeout)??;
-    if let Some(Request {
-        kind: Purpose::List,
-        ..
-    }) = request
-    {
-        send.write_all(&[Answer::Ok.to_byte()]).await?;
-        send.write_all(&exposed.list(peer)).await?;
-        let _ = send.finish();
-        return Ok(());
-    }
     let led = lead(request, peer, exposed).await;
-    match led {
+    match led.unwrap_or_else(Led::Answer) {
         Led::Answer(answer) => Ok(send.write_all(&[answer.to_byte()]).await?),
+        Led::List(list) => {
+            send.write_all(&[Answer::Ok.to_byte()]).await?;
+            send.write_all(&list).await?;
+            let _ = send.finish();
+            Ok(())
+        }
         Led::To(local) => {
             send.write_all(&[Answer::Ok.to_byte()]).await?;
             Ok(splice(local, ResetOnDrop(send), StopOnDrop(recv)).await?)
@@ -180,32 +185,40 @@ async fn serve_stream(
 /// Where a stream leads.
 enum Led<'a> {
     Answer(Answer),
+    List(Vec<u8>),
     To(Local),
     Datagrams(&'a Host),
 }
 
-async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Led<'_> {
-    let Some(Request { kind, name, id }) = request else {
-        return Led::Answer(Answer::Malformed);
-    };
-    let Some(service) = exposed.services.get(&name) else {
-        return Led::Answer(Answer::UnknownService);
-    };
-    if !service.is_for(peer) {
-        return Led::Answer(Answer::NotAllowed);
-    }
-    match (kind, &service.target) {
-        (Purpose::Datagrams, Target::Udp(host)) => Led::Datagrams(host),
-        (Purpose::Datagrams, _) => Led::Answer(Answer::IsTcp),
-        (Purpose::Check | Purpose::Connect | Purpose::List, Target::Udp(_)) => {
-            Led::Answer(Answer::IsUdp)
+async fn lead(
+    request: Option<Request>,
+    peer: PeerId,
+    exposed: &Exposed,
+) -> Result<Led<'_>, Answer> {
+    let Request { kind, name, id } = request.ok_or(Answer::Malformed)?;
+    match kind {
+        Purpose::List => Ok(Led::List(exposed.list(peer))),
+        Purpose::Check => match exposed.target(&name, peer)?.transport() {
+            Transport::Stream => Ok(Led::Answer(Answer::Ok)),
+            Transport::Datagrams => Err(Answer::IsUdp),
+        },
+        Purpose::Connect => {
+            let target = exposed.target(&name, peer)?;
+            if target.transport() == Transport::Datagrams {
+                return Err(Answer::IsUdp);
+            }
+            if !exposed.begin(peer, id) {
+                return Err(Answer::Repeated);
+            }
+            let connected = timeout(TARGET_TIMEOUT, target.connect()).await;
+            let connected = connected.unwrap_or(Err(Obstacle::Silence));
+            connected.map(Led::To).map_err(Answer::NoTarget)
         }
-        (Purpose::Check | Purpose::List, _) => Led::Answer(Answer::Ok),
-        (Purpose::Connect, _) if !exposed.begin(peer, id) => Led::Answer(Answer::Repeated),
-        (Purpose::Connect, target) => match timeout(TARGET_TIMEOUT, target.connect()).await {
-            Ok(Ok(local)) => Led::To(local),
-            Ok(Err(obstacle)) => Led::Answer(Answer::NoTarget(obstacle)),
-            Err(_) => Led::Answer(Answer::NoTarget(Obstacle::Silence)),
+        Purpose::Datagrams => match exposed.target(&name, peer)? {
+            Target::Udp(host) => Ok(Led::Datagrams(host)),
+            Target::Tcp(_) => Err(Answer::IsTcp),
+            #[cfg(unix)]
+            Target::Unix(_) => Err(Answer::IsTcp),
         },
     }
 }
