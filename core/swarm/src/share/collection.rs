@@ -11,6 +11,8 @@ use super::{Hash, outline::MAX_SIZE};
 pub const MAX_FILES: u32 = 1 << 16;
 /// Bytes of the root, and of a page.
 pub const MAX_BYTES: u64 = MIN_UNIT;
+/// Bytes of all pages of one list: whoever fetches has them in memory together.
+const MAX_LIST: u64 = 64 << 20;
 /// Entries of a page, at most.
 const PAGE: usize = 1 << 12;
 
@@ -71,8 +73,8 @@ pub enum NoCollection {
     /// They are in another form.
     #[error("it is in no form that this version understands")]
     Form,
-    /// It names more than one may.
-    #[error("it names more files than one may")]
+    /// It names more than one may, or is longer than a list may be.
+    #[error("it names more files than one may, or is longer than a list may be")]
     Many,
     /// Its parts are not what it says of them.
     #[error("its pages are not as the list says")]
@@ -82,7 +84,7 @@ pub enum NoCollection {
 /// The root of entries, and the content of it and of its pages.
 ///
 /// # Errors
-/// There are too many.
+/// There are too many, or their names are too long for a list.
 pub fn write(entries: &mut [Entry]) -> Result<(Root, Vec<Vec<u8>>), NoCollection> {
     if entries.len() > MAX_FILES as usize {
         return Err(NoCollection::Many);
@@ -104,6 +106,9 @@ pub fn write(entries: &mut [Entry]) -> Result<(Root, Vec<Vec<u8>>), NoCollection
         };
         contents.push(page);
         rest = &rest[count..];
+    }
+    if contents.iter().map(|page| page.len() as u64).sum::<u64>() > MAX_LIST {
+        return Err(NoCollection::Many);
     }
     let files = entries.iter().filter_map(|entry| entry.file);
     let root = Root {
@@ -129,7 +134,10 @@ impl Root {
         if !rest.is_empty() || root.pages.iter().any(|(_, len)| *len > MAX_BYTES) {
             return Err(NoCollection::Form);
         }
-        if root.entries > MAX_FILES || root.pages.len() > MAX_FILES as usize {
+        // Each page has an entry at least.
+        let is_many = root.entries > MAX_FILES || root.pages.len() > root.entries as usize;
+        let bytes = root.pages.iter().map(|(_, len)| *len).sum::<u64>();
+        if is_many || bytes > MAX_LIST {
             return Err(NoCollection::Many);
         }
         Ok(root)
@@ -193,6 +201,27 @@ mod tests {
             write(&mut [Entry::new(long, None)]),
             Err(NoCollection::Many)
         );
+    }
+
+    #[test]
+    fn a_list_is_bounded_before_its_pages_are_fetched() {
+        let root = |entries, pages| {
+            let pages = vec![(Hash::of(b"x"), MAX_BYTES); pages];
+            let bytes = 0;
+            let root = Root {
+                entries,
+                bytes,
+                pages,
+            };
+            Root::read(&postcard::to_allocvec(&root).unwrap()).map(|_| ())
+        };
+        let most = (MAX_LIST / MAX_BYTES) as usize;
+        assert_eq!(root(MAX_FILES, most), Ok(()));
+        assert_eq!(root(MAX_FILES, most + 1), Err(NoCollection::Many));
+        assert_eq!(root(2, 3), Err(NoCollection::Many));
+        let long = |at: u32| Entry::new(format!("{at}{}", "x".repeat(261_500)), None);
+        let mut entries: Vec<_> = (0..most as u32 + 1).map(long).collect();
+        assert_eq!(write(&mut entries), Err(NoCollection::Many));
     }
 
     proptest! {

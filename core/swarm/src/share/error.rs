@@ -16,8 +16,8 @@ pub enum ShareError {
     /// What was named cannot be looked at.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// There are more files in the folder than one link names: share its folders one by one.
-    #[error("more than {most} files in one folder: share its folders one by one", most = super::collection::MAX_FILES)]
+    /// There are more files in the folder than one link names, or their list is too long: share its folders one by one.
+    #[error("more than {most} files in one folder, or a list of them of more than 64 MiB: share its folders one by one", most = super::collection::MAX_FILES)]
     Many,
     /// The list of what is in the folder cannot be written.
     #[error("cannot list the folder: {0}")]
