@@ -29,6 +29,7 @@ mod error;
 mod fetch;
 mod get;
 mod hash;
+mod layout;
 mod liars;
 mod link;
 mod object;

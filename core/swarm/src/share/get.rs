@@ -1,29 +1,44 @@
 //! What a link names is fetched and put where it is to be.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use cap_std::fs::Dir;
 use futures_util::{StreamExt, stream};
-use peerway::services::files::{self, Place, Progress, SafePath, sanitise, tree::MIN_UNIT};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use peerway::services::files::{
+    self, Place, Progress, SafePath, open_part, sanitise, tree::MIN_UNIT,
+};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 use super::{
     GetError, Hash, Kind, Link, Outline, Sharing,
     collection::{self, Root},
     fetch::{self, Fetch},
+    layout::{Layout, layout},
     object::{Object, Origin, Source},
     sources::Sources,
 };
-use crate::store::{file::SharedFile, part::Part};
+use crate::store::{
+    file::SharedFile,
+    part::{Part, alone},
+};
 
 /// Files of a folder that are fetched at once: large ones, and those of one unit.
 const FILES: usize = 4;
 const SMALL_FILES: usize = 48;
+/// How long another who fetches the same into the same folder is waited for, and how often is looked.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Where content is put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +89,7 @@ pub struct Got {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes of these that were there from an earlier try.
+    /// Bytes of these that were there, from an earlier try or in an equal file.
     pub resumed: u64,
 }
 
@@ -149,6 +164,7 @@ impl Get<'_> {
     async fn file(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
         self.progress.begin(1, link.size);
         let file = collection::File::new(link.hash, link.size, false);
+        let _alone = self.alone().await?;
         let path = self.one(file, name).await?;
         self.clear().await;
         Ok(self.got(path, 1, link.size))
@@ -163,14 +179,24 @@ impl Get<'_> {
         let fetched = fetched.map(|(hash, size)| fetch::small(self.sources, hash, size));
         let pages: Vec<_> = fetched.buffered(FILES).collect().await;
         let pages = pages.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let entries = listed.entries(&pages).map_err(no_list)?;
+        let bytes = listed.bytes;
+        let laid_out = spawn_blocking(move || {
+            let no_list = |error: String| GetError::NoList(error);
+            let entries = listed.entries(&pages);
+            let entries = entries.map_err(|error| no_list(error.to_string()))?;
+            let layout = layout(&entries).map_err(|error| no_list(error.to_string()))?;
+            Ok::<_, GetError>((pages, layout))
+        });
+        let (pages, layout) = laid_out.await.map_err(|_| GetError::Ended)??;
+        let Layout { folders, files } = layout;
         // Others may have the list from here too.
         pages
             .into_iter()
             .chain([root])
             .for_each(|page| self.keep_list(page));
-        let (folders, files) = self.layout(&entries)?;
-        self.progress.begin(files.len() as u64, listed.bytes);
+        let count = files.len() as u64;
+        self.progress.begin(count, bytes);
+        let _alone = self.alone().await?;
         let top = self.top(&name).await?;
         let below = |path: &SafePath| sanitise(&format!("{top}/{}", path.to_text()));
         let bad = |error: files::BadName| GetError::NoList(error.to_string());
@@ -179,23 +205,43 @@ impl Get<'_> {
             let place = self.place.clone();
             blocking(&self.folder, move || place.make_folder(&folder)).await?;
         }
-        let mut small = Vec::new();
-        let mut large = Vec::new();
-        for (path, file) in &files {
-            let path = below(path).map_err(bad)?;
-            let is_small = file.size <= MIN_UNIT;
-            if is_small { &mut small } else { &mut large }.push((path, *file));
-        }
-        for (files, at_once) in [(small, SMALL_FILES), (large, FILES)] {
-            let each = stream::iter(files).map(|(path, file)| self.one_of_many(file, path));
-            let mut each = each.buffer_unordered(at_once);
-            while let Some(done) = each.next().await {
-                done?;
-            }
-        }
+        let files = files.iter();
+        let files = files.map(|(path, file)| below(path).map(|path| (path, *file)));
+        self.each(files.collect::<Result<_, _>>().map_err(bad)?)
+            .await?;
         self.clear().await;
         let path = self.folder.join(&top);
-        Ok(self.got(path, files.len() as u64, listed.bytes))
+        Ok(self.got(path, count, bytes))
+    }
+
+    /// All files of a folder: each content once, what is equal to it then from there.
+    async fn each(&self, files: Vec<(SafePath, collection::File)>) -> Result<(), GetError> {
+        let (mut small, mut large, mut equal) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = BTreeMap::new();
+        for (path, file) in files {
+            let is_first = first.insert(file.hash, PathBuf::new()).is_none();
+            let of_its_kind = match (is_first, file.size <= MIN_UNIT) {
+                (false, _) => &mut equal,
+                (true, true) => &mut small,
+                (true, false) => &mut large,
+            };
+            of_its_kind.push((path, file));
+        }
+        for (files, at_once) in [(small, SMALL_FILES), (large, FILES)] {
+            let each = stream::iter(files).map(|(path, file)| async move {
+                let path = self.one_of_many(file, path, None).await;
+                path.map(|path| (file.hash, path))
+            });
+            let mut each = each.buffer_unordered(at_once);
+            while let Some(done) = each.next().await {
+                first.extend([done?]);
+            }
+        }
+        for (path, file) in equal {
+            let first = first.get(&file.hash).cloned();
+            self.one_of_many(file, path, first).await?;
+        }
+        Ok(())
     }
 
     fn keep_list(&self, page: Vec<u8>) {
@@ -206,30 +252,6 @@ impl Get<'_> {
             self.sharing
                 .put(Arc::new(object.with_origin(Origin::Fetched)));
         }
-    }
-
-    /// Where what is listed goes below the folder; of what would have one name, also where case does not count, all but the first get
-    /// another.
-    #[expect(clippy::type_complexity, reason = "two lists that are used at once")]
-    fn layout(
-        &self,
-        entries: &[collection::Entry],
-    ) -> Result<(Vec<SafePath>, Vec<(SafePath, collection::File)>), GetError> {
-        let mut taken = BTreeSet::new();
-        let (mut folders, mut files) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let bad = |error: files::BadName| GetError::NoList(error.to_string());
-            let path = sanitise(&entry.path).map_err(bad)?;
-            let Some(file) = entry.file else {
-                folders.push(path);
-                continue;
-            };
-            let tries = (1..).map(|number| path.numbered(number));
-            let mut tries = std::iter::once(path.clone()).chain(tries);
-            let free = tries.find(|path| taken.insert(path.to_text().to_lowercase()));
-            files.push((free.unwrap_or(path), file));
-        }
-        Ok((folders, files))
     }
 
     /// The folder that it goes into: the one of an earlier try, or a new one.
@@ -251,8 +273,13 @@ impl Get<'_> {
         .await
     }
 
-    /// A file of a folder, unless it is there.
-    async fn one_of_many(&self, file: collection::File, path: SafePath) -> Result<(), GetError> {
+    /// A file of a folder, unless it is there; where it is. It is copied from one that is equal.
+    async fn one_of_many(
+        &self,
+        file: collection::File,
+        path: SafePath,
+        equal: Option<PathBuf>,
+    ) -> Result<PathBuf, GetError> {
         let there = self.folder.join(path.to_path());
         let found = spawn_blocking(move || {
             let is_there = there.symlink_metadata().ok()?;
@@ -263,12 +290,30 @@ impl Get<'_> {
         if let Some((found, outline)) = found.filter(|(_, it)| it.hash() == file.hash) {
             self.progress.held(file.size);
             self.progress.file_done();
+            let there = found.path().to_owned();
             let object = Object::new(Arc::new(outline), self.public, Source::File(found))
                 .with_origin(Origin::Fetched);
             self.sharing.put(Arc::new(object));
-            return Ok(());
+            return Ok(there);
         }
-        self.one(file, path).await.map(drop)
+        if let Some(equal) = equal {
+            self.copy(file.hash, equal).await?;
+        }
+        self.one(file, path).await
+    }
+
+    /// Copies a file to where it is fetched: what of it is not right is fetched all the same.
+    async fn copy(&self, hash: Hash, from: PathBuf) -> Result<(), GetError> {
+        let (place, id) = (self.place.clone(), self.id.clone());
+        let copied = blocking(&self.folder, move || {
+            let mut part = open_part(&place.work(&id)?, &Part::file_name(hash), true)?;
+            io::copy(&mut File::open(from)?, &mut part)
+        });
+        match copied.await {
+            Err(GetError::Ended) => Err(GetError::Ended),
+            // It may be there no more.
+            _ => Ok(()),
+        }
     }
 
     /// Fetches a file, and puts it where it is to be, or under a name near that; where that is.
@@ -308,11 +353,12 @@ impl Get<'_> {
         let collection::File { hash, size, .. } = file;
         let dir = work.clone();
         let kept = blocking(&self.folder, move || Ok(Part::outline(&dir, hash, size))).await?;
-        let outline = match kept {
-            Some(outline) => outline,
-            None => fetch::outline(self.sources, hash, size).await?,
+        let own = self.sharing.own(hash).map(|own| own.outline().clone());
+        let outline = match (kept, own.filter(|own| own.size() == size)) {
+            (Some(outline), _) => Arc::new(outline),
+            (None, Some(own)) => own,
+            (None, None) => Arc::new(fetch::outline(self.sources, hash, size).await?),
         };
-        let outline = Arc::new(outline);
         let (dir, checked) = (work.clone(), outline.clone());
         let part = blocking(&self.folder, move || {
             if checked.units() > 1 {
@@ -352,6 +398,25 @@ impl Get<'_> {
         })
         .await?;
         Ok(object)
+    }
+
+    /// Waits until nobody else fetches the same into the same folder; then nobody does until what is returned is dropped.
+    async fn alone(&self) -> Result<File, GetError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (place, id) = (self.place.clone(), self.id.clone());
+            if let Some(lock) = blocking(&self.folder, move || alone(&place, &id)).await? {
+                return Ok(lock);
+            }
+            if Instant::now() >= until {
+                let reason = "the same is fetched into this folder already: wait for that, or take another folder";
+                return Err(GetError::Write {
+                    path: self.folder.clone(),
+                    source: io::Error::new(io::ErrorKind::ResourceBusy, reason),
+                });
+            }
+            sleep(LOOK).await;
+        }
     }
 
     async fn clear(&self) {

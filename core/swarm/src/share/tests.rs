@@ -130,6 +130,43 @@ async fn a_folder_is_fetched_with_all_that_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn equal_files_of_a_folder_all_come_and_each_content_once() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let large = data(600_000);
+    for at in 0..20 {
+        a.write(&format!("code/{at}/__init__.py"), b"");
+        a.write(&format!("code/{at}/LICENSE"), b"to be had by all");
+        a.write(&format!("code/{at}/model"), &large);
+    }
+    let link = a.link(&a.folder.path().join("code"), false).await;
+    let got = b.get(&link).await.unwrap();
+    assert_eq!(got.files, 60);
+    for at in 0..20 {
+        let read = |name: &str| fs::read(got.path.join(format!("{at}/{name}"))).unwrap();
+        assert!(read("__init__.py").is_empty() && read("LICENSE") == b"to be had by all");
+        assert_eq!(read("model"), large);
+    }
+    let sent = a.sharing.sent_bytes();
+    assert!(sent < 1_000_000, "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_fetch_the_same_into_one_folder_do_not_disturb_each_other() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let data = data(3_000_000);
+    let link = a.link(&a.write("f", &data), false).await;
+    let all = [b.get(&link), b.get(&link), b.get(&link)];
+    let mut names = Vec::new();
+    for got in futures_util::future::join_all(all).await {
+        let path = got.unwrap().path;
+        assert_eq!(fs::read(&path).unwrap(), data);
+        names.push(path.file_name().unwrap().to_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["f", "f (1)", "f (2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_let_have_it_gets_what_is_public_only() {
     let (a, b) = (Node::letting(false).await, Node::new().await);
     let path = a.write("a", b"secret");

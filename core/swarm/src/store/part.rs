@@ -1,14 +1,15 @@
 //! Content that is fetched, as far as it has come. Blocks, as file systems do.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use cap_std::fs::Dir;
-use peerway::services::files::open_part;
+use peerway::services::files::{Place, open_part};
 
+use super::file::Stamp;
 use crate::share::{Hash, Outline, Units};
 
 /// A sparse file, of which some units are there and verified. Nothing is noted beside it: what is there after a crash is found by
@@ -142,6 +143,22 @@ impl Part {
     }
 }
 
+/// The folder for what is not whole yet of `id`, for one who fetches there at a time: until the file is dropped. None as long as
+/// another does.
+pub(crate) fn alone(place: &Place, id: &str) -> io::Result<Option<File>> {
+    let open = || open_part(&place.work(id)?, "lock", false);
+    let lock = open()?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        // Some file systems have no locks.
+        Err(TryLockError::Error(_)) => return Ok(Some(lock)),
+    }
+    // Whoever had it may have cleared the folder away with it.
+    let is_same = Stamp::of(&open()?.metadata()?) == Stamp::of(&lock.metadata()?);
+    Ok(is_same.then_some(lock))
+}
+
 pub(crate) fn outline_name(hash: Hash) -> String {
     format!("{hash}.outline")
 }
@@ -152,7 +169,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use peerway::services::files::{Place, tree};
+    use peerway::services::files::tree;
 
     use super::*;
 
