@@ -100,7 +100,11 @@ impl GetFailure {
     }
 }
 
-pub(super) async fn list(State(control): State<Control>) -> Result<Json<Vec<ShareLine>>, Refusal> {
+pub(super) async fn list(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Vec<ShareLine>>, Refusal> {
+    here(caller)?;
     let sharing = control.sharing();
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
     let lines = shares.into_iter().map(|shared| line(shared, sharing));
@@ -221,8 +225,9 @@ fn now(progress: &Progress) -> GetStep {
 
 /// The files of a computer are for those who sit at it, whatever else an admin from afar may do.
 fn here(caller: Caller) -> Result<(), Refusal> {
-    if matches!(caller, Caller::Peer { .. }) {
-        let reason = "what is shared of a computer's files is changed on that computer alone";
+    if caller.is_from_afar() {
+        let reason =
+            "what is shared of a computer's files is listed and changed on that computer alone";
         return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
     }
     Ok(())

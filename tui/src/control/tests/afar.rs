@@ -113,6 +113,24 @@ async fn a_full_admin_does_what_the_owner_does_but_for_ending_the_node() {
 }
 
 #[tokio::test]
+async fn what_the_node_shares_is_told_to_its_owner_alone() {
+    let (host, peer) = (Host::start().await, endpoint().await);
+    let path = host.node.folder().join("a");
+    std::fs::write(&path, b"content").unwrap();
+    let public = false;
+    let own = host.node.client().await;
+    own.share(&ShareAsk { path, public }).await.unwrap();
+    for admin in [Admin::Read, Admin::Full] {
+        host.allow(&peer, Some(admin));
+        let listed = host.asked_by(&peer).await.shares().await;
+        assert!(
+            matches!(listed, Err(ControlError::Forbidden(_))),
+            "{listed:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn whose_rights_change_is_let_go_at_once() {
     let (host, peer) = (Host::start().await, endpoint().await);
     host.allow(&peer, Some(Admin::Full));
