@@ -319,7 +319,7 @@ pub(super) fn prove(
     sign(REDEEM, &to_prove(group, member)).into()
 }
 
-fn is_proof(group: GroupId, invite: PeerId, member: PeerId, proof: &Signature) -> bool {
+pub(super) fn is_proof(group: GroupId, invite: PeerId, member: PeerId, proof: &Signature) -> bool {
     invite.has_signed(REDEEM, &to_prove(group, member), &(*proof).into())
 }
 

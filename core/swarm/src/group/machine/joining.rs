@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{
     super::{
         log::OpError,
-        op::{Body, Op},
+        op::{Body, Op, is_proof},
         signature::Signature,
     },
     Card, Machine, Now,
@@ -37,7 +37,8 @@ pub enum RedeemError {
 
 impl Machine {
     /// Lets in `member` by the invite of this key, unless it belongs to the group already. What it needs to know comes back: the log,
-    /// and where members are met.
+    /// and where members are met. Who is a member already shows an invite that is good still, or that by which it was let in, as its
+    /// answer may have been lost: nobody else is told anything.
     ///
     /// # Errors
     /// See [`RedeemError`].
@@ -49,9 +50,18 @@ impl Machine {
         now: Now,
     ) -> Result<(Vec<Op>, Vec<Card>), RedeemError> {
         let state = self.log.state();
-        if state.role(member).is_none() {
-            let known = state.invites.get(&invite).ok_or(RedeemError::NoInvite)?;
-            if self.group_ms(now) > known.expires_ms {
+        let known = state.invites.get(&invite);
+        let is_late = known.is_some_and(|known| self.group_ms(now) > known.expires_ms);
+        if state.role(member).is_some() {
+            let is_good = known.is_some() && !is_late || self.was_let_in(member, invite);
+            if !is_good || !is_proof(self.log.group(), invite, member, &proof) {
+                return Err(RedeemError::NoInvite);
+            }
+        } else {
+            if known.is_none() {
+                return Err(RedeemError::NoInvite);
+            }
+            if is_late {
                 return Err(RedeemError::Late);
             }
             let body = Body::Redeem {
@@ -67,5 +77,12 @@ impl Machine {
         let ops = self.log.ops().map(|(_, op)| op.clone()).collect();
         let cards = self.cards.values().take(MAX_CARDS).cloned().collect();
         Ok((ops, cards))
+    }
+
+    /// Whether the log says that it came by this invite.
+    fn was_let_in(&self, who: PeerId, invite: PeerId) -> bool {
+        self.log.ops().any(|(_, op)| {
+            matches!(op.body(), Body::Redeem { member, invite: shown, .. } if *member == who && *shown == invite)
+        })
     }
 }

@@ -138,6 +138,46 @@ fn who_was_away_or_joins_late_reads_what_was_written_before() {
 }
 
 #[test]
+fn who_names_a_member_and_has_no_invite_is_told_nothing() {
+    let mut world = World::of(3, 15);
+    world.run(5 * SECOND);
+    let invited = Invitation::generate().unwrap();
+    let key = invited.key().id();
+    let body = |invite, expires_ms| Body::Invite {
+        invite,
+        role: Role::Member,
+        uses: 1,
+        expires_ms,
+    };
+    world.write(0, body(key, u64::MAX));
+    let invite = GroupInvite::new(world.group(), invited, Vec::new());
+    let newcomer = secret(world.join(&invite, 0).unwrap()).id();
+    world.run(SECOND);
+    let proof = invite.prove(newcomer);
+    let again = world.redeem(0, key, (newcomer, proof));
+    assert!(
+        again.is_ok(),
+        "its answer was lost, and the invite is used up"
+    );
+    let founder = secret(0).id();
+    let refused = Err(RedeemError::NoInvite);
+    let own = invite.prove(founder);
+    assert_eq!(world.redeem(0, key, (founder, own)), refused, "used up");
+    let stranger = Invitation::generate().unwrap();
+    let foreign = stranger.key().id();
+    for (member, proof) in [(founder, proof), (newcomer, proof)] {
+        assert_eq!(world.redeem(0, foreign, (member, proof)), refused);
+    }
+    let made_up = GroupInvite::new(world.group(), stranger, Vec::new());
+    let proof = made_up.prove(founder);
+    assert_eq!(world.redeem(0, foreign, (founder, proof)), refused);
+    world.write(0, body(foreign, u64::MAX));
+    assert!(world.redeem(0, foreign, (founder, proof)).is_ok(), "open");
+    let wrong = made_up.prove(newcomer);
+    assert_eq!(world.redeem(0, foreign, (founder, wrong)), refused);
+}
+
+#[test]
 fn a_newcomer_meets_who_was_away_when_it_was_let_in_and_who_let_it_in_is_gone() {
     let mut world = World::of(3, 6);
     world.run(5 * SECOND);

@@ -14,6 +14,7 @@ use super::super::{
         message::{Item, Message},
         op::{Body, GroupId, OpId, Role},
         post::{EpochKey, Place, Post, PostId},
+        signature::Signature,
     },
     sync::batches,
     *,
@@ -180,6 +181,19 @@ impl World {
             98,
         );
         Ok(at)
+    }
+
+    /// Somebody shows an invite for a member who may be one already, and is told so many ops.
+    pub(super) fn redeem(
+        &mut self,
+        to: usize,
+        invite: PeerId,
+        (member, proof): (PeerId, Signature),
+    ) -> Result<usize, RedeemError> {
+        let now = self.now_of(to);
+        let redeemed = self.nodes[to].machine.redeem(invite, member, proof, now);
+        self.pump(to);
+        redeemed.map(|(ops, _)| ops.len())
     }
 
     fn now_at(&self, skew_ms: i64) -> Now {
