@@ -37,6 +37,8 @@ pub struct State {
     pub epochs: BTreeMap<OpId, Commitment>,
     /// Whether somebody who is no member any more may have the epoch's key: an admin should begin another.
     pub needs_rotation: bool,
+    /// Until when those posted who may not any more, in milliseconds since the Unix epoch.
+    posted_until: BTreeMap<PeerId, u64>,
 }
 
 /// Somebody who belongs to a group.
@@ -114,6 +116,7 @@ impl State {
             epoch: op.id(),
             epochs: BTreeMap::from([(op.id(), *key)]),
             needs_rotation: false,
+            posted_until: BTreeMap::new(),
         })
     }
 
@@ -126,11 +129,8 @@ impl State {
     /// Whether this author may have written something at this time.
     #[must_use]
     pub fn may_have_posted(&self, author: PeerId, sent_ms: u64) -> bool {
-        if let Some(role) = self.role(author) {
-            return role >= Role::Member;
-        }
-        let former = self.former.get(&author);
-        former.is_some_and(|former| former.role >= Role::Member && sent_ms <= former.until_ms)
+        let until = self.posted_until.get(&author);
+        self.role(author) >= Some(Role::Member) || until.is_some_and(|until| sent_ms <= *until)
     }
 }
 
@@ -213,7 +213,7 @@ impl<'a> Fold<'a> {
                 self.rotate(at, entry.id);
             }
             Body::Leave => self.end(at, place, by, (at_ms, false)),
-            Body::SetRole { member, role } => self.set_role(at, *member, *role),
+            Body::SetRole { member, role } => self.set_role(at, *member, *role, at_ms),
             Body::Rename { name } => self.state.name.clone_from(name),
             Body::Invite {
                 invite,
@@ -277,10 +277,13 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn set_role(&mut self, at: usize, member: PeerId, role: Role) {
+    fn set_role(&mut self, at: usize, member: PeerId, role: Role, at_ms: u64) {
         if let Some(known) = self.state.members.get_mut(&member)
             && known.role != Role::Founder
         {
+            if known.role >= Role::Member && role < Role::Member {
+                self.state.posted_until.insert(member, at_ms);
+            }
             known.role = role;
             self.roles.entry(member).or_default().push((at, Some(role)));
         }
@@ -290,6 +293,9 @@ impl<'a> Fold<'a> {
         self.endings.push(at);
         self.roles.entry(member).or_default().push((at, None));
         if let Some(known) = self.state.members.remove(&member) {
+            if known.role >= Role::Member {
+                self.state.posted_until.insert(member, until_ms);
+            }
             let former = Former {
                 role: known.role,
                 until_ms,
@@ -297,6 +303,10 @@ impl<'a> Fold<'a> {
                 order: place,
             };
             self.state.former.insert(member, former);
+        } else if removed && let Some(former) = self.state.former.get_mut(&member) {
+            // Whoever left was removed before that was known.
+            former.removed = true;
+            former.order = place;
         }
     }
 

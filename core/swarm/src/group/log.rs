@@ -38,7 +38,7 @@ pub enum OpError {
     /// Forged, damaged, too long, or of another group.
     #[error("no op of this group: its signature, its length or its place is wrong")]
     Unsound,
-    /// Its author was never let do that, as far as the op itself knew.
+    /// Its author was never let do that, or the invite shown was never made, as far as the op itself knew.
     #[error("the op's author has no right to it")]
     NoRight,
     /// There are enough.
@@ -288,6 +288,11 @@ impl Log {
         if role < fold::needed(op.body()) {
             return Err(OpError::NoRight);
         }
+        if let Body::Redeem { invite, .. } = op.body()
+            && highest(&self.issued, *invite, &past).is_none()
+        {
+            return Err(OpError::NoRight);
+        }
         let of_author = self.counts.get(&op.author()).copied().unwrap_or(0);
         if self.entries.len() >= MAX_OPS || (role < Role::Admin && of_author >= MAX_OPS_OF_ONE) {
             return Err(OpError::Full);
@@ -313,7 +318,7 @@ impl Log {
     }
 
     /// The highest role that somebody had at any time that the op's author knew of. Whether the log keeps an op depends on nothing
-    /// but the op and its past, so that all keep the same.
+    /// but the op and its past, so that all keep the same, unless there are too many.
     fn ever(&self, author: PeerId, past: &Past) -> Option<Role> {
         highest(&self.granted, author, past)
     }

@@ -244,6 +244,37 @@ fn who_was_removed_does_not_come_back_by_an_old_invite_but_by_a_new_one() {
 }
 
 #[test]
+fn an_invite_that_was_never_made_is_no_part_of_the_log() {
+    let mut log = group();
+    write(&mut log, 1, add(2, Role::Member)).unwrap();
+    let mut other = log.clone();
+    let made = invite(&mut other, 1, (1, 1_000_000));
+    let body = redeem(&log, &made, 3);
+    let refused = write(&mut log, 2, body.clone());
+    assert_eq!(refused, Err(OpError::NoRight), "as far as its author knows");
+    write(&mut other, 2, body).unwrap();
+}
+
+#[test]
+fn who_left_and_was_removed_before_that_was_known_does_not_come_back_by_an_old_invite() {
+    let mut log = group();
+    write(&mut log, 1, add(2, Role::Member)).unwrap();
+    let many = invite(&mut log, 1, (9, 1_000_000));
+    let mut other = log.clone();
+    write(&mut log, 2, Body::Leave).unwrap();
+    let rename = Body::Rename {
+        name: "another".to_owned(),
+    };
+    // So that the removal is the later one.
+    write(&mut other, 1, rename).unwrap();
+    write(&mut other, 1, remove(2)).unwrap();
+    meet(&mut log, &mut other);
+    let body = redeem(&log, &many, 2);
+    write(&mut log, 1, body).unwrap();
+    assert_eq!(role(&log, 2), None);
+}
+
+#[test]
 fn who_leaves_has_a_new_key_wanted() {
     let mut log = group();
     write(&mut log, 1, add(2, Role::Member)).unwrap();
@@ -266,6 +297,24 @@ fn what_somebody_posted_counts_up_to_its_removal() {
     let may = |seed, at| log.state().may_have_posted(id(seed), at);
     assert!(may(1, u64::MAX) && may(2, removed_ms));
     assert!(!may(2, removed_ms + 1) && !may(3, 0) && !may(4, 0));
+}
+
+#[test]
+fn what_somebody_posted_before_it_became_a_reader_counts_for_good() {
+    let mut log = group();
+    let reader = Body::SetRole {
+        member: id(2),
+        role: Role::Reader,
+    };
+    write(&mut log, 1, add(2, Role::Member)).unwrap();
+    let demoted_ms = log.len() as u64 * 1000;
+    write(&mut log, 1, reader).unwrap();
+    let counts =
+        |log: &Log| [0, 1].map(|more| log.state().may_have_posted(id(2), demoted_ms + more));
+    assert_eq!(counts(&log), [true, false]);
+    write(&mut log, 1, remove(2)).unwrap();
+    write(&mut log, 1, add(2, Role::Reader)).unwrap();
+    assert_eq!(counts(&log), [true, false]);
 }
 
 #[test]
