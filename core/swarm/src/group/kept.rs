@@ -1,6 +1,6 @@
-//! Which posts are kept here: the newest, so long, so many and so large.
+//! Which posts are kept here: the newest, so long, so many and so large. Where there is no room, who has most of it loses its oldest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use peerway::PeerId;
 
@@ -20,13 +20,20 @@ const HOUR_MS: u64 = 3_600_000;
 /// What is known of the posts that the store has. `Default` is of none.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    posts: BTreeMap<(u64, PostId), usize>,
+    posts: BTreeMap<(u64, PostId), (PeerId, usize)>,
     known: BTreeMap<Short, u64>,
     /// Of each hour, so that what two have is compared without looking at every post.
     hours: BTreeMap<u64, Digest>,
     bytes: usize,
-    /// How many each author has posted.
-    seqs: BTreeMap<PeerId, u64>,
+    authors: BTreeMap<PeerId, Share>,
+}
+
+/// What one author has of the room.
+#[derive(Clone, Debug, Default)]
+struct Share {
+    posts: BTreeSet<(u64, PostId)>,
+    bytes: usize,
+    next_seq: u64,
     /// What was older was dropped, as there was no room.
     dropped_ms: u64,
 }
@@ -35,9 +42,12 @@ impl Kept {
     /// Notes a post that is in the store.
     pub fn note(&mut self, post: &Post) {
         let (id, len) = (post.id(), post.len());
-        let next = self.seqs.entry(post.author()).or_default();
-        *next = (*next).max(post.seq().saturating_add(1));
-        if self.posts.insert((post.sent_ms(), id), len).is_none() {
+        let at = (post.sent_ms(), id);
+        let share = self.authors.entry(post.author()).or_default();
+        share.next_seq = share.next_seq.max(post.seq().saturating_add(1));
+        if self.posts.insert(at, (post.author(), len)).is_none() {
+            share.posts.insert(at);
+            share.bytes += len;
             self.known.insert(Short::of(&id.0), post.sent_ms());
             self.hours
                 .entry(post.sent_ms() / HOUR_MS)
@@ -66,13 +76,13 @@ impl Kept {
     }
 
     pub(super) fn next_seq(&self, author: PeerId) -> u64 {
-        self.seqs.get(&author).copied().unwrap_or(0)
+        self.authors.get(&author).map_or(0, |it| it.next_seq)
     }
 
-    /// From when on posts are kept.
-    pub(super) fn floor_ms(&self, now_ms: u64) -> u64 {
-        let old = now_ms.saturating_sub(KEPT_MS) / HOUR_MS * HOUR_MS;
-        old.max(self.dropped_ms)
+    /// Whether there is room for what this author posted then.
+    pub(super) fn has_room(&self, author: PeerId, sent_ms: u64) -> bool {
+        let share = self.authors.get(&author);
+        share.is_none_or(|share| sent_ms >= share.dropped_ms)
     }
 
     pub(super) fn digest(&self, since_ms: u64) -> Digest {
@@ -93,33 +103,120 @@ impl Kept {
 
     /// Those that are kept no more.
     pub(super) fn tidy(&mut self, now_ms: u64) -> Vec<(u64, PostId)> {
+        self.tidy_to(now_ms, (KEPT_POSTS, KEPT_BYTES))
+    }
+
+    fn tidy_to(&mut self, now_ms: u64, room: (usize, usize)) -> Vec<(u64, PostId)> {
         let mut gone = Vec::new();
-        let floor = self.floor_ms(now_ms);
-        while let Some(oldest) = self.posts.first_entry() {
-            let (at, id) = *oldest.key();
-            let is_crowded = self.known.len() > KEPT_POSTS || self.bytes > KEPT_BYTES;
-            if at >= floor && !is_crowded {
-                break;
-            }
-            if is_crowded {
-                self.dropped_ms = self.dropped_ms.max(at.saturating_add(1));
-            }
-            self.bytes = self.bytes.saturating_sub(oldest.remove());
-            self.known.remove(&Short::of(&id.0));
-            if let Some(hour) = self.hours.get_mut(&(at / HOUR_MS)) {
-                hour.remove(&id.0);
-                if *hour == Digest::default() {
-                    self.hours.remove(&(at / HOUR_MS));
-                }
-            }
-            gone.push((at, id));
+        let floor = floor_ms(now_ms);
+        while let Some((&at, _)) = self.posts.first_key_value()
+            && at.0 < floor
+        {
+            self.drop_post(at);
+            gone.push(at);
+        }
+        while let Some(at) = self.crowding(room) {
+            self.drop_post(at);
+            gone.push(at);
         }
         gone
+    }
+
+    /// The oldest of whoever has most, if there is no room for all.
+    fn crowding(&mut self, (posts, bytes): (usize, usize)) -> Option<(u64, PostId)> {
+        let shares = self.authors.values_mut();
+        let largest = if self.bytes > bytes {
+            shares.max_by_key(|share| share.bytes)
+        } else if self.posts.len() > posts {
+            shares.max_by_key(|share| share.posts.len())
+        } else {
+            None
+        };
+        let share = largest?;
+        let oldest = *share.posts.first()?;
+        share.dropped_ms = share.dropped_ms.max(oldest.0.saturating_add(1));
+        Some(oldest)
+    }
+
+    fn drop_post(&mut self, post: (u64, PostId)) {
+        let Some((author, len)) = self.posts.remove(&post) else {
+            return;
+        };
+        self.bytes = self.bytes.saturating_sub(len);
+        if let Some(share) = self.authors.get_mut(&author) {
+            share.posts.remove(&post);
+            share.bytes = share.bytes.saturating_sub(len);
+        }
+        let (at, id) = post;
+        self.known.remove(&Short::of(&id.0));
+        if let Some(hour) = self.hours.get_mut(&(at / HOUR_MS)) {
+            hour.remove(&id.0);
+            if *hour == Digest::default() {
+                self.hours.remove(&(at / HOUR_MS));
+            }
+        }
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.posts.len()
+    }
+}
+
+/// From when on posts are kept.
+pub(super) fn floor_ms(now_ms: u64) -> u64 {
+    now_ms.saturating_sub(KEPT_MS) / HOUR_MS * HOUR_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::{
+        super::{
+            op::{GroupId, OpId},
+            post::{EpochKey, Place},
+        },
+        *,
+    };
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn post(by: &SecretKey, at: u64) -> Post {
+        let place = Place {
+            group: GroupId([1; 32]),
+            epoch: OpId([2; 32]),
+            author: by.id(),
+            seq: at,
+            sent_ms: NOW_MS + at,
+            salt: [3; 16],
+        };
+        let key = EpochKey::from_bytes([4; 32]);
+        Post::seal(place, &key, "hello", |purpose, message| {
+            by.sign(purpose, message)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn who_writes_without_end_pushes_out_its_own_posts_and_nobody_elses() {
+        let (quiet, loud) = (
+            SecretKey::from_seed(&[1; 32]),
+            SecretKey::from_seed(&[2; 32]),
+        );
+        let before: Vec<_> = (0..3).map(|at| post(&quiet, at)).collect();
+        let flood: Vec<_> = (3..40).map(|at| post(&loud, at)).collect();
+        let len = flood[0].len();
+        for room in [(10, usize::MAX), (usize::MAX, 10 * len)] {
+            let mut kept = Kept::default();
+            before.iter().chain(&flood).for_each(|post| kept.note(post));
+            let gone = kept.tidy_to(NOW_MS, room);
+            assert_eq!(gone.len(), 30);
+            let is_kept = |post: &Post| kept.sent_ms(post.id()).is_some();
+            assert!(before.iter().chain(&flood[30..]).all(is_kept));
+            assert!(!kept.has_room(loud.id(), flood[29].sent_ms()), "for good");
+            assert!(kept.has_room(quiet.id(), NOW_MS));
+        }
     }
 }

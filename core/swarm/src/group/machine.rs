@@ -32,7 +32,7 @@ use self::{
 use super::{
     bucket::Bucket,
     card::Card,
-    kept::Kept,
+    kept::{Kept, floor_ms},
     log::{Log, OpError},
     message::{Bye, Digest, Holdings, Item, Message, Short},
     op::{Body, GroupId, Op, OpId, Role},
@@ -459,7 +459,7 @@ impl Machine {
         Holdings {
             ops: self.op_digest,
             cards,
-            posts: self.kept.digest(self.kept.floor_ms(now.unix_ms)),
+            posts: self.kept.digest(floor_ms(now.unix_ms)),
         }
     }
 

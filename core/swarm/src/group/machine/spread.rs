@@ -12,8 +12,10 @@ use peerway::PeerId;
 
 use super::{
     super::{
+        kept::floor_ms,
         log::{Inserted, OpError},
         message::{Item, MAX_IDS, Message, Short},
+        op::Op,
         reconcile::Set,
     },
     MAX_AHEAD_MS, Machine, Now, Output,
@@ -162,19 +164,52 @@ impl Machine {
 
     /// Somebody sent what it was asked for.
     pub(super) fn heard_items(&mut self, peer: PeerId, items: Vec<Item>, now: Now) {
-        let count = items.len();
+        let (count, from) = (items.len(), Origin::Found(peer));
+        let (mut ops, mut others) = (Vec::new(), Vec::new());
         for item in items {
+            match item {
+                Item::Op(op) => ops.push(op),
+                Item::Card(_) | Item::Post(_) => others.push(item),
+            }
+        }
+        if self.take_ops(ops, from, now) {
+            return self.ban(peer, now);
+        }
+        for item in others {
             let Some(link) = self.links.get(&peer) else {
                 return;
             };
-            if !link.admitted && !matches!(item, Item::Op(_)) {
-                continue;
-            }
-            if matches!(self.take(Origin::Found(peer), item, now), Verdict::Bad) {
+            if link.admitted && matches!(self.take(from, item, now), Verdict::Bad) {
                 return self.ban(peer, now);
             }
         }
         self.got(peer, count, now);
+    }
+
+    /// Takes many ops and looks once at what all say then. Whether nobody honest sends one of them.
+    fn take_ops(&mut self, ops: Vec<Op>, from: Origin, now: Now) -> bool {
+        let mut is_bad = false;
+        for (op, inserted) in self.log.insert_all(ops) {
+            match self.judge(inserted, from, now) {
+                Verdict::New => self.took_op(op, from, now),
+                Verdict::Known | Verdict::Useless => {}
+                Verdict::Bad => is_bad = true,
+            }
+        }
+        is_bad
+    }
+
+    fn judge(&mut self, inserted: Result<Inserted, OpError>, from: Origin, now: Now) -> Verdict {
+        match inserted {
+            Ok(Inserted::New) => Verdict::New,
+            Ok(Inserted::Known) => Verdict::Known,
+            Err(OpError::Unfounded) => {
+                self.ask_of(from, now);
+                Verdict::Useless
+            }
+            Err(OpError::Full) => Verdict::Useless,
+            Err(OpError::Unsound | OpError::NoRight) => Verdict::Bad,
+        }
     }
 
     fn take(&mut self, from: Origin, item: Item, now: Now) -> Verdict {
@@ -183,19 +218,14 @@ impl Machine {
         }
         let latest = self.group_ms(now).max(now.unix_ms) + MAX_AHEAD_MS;
         match item {
-            Item::Op(op) => match self.log.insert(op.clone()) {
-                Ok(Inserted::New) => {
+            Item::Op(op) => {
+                let inserted = self.log.insert(op.clone());
+                let verdict = self.judge(inserted, from, now);
+                if matches!(verdict, Verdict::New) {
                     self.took_op(op, from, now);
-                    Verdict::New
                 }
-                Ok(Inserted::Known) => Verdict::Known,
-                Err(OpError::Unfounded) => {
-                    self.ask_of(from, now);
-                    Verdict::Useless
-                }
-                Err(OpError::Full) => Verdict::Useless,
-                Err(OpError::Unsound | OpError::NoRight) => Verdict::Bad,
-            },
+                verdict
+            }
             Item::Card(card) => {
                 let known = self.cards.get(&card.author()).map_or(0, super::Card::at_ms);
                 let is_member = self.log.state().role(card.author()).is_some();
@@ -212,7 +242,9 @@ impl Machine {
                 Verdict::New
             }
             Item::Post(post) => {
-                if post.sent_ms() > latest || post.sent_ms() < self.kept.floor_ms(now.unix_ms) {
+                let (author, sent_ms) = (post.author(), post.sent_ms());
+                let is_timely = (floor_ms(now.unix_ms)..=latest).contains(&sent_ms);
+                if !is_timely || !self.kept.has_room(author, sent_ms) {
                     return Verdict::Useless;
                 }
                 let state = self.log.state();

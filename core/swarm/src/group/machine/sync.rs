@@ -1,11 +1,12 @@
 //! What was missed: two compare what they have, and each sends what the other lacks.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use peerway::PeerId;
 
 use super::{
     super::{
+        kept::floor_ms,
         message::{Bye, Holdings, Item, MAX_BATCH, MAX_IDS, Message},
         post::PostId,
         reconcile::{Asking, Set, answer},
@@ -49,7 +50,11 @@ impl Machine {
             Message::Reconcile {
                 set, since, frame, ..
             } => self.heard_question(peer, (set, since), &frame, now),
-            Message::Want { set, ids } => self.serve(peer, set, &ids),
+            Message::Want { set, ids } => {
+                // Each once, whatever it says.
+                let ids: BTreeSet<_> = ids.into_iter().take(MAX_IDS).collect();
+                self.serve(peer, set, &Vec::from_iter(ids));
+            }
             Message::WantKeys(epochs) => self.give_keys(peer, &epochs),
             Message::Keys(keys) => self.take_keys(keys, Some(peer)),
         }
@@ -100,7 +105,7 @@ impl Machine {
     }
 
     fn ask_next(&mut self, peer: PeerId, now: Now) {
-        let floor = self.kept.floor_ms(now.unix_ms);
+        let floor = floor_ms(now.unix_ms);
         let Some(link) = self.links.get_mut(&peer) else {
             return;
         };
@@ -153,7 +158,7 @@ impl Machine {
         if !link.questions.take(now.at) {
             return self.ban(peer, now);
         }
-        let since = since.max(self.kept.floor_ms(now.unix_ms));
+        let since = since.max(floor_ms(now.unix_ms));
         match answer(self.items(set, since), frame) {
             Ok(frame) => {
                 let asks = false;
@@ -192,7 +197,7 @@ impl Machine {
             self.send(peer, Message::Want { set, ids });
         }
         if let Some(frame) = found.next {
-            let (since, asks) = (since.max(self.kept.floor_ms(now.unix_ms)), true);
+            let (since, asks) = (since.max(floor_ms(now.unix_ms)), true);
             self.send(
                 peer,
                 Message::Reconcile {
