@@ -41,7 +41,7 @@ use tokio::{
 
 pub use self::{
     join::JoinError,
-    store::StoreError,
+    store::{StoreError, kept_in},
     view::{GroupView, MemberView, PostView},
 };
 use self::{
@@ -307,7 +307,8 @@ impl Groups {
         Ok(GroupInvite::new(group, invitation, members))
     }
 
-    /// Makes somebody a member whose id is known, or changes what a member may do.
+    /// Changes what a member may do, or makes somebody one whose id is known, who comes in by an invite then, whatever that says of
+    /// the role.
     ///
     /// # Errors
     /// [`GroupError::NoAdmin`], [`GroupError::Founder`] and those of the log.
@@ -544,6 +545,7 @@ impl Groups {
             if forgotten.is_empty() {
                 Ok(())
             } else {
+                live.is_dirty = true;
                 self.0.store.forget(group, &forgotten)
             }
         });

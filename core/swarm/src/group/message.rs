@@ -141,6 +141,24 @@ pub enum Message {
     Bye(Bye),
 }
 
+impl Message {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        const LEAST: usize = 128;
+        let more = match self {
+            Self::Hello { .. } | Self::Prune | Self::Bye(_) => 0,
+            Self::New(item) => item.len(),
+            Self::Have(names) | Self::Graft(names) => names.len() * size_of::<Short>(),
+            Self::Reconcile { frame, .. } => frame.len(),
+            Self::Want { ids, .. } => ids.len() * 32,
+            Self::Items(items) => items.iter().map(Item::len).sum(),
+            Self::WantKeys(epochs) => epochs.len() * 32,
+            Self::Keys(keys) => keys.len() * 64,
+        };
+        LEAST + more
+    }
+}
+
 /// Why a link ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

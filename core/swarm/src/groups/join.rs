@@ -148,7 +148,8 @@ impl Groups {
             )],
         };
         for answer in answers {
-            if frame::write(send, &answer, MAX_JOINED).await.is_err() {
+            let told = timeout(PATIENCE, frame::write(send, &answer, MAX_JOINED));
+            if !matches!(told.await, Ok(Ok(()))) {
                 return;
             }
         }

@@ -1,10 +1,13 @@
 //! One connection over which two members of a group talk.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use peerway::{Connection, PeerId, RecvStream, SendStream};
 use tokio::{
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, Receiver, Sender},
+    },
     time::timeout,
 };
 
@@ -16,8 +19,10 @@ use crate::{
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Messages that wait for a neighbour. Who takes none of so many is let go.
-const QUEUE: usize = 4_096;
+/// How long a neighbour may take for one message.
+const MESSAGE_PATIENCE: Duration = Duration::from_secs(60);
+/// Messages that wait for a neighbour, and their bytes. Who takes none of so many is let go.
+const QUEUE: (usize, usize) = (4_096, 16 << 20);
 /// Posts that are read from the store at once.
 const READ: usize = 64;
 /// Length of the longest opening.
@@ -35,17 +40,51 @@ pub(super) enum Job {
     End,
 }
 
+impl Job {
+    fn len(&self) -> usize {
+        match self {
+            Self::Say(message) => message.len(),
+            Self::Serve(posts) => size_of::<Self>() + posts.len() * size_of::<PostId>(),
+            Self::End => size_of::<Self>(),
+        }
+    }
+}
+
+/// A job, and the room that it takes while it waits.
+type Waiting = (Job, OwnedSemaphorePermit);
+
 /// A connection that there is.
 pub(super) struct Session {
     serial: u64,
     is_ours: bool,
-    jobs: Sender<Job>,
+    jobs: Sender<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+impl Session {
+    fn new(serial: u64, is_ours: bool) -> (Self, Receiver<Waiting>) {
+        let (jobs, to_do) = mpsc::channel(QUEUE.0);
+        let session = Self {
+            serial,
+            is_ours,
+            jobs,
+            room: Arc::new(Semaphore::new(QUEUE.1)),
+        };
+        (session, to_do)
+    }
+
+    /// Whether there was room for it.
+    fn queue(&self, job: Job) -> bool {
+        let len = u32::try_from(job.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(len);
+        room.is_ok_and(|room| self.jobs.try_send((job, room)).is_ok())
+    }
 }
 
 impl Member {
     pub(super) fn queue(&mut self, peer: PeerId, job: Job) {
         if let Some(session) = self.sessions.get(&peer)
-            && session.jobs.try_send(job).is_err()
+            && !session.queue(job)
         {
             // Its end is noticed, and told to the machine.
             self.sessions.remove(&peer);
@@ -121,10 +160,14 @@ impl Groups {
     }
 
     /// The machine knows of it from now on. Of two connections to one member that which the smaller id dialled stays.
-    fn enter(&self, group: GroupId, peer: PeerId, is_ours: bool) -> Option<(u64, Receiver<Job>)> {
-        let (jobs, to_do) = mpsc::channel(QUEUE);
+    fn enter(
+        &self,
+        group: GroupId,
+        peer: PeerId,
+        is_ours: bool,
+    ) -> Option<(u64, Receiver<Waiting>)> {
         let is_preferred = |is_ours: bool| is_ours == (self.0.endpoint.id() < peer);
-        let serial = {
+        let (serial, to_do) = {
             let mut live = self.live();
             live.serial += 1;
             let serial = live.serial;
@@ -133,13 +176,9 @@ impl Groups {
             if known.is_some_and(|known| is_preferred(known) && !is_preferred(is_ours)) {
                 return None;
             }
-            let session = Session {
-                serial,
-                is_ours,
-                jobs,
-            };
+            let (session, to_do) = Session::new(serial, is_ours);
             member.sessions.insert(peer, session);
-            serial
+            (serial, to_do)
         };
         self.change(group, |machine, now| machine.connected(peer, is_ours, now));
         Some((serial, to_do))
@@ -165,10 +204,10 @@ impl Groups {
         }
     }
 
-    async fn write(&self, group: GroupId, mut send: SendStream, mut jobs: Receiver<Job>) {
-        while let Some(job) = jobs.recv().await {
+    async fn write(&self, group: GroupId, mut send: SendStream, mut jobs: Receiver<Waiting>) {
+        while let Some((job, _room)) = jobs.recv().await {
             let said = match job {
-                Job::Say(message) => frame::write(&mut send, &message, MAX_MESSAGE).await.is_ok(),
+                Job::Say(message) => say(&mut send, &message).await,
                 Job::Serve(posts) => self.write_posts(group, &mut send, posts).await,
                 Job::End => break,
             };
@@ -190,8 +229,7 @@ impl Groups {
                 return false;
             };
             for batch in batches(found.into_iter().map(Item::Post).collect()) {
-                let message = Message::Items(batch);
-                if frame::write(send, &message, MAX_MESSAGE).await.is_err() {
+                if !say(send, &Message::Items(batch)).await {
                     return false;
                 }
             }
@@ -206,5 +244,30 @@ impl Groups {
                 return;
             }
         }
+    }
+}
+
+/// Whether it was taken in time.
+async fn say(send: &mut SendStream, message: &Message) -> bool {
+    let said = frame::write(send, message, MAX_MESSAGE);
+    matches!(timeout(MESSAGE_PATIENCE, said).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_nothing_has_so_many_bytes_wait_and_room_again_for_what_it_takes() {
+        let (session, mut to_do) = Session::new(1, true);
+        let job = || Job::Say(Message::Have(Vec::new()));
+        let large = || Job::Serve(vec![PostId([1; 32]); 1 << 15]);
+        let queued = (0..QUEUE.0).take_while(|_| session.queue(large())).count();
+        assert_eq!(queued, QUEUE.1 / large().len());
+        drop(to_do.try_recv().unwrap());
+        assert!(session.queue(large()) && !session.queue(large()));
+        while to_do.try_recv().is_ok() {}
+        let queued = (0..=QUEUE.0).take_while(|_| session.queue(job())).count();
+        assert_eq!(queued, QUEUE.0, "however short");
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
-    backends::FileBackend,
+    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, backends::FileBackend,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -63,6 +63,18 @@ pub(super) struct Store {
     database: Database,
 }
 
+/// The ids and names of the groups that are kept in this folder while no node uses it.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn kept_in(folder: &Path) -> Result<Vec<(GroupId, String)>, StoreError> {
+    if folder.join(FILE).exists() {
+        Store::open(folder)?.names()
+    } else {
+        Ok(Vec::new())
+    }
+}
+
 impl Store {
     /// Opens the one in this folder.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
@@ -95,6 +107,17 @@ impl Store {
         })
     }
 
+    /// What all groups are called, but for those whose log is damaged.
+    pub(super) fn names(&self) -> Result<Vec<(GroupId, String)>, StoreError> {
+        let read = || {
+            let named = logs(&self.database.begin_read()?)?.into_iter();
+            Ok(named
+                .map(|(group, log)| (group, log.state().name.clone()))
+                .collect())
+        };
+        self.failing(read())
+    }
+
     /// All groups, but for those whose log is damaged.
     pub(super) fn groups(&self) -> Result<Vec<(GroupId, Known)>, StoreError> {
         self.failing(groups(&self.database))
@@ -110,10 +133,11 @@ impl Store {
         self.failing(keep(&self.database, group, records, at_once))
     }
 
-    /// Drops posts.
+    /// Drops posts; from the disk with the next that is kept at once.
     pub(super) fn forget(&self, group: GroupId, posts: &[(u64, PostId)]) -> Result<(), StoreError> {
         let forget = || {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(Durability::None)?;
             {
                 let mut table = transaction.open_table(POSTS)?;
                 for (at, id) in posts {
@@ -237,13 +261,8 @@ fn keep(
     Ok(())
 }
 
-fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let (ops, cards) = (transaction.open_table(OPS)?, transaction.open_table(CARDS)?);
-    let (keys, posts) = (
-        transaction.open_table(KEYS)?,
-        transaction.open_table(POSTS)?,
-    );
+fn logs(transaction: &ReadTransaction) -> Result<Vec<(GroupId, Log)>, redb::Error> {
+    let ops = transaction.open_table(OPS)?;
     let mut logs: Vec<(GroupId, Option<Log>)> = Vec::new();
     for entry in ops.iter()? {
         let (key, op) = entry?;
@@ -261,10 +280,23 @@ fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, redb::Error> {
             Some(_) | None => logs.push((group, Log::begun_by(group, op).ok())),
         }
     }
-    let mut known = Vec::new();
-    for (group, log) in logs {
-        let Some(mut log) = log else { continue };
+    let sound = logs.into_iter().filter_map(|(group, log)| {
+        let mut log = log?;
         log.refold();
+        Some((group, log))
+    });
+    Ok(sound.collect())
+}
+
+fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let cards = transaction.open_table(CARDS)?;
+    let (keys, posts) = (
+        transaction.open_table(KEYS)?,
+        transaction.open_table(POSTS)?,
+    );
+    let mut known = Vec::new();
+    for (group, log) in logs(&transaction)? {
         let key = group.as_bytes();
         let mut of_group = Known {
             log,
