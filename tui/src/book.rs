@@ -64,7 +64,7 @@ pub(crate) enum Trust {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Admin {
-    /// See what its owner sees, but for its groups.
+    /// See what its owner sees, but for its groups and what it shares.
     Read,
     /// And do what its owner can, but for ending it, its groups, its files, and asking others in its name.
     Full,

@@ -31,7 +31,9 @@ pub(super) fn run(globals: &Globals, args: &AdminArgs) -> Result<(), Failure> {
     })?;
     let line = match admin {
         Some(Admin::Read) => {
-            format!("{name} may look at the node of this computer, but for its groups")
+            format!(
+                "{name} may look at the node of this computer, but for its groups and what it shares"
+            )
         }
         Some(Admin::Full) => {
             format!(

@@ -177,7 +177,7 @@ fn print(globals: &Globals, book: &Book, group: &Name) -> Result<(), Failure> {
     }
     let names: Vec<_> = line.members.iter().map(|member| member.name).collect();
     let names = if names.is_empty() {
-        "nobody".to_owned()
+        "nobody of the address book".to_owned()
     } else {
         names.join(", ")
     };

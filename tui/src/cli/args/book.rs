@@ -58,7 +58,7 @@ pub(in crate::cli) struct AdminArgs {
     #[arg(add = ArgValueCandidates::new(completion::names))]
     pub(in crate::cli) peer: PeerName,
 
-    /// What it may do: see what you see but for groups, do what you can but for ending the node, groups, files and asking others, or neither
+    /// What it may do: see what you see but for groups and shares, do what you can but for ending the node, groups, files and asking others, or neither
     pub(in crate::cli) rights: Rights,
 }
 
