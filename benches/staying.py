@@ -3,15 +3,20 @@
 
   benches/staying.py PROGRAM idle [--peers 10] [--seconds 60]
       `peerway up` with so many idle peers on loopback: processor time, and what is resident of it.
-  benches/staying.py PROGRAM dashboard [--peers 10] [--seconds 20] [--keys f] [--unread]
+  benches/staying.py PROGRAM dashboard [--peers 10] [--seconds 20] [--keys f] [--unread] [--changing 1]
       The dashboard at 120x40 attached to a node of so many peers, of which each second some change: time to the first frame,
       processor time, bytes written, memory. The node is this script, which answers at the control socket what a real one did.
+      50 peers are busy, and of the others the share --changing (one in 20) has something new each second.
       --keys are pressed first; with --unread nobody reads the terminal.
 """
 
 import argparse, fcntl, json, os, pty, select, shutil, signal, socket, struct, subprocess, tempfile, termios, threading, time
 
 SOCKET = "run/control.sock"
+# A node keeps idle links alive every 15 to 25 seconds; so long is what is played.
+SECONDS = 20
+# Peers of a part, as a node has it.
+PART = 256
 
 
 def environment():
@@ -92,28 +97,57 @@ def template(program, work):
             node.wait()
 
 
-def snapshots(program, work, count):
+def snapshots(program, work, count, changing):
+    """The node in each of some seconds: 50 peers are busy, and of the others so large a share has something new each second."""
     said = template(program, work)
     ids = []
     for number in range(count):
         state = f"{work}/id"
         ids.append(subprocess.run([program, "--state-dir", state, "id"], capture_output=True, text=True, check=True).stdout.strip())
         shutil.rmtree(state)
-    frames = []
-    for second in range(6):
+    ids.sort()
+    seconds = []
+    # Twice, as the first time some have not been heard of.
+    for second in [*range(SECONDS), *range(SECONDS)]:
         peers = []
         for number, peer_id in enumerate(ids):
+            is_heard = number < 50 or (number + second) % SECONDS < changing * SECONDS
+            if seconds and not is_heard:
+                peers.append(seconds[-1]["peers"][number])
+                continue
             peer = said["peers"][0] | {"id": peer_id, "rtt_ms": 20 + (number * 7 + second) % 150}
-            if number < 50 or number % 20 == second:
-                rate = (number * 131 + second * 17) % 100_000
-                peer["traffic"] = peer["traffic"] | {"rx_rate": rate}
-            peers.append(peer)
-        at_ms = said["at_ms"] + 1000 * second
-        frames.append(json.dumps(said | {"peers": peers, "at_ms": at_ms}, separators=(",", ":")))
-    return said["id"], [f"data: {frame}\n\n".encode() for frame in frames]
+            rate = (number * 131 + second * 17) % 100_000 if number < 50 else 0
+            peers.append(peer | {"traffic": peer["traffic"] | {"rx_rate": rate}})
+        seconds.append(said | {"peers": peers, "at_ms": said["at_ms"] + 1000 * second})
+    return said["id"], seconds[SECONDS:]
 
 
-def answer(client, own_id, frames):
+def lines(values):
+    return [b"data: %s\n\n" % json.dumps(value, separators=(",", ":")).encode() for value in values]
+
+
+def told(seconds):
+    """By path, what a node tells at once, and what in each second after it."""
+    whole, parts = seconds[0], []
+    times = {key: whole[key] for key in ("at_ms", "uptime_ms")}
+    for at in range(0, len(whole["peers"]), PART):
+        node = (times if at else whole) | {"peers": whole["peers"][at : at + PART]}
+        parts.append({"seq": len(parts), "more": at + PART < len(whole["peers"]), "node": node})
+    later = []
+    for number in range(1, 10 * SECONDS):
+        before, now = (seconds[at % SECONDS]["peers"] for at in (number - 1, number))
+        peers = [peer for peer, other in zip(now, before) if peer != other]
+        node = times | {"at_ms": whole["at_ms"] + 1000 * number, "peers": peers}
+        later.append({"seq": len(parts) + number - 1, "more": False, "node": node})
+    every_second = lines(seconds)
+    return {
+        "/v1/watch": (every_second[:1], every_second[1:] + every_second[:1]),
+        "/v1/changes": (lines(parts), lines(later)),
+        "/v1/events": ([], [b""]),
+    }
+
+
+def answer(client, own_id, streams):
     asked = b""
     while b"\r\n\r\n" not in asked:
         more = client.recv(65536)
@@ -132,15 +166,16 @@ def answer(client, own_id, frames):
             client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             return
         client.sendall(head + b"content-type: text/event-stream\r\n\r\n:\n\n")
+        at_once, later = streams[path]
+        client.sendall(b"".join(at_once))
         for number in range(1 << 30):
-            if path == "/v1/watch":
-                client.sendall(frames[number % len(frames)])
             time.sleep(1)
+            client.sendall(later[number % len(later)])
     except OSError:
         pass
 
 
-def serve(path, own_id, frames):
+def serve(path, own_id, streams):
     os.makedirs(os.path.dirname(path), mode=0o700)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -148,14 +183,14 @@ def serve(path, own_id, frames):
     listener.listen(64)
     while True:
         client, _ = listener.accept()
-        threading.Thread(target=answer, args=(client, own_id, frames), daemon=True).start()
+        threading.Thread(target=answer, args=(client, own_id, streams), daemon=True).start()
 
 
 def dashboard(args, work):
-    own_id, frames = snapshots(args.program, work, args.peers)
+    own_id, seconds = snapshots(args.program, work, args.peers, args.changing)
     state = f"{work}/shown"
     subprocess.run([args.program, "--state-dir", state, "id"], check=True, capture_output=True)
-    threading.Thread(target=serve, args=(f"{state}/{SOCKET}", own_id, frames), daemon=True).start()
+    threading.Thread(target=serve, args=(f"{state}/{SOCKET}", own_id, told(seconds)), daemon=True).start()
     time.sleep(1)
     begin = time.monotonic()
     pid, terminal = pty.fork()
@@ -200,6 +235,7 @@ def main():
     parser.add_argument("--peers", type=int, default=10)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--keys", default="")
+    parser.add_argument("--changing", type=float, default=0.05)
     parser.add_argument("--unread", action="store_true")
     args = parser.parse_args()
     args.seconds = args.seconds or {"idle": 60, "dashboard": 20}[args.what]

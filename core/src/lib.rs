@@ -86,11 +86,12 @@ pub use peerway_proto::{
     Access, Action, Caller, CandidatePair, Carrier, Cause, DiscoverySecret, Event, EventKind,
     Evidence, Explanation, FlowSnapshot, GroupSnapshot, Guessing, HomeReason, How, InviteToken,
     Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
-    NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeSnapshot, PairKind,
-    PairSnapshot, PairState, ParseIdError, ParseInviteError, ParseRelayUrlError, ParseTicketError,
-    PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, RelayUrl, SecretKey,
-    Side, SideEvidence, SwarmSnapshot, Ticket, Traffic, Tried, stun, wire,
+    NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeChanges, NodeSnapshot,
+    PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError, ParseRelayUrlError,
+    ParseTicketError, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, PortAllocation,
+    PortMapping, PortRefusal, Presence, RefusalReason, Refused, RelayRole, RelaySnapshot,
+    RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot, Ticket, Traffic, Tried,
+    stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

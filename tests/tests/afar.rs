@@ -61,9 +61,17 @@ fn a_node_behind_another_router_is_watched_by_its_admin_and_by_nobody_else() {
             "the node of nas, asked by the node that runs here",
             "● desk",
         ]);
-        // What it no more may shows at once, and leaves the terminal as it was.
+        // What it no more may shows at once, comes back when it may again, and leaves the terminal as it was.
         nas.run("peerway admin desk none");
-        window.shows(&["the node has stopped"]);
+        window.shows(&[
+            "LOST",
+            "no contact with the node since",
+            "is no admin there",
+        ]);
+        nas.run("peerway admin desk read");
+        window.shows_what("contact", |screen| {
+            screen.contains("LIVE") && !screen.contains("no contact")
+        });
         window.press("q");
         window.until(GIVEN_BACK);
         window.until("ready> ");

@@ -50,6 +50,36 @@ fn the_dashboard_stops_as_a_job_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_window_on_a_node_says_that_it_is_gone_and_shows_it_again_once_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let peerway = |command: &str| {
+        let line = format!("{} {command}", dashboard(&folder));
+        let ran = Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    };
+    peerway("up --detach");
+    let mut session = Terminal::start(Command::new("script"));
+    session.press(&format!("{}\n", dashboard(&folder)));
+    session.until(TAKEN);
+    session.shows(&["LIVE"]);
+    for _ in 0..2 {
+        peerway("down");
+        session.shows(&[
+            "LOST",
+            "no contact with the node since",
+            "the node has ended",
+        ]);
+        peerway("up --detach");
+        session.shows_what("the node that is back", |screen| {
+            screen.contains("LIVE") && !screen.contains("no contact")
+        });
+    }
+    session.press("q");
+    session.until(GIVEN_BACK);
+    peerway("down");
+}
+
+#[test]
 fn who_ends_the_dashboard_by_a_signal_gets_the_terminal_back() {
     for signal in ["TERM", "HUP", "INT"] {
         let folder = tempfile::tempdir().unwrap();
@@ -136,6 +166,7 @@ async fn dashboard_that_panics() {
     let feed = Feed {
         snapshots,
         events: stream::pending().boxed(),
+        outages: stream::pending().boxed(),
         commands,
         people: stream::once(async { panic!("a part of it panics") }).boxed(),
         swarm: stream::pending().boxed(),

@@ -3,6 +3,7 @@
 //!
 //! `docs/control.md` tells programs of it. [`Control`] answers, [`Client`] asks; where the socket is both know from [`Place`].
 
+mod changes;
 mod client;
 #[cfg(test)]
 mod documented;
@@ -28,6 +29,7 @@ use peerway_swarm::share::Sharing;
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
+pub(crate) use client::Seen;
 pub use place::Place;
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;

@@ -64,11 +64,22 @@ pub use theme::Theme;
 pub struct Feed {
     pub snapshots: watch::Receiver<Arc<NodeSnapshot>>,
     pub events: BoxStream<'static, Told>,
+    /// That nothing is heard of the node any more; none once it is heard of again.
+    pub outages: BoxStream<'static, Option<Outage>>,
     pub commands: mpsc::Sender<Command>,
     /// Whom the user knows, each time that this has changed.
     pub people: BoxStream<'static, People>,
     /// What the node knows of the groups that it shares with, every few seconds; nothing while it shares nothing.
     pub swarm: BoxStream<'static, Arc<SwarmSnapshot>>,
+}
+
+/// Nothing is heard of a node, which is asked again until it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When that began, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Why, in one line.
+    pub reason: String,
 }
 
 /// Whom the user of the dashboard knows.

@@ -6,6 +6,7 @@
 //!
 //! A program reads what newer versions write: whatever it does not know comes out as the `Unknown` of its enum.
 
+mod changes;
 mod link;
 mod network;
 mod swarm;
@@ -19,6 +20,7 @@ use crate::{
     times::{fine_millis, millis},
 };
 
+pub use changes::NodeChanges;
 pub use link::{CandidatePair, FlowSnapshot, PairKind, PairState};
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,

@@ -68,13 +68,7 @@ pub(super) fn replace_peers(
     changed: Vec<(PeerId, Option<PeerSnapshot>)>,
     uptime: Duration,
 ) {
-    for peer in &mut shown.peers {
-        let passed = uptime.saturating_sub(shown.uptime);
-        peer.state_age += passed;
-        for flow in &mut peer.flows {
-            flow.age += passed;
-        }
-    }
+    shown.grow_older(uptime);
     for (id, peer) in changed {
         let place = shown.peers.binary_search_by_key(&id, |peer| peer.id);
         match (place, peer) {
@@ -84,7 +78,6 @@ pub(super) fn replace_peers(
             (Err(_), None) => {}
         }
     }
-    shown.uptime = uptime;
     shown.traffic = shown.peers.iter().map(|peer| peer.traffic).sum();
 }
 

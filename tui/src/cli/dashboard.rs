@@ -1,5 +1,7 @@
 //! `peerway` without a command: the dashboard, over a node that lives as long as it does.
 
+#[cfg(unix)]
+mod contact;
 mod replay;
 mod requests;
 #[cfg(unix)]
@@ -89,6 +91,7 @@ pub(super) async fn show(
     let source = Feed {
         snapshots,
         events: told(endpoint.events()).boxed(),
+        outages: stream::pending().boxed(),
         commands,
         people: match node {
             Some(node) => follow(node.peers(), node.book()),

@@ -64,7 +64,7 @@ async fn running(globals: &Globals, args: &StatusArgs, node: Client) -> Result<(
     }
     let mut snapshots = node.snapshots().await?;
     while let Some(snapshot) = snapshots.next().await {
-        page.print(&snapshot?)?;
+        page.print(&*snapshot?)?;
     }
     out::hint("the node has ended");
     Ok(())

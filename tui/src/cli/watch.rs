@@ -30,7 +30,7 @@ async fn follow(globals: &Globals, node: Client) -> Result<(), Failure> {
     while let Some(snapshot) = snapshots.next().await {
         let snapshot = snapshot?;
         if globals.json {
-            out::aside(move || out::json(&snapshot)).await?;
+            out::aside(move || out::json(&*snapshot)).await?;
             continue;
         }
         let now = facts(&snapshot, &state.names());

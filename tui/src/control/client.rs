@@ -1,6 +1,7 @@
 //! Asks the node that runs here, or that of a peer.
 
 mod groups;
+mod watching;
 
 use std::{pin::Pin, time::Duration};
 
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 
 use super::{
     ControlError, Named, Place, RemoteError, Rights, StartOptions, V1,
-    remote::Remote,
+    remote::Distant,
     shares::{GetAsk, GetStep, ShareAsk},
     streams::MISSED,
 };
@@ -38,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// But to a dial when it has succeeded or failed, which takes 40 s at most.
 const DIAL_PATIENCE: Duration = Duration::from_secs(50);
 
+pub(crate) use watching::Seen;
+
 /// A node that answers.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -52,7 +55,7 @@ pub(super) enum Way {
     /// By the node at a socket, for whom the beginning of each path says which node is meant.
     Through { place: Place, start: String },
     /// Over a link of our own.
-    Over(Remote),
+    Over(Distant),
 }
 
 type Telling<T> = Pin<Box<dyn Stream<Item = Result<T, ControlError>> + Send>>;
@@ -87,8 +90,19 @@ impl Client {
     /// # Errors
     /// [`RemoteError`], but that the peer may refuse, which shows with what is asked first.
     pub async fn over(endpoint: &Endpoint, peer: Ticket) -> Result<Self, RemoteError> {
-        let way = Way::Over(Remote::dial(endpoint, peer).await?);
+        let way = Way::Over(Distant::dial(endpoint, peer).await?);
         Ok(Self { way })
+    }
+
+    /// Has a link of our own made anew if it was lost: whoever asks over one that was is told why.
+    ///
+    /// # Errors
+    /// [`RemoteError`].
+    pub(crate) async fn mend(&self) -> Result<(), RemoteError> {
+        match &self.way {
+            Way::Here(_) | Way::Through { .. } => Ok(()),
+            Way::Over(distant) => distant.mend().await,
+        }
     }
 
     /// The node as it is now.
@@ -213,12 +227,6 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
-    /// The node as it is now, and each time that it has changed.
-    pub async fn snapshots(&self) -> Result<Telling<NodeSnapshot>, ControlError> {
-        let (server, body) = self.listen("/watch").await?;
-        Ok(each(server, body))
-    }
-
     /// What happens on the node from now on.
     pub async fn events(&self) -> Result<Telling<Told>, ControlError> {
         let (server, body) = self.listen("/events").await?;
@@ -280,7 +288,7 @@ impl Client {
         let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;
         match &self.way {
             Way::Here(place) | Way::Through { place, .. } => at(place, request).await,
-            Way::Over(remote) => Ok(remote.ask(request).await?),
+            Way::Over(distant) => Ok(distant.ask(request).await?),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{
     GetAsk, GetFailure, GetStep, ShareAsk, StartOptions,
+    changes::Change,
     tests::{Node, PATIENCE, endpoint, request},
 };
 use crate::{
@@ -374,6 +375,19 @@ fn every_key_of_a_snapshot_and_of_events_is_documented_and_no_other() {
     assert_eq!(told, keys);
     let kinds: Vec<_> = events.iter().map(|of| of["event"].clone()).collect();
     assert_eq!(event["properties"]["event"]["enum"], Value::Array(kinds));
+}
+
+#[test]
+fn every_key_of_changes_is_documented_and_no_other() {
+    let snapshot: NodeSnapshot = serde_json::from_str(SNAPSHOT).unwrap();
+    let mut change = Change::whole(&snapshot);
+    change.node.gone = vec![snapshot.id];
+    let change = serde_json::to_value(change).unwrap();
+    check(&change, &schema("Change"), "");
+    check_complete(&change, &schema("Change"), "");
+    let mut told = snapshot.clone();
+    let nothing = serde_json::to_value(told.follow(&snapshot)).unwrap();
+    check(&nothing, &schema("NodeChanges"), "");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use peerway::{
     ConnectError, Connection, Endpoint, Ticket,
     quic::{ConnectionError, VarInt, close},
 };
-use tokio::{io::join, time::timeout};
+use tokio::{io::join, sync::Mutex, time::timeout};
 
 use crate::{links::DIAL_PATIENCE, printable::printable};
 
@@ -42,6 +42,47 @@ pub enum RemoteError {
     Lost(ConnectionError),
     #[error("the peer's node broke off: {0}; did it end just now?")]
     Broken(hyper::Error),
+}
+
+/// A peer's node, and the link over which it is asked; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Distant {
+    endpoint: Endpoint,
+    peer: Ticket,
+    link: Arc<Mutex<Remote>>,
+}
+
+impl Distant {
+    pub(super) async fn dial(endpoint: &Endpoint, peer: Ticket) -> Result<Self, RemoteError> {
+        let link = Remote::dial(endpoint, peer.clone()).await?;
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            peer,
+            link: Arc::new(Mutex::new(link)),
+        })
+    }
+
+    pub(super) async fn ask<B>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, RemoteError>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let link = self.link.lock().await.clone();
+        link.ask(request).await
+    }
+
+    /// Dials anew if the link was lost.
+    pub(super) async fn mend(&self) -> Result<(), RemoteError> {
+        let mut link = self.link.lock().await;
+        if link.0.close_reason().is_some() {
+            *link = Remote::dial(&self.endpoint, self.peer.clone()).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Remote {

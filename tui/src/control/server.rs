@@ -122,6 +122,7 @@ fn router(control: Control) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/status", get(status))
         .route("/watch", get(watch_status))
+        .route("/changes", get(changes))
         .route("/events", get(events))
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", get(peer).delete(disconnect))
@@ -203,6 +204,10 @@ async fn swarm(State(control): State<Control>) -> Json<SwarmSnapshot> {
 
 async fn watch_status(State(control): State<Control>) -> impl IntoResponse {
     streams::snapshots(control.host.links.endpoint(), control.ended.subscribe())
+}
+
+async fn changes(State(control): State<Control>) -> impl IntoResponse {
+    streams::changes(control.host.links.endpoint(), control.ended.subscribe())
 }
 
 async fn events(State(control): State<Control>) -> impl IntoResponse {

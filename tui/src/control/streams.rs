@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::changes::Teller;
 use crate::{Told, told};
 
 /// Snapshots follow each other no faster, whatever happens.
@@ -55,6 +56,30 @@ pub(super) fn snapshots(
         ))
     });
     until(snapshots, ended)
+}
+
+/// The same as what each changes, so that much less is sent: see [`Change`](super::changes::Change).
+pub(super) fn changes(
+    endpoint: &Endpoint,
+    ended: watch::Receiver<bool>,
+) -> Sse<impl Stream<Item = Sending> + use<>> {
+    let mut snapshots = endpoint.snapshots();
+    snapshots.mark_changed();
+    let begin = (snapshots, Teller::default(), None);
+    let changes = stream::unfold(begin, |(mut snapshots, mut teller, last)| async move {
+        if let Some(last) = last {
+            sleep_until(last + PAUSE).await;
+        }
+        snapshots.changed().await.ok()?;
+        let snapshot: Arc<NodeSnapshot> = snapshots.borrow_and_update().clone();
+        let told = teller.tell(&snapshot);
+        Some((
+            stream::iter(told),
+            (snapshots, teller, Some(Instant::now())),
+        ))
+    });
+    let sent = changes.flatten();
+    until(sent.map(|change| Ok(json(None, &change))), ended)
 }
 
 /// Each step of what is measured, or fetched.

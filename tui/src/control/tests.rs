@@ -364,6 +364,89 @@ async fn a_node_that_stands_still_is_not_waited_for_without_end() {
     assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
 }
 
+/// What answers so to one request after the other: the status and what comes after the head.
+async fn answer(listener: &tokio::net::UnixListener, answers: &[(&str, String)]) -> Vec<String> {
+    let (mut asked, mut open) = (Vec::new(), Vec::new());
+    for (status, body) in answers {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = stream.read(&mut request).await.unwrap();
+        let request = String::from_utf8_lossy(&request[..length]);
+        asked.push(request.split(' ').nth(1).unwrap().to_owned());
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/event-stream\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        if *status == "200 OK" {
+            open.push(stream);
+        }
+    }
+    asked
+}
+
+#[tokio::test]
+async fn who_misses_a_change_asks_for_all_of_it_anew() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::in_folder(dir.path().join("run"), "a.sock");
+    let listener = place.open().unwrap();
+    let mut node = NodeSnapshot::empty(peerway::SecretKey::from_seed(&[1; 32]).id());
+    let whole = |node: &NodeSnapshot| {
+        let change = serde_json::json!({"seq": 0, "more": false, "node": node});
+        format!("data: {change}\n\n")
+    };
+    let first = whole(&node);
+    let later = serde_json::json!({"seq": 2, "more": false, "node": {"at_ms": 2, "uptime_ms": 0}});
+    node.at_ms = 3;
+    let answers = [
+        ("200 OK", format!("{first}data: {later}\n\n")),
+        ("200 OK", whole(&node)),
+    ];
+    let client = Client {
+        way: Way::Here(place),
+    };
+    let seen = async {
+        let snapshots = client.snapshots().await.unwrap();
+        snapshots
+            .take(2)
+            .map(|seen| seen.unwrap().at_ms)
+            .collect::<Vec<_>>()
+            .await
+    };
+    let both = async { tokio::join!(answer(&listener, &answers), seen) };
+    let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
+    assert_eq!(asked, ["/v1/changes", "/v1/changes"]);
+    assert_eq!(seen, [0, 3]);
+}
+
+#[tokio::test]
+async fn a_node_that_tells_no_changes_yet_is_watched_as_before() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::in_folder(dir.path().join("run"), "a.sock");
+    let listener = place.open().unwrap();
+    let mut node = NodeSnapshot::empty(peerway::SecretKey::from_seed(&[1; 32]).id());
+    let first = serde_json::to_string(&node).unwrap();
+    node.at_ms = 1;
+    let second = serde_json::to_string(&node).unwrap();
+    let answers = [
+        ("404 Not Found", String::new()),
+        ("200 OK", format!("data: {first}\n\ndata: {second}\n\n")),
+    ];
+    let client = Client {
+        way: Way::Here(place),
+    };
+    let seen = async {
+        let snapshots = client.snapshots().await.unwrap();
+        snapshots
+            .take(2)
+            .map(|seen| seen.unwrap().at_ms)
+            .collect::<Vec<_>>()
+            .await
+    };
+    let both = async { tokio::join!(answer(&listener, &answers), seen) };
+    let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
+    assert_eq!(asked, ["/v1/changes", "/v1/watch"]);
+    assert_eq!(seen, [0, 1]);
+}
+
 /// A daemon of another version, or one that dies: what a command says of it.
 #[tokio::test]
 async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {

@@ -13,7 +13,7 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 
 use super::{
-    People, Request,
+    Outage, People, Request,
     asking::Pongs,
     columns::Columns,
     connect::Connect,
@@ -105,6 +105,8 @@ pub(super) struct Model {
     pub(super) recording: bool,
     /// Events that were dropped on the way here.
     pub(super) lagged: u64,
+    /// Nothing is heard of the node at the moment.
+    pub(super) outage: Option<Outage>,
     pub(super) stopped: bool,
     /// The screen no longer shows what is here.
     pub(super) dirty: bool,
@@ -278,6 +280,7 @@ impl Model {
             replay: options.replay,
             recording: options.record.is_some(),
             lagged: 0,
+            outage: None,
             stopped: false,
             dirty: true,
         };
@@ -290,6 +293,12 @@ impl Model {
         self.dirty = true;
         (self.names, self.acquaintances) = (people.names, people.acquaintances);
         self.decided = people.decided;
+    }
+
+    /// Nothing is heard of the node, or it is there again.
+    pub(super) fn lose(&mut self, outage: Option<Outage>) {
+        self.dirty = true;
+        self.outage = outage;
     }
 
     /// The terminal has become another size.

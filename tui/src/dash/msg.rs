@@ -6,7 +6,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
-use super::{Answer, NetworkRequest, People, Request};
+use super::{Answer, NetworkRequest, Outage, People, Request};
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -32,6 +32,8 @@ pub(super) enum Msg {
     Unrecorded(String),
     /// The dashboard was to be suspended, and there is no shell that would continue it.
     NoShell,
+    /// Nothing is heard of the node, or it is there again.
+    Outage(Option<Outage>),
     /// The node has stopped: nothing new will come.
     Stopped,
 }

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{look::Role, model::Model, words::Reach};
+use super::{format, look::Role, model::Model, words::Reach};
+use crate::printable::printable;
 
-/// That the node has stopped, what it shows, who can reach it, or what is wrong with it; none if all is as it should be.
+/// That the node has stopped or is silent, what it shows, who can reach it, or what is wrong with it; none if all is as it should be.
 pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
     let network = &model.data().snapshot.network;
     if model.stopped {
@@ -13,6 +14,11 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
         } else {
             "the node has stopped; what you see is the last of it"
         };
+        Some((text.into(), Role::Bad))
+    } else if let Some(outage) = &model.outage {
+        let since = format::clock(outage.since_ms, model.utc_offset_s);
+        let reason = model.words().foreign(&printable(&outage.reason));
+        let text = format!("no contact with the node since {since}, trying again: {reason}");
         Some((text.into(), Role::Bad))
     } else if !model.note.is_empty() {
         Some((model.note.as_str().into(), Role::Accent))

@@ -193,6 +193,7 @@ impl Shell {
             Some(swarm) = self.source.swarm.next(), if !model.stopped => {
                 Wake::Msg(Msg::Swarm(swarm))
             }
+            Some(outage) = self.source.outages.next() => Wake::Msg(Msg::Outage(outage)),
             Some(people) = self.source.people.next() => Wake::Msg(Msg::People(people)),
             Some(msg) = self.answers.next() => Wake::Msg(msg),
             Some(msg) = self.dials.next() => Wake::Msg(msg),

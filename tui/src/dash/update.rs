@@ -101,6 +101,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             let text = "there is no shell to go back to: q quits".to_owned();
             notify(model, text, Role::Warn, now);
         }
+        Msg::Outage(outage) => model.lose(outage),
         Msg::Stopped => {
             model.dirty |= !model.stopped;
             model.stopped = true;

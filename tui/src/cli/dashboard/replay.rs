@@ -30,6 +30,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let source = Feed {
         snapshots,
         events: received(events),
+        outages: stream::pending().boxed(),
         commands,
         people: stream::pending().boxed(),
         swarm: received(groups),

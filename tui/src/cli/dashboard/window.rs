@@ -2,32 +2,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{
-    Stream, StreamExt,
+    StreamExt,
     stream::{self, BoxStream},
 };
-use peerway::{Names as _, NodeSnapshot, PeerId};
-use tokio::{
-    sync::{mpsc, watch},
-    time::sleep,
-};
+use peerway::{Names as _, PeerId};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     super::{
         afar::Afar, args::Globals, failure::Failure, follow::Followed, screen::Screen,
         state::StateDir,
     },
-    QUEUE, follow, groups, people,
+    QUEUE, contact, follow, groups, people,
     requests::Host,
 };
 use crate::{
     book::Trust,
-    control::{Client, ControlError, Named, Rights},
+    control::{Client, Named, Rights},
     dash::{self, Feed, Options, People},
 };
 
@@ -85,18 +80,12 @@ async fn show(
     people: BoxStream<'static, People>,
     options: Options,
 ) -> Result<(), Failure> {
-    let mut snapshots = node.snapshots().await?;
-    // A node that ends just now says nothing more.
-    let Some(first) = snapshots.next().await.transpose()? else {
-        return Err(Failure::NoNode);
-    };
-    let (samples, receiver) = watch::channel(Arc::new(first));
+    let (contact, keeper) = contact::begin(node).await?;
     let (commands, requests) = mpsc::channel(QUEUE);
-    let events = node.events().await?;
     let source = Feed {
-        snapshots: receiver,
-        // What breaks off has ended: the dashboard says so.
-        events: events.filter_map(async |told| told.ok()).boxed(),
+        snapshots: contact.snapshots,
+        events: contact.events,
+        outages: contact.outages,
         commands,
         people,
         swarm: {
@@ -108,24 +97,11 @@ async fn show(
             })
         },
     };
-    let pass_on = pass_on(snapshots, samples);
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
         never = host.serve(requests) => match never {},
-        never = pass_on => match never {},
+        never = keeper.keep() => match never {},
     }
-}
-
-/// Until the node ends, which the dashboard sees by that nothing comes any more.
-async fn pass_on(
-    mut snapshots: impl Stream<Item = Result<NodeSnapshot, ControlError>> + Unpin,
-    samples: watch::Sender<Arc<NodeSnapshot>>,
-) -> Infallible {
-    while let Some(Ok(snapshot)) = snapshots.next().await {
-        samples.send_replace(Arc::new(snapshot));
-    }
-    drop(samples);
-    std::future::pending().await
 }
 
 /// Whom a peer's book names, now and then; where it does not answer, what it said before holds.

@@ -148,6 +148,25 @@ async fn whose_rights_change_is_let_go_at_once() {
 }
 
 #[tokio::test]
+async fn a_link_that_was_lost_is_made_anew_when_it_is_asked_for() {
+    let (host, peer) = (Host::start().await, endpoint().await);
+    host.allow(&peer, Some(Admin::Read));
+    let client = host.asked_by(&peer).await;
+    let mut snapshots = client.snapshots().await.unwrap();
+    host.allow(&peer, None);
+    let ended = timeout(PATIENCE, async {
+        while snapshots.next().await.is_some_and(|it| it.is_ok()) {}
+    });
+    ended.await.unwrap();
+    host.allow(&peer, Some(Admin::Full));
+    assert!(client.status().await.is_err(), "nobody asked for it");
+    client.mend().await.unwrap();
+    client.mend().await.unwrap();
+    assert_eq!(client.version().await.unwrap().rights, Some(Rights::Full));
+    assert!(client.snapshots().await.unwrap().next().await.is_some());
+}
+
+#[tokio::test]
 async fn a_program_asks_a_peers_node_through_its_own_over_one_link() {
     let (host, own) = (Host::start().await, Node::start().await);
     host.allow(&own.endpoint, Some(Admin::Read));

@@ -9,7 +9,7 @@ use ratatui::{Terminal, backend::TestBackend};
 use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, explanation, id, node, options, snapshot, swarm, twelve};
-use crate::dash::{Answer, Request, msg::Msg, pace::Pace, view::view};
+use crate::dash::{Answer, Outage, Request, msg::Msg, pace::Pace, view::view};
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let code = prop_oneof![
@@ -93,6 +93,10 @@ fn any_msg() -> impl Strategy<Value = Msg> {
             Msg::Answered(id(4), ping, if ok { Ok(answer) } else { Err("\u{1b}[2J".to_owned()) })
         }),
         1 => Just(Msg::NoShell),
+        1 => any::<Option<u64>>().prop_map(|since_ms| {
+            let reason = "\u{1b}[2J".to_owned();
+            Msg::Outage(since_ms.map(|since_ms| Outage { since_ms, reason }))
+        }),
         1 => Just(Msg::Stopped),
     ]
 }

@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier};
 use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
-use crate::dash::{ColorChoice, Options, msg::Msg};
+use crate::dash::{ColorChoice, Options, Outage, format, msg::Msg};
 
 pub(super) const SIZES: [(u16, u16); 5] = [(40, 10), (60, 20), (80, 24), (120, 40), (200, 60)];
 
@@ -116,6 +116,35 @@ fn equal_round_trips_are_equally_high_for_all_peers() {
     assert_eq!(bars("nas"), "▇".repeat(12));
     assert_eq!(bars("phone"), bars("nas"));
     assert!(screen.contains("60s ▁1█128ms"), "the scale is written down");
+}
+
+#[test]
+fn of_a_node_that_is_gone_it_is_said_since_when_and_why_until_it_is_back() {
+    let mut desk = Desk::plain(&node(twelve()));
+    desk.send(Msg::Outage(Some(Outage {
+        since_ms: AT_MS,
+        reason: "it ended at 192.0.2.9".to_owned(),
+    })));
+    let screen = desk.screen(100, 30);
+    let since = format::clock(AT_MS, desk.model.utc_offset_s);
+    let told =
+        format!("no contact with the node since {since}, trying again: it ended at 192.0.2.9");
+    assert!(
+        screen.contains(&told) && screen.contains("LOST"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("laptop"),
+        "the last of it is shown: {screen}"
+    );
+    desk.model.masked = true;
+    assert!(!desk.screen(100, 30).contains("192.0.2.9"));
+    desk.send(Msg::Outage(None));
+    let screen = desk.screen(100, 30);
+    assert!(
+        screen.contains("LIVE") && !screen.contains("no contact"),
+        "{screen}"
+    );
 }
 
 /// Nodes in unusual states.

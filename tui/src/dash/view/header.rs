@@ -209,6 +209,8 @@ fn mode(model: &Model) -> Line<'static> {
         (format!("FROZEN {at} "), Role::Warn)
     } else if model.stopped {
         ("STOPPED ".to_owned(), Role::Bad)
+    } else if model.outage.is_some() {
+        ("LOST ".to_owned(), Role::Bad)
     } else if model.replay {
         ("REPLAY ".to_owned(), Role::Info)
     } else {

@@ -1,0 +1,78 @@
+//! Follows the node by what changes in it.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use hyper::{Method, StatusCode};
+use peerway::NodeSnapshot;
+use tokio::task::yield_now;
+
+use super::{Client, Telling, each, refused};
+use crate::control::{
+    ControlError,
+    changes::{Change, Gap, Listener},
+};
+
+/// A node as it was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) snapshot: Arc<NodeSnapshot>,
+    /// Not all of its peers are there yet; they come at once.
+    pub(crate) more: bool,
+}
+
+impl Client {
+    /// The node as it is now, and each time that it has changed.
+    pub async fn snapshots(&self) -> Result<Telling<Arc<NodeSnapshot>>, ControlError> {
+        let seen = self.sights().await?;
+        let whole = seen.filter_map(async |seen| match seen {
+            Ok(Seen { more: true, .. }) => None,
+            Ok(Seen { snapshot, .. }) => Some(Ok(snapshot)),
+            Err(error) => Some(Err(error)),
+        });
+        Ok(Box::pin(whole))
+    }
+
+    /// The same, and before it the node with the first of its peers.
+    pub(crate) async fn sights(&self) -> Result<Telling<Seen>, ControlError> {
+        let changes = self.changes().await?;
+        let begin = (self.clone(), changes, Listener::default());
+        let seen = stream::unfold(begin, |(client, mut changes, mut listener)| async move {
+            let seen = loop {
+                let change = match changes.next().await? {
+                    Ok(change) => change,
+                    Err(error) => break Err(error),
+                };
+                let (more, is_first) = (change.more, change.seq == 0);
+                match listener.hear(change) {
+                    // To be read it takes a while, in which others have their turn.
+                    Ok(_) if more && !is_first => yield_now().await,
+                    Ok(held) => {
+                        let snapshot = Arc::new(held.clone());
+                        break Ok(Seen { snapshot, more });
+                    }
+                    Err(Gap) => match client.changes().await {
+                        Ok(anew) => changes = anew,
+                        Err(error) => break Err(error),
+                    },
+                }
+            };
+            Some((seen, (client, changes, listener)))
+        });
+        Ok(Box::pin(seen))
+    }
+
+    async fn changes(&self) -> Result<Telling<Change>, ControlError> {
+        let answer = self.send(Method::GET, "/changes", String::new()).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            // It is of a version that tells all of it each time.
+            let (server, body) = self.listen("/watch").await?;
+            let snapshots = each::<NodeSnapshot>(server, body);
+            return Ok(Box::pin(snapshots.map(|snapshot| {
+                snapshot.map(|snapshot| Change::whole(&snapshot))
+            })));
+        }
+        let (server, body) = refused(answer).await?;
+        Ok(each(server, body))
+    }
+}
