@@ -379,15 +379,19 @@ fn every_key_of_a_snapshot_and_of_events_is_documented_and_no_other() {
 
 #[test]
 fn every_key_of_changes_is_documented_and_no_other() {
-    let snapshot: NodeSnapshot = serde_json::from_str(SNAPSHOT).unwrap();
-    let mut change = Change::whole(&snapshot);
-    change.node.gone = vec![snapshot.id];
-    let change = serde_json::to_value(change).unwrap();
-    check(&change, &schema("Change"), "");
+    let mut node: Value = serde_json::from_str(SNAPSHOT).unwrap();
+    node["gone"] = serde_json::json!([node["id"]]);
+    let change = serde_json::json!({"seq": 0, "more": false, "node": node});
     check_complete(&change, &schema("Change"), "");
-    let mut told = snapshot.clone();
-    let nothing = serde_json::to_value(told.follow(&snapshot)).unwrap();
-    check(&nothing, &schema("NodeChanges"), "");
+    let mut snapshot = NodeSnapshot::empty(SecretKey::from_seed(&[1; 32]).id());
+    let mut whole = serde_json::to_value(Change::whole(&snapshot)).unwrap();
+    let nothing = snapshot.follow(&snapshot.clone());
+    whole["node"]["gone"] = node["gone"].clone();
+    for (change, place) in [(change, "all"), (whole, "whole")] {
+        check(&change, &schema("Change"), place);
+    }
+    let nothing = serde_json::to_value(nothing).unwrap();
+    check(&nothing, &schema("NodeChanges"), "nothing");
 }
 
 #[tokio::test]
