@@ -165,7 +165,8 @@ pub(crate) struct Options {
         long,
         value_name = "COUNT",
         env = "PEERWAY_RELAY_CLIENTS",
-        default_value_t = Limits::default().clients
+        default_value_t = Limits::default().clients,
+        value_parser = parse_count
     )]
     pub(crate) clients: usize,
 
@@ -174,7 +175,8 @@ pub(crate) struct Options {
         long,
         value_name = "COUNT",
         env = "PEERWAY_RELAY_CONNECTIONS_PER_IP",
-        default_value_t = Limits::default().connections_per_ip
+        default_value_t = Limits::default().connections_per_ip,
+        value_parser = parse_count
     )]
     pub(crate) connections_per_ip: usize,
 
@@ -283,6 +285,7 @@ impl Options {
             bind,
             certificate: files.map(|(chain, key)| Certificate::new(chain, key)),
             trusted_proxies: self.trusted_proxies.clone(),
+            room: None,
         })
     }
 
@@ -344,6 +347,12 @@ pub(crate) fn bytes(count: u64) -> String {
         Some((unit, name)) => format!("{:.1}{name}", count as f64 / *unit as f64),
         None => count.to_string(),
     }
+}
+
+/// How many are served: a relay for nobody is a mistake.
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected a whole number from 1".to_owned())
 }
 
 fn parse_bind(text: &str) -> Result<SocketAddr, String> {

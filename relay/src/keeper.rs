@@ -39,11 +39,11 @@ impl Keeper {
         self.drain.send_replace(Some(within));
     }
 
-    /// Returns when that was said.
-    pub(crate) async fn drained(&self) -> Duration {
-        let mut drain = self.drain.subscribe();
-        let within = drain.wait_for(Option::is_some).await;
-        within.ok().and_then(|within| *within).unwrap_or_default()
+    /// When that is said.
+    pub(crate) fn drains(&self) -> Drains {
+        let mut said = self.drain.subscribe();
+        said.mark_changed();
+        Drains(said)
     }
 
     /// Writes down what changed. False if the disk does not take it; it is tried again later.
@@ -61,6 +61,24 @@ impl Keeper {
         loop {
             sleep(PAUSE).await;
             self.write().await;
+        }
+    }
+}
+
+/// The operator's words about the end of the relay.
+#[derive(Debug)]
+pub(crate) struct Drains(watch::Receiver<Option<Duration>>);
+
+impl Drains {
+    /// Returns when the relay is to stop, and within what time; the next time when that is said again.
+    pub(crate) async fn next(&mut self) -> Duration {
+        loop {
+            if self.0.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Some(within) = *self.0.borrow_and_update() {
+                return within;
+            }
         }
     }
 }

@@ -32,6 +32,9 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const KEY_FILE: &str = "relay.key";
 /// How long a drain takes that SIGUSR1 asks for.
 const DRAIN: Duration = Duration::from_secs(60);
+/// Descriptors for all but clients over TCP: ports, files, those who ask for metrics, the operator.
+#[cfg(target_os = "linux")]
+const DESCRIPTORS: usize = 40;
 /// What systemd waits beyond the time of a drain before it ends the relay itself.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
@@ -117,8 +120,9 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     config.limits = options.limits();
     config.access = options.access();
     #[cfg(target_os = "linux")]
-    if config.tcp.is_some() {
-        raise_descriptor_limit(config.limits.clients);
+    if let Some(tcp) = &mut config.tcp {
+        let descriptors = raise_descriptor_limit(config.limits.clients);
+        tcp.room = descriptors.map(|most| most.saturating_sub(DESCRIPTORS));
     }
     let mut signals = Signals::catch()?;
     let relay = Relay::bind(config).await?;
@@ -152,13 +156,12 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every client over TCP takes a descriptor. The usual limit is low for the sake of programs that use select(2).
+/// Every client over TCP takes a descriptor. The usual limit is low for the sake of programs that use select(2). Returns how many
+/// there may be.
 #[cfg(target_os = "linux")]
-fn raise_descriptor_limit(clients: usize) {
+fn raise_descriptor_limit(clients: usize) -> Option<usize> {
     use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
-    let Ok((_, most)) = getrlimit(RLIMIT_NOFILE) else {
-        return;
-    };
+    let (_, most) = getrlimit(RLIMIT_NOFILE).ok()?;
     // The lower limit will do.
     let _ = setrlimit(RLIMIT_NOFILE, most, most);
     if most < clients as u64 {
@@ -168,11 +171,13 @@ fn raise_descriptor_limit(clients: usize) {
             "clients over TCP find no room beyond the descriptors; raise their limit (ulimit -n)"
         );
     }
+    Some(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// Does what the operator asks for, until the relay has stopped.
 async fn operate(keeper: &Keeper, signals: &mut Signals, options: &Options, args: &[OsString]) {
     let relay = keeper.relay();
+    let mut drains = keeper.drains();
     let within = loop {
         tokio::select! {
             request = signals.next() => match request {
@@ -180,22 +185,26 @@ async fn operate(keeper: &Keeper, signals: &mut Signals, options: &Options, args
                 Request::Drain => break Some(DRAIN),
                 Request::Reload => reload(keeper, options, args),
             },
-            within = keeper.drained() => break Some(within),
+            within = drains.next() => break Some(within),
         }
     };
-    let Some(within) = within else {
+    let Some(mut within) = within else {
         notify(&[NotifyState::Stopping]);
         return relay.shutdown().await;
     };
-    let patience = within.saturating_add(DRAIN_MARGIN).as_micros();
-    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
-    notify(&[
-        NotifyState::Stopping,
-        NotifyState::ExtendTimeoutUsec(patience),
-    ]);
-    tokio::select! {
-        () = relay.drain(within) => {}
-        () = stopped(signals) => relay.shutdown().await,
+    loop {
+        let patience = within.saturating_add(DRAIN_MARGIN).as_micros();
+        let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+        notify(&[
+            NotifyState::Stopping,
+            NotifyState::ExtendTimeoutUsec(patience),
+        ]);
+        tokio::select! {
+            () = relay.drain(within) => return,
+            () = stopped(signals) => return relay.shutdown().await,
+            // The operator has thought better of it.
+            again = drains.next() => within = again,
+        }
     }
 }
 

@@ -5,13 +5,16 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use peerway_proto::PeerId;
 use peerway_relay::{Invite, InviteId, Month, Records};
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition,
+    backends::FileBackend,
 };
 use tracing::{info, warn};
 
@@ -35,6 +38,13 @@ pub(crate) enum StoreError {
         "cannot open {}: {source}; the relay has to be able to write it, and no other relay may use it", path.display()
     )]
     File { path: PathBuf, source: io::Error },
+    #[error("another relay uses {}: end that one, or give this one another --state-dir", path.display())]
+    Taken { path: PathBuf },
+    #[error(
+        "{} is damaged: restore it, or move it away to begin with no volume counted and nobody invited",
+        path.display()
+    )]
+    Damaged { path: PathBuf },
     #[error(
         "cannot use {}: {source}; if it is damaged, restore it, or move it away to begin with no volume counted and nobody invited",
         path.display()
@@ -86,13 +96,21 @@ impl Store {
     /// Opens the store in this folder, and makes sure that it can be written to.
     pub(crate) fn open(state_dir: &Path) -> Result<(Self, Records), StoreError> {
         let path = state_dir.join(FILE);
-        let database = open(&path)?;
-        let failed = |source: redb::Error| StoreError::Database {
-            path: path.clone(),
-            source: Box::new(source),
-        };
-        write(&database, &Waiting::default()).map_err(failed)?;
-        let records = read(&database).map_err(failed)?;
+        let (database, records) = quietly(|| {
+            let mut database = open(&path)?;
+            let failed = |source: redb::Error| StoreError::Database {
+                path: path.clone(),
+                source: Box::new(source),
+            };
+            let is_whole = database.check_integrity();
+            if !is_whole.map_err(|error| failed(error.into()))? {
+                warn!("{} was repaired", path.display());
+            }
+            write(&database, &Waiting::default()).map_err(failed)?;
+            let records = read(&database).map_err(failed)?;
+            Ok((database, records))
+        })
+        .unwrap_or_else(|| Err(StoreError::Damaged { path: path.clone() }))?;
         let store = Self {
             path,
             database: Some(database),
@@ -141,6 +159,18 @@ impl Store {
     }
 }
 
+/// Does `work`; none if it panics, as redb does on files that are damaged in some ways. For the start of the program: what panics
+/// elsewhere meanwhile is not told of.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
+    let telling = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    panic::set_hook(telling);
+    done.ok()
+}
+
 fn open(path: &Path) -> Result<Database, StoreError> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -154,9 +184,14 @@ fn open(path: &Path) -> Result<Database, StoreError> {
     builder.set_cache_size(CACHE);
     let backend = FileBackend::new(file);
     let opened = backend.and_then(|backend| builder.create_with_backend(backend));
-    opened.map_err(|source| StoreError::Database {
-        path: path.to_owned(),
-        source: Box::new(source.into()),
+    opened.map_err(|source| match source {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::Taken {
+            path: path.to_owned(),
+        },
+        source => StoreError::Database {
+            path: path.to_owned(),
+            source: Box::new(source.into()),
+        },
     })
 }
 
@@ -296,11 +331,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (first, _) = Store::open(folder.path()).unwrap();
         let second = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(second.contains("relay.redb"), "{second}");
+        assert!(second.contains("another relay uses"), "{second}");
         drop(first);
         fs::write(folder.path().join(FILE), b"no database at all").unwrap();
         let damaged = Store::open(folder.path()).unwrap_err().to_string();
         assert!(damaged.contains("move it away"), "{damaged}");
+    }
+
+    #[test]
+    fn a_file_that_lost_a_bit_is_read_right_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut store, _) = Store::open(folder.path()).unwrap();
+        assert!(store.write(records()));
+        drop(store);
+        let whole = fs::read(&path).unwrap();
+        let used = (0..whole.len()).filter(|at| whole[*at] != 0);
+        let (mut right, mut refused) = (0, 0);
+        // A prime, so that all kinds of fields are hit, each in all of its bits.
+        for (nth, at) in used.step_by(7).enumerate() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (nth % 8);
+            fs::write(&path, damaged).unwrap();
+            match Store::open(folder.path()) {
+                Ok((_, read)) => {
+                    assert_eq!(read.volumes, records().volumes, "byte {at}");
+                    assert_eq!(read.members, records().members, "byte {at}");
+                    right += 1;
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("move it away"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(right > 0 && refused > 0, "{right} right, {refused} refused");
     }
 
     #[test]

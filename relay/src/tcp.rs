@@ -22,7 +22,9 @@ use std::{
     time::Duration,
 };
 
-use peerway_carrier::{Datagrams, Outbox, UNSENT, carry, numbered::numbered, prepare};
+use peerway_carrier::{
+    Datagrams, Outbox, Side, UNSENT, carry, numbered::numbered, prepare, progress::Watched,
+};
 use peerway_proto::SecretKey;
 use quinn_udp::RecvMeta;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -60,6 +62,9 @@ pub struct Tcp {
     pub certificate: Option<Certificate>,
     /// Reverse proxies that are believed where a client is (`X-Forwarded-For`, and the first version of the PROXY protocol).
     pub trusted_proxies: Vec<IpAddr>,
+    /// Connections that the system has descriptors for, besides all else that the process opens; where they are fewer than
+    /// [`Limits::clients`], they are shared out as those are. No such bound without it.
+    pub room: Option<usize>,
 }
 
 /// Files of an operator's certificate, in PEM. They are read again when they change.
@@ -115,7 +120,7 @@ impl Port {
             io,
             tls: Tls::new(key, config.certificate.clone())?,
             trusted_proxies: config.trusted_proxies.clone(),
-            door: Door::new(limits),
+            door: Door::new(limits, config.room.unwrap_or(usize::MAX)),
             last: AtomicU32::new(0),
         })
     }
@@ -229,10 +234,14 @@ impl Guest {
             if !has_turn(&self.port.door, from).await {
                 return Ok(None);
             }
+            let tcp = Watched::new(tcp);
+            let progress = tcp.progress();
             let tls = self.port.tls.accept(tcp).await?;
-            http::receive(Box::new(tls), visit).await
+            http::receive(Box::new(tls), progress, visit).await
         } else {
-            http::receive(Box::new(tcp), visit).await
+            let tcp = Watched::new(tcp);
+            let progress = tcp.progress();
+            http::receive(Box::new(tcp), progress, visit).await
         }
     }
 
@@ -240,7 +249,7 @@ impl Guest {
         let addr = numbered(web.from, self.port.number());
         let outbox = self.sorter.ports.streams.open(addr);
         let ended = tokio::select! {
-            ended = carry(web.socket, &outbox, true, |datagrams| sort(&self.sorter, addr, datagrams)) => ended,
+            ended = carry(web.socket, &outbox, Side::Relay(&web.progress), |datagrams| sort(&self.sorter, addr, datagrams)) => ended,
             () = self.unused(addr) => Ok(()),
             () = place.displaced() => Ok(()),
         };
@@ -364,7 +373,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_would_have_to_wait_for_too_long_is_let_go_at_once() {
-        let (door, from) = (Door::new(Limits::default()), ([192, 0, 2, 1], 1).into());
+        let (door, from) = (
+            Door::new(Limits::default(), usize::MAX),
+            ([192, 0, 2, 1], 1).into(),
+        );
         assert!(has_turn(&door, from).await);
         let is_soon = |again| again < HANDSHAKE * 2;
         while door

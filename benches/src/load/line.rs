@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use peerway::tls;
-use peerway_carrier::{MAX_MESSAGE, Outbox, PATH, UNSENT, carry, prepare};
+use peerway_carrier::{MAX_MESSAGE, Outbox, PATH, Side, UNSENT, carry, prepare};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpSocket, UdpSocket},
@@ -77,7 +77,7 @@ impl Line {
             let take = |datagrams: peerway_carrier::Datagrams| {
                 datagrams.for_each(|datagram| drop(taken.send(datagram)));
             };
-            let mut carrying = pin!(carry(web, &leaving, false, take));
+            let mut carrying = pin!(carry(web, &leaving, Side::Client, take));
             tokio::select! {
                 _ = &mut carrying => {}
                 // The connection stays.

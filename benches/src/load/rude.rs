@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     flow::{Flow, datagram, meet, show},
+    goals::Goals,
     line::Carrier,
     registered::{Heard, Registered},
     target::Target,
@@ -18,6 +19,10 @@ use crate::Failure;
 
 /// Beyond what a registered client is granted to say nonsense, it is to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The queue of a client over TCP, what TLS and the message that is being written hold, and some air.
+const DEAF_KIB: f64 = 400.0;
+const LOST_PERCENT: f64 = 0.1;
+const WAITED_MS: f64 = 100.0;
 /// What no frame begins with, or ends in the middle.
 const NONSENSE: [&[u8]; 4] = [
     // A body of 65,535 bytes.
@@ -31,8 +36,8 @@ const NONSENSE: [&[u8]; 4] = [
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Clients over TCP that never read, each with somebody who sends to it.
-    #[arg(long, default_value_t = 200)]
+    /// Clients over TCP that never read, each with somebody who sends to it. Many take all of the processor for themselves.
+    #[arg(long, default_value_t = 40)]
     deaf: usize,
     /// Clients that say what is no frame.
     #[arg(long, default_value_t = 400)]
@@ -63,9 +68,12 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     }
     let ended = broken.join_all().await.into_iter();
     let ended = ended.filter(|ended| matches!(ended, Ok(true))).count();
-    println!(
-        "{ended} of {} that broke the protocol were closed",
-        args.broken
+    let mut goals = Goals::default();
+    let unclosed = args.broken - ended;
+    goals.at_most(
+        &format!("of {} that broke the protocol, not closed", args.broken),
+        unclosed as f64,
+        0.0,
     );
 
     let before = relay.memory_kib()?;
@@ -94,14 +102,20 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         failed = watching => return failed,
     };
     show("beside the deaf", &report);
-    let each = (most - met) / args.deaf.max(1) as f64;
     println!(
-        "{} deaf: {:+.0} KiB for them and their peers, {:+.0} at most while they are sent to: {each:.0} each",
+        "{} deaf: {:+.0} KiB for them and their peers, {:+.0} at most while they are sent to",
         args.deaf,
         met - before,
         most - met
     );
-    Ok(())
+    let each = (most - met) / args.deaf.max(1) as f64;
+    goals.at_most("KiB for one that never reads", each, DEAF_KIB);
+    let lost = report.sent.saturating_sub(report.took.len());
+    let lost = 100.0 * lost as f64 / report.sent.max(1) as f64;
+    goals.at_most("% of others' datagrams lost", lost, LOST_PERCENT);
+    let waited = 1e3 * report.took.quantile(0.99).as_secs_f64();
+    goals.at_most("p99 of others' datagrams, ms", waited, WAITED_MS);
+    goals.reached()
 }
 
 /// Sends 1.2 MB a second to a client for as long as the sender is registered.

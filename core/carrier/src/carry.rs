@@ -16,13 +16,18 @@ use tokio::{
 };
 use tokio_websockets::{CloseCode, Message, WebSocketStream};
 
-use crate::{MAX_MESSAGE, Outbox};
+use crate::{MAX_MESSAGE, Outbox, progress::Progress};
 
 /// How often the relay pings: reverse proxies end what is idle after 50 s and more.
 const PING: Duration = Duration::from_secs(25);
-/// Nothing came for this long, not even an answer to a ping, or nothing could be written: the TCP connection is of no use.
+/// No message came for this long, not even an answer to a ping: the TCP connection is of no use.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A message that has not left after this long.
 const STALL: Duration = Duration::from_secs(10);
+/// The same at the relay where not even a byte of it leaves: the client does not read, or its line is dead, and others want the
+/// room. A line of 32 kbit/s gets on, as the kernel asks for more whenever half of what it may hold [unsent](crate::UNSENT) has
+/// left.
+const STUCK: Duration = Duration::from_secs(2);
 /// Pings that are answered before what was written has left.
 const PINGS: usize = 8;
 /// The time for the last words. A bare FIN would have proxies cut off what is on its way to us.
@@ -55,14 +60,24 @@ impl From<Broken> for io::Error {
     }
 }
 
-/// Carries datagrams until the outbox is closed and empty, or the TCP connection ends. `pings` says whether this end is to ping.
+/// Which end of a TCP connection this is.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Side<'a> {
+    /// It answers pings, and waits for a slow line.
+    Client,
+    /// It pings, and leaves whom it cannot write to.
+    Relay(&'a Progress),
+}
+
+/// Carries datagrams until the outbox is closed and empty, or the TCP connection ends.
 ///
 /// # Errors
 /// See [`Broken`]; none if this end closed the outbox.
 pub async fn carry<S>(
     mut socket: WebSocketStream<S>,
     outbox: &Outbox,
-    pings: bool,
+    side: Side<'_>,
     mut take: impl FnMut(Datagrams),
 ) -> Result<(), Broken>
 where
@@ -74,7 +89,7 @@ where
     let mut next_ping = heard + PING;
     loop {
         let is_idle = writer.since.is_none();
-        let written_by = writer.since.map_or(heard + SILENCE, |since| since + STALL);
+        let ends_at = writer.ends_at(side, heard);
         tokio::select! {
             happened = poll_fn(|cx| writer.poll(&mut socket, cx)) => {
                 let Some(message) = happened? else { continue };
@@ -97,12 +112,15 @@ where
                 socket.start_send_unpin(Message::binary(std::mem::take(&mut message)))?;
                 writer.started();
             }
-            () = sleep_until(next_ping), if pings => {
+            () = sleep_until(next_ping), if matches!(side, Side::Relay(_)) => {
                 next_ping += PING;
                 socket.start_send_unpin(Message::ping(Bytes::new()))?;
                 writer.started();
             }
-            () = sleep_until(written_by.min(heard + SILENCE)) => return Err(Broken::Stalled),
+            // What leaves meanwhile puts the end off.
+            () = sleep_until(ends_at) => if writer.ends_at(side, heard) <= ends_at {
+                return Err(Broken::Stalled);
+            },
         }
     }
     let goodbye = async {
@@ -126,6 +144,19 @@ struct Writer {
 impl Writer {
     fn started(&mut self) {
         self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// When the connection is of no use if nothing leaves and nothing is heard until then.
+    fn ends_at(&self, side: Side<'_>, heard: Instant) -> Instant {
+        let silent = heard + SILENCE;
+        let Some(since) = self.since else {
+            return silent;
+        };
+        let stalled = silent.min(since + STALL);
+        match side {
+            Side::Client => stalled,
+            Side::Relay(progress) => stalled.min(progress.last().max(since) + STUCK),
+        }
     }
 
     /// The socket answers a ping by itself, with whatever is written next.
@@ -201,22 +232,39 @@ impl Iterator for Datagrams {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_websockets::{ClientBuilder, ServerBuilder};
 
     use super::*;
+    use crate::progress::Watched;
 
-    fn pair() -> (WebSocketStream<DuplexStream>, WebSocketStream<DuplexStream>) {
+    type Near = WebSocketStream<DuplexStream>;
+    type Far = WebSocketStream<Watched<DuplexStream>>;
+
+    /// A client's end and a relay's, with what is noted of the latter.
+    fn pair() -> (Near, Far, Arc<Progress>) {
+        let (near, far, progress) = raw_pair();
+        (ClientBuilder::new().take_over(near), far, progress)
+    }
+
+    /// The same, where the client does as it likes.
+    fn raw_pair() -> (DuplexStream, Far, Arc<Progress>) {
         let (near, far) = duplex(4 * MAX_MESSAGE);
-        (
-            ClientBuilder::new().take_over(near),
-            ServerBuilder::new().serve(far),
-        )
+        let far = Watched::new(far);
+        let progress = far.progress();
+        (near, ServerBuilder::new().serve(far), progress)
+    }
+
+    /// More than what is between both ends takes.
+    fn fill(outbox: &Outbox) {
+        let mut packet = [0x40; 1200];
+        packet[0] = 0x20;
+        outbox.push(std::iter::repeat_n(&packet[..], 200));
     }
 
     #[tokio::test(start_paused = true)]
     async fn datagrams_arrive_in_order_and_a_closed_outbox_ends_both_ends() {
-        let (near, far) = pair();
+        let (near, far, progress) = pair();
         let (outbox, silent) = (Outbox::default(), Outbox::default());
         let sent: Vec<Vec<u8>> = (1..100_u8).map(|len| vec![0x20; len.into()]).collect();
         outbox.push(sent.iter().map(Vec::as_slice));
@@ -224,8 +272,8 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let take = |datagrams: Datagrams| heard.lock().unwrap().extend(datagrams);
         let (left, ended) = tokio::join!(
-            carry(near, &outbox, false, |_| {}),
-            carry(far, &silent, true, take),
+            carry(near, &outbox, Side::Client, |_| {}),
+            carry(far, &silent, Side::Relay(&progress), take),
         );
         left.unwrap();
         assert!(matches!(ended, Err(Broken::Closed)), "{ended:?}");
@@ -234,31 +282,81 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pings_keep_an_idle_stream_and_silence_ends_it() {
-        let (near, far) = pair();
+        let (near, far, progress) = pair();
         let (outbox, silent) = (Outbox::default(), Outbox::default());
         let both = async {
             tokio::select! {
-                ended = carry(near, &outbox, false, |_| {}) => ended,
-                ended = carry(far, &silent, true, |_| {}) => ended,
+                ended = carry(near, &outbox, Side::Client, |_| {}) => ended,
+                ended = carry(far, &silent, Side::Relay(&progress), |_| {}) => ended,
             }
         };
         assert!(timeout(10 * SILENCE, both).await.is_err());
-        let (_open, far) = pair();
-        let ended = carry(far, &silent, true, |_| {}).await;
+        let (_open, far, progress) = pair();
+        let ended = carry(far, &silent, Side::Relay(&progress), |_| {}).await;
         assert!(matches!(ended, Err(Broken::Stalled)), "{ended:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_nothing_is_left() {
-        let (_near, far) = pair();
-        let outbox = Outbox::default();
-        let mut packet = [0x40; 1200];
-        packet[0] = 0x20;
-        outbox.push(std::iter::repeat_n(&packet[..], 200));
         let began = Instant::now();
-        let ended = carry(far, &outbox, true, |_| {}).await;
+        let (_near, far, progress) = pair();
+        let outbox = Outbox::default();
+        fill(&outbox);
+        let ended = carry(far, &outbox, Side::Relay(&progress), |_| {}).await;
         assert!(matches!(ended, Err(Broken::Stalled)), "{ended:?}");
-        assert!(began.elapsed() <= STALL + Duration::from_secs(1));
+        assert_eq!(began.elapsed(), STUCK, "by the relay");
+
+        let began = Instant::now();
+        let (near, _far) = duplex(4 * MAX_MESSAGE);
+        let near = ClientBuilder::new().take_over(near);
+        fill(&outbox);
+        let ended = carry(near, &outbox, Side::Client, |_| {}).await;
+        assert!(matches!(ended, Err(Broken::Stalled)), "{ended:?}");
+        assert_eq!(began.elapsed(), STALL, "by a client");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_is_waited_for_as_long_as_it_gets_on() {
+        let (mut near, far, progress) = raw_pair();
+        let outbox = Outbox::default();
+        let reading = async {
+            let mut bytes = [0; 4 * 1024];
+            for _ in 0..25 {
+                fill(&outbox);
+                tokio::time::sleep(STUCK - Duration::from_millis(1)).await;
+                near.read_exact(&mut bytes).await.unwrap();
+            }
+        };
+        let carrying = carry(far, &outbox, Side::Relay(&progress), |_| {});
+        let mut carrying = std::pin::pin!(carrying);
+        tokio::select! {
+            () = reading => {}
+            ended = &mut carrying => panic!("{ended:?}"),
+        }
+        let read_last = Instant::now();
+        let ended = carrying.await;
+        assert!(matches!(ended, Err(Broken::Stalled)), "{ended:?}");
+        assert_eq!(read_last.elapsed(), STUCK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_sends_a_byte_a_minute_is_left() {
+        let (mut near, far, progress) = raw_pair();
+        let outbox = Outbox::default();
+        let began = Instant::now();
+        let sending = async {
+            // The beginning of a masked binary message of 126 bytes, and of a ping.
+            for byte in [0x82, 0xfe, 0, 126, 0, 0, 0, 0].into_iter().cycle() {
+                near.write_all(&[byte]).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(59)).await;
+            }
+        };
+        let ended = tokio::select! {
+            () = sending => unreachable!(),
+            ended = carry(far, &outbox, Side::Relay(&progress), |_| {}) => ended,
+        };
+        assert!(matches!(ended, Err(Broken::Stalled)), "{ended:?}");
+        assert_eq!(began.elapsed(), SILENCE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,9 +368,9 @@ mod tests {
             Message::binary(vec![0; MAX_MESSAGE + 1]),
         ];
         for message in wrong {
-            let (mut near, far) = pair();
+            let (mut near, far, _) = pair();
             near.send(message).await.unwrap();
-            let ended = carry(far, &Outbox::default(), false, |_| {}).await;
+            let ended = carry(far, &Outbox::default(), Side::Client, |_| {}).await;
             assert!(
                 matches!(ended, Err(Broken::Protocol | Broken::Frame(_))),
                 "{ended:?}"
@@ -282,7 +380,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_pings_and_does_not_read_is_left() {
-        let (mut near, far) = pair();
+        let (mut near, far, progress) = pair();
         let outbox = Outbox::default();
         let flood = async {
             loop {
@@ -294,7 +392,7 @@ mod tests {
         };
         tokio::select! {
             () = flood => {}
-            ended = carry(far, &outbox, false, |_| {}) => {
+            ended = carry(far, &outbox, Side::Relay(&progress), |_| {}) => {
                 assert!(matches!(ended, Err(Broken::Protocol | Broken::Stalled)), "{ended:?}");
             }
         }

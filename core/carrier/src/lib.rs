@@ -12,9 +12,10 @@
 mod carry;
 pub mod numbered;
 pub mod outbox;
+pub mod progress;
 mod socket;
 
-pub use carry::{Broken, Datagrams, carry};
+pub use carry::{Broken, Datagrams, Side, carry};
 pub use outbox::Outbox;
 pub use socket::{UNSENT, prepare};
 

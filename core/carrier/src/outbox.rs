@@ -12,8 +12,12 @@ use tokio::sync::Notify;
 
 use crate::MAX_MESSAGE;
 
-/// Bytes of the lane that wait; beyond, the oldest are lost, as in a router.
+/// Bytes of the lane that wait, and datagrams, as small ones take more memory than their bytes; beyond, the oldest are lost, as in
+/// a router.
 const LANE: usize = 256 * 1024;
+const LANE_DATAGRAMS: usize = 512;
+/// What an empty queue may keep room for: most are empty most of the time.
+const KEPT: usize = 16;
 /// Bytes of everything else that wait: more than QUIC sends to a relay or a client before it hears from there.
 const CONTROL: usize = 64 * 1024;
 /// How long a lane datagram may wait where others have waited so long for an [`INTERVAL`]: the queue is then one that stays, and
@@ -67,6 +71,7 @@ impl Outbox {
 struct Batch {
     at: Instant,
     frames: Vec<u8>,
+    datagrams: usize,
 }
 
 /// The decisions of an [`Outbox`].
@@ -76,6 +81,7 @@ struct Queue {
     control_len: usize,
     lane: VecDeque<Batch>,
     lane_len: usize,
+    lane_datagrams: usize,
     /// Since when all that left had waited for longer than [`TARGET`].
     late_since: Option<Instant>,
     closed: bool,
@@ -90,16 +96,22 @@ impl Queue {
         let is_lane =
             datagrams.peek().copied().and_then(DatagramKind::of) == Some(DatagramKind::Lane);
         while datagrams.peek().is_some() {
-            let frames = frames(&mut datagrams);
+            let (frames, count) = frames(&mut datagrams);
             if is_lane {
                 self.lane_len += frames.len();
-                self.lane.push_back(Batch { at: now, frames });
+                self.lane_datagrams += count;
+                let datagrams = count;
+                self.lane.push_back(Batch {
+                    at: now,
+                    frames,
+                    datagrams,
+                });
             } else if self.control_len + frames.len() <= CONTROL {
                 self.control_len += frames.len();
                 self.control.push_back(frames);
             }
         }
-        while self.lane_len > LANE {
+        while self.lane_len > LANE || self.lane_datagrams > LANE_DATAGRAMS {
             self.drop_oldest();
         }
     }
@@ -118,9 +130,8 @@ impl Queue {
             .lane
             .front()
             .is_some_and(|it| fits(&it.frames, message))
-            && let Some(batch) = self.lane.pop_front()
+            && let Some(batch) = self.pop_lane()
         {
-            self.lane_len -= batch.frames.len();
             message.extend_from_slice(&batch.frames);
         }
     }
@@ -142,24 +153,35 @@ impl Queue {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.lane.pop_front() {
-            self.lane_len -= oldest.frames.len();
+        drop(self.pop_lane());
+    }
+
+    fn pop_lane(&mut self) -> Option<Batch> {
+        let batch = self.lane.pop_front()?;
+        self.lane_len -= batch.frames.len();
+        self.lane_datagrams -= batch.datagrams;
+        if self.lane.is_empty() {
+            self.lane.shrink_to(KEPT);
         }
+        Some(batch)
     }
 }
 
-/// Frames as many datagrams as one message holds; what no frame holds is left out.
-fn frames<'a>(datagrams: &mut std::iter::Peekable<impl Iterator<Item = &'a [u8]>>) -> Vec<u8> {
-    let mut frames = Vec::new();
+/// Frames as many datagrams as one message holds, and says how many; what no frame holds is left out.
+fn frames<'a>(
+    datagrams: &mut std::iter::Peekable<impl Iterator<Item = &'a [u8]>>,
+) -> (Vec<u8>, usize) {
+    let (mut frames, mut count) = (Vec::new(), 0);
     while let Some(datagram) = datagrams
         .next_if(|it| frames.len() + tcp::HEADER_LEN + it.len() <= MAX_MESSAGE || frames.is_empty())
     {
         if let Some(header) = tcp::header(datagram.len()) {
             frames.extend_from_slice(&header);
             frames.extend_from_slice(datagram);
+            count += 1;
         }
     }
-    frames
+    (frames, count)
 }
 
 /// tokio's clock, which tests can stop.
@@ -223,6 +245,27 @@ mod tests {
         }
         assert_eq!(last[12..16], 999_u32.to_be_bytes());
         assert_eq!((queue.lane_len, queue.control_len), (0, 0));
+    }
+
+    #[test]
+    fn small_datagrams_that_wait_are_as_few_as_large_ones() {
+        let (mut queue, start) = (Queue::default(), start());
+        let packet = |number: u16| {
+            let mut packet = LANE_PACKET[..16].to_vec();
+            packet[14..].copy_from_slice(&number.to_be_bytes());
+            packet
+        };
+        for number in 0..2000 {
+            queue.push(start, std::iter::once(&packet(number)[..]));
+        }
+        assert_eq!(queue.lane_datagrams, LANE_DATAGRAMS);
+        let mut left = Vec::new();
+        while queue.lane_datagrams > 0 {
+            left.extend(pop(&mut queue, start));
+        }
+        let newest = (2000 - 512..2000).map(packet);
+        assert!(left.into_iter().eq(newest), "in order");
+        assert!(queue.lane.capacity() <= KEPT, "{}", queue.lane.capacity());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,8 @@ use super::Options;
 
 /// Read if it is there and no other file is named.
 const DEFAULT_FILE: &str = "/etc/peerway/relay.toml";
+/// Longest file: room for 10,000 keys that are allowed or denied.
+const MAX_LEN: u64 = 1 << 20;
 /// From this likeness on a known key is offered for an unknown one.
 const ALIKE: f64 = 0.8;
 
@@ -63,7 +66,7 @@ impl Options {
         let Some(path) = named.or_else(default) else {
             return Self::parse_with(args, Vec::new(), Path::new(DEFAULT_FILE));
         };
-        let text = fs::read_to_string(&path).map_err(|source| OptionsError::Read {
+        let text = read(&path).map_err(|source| OptionsError::Read {
             path: path.clone(),
             source,
         })?;
@@ -86,6 +89,16 @@ impl Options {
             .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| blame(error, &keys, path))
     }
+}
+
+/// The text of a file that is no longer than such a file can be.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    if file.take(MAX_LEN + 1).read_to_string(&mut text)? as u64 > MAX_LEN {
+        return Err(io::Error::other("it is longer than a configuration can be"));
+    }
+    Ok(text)
 }
 
 /// A relay that runs is asked by what its folder says, so that a mistake in the file keeps nobody from draining it.
@@ -171,8 +184,14 @@ fn blame(error: clap::Error, keys: &[String], path: &Path) -> OptionsError {
         Some(key) => OptionsError::Value {
             path: path.to_owned(),
             key,
-            cause: std::error::Error::source(&error)
-                .map_or_else(|| error.kind().to_string(), ToString::to_string),
+            cause: match (
+                std::error::Error::source(&error),
+                error.get(ContextKind::ValidValue),
+            ) {
+                (Some(source), _) => source.to_string(),
+                (None, Some(values)) => format!("expected one of {values}"),
+                (None, None) => error.kind().to_string(),
+            },
         },
         None => OptionsError::Arguments(error),
     }
@@ -257,6 +276,11 @@ mod tests {
             ),
             ("client_rate = 1.5", "`client_rate` takes text in quotes"),
             ("json = 1", "`json` takes true or false"),
+            ("clients = 0", "`clients`: expected a whole number from 1"),
+            (
+                "log_format = \"x\"",
+                "`log_format`: expected one of text, json",
+            ),
             ("verbose = 9", "`verbose` takes a number from 0 to 3"),
             ("tls_cert = \"a\"", "--tls-key"),
             ("bind = ", "is not TOML"),
@@ -264,6 +288,8 @@ mod tests {
             let said = complaint(text);
             assert!(said.contains(expected), "{text}: {said}");
         }
+        let long = complaint(&"#".repeat(1 + MAX_LEN as usize));
+        assert!(long.contains("longer than a configuration"), "{long}");
         let missing = Options::load(&["x".into(), "--config=/nowhere/relay.toml".into()]);
         assert!(matches!(missing, Err(OptionsError::Read { .. })));
     }

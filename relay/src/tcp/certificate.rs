@@ -13,7 +13,10 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tracing::{info, warn};
 
@@ -79,7 +82,10 @@ impl Tls {
         })
     }
 
-    pub(super) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        tcp: S,
+    ) -> io::Result<TlsStream<S>> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
         let asks_for_key = start.client_hello().server_cert_types().is_some();
         let config = match &self.certified {

@@ -18,6 +18,7 @@ const HANDSHAKES_PER_NETWORK: usize = 64;
 /// Counts connections by network. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
+    handshakes: usize,
     streams: usize,
     streams_per_network: usize,
     inside: Arc<Mutex<Inside>>,
@@ -77,9 +78,12 @@ impl Places {
 }
 
 impl Door {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// Of a port that may have so many connections.
+    pub(super) fn new(limits: Limits, room: usize) -> Self {
+        let handshakes = HANDSHAKES.min(room / 4).max(1);
         Self {
-            streams: limits.clients,
+            handshakes,
+            streams: limits.clients.min(room.saturating_sub(handshakes)),
             streams_per_network: limits.connections_per_ip,
             inside: Arc::default(),
         }
@@ -96,7 +100,7 @@ impl Door {
     pub(super) fn enter(&self, from: SocketAddr, is_proxy: bool) -> Place {
         let network = Network::of(from);
         let per_network = if is_proxy {
-            HANDSHAKES
+            self.handshakes
         } else {
             HANDSHAKES_PER_NETWORK
         };
@@ -104,7 +108,7 @@ impl Door {
         let held = handshakes.shares.of(network);
         if held >= per_network {
             handshakes.displace_oldest(network);
-        } else if handshakes.shares.total() >= HANDSHAKES {
+        } else if handshakes.shares.total() >= self.handshakes {
             let greediest = handshakes.shares.greediest();
             let greedier = greediest.filter(|other| handshakes.shares.of(*other) > held);
             handshakes.displace_oldest(greedier.unwrap_or(network));
@@ -211,7 +215,7 @@ mod tests {
             connections_per_ip: 2,
             ..Limits::default()
         };
-        let door = Door::new(limits);
+        let door = Door::new(limits, usize::MAX);
         let enter = |last| door.enter(addr(last), false);
         let other = enter(2).stays(addr(2)).unwrap();
         let streams: Vec<_> = (0..3).filter_map(|_| enter(1).stays(addr(1))).collect();
@@ -227,7 +231,7 @@ mod tests {
             connections_per_ip: 4,
             ..Limits::default()
         };
-        let door = Door::new(limits);
+        let door = Door::new(limits, usize::MAX);
         let stay = |last| door.enter(addr(last), false).stays(addr(last));
         let crowd: Vec<_> = (0..8).filter_map(|nth| stay(1 + nth % 2)).collect();
         let newcomers: Vec<_> = (0..4).filter_map(|_| stay(3)).collect();
@@ -244,8 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn where_the_system_gives_little_room_whoever_holds_most_gives_way_too() {
+        let room = 40;
+        let door = Door::new(Limits::default(), room);
+        let slow: Vec<_> = (0..room).map(|_| door.enter(addr(1), false)).collect();
+        let leaving = slow.iter().filter(|place| has_to_leave(place)).count();
+        assert_eq!(leaving, room - room / 4);
+        let stay = |last| door.enter(addr(last), false).stays(addr(last));
+        let crowd: Vec<_> = (0..room).filter_map(|_| stay(2)).collect();
+        assert_eq!(crowd.len(), room - room / 4);
+        assert!(stay(3).is_some());
+    }
+
+    #[test]
     fn of_one_network_the_oldest_gives_way_and_nobody_of_others() {
-        let door = Door::new(Limits::default());
+        let door = Door::new(Limits::default(), usize::MAX);
         let other = door.enter(addr(2), false);
         let crowd: Vec<_> = (0..HANDSHAKES_PER_NETWORK + 2)
             .map(|_| door.enter(addr(1), false))
@@ -262,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_network_that_begins_tls_too_often_waits_and_others_do_not() {
-        let door = Door::new(Limits::default());
+        let door = Door::new(Limits::default(), usize::MAX);
         let now = crate::hub::now().instant;
         let greedy = (0..5000).filter(|_| door.begin_tls(now, addr(1)).is_err());
         assert!(greedy.count() > 4000);
@@ -271,7 +288,7 @@ mod tests {
 
     #[test]
     fn behind_a_reverse_proxy_many_may_come_at_a_time() {
-        let door = Door::new(Limits::default());
+        let door = Door::new(Limits::default(), usize::MAX);
         let crowd: Vec<_> = (0..HANDSHAKES).map(|_| door.enter(addr(1), true)).collect();
         assert!(!crowd.iter().any(has_to_leave));
         let _next = door.enter(addr(1), true);
@@ -280,7 +297,7 @@ mod tests {
 
     #[test]
     fn where_all_is_taken_whoever_holds_most_gives_way_to_who_comes_anew() {
-        let door = Door::new(Limits::default());
+        let door = Door::new(Limits::default(), usize::MAX);
         let networks = (HANDSHAKES / HANDSHAKES_PER_NETWORK) as u16;
         let crowd: Vec<_> = (0..HANDSHAKES as u16)
             .map(|nth| door.enter(addr(nth % networks), false))

@@ -4,11 +4,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
-use peerway_carrier::{MAX_MESSAGE, PATH};
+use peerway_carrier::{MAX_MESSAGE, PATH, progress::Progress};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_websockets::{Config, Limits, ServerBuilder, WebSocketStream};
 
@@ -28,6 +29,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 pub(super) struct Web {
     pub(super) socket: WebSocketStream<Rewound>,
     pub(super) from: SocketAddr,
+    /// Of what is written to the client.
+    pub(super) progress: Arc<Progress>,
 }
 
 /// Who asks, and in which circumstances.
@@ -41,6 +44,7 @@ pub(super) struct Visit {
 /// Reads a request. Begins a WebSocket, or answers and is done.
 pub(super) async fn receive(
     mut stream: Box<dyn Transport>,
+    progress: Arc<Progress>,
     visit: Visit,
 ) -> io::Result<Option<Web>> {
     let Some(head) = read_head(&mut stream).await? else {
@@ -75,7 +79,11 @@ pub(super) async fn receive(
             let config = Config::default().frame_size(MAX_MESSAGE);
             let builder = ServerBuilder::new().limits(limits).config(config);
             let (_, socket) = builder.accept(rewound).await.map_err(io::Error::other)?;
-            Ok(Some(Web { socket, from }))
+            Ok(Some(Web {
+                socket,
+                from,
+                progress,
+            }))
         }
         (PATH, false) => answer(stream, "426 Upgrade Required", "a WebSocket was expected\n").await,
         _ => answer(stream, "404 Not Found", "this is a Peerway relay\n").await,

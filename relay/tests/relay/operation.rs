@@ -1,10 +1,11 @@
 //! What an operator does to the running program, and what outlives it.
 
 use std::{
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use peerway::{
@@ -210,6 +211,43 @@ fn a_drain_that_is_too_slow_is_hastened_by_a_second_request_to_stop() {
 }
 
 #[test]
+fn connections_that_say_nothing_take_no_descriptor_that_the_operator_needs() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=100:100", env!("CARGO_BIN_EXE_peerway-relay")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let relay = Program::start_by(command, state.path(), 0, &["--json"]);
+    let at = addr(&relay.url());
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(at).unwrap()).collect();
+    for _ in 0..20 {
+        assert!(said(&ask(state.path(), &["status"])).contains("clients"));
+    }
+    let mut asking = TcpStream::connect(at).unwrap();
+    asking.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_second_drain_takes_the_place_of_the_first() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = Program::start(state.path(), 0, &["--json"]);
+    let staying = try_to_register(&relay.url(), 1, None).await.unwrap();
+    for within in ["1h", "1s"] {
+        said(&ask(state.path(), &["drain", "--within", within]));
+    }
+    let ended = timeout(PATIENCE, staying.connection.closed()).await;
+    let ended = ended.expect("the relay waits no longer");
+    assert!(
+        matches!(ended, ConnectionError::ApplicationClosed(_)),
+        "{ended}"
+    );
+    assert_eq!(relay.exit_code(), Some(0));
+}
+
+#[test]
 fn systemd_is_told_when_the_relay_is_ready_and_when_it_stops() {
     let state = tempfile::tempdir().unwrap();
     let path = state.path().join("notify");
@@ -320,8 +358,8 @@ fn with_descriptors(state: &Path, limits: &str) -> Program {
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--nofile={limits}"));
     limited.arg(env!("CARGO_BIN_EXE_peerway-relay"));
-    limited.stdout(std::process::Stdio::piped());
-    limited.stderr(std::process::Stdio::piped());
+    limited.stdout(Stdio::piped());
+    limited.stderr(Stdio::piped());
     Program::start_by(limited, state, 0, &["--json", "--clients", "1000"])
 }
 
@@ -355,8 +393,8 @@ async fn a_full_disk_is_said_once_and_serving_goes_on() {
     on_small_disk.arg("mount -t tmpfs -o size=2m,mode=700 none \"$STATE\" && exec \"$0\" \"$@\"");
     on_small_disk.arg(env!("CARGO_BIN_EXE_peerway-relay"));
     on_small_disk.env("STATE", state.path());
-    on_small_disk.stdout(std::process::Stdio::piped());
-    on_small_disk.stderr(std::process::Stdio::piped());
+    on_small_disk.stdout(Stdio::piped());
+    on_small_disk.stderr(Stdio::piped());
     let options = ["--json", "--invited-only", "-v"];
     let mut relay = Program::start_by(on_small_disk, state.path(), 0, &options);
     let inside = format!("/proc/{}/root{}", relay.pid(), state.path().display());

@@ -1,15 +1,20 @@
 //! Clients over TCP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use peerway::{PeerId, tls};
-use peerway_carrier::{Outbox, PATH, carry};
+use peerway_carrier::{Outbox, PATH, Side, carry};
 use peerway_relay::{BindError, Certificate, CertificateError, Config, Limits, Relay, Tcp};
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::{TcpListener, TcpStream, UdpSocket},
+    sync::Notify,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -21,6 +26,9 @@ use crate::{
 };
 use peerway::wire::relay::ToClient;
 
+/// Beyond the two seconds in which not a byte gets on, and well below what the kernel waits for an acknowledgement.
+const LEFT: Duration = Duration::from_secs(8);
+
 /// A stream to the relay in TLS with its key.
 async fn dial(
     relay: SocketAddr,
@@ -29,7 +37,7 @@ async fn dial(
     let tcp = TcpStream::connect(relay).await.unwrap();
     let config = tls::web::pinned_client().unwrap();
     let name = ServerName::try_from(tls::server_name(key)).unwrap();
-    TlsConnector::from(std::sync::Arc::new(config))
+    TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
         .await
         .unwrap()
@@ -65,7 +73,7 @@ async fn bridge(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) ->
                 }
             }
         };
-        let carried = carry(socket, &outbox, false, |datagrams| {
+        let carried = carry(socket, &outbox, Side::Client, |datagrams| {
             datagrams.for_each(|datagram| drop(back.send(datagram)));
         });
         tokio::select! {
@@ -74,6 +82,24 @@ async fn bridge(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) ->
         }
     });
     addr
+}
+
+/// A stream to the relay that is read from until it is told not to be; it stays open.
+fn read_until(stop: Arc<Notify>, tcp: TcpStream) -> DuplexStream {
+    let (near, far) = tokio::io::duplex(1 << 14);
+    #[expect(clippy::disallowed_methods, reason = "ends with its stream")]
+    tokio::spawn(async move {
+        let (mut from_relay, mut to_relay) = tcp.into_split();
+        let (mut from_client, mut to_client) = tokio::io::split(far);
+        let reading = async {
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_relay, &mut to_client) => {}
+                () = stop.notified() => {}
+            }
+        };
+        let _ = tokio::join!(reading, tokio::io::copy(&mut from_client, &mut to_relay));
+    });
+    near
 }
 
 /// What the relay's TCP port answers to a request in plain text.
@@ -123,6 +149,36 @@ async fn a_client_over_tcp_meets_one_over_udp() {
         );
     }
     relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left_soon_and_others_do_not_notice() {
+    let relay = Running::start().await;
+    let tcp = TcpStream::connect(relay.relay.tcp_addr().unwrap())
+        .await
+        .unwrap();
+    let deaf = Arc::new(Notify::new());
+    let between = bridge(read_until(deaf.clone(), tcp)).await;
+    let (mut a, _) = Client::register_through(between, relay.url().key(), 1).await;
+    let mut b = Client::register(&relay, 2).await;
+    let mut c = Client::register(&relay, 3).await;
+    for (to, number) in [(&mut a, 1), (&mut c, 3)] {
+        b.signal(number, b"hello").await;
+        assert!(matches!(to.hear().await, ToClient::Deliver { .. }));
+        to.signal(2, b"hello").await;
+        assert!(matches!(b.hear().await, ToClient::Deliver { .. }));
+    }
+    deaf.notify_one();
+    let began = Instant::now();
+    while relay.relay.stats().tcp_clients > 0 {
+        // Much more than what the other is sent, which arrives.
+        for _ in 0..20 {
+            b.lane(1, &[1; 1200]).await;
+        }
+        b.lane(3, b"heard").await;
+        assert_eq!(c.expect_lane().await, lane_datagram(id(2), id(3), b"heard"));
+        assert!(began.elapsed() < LEFT, "it is still carried");
+    }
 }
 
 /// More than one address may have that are no streams yet.

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use peerway::RelayUrl;
@@ -48,6 +48,17 @@ impl Place {
         let ready = relay.wait_for(|line| line["event"] == "ready");
         assert_eq!(ready["url"], self.url.to_string());
         relay
+    }
+
+    /// Asks the relay that runs to have its clients go elsewhere, and to end then.
+    pub(crate) fn drain(&self, lab: &Lab) {
+        let program = PROGRAMS.join("peerway-relay");
+        let mut command = lab.relay().command(program.to_str().unwrap());
+        command
+            .arg("--state-dir")
+            .arg(self.folder.path().join("relay"));
+        let asked = command.args(["drain", "--within", "40s"]).status();
+        assert!(asked.unwrap().success());
     }
 
     pub(crate) fn peerway(&self, home: &Home, name: &str, arguments: &[&str]) -> Program {
@@ -124,6 +135,19 @@ impl Program {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it ended by itself.
+    pub(crate) fn ended(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < end, "it goes on");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(status.success(), "{status}");
     }
 
     /// Ends it as a service manager does.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peerway::{EventKind, PeerState, RelayUrl};
+use peerway::{Carrier, EventKind, PeerState, RelaySnapshot, RelayUrl};
 use peerway_lab::{Home, Lab, NatKind};
 
 use super::{
@@ -117,6 +117,50 @@ fn by(link: &Link) -> RelayUrl {
         Some(peerway::PathInfo::Relay { remote }) => remote,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_drain_leads_a_relayed_stream_to_the_other_relay_over_udp_and_over_tcp() {
+    in_lab(|mut lab| {
+        let places = [4433, 4533].map(|port| Place::at(&lab, port));
+        let urls = places.each_ref().map(|place| place.url.clone());
+        for (carrier, kind) in [
+            (Carrier::Udp, NatKind::Symmetric),
+            (Carrier::Tcp, NatKind::Blocked),
+        ] {
+            let mut relays = places.each_ref().map(|place| place.relay(&lab));
+            let [a, b] = ["a", "b"].map(|name| {
+                let name = format!("{name}-{carrier:?}").to_lowercase();
+                lab.home_on(&name, kind, FAR).unwrap()
+            });
+            let link = Link::by(&a, &b, &urls);
+            link.wait_for(PeerState::Relayed);
+            let flow = Flow::of_a_stream(&a, &b, &link);
+            println!("{carrier:?}, undisturbed: {:?}", flow.gap_of(200));
+            let mut in_use = usize::from(by(&link) == urls[1]);
+            for _ in 0..2 {
+                let over = |relay: &RelaySnapshot| relay.carrier == Some(carrier);
+                assert!(link.from.snapshot().relays.iter().all(over));
+                let began = Instant::now();
+                places[in_use].drain(&lab);
+                link.wait_for_relay(&urls[1 - in_use]);
+                let moved = began.elapsed();
+                relays[in_use].ended();
+                let (ended, gap) = (began.elapsed(), flow.gap_of(200));
+                println!(
+                    "{carrier:?}: moved after {moved:?}, relay ended after {ended:?}, {gap:?}"
+                );
+                assert!(gap < AWAY, "it broke before it was made");
+                relays[in_use] = places[in_use].relay(&lab);
+                a.block_on(wait_for_relays(&link.from));
+                b.block_on(wait_for_relays(&link.to));
+                in_use = 1 - in_use;
+            }
+            for mut relay in relays {
+                relay.kill();
+            }
+        }
+    });
 }
 
 #[test]

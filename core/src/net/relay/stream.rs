@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use peerway_carrier::{MAX_MESSAGE, PATH, UNSENT, carry, prepare};
+use peerway_carrier::{MAX_MESSAGE, PATH, Side, UNSENT, carry, prepare};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, UdpSocket},
@@ -293,7 +293,7 @@ async fn run(
         std::future::pending::<()>().await;
     };
     let ended = tokio::select! {
-        ended = carry(socket, &carrier.outbox, false, take) => ended,
+        ended = carry(socket, &carrier.outbox, Side::Client, take) => ended,
         () = leave => Ok(()),
     };
     let why = ended.map_or_else(|error| error.to_string(), |()| "it was closed".to_owned());
