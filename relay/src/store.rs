@@ -96,7 +96,7 @@ impl Store {
     /// Opens the store in this folder, and makes sure that it can be written to.
     pub(crate) fn open(state_dir: &Path) -> Result<(Self, Records), StoreError> {
         let path = state_dir.join(FILE);
-        let (database, records) = quietly(|| {
+        let (database, records) = quietly(|| -> Result<_, StoreError> {
             let mut database = open(&path)?;
             let failed = |source: redb::Error| StoreError::Database {
                 path: path.clone(),
@@ -184,14 +184,13 @@ fn open(path: &Path) -> Result<Database, StoreError> {
     builder.set_cache_size(CACHE);
     let backend = FileBackend::new(file);
     let opened = backend.and_then(|backend| builder.create_with_backend(backend));
-    opened.map_err(|source| match source {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::Taken {
-            path: path.to_owned(),
-        },
-        source => StoreError::Database {
-            path: path.to_owned(),
-            source: Box::new(source.into()),
-        },
+    opened.map_err(|source| {
+        let path = path.to_owned();
+        if matches!(source, DatabaseError::DatabaseAlreadyOpen) {
+            return StoreError::Taken { path };
+        }
+        let source = Box::new(source.into());
+        StoreError::Database { path, source }
     })
 }
 
@@ -349,7 +348,7 @@ mod tests {
         let used = (0..whole.len()).filter(|at| whole[*at] != 0);
         let (mut right, mut refused) = (0, 0);
         // A prime, so that all kinds of fields are hit, each in all of its bits.
-        for (nth, at) in used.step_by(7).enumerate() {
+        for (nth, at) in used.step_by(31).enumerate() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (nth % 8);
             fs::write(&path, damaged).unwrap();
