@@ -17,7 +17,7 @@ use peerway_relay::{Access, Certificate, Limits, Rate, Tcp, VolumeLimits};
 
 pub(crate) use action::Action;
 pub(crate) use file::OptionsError;
-use log::LogFormat;
+use log::{Log, LogFormat};
 
 /// What changes while the relay runs.
 const RELOADED: [&str; 8] = [
@@ -200,8 +200,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn start_logging(&self) {
-        log::start(self.log_format, self.verbose);
+    pub(crate) fn start_logging(&self) -> io::Result<Log> {
+        log::start(self.log_format, self.verbose)
     }
 
     /// How much one party may use.

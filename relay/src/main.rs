@@ -57,10 +57,14 @@ fn main() -> ExitCode {
     };
     let done = match &options.command {
         Some(action) => act(&options, action),
-        None => {
-            options.start_logging();
-            serve(options, &args)
-        }
+        None => options
+            .start_logging()
+            .map_err(Failure::from)
+            .and_then(|log| {
+                let served = serve(options, &args);
+                log.finish();
+                served
+            }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,12 @@
-//! The log on stderr: its form, its level, and that it never fills a disk by itself.
+//! The log on stderr: its form, its level, that it never fills a disk by itself, and that nobody waits for whoever reads it.
 
 use std::{
     io::{self, IsTerminal, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +15,10 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 /// Lines that may come at once, and a second on average.
 const BURST: u32 = 200;
 const PER_SECOND: u32 = 20;
+/// Lines that wait for whoever reads stderr, as a pager that was left open does not.
+const WAITING: usize = 2 * BURST as usize;
+/// How long the last lines may take to leave.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What lines of the log look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -21,37 +29,77 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What is to be written.
+enum Word {
+    Line(Vec<u8>),
+    /// Whoever waits for what came before.
+    Done(SyncSender<()>),
+}
+
+/// The log, as long as the program runs.
+pub(crate) struct Log(SyncSender<Word>);
+
+impl Log {
+    /// Waits until what was logged is written, but not for ever.
+    pub(crate) fn finish(self) {
+        let (done, written) = sync_channel(1);
+        if self.0.try_send(Word::Done(done)).is_ok() {
+            let _ = written.recv_timeout(PATIENCE);
+        }
+    }
+}
+
 /// Logs at this level: 0 for warnings only.
-pub(super) fn start(format: LogFormat, verbose: u8) {
+///
+/// # Errors
+/// The system's, if there is no thread to be had.
+pub(super) fn start(format: LogFormat, verbose: u8) -> io::Result<Log> {
     let level = match verbose {
         0 => "warn",
         1 => "peerway=info,peerway_relay=info,warn",
         2 => "peerway=debug,peerway_relay=debug,info",
         _ => "trace",
     };
+    let (words, waiting) = sync_channel(WAITING);
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write(&waiting, io::stderr()))?;
     let log = tracing_subscriber::fmt()
-        .with_writer(Limited::new(format))
+        .with_writer(Limited::new(format, words.clone()))
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(EnvFilter::new(level));
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    Ok(Log(words))
 }
 
-/// Stderr, but for lines beyond the quota.
+fn write(waiting: &Receiver<Word>, mut to: impl Write) {
+    for word in waiting {
+        match word {
+            // Where nobody can read it any more the relay serves on.
+            Word::Line(line) => drop(to.write_all(&line)),
+            Word::Done(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// What goes to the thread that writes, but for lines beyond the quota.
 #[derive(Clone)]
 struct Limited {
     format: LogFormat,
     quota: Arc<Mutex<Quota>>,
+    words: SyncSender<Word>,
 }
 
 impl Limited {
     #[expect(clippy::disallowed_methods, reason = "the log has a clock of its own")]
-    fn new(format: LogFormat) -> Self {
+    fn new(format: LogFormat, words: SyncSender<Word>) -> Self {
         Self {
             format,
             quota: Arc::new(Mutex::new(Quota::new(Instant::now()))),
+            words,
         }
     }
 }
@@ -72,16 +120,19 @@ impl Write for Limited {
         let Some(left_out) = quota.take(Instant::now()) else {
             return Ok(line.len());
         };
-        let mut stderr = io::stderr().lock();
+        let mut lines = Vec::new();
         if left_out > 0 {
-            stderr.write_all(notice(self.format, left_out).as_bytes())?;
+            lines.extend_from_slice(notice(self.format, left_out).as_bytes());
         }
-        stderr.write_all(line)?;
+        lines.extend_from_slice(line);
+        if self.words.try_send(Word::Line(lines)).is_err() {
+            quota.left_out += left_out + 1;
+        }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
@@ -131,6 +182,37 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_reader_that_stopped_and_what_it_missed_is_counted() {
+        let (words, waiting) = sync_channel(WAITING);
+        let mut limited = Limited::new(LogFormat::Text, words);
+        for _ in 0..WAITING + 7 {
+            limited.quota.lock().unwrap().left = 2.0;
+            limited.write_all(b"a line\n").unwrap();
+        }
+        assert_eq!(limited.quota.lock().unwrap().left_out, 7);
+        let mut written = Vec::new();
+        for word in waiting.try_iter() {
+            if let Word::Line(line) = word {
+                written.extend(line);
+            }
+        }
+        limited.write_all(b"the next\n").unwrap();
+        let Ok(Word::Line(line)) = waiting.try_recv() else {
+            panic!("nothing is to be written")
+        };
+        written.extend(line);
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(
+            written.lines().filter(|it| *it == "a line").count(),
+            WAITING
+        );
+        assert!(
+            written.ends_with("WARN 7 lines were left out, as too many came\nthe next\n"),
+            "{written}"
+        );
+    }
 
     #[test]
     fn a_flood_of_lines_is_cut_and_what_was_left_out_is_counted() {

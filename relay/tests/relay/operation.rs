@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::net::UnixDatagram,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixDatagram, UnixStream},
+    },
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -228,6 +231,29 @@ fn connections_that_say_nothing_take_no_descriptor_that_the_operator_needs() {
     asking.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     drop(silent);
+}
+
+/// As behind a pager that was left open.
+#[test]
+fn a_relay_whose_log_nobody_reads_serves_on() {
+    let state = tempfile::tempdir().unwrap();
+    let (unread, mut log) = UnixStream::pair().unwrap();
+    log.set_nonblocking(true).unwrap();
+    while log.write(b"an unread line\n").is_ok() {}
+    log.set_nonblocking(false).unwrap();
+    let mut command = command();
+    command.stderr(OwnedFd::from(log));
+    let relay = Program::start_by(command, state.path(), 0, &["--json", "-vvv"]);
+    let at = addr(&relay.url());
+    for _ in 0..100 {
+        let mut asking = TcpStream::connect(at).unwrap();
+        asking.set_read_timeout(Some(PATIENCE)).unwrap();
+        asking.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    drop(unread);
 }
 
 #[tokio::test]
