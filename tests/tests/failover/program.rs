@@ -57,7 +57,7 @@ impl Place {
         command
             .arg("--state-dir")
             .arg(self.folder.path().join("relay"));
-        let asked = command.args(["drain", "--within", "40s"]).status();
+        let asked = command.args(["drain", "--within", "10s"]).status();
         assert!(asked.unwrap().success());
     }
 
