@@ -29,7 +29,7 @@ async fn expose(relay: &str, server: Target) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::builder().relays([relay.parse()?]).bind().await?;
     endpoint.online().await?;
     println!("{}", endpoint.ticket());
-    let mut exposed = Exposed::default();
+    let exposed = Exposed::default();
     exposed.insert("server".parse()?, server);
     let serve = move |connection| exposed.clone().serve(connection);
     Router::new(endpoint)

@@ -609,6 +609,11 @@ impl World {
         Running::start(self.command(state, arguments))
     }
 
+    /// The folder of its key and its address book.
+    pub(crate) fn folder(&self, state: &str) -> std::path::PathBuf {
+        self.folder.path().join(state)
+    }
+
     /// A node that is reachable, and its ticket.
     pub(crate) async fn up(&self, state: &str) -> (Running, String) {
         let mut up = self.start(state, &["up"]);
@@ -722,7 +727,7 @@ async fn send_signal(child: &Child, signal: &str) {
     assert!(kill.await.unwrap().success());
 }
 
-async fn echo(server: TcpListener) {
+pub(crate) async fn echo(server: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
         let (mut tcp, _) = server.accept().await.unwrap();
@@ -734,7 +739,7 @@ async fn echo(server: TcpListener) {
     }
 }
 
-async fn send_and_compare(addr: String, seed: u8) {
+pub(crate) async fn send_and_compare(addr: String, seed: u8) {
     let sent: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8 ^ seed).collect();
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     let (mut reader, mut writer) = tcp.split();

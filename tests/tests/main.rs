@@ -14,6 +14,7 @@ mod first_datagrams;
 mod forgotten;
 mod groups;
 mod hard;
+mod kept;
 mod lab;
 mod lan;
 mod limits;

@@ -34,6 +34,8 @@ mod get;
 mod group;
 mod id;
 mod invite;
+mod keep;
+mod kept;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 mod lab;
 #[cfg(all(feature = "subnet", target_os = "linux"))]

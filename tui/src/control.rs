@@ -36,7 +36,7 @@ pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
 pub(crate) use visits::Visited;
 
-use crate::Links;
+use crate::{Links, kept::Services};
 
 /// The version of the interface, in every path.
 const V1: &str = "/v1";
@@ -52,6 +52,8 @@ pub struct Host {
     pub sharing: Sharing,
     /// The groups that it belongs to; none of a temporary identity.
     pub groups: Option<Groups>,
+    /// What it exposes and forwards whenever it runs; none of one that keeps nothing.
+    pub(crate) services: Option<Services>,
     /// How it was started.
     pub options: StartOptions,
 }

@@ -2,10 +2,50 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     process,
 };
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// Who can write it could say what its owner alone is to say.
+    #[error("everybody on this computer can write it")]
+    Writable,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The text of a file of at most `max_len` bytes; an empty one if there is no file.
+pub(crate) fn read(path: &Path, max_len: u64) -> Result<String, ReadError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error.into()),
+    };
+    if is_everybodys(&file)? {
+        return Err(ReadError::Writable);
+    }
+    let mut text = String::new();
+    file.take(max_len + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > max_len {
+        return Err(io::Error::from(ErrorKind::FileTooLarge).into());
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn is_everybodys(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file() && metadata.mode() & 0o002 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_everybodys(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
 
 /// The whole text or nothing of it, also if the power fails. A link stays one, and the file keeps its mode.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {

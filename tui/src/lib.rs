@@ -17,11 +17,15 @@ pub mod dash;
 pub mod demo;
 mod files;
 mod invites;
+mod kept;
 mod links;
 mod operations;
 mod printable;
 mod shares;
 mod told;
+mod toml;
 
+pub use kept::services::ServiceChange;
 pub use links::{LinkError, Links};
+pub(crate) use told::all_told;
 pub use told::{Told, told};

@@ -9,6 +9,7 @@ use super::{
     Admin, Book, Name, Trust, is_bare,
     text::{self, ADMIN, GROUP, GROUPS, Mistake, NOTE, PEER, PEERS, STATUS, STRANGERS, TRUST},
 };
+use crate::toml::{self, put};
 
 /// What a book begins with that a command makes.
 const HEAD: &str = "\
@@ -144,10 +145,8 @@ impl Draft {
     }
 
     pub(crate) fn remove(&mut self, name: &Name) -> Result<(), EditError> {
-        let removed = self.peers()?.remove(name.as_str());
-        if let Some(Item::Table(table)) = removed {
-            self.keep_what_stood_above(&table);
-        }
+        self.peers()?;
+        toml::remove(&mut self.document, PEERS, name.as_str());
         self.reread()
     }
 
@@ -184,10 +183,7 @@ impl Draft {
 
     /// Has the members of a group told how this node is linked, or ends that.
     pub(crate) fn share(&mut self, group: &Name, is_shared: bool) -> Result<(), EditError> {
-        let mut all = Table::new();
-        all.set_implicit(true);
-        let groups = self.document.entry(GROUPS).or_insert(Item::Table(all));
-        let groups = groups.as_table_like_mut().ok_or(EditError::Unwritable)?;
+        let groups = toml::tables(&mut self.document, GROUPS).ok_or(EditError::Unwritable)?;
         let entry = groups.entry(group.as_str());
         let entry = entry.or_insert(Item::Table(Table::new()));
         let entry = entry.as_table_like_mut().ok_or(EditError::Unwritable)?;
@@ -223,36 +219,7 @@ impl Draft {
     }
 
     fn peers(&mut self) -> Result<&mut dyn TableLike, EditError> {
-        let mut all = Table::new();
-        all.set_implicit(true);
-        let peers = self.document.entry(PEERS).or_insert(Item::Table(all));
-        peers.as_table_like_mut().ok_or(EditError::Unwritable)
-    }
-
-    /// Comments above a peer that an empty line separates from it are not about it.
-    fn keep_what_stood_above(&mut self, removed: &Table) {
-        let prefix = removed.decor().prefix().and_then(|prefix| prefix.as_str());
-        let above = prefix.and_then(|prefix| Some(prefix.rsplit_once("\n\n")?.0));
-        let Some(above) = above.filter(|above| !above.trim().is_empty()) else {
-            return;
-        };
-        let above = format!("{}\n", above.trim_end());
-        let position = removed.position();
-        let next = self.peers().ok().and_then(|peers| {
-            let tables = peers.iter_mut().filter_map(|(_, item)| item.as_table_mut());
-            tables
-                .filter(|table| table.position() > position)
-                .min_by_key(|table| table.position())
-        });
-        if let Some(next) = next {
-            let own = next.decor().prefix().and_then(|prefix| prefix.as_str());
-            let prefix = format!("{above}{}", own.unwrap_or_default());
-            next.decor_mut().set_prefix(prefix);
-        } else {
-            let rest = self.document.trailing().as_str().unwrap_or_default();
-            let rest = format!("{above}{rest}");
-            self.document.set_trailing(rest);
-        }
+        toml::tables(&mut self.document, PEERS).ok_or(EditError::Unwritable)
     }
 
     /// What others will read is what was meant.
@@ -279,16 +246,6 @@ fn written(ticket: &Ticket) -> String {
         ticket.id().to_string()
     } else {
         ticket.to_string()
-    }
-}
-
-/// Replaces a value, with its comment left beside it.
-fn put(table: &mut dyn TableLike, key: &str, mut new: Value) {
-    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
-        *new.decor_mut() = old.decor().clone();
-        *old = new;
-    } else {
-        table.insert(key, Item::Value(new));
     }
 }
 

@@ -1,8 +1,7 @@
 //! The book's file: read as a whole, and replaced as a whole.
 
 use std::{
-    fs::{self, File},
-    io::{self, ErrorKind, Read},
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,7 +13,7 @@ use super::{
     draft::news,
     text::{self, Mistake},
 };
-use crate::files;
+use crate::files::{self, ReadError};
 
 /// For some ten thousand peers; what is longer is no book.
 const MAX_LEN: u64 = 4 << 20;
@@ -93,42 +92,12 @@ impl BookFile {
     }
 
     fn text(&self) -> Result<String, BookError> {
-        let failed = |source| self.io("read", source);
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        self.check_writers(&file).map_err(failed)??;
-        let mut text = String::new();
-        file.take(MAX_LEN + 1)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
-        if text.len() as u64 > MAX_LEN {
-            return Err(failed(ErrorKind::FileTooLarge.into()));
-        }
-        Ok(text)
-    }
-
-    /// Who can write the book can let themselves in.
-    #[cfg(unix)]
-    fn check_writers(&self, file: &File) -> io::Result<Result<(), BookError>> {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = file.metadata()?;
-        let is_shared = metadata.is_file() && metadata.mode() & 0o002 != 0;
-        Ok(if is_shared {
-            Err(BookError::Writable {
+        files::read(&self.path, MAX_LEN).map_err(|error| match error {
+            ReadError::Writable => BookError::Writable {
                 path: self.path.clone(),
-            })
-        } else {
-            Ok(())
+            },
+            ReadError::Io(source) => self.io("read", source),
         })
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unused_self, reason = "as on Unix")]
-    fn check_writers(&self, _: &File) -> io::Result<Result<(), BookError>> {
-        Ok(Ok(()))
     }
 
     fn mistaken(&self, mistake: Mistake) -> BookError {

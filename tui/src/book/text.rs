@@ -9,6 +9,7 @@ use peerway::{PeerId, Ticket};
 use toml_edit::{Document, Item, TableLike};
 
 use super::{Admin, Book, Entry, Name, NameError, Trust, is_like_a_ticket};
+use crate::toml::{line_of, span_of};
 
 pub(super) const STRANGERS: &str = "strangers";
 pub(super) const PEERS: &str = "peers";
@@ -230,14 +231,8 @@ impl Reader<'_> {
     }
 }
 
-fn span_of(table: &dyn TableLike, key: &str) -> Option<Range<usize>> {
-    table.get_key_value(key)?.0.span()
-}
-
 fn mistake(text: &str, span: Option<Range<usize>>, wrong: Wrong) -> Mistake {
-    let start = span.map_or(0, |span| span.start).min(text.len());
-    let before = text.as_bytes().get(..start).unwrap_or_default();
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let line = line_of(text, span);
     Mistake { line, wrong }
 }
 

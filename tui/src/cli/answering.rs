@@ -23,6 +23,7 @@ mod unix {
     use crate::{
         cli::{args::Globals, node::Node, out, state::StateDir},
         control::{ALPN, Control, ControlError, Host, Place, Visited},
+        kept::Services,
     };
 
     /// Links at a time over which peers ask; one of them has a quarter.
@@ -37,7 +38,11 @@ mod unix {
     }
 
     impl Answering {
-        pub(in crate::cli) fn open(globals: &Globals, node: &Node) -> Self {
+        pub(in crate::cli) fn open(
+            globals: &Globals,
+            node: &Node,
+            services: Option<&Services>,
+        ) -> Self {
             let open = || {
                 let state = StateDir::open(globals).ok()?;
                 let place = Place::of(node.endpoint.id(), state.path());
@@ -58,6 +63,7 @@ mod unix {
                     swarm: node.swarm().clone(),
                     sharing: node.sharing().clone(),
                     groups: node.groups().cloned(),
+                    services: services.cloned(),
                     options: globals.start_options(),
                 }),
             }
@@ -137,13 +143,16 @@ mod unix {
 
 #[cfg(not(unix))]
 mod none {
-    use crate::cli::{args::Globals, node::Node};
+    use crate::{
+        cli::{args::Globals, node::Node},
+        kept::Services,
+    };
 
     /// There are no such sockets here.
     pub(in crate::cli) struct Answering;
 
     impl Answering {
-        pub(in crate::cli) fn open(_: &Globals, _: &Node) -> Self {
+        pub(in crate::cli) fn open(_: &Globals, _: &Node, _: Option<&Services>) -> Self {
             Self
         }
 

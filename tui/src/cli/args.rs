@@ -18,10 +18,7 @@ use clap::{
 use clap_complete::ArgValueCandidates;
 use peerway::{
     Builder, Endpoint, RelayUrl,
-    services::{
-        pair::{Code, ParseCodeError},
-        tunnel::ServiceName,
-    },
+    services::pair::{Code, ParseCodeError},
 };
 
 #[cfg(all(feature = "subnet", target_os = "linux"))]
@@ -43,9 +40,9 @@ pub(super) use dht::{DhtArgs, IdArgs};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
+pub(super) use services::{Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
-pub(super) use services::{Pipe, Proxy, Services};
 pub(super) use share::{GetArgs, ShareArgs};
 #[cfg(unix)]
 use values::event_filter;
@@ -53,10 +50,8 @@ use values::event_filter;
 use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
-pub(super) use values::{Allowed, Local, Offered, PeerName, Service, is_start_of_id};
-use values::{
-    address, allowed, code_or_folder, local, measurement, offered, seconds, service_name, time,
-};
+pub(super) use values::{Allowed, Offered, PeerName, Service, is_start_of_id};
+use values::{address, code_or_folder, measurement, seconds, time};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -459,35 +454,6 @@ pub(super) struct SwarmArgs {
     pub(super) watch: bool,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Expose {
-    /// NAME=SERVER, as in web=8080, ssh=nas.lan:22, dns=udp://127.0.0.1:53 or x=unix:/PATH, or SERVER alone with a --name
-    #[arg(required = true, value_name = "SERVER", value_parser = offered)]
-    pub(super) servers: Vec<Offered>,
-
-    /// Name under which peers ask for a server that is given without one; one for each, in the same order
-    #[arg(
-        long = "name",
-        value_name = "NAME",
-        env = "PEERWAY_NAME",
-        value_delimiter = ',',
-        value_parser = service_name
-    )]
-    pub(super) names: Vec<ServiceName>,
-
-    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
-    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
-    pub(super) allow: Vec<Allowed>,
-
-    /// End with an error if no relay can be reached, instead of serving this network and trying on
-    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
-    pub(super) fail_fast: bool,
-
-    /// Do not answer ping and speed
-    #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
-    pub(super) no_diagnostics: bool,
-}
-
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 #[derive(Debug, clap::Args)]
 pub(super) struct Link {
@@ -502,21 +468,6 @@ pub(super) struct Link {
     /// Range of theirs to reach, if they advertise it; may be repeated
     #[arg(long, value_name = "NET", env = "PEERWAY_ACCEPT", value_delimiter = ',', value_parser = range)]
     pub(super) accept: Vec<IpNet>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Forward {
-    /// Name, ticket or id of the peer, as for ping, and the name of the server there
-    #[arg(value_name = "PEER/NAME")]
-    pub(super) service: Service,
-
-    /// Local address to be reached at, as in 127.0.0.1:9000 or 9000, port 0 for a free one; udp://ADDR for UDP alone; unix:/PATH
-    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", value_parser = local)]
-    pub(super) listen: Local,
-
-    /// End with an error if the peer or its server cannot be reached at first, instead of trying on
-    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
-    pub(super) fail_fast: bool,
 }
 
 #[derive(Debug, clap::Args)]

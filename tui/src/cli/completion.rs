@@ -5,10 +5,35 @@ use std::{env, ffi::OsString, path::PathBuf};
 use clap_complete::CompletionCandidate;
 
 use super::{args::Globals, state::StateDir};
-use crate::{book::Book, printable::printable};
+use crate::{book::Book, kept::KeptLines, printable::printable};
 
-/// The names of the address book that the line which is being typed, or the variables, lead to.
+/// The names of the address book.
 pub(super) fn names() -> Vec<CompletionCandidate> {
+    of(&state().map(|state| state.names()).unwrap_or_default())
+}
+
+/// The servers that `up` exposes whenever it runs.
+pub(super) fn exposed() -> Vec<CompletionCandidate> {
+    let each = kept().expose.into_iter();
+    let each = each.map(|line| CompletionCandidate::new(line.name).help(Some(line.target.into())));
+    each.collect()
+}
+
+/// The services of peers that `up` forwards whenever it runs.
+pub(super) fn forwarded() -> Vec<CompletionCandidate> {
+    let each = kept().forward.into_iter();
+    let each =
+        each.map(|line| CompletionCandidate::new(line.service).help(Some(line.listen.into())));
+    each.collect()
+}
+
+fn kept() -> KeptLines {
+    let kept = state().and_then(|state| state.kept().read().ok());
+    KeptLines::from(&kept.unwrap_or_default())
+}
+
+/// The folders that the line which is being typed, or the variables, lead to.
+fn state() -> Option<StateDir> {
     let folder = |variable| {
         let value: Option<OsString> = env::var_os(variable);
         value.filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -19,8 +44,7 @@ pub(super) fn names() -> Vec<CompletionCandidate> {
         config_dir: named(&line, "--config-dir").or_else(|| folder("PEERWAY_CONFIG_DIR")),
         ..Globals::default()
     };
-    let book = StateDir::open(&globals).map(|state| state.names());
-    of(&book.unwrap_or_default())
+    StateDir::open(&globals).ok()
 }
 
 /// The folder that an option on the line names. Shells hand the words over as they are typed.

@@ -40,6 +40,7 @@ async fn follow(globals: &Globals, args: &EventsArgs, node: Client) -> Result<()
             Told::Event(event) => {
                 filter.is_empty() || filter.shows(&Plain::new(book.book().names()).event(event))
             }
+            Told::Service(_) => filter.is_empty(),
             Told::Missed(_) => true,
         };
         if is_wanted {

@@ -6,26 +6,25 @@ use peerway::services::tunnel::{self, Exposed, ServiceName, Target};
 use tokio::net::TcpSocket;
 
 use super::{
-    args::{Allowed, Expose, Globals},
+    args::{Allowed, Expose, Globals, Offered},
     datagrams,
     failure::Failure,
+    kept,
     node::Node,
     out, up,
 };
-use crate::book::Name;
+use crate::book::{Book, Name};
 
 pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure> {
-    let servers = named(args)?;
-    for addr in servers.iter().filter_map(|(_, target)| tcp_addr(target)) {
-        if is_free(addr) {
-            out::hint(format!(
-                "no server at {addr} yet: peers are refused until there is one"
-            ));
-        }
+    if let Some(action) = &args.action {
+        return kept::expose(globals, action).await;
     }
-    let mut exposed = Exposed::default();
+    let servers = named(&args.servers, &args.names, &args.allow)?;
+    let missing = servers.iter().filter_map(|(_, target)| missing(target));
+    missing.for_each(out::hint);
+    let exposed = Exposed::default();
     let offer = |router, node: &Node| {
-        hint_at_strangers(&args.allow, node);
+        hint_at_strangers(&args.allow, &node.book().book());
         for (name, target) in &servers {
             let who = for_service(&args.allow, name);
             if who.is_empty() {
@@ -40,27 +39,37 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
         let serve = move |connection| serving.clone().serve(connection);
         up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, serve)
     };
-    let served = up::serve(globals, None, offer, args.fail_fast, |ticket| {
-        let each = servers.iter().zip(9000..);
-        each.map(|((name, _), port)| format!("peerway forward {ticket}/{name} --listen {port}"))
-            .collect()
-    })
+    let served = up::serve(
+        globals,
+        up::Besides::default(),
+        offer,
+        args.fail_fast,
+        |ticket| {
+            let each = servers.iter().zip(9000..);
+            each.map(|((name, _), port)| format!("peerway forward {ticket}/{name} --listen {port}"))
+                .collect()
+        },
+    )
     .await;
     datagrams::print(exposed.datagrams(), globals.json)?;
     served
 }
 
 /// Each server with its name.
-fn named(args: &Expose) -> Result<Vec<(ServiceName, Target)>, Failure> {
-    let nameless = args.servers.iter().filter(|it| it.name.is_none()).count();
-    if nameless != args.names.len() {
+pub(super) fn named(
+    servers: &[Offered],
+    names: &[ServiceName],
+    allow: &[Allowed],
+) -> Result<Vec<(ServiceName, Target)>, Failure> {
+    let nameless = servers.iter().filter(|it| it.name.is_none()).count();
+    if nameless != names.len() {
         return Err(Failure::Names {
             servers: nameless,
-            names: args.names.len(),
+            names: names.len(),
         });
     }
-    let mut names = args.names.iter().cloned();
-    let each = args.servers.iter().filter_map(|it| {
+    let mut names = names.iter().cloned();
+    let each = servers.iter().filter_map(|it| {
         let name = it.name.clone().or_else(|| names.next())?;
         Some((name, it.target.clone()))
     });
@@ -71,7 +80,7 @@ fn named(args: &Expose) -> Result<Vec<(ServiceName, Target)>, Failure> {
             name: name.to_string(),
         });
     }
-    let of_none = args.allow.iter().filter_map(|it| it.service.as_ref());
+    let of_none = allow.iter().filter_map(|it| it.service.as_ref());
     if let Some(name) = of_none.into_iter().find(|name| !seen.contains(name)) {
         return Err(Failure::AllowsNothing {
             name: name.to_string(),
@@ -81,20 +90,27 @@ fn named(args: &Expose) -> Result<Vec<(ServiceName, Target)>, Failure> {
 }
 
 /// Who may reach a server: those named for it and those for all; whoever is let in, if there are none.
-fn for_service(allowed: &[Allowed], name: &ServiceName) -> Vec<Name> {
+pub(super) fn for_service(allowed: &[Allowed], name: &ServiceName) -> Vec<Name> {
     let own = allowed
         .iter()
         .filter(|it| it.service.as_ref().is_none_or(|of| of == name));
     own.map(|it| it.who.clone()).collect()
 }
 
-fn hint_at_strangers(allowed: &[Allowed], node: &Node) {
-    let book = node.book().watch();
-    for Allowed { who, .. } in allowed.iter().filter(|it| !book.borrow().has_name(&it.who)) {
+pub(super) fn hint_at_strangers(allowed: &[Allowed], book: &Book) {
+    for Allowed { who, .. } in allowed.iter().filter(|it| !book.has_name(&it.who)) {
         out::hint(format!(
             "nobody in the address book is called {who} or belongs to a group of that name yet"
         ));
     }
+}
+
+/// That there is no server, where that is known.
+pub(super) fn missing(target: &Target) -> Option<String> {
+    let addr = tcp_addr(target).filter(|addr| is_free(*addr))?;
+    Some(format!(
+        "no server at {addr} yet: peers are refused until there is one"
+    ))
 }
 
 fn tcp_addr(target: &Target) -> Option<SocketAddr> {

@@ -30,6 +30,7 @@ use crate::{
     book::{BookError, EditError, Name},
     dash,
     invites::InviteFileError,
+    kept::KeptError,
     operations::{DialError, Failed, FailureKind, dial, dial_kind, may_pass},
 };
 
@@ -137,6 +138,12 @@ pub(super) enum Failure {
     Blocked(Name),
     #[error(transparent)]
     Book(#[from] BookError),
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    #[error(
+        "with port 0 it would be another one each time: name a port with --listen that programs find"
+    )]
+    AnyPort,
     #[error("several peers have an id that begins with {start}: give more letters of {candidates}")]
     SeveralPeers { start: String, candidates: String },
     #[error(
@@ -226,16 +233,11 @@ impl Failure {
             | Self::Pair(PairError::Connect(error))
             | Self::Invite(InviteError::Connect(error)) => code(dial_kind(error)),
             Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
-            Self::Send(SendError::Refused(Refusal::Busy)) => BUSY,
-            Self::Send(SendError::Refused(_))
-            | Self::NoReceiver
-            | Self::Receive(ReceiveError::Refused) => REFUSED,
+            Self::Send(error) => send(error),
+            Self::NoReceiver | Self::Receive(ReceiveError::Refused) => REFUSED,
             Self::Get(error) => get(error),
-            Self::Send(SendError::Connection(_))
-            | Self::Receive(ReceiveError::Connection(_))
-            | Self::NobodyCame => UNREACHABLE,
-            #[cfg(unix)]
-            Self::Ssh(_) => FAILED,
+            Self::Kept(error) => kept(error),
+            Self::Receive(ReceiveError::Connection(_)) | Self::NobodyCame => UNREACHABLE,
             Self::NoHome
             | Self::OpenProxy(_)
             | Self::Code(_)
@@ -249,6 +251,7 @@ impl Failure {
             | Self::NoShare(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
+            | Self::AnyPort
             | Self::SeveralPeers { .. } => USAGE,
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             Self::Subnet(error) => subnet_code(error),
@@ -269,7 +272,11 @@ impl Failure {
             #[cfg(unix)]
             Self::Control(ControlError::Unreached(_)) => UNREACHABLE,
             #[cfg(unix)]
-            Self::Control(_) | Self::Detach(_) | Self::NotStarted { .. } | Self::NoLog => FAILED,
+            Self::Control(_)
+            | Self::Detach(_)
+            | Self::NotStarted { .. }
+            | Self::NoLog
+            | Self::Ssh(_) => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
             Self::Demo(_) => FAILED,
@@ -289,7 +296,6 @@ impl Failure {
             | Self::Forward(_)
             | Self::Select(_)
             | Self::Share(_)
-            | Self::Send(_)
             | Self::Inbox(_)
             | Self::Receive(_)
             | Self::NotAll(_)
@@ -330,6 +336,26 @@ fn forward(error: &ForwardError) -> String {
         format!("{error} (its `expose --name`)")
     } else {
         error.to_string()
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what else goes wrong is here"
+)]
+fn send(error: &SendError) -> u8 {
+    match error {
+        SendError::Refused(Refusal::Busy) => BUSY,
+        SendError::Refused(_) => REFUSED,
+        SendError::Connection(_) => UNREACHABLE,
+        _ => FAILED,
+    }
+}
+
+fn kept(error: &KeptError) -> u8 {
+    match error {
+        KeptError::Edit(_) => USAGE,
+        KeptError::Mistake { .. } | KeptError::Writable { .. } | KeptError::Io { .. } => FAILED,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     invites::{InviteFile, Invites},
 };
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The book and the invitations as they were last understood.
 #[derive(Debug)]
@@ -204,21 +204,21 @@ impl Following {
 
 /// When a file is to be read again: once it has changed and whoever writes it has come to an end.
 #[derive(Debug)]
-struct Looks {
+pub(super) struct Looks {
     /// Of what was last dealt with.
     done: Option<Stamp>,
     last: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+pub(super) enum Due {
     Nothing,
     Read,
     Gone,
 }
 
 impl Looks {
-    fn after(stamp: Option<Stamp>) -> Self {
+    pub(super) fn after(stamp: Option<Stamp>) -> Self {
         Self {
             done: stamp,
             last: stamp,
@@ -226,12 +226,12 @@ impl Looks {
     }
 
     /// The same at once.
-    fn now(&mut self, now: Option<Stamp>) -> Due {
+    pub(super) fn now(&mut self, now: Option<Stamp>) -> Due {
         self.last = now;
         self.due(now)
     }
 
-    fn due(&mut self, now: Option<Stamp>) -> Due {
+    pub(super) fn due(&mut self, now: Option<Stamp>) -> Due {
         let before = std::mem::replace(&mut self.last, now);
         if now == self.done || now != before {
             return Due::Nothing;

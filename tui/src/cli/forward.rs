@@ -1,6 +1,6 @@
 //! `peerway forward`: a local port that leads to a server at a peer.
 
-mod bound;
+pub(super) mod bound;
 mod line;
 #[cfg(unix)]
 mod unix;
@@ -27,15 +27,15 @@ use self::{
     watch::Watch,
 };
 use super::{
-    args::{Forward, Globals, PeerName},
+    args::{Forward, Globals, PeerName, Service},
     datagrams,
     failure::Failure,
     follow::Followed,
-    invite,
+    invite, kept,
     node::{self, Node, Patience, relays_for},
     out, up, words,
 };
-use crate::book::Book;
+use crate::{book::Book, kept::Local};
 
 /// Between two tries to reach a peer that nobody has asked for yet.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -43,14 +43,26 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const UNREAD: usize = 64;
 
 pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure> {
-    let (bound, addr) = Bound::open(&args.listen).await?;
-    let peer = node::meet(globals, &args.service.peer).await?;
+    if let Some(action) = &args.action {
+        return kept::forward(globals, action).await;
+    }
+    // The command line has both where it has no action.
+    let (Some(service), Some(listen)) = (&args.service, &args.listen) else {
+        return Ok(());
+    };
+    until_interrupted(globals, service, listen, args.fail_fast).await
+}
+
+async fn until_interrupted(
+    globals: &Globals,
+    service: &Service,
+    listen: &Local,
+    fail_fast: bool,
+) -> Result<(), Failure> {
+    let (bound, addr) = Bound::open(listen).await?;
+    let peer = node::meet(globals, &service.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let forwarder = Forwarder::new(
-        node.endpoint.clone(),
-        peer.clone(),
-        args.service.name.clone(),
-    );
+    let forwarder = Forwarder::new(node.endpoint.clone(), peer.clone(), service.name.clone());
     let json = globals.json;
     let events = node.endpoint.events();
     let (failures, told) = mpsc::channel(UNREAD);
@@ -59,7 +71,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
         let _ = failures.try_send(error.clone());
     };
     // Who invites may have been away.
-    let retry = async || match &args.service.peer {
+    let retry = async || match &service.peer {
         PeerName::Invited(_, invitation) => {
             invite::use_up(globals, &peer, invitation).await.map(drop)
         }
@@ -69,17 +81,17 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     let check = async || {
         let found = check(&node, &forwarder, &peer).await?;
         match wanted {
-            Some(wanted) if wanted != found => Err(misfit(found, &args.service.name)),
+            Some(wanted) if wanted != found => Err(misfit(found, &service.name)),
             _ => Ok(found),
         }
     };
     let body = async {
         let (find, found) = channel(None);
-        if args.fail_fast {
+        if fail_fast {
             node.settled().await;
             find.send_replace(Some(check().await?));
         }
-        let announce = |addr| announce(addr, &node.book().book(), &peer, args, json);
+        let announce = |addr| announce(addr, &node.book().book(), &peer, &service.name, json);
         announce(addr)?;
         let printing = print(events, told, node.book(), peer.id(), json);
         tokio::select! {
@@ -95,7 +107,7 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
 }
 
 /// What the service takes is not what can be given to it here.
-fn misfit(found: Transport, name: &ServiceName) -> Failure {
+pub(super) fn misfit(found: Transport, name: &ServiceName) -> Failure {
     let name = name.clone();
     Failure::Forward(match found {
         Transport::Stream => ForwardError::IsTcp { name },
@@ -107,13 +119,13 @@ fn announce(
     addr: String,
     book: &Book,
     peer: &Ticket,
-    args: &Forward,
+    name: &ServiceName,
     json: bool,
 ) -> Result<(), Failure> {
     if json {
         return Ok(out::json(&Record::Listening { addr })?);
     }
-    let (peer, name) = (book.peer(&peer.id()), &args.service.name);
+    let peer = book.peer(&peer.id());
     Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn run(globals: &Globals, args: &Link) -> Result<(), Failure> {
     let node = Node::listening(globals).await?;
     check(&node, &peers)?;
     // Gone before the claim on the identity is, so that it is never the next node's.
-    let answering = Answering::open(globals, &node);
+    let answering = Answering::open(globals, &node, None);
     let router = up::diagnostics(Router::new(node.endpoint.clone()), true);
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = sharing::accept(router, &node);

@@ -80,7 +80,7 @@ pub(super) async fn run(globals: &Globals, args: &Receive) -> Result<(), Failure
         "what comes is put into {}",
         inbox.folder().display()
     ));
-    let serving = up::serve(globals, None, offer, false, |ticket| {
+    let serving = up::serve(globals, up::Besides::default(), offer, false, |ticket| {
         vec![format!("peerway send FILE --to {ticket}")]
     });
     tokio::select! {

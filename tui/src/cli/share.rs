@@ -66,7 +66,9 @@ async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
         let _ = give.send(node.sharing().clone());
         up::diagnostics(router, true)
     };
-    let serving = up::serve(globals, None, offer, false, |_| Vec::new());
+    let serving = up::serve(globals, up::Besides::default(), offer, false, |_| {
+        Vec::new()
+    });
     let sharing = async {
         let Ok(sharing) = given.await else {
             return pending().await;

@@ -12,7 +12,7 @@ use peerway::{DiscoverySecret, PeerId, SecretKey, keyfile, keyfile::KeyFileError
 use peerway_swarm::store::catalog::Catalog;
 
 use super::{args::Globals, failure::Failure, peers::Peers};
-use crate::{book::Book, invites::InviteFile};
+use crate::{book::Book, invites::InviteFile, kept::KeptFile};
 
 /// A folder with a key, and the one of its owner's address book.
 #[derive(Debug)]
@@ -103,6 +103,11 @@ impl StateDir {
     /// What is shared whenever the node runs.
     pub(super) fn shares(&self) -> Catalog {
         Catalog::at(&self.path.join("shares.redb"))
+    }
+
+    /// What the node exposes and forwards whenever it runs.
+    pub(super) fn kept(&self) -> KeptFile {
+        KeptFile::in_folder(&self.config)
     }
 
     /// The invitations that were given away.

@@ -11,6 +11,7 @@ use super::{afar, attach};
 use super::{
     args::{Globals, StatusArgs},
     failure::Failure,
+    kept,
     node::Node,
     out,
     state::StateDir,
@@ -21,6 +22,7 @@ use crate::control::Client;
 use crate::{
     book::{Book, Trust},
     dash::{format::age, line},
+    kept::KeptLines,
 };
 
 pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Failure> {
@@ -59,12 +61,15 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Fail
 #[cfg(unix)]
 async fn running(globals: &Globals, args: &StatusArgs, node: Client) -> Result<(), Failure> {
     let mut page = Page::new(Whose::Running, globals, args);
+    page.services = node.services().await?.unwrap_or_default();
     if !args.watch {
         return page.print(&node.status().await?);
     }
     let mut snapshots = node.snapshots().await?;
     while let Some(snapshot) = snapshots.next().await {
-        page.print(&*snapshot?)?;
+        let snapshot = snapshot?;
+        page.services = node.services().await?.unwrap_or_default();
+        page.print(&snapshot)?;
     }
     out::hint("the node has ended");
     Ok(())
@@ -88,6 +93,7 @@ struct Page<'a> {
     globals: &'a Globals,
     args: &'a StatusArgs,
     before: Option<String>,
+    services: KeptLines,
 }
 
 impl<'a> Page<'a> {
@@ -97,6 +103,7 @@ impl<'a> Page<'a> {
             globals,
             args,
             before: None,
+            services: KeptLines::default(),
         }
     }
 
@@ -108,7 +115,12 @@ impl<'a> Page<'a> {
         let now = if self.args.line {
             line::line(snapshot, &book.names())
         } else {
-            text(snapshot, &book, self.whose)
+            let mut text = text(snapshot, &book, self.whose);
+            for line in kept_lines(&self.services) {
+                text += "\n";
+                text += &line;
+            }
+            text
         };
         if self.before.as_ref() != Some(&now) {
             if self.args.watch && !self.args.line {
@@ -178,6 +190,18 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
         lines.push(format!("not let in    {who}, called {ago} ago{hint}"));
     }
     lines.join("\n")
+}
+
+/// What is exposed and forwarded whenever the node runs, and how it fares.
+fn kept_lines(services: &KeptLines) -> Vec<String> {
+    let exposed = services.expose.iter().map(kept::exposed_row);
+    let forwarded = services.forward.iter().map(kept::forwarded_row);
+    let line = |what: &str, row: &[String]| format!("{what:13} {}", row.join(" "));
+    let exposed = exposed.map(|row| line("exposed", &row));
+    let forwarded = forwarded.map(|row| line("forwarded", &row));
+    let trouble = services.trouble.iter();
+    let trouble = trouble.map(|trouble| format!("services      {trouble}"));
+    exposed.chain(forwarded).chain(trouble).collect()
 }
 
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {

@@ -3,7 +3,8 @@
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use peerway::{RelayUrl, SecretKey, Ticket, services::tunnel::Target};
 
-use super::args::{Args, Command, Local, PeerName};
+use super::args::{Args, Command, PeerName};
+use crate::kept::Local;
 
 #[test]
 fn the_help_lists_the_exit_codes() {
@@ -88,10 +89,10 @@ fn forward_splits_peer_and_name() {
         panic!("not a forward");
     };
     let peer = PeerName::Ticket(ticket().parse().unwrap());
-    assert_eq!(forward.service.peer, peer);
-    assert_eq!(forward.service.name.as_str(), "web");
+    assert_eq!(forward.service.as_ref().unwrap().peer, peer);
+    assert_eq!(forward.service.as_ref().unwrap().name.as_str(), "web");
     let addr = "127.0.0.1:9000".parse().unwrap();
-    assert_eq!(forward.listen, Local::Addr(addr));
+    assert_eq!(forward.listen, Some(Local::Addr(addr)));
 }
 
 #[test]

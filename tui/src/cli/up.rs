@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     future::{Future, pending},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
@@ -16,8 +18,10 @@ use serde::Serialize;
 use super::{
     answering::Answering,
     args::{Globals, Up},
+    datagrams,
     failure::Failure,
     invite,
+    keep::Keeper,
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
@@ -27,7 +31,7 @@ use super::{
 };
 #[cfg(unix)]
 use super::{background, logs};
-use crate::{Told, book::Book, told};
+use crate::{Told, all_told, book::Book, kept::Services};
 
 pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     #[cfg(unix)]
@@ -42,13 +46,13 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
             None => router,
         }
     };
-    let serving = serve(
-        globals,
-        args.serve_relay.as_ref(),
-        offer,
-        args.fail_fast,
-        |ticket| vec![format!("peerway ping {ticket}")],
-    );
+    let besides = Besides {
+        relay: args.serve_relay.as_ref(),
+        keeper: Some(Keeper::open(globals)?),
+    };
+    let serving = serve(globals, besides, offer, args.fail_fast, |ticket| {
+        vec![format!("peerway ping {ticket}")]
+    });
     #[cfg(unix)]
     if args.in_background {
         let log = logs::file(&StateDir::open(globals)?);
@@ -69,27 +73,64 @@ pub(super) fn diagnostics(router: Router, enabled: bool) -> Router {
     }
 }
 
+/// What a node does that only `up` has it do.
+#[derive(Default)]
+pub(super) struct Besides<'a> {
+    /// Where it is a relay as well.
+    relay: Option<&'a Place>,
+    /// What it exposes and forwards whenever it runs.
+    keeper: Option<Keeper>,
+}
+
+impl Besides<'_> {
+    fn accept(&self, router: Router) -> Router {
+        match &self.keeper {
+            Some(keeper) => keeper.accept(router),
+            None => router,
+        }
+    }
+
+    fn services(&self) -> Option<&Services> {
+        self.keeper.as_ref().map(Keeper::services)
+    }
+
+    async fn keep(&self, node: &Node) -> Infallible {
+        match &self.keeper {
+            Some(keeper) => keeper.run(node).await,
+            None => pending().await,
+        }
+    }
+
+    /// What became of UDP datagrams.
+    fn count(&self, json: bool) -> io::Result<()> {
+        match &self.keeper {
+            Some(keeper) => datagrams::print(keeper.datagrams(), json),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Serves what `offer` adds to a router until Ctrl-C; `commands` are what the other side has to type. Without a relay the network
-/// around is served, unless the node is to fail fast. At `place` it is a relay as well.
+/// around is served, unless the node is to fail fast.
 pub(super) async fn serve(
     globals: &Globals,
-    place: Option<&Place>,
+    besides: Besides<'_>,
     offer: impl FnOnce(Router, &Node) -> Router,
     fail_fast: bool,
     commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
     let node = Node::listening(globals).await?;
     // Gone before the claim on the identity is, so that it is never the next node's.
-    let answering = Answering::open(globals, &node);
-    let relay = match place {
+    let answering = Answering::open(globals, &node, besides.services());
+    let relay = match besides.relay {
         Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
         None => None,
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
-    let router = share::serve(router, &node);
+    let router = besides.accept(share::serve(router, &node));
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = answering.afar(sharing::accept(router, &node));
-    let mut events = pin!(told(node.endpoint.events()));
+    let mut events = pin!(all_told(node.endpoint.events(), besides.services()));
     let body = async {
         if let Some(relay) = &relay {
             relay.say_what_it_needs();
@@ -122,6 +163,7 @@ pub(super) async fn serve(
             () = answering.serve(&node) => Ok(()),
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
             never = sharing::share(&node) => match never {},
+            never = besides.keep(&node) => match never {},
             result = served_without_reader(print) => result,
         }
     };
@@ -130,7 +172,7 @@ pub(super) async fn serve(
         Some(relay) => relay.during(node.book().watch(), running).await?,
         None => running.await?,
     };
-    Ok(())
+    Ok(besides.count(globals.json)?)
 }
 
 /// Says once why no relay could be reached so far.
@@ -233,7 +275,7 @@ impl Printer {
         let json = self.json;
         let lasts = match &told {
             Told::Event(event) => self.lasting.goes_on(&event.kind),
-            Told::Missed(_) => false,
+            Told::Service(_) | Told::Missed(_) => false,
         };
         let print = move || match told {
             Told::Event(event) if json => out::json(&event),
@@ -241,6 +283,8 @@ impl Printer {
                 out::text(format!("still: {}", words::event(&event.kind, &book)))
             }
             Told::Event(event) => out::text(words::event(&event.kind, &book)),
+            Told::Service(change) if json => out::json(&change),
+            Told::Service(change) => out::text(change.words()),
             Told::Missed(count) if json => out::json(&Record::Missed { count }),
             Told::Missed(count) => out::text(format!("{count} events were missed")),
         };

@@ -24,10 +24,11 @@ use super::{
     ControlError, Named, Place, RemoteError, Rights, StartOptions, V1,
     remote::Distant,
     shares::{GetAsk, GetStep, ShareAsk},
-    streams::MISSED,
+    streams::{MISSED, SERVICE},
 };
 use crate::{
     Told,
+    kept::KeptLines,
     operations::{Ask, Step},
     shares::ShareLine,
 };
@@ -133,6 +134,23 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
+    /// What the node exposes and forwards whenever it runs; none if it keeps nothing, or is of a version that does not.
+    pub(crate) async fn services(&self) -> Result<Option<KeptLines>, ControlError> {
+        let answer = self.send(Method::GET, "/services", String::new()).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let (server, body) = refused(answer).await?;
+        read(&server, &collect(body).await?).map(Some)
+    }
+
+    /// Has the node read at once what it is to keep, and tell what came of it.
+    pub(crate) async fn reread_services(&self) -> Result<KeptLines, ControlError> {
+        let answer = self.send(Method::POST, "/services", String::new()).await?;
+        let (server, body) = refused(answer).await?;
+        read(&server, &collect(body).await?)
+    }
+
     /// One round trip to a peer, and by which path.
     pub async fn ping(&self, peer: PeerId) -> Result<(Duration, Option<PathInfo>), ControlError> {
         let path = format!("/peers/{peer}/ping");
@@ -235,6 +253,7 @@ impl Client {
                 Ok(sent) => sent.data.map(|data| match sent.event.as_deref() {
                     Some(MISSED) => read(&server, data.as_bytes())
                         .map(|missed: Missed| Told::Missed(missed.count)),
+                    Some(SERVICE) => read(&server, data.as_bytes()).map(Told::Service),
                     _ => read(&server, data.as_bytes()).map(Told::Event),
                 }),
                 Err(error) => Some(Err(ControlError::Stream(error.to_string()))),

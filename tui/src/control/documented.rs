@@ -16,6 +16,7 @@ use super::{
     tests::{Node, PATIENCE, endpoint, request},
 };
 use crate::{
+    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
     operations::{Ping, Speed, Step, Why},
     shares::ShareLine,
 };
@@ -317,6 +318,43 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
     for step in [progress, hint, got, failed] {
         let step = serde_json::to_value(step).unwrap();
         check(&step, &schema("GetStep"), "GetStep");
+    }
+}
+
+#[test]
+fn every_key_about_kept_services_is_documented_and_no_other() {
+    let text = |text: &str| text.to_owned();
+    let lines = KeptLines {
+        expose: vec![ExposeLine {
+            name: text("web"),
+            target: text("127.0.0.1:80"),
+            allow: vec![text("anna")],
+            state: Some(State::Waiting),
+            reason: Some(text("a")),
+        }],
+        forward: vec![ForwardLine {
+            service: text("nas/web"),
+            listen: text("127.0.0.1:9000"),
+            state: Some(State::Failed),
+            reason: None,
+        }],
+        trouble: Some(text("a")),
+    };
+    let change = ServiceChange {
+        at_ms: 1,
+        kind: kept::Kind::Forward,
+        service: text("nas/web"),
+        addr: text("127.0.0.1:9000"),
+        state: State::Ready,
+        reason: None,
+    };
+    for (name, value) in [
+        ("Services", serde_json::to_value(lines)),
+        ("ServiceChange", serde_json::to_value(change)),
+    ] {
+        let value = value.unwrap();
+        check(&value, &schema(name), name);
+        check_complete(&value, &schema(name), name);
     }
 }
 

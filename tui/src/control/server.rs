@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     book::{Admin, Book},
+    kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
 };
@@ -102,6 +103,12 @@ impl Control {
         self.host.groups.as_ref()
     }
 
+    fn services(&self) -> Result<&Services, Refusal> {
+        let reason = "this node keeps no services, as `peerway up` does";
+        let services = self.host.services.as_ref();
+        services.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, reason))
+    }
+
     /// True once the node is told to end.
     pub(super) fn ending(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
@@ -148,6 +155,7 @@ fn router(control: Control) -> Router {
         .route("/groups/{id}/posts", get(groups::posts).post(groups::post))
         .route("/groups/{id}/read", post(groups::read))
         .route("/groups/{id}/follow", get(groups::follow))
+        .route("/services", get(services).post(reread_services))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",
@@ -213,6 +221,7 @@ async fn changes(State(control): State<Control>) -> impl IntoResponse {
 async fn events(State(control): State<Control>) -> impl IntoResponse {
     streams::events(
         control.host.links.endpoint().events(),
+        control.host.services.as_ref(),
         control.ended.subscribe(),
     )
 }
@@ -320,6 +329,18 @@ async fn book(State(control): State<Control>) -> Json<Vec<Named>> {
 async fn reread_book(State(control): State<Control>) -> StatusCode {
     control.host.links.reread_book();
     StatusCode::ACCEPTED
+}
+
+/// What is exposed and forwarded whenever the node runs, and how it fares.
+async fn services(State(control): State<Control>) -> Result<Json<KeptLines>, Refusal> {
+    Ok(Json(control.services()?.lines()))
+}
+
+/// Has the file read that somebody has changed, and tells what came of it.
+async fn reread_services(State(control): State<Control>) -> Result<Json<KeptLines>, Refusal> {
+    let services = control.services()?;
+    services.reread().await;
+    Ok(Json(services.lines()))
 }
 
 /// Has the NAT measured anew.

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::changes::Teller;
-use crate::{Told, told};
+use crate::{Told, all_told, kept::Services};
 
 /// Snapshots follow each other no faster, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,16 +20,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The `event:` of a line that says how many events a slow reader missed.
 pub(super) const MISSED: &str = "missed";
 
+/// The `event:` of a line about a service that the node keeps.
+pub(super) const SERVICE: &str = "service";
+
 type Sending = Result<Sent, Infallible>;
 
 /// The node's events. Who reads too slowly loses the oldest, and is told how many; nobody waits for it.
 pub(super) fn events(
     events: Receiver<Event>,
+    services: Option<&Services>,
     ended: watch::Receiver<bool>,
-) -> Sse<impl Stream<Item = Sending>> {
-    let sent = told(events).map(|told| {
+) -> Sse<impl Stream<Item = Sending> + use<>> {
+    let sent = all_told(events, services).map(|told| {
         Ok(match told {
             Told::Event(event) => json(None, &event),
+            Told::Service(change) => json(Some(SERVICE), &change),
             Told::Missed(count) => json(Some(MISSED), &Missed { count }),
         })
     });

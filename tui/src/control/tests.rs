@@ -58,6 +58,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             sharing: sharing.clone(),
             groups: None,
+            services: None,
             options: StartOptions::default(),
         });
         let answering = control.clone();

@@ -7,6 +7,7 @@ use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
 use super::{Answer, NetworkRequest, Outage, People, Request};
+use crate::ServiceChange;
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -18,6 +19,8 @@ pub(super) enum Msg {
     /// What the node knows of its groups.
     Swarm(Arc<SwarmSnapshot>),
     Event(Event),
+    /// A service that the node keeps fares otherwise than before.
+    Service(ServiceChange),
     /// So many events were dropped because they came faster than they were read.
     Lagged(u64),
     /// The user knows others, or by other names.

@@ -181,6 +181,7 @@ impl Shell {
             },
             told = self.source.events.next(), if !model.stopped => Wake::Msg(match told {
                 Some(Told::Event(event)) => Msg::Event(event),
+                Some(Told::Service(change)) => Msg::Service(change),
                 Some(Told::Missed(count)) => Msg::Lagged(count),
                 None => Msg::Stopped,
             }),

@@ -27,6 +27,7 @@ use super::{
     view::{has_rings, report_lines, rings_field},
     words::{Standing, Words},
 };
+use crate::{ServiceChange, kept::State, printable::printable};
 
 /// How long a notice stays.
 const NOTICE_TIME: Duration = Duration::from_secs(5);
@@ -73,6 +74,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             model.push_event(event);
             model.dirty |= !model.is_frozen();
         }
+        Msg::Service(change) => hear_of_service(model, &change, now),
         Msg::Lagged(count) => {
             model.lagged = model.lagged.saturating_add(count);
             model.dirty |= !model.is_frozen();
@@ -111,6 +113,15 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
         model.arrange();
     }
     effects
+}
+
+fn hear_of_service(model: &mut Model, change: &ServiceChange, now: Duration) {
+    model.dirty |= !model.is_frozen();
+    let role = match change.state {
+        State::Ready => Role::Good,
+        State::Waiting | State::Failed => Role::Warn,
+    };
+    notify(model, printable(&change.words()), role, now);
 }
 
 pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Effect>) {

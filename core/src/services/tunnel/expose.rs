@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use quinn::{ReadExactError, WriteError};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
@@ -30,27 +30,36 @@ const TARGET_TIMEOUT: Duration = Duration::from_secs(3);
 /// So many TCP connections are known again when they are asked for once more.
 const REMEMBERED: usize = 4096;
 
-/// The servers that peers may reach, by name. Cheap to clone.
+/// The servers that peers may reach, by name. Clones share them: what is inserted or removed later is so for peers that are connected too.
 #[derive(Clone, Debug, Default)]
 pub struct Exposed {
-    services: BTreeMap<ServiceName, Service>,
+    services: Arc<Mutex<BTreeMap<ServiceName, Service>>>,
     begun: Arc<Mutex<Begun>>,
     flows: Arc<Flows>,
 }
 
-#[derive(Clone)]
 struct Service {
     target: Target,
     may: Option<May>,
+    /// Dropped with the service, which ends what is open to it.
+    lives: watch::Sender<()>,
 }
 
 /// Whether a peer may reach a server.
 type May = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
 
 impl Service {
-    fn is_for(&self, peer: PeerId) -> bool {
-        self.may.as_ref().is_none_or(|may| may(peer))
+    fn new(target: Target, may: Option<May>) -> Self {
+        Self {
+            target,
+            may,
+            lives: watch::Sender::new(()),
+        }
     }
+}
+
+fn is_for(may: Option<&May>, peer: PeerId) -> bool {
+    may.is_none_or(|may| may(peer))
 }
 
 impl fmt::Debug for Service {
@@ -60,24 +69,26 @@ impl fmt::Debug for Service {
 }
 
 impl Exposed {
-    /// Lets peers reach the server at `target` under `name`.
-    pub fn insert(&mut self, name: ServiceName, target: impl Into<Target>) {
-        let target = target.into();
-        self.services.insert(name, Service { target, may: None });
+    /// Lets peers reach the server at `target` under `name`. What is open to another one of that name ends.
+    pub fn insert(&self, name: ServiceName, target: impl Into<Target>) {
+        let service = Service::new(target.into(), None);
+        self.services().insert(name, service);
     }
 
     /// The same for the peers for which `may` says so, whenever one of them asks for it.
     pub fn insert_for(
-        &mut self,
+        &self,
         name: ServiceName,
         target: impl Into<Target>,
         may: impl Fn(PeerId) -> bool + Send + Sync + 'static,
     ) {
-        let service = Service {
-            target: target.into(),
-            may: Some(Arc::new(may)),
-        };
-        self.services.insert(name, service);
+        let service = Service::new(target.into(), Some(Arc::new(may)));
+        self.services().insert(name, service);
+    }
+
+    /// Lets peers reach the server of this name no more, and ends what is open to it. False if there is none.
+    pub fn remove(&self, name: &ServiceName) -> bool {
+        self.services().remove(name).is_some()
     }
 
     /// Leads TCP connections and UDP datagrams to the servers until the connection ends: a handler for a
@@ -93,17 +104,36 @@ impl Exposed {
     }
 
     fn list(&self, peer: PeerId) -> Vec<u8> {
-        let theirs = self.services.iter().filter(|(_, it)| it.is_for(peer));
-        list::emit(theirs.map(|(name, service)| (name, service.target.transport())))
+        let services = self.services();
+        let all = services.iter();
+        let all: Vec<_> = all
+            .map(|(name, it)| (name.clone(), it.target.transport(), it.may.clone()))
+            .collect();
+        // Whoever decides may want to change them.
+        drop(services);
+        let theirs = all.iter().filter(|(.., may)| is_for(may.as_ref(), peer));
+        list::emit(theirs.map(|(name, transport, _)| (name, *transport)))
     }
 
-    /// The server that the peer asks for, if that is for it.
-    fn target(&self, name: &ServiceName, peer: PeerId) -> Result<&Target, Answer> {
-        let service = self.services.get(name).ok_or(Answer::UnknownService)?;
-        if !service.is_for(peer) {
+    fn services(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Service>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server that the peer asks for, if that is for it, and for how long it is.
+    fn target(
+        &self,
+        name: &ServiceName,
+        peer: PeerId,
+    ) -> Result<(Target, watch::Receiver<()>), Answer> {
+        let services = self.services();
+        let service = services.get(name).ok_or(Answer::UnknownService)?;
+        let (target, may) = (service.target.clone(), service.may.clone());
+        let lives = service.lives.subscribe();
+        drop(services);
+        if !is_for(may.as_ref(), peer) {
             return Err(Answer::NotAllowed);
         }
-        Ok(&service.target)
+        Ok((target, lives))
     }
 
     /// False if the peer's TCP connection was begun before.
@@ -174,36 +204,38 @@ async fn serve_stream(
             let _ = send.finish();
             Ok(())
         }
-        Led::To(local) => {
+        Led::To(local, mut lives) => {
             send.write_all(&[Answer::Ok.to_byte()]).await?;
-            Ok(splice(local, ResetOnDrop(send), StopOnDrop(recv)).await?)
+            tokio::select! {
+                spliced = splice(local, ResetOnDrop(send), StopOnDrop(recv)) => Ok(spliced?),
+                _ = lives.changed() => Err(StreamError::Removed),
+            }
         }
-        Led::Datagrams(host) => Ok(datagrams.serve(host, send, recv).await?),
+        Led::Datagrams(host, mut lives) => tokio::select! {
+            served = datagrams.serve(&host, send, recv) => Ok(served?),
+            _ = lives.changed() => Err(StreamError::Removed),
+        },
     }
 }
 
-/// Where a stream leads.
-enum Led<'a> {
+/// Where a stream leads, for as long as the service lives.
+enum Led {
     Answer(Answer),
     List(Vec<u8>),
-    To(Local),
-    Datagrams(&'a Host),
+    To(Local, watch::Receiver<()>),
+    Datagrams(Host, watch::Receiver<()>),
 }
 
-async fn lead(
-    request: Option<Request>,
-    peer: PeerId,
-    exposed: &Exposed,
-) -> Result<Led<'_>, Answer> {
+async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Result<Led, Answer> {
     let Request { kind, name, id } = request.ok_or(Answer::Malformed)?;
     match kind {
         Purpose::List => Ok(Led::List(exposed.list(peer))),
-        Purpose::Check => match exposed.target(&name, peer)?.transport() {
+        Purpose::Check => match exposed.target(&name, peer)?.0.transport() {
             Transport::Stream => Ok(Led::Answer(Answer::Ok)),
             Transport::Datagrams => Err(Answer::IsUdp),
         },
         Purpose::Connect => {
-            let target = exposed.target(&name, peer)?;
+            let (target, lives) = exposed.target(&name, peer)?;
             if target.transport() == Transport::Datagrams {
                 return Err(Answer::IsUdp);
             }
@@ -212,13 +244,14 @@ async fn lead(
             }
             let connected = timeout(TARGET_TIMEOUT, target.connect()).await;
             let connected = connected.unwrap_or(Err(Obstacle::Silence));
-            connected.map(Led::To).map_err(Answer::NoTarget)
+            let local = connected.map_err(Answer::NoTarget)?;
+            Ok(Led::To(local, lives))
         }
         Purpose::Datagrams => match exposed.target(&name, peer)? {
-            Target::Udp(host) => Ok(Led::Datagrams(host)),
-            Target::Tcp(_) => Err(Answer::IsTcp),
+            (Target::Udp(host), lives) => Ok(Led::Datagrams(host, lives)),
+            (Target::Tcp(_), _) => Err(Answer::IsTcp),
             #[cfg(unix)]
-            Target::Unix(_) => Err(Answer::IsTcp),
+            (Target::Unix(_), _) => Err(Answer::IsTcp),
         },
     }
 }
@@ -227,6 +260,8 @@ async fn lead(
 enum StreamError {
     #[error("no request came")]
     Timeout,
+    #[error("the service was removed")]
+    Removed,
     #[error("while reading the request: {0}")]
     Request(#[from] ReadExactError),
     #[error("while answering: {0}")]

@@ -188,7 +188,7 @@ async fn a_forwarder_whose_connection_has_ended_dials_anew_to_check() {
         builder.lan_discovery(false).alpns([ALPN]).bind()
     };
     let (server, client) = tokio::try_join!(node(), node()).unwrap();
-    let mut exposed = Exposed::default();
+    let exposed = Exposed::default();
     exposed.insert(web(), "127.0.0.1:9".parse::<Target>().unwrap());
     let forwarder = Forwarder::new(client, server.ticket(), web());
     let mut serving = JoinSet::new();
@@ -233,6 +233,22 @@ async fn all_who_wait_for_a_peer_that_is_away_hear_of_the_same_dial() {
 }
 
 #[tokio::test]
+async fn what_is_exposed_may_change_while_peers_are_connected() {
+    let mut world = World::new().await;
+    let (mut app, mut server) = world.connect().await;
+    exchange(&mut app, &mut server).await;
+    assert!(world.exposed.remove(&web()));
+    assert_reset(&mut app).await;
+    assert_reset(&mut server).await;
+    let refused = world.request(Purpose::Connect, web()).await.err().unwrap();
+    assert!(matches!(refused, ForwardError::UnknownService { .. }));
+    let addr = world.target.as_ref().unwrap().local_addr().unwrap();
+    world.exposed.insert(web(), addr);
+    let (mut app, mut server) = world.connect().await;
+    exchange(&mut app, &mut server).await;
+}
+
+#[tokio::test]
 async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refused() {
     let node = || {
         let builder = Endpoint::builder().bind_addr("127.0.0.1:0".parse().unwrap());
@@ -240,7 +256,7 @@ async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refus
     };
     let (server, client) = tokio::try_join!(node(), node()).unwrap();
     let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut exposed = Exposed::default();
+    let exposed = Exposed::default();
     exposed.insert(web(), target.local_addr().unwrap());
     let local = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = local.local_addr().unwrap();
@@ -283,6 +299,7 @@ fn a_bad_name_is_refused_with_the_reason() {
 /// An exposed server on loopback, the link to it, and a forwarder.
 struct World {
     pair: NodePair,
+    exposed: Exposed,
     target: Option<TcpListener>,
     local: TcpListener,
     splices: JoinSet<Result<(), Broken>>,
@@ -294,13 +311,14 @@ impl World {
     async fn new() -> Self {
         let pair = pair(ALPN).await;
         let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut exposed = Exposed::default();
+        let exposed = Exposed::default();
         exposed.insert(web(), target.local_addr().unwrap());
         let mut serving = JoinSet::new();
-        let server = pair.server.clone();
-        serving.spawn(async move { expose::serve(&server, &exposed).await });
+        let (server, serves) = (pair.server.clone(), exposed.clone());
+        serving.spawn(async move { expose::serve(&server, &serves).await });
         Self {
             pair,
+            exposed,
             target: Some(target),
             local: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             splices: JoinSet::new(),

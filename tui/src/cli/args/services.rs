@@ -1,15 +1,120 @@
-//! Arguments of the commands that use services of peers.
+//! Arguments of the commands that expose services and use those of peers.
 
 use std::net::SocketAddr;
 
+use clap::{Subcommand, builder::FalseyValueParser};
 use clap_complete::ArgValueCandidates;
 use peerway::services::tunnel::ServiceName;
 
 use super::{
-    PeerName, Service,
-    values::{server, service_name},
+    Allowed, Offered, PeerName, Service,
+    values::{allowed, offered, server, service_name},
 };
-use crate::cli::completion;
+use crate::{
+    cli::completion,
+    kept::{Local, Remote},
+};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(in crate::cli) struct Expose {
+    /// What `up` is to expose whenever it runs; without one, the servers are exposed until Ctrl-C
+    #[command(subcommand)]
+    pub(in crate::cli) action: Option<ExposeAction>,
+
+    /// NAME=SERVER, as in web=8080, ssh=nas.lan:22, dns=udp://127.0.0.1:53 or x=unix:/PATH, or SERVER alone with a --name
+    #[arg(required = true, value_name = "SERVER", value_parser = offered)]
+    pub(in crate::cli) servers: Vec<Offered>,
+
+    /// Name under which peers ask for a server that is given without one; one for each, in the same order
+    #[arg(
+        long = "name",
+        value_name = "NAME",
+        env = "PEERWAY_NAME",
+        value_delimiter = ',',
+        value_parser = service_name
+    )]
+    pub(in crate::cli) names: Vec<ServiceName>,
+
+    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
+    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
+    pub(in crate::cli) allow: Vec<Allowed>,
+
+    /// End with an error if no relay can be reached, instead of serving this network and trying on
+    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) fail_fast: bool,
+
+    /// Do not answer ping and speed
+    #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) no_diagnostics: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ExposeAction {
+    /// Have `up` expose servers whenever it runs, and the node that runs here from now on
+    Add(ExposeAdd),
+    /// List what `up` exposes whenever it runs, and how it fares
+    List,
+    /// Have servers exposed no more; what is open to them ends
+    Remove {
+        /// Name of each
+        #[arg(required = true, value_name = "NAME", value_parser = service_name, add = ArgValueCandidates::new(completion::exposed))]
+        names: Vec<ServiceName>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ExposeAdd {
+    /// NAME=SERVER, as in web=8080, ssh=nas.lan:22, dns=udp://127.0.0.1:53 or x=unix:/PATH
+    #[arg(required = true, value_name = "NAME=SERVER", value_parser = offered)]
+    pub(in crate::cli) servers: Vec<Offered>,
+
+    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
+    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
+    pub(in crate::cli) allow: Vec<Allowed>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(in crate::cli) struct Forward {
+    /// What `up` is to forward whenever it runs; without one, the service is forwarded until Ctrl-C
+    #[command(subcommand)]
+    pub(in crate::cli) action: Option<ForwardAction>,
+
+    /// Name, ticket or id of the peer, as for ping, and the name of the server there
+    #[arg(required = true, value_name = "PEER/NAME")]
+    pub(in crate::cli) service: Option<Service>,
+
+    /// Local address to be reached at, as in 127.0.0.1:9000 or 9000, port 0 for a free one; udp://ADDR for UDP alone; unix:/PATH
+    #[arg(long, required = true, value_name = "ADDR", env = "PEERWAY_LISTEN")]
+    pub(in crate::cli) listen: Option<Local>,
+
+    /// End with an error if the peer or its server cannot be reached at first, instead of trying on
+    #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) fail_fast: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ForwardAction {
+    /// Have `up` lead a local address to a server of a peer whenever it runs, and the node that runs here from now on
+    Add {
+        /// Name, ticket or id of the peer, as for ping, and the name of the server there
+        #[arg(value_name = "PEER/NAME")]
+        service: Remote,
+
+        /// Local address to be reached at, as in 127.0.0.1:9000 or 9000; udp://ADDR for UDP alone; unix:/PATH
+        #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN")]
+        listen: Local,
+    },
+    /// List what `up` forwards whenever it runs, and how it fares
+    List,
+    /// Have servers forwarded no more; what is open to them ends
+    Remove {
+        /// Each as it was added
+        #[arg(required = true, value_name = "PEER/NAME", add = ArgValueCandidates::new(completion::forwarded))]
+        services: Vec<Remote>,
+    },
+}
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Services {

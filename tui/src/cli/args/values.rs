@@ -2,7 +2,6 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -21,6 +20,7 @@ use peerway::services::subnet::{self, IpNet};
 use crate::{
     book::{Name, NameError, is_like_a_ticket},
     dash::filter::{About, Filter, FilterError},
+    kept::{Local, ParseLocalError},
 };
 
 /// What a peer is called.
@@ -111,32 +111,6 @@ fn named(text: &str) -> Result<(Option<ServiceName>, &str), ArgError> {
     }
 }
 
-/// Where programs of this computer find what is forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Local {
-    /// By TCP or UDP, as the server wants it.
-    Addr(SocketAddr),
-    Udp(SocketAddr),
-    #[cfg(unix)]
-    Unix(PathBuf),
-}
-
-pub(super) fn local(text: &str) -> Result<Local, ArgError> {
-    #[cfg(unix)]
-    if let Some(path) = text.strip_prefix("unix:") {
-        let path = PathBuf::from(path);
-        return match path.is_absolute() {
-            true => Ok(Local::Unix(path)),
-            false => Err(ArgError::Local),
-        };
-    }
-    let read = match text.strip_prefix("udp://") {
-        Some(addr) => server(addr).map(Local::Udp),
-        None => server(text).map(Local::Addr),
-    };
-    read.map_err(|_| ArgError::Local)
-}
-
 /// A named server at a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Service {
@@ -178,14 +152,8 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, ArgError> {
         .map_err(|_| ArgError::Address)
 }
 
-/// Without an address it is this computer itself: nobody else is to reach it by accident.
 pub(super) fn server(text: &str) -> Result<SocketAddr, ArgError> {
-    let name = text.strip_prefix("localhost:");
-    let port = name.or_else(|| text.strip_prefix(':'));
-    let port: Option<u16> = port.unwrap_or(text).parse().ok();
-    let here = port.map(|port| (Ipv4Addr::LOCALHOST, port).into());
-    here.map_or_else(|| text.parse(), Ok)
-        .map_err(|_| ArgError::Local)
+    Ok(Local::addr(text)?)
 }
 
 /// A day.
@@ -262,10 +230,8 @@ pub(in crate::cli) enum ArgError {
     Address,
     #[error(transparent)]
     Target(#[from] ParseTargetError),
-    #[error(
-        "a local address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, a port of this computer, as in 8080, udp://IP:PORT or unix:/PATH"
-    )]
-    Local,
+    #[error(transparent)]
+    Local(#[from] ParseLocalError),
     #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]
     Seconds,
     #[error("expected a time of up to a year, as in 30m, 24h or 7d")]

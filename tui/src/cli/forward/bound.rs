@@ -10,13 +10,13 @@ use tokio::{
 
 #[cfg(unix)]
 use super::unix::Socket;
-use crate::cli::{args::Local, failure::Failure};
+use crate::{cli::failure::Failure, kept::Local};
 
 /// A free port has to be one for TCP and for UDP; so many are looked at.
 const TRIES: usize = 16;
 
 /// Where programs of this computer find the service.
-pub(super) enum Bound {
+pub(in crate::cli) enum Bound {
     /// Until it is known which of them it is; UDP may be taken there where TCP is not.
     Addr(TcpListener, io::Result<UdpSocket>),
     Udp(UdpSocket),
@@ -25,7 +25,7 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    pub(super) async fn open(local: &Local) -> Result<(Self, String), Failure> {
+    pub(in crate::cli) async fn open(local: &Local) -> Result<(Self, String), Failure> {
         let (bound, name) = match local {
             Local::Addr(addr) => {
                 let failed = |source| listen(addr, source);
@@ -50,7 +50,7 @@ impl Bound {
     }
 
     /// What a service has to take to be reached here; none if either does.
-    pub(super) fn wants(&self) -> Option<Transport> {
+    pub(in crate::cli) fn wants(&self) -> Option<Transport> {
         match self {
             Self::Addr(..) => None,
             Self::Udp(_) => Some(Transport::Datagrams),
@@ -60,7 +60,7 @@ impl Bound {
     }
 
     /// Forwards what comes. `found` says what the service takes, once that is known, and `udp` is told where that is UDP.
-    pub(super) async fn run(
+    pub(in crate::cli) async fn run(
         self,
         forwarder: &Forwarder,
         mut found: watch::Receiver<Option<Transport>>,

@@ -45,7 +45,7 @@ pub(super) async fn with<T>(
     }
     out::hint("no node runs here: this command runs one for as long as it takes");
     let node = Node::listening(globals).await?;
-    let answering = Answering::open(globals, &node);
+    let answering = Answering::open(globals, &node, None);
     let router = invite::host(
         Router::new(node.endpoint.clone()),
         globals,

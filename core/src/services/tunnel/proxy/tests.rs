@@ -114,7 +114,7 @@ impl World {
             }
         });
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut exposed = Exposed::default();
+        let exposed = Exposed::default();
         exposed.insert("web".parse().unwrap(), addr);
         exposed.insert("web.old".parse().unwrap(), addr);
         exposed.insert("down".parse().unwrap(), closed.local_addr().unwrap());

@@ -211,7 +211,7 @@ impl World {
         let server = local().await;
         let addr = server.local_addr().unwrap();
         echoes.spawn(echo(server));
-        let mut exposed = Exposed::default();
+        let exposed = Exposed::default();
         exposed.insert("echo".parse().unwrap(), Target::Udp(addr.into()));
         exposed.insert("web".parse().unwrap(), addr);
         exposed.insert_for("private".parse().unwrap(), addr, |_| false);

@@ -1,0 +1,213 @@
+//! `peerway expose` and `peerway forward` with add, list and remove: what `peerway up` serves whenever it runs.
+
+use serde::Serialize;
+
+#[cfg(unix)]
+use super::attach;
+use super::{
+    args::{ExposeAction, ForwardAction, Globals},
+    expose::{for_service, hint_at_strangers, named},
+    failure::Failure,
+    out,
+    state::StateDir,
+};
+use crate::kept::{ExposeLine, Exposure, ForwardLine, Kept, KeptFile, KeptLines, State};
+
+pub(super) async fn expose(globals: &Globals, action: &ExposeAction) -> Result<(), Failure> {
+    let file = StateDir::open(globals)?.kept();
+    match action {
+        ExposeAction::Add(args) => {
+            let servers = named(&args.servers, &[], &args.allow)?;
+            hint_at_strangers(&args.allow, &StateDir::open(globals)?.names());
+            file.change(|draft| {
+                servers.iter().try_for_each(|(name, target)| {
+                    let exposure = Exposure {
+                        target: target.clone(),
+                        allow: for_service(&args.allow, name),
+                    };
+                    draft.expose(name, &exposure)
+                })
+            })?;
+            let names: Vec<_> = servers.iter().map(|(name, _)| name.as_str()).collect();
+            let mut lines = in_force(globals, &file).await?.expose;
+            lines.retain(|line| names.contains(&&line.name[..]));
+            print_exposed(globals, &lines)
+        }
+        ExposeAction::List => {
+            let lines = all(globals, &file).await?.expose;
+            if lines.is_empty() && !globals.json {
+                let text = "nothing is exposed whenever `peerway up` runs: `peerway expose add NAME=SERVER` has it be so";
+                return Ok(out::text(text)?);
+            }
+            print_exposed(globals, &lines)
+        }
+        ExposeAction::Remove { names } => {
+            let before = file.change(|draft| {
+                let each = names.iter();
+                let each = each.map(|name| Ok((name.clone(), draft.conceal(name)?)));
+                each.collect::<Result<_, _>>()
+            })?;
+            in_force(globals, &file).await?;
+            let removed = Kept {
+                expose: before,
+                ..Kept::default()
+            };
+            for line in KeptLines::from(&removed).expose {
+                said(globals, &line, format!("{} is exposed no more", line.name))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn forward(globals: &Globals, action: &ForwardAction) -> Result<(), Failure> {
+    let file = StateDir::open(globals)?.kept();
+    match action {
+        ForwardAction::Add { service, listen } => {
+            if listen.is_any_port() {
+                return Err(Failure::AnyPort);
+            }
+            file.change(|draft| draft.forward(service, listen))?;
+            let service = service.to_string();
+            let mut lines = in_force(globals, &file).await?.forward;
+            lines.retain(|line| line.service == service);
+            print_forwarded(globals, &lines)
+        }
+        ForwardAction::List => {
+            let lines = all(globals, &file).await?.forward;
+            if lines.is_empty() && !globals.json {
+                let text = "nothing is forwarded whenever `peerway up` runs: `peerway forward add PEER/NAME --listen ADDR` has it be so";
+                return Ok(out::text(text)?);
+            }
+            print_forwarded(globals, &lines)
+        }
+        ForwardAction::Remove { services } => {
+            let before = file.change(|draft| {
+                let each = services.iter();
+                let each = each.map(|service| Ok((service.clone(), draft.unforward(service)?)));
+                each.collect::<Result<_, _>>()
+            })?;
+            in_force(globals, &file).await?;
+            let removed = Kept {
+                forward: before,
+                ..Kept::default()
+            };
+            for line in KeptLines::from(&removed).forward {
+                let text = format!("{} leads to {} no more", line.listen, line.service);
+                said(globals, &line, text)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// As the node that runs here has it, once that is what the file says; without one, as the next one will.
+async fn in_force(globals: &Globals, file: &KeptFile) -> Result<KeptLines, Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await? {
+        match node.reread_services().await {
+            Ok(lines) => return Ok(lines),
+            Err(error) => out::hint(format!(
+                "the node that runs here does not serve it ({error}): the next `peerway up` will"
+            )),
+        }
+        return Ok(KeptLines::from(&file.read()?));
+    }
+    out::hint("no node runs here: the next `peerway up` has it in force");
+    Ok(KeptLines::from(&file.read()?))
+}
+
+/// The same as it is now.
+async fn all(globals: &Globals, file: &KeptFile) -> Result<KeptLines, Failure> {
+    #[cfg(unix)]
+    if let Some(node) = attach::running(globals).await?
+        && let Some(lines) = node.services().await?
+    {
+        if let Some(trouble) = &lines.trouble {
+            out::hint(trouble);
+        }
+        return Ok(lines);
+    }
+    let kept = file.read()?;
+    out::hint("no `peerway up` runs here: this is what the next one serves");
+    Ok(KeptLines::from(&kept))
+}
+
+fn print_exposed(globals: &Globals, lines: &[ExposeLine]) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(lines.iter().try_for_each(out::json)?);
+    }
+    let rows: Vec<_> = lines.iter().map(exposed_row).collect();
+    Ok(out::aligned(&rows).iter().try_for_each(out::text)?)
+}
+
+fn print_forwarded(globals: &Globals, lines: &[ForwardLine]) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(lines.iter().try_for_each(out::json)?);
+    }
+    let rows: Vec<_> = lines.iter().map(forwarded_row).collect();
+    Ok(out::aligned(&rows).iter().try_for_each(out::text)?)
+}
+
+pub(super) fn exposed_row(line: &ExposeLine) -> Vec<String> {
+    let whom = match &line.allow[..] {
+        [] => "for whoever is let in".to_owned(),
+        allow => format!("for {}", allow.join(", ")),
+    };
+    let how = how(line.state, line.reason.as_ref());
+    vec![line.name.clone(), line.target.clone(), whom, how]
+}
+
+pub(super) fn forwarded_row(line: &ForwardLine) -> Vec<String> {
+    let how = how(line.state, line.reason.as_ref());
+    vec![line.service.clone(), format!("at {}", line.listen), how]
+}
+
+fn how(state: Option<State>, reason: Option<&String>) -> String {
+    let word = match state {
+        Some(State::Ready) => "ready",
+        Some(State::Waiting) => "waiting",
+        Some(State::Failed) => "failed",
+        None => return String::new(),
+    };
+    match reason {
+        Some(reason) => format!("{word}: {reason}"),
+        None => word.to_owned(),
+    }
+}
+
+fn said(globals: &Globals, line: &impl Serialize, text: String) -> Result<(), Failure> {
+    match globals.json {
+        true => Ok(out::json(line)?),
+        false => Ok(out::text(text)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn the_lines_keep_their_keys_and_say_what_is_in_the_way() {
+        let exposed = ExposeLine {
+            name: "web".to_owned(),
+            target: "127.0.0.1:80".to_owned(),
+            allow: vec!["anna".to_owned()],
+            state: Some(State::Ready),
+            reason: None,
+        };
+        let forwarded = ForwardLine {
+            service: "nas/web".to_owned(),
+            listen: "127.0.0.1:9000".to_owned(),
+            state: Some(State::Failed),
+            reason: Some("the port is taken".to_owned()),
+        };
+        assert_keys("expose list", &exposed);
+        assert_keys("forward list", &forwarded);
+        assert_eq!(exposed_row(&exposed)[2..], ["for anna", "ready"]);
+        assert_eq!(
+            forwarded_row(&forwarded)[1..],
+            ["at 127.0.0.1:9000", "failed: the port is taken"]
+        );
+    }
+}

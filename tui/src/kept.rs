@@ -1,0 +1,87 @@
+//! What a node serves whenever it runs: servers of this home that peers reach by name, and addresses of this computer that lead to
+//! services of peers.
+//!
+//! It is a TOML file beside the address book, which commands and people edit. [`text`] reads it and knows the line of a mistake,
+//! [`Draft`] changes it, [`KeptFile`] is the file, and [`Services`] says how each of them fares on the node that runs.
+
+mod draft;
+mod file;
+mod local;
+pub(crate) mod services;
+mod text;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use peerway::{
+    PeerId, Ticket,
+    services::tunnel::{ServiceName, Target},
+};
+
+pub(crate) use self::{
+    draft::{Draft, EditError},
+    file::{KeptError, KeptFile},
+    local::{Local, ParseLocalError},
+    services::{ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State},
+};
+use crate::book::{Name, is_like_a_ticket};
+
+/// Each takes a socket or more.
+const MAX_OF_A_KIND: usize = 256;
+
+/// All that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) expose: BTreeMap<ServiceName, Exposure>,
+    pub(crate) forward: BTreeMap<Remote, Local>,
+}
+
+/// A server of this home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exposure {
+    pub(crate) target: Target,
+    /// Peers and groups that may reach it; whoever is let in, if there are none.
+    pub(crate) allow: Vec<Name>,
+}
+
+/// A service of a peer, as text PEER/NAME.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Remote {
+    /// A name of the address book, a ticket or an id.
+    pub(crate) peer: String,
+    pub(crate) name: ServiceName,
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.peer, self.name)
+    }
+}
+
+impl FromStr for Remote {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once('/');
+        let (peer, name) = parts.ok_or("a service of a peer is PEER/NAME, as in nas/web")?;
+        let name = name.parse::<ServiceName>();
+        let name = name.map_err(|error| error.to_string())?;
+        check_peer(peer)?;
+        let peer = peer.to_owned();
+        Ok(Self { peer, name })
+    }
+}
+
+fn check_peer(peer: &str) -> Result<(), String> {
+    if is_like_a_ticket(peer) {
+        return match peer.contains('+') {
+            true => Err("an invitation is used once: `peerway ping` with it, then `peerway add` gives the peer a name to be written here".to_owned()),
+            false => peer.parse::<Ticket>().map(drop).map_err(|error| error.to_string()),
+        };
+    }
+    if peer.parse::<Name>().is_ok() || peer.parse::<PeerId>().is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "{peer:?} is no peer: it is a name in the address book, a ticket (PEERWAY1…) or an id"
+    ))
+}

@@ -1,0 +1,230 @@
+//! Changes of what is kept that leave everything else in its file as it was written.
+
+use peerway::services::tunnel::ServiceName;
+use toml_edit::{Array, DocumentMut, Item, Table, value};
+
+use super::{
+    Exposure, Kept, Local, Remote,
+    text::{self, ALLOW, EXPOSE, FORWARD, LISTEN, Mistake, TARGET},
+};
+use crate::toml;
+
+/// What a file begins with that a command makes.
+const HEAD: &str = "\
+# What this computer's `peerway up` serves whenever it runs. To be edited here or by `peerway expose` and
+# `peerway forward` with add and remove; a node that runs follows every change.
+";
+
+/// What is kept, while it is being changed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    document: DocumentMut,
+    kept: Kept,
+}
+
+impl Draft {
+    pub(super) fn of(text: &str) -> Result<Self, Mistake> {
+        let text = if text.trim().is_empty() { HEAD } else { text };
+        let kept = text::parse(text)?;
+        // Just parsed, so it is TOML.
+        let document = text.parse().unwrap_or_default();
+        Ok(Self { document, kept })
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.document.to_string()
+    }
+
+    /// Exposes a server from now on. The same once more changes nothing.
+    pub(crate) fn expose(
+        &mut self,
+        name: &ServiceName,
+        exposure: &Exposure,
+    ) -> Result<(), EditError> {
+        match self.kept.expose.get(name) {
+            Some(known) if known == exposure => return Ok(()),
+            Some(known) => {
+                return Err(EditError::Exposed {
+                    name: name.to_string(),
+                    target: known.target.to_string(),
+                });
+            }
+            None => {}
+        }
+        let mut table = Table::new();
+        table.insert(TARGET, value(exposure.target.to_string()));
+        if !exposure.allow.is_empty() {
+            let allow = exposure.allow.iter().map(|name| name.as_str());
+            table.insert(ALLOW, value(Array::from_iter(allow)));
+        }
+        self.insert(EXPOSE, name.as_str(), table)
+    }
+
+    /// Leads a local address to a service of a peer from now on. The same once more changes nothing.
+    pub(crate) fn forward(&mut self, remote: &Remote, local: &Local) -> Result<(), EditError> {
+        match self.kept.forward.get(remote) {
+            Some(known) if known == local => return Ok(()),
+            Some(known) => {
+                return Err(EditError::Forwarded {
+                    remote: remote.to_string(),
+                    local: known.to_string(),
+                });
+            }
+            None => {}
+        }
+        let mut others = self.kept.forward.iter();
+        if let Some((other, _)) = others.find(|(_, listen)| *listen == local) {
+            return Err(EditError::Taken {
+                local: local.to_string(),
+                remote: other.to_string(),
+            });
+        }
+        let mut table = Table::new();
+        table.insert(LISTEN, value(local.to_string()));
+        self.insert(FORWARD, &remote.to_string(), table)
+    }
+
+    /// Exposes a server no more.
+    pub(crate) fn conceal(&mut self, name: &ServiceName) -> Result<Exposure, EditError> {
+        let known = self.kept.expose.get(name).cloned();
+        let known = known.ok_or_else(|| EditError::NotExposed(name.to_string()))?;
+        self.remove(EXPOSE, name.as_str())?;
+        Ok(known)
+    }
+
+    /// Leads nowhere what led to a service of a peer.
+    pub(crate) fn unforward(&mut self, remote: &Remote) -> Result<Local, EditError> {
+        let known = self.kept.forward.get(remote).cloned();
+        let known = known.ok_or_else(|| EditError::NotForwarded(remote.to_string()))?;
+        self.remove(FORWARD, &remote.to_string())?;
+        Ok(known)
+    }
+
+    fn insert(&mut self, group: &str, key: &str, mut table: Table) -> Result<(), EditError> {
+        if self.kept == Kept::default() {
+            // What stands in a file of nothing else is to stay above.
+            let head = self.document.trailing().as_str().unwrap_or_default();
+            table.decor_mut().set_prefix(format!("{head}\n"));
+            self.document.set_trailing("");
+        }
+        let tables = toml::tables(&mut self.document, group).ok_or(EditError::Unwritable)?;
+        tables.insert(key, Item::Table(table));
+        self.reread()
+    }
+
+    fn remove(&mut self, group: &str, key: &str) -> Result<(), EditError> {
+        toml::tables(&mut self.document, group).ok_or(EditError::Unwritable)?;
+        toml::remove(&mut self.document, group, key);
+        self.reread()
+    }
+
+    /// What others will read is what was meant.
+    fn reread(&mut self) -> Result<(), EditError> {
+        self.kept = text::parse(&self.text()).map_err(EditError::Spoilt)?;
+        Ok(())
+    }
+}
+
+/// Why what is kept was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditError {
+    #[error(
+        "{name} is kept already, for {target} or other peers: `peerway expose remove {name}` first"
+    )]
+    Exposed { name: String, target: String },
+    #[error("{remote} is kept already, at {local}: `peerway forward remove {remote}` first")]
+    Forwarded { remote: String, local: String },
+    #[error("{local} leads to {remote} already: choose another address with --listen")]
+    Taken { local: String, remote: String },
+    #[error("no server is kept under the name {0}: `peerway expose list` lists those that are")]
+    NotExposed(String),
+    #[error("no forward to {0} is kept: `peerway forward list` lists those that are")]
+    NotForwarded(String),
+    #[error("the file is written in a way that only an editor can change")]
+    Unwritable,
+    #[error("the change would spoil the file ({0}): make it with an editor")]
+    Spoilt(Mistake),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposure(target: &str, allow: &[&str]) -> Exposure {
+        Exposure {
+            target: target.parse().unwrap(),
+            allow: allow.iter().map(|name| name.parse().unwrap()).collect(),
+        }
+    }
+
+    /// Written by somebody who likes comments.
+    const BY_HAND: &str = "# Ours.\n\n# The page.\n[expose.web] # of the cellar\ntarget = '8080' # old\n\n# Shells.\n[expose.ssh]\ntarget = \"22\"\n# The end.\n";
+
+    #[test]
+    fn the_first_service_makes_a_file_that_says_how_it_is_used() {
+        let mut draft = Draft::of("").unwrap();
+        let web = exposure("8080", &["anna", "family"]);
+        draft.expose(&"web".parse().unwrap(), &web).unwrap();
+        let nas = "nas/web".parse().unwrap();
+        draft.forward(&nas, &"9000".parse().unwrap()).unwrap();
+        let text = draft.text();
+        assert!(text.starts_with("# What this computer"), "{text}");
+        assert!(
+            text.ends_with("\n[expose.web]\ntarget = \"127.0.0.1:8080\"\nallow = [\"anna\", \"family\"]\n\n[forward.\"nas/web\"]\nlisten = \"127.0.0.1:9000\"\n"),
+            "{text}"
+        );
+        assert_eq!(text::parse(&text).unwrap(), draft.kept);
+        draft.conceal(&"web".parse().unwrap()).unwrap();
+        draft.unforward(&nas).unwrap();
+        assert_eq!(draft.text().trim(), HEAD.trim());
+        draft.expose(&"web".parse().unwrap(), &web).unwrap();
+        assert!(draft.text().starts_with(HEAD), "{}", draft.text());
+    }
+
+    #[test]
+    fn a_service_goes_with_its_own_comment_and_no_other() {
+        let mut draft = Draft::of(BY_HAND).unwrap();
+        let new = exposure("udp://53", &[]);
+        draft.expose(&"dns".parse().unwrap(), &new).unwrap();
+        draft.conceal(&"web".parse().unwrap()).unwrap();
+        let text = draft.text();
+        assert_eq!(
+            text,
+            "# Ours.\n\n# Shells.\n[expose.ssh]\ntarget = \"22\"\n\n[expose.dns]\ntarget = \"udp://127.0.0.1:53\"\n# The end.\n"
+        );
+    }
+
+    #[test]
+    fn who_may_reach_a_server_is_not_changed_by_adding_it_again() {
+        let mut draft = Draft::of("[expose.web]\ntarget = \"80\"\nallow = \"anna\"\n").unwrap();
+        let before = draft.text();
+        let web = "web".parse().unwrap();
+        let refused = draft.expose(&web, &exposure("80", &[])).unwrap_err();
+        assert!(
+            refused.to_string().contains("expose remove web"),
+            "{refused}"
+        );
+        draft.expose(&web, &exposure("80", &["anna"])).unwrap();
+        assert_eq!(draft.text(), before);
+        let none = draft.conceal(&"ssh".parse().unwrap()).unwrap_err();
+        assert!(none.to_string().contains("expose list"), "{none}");
+    }
+
+    #[test]
+    fn two_forwards_do_not_share_an_address() {
+        let mut draft = Draft::of("").unwrap();
+        let (web, dns) = ("nas/web".parse().unwrap(), "nas/dns".parse().unwrap());
+        let local = "127.0.0.1:9000".parse().unwrap();
+        draft.forward(&web, &local).unwrap();
+        draft.forward(&web, &local).unwrap();
+        let taken = draft.forward(&dns, &local).unwrap_err().to_string();
+        assert!(taken.contains("leads to nas/web already"), "{taken}");
+        let moved = draft.forward(&web, &"9001".parse().unwrap()).unwrap_err();
+        assert!(
+            moved.to_string().contains("forward remove nas/web"),
+            "{moved}"
+        );
+        assert_eq!(draft.unforward(&web).unwrap(), local);
+        assert!(draft.unforward(&web).is_err());
+    }
+}

@@ -1,0 +1,316 @@
+//! How what is kept fares on the node that runs: [`Services`].
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{broadcast, watch},
+    time::timeout,
+};
+
+use super::{Exposure, Kept, Local, Remote};
+
+/// Changes that wait for whoever reads slowly.
+const UNREAD: usize = 256;
+/// What a node may take to have a change in force.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What is exposed or forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Expose,
+    Forward,
+}
+
+/// How one of them fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It works, as far as is known.
+    Ready,
+    /// It is there, and what it leads to is not yet, or no more; tried on.
+    Waiting,
+    /// It could not start; tried again.
+    Failed,
+}
+
+/// A server that is exposed; no state while no node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExposeLine {
+    pub(crate) name: String,
+    pub(crate) target: String,
+    pub(crate) allow: Vec<String>,
+    pub(crate) state: Option<State>,
+    pub(crate) reason: Option<String>,
+}
+
+/// A local address that leads to a service of a peer; no state while no node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ForwardLine {
+    pub(crate) service: String,
+    pub(crate) listen: String,
+    pub(crate) state: Option<State>,
+    pub(crate) reason: Option<String>,
+}
+
+/// All that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptLines {
+    pub(crate) expose: Vec<ExposeLine>,
+    pub(crate) forward: Vec<ForwardLine>,
+    /// Why the file as it is now is not in force.
+    pub(crate) trouble: Option<String>,
+}
+
+impl From<&Kept> for KeptLines {
+    fn from(kept: &Kept) -> Self {
+        let exposed = |(name, exposure): (_, &Exposure)| ExposeLine {
+            name: ToString::to_string(name),
+            target: exposure.target.to_string(),
+            allow: exposure
+                .allow
+                .iter()
+                .map(|it| it.as_str().to_owned())
+                .collect(),
+            state: None,
+            reason: None,
+        };
+        let forwarded = |(remote, local): (&Remote, &Local)| ForwardLine {
+            service: remote.to_string(),
+            listen: local.to_string(),
+            state: None,
+            reason: None,
+        };
+        Self {
+            expose: kept.expose.iter().map(exposed).collect(),
+            forward: kept.forward.iter().map(forwarded).collect(),
+            trouble: None,
+        }
+    }
+}
+
+/// One of them fares otherwise than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "service")]
+pub struct ServiceChange {
+    pub(crate) at_ms: u64,
+    pub(crate) kind: Kind,
+    pub(crate) service: String,
+    /// Where it leads, or where it is found.
+    pub(crate) addr: String,
+    pub(crate) state: State,
+    pub(crate) reason: Option<String>,
+}
+
+/// What is kept, as the node that runs has it in force; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Services(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    lines: watch::Sender<KeptLines>,
+    changes: broadcast::Sender<ServiceChange>,
+    /// How often somebody asked to have the file read, and the last of these that was answered.
+    asked: watch::Sender<u64>,
+    done: watch::Sender<u64>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            lines: watch::Sender::default(),
+            changes: broadcast::Sender::new(UNREAD),
+            asked: watch::Sender::default(),
+            done: watch::Sender::default(),
+        }))
+    }
+}
+
+impl Services {
+    pub(crate) fn lines(&self) -> KeptLines {
+        self.0.lines.borrow().clone()
+    }
+
+    pub(crate) fn changes(&self) -> broadcast::Receiver<ServiceChange> {
+        self.0.changes.subscribe()
+    }
+
+    /// Has the file read at once; ready when what it says is in force.
+    pub(crate) async fn reread(&self) {
+        let mut ours = 0;
+        self.0.asked.send_modify(|asked| {
+            *asked += 1;
+            ours = *asked;
+        });
+        let mut done = self.0.done.subscribe();
+        // What is not in force by then shows as what it is.
+        let _ = timeout(PATIENCE, done.wait_for(|done| *done >= ours)).await;
+    }
+
+    /// Tells whoever has the file in force of those who ask for it.
+    pub(crate) fn asked(&self) -> watch::Receiver<u64> {
+        self.0.asked.subscribe()
+    }
+
+    /// Those who asked are answered once every forward has begun or failed.
+    pub(crate) async fn answer(&self, asked: u64) {
+        if *self.0.done.borrow() >= asked {
+            return;
+        }
+        let mut lines = self.0.lines.subscribe();
+        let begun = |lines: &KeptLines| lines.forward.iter().all(|line| line.state.is_some());
+        // What hangs is no reason to let others wait.
+        let _ = timeout(PATIENCE, lines.wait_for(begun)).await;
+        self.0.done.send_replace(asked);
+    }
+
+    /// This is in force from now on. What was before and is the same keeps its state.
+    pub(crate) fn set(&self, kept: &Kept) {
+        self.0.lines.send_modify(|lines| {
+            let mut now = KeptLines::from(kept);
+            let exposed: BTreeMap<_, _> = lines.expose.iter().map(|it| (&it.name, it)).collect();
+            for line in &mut now.expose {
+                if let Some(before) = exposed.get(&line.name)
+                    && before.target == line.target
+                {
+                    (line.state, line.reason) = (before.state, before.reason.clone());
+                }
+            }
+            let forwarded: BTreeMap<_, _> =
+                lines.forward.iter().map(|it| (&it.service, it)).collect();
+            for line in &mut now.forward {
+                if let Some(before) = forwarded.get(&line.service)
+                    && before.listen == line.listen
+                {
+                    (line.state, line.reason) = (before.state, before.reason.clone());
+                }
+            }
+            *lines = now;
+        });
+    }
+
+    /// Why the file as it is now is not in force; what was before stays.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        self.0.lines.send_modify(|lines| lines.trouble = trouble);
+    }
+
+    /// One of them fares so at this time, in milliseconds since the Unix epoch. Whoever listens is told where that is news.
+    pub(crate) fn tell(&self, kind: Kind, service: &str, how: (State, Option<String>), at_ms: u64) {
+        let (state, reason) = how;
+        let mut news = None;
+        self.0.lines.send_if_modified(|lines| {
+            let known = match kind {
+                Kind::Expose => {
+                    let line = lines.expose.iter_mut().find(|it| it.name == service);
+                    line.map(|it| (&mut it.state, &mut it.reason, &it.target))
+                }
+                Kind::Forward => {
+                    let line = lines.forward.iter_mut().find(|it| it.service == service);
+                    line.map(|it| (&mut it.state, &mut it.reason, &it.listen))
+                }
+            };
+            let Some((known_state, known_reason, addr)) = known else {
+                return false;
+            };
+            if *known_state == Some(state) && *known_reason == reason {
+                return false;
+            }
+            (*known_state, *known_reason) = (Some(state), reason.clone());
+            news = Some(ServiceChange {
+                at_ms,
+                kind,
+                service: service.to_owned(),
+                addr: addr.clone(),
+                state,
+                reason,
+            });
+            true
+        });
+        // That it has begun says nothing yet.
+        let news = news.filter(|news| news.state != State::Waiting || news.reason.is_some());
+        if let Some(news) = news {
+            // Nobody may listen.
+            let _ = self.0.changes.send(news);
+        }
+    }
+}
+
+impl ServiceChange {
+    pub(crate) fn words(&self) -> String {
+        let (service, addr) = (&self.service, &self.addr);
+        let reason = self.reason.as_deref().unwrap_or("no reason is known");
+        match (self.kind, self.state) {
+            (Kind::Expose, State::Ready) => format!("{service} is exposed, {addr}"),
+            (Kind::Expose, State::Waiting | State::Failed) => {
+                format!("{service} is exposed, and not there yet: {reason}")
+            }
+            (Kind::Forward, State::Ready) => format!("{addr} leads to {service}"),
+            (Kind::Forward, State::Waiting) => {
+                format!("{addr} does not lead to {service} at the moment, trying on: {reason}")
+            }
+            (Kind::Forward, State::Failed) => {
+                format!("{service} is not forwarded, trying on: {reason}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(text: &str) -> Kept {
+        super::super::text::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_what_is_news_is_told_and_what_stays_the_same_keeps_its_state() {
+        let services = Services::default();
+        let mut changes = services.changes();
+        let web = "[forward.\"nas/web\"]\nlisten = \"9000\"\n";
+        services.set(&kept(web));
+        let tell = |state, reason: Option<&str>| {
+            services.tell(
+                Kind::Forward,
+                "nas/web",
+                (state, reason.map(str::to_owned)),
+                1,
+            );
+        };
+        tell(State::Waiting, None);
+        assert!(changes.try_recv().is_err());
+        tell(State::Waiting, Some("away"));
+        tell(State::Waiting, Some("away"));
+        assert_eq!(changes.try_recv().unwrap().reason.as_deref(), Some("away"));
+        assert!(changes.try_recv().is_err());
+        tell(State::Ready, None);
+        assert_eq!(
+            changes.try_recv().unwrap().words(),
+            "127.0.0.1:9000 leads to nas/web"
+        );
+        services.tell(Kind::Forward, "nas/other", (State::Ready, None), 1);
+        assert!(changes.try_recv().is_err(), "it is not kept any more");
+        services.set(&kept(&format!("{web}[expose.a]\ntarget = \"80\"\n")));
+        assert_eq!(services.lines().forward[0].state, Some(State::Ready));
+        services.set(&kept(&web.replace("9000", "9001")));
+        assert_eq!(services.lines().forward[0].state, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_is_answered_when_what_it_wrote_has_begun() {
+        let services = Services::default();
+        let mut asked = services.asked();
+        let serving = services.clone();
+        let serve = async {
+            asked.changed().await.unwrap();
+            let now = *asked.borrow_and_update();
+            serving.set(&kept("[forward.\"nas/web\"]\nlisten = \"9000\"\n"));
+            tokio::join!(serving.answer(now), async {
+                serving.tell(Kind::Forward, "nas/web", (State::Failed, None), 1);
+            });
+        };
+        tokio::join!(serve, services.reread());
+        assert_eq!(services.lines().forward[0].state, Some(State::Failed));
+    }
+}

@@ -1,0 +1,272 @@
+//! What is kept as TOML, read with the line of what is wrong in it.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use toml_edit::{Document, Item, TableLike};
+
+use super::{Exposure, Kept, Local, MAX_OF_A_KIND, Remote};
+use crate::{
+    book::Name,
+    toml::{line_of, span_of},
+};
+
+pub(super) const EXPOSE: &str = "expose";
+pub(super) const TARGET: &str = "target";
+pub(super) const ALLOW: &str = "allow";
+pub(super) const FORWARD: &str = "forward";
+pub(super) const LISTEN: &str = "listen";
+
+/// What cannot be understood, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {wrong}")]
+pub(crate) struct Mistake {
+    pub(super) line: usize,
+    wrong: String,
+}
+
+/// What a text describes.
+pub(super) fn parse(text: &str) -> Result<Kept, Mistake> {
+    let document = Document::parse(text).map_err(|error| {
+        let why = error.message().replace('\n', ", ");
+        mistake(text, error.span(), format!("this is not TOML: {why}"))
+    })?;
+    let reader = Reader { text };
+    let mut kept = Kept::default();
+    let root: &dyn TableLike = document.as_table();
+    for (key, item) in root.iter() {
+        match key {
+            EXPOSE => kept.expose = reader.exposed(item)?,
+            FORWARD => kept.forward = reader.forwarded(item)?,
+            _ => {
+                let known = "[expose.NAME] and [forward.\"PEER/NAME\"]";
+                return Err(reader.unknown(root, key, known));
+            }
+        }
+    }
+    Ok(kept)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn exposed(
+        &self,
+        item: &Item,
+    ) -> Result<BTreeMap<peerway::services::tunnel::ServiceName, Exposure>, Mistake> {
+        let expected = "expose is made of tables, [expose.NAME]";
+        let mut exposed = BTreeMap::new();
+        for (key, place, table) in self.tables(item, expected)? {
+            let name = key.parse().map_err(|error| {
+                self.wrong(
+                    place.clone(),
+                    format!("no service is called {key:?}: {error}"),
+                )
+            })?;
+            let (mut target, mut allow) = (None, Vec::new());
+            for (key, item) in table.iter() {
+                match key {
+                    TARGET => target = Some(self.parsed(TARGET, item)?),
+                    ALLOW => allow = self.names(item)?,
+                    _ => return Err(self.unknown(table, key, "target and allow")),
+                }
+            }
+            let missing = || {
+                let wrong = format!("{key} has no target = \"HOST:PORT\" or \"PORT\"");
+                self.wrong(place.clone(), wrong)
+            };
+            let target = target.ok_or_else(missing)?;
+            exposed.insert(name, Exposure { target, allow });
+        }
+        Ok(exposed)
+    }
+
+    fn forwarded(&self, item: &Item) -> Result<BTreeMap<Remote, Local>, Mistake> {
+        let expected = "forward is made of tables, [forward.\"PEER/NAME\"]";
+        let mut forwarded = BTreeMap::<Remote, Local>::new();
+        for (key, place, table) in self.tables(item, expected)? {
+            let remote = key.parse::<Remote>();
+            let remote = remote.map_err(|wrong| self.wrong(place.clone(), wrong))?;
+            let mut listen = None;
+            for (key, item) in table.iter() {
+                match key {
+                    LISTEN => listen = Some((self.parsed::<Local>(LISTEN, item)?, item.span())),
+                    _ => return Err(self.unknown(table, key, LISTEN)),
+                }
+            }
+            let missing = || {
+                let wrong = format!("{key} has no listen = \"IP:PORT\" or \"PORT\"");
+                self.wrong(place.clone(), wrong)
+            };
+            let (listen, span) = listen.ok_or_else(missing)?;
+            if listen.is_any_port() {
+                let wrong = "port 0 would be another one each time: name one that programs find";
+                return Err(self.wrong(span, wrong.to_owned()));
+            }
+            if let Some((other, _)) = forwarded.iter().find(|(_, local)| **local == listen) {
+                let wrong = format!("{listen} leads to {other} already: choose another address");
+                return Err(self.wrong(span, wrong));
+            }
+            forwarded.insert(remote, listen);
+        }
+        Ok(forwarded)
+    }
+
+    /// Each with its key and where that stands.
+    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
+    fn tables<'i>(
+        &self,
+        item: &'i Item,
+        expected: &str,
+    ) -> Result<Vec<(&'i str, Option<Range<usize>>, &'i dyn TableLike)>, Mistake> {
+        let kind = |item: &Item| self.wrong(item.span(), expected.to_owned());
+        let all = item.as_table_like().ok_or_else(|| kind(item))?;
+        if all.len() > MAX_OF_A_KIND {
+            let wrong = format!("at most {MAX_OF_A_KIND} of a kind are kept: remove some");
+            return Err(self.wrong(item.span(), wrong));
+        }
+        let each = all.iter().map(|(key, item)| {
+            let place = span_of(all, key).or_else(|| item.span());
+            let table = item.as_table_like().ok_or_else(|| kind(item))?;
+            Ok((key, place, table))
+        });
+        each.collect()
+    }
+
+    fn parsed<T: std::str::FromStr<Err: ToString>>(
+        &self,
+        key: &str,
+        item: &Item,
+    ) -> Result<T, Mistake> {
+        let text = item.as_str();
+        let text = text.ok_or_else(|| self.wrong(item.span(), format!("{key} is text in quotes")));
+        let parsed = text?.parse::<T>();
+        parsed.map_err(|error| self.wrong(item.span(), format!("{key}: {}", error.to_string())))
+    }
+
+    /// One, or a list of them.
+    fn names(&self, item: &Item) -> Result<Vec<Name>, Mistake> {
+        let named = |text: &str| {
+            let name = text.strip_prefix('@').unwrap_or(text).parse::<Name>();
+            name.map_err(|why| self.wrong(item.span(), format!("nobody is called {text:?}: {why}")))
+        };
+        if let Some(one) = item.as_str() {
+            return Ok(vec![named(one)?]);
+        }
+        let kind = || {
+            let wrong = "allow is a name in quotes, or a list of them in brackets";
+            self.wrong(item.span(), wrong.to_owned())
+        };
+        let list = item.as_array().ok_or_else(kind)?;
+        if list.is_empty() {
+            let wrong = "allow = [] would let in everybody whom the node lets in: name somebody, or leave it out";
+            return Err(self.wrong(item.span(), wrong.to_owned()));
+        }
+        list.iter()
+            .map(|value| named(value.as_str().ok_or_else(kind)?))
+            .collect()
+    }
+
+    fn unknown(&self, table: &dyn TableLike, key: &str, known: &str) -> Mistake {
+        let wrong = format!("there is no key {key:?} here; there are {known}");
+        self.wrong(span_of(table, key), wrong)
+    }
+
+    fn wrong(&self, span: Option<Range<usize>>, wrong: String) -> Mistake {
+        mistake(self.text, span, wrong)
+    }
+}
+
+fn mistake(text: &str, span: Option<Range<usize>>, wrong: String) -> Mistake {
+    let line = line_of(text, span);
+    Mistake { line, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_inline_tables_and_dotted_keys_say_the_same() {
+        let table = "[expose.web]\ntarget = \"8080\"\nallow = [\"anna\", \"@family\"]\n[forward.\"nas/web\"]\nlisten = \"9000\"\n";
+        let inline = "[expose]\nweb = { target = \"127.0.0.1:8080\", allow = [\"anna\", \"family\"] }\n[forward]\n\"nas/web\" = { listen = \"127.0.0.1:9000\" }\n";
+        let dotted = "expose.web.target = \"tcp://8080\"\nexpose.web.allow = [\"anna\", \"family\"]\nforward.\"nas/web\".listen = \":9000\"\n";
+        let kept = parse(table).unwrap();
+        assert_eq!((kept.expose.len(), kept.forward.len()), (1, 1));
+        assert_eq!(parse(inline).as_ref(), Ok(&kept));
+        assert_eq!(parse(dotted).as_ref(), Ok(&kept));
+        assert_eq!(parse(""), Ok(Kept::default()));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_what_to_do() {
+        let web = "# mine\n[expose.web]\ntarget = \"8080\"\n";
+        let many: String = (0..=MAX_OF_A_KIND)
+            .map(|at| format!("[expose.a{at}]\ntarget = \"80\"\n"))
+            .collect();
+        let cases = [
+            ("expose = \n".to_owned(), 1, "not TOML"),
+            ("serve = 1\n".to_owned(), 1, "no key \"serve\""),
+            ("expose = 3\n".to_owned(), 1, "[expose.NAME]"),
+            ("[expose]\nweb = 3\n".to_owned(), 2, "[expose.NAME]"),
+            ("[expose.web]\n".to_owned(), 1, "no target"),
+            ("[expose.\"a b\"]\ntarget = \"80\"\n".to_owned(), 1, "' '"),
+            (
+                "[expose.web]\ntarget = 80\n".to_owned(),
+                2,
+                "text in quotes",
+            ),
+            (
+                "[expose.web]\ntarget = \"nas\"\n".to_owned(),
+                2,
+                "HOST:PORT",
+            ),
+            (format!("{web}alow = \"anna\"\n"), 4, "target and allow"),
+            (format!("{web}allow = 3\n"), 4, "in brackets"),
+            (format!("{web}allow = [3]\n"), 4, "in brackets"),
+            (format!("{web}allow = []\n"), 4, "leave it out"),
+            (format!("{web}allow = \"a/b\"\n"), 4, "'/'"),
+            ("[forward.web]\nlisten = \"1\"\n".to_owned(), 1, "PEER/NAME"),
+            ("[forward.\"nas/web\"]\n".to_owned(), 1, "no listen"),
+            (
+                "[forward.\"nas/web\"]\nlisten = \"0\"\n".to_owned(),
+                2,
+                "port 0",
+            ),
+            (
+                "[forward.\"nas/web\"]\nlisten = \"x\"\n".to_owned(),
+                2,
+                "unix:/PATH",
+            ),
+            (
+                "[forward.\"PEERWAY1A/web\"]\nlisten = \"1\"\n".to_owned(),
+                1,
+                "ticket",
+            ),
+            (
+                "[forward.\"PEERWAY1A+B/web\"]\nlisten = \"1\"\n".to_owned(),
+                1,
+                "invitation",
+            ),
+            (
+                "[forward.\"-/web\"]\nlisten = \"1\"\n".to_owned(),
+                1,
+                "is no peer",
+            ),
+            (
+                "[forward.\"a/web\"]\nlisten = \"1\"\n[forward.\"b/web\"]\nlisten = \":1\"\n"
+                    .to_owned(),
+                4,
+                "leads to a/web already",
+            ),
+            (many, 1, "at most 256"),
+        ];
+        for (text, line, told) in cases {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+}
