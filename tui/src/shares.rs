@@ -53,7 +53,7 @@ pub(crate) fn words(notice: &Notice, names: &impl Names) -> Option<String> {
         Notice::Waiting { .. } => {
             "nobody who is there has what is missing: it goes on when somebody comes".to_owned()
         }
-        Notice::Lied { peer } => format!(
+        Notice::Lied { peer, .. } => format!(
             "{} sent what is not the content: nothing is fetched from it for an hour",
             names.peer(peer)
         ),

@@ -50,7 +50,7 @@ mod tests;
 pub use error::{InboxError, ReceiveError, SelectError, SendError};
 pub use inbox::{Inbox, Offered};
 pub use name::{BadName, SafePath, sanitise};
-pub use place::{Place, open_part};
+pub use place::{Place, make_executable, open_part};
 pub use progress::Progress;
 pub use selection::{Selection, Skipped};
 pub use send::send;

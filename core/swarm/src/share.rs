@@ -53,6 +53,7 @@ pub use get::{Got, Target};
 pub use hash::{Hash, ParseHashError};
 pub use liars::Liars;
 pub use link::{Kind, Link, ParseLinkError};
+pub(crate) use object::lock;
 pub use outline::Outline;
 pub use picker::{Came, Picker};
 pub use sharing::{Notice, Options, Shared, Sharing};

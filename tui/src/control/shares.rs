@@ -176,6 +176,9 @@ async fn fetch(
             let step = tokio::select! {
                 () = sleep(TELL_EVERY) => now(&progress),
                 Ok(notice) = notices.recv() => {
+                    if notice.hash() != ask.link.hash {
+                        continue;
+                    }
                     let words = words(&notice, &**book.borrow());
                     let Some(text) = words else { continue };
                     GetStep::Hint { text }

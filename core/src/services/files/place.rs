@@ -166,9 +166,12 @@ pub(super) fn finish(file: &File, modified: Time, executable: bool) -> io::Resul
     file.set_times(FileTimes::new().set_modified(system(modified)))
 }
 
-/// For whoever may read it.
+/// Lets whoever may read a file run it, where there is such a thing.
+///
+/// # Errors
+/// It cannot be.
 #[cfg(unix)]
-fn make_executable(file: &File) -> io::Result<()> {
+pub fn make_executable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mut permissions = file.metadata()?.permissions();
     let mode = permissions.mode();
@@ -176,8 +179,12 @@ fn make_executable(file: &File) -> io::Result<()> {
     file.set_permissions(permissions)
 }
 
+/// There is no such thing here.
+///
+/// # Errors
+/// None.
 #[cfg(not(unix))]
-fn make_executable(_: &File) -> io::Result<()> {
+pub fn make_executable(_: &File) -> io::Result<()> {
     Ok(())
 }
 

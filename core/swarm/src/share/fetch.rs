@@ -24,7 +24,7 @@ const MAX_AHEAD: u64 = 32 << 20;
 /// How often is looked who is late.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long nothing is asked for after nothing could be written.
-const DISK_PAUSE: Duration = Duration::from_secs(3);
+pub(super) const DISK_PAUSE: Duration = Duration::from_secs(3);
 /// How long nobody may be there before that is told.
 const LONELY: Duration = Duration::from_secs(5);
 
@@ -128,8 +128,7 @@ pub(super) struct Fetch<'a> {
 impl Fetch<'_> {
     /// Until all of it is there.
     pub(super) async fn run(mut self) -> Result<(), GetError> {
-        let sharing = self.sources.sharing().clone();
-        let mut state = State::new(&sharing, self.object.clone(), self.part.clone());
+        let mut state = State::new(self.sources, self.object.clone(), self.part.clone());
         let mut sessions = self.sources.sessions();
         sessions.mark_changed();
         let mut looks = interval(LOOK);
@@ -225,6 +224,7 @@ type Request = BoxFuture<'static, (PeerId, u32, Outcome)>;
 
 struct State {
     sharing: Sharing,
+    wanted: Hash,
     object: Arc<Object>,
     part: Arc<Part>,
     picker: Picker,
@@ -243,7 +243,7 @@ struct State {
 }
 
 impl State {
-    fn new(sharing: &Sharing, object: Arc<Object>, part: Arc<Part>) -> Self {
+    fn new(sources: &Sources, object: Arc<Object>, part: Arc<Part>) -> Self {
         let (tell, events) = mpsc::channel(256);
         let held = part.held();
         let unit = object.outline().len(0).unwrap_or(1) as u64;
@@ -253,7 +253,8 @@ impl State {
         Self {
             has_begun: !held.is_empty(),
             picker: Picker::new(held, unit, u64::from_le_bytes(seed)),
-            sharing: sharing.clone(),
+            sharing: sources.sharing().clone(),
+            wanted: sources.wanted(),
             object,
             part,
             sessions: Vec::new(),
@@ -339,7 +340,7 @@ impl State {
     fn pause(&mut self, error: &io::Error) {
         let until = self.sharing.now() + DISK_PAUSE;
         if self.paused.replace(until).is_none() {
-            let hash = self.object.hash();
+            let hash = self.wanted;
             let reason = error.to_string();
             self.sharing.notice(Notice::Paused { hash, reason });
         }
@@ -349,7 +350,7 @@ impl State {
         let now = self.sharing.now();
         if self.paused.is_some_and(|until| now >= until) {
             self.paused = None;
-            let hash = self.object.hash();
+            let hash = self.wanted;
             self.sharing.notice(Notice::Resumed { hash });
         }
     }
@@ -364,7 +365,7 @@ impl State {
         let (since, is_told) = self.lonely.unwrap_or((now, false));
         let is_long = now >= since + LONELY;
         if is_long && !is_told {
-            let hash = self.object.hash();
+            let hash = self.wanted;
             self.sharing.notice(Notice::Waiting { hash });
         }
         self.lonely = Some((since, is_told || is_long));

@@ -21,9 +21,9 @@ use tokio::{
 };
 
 use super::{
-    GetError, Hash, Kind, Link, Outline, Sharing,
+    GetError, Hash, Kind, Link, Notice, Outline, Sharing,
     collection::{self, Root},
-    fetch::{self, Fetch},
+    fetch::{self, DISK_PAUSE, Fetch},
     layout::{Layout, layout},
     object::{Object, Origin, Source},
     sources::Sources,
@@ -115,7 +115,7 @@ pub(super) async fn get(
     if link.providers.is_empty() {
         return Err(GetError::NoProvider);
     }
-    let sources = Sources::new(sharing, &link.providers);
+    let sources = Sources::new(sharing, link);
     let wanted = name(link, target);
     let (folder, overwrite) = (target.folder.clone(), target.overwrite);
     let place = blocking(&target.folder, move || Place::open(&folder, overwrite)).await?;
@@ -190,10 +190,9 @@ impl Get<'_> {
         let (pages, layout) = laid_out.await.map_err(|_| GetError::Ended)??;
         let Layout { folders, files } = layout;
         // Others may have the list from here too.
-        pages
-            .into_iter()
-            .chain([root])
-            .for_each(|page| self.keep_list(page));
+        for page in pages.into_iter().chain([root]) {
+            self.keep_list(page).await;
+        }
         let count = files.len() as u64;
         self.progress.begin(count, bytes);
         let _alone = self.alone().await?;
@@ -203,7 +202,7 @@ impl Get<'_> {
         for folder in &folders {
             let folder = below(folder).map_err(bad)?;
             let place = self.place.clone();
-            blocking(&self.folder, move || place.make_folder(&folder)).await?;
+            self.blocking(move || place.make_folder(&folder)).await?;
         }
         let files = files.iter();
         let files = files.map(|(path, file)| below(path).map(|path| (path, *file)));
@@ -244,20 +243,20 @@ impl Get<'_> {
         Ok(())
     }
 
-    fn keep_list(&self, page: Vec<u8>) {
+    async fn keep_list(&self, page: Vec<u8>) {
         let (hash, size) = (Hash::of(&page), page.len() as u64);
         if let Some(outline) = Outline::of_small(hash, size) {
             let source = Source::Bytes(page.into());
             let object = Object::new(Arc::new(outline), self.public, source);
-            self.sharing
-                .put(Arc::new(object.with_origin(Origin::Fetched)));
+            let object = object.with_origin(Origin::Fetched);
+            self.sharing.put(Arc::new(object)).await;
         }
     }
 
     /// The folder that it goes into: the one of an earlier try, or a new one.
     async fn top(&self, name: &SafePath) -> Result<String, GetError> {
         let (place, id, name) = (self.place.clone(), self.id.clone(), name.to_text());
-        blocking(&self.folder, move || {
+        self.blocking(move || {
             let work = place.work(&id)?;
             let before = work.read_to_string("top").ok();
             let before = before.filter(|top| place.is_folder(top));
@@ -293,7 +292,7 @@ impl Get<'_> {
             let there = found.path().to_owned();
             let object = Object::new(Arc::new(outline), self.public, Source::File(found))
                 .with_origin(Origin::Fetched);
-            self.sharing.put(Arc::new(object));
+            self.sharing.put(Arc::new(object)).await;
             return Ok(there);
         }
         if let Some(equal) = equal {
@@ -305,9 +304,9 @@ impl Get<'_> {
     /// Copies a file to where it is fetched: what of it is not right is fetched all the same.
     async fn copy(&self, hash: Hash, from: PathBuf) -> Result<(), GetError> {
         let (place, id) = (self.place.clone(), self.id.clone());
-        let copied = blocking(&self.folder, move || {
+        let copied = self.blocking(move || {
             let mut part = open_part(&place.work(&id)?, &Part::file_name(hash), true)?;
-            io::copy(&mut File::open(from)?, &mut part)
+            io::copy(&mut File::open(&from)?, &mut part)
         });
         match copied.await {
             Err(GetError::Ended) => Err(GetError::Ended),
@@ -319,23 +318,24 @@ impl Get<'_> {
     /// Fetches a file, and puts it where it is to be, or under a name near that; where that is.
     async fn one(&self, file: collection::File, path: SafePath) -> Result<PathBuf, GetError> {
         let (place, id) = (self.place.clone(), self.id.clone());
-        let work = blocking(&self.folder, move || place.work(&id)).await?;
+        let work = self.blocking(move || place.work(&id)).await?;
         let work = Arc::new(work);
         let object = self.content(&work, file).await?;
         let place = self.place.clone();
         let part = Part::file_name(file.hash);
-        let named = blocking(&self.folder, move || {
-            loop {
-                let free = place.free(&path)?;
-                if place.put(&work, &part, &free)? {
-                    let outline = format!("{}.outline", file.hash);
-                    // Small content has none.
-                    let _ = work.remove_file(outline);
-                    return Ok(free);
+        let named = self
+            .blocking(move || {
+                loop {
+                    let free = place.free(&path)?;
+                    if place.put(&work, &part, &free)? {
+                        let outline = format!("{}.outline", file.hash);
+                        // Small content has none.
+                        let _ = work.remove_file(outline);
+                        return Ok(free);
+                    }
                 }
-            }
-        })
-        .await?;
+            })
+            .await?;
         let path = self.folder.join(named.to_path());
         if let Ok(whole) = SharedFile::written(&path) {
             object.put(Source::File(whole));
@@ -352,21 +352,28 @@ impl Get<'_> {
     ) -> Result<Arc<Object>, GetError> {
         let collection::File { hash, size, .. } = file;
         let dir = work.clone();
-        let kept = blocking(&self.folder, move || Ok(Part::outline(&dir, hash, size))).await?;
-        let own = self.sharing.own(hash).map(|own| own.outline().clone());
+        let kept = self
+            .blocking(move || Ok(Part::outline(&dir, hash, size)))
+            .await?;
+        let own = self
+            .sharing
+            .own(hash)
+            .await
+            .map(|own| own.outline().clone());
         let outline = match (kept, own.filter(|own| own.size() == size)) {
             (Some(outline), _) => Arc::new(outline),
             (None, Some(own)) => own,
             (None, None) => Arc::new(fetch::outline(self.sources, hash, size).await?),
         };
         let (dir, checked) = (work.clone(), outline.clone());
-        let part = blocking(&self.folder, move || {
-            if checked.units() > 1 {
-                Part::keep_outline(&dir, &checked)?;
-            }
-            Part::open(&dir, checked)
-        })
-        .await?;
+        let part = self
+            .blocking(move || {
+                if checked.units() > 1 {
+                    Part::keep_outline(&dir, &checked)?;
+                }
+                Part::open(&dir, checked.clone())
+            })
+            .await?;
         let part = Arc::new(part);
         let held = part.held();
         let lens = held.iter().filter_map(|unit| outline.len(unit));
@@ -374,12 +381,12 @@ impl Get<'_> {
         let (arrive, arrivals) = mpsc::channel(16);
         let object = Object::new(outline.clone(), self.public, Source::Part(part.clone()));
         let object = Arc::new(object.fetched(arrive));
-        self.sharing.put(object.clone());
+        self.sharing.put(object.clone()).await;
         if outline.units() == 1 && held.is_empty() {
             let data = fetch::small(self.sources, hash, size).await?;
             self.progress.moved(data.len() as u64);
             let part = part.clone();
-            blocking(&self.folder, move || part.write(0, &data)).await?;
+            self.blocking(move || part.write(0, &data)).await?;
         } else {
             let fetch = Fetch {
                 sources: self.sources,
@@ -390,7 +397,7 @@ impl Get<'_> {
             };
             fetch.run().await?;
         }
-        blocking(&self.folder, move || {
+        self.blocking(move || {
             if file.executable {
                 part.make_executable()?;
             }
@@ -405,7 +412,7 @@ impl Get<'_> {
         let until = Instant::now() + PATIENCE;
         loop {
             let (place, id) = (self.place.clone(), self.id.clone());
-            if let Some(lock) = blocking(&self.folder, move || alone(&place, &id)).await? {
+            if let Some(lock) = self.blocking(move || alone(&place, &id)).await? {
                 return Ok(lock);
             }
             if Instant::now() >= until {
@@ -416,6 +423,33 @@ impl Get<'_> {
                 });
             }
             sleep(LOOK).await;
+        }
+    }
+
+    /// Does something in the folder that may take its time, again and again while the disk is full.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl Fn() -> io::Result<T> + Clone + Send + 'static,
+    ) -> Result<T, GetError> {
+        let hash = self.sources.wanted();
+        let mut is_paused = false;
+        loop {
+            let done = blocking(&self.folder, work.clone()).await;
+            if let Err(GetError::Write { source, .. }) = &done
+                && is_full(source)
+            {
+                if !is_paused {
+                    let reason = source.to_string();
+                    self.sharing.notice(Notice::Paused { hash, reason });
+                }
+                is_paused = true;
+                sleep(DISK_PAUSE).await;
+                continue;
+            }
+            if is_paused && done.is_ok() {
+                self.sharing.notice(Notice::Resumed { hash });
+            }
+            return done;
         }
     }
 
@@ -434,6 +468,11 @@ impl Get<'_> {
             resumed,
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Does something in a folder that may take its time.

@@ -10,9 +10,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// Digits of its text.
-    pub const TEXT_LEN: usize = 64;
-
     /// The hash of bytes that are in memory.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

@@ -31,12 +31,6 @@ impl Liars {
     pub fn is_one(&self, peer: PeerId, now: Duration) -> bool {
         self.0.get(&peer).is_some_and(|until| *until > now)
     }
-
-    /// Those who did.
-    pub fn each(&self, now: Duration) -> impl Iterator<Item = PeerId> {
-        let liars = self.0.iter().filter(move |(_, until)| **until > now);
-        liars.map(|(peer, _)| *peer)
-    }
 }
 
 #[cfg(test)]

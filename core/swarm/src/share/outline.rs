@@ -95,6 +95,11 @@ impl Outline {
             && value.is_some_and(|value| *value == tree::value(self.size, self.offset(unit), data))
     }
 
+    /// Those of its units.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// Its values, one after the other.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -119,19 +119,6 @@ impl Picker {
         &self.held
     }
 
-    /// How many holders are connected.
-    #[must_use]
-    pub fn holders(&self) -> usize {
-        self.holders.len()
-    }
-
-    /// Whether every unit is there, or some holder has it.
-    #[must_use]
-    pub fn is_complete_together(&self) -> bool {
-        let mut copies = self.copies.iter().enumerate();
-        copies.all(|(unit, copies)| *copies > 0 || self.held.has(unit as u32))
-    }
-
     /// A holder came, with these units; again if it says anew what it has. False if they are of other content.
     pub fn come(&mut self, peer: PeerId, units: Units, now: Duration) -> bool {
         if units.len() != self.held.len() {
@@ -399,9 +386,6 @@ mod tests {
         }
         asked.sort_unstable();
         assert_eq!(asked, [0, 1, 2, 3, 4, 5]);
-        assert!(picker.is_complete_together());
-        picker.gone(peer(1));
-        assert!(!picker.is_complete_together());
     }
 
     #[test]

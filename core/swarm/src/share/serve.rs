@@ -1,12 +1,16 @@
 //! What others ask for is answered.
 
-use std::{collections::VecDeque, sync::Mutex, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use peerway::{Connection, PeerId, RecvStream, SendStream, Ticket};
 use quinn::WriteError;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -14,6 +18,8 @@ use tokio::{
 use super::{
     Hash, Sharing, Units,
     object::{Object, lock},
+    outline::VALUE_LEN,
+    turnstile::Leave,
     uploader::QUANTUM,
     wire::{Answer, Ask, Described, MAX_ANSWER, MAX_ASK, MAX_GAINED, Told, Want},
 };
@@ -21,6 +27,9 @@ use crate::frame::{self, FrameError};
 
 /// Streams of one connection.
 const STREAMS: usize = 128;
+/// Of these, on which units are sent, and on which content is followed, at once; more wait.
+const LANES: usize = 4;
+const FOLLOWED: usize = 32;
 /// How long a stream may take to say what it is about.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a peer may take for a unit.
@@ -44,6 +53,7 @@ pub(super) async fn until_unused(
     is_unused: impl Fn() -> bool,
 ) {
     let mut streams = JoinSet::new();
+    let room = Arc::new(Room::default());
     let mut looks = interval(PATIENCE);
     loop {
         tokio::select! {
@@ -56,7 +66,8 @@ pub(super) async fn until_unused(
                 let Ok((send, recv)) = accepted else { return };
                 // Who opens more than anybody needs has them dropped.
                 if streams.len() < STREAMS {
-                    let stream = stream(sharing.clone(), connection.clone(), send, recv);
+                    let room = room.clone();
+                    let stream = stream(sharing.clone(), connection.clone(), room, send, recv);
                     streams.spawn(async { drop(stream.await) });
                 }
             }
@@ -65,9 +76,25 @@ pub(super) async fn until_unused(
     }
 }
 
+/// What one connection may have under way at once.
+struct Room {
+    lanes: Semaphore,
+    followed: Semaphore,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            lanes: Semaphore::new(LANES),
+            followed: Semaphore::new(FOLLOWED),
+        }
+    }
+}
+
 async fn stream(
     sharing: Sharing,
     connection: Connection,
+    room: Arc<Room>,
     send: SendStream,
     mut recv: RecvStream,
 ) -> Result<(), FrameError> {
@@ -78,11 +105,15 @@ async fn stream(
     };
     match ask? {
         Some(Ask::Follow { hash, ticket }) => {
+            let _place = room.followed.acquire().await;
             let ticket = Ticket::from_bytes(&ticket).ok();
             follow(&sharing, &connection, hash, ticket, send).await
         }
         Some(Ask::Outline { hash }) => outline(&sharing, peer, hash, send).await,
-        Some(Ask::Lane) => lane(&sharing, peer, send, recv).await,
+        Some(Ask::Lane) => {
+            let _place = room.lanes.acquire().await;
+            lane(&sharing, peer, send, recv).await
+        }
         None => Ok(()),
     }
 }
@@ -96,7 +127,7 @@ async fn follow(
     mut send: SendStream,
 ) -> Result<(), FrameError> {
     let peer = connection.peer();
-    let Some(object) = sharing.find(hash, peer) else {
+    let Some(object) = sharing.find(hash, peer).await else {
         return frame::write(&mut send, &Told::Nothing, MAX_ANSWER).await;
     };
     let mut changed = object.watch();
@@ -112,6 +143,7 @@ async fn follow(
         holders: Vec::new(),
         place: 0,
     };
+    let stopped = send.stopped();
     let telling = async {
         let mut ticks = interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,6 +165,7 @@ async fn follow(
     };
     let ended = tokio::select! {
         ended = telling => ended,
+        _ = stopped => Ok(()),
         _ = connection.closed() => Ok(()),
     };
     object.left(peer);
@@ -150,14 +183,14 @@ impl Before {
     fn news(&mut self, sharing: &Sharing, object: &Object, peer: PeerId) -> Vec<Told> {
         let mut news = Vec::new();
         if let Some(before) = &self.held {
-            let now = object.held();
-            let all = Units::all(before.len());
-            let none = Units::none(before.len());
-            let gained = now.as_ref().unwrap_or(&all).without(before, &none);
-            let gained: Vec<_> = gained.collect();
-            let parts = gained.chunks(MAX_GAINED);
-            news.extend(parts.map(|part| Told::Gained(part.to_vec())));
-            self.held = now;
+            let held = object.held();
+            if held.as_ref() != Some(before) {
+                let now = held.clone().unwrap_or_else(|| Units::all(before.len()));
+                let gained: Vec<_> = now.without(before, before).collect();
+                let parts = gained.chunks(MAX_GAINED);
+                news.extend(parts.map(|part| Told::Gained(part.to_vec())));
+                self.held = held;
+            }
         }
         let holders = object.holders(peer);
         if holders != self.holders {
@@ -180,7 +213,7 @@ async fn outline(
     hash: Hash,
     mut send: SendStream,
 ) -> Result<(), FrameError> {
-    let Some(object) = sharing.find(hash, peer) else {
+    let Some(object) = sharing.find(hash, peer).await else {
         return frame::write(&mut send, &Told::Nothing, MAX_ANSWER).await;
     };
     let described = Described {
@@ -188,31 +221,45 @@ async fn outline(
         held: None,
     };
     frame::write(&mut send, &Told::Object(described), MAX_ANSWER).await?;
-    let bytes = Bytes::from(object.outline().to_bytes());
-    send_fairly(sharing, peer, bytes, &mut send).await
-}
-
-/// Sends content in slices, each when it is the peer's turn.
-async fn send_fairly(
-    sharing: &Sharing,
-    peer: PeerId,
-    mut rest: Bytes,
-    send: &mut SendStream,
-) -> Result<(), FrameError> {
-    while !rest.is_empty() {
-        let slice = rest.split_to(rest.len().min(QUANTUM as usize));
-        let len = slice.len() as u64;
-        let Some(leave) = sharing.turnstile().enter(peer, len).await else {
-            return Err(WriteError::ClosedStream.into());
-        };
-        match timeout(TO_READ, send.write_chunk(slice)).await {
-            Ok(sent) => sent?,
-            Err(_) => return Err(WriteError::ClosedStream.into()),
-        }
-        drop(leave);
-        sharing.sent(peer, len);
+    for values in object
+        .outline()
+        .values()
+        .chunks(QUANTUM as usize / VALUE_LEN)
+    {
+        let leave = enter(sharing, peer, values.len() * VALUE_LEN).await?;
+        send_slice(sharing, leave, values.concat().into(), &mut send).await?;
     }
     Ok(())
+}
+
+/// Waits until it is the peer's turn to be sent some more.
+async fn enter(sharing: &Sharing, peer: PeerId, len: usize) -> Result<Leave<'_>, FrameError> {
+    let leave = sharing.turnstile().enter(peer, len as u64).await;
+    leave.ok_or_else(|| WriteError::ClosedStream.into())
+}
+
+async fn send_slice(
+    sharing: &Sharing,
+    leave: Leave<'_>,
+    slice: Bytes,
+    send: &mut SendStream,
+) -> Result<(), FrameError> {
+    let len = slice.len() as u64;
+    in_time(send.write_chunk(slice)).await?;
+    drop(leave);
+    sharing.sent(len);
+    Ok(())
+}
+
+/// Who takes nothing for a while has the stream end.
+async fn in_time<E>(sent: impl Future<Output = Result<(), E>>) -> Result<(), FrameError>
+where
+    FrameError: From<E>,
+{
+    match timeout(TO_READ, sent).await {
+        Ok(sent) => Ok(sent?),
+        Err(_) => Err(WriteError::ClosedStream.into()),
+    }
 }
 
 /// Sends the units that are wanted, in their order.
@@ -272,22 +319,44 @@ async fn send_each(
             continue;
         };
         wants.fewer.notify_one();
-        let found = match want {
-            Some((hash, unit)) => take(sharing, peer, hash, unit).await,
-            None => None,
-        };
-        let Some(data) = found else {
-            frame::write(&mut send, &Answer::Missing, MAX_ANSWER).await?;
+        if let Some((hash, unit)) = want
+            && send_unit(sharing, peer, (hash, unit), &mut send).await?
+        {
             continue;
-        };
-        let len = data.len() as u32;
-        frame::write(&mut send, &Answer::Unit { len }, MAX_ANSWER).await?;
-        send_fairly(sharing, peer, data, &mut send).await?;
+        }
+        in_time(frame::write(&mut send, &Answer::Missing, MAX_ANSWER)).await?;
     }
 }
 
-async fn take(sharing: &Sharing, peer: PeerId, hash: Hash, unit: u32) -> Option<Bytes> {
-    let object = sharing.find(hash, peer)?;
+/// Sends a unit in slices, each when it is the peer's turn; false if it is not there. It is read when it is the turn of the first, so
+/// that of those who wait nothing is in memory.
+async fn send_unit(
+    sharing: &Sharing,
+    peer: PeerId,
+    (hash, unit): (Hash, u32),
+    send: &mut SendStream,
+) -> Result<bool, FrameError> {
+    let Some(object) = sharing.find(hash, peer).await else {
+        return Ok(false);
+    };
+    let Some(len) = object.outline().len(unit) else {
+        return Ok(false);
+    };
+    let mut leave = Some(enter(sharing, peer, len).await?);
     let read = spawn_blocking(move || object.unit(unit)).await;
-    read.ok().flatten().map(Bytes::from)
+    let Some(data) = read.ok().flatten() else {
+        return Ok(false);
+    };
+    let answer = Answer::Unit { len: len as u32 };
+    in_time(frame::write(send, &answer, MAX_ANSWER)).await?;
+    let mut rest = Bytes::from(data);
+    while !rest.is_empty() {
+        let slice = rest.split_to(rest.len().min(QUANTUM as usize));
+        let leave = match leave.take() {
+            Some(leave) => leave,
+            None => enter(sharing, peer, slice.len()).await?,
+        };
+        send_slice(sharing, leave, slice, send).await?;
+    }
+    Ok(true)
 }

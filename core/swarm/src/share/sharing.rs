@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -46,7 +49,7 @@ struct Inner {
     sessions: Mutex<BTreeMap<PeerId, Weak<Session>>>,
     liars: Mutex<Liars>,
     turnstile: Turnstile,
-    sent: Mutex<BTreeMap<PeerId, u64>>,
+    sent: AtomicU64,
     notices: broadcast::Sender<Notice>,
     catalog: Option<Arc<Catalog>>,
 }
@@ -67,26 +70,41 @@ pub struct Options {
 pub enum Notice {
     /// Nothing is fetched for now, as nothing can be written; it goes on by itself.
     Paused {
-        /// What is fetched.
+        /// What the link names that is fetched.
         hash: Hash,
         /// Why nothing can be written.
         reason: String,
     },
     /// It goes on.
     Resumed {
-        /// What is fetched.
+        /// What the link names that is fetched.
         hash: Hash,
     },
     /// Nobody who is connected has what is missing; it goes on when somebody comes.
     Waiting {
-        /// What is fetched.
+        /// What the link names that is fetched.
         hash: Hash,
     },
     /// A peer sent what is not the content: nothing is fetched from it for an hour.
     Lied {
+        /// What the link names that is fetched.
+        hash: Hash,
         /// Which.
         peer: PeerId,
     },
+}
+
+impl Notice {
+    /// What the link names whose fetching this is about.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        match self {
+            Self::Paused { hash, .. }
+            | Self::Resumed { hash }
+            | Self::Waiting { hash }
+            | Self::Lied { hash, .. } => *hash,
+        }
+    }
 }
 
 impl fmt::Debug for Inner {
@@ -157,7 +175,7 @@ impl Sharing {
             sessions: Mutex::default(),
             liars: Mutex::default(),
             turnstile: Turnstile::new(options.limit),
-            sent: Mutex::default(),
+            sent: AtomicU64::new(0),
             notices: broadcast::Sender::new(64),
             catalog: options.catalog.map(Arc::new),
         }))
@@ -186,13 +204,19 @@ impl Sharing {
     /// See [`ShareError`].
     pub async fn keep(&self, path: &Path, public: bool) -> Result<Shared, ShareError> {
         let path = path.to_owned();
-        let shared = self.in_catalog(move |catalog| {
+        let kept = self.in_catalog(move |catalog| {
             let (shared, contents) = read(&path, public)?;
             catalog.add(&shared, &contents)?;
-            Ok(shared)
+            let hashes = contents.iter().map(|(outline, _)| outline.hash());
+            Ok((shared, hashes.collect::<Vec<_>>()))
         });
-        let shared = shared.await?;
+        let (shared, hashes) = kept.await?;
         self.forget_cached();
+        let mut objects = lock(&self.0.objects);
+        // What was fetched, or is shared for now, is served as it is kept from now on.
+        for hash in hashes {
+            objects.remove(&hash);
+        }
         Ok(shared)
     }
 
@@ -261,16 +285,10 @@ impl Sharing {
         serve::answer(self, connection).await;
     }
 
-    /// Peers that sent something wrong within the last hour, from which nothing is fetched.
-    #[must_use]
-    pub fn liars(&self) -> Vec<PeerId> {
-        lock(&self.0.liars).each(self.now()).collect()
-    }
-
     /// Bytes of content that were sent to peers since the node began.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
-        lock(&self.0.sent).values().sum()
+        self.0.sent.load(Relaxed)
     }
 
     /// What happens to content from now on.
@@ -293,7 +311,9 @@ impl Sharing {
     }
 
     /// Serves some content from now on, unless all of it is served already.
-    pub(super) fn put(&self, object: Arc<Object>) {
+    pub(super) async fn put(&self, object: Arc<Object>) {
+        // So that what is kept is among the objects.
+        let _ = self.own(object.hash()).await;
         let mut objects = lock(&self.0.objects);
         if objects.len() >= MAX_OBJECTS {
             drop_unused(&mut objects, Origin::Fetched);
@@ -305,29 +325,23 @@ impl Sharing {
     }
 
     /// The content, if the peer may have it.
-    pub(super) fn find(&self, hash: Hash, peer: PeerId) -> Option<Arc<Object>> {
-        let object = self.own(hash)?;
+    pub(super) async fn find(&self, hash: Hash, peer: PeerId) -> Option<Arc<Object>> {
+        let object = self.own(hash).await?;
         let may = object.is_public() || object.knows(peer) || (self.0.may)(peer);
         may.then_some(object)
     }
 
-    pub(super) fn own(&self, hash: Hash) -> Option<Arc<Object>> {
+    pub(super) async fn own(&self, hash: Hash) -> Option<Arc<Object>> {
         if let Some(object) = lock(&self.0.objects).get(&hash).cloned() {
             return (!object.is_gone()).then_some(object);
         }
-        let found = self.0.catalog.as_ref()?.find(hash);
-        let log =
-            |error: &CatalogError| tracing::warn!(%error, "what is shared cannot be looked up");
-        let (outline, stored, public) = found.inspect_err(log).ok()??;
-        let object = Arc::new(
-            Object::new(Arc::new(outline), public, stored.into()).with_origin(Origin::Catalog),
-        );
+        let catalog = self.0.catalog.clone()?;
+        let found = spawn_blocking(move || kept(&catalog, hash)).await.ok()??;
         let mut objects = lock(&self.0.objects);
         if objects.len() >= MAX_CACHED {
             drop_unused(&mut objects, Origin::Catalog);
         }
-        objects.insert(hash, object.clone());
-        Some(object)
+        Some(objects.entry(hash).or_insert(found).clone())
     }
 
     /// The session over a connection, or the one with its peer that there is.
@@ -343,9 +357,9 @@ impl Sharing {
         session
     }
 
-    pub(super) fn lied(&self, peer: PeerId) {
+    pub(super) fn lied(&self, hash: Hash, peer: PeerId) {
         tracing::warn!(%peer, "a peer sent what is not the content: nothing is fetched from it for an hour");
-        self.notice(Notice::Lied { peer });
+        self.notice(Notice::Lied { hash, peer });
         lock(&self.0.liars).note(peer, self.now());
     }
 
@@ -353,12 +367,8 @@ impl Sharing {
         lock(&self.0.liars).is_one(peer, self.now())
     }
 
-    pub(super) fn sent(&self, peer: PeerId, bytes: u64) {
-        let mut sent = lock(&self.0.sent);
-        if sent.len() > 4096 {
-            sent.clear();
-        }
-        *sent.entry(peer).or_default() += bytes;
+    pub(super) fn sent(&self, bytes: u64) {
+        self.0.sent.fetch_add(bytes, Relaxed);
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -369,6 +379,21 @@ impl Sharing {
 /// Forgets objects that came so and that nobody uses.
 fn drop_unused(objects: &mut BTreeMap<Hash, Arc<Object>>, origin: Origin) {
     objects.retain(|_, object| object.origin() != origin || Arc::strong_count(object) > 1);
+}
+
+/// What is kept, unless its file is another now. Blocks.
+fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
+    let log = |error: &CatalogError| tracing::warn!(%error, "what is shared cannot be looked up");
+    let found = catalog.find(hash).inspect_err(log);
+    let (outline, stored, public) = found.ok()??;
+    if let Stored::File(file) = &stored
+        && let Err(error) = file.check()
+    {
+        tracing::debug!(%hash, %error, "what is kept is not there");
+        return None;
+    }
+    let object = Object::new(Arc::new(outline), public, stored.into());
+    Some(Arc::new(object.with_origin(Origin::Catalog)))
 }
 
 /// Reads what is shared for its hashes. Blocks.

@@ -17,7 +17,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{ALPN, GetError, Sharing, object::lock, serve, session::Session};
+use super::{ALPN, GetError, Hash, Link, Sharing, object::lock, serve, session::Session};
 
 /// Peers that are connected at once.
 const MAX_CONNECTED: usize = 30;
@@ -34,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Sources {
     sharing: Sharing,
+    wanted: Hash,
     known: Mutex<BTreeMap<PeerId, Known>>,
     sessions: watch::Sender<Vec<Arc<Session>>>,
     news: Notify,
@@ -52,15 +53,17 @@ struct Known {
 }
 
 impl Sources {
-    pub(super) fn new(sharing: &Sharing, tickets: &[Ticket]) -> Self {
+    /// For what a link names, by those whom it names.
+    pub(super) fn new(sharing: &Sharing, link: &Link) -> Self {
         let sources = Self {
             sharing: sharing.clone(),
+            wanted: link.hash,
             known: Mutex::default(),
             sessions: watch::Sender::new(Vec::new()),
             news: Notify::new(),
             turns: AtomicUsize::new(0),
         };
-        sources.learn(tickets);
+        sources.learn(&link.providers);
         sources
     }
 
@@ -86,8 +89,12 @@ impl Sources {
     /// A peer that asks for the same content may have some of it.
     pub(super) fn arrived(&self, connection: Connection) {
         let peer = connection.peer();
-        let is_connected = self.sessions.borrow().iter().any(|it| it.peer() == peer);
-        if !is_connected && !self.sharing.is_liar(peer) {
+        let is_wanted = {
+            let sessions = self.sessions.borrow();
+            let is_connected = sessions.iter().any(|it| it.peer() == peer);
+            !is_connected && sessions.len() < MAX_CONNECTED
+        };
+        if is_wanted && !self.sharing.is_liar(peer) {
             drop(self.connected(connection));
         }
     }
@@ -99,7 +106,7 @@ impl Sources {
 
     /// A peer sent what is wrong.
     pub(super) fn lied(&self, peer: PeerId) {
-        self.sharing.lied(peer);
+        self.sharing.lied(self.wanted, peer);
         self.sessions
             .send_modify(|sessions| sessions.retain(|it| it.peer() != peer));
     }
@@ -128,6 +135,11 @@ impl Sources {
     /// At whom to begin, of so many, another one each time.
     pub(super) fn turn(&self, of: usize) -> usize {
         self.turns.fetch_add(1, Relaxed) % of.max(1)
+    }
+
+    /// What the link names, of which all that is fetched is a part.
+    pub(super) fn wanted(&self) -> Hash {
+        self.wanted
     }
 
     pub(super) fn sharing(&self) -> &Sharing {

@@ -151,6 +151,18 @@ async fn equal_files_of_a_folder_all_come_and_each_content_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_more_large_files_than_a_connection_has_streams_is_fetched() {
+    let (a, b) = (Node::new().await, Node::new().await);
+    let large = data(300_000);
+    for at in 0..140u8 {
+        a.write(&format!("many/{at}"), &[&[at], &large[..]].concat());
+    }
+    let link = a.link(&a.folder.path().join("many"), false).await;
+    let got = b.get(&link).await.unwrap();
+    assert_eq!((got.files, got.bytes), (140, 140 * 300_001));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_who_fetch_the_same_into_one_folder_do_not_disturb_each_other() {
     let (a, b) = (Node::new().await, Node::new().await);
     let data = data(3_000_000);
@@ -241,14 +253,22 @@ async fn who_sends_what_is_wrong_is_named_and_asked_no_more() {
     let (liar, honest, getter) = (Node::new().await, Node::new().await, Node::new().await);
     let data = data(3_000_000);
     let mut link = honest.link(&honest.write("f", &data), false).await;
-    let outline = honest.sharing.own(link.hash).unwrap().outline().clone();
+    let outline = honest
+        .sharing
+        .own(link.hash)
+        .await
+        .unwrap()
+        .outline()
+        .clone();
     let wrong = Source::Bytes(vec![7; data.len()].into());
     liar.sharing
-        .put(Arc::new(Object::new(outline, true, wrong)));
+        .put(Arc::new(Object::new(outline, true, wrong)))
+        .await;
     link.providers.insert(0, liar.endpoint.ticket());
     let got = getter.get(&link).await.unwrap();
     assert_eq!(fs::read(got.path).unwrap(), data);
-    assert_eq!(getter.sharing.liars(), [liar.endpoint.id()]);
+    assert!(getter.sharing.is_liar(liar.endpoint.id()));
+    assert!(!getter.sharing.is_liar(honest.endpoint.id()));
     let sent = liar.sharing.sent_bytes();
     getter.get(&link).await.unwrap();
     assert_eq!(liar.sharing.sent_bytes(), sent, "it is not asked again");
@@ -259,15 +279,23 @@ async fn an_outline_that_does_not_come_to_the_hash_makes_a_liar_too() {
     let (liar, honest, getter) = (Node::new().await, Node::new().await, Node::new().await);
     let data = data(3_000_000);
     let mut link = honest.link(&honest.write("f", &data), false).await;
-    let mut bytes = honest.sharing.own(link.hash).unwrap().outline().to_bytes();
+    let mut bytes = honest
+        .sharing
+        .own(link.hash)
+        .await
+        .unwrap()
+        .outline()
+        .to_bytes();
     bytes[5] ^= 1;
     let outline = Outline::unchecked(link.hash, link.size, &bytes);
     let wrong = Source::Bytes(data.clone().into());
     liar.sharing
-        .put(Arc::new(Object::new(Arc::new(outline), true, wrong)));
+        .put(Arc::new(Object::new(Arc::new(outline), true, wrong)))
+        .await;
     link.providers = vec![liar.endpoint.ticket()];
     assert!(getter.get(&link).await.is_err());
-    assert_eq!(getter.sharing.liars(), [liar.endpoint.id()]);
+    assert!(getter.sharing.is_liar(liar.endpoint.id()));
+    assert!(!getter.sharing.is_liar(honest.endpoint.id()));
     link.providers.push(honest.endpoint.ticket());
     let got = getter.get(&link).await.unwrap();
     assert_eq!(fs::read(got.path).unwrap(), data);
@@ -326,4 +354,19 @@ async fn what_is_kept_is_shared_by_the_next_node_until_it_is_stopped() {
     assert!(node.sharing.stop(shared.hash).await.unwrap());
     let refused = Node::new().await.get(&link).await;
     assert!(matches!(refused, Err(GetError::NotThere(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_and_is_kept_then_is_served_as_it_is_kept() {
+    let seed = Node::new().await;
+    let options = Options {
+        limit: None,
+        catalog: Some(Catalog::at(&seed.folder.path().join("shares.redb"))),
+    };
+    let node = Node::with(false, options).await;
+    let link = seed.link(&seed.write("f", &data(500_000)), false).await;
+    let got = node.get(&link).await.unwrap();
+    let shared = node.sharing.keep(&got.path, true).await.unwrap();
+    let link = node.sharing.link(&shared);
+    Node::new().await.get(&link).await.unwrap();
 }

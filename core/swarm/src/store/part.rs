@@ -3,14 +3,14 @@
 use std::{
     fs::{File, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use cap_std::fs::Dir;
-use peerway::services::files::{Place, open_part};
+use peerway::services::files::{Place, make_executable, open_part};
 
 use super::file::Stamp;
-use crate::share::{Hash, Outline, Units};
+use crate::share::{Hash, Outline, Units, lock};
 
 /// A sparse file, of which some units are there and verified. Nothing is noted beside it: what is there after a crash is found by
 /// checking all of it against the outline, which itself has to come to the hash.
@@ -71,12 +71,6 @@ impl Part {
         work.write(outline_name(outline.hash()), outline.to_bytes())
     }
 
-    /// What its units are checked against.
-    #[must_use]
-    pub fn checked_against(&self) -> &Arc<Outline> {
-        &self.outline
-    }
-
     /// Which units are there.
     #[must_use]
     pub fn held(&self) -> Units {
@@ -111,27 +105,12 @@ impl Part {
         Ok(Some(data))
     }
 
-    /// Lets whoever may read it run it.
+    /// Lets whoever may read it run it, where there is such a thing.
     ///
     /// # Errors
     /// It cannot be.
-    #[cfg(unix)]
     pub fn make_executable(&self) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let file = lock(&self.file);
-        let mut permissions = file.metadata()?.permissions();
-        let mode = permissions.mode();
-        permissions.set_mode(mode | (mode & 0o444) >> 2);
-        file.set_permissions(permissions)
-    }
-
-    /// There is no such thing here.
-    ///
-    /// # Errors
-    /// None.
-    #[cfg(not(unix))]
-    pub fn make_executable(&self) -> io::Result<()> {
-        Ok(())
+        make_executable(&lock(&self.file))
     }
 
     /// Puts all of it onto the disk.
@@ -161,10 +140,6 @@ pub(crate) fn alone(place: &Place, id: &str) -> io::Result<Option<File>> {
 
 pub(crate) fn outline_name(hash: Hash) -> String {
     format!("{hash}.outline")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
