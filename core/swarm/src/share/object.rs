@@ -13,11 +13,7 @@ use tokio::{
 };
 
 use super::{Hash, Outline, Units, wire::MAX_HOLDERS};
-use crate::store::{
-    catalog::Stored,
-    file::{FileError, SharedFile},
-    part::Part,
-};
+use crate::store::{catalog::Stored, file::SharedFile, part::Part};
 
 /// Peers that are remembered as holders of one object.
 const MAX_FOLLOWERS: usize = 64;
@@ -165,7 +161,7 @@ impl Object {
                 Ok(data) => Some(data),
                 Err(error) => {
                     tracing::warn!(hash = %self.hash(), %error, "content is shared no more");
-                    if matches!(error, FileError::Changed { .. }) {
+                    if error.is_lasting() {
                         self.put(Source::Gone);
                     }
                     None

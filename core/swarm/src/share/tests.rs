@@ -323,9 +323,19 @@ async fn those_who_fetch_the_same_hear_of_each_other_and_serve_what_they_have() 
     for got in futures_util::future::join_all(all).await {
         assert_eq!(fs::read(got.unwrap().path).unwrap(), data);
     }
-    // Some of it came from the others, or it would be 36 MB.
-    let sent = seed.sharing.sent_bytes();
-    assert!(sent < 30_000_000, "the seed sent {sent} for three");
+    let sent = getters.iter().map(|getter| getter.sharing.sent_bytes());
+    let sent = sent.sum::<u64>();
+    assert!(sent > 1_000_000, "they sent {sent} of 36 MB to each other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fetches_what_was_moved_away_is_told_that_it_is_not_there() {
+    let seed = Node::new().await;
+    let path = seed.write("f", &data(500_000));
+    let link = seed.link(&path, false).await;
+    fs::rename(&path, path.with_extension("moved")).unwrap();
+    let refused = Node::new().await.get(&link).await;
+    assert!(matches!(refused, Err(GetError::NotThere(_))), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

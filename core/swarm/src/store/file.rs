@@ -85,6 +85,19 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// Whether the file is not what it was for good, and not just unreadable for now, as where descriptors have run out.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Changed { .. } | Self::NoFile { .. } => true,
+            Self::Read { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::PermissionDenied
+            ),
+        }
+    }
+
     fn read(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| {
             let path = path.to_owned();
