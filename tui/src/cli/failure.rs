@@ -17,6 +17,8 @@ use peerway::{
     },
 };
 
+#[cfg(unix)]
+use peerway_swarm::groups::StoreError;
 use peerway_swarm::share::{GetError, ShareError};
 
 #[cfg(all(feature = "subnet", target_os = "linux"))]
@@ -89,6 +91,9 @@ pub(super) enum Failure {
         "{0} is a group of the address book, where nobody has a role: those have one in groups that were joined"
     )]
     NoRoles(Name),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Groups(#[from] StoreError),
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
@@ -272,7 +277,8 @@ impl Failure {
             #[cfg(unix)]
             Self::Control(ControlError::Unreached(_)) => UNREACHABLE,
             #[cfg(unix)]
-            Self::Control(_)
+            Self::Groups(_)
+            | Self::Control(_)
             | Self::Detach(_)
             | Self::NotStarted { .. }
             | Self::NoLog

@@ -80,14 +80,14 @@ async fn list(globals: &Globals) -> Result<(), Failure> {
         false
     };
     groups
-        .keys()
-        .filter(|group| !is_joined(group))
-        .try_for_each(|group| print(globals, &book, group))
+        .iter()
+        .filter(|(group, members)| !members.is_empty() || !is_joined(group))
+        .try_for_each(|(group, _)| print(globals, &book, group))
 }
 
 async fn add(globals: &Globals, args: &GroupMembers) -> Result<(), Failure> {
     #[cfg(unix)]
-    if joined::is_joined(globals, args.group.as_str()).await? {
+    if joined::is_meant(globals, &args.group).await? {
         let members = meant(globals, args)?;
         return joined::add(globals, args.group.as_str(), &members, args.role).await;
     }
@@ -100,7 +100,7 @@ async fn add(globals: &Globals, args: &GroupMembers) -> Result<(), Failure> {
 
 async fn remove(globals: &Globals, args: &GroupMembers) -> Result<(), Failure> {
     #[cfg(unix)]
-    if joined::is_joined(globals, args.group.as_str()).await? {
+    if joined::is_meant(globals, &args.group).await? {
         let members = meant(globals, args)?;
         return joined::remove(globals, args.group.as_str(), &members).await;
     }

@@ -100,13 +100,19 @@ fn follow(node: &Node, book: &Book) {
     }
 }
 
-/// The groups to share with: of those of the book whom the node lets in, and all members of those that it has joined.
+/// The groups to share with: of those of the book whom the node lets in, and all members of those that it has joined. Whoever founded one
+/// of those chose its name, so that it is not taken for one that has members in the book, or for another that was joined.
 fn shared(book: &Book, own: PeerId, joined: &[GroupView]) -> Vec<Result<Group, GroupError>> {
-    let is_joined = |name: &str| joined.iter().find(|group| group.name == name);
+    let is_joined = |name: &str| {
+        let mut named = joined.iter().filter(|group| group.name == name);
+        named.next().filter(|_| named.next().is_none())
+    };
     let groups = book.groups().into_iter();
     let shared = groups.filter(|(group, _)| book.shares(group));
     let each = shared.map(|(group, members)| {
-        if let Some(joined) = is_joined(group.as_str()) {
+        if members.is_empty()
+            && let Some(joined) = is_joined(group.as_str())
+        {
             let let_in = joined.members.iter().map(|member| member.id);
             let let_in = let_in.filter(|peer| book.blocked(*peer).is_none());
             return Group::new(group.as_str(), let_in);
@@ -118,4 +124,49 @@ fn shared(book: &Book, own: PeerId, joined: &[GroupView]) -> Vec<Result<Group, G
         Group::new(group.as_str(), others.chain([own]))
     });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+    use crate::book::BookFile;
+
+    fn peer(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
+    }
+
+    fn joined(id: &str, name: &str, member: PeerId) -> GroupView {
+        let member = serde_json::json!({
+            "id": member, "role": "member", "since_ms": 1, "by": member, "linked": true,
+        });
+        let group = serde_json::json!({
+            "id": id, "name": name, "role": "member", "members": [member], "posts": 0,
+            "unread": 0, "invites": 0, "has_key": true, "refused": 0,
+        });
+        serde_json::from_value(group).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_shared_with_a_joined_group_that_bears_the_name_of_another() {
+        let (own, friend, stranger) = (peer(1), peer(2), peer(3));
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[peers.anna]\npeer = \"{friend}\"\ntrust = \"allow\"\ngroup = [\"home\"]\n\n[groups.home]\nstatus = true\n\n[groups.work]\nstatus = true\n"
+        );
+        std::fs::write(folder.path().join("book.toml"), text).unwrap();
+        let book = BookFile::in_folder(folder.path()).read().unwrap();
+        let with = |joined: &[GroupView]| {
+            let groups: Result<Vec<_>, _> = shared(&book, own, joined).into_iter().collect();
+            groups.unwrap()
+        };
+        let of =
+            |name: &str, members: &[PeerId]| Group::new(name, members.iter().copied()).unwrap();
+        let home = of("home", &[friend, own]);
+        let named_so = [joined("a", "home", stranger), joined("b", "work", friend)];
+        assert_eq!(with(&named_so), [home.clone(), of("work", &[friend])]);
+        let twice = [joined("a", "work", stranger), joined("b", "work", friend)];
+        assert_eq!(with(&twice), [home, of("work", &[own])]);
+    }
 }

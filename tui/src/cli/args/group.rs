@@ -74,7 +74,7 @@ pub(in crate::cli) enum GroupAction {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GroupMembers {
-    /// Name of the group, of up to 32 characters
+    /// Name of the group, of up to 32 characters, or 8 letters of the id of one that was joined
     pub(in crate::cli) group: Name,
 
     /// Name, ticket or id of each, or 8 letters of its id

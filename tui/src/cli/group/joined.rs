@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use peerway::{Names, PeerId, Router};
 use peerway_swarm::{
     group::Role,
-    groups::{GroupView, PostView},
+    groups::{GroupView, PostView, kept_in},
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -32,6 +32,8 @@ use crate::{
 const MEETING: Duration = Duration::from_secs(15);
 /// And stays with those that it met, so that they have all of it.
 const STAYING: Duration = Duration::from_secs(3);
+/// Letters of an id that a group is meant by.
+const SHORT: usize = 8;
 
 /// Has the node that runs here do something, or one that runs for as long as it takes. `meets` says that other members have to hear of
 /// it.
@@ -145,7 +147,21 @@ pub(super) async fn join(globals: &Globals, invite: &str) -> Result<(), Failure>
         Ok(node.join_group(invite).await?)
     })
     .await?;
-    show(globals, &group)
+    show(globals, &group)?;
+    // Whoever founded it chose the name.
+    let is_taken = StateDir::open(globals)?
+        .names()
+        .groups()
+        .iter()
+        .any(|(name, members)| name.as_str() == group.name && !members.is_empty());
+    if is_taken {
+        out::hint(format!(
+            "your address book has a group {0} too, which `group add`, `remove` and `share` go on to mean: {1} is the one that you joined",
+            quoted(&group.name),
+            short(&group.id)
+        ));
+    }
+    Ok(())
 }
 
 pub(super) async fn members(globals: &Globals, name: &str) -> Result<(), Failure> {
@@ -179,13 +195,30 @@ pub(super) async fn members(globals: &Globals, name: &str) -> Result<(), Failure
     Ok(out::text(out::aligned(&rows).join("\n"))?)
 }
 
-/// Whether the node that runs here is in such a group: others are the address book's.
-pub(super) async fn is_joined(globals: &Globals, name: &str) -> Result<bool, Failure> {
-    let Some(node) = attach::running(globals).await? else {
+/// Whether a group is meant that was joined. The address book's are those that have members there: others name their groups as they like.
+pub(super) async fn is_meant(globals: &Globals, name: &Name) -> Result<bool, Failure> {
+    let state = StateDir::open(globals)?;
+    let book = state.names();
+    let of_book = book.groups().get(name).is_some_and(|it| !it.is_empty());
+    if of_book {
         return Ok(false);
+    }
+    let joined = match attach::running(globals).await? {
+        Some(node) => {
+            let groups = node.groups().await.unwrap_or_default();
+            groups.into_iter().map(|it| (it.id, it.name)).collect()
+        }
+        None => {
+            let kept = kept_in(state.path())?.into_iter();
+            kept.map(|(id, name)| (id.to_string(), name))
+                .collect::<Vec<_>>()
+        }
     };
-    let groups = node.groups().await.unwrap_or_default();
-    Ok(groups.iter().any(|group| group.name == name))
+    let start = name.as_str().to_ascii_lowercase();
+    let is_id = start.len() >= SHORT;
+    Ok(joined
+        .iter()
+        .any(|(id, joined)| joined == name.as_str() || is_id && id.starts_with(&start)))
 }
 
 pub(super) async fn add(
@@ -195,11 +228,23 @@ pub(super) async fn add(
     role: Option<RoleArg>,
 ) -> Result<(), Failure> {
     let role = role.map_or(Role::Member, Role::from);
-    let node = attach::needed(globals).await?;
-    for member in members {
-        node.add_to_group(name, *member, role).await?;
+    let change = async |node: Client| {
+        let before = node.group(name).await?;
+        for member in members {
+            node.add_to_group(name, *member, role).await?;
+        }
+        Ok((before, node.group(name).await?))
+    };
+    let (before, group) = with(globals, true, change).await?;
+    show(globals, &group)?;
+    let is_known = |member: &PeerId| before.members.iter().any(|it| it.id == *member);
+    if !members.iter().all(is_known) {
+        out::hint(format!(
+            "who was no member comes in by an invite, whatever that says of the role: `peerway group invite {}`",
+            quoted(name)
+        ));
     }
-    show(globals, &node.group(name).await?)
+    Ok(())
 }
 
 pub(super) async fn remove(
@@ -207,11 +252,13 @@ pub(super) async fn remove(
     name: &str,
     members: &[PeerId],
 ) -> Result<(), Failure> {
-    let node = attach::needed(globals).await?;
-    for member in members {
-        node.remove_from_group(name, *member).await?;
-    }
-    show(globals, &node.group(name).await?)?;
+    let change = async |node: Client| {
+        for member in members {
+            node.remove_from_group(name, *member).await?;
+        }
+        Ok(node.group(name).await?)
+    };
+    show(globals, &with(globals, true, change).await?)?;
     out::hint(
         "what was posted before stays where it is; of what is posted from now on they read nothing",
     );
@@ -271,13 +318,16 @@ pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure>
     with(globals, false, follow).await
 }
 
-/// The groups that the node that runs here has joined, after those of the address book.
+/// The groups that the node here has joined.
 pub(super) async fn list(globals: &Globals) -> Result<Vec<GroupView>, Failure> {
-    match attach::running(globals).await? {
+    if let Some(node) = attach::running(globals).await? {
         // One of an older version has none.
-        Some(node) => Ok(node.groups().await.unwrap_or_default()),
-        None => Ok(Vec::new()),
+        return Ok(node.groups().await.unwrap_or_default());
     }
+    if kept_in(StateDir::open(globals)?.path())?.is_empty() {
+        return Ok(Vec::new());
+    }
+    with(globals, false, async |node| Ok(node.groups().await?)).await
 }
 
 pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> {
@@ -298,7 +348,7 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         group.name,
         group.posts,
         group.unread,
-        group.id.chars().take(8).collect::<String>()
+        short(&group.id)
     );
     if group.refused > 0 && group.role.is_some() {
         line += &format!("; {} members say that this node was removed", group.refused);
@@ -321,6 +371,10 @@ fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure>
         age(since(post.sent_ms)),
         book.peer(&post.author)
     ))?)
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(SHORT).collect()
 }
 
 fn ago(at_ms: u64) -> String {
