@@ -12,6 +12,7 @@ mod families;
 mod files;
 mod first_datagrams;
 mod forgotten;
+mod gallery;
 mod groups;
 mod hard;
 mod kept;

@@ -20,6 +20,7 @@ mod nat;
 mod netns;
 mod network;
 mod nfqueue;
+mod room;
 mod upnp;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,6 +33,7 @@ pub use self::{
     home::Home,
     line::{Bottleneck, Counters, Line, Traffic},
     nat::NatKind,
+    room::Room,
 };
 
 use self::{core_router::Core, network::Network};
@@ -136,6 +138,14 @@ impl Lab {
     /// A missing tool or what the kernel refused.
     pub fn host_beside(&self, home: &Home, name: &str) -> Result<Home, LabError> {
         Home::new(name, home.network().clone())
+    }
+
+    /// Adds a computer behind the host of a home, one to each.
+    ///
+    /// # Errors
+    /// A missing tool or what the kernel refused.
+    pub fn room_behind(&self, home: &Home) -> Result<Room, LabError> {
+        Room::new(home.netns(), home.line())
     }
 
     /// Moves a host to a new place: its address, its router and its line are others from now on. `name` is the new router's.

@@ -1,6 +1,6 @@
 //! Where `forward` listens: [`Bound`].
 
-use std::{io, net::SocketAddr};
+use std::{future::pending, io, net::SocketAddr};
 
 use peerway::services::tunnel::{ForwardError, Forwarder, Transport};
 use tokio::{
@@ -73,11 +73,19 @@ impl Bound {
             Self::Unix(socket) => forwarder.run_unix(socket.listener, failed).await,
             Self::Addr(listener, socket) => {
                 let addr = listener.local_addr().map_err(Failure::Runtime)?;
-                let is_udp = found.wait_for(|it| *it == Some(Transport::Datagrams));
-                tokio::select! {
+                let is_udp = async {
+                    let found = found.wait_for(Option::is_some).await;
+                    if found.is_ok_and(|it| *it == Some(Transport::Datagrams)) {
+                        return socket;
+                    }
+                    // Another forward may lead UDP from the same port.
+                    drop(socket);
+                    pending().await
+                };
+                let socket = tokio::select! {
                     () = forwarder.run(listener, failed.clone()) => return Ok(()),
-                    Ok(_) = is_udp => {}
-                }
+                    socket = is_udp => socket,
+                };
                 let socket = socket.map_err(|source| listen(&udp_name(addr), source))?;
                 udp(udp_name(addr))?;
                 forwarder.run_udp(socket, failed).await;

@@ -1,0 +1,267 @@
+//! Two homes, what runs in their rooms, and the links between them.
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::LazyLock,
+    thread,
+    time::Duration,
+};
+
+use peerway_lab::{Fault, Lab, NatKind, Room};
+use peerway_tests::{
+    PROGRAMS,
+    computer::{Computer, Running},
+    pair,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long each test may take.
+pub(super) const BUDGET: Duration = Duration::from_secs(180);
+/// How often something is asked before it is given up, every [`PAUSE`].
+const TRIES: usize = 1200;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Where Debian has programs.
+const FOLDERS: [&str; 3] = ["/usr/bin", "/usr/sbin", "/usr/games"];
+/// How much of its log is shown of a program whose test failed.
+const SHOWN_LINES: usize = 50;
+
+/// Builds our programs and looks for those of others, each given with its package.
+pub(super) fn need(programs: &[(&str, &str)]) {
+    for (program, package) in programs {
+        let mut folders = FOLDERS.iter().map(Path::new);
+        let is_there = folders.any(|folder| folder.join(program).exists());
+        assert!(is_there, "`{program}` is missing: install {package}");
+    }
+    LazyLock::force(&PROGRAMS);
+}
+
+/// Two homes behind port-restricted NATs, and a relay.
+pub(super) struct Homes {
+    pub(super) attic: Home,
+    pub(super) laptop: Home,
+    lab: Lab,
+    _folder: TempDir,
+}
+
+impl Homes {
+    pub(super) fn new(mut lab: Lab) -> Self {
+        let folder = TempDir::new().unwrap();
+        let relay = pair::relay(&lab);
+        let [attic, laptop] = ["attic", "laptop"].map(|name| {
+            let home = lab.home(name, NatKind::PortRestricted).unwrap();
+            let room = lab.room_behind(&home).unwrap();
+            let mut computer = Computer::new(home, name, folder.path());
+            computer.export(&format!("export PEERWAY_RELAY={relay}"));
+            let folder = folder.path().join(format!("{name}-room"));
+            fs::create_dir(&folder).unwrap();
+            Home {
+                computer,
+                room,
+                folder,
+            }
+        });
+        Self {
+            attic,
+            laptop,
+            lab,
+            _folder: folder,
+        }
+    }
+
+    /// Nothing passes between the two homes from now on.
+    pub(super) fn cut(&self) {
+        let homes = [&self.attic, &self.laptop].map(|home| &home.computer.home);
+        self.lab.begin(Fault::Cut(homes[0], homes[1])).unwrap();
+    }
+
+    /// That the programs said at least so many bytes to each other over the links, and tried to reach nobody else.
+    pub(super) fn assert_carried(&self, bytes: u64) {
+        for home in [&self.attic, &self.laptop] {
+            let (room, name) = (&home.room, home.folder.display());
+            let carried = room.carried().unwrap();
+            assert!(carried >= bytes, "{name}: {carried} of {bytes} bytes");
+            assert_eq!(room.strayed().unwrap(), 0, "packets from {name}");
+            let routes = room.routes().unwrap();
+            assert_eq!(routes.lines().count(), 1, "{name}: {routes}");
+        }
+        let [there, back] = [
+            (&self.attic.computer.home, &self.laptop.computer.home),
+            (&self.laptop.computer.home, &self.attic.computer.home),
+        ]
+        .map(|(from, to)| self.lab.packets_between(from, to).unwrap());
+        assert!(there > 0 && back > 0, "{there} and {back} direct packets");
+    }
+}
+
+/// One of them.
+pub(super) struct Home {
+    pub(super) computer: Computer,
+    pub(super) room: Room,
+    /// Of the room: programs start in it, and it is their account's.
+    pub(super) folder: PathBuf,
+}
+
+impl Home {
+    /// Exposes what listens in the room, each as `NAME=PORT` or `NAME=udp:PORT`.
+    pub(super) fn expose(&self, services: &[&str]) -> Exposed {
+        let targets = services.iter().map(|service| {
+            let (name, port) = service.split_once('=').unwrap();
+            let (scheme, port) = match port.strip_prefix("udp:") {
+                Some(port) => ("udp://", port),
+                None => ("", port),
+            };
+            format!(" {name}={scheme}{}:{port}", self.room.addr())
+        });
+        let line = format!("peerway expose{} --json", targets.collect::<String>());
+        let running = self.computer.start(&line);
+        let ready = wait_for(&running, |line| line["event"] == "ready");
+        Exposed {
+            ticket: ready["ticket"].as_str().unwrap().to_owned(),
+            _running: running,
+        }
+    }
+
+    /// Leads a port at the room's gate to a service of the other home, and waits until the link is direct.
+    pub(super) fn forward(&self, to: &Exposed, name: &str, listen: &str) -> Forward {
+        let (scheme, port) = match listen.strip_prefix("udp:") {
+            Some(port) => ("udp://", port),
+            None => ("", listen),
+        };
+        let ticket = &to.ticket;
+        let addr = format!("{}:{port}", self.room.gate());
+        let line = format!("peerway forward {ticket}/{name} --listen {scheme}{addr} --json");
+        let forward = Forward {
+            running: self.computer.start(&line),
+        };
+        forward.until_path("direct");
+        forward
+    }
+
+    /// A program in the room.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = self.room.command(program);
+        let path = env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{path}:{}", FOLDERS.join(":")))
+            .env("HOME", &self.folder)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What a program prints that ends well.
+    pub(super) fn output(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output().unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(output.status.success(), "{program}: {out}{err}");
+        out
+    }
+
+    /// A program that stays.
+    pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Program {
+        let log = self.folder.join(format!("{program}.log"));
+        let file = File::create(&log).unwrap();
+        let mut command = self.command(program);
+        command
+            .args(arguments)
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        Program {
+            child: command.spawn().unwrap(),
+            log,
+        }
+    }
+
+    /// Writes a file into the room's folder.
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// A node that exposes.
+pub(super) struct Exposed {
+    ticket: String,
+    _running: Running,
+}
+
+/// A node that forwards.
+pub(super) struct Forward {
+    running: Running,
+}
+
+impl Forward {
+    /// Waits until its link goes this way.
+    pub(super) fn until_path(&self, kind: &str) {
+        wait_for(&self.running, |line| {
+            line["event"] == "path_changed" && line["path"]["kind"] == kind
+        });
+    }
+}
+
+fn wait_for(running: &Running, is_it: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line: Value = running.line().parse().unwrap();
+        if is_it(&line) {
+            return line;
+        }
+    }
+}
+
+/// A program of others. When the test failed, the end of what it said is shown.
+pub(super) struct Program {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// What it has printed so far.
+    pub(super) fn said(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Waits until it has printed this.
+    pub(super) fn until_said(&self, text: &str) {
+        until(text, || self.said().contains(text));
+    }
+
+    /// Waits until it has ended well.
+    pub(super) fn finish(mut self) -> String {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{}: {status}", self.said());
+        self.said()
+    }
+}
+
+impl Drop for Program {
+    #[expect(clippy::print_stderr, reason = "libtest shows it of tests that failed")]
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let said = self.said();
+            let lines: Vec<_> = said.lines().collect();
+            let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+            eprintln!("{}:\n{}", self.log.display(), last.join("\n"));
+        }
+    }
+}
+
+/// Asks again until it is so.
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..TRIES {
+        if is_so() {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+    panic!("never: {what}");
+}
