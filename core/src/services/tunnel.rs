@@ -25,7 +25,7 @@ pub use error::{ForwardError, Loss};
 pub use expose::Exposed;
 pub use forward::{Forwarder, Transport};
 pub use list::list;
-pub use proxy::{Proxy, ProxyError};
+pub use proxy::{AssociateCounts, Proxy, ProxyError};
 pub use request::Obstacle;
 pub use target::{Host, ParseTargetError, Target};
 pub use udp::DatagramCounts;

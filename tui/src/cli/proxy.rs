@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use peerway::{
     RelayUrl, Ticket,
-    services::tunnel::{self, ProxyError},
+    services::tunnel::{self, AssociateCounts, ProxyError},
 };
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::mpsc};
@@ -65,8 +65,37 @@ pub(super) async fn run(globals: &Globals, args: &Proxy) -> Result<(), Failure> 
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
         }
     };
-    node.run(body).await?;
+    let ran = node.run(body).await;
+    print_counts(proxy.datagrams(), json)?;
+    ran?;
     Ok(())
+}
+
+/// Nothing, if no program had datagrams carried.
+fn print_counts(counts: AssociateCounts, json: bool) -> std::io::Result<()> {
+    if counts == AssociateCounts::default() {
+        return Ok(());
+    }
+    if json {
+        return out::json(&Record::of(counts));
+    }
+    let mut text = format!(
+        "UDP: {} datagrams led to services, {} answers",
+        counts.sent, counts.received
+    );
+    for (count, what) in [
+        (counts.fragments, "pieces of larger ones dropped"),
+        (counts.refused, "had nowhere to go"),
+        (
+            counts.strangers,
+            "came from another address than the program's",
+        ),
+    ] {
+        if count > 0 {
+            text += &format!("; {count} {what}");
+        }
+    }
+    out::text(text)
 }
 
 fn print(name: &str, reason: &str, json: bool) -> std::io::Result<()> {
@@ -97,8 +126,32 @@ fn relays(globals: &Globals) -> Result<Vec<RelayUrl>, Failure> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Record<'a> {
-    Listening { addr: SocketAddr },
-    Refused { name: &'a str, reason: &'a str },
+    Listening {
+        addr: SocketAddr,
+    },
+    Refused {
+        name: &'a str,
+        reason: &'a str,
+    },
+    Datagrams {
+        sent: u64,
+        received: u64,
+        fragments: u64,
+        refused: u64,
+        strangers: u64,
+    },
+}
+
+impl Record<'_> {
+    fn of(counts: AssociateCounts) -> Self {
+        Self::Datagrams {
+            sent: counts.sent,
+            received: counts.received,
+            fragments: counts.fragments,
+            refused: counts.refused,
+            strangers: counts.strangers,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,5 +186,6 @@ mod tests {
         assert_keys("proxy", &Record::Listening { addr });
         let (name, reason) = ("a.b.peer", "away");
         assert_keys("proxy", &Record::Refused { name, reason });
+        assert_keys("proxy", &Record::of(AssociateCounts::default()));
     }
 }

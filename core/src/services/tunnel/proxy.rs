@@ -1,9 +1,12 @@
 //! SOCKS5 and HTTP CONNECT for services of peers, and for nothing else: [`Proxy`].
 
+mod associate;
 mod http;
 mod socks;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+pub use associate::AssociateCounts;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,6 +17,7 @@ use tokio::{
 };
 use tracing::debug;
 
+use self::associate::Associations;
 use super::{
     ForwardError, Forwarder, ServiceName,
     begin::First,
@@ -40,6 +44,7 @@ pub struct Proxy {
     whom: Arc<Whom>,
     /// One for each peer, whose connection all its services share.
     peers: Arc<Mutex<BTreeMap<PeerId, Forwarder>>>,
+    associations: Arc<Associations>,
 }
 
 /// Which peer is called so.
@@ -55,7 +60,14 @@ impl Proxy {
             endpoint,
             whom: Arc::new(whom),
             peers: Arc::default(),
+            associations: Arc::default(),
         }
+    }
+
+    /// What became of UDP datagrams so far, of all programs.
+    #[must_use]
+    pub fn datagrams(&self) -> AssociateCounts {
+        self.associations.counts()
     }
 
     /// Serves the programs that `listener` accepts, and tells `refused` what they asked for in vain, and why. Whoever reaches the
@@ -83,19 +95,32 @@ impl Proxy {
         }
     }
 
-    async fn serve(self, mut tcp: TcpStream, refused: impl Fn(&str, &ProxyError)) {
+    async fn serve(
+        self,
+        mut tcp: TcpStream,
+        refused: impl Fn(&str, &ProxyError) + Clone + Send + 'static,
+    ) {
         let _ = tcp.set_nodelay(true);
         let asked = timeout(PATIENCE, ask(&mut tcp)).await;
         let Ok(Ok(Some(asked))) = asked else {
             return;
         };
-        let opened = match &asked.host {
+        let host = match asked.want {
+            Want::Connect(host) => host,
+            Want::Associate(announced) => {
+                if let Err(error) = self.associate(tcp, announced, refused).await {
+                    debug!(%error, "datagrams by the proxy ended early");
+                }
+                return;
+            }
+        };
+        let opened = match &host {
             Ok(host) => self.open(host, asked.early).await,
             Err(error) => Err(error.clone()),
         };
         let reply = asked.speaks.reply(opened.as_ref().err());
         if let Err(error) = &opened {
-            refused(asked.host.as_deref().unwrap_or("?"), error);
+            refused(host.as_deref().unwrap_or("?"), error);
         }
         if tcp.write_all(&reply).await.is_err() {
             return;
@@ -169,7 +194,7 @@ pub enum ProxyError {
     #[error("no peer is called so in the address book")]
     UnknownPeer,
     /// A request that this proxy does not know: only connections are made.
-    #[error("only CONNECT is served by this proxy")]
+    #[error("only CONNECT, and UDP ASSOCIATE of SOCKS5, are served by this proxy")]
     Command,
     /// See the inner error.
     #[error(transparent)]
@@ -179,14 +204,21 @@ pub enum ProxyError {
 /// What a program asks for.
 struct Asked {
     speaks: Speaks,
-    host: Result<String, ProxyError>,
+    want: Want,
     /// What it sent behind its question.
     early: Vec<u8>,
 }
 
+enum Want {
+    /// A connection to a service of this name.
+    Connect(Result<String, ProxyError>),
+    /// Datagrams carried, which come from here if that is said.
+    Associate(Option<SocketAddr>),
+}
+
 /// What a request says.
 struct Head {
-    host: Result<String, ProxyError>,
+    want: Want,
     /// Of the request, in bytes.
     len: usize,
 }
@@ -217,7 +249,7 @@ async fn ask(tcp: &mut TcpStream) -> std::io::Result<Option<Asked>> {
                     return Ok(Some(Asked {
                         speaks: Speaks::Http,
                         early: read.split_off(head.len),
-                        host: head.host,
+                        want: head.want,
                     }));
                 }
                 Some(None) => {
@@ -242,7 +274,7 @@ async fn ask(tcp: &mut TcpStream) -> std::io::Result<Option<Asked>> {
     Ok(Some(Asked {
         speaks: Speaks::Socks,
         early: read.split_off(head.len),
-        host: head.host,
+        want: head.want,
     }))
 }
 

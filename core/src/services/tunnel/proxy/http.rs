@@ -1,6 +1,6 @@
 //! CONNECT (RFC 9110 section 9.3.6), of which the head is all there is.
 
-use super::{Head, ProxyError, Refusal};
+use super::{Head, ProxyError, Refusal, Want};
 
 const MAX_HEADERS: usize = 64;
 
@@ -26,7 +26,8 @@ pub(super) fn parse(read: &[u8]) -> Option<Option<Head>> {
             .to_owned()),
         _ => Err(ProxyError::Command),
     };
-    Some(Some(Head { host, len }))
+    let want = Want::Connect(host);
+    Some(Some(Head { want, len }))
 }
 
 pub(super) fn reply(error: Option<&ProxyError>) -> Vec<u8> {
@@ -58,10 +59,11 @@ mod tests {
         assert!((0..head.len()).all(|len| parse(&head[..len]).is_none()));
         let early = [&head[..], b"early"].concat();
         let parsed = parse(&early).unwrap().unwrap();
-        let host = parsed.host.unwrap();
-        assert_eq!((&host[..], parsed.len), ("web.nas.peer", head.len()));
+        assert_eq!(parsed.len, head.len());
+        assert!(matches!(parsed.want, Want::Connect(Ok(host)) if host == "web.nas.peer"));
         let get = parse(b"GET http://web.nas.peer/ HTTP/1.1\r\n\r\n").unwrap();
-        assert!(matches!(get.unwrap().host, Err(ProxyError::Command)));
+        let get = get.unwrap().want;
+        assert!(matches!(get, Want::Connect(Err(ProxyError::Command))));
         assert!(parse(b"\x04\x01\x00").unwrap().is_none());
     }
 

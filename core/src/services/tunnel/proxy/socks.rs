@@ -1,12 +1,17 @@
-//! SOCKS5 (RFC 1928) without passwords, and of its commands CONNECT.
+//! SOCKS5 (RFC 1928) without passwords, and of its commands CONNECT and UDP ASSOCIATE.
 
-use super::{Head, ProxyError, Refusal};
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Head, ProxyError, Refusal, Want};
 
 pub(super) const VERSION: u8 = 5;
 pub(super) const NO_PASSWORD: [u8; 2] = [VERSION, 0];
 pub(super) const NO_METHOD: [u8; 2] = [VERSION, 0xff];
+/// Of the proxy, for another program's datagrams.
+pub(super) const NO_ROOM: [u8; 10] = [VERSION, 1, 0, IPV4, 0, 0, 0, 0, 0, 0];
 
 const CONNECT: u8 = 1;
+const ASSOCIATE: u8 = 3;
 const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
@@ -29,27 +34,106 @@ pub(super) fn request(read: &[u8]) -> Option<Option<Head>> {
     if *version != VERSION {
         return Some(None);
     }
-    let (host, len) = match *kind {
+    let Some((place, port, rest)) = place(*kind, rest)? else {
+        return Some(None);
+    };
+    let len = read.len() - rest.len();
+    let want = match (*command, place) {
+        (CONNECT, Place::Name(name)) => Want::Connect(Ok(name.to_owned())),
         // An address is nobody's service.
-        IPV4 => (Err(ProxyError::Foreign), 4),
-        IPV6 => (Err(ProxyError::Foreign), 16),
+        (CONNECT, Place::Addr(_) | Place::Nonsense) => Want::Connect(Err(ProxyError::Foreign)),
+        (ASSOCIATE, Place::Addr(ip)) => Want::Associate(Some((ip, port).into())),
+        (ASSOCIATE, Place::Name(_) | Place::Nonsense) => Want::Associate(None),
+        _ => Want::Connect(Err(ProxyError::Command)),
+    };
+    Some(Some(Head { want, len }))
+}
+
+/// An address or a name, as requests and datagrams have it.
+enum Place<'a> {
+    Addr(IpAddr),
+    Name(&'a str),
+    /// A name in no letters.
+    Nonsense,
+}
+
+type Placed<'a> = (Place<'a>, u16, &'a [u8]);
+
+/// That with its port, and what follows; none where it is none, and nothing at all if there is more to come.
+fn place(kind: u8, rest: &[u8]) -> Option<Option<Placed<'_>>> {
+    let (place, rest) = match kind {
+        IPV4 => {
+            let (addr, rest) = rest.split_first_chunk::<4>()?;
+            (Place::Addr((*addr).into()), rest)
+        }
+        IPV6 => {
+            let (addr, rest) = rest.split_first_chunk::<16>()?;
+            (Place::Addr((*addr).into()), rest)
+        }
         NAME => {
             let (len, rest) = rest.split_first()?;
-            let name = rest.get(..usize::from(*len))?;
-            let name = str::from_utf8(name).map_err(|_| ProxyError::Foreign);
-            (name.map(str::to_owned), 1 + usize::from(*len))
+            let (name, rest) = rest.split_at_checked(usize::from(*len))?;
+            (
+                str::from_utf8(name).map_or(Place::Nonsense, Place::Name),
+                rest,
+            )
         }
         _ => return Some(None),
     };
-    // A port follows, which says nothing here.
-    let len = len + 2;
-    rest.get(..len)?;
-    let host = if *command == CONNECT {
-        host
-    } else {
-        Err(ProxyError::Command)
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    Some(Some((place, u16::from_be_bytes(*port), rest)))
+}
+
+/// A datagram as programs send it.
+pub(super) enum Datagram<'a> {
+    To {
+        /// What answers begin with too.
+        head: &'a [u8],
+        host: &'a str,
+        payload: &'a [u8],
+    },
+    /// To an address, which is nobody's service.
+    Foreign,
+    Fragment,
+    Malformed,
+}
+
+pub(super) fn datagram(read: &[u8]) -> Datagram<'_> {
+    let [_, _, fragment, kind, rest @ ..] = read else {
+        return Datagram::Malformed;
     };
-    Some(Some(Head { host, len: 4 + len }))
+    if *fragment != 0 {
+        return Datagram::Fragment;
+    }
+    match place(*kind, rest) {
+        Some(Some((Place::Name(host), _, payload))) => {
+            let (head, payload) = read.split_at(read.len() - payload.len());
+            Datagram::To {
+                head,
+                host,
+                payload,
+            }
+        }
+        Some(Some((Place::Addr(_), ..))) => Datagram::Foreign,
+        Some(Some((Place::Nonsense, ..)) | None) | None => Datagram::Malformed,
+    }
+}
+
+/// Where datagrams are taken.
+pub(super) fn associated(addr: SocketAddr) -> Vec<u8> {
+    let mut reply = vec![VERSION, 0, 0];
+    match addr.ip() {
+        IpAddr::V4(ip) => {
+            reply.push(IPV4);
+            reply.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            reply.push(IPV6);
+            reply.extend(ip.octets());
+        }
+    }
+    reply.extend(addr.port().to_be_bytes());
+    reply
 }
 
 /// The address that is said to be connected from is none.
@@ -81,19 +165,52 @@ mod tests {
         let asked = [&[5, 1, 0, NAME, 3][..], b"a.b", &[0, 80, 7]].concat();
         assert!((0..asked.len() - 1).all(|len| request(&asked[..len]).is_none()));
         let head = request(&asked).unwrap().unwrap();
-        assert_eq!(
-            (&head.host.unwrap()[..], head.len),
-            ("a.b", asked.len() - 1)
-        );
+        let code = |want| match want {
+            Want::Connect(host) => reply(host.err().as_ref())[1],
+            Want::Associate(_) => panic!("it asks for a connection"),
+        };
+        assert_eq!(head.len, asked.len() - 1);
+        assert!(matches!(head.want, Want::Connect(Ok(host)) if host == "a.b"));
         let head = request(&[5, 1, 0, IPV4, 10, 0, 0, 1, 0, 80])
             .unwrap()
             .unwrap();
-        assert_eq!(reply(head.host.err().as_ref())[1], 2);
+        assert_eq!(code(head.want), 2);
         let head = request(&[5, 2, 0, IPV4, 10, 0, 0, 1, 0, 80])
             .unwrap()
             .unwrap();
-        assert_eq!(reply(head.host.err().as_ref())[1], 7, "BIND");
+        assert_eq!(code(head.want), 7, "BIND");
         assert!(request(&[5, 1, 0, 9, 0]).unwrap().is_none());
         assert!(request(&[4, 1, 0, 1, 0]).unwrap().is_none());
+    }
+
+    #[test]
+    fn where_a_program_sends_datagrams_from_is_read() {
+        let asked = [5, 3, 0, IPV4, 127, 0, 0, 1, 0x1f, 0x90];
+        let head = request(&asked).unwrap().unwrap();
+        let from = Some("127.0.0.1:8080".parse().unwrap());
+        assert!(matches!(head.want, Want::Associate(addr) if addr == from));
+        let bound = associated("[::1]:258".parse().unwrap());
+        assert_eq!((bound[3], bound.len()), (IPV6, 22));
+        assert_eq!(bound[20..], [1, 2]);
+    }
+
+    #[test]
+    fn a_datagram_is_taken_apart_and_a_piece_of_one_is_known_as_such() {
+        let sent = [&[0, 0, 0, NAME, 3][..], b"a.b", &[0, 53], b"question"].concat();
+        let Datagram::To {
+            head,
+            host,
+            payload,
+        } = datagram(&sent)
+        else {
+            panic!("it is one");
+        };
+        assert_eq!((head.len(), host, payload), (10, "a.b", &b"question"[..]));
+        let mut piece = sent.clone();
+        piece[2] = 1;
+        assert!(matches!(datagram(&piece), Datagram::Fragment));
+        assert!((0..10).all(|len| matches!(datagram(&sent[..len]), Datagram::Malformed)));
+        let addr = [0, 0, 0, IPV4, 10, 0, 0, 1, 0, 53, 1];
+        assert!(matches!(datagram(&addr), Datagram::Foreign));
     }
 }

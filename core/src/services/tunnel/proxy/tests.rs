@@ -1,6 +1,6 @@
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
 };
 
@@ -69,7 +69,86 @@ async fn a_peer_lists_what_it_exposes_to_the_one_who_asks() {
     let connection = node.connect(peer.ticket(), ALPN).await.unwrap();
     let listed = list(&connection).await.unwrap();
     let names: Vec<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["dns", "down", "web", "web.old"]);
+    assert_eq!(names, ["dns", "down", "echo", "web", "web.old"]);
+}
+
+#[tokio::test]
+async fn datagrams_reach_udp_services_by_name_and_nothing_else_for_as_long_as_the_program_asks() {
+    let mut world = World::new().await;
+    let (mut tcp, addr) = world.associate().await;
+    let program = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    program.connect(addr).await.unwrap();
+    let echo = head("echo.nas.peer");
+    let mut answer = vec![0; 65_536];
+    for payload in [&b"one"[..], b"", &[7; 60_000]] {
+        let sent = [&echo, payload].concat();
+        program.send(&sent).await.unwrap();
+        let len = program.recv(&mut answer).await.unwrap();
+        assert!(answer[..len] == sent[..], "{} bytes", payload.len());
+    }
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut piece = [&echo, &b"piece"[..]].concat();
+    piece[2] = 0x81;
+    let to_addr = [&[0, 0, 0, 1, 127, 0, 0, 1, 0, 53][..], b"question"].concat();
+    let to_other = [head("example.org"), b"question".to_vec()].concat();
+    stranger
+        .send_to(&[&echo, &b"stranger"[..]].concat(), addr)
+        .await
+        .unwrap();
+    for dropped in [&piece, &to_addr, &to_other, &to_other, &vec![0, 0]] {
+        program.send(dropped).await.unwrap();
+    }
+    let to_tcp = [head("web.nas.peer"), b"question".to_vec()].concat();
+    program.send(&to_tcp).await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.push(world.told.recv().await.unwrap());
+    }
+    assert!(told[0].starts_with("an address: "), "{told:?}");
+    assert!(told[1].starts_with("example.org: "), "{told:?}");
+    assert!(told[2].contains("no UDP server"), "{told:?}");
+    // Whatever came before it was dealt with.
+    program.send(&[&echo, &b"last"[..]].concat()).await.unwrap();
+    let len = program.recv(&mut answer).await.unwrap();
+    assert!(answer[..len].ends_with(b"last"));
+    let counts = world.counting.datagrams();
+    assert_eq!((counts.fragments, counts.strangers), (1, 1));
+    assert_eq!((counts.refused, counts.received), (4, 4), "{counts:?}");
+
+    tcp.shutdown().await.unwrap();
+    assert_eq!(tcp.read(&mut [0]).await.unwrap(), 0);
+    drop(tcp);
+    let ended = async {
+        // The system says so of a port that nobody has.
+        while program.send(&echo).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_sends_from_where_it_said_it_does() {
+    let world = World::new().await;
+    let [program, other] = [
+        UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+        UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+    ];
+    let port = program.local_addr().unwrap().port();
+    let (_tcp, addr) = world.associate_from(port).await;
+    let sent = [head("echo.nas.peer"), b"question".to_vec()].concat();
+    other.send_to(&sent, addr).await.unwrap();
+    program.send_to(&sent, addr).await.unwrap();
+    let mut answer = [0; 64];
+    let (len, _) = program.recv_from(&mut answer).await.unwrap();
+    assert_eq!(answer[..len], sent);
+    assert_eq!(world.counting.datagrams().strangers, 1);
+}
+
+fn head(host: &str) -> Vec<u8> {
+    let len = host.len() as u8;
+    [&[0, 0, 0, 3, len][..], host.as_bytes(), &[0, 53]].concat()
 }
 
 #[tokio::test]
@@ -88,8 +167,9 @@ async fn a_pipe_ends_when_both_directions_have() {
 struct World {
     node: Endpoint,
     peer: Endpoint,
-    proxy: std::net::SocketAddr,
-    _told: mpsc::UnboundedReceiver<String>,
+    proxy: SocketAddr,
+    counting: Proxy,
+    told: mpsc::UnboundedReceiver<String>,
     _running: JoinSet<()>,
 }
 
@@ -120,6 +200,15 @@ impl World {
         exposed.insert("down".parse().unwrap(), closed.local_addr().unwrap());
         drop(closed);
         exposed.insert_for("private".parse().unwrap(), addr, |_| false);
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let echo = super::super::Target::Udp(udp.local_addr().unwrap().into());
+        exposed.insert("echo".parse().unwrap(), echo);
+        running.spawn(async move {
+            let mut datagram = vec![0; 65_536];
+            while let Ok((len, client)) = udp.recv_from(&mut datagram).await {
+                let _ = udp.send_to(&datagram[..len], client).await;
+            }
+        });
         let dns = super::super::Target::Udp(addr.into());
         exposed.insert("dns".parse().unwrap(), dns);
         let router = Router::new(peer.clone());
@@ -133,6 +222,7 @@ impl World {
             _ => None,
         };
         let proxy = Proxy::new(node.clone(), whom);
+        let counting = proxy.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (refused, told) = mpsc::unbounded_channel();
@@ -146,13 +236,32 @@ impl World {
             node,
             peer,
             proxy: addr,
-            _told: told,
+            counting,
+            told,
             _running: running,
         }
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.proxy).await.unwrap()
+    }
+
+    /// A connection that has datagrams carried, and where they are taken.
+    async fn associate(&self) -> (TcpStream, SocketAddr) {
+        self.associate_from(0).await
+    }
+
+    async fn associate_from(&self, port: u16) -> (TcpStream, SocketAddr) {
+        let mut tcp = self.connect().await;
+        let [high, low] = port.to_be_bytes();
+        tcp.write_all(&[5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, high, low])
+            .await
+            .unwrap();
+        let mut replies = [0; 12];
+        tcp.read_exact(&mut replies).await.unwrap();
+        assert_eq!(replies[..10], [5, 0, 5, 0, 0, 1, 127, 0, 0, 1]);
+        let port = u16::from_be_bytes([replies[10], replies[11]]);
+        (tcp, ([127, 0, 0, 1], port).into())
     }
 
     /// The reply's code, of which 0 was tried out.
