@@ -2,7 +2,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs::OpenOptions, io::Write as _, path::Path, sync::LazyLock, time::Duration};
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
 
 use peerway_lab::{self as lab, Home, NatKind};
 use peerway_tests::{
@@ -23,6 +29,7 @@ const CODE: &str = "7k3m-q9x2f";
 /// The key that it has in place of one.
 const KEY: &str = "KEY";
 const RELAY: &str = "relay.example.org";
+const PICTURE: &[u8] = b"a beach";
 const PAGE: &str = "what is kept in the attic";
 
 #[test]
@@ -41,7 +48,8 @@ fn a_newcomer_reaches_the_web_server_of_a_computer_on_the_same_network_that_has_
         let folder = TempDir::new().unwrap();
         let server = lab.home("server", NatKind::Public).unwrap();
         let mut walk = Walk::new([attic, laptop, server], folder.path());
-        walk.go(&steps(&section()[0]), "direct lan");
+        walk.go(&steps(&section()[0]));
+        watch(&walk.attic, "direct lan");
     });
 }
 
@@ -59,17 +67,19 @@ fn a_newcomer_reaches_the_web_server_of_a_computer_elsewhere_with_the_help_of_a_
             panic!("the README walks on one network, and then over a relay");
         };
         // It is to be typed before all else.
-        walk.go(&steps(far), "");
-        walk.go(&steps(near), "direct v4");
+        walk.go(&steps(far));
+        walk.go(&steps(near));
+        watch(&walk.attic, "direct v4");
     });
 }
 
 #[test]
-fn each_side_of_the_walk_types_three_commands_and_a_code_of_nine_characters() {
+fn each_side_of_the_walk_has_three_commands_and_a_code_of_nine_characters_to_type() {
     for computer in ["attic", "laptop"] {
         let near = steps(&section()[0]);
         let typed = near.iter().filter(|step| step.computer == computer);
-        assert_eq!(typed.count(), 3, "on {computer}");
+        let commands = typed.filter(|step| step.line.starts_with("peerway "));
+        assert_eq!(commands.count(), 3, "on {computer}");
     }
     assert_eq!(CODE.replace('-', "").len(), 9);
 }
@@ -118,6 +128,7 @@ struct Walk {
     attic: Computer,
     laptop: Computer,
     server: Computer,
+    folder: PathBuf,
     code: String,
     key: String,
     /// The commands that stay.
@@ -134,19 +145,20 @@ impl Walk {
             attic: Computer::new(attic, "attic", folder),
             laptop: Computer::new(laptop, "laptop", folder),
             server: Computer::new(server, "server", folder),
+            folder: folder.to_owned(),
             code: CODE.to_owned(),
             key: KEY.to_owned(),
             running: Vec::new(),
         }
     }
 
-    fn go(&mut self, steps: &[Step], path: &str) {
+    fn go(&mut self, steps: &[Step]) {
         for step in steps {
-            self.take(step, path);
+            self.take(step);
         }
     }
 
-    fn take(&mut self, step: &Step, path: &str) {
+    fn take(&mut self, step: &Step) {
         let line = step.line.replace(CODE, &self.code).replace(KEY, &self.key);
         if line.starts_with("export ") {
             assert_eq!(step.computer, "both");
@@ -162,8 +174,14 @@ impl Walk {
         };
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["peerway"] => watch(computer, path),
             ["curl", _] => assert_eq!(computer.run(&line), PAGE),
+            ["peerway", "expose", "add", _] => assert_prints(step, &computer.run(&line)),
+            ["peerway", "send", file, "--to", "attic"] => {
+                std::fs::write(self.folder.join("laptop").join(file), PICTURE).unwrap();
+                assert_prints(step, &computer.run(&line));
+                let inbox = self.folder.join("attic/inbox");
+                assert_eq!(std::fs::read(inbox.join(file)).unwrap(), PICTURE);
+            }
             ["peerway", "pair", _] => {
                 assert_prints(step, &computer.run(&line));
                 let waited = self.running.pop().unwrap().1;
