@@ -26,6 +26,7 @@ mod pair;
 mod pairs;
 mod readme;
 mod relays;
+mod search;
 mod services;
 mod share;
 mod situations;

@@ -15,6 +15,8 @@ mod attach;
 #[cfg(unix)]
 mod background;
 mod book;
+#[cfg(unix)]
+mod browse;
 mod clock;
 mod completion;
 mod dashboard;
@@ -55,6 +57,8 @@ mod pipe;
 mod proxy;
 mod receive;
 mod screen;
+#[cfg(unix)]
+mod search;
 mod send;
 #[cfg(target_os = "linux")]
 mod service;
@@ -180,6 +184,10 @@ fn run(
         Command::Share(args) => block_on(share::run(globals, &args)),
         Command::Ls => block_on(share::list(globals)),
         Command::Get(args) => block_on(get::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Search(args) => block_on(search::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Browse(args) => block_on(browse::run(globals, &args)),
         Command::Peers(args) => block_on(book::list(globals, &args)),
         Command::Add(args) => changed(globals, book::add(globals, &args)),
         Command::Rename(args) => changed(globals, book::rename(globals, &args)),

@@ -14,6 +14,7 @@ mod operating;
 mod pass_on;
 mod place;
 mod remote;
+mod searches;
 mod server;
 mod shares;
 mod streams;
@@ -25,7 +26,7 @@ use std::{borrow::Cow, io, net::SocketAddr, path::PathBuf};
 
 use peerway::{PeerId, RelayUrl, services::swarm::Swarm};
 use peerway_swarm::groups::Groups;
-use peerway_swarm::share::Sharing;
+use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
@@ -50,6 +51,8 @@ pub struct Host {
     pub swarm: Swarm,
     /// What it shares and fetches.
     pub sharing: Sharing,
+    /// What it lets others find, and how it finds what they do.
+    pub search: Search,
     /// The groups that it belongs to; none of a temporary identity.
     pub groups: Option<Groups>,
     /// What it exposes and forwards whenever it runs; none of one that keeps nothing.
@@ -153,6 +156,9 @@ pub enum ControlError {
     /// It is not for whoever asks.
     #[error("{0}")]
     Forbidden(String),
+    /// It was asked too often.
+    #[error("{0}")]
+    Busy(String),
     /// The node itself answers, and the peer that it was to reach does not.
     #[error("{0}")]
     Unreached(String),

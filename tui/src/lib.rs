@@ -21,6 +21,11 @@ mod kept;
 mod links;
 mod operations;
 mod printable;
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only the control socket tells of it")
+)]
+mod searches;
 mod shares;
 mod told;
 mod toml;

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use peerway::Names;
-use peerway_swarm::share::{Hash, Kind, Link, Notice, Shared};
+use peerway_swarm::{
+    search::MAX_DOCUMENTS,
+    share::{Hash, Kind, Link, Notice, Shared},
+};
 use serde::{Deserialize, Serialize};
 
 /// Content that is shared by its name, and the link by which it is had.
@@ -15,6 +18,8 @@ pub(crate) struct ShareLine {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) public: bool,
+    /// Whether those who may have it find it.
+    pub(crate) searchable: bool,
     pub(crate) path: PathBuf,
     pub(crate) skipped: Vec<String>,
     /// None while no node runs that serves it.
@@ -22,7 +27,7 @@ pub(crate) struct ShareLine {
 }
 
 impl ShareLine {
-    pub(crate) fn of(shared: Shared, link: Option<Link>) -> Self {
+    pub(crate) fn of(shared: Shared, searchable: bool, link: Option<Link>) -> Self {
         Self {
             hash: shared.hash,
             name: shared.name,
@@ -30,6 +35,7 @@ impl ShareLine {
             files: shared.files,
             bytes: shared.bytes,
             public: shared.public,
+            searchable,
             path: shared.path,
             skipped: shared.skipped,
             link,
@@ -41,6 +47,13 @@ impl ShareLine {
         let hash = self.hash.to_string();
         self.name == which || (which.len() >= 8 && hash.starts_with(&which.to_lowercase()))
     }
+}
+
+/// That names cannot be found, as there are too many.
+pub(crate) fn not_found(names: u64) -> Option<String> {
+    (names > 0).then(|| {
+        format!("{names} names, which are not found: a node lets {MAX_DOCUMENTS} be found")
+    })
 }
 
 /// What happens to content, to people; nothing of what only programs of a newer version know.

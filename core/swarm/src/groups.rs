@@ -18,6 +18,7 @@
 //! ```
 
 mod join;
+mod members;
 mod session;
 mod store;
 mod view;

@@ -12,6 +12,7 @@ pub mod group;
 pub mod groups;
 pub mod publish;
 pub mod record;
+pub mod search;
 pub mod share;
 pub mod store;
 

@@ -25,6 +25,7 @@
 //! ```
 
 pub mod collection;
+mod entries;
 mod error;
 mod fetch;
 mod get;

@@ -62,6 +62,7 @@ mod unix {
                     links: node.links(),
                     swarm: node.swarm().clone(),
                     sharing: node.sharing().clone(),
+                    search: node.search().clone(),
                     groups: node.groups().cloned(),
                     services: services.cloned(),
                     options: globals.start_options(),

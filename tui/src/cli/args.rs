@@ -43,6 +43,8 @@ pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
 pub(super) use services::{Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
+#[cfg(unix)]
+pub(super) use share::{BrowseArgs, SearchArgs};
 pub(super) use share::{GetArgs, ShareArgs};
 #[cfg(unix)]
 use values::event_filter;
@@ -56,7 +58,7 @@ use values::{address, code_or_folder, measurement, seconds, time};
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
 4 peer or relay unreachable, 5 peer busy, 6 no node runs here, 7 no right to make a
-network device (link), 8 refused by the peer (send, get, top), 130 interrupted before
+network device (link), 8 refused by the peer (send, get, browse, top), 130 interrupted before
 there was a result";
 
 /// Direct, encrypted links between computers behind home routers, by public key.
@@ -244,6 +246,12 @@ pub(super) enum Command {
     Ls,
     /// Fetch what a link names, from all who have some of it
     Get(GetArgs),
+    /// Find what peers and members of groups share, by its name
+    #[cfg(unix)]
+    Search(SearchArgs),
+    /// List what a peer lets this computer find
+    #[cfg(unix)]
+    Browse(BrowseArgs),
     /// List the address book, and who else was dialled from here
     Peers(PeersArgs),
     /// Give a peer a name, by which every command knows it

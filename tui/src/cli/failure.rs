@@ -25,6 +25,8 @@ use peerway_swarm::share::{GetError, ShareError};
 use peerway::services::subnet::SubnetError;
 
 #[cfg(unix)]
+use super::search::NoResult;
+#[cfg(unix)]
 use crate::control::{ControlError, GetFailure, RemoteError};
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
@@ -197,6 +199,9 @@ pub(super) enum Failure {
     NodeGet { reason: String, kind: GetFailure },
     #[error("nothing that is shared is called {0}: `peerway ls` lists what is")]
     NoShare(String),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Search(#[from] NoResult),
     #[error("there is no terminal to ask at: --yes takes whatever is offered")]
     NobodyToAsk,
     #[error("the sender did not come, though the code was right: have a new one made")]
@@ -271,14 +276,13 @@ impl Failure {
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]
-            Self::Remote(error) | Self::Control(ControlError::Remote(error)) => far(error),
+            Self::Remote(error) => far(error),
             #[cfg(unix)]
-            Self::Control(ControlError::Forbidden(_)) => REFUSED,
+            Self::Control(error) => control(error),
             #[cfg(unix)]
-            Self::Control(ControlError::Unreached(_)) => UNREACHABLE,
+            Self::Search(error) => search(error),
             #[cfg(unix)]
             Self::Groups(_)
-            | Self::Control(_)
             | Self::Detach(_)
             | Self::NotStarted { .. }
             | Self::NoLog
@@ -386,6 +390,35 @@ fn node_get(kind: GetFailure) -> u8 {
 
 fn meant(nearest: Option<&Name>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
+#[cfg(unix)]
+fn control(error: &ControlError) -> u8 {
+    match error {
+        ControlError::Remote(error) => far(error),
+        ControlError::Forbidden(_) => REFUSED,
+        ControlError::Unreached(_) => UNREACHABLE,
+        ControlError::Busy(_) => BUSY,
+        ControlError::Folder { .. }
+        | ControlError::Open { .. }
+        | ControlError::NotOurs { .. }
+        | ControlError::Unreachable { .. }
+        | ControlError::Broken(_)
+        | ControlError::Stream(_)
+        | ControlError::Foreign { .. }
+        | ControlError::Older { .. }
+        | ControlError::Silent
+        | ControlError::Refused(_) => FAILED,
+    }
+}
+
+#[cfg(unix)]
+fn search(error: &NoResult) -> u8 {
+    match error {
+        NoResult::Query(_) => USAGE,
+        NoResult::Unanswered => UNREACHABLE,
+        NoResult::Nobody | NoResult::Nothing => FAILED,
+    }
 }
 
 #[cfg(unix)]

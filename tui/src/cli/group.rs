@@ -3,6 +3,9 @@
 #[cfg(unix)]
 mod joined;
 
+#[cfg(unix)]
+pub(super) use joined::with;
+
 use std::slice;
 
 use peerway::PeerId;

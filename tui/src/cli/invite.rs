@@ -11,7 +11,7 @@ use peerway::{
         swarm,
     },
 };
-use peerway_swarm::groups;
+use peerway_swarm::{groups, search, share};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
@@ -151,15 +151,15 @@ pub(super) fn host(
     // Also what the node's access does not know yet: an invitation that ended, and who was just blocked.
     let is_known = move |peer| !is_guest(peer) && book.borrow().trust(peer) == Trust::Allow;
     let (groups, names) = (node.book().groups().cloned(), node.book().watch());
-    // Members of groups are no friends for that: they have what the groups need.
+    // Members of groups are no friends for that: they have what the groups need, and what is public.
     let is_of_group = move |peer, alpn: &[u8]| {
-        let is_meant = alpn == groups::ALPN || alpn == swarm::ALPN;
-        let is_guest = || {
-            groups
-                .as_ref()
-                .is_some_and(|groups| groups.guests().contains(&peer))
+        let Some(groups) = &groups else { return false };
+        let is_guest = match alpn {
+            groups::ALPN | swarm::ALPN => groups.guests().contains(&peer),
+            search::ALPN | share::ALPN => groups.common(peer).is_some(),
+            _ => false,
         };
-        is_meant && names.borrow().blocked(peer).is_none() && is_guest()
+        is_guest && names.borrow().blocked(peer).is_none()
     };
     let router = router
         .guard(move |peer, alpn| alpn == invite::ALPN || is_known(peer) || is_of_group(peer, alpn));

@@ -9,7 +9,7 @@ use peerway::{
 };
 use peerway_relay::Signals;
 use peerway_swarm::groups::Groups;
-use peerway_swarm::share::Sharing;
+use peerway_swarm::{search::Search, share::Sharing};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
@@ -46,6 +46,7 @@ pub(super) struct Node {
     book: Followed,
     swarm: Swarm,
     sharing: Sharing,
+    search: Search,
     dht: Option<Dht>,
     groups: Option<Groups>,
 }
@@ -72,6 +73,11 @@ impl Node {
             joining = joining.bind_addr((addr.ip(), 0).into());
         }
         node.join_groups(&state, joining);
+        let groups = node.groups.as_ref();
+        node.search = share::search(&node.endpoint, &node.sharing, &node.book, groups);
+        if let Err(error) = node.search.offer_kept().await {
+            out::hint(format!("{error}. Nothing of it is found meanwhile"));
+        }
         Ok(node)
     }
 
@@ -106,9 +112,11 @@ impl Node {
         let peers = state.peers();
         let endpoint = builder.bind().await?;
         let book = Followed::open_or_empty(peers.book(), state.invites());
+        let sharing = share::sharing(&endpoint, &book, None);
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
-            sharing: share::sharing(&endpoint, &book, None),
+            search: share::search(&endpoint, &sharing, &book, None),
+            sharing,
             dht: None,
             endpoint,
             claim: None,
@@ -148,9 +156,11 @@ impl Node {
             builder = builder.bind_addr(addr);
         }
         let endpoint = builder.access(book.access()).bind().await?;
+        let sharing = share::sharing(&endpoint, &book, None);
         Ok(Self {
             swarm: Swarm::new(endpoint.clone()),
-            sharing: share::sharing(&endpoint, &book, None),
+            search: share::search(&endpoint, &sharing, &book, None),
+            sharing,
             dht: None,
             endpoint,
             claim,
@@ -205,6 +215,11 @@ impl Node {
     /// What it shares and fetches.
     pub(super) fn sharing(&self) -> &Sharing {
         &self.sharing
+    }
+
+    /// What it lets others find, and how it finds what they do.
+    pub(super) fn search(&self) -> &Search {
+        &self.search
     }
 
     /// Whether another process has the folder's identity.

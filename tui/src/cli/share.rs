@@ -6,8 +6,10 @@ use std::path;
 
 use peerway::{Endpoint, Router};
 use peerway_swarm::{
+    groups::Groups,
+    search::{self, Search},
     share::{ALPN, Options, ShareError, Sharing},
-    store::catalog::Catalog,
+    store::catalog::{Catalog, CatalogError},
 };
 use serde::Serialize;
 use tokio::{sync::oneshot, task::spawn_blocking};
@@ -25,10 +27,17 @@ use super::{
 };
 #[cfg(unix)]
 use crate::control::{Client, ShareAsk};
-use crate::{book::Trust, dash::format, shares::ShareLine};
+use crate::{
+    book::Trust,
+    dash::format,
+    searches::asker,
+    shares::{ShareLine, not_found},
+};
 
 /// Connections over which content goes.
 const CONNECTIONS: usize = 256;
+/// Connections over which others search.
+const SEARCHES: usize = 1_024;
 
 pub(super) async fn run(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
     if args.list {
@@ -51,6 +60,7 @@ async fn ask(globals: &Globals, args: &ShareArgs, node: &Client) -> Result<(), F
         let ask = ShareAsk {
             path: path::absolute(path)?,
             public: args.public,
+            searchable: args.searchable,
         };
         say(globals, "shared", &node.share(&ask).await?)?;
     }
@@ -63,20 +73,25 @@ async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
     let (give, given) = oneshot::channel();
     let offer = |router: Router, node: &Node| {
         // It is waited for below, for as long as the node runs.
-        let _ = give.send(node.sharing().clone());
+        let _ = give.send((node.sharing().clone(), node.search().clone()));
         up::diagnostics(router, true)
     };
     let serving = up::serve(globals, up::Besides::default(), offer, false, |_| {
         Vec::new()
     });
     let sharing = async {
-        let Ok(sharing) = given.await else {
+        let Ok((sharing, search)) = given.await else {
             return pending().await;
         };
         for path in &args.paths {
-            let shared = sharing.share(path, args.public).await?;
-            let link = sharing.link(&shared);
-            say(globals, "shared", &ShareLine::of(shared, Some(link)))?;
+            let mut shared = sharing.share(path, args.public).await?;
+            if args.searchable {
+                let left_out = search.offer(&shared).await;
+                shared.skipped.extend(not_found(left_out));
+            }
+            let (link, searchable) = (sharing.link(&shared), args.searchable);
+            let line = ShareLine::of(shared, searchable, Some(link));
+            say(globals, "shared", &line)?;
         }
         out::hint("it is there as long as this runs: Ctrl-C ends it");
         pending::<Result<(), Failure>>().await
@@ -124,10 +139,13 @@ async fn kept(globals: &Globals) -> Result<Vec<ShareLine>, Failure> {
         return Ok(node.shares().await?);
     }
     let catalog = StateDir::open(globals)?.shares();
-    let shares = spawn_blocking(move || catalog.shares()).await;
-    let shares = shares.map_err(std::io::Error::from)?;
-    let shares = shares.map_err(ShareError::from)?;
-    let lines = shares.into_iter().map(|shared| ShareLine::of(shared, None));
+    let shares = spawn_blocking(move || Ok((catalog.shares()?, catalog.marked()?))).await;
+    let shares: Result<_, CatalogError> = shares.map_err(std::io::Error::from)?;
+    let (shares, marked) = shares.map_err(ShareError::from)?;
+    let lines = shares.into_iter().map(|shared| {
+        let searchable = marked.iter().any(|it| it.hash == shared.hash);
+        ShareLine::of(shared, searchable, None)
+    });
     Ok(lines.collect())
 }
 
@@ -156,12 +174,28 @@ pub(super) fn sharing(endpoint: &Endpoint, book: &Followed, catalog: Option<Cata
     Sharing::with(endpoint.clone(), may, options)
 }
 
-/// The router that also serves a node's content.
+/// What a node lets others find of that, and finds of theirs. Members of its groups find what is public.
+pub(super) fn search(
+    endpoint: &Endpoint,
+    sharing: &Sharing,
+    book: &Followed,
+    groups: Option<&Groups>,
+) -> Search {
+    let (book, groups) = (book.watch(), groups.cloned());
+    let who = move |peer| asker(&book.borrow(), groups.as_ref(), peer);
+    Search::new(endpoint.clone(), sharing.clone(), who)
+}
+
+/// The router that also serves a node's content, and who searches it.
 pub(super) fn serve(router: Router, node: &Node) -> Router {
-    let sharing = node.sharing().clone();
-    router.accept_up_to(CONNECTIONS, ALPN, move |connection| {
-        sharing.clone().serve(connection)
-    })
+    let (sharing, search) = (node.sharing().clone(), node.search().clone());
+    router
+        .accept_up_to(CONNECTIONS, ALPN, move |connection| {
+            sharing.clone().serve(connection)
+        })
+        .accept_up_to(SEARCHES, search::ALPN, move |connection| {
+            search.clone().serve(connection)
+        })
 }
 
 fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), Failure> {
@@ -176,8 +210,13 @@ fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), F
     } else {
         "peers of the address book"
     };
+    let found = match (line.searchable, line.public) {
+        (false, _) => "",
+        (true, false) => ", who find it by its name",
+        (true, true) => "; peers of the address book and members of groups find it by its name",
+    };
     let bytes = format::bytes(line.bytes);
-    out::text(format!("{}: {bytes}, for {whom}", line.name))?;
+    out::text(format!("{}: {bytes}, for {whom}{found}", line.name))?;
     let how = match &line.link {
         Some(link) => format!("on the other side: peerway get {link}"),
         None => format!("{}, and no node runs that serves it", line.hash),
@@ -214,6 +253,7 @@ mod tests {
             files: 1,
             bytes: 0,
             public: false,
+            searchable: false,
             path: "/a".into(),
             skipped: Vec::new(),
             link: Some(Link::new(hash, 0, Kind::File, "a")),

@@ -1,6 +1,7 @@
 //! Asks the node that runs here, or that of a peer.
 
 mod groups;
+mod searches;
 mod watching;
 
 use std::{pin::Pin, time::Duration};
@@ -374,6 +375,7 @@ async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), Contr
         Err(source) if status == StatusCode::NOT_FOUND => ControlError::Foreign { server, source },
         Err(_) => ControlError::Refused(format!("{server} refuses it with {status}")),
         Ok(error) if status == StatusCode::FORBIDDEN => ControlError::Forbidden(error),
+        Ok(error) if status == StatusCode::TOO_MANY_REQUESTS => ControlError::Busy(error),
         Ok(error) if status.is_server_error() => ControlError::Unreached(error),
         Ok(error) => ControlError::Refused(error),
     })

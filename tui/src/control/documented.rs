@@ -18,6 +18,7 @@ use super::{
 use crate::{
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
     operations::{Ping, Speed, Step, Why},
+    searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     shares::ShareLine,
 };
 
@@ -266,6 +267,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         files: 1,
         bytes: 0,
         public: true,
+        searchable: true,
         path: "/a".into(),
         skipped: vec!["b".to_owned()],
         link: Some(link.clone()),
@@ -273,6 +275,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
     let ask = ShareAsk {
         path: "/a".into(),
         public: true,
+        searchable: true,
     };
     let get = GetAsk {
         link,
@@ -356,6 +359,49 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
         check(&value, &schema(name), name);
         check_complete(&value, &schema(name), name);
     }
+}
+
+#[test]
+fn every_key_about_searches_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let link = Link::new(Hash::of(b""), 0, Kind::File, "a");
+    let ask = serde_json::json!({"words": "a", "group": "home", "timeout_ms": 1});
+    let browse = serde_json::json!({"ticket": Ticket::from(id), "from": 1});
+    let name = serde_json::json!({
+        "hash": link.hash, "name": "a", "kind": "file", "size": 1, "public": true, "link": link,
+    });
+    let page = serde_json::json!({"names": [name], "total": 1, "next": 1});
+    let ask: SearchAsk = serde_json::from_value(ask).unwrap();
+    let browse: BrowseAsk = serde_json::from_value(browse).unwrap();
+    let page: BrowsePage = serde_json::from_value(page).unwrap();
+    for (name, value) in [
+        ("SearchAsk", serde_json::to_value(ask)),
+        ("BrowseAsk", serde_json::to_value(browse)),
+        ("BrowsePage", serde_json::to_value(page)),
+    ] {
+        let value = value.unwrap();
+        check(&value, &schema(name), name);
+        check_complete(&value, &schema(name), name);
+    }
+    let steps = serde_json::json!([
+        {"event": "asking", "peers": 1, "book": 1, "groups": [{"name": "home", "members": 1}]},
+        {
+            "event": "row", "hash": link.hash, "name": "a", "other_names": ["b"], "kind": "file", "size": 1,
+            "public": true, "publishers": [id], "count": 1, "confirmed": false, "link": link,
+        },
+        {"event": "unanswered", "peer": id, "reason": "a"},
+        {"event": "done", "asked": 1, "answered": 1, "rows": 1, "more": 1, "unsent": 1, "dropped": 1},
+    ]);
+    let told: Vec<SearchStep> = serde_json::from_value(steps).unwrap();
+    let mut keys = BTreeSet::new();
+    for step in &told {
+        let step = serde_json::to_value(step).unwrap();
+        check(&step, &schema("SearchStep"), "SearchStep");
+        keys.extend(step.as_object().unwrap().keys().cloned());
+    }
+    let schema = schema("SearchStep");
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(keys, properties.keys().cloned().collect());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use axum::{
 };
 use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
 use peerway_swarm::groups::Groups;
-use peerway_swarm::share::Sharing;
+use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
@@ -26,7 +26,7 @@ use super::{
     groups, metrics,
     operating::{self, Room},
     pass_on::{Remotes, pass_on},
-    shares, streams, visits,
+    searches, shares, streams, visits,
 };
 use crate::{
     book::{Admin, Book},
@@ -85,6 +85,10 @@ impl Control {
 
     pub(super) fn sharing(&self) -> &Sharing {
         &self.host.sharing
+    }
+
+    pub(super) fn search(&self) -> &Search {
+        &self.host.search
     }
 
     pub(super) fn links(&self) -> &Links {
@@ -146,6 +150,8 @@ fn router(control: Control) -> Router {
         .route("/shares", get(shares::list).post(shares::add))
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))
+        .route("/search", post(searches::search))
+        .route("/browse", post(searches::browse))
         .route("/groups", get(groups::all).post(groups::create))
         .route("/groups/join", post(groups::join))
         .route("/groups/{id}", get(groups::one).delete(groups::leave))

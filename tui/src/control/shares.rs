@@ -10,7 +10,10 @@ use axum::{
 };
 use futures_util::stream;
 use peerway::services::files::Progress;
-use peerway_swarm::share::{GetError, Hash, Link, Shared, Sharing, Target};
+use peerway_swarm::{
+    search::Search,
+    share::{GetError, Hash, Link, Shared, Sharing, Target},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
@@ -24,7 +27,7 @@ use super::{
 };
 use crate::{
     book::Book,
-    shares::{ShareLine, words},
+    shares::{ShareLine, not_found, words},
 };
 
 /// How often is told how far it is.
@@ -39,6 +42,9 @@ pub(crate) struct ShareAsk {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) public: bool,
+    /// Whether those who may have it may find it.
+    #[serde(default)]
+    pub(crate) searchable: bool,
 }
 
 /// What is to be fetched, and where to.
@@ -105,9 +111,11 @@ pub(super) async fn list(
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Json<Vec<ShareLine>>, Refusal> {
     here(caller)?;
-    let sharing = control.sharing();
+    let (sharing, search) = (control.sharing(), control.search());
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
-    let lines = shares.into_iter().map(|shared| line(shared, sharing));
+    let lines = shares
+        .into_iter()
+        .map(|shared| line(shared, sharing, search));
     Ok(Json(lines.collect()))
 }
 
@@ -117,12 +125,19 @@ pub(super) async fn add(
     body: Result<Json<ShareAsk>, JsonRejection>,
 ) -> Result<Json<ShareLine>, Refusal> {
     here(caller)?;
-    let ShareAsk { path, public } = understood(body)?;
+    let ShareAsk {
+        path,
+        public,
+        searchable,
+    } = understood(body)?;
     absolute(&path)?;
-    let sharing = control.sharing();
+    let (sharing, search) = (control.sharing(), control.search());
     let shared = sharing.keep(&path, public).await;
-    let shared = shared.map_err(|error| failed(&error))?;
-    Ok(Json(line(shared, sharing)))
+    let mut shared = shared.map_err(|error| failed(&error))?;
+    let left_out = search.keep(&shared, searchable).await;
+    let left_out = left_out.map_err(|error| failed(&error))?;
+    shared.skipped.extend(not_found(left_out));
+    Ok(Json(line(shared, sharing, search)))
 }
 
 pub(super) async fn stop(
@@ -133,6 +148,7 @@ pub(super) async fn stop(
     here(caller)?;
     let hash = hash.parse::<Hash>();
     let hash = hash.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    control.search().withdraw(hash);
     let stopped = control.sharing().stop(hash).await;
     if stopped.map_err(|error| failed(&error))? {
         return Ok(StatusCode::NO_CONTENT);
@@ -211,9 +227,9 @@ async fn fetch(
     }
 }
 
-fn line(shared: Shared, sharing: &Sharing) -> ShareLine {
-    let link = sharing.link(&shared);
-    ShareLine::of(shared, Some(link))
+fn line(shared: Shared, sharing: &Sharing, search: &Search) -> ShareLine {
+    let (link, searchable) = (sharing.link(&shared), search.offers(shared.hash));
+    ShareLine::of(shared, searchable, Some(link))
 }
 
 fn now(progress: &Progress) -> GetStep {

@@ -9,7 +9,11 @@ use futures_util::StreamExt;
 use peerway::{
     Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
 };
-use peerway_swarm::{share::Sharing, store::catalog::Catalog};
+use peerway_swarm::{
+    search::{Asker, Search},
+    share::Sharing,
+    store::catalog::Catalog,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,6 +60,7 @@ impl Node {
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
             swarm: Swarm::new(endpoint.clone()),
+            search: Search::new(endpoint.clone(), sharing.clone(), |_| Some(Asker::known())),
             sharing: sharing.clone(),
             groups: None,
             services: None,
@@ -493,7 +498,11 @@ async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
     let (client, other) = (node.client().await, getter.client().await);
     let path = node.folder().join("a");
     std::fs::write(&path, b"content").unwrap();
-    let ask = |path| ShareAsk { path, public: true };
+    let ask = |path| ShareAsk {
+        path,
+        public: true,
+        searchable: true,
+    };
     let line = client.share(&ask(path)).await.unwrap();
     let shares = client.shares().await.unwrap();
     assert_eq!(shares, std::slice::from_ref(&line));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Tokens that come back with time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
     at: Duration,
     rate: f64,
@@ -13,7 +13,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// `rate` a second, `burst` at once.
-    pub(super) fn new(rate: f64, burst: f64, now: Duration) -> Self {
+    pub(crate) fn new(rate: f64, burst: f64, now: Duration) -> Self {
         Self {
             tokens: burst,
             at: now,
@@ -22,7 +22,7 @@ impl Bucket {
         }
     }
 
-    pub(super) fn take(&mut self, now: Duration) -> bool {
+    pub(crate) fn take(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed * self.rate).min(self.burst);
         self.at = now;
@@ -34,7 +34,7 @@ impl Bucket {
     }
 
     /// Whether it is not full.
-    pub(super) fn is_in_use(&self, now: Duration) -> bool {
+    pub(crate) fn is_in_use(&self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.tokens + passed * self.rate < self.burst
     }

@@ -239,7 +239,7 @@ impl Sharing {
         self.in_catalog(|catalog| Ok(catalog.shares()?)).await
     }
 
-    async fn in_catalog<T: Send + 'static>(
+    pub(super) async fn in_catalog<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Catalog) -> Result<T, ShareError> + Send + 'static,
     ) -> Result<T, ShareError> {
@@ -363,7 +363,7 @@ impl Sharing {
         lock(&self.0.liars).note(peer, self.now());
     }
 
-    pub(super) fn is_liar(&self, peer: PeerId) -> bool {
+    pub(crate) fn is_liar(&self, peer: PeerId) -> bool {
         lock(&self.0.liars).is_one(peer, self.now())
     }
 

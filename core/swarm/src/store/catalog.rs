@@ -1,5 +1,7 @@
 //! What a node shares whenever it runs: [`Catalog`], a file of the crate redb. Blocks, as file systems do.
 
+mod marks;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -109,6 +111,7 @@ impl Catalog {
                 .open_table(SHARES)?
                 .remove(share.as_bytes())?
                 .is_some();
+            write.open_table(marks::MARKS)?.remove(share.as_bytes())?;
             let mut roots = write.open_multimap_table(ROOTS)?;
             let mut stored = write.open_table(CONTENTS)?;
             let mut outlines = write.open_table(OUTLINES)?;

@@ -1,9 +1,16 @@
 //! What can be written for the commands about shared content.
 
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::time::Duration;
 
 use clap::{ValueHint, builder::FalseyValueParser};
+#[cfg(unix)]
+use clap_complete::ArgValueCandidates;
 use peerway_swarm::share::Link;
+
+#[cfg(unix)]
+use super::{PeerName, completion, seconds};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
@@ -14,6 +21,10 @@ pub(in crate::cli) struct ShareArgs {
     /// Let whoever has the link and is not blocked have them [default: peers of the address book]
     #[arg(long, env = "PEERWAY_PUBLIC", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) public: bool,
+
+    /// Let those who may have them find them by their names, and those of the files in folders
+    #[arg(long, env = "PEERWAY_SEARCHABLE", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) searchable: bool,
 
     /// List what the node shares whenever it runs
     #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with_all = ["paths", "stop"])]
@@ -45,4 +56,38 @@ pub(in crate::cli) struct GetArgs {
     /// Go on serving it to others who fetch it, until Ctrl-C
     #[arg(long, env = "PEERWAY_STAY", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) stay: bool,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+#[command(after_help = QUERIES)]
+pub(in crate::cli) struct SearchArgs {
+    /// Words of its name, five at most
+    #[arg(required = true, value_name = "WORD")]
+    pub(in crate::cli) words: Vec<String>,
+
+    /// Ask those in this group alone, one of the address book or one that was joined
+    #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
+    pub(in crate::cli) group: Option<String>,
+
+    /// Seconds to wait for answers, ten at most [default: 3]
+    #[arg(long, value_name = "S", env = "PEERWAY_TIMEOUT", value_parser = seconds)]
+    pub(in crate::cli) timeout: Option<Duration>,
+}
+
+#[cfg(unix)]
+const QUERIES: &str = "\
+All words have to be in a name, in any order; one of three letters or more also finds
+words that begin with it. Beside words there may be
+  '\"a phrase\"'    words that stand one after the other
+  'sea -snow'     without the second word; or after --, as in: sea -- -snow
+  kind:KIND       file, folder, audio, video, image, text or archive
+  size:10M-2G     files of such a size; size:10M- and size:-2G are open to one side";
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct BrowseArgs {
+    /// Name, ticket or id of the peer, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::names))]
+    pub(in crate::cli) peer: PeerName,
 }

@@ -37,7 +37,7 @@ const SHORT: usize = 8;
 
 /// Has the node that runs here do something, or one that runs for as long as it takes. `meets` says that other members have to hear of
 /// it.
-pub(super) async fn with<T>(
+pub(in crate::cli) async fn with<T>(
     globals: &Globals,
     meets: bool,
     act: impl AsyncFnOnce(Client) -> Result<T, Failure>,

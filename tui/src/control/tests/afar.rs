@@ -119,7 +119,13 @@ async fn what_the_node_shares_is_told_to_its_owner_alone() {
     std::fs::write(&path, b"content").unwrap();
     let public = false;
     let own = host.node.client().await;
-    own.share(&ShareAsk { path, public }).await.unwrap();
+    let searchable = false;
+    let ask = ShareAsk {
+        path,
+        public,
+        searchable,
+    };
+    own.share(&ask).await.unwrap();
     for admin in [Admin::Read, Admin::Full] {
         host.allow(&peer, Some(admin));
         let listed = host.asked_by(&peer).await.shares().await;

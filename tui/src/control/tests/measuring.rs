@@ -88,7 +88,7 @@ async fn who_stops_listening_ends_what_was_measured_and_leaves_room() {
         };
         assert_eq!(listening.len(), 16, "as many as one program may have");
         assert!(
-            matches!(&refused, ControlError::Refused(reason) if reason.contains("try again")),
+            matches!(&refused, ControlError::Busy(reason) if reason.contains("try again")),
             "{refused}"
         );
         let is_replied = |step: &Result<Step, _>| matches!(step, Ok(Step::Reply { .. }));

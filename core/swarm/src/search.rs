@@ -1,0 +1,58 @@
+//! Searching what peers share, and looking through what one of them does.
+//!
+//! Whoever searches asks everybody it may ask, over a connection to each, and each looks into an [`Index`] of the names of what it marked
+//! to be found. Nothing is published anywhere, so what is found is there now; and whoever is asked sees the words.
+//!
+//! [`Query`], [`Index`], [`Rows`](rows::Rows), [`Asking`] and [`Budgets`] decide, and are pure; [`Search`] has them do so for a node.
+//!
+//! ```no_run
+//! # async fn example(endpoint: peerway::Endpoint, friend: peerway::Ticket) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use peerway::Router;
+//! use peerway_swarm::{search::{self, Asker, Search, Seen, Step}, share::Sharing};
+//!
+//! let sharing = Sharing::new(endpoint.clone(), |_| true);
+//! let search = Search::new(endpoint.clone(), sharing.clone(), |_| Some(Asker::known()));
+//! let router = Router::new(endpoint).accept(search::ALPN, {
+//!     let search = search.clone();
+//!     move |connection| search.clone().serve(connection)
+//! });
+//! let shared = sharing.share("holiday.jpg".as_ref(), false).await?;
+//! search.offer(&shared).await;
+//!
+//! let mut searching = search.ask("holiday".parse()?, vec![(friend, true)], Duration::from_secs(3))?;
+//! while let Some(step) = searching.next().await {
+//!     if let Step::Row(row) = step {
+//!         println!("{} {}", row.hash, row.names.join(", "));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod asking;
+mod budget;
+mod category;
+mod index;
+mod offers;
+mod query;
+pub mod rows;
+mod serve;
+mod session;
+mod wire;
+mod words;
+#[cfg(test)]
+mod world;
+
+pub use asking::{Asking, MAX_ASKED, MAX_ROWS, NoAnswer, Step, Summary, Target};
+pub use budget::Budgets;
+pub use category::{Category, ParseCategoryError};
+pub use index::{Index, MAX_DOCUMENTS, Seen};
+pub use query::{MAX_QUERY, MAX_QUERY_WORDS, ParseQueryError, Query};
+pub use rows::Row;
+pub use serve::{Asker, Search};
+pub use session::{Page, SearchError, Searching};
+pub use wire::{Hit, MAX_HITS, MAX_NAME};
+
+/// The application protocol.
+pub const ALPN: &[u8] = b"peerway/search/1";

@@ -1,0 +1,291 @@
+//! One search, from the first question to the last answer: [`Asking`]. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use peerway::PeerId;
+
+use super::{
+    query::Query,
+    rows::{Dropped, Row, Rows},
+    wire::{Hit, MAX_HITS},
+};
+
+/// Peers that a search asks.
+pub const MAX_ASKED: usize = 1_000;
+/// Peers that are asked at once, but for those from whom nothing has come for a while.
+const AT_ONCE: usize = 128;
+const SLOW: Duration = Duration::from_millis(500);
+/// How long the first row waits for better ones.
+const SETTLE: Duration = Duration::from_millis(50);
+/// One row follows the other, as long as answers are missing that may bring better ones.
+const PACE: Duration = Duration::from_millis(100);
+/// Rows of a search.
+pub const MAX_ROWS: usize = 50;
+
+/// Somebody to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// Who.
+    pub peer: PeerId,
+    /// Whether it is in the address book.
+    pub is_known: bool,
+    /// Whether there is a link to it.
+    pub is_linked: bool,
+}
+
+impl Target {
+    /// Somebody who is in the address book or not, and linked or not.
+    #[must_use]
+    pub fn new(peer: PeerId, is_known: bool, is_linked: bool) -> Self {
+        Self {
+            peer,
+            is_known,
+            is_linked,
+        }
+    }
+}
+
+/// Why a peer did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// As it says.
+    #[error("no link to it came about within {:.1} s: it may be off, or not let this node in", .0.as_secs_f64())]
+    Unlinked(Duration),
+    /// As it says.
+    #[error("it is linked, and did not answer within {:.1} s", .0.as_secs_f64())]
+    Silent(Duration),
+    /// Why it was not reached.
+    #[error("{0}")]
+    Unreached(String),
+    /// It is of an older version, or was told not to.
+    #[error("it answers no searches: it may run an older version")]
+    NoSearch,
+    /// It is not in its address book, nor in a group of its.
+    #[error("it tells this node nothing: it has it neither in its address book nor in a group")]
+    NotForUs,
+    /// As it says.
+    #[error("it was asked too often: ask again in {:.1} s", .0.as_secs_f64())]
+    Later(Duration),
+    /// As it says.
+    #[error("its answer is none of this protocol's")]
+    Wrong,
+    /// It lied.
+    #[error("it sent what was not the content within the last hour: it is not asked")]
+    Lied,
+    /// A search asks so many.
+    #[error("it was not asked: a search asks {MAX_ASKED} peers at most")]
+    TooMany,
+    /// Too many others did not answer either.
+    #[error("it was not asked: the time was up before")]
+    NoTime,
+}
+
+/// What is to be done, or shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Ask this peer.
+    Ask(PeerId),
+    /// This was found.
+    Row(Row),
+    /// This one did not answer.
+    Unanswered(PeerId, NoAnswer),
+    /// That is all.
+    Done(Summary),
+}
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Peers that were asked.
+    pub asked: usize,
+    /// Those of them that answered.
+    pub answered: usize,
+    /// Rows that were shown.
+    pub rows: usize,
+    /// Rows that were not, as there are too many: another word makes them fewer.
+    pub more: usize,
+    /// Hits of all answers that were not sent, as an answer has ten.
+    pub unsent: u64,
+    /// What else is not shown.
+    pub dropped: Dropped,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    since: Duration,
+    is_linked: bool,
+}
+
+/// Who is asked, who has answered, and what is shown when.
+#[derive(Debug)]
+pub struct Asking {
+    query: Query,
+    known: BTreeSet<PeerId>,
+    /// Last ones first.
+    waiting: Vec<Target>,
+    asked: BTreeMap<PeerId, Asked>,
+    unanswered: Vec<(PeerId, NoAnswer)>,
+    rows: Rows,
+    /// When the next row may be shown.
+    row_at: Option<Duration>,
+    deadline: Duration,
+    summary: Summary,
+    is_done: bool,
+}
+
+impl Asking {
+    /// Asks these, linked ones first, then those of the address book, then the others in the order in which they are given, and waits
+    /// so long.
+    #[must_use]
+    pub fn new(query: Query, targets: Vec<Target>, patience: Duration, now: Duration) -> Self {
+        let (mut targets, mut seen) = (targets, BTreeSet::new());
+        targets.retain(|it| seen.insert(it.peer));
+        targets.sort_by_key(|it| (!it.is_linked, !it.is_known));
+        let beyond = targets.split_off(targets.len().min(MAX_ASKED));
+        let unanswered = beyond.into_iter().map(|it| (it.peer, NoAnswer::TooMany));
+        targets.reverse();
+        Self {
+            query,
+            known: targets
+                .iter()
+                .filter(|it| it.is_known)
+                .map(|it| it.peer)
+                .collect(),
+            waiting: targets,
+            asked: BTreeMap::new(),
+            unanswered: unanswered.rev().collect(),
+            rows: Rows::default(),
+            row_at: None,
+            deadline: now + patience,
+            summary: Summary::default(),
+            is_done: false,
+        }
+    }
+
+    /// What is to be done now; none until something happens or the [deadline](Self::deadline) passes.
+    pub fn poll(&mut self, now: Duration) -> Option<Step> {
+        if self.is_done {
+            return None;
+        }
+        let is_late = now >= self.deadline;
+        if is_late {
+            self.give_up(now);
+        } else if self.hurried(now).count() < AT_ONCE
+            && let Some(target) = self.waiting.pop()
+        {
+            let asked = Asked {
+                since: now,
+                is_linked: false,
+            };
+            self.asked.insert(target.peer, asked);
+            self.summary.asked += 1;
+            return Some(Step::Ask(target.peer));
+        }
+        if let Some((peer, why)) = self.unanswered.pop() {
+            return Some(Step::Unanswered(peer, why));
+        }
+        let is_over = self.asked.is_empty() && self.waiting.is_empty();
+        let is_due = self.row_at.is_some_and(|at| now >= at);
+        if (is_due || is_over) && self.summary.rows < MAX_ROWS {
+            if let Some(row) = self.rows.pop() {
+                self.summary.rows += 1;
+                self.row_at = Some(now + PACE);
+                return Some(Step::Row(row));
+            }
+            // The next that comes is shown soon.
+            self.row_at = None;
+        }
+        if !is_over {
+            return None;
+        }
+        self.is_done = true;
+        self.summary.more = self.rows.left();
+        self.summary.dropped = self.rows.dropped();
+        Some(Step::Done(self.summary))
+    }
+
+    /// Whether all is told.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// When to poll at the latest.
+    #[must_use]
+    pub fn deadline(&self, now: Duration) -> Duration {
+        let can_show = self.summary.rows < MAX_ROWS;
+        let row_at = self.row_at.filter(|_| can_show);
+        let room_at = self.hurried(now).map(|it| it.since + SLOW).min();
+        let room_at = room_at.filter(|_| !self.waiting.is_empty());
+        let next = row_at.into_iter().chain(room_at).min();
+        next.map_or(self.deadline, |at| at.min(self.deadline))
+    }
+
+    /// Those that were asked a moment ago.
+    fn hurried(&self, now: Duration) -> impl Iterator<Item = &Asked> {
+        let is_hurried = move |it: &&Asked| now < it.since + SLOW;
+        self.asked.values().filter(is_hurried)
+    }
+
+    /// How long the peers that are asked now still have.
+    #[must_use]
+    pub fn left(&self, now: Duration) -> Duration {
+        self.deadline.saturating_sub(now)
+    }
+
+    /// There is a connection with a peer.
+    pub fn linked(&mut self, peer: PeerId) {
+        if let Some(asked) = self.asked.get_mut(&peer) {
+            asked.is_linked = true;
+        }
+    }
+
+    /// A peer answered.
+    pub fn answered(
+        &mut self,
+        peer: PeerId,
+        answer: Result<(Vec<Hit>, u32), NoAnswer>,
+        now: Duration,
+    ) {
+        if self.asked.remove(&peer).is_none() {
+            return;
+        }
+        let (mut hits, total) = match answer {
+            Ok((hits, _)) if hits.len() > MAX_HITS || !hits.iter().all(Hit::is_sound) => {
+                return self.unanswered.push((peer, NoAnswer::Wrong));
+            }
+            Ok(answer) => answer,
+            Err(why) => return self.unanswered.push((peer, why)),
+        };
+        self.summary.answered += 1;
+        let all = hits.len();
+        self.summary.unsent += u64::from(total).saturating_sub(all as u64);
+        hits.retain(|hit| self.query.takes(&hit.name, hit.kind, hit.size));
+        self.rows.drop_other(all - hits.len());
+        if hits.is_empty() {
+            return;
+        }
+        self.rows.take(peer, self.known.contains(&peer), hits);
+        self.row_at.get_or_insert(now + SETTLE);
+    }
+
+    fn give_up(&mut self, now: Duration) {
+        for (peer, asked) in std::mem::take(&mut self.asked) {
+            let waited = now.saturating_sub(asked.since);
+            let why = match asked.is_linked {
+                true => NoAnswer::Silent(waited),
+                false => NoAnswer::Unlinked(waited),
+            };
+            self.unanswered.push((peer, why));
+        }
+        let waiting = self.waiting.drain(..);
+        self.unanswered
+            .extend(waiting.map(|it| (it.peer, NoAnswer::NoTime)));
+    }
+}

@@ -1,0 +1,179 @@
+//! Searches, by the program: what is marked is found by whom it is for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
+
+use crate::commands::{Done, World};
+
+impl World {
+    async fn done(&self, state: &str, arguments: &[&str]) -> Done {
+        let done = self.run(state, arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
+        done
+    }
+
+    /// The names that a search finds there.
+    async fn finds(&self, state: &str, words: &[&str]) -> BTreeSet<String> {
+        let done = self.run(state, &[&["search"], words].concat()).await;
+        let found = names(rows(&done));
+        let code = i32::from(found.is_empty());
+        assert_eq!(done.code, code, "{words:?} at {state}: {}", done.stderr);
+        found
+    }
+}
+
+fn rows(done: &Done) -> impl Iterator<Item = &Value> {
+    let lines = done.lines.iter();
+    lines.filter(|line| line["event"] == "row")
+}
+
+fn names<'a>(lines: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    lines
+        .map(|line| line["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn file(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_marked_is_found_and_fetched_by_peers_of_the_book_and_by_nobody_else() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    file(&path("holiday/at sea.mp4"), "sea");
+    file(&path("holiday/snow.mp4"), "snow");
+    file(&path("secret sea.mp4"), "secret");
+    file(&path("hostile\u{1b}[2J\u{202e}sea.txt"), "hostile");
+    let (attic, attic_ticket) = world.up("attic").await;
+    let (laptop, laptop_ticket) = world.up("laptop").await;
+    let (stranger, _) = world.up("stranger").await;
+    world
+        .done("attic", &["add", "laptop", &laptop_ticket])
+        .await;
+    world.done("laptop", &["add", "attic", &attic_ticket]).await;
+    world
+        .done("stranger", &["add", "attic", &attic_ticket])
+        .await;
+    for (name, mark) in [("holiday", Some("--searchable")), ("secret sea.mp4", None)] {
+        let path = path(name);
+        let share = ["share", path.to_str().unwrap()];
+        let shared = world
+            .done("attic", &[&share[..], mark.as_slice()].concat())
+            .await;
+        assert_eq!(shared.lines[0]["searchable"], mark.is_some());
+    }
+
+    let found = world.done("laptop", &["search", "sea", "kind:video"]).await;
+    let first = &found.lines[0];
+    assert_eq!(
+        (&first["event"], &first["book"]),
+        (&"asking".into(), &1.into())
+    );
+    assert_eq!(names(rows(&found)), set(&["holiday/at sea.mp4"]));
+    let last = found.lines.last().unwrap();
+    assert_eq!((&last["asked"], &last["answered"]), (&1.into(), &1.into()));
+    assert_eq!(
+        world.finds("laptop", &["holiday -snow"]).await,
+        set(&["holiday", "holiday/at sea.mp4"])
+    );
+    assert_eq!(world.finds("laptop", &["secret"]).await, set(&[]));
+
+    let link = rows(&found).next().unwrap()["link"].as_str().unwrap();
+    let into = path("in");
+    fs::create_dir(&into).unwrap();
+    world
+        .done("laptop", &["get", link, "-o", into.to_str().unwrap()])
+        .await;
+    assert_eq!(fs::read_to_string(into.join("at sea.mp4")).unwrap(), "sea");
+
+    let browsed = world.done("laptop", &["browse", "attic"]).await;
+    let all = set(&["holiday", "holiday/at sea.mp4", "holiday/snow.mp4"]);
+    assert_eq!(names(browsed.lines.iter()), all);
+
+    // Who is in nobody's book is let in, and told nothing.
+    let unanswered = world.run("stranger", &["search", "sea"]).await;
+    assert_eq!(unanswered.code, 4, "{}", unanswered.stderr);
+    let reason = unanswered.lines[1]["reason"].as_str().unwrap();
+    assert!(reason.contains("neither in its address book"), "{reason}");
+    assert_eq!(world.run("stranger", &["browse", "attic"]).await.code, 8);
+
+    let hostile = path("hostile\u{1b}[2J\u{202e}sea.txt");
+    world
+        .done(
+            "attic",
+            &["share", hostile.to_str().unwrap(), "--searchable"],
+        )
+        .await;
+    let found = world.done("laptop", &["search", "hostile"]).await;
+    assert_eq!(rows(&found).count(), 1);
+
+    // The mark outlives the node, and not the share.
+    attic.terminate().await;
+    let (attic, _) = world.up("attic").await;
+    assert_eq!(
+        world.finds("laptop", &["snow"]).await,
+        set(&["holiday/snow.mp4"])
+    );
+    world.done("attic", &["share", "--stop", "holiday"]).await;
+    assert_eq!(world.finds("laptop", &["snow"]).await, set(&[]));
+    for running in [attic, laptop, stranger] {
+        running.terminate().await;
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_group_find_what_is_public_where_strangers_are_not_let_in() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["open film", "closed film"] {
+        file(&folder.path().join(name), name);
+    }
+    let (up_a, _) = world.up("a").await;
+    let (up_b, _) = world.up("b").await;
+    world.done("a", &["block", "--strangers"]).await;
+    world.done("a", &["group", "create", "home"]).await;
+    let invite = world.done("a", &["group", "invite", "home"]).await;
+    let invite = invite.lines[0]["invite"].as_str().unwrap();
+    world.done("b", &["group", "join", invite]).await;
+    for (name, public) in [("open film", Some("--public")), ("closed film", None)] {
+        let path = folder.path().join(name);
+        let share = ["share", path.to_str().unwrap(), "--searchable"];
+        world
+            .done("a", &[&share[..], public.as_slice()].concat())
+            .await;
+    }
+    let found = world
+        .done("b", &["search", "film", "--group", "home"])
+        .await;
+    let groups = serde_json::json!([{"name": "home", "members": 1}]);
+    assert_eq!(found.lines[0]["groups"], groups);
+    assert_eq!(names(rows(&found)), set(&["open film"]));
+    let link = rows(&found).next().unwrap()["link"].as_str().unwrap();
+    let into = folder.path().join("in");
+    fs::create_dir(&into).unwrap();
+    world
+        .done("b", &["get", link, "-o", into.to_str().unwrap()])
+        .await;
+    assert_eq!(
+        fs::read_to_string(into.join("open film")).unwrap(),
+        "open film"
+    );
+    let elsewhere = world.run("b", &["search", "film", "--group", "work"]).await;
+    assert!(
+        elsewhere.stderr.contains("no such group"),
+        "{}",
+        elsewhere.stderr
+    );
+    up_a.terminate().await;
+    up_b.terminate().await;
+}

@@ -1,0 +1,235 @@
+//! Who is asked in a search, and what is found, as it is told to people and programs.
+
+use std::collections::BTreeMap;
+
+use peerway::{PeerId, Ticket};
+use peerway_swarm::{
+    groups::Groups,
+    search::{Asker, Hit, NoAnswer, Row, Summary},
+    share::{Hash, Kind, Link},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::book::{Book, Trust};
+
+/// Everybody who is asked.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Where each is, and whether the address book has it.
+    pub(crate) peers: Vec<(Ticket, bool)>,
+    /// Of the address book.
+    pub(crate) book: usize,
+    /// Of each group that was joined, those who are not in the address book.
+    pub(crate) groups: Vec<AskedGroup>,
+}
+
+/// How many members of a group are asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AskedGroup {
+    pub(crate) name: String,
+    pub(crate) members: usize,
+}
+
+impl Asked {
+    /// Peers of the address book that are let in, and members of groups that were joined who are not blocked; or those alone who are in
+    /// a group of this name, of the book or joined. None if there is no such group.
+    pub(crate) fn of(book: &Book, groups: Option<&Groups>, only: Option<&str>) -> Option<Self> {
+        let mut asked = Self::default();
+        let mut is_there = only.is_none();
+        for (_, entry) in book.entries() {
+            let is_of = |only: &str| entry.groups.iter().any(|group| group.as_str() == only);
+            let is_meant = only.is_none_or(is_of);
+            is_there |= is_meant;
+            if is_meant && entry.trust == Trust::Allow {
+                asked.peers.push((entry.ticket.clone(), true));
+            }
+        }
+        asked.book = asked.peers.len();
+        for (id, name, members) in groups.map(Groups::others).unwrap_or_default() {
+            let is_meant = only.is_none_or(|only| {
+                only == name || (only.len() >= 8 && id.to_string().starts_with(only))
+            });
+            if !is_meant {
+                continue;
+            }
+            is_there = true;
+            let before = asked.peers.len();
+            for ticket in members {
+                let peer = ticket.id();
+                let is_asked = asked.peers.iter().any(|(it, _)| it.id() == peer);
+                if is_asked || book.blocked(peer).is_some() {
+                    continue;
+                }
+                // What the book knows of where it is may be more.
+                let known = book.of(peer).map(|(_, entry)| entry.ticket.clone());
+                let is_known = known.is_some();
+                asked.book += usize::from(is_known);
+                asked.peers.push((known.unwrap_or(ticket), is_known));
+            }
+            let members = asked.peers.len() - before;
+            asked.groups.push(AskedGroup { name, members });
+        }
+        is_there.then_some(asked)
+    }
+
+    /// Where each is met.
+    pub(crate) fn tickets(&self) -> BTreeMap<PeerId, Ticket> {
+        let tickets = self
+            .peers
+            .iter()
+            .map(|(ticket, _)| (ticket.id(), ticket.clone()));
+        tickets.collect()
+    }
+}
+
+/// What a peer that asks is told of: whom the book lets in of everything, members of groups of what whoever has the link may have.
+pub(crate) fn asker(book: &Book, groups: Option<&Groups>, peer: PeerId) -> Option<Asker> {
+    match book.of(peer).map(|(_, entry)| entry.trust) {
+        Some(Trust::Allow) => Some(Asker::known()),
+        Some(Trust::Block) => None,
+        Some(Trust::Ask) | None => groups?.common(peer).map(Asker::of_group),
+    }
+}
+
+/// What is searched for, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchAsk {
+    pub(crate) words: String,
+    /// Only in this group.
+    #[serde(default)]
+    pub(crate) group: Option<String>,
+    #[serde(default)]
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+/// What a peer is asked for of what it has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BrowseAsk {
+    pub(crate) ticket: Ticket,
+    #[serde(default)]
+    pub(crate) from: u32,
+}
+
+/// Some of what a peer has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BrowsePage {
+    pub(crate) names: Vec<NameLine>,
+    pub(crate) total: u32,
+    /// Where the next page begins.
+    pub(crate) next: Option<u32>,
+}
+
+/// One thing that a peer has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameLine {
+    pub(crate) hash: Hash,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Bytes; of a folder, of the list of what is in it.
+    pub(crate) size: u64,
+    pub(crate) public: bool,
+    pub(crate) link: Link,
+}
+
+impl NameLine {
+    pub(crate) fn of(hit: Hit, peer: &Ticket) -> Self {
+        let link = Link::new(hit.hash, hit.size, hit.kind, hit.file_name());
+        Self {
+            link: link.public(hit.public).from_providers(vec![peer.clone()]),
+            hash: hit.hash,
+            name: hit.name,
+            kind: hit.kind,
+            size: hit.size,
+            public: hit.public,
+        }
+    }
+}
+
+/// How a search goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum SearchStep {
+    Asking {
+        peers: usize,
+        book: usize,
+        groups: Vec<AskedGroup>,
+    },
+    Row(RowLine),
+    Unanswered {
+        peer: PeerId,
+        reason: String,
+    },
+    Done {
+        asked: usize,
+        answered: usize,
+        rows: usize,
+        more: usize,
+        unsent: u64,
+        dropped: u64,
+    },
+}
+
+/// Content that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RowLine {
+    pub(crate) hash: Hash,
+    pub(crate) name: String,
+    /// What others call it.
+    pub(crate) other_names: Vec<String>,
+    pub(crate) kind: Kind,
+    /// Bytes; of a folder, of the list of what is in it.
+    pub(crate) size: u64,
+    pub(crate) public: bool,
+    /// Some of those who have it.
+    pub(crate) publishers: Vec<PeerId>,
+    /// How many have it.
+    pub(crate) count: usize,
+    /// Whether two that have it call it the same.
+    pub(crate) confirmed: bool,
+    pub(crate) link: Link,
+}
+
+impl RowLine {
+    pub(crate) fn of(row: Row, tickets: &BTreeMap<PeerId, Ticket>) -> Self {
+        let mut names = row.names.into_iter();
+        let name = names.next().unwrap_or_default();
+        let file_name = name.rsplit('/').next().unwrap_or_default();
+        let providers = row.publishers.iter().filter_map(|peer| tickets.get(peer));
+        let link = Link::new(row.hash, row.size, row.kind, file_name)
+            .public(row.public)
+            .from_providers(providers.cloned().collect());
+        Self {
+            hash: row.hash,
+            other_names: names.collect(),
+            kind: row.kind,
+            size: row.size,
+            public: row.public,
+            publishers: row.publishers,
+            count: row.count,
+            confirmed: row.confirmed,
+            link,
+            name,
+        }
+    }
+}
+
+impl SearchStep {
+    pub(crate) fn unanswered(peer: PeerId, why: &NoAnswer) -> Self {
+        let reason = why.to_string();
+        Self::Unanswered { peer, reason }
+    }
+
+    pub(crate) fn done(summary: Summary) -> Self {
+        let dropped = summary.dropped;
+        Self::Done {
+            asked: summary.asked,
+            answered: summary.answered,
+            rows: summary.rows,
+            more: summary.more,
+            unsent: summary.unsent,
+            dropped: dropped.other + dropped.crowded + dropped.answers,
+        }
+    }
+}
