@@ -15,7 +15,7 @@ use tokio::{
 use crate::commands::{PATIENCE, World};
 
 /// Two nodes that let in each other and nobody else; the ticket of the second.
-async fn friends(world: &World) -> String {
+pub(crate) async fn friends(world: &World) -> String {
     let mut tickets = Vec::new();
     for (state, other) in [("a", "b"), ("b", "a")] {
         let id = world.run(other, &["id"]).await.lines[0]["id"].clone();
@@ -32,7 +32,7 @@ async fn friends(world: &World) -> String {
     tickets.remove(1)
 }
 
-async fn part(world: &World) {
+pub(crate) async fn part(world: &World) {
     for state in ["a", "b"] {
         let down = world.run(state, &["down"]).await;
         assert_eq!(down.code, 0, "{}", down.stderr);

@@ -687,6 +687,12 @@ impl Running {
         line.unwrap().unwrap().parse().unwrap()
     }
 
+    /// None once it has said all.
+    pub(crate) async fn try_line(&mut self) -> Option<Value> {
+        let line = timeout(PATIENCE, self.lines.next_line()).await.unwrap();
+        line.unwrap().map(|line| line.parse().unwrap())
+    }
+
     /// Reads on until something of this kind is told.
     pub(crate) async fn wait_for(&mut self, event: &str) {
         while self.line().await["event"] != event {}

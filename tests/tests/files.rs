@@ -7,7 +7,10 @@ use std::{fs, path::Path};
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 
-use crate::commands::{Running, World};
+use crate::{
+    attached::{friends, part},
+    commands::{Done, Running, World},
+};
 
 /// Of a receiver that takes everything, its ticket.
 async fn receiver(world: &World, into: &Path) -> (Running, String) {
@@ -75,6 +78,138 @@ async fn a_transfer_whose_ends_are_killed_ten_times_goes_on_each_time_where_it_w
     taking.wait_for("received").await;
     assert!(fs::read(into.join("film")).unwrap() == bytes);
     taking.terminate().await;
+}
+
+/// A file of so many bytes that nothing shortens.
+fn write_random(path: &Path, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    StdRng::seed_from_u64(2).fill_bytes(&mut bytes);
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn nodes_that_run_send_and_receive_as_those_that_their_books_name() {
+    let world = World::new().await;
+    friends(&world).await;
+    let folder = tempfile::tempdir().unwrap();
+    let album = folder.path().join("album");
+    fs::create_dir(&album).unwrap();
+    let film = write_random(&album.join("film"), 4 << 20);
+    fs::write(album.join("note"), "hello").unwrap();
+    let into = folder.path().join("in");
+    let send = ["send", album.to_str().unwrap(), "--to", "b"];
+
+    let nobody = world.run("a", &send).await;
+    assert_eq!(nobody.code, 8, "{}", nobody.stderr);
+    let told = "nobody receives files there";
+    assert!(nobody.stderr.contains(told), "{}", nobody.stderr);
+
+    let receive = ["receive", into.to_str().unwrap(), "--yes", "--from", "a"];
+    let mut taking = world.start("b", &receive);
+    taking.ready().await;
+    let sent = world.run("a", &send).await;
+    assert_eq!(sent.code, 0, "{}", sent.stderr);
+    assert!(!sent.stderr.contains("temporary"), "{}", sent.stderr);
+    let offered = taking.line().await;
+    let a = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    assert_eq!(
+        (&offered["event"], &offered["peer"]),
+        (&"offered".into(), &a)
+    );
+    let received = until(&mut taking, u64::MAX, "received").await;
+    assert_eq!((&received["files"], &received["peer"]), (&2.into(), &a));
+    assert!(fs::read(into.join("album/film")).unwrap() == film);
+    assert_eq!(fs::read(into.join("album/note")).unwrap(), b"hello");
+
+    // What has no end that is known.
+    let mut piped = world.command("a", &["send", "-", "--name", "a b/c", "--to", "b"]);
+    piped.stdin(fs::File::open(album.join("film")).unwrap());
+    let piped = Done::of(piped).await;
+    assert_eq!(piped.code, 0, "{}", piped.stderr);
+    taking.wait_for("received").await;
+    assert!(fs::read(into.join("a b_c")).unwrap() == film);
+
+    let missing = world.run("a", &["send", "/no/such", "--to", "b"]).await;
+    assert_eq!(missing.code, 1, "{}", missing.stderr);
+    assert!(
+        missing.stderr.contains("cannot read /no/such"),
+        "{}",
+        missing.stderr
+    );
+    // It ends, and with it what it takes.
+    taking.terminate().await;
+    let nobody = world.run("a", &send).await;
+    assert_eq!(nobody.code, 8, "{}", nobody.stderr);
+    // Whoever else is waited for.
+    let other = ["receive", into.to_str().unwrap(), "--yes", "--from", "b"];
+    let mut taking = world.start("b", &other);
+    taking.ready().await;
+    let other = world.run("a", &send).await;
+    assert_eq!(other.code, 8, "{}", other.stderr);
+    assert!(other.stderr.contains("from others"), "{}", other.stderr);
+    taking.terminate().await;
+    part(&world).await;
+}
+
+#[tokio::test]
+async fn a_killed_command_ends_what_its_node_sends_and_the_same_once_more_goes_on() {
+    const LEN: usize = 96 << 20;
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (source, into) = (folder.path().join("film"), folder.path().join("in"));
+    let film = write_random(&source, LEN);
+    let (receiver, ticket) = receiver(&world, &into).await;
+    let mut taking = receiver;
+    let (node, _) = world.up("laptop").await;
+    let send = ["send", source.to_str().unwrap(), "--to", &ticket];
+    let sending = world.start("laptop", &send);
+    let far = until(&mut taking, LEN as u64 / 8, "received").await;
+    assert_eq!(far["event"], "progress", "too fast: {far}");
+    sending.kill().await;
+    taking.wait_for("failed").await;
+
+    let mut sending = world.start("laptop", &send);
+    let on = until(&mut taking, LEN as u64 / 4, "received").await;
+    assert!(on["event"] == "received" || held(&on) > 0, "{on}");
+    // Its node is killed under it.
+    node.kill().await;
+    while sending.try_line().await.is_some() {}
+    sending.finish(1).await;
+
+    let sent = world.run("laptop", &send).await;
+    assert_eq!(sent.code, 0, "{}", sent.stderr);
+    taking.wait_for("received").await;
+    assert!(fs::read(into.join("film")).unwrap() == film);
+    taking.terminate().await;
+}
+
+#[tokio::test]
+async fn what_a_node_was_started_to_take_goes_where_that_says_unless_somebody_receives() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("note");
+    fs::write(&source, "hello").unwrap();
+    let [always, now] = ["always", "now"].map(|name| folder.path().join(name));
+    let a = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    world.run("b", &["add", "a", a.as_str().unwrap()]).await;
+    let mut up = world.start("b", &["up", "--receive", always.to_str().unwrap()]);
+    let ticket = up.ready().await;
+    let send = ["send", source.to_str().unwrap(), "--to", &ticket];
+    assert_eq!(world.run("a", &send).await.code, 0);
+    up.wait_for("received").await;
+    let stranger = world.run("c", &send).await;
+    assert_eq!(stranger.code, 8, "{}", stranger.stderr);
+
+    let receive = ["receive", now.to_str().unwrap(), "--yes", "--once"];
+    let mut taking = world.start("b", &receive);
+    taking.ready().await;
+    assert_eq!(world.run("a", &send).await.code, 0);
+    taking.wait_for("received").await;
+    taking.finish(0).await;
+    assert_eq!(fs::read(now.join("note")).unwrap(), b"hello");
+    assert_eq!(fs::read_dir(&always).unwrap().count(), 1);
+    up.terminate().await;
 }
 
 #[cfg(target_os = "linux")]

@@ -54,6 +54,60 @@ async fn a_node_that_runs_is_paired_by_its_own_ticket() {
 }
 
 #[tokio::test]
+async fn nodes_that_run_and_let_in_no_strangers_pair_and_reach_each_other_at_once() {
+    let world = World::new().await;
+    let mut nodes = Vec::new();
+    for state in ["a", "b"] {
+        world.run(state, &["block", "--strangers"]).await;
+        nodes.push(world.up(state).await);
+    }
+    let (mut showing, code) = shown(&world, "a", &["pair", "--as", "attic"]).await;
+    let typed = world.run("b", &["pair", &code, "--as", "laptop"]).await;
+    assert_eq!(typed.code, 0, "{}", typed.stderr);
+    assert_eq!(typed.lines[0]["ticket"], nodes[0].1.as_str());
+    let paired = showing.line().await;
+    assert_eq!(
+        (&paired["name"], &paired["ticket"]),
+        (&"laptop".into(), &nodes[1].1.as_str().into())
+    );
+    showing.finish(0).await;
+    for (state, other) in [("a", "laptop"), ("b", "attic")] {
+        let ping = world.run(state, &["ping", other, "-c", "1"]).await;
+        assert_eq!(ping.code, 0, "{}", ping.stderr);
+        assert!(!ping.stderr.contains("temporary"), "{}", ping.stderr);
+    }
+    for (node, _) in nodes {
+        node.terminate().await;
+    }
+}
+
+#[tokio::test]
+async fn the_code_of_a_node_ends_with_the_first_wrong_guess_and_with_its_command() {
+    let world = World::new().await;
+    let (a, _) = world.up("a").await;
+    let (b, _) = world.up("b").await;
+    let (showing, code) = shown(&world, "a", &["pair"]).await;
+    let last = if code.ends_with('0') { "1" } else { "0" };
+    let wrong = format!("{}{last}", &code[..code.len() - 1]);
+    let typed = world.run("b", &["pair", &wrong]).await;
+    assert_eq!(typed.code, 1, "{}", typed.stderr);
+    showing.finish(1).await;
+    let (showing, other) = shown(&world, "a", &["pair"]).await;
+    showing.kill().await;
+    for code in [code, other] {
+        let late = world.run("b", &["pair", &code]).await;
+        assert_eq!(late.code, 4, "{}", late.stderr);
+    }
+    for state in ["a", "b"] {
+        let peers = world.run(state, &["peers"]).await;
+        let named = peers.lines.iter().filter(|line| line["name"].is_string());
+        assert_eq!(named.count(), 0, "{:?}", peers.lines);
+    }
+    a.terminate().await;
+    b.terminate().await;
+}
+
+#[tokio::test]
 async fn a_wrong_code_is_the_end_of_the_right_one() {
     let world = World::new().await;
     let (showing, code) = shown(&world, "a", &["pair"]).await;
@@ -81,13 +135,16 @@ async fn a_wrong_code_is_the_end_of_the_right_one() {
 /// The same in the lab, where a home is a network of its own.
 #[cfg(target_os = "linux")]
 mod homes {
-    use std::time::Duration;
+    use std::{sync::LazyLock, time::Duration};
 
     use peerway::{
         Endpoint, RelayUrl, SecretKey, Ticket,
         services::pair::{self, Card, Code},
     };
     use peerway_lab::{self as lab, Home, NatKind};
+    use peerway_tests::{PROGRAMS, computer::Computer};
+    use serde_json::Value;
+    use tempfile::TempDir;
     use tokio::{sync::oneshot, time::timeout};
 
     const BUDGET: Duration = Duration::from_secs(90);
@@ -99,6 +156,36 @@ mod homes {
             let a = lab.home("a", NatKind::PortRestricted).unwrap();
             let b = lab.host_beside(&a, "b").unwrap();
             assert_they_pair(&a, &b, &[]);
+        });
+    }
+
+    #[test]
+    fn nodes_of_neighbours_pair_without_a_relay() {
+        LazyLock::force(&PROGRAMS);
+        lab::test(BUDGET, |mut lab| {
+            let folder = TempDir::new().unwrap();
+            let a = lab.home("a", NatKind::PortRestricted).unwrap();
+            let b = lab.host_beside(&a, "b").unwrap();
+            let [a, b] = [(a, "attic"), (b, "laptop")]
+                .map(|(home, name)| Computer::new(home, name, folder.path()));
+            let nodes = [&a, &b].map(|computer| {
+                let up = computer.start("peerway up --json");
+                let ready: Value = up.line().parse().unwrap();
+                (up, ready["id"].clone())
+            });
+            let showing = a.start("peerway pair --json");
+            let code: Value = showing.line().parse().unwrap();
+            let code = code["code"].as_str().unwrap();
+            let typed = b.json(&format!("peerway pair {code}"));
+            assert_eq!(
+                (&typed[0]["name"], &typed[0]["id"]),
+                (&"attic".into(), &nodes[0].1)
+            );
+            let paired: Value = showing.line().parse().unwrap();
+            assert_eq!(
+                (&paired["name"], &paired["id"]),
+                (&"laptop".into(), &nodes[1].1)
+            );
         });
     }
 

@@ -8,9 +8,11 @@ mod client;
 #[cfg(test)]
 mod documented;
 mod door;
+mod files;
 mod groups;
 mod metrics;
 mod operating;
+mod pairing;
 mod pass_on;
 mod place;
 mod remote;
@@ -31,13 +33,14 @@ use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub(crate) use client::Seen;
+pub(crate) use client::Telling;
 pub use place::Place;
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
 pub(crate) use visits::Visited;
 
-use crate::{Links, kept::Services};
+use crate::{Links, kept::Services, pairing::Party, transfers::Desk};
 
 /// The version of the interface, in every path.
 const V1: &str = "/v1";
@@ -53,6 +56,10 @@ pub struct Host {
     pub sharing: Sharing,
     /// What it lets others find, and how it finds what they do.
     pub search: Search,
+    /// Where peers come with files.
+    pub(crate) desk: Desk,
+    /// What gets to know other computers.
+    pub(crate) party: Party,
     /// The groups that it belongs to; none of a temporary identity.
     pub groups: Option<Groups>,
     /// What it exposes and forwards whenever it runs; none of one that keeps nothing.

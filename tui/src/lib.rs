@@ -20,6 +20,7 @@ mod invites;
 mod kept;
 mod links;
 mod operations;
+mod pairing;
 mod printable;
 #[cfg_attr(
     not(unix),
@@ -29,6 +30,7 @@ mod searches;
 mod shares;
 mod told;
 mod toml;
+mod transfers;
 
 pub use kept::services::ServiceChange;
 pub use links::{LinkError, Links};

@@ -22,7 +22,9 @@ use peerway::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::Instant};
 
-pub(crate) use dialling::{DialError, Dialling, Patience, dial, dial_kind, may_pass, no_relay};
+pub(crate) use dialling::{
+    DialError, Dialling, Patience, dial, dial_kind, may_pass, no_relay, reachable,
+};
 pub(crate) use why::blindness;
 
 /// Nobody waits longer, whatever is asked for.
@@ -181,6 +183,8 @@ pub(crate) enum FailureKind {
     /// The peer or its relay was not reached.
     Unreachable,
     Busy,
+    /// The peer does not want it.
+    Refused,
 }
 
 #[derive(Debug, thiserror::Error)]

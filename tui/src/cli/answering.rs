@@ -21,9 +21,10 @@ mod unix {
     use peerway::{PeerId, Router};
 
     use crate::{
-        cli::{args::Globals, node::Node, out, state::StateDir},
+        cli::{args::Globals, node::Node, out, pair::passing, state::StateDir},
         control::{ALPN, Control, ControlError, Host, Place, Visited},
         kept::Services,
+        pairing::Party,
     };
 
     /// Links at a time over which peers ask; one of them has a quarter.
@@ -63,6 +64,12 @@ mod unix {
                     swarm: node.swarm().clone(),
                     sharing: node.sharing().clone(),
                     search: node.search().clone(),
+                    desk: node.desk().clone(),
+                    party: Party {
+                        endpoint: node.endpoint.clone(),
+                        book: node.peers().book().clone(),
+                        passing: passing(globals),
+                    },
                     groups: node.groups().cloned(),
                     services: services.cloned(),
                     options: globals.start_options(),

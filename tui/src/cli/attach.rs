@@ -1,6 +1,6 @@
 //! The node that runs here with the folder's identity, to commands that are about it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use peerway::keyfile;
 use tokio::time::timeout;
@@ -30,15 +30,43 @@ pub(super) async fn willing(globals: &Globals) -> Result<Option<Client>, Failure
     let Some(node) = running(globals).await? else {
         return Ok(None);
     };
-    let options = node.version().await?.options;
-    let wanted = globals.start_options();
-    if let Some(option) = options.and_then(|options| options.lacks(&wanted)) {
+    if let Some(option) = lacking(globals, &node).await? {
         out::hint(format!(
             "the node that runs here was started without this {option}, so this command runs one of its own"
         ));
         return Ok(None);
     }
     Ok(Some(node))
+}
+
+/// Which option the command was given that the node was started without; none if it will do.
+pub(super) async fn lacking(
+    globals: &Globals,
+    node: &Client,
+) -> Result<Option<&'static str>, Failure> {
+    let options = node.version().await?.options;
+    let wanted = globals.start_options();
+    Ok(options.and_then(|options| options.lacks(&wanted)))
+}
+
+/// The same options, with those of the node that runs here that tell less of this computer.
+pub(super) async fn heeding(globals: &Globals) -> Result<Globals, Failure> {
+    let mut globals = globals.clone();
+    if let Some(node) = running(&globals).await?
+        && let Some(options) = node.version().await?.options
+    {
+        globals.relay_only |= options.relay_only;
+        globals.no_lan |= options.no_lan;
+        globals.no_port_guessing |= options.no_port_guessing;
+        globals.no_tcp |= options.no_tcp;
+    }
+    Ok(globals)
+}
+
+/// Where the node of the folder's identity answers.
+pub(super) fn socket(globals: &Globals) -> Result<Option<PathBuf>, Failure> {
+    let place = StateDir::open(globals)?.control()?;
+    Ok(place.map(|place| place.socket().to_owned()))
 }
 
 /// Only if the node of this computer can ask those of peers.

@@ -10,7 +10,7 @@ use peerway::{
     BindError, ParseIdError, PeerId,
     keyfile::KeyFileError,
     services::{
-        files::{InboxError, ReceiveError, Refusal, SelectError, SendError},
+        files::{InboxError, SelectError},
         invite::InviteError,
         pair::{PairError, ParseCodeError},
         tunnel::ForwardError,
@@ -36,6 +36,8 @@ use crate::{
     invites::InviteFileError,
     kept::KeptError,
     operations::{DialError, Failed, FailureKind, dial, dial_kind, may_pass},
+    pairing::PairingError,
+    transfers::Crowded,
 };
 
 const FAILED: u8 = 1;
@@ -176,20 +178,23 @@ pub(super) enum Failure {
     Code(#[from] ParseCodeError),
     #[error(transparent)]
     Pair(#[from] PairError),
-    #[error("nobody typed the code for ten minutes: have a new one made with `peerway pair`")]
-    CodeExpired,
+    #[error(transparent)]
+    Pairing(#[from] PairingError),
     #[error(transparent)]
     Select(#[from] SelectError),
     #[error(transparent)]
-    Send(#[from] SendError),
-    #[error(transparent)]
     Inbox(#[from] InboxError),
     #[error(transparent)]
-    Receive(#[from] ReceiveError),
+    Crowded(#[from] Crowded),
+    #[error("nothing was taken")]
+    Declined,
     #[error(
-        "nobody receives files there: have `peerway receive` run there, or `peerway up --receive DIR`"
+        "the node that runs here was started without this {0}: leave it out, or start the node anew with it"
     )]
-    NoReceiver,
+    #[cfg(unix)]
+    Lacks(&'static str),
+    #[error("the transfer broke off: the node has ended")]
+    BrokenOff,
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -207,7 +212,7 @@ pub(super) enum Failure {
     #[error("the sender did not come, though the code was right: have a new one made")]
     NobodyCame,
     #[error("{0} of the files did not arrive; the others did")]
-    NotAll(usize),
+    NotAll(u64),
     #[error("{}", forward(.0))]
     Forward(#[from] ForwardError),
     #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
@@ -239,15 +244,16 @@ impl Failure {
         match self {
             Self::Operation(failed) => code(failed.kind),
             Self::Dial(error) => code(error.kind()),
+            Self::Pairing(error) => code(error.kind()),
             Self::Forward(ForwardError::Connect(error))
             | Self::Pair(PairError::Connect(error))
             | Self::Invite(InviteError::Connect(error)) => code(dial_kind(error)),
             Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
-            Self::Send(error) => send(error),
-            Self::NoReceiver | Self::Receive(ReceiveError::Refused) => REFUSED,
+            Self::Crowded(_) => BUSY,
+            Self::Declined => REFUSED,
             Self::Get(error) => get(error),
             Self::Kept(error) => kept(error),
-            Self::Receive(ReceiveError::Connection(_)) | Self::NobodyCame => UNREACHABLE,
+            Self::NobodyCame | Self::BrokenOff => UNREACHABLE,
             Self::NoHome
             | Self::OpenProxy(_)
             | Self::Code(_)
@@ -271,7 +277,7 @@ impl Failure {
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
-            Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
+            Self::NotShared(_) | Self::GroupOfBook(_) | Self::Lacks(_) => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
@@ -302,12 +308,10 @@ impl Failure {
             | Self::Invite(_)
             | Self::Invites(_)
             | Self::ManyInvites
-            | Self::CodeExpired
             | Self::Forward(_)
             | Self::Select(_)
             | Self::Share(_)
             | Self::Inbox(_)
-            | Self::Receive(_)
             | Self::NotAll(_)
             | Self::Listen { .. }
             | Self::Dashboard(_)
@@ -353,15 +357,6 @@ fn forward(error: &ForwardError) -> String {
     clippy::wildcard_enum_match_arm,
     reason = "what else goes wrong is here"
 )]
-fn send(error: &SendError) -> u8 {
-    match error {
-        SendError::Refused(Refusal::Busy) => BUSY,
-        SendError::Refused(_) => REFUSED,
-        SendError::Connection(_) => UNREACHABLE,
-        _ => FAILED,
-    }
-}
-
 fn kept(error: &KeptError) -> u8 {
     match error {
         KeptError::Edit(_) => USAGE,
@@ -447,5 +442,6 @@ fn code(kind: FailureKind) -> u8 {
         FailureKind::RelayedOnly => RELAYED_ONLY,
         FailureKind::Unreachable => UNREACHABLE,
         FailureKind::Busy => BUSY,
+        FailureKind::Refused => REFUSED,
     }
 }

@@ -23,7 +23,6 @@ use super::{
     failure::Failure,
     node::{Node, Patience, relays_for},
     out,
-    pair::{free_name, host_name},
     state::StateDir,
     ticket,
 };
@@ -31,6 +30,7 @@ use crate::{
     book::{BookFile, Draft, EditError, Name, Trust},
     dash::format::age,
     invites::{Invite, InviteFile},
+    pairing::{free_name, host_name},
 };
 
 /// Guests at a time.

@@ -1,16 +1,12 @@
 //! Nodes for the duration of a command.
 
-use std::{
-    convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
-};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 
-use peerway::{
-    Builder, Endpoint, NodeSnapshot, RelayState, RelayUrl, Ticket, services::swarm::Swarm,
-};
+use peerway::{Builder, Endpoint, RelayUrl, Ticket, services::swarm::Swarm};
 use peerway_relay::Signals;
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     args::{Globals, PeerName},
@@ -27,14 +23,13 @@ pub(super) use crate::operations::Patience;
 use crate::{
     book::Seen,
     links::Links,
-    operations::{Dialling, no_relay},
+    operations::{Dialling, reachable},
+    transfers::Desk,
 };
 
 /// How often is looked who is linked.
 const SEEN_EVERY: Duration = Duration::from_secs(20);
 
-/// What a node that wants to be reached waits for its first relay.
-const ONLINE_PATIENCE: Duration = Duration::from_secs(8);
 /// An endpoint and the claim on its identity, if it has the folder's.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -47,6 +42,7 @@ pub(super) struct Node {
     swarm: Swarm,
     sharing: Sharing,
     search: Search,
+    desk: Desk,
     dht: Option<Dht>,
     groups: Option<Groups>,
 }
@@ -117,6 +113,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
+            desk: Desk::new(book.watch()),
             dht: None,
             endpoint,
             claim: None,
@@ -161,6 +158,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
+            desk: Desk::new(book.watch()),
             dht: None,
             endpoint,
             claim,
@@ -220,6 +218,11 @@ impl Node {
     /// What it lets others find, and how it finds what they do.
     pub(super) fn search(&self) -> &Search {
         &self.search
+    }
+
+    /// Where peers come with files.
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Whether another process has the folder's identity.
@@ -282,14 +285,7 @@ impl Node {
 
     /// Waits until others can reach the node.
     pub(super) async fn reachable(&self) -> Result<(), Failure> {
-        let mut snapshots = self.endpoint.snapshots();
-        let is_reachable = |snapshot: &Arc<NodeSnapshot>| {
-            snapshot.relays.is_empty() || states(snapshot).contains(&RelayState::Up)
-        };
-        match timeout(ONLINE_PATIENCE, snapshots.wait_for(is_reachable)).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(no_relay(&self.endpoint.snapshot()).into()),
-        }
+        Ok(reachable(&self.endpoint).await?)
     }
 
     /// Waits until a relay took us or all refused, so that a dial after it starts from a settled state.
@@ -359,10 +355,6 @@ pub(super) fn relays_for(globals: &Globals, peer: &Ticket) -> Vec<RelayUrl> {
     } else {
         globals.relays.clone()
     }
-}
-
-fn states(snapshot: &NodeSnapshot) -> Vec<RelayState> {
-    snapshot.relays.iter().map(|relay| relay.state).collect()
 }
 
 /// Until the system or the user asks us to end, which from now on ends nothing by itself.

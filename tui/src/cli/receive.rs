@@ -1,114 +1,134 @@
 //! `peerway receive`: takes files that peers send, each offer when somebody agrees.
 
 use std::{
-    io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
+use futures_util::StreamExt;
 use peerway::{
-    Connection, Names as _, PeerId, Router,
+    Connection, PeerId, Router,
     services::{
-        files::{self, Inbox, Offered, Progress, ReceiveError, Refusal},
+        files::{self, Inbox},
         pair::{self, Card, Code},
     },
 };
-use tokio::{
-    sync::{Mutex, Notify, mpsc},
-    task::spawn_blocking,
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 
 use super::{
     args::{Globals, Receive},
     failure::Failure,
     node::Node,
-    out, pair as pairing, ticket,
-    transfer::{self, Record, Told, is_at_terminal, shown},
+    out,
+    state::StateDir,
+    ticket,
+    transfer::is_at_terminal,
     up,
 };
+use crate::{pairing::host_name, transfers::Whom};
+use taking::{Answers, Taking, Until};
+
+mod taking;
 
 /// Transfers at a time, of which one peer has a quarter at most.
 const TRANSFERS: usize = 16;
-/// How long a question waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// How long who gave its card may take to connect.
 const MEETING: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(globals: &Globals, args: &Receive) -> Result<(), Failure> {
     let (code, folder) = args.code_and_folder()?;
-    let inbox = Inbox::open(folder)?.overwrite(args.overwrite);
     let asks = !args.yes && (is_at_terminal() && !globals.json);
     if let Some(code) = code {
+        let inbox = Inbox::open(folder)?.overwrite(args.overwrite);
         return by_code(globals, &code, inbox.any_sender(true), asks).await;
     }
     if !asks && !args.yes {
         return Err(Failure::NobodyToAsk);
     }
     let from = match &args.from {
-        Some(peer) => Some(
-            super::state::StateDir::open(globals)?
-                .peers()
-                .find(peer)?
-                .id(),
-        ),
+        Some(peer) => Some(StateDir::open(globals)?.peers().find(peer)?.id()),
         None => None,
     };
-    let done = Arc::new(Notify::new());
-    let once = args.once.then(|| done.clone());
-    let shared = inbox.clone();
-    let offer = move |router: Router, node: &Node| {
-        let desk = Arc::new(Desk {
-            book: node.book().watch(),
-            inbox: shared,
-            asks: asks.then(Asking::default),
-            json: globals.json,
-            once,
-        });
-        let router = up::diagnostics(router, true);
-        let router = match from {
-            Some(from) => router.guard(move |peer, alpn| alpn != files::ALPN || peer == from),
-            None => router,
+    let until = if args.once { Until::First } else { Until::Told };
+    #[cfg(unix)]
+    if let Some(client) = super::attach::running(globals).await? {
+        let ask = crate::transfers::ReceiveAsk {
+            folder: std::path::absolute(&folder)?,
+            overwrite: args.overwrite,
+            from,
+            ask: asks,
         };
-        router.accept_up_to(TRANSFERS, files::ALPN, move |connection| {
-            let desk = desk.clone();
-            async move { desk.serve(connection).await }
-        })
+        return attached::receive(globals, &client, &ask, until).await;
+    }
+    let inbox = Inbox::open(folder)?.overwrite(args.overwrite);
+    say_where(inbox.folder());
+    by_itself(globals, inbox, from, asks, until).await
+}
+
+/// A node for the duration of the command.
+async fn by_itself(
+    globals: &Globals,
+    inbox: Inbox,
+    from: Option<PeerId>,
+    asks: bool,
+    until: Until,
+) -> Result<(), Failure> {
+    let (give, given) = tokio::sync::oneshot::channel();
+    let offer = move |router: Router, node: &Node| {
+        let from = from.map_or(Whom::Anyone, Whom::Only);
+        let desk = node.desk().clone();
+        // It is waited for below, for as long as the node runs.
+        let _ = give.send((desk.receive(inbox, from, asks), desk));
+        up::diagnostics(router, true)
     };
-    out::hint(format!(
-        "what comes is put into {}",
-        inbox.folder().display()
-    ));
     let serving = up::serve(globals, up::Besides::default(), offer, false, |ticket| {
         vec![format!("peerway send FILE --to {ticket}")]
     });
+    let taking = async {
+        let Ok((steps, desk)) = given.await else {
+            return std::future::pending().await;
+        };
+        let asking = asks.then_some(Answers::Desk(desk));
+        let taking = Taking::new(globals.json, until);
+        taking.follow(steps?.map(Ok), asking).await
+    };
     tokio::select! {
         served = serving => served,
-        () = done.notified() => Ok(()),
+        taken = taking => taken,
     }
+}
+
+/// The router that also takes files, for whoever receives at the moment.
+pub(super) fn serve(router: Router, node: &Node) -> Router {
+    let desk = node.desk().clone();
+    router.accept_up_to(TRANSFERS, files::ALPN, move |connection| {
+        let desk = desk.clone();
+        async move { desk.serve(connection).await }
+    })
 }
 
 /// What a node does with files that peers offer while it runs for other things: takes those of peers in the address book.
 pub(super) fn always(router: Router, node: &Node, inbox: Inbox, json: bool) -> Router {
-    let known = node.book().watch();
-    let desk = Arc::new(Desk {
-        book: node.book().watch(),
-        inbox,
-        asks: None,
-        json,
-        once: None,
-    });
+    if let Ok(steps) = node.desk().receive(inbox, Whom::Known, false) {
+        // It is known where that is.
+        let steps = steps.skip(1).map(Ok);
+        #[expect(clippy::disallowed_methods, reason = "the shell")]
+        tokio::spawn(async move {
+            // It goes on until the node has ended, or nobody reads what it says.
+            let _ = Taking::new(json, Until::Told).follow(steps, None).await;
+        });
+    }
     router
-        .guard(move |peer, alpn| alpn != files::ALPN || known.borrow().of(peer).is_some())
-        .accept_up_to(TRANSFERS, files::ALPN, move |connection| {
-            let desk = desk.clone();
-            async move { desk.serve(connection).await }
-        })
+}
+
+fn say_where(folder: &Path) {
+    out::hint(format!("what comes is put into {}", folder.display()));
 }
 
 /// Types a code, and takes what the one who shows it sends.
 async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Result<(), Failure> {
+    #[cfg(unix)]
+    let globals = &super::attach::heeding(globals).await?;
     let relays = ticket::own(globals).await?.relays().to_vec();
     let builder = globals.builder().relays(relays.clone());
     let builder = builder.alpns([files::ALPN]).port_mapping(false);
@@ -117,18 +137,16 @@ async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Re
         if !relays.is_empty() {
             node.reachable().await?;
         }
-        let ours = Card::new(node.endpoint.ticket(), &pairing::host_name());
+        let ours = Card::new(node.endpoint.ticket(), &host_name());
         let theirs = pair::type_in(&node.endpoint, &relays, code, &ours).await?;
         let meeting = timeout(MEETING, caller(&node, theirs.ticket.id())).await;
         let connection = meeting.map_err(|_| Failure::NobodyCame)??;
-        let offered = inbox.offered(&connection).await?;
-        let name = theirs.name;
-        say_offer(globals.json, connection.peer(), &name, &offered)?;
-        if asks && !Asking::default().agrees(&offered, inbox.folder()).await {
-            offered.refuse(Refusal::Declined).await;
-            return Err(ReceiveError::Refused.into());
-        }
-        take(globals.json, name, offered, inbox.folder()).await
+        let desk = node.desk();
+        let steps = desk.receive(inbox, Whom::Anyone, asks)?.map(Ok);
+        let asking = asks.then(|| Answers::Desk(desk.clone()));
+        let taking = Taking::new(globals.json, Until::Outcome).called(theirs.name);
+        let (taken, ()) = tokio::join!(taking.follow(steps, asking), desk.serve(connection));
+        taken
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
@@ -147,118 +165,59 @@ async fn caller(node: &Node, id: PeerId) -> Result<Connection, Failure> {
     }
 }
 
-/// Where offers arrive.
-struct Desk {
-    book: tokio::sync::watch::Receiver<Arc<crate::book::Book>>,
-    inbox: Inbox,
-    asks: Option<Asking>,
-    json: bool,
-    /// Told after the first transfer that came to its end.
-    once: Option<Arc<Notify>>,
-}
-
-impl Desk {
-    async fn serve(&self, connection: Connection) {
-        let peer = connection.peer();
-        if let Err(failure) = self.try_serve(&connection).await {
-            let name = self.book.borrow().peer(&peer);
-            let reason = failure.to_string();
-            let _ = if self.json {
-                out::json(&Record::Failed { peer, reason })
-            } else {
-                out::text(format!("from {name}: {reason}"))
-            };
-        }
-    }
-
-    async fn try_serve(&self, connection: &Connection) -> Result<(), Failure> {
-        let offered = self.inbox.offered(connection).await?;
-        let name = self.book.borrow().peer(&connection.peer());
-        say_offer(self.json, connection.peer(), &name, &offered)?;
-        let agrees = match &self.asks {
-            Some(asking) => asking.agrees(&offered, self.inbox.folder()).await,
-            None => true,
-        };
-        if !agrees {
-            offered.refuse(Refusal::Declined).await;
-            return Ok(());
-        }
-        take(self.json, name, offered, self.inbox.folder()).await?;
-        if let Some(once) = &self.once {
-            once.notify_one();
-        }
-        Ok(())
-    }
-}
-
-fn say_offer(json: bool, peer: PeerId, name: &str, offered: &Offered) -> io::Result<()> {
-    let offer = offered.offer();
-    if json {
-        return out::json(&Record::Offered {
-            peer,
-            names: &offer.names,
-            files: offer.files,
-            bytes: offer.bytes,
-        });
-    }
-    out::text(format!("{name} offers {}", transfer::offered(offer)))
-}
-
-async fn take(json: bool, name: String, offered: Offered, folder: &Path) -> Result<(), Failure> {
-    let (progress, began, peer) = (Progress::default(), Instant::now(), offered.peer());
-    let report = shown(json, &progress, offered.accept(&progress)).await?;
-    let told = Told {
-        peer,
-        name,
-        report: &report,
-        began,
-    };
-    told.received(json, &folder.display().to_string())?;
-    if report.is_complete() {
-        Ok(())
-    } else {
-        Err(Failure::NotAll(report.problems.len()))
-    }
-}
-
-/// The person at the terminal, who is asked one thing at a time.
-#[derive(Default)]
-struct Asking(Mutex<Option<mpsc::Receiver<String>>>);
-
-impl Asking {
-    /// Whether what is offered is to be taken; not, if nobody answers or it is not offered any more.
-    async fn agrees(&self, offered: &Offered, folder: &Path) -> bool {
-        let mut lines = self.0.lock().await;
-        let lines = lines.get_or_insert_with(read_lines);
-        // What was typed before the question answers none.
-        while lines.try_recv().is_ok() {}
-        out::hint(format!("put it into {}? [y/N]", folder.display()));
-        let answer = tokio::select! {
-            line = timeout(PATIENCE, lines.recv()) => line.ok().flatten(),
-            () = offered.withdrawn() => {
-                out::hint("it is not offered any more");
-                None
-            }
-        };
-        let answer = answer.unwrap_or_default();
-        matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
-    }
-}
-
-/// Lines of stdin, from a thread that may wait for them for ever.
-fn read_lines() -> mpsc::Receiver<String> {
-    let (tell, lines) = mpsc::channel(1);
-    spawn_blocking(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            if tell.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
 /// Of an argument that may be either: a code has a dash behind four of its nine letters.
 pub(super) fn is_like_a_code(text: &str) -> bool {
     text.len() == 10 && text.as_bytes()[4] == b'-' && !PathBuf::from(text).exists()
+}
+
+/// By the node that runs here.
+#[cfg(unix)]
+mod attached {
+    use futures_util::StreamExt;
+
+    use super::{Answers, Taking, Until, say_where};
+    use crate::{
+        cli::{args::Globals, attach, failure::Failure, node::interrupted, out, up},
+        control::{Client, ControlError},
+        transfers::{ReceiveAsk, Step},
+    };
+
+    /// The node writes the files with its own rights.
+    pub(super) async fn receive(
+        globals: &Globals,
+        client: &Client,
+        ask: &ReceiveAsk,
+        until: Until,
+    ) -> Result<(), Failure> {
+        if let Some(option) = attach::lacking(globals, client).await? {
+            return Err(Failure::Lacks(option));
+        }
+        // Before anything is begun.
+        let interrupted = interrupted();
+        let receiving = async {
+            let begun = client.receive(ask).await;
+            if let Err(ControlError::Refused(_)) = &begun
+                && peerway::services::files::Inbox::open(&ask.folder).is_ok()
+            {
+                out::hint(
+                    "this command could write there, and the node that runs here, which receives, cannot: it runs with other rights, or sees other folders, as services do",
+                );
+            }
+            let mut steps = begun?;
+            if let Some(Step::Receiving { folder }) = steps.next().await.transpose()? {
+                say_where(&folder);
+            }
+            let ticket = client.status().await?.ticket;
+            let socket = attach::socket(globals)?;
+            let commands = vec![format!("peerway send FILE --to {ticket}")];
+            up::print_ready(ticket, socket, None, commands, globals.json).await?;
+            let steps = steps.map(|step| step.map_err(Failure::from));
+            let asking = ask.ask.then_some(Answers::Node(client));
+            Taking::new(globals.json, until).follow(steps, asking).await
+        };
+        tokio::select! {
+            received = receiving => received,
+            () = interrupted => Ok(()),
+        }
+    }
 }

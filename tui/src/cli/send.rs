@@ -1,147 +1,211 @@
 //! `peerway send`: files to a peer, or to whoever types a code.
 
-use std::{io::stdin, path::PathBuf};
+use std::{
+    io::{self, stdin},
+    path::PathBuf,
+};
 
+use futures_util::StreamExt;
 use peerway::{
-    ConnectError, Connection, Names as _, RelayUrl, Ticket,
+    Names as _,
     services::{
-        files::{self, Progress, Selection},
-        pair::{self, Card, Code},
+        files::Selection,
+        pair::{Card, Code},
     },
 };
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, timeout},
-};
+use tokio::task::spawn_blocking;
 
 use super::{
     args::{Globals, PeerName, Send},
     failure::Failure,
-    node::{self, Node, Patience, relays_for},
-    out, pair as pairing, ticket,
-    transfer::{self, Record, Told, shown},
+    node::{self, Node, relays_for},
+    out,
+    pair::passing,
+    ticket,
+    transfer::{Record, follow_sending},
 };
-use crate::operations::DialError;
+use crate::{
+    operations::FailureKind,
+    pairing::{self, host_name},
+    transfers::{Recipient, send},
+};
 
 /// What stands for stdin.
 const STDIN: &str = "-";
-/// Things left out that are said one by one.
-const SAID: usize = 10;
 
 pub(super) async fn run(globals: &Globals, args: &Send) -> Result<(), Failure> {
-    let selection = select(args).await?;
     match &args.to {
-        Some(peer) => to_peer(globals, peer, selection).await,
-        None => by_code(globals, selection).await,
+        Some(peer) => to_peer(globals, peer, args).await,
+        None => by_code(globals, args).await,
     }
 }
 
+/// Files, or what comes from stdin.
 async fn select(args: &Send) -> Result<Selection, Failure> {
-    if args.paths == [PathBuf::from(STDIN)] {
+    if is_stream(args) {
         return Ok(Selection::stream(&args.name, stdin()));
     }
     let paths = args.paths.clone();
     let selecting = spawn_blocking(move || Selection::of(&paths));
-    let selection = selecting.await.map_err(std::io::Error::from)??;
-    let skipped = selection.skipped();
-    for it in skipped.iter().take(SAID) {
-        out::hint(format!("left out: {}: {}", it.path.display(), it.reason));
-    }
-    if skipped.len() > SAID {
-        out::hint(format!("left out: {} more", skipped.len() - SAID));
-    }
-    Ok(selection)
+    Ok(selecting.await.map_err(io::Error::from)??)
 }
 
-async fn to_peer(globals: &Globals, peer: &PeerName, selection: Selection) -> Result<(), Failure> {
-    let peer = node::meet(globals, peer).await?;
-    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let name = node.book().book().peer(&peer.id());
-    let body = async {
-        node.settled().await;
-        let connection = dial(&node, &peer).await?;
-        give(globals, &connection, name, selection).await
-    };
-    node.run(body).await?.ok_or(Failure::Interrupted)
+fn is_stream(args: &Send) -> bool {
+    args.paths == [PathBuf::from(STDIN)]
+}
+
+async fn to_peer(globals: &Globals, peer: &PeerName, args: &Send) -> Result<(), Failure> {
+    let ticket = node::meet(globals, peer).await?;
+    #[cfg(unix)]
+    if let Some(client) = super::attach::willing(globals).await? {
+        return attached::to_peer(globals, &client, &ticket, args).await;
+    }
+    let selection = select(args).await?;
+    let node = Node::dialling(globals, relays_for(globals, &ticket)).await?;
+    let name = node.book().book().peer(&ticket.id());
+    let peer = ticket.clone();
+    let steps = send(node.endpoint.clone(), Recipient { ticket, name }, selection);
+    let reached = || node.peers().remember(&peer);
+    let sent = node
+        .run(follow_sending(globals, steps.map(Ok), reached))
+        .await;
+    if let Err(Failure::Operation(failed)) = &sent
+        && failed.kind == FailureKind::Unreachable
+    {
+        node.hint_at_identity();
+    }
+    sent?.ok_or(Failure::Interrupted)
 }
 
 /// Shows a code, and sends to who types it.
-async fn by_code(globals: &Globals, selection: Selection) -> Result<(), Failure> {
+async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
+    let selection = select(args).await?;
+    #[cfg(unix)]
+    let globals = &super::attach::heeding(globals).await?;
     let relays = ticket::own(globals).await?.relays().to_vec();
     let builder = globals.builder().relays(relays.clone()).visits(true);
     let node = Node::passing(globals, builder).await?;
     let body = async {
         node.settled().await;
-        let card = Card::new(node.endpoint.ticket(), &pairing::host_name());
-        let theirs = meet(globals, &relays, &card).await?;
-        let connection = dial(&node, &theirs.ticket).await?;
-        give(globals, &connection, theirs.name, selection).await
+        let card = Card::new(node.endpoint.ticket(), &host_name());
+        let waiting = pairing::wait(passing(globals), &relays, &card, |code| {
+            print_code(globals, code)?;
+            if let Some(where_to) = pairing::only_where(&relays) {
+                out::hint(where_to);
+            }
+            Ok(())
+        });
+        let Card { ticket, name, .. } = waiting.await?;
+        let steps = send(node.endpoint.clone(), Recipient { ticket, name }, selection);
+        follow_sending(globals, steps.map(Ok), || ()).await
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
 
-/// By the node of a code, which anybody may call.
-async fn meet(globals: &Globals, relays: &[RelayUrl], ours: &Card) -> Result<Card, Failure> {
-    let code = Code::generate()?;
-    let builder = globals.builder().secret_key(code.rendezvous());
-    let node = pairing::meeting(globals, builder, relays).await?;
-    let waiting = async {
-        if !relays.is_empty() {
-            node.reachable().await?;
-        }
-        let shown = code.to_string();
-        if globals.json {
-            out::json(&Record::Code { code: shown })?;
-        } else {
-            out::text(format!(
-                "on the other computer, within ten minutes: peerway receive {shown}"
-            ))?;
-        }
-        pairing::say_where(relays);
-        let waiting = timeout(pairing::VALID, pair::wait(&node.endpoint, &code, ours));
-        Ok(waiting.await.map_err(|_| Failure::CodeExpired)??)
-    };
-    let met = waiting.await;
-    node.endpoint.close().await;
-    met
+fn print_code(globals: &Globals, code: &Code) -> io::Result<()> {
+    let code = code.to_string();
+    if globals.json {
+        return out::json(&Record::Code { code });
+    }
+    out::text(format!(
+        "on the other computer, within ten minutes: peerway receive {code}"
+    ))
 }
 
-async fn dial(node: &Node, peer: &Ticket) -> Result<Connection, Failure> {
-    let connecting = node.endpoint.connect(peer.clone(), files::ALPN);
-    let connecting = async { connecting.await.map_err(DialError::from) };
-    match node.answer(peer, Patience::within(None), connecting).await {
-        Err(Failure::Dial(DialError::Connect(ConnectError::NoSuchService))) => {
-            Err(Failure::NoReceiver)
-        }
-        dialled => dialled,
-    }
-}
-
-async fn give(
-    globals: &Globals,
-    connection: &Connection,
-    name: String,
-    selection: Selection,
-) -> Result<(), Failure> {
-    let progress = Progress::default();
-    let began = Instant::now();
-    if !globals.json {
-        let offered = transfer::offered(&selection.offer());
-        out::hint(format!("offering {offered}, to {name}"));
-    }
-    let sending = files::send(connection, selection, &progress);
-    let report = shown(globals.json, &progress, sending).await?;
-    let peer = connection.peer();
-    let told = Told {
-        peer,
-        name,
-        report: &report,
-        began,
+/// By the node that runs here.
+#[cfg(unix)]
+mod attached {
+    use std::{
+        fs::File,
+        io::{self, Read},
+        path,
     };
-    told.sent(globals.json)?;
-    if report.is_complete() {
-        Ok(())
-    } else {
-        Err(Failure::NotAll(report.problems.len()))
+
+    use futures_util::{Stream, StreamExt, stream};
+    use hyper::body::Bytes;
+    use peerway::Ticket;
+    use tokio::{sync::mpsc, task::spawn_blocking};
+
+    use crate::{
+        cli::{
+            args::{Globals, Send},
+            failure::Failure,
+            node::interrupted,
+            out,
+            state::StateDir,
+            transfer::follow_sending,
+        },
+        control::{Client, ControlError, Telling},
+        transfers::{SendAsk, Step},
+    };
+
+    /// Bytes of stdin that are read at a time.
+    const PART: usize = 256 << 10;
+    /// Of these, so many wait for the node.
+    const AHEAD: usize = 2;
+
+    /// The node reads the files with its own rights.
+    pub(super) async fn to_peer(
+        globals: &Globals,
+        client: &Client,
+        ticket: &Ticket,
+        args: &Send,
+    ) -> Result<(), Failure> {
+        // Before anything is begun.
+        let interrupted = interrupted();
+        let peers = StateDir::open(globals)?.peers();
+        let sending = async {
+            let steps = begin(client, ticket, args).await?;
+            let steps = steps.map(|step| step.map_err(Failure::from));
+            follow_sending(globals, steps, || peers.remember(ticket)).await
+        };
+        tokio::select! {
+            sent = sending => sent,
+            () = interrupted => Err(Failure::Interrupted),
+        }
+    }
+
+    async fn begin(
+        client: &Client,
+        ticket: &Ticket,
+        args: &Send,
+    ) -> Result<Telling<Step>, Failure> {
+        if super::is_stream(args) {
+            return Ok(client.send_stream(ticket, &args.name, from_stdin()).await?);
+        }
+        let paths = args.paths.iter().map(path::absolute);
+        let ask = SendAsk {
+            ticket: ticket.clone(),
+            paths: paths.collect::<io::Result<_>>()?,
+        };
+        let begun = client.send_files(&ask).await;
+        if let Err(ControlError::Refused(_)) = &begun
+            && args.paths.iter().all(|path| File::open(path).is_ok())
+        {
+            out::hint(
+                "this command could read it, and the node that runs here, which would send it, cannot: it runs with other rights, or sees other folders, as services do. Stopped by `peerway down`, it leaves that to the command",
+            );
+        }
+        Ok(begun?)
+    }
+
+    /// Read by a thread, which may wait for it for ever.
+    fn from_stdin() -> impl Stream<Item = io::Result<Bytes>> + std::marker::Send + 'static {
+        let (give, mut given) = mpsc::channel(AHEAD);
+        spawn_blocking(move || {
+            let mut stdin = io::stdin();
+            loop {
+                let mut part = vec![0; PART];
+                let read = stdin.read(&mut part).map(|len| {
+                    part.truncate(len);
+                    Bytes::from(part)
+                });
+                let is_last = read.as_ref().map_or(true, Bytes::is_empty);
+                if give.blocking_send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        stream::poll_fn(move |context| given.poll_recv(context))
     }
 }

@@ -1,17 +1,20 @@
 //! How a transfer of files is shown while it goes on, and what is said at its end: to people as bars, to programs as lines.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, path::Path, pin::pin, time::Duration};
 
+use futures_util::{Stream, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
-use peerway::{
-    PeerId,
-    services::files::{Offer, Problem, Progress, Report},
-};
+use peerway::{PeerId, services::files::Progress};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{failure::Failure, out};
-use crate::{dash::format, printable::printable};
+use super::{args::Globals, failure::Failure, out};
+use crate::{
+    dash::format,
+    operations::Failed,
+    printable::printable,
+    transfers::{End, Missing, Moved, Offers, Step},
+};
 
 /// Between two looks at a transfer, for the eye.
 const LOOK: Duration = Duration::from_millis(100);
@@ -111,7 +114,7 @@ impl Drop for Bar {
 }
 
 /// `photos and 2 others: 1204 files, 3.4 GB`.
-pub(super) fn offered(offer: &Offer) -> String {
+pub(super) fn offered(offer: &Offers) -> String {
     let first = offer.names.first().map_or("nothing", String::as_str);
     let others = match offer.selected.saturating_sub(1) {
         0 => String::new(),
@@ -128,91 +131,125 @@ pub(super) fn offered(offer: &Offer) -> String {
     format!("{}{others}: {files}, {bytes}", printable(first))
 }
 
+/// Follows files that are sent to their end; `reached` is told once they are offered.
+pub(super) async fn follow_sending(
+    globals: &Globals,
+    steps: impl Stream<Item = Result<Step, Failure>>,
+    reached: impl FnOnce(),
+) -> Result<(), Failure> {
+    let progress = Progress::default();
+    let (mut began, mut reached) = (Instant::now(), Some(reached));
+    let following = async {
+        let mut steps = pin!(steps);
+        while let Some(step) = steps.next().await {
+            match step? {
+                Step::Hint { text } => out::hint(text),
+                Step::Progress { moved, .. } => catch_up(&progress, &moved),
+                Step::Offering { name, offer, .. } => {
+                    began = Instant::now();
+                    if let Some(reached) = reached.take() {
+                        reached();
+                    }
+                    if !globals.json {
+                        out::hint(format!("offering {}, to {name}", offered(&offer)));
+                    }
+                }
+                Step::Sent { peer, name, end } => return Ok((peer, name, end)),
+                Step::Failed { kind, error, .. } => {
+                    return Err(Failure::Operation(Failed { kind, error }));
+                }
+                Step::Receiving { .. }
+                | Step::Offered { .. }
+                | Step::Withdrawn { .. }
+                | Step::Declined { .. }
+                | Step::Received { .. } => {}
+            }
+        }
+        Err(Failure::BrokenOff)
+    };
+    let (peer, name, end) = shown(globals.json, &progress, following).await?;
+    let told = Told {
+        peer,
+        name: &name,
+        end: &end,
+        elapsed: began.elapsed(),
+    };
+    told.say(globals.json, None)?;
+    told.complete()
+}
+
+/// Has counters show what was told last.
+pub(super) fn catch_up(progress: &Progress, moved: &Moved) {
+    progress.begin(moved.files, moved.bytes);
+    progress.held(moved.bytes_held.saturating_sub(progress.bytes_held()));
+    progress.moved(moved.bytes_done.saturating_sub(progress.bytes_done()));
+    for _ in progress.files_done()..moved.files_done {
+        progress.file_done();
+    }
+}
+
 /// What is said at the end.
 pub(super) struct Told<'a> {
     pub(super) peer: PeerId,
     /// What it is called.
-    pub(super) name: String,
-    pub(super) report: &'a Report,
-    pub(super) began: Instant,
+    pub(super) name: &'a str,
+    pub(super) end: &'a End,
+    pub(super) elapsed: Duration,
 }
 
 impl Told<'_> {
-    pub(super) fn sent(&self, json: bool) -> Result<(), Failure> {
-        self.say(json, "sent", "to", None)
-    }
-
-    pub(super) fn received(&self, json: bool, folder: &str) -> Result<(), Failure> {
-        self.say(json, "received", "from", Some(folder))
-    }
-
-    fn say(&self, json: bool, what: &str, way: &str, folder: Option<&str>) -> Result<(), Failure> {
-        let report = self.report;
-        let elapsed = self.began.elapsed();
+    /// Of what was received, with the folder that it is in.
+    pub(super) fn say(&self, json: bool, folder: Option<&Path>) -> Result<(), Failure> {
+        let end = self.end;
         if json {
-            let end = End {
-                peer: self.peer,
-                files: report.files,
-                bytes: report.bytes,
-                resumed: report.resumed,
-                elapsed_ms: elapsed.as_millis() as u64,
-                problems: &report.problems,
-            };
-            return Ok(out::json(&end.record(folder))?);
+            return Ok(out::json(&self.record(folder))?);
         }
-        let moved = report.bytes.saturating_sub(report.resumed);
-        let rate = moved as f64 / elapsed.as_secs_f64().max(0.001);
-        let files = match report.files {
+        let moved = end.bytes.saturating_sub(end.resumed);
+        let rate = moved as f64 / self.elapsed.as_secs_f64().max(0.001);
+        let files = match end.files {
             1 => "1 file".to_owned(),
             files => format!("{files} files"),
         };
-        let mut line = format!(
-            "{what} {files}, {}, {way} {}",
-            format::bytes(report.bytes),
-            self.name
-        );
+        let (what, way) = match folder {
+            None => ("sent", "to"),
+            Some(_) => ("received", "from"),
+        };
+        let bytes = format::bytes(end.bytes);
+        let mut line = format!("{what} {files}, {bytes}, {way} {}", self.name);
         if let Some(folder) = folder {
-            line += &format!(" into {folder}");
+            line += &format!(" into {}", folder.display());
         }
         line += &format!(" at {}", format::rate(rate as u64));
-        if report.resumed > 0 {
-            line += &format!("; {} were there already", format::bytes(report.resumed));
+        if end.resumed > 0 {
+            line += &format!("; {} were there already", format::bytes(end.resumed));
         }
         out::text(line)?;
-        for Problem { path, reason, .. } in report.problems.iter().take(SAID) {
+        for Missing { path, reason } in end.problems.iter().take(SAID) {
             out::hint(format!("not {what}: {path}: {reason}"));
         }
-        if report.problems.len() > SAID {
-            out::hint(format!("and {} more", report.problems.len() - SAID));
+        if let Some(more @ 1..) = end.missing.checked_sub(SAID as u64) {
+            out::hint(format!("and {more} more"));
         }
         Ok(())
     }
-}
 
-struct End<'a> {
-    peer: PeerId,
-    files: u64,
-    bytes: u64,
-    resumed: u64,
-    elapsed_ms: u64,
-    problems: &'a [Problem],
-}
+    pub(super) fn complete(&self) -> Result<(), Failure> {
+        match self.end.missing {
+            0 => Ok(()),
+            missing => Err(Failure::NotAll(missing)),
+        }
+    }
 
-impl End<'_> {
-    fn record<'a>(&'a self, folder: Option<&'a str>) -> Record<'a> {
-        let problems = self.problems.iter().map(|problem| Line {
-            path: &problem.path,
-            reason: &problem.reason,
-        });
-        let problems = problems.collect();
-        let &Self {
-            peer,
+    fn record<'a>(&'a self, folder: Option<&'a Path>) -> Record<'a> {
+        let peer = self.peer;
+        let elapsed_ms = self.elapsed.as_millis() as u64;
+        let End {
             files,
             bytes,
             resumed,
-            elapsed_ms,
+            ref problems,
             ..
-        } = self;
+        } = *self.end;
         match folder {
             None => Record::Sent {
                 peer,
@@ -233,12 +270,6 @@ impl End<'_> {
             },
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct Line<'a> {
-    path: &'a str,
-    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -267,7 +298,7 @@ pub(super) enum Record<'a> {
         bytes: u64,
         resumed: u64,
         elapsed_ms: u64,
-        problems: Vec<Line<'a>>,
+        problems: &'a [Missing],
     },
     Received {
         peer: PeerId,
@@ -275,8 +306,8 @@ pub(super) enum Record<'a> {
         bytes: u64,
         resumed: u64,
         elapsed_ms: u64,
-        problems: Vec<Line<'a>>,
-        folder: &'a str,
+        problems: &'a [Missing],
+        folder: &'a Path,
     },
     Failed {
         peer: PeerId,
@@ -304,7 +335,7 @@ mod tests {
             bytes,
             resumed,
             elapsed_ms,
-            problems: Vec::new(),
+            problems: &[],
         };
         let progress = Record::Progress {
             files,
@@ -326,8 +357,8 @@ mod tests {
             bytes,
             resumed,
             elapsed_ms,
-            problems: Vec::new(),
-            folder: "/x",
+            problems: &[],
+            folder: Path::new("/x"),
         };
         let offered = Record::Offered {
             peer,

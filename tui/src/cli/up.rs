@@ -128,6 +128,7 @@ pub(super) async fn serve(
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
     let router = besides.accept(share::serve(router, &node));
+    let router = receive::serve(router, &node);
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = answering.afar(sharing::accept(router, &node));
     let mut events = pin!(all_told(node.endpoint.events(), besides.services()));
@@ -232,7 +233,7 @@ pub(super) fn ready_lines(globals: &Globals, args: &Up) -> usize {
     }
 }
 
-async fn print_ready(
+pub(super) async fn print_ready(
     ticket: Ticket,
     socket: Option<PathBuf>,
     relay: Option<RelayUrl>,

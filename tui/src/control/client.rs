@@ -1,16 +1,17 @@
 //! Asks the node that runs here, or that of a peer.
 
+mod files;
 mod groups;
 mod searches;
 mod watching;
 
-use std::{pin::Pin, time::Duration};
+use std::{error::Error, pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::{Body, Bytes, Incoming},
     client::conn::http1,
     header::{CONTENT_TYPE, HOST, SERVER},
 };
@@ -60,7 +61,7 @@ pub(super) enum Way {
     Over(Distant),
 }
 
-type Telling<T> = Pin<Box<dyn Stream<Item = Result<T, ControlError>> + Send>>;
+pub(crate) type Telling<T> = Pin<Box<dyn Stream<Item = Result<T, ControlError>> + Send>>;
 
 impl Client {
     /// The node behind this socket; none if it does not run.
@@ -313,10 +314,10 @@ impl Client {
     }
 }
 
-async fn at(
-    place: &Place,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, ControlError> {
+async fn at<B>(place: &Place, request: Request<B>) -> Result<Response<Incoming>, ControlError>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let ended = || ControlError::Unreachable {
         path: place.socket().to_owned(),
         source: std::io::ErrorKind::ConnectionRefused.into(),

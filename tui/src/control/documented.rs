@@ -17,9 +17,11 @@ use super::{
 };
 use crate::{
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
-    operations::{Ping, Speed, Step, Why},
+    operations::{Failed, FailureKind, Ping, Speed, Step, Why},
+    pairing::{self, PairAsk},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     shares::ShareLine,
+    transfers::{self, Answer, ReceiveAsk, SendAsk},
 };
 
 const DOCUMENT: &str = include_str!("openapi.json");
@@ -148,7 +150,9 @@ fn every_route_is_documented_and_no_other() {
         let row = format!(
             "| `{} {}`",
             method.to_uppercase(),
-            path.replace("{id}", "ID").replace("{path}", "PATH")
+            path.replace("{id}", "ID")
+                .replace("{path}", "PATH")
+                .replace("{name}", "NAME")
         );
         assert!(PAGE.contains(&row), "{row} is not on the page");
     }
@@ -255,6 +259,124 @@ fn every_key_of_the_steps_is_documented_and_no_other() {
     }
     let properties = schema["properties"].as_object().unwrap();
     assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+#[test]
+fn every_key_about_files_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let send = SendAsk {
+        ticket: id.into(),
+        paths: vec!["/a".into()],
+    };
+    let receive = ReceiveAsk {
+        folder: "/a".into(),
+        overwrite: true,
+        from: Some(id),
+        ask: true,
+    };
+    let pair = PairAsk {
+        code: Some("a".to_owned()),
+        name: Some("a".to_owned()),
+    };
+    for (name, value) in [
+        ("PairAsk", serde_json::to_value(pair)),
+        ("SendAsk", serde_json::to_value(send)),
+        ("ReceiveAsk", serde_json::to_value(receive)),
+        ("Answer", serde_json::to_value(Answer { take: true })),
+    ] {
+        let value = value.unwrap();
+        check(&value, &schema(name), name);
+        check_complete(&value, &schema(name), name);
+        let mut keys = value.as_object().unwrap().keys();
+        assert!(
+            keys.all(|key| PAGE.contains(&format!("\"{key}\""))),
+            "{name}"
+        );
+    }
+    let steps = serde_json::json!([
+        {"event": "hint", "text": "a"},
+        {"event": "receiving", "folder": "/a"},
+        {"event": "offering", "peer": id, "name": "a", "names": ["a"], "selected": 1, "files": 1, "bytes": null},
+        {"event": "offered", "transfer": 1, "peer": id, "name": "a", "names": ["a"], "selected": 1, "files": 1, "bytes": 1},
+        {"event": "withdrawn", "transfer": 1},
+        {"event": "declined", "transfer": 1},
+        {"event": "progress", "transfer": 1, "files": 1, "files_done": 1, "bytes": 1, "bytes_done": 1, "bytes_held": 1},
+        {"event": "sent", "peer": id, "name": "a", "files": 1, "bytes": 1, "resumed": 1, "missing": 1,
+            "problems": [{"path": "a", "reason": "a"}]},
+        {"event": "received", "transfer": 1, "peer": id, "name": "a", "folder": "/a", "files": 1, "bytes": 1, "resumed": 1,
+            "missing": 0, "problems": []},
+        {"event": "failed", "transfer": 1, "peer": null, "kind": "refused", "error": "a"},
+    ]);
+    let told: Vec<transfers::Step> = serde_json::from_value(steps.clone()).unwrap();
+    let schema = schema("TransferStep");
+    let (mut kinds, mut keys) = (Vec::new(), BTreeSet::new());
+    for (step, as_told) in told.iter().zip(steps.as_array().unwrap()) {
+        let json = serde_json::to_value(step).unwrap();
+        assert_eq!(json, *as_told);
+        check(&json, &schema, "TransferStep");
+        let kind = kind_of_transfer(step);
+        assert_eq!(json["event"], kind);
+        assert!(
+            PAGE.contains(&format!("`{kind}`")),
+            "{kind} is not on the page"
+        );
+        kinds.push(kind);
+        keys.extend(json.as_object().unwrap().keys().cloned());
+    }
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(properties["event"]["enum"], serde_json::json!(kinds));
+    assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+#[test]
+fn every_key_of_pairing_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let ticket = Ticket::from(id);
+    let failed = Failed {
+        kind: FailureKind::Busy,
+        error: "a".to_owned(),
+    };
+    let steps = [
+        pairing::Step::Hint {
+            text: String::new(),
+        },
+        pairing::Step::Code {
+            code: String::new(),
+        },
+        pairing::Step::Paired {
+            name: String::new(),
+            id,
+            ticket,
+        },
+        pairing::Step::Failed(failed),
+    ];
+    let schema = schema("PairStep");
+    let mut keys = BTreeSet::new();
+    for (step, kind) in steps.iter().zip(["hint", "code", "paired", "failed"]) {
+        let json = serde_json::to_value(step).unwrap();
+        assert_eq!(json["event"], kind);
+        check(&json, &schema, kind);
+        keys.extend(json.as_object().unwrap().keys().cloned());
+        assert!(PAGE.contains(&format!("`{kind}`")), "{kind}");
+    }
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+/// A step that is new has to be told of above, on the page and in the document.
+fn kind_of_transfer(step: &transfers::Step) -> &'static str {
+    match step {
+        transfers::Step::Hint { .. } => "hint",
+        transfers::Step::Receiving { .. } => "receiving",
+        transfers::Step::Offering { .. } => "offering",
+        transfers::Step::Offered { .. } => "offered",
+        transfers::Step::Withdrawn { .. } => "withdrawn",
+        transfers::Step::Declined { .. } => "declined",
+        transfers::Step::Progress { .. } => "progress",
+        transfers::Step::Sent { .. } => "sent",
+        transfers::Step::Received { .. } => "received",
+        transfers::Step::Failed { .. } => "failed",
+    }
 }
 
 #[test]

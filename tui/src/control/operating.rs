@@ -56,7 +56,7 @@ pub(super) fn begin(
 pub(super) struct Room(Arc<Mutex<BTreeMap<Caller, usize>>>);
 
 impl Room {
-    fn take(&self, caller: Caller) -> Option<Seat> {
+    pub(super) fn take(&self, caller: Caller) -> Option<Seat> {
         let mut taken = self.taken();
         let all: usize = taken.values().sum();
         let of_one = taken.get(&caller).copied().unwrap_or(0);
@@ -74,7 +74,7 @@ impl Room {
 }
 
 #[derive(Debug)]
-struct Seat {
+pub(super) struct Seat {
     room: Room,
     caller: Caller,
 }

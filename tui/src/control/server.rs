@@ -16,15 +16,16 @@ use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UnixListener,
-    sync::watch,
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 
 use super::{
     Host, Named, Rights, StartOptions, V1,
     door::{Caller, Door},
-    groups, metrics,
+    files, groups, metrics,
     operating::{self, Room},
+    pairing,
     pass_on::{Remotes, pass_on},
     searches, shares, streams, visits,
 };
@@ -33,6 +34,8 @@ use crate::{
     kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
+    pairing::Party,
+    transfers::Desk,
 };
 
 /// Longest body of a request.
@@ -47,6 +50,8 @@ const SERVER: &str = concat!("peerway/", env!("CARGO_PKG_VERSION"));
 pub struct Control {
     host: Host,
     room: Room,
+    sends: Room,
+    pairings: Arc<Semaphore>,
     remotes: Remotes,
     ended: watch::Sender<bool>,
 }
@@ -58,6 +63,8 @@ impl Control {
         Self {
             host,
             room: Room::default(),
+            sends: Room::default(),
+            pairings: Arc::new(Semaphore::new(pairing::AT_ONCE)),
             remotes: Remotes::default(),
             ended: watch::Sender::new(false),
         }
@@ -89,6 +96,24 @@ impl Control {
 
     pub(super) fn search(&self) -> &Search {
         &self.host.search
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.host.desk
+    }
+
+    pub(super) fn party(&self) -> &Party {
+        &self.host.party
+    }
+
+    /// Room for those who pair.
+    pub(super) fn pairings(&self) -> &Arc<Semaphore> {
+        &self.pairings
+    }
+
+    /// Who has files sent.
+    pub(super) fn sends(&self) -> &Room {
+        &self.sends
     }
 
     pub(super) fn links(&self) -> &Links {
@@ -152,6 +177,11 @@ fn router(control: Control) -> Router {
         .route("/get", post(shares::get))
         .route("/search", post(searches::search))
         .route("/browse", post(searches::browse))
+        .route("/send", post(files::send_files))
+        .route("/send/{id}/{name}", post(files::send_stream))
+        .route("/pair", post(pairing::pair))
+        .route("/receive", post(files::receive))
+        .route("/receive/{id}", post(files::answer))
         .route("/groups", get(groups::all).post(groups::create))
         .route("/groups/join", post(groups::join))
         .route("/groups/{id}", get(groups::one).delete(groups::leave))

@@ -1,13 +1,14 @@
 //! A node that is asked over its socket.
 
 mod afar;
+mod files;
 mod measuring;
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use peerway::{
-    Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
+    Builder, Endpoint, EventKind, NodeSnapshot, PeerState, Router, Ticket, services::swarm::Swarm,
 };
 use peerway_swarm::{
     search::{Asker, Search},
@@ -29,7 +30,9 @@ use super::{
 };
 use crate::{
     Links, Told,
-    book::{Book, Draft, Trust},
+    book::{Book, BookFile, Draft, Trust},
+    pairing::Party,
+    transfers::Desk,
 };
 
 /// Far longer than anything takes.
@@ -38,6 +41,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     sharing: Sharing,
+    desk: Desk,
     control: Control,
     place: Place,
     serving: JoinHandle<()>,
@@ -57,11 +61,18 @@ impl Node {
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
         let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
+        let desk = Desk::new(book.clone());
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
             swarm: Swarm::new(endpoint.clone()),
             search: Search::new(endpoint.clone(), sharing.clone(), |_| Some(Asker::known())),
             sharing: sharing.clone(),
+            desk: desk.clone(),
+            party: Party {
+                endpoint: endpoint.clone(),
+                book: BookFile::in_folder(dir.path()),
+                passing: passing(),
+            },
             groups: None,
             services: None,
             options: StartOptions::default(),
@@ -72,6 +83,7 @@ impl Node {
         Self {
             endpoint,
             sharing,
+            desk,
             control,
             place,
             serving,
@@ -105,12 +117,15 @@ fn shares(dir: &TempDir) -> peerway_swarm::share::Options {
 }
 
 pub(super) async fn endpoint() -> Endpoint {
-    let builder = Endpoint::builder()
-        .bind_addr((Ipv4Addr::LOCALHOST, 0).into())
-        .alpns([peerway::services::ping::ALPN])
-        .port_mapping(false)
-        .lan_discovery(false);
+    let builder = passing().alpns([peerway::services::ping::ALPN]);
     builder.bind().await.unwrap()
+}
+
+fn passing() -> Builder {
+    Endpoint::builder()
+        .bind_addr((Ipv4Addr::LOCALHOST, 0).into())
+        .port_mapping(false)
+        .lan_discovery(false)
 }
 
 pub(super) fn request(line: &str, body: &str) -> String {

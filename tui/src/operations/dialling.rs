@@ -21,6 +21,8 @@ use crate::book::is_bare;
 
 /// What whoever only dials waits for its own relay before it dials all the same.
 const ONLINE_PATIENCE: Duration = Duration::from_secs(3);
+/// What a node that wants to be reached waits for its first relay.
+const REGISTER_PATIENCE: Duration = Duration::from_secs(8);
 /// What a dial may take after that, so that nobody waits longer than 10 s for a peer that is not there.
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 /// The same for a peer that may have to be found in the Mainline DHT.
@@ -260,6 +262,19 @@ impl Dialling<'_> {
         };
         // What is known by then is the answer.
         let _ = timeout(patience.at_most, waiting).await;
+    }
+}
+
+/// Waits until others can reach a node.
+pub(crate) async fn reachable(endpoint: &Endpoint) -> Result<(), DialError> {
+    let mut snapshots = endpoint.snapshots();
+    let is_reachable = |snapshot: &Arc<NodeSnapshot>| {
+        let mut relays = snapshot.relays.iter();
+        snapshot.relays.is_empty() || relays.any(|relay| relay.state == RelayState::Up)
+    };
+    match timeout(REGISTER_PATIENCE, snapshots.wait_for(is_reachable)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(no_relay(&endpoint.snapshot())),
     }
 }
 

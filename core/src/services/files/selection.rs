@@ -6,6 +6,7 @@ use std::{
     fs::{self, Metadata},
     io::Read,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::UNIX_EPOCH,
 };
 
@@ -44,7 +45,8 @@ pub(super) enum Source {
     /// A folder has none.
     Nothing,
     File(PathBuf),
-    Stream(Option<Box<dyn Read + Send>>),
+    /// Whoever has it reads it; the mutex lets a sending be spawned that borrows its selection.
+    Stream(Option<Mutex<Box<dyn Read + Send>>>),
 }
 
 impl fmt::Debug for Source {
@@ -100,7 +102,7 @@ impl Selection {
             tops: vec![entry.path.clone()],
             items: vec![Item {
                 entry,
-                source: Source::Stream(Some(Box::new(stream))),
+                source: Source::Stream(Some(Mutex::new(Box::new(stream)))),
             }],
             skipped: Vec::new(),
         }

@@ -218,7 +218,10 @@ impl Queue {
                 };
                 frames.file(index, &path, look, held.as_ref())?
             }
-            Source::Stream(Some(mut stream)) => frames.stream(index, &mut *stream)?,
+            Source::Stream(Some(stream)) => {
+                let mut stream = stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+                frames.stream(index, &mut *stream)?
+            }
             Source::Stream(None) | Source::Nothing => None,
         };
         if let Some(reason) = problem {

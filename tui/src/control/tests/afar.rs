@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     book::Admin,
     control::{ALPN, RemoteError, Rights, Visited},
+    transfers::{ReceiveAsk, SendAsk},
 };
 
 /// A node whose address book is at hand, and which answers peers as well.
@@ -103,6 +104,26 @@ async fn a_full_admin_does_what_the_owner_does_but_for_ending_the_node() {
     client.measure_nat().await.unwrap();
     let refused = client.down().await.unwrap_err().to_string();
     assert!(refused.contains("`peerway down` there"), "{refused}");
+    // Nor for what that computer has in its files.
+    let send = SendAsk {
+        ticket: other.ticket(),
+        paths: vec!["/etc/hostname".into()],
+    };
+    let receive = ReceiveAsk {
+        folder: "/tmp/in".into(),
+        overwrite: true,
+        from: None,
+        ask: false,
+    };
+    let refused = [
+        client.send_files(&send).await.map(drop),
+        client.receive(&receive).await.map(drop),
+        client.answer(1, true).await.map(drop),
+    ];
+    for refused in refused {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, ControlError::Forbidden(_)), "{refused:?}");
+    }
     // Whom it may dial it does not ask in this node's name.
     let through = client.through(&other.ticket());
     assert_eq!(

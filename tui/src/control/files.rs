@@ -1,0 +1,196 @@
+//! Files that peers are sent and that they send, for who has the node do so.
+
+use std::{
+    io::{self, Read},
+    path,
+};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{ConnectInfo, Path, State, rejection::JsonRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt;
+use peerway::{
+    Names as _, Ticket,
+    services::files::{Inbox, Selection},
+};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+use super::{
+    door::Caller,
+    operating::Seat,
+    server::{Control, Refusal, parse, refused, understood},
+    streams,
+};
+use crate::transfers::{Answer, ReceiveAsk, Recipient, SendAsk, Steps, Whom, send};
+
+/// Parts of a stream that wait to be sent.
+const AHEAD: usize = 4;
+
+/// Sends files and folders, as long as somebody listens.
+pub(super) async fn send_files(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<SendAsk>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    here(caller)?;
+    let SendAsk { ticket, paths } = understood(body)?;
+    paths.iter().try_for_each(|path| absolute(path))?;
+    let seat = begin(&control, caller, &ticket)?;
+    let selecting = spawn_blocking(move || Selection::of(&paths)).await;
+    let selection = selecting.map_err(|error| failed(&error))?;
+    let selection = selection.map_err(|error| failed(&error))?;
+    Ok(sending(&control, ticket, selection, seat))
+}
+
+/// The same for what comes in the body of the request, to its end.
+pub(super) async fn send_stream(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path((ticket, name)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    here(caller)?;
+    let ticket = match ticket.parse::<Ticket>() {
+        Ok(ticket) => ticket,
+        Err(_) => parse(&ticket)?.into(),
+    };
+    let seat = begin(&control, caller, &ticket)?;
+    let (give, given) = mpsc::channel(AHEAD);
+    #[expect(clippy::disallowed_methods, reason = "the shell")]
+    tokio::spawn(pour(body, give));
+    let selection = Selection::stream(&name, Poured::new(given));
+    Ok(sending(&control, ticket, selection, seat))
+}
+
+/// Takes what peers offer, as long as somebody listens.
+pub(super) async fn receive(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<ReceiveAsk>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    here(caller)?;
+    let ask = understood(body)?;
+    absolute(&ask.folder)?;
+    let (folder, overwrite) = (ask.folder, ask.overwrite);
+    let opening = spawn_blocking(move || Inbox::open(folder)).await;
+    let inbox = opening.map_err(|error| failed(&error))?;
+    let inbox = inbox.map_err(|error| failed(&error))?;
+    let from = ask.from.map_or(Whom::Anyone, Whom::Only);
+    let steps = control
+        .desk()
+        .receive(inbox.overwrite(overwrite), from, ask.ask);
+    let steps =
+        steps.map_err(|error| Refusal::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()))?;
+    Ok(streams::steps(steps, control.ending()).into_response())
+}
+
+/// Answers an offer that waits for it.
+pub(super) async fn answer(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Path(transfer): Path<u64>,
+    body: Result<Json<Answer>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    here(caller)?;
+    let Answer { take } = understood(body)?;
+    if control.desk().answer(transfer, take) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let reason = "no offer of this number waits for an answer: it was answered or withdrawn";
+    Err(Refusal::new(StatusCode::NOT_FOUND, reason))
+}
+
+/// A place among those who send, unless the peer is blocked.
+fn begin(control: &Control, caller: Caller, to: &Ticket) -> Result<Seat, Refusal> {
+    control.links().check(to.id()).map_err(refused)?;
+    control.sends().take(caller).ok_or_else(|| {
+        let reason = "the node sends enough already: try again when one of its transfers is over";
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
+    })
+}
+
+fn sending(control: &Control, ticket: Ticket, selection: Selection, seat: Seat) -> Response {
+    let name = control.book().borrow().peer(&ticket.id());
+    let endpoint = control.links().endpoint().clone();
+    let steps: Steps = send(endpoint, Recipient { ticket, name }, selection);
+    let steps = steps.map(move |step| {
+        // Held for as long as anything may come.
+        let _seat = &seat;
+        step
+    });
+    streams::steps(steps, control.ending()).into_response()
+}
+
+/// The files of a computer are for those who sit at it, whatever else an admin from afar may do.
+fn here(caller: Caller) -> Result<(), Refusal> {
+    if caller.is_from_afar() {
+        let reason = "a computer's files are sent and received by whoever sits at it alone";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
+    }
+    Ok(())
+}
+
+fn absolute(path: &path::Path) -> Result<(), Refusal> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    let reason = "a path has to be absolute: the node has a working folder of its own";
+    Err(Refusal::new(StatusCode::BAD_REQUEST, reason))
+}
+
+fn failed(error: &impl ToString) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+}
+
+async fn pour(body: Body, give: mpsc::Sender<io::Result<Bytes>>) {
+    let mut parts = body.into_data_stream();
+    loop {
+        let part = match parts.next().await {
+            Some(part) => part.map_err(io::Error::other),
+            // That nothing is missing is said too: a stream that breaks off is no file.
+            None => Ok(Bytes::new()),
+        };
+        let is_last = part.as_ref().map_or(true, Bytes::is_empty);
+        if give.send(part).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// What is poured in, to be read by a thread.
+struct Poured {
+    given: mpsc::Receiver<io::Result<Bytes>>,
+    part: Bytes,
+    is_whole: bool,
+}
+
+impl Poured {
+    fn new(given: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self {
+            given,
+            part: Bytes::new(),
+            is_whole: false,
+        }
+    }
+}
+
+impl Read for Poured {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.part.is_empty() && !self.is_whole {
+            let part = self.given.blocking_recv();
+            self.part = part.ok_or(io::ErrorKind::UnexpectedEof)??;
+            self.is_whole = self.part.is_empty();
+        }
+        let len = self.part.len().min(buffer.len());
+        let taken = self.part.split_to(len);
+        buffer
+            .iter_mut()
+            .zip(&taken)
+            .for_each(|(to, from)| *to = *from);
+        Ok(len)
+    }
+}
