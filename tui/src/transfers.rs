@@ -252,21 +252,26 @@ impl TransferError {
 
 impl From<DialError> for TransferError {
     fn from(error: DialError) -> Self {
-        match &error {
-            DialError::Connect(ConnectError::NoSuchService) => Self::NoReceiver,
-            DialError::Connect(ConnectError::Closed(why)) => {
-                Self::refused(why).unwrap_or(Self::Dial(error))
-            }
-            _ => Self::Dial(error),
-        }
+        let refused = match &error {
+            DialError::Connect(ConnectError::NoSuchService) => Some(Self::NoReceiver),
+            DialError::Connect(ConnectError::Closed(why)) => Self::refused(why),
+            DialError::Connect(_)
+            | DialError::NoRelay { .. }
+            | DialError::NoDiagnostics
+            | DialError::Mute { .. }
+            | DialError::NoRoute { .. }
+            | DialError::OtherNetwork => None,
+        };
+        refused.unwrap_or(Self::Dial(error))
     }
 }
 
 impl From<SendError> for TransferError {
     fn from(error: SendError) -> Self {
-        let refused = match &error {
-            SendError::Connection(why) => Self::refused(why),
-            _ => None,
+        let refused = if let SendError::Connection(why) = &error {
+            Self::refused(why)
+        } else {
+            None
         };
         refused.unwrap_or(Self::Send(error))
     }

@@ -353,10 +353,6 @@ fn forward(error: &ForwardError) -> String {
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "what else goes wrong is here"
-)]
 fn kept(error: &KeptError) -> u8 {
     match error {
         KeptError::Edit(_) => USAGE,
