@@ -179,8 +179,6 @@ pub(super) enum Failure {
     #[error(transparent)]
     Pair(#[from] PairError),
     #[error(transparent)]
-    Pairing(#[from] PairingError),
-    #[error(transparent)]
     Select(#[from] SelectError),
     #[error(transparent)]
     Inbox(#[from] InboxError),
@@ -244,7 +242,6 @@ impl Failure {
         match self {
             Self::Operation(failed) => code(failed.kind),
             Self::Dial(error) => code(error.kind()),
-            Self::Pairing(error) => code(error.kind()),
             Self::Forward(ForwardError::Connect(error))
             | Self::Pair(PairError::Connect(error))
             | Self::Invite(InviteError::Connect(error)) => code(dial_kind(error)),
@@ -340,6 +337,15 @@ impl Failure {
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<PairingError> for Failure {
+    fn from(error: PairingError) -> Self {
+        Self::Operation(Failed {
+            kind: error.kind(),
+            error: error.to_string(),
+        })
     }
 }
 
