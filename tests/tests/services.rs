@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::LazyLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use peerway_lab::{self as lab, Fault, Lab, NatKind};
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixListener, UnixStream},
+    time::Instant,
 };
 
 const BUDGET: Duration = Duration::from_secs(240);
