@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ use crate::book::Book;
 const TAKERS: usize = 16;
 /// How long a question waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Told to who comes with files while nobody takes any.
+const NOBODY: (u32, &[u8]) = (close::NO_SERVICE, b"nobody receives files here");
 
 /// Takes the files that peers offer to a node; clones share it.
 #[derive(Clone, Debug)]
@@ -110,9 +115,13 @@ impl Desk {
             Ok(taker) => taker,
             Err((code, why)) => return connection.close(code, why),
         };
+        let is_taken = AtomicBool::new(false);
         tokio::select! {
-            () = self.take(&taker, &connection) => {}
-            () = taker.teller.closed() => connection.close(0, b"the receiver has ended"),
+            () = self.take(&taker, &connection, &is_taken) => {}
+            () = taker.teller.closed() => match is_taken.load(Relaxed) {
+                true => connection.close(0, b"the receiver has ended"),
+                false => connection.close(NOBODY.0, NOBODY.1),
+            },
         }
     }
 
@@ -130,13 +139,13 @@ impl Desk {
             return Ok(taker.clone());
         }
         Err(if state.takers.is_empty() {
-            (close::NO_SERVICE, b"nobody receives files here")
+            NOBODY
         } else {
             (close::NOT_LET_IN, b"files of others are received here")
         })
     }
 
-    async fn take(&self, taker: &Taker, connection: &Connection) {
+    async fn take(&self, taker: &Taker, connection: &Connection, is_taken: &AtomicBool) {
         let Taker { inbox, teller, .. } = taker;
         let peer = connection.peer();
         let transfer = self.number();
@@ -163,6 +172,7 @@ impl Desk {
         {
             return offered.refuse(refusal).await;
         }
+        is_taken.store(true, Relaxed);
         let progress = Progress::default();
         let taking = offered.accept(&progress);
         let step = match teller.during(transfer, &progress, taking).await {
