@@ -493,7 +493,7 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
             "c",
             &["forward", &service, "--listen", "127.0.0.1:0"],
             1,
-            "check its name",
+            "`peerway services",
         ),
         (
             "c",

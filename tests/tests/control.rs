@@ -139,6 +139,10 @@ async fn what_the_page_has_curl_ask_is_answered() {
     let mut up = world.start("a", &["up"]);
     let ready = up.line().await;
     let (peer, ticket) = world.up("b").await;
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().to_str().unwrap();
+    let mut taking = world.start("b", &["receive", into, "--yes"]);
+    taking.ready().await;
     let asked: Vec<_> = PAGE
         .lines()
         .filter(|line| line.starts_with("curl "))
@@ -155,18 +159,17 @@ async fn what_the_page_has_curl_ask_is_answered() {
         assert!(output.status.success(), "{line}: {output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         let json = text.strip_prefix("data: ").unwrap_or(&text);
-        // The last step of what was measured.
-        let is_measured = line.ends_with("| tail -n 2");
-        assert_eq!(
-            is_measured,
-            json.trim() == r#"{"event":"done"}"#,
-            "{line}: {text}"
-        );
+        // The last step of what was measured or sent.
+        let is_last = [r#"{"event":"done"}"#, r#"{"event":"sent","#]
+            .iter()
+            .any(|last| json.starts_with(last));
+        assert_eq!(line.ends_with("| tail -n 2"), is_last, "{line}: {text}");
         let is_json = serde_json::from_str::<Value>(json).is_ok();
         let is_metrics = line.ends_with("/metrics") && text.ends_with("# EOF\n");
         let is_done = line.contains("--json") && text.is_empty();
         assert!(is_json || is_metrics || is_done, "{line}: {text}");
     }
+    taking.terminate().await;
     peer.terminate().await;
     up.terminate().await;
 }

@@ -142,7 +142,9 @@ async fn nodes_that_run_send_and_receive_as_those_that_their_books_name() {
     let nobody = world.run("a", &send).await;
     assert_eq!(nobody.code, 8, "{}", nobody.stderr);
     // Whoever else is waited for.
-    let other = ["receive", into.to_str().unwrap(), "--yes", "--from", "b"];
+    let id = world.run("c", &["id"]).await.lines[0]["id"].clone();
+    let id = id.as_str().unwrap();
+    let other = ["receive", into.to_str().unwrap(), "--yes", "--from", id];
     let mut taking = world.start("b", &other);
     taking.ready().await;
     let other = world.run("a", &send).await;

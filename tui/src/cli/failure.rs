@@ -353,7 +353,7 @@ fn forward(error: &ForwardError) -> String {
     if let ForwardError::Connect(error) = error {
         dial(error)
     } else if matches!(error, ForwardError::UnknownService { .. }) {
-        format!("{error} (its `expose --name`)")
+        format!("{error} (`peerway services PEER` lists those for this computer)")
     } else {
         error.to_string()
     }
