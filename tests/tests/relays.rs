@@ -19,6 +19,7 @@ use peerway::{
 use peerway_relay::{Config, Relay};
 use tokio::{
     runtime,
+    task::yield_now,
     time::{interval, timeout},
 };
 
@@ -169,9 +170,18 @@ async fn a_relay_that_stops_carries_on_until_it_does_and_is_found_again_when_it_
 /// A relay in this runtime; at this port and with this key if it is one that returns.
 async fn start(again: Option<(SecretKey, u16)>) -> Relay {
     let (key, port) = again.unwrap_or_else(|| (SecretKey::generate().unwrap(), 0));
-    let relay = Relay::bind(Config::new(([127, 0, 0, 1], port).into(), key))
-        .await
-        .unwrap();
+    let bound = async {
+        loop {
+            let config = Config::new(([127, 0, 0, 1], port).into(), key.clone());
+            match Relay::bind(config).await {
+                Ok(relay) => break relay,
+                // Its port is not free yet, or has been lent to another test for a moment.
+                Err(error) => assert_ne!(port, 0, "{error}"),
+            }
+            yield_now().await;
+        }
+    };
+    let relay = timeout(PATIENCE, bound).await.unwrap();
     let running = relay.clone();
     tokio::spawn(async move { running.run().await });
     relay
