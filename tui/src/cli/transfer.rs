@@ -20,6 +20,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two lines for a program.
 const LINE: Duration = Duration::from_millis(250);
+/// A rate is told of what took that long: of less it says how soon the end was heard of.
+const MEASURABLE: Duration = Duration::from_millis(100);
 /// Problems that are said one by one.
 const SAID: usize = 10;
 
@@ -204,8 +206,6 @@ impl Told<'_> {
         if json {
             return Ok(out::json(&self.record(folder))?);
         }
-        let moved = end.bytes.saturating_sub(end.resumed);
-        let rate = moved as f64 / self.elapsed.as_secs_f64().max(0.001);
         let files = match end.files {
             1 => "1 file".to_owned(),
             files => format!("{files} files"),
@@ -219,7 +219,11 @@ impl Told<'_> {
         if let Some(folder) = folder {
             line += &format!(" into {}", folder.display());
         }
-        line += &format!(" at {}", format::rate(rate as u64));
+        if self.elapsed >= MEASURABLE {
+            let moved = end.bytes.saturating_sub(end.resumed);
+            let rate = moved as f64 / self.elapsed.as_secs_f64();
+            line += &format!(" at {}", format::rate(rate as u64));
+        }
         if end.resumed > 0 {
             line += &format!("; {} were there already", format::bytes(end.resumed));
         }
