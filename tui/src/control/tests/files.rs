@@ -147,7 +147,7 @@ async fn who_stops_listening_ends_the_transfer_on_both_sides() {
     let Step::Failed { kind, .. } = last else {
         panic!("{last:?}");
     };
-    assert_eq!(kind, FailureKind::Unreachable);
+    assert_eq!(kind, FailureKind::Refused);
 }
 
 #[tokio::test]
