@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     draft::{Added, Draft, EditError},
-    file::{BookError, BookFile, Stamp},
+    file::{BookError, BookFile},
     name::{Name, NameError, is_like_a_ticket},
     seen::{Seen, SeenFile},
 };

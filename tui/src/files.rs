@@ -7,6 +7,10 @@ use std::{
     process,
 };
 
+mod edited;
+
+pub(crate) use edited::{EditedError, EditedFile, Stamp};
+
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {

@@ -10,7 +10,7 @@ use std::{
 use peerway::PeerId;
 use serde::{Deserialize, Serialize};
 
-use crate::{book::Stamp, files};
+use crate::files::{self, Stamp};
 
 /// Invitations at a time.
 const MAX_OPEN: usize = 256;

@@ -1,10 +1,6 @@
-//! The book's file: read as a whole, and replaced as a whole.
+//! The book's file.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::path::{Path, PathBuf};
 
 use peerway::Ticket;
 
@@ -13,55 +9,30 @@ use super::{
     draft::news,
     text::{self, Mistake},
 };
-use crate::files::{self, ReadError};
+use crate::files::{EditedError, EditedFile, Stamp};
 
+const HOLDS: &str = "the address book";
 /// For some ten thousand peers; what is longer is no book.
 const MAX_LEN: u64 = 4 << 20;
 
 #[derive(Clone, Debug)]
-pub(crate) struct BookFile {
-    path: PathBuf,
-}
-
-/// What changes when somebody writes the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-    /// Every change of ours is another file, also within one tick of the clock.
-    #[cfg(unix)]
-    inode: u64,
-}
-
-impl Stamp {
-    /// None if there is no file.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            modified: metadata.modified().ok(),
-            len: metadata.len(),
-            #[cfg(unix)]
-            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
-        })
-    }
-}
+pub(crate) struct BookFile(EditedFile);
 
 impl BookFile {
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self {
-            path: folder.join("book.toml"),
-        }
+        let path = folder.join("book.toml");
+        Self(EditedFile::new(path, HOLDS, MAX_LEN))
     }
 
     /// The book; an empty one if there is no file.
     pub(crate) fn read(&self) -> Result<Book, BookError> {
-        let text = self.text()?;
+        let text = self.0.read()?;
         text::parse(&text).map_err(|mistake| self.mistaken(mistake))
     }
 
     /// None if there is no file.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        Stamp::of(&self.path)
+        self.0.stamp()
     }
 
     /// Changes the book. Who does so at the same time waits; a change that fails leaves everything as it was.
@@ -69,18 +40,11 @@ impl BookFile {
         &self,
         edit: impl FnOnce(&mut Draft) -> Result<T, EditError>,
     ) -> Result<T, BookError> {
-        let failed = |action| move |source| self.io(action, source);
-        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
-        files::create_folder(folder).map_err(failed("make the folder of"))?;
-        let _lock = files::lock(&folder.join("book.lock")).map_err(failed("lock"))?;
-        let text = self.text()?;
-        let mut draft = Draft::of(&text).map_err(|mistake| self.mistaken(mistake))?;
-        let done = edit(&mut draft)?;
-        let new = draft.text();
-        if new != text {
-            files::replace(&self.path, &new).map_err(failed("write"))?;
-        }
-        Ok(done)
+        self.0.change(|text| {
+            let mut draft = Draft::of(text).map_err(|mistake| self.mistaken(mistake))?;
+            let done = edit(&mut draft)?;
+            Ok((done, draft.text()))
+        })
     }
 
     /// A peer was reached by this ticket: if the book has it, so be it there.
@@ -91,58 +55,26 @@ impl BookFile {
         Ok(())
     }
 
-    fn text(&self) -> Result<String, BookError> {
-        files::read(&self.path, MAX_LEN).map_err(|error| match error {
-            ReadError::Writable => BookError::Writable {
-                path: self.path.clone(),
-            },
-            ReadError::Io(source) => self.io("read", source),
-        })
-    }
-
     fn mistaken(&self, mistake: Mistake) -> BookError {
-        BookError::Mistake {
-            path: self.path.clone(),
-            mistake,
-        }
-    }
-
-    fn io(&self, action: &'static str, source: io::Error) -> BookError {
-        BookError::Io {
-            action,
-            path: self.path.clone(),
-            source,
-        }
+        let path = self.0.path().to_owned();
+        BookError::Mistake { path, mistake }
     }
 }
 
 /// Why the book could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BookError {
-    #[error("the address book {}, {mistake}", path.display())]
+    #[error("{HOLDS} {}, {mistake}", path.display(), HOLDS = HOLDS)]
     Mistake { path: PathBuf, mistake: Mistake },
-    #[error(
-        "everybody on this computer can write the address book {path}: run `chmod o-w {path}`",
-        path = path.display()
-    )]
-    Writable { path: PathBuf },
-    #[error(
-        "cannot {action} the address book {}: {source}; check its permissions and the room there, or choose another folder with \
-         --config-dir",
-        path.display()
-    )]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] EditedError),
     #[error(transparent)]
     Edit(#[from] EditError),
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{fs, thread};
 
     use tempfile::TempDir;
 
@@ -181,11 +113,11 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let file = BookFile::in_folder(folder.path());
         let nonsense = "strangers = \n";
-        fs::write(&file.path, nonsense).unwrap();
+        fs::write(file.0.path(), nonsense).unwrap();
         let refused = file.change(|draft| draft.trust_strangers(Trust::Block));
         let said = refused.unwrap_err().to_string();
         assert!(said.contains("book.toml, line 1: "), "{said}");
-        assert_eq!(fs::read_to_string(&file.path).unwrap(), nonsense);
+        assert_eq!(fs::read_to_string(file.0.path()).unwrap(), nonsense);
     }
 
     #[cfg(unix)]
@@ -198,13 +130,13 @@ mod tests {
         let file = BookFile::in_folder(&config);
         let block = |file: &BookFile, trust| file.change(|draft| draft.trust_strangers(trust));
         block(&file, Trust::Block).unwrap();
-        assert_eq!((mode(&config), mode(&file.path)), (0o700, 0o600));
+        assert_eq!((mode(&config), mode(file.0.path())), (0o700, 0o600));
         let elsewhere = folder.path().join("dotfiles.toml");
-        fs::rename(&file.path, &elsewhere).unwrap();
+        fs::rename(file.0.path(), &elsewhere).unwrap();
         fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o644)).unwrap();
-        symlink(&elsewhere, &file.path).unwrap();
+        symlink(&elsewhere, file.0.path()).unwrap();
         block(&file, Trust::Allow).unwrap();
-        assert!(file.path.is_symlink());
+        assert!(file.0.path().is_symlink());
         assert_eq!(mode(&elsewhere), 0o644);
         assert_eq!(file.read().unwrap().strangers(), Trust::Allow);
         fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o666)).unwrap();
@@ -216,9 +148,9 @@ mod tests {
     fn what_is_too_long_or_no_text_is_refused() {
         let folder = TempDir::new().unwrap();
         let file = BookFile::in_folder(folder.path());
-        fs::write(&file.path, "#".repeat(MAX_LEN as usize + 1)).unwrap();
+        fs::write(file.0.path(), "#".repeat(MAX_LEN as usize + 1)).unwrap();
         assert!(file.read().unwrap_err().to_string().contains("too large"));
-        fs::write(&file.path, [0xff, 0xfe]).unwrap();
+        fs::write(file.0.path(), [0xff, 0xfe]).unwrap();
         assert!(file.read().unwrap_err().to_string().contains("UTF-8"));
     }
 }

@@ -362,7 +362,7 @@ fn forward(error: &ForwardError) -> String {
 fn kept(error: &KeptError) -> u8 {
     match error {
         KeptError::Edit(_) => USAGE,
-        KeptError::Mistake { .. } | KeptError::Writable { .. } | KeptError::Io { .. } => FAILED,
+        KeptError::Mistake { .. } | KeptError::File(_) => FAILED,
     }
 }
 

@@ -11,7 +11,8 @@ use tokio::{
 
 use super::{clock::now_ms, failure::Failure};
 use crate::{
-    book::{Book, BookFile, Stamp},
+    book::{Book, BookFile},
+    files::Stamp,
     invites::{InviteFile, Invites},
 };
 
