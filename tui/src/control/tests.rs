@@ -421,21 +421,20 @@ async fn who_misses_a_change_asks_for_all_of_it_anew() {
         ("200 OK", format!("{first}data: {later}\n\n")),
         ("200 OK", whole(&node)),
     ];
-    let client = Client {
-        way: Way::Here(place),
-    };
-    let seen = async {
-        let snapshots = client.snapshots().await.unwrap();
-        snapshots
-            .take(2)
-            .map(|seen| seen.unwrap().at_ms)
-            .collect::<Vec<_>>()
-            .await
-    };
-    let both = async { tokio::join!(answer(&listener, &answers), seen) };
+    let both = async { tokio::join!(answer(&listener, &answers), two_seen(place)) };
     let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
     assert_eq!(asked, ["/v1/changes", "/v1/changes"]);
     assert_eq!(seen, [0, 3]);
+}
+
+/// When the first two snapshots were taken that a client sees there.
+async fn two_seen(place: Place) -> Vec<u64> {
+    let client = Client {
+        way: Way::Here(place),
+    };
+    let snapshots = client.snapshots().await.unwrap();
+    let seen = snapshots.take(2).map(|seen| seen.unwrap().at_ms);
+    seen.collect().await
 }
 
 #[tokio::test]
@@ -451,18 +450,7 @@ async fn a_node_that_tells_no_changes_yet_is_watched_as_before() {
         ("404 Not Found", String::new()),
         ("200 OK", format!("data: {first}\n\ndata: {second}\n\n")),
     ];
-    let client = Client {
-        way: Way::Here(place),
-    };
-    let seen = async {
-        let snapshots = client.snapshots().await.unwrap();
-        snapshots
-            .take(2)
-            .map(|seen| seen.unwrap().at_ms)
-            .collect::<Vec<_>>()
-            .await
-    };
-    let both = async { tokio::join!(answer(&listener, &answers), seen) };
+    let both = async { tokio::join!(answer(&listener, &answers), two_seen(place)) };
     let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
     assert_eq!(asked, ["/v1/changes", "/v1/watch"]);
     assert_eq!(seen, [0, 1]);
