@@ -3,7 +3,6 @@
 //! Nobody has to be there for anybody else. A group is named by the hash of the op that founded it; what its members know they tell each
 //! other, and the same ops give the same [`State`] to all, in whatever order they came.
 
-pub(crate) mod bucket;
 mod card;
 mod fold;
 mod invite;

@@ -30,7 +30,6 @@ use self::{
     spread::{Missing, Origin, Recent},
 };
 use super::{
-    bucket::Bucket,
     card::Card,
     kept::{Kept, floor_ms},
     log::{Log, OpError},
@@ -38,6 +37,7 @@ use super::{
     op::{Body, GroupId, Op, OpId, Role},
     post::{EpochKey, Place, Post, PostId, PostLengthError},
 };
+use crate::bucket::Bucket;
 
 /// How often is looked whether something is to be done that no event brings about.
 const TICK: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use peerway::PeerId;
 
-use crate::group::{GroupId, bucket::Bucket};
+use crate::{bucket::Bucket, group::GroupId};
 
 /// Questions a second of one peer, and at once.
 const PEER: (f64, f64) = (1.0, 20.0);

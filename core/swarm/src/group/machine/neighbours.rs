@@ -13,12 +13,12 @@ use rand::Rng;
 
 use super::{
     super::{
-        bucket::Bucket,
         message::{Bye, Message, Short},
         reconcile::{Asking, Set},
     },
     Machine, Now, Output,
 };
+use crate::bucket::Bucket;
 
 /// Members of a group who are all linked to each other.
 const SMALL: usize = 8;
