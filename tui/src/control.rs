@@ -15,6 +15,7 @@ mod operating;
 mod pairing;
 mod pass_on;
 mod place;
+mod refusal;
 mod remote;
 mod searches;
 mod server;

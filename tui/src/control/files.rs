@@ -1,9 +1,6 @@
 //! Files that peers are sent and that they send, for who has the node do so.
 
-use std::{
-    io::{self, Read},
-    path,
-};
+use std::io::{self, Read};
 
 use axum::{
     Json,
@@ -22,13 +19,15 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use super::{
     door::Caller,
     operating::Seat,
-    server::{Control, Refusal, parse, refused, understood},
+    refusal::{Refusal, absolute, failed, here},
+    server::{Control, parse, refused, understood},
     streams,
 };
 use crate::transfers::{Answer, ReceiveAsk, Recipient, SendAsk, Steps, Whom, send};
 
 /// Parts of a stream that wait to be sent.
 const AHEAD: usize = 4;
+const FOR_WHOM: &str = "a computer's files are sent and received by whoever sits at it alone";
 
 /// Sends files and folders, as long as somebody listens.
 pub(super) async fn send_files(
@@ -36,7 +35,7 @@ pub(super) async fn send_files(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<SendAsk>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let SendAsk { ticket, paths } = understood(body)?;
     paths.iter().try_for_each(|path| absolute(path))?;
     let seat = begin(&control, caller, &ticket)?;
@@ -53,7 +52,7 @@ pub(super) async fn send_stream(
     Path((ticket, name)): Path<(String, String)>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let ticket = match ticket.parse::<Ticket>() {
         Ok(ticket) => ticket,
         Err(_) => parse(&ticket)?.into(),
@@ -72,7 +71,7 @@ pub(super) async fn receive(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<ReceiveAsk>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let ask = understood(body)?;
     absolute(&ask.folder)?;
     let (folder, overwrite) = (ask.folder, ask.overwrite);
@@ -95,7 +94,7 @@ pub(super) async fn answer(
     Path(transfer): Path<u64>,
     body: Result<Json<Answer>, JsonRejection>,
 ) -> Result<StatusCode, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let Answer { take } = understood(body)?;
     if control.desk().answer(transfer, take) {
         return Ok(StatusCode::NO_CONTENT);
@@ -123,27 +122,6 @@ fn sending(control: &Control, ticket: Ticket, selection: Selection, seat: Seat) 
         step
     });
     streams::steps(steps, control.ending()).into_response()
-}
-
-/// The files of a computer are for those who sit at it, whatever else an admin from afar may do.
-fn here(caller: Caller) -> Result<(), Refusal> {
-    if caller.is_from_afar() {
-        let reason = "a computer's files are sent and received by whoever sits at it alone";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
-    Ok(())
-}
-
-fn absolute(path: &path::Path) -> Result<(), Refusal> {
-    if path.is_absolute() {
-        return Ok(());
-    }
-    let reason = "a path has to be absolute: the node has a working folder of its own";
-    Err(Refusal::new(StatusCode::BAD_REQUEST, reason))
-}
-
-fn failed(error: &impl ToString) -> Refusal {
-    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
 }
 
 async fn pour(body: Body, give: mpsc::Sender<io::Result<Bytes>>) {

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{
-    server::{Control, Refusal, understood},
+    refusal::Refusal,
+    server::{Control, understood},
     streams,
 };
 

@@ -12,12 +12,7 @@ use axum::{
 use futures_util::StreamExt;
 use tokio::{sync::watch, time::Instant};
 
-use super::{
-    Host,
-    door::Caller,
-    server::{Refusal, refused},
-    streams,
-};
+use super::{Host, door::Caller, refusal::Refusal, server::refused, streams};
 use crate::operations::Ask;
 
 /// At a time, for all callers.

@@ -13,7 +13,8 @@ use peerway::services::pair::{Code, ParseCodeError};
 
 use super::{
     door::Caller,
-    server::{Control, Refusal, understood},
+    refusal::{Refusal, here},
+    server::{Control, understood},
     streams,
 };
 use crate::pairing::{self, PairAsk, Step, host_name};
@@ -27,10 +28,10 @@ pub(super) async fn pair(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<PairAsk>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    if caller.is_from_afar() {
-        let reason = "whom a computer knows is decided by whoever sits at it";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
+    here(
+        caller,
+        "whom a computer knows is decided by whoever sits at it",
+    )?;
     let PairAsk { code, name } = understood(body)?;
     let code = code.map(|code| code.parse::<Code>()).transpose();
     let code = code.map_err(|error: ParseCodeError| {

@@ -16,8 +16,9 @@ use peerway::{Connection, Endpoint, PeerId, Ticket};
 
 use super::{
     door::Caller,
+    refusal::{Refusal, here},
     remote::{Remote, RemoteError},
-    server::{Control, Refusal, parse, refused},
+    server::{Control, parse, refused},
 };
 
 /// The request without its beginning, and the answer as it comes.
@@ -28,10 +29,10 @@ pub(super) async fn pass_on(
     method: Method,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    if caller.is_from_afar() {
-        let reason = "nobody is asked in another's name from afar: dial that peer yourself";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
+    here(
+        caller,
+        "nobody is asked in another's name from afar: dial that peer yourself",
+    )?;
     let ticket = peer.parse::<Ticket>();
     let peer = ticket.or_else(|_| parse(&peer).map(Ticket::from))?;
     let links = control.links();

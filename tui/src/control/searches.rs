@@ -13,10 +13,14 @@ use peerway_swarm::search::{NoAnswer, ParseQueryError, Query, SearchError, Step}
 
 use super::{
     door::Caller,
-    server::{Control, Refusal, refused, understood},
+    refusal::{Refusal, here},
+    server::{Control, refused, understood},
     streams,
 };
 use crate::searches::{Asked, BrowseAsk, BrowsePage, NameLine, RowLine, SearchAsk, SearchStep};
+
+const FOR_WHOM: &str =
+    "nobody is asked in another's name from afar: search with a node of your own";
 
 /// How long answers are waited for, if nobody says how long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -62,7 +66,7 @@ pub(super) async fn search(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<SearchAsk>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let ask = understood(body)?;
     let query: Query = ask.words.parse()?;
     let asked = {
@@ -102,7 +106,7 @@ pub(super) async fn browse(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<BrowseAsk>, JsonRejection>,
 ) -> Result<Json<BrowsePage>, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let BrowseAsk { ticket, from } = understood(body)?;
     control.links().check(ticket.id()).map_err(refused)?;
     let page = control.search().browse(ticket.clone(), from).await?;
@@ -112,12 +116,4 @@ pub(super) async fn browse(
         total: page.total,
         next: page.next,
     }))
-}
-
-fn here(caller: Caller) -> Result<(), Refusal> {
-    if caller.is_from_afar() {
-        let reason = "nobody is asked in another's name from afar: search with a node of your own";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
-    Ok(())
 }

@@ -27,6 +27,7 @@ use super::{
     operating::{self, Room},
     pairing,
     pass_on::{Remotes, pass_on},
+    refusal::{Refusal, here},
     searches, shares, streams, visits,
 };
 use crate::{
@@ -416,10 +417,10 @@ async fn down(
     State(control): State<Control>,
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<StatusCode, Refusal> {
-    if caller.is_from_afar() {
-        let reason = "a node is ended where it can be started again: `peerway down` there";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
+    here(
+        caller,
+        "a node is ended where it can be started again: `peerway down` there",
+    )?;
     control.ended.send_replace(true);
     Ok(StatusCode::ACCEPTED)
 }
@@ -502,25 +503,4 @@ struct Connect {
 struct Pinged {
     rtt_ms: f64,
     path: Option<PathInfo>,
-}
-
-/// Why something was not done, in one line.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    status: StatusCode,
-    error: String,
-}
-
-impl Refusal {
-    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        let error = error.into();
-        Self { status, error }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": self.error });
-        (self.status, Json(body)).into_response()
-    }
 }

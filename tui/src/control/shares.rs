@@ -22,13 +22,17 @@ use tokio::{
 
 use super::{
     door::Caller,
-    server::{Control, Refusal, understood},
+    refusal::{Refusal, absolute, failed, here},
+    server::{Control, understood},
     streams,
 };
 use crate::{
     book::Book,
     shares::{ShareLine, not_found, words},
 };
+
+const FOR_WHOM: &str =
+    "what is shared of a computer's files is listed and changed on that computer alone";
 
 /// How often is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -110,7 +114,7 @@ pub(super) async fn list(
     State(control): State<Control>,
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Json<Vec<ShareLine>>, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let (sharing, search) = (control.sharing(), control.search());
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
     let lines = shares
@@ -124,7 +128,7 @@ pub(super) async fn add(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<ShareAsk>, JsonRejection>,
 ) -> Result<Json<ShareLine>, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let ShareAsk {
         path,
         public,
@@ -145,7 +149,7 @@ pub(super) async fn stop(
     ConnectInfo(caller): ConnectInfo<Caller>,
     Path(hash): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let hash = hash.parse::<Hash>();
     let hash = hash.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     control.search().withdraw(hash);
@@ -163,7 +167,7 @@ pub(super) async fn get(
     ConnectInfo(caller): ConnectInfo<Caller>,
     body: Result<Json<GetAsk>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    here(caller)?;
+    here(caller, FOR_WHOM)?;
     let ask = understood(body)?;
     absolute(&ask.folder)?;
     let (tell, told) = mpsc::channel(AHEAD);
@@ -240,26 +244,4 @@ fn now(progress: &Progress) -> GetStep {
         bytes_done: progress.bytes_done(),
         bytes_held: progress.bytes_held(),
     }
-}
-
-/// The files of a computer are for those who sit at it, whatever else an admin from afar may do.
-fn here(caller: Caller) -> Result<(), Refusal> {
-    if caller.is_from_afar() {
-        let reason =
-            "what is shared of a computer's files is listed and changed on that computer alone";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
-    }
-    Ok(())
-}
-
-fn absolute(path: &std::path::Path) -> Result<(), Refusal> {
-    if path.is_absolute() {
-        return Ok(());
-    }
-    let reason = "the path has to be absolute: the node has a working folder of its own";
-    Err(Refusal::new(StatusCode::BAD_REQUEST, reason))
-}
-
-fn failed(error: &impl ToString) -> Refusal {
-    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
 }

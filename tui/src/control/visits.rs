@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{
     door::{Caller, Seated},
-    server::{Control, Refusal},
+    refusal::Refusal,
+    server::Control,
 };
 use crate::book::Admin;
 
