@@ -1,6 +1,11 @@
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    net::UdpSocket,
+    sync::mpsc,
+    task::{JoinSet, yield_now},
+    time::timeout,
+};
 
 use super::wire::MAX_PAYLOAD;
 use crate::{
@@ -35,12 +40,19 @@ async fn two_hundred_clients_that_begin_at_once_get_each_its_own_answers() {
     while let Some(done) = clients.join_next().await {
         done.unwrap();
     }
+    // The last answer is counted after it is sent.
+    let counted = async {
+        while world.forwarder.datagrams().received < 600 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted).await.unwrap();
     let counts = world.forwarder.datagrams();
     assert_eq!(
         (counts.flows, counts.overflowed, counts.refused),
         (200, 0, 0)
     );
-    assert!(counts.sent >= 600 && counts.received >= 600, "{counts:?}");
+    assert!(counts.sent >= 600, "{counts:?}");
     assert_eq!(world.exposed_counts().flows, 200, "a socket for each");
 }
 
