@@ -264,7 +264,9 @@ async fn after_a_break_only_the_rest_is_sent() {
     );
     assert_eq!(sent.resumed, received.resumed);
     assert_eq!((received.files, received.bytes), (201, len + 200_000));
-    let carried = pair.client.stats().udp_tx.bytes;
+    // What a busy system lost at its sockets was sent again.
+    let stats = pair.client.stats();
+    let carried = stats.udp_tx.bytes - stats.path.lost_bytes;
     assert!(
         carried < 34 * MIN_UNIT,
         "{carried} bytes for the last 30 units"
