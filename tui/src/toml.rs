@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, Item, Key, Table, TableLike, Value};
 
 /// Where a key stands.
 pub(crate) fn span_of(table: &dyn TableLike, key: &str) -> Option<Range<usize>> {
@@ -34,6 +34,27 @@ pub(crate) fn put(table: &mut dyn TableLike, key: &str, mut new: Value) {
         *old = new;
     } else {
         table.insert(key, Item::Value(new));
+    }
+}
+
+/// Has the tables of a group be called as `renamed` says, if it does. They keep their order, and their comments.
+pub(crate) fn rename(tables: &mut dyn TableLike, renamed: impl Fn(&str) -> Option<String>) {
+    // Every key anew, as that is what their order comes from.
+    let keys: Vec<Key> = tables
+        .iter()
+        .filter_map(|(key, _)| tables.key(key).cloned())
+        .collect();
+    for key in keys {
+        let Some(item) = tables.remove(key.get()) else {
+            continue;
+        };
+        let key = match renamed(key.get()) {
+            Some(new) => Key::new(new)
+                .with_leaf_decor(key.leaf_decor().clone())
+                .with_dotted_decor(key.dotted_decor().clone()),
+            None => key,
+        };
+        tables.entry_format(&key).or_insert(item);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use peerway::Ticket;
-use toml_edit::{Array, DocumentMut, Item, Key, Table, TableLike, Value, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 
 use super::{
     Admin, Book, Name, Trust, is_bare,
@@ -123,24 +123,9 @@ impl Draft {
             return Err(EditError::Taken(to.clone()));
         }
         let peers = self.peers()?;
-        // Every key anew, so that they keep their order.
-        let keys: Vec<Key> = peers
-            .iter()
-            .filter_map(|(key, _)| peers.key(key).cloned())
-            .collect();
-        for key in keys {
-            let Some(item) = peers.remove(key.get()) else {
-                continue;
-            };
-            if key.get() == from.as_str() {
-                let renamed = Key::new(to.as_str())
-                    .with_leaf_decor(key.leaf_decor().clone())
-                    .with_dotted_decor(key.dotted_decor().clone());
-                peers.entry_format(&renamed).or_insert(item);
-            } else {
-                peers.entry_format(&key).or_insert(item);
-            }
-        }
+        toml::rename(peers, |key| {
+            (key == from.as_str()).then(|| to.as_str().to_owned())
+        });
         self.reread()
     }
 

@@ -53,7 +53,7 @@ use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
 pub(super) use values::{Allowed, Offered, PeerName, Service, is_start_of_id};
-use values::{address, code_or_folder, measurement, seconds, time};
+use values::{address, code_or_folder, file_name, measurement, seconds, time};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -497,7 +497,8 @@ pub(super) struct Send {
         long,
         value_name = "NAME",
         env = "PEERWAY_FILE_NAME",
-        default_value = "stdin"
+        default_value = "stdin",
+        value_parser = file_name
     )]
     pub(super) name: String,
 }

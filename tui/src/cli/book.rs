@@ -23,6 +23,7 @@ use crate::{
         filter::{Facts, Plain, Word},
         format::age,
     },
+    kept::{KeptError, KeptFile},
 };
 
 pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
@@ -55,14 +56,30 @@ pub(super) fn add(globals: &Globals, args: &Add) -> Result<(), Failure> {
 }
 
 pub(super) fn rename(globals: &Globals, args: &Rename) -> Result<(), Failure> {
-    let peers = StateDir::open(globals)?.peers();
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
     let old = in_book(&peers, &args.peer)?;
     let book = peers.book().change(|draft| {
         draft.rename(&old, &args.name)?;
         Ok(draft.book().clone())
     })?;
+    if let Err(error) = rename_in_services(&state.kept(), &old, &args.name) {
+        out::hint(format!(
+            "{error}. What is kept there for {old} means nobody now"
+        ));
+    }
     let line = format!("{old} is called {} from now on", args.name);
     print_entry(globals, &book, &args.name, line)
+}
+
+/// What the node keeps by the old name, if anything.
+fn rename_in_services(kept: &KeptFile, old: &Name, new: &Name) -> Result<(), KeptError> {
+    if kept.stamp().is_some() && kept.change(|draft| draft.rename(old, new))? {
+        out::hint(format!(
+            "so do the services that `peerway up` keeps for {new}, which begin anew"
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn remove(globals: &Globals, args: &Remove) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 #[cfg(unix)]
 use futures_util::StreamExt;
 use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
+use serde::Serialize;
 
 #[cfg(unix)]
 use super::{afar, attach};
@@ -61,14 +62,14 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Fail
 #[cfg(unix)]
 async fn running(globals: &Globals, args: &StatusArgs, node: Client) -> Result<(), Failure> {
     let mut page = Page::new(Whose::Running, globals, args);
-    page.services = node.services().await?.unwrap_or_default();
+    page.services = node.services().await?;
     if !args.watch {
         return page.print(&node.status().await?);
     }
     let mut snapshots = node.snapshots().await?;
     while let Some(snapshot) = snapshots.next().await {
         let snapshot = snapshot?;
-        page.services = node.services().await?.unwrap_or_default();
+        page.services = node.services().await?;
         page.print(&snapshot)?;
     }
     out::hint("the node has ended");
@@ -93,7 +94,8 @@ struct Page<'a> {
     globals: &'a Globals,
     args: &'a StatusArgs,
     before: Option<String>,
-    services: KeptLines,
+    /// None of a node that keeps nothing.
+    services: Option<KeptLines>,
 }
 
 impl<'a> Page<'a> {
@@ -103,20 +105,21 @@ impl<'a> Page<'a> {
             globals,
             args,
             before: None,
-            services: KeptLines::default(),
+            services: None,
         }
     }
 
     fn print(&mut self, snapshot: &NodeSnapshot) -> Result<(), Failure> {
         if self.globals.json {
-            return Ok(out::json(snapshot)?);
+            let services = self.services.as_ref();
+            return Ok(out::json(&Record { snapshot, services })?);
         }
         let book = StateDir::open(self.globals)?.names();
         let now = if self.args.line {
             line::line(snapshot, &book.names())
         } else {
             let mut text = text(snapshot, &book, self.whose);
-            for line in kept_lines(&self.services) {
+            for line in self.services.iter().flat_map(kept_lines) {
                 text += "\n";
                 text += &line;
             }
@@ -131,6 +134,13 @@ impl<'a> Page<'a> {
         }
         Ok(())
     }
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(flatten)]
+    snapshot: &'a NodeSnapshot,
+    services: Option<&'a KeptLines>,
 }
 
 fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
@@ -299,7 +309,14 @@ mod tests {
             "strangers": 0,
         }));
         let snapshot = snapshot.unwrap();
-        assert_keys("status", &snapshot);
+        let services = Some(&KeptLines::default());
+        assert_keys(
+            "status",
+            &Record {
+                snapshot: &snapshot,
+                services,
+            },
+        );
         let said = text(&snapshot, &Book::default(), Whose::Temporary);
         assert!(said.contains("relay         none: --relay URL"), "{said}");
         assert!(said.contains("interfaces    not readable"), "{said}");

@@ -39,8 +39,8 @@ use crate::{
 const MAX_ANSWER: usize = 64 << 20;
 /// A node that runs answers at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// But to a dial when it has succeeded or failed, which takes 40 s at most.
-const DIAL_PATIENCE: Duration = Duration::from_secs(50);
+/// But to whoever has it dial when that has succeeded or failed, which takes [`links::DIAL_PATIENCE`](crate::links) at most.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(50);
 
 pub(crate) use watching::Seen;
 
@@ -125,7 +125,7 @@ impl Client {
     pub async fn connect(&self, ticket: &Ticket) -> Result<(), ControlError> {
         let body = serde_json::json!({ "ticket": ticket }).to_string();
         let dial = self.ask(Method::POST, "/peers", body);
-        let answer = timeout(DIAL_PATIENCE, dial).await;
+        let answer = timeout(OUTCOME_PATIENCE, dial).await;
         let answer = answer.map_err(|_| ControlError::Silent)??;
         refused(answer).await.map(drop)
     }
@@ -157,7 +157,7 @@ impl Client {
     pub async fn ping(&self, peer: PeerId) -> Result<(Duration, Option<PathInfo>), ControlError> {
         let path = format!("/peers/{peer}/ping");
         let ping = self.ask(Method::POST, &path, String::new());
-        let answer = timeout(DIAL_PATIENCE, ping).await;
+        let answer = timeout(OUTCOME_PATIENCE, ping).await;
         let (server, body) = refused(answer.map_err(|_| ControlError::Silent)??).await?;
         let Pinged { rtt_ms, path } = read(&server, &collect(body).await?)?;
         let rtt = Duration::try_from_secs_f64(rtt_ms / 1000.0);
@@ -284,7 +284,7 @@ impl Client {
     ) -> Result<Response<Incoming>, ControlError> {
         let patience = match self.way {
             Way::Here(_) => PATIENCE,
-            Way::Through { .. } | Way::Over(_) => DIAL_PATIENCE,
+            Way::Through { .. } | Way::Over(_) => OUTCOME_PATIENCE,
         };
         let answer = timeout(patience, self.ask(method, path, body)).await;
         answer.map_err(|_| ControlError::Silent)?

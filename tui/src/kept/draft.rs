@@ -1,13 +1,13 @@
 //! Changes of what is kept that leave everything else in its file as it was written.
 
 use peerway::services::tunnel::ServiceName;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::{
     Exposure, Kept, Local, Remote,
     text::{self, ALLOW, EXPOSE, FORWARD, LISTEN, Mistake, TARGET},
 };
-use crate::toml;
+use crate::{book::Name, toml};
 
 /// What a file begins with that a command makes.
 const HEAD: &str = "\
@@ -100,6 +100,34 @@ impl Draft {
         Ok(known)
     }
 
+    /// Means by `to` from now on whom `from` meant: of whom services are forwarded, and who may reach the servers of this home. False if
+    /// nobody was meant by it.
+    pub(crate) fn rename(&mut self, from: &Name, to: &Name) -> Result<bool, EditError> {
+        let is_forwarded = self.kept.forward.keys().any(|it| it.peer == from.as_str());
+        let is_allowed = self.kept.expose.values().any(|it| it.allow.contains(from));
+        if is_forwarded {
+            let forwarded =
+                toml::tables(&mut self.document, FORWARD).ok_or(EditError::Unwritable)?;
+            toml::rename(forwarded, |key| {
+                let (peer, service) = key.rsplit_once('/')?;
+                (peer == from.as_str()).then(|| format!("{to}/{service}"))
+            });
+        }
+        if is_allowed {
+            let exposed = toml::tables(&mut self.document, EXPOSE).ok_or(EditError::Unwritable)?;
+            for (_, exposure) in exposed.iter_mut() {
+                let allow = exposure
+                    .as_table_like_mut()
+                    .and_then(|it| it.get_mut(ALLOW));
+                if let Some(allow) = allow.and_then(Item::as_value_mut) {
+                    rename_among(allow, from, to);
+                }
+            }
+        }
+        self.reread()?;
+        Ok(is_forwarded || is_allowed)
+    }
+
     fn insert(&mut self, group: &str, key: &str, mut table: Table) -> Result<(), EditError> {
         if self.kept == Kept::default() {
             // What stands in a file of nothing else is to stay above.
@@ -122,6 +150,17 @@ impl Draft {
     fn reread(&mut self) -> Result<(), EditError> {
         self.kept = text::parse(&self.text()).map_err(EditError::Spoilt)?;
         Ok(())
+    }
+}
+
+/// Of the one, or the several, who may reach a server.
+fn rename_among(allow: &mut Value, from: &Name, to: &Name) {
+    if let Some(several) = allow.as_array_mut() {
+        several.iter_mut().for_each(|it| rename_among(it, from, to));
+    } else if allow.as_str() == Some(from.as_str()) {
+        let mut new = Value::from(to.as_str());
+        *new.decor_mut() = allow.decor().clone();
+        *allow = new;
     }
 }
 
@@ -208,6 +247,23 @@ mod tests {
         assert_eq!(draft.text(), before);
         let none = draft.conceal(&"ssh".parse().unwrap()).unwrap_err();
         assert!(none.to_string().contains("expose list"), "{none}");
+    }
+
+    #[test]
+    fn whom_a_name_meant_is_meant_by_the_new_one() {
+        let mut draft = Draft::of(
+            "[expose.web]\ntarget = \"80\"\nallow = [\"anna\", \"nas\"] # both\n\n[expose.ssh]\ntarget = \"22\"\nallow = 'nas'\n\n# Pages.\n[forward.\"nas/web\"]\nlisten = \"9000\"\n\n[forward.\"nas2/web\"]\nlisten = \"9001\"\n",
+        )
+        .unwrap();
+        let name = |name: &str| name.parse::<Name>().unwrap();
+        assert!(draft.rename(&name("nas"), &name("Anna's nas")).unwrap());
+        assert_eq!(
+            draft.text(),
+            "[expose.web]\ntarget = \"80\"\nallow = [\"anna\", \"Anna's nas\"] # both\n\n[expose.ssh]\ntarget = \"22\"\nallow = \"Anna's nas\"\n\n# Pages.\n[forward.\"Anna's nas/web\"]\nlisten = \"9000\"\n\n[forward.\"nas2/web\"]\nlisten = \"9001\"\n"
+        );
+        let before = draft.text();
+        assert!(!draft.rename(&name("nas"), &name("other")).unwrap());
+        assert_eq!(draft.text(), before);
     }
 
     #[test]

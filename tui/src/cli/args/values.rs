@@ -44,6 +44,14 @@ pub(super) fn code_or_folder(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// What a file is called that has no name yet.
+pub(super) fn file_name(text: &str) -> Result<String, &'static str> {
+    match text.trim().is_empty() {
+        true => Err("a file has a name of a letter at least"),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// Whether this may be the beginning of an id, of at least [`PeerId::SHORT_LEN`] letters.
 pub(in crate::cli) fn is_start_of_id(text: &str) -> bool {
     (PeerId::SHORT_LEN..PeerId::TEXT_LEN).contains(&text.len())
