@@ -10,6 +10,7 @@ mod counters;
 mod early;
 mod expose;
 mod forward;
+mod outlet;
 mod table;
 mod uplink;
 mod wire;
@@ -23,13 +24,15 @@ pub(super) use expose::{Flows, Served};
 pub(super) use forward::Session;
 
 use std::{
-    io,
+    collections::BTreeMap,
+    io, iter,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use socket2::SockRef;
 use tokio::{net::UdpSocket, task::yield_now, time::Instant};
 
@@ -72,22 +75,27 @@ impl Carrier {
         }
     }
 
-    /// Gives `deliver` what comes from the peer, until the connection ends.
-    async fn receive(&self, deliver: impl Fn(u32, &[u8])) -> ConnectionError {
-        let mut turn = 0;
+    /// Gives `deliver` what comes from the peer, flow by flow what is there at once, until the connection ends.
+    async fn receive(&self, deliver: impl Fn(u32, &[Bytes])) -> ConnectionError {
         loop {
-            let datagram = match self.connection.read_datagram().await {
+            let first = match self.connection.read_datagram().await {
                 Ok(datagram) => datagram,
                 Err(error) => return error,
             };
-            let taken = self.arrive(|arrivals, now, losses| arrivals.take(datagram, now, losses));
-            if let Some((flow, payload)) = taken {
-                deliver(flow, &payload);
+            let rest = iter::from_fn(|| self.connection.read_datagram().now_or_never()?.ok());
+            let mut flows: BTreeMap<u32, Vec<Bytes>> = BTreeMap::new();
+            for datagram in iter::once(first).chain(rest).take(BATCH) {
+                let taken = |arrivals: &mut Arrivals, now, losses: &mut _| {
+                    arrivals.take(datagram, now, losses)
+                };
+                if let Some((flow, payload)) = self.arrive(taken) {
+                    flows.entry(flow).or_default().push(payload);
+                }
             }
-            turn += 1;
-            if turn % BATCH == 0 {
-                yield_now().await;
+            for (flow, payloads) in flows {
+                deliver(flow, &payloads);
             }
+            yield_now().await;
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use quinn::WriteError;
 use tokio::{
     io::Interest,
@@ -22,6 +23,7 @@ use super::{
     BATCH, Carrier, DatagramCounts, TICK, TOO_LONG, connected,
     counters::{Counters, add},
     lock,
+    outlet::Outlet,
     table::{Limits, Table},
     wire::MAX_PAYLOAD,
 };
@@ -72,7 +74,7 @@ pub(in super::super) struct Served {
     flows: Arc<Flows>,
     /// The connection's among all.
     number: u64,
-    sockets: Mutex<BTreeMap<u32, Arc<UdpSocket>>>,
+    sockets: Mutex<BTreeMap<u32, Arc<Outlet>>>,
 }
 
 impl Served {
@@ -96,7 +98,7 @@ impl Served {
             }
         };
         tokio::select! {
-            _ = self.carrier.receive(|flow, payload| self.deliver(flow, payload)) => {}
+            _ = self.carrier.receive(|flow, payloads| self.deliver(flow, payloads)) => {}
             () = self.carrier.uplink.run() => {}
             () = expiring => {}
         }
@@ -136,29 +138,19 @@ impl Served {
         Ok(())
     }
 
-    fn deliver(&self, flow: u32, payload: &[u8]) {
-        let socket = lock(&self.sockets).get(&flow).cloned();
-        let Some(socket) = socket else {
-            return add(&self.carrier.counters.refused, 1);
+    fn deliver(&self, flow: u32, payloads: &[Bytes]) {
+        let outlet = lock(&self.sockets).get(&flow).cloned();
+        let Some(outlet) = outlet else {
+            return add(&self.carrier.counters.refused, payloads.len() as u64);
         };
         self.touch(flow);
-        let mut sent = socket.try_send(payload);
-        if is_from_before(&sent) {
-            sent = socket.try_send(payload);
-        }
-        self.carrier.delivered(sent);
+        outlet.send(None, payloads, |sent| self.carrier.delivered(sent));
     }
 
     fn touch(&self, flow: u32) {
         let peer = self.carrier.connection.peer();
         lock(&self.flows.table).touch(peer, (self.number, flow), Instant::now());
     }
-}
-
-/// What an earlier datagram met with is told to the next one, which is not sent for it.
-fn is_from_before(sent: &io::Result<usize>) -> bool {
-    sent.as_ref()
-        .is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
 }
 
 async fn open(host: &Host) -> Result<UdpSocket, Obstacle> {
@@ -193,10 +185,9 @@ impl<'a> Place<'a> {
             &served.carrier.counters.displaced,
             displaced.is_some().into(),
         );
-        lock(&served.sockets).insert(flow, socket.clone());
-        for payload in served.carrier.open(flow) {
-            served.deliver(flow, &payload);
-        }
+        let outlet = Arc::new(Outlet::new(socket.clone()));
+        lock(&served.sockets).insert(flow, outlet);
+        served.deliver(flow, &served.carrier.open(flow));
         let place = Self {
             served,
             flow,

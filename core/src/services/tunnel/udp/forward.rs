@@ -21,6 +21,7 @@ use super::{
     BATCH, Carrier, Early, OPENING, TICK, TOO_LONG,
     counters::{Counters, add},
     lock,
+    outlet::Outlet,
     table::{Limits, Table},
     wire::MAX_PAYLOAD,
 };
@@ -43,7 +44,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(in super::super) struct Session {
     carrier: Carrier,
-    socket: Arc<UdpSocket>,
+    outlet: Outlet,
     name: ServiceName,
     clients: Mutex<Clients>,
 }
@@ -89,7 +90,7 @@ impl Session {
     ) -> Arc<Self> {
         Arc::new(Self {
             carrier: Carrier::new(connection, counters),
-            socket,
+            outlet: Outlet::new(socket),
             name,
             clients: Mutex::new(Clients {
                 table: Table::new(LIMITS),
@@ -139,11 +140,11 @@ impl Session {
         buffer: &mut [u8],
         mut begin: impl FnMut(SocketAddr, oneshot::Receiver<()>),
     ) {
-        if self.socket.readable().await.is_err() {
+        if self.outlet.socket.readable().await.is_err() {
             return;
         }
         for _ in 0..BATCH {
-            match self.socket.try_recv_from(buffer) {
+            match self.outlet.socket.try_recv_from(buffer) {
                 Ok((len, client)) => {
                     let payload = buffer.get(..len).unwrap_or_default();
                     if let Some(ended) = self.forward(client, payload) {
@@ -284,25 +285,23 @@ impl Session {
             self.carrier.uplink.send(flow, &payload);
         }
         drop(clients);
-        for payload in answers {
-            self.deliver(flow, &payload);
-        }
+        self.deliver(flow, &answers);
     }
 
     async fn receive(&self) {
-        let deliver = |flow, payload: &[u8]| self.deliver(flow, payload);
+        let deliver = |flow, payloads: &[Bytes]| self.deliver(flow, payloads);
         self.carrier.receive(deliver).await;
     }
 
-    fn deliver(&self, flow: u32, payload: &[u8]) {
+    fn deliver(&self, flow: u32, payloads: &[Bytes]) {
         let mut clients = lock(&self.clients);
         let Some(client) = clients.addrs.get(&flow).copied() else {
-            return add(&self.carrier.counters.refused, 1);
+            return add(&self.carrier.counters.refused, payloads.len() as u64);
         };
         clients.table.touch((), client, Instant::now());
         drop(clients);
-        self.carrier
-            .delivered(self.socket.try_send_to(payload, client));
+        let delivered = |sent| self.carrier.delivered(sent);
+        self.outlet.send(Some(client), payloads, delivered);
     }
 
     /// Ends what is idle; ready when the peer acknowledges nothing any more.
