@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use quinn::{Chunk, ClosedStream, ReadError, ReadExactError, ReadToEndError, StreamId, VarInt};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -76,6 +77,20 @@ impl RecvStream {
         let read = chunk.as_ref();
         self.took(read.map(|read| read.as_ref().map(|chunk| chunk.bytes.len())));
         chunk
+    }
+
+    /// Reads the next pieces in their order without copying them, as many as are there and `chunks` has room for, and gives their number;
+    /// none at the stream's end.
+    ///
+    /// Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub async fn read_chunks(&mut self, chunks: &mut [Bytes]) -> Result<Option<usize>, ReadError> {
+        let count = self.quic.read_chunks(chunks).await;
+        let bytes = |count: &usize| chunks.iter().take(*count).map(Bytes::len).sum();
+        self.took(count.as_ref().map(|count| count.as_ref().map(bytes)));
+        count
     }
 
     /// Reads all that comes, at most `limit` bytes. If the future is dropped, what was read is lost.

@@ -1,8 +1,11 @@
 //! A local connection and one QUIC stream made into one.
 
-use std::pin::pin;
+use std::{
+    io::{self, IoSlice},
+    pin::pin,
+};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
 use tokio::{
@@ -16,6 +19,8 @@ use crate::{RecvStream, SendStream};
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
 const CHUNK: usize = 64 * 1024;
 const LEAST: usize = 4096;
+/// Pieces of a stream, of a packet each, that are written to TCP at a time.
+const TOGETHER: usize = 32;
 /// Stream error code (RFC 9000 section 20.2): the TCP connection at the sender's end broke.
 const BROKEN: VarInt = VarInt::from_u32(1);
 
@@ -88,10 +93,31 @@ async fn from_quic(
     recv: &mut RecvStream,
     mut local: impl AsyncWrite + Unpin,
 ) -> Result<(), Broken> {
-    while let Some(chunk) = recv.read_chunk(usize::MAX, true).await? {
-        local.write_all(&chunk.bytes).await?;
+    let mut chunks = [const { Bytes::new() }; TOGETHER];
+    while let Some(count) = recv.read_chunks(&mut chunks).await? {
+        let chunks = chunks.get_mut(..count).unwrap_or_default();
+        write_all(&mut local, chunks).await?;
+        // They hold the packets in which they came.
+        chunks.fill(Bytes::new());
     }
     local.shutdown().await?;
+    Ok(())
+}
+
+async fn write_all(local: &mut (impl AsyncWrite + Unpin), chunks: &[Bytes]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(&[]); TOGETHER];
+    for (slice, chunk) in slices.iter_mut().zip(chunks) {
+        *slice = IoSlice::new(chunk);
+    }
+    let mut left = slices.get_mut(..chunks.len()).unwrap_or_default();
+    // Empty ones at the beginning are left out, too.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match local.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+    }
     Ok(())
 }
 
@@ -99,7 +125,7 @@ async fn from_quic(
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error("the local connection broke: {0}")]
-    Local(#[from] std::io::Error),
+    Local(#[from] io::Error),
     #[error("the peer reset the stream")]
     Peer,
     #[error("the link broke: {0}")]
