@@ -7,12 +7,13 @@ use std::process::Stdio;
 use peerway_tests::PROGRAMS;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
     process::{Child, Command},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::timeout,
 };
 
-use crate::commands::{PATIENCE, World};
+use crate::commands::{PATIENCE, World, echo, send_and_compare};
 
 /// Two nodes that let in each other and nobody else; the ticket of the second.
 pub(crate) async fn friends(world: &World) -> String {
@@ -102,6 +103,42 @@ async fn an_invitation_is_used_for_the_node_that_runs_here() {
     assert_eq!(book.lines[0]["id"], status.lines[0]["id"]);
     guest.terminate().await;
     host.terminate().await;
+}
+
+#[tokio::test]
+async fn what_is_exposed_and_forwarded_by_the_nodes_that_run_ends_with_the_commands() {
+    let world = World::new().await;
+    friends(&world).await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("web={}", server.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+    let mut expose = world.start("b", &["expose", &target]);
+    expose.ready().await;
+    let taken = world.run("b", &["expose", &target]).await;
+    assert_eq!(taken.code, 1, "{}", taken.stderr);
+    assert!(taken.stderr.contains("choose another name"));
+
+    // Nobody but this node is let in there.
+    let arguments = ["forward", "b/web", "--listen", "127.0.0.1:0", "--fail-fast"];
+    let mut forward = world.start("a", &arguments);
+    let addr = forward.line().await["addr"].as_str().unwrap().to_owned();
+    timeout(PATIENCE, send_and_compare(addr.clone(), 1))
+        .await
+        .unwrap();
+    forward.kill().await;
+    let freed = async {
+        while TcpListener::bind(&addr).await.is_err() {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, freed).await.unwrap();
+
+    expose.terminate().await;
+    let nothing = world.run("a", &arguments).await;
+    assert_eq!(nothing.code, 1, "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("exposes nothing under the name"));
+    part(&world).await;
 }
 
 /// A dashboard of `a`, in a terminal of its own, once it has drawn itself.

@@ -6,8 +6,9 @@
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    sync::LazyLock,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use peerway::{
@@ -15,8 +16,14 @@ use peerway::{
     services::subnet::{self, Dropped, IpNet, LinkState, Offer, Refusal, Status, Subnet},
 };
 use peerway_lab::{self as lab, Fault, Home, Lab, NatKind};
-use peerway_tests::pair;
+use peerway_tests::{
+    PROGRAMS,
+    computer::{Computer, Running},
+    pair,
+};
+use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 const BUDGET: Duration = Duration::from_secs(120);
@@ -98,6 +105,48 @@ fn a_host_behind_a_home_with_the_same_range_is_reached_in_another() {
         assert!(add.status().unwrap().success());
         assert!(a.home.run(|| ping("10.7.7.1".parse().unwrap())).unwrap());
         assert_eq!(b.dropped().source, 0);
+    });
+}
+
+#[test]
+fn a_node_that_runs_links_networks_for_as_long_as_a_command_has_it_do_so() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |mut lab| {
+        let folder = TempDir::new().unwrap();
+        let relay = pair::named_relay(&lab);
+        let both = ["nas", "laptop"].map(|name| {
+            let home = lab.home(name, NatKind::PortRestricted).unwrap();
+            let mut computer = Computer::new(home, name, folder.path());
+            computer.export(&format!("export PEERWAY_RELAY={relay}"));
+            computer
+        });
+        let [nas, laptop] = &both;
+        for (one, other, name) in [(nas, laptop, "laptop"), (laptop, nas, "nas")] {
+            let ticket = other.json("peerway ticket").swap_remove(0);
+            let ticket = ticket["ticket"].as_str().unwrap().to_owned();
+            one.json(&format!("peerway add {name} {ticket}"));
+        }
+        let nodes = both.each_ref().map(|it| it.start("peerway up --json"));
+        for node in &nodes {
+            assert_eq!(said(node)["event"], "ready");
+        }
+        let there = nas.start("peerway link laptop --json");
+        let addr: IpAddr = said(&there)["v4"].as_str().unwrap().parse().unwrap();
+        for _ in 0..2 {
+            // Killed after the first time, and made anew.
+            let here = laptop.start("peerway link nas --json");
+            while said(&here)["up"] != true {}
+            assert!(laptop.home.run(|| ping(addr)).unwrap());
+            let second = laptop.line("peerway link nas").output().unwrap();
+            assert_eq!(second.status.code(), Some(5), "one at a time");
+            drop(here);
+            let begin = Instant::now();
+            while has_device(laptop) {
+                assert!(begin.elapsed() < PATIENCE, "the device stays");
+            }
+        }
+        assert!(has_device(nas), "its command goes on");
+        nas.run("peerway down");
     });
 }
 
@@ -402,4 +451,12 @@ fn read_all(listener: &TcpListener) -> usize {
             at += 1;
         }
     }
+}
+
+fn said(running: &Running) -> Value {
+    running.line().parse().unwrap()
+}
+
+fn has_device(computer: &Computer) -> bool {
+    computer.run("ip -o link show").contains("peerway")
 }

@@ -19,6 +19,7 @@ mod refusal;
 mod remote;
 mod searches;
 mod server;
+mod serving;
 mod shares;
 mod streams;
 #[cfg(test)]
@@ -41,7 +42,9 @@ pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
 pub(crate) use visits::Visited;
 
-use crate::{Links, kept::Services, pairing::Party, transfers::Desk};
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use crate::linking::Linker;
+use crate::{Links, kept::Services, pairing::Party, servers::Servers, transfers::Desk};
 
 /// The version of the interface, in every path.
 const V1: &str = "/v1";
@@ -59,6 +62,11 @@ pub struct Host {
     pub search: Search,
     /// Where peers come with files.
     pub(crate) desk: Desk,
+    /// Servers of this home that peers reach.
+    pub(crate) servers: Servers,
+    /// What carries packets of the networks that are linked.
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    pub(crate) linker: Linker,
     /// What gets to know other computers.
     pub(crate) party: Party,
     /// The groups that it belongs to; none of a temporary identity.

@@ -16,8 +16,11 @@ pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod files;
+mod forwarding;
 mod invites;
 mod kept;
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+mod linking;
 mod links;
 mod operations;
 mod pairing;
@@ -27,10 +30,12 @@ mod printable;
     expect(dead_code, reason = "only the control socket tells of it")
 )]
 mod searches;
+mod servers;
 mod shares;
 mod told;
 mod toml;
 mod transfers;
+mod written;
 
 pub use kept::services::ServiceChange;
 pub use links::{LinkError, Links};

@@ -185,6 +185,8 @@ pub(crate) enum FailureKind {
     Busy,
     /// The peer does not want it.
     Refused,
+    /// The system does not let this program do it.
+    NotPermitted,
 }
 
 #[derive(Debug, thiserror::Error)]

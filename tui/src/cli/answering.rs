@@ -65,6 +65,9 @@ mod unix {
                     sharing: node.sharing().clone(),
                     search: node.search().clone(),
                     desk: node.desk().clone(),
+                    servers: node.servers().clone(),
+                    #[cfg(all(feature = "subnet", target_os = "linux"))]
+                    linker: node.linker().clone(),
                     party: Party {
                         endpoint: node.endpoint.clone(),
                         book: node.peers().book().clone(),

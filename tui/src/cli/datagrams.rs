@@ -2,51 +2,29 @@
 
 use std::io;
 
-use peerway::services::tunnel::DatagramCounts;
 use serde::Serialize;
 
 use super::out;
+use crate::forwarding::Datagrams;
 
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Record {
-    Datagrams {
-        flows: u64,
-        displaced: u64,
-        sent: u64,
-        received: u64,
-        overflowed: u64,
-        lost: u64,
-        incomplete: u64,
-        refused: u64,
-    },
+    Datagrams(Datagrams),
 }
 
 /// Nothing, if there was none.
-pub(super) fn print(counts: DatagramCounts, json: bool) -> io::Result<()> {
-    if counts == DatagramCounts::default() {
+pub(super) fn print(counts: Datagrams, json: bool) -> io::Result<()> {
+    if counts == Datagrams::default() {
         return Ok(());
     }
     if json {
-        return out::json(&record(counts));
+        return out::json(&Record::Datagrams(counts));
     }
     out::text(text(counts))
 }
 
-fn record(counts: DatagramCounts) -> Record {
-    Record::Datagrams {
-        flows: counts.flows,
-        displaced: counts.displaced,
-        sent: counts.sent,
-        received: counts.received,
-        overflowed: counts.overflowed,
-        lost: counts.lost,
-        incomplete: counts.incomplete,
-        refused: counts.refused,
-    }
-}
-
-fn text(counts: DatagramCounts) -> String {
+fn text(counts: Datagrams) -> String {
     let mut text = format!(
         "UDP: {} flows, {} datagrams sent to peers, {} received",
         counts.flows, counts.sent, counts.received
@@ -75,14 +53,14 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_said_and_what_was_not_is_left_out() {
-        let mut counts = DatagramCounts::default();
+        let mut counts = Datagrams::default();
         (counts.flows, counts.sent, counts.received) = (2, 10, 9);
         let quiet = "UDP: 2 flows, 10 datagrams sent to peers, 9 received";
         assert_eq!(text(counts), quiet);
         counts.lost = 1;
         assert_eq!(text(counts), format!("{quiet}; 1 lost on the way here"));
         for command in ["expose", "forward"] {
-            assert_keys(command, &record(counts));
+            assert_keys(command, &Record::Datagrams(counts));
         }
     }
 }

@@ -2,18 +2,23 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use peerway::services::tunnel::{self, Exposed, ServiceName, Target};
+use peerway::{
+    Router, Ticket,
+    services::tunnel::{self, ServiceName, Target},
+};
 use tokio::net::TcpSocket;
 
 use super::{
     args::{Allowed, Expose, Globals, Offered},
-    datagrams,
     failure::Failure,
     kept,
-    node::Node,
+    node::{self, Node},
     out, up,
 };
-use crate::book::{Book, Name};
+use crate::{
+    book::{Book, Name},
+    kept::Exposure,
+};
 
 pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure> {
     if let Some(action) = &args.action {
@@ -22,37 +27,48 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
     let servers = named(&args.servers, &args.names, &args.allow)?;
     let missing = servers.iter().filter_map(|(_, target)| missing(target));
     missing.for_each(out::hint);
-    let exposed = Exposed::default();
-    let offer = |router, node: &Node| {
+    let exposures: Vec<_> = servers
+        .into_iter()
+        .map(|(name, target)| {
+            let allow = for_service(&args.allow, &name);
+            (name, Exposure { target, allow })
+        })
+        .collect();
+    #[cfg(unix)]
+    if let Some(client) = super::attach::running(globals).await? {
+        return attached::expose(globals, &client, args, exposures).await;
+    }
+    out::hint(node::OWN);
+    let names: Vec<_> = exposures.iter().map(|(name, _)| name.clone()).collect();
+    let mut lent = None;
+    let offer = |router: Router, node: &Node| {
         hint_at_strangers(&args.allow, &node.book().book());
-        for (name, target) in &servers {
-            let who = for_service(&args.allow, name);
-            if who.is_empty() {
-                exposed.insert(name.clone(), target.clone());
-            } else {
-                let book = node.book().watch();
-                let may = move |peer| book.borrow().is_among(peer, &who);
-                exposed.insert_for(name.clone(), target.clone(), may);
-            }
-        }
-        let serving = exposed.clone();
-        let serve = move |connection| serving.clone().serve(connection);
-        up::diagnostics(router, !args.no_diagnostics).accept(tunnel::ALPN, serve)
+        lent = Some(node.servers().lend(exposures));
+        up::diagnostics(router, !args.no_diagnostics)
     };
-    let served = up::serve(
-        globals,
-        up::Besides::default(),
-        offer,
-        args.fail_fast,
-        |ticket| {
-            let each = servers.iter().zip(9000..);
-            each.map(|((name, _), port)| format!("peerway forward {ticket}/{name} --listen {port}"))
-                .collect()
-        },
-    )
-    .await;
-    datagrams::print(exposed.datagrams(), globals.json)?;
+    let (besides, fail_fast) = (up::Besides::default(), args.fail_fast);
+    let served = up::serve(globals, besides, offer, fail_fast, |ticket| {
+        commands(ticket, &names)
+    });
+    let served = served.await;
+    // Nobody else takes a name of a node of the command's own.
+    drop(lent);
     served
+}
+
+/// The router that also leads peers to servers, to those that there are at the moment.
+pub(super) fn serve(router: Router, node: &Node) -> Router {
+    let exposed = node.servers().exposed().clone();
+    router.accept(tunnel::ALPN, move |connection| {
+        exposed.clone().serve(connection)
+    })
+}
+
+/// What the other side has to type.
+fn commands(ticket: &Ticket, names: &[ServiceName]) -> Vec<String> {
+    let each = names.iter().zip(9000..);
+    each.map(|(name, port)| format!("peerway forward {ticket}/{name} --listen {port}"))
+        .collect()
 }
 
 /// Each server with its name.
@@ -129,6 +145,74 @@ fn is_free(addr: SocketAddr) -> bool {
         TcpSocket::new_v6()
     };
     socket.is_ok_and(|socket| socket.bind(addr).is_ok())
+}
+
+/// By the node that runs here.
+#[cfg(unix)]
+mod attached {
+    use futures_util::StreamExt;
+    use peerway::RelayState;
+
+    use super::{
+        Expose, Exposure, Failure, Globals, ServiceName, commands, hint_at_strangers, out, up,
+    };
+    use crate::{
+        cli::{attach, node::interrupted, state::StateDir},
+        control::Client,
+        operations::no_relay,
+        servers::{ExposeAsk, Server, Step},
+    };
+
+    pub(super) async fn expose(
+        globals: &Globals,
+        client: &Client,
+        args: &Expose,
+        exposures: Vec<(ServiceName, Exposure)>,
+    ) -> Result<(), Failure> {
+        if let Some(option) = attach::lacking(globals, client).await? {
+            return Err(Failure::Lacks(option));
+        }
+        if args.no_diagnostics {
+            out::hint(
+                "whether ping and speed are answered is up to the node that runs here, as it was started",
+            );
+        }
+        hint_at_strangers(&args.allow, &StateDir::open(globals)?.names());
+        // Before anything is begun.
+        let interrupted = interrupted();
+        let names: Vec<_> = exposures.iter().map(|(name, _)| name.clone()).collect();
+        let servers = exposures
+            .into_iter()
+            .map(|(name, exposure)| Server::new(name, exposure));
+        let ask = ExposeAsk {
+            servers: servers.collect(),
+        };
+        let exposing = async {
+            let node = client.status().await?;
+            if args.fail_fast
+                && !node.relays.is_empty()
+                && node.relays.iter().all(|it| it.state != RelayState::Up)
+            {
+                return Err(no_relay(&node).into());
+            }
+            let mut steps = client.expose(&ask).await?;
+            while let Some(step) = steps.next().await {
+                let Step::Exposed { .. } = step?;
+                let (socket, ticket) = (attach::socket(globals)?, node.ticket.clone());
+                let commands = commands(&ticket, &names);
+                let print = up::print_ready(ticket, socket, None, commands, globals.json);
+                match print.await {
+                    Err(failure) if failure.is_silent() => {}
+                    printed => printed?,
+                }
+            }
+            Err(Failure::NodeEnded)
+        };
+        tokio::select! {
+            exposed = exposing => exposed,
+            () = interrupted => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,9 +21,6 @@ use peerway::{
 use peerway_swarm::groups::StoreError;
 use peerway_swarm::share::{GetError, ShareError};
 
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-use peerway::services::subnet::SubnetError;
-
 #[cfg(unix)]
 use super::search::NoResult;
 #[cfg(unix)]
@@ -33,9 +30,10 @@ use crate::demo::DemoError;
 use crate::{
     book::{BookError, EditError, Name},
     dash,
+    forwarding::{ListenError, forward_kind, words},
     invites::InviteFileError,
     kept::KeptError,
-    operations::{DialError, Failed, FailureKind, dial, dial_kind, may_pass},
+    operations::{DialError, Failed, FailureKind, dial_kind},
     pairing::PairingError,
     transfers::Crowded,
 };
@@ -47,7 +45,6 @@ const UNREACHABLE: u8 = 4;
 const BUSY: u8 = 5;
 const NO_NODE: u8 = 6;
 /// Nothing less than a change by root helps.
-#[cfg(any(test, all(feature = "subnet", target_os = "linux")))]
 const NOT_PERMITTED: u8 = 7;
 const REFUSED: u8 = 8;
 /// As shells report a program that Ctrl-C ended.
@@ -119,9 +116,6 @@ pub(super) enum Failure {
     Man { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Key(#[from] KeyFileError),
-    #[error("{}", super::link::words(.0))]
-    #[cfg(all(feature = "subnet", target_os = "linux"))]
-    Subnet(#[from] SubnetError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("cannot serve as a relay: {0}")]
@@ -193,6 +187,8 @@ pub(super) enum Failure {
     Lacks(&'static str),
     #[error("the transfer broke off: the node has ended")]
     BrokenOff,
+    #[error("the node that served this has ended, and this with it")]
+    NodeEnded,
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -211,10 +207,10 @@ pub(super) enum Failure {
     NobodyCame,
     #[error("{0} of the files did not arrive; the others did")]
     NotAll(u64),
-    #[error("{}", forward(.0))]
+    #[error("{}", words(.0))]
     Forward(#[from] ForwardError),
-    #[error("cannot listen on {addr}: {source}; choose another address with --listen")]
-    Listen { addr: String, source: io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(
         "a proxy at {0} would lead others into your peers' homes: choose an address of this computer, as in 127.0.0.1:1080"
     )]
@@ -242,15 +238,15 @@ impl Failure {
         match self {
             Self::Operation(failed) => code(failed.kind),
             Self::Dial(error) => code(error.kind()),
-            Self::Forward(ForwardError::Connect(error))
-            | Self::Pair(PairError::Connect(error))
-            | Self::Invite(InviteError::Connect(error)) => code(dial_kind(error)),
-            Self::Forward(ForwardError::Lost(_) | ForwardError::Cut(_)) => UNREACHABLE,
+            Self::Forward(error) => code(forward_kind(error)),
+            Self::Pair(PairError::Connect(error)) | Self::Invite(InviteError::Connect(error)) => {
+                code(dial_kind(error))
+            }
             Self::Crowded(_) => BUSY,
             Self::Declined => REFUSED,
             Self::Get(error) => get(error),
             Self::Kept(error) => kept(error),
-            Self::NobodyCame | Self::BrokenOff => UNREACHABLE,
+            Self::NobodyCame | Self::BrokenOff | Self::NodeEnded => UNREACHABLE,
             Self::NoHome
             | Self::OpenProxy(_)
             | Self::Code(_)
@@ -266,8 +262,6 @@ impl Failure {
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::AnyPort
             | Self::SeveralPeers { .. } => USAGE,
-            #[cfg(all(feature = "subnet", target_os = "linux"))]
-            Self::Subnet(error) => subnet_code(error),
             #[cfg(unix)]
             Self::NodeGet { kind, .. } => node_get(*kind),
             Self::Interrupted => INTERRUPTED,
@@ -305,33 +299,16 @@ impl Failure {
             | Self::Invite(_)
             | Self::Invites(_)
             | Self::ManyInvites
-            | Self::Forward(_)
             | Self::Select(_)
             | Self::Share(_)
             | Self::Inbox(_)
             | Self::NotAll(_)
-            | Self::Listen { .. }
+            | Self::Listen(_)
             | Self::Dashboard(_)
             | Self::Replay(_)
             | Self::TooLongForQr
             | Self::Output(_) => FAILED,
         }
-    }
-
-    /// Whether a dial that failed so may succeed later.
-    pub(super) fn may_pass(&self) -> bool {
-        if let Self::Dial(error) = self {
-            return error.may_pass();
-        }
-        if let Self::Forward(ForwardError::Connect(error)) = self {
-            return may_pass(error);
-        }
-        matches!(
-            self,
-            Self::Forward(
-                ForwardError::Lost(_) | ForwardError::Cut(_) | ForwardError::TargetRefused { .. }
-            )
-        )
     }
 
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
@@ -346,16 +323,6 @@ impl From<PairingError> for Failure {
             kind: error.kind(),
             error: error.to_string(),
         })
-    }
-}
-
-fn forward(error: &ForwardError) -> String {
-    if let ForwardError::Connect(error) = error {
-        dial(error)
-    } else if matches!(error, ForwardError::UnknownService { .. }) {
-        format!("{error} (`peerway services PEER` lists those for this computer)")
-    } else {
-        error.to_string()
     }
 }
 
@@ -428,15 +395,6 @@ fn far(error: &RemoteError) -> u8 {
     }
 }
 
-#[cfg(all(feature = "subnet", target_os = "linux"))]
-fn subnet_code(error: &SubnetError) -> u8 {
-    if matches!(error, SubnetError::NotPermitted | SubnetError::NoTun) {
-        NOT_PERMITTED
-    } else {
-        FAILED
-    }
-}
-
 fn code(kind: FailureKind) -> u8 {
     match kind {
         FailureKind::Failed => FAILED,
@@ -445,5 +403,6 @@ fn code(kind: FailureKind) -> u8 {
         FailureKind::Unreachable => UNREACHABLE,
         FailureKind::Busy => BUSY,
         FailureKind::Refused => REFUSED,
+        FailureKind::NotPermitted => NOT_PERMITTED,
     }
 }

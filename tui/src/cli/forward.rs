@@ -1,46 +1,29 @@
-//! `peerway forward`: a local port that leads to a server at a peer.
+//! `peerway forward`: a local address that leads to a server at a peer.
 
-pub(super) mod bound;
 mod line;
-#[cfg(unix)]
-mod unix;
-mod watch;
 
-use std::{convert::Infallible, future::pending, io, time::Duration};
+use std::{io, pin::pin};
 
-use peerway::{
-    Event, Names as _, PeerId, Ticket,
-    services::tunnel::{ForwardError, Forwarder, ServiceName, Transport},
-};
-use tokio::{
-    sync::{
-        broadcast::{Receiver, error::RecvError},
-        mpsc,
-        watch::{Sender, channel},
-    },
-    time::{Instant, sleep},
-};
+use futures_util::{Stream, StreamExt};
+use peerway::{Event, Names as _, Ticket, services::tunnel::ServiceName};
+use tokio::time::Instant;
 
-use self::{
-    bound::Bound,
-    line::{Record, Repeats},
-    watch::Watch,
-};
+use self::line::Repeats;
 use super::{
     args::{Forward, Globals, PeerName, Service},
     datagrams,
     failure::Failure,
-    follow::Followed,
     invite, kept,
-    node::{self, Node, Patience, relays_for},
-    out, up, words,
+    node::{self, Node, relays_for},
+    out,
+    state::StateDir,
+    up, words,
 };
-use crate::{book::Book, kept::Local};
-
-/// Between two tries to reach a peer that nobody has asked for yet.
-const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// Failed connections that wait to be told of.
-const UNREAD: usize = 64;
+use crate::{
+    book::Book,
+    forwarding::{self, Bound, Datagrams, Step},
+    kept::Local,
+};
 
 pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure> {
     if let Some(action) = &args.action {
@@ -50,10 +33,15 @@ pub(super) async fn run(globals: &Globals, args: &Forward) -> Result<(), Failure
     let (Some(service), Some(listen)) = (&args.service, &args.listen) else {
         return Ok(());
     };
-    until_interrupted(globals, service, listen, args.fail_fast).await
+    #[cfg(unix)]
+    if let Some(client) = super::attach::willing(globals).await? {
+        return attached::forward(globals, &client, (service, listen), args.fail_fast).await;
+    }
+    by_itself(globals, service, listen, args.fail_fast).await
 }
 
-async fn until_interrupted(
+/// A node for the duration of the command.
+async fn by_itself(
     globals: &Globals,
     service: &Service,
     listen: &Local,
@@ -62,57 +50,93 @@ async fn until_interrupted(
     let (bound, addr) = Bound::open(listen).await?;
     let peer = node::meet(globals, &service.peer).await?;
     let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let forwarder = Forwarder::new(node.endpoint.clone(), peer.clone(), service.name.clone());
-    let json = globals.json;
-    let events = node.endpoint.events();
-    let (failures, told) = mpsc::channel(UNREAD);
-    let failed = move |error: &ForwardError| {
-        // Whoever does not read is forwarded all the same.
-        let _ = failures.try_send(error.clone());
-    };
-    // Who invites may have been away.
-    let retry = async || match &service.peer {
-        PeerName::Invited(_, invitation) => {
-            invite::use_up(globals, &peer, invitation).await.map(drop)
-        }
-        PeerName::Ticket(_) | PeerName::Called(_) => Ok(()),
-    };
-    let wanted = bound.wants();
-    let check = async || {
-        let found = check(&node, &forwarder, &peer).await?;
-        match wanted {
-            Some(wanted) if wanted != found => Err(misfit(found, &service.name)),
-            _ => Ok(found),
-        }
-    };
+    if !node.is_temporary() {
+        out::hint(node::OWN);
+    }
+    let forward = forwarding::Forward::new(node.links(), peer.clone(), service.name.clone());
+    let steps = forward.begin(bound, addr, fail_fast).map(Ok);
+    let mut following = Following::new(globals, service, &peer);
+    let at_identity = || node.hint_at_identity();
     let body = async {
-        let (find, found) = channel(None);
-        if fail_fast {
-            node.settled().await;
-            find.send_replace(Some(check().await?));
-        }
-        let announce = |addr| announce(addr, &node.book().book(), &peer, &service.name, json);
-        announce(addr)?;
-        let printing = print(events, told, node.book(), peer.id(), json);
+        let mut steps = pin!(steps);
         tokio::select! {
-            ran = bound.run(&forwarder, found, announce, failed) => ran,
-            printed = up::served_without_reader(printing) => printed,
-            Err(failure) = reach(&node, check, retry, &find) => Err(failure),
+            followed = up::served_without_reader(following.follow(&mut steps, at_identity)) => followed,
+            never = node.book().follow(&node.endpoint, out::hint) => match never {},
         }
     };
     let ran = node.run(body).await;
-    datagrams::print(forwarder.datagrams(), json)?;
+    datagrams::print(forward.datagrams().into(), globals.json)?;
     ran?;
     Ok(())
 }
 
-/// What the service takes is not what can be given to it here.
-pub(super) fn misfit(found: Transport, name: &ServiceName) -> Failure {
-    let name = name.clone();
-    Failure::Forward(match found {
-        Transport::Stream => ForwardError::IsTcp { name },
-        Transport::Datagrams => ForwardError::IsUdp { name },
-    })
+/// Prints how a forward fares.
+struct Following<'a> {
+    globals: &'a Globals,
+    service: &'a Service,
+    peer: &'a Ticket,
+    repeats: Repeats,
+    /// As they were told last.
+    datagrams: Datagrams,
+}
+
+impl<'a> Following<'a> {
+    fn new(globals: &'a Globals, service: &'a Service, peer: &'a Ticket) -> Self {
+        Self {
+            globals,
+            service,
+            peer,
+            repeats: Repeats::default(),
+            datagrams: Datagrams::default(),
+        }
+    }
+
+    /// Ends with the forward. `unreached` is called each time that the peer was not reached.
+    async fn follow(
+        &mut self,
+        steps: &mut (impl Stream<Item = Result<Step, Failure>> + Unpin),
+        unreached: impl Fn(),
+    ) -> Result<(), Failure> {
+        while let Some(step) = steps.next().await {
+            let step = step?;
+            if let Step::Waiting(_) = &step {
+                unreached();
+            }
+            self.note(step).await?;
+        }
+        Err(Failure::NodeEnded)
+    }
+
+    async fn note(&mut self, step: Step) -> Result<(), Failure> {
+        let (json, state) = (self.globals.json, StateDir::open(self.globals)?);
+        match step {
+            Step::Hint { text } => out::hint(text),
+            Step::Listening { addr } => {
+                let (book, peer) = (state.names(), self.peer.clone());
+                let name = self.service.name.clone();
+                out::aside(move || announce(addr, &book, &peer, &name, json)).await?;
+            }
+            Step::Reached => state.peers().remember(self.peer),
+            Step::Waiting(failed) => {
+                out::hint(format!("not reached yet, trying on: {failed}"));
+                // Who invites may have been away.
+                if let PeerName::Invited(_, invitation) = &self.service.peer {
+                    invite::use_up(self.globals, self.peer, invitation).await?;
+                }
+            }
+            Step::Way { happened } => {
+                let book = state.names();
+                out::aside(move || print_event(&happened, &book, json)).await?;
+            }
+            failed @ (Step::Refused { .. } | Step::Cut { .. }) => {
+                let text = self.repeats.say(line::text(&failed), Instant::now());
+                out::aside(move || print_failure(&failed, text, json)).await?;
+            }
+            Step::Datagrams(counts) => self.datagrams = counts,
+            Step::Failed(failed) => return Err(failed.into()),
+        }
+        Ok(())
+    }
 }
 
 fn announce(
@@ -121,76 +145,12 @@ fn announce(
     peer: &Ticket,
     name: &ServiceName,
     json: bool,
-) -> Result<(), Failure> {
+) -> io::Result<()> {
     if json {
-        return Ok(out::json(&Record::Listening { addr })?);
+        return out::json(&Step::Listening { addr });
     }
     let peer = book.peer(&peer.id());
-    Ok(out::text(format!("{addr} leads to {name} at {peer}"))?)
-}
-
-async fn check(node: &Node, forwarder: &Forwarder, peer: &Ticket) -> Result<Transport, Failure> {
-    let checking = forwarder.check();
-    node.answer(peer, Patience::within(None), checking).await
-}
-
-/// Tries until the peer and its server are there, and says what is in the way. Ends only where trying on is of no use.
-async fn reach(
-    node: &Node,
-    check: impl AsyncFn() -> Result<Transport, Failure>,
-    retry: impl AsyncFn() -> Result<(), Failure>,
-    find: &Sender<Option<Transport>>,
-) -> Result<Infallible, Failure> {
-    node.settled().await;
-    let mut told = String::new();
-    loop {
-        let failure = match check().await {
-            Ok(found) => {
-                find.send_replace(Some(found));
-                return pending().await;
-            }
-            Err(failure) => failure,
-        };
-        if !failure.may_pass() {
-            return Err(failure);
-        }
-        let reason = failure.to_string();
-        if reason != told {
-            out::hint(format!("not reached yet, trying on: {reason}"));
-            told = reason;
-        }
-        sleep(RETRY_PAUSE).await;
-        retry().await?;
-    }
-}
-
-/// Says by which path the peer is reached and whether it is at all, whenever that changes, and what becomes of connections that
-/// fail.
-async fn print(
-    mut events: Receiver<Event>,
-    mut failures: mpsc::Receiver<ForwardError>,
-    book: &Followed,
-    peer: PeerId,
-    json: bool,
-) -> Result<(), Failure> {
-    let (mut watch, mut repeats) = (Watch::of(peer), Repeats::default());
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                Ok(event) if watch.tells(&event.kind) => {
-                    let book = book.book();
-                    out::aside(move || print_event(&event, &book, json)).await?;
-                }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
-            Some(error) = failures.recv() => {
-                let line = Record::of(&error);
-                let text = repeats.say(line.text(), Instant::now());
-                out::aside(move || print_failure(&line, text, json)).await?;
-            }
-        }
-    }
+    out::text(format!("{addr} leads to {name} at {peer}"))
 }
 
 fn print_event(event: &Event, book: &Book, json: bool) -> io::Result<()> {
@@ -201,10 +161,51 @@ fn print_event(event: &Event, book: &Book, json: bool) -> io::Result<()> {
     }
 }
 
-fn print_failure(line: &Record, text: Option<String>, json: bool) -> io::Result<()> {
+fn print_failure(failed: &Step, text: Option<String>, json: bool) -> io::Result<()> {
     match text {
-        _ if json => out::json(line),
+        _ if json => out::json(failed),
         Some(text) => out::text(text),
         None => Ok(()),
+    }
+}
+
+/// By the node that runs here.
+#[cfg(unix)]
+mod attached {
+    use futures_util::StreamExt;
+
+    use super::{
+        Failure, Following, Globals, Local, Service, datagrams,
+        node::{self, interrupted},
+        up,
+    };
+    use crate::{control::Client, forwarding::ForwardAsk, written::Written};
+
+    pub(super) async fn forward(
+        globals: &Globals,
+        client: &Client,
+        (service, listen): (&Service, &Local),
+        fail_fast: bool,
+    ) -> Result<(), Failure> {
+        // Before anything is begun.
+        let interrupted = interrupted();
+        let peer = node::meet(globals, &service.peer).await?;
+        let ask = ForwardAsk {
+            ticket: peer.clone(),
+            service: Written(service.name.clone()),
+            listen: Written(listen.clone()),
+            fail_fast,
+        };
+        let mut following = Following::new(globals, service, &peer);
+        let forwarding = async {
+            let mut steps = client.forward(&ask).await?.map(|step| Ok(step?));
+            up::served_without_reader(following.follow(&mut steps, || ())).await
+        };
+        let followed = tokio::select! {
+            followed = forwarding => followed,
+            () = interrupted => Ok(()),
+        };
+        datagrams::print(following.datagrams, globals.json)?;
+        followed
     }
 }

@@ -7,10 +7,7 @@ use std::{
     convert::Infallible,
 };
 
-use peerway::{
-    Router,
-    services::tunnel::{self, DatagramCounts, Exposed, ServiceName},
-};
+use peerway::services::tunnel::ServiceName;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -36,7 +33,6 @@ const LOOKS_PER_CHECK: u64 = 10;
 pub(super) struct Keeper {
     file: KeptFile,
     services: Services,
-    exposed: Exposed,
 }
 
 impl Keeper {
@@ -44,26 +40,12 @@ impl Keeper {
         Ok(Self {
             file: StateDir::open(globals)?.kept(),
             services: Services::default(),
-            exposed: Exposed::default(),
         })
     }
 
     /// How all of it fares.
     pub(super) fn services(&self) -> &Services {
         &self.services
-    }
-
-    /// The router that also leads peers to what is exposed.
-    pub(super) fn accept(&self, router: Router) -> Router {
-        let exposed = self.exposed.clone();
-        router.accept(tunnel::ALPN, move |connection| {
-            exposed.clone().serve(connection)
-        })
-    }
-
-    /// What became of UDP datagrams of what is exposed.
-    pub(super) fn datagrams(&self) -> DatagramCounts {
-        self.exposed.datagrams()
     }
 
     /// Ends with the future.
@@ -103,7 +85,7 @@ impl Keeper {
                 _ = ticks.tick() => {
                     count += 1;
                     if count % LOOKS_PER_CHECK == 0 {
-                        self.check(&running.kept.expose);
+                        self.check(&running.kept.expose, node);
                     }
                 }
                 Ok(()) = asked.changed() => at_once = true,
@@ -116,10 +98,7 @@ impl Keeper {
         self.services.set(&kept);
         let steps = Steps::between(&running.kept, &kept);
         for name in &steps.conceal {
-            self.exposed.remove(name);
-        }
-        for (name, exposure) in steps.expose {
-            self.expose(name, exposure, node);
+            node.servers().conceal(name);
         }
         // Their addresses are free before others begin.
         for remote in &steps.end {
@@ -133,26 +112,19 @@ impl Keeper {
             task.spawn(forwarding.run());
             running.forwards.insert(remote.clone(), task);
         }
-        self.check(&kept.expose);
+        self.check(&kept.expose, node);
         running.kept = kept;
     }
 
-    fn expose(&self, name: &ServiceName, exposure: &Exposure, node: &Node) {
-        let (target, who) = (exposure.target.clone(), exposure.allow.clone());
-        if who.is_empty() {
-            return self.exposed.insert(name.clone(), target);
-        }
-        let book = node.book().watch();
-        let may = move |peer| book.borrow().is_among(peer, &who);
-        self.exposed.insert_for(name.clone(), target, may);
-    }
-
-    /// Which of the servers are there, as far as that can be told without connecting.
-    fn check(&self, exposed: &BTreeMap<ServiceName, Exposure>) {
-        for (name, Exposure { target, .. }) in exposed {
-            let how = match missing(target) {
-                Some(reason) => (State::Waiting, Some(reason)),
-                None => (State::Ready, None),
+    /// Exposes what is not yet, and tells which of the servers are there, as far as that can be told without connecting.
+    fn check(&self, exposed: &BTreeMap<ServiceName, Exposure>, node: &Node) {
+        for (name, exposure) in exposed {
+            let how = match node.servers().keep(name, exposure) {
+                Err(error) => (State::Failed, Some(error.to_string())),
+                Ok(()) => match missing(&exposure.target) {
+                    Some(reason) => (State::Waiting, Some(reason)),
+                    None => (State::Ready, None),
+                },
             };
             self.services
                 .tell(Kind::Expose, name.as_str(), how, now_ms());
@@ -172,7 +144,6 @@ struct Running {
 #[derive(Debug, PartialEq)]
 struct Steps<'a> {
     conceal: BTreeSet<&'a ServiceName>,
-    expose: BTreeMap<&'a ServiceName, &'a Exposure>,
     end: BTreeSet<&'a Remote>,
     begin: BTreeMap<&'a Remote, &'a Local>,
 }
@@ -180,11 +151,10 @@ struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// What stays the same is not touched.
     fn between(before: &'a Kept, after: &'a Kept) -> Self {
-        let (conceal, expose) = steps(&before.expose, &after.expose);
+        let (conceal, _) = steps(&before.expose, &after.expose);
         let (end, begin) = steps(&before.forward, &after.forward);
         Self {
             conceal,
-            expose,
             end,
             begin,
         }
@@ -231,7 +201,6 @@ mod tests {
         let steps = Steps::between(&before, &after);
         let (gone, moved, new) = (name("gone"), name("moved"), remote("nas/new"));
         assert_eq!(steps.conceal, [&gone, &moved].into());
-        assert_eq!(steps.expose, [(&moved, &exposure("83"))].into());
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.begin, [(&new, &"9001".parse().unwrap())].into());
     }

@@ -19,16 +19,22 @@ use super::{
     state::{Claim, StateDir},
 };
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use crate::linking::Linker;
 pub(super) use crate::operations::Patience;
 use crate::{
     book::Seen,
     links::Links,
     operations::{Dialling, reachable},
+    servers::Servers,
     transfers::Desk,
 };
 
 /// How often is looked who is linked.
 const SEEN_EVERY: Duration = Duration::from_secs(20);
+
+/// What a command says that the node that runs here would serve for.
+pub(super) const OWN: &str = "no node runs here, so this command runs one as long as it lasts";
 
 /// An endpoint and the claim on its identity, if it has the folder's.
 #[derive(Debug)]
@@ -43,6 +49,9 @@ pub(super) struct Node {
     sharing: Sharing,
     search: Search,
     desk: Desk,
+    servers: Servers,
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    linker: Linker,
     dht: Option<Dht>,
     groups: Option<Groups>,
 }
@@ -114,6 +123,9 @@ impl Node {
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
             desk: Desk::new(book.watch()),
+            servers: Servers::new(book.watch()),
+            #[cfg(all(feature = "subnet", target_os = "linux"))]
+            linker: Linker::default(),
             dht: None,
             endpoint,
             claim: None,
@@ -159,6 +171,9 @@ impl Node {
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
             desk: Desk::new(book.watch()),
+            servers: Servers::new(book.watch()),
+            #[cfg(all(feature = "subnet", target_os = "linux"))]
+            linker: Linker::default(),
             dht: None,
             endpoint,
             claim,
@@ -223,6 +238,17 @@ impl Node {
     /// Where peers come with files.
     pub(super) fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Servers of this home that peers reach.
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// What carries packets of the networks that are linked.
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    pub(super) fn linker(&self) -> &Linker {
+        &self.linker
     }
 
     /// Whether another process has the folder's identity.

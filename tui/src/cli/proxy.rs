@@ -17,7 +17,10 @@ use super::{
     state::StateDir,
     up,
 };
-use crate::book::{Book, Trust};
+use crate::{
+    book::{Book, Trust},
+    forwarding::ListenError,
+};
 
 /// Refusals that wait to be told of.
 const UNREAD: usize = 64;
@@ -28,7 +31,7 @@ pub(super) async fn run(globals: &Globals, args: &Proxy) -> Result<(), Failure> 
     if !args.listen.ip().is_loopback() {
         return Err(Failure::OpenProxy(args.listen));
     }
-    let failed = |source| Failure::Listen {
+    let failed = |source| ListenError {
         addr: args.listen.to_string(),
         source,
     };

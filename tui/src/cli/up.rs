@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     future::{Future, pending},
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
@@ -15,10 +14,12 @@ use futures_util::StreamExt;
 use peerway::{EventKind, PeerId, RelayUrl, Router, Ticket, services::files::Inbox};
 use serde::Serialize;
 
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use super::link;
 use super::{
     answering::Answering,
     args::{Globals, Up},
-    datagrams,
+    datagrams, expose,
     failure::Failure,
     invite,
     keep::Keeper,
@@ -83,13 +84,6 @@ pub(super) struct Besides<'a> {
 }
 
 impl Besides<'_> {
-    fn accept(&self, router: Router) -> Router {
-        match &self.keeper {
-            Some(keeper) => keeper.accept(router),
-            None => router,
-        }
-    }
-
     fn services(&self) -> Option<&Services> {
         self.keeper.as_ref().map(Keeper::services)
     }
@@ -98,14 +92,6 @@ impl Besides<'_> {
         match &self.keeper {
             Some(keeper) => keeper.run(node).await,
             None => pending().await,
-        }
-    }
-
-    /// What became of UDP datagrams.
-    fn count(&self, json: bool) -> io::Result<()> {
-        match &self.keeper {
-            Some(keeper) => datagrams::print(keeper.datagrams(), json),
-            None => Ok(()),
         }
     }
 }
@@ -127,8 +113,10 @@ pub(super) async fn serve(
         None => None,
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);
-    let router = besides.accept(share::serve(router, &node));
+    let router = expose::serve(share::serve(router, &node), &node);
     let router = receive::serve(router, &node);
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    let router = link::serve(router, &node);
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = answering.afar(sharing::accept(router, &node));
     let mut events = pin!(all_told(node.endpoint.events(), besides.services()));
@@ -173,7 +161,8 @@ pub(super) async fn serve(
         Some(relay) => relay.during(node.book().watch(), running).await?,
         None => running.await?,
     };
-    Ok(besides.count(globals.json)?)
+    let datagrams = node.servers().exposed().datagrams();
+    Ok(datagrams::print(datagrams.into(), globals.json)?)
 }
 
 /// Says once why no relay could be reached so far.

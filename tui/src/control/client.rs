@@ -3,6 +3,7 @@
 mod files;
 mod groups;
 mod searches;
+mod serving;
 mod watching;
 
 use std::{error::Error, pin::Pin, time::Duration};

@@ -16,10 +16,12 @@ use super::{
     tests::{Node, PATIENCE, endpoint, request},
 };
 use crate::{
+    forwarding::{self, ForwardAsk},
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
     operations::{Failed, FailureKind, Ping, Speed, Step, Why},
     pairing::{self, PairAsk},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
+    servers::{self, ExposeAsk},
     shares::ShareLine,
     transfers::{self, Answer, ReceiveAsk, SendAsk},
 };
@@ -361,6 +363,90 @@ fn every_key_of_pairing_is_documented_and_no_other() {
     }
     let properties = schema["properties"].as_object().unwrap();
     assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+/// What some steps are, against a schema that tells of just these.
+fn check_steps(told: &[Value], schema: &str) {
+    let schema = self::schema(schema);
+    let (mut kinds, mut keys) = (Vec::new(), BTreeSet::new());
+    for step in told {
+        check(step, &schema, &step.to_string());
+        let kind = step["event"].as_str().unwrap();
+        assert!(PAGE.contains(&format!("`{kind}`")), "{kind}");
+        kinds.push(kind);
+        keys.extend(step.as_object().unwrap().keys().cloned());
+    }
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(properties["event"]["enum"], serde_json::json!(kinds));
+    assert_eq!(keys, properties.keys().cloned().collect());
+}
+
+#[test]
+fn every_key_of_what_is_served_for_a_command_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let forward = serde_json::json!({
+        "ticket": Ticket::from(id), "service": "web", "listen": "127.0.0.1:9000", "fail_fast": true,
+    });
+    let server = serde_json::json!({"name": "web", "target": "127.0.0.1:80", "allow": ["anna"]});
+    let expose = serde_json::json!({ "servers": [server] });
+    let forward: ForwardAsk = serde_json::from_value(forward).unwrap();
+    let expose: ExposeAsk = serde_json::from_value(expose).unwrap();
+    for (name, value) in [
+        ("ForwardAsk", serde_json::to_value(forward)),
+        ("ExposeAsk", serde_json::to_value(expose)),
+    ] {
+        let value = value.unwrap();
+        check(&value, &schema(name), name);
+        check_complete(&value, &schema(name), name);
+    }
+    let event: Vec<Value> = serde_json::from_str(EVENTS).unwrap();
+    let steps = serde_json::json!([
+        {"event": "hint", "text": "a"},
+        {"event": "listening", "addr": "127.0.0.1:9000"},
+        {"event": "reached"},
+        {"event": "waiting", "kind": "unreachable", "error": "a"},
+        {"event": "way", "happened": event[0]},
+        {"event": "refused", "reason": "a", "by": "target"},
+        {"event": "cut", "reason": "a"},
+        {"event": "datagrams", "flows": 1, "displaced": 1, "sent": 1, "received": 1, "overflowed": 1, "lost": 1,
+            "incomplete": 1, "refused": 1},
+        {"event": "failed", "kind": "busy", "error": "a"},
+    ]);
+    let steps: Vec<forwarding::Step> = serde_json::from_value(steps).unwrap();
+    let told: Vec<_> = steps
+        .iter()
+        .map(|it| serde_json::to_value(it).unwrap())
+        .collect();
+    check_steps(&told, "ForwardStep");
+    let names = vec!["web".to_owned()];
+    let told = serde_json::to_value(servers::Step::Exposed { names });
+    check_steps(&[told.unwrap()], "ExposeStep");
+}
+
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+#[test]
+fn every_key_of_links_is_documented_and_no_other() {
+    use crate::linking::{LinkAsk, Step};
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let ask = serde_json::json!({
+        "tickets": [Ticket::from(id)], "advertise": ["192.168.7.0/24"], "accept": ["10.0.0.0/8"],
+    });
+    let ask: LinkAsk = serde_json::from_value(ask).unwrap();
+    let ask = serde_json::to_value(ask).unwrap();
+    check(&ask, &schema("LinkAsk"), "LinkAsk");
+    check_complete(&ask, &schema("LinkAsk"), "LinkAsk");
+    let steps = serde_json::json!([
+        {"event": "device", "device": "peerway0", "v4": "100.64.0.1", "v6": null, "hints": ["a"]},
+        {"event": "link", "peer": id, "up": true, "addresses": ["100.64.0.2"], "trouble": null,
+            "routes": [{"net": "10.0.0.0/8", "seen_as": "10.0.0.0/8"}], "refused": [{"net": "0.0.0.0/0", "why": "a"}]},
+        {"event": "failed", "kind": "not_permitted", "error": "a"},
+    ]);
+    let steps: Vec<Step> = serde_json::from_value(steps).unwrap();
+    let told: Vec<_> = steps
+        .iter()
+        .map(|it| serde_json::to_value(it).unwrap())
+        .collect();
+    check_steps(&told, "LinkStep");
 }
 
 /// A step that is new has to be told of above, on the page and in the document.

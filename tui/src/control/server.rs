@@ -28,14 +28,17 @@ use super::{
     pairing,
     pass_on::{Remotes, pass_on},
     refusal::{Refusal, here},
-    searches, shares, streams, visits,
+    searches, serving, shares, streams, visits,
 };
+#[cfg(all(feature = "subnet", target_os = "linux"))]
+use crate::linking::Linker;
 use crate::{
     book::{Admin, Book},
     kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
     pairing::Party,
+    servers::Servers,
     transfers::Desk,
 };
 
@@ -52,6 +55,7 @@ pub struct Control {
     host: Host,
     room: Room,
     sends: Room,
+    servings: Room,
     pairings: Arc<Semaphore>,
     remotes: Remotes,
     ended: watch::Sender<bool>,
@@ -65,6 +69,7 @@ impl Control {
             host,
             room: Room::default(),
             sends: Room::default(),
+            servings: Room::default(),
             pairings: Arc::new(Semaphore::new(pairing::AT_ONCE)),
             remotes: Remotes::default(),
             ended: watch::Sender::new(false),
@@ -115,6 +120,20 @@ impl Control {
     /// Who has files sent.
     pub(super) fn sends(&self) -> &Room {
         &self.sends
+    }
+
+    /// Who has something served.
+    pub(super) fn servings(&self) -> &Room {
+        &self.servings
+    }
+
+    pub(super) fn servers(&self) -> &Servers {
+        &self.host.servers
+    }
+
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    pub(super) fn linker(&self) -> &Linker {
+        &self.host.linker
     }
 
     pub(super) fn links(&self) -> &Links {
@@ -192,6 +211,8 @@ fn router(control: Control) -> Router {
         .route("/groups/{id}/posts", get(groups::posts).post(groups::post))
         .route("/groups/{id}/read", post(groups::read))
         .route("/groups/{id}/follow", get(groups::follow))
+        .route("/forward", post(serving::forward))
+        .route("/expose", post(serving::expose))
         .route("/services", get(services).post(reread_services))
         .route("/book", get(book).post(reread_book))
         .route(
@@ -199,6 +220,8 @@ fn router(control: Control) -> Router {
             get(pass_on).post(pass_on).delete(pass_on),
         )
         .route("/down", post(down));
+    #[cfg(all(feature = "subnet", target_os = "linux"))]
+    let v1 = v1.route("/link", post(serving::link));
     Router::new()
         .nest(V1, v1)
         .route("/metrics", get(metrics))

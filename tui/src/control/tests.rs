@@ -3,6 +3,7 @@
 mod afar;
 mod files;
 mod measuring;
+mod serving;
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -32,6 +33,7 @@ use crate::{
     Links, Told,
     book::{Book, BookFile, Draft, Trust},
     pairing::Party,
+    servers::Servers,
     transfers::Desk,
 };
 
@@ -42,6 +44,7 @@ pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     sharing: Sharing,
     desk: Desk,
+    servers: Servers,
     control: Control,
     place: Place,
     serving: JoinHandle<()>,
@@ -62,12 +65,16 @@ impl Node {
         let listener = place.open().unwrap();
         let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
         let desk = Desk::new(book.clone());
+        let servers = Servers::new(book.clone());
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
             swarm: Swarm::new(endpoint.clone()),
             search: Search::new(endpoint.clone(), sharing.clone(), |_| Some(Asker::known())),
             sharing: sharing.clone(),
             desk: desk.clone(),
+            servers: servers.clone(),
+            #[cfg(all(feature = "subnet", target_os = "linux"))]
+            linker: crate::linking::Linker::default(),
             party: Party {
                 endpoint: endpoint.clone(),
                 book: BookFile::in_folder(dir.path()),
@@ -84,6 +91,7 @@ impl Node {
             endpoint,
             sharing,
             desk,
+            servers,
             control,
             place,
             serving,

@@ -1,87 +1,33 @@
-//! What `forward` says of itself and of connections that fail.
+//! What `forward` says of connections that fail.
 
 use std::time::Duration;
 
-use peerway::{ConnectError, services::tunnel::ForwardError};
-use serde::Serialize;
 use tokio::time::Instant;
+
+use crate::forwarding::{By, Step};
 
 /// The same failure is said again after this long.
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Record {
-    Listening {
-        addr: String,
-    },
-    /// A connection was not carried.
-    Refused {
-        reason: String,
-        by: By,
-    },
-    /// A connection that was carried ended with the link.
-    Cut {
-        reason: String,
-    },
-}
-
-/// Who, or what, a connection failed at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum By {
-    /// The peer does not want it.
-    Peer,
-    /// The peer's server does not take it.
-    Target,
-    /// Nothing leads to the peer.
-    Way,
-    /// This computer.
-    Here,
-}
-
-impl Record {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "whoever answers at all refuses, and what else goes wrong is on the way"
-    )]
-    pub(super) fn of(error: &ForwardError) -> Self {
-        use ConnectError as Dial;
-        let by = match error {
-            ForwardError::Cut(loss) => {
-                let reason = loss.to_string();
-                return Self::Cut { reason };
-            }
-            ForwardError::UnknownService { .. }
-            | ForwardError::NotAllowed { .. }
-            | ForwardError::IsUdp { .. }
-            | ForwardError::IsTcp { .. }
-            | ForwardError::Version
-            | ForwardError::Connect(Dial::NoSuchService | Dial::Busy | Dial::Closed(_)) => By::Peer,
-            ForwardError::TargetRefused { .. } => By::Target,
-            ForwardError::Local(_)
-            | ForwardError::Connect(Dial::OwnId | Dial::Tls(_) | Dial::Begin(_) | Dial::Shutdown) => {
-                By::Here
-            }
-            _ => By::Way,
-        };
-        let reason = error.to_string();
-        Self::Refused { reason, by }
-    }
-
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Listening { addr } => format!("listening at {addr}"),
-            Self::Refused { reason, by } => match by {
-                By::Peer => format!("a connection was refused by the peer: {reason}"),
-                By::Target => format!("a connection found no server: {reason}"),
-                By::Way => format!("a connection got nowhere: {reason}"),
-                By::Here => format!("a connection was not carried: {reason}"),
-            },
-            Self::Cut { reason } => {
-                format!("an open connection was cut, as the link was lost: {reason}")
-            }
+/// Of one that was not carried, or not to its end; nothing of what else happens.
+pub(super) fn text(step: &Step) -> String {
+    match step {
+        Step::Refused { reason, by } => match by {
+            By::Peer => format!("a connection was refused by the peer: {reason}"),
+            By::Target => format!("a connection found no server: {reason}"),
+            By::Way => format!("a connection got nowhere: {reason}"),
+            By::Here => format!("a connection was not carried: {reason}"),
+        },
+        Step::Cut { reason } => {
+            format!("an open connection was cut, as the link was lost: {reason}")
         }
+        Step::Hint { .. }
+        | Step::Listening { .. }
+        | Step::Reached
+        | Step::Waiting(_)
+        | Step::Way { .. }
+        | Step::Datagrams(_)
+        | Step::Failed(_) => String::new(),
     }
 }
 
@@ -114,7 +60,7 @@ impl Repeats {
 
 #[cfg(test)]
 mod tests {
-    use peerway::quic::ConnectionError;
+    use peerway::{ConnectError, quic::ConnectionError, services::tunnel::ForwardError};
 
     use super::*;
     use crate::cli::documented::assert_keys;
@@ -125,18 +71,18 @@ mod tests {
         let reason = "the peer is away".to_owned();
         for (line, expected) in [
             (
-                Record::Listening { addr },
+                Step::Listening { addr },
                 r#"{"event":"listening","addr":"127.0.0.1:9000"}"#,
             ),
             (
-                Record::Refused {
+                Step::Refused {
                     reason: reason.clone(),
                     by: By::Way,
                 },
                 r#"{"event":"refused","reason":"the peer is away","by":"way"}"#,
             ),
             (
-                Record::Cut { reason },
+                Step::Cut { reason },
                 r#"{"event":"cut","reason":"the peer is away"}"#,
             ),
         ] {
@@ -147,7 +93,7 @@ mod tests {
 
     #[test]
     fn who_refused_what_is_told_from_what_was_cut_and_from_what_never_arrived() {
-        let said = |error: ForwardError| Record::of(&error).text();
+        let said = |error: ForwardError| text(&Step::of(&error));
         let refused = said(ConnectError::Busy.into());
         assert!(refused.contains("refused by the peer"), "{refused}");
         let away = said(

@@ -13,14 +13,8 @@ use tokio::{
 
 use crate::{
     book::Book,
-    cli::{
-        args::PeerName,
-        clock::now_ms,
-        failure::Failure,
-        forward::{bound::Bound, misfit},
-        node::Node,
-        peers::Peers,
-    },
+    cli::{args::PeerName, clock::now_ms, failure::Failure, node::Node, peers::Peers},
+    forwarding::{Bound, misfit},
     kept::{Kind, Local, Remote, Services, State},
     operations::{Dialling, Patience},
 };
@@ -116,7 +110,7 @@ impl Forwarding {
         };
         let wanted = bound.wants();
         tokio::select! {
-            ran = bound.run(&forwarder, found, |_| Ok(()), tell) => ran,
+            ran = bound.run(&forwarder, found, |_| (), tell) => Ok(ran?),
             () = self.reach((peer, &forwarder), wanted, &find, &mut failed) => Ok(()),
         }
     }
@@ -135,7 +129,7 @@ impl Forwarding {
         loop {
             let checked = match self.check(peer, forwarder).await {
                 Ok(transport) if wanted.is_some_and(|wanted| wanted != transport) => {
-                    Err(misfit(transport, &self.remote.name))
+                    Err(misfit(transport, &self.remote.name).into())
                 }
                 checked => checked,
             };

@@ -5,13 +5,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use peerway::{
-    Names as _, PeerId, Ticket,
-    services::subnet::{LinkState, Status},
-};
+use peerway::{Names as _, PeerId, Ticket};
 use serde::Serialize;
 
-use crate::{book::Book, cli::out};
+use crate::{book::Book, cli::out, linking::Step};
 
 #[derive(Debug, Serialize)]
 struct DeviceRecord<'a> {
@@ -24,17 +21,15 @@ struct DeviceRecord<'a> {
     ticket: &'a Ticket,
 }
 
-/// The device and this computer's addresses on it.
-pub(super) fn device(status: &Status, ticket: &Ticket, json: bool) -> io::Result<()> {
-    let Status {
-        device,
-        v4,
-        v6,
-        hints,
-        ..
-    } = status;
-    if json {
-        return out::json(&DeviceRecord {
+/// Of the node of this ticket.
+pub(super) fn print(step: &Step, ticket: &Ticket, book: &Book, json: bool) -> io::Result<()> {
+    match step {
+        Step::Device {
+            device,
+            v4,
+            v6,
+            hints,
+        } if json => out::json(&DeviceRecord {
             event: "device",
             device,
             v4: *v4,
@@ -42,98 +37,62 @@ pub(super) fn device(status: &Status, ticket: &Ticket, json: bool) -> io::Result
             hints,
             id: ticket.id(),
             ticket,
-        });
+        }),
+        Step::Device {
+            device,
+            v4,
+            v6,
+            hints,
+        } => {
+            let v6 = v6.map_or_else(String::new, |v6| format!(" and {v6}"));
+            out::text(format!(
+                "{device}: this computer is {v4}{v6} for linked peers"
+            ))?;
+            hints.iter().for_each(out::hint);
+            Ok(())
+        }
+        Step::Link { .. } if json => out::json(step),
+        Step::Link { peer, .. } => lines(step, book.peer(peer)).iter().try_for_each(out::text),
+        Step::Failed(_) => Ok(()),
     }
-    let v6 = v6.map_or_else(String::new, |v6| format!(" and {v6}"));
-    out::text(format!(
-        "{device}: this computer is {v4}{v6} for linked peers"
-    ))?;
-    for hint in hints {
-        out::hint(hint);
-    }
-    Ok(())
 }
 
 /// How a link is.
-#[derive(Debug, Serialize)]
-pub(super) struct Record {
-    event: &'static str,
-    peer: PeerId,
-    up: bool,
-    addresses: Vec<IpAddr>,
-    routes: Vec<RouteRecord>,
-    refused: Vec<RefusedRecord>,
-    trouble: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct RouteRecord {
-    net: String,
-    seen_as: String,
-}
-
-#[derive(Debug, Serialize)]
-struct RefusedRecord {
-    net: String,
-    why: String,
-}
-
-impl Record {
-    pub(super) fn of(peer: PeerId, link: &LinkState) -> Self {
-        let routes = link.routes.iter().map(|route| RouteRecord {
-            net: route.net.to_string(),
-            seen_as: route.seen_as.to_string(),
-        });
-        let refused = link.refused.iter().map(|(net, why)| RefusedRecord {
-            net: net.to_string(),
-            why: why.to_string(),
-        });
-        Self {
-            event: "link",
-            peer,
-            up: link.is_up,
-            addresses: link.addresses.clone(),
-            routes: routes.collect(),
-            refused: refused.collect(),
-            trouble: link.trouble.clone(),
-        }
+fn lines(step: &Step, name: impl fmt::Display) -> Vec<String> {
+    let Step::Link {
+        up,
+        addresses,
+        routes,
+        refused,
+        trouble,
+        ..
+    } = step
+    else {
+        return Vec::new();
+    };
+    if !up {
+        let why = trouble.as_ref().map(|why| format!(": {why}"));
+        let why = why.unwrap_or_default();
+        return vec![format!("{name}: not linked, trying on{why}")];
     }
-
-    pub(super) fn print(&self, book: &Book, json: bool) -> io::Result<()> {
-        if json {
-            return out::json(self);
+    let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+    let mut lines = vec![format!("{name}: linked, at {}", addresses.join(" and "))];
+    lines.extend(routes.iter().map(|route| {
+        if route.net == route.seen_as {
+            format!("  {} is reached", route.net)
+        } else {
+            format!(
+                "  {} is reached as {}: this side has such addresses too, so each host there has the same place in that range",
+                route.net, route.seen_as
+            )
         }
-        for line in self.lines(book.peer(&self.peer)) {
-            out::text(line)?;
-        }
-        Ok(())
-    }
-
-    fn lines(&self, name: impl fmt::Display) -> Vec<String> {
-        if !self.up {
-            let why = self.trouble.as_ref().map(|why| format!(": {why}"));
-            let why = why.unwrap_or_default();
-            return vec![format!("{name}: not linked, trying on{why}")];
-        }
-        let addresses: Vec<_> = self.addresses.iter().map(IpAddr::to_string).collect();
-        let mut lines = vec![format!("{name}: linked, at {}", addresses.join(" and "))];
-        lines.extend(self.routes.iter().map(|route| {
-            if route.net == route.seen_as {
-                format!("  {} is reached", route.net)
-            } else {
-                format!(
-                    "  {} is reached as {}: this side has such addresses too, so each host there has the same place in that range",
-                    route.net, route.seen_as
-                )
-            }
-        }));
-        lines.extend(
-            self.refused
-                .iter()
-                .map(|refused| format!("  {} is not reached: {}", refused.net, refused.why)),
-        );
-        lines
-    }
+    }));
+    lines.extend(
+        refused
+            .iter()
+            .map(|refused| format!("  {} is not reached: {}", refused.net, refused.why)),
+    );
+    lines
 }
 
 #[cfg(test)]
@@ -141,33 +100,44 @@ mod tests {
     use peerway::SecretKey;
 
     use super::*;
-    use crate::cli::documented::assert_keys;
+    use crate::{
+        cli::documented::assert_keys,
+        linking::{Refused, Route},
+    };
 
-    fn record() -> Record {
-        Record {
-            event: "link",
-            peer: SecretKey::from_seed(&[1; 32]).id(),
-            up: true,
+    fn peer() -> PeerId {
+        SecretKey::from_seed(&[1; 32]).id()
+    }
+
+    fn link(up: bool, trouble: Option<&str>) -> Step {
+        Step::Link {
+            peer: peer(),
+            up,
             addresses: vec![Ipv4Addr::new(100, 64, 1, 2).into()],
-            routes: vec![RouteRecord {
+            routes: vec![Route {
                 net: "192.168.1.0/24".to_owned(),
                 seen_as: "100.70.1.0/24".to_owned(),
             }],
-            refused: vec![RefusedRecord {
+            refused: vec![Refused {
                 net: "10.0.0.0/8".to_owned(),
                 why: "no".to_owned(),
             }],
-            trouble: None,
+            trouble: trouble.map(str::to_owned),
         }
     }
 
     #[test]
     fn the_lines_keep_their_keys() {
-        let record = record();
-        assert_keys("link", &record);
-        assert_keys("link", &record.routes[0]);
-        assert_keys("link", &record.refused[0]);
-        let ticket = Ticket::from(record.peer);
+        let step = link(true, None);
+        assert_keys("link", &step);
+        let Step::Link {
+            routes, refused, ..
+        } = &step
+        else {
+            panic!("no link");
+        };
+        assert_keys("link", &routes[0]);
+        assert_keys("link", &refused[0]);
         assert_keys(
             "link",
             &DeviceRecord {
@@ -176,26 +146,19 @@ mod tests {
                 v4: Ipv4Addr::LOCALHOST,
                 v6: None,
                 hints: &[],
-                id: record.peer,
-                ticket: &ticket,
+                id: peer(),
+                ticket: &Ticket::from(peer()),
             },
         );
     }
 
     #[test]
     fn a_range_that_stands_for_another_is_named() {
-        let lines = record().lines("nas");
-        assert_eq!(lines[0], "nas: linked, at 100.64.1.2");
-        assert!(lines[1].contains("192.168.1.0/24 is reached as 100.70.1.0/24"));
-        assert_eq!(lines[2], "  10.0.0.0/8 is not reached: no");
-        let down = Record {
-            up: false,
-            trouble: Some("nobody there".to_owned()),
-            ..record()
-        };
-        assert_eq!(
-            down.lines("nas"),
-            ["nas: not linked, trying on: nobody there"]
-        );
+        let said = lines(&link(true, None), "nas");
+        assert_eq!(said[0], "nas: linked, at 100.64.1.2");
+        assert!(said[1].contains("192.168.1.0/24 is reached as 100.70.1.0/24"));
+        assert_eq!(said[2], "  10.0.0.0/8 is not reached: no");
+        let down = lines(&link(false, Some("nobody there")), "nas");
+        assert_eq!(down, ["nas: not linked, trying on: nobody there"]);
     }
 }

@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-async fn steps<T: DeserializeOwned + Send + 'static>(
+pub(super) async fn steps<T: DeserializeOwned + Send + 'static>(
     answer: hyper::Response<Incoming>,
 ) -> Result<Telling<T>, ControlError> {
     if answer.status() == StatusCode::NOT_FOUND {

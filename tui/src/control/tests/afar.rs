@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     book::Admin,
     control::{ALPN, RemoteError, Rights, Visited},
+    forwarding::ForwardAsk,
+    servers::ExposeAsk,
     transfers::{ReceiveAsk, SendAsk},
+    written::Written,
 };
 
 /// A node whose address book is at hand, and which answers peers as well.
@@ -115,10 +118,21 @@ async fn a_full_admin_does_what_the_owner_does_but_for_ending_the_node() {
         from: None,
         ask: false,
     };
+    let forward = ForwardAsk {
+        ticket: other.ticket(),
+        service: Written("web".parse().unwrap()),
+        listen: Written("127.0.0.1:0".parse().unwrap()),
+        fail_fast: false,
+    };
     let refused = [
         client.send_files(&send).await.map(drop),
         client.receive(&receive).await.map(drop),
         client.answer(1, true).await.map(drop),
+        client.forward(&forward).await.map(drop),
+        client
+            .expose(&ExposeAsk { servers: vec![] })
+            .await
+            .map(drop),
     ];
     for refused in refused {
         let refused = refused.unwrap_err();

@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixSocket};
 const BACKLOG: u32 = 1024;
 
 /// A listener, whose socket leaves its path when this is dropped.
-pub(in crate::cli) struct Socket {
+pub(crate) struct Socket {
     pub(super) listener: UnixListener,
     _path: Placed,
 }

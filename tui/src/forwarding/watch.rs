@@ -1,4 +1,4 @@
-//! What `forward` tells of the way to its peer.
+//! What a forward tells of the way to its peer.
 
 use peerway::{Cause, EventKind, PeerId, PeerState};
 

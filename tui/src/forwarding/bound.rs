@@ -1,4 +1,4 @@
-//! Where `forward` listens: [`Bound`].
+//! Where a forward listens: [`Bound`].
 
 use std::{future::pending, io, net::SocketAddr};
 
@@ -8,15 +8,16 @@ use tokio::{
     sync::watch,
 };
 
+use super::ListenError;
 #[cfg(unix)]
 use super::unix::Socket;
-use crate::{cli::failure::Failure, kept::Local};
+use crate::kept::Local;
 
 /// A free port has to be one for TCP and for UDP; so many are looked at.
 const TRIES: usize = 16;
 
 /// Where programs of this computer find the service.
-pub(in crate::cli) enum Bound {
+pub(crate) enum Bound {
     /// Until it is known which of them it is; UDP may be taken there where TCP is not.
     Addr(TcpListener, io::Result<UdpSocket>),
     Udp(UdpSocket),
@@ -25,7 +26,7 @@ pub(in crate::cli) enum Bound {
 }
 
 impl Bound {
-    pub(in crate::cli) async fn open(local: &Local) -> Result<(Self, String), Failure> {
+    pub(crate) async fn open(local: &Local) -> Result<(Self, String), ListenError> {
         let (bound, name) = match local {
             Local::Addr(addr) => {
                 let failed = |source| listen(addr, source);
@@ -50,7 +51,7 @@ impl Bound {
     }
 
     /// What a service has to take to be reached here; none if either does.
-    pub(in crate::cli) fn wants(&self) -> Option<Transport> {
+    pub(crate) fn wants(&self) -> Option<Transport> {
         match self {
             Self::Addr(..) => None,
             Self::Udp(_) => Some(Transport::Datagrams),
@@ -60,19 +61,21 @@ impl Bound {
     }
 
     /// Forwards what comes. `found` says what the service takes, once that is known, and `udp` is told where that is UDP.
-    pub(in crate::cli) async fn run(
+    pub(crate) async fn run(
         self,
         forwarder: &Forwarder,
         mut found: watch::Receiver<Option<Transport>>,
-        udp: impl FnOnce(String) -> Result<(), Failure>,
+        udp: impl FnOnce(String),
         failed: impl Fn(&ForwardError) + Clone + Send + 'static,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ListenError> {
         match self {
             Self::Udp(socket) => forwarder.run_udp(socket, failed).await,
             #[cfg(unix)]
             Self::Unix(socket) => forwarder.run_unix(socket.listener, failed).await,
             Self::Addr(listener, socket) => {
-                let addr = listener.local_addr().map_err(Failure::Runtime)?;
+                let addr = listener
+                    .local_addr()
+                    .map_err(|source| listen(&"a port", source))?;
                 let is_udp = async {
                     let found = found.wait_for(Option::is_some).await;
                     if found.is_ok_and(|it| *it == Some(Transport::Datagrams)) {
@@ -87,7 +90,7 @@ impl Bound {
                     socket = is_udp => socket,
                 };
                 let socket = socket.map_err(|source| listen(&udp_name(addr), source))?;
-                udp(udp_name(addr))?;
+                udp(udp_name(addr));
                 forwarder.run_udp(socket, failed).await;
             }
         }
@@ -111,9 +114,9 @@ fn udp_name(addr: SocketAddr) -> String {
     format!("udp://{addr}")
 }
 
-fn listen(addr: &impl ToString, source: io::Error) -> Failure {
+fn listen(addr: &impl ToString, source: io::Error) -> ListenError {
     let addr = addr.to_string();
-    Failure::Listen { addr, source }
+    ListenError { addr, source }
 }
 
 #[cfg(test)]

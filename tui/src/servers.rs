@@ -1,0 +1,234 @@
+//! Servers of this home that peers reach by name: those that are kept, and those of commands for as long as they run.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use peerway::services::tunnel::{Exposed, ServiceName, Target};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{
+    book::{Book, Name},
+    kept::Exposure,
+    written::Written,
+};
+
+/// What is to be exposed.
+#[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExposeAsk {
+    pub(crate) servers: Vec<Server>,
+}
+
+/// One server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) name: Written<ServiceName>,
+    pub(crate) target: Written<Target>,
+    /// Peers and groups that may reach it; whoever is let in, if there are none.
+    #[serde(default)]
+    pub(crate) allow: Vec<Written<Name>>,
+}
+
+impl Server {
+    pub(crate) fn new(name: ServiceName, exposure: Exposure) -> Self {
+        Self {
+            name: Written(name),
+            target: Written(exposure.target),
+            allow: exposure.allow.into_iter().map(Written).collect(),
+        }
+    }
+}
+
+/// How servers fare that a command exposes. It goes on until nobody listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Peers reach them from now on.
+    Exposed { names: Vec<String> },
+}
+
+/// The servers of one node; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    exposed: Exposed,
+    book: watch::Receiver<Arc<Book>>,
+    owners: Arc<Mutex<BTreeMap<ServiceName, Owner>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owner {
+    /// The file of what is kept says so.
+    Kept(Exposure),
+    /// A command that runs.
+    Command,
+}
+
+/// Why a server is not exposed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ExposeError {
+    #[error(
+        "another server is exposed as {0} here: choose another name, or end that first (`peerway expose list` lists those that are kept)"
+    )]
+    Taken(ServiceName),
+    #[error("two servers are named {0}: give each a name of its own")]
+    Twice(ServiceName),
+}
+
+impl Servers {
+    /// None yet, on a node whose address book says who is among whom.
+    pub(crate) fn new(book: watch::Receiver<Arc<Book>>) -> Self {
+        Self {
+            exposed: Exposed::default(),
+            book,
+            owners: Arc::default(),
+        }
+    }
+
+    /// What leads peers to them.
+    pub(crate) fn exposed(&self) -> &Exposed {
+        &self.exposed
+    }
+
+    /// Has one be exposed that is kept. The same once more changes nothing.
+    ///
+    /// # Errors
+    /// [`ExposeError::Taken`] while a command exposes one of that name.
+    pub(crate) fn keep(&self, name: &ServiceName, exposure: &Exposure) -> Result<(), ExposeError> {
+        let mut owners = self.owners();
+        match owners.get(name) {
+            Some(Owner::Command) => return Err(ExposeError::Taken(name.clone())),
+            Some(Owner::Kept(same)) if same == exposure => return Ok(()),
+            Some(Owner::Kept(_)) | None => {}
+        }
+        owners.insert(name.clone(), Owner::Kept(exposure.clone()));
+        self.expose(name, exposure);
+        Ok(())
+    }
+
+    /// Ends what was kept under a name.
+    pub(crate) fn conceal(&self, name: &ServiceName) {
+        let mut owners = self.owners();
+        if let Some(Owner::Kept(_)) = owners.get(name) {
+            owners.remove(name);
+            self.exposed.remove(name);
+        }
+    }
+
+    /// Exposes servers until what it returns is dropped: all of them or none.
+    ///
+    /// # Errors
+    /// See [`ExposeError`].
+    pub(crate) fn lend(
+        &self,
+        servers: impl IntoIterator<Item = (ServiceName, Exposure)>,
+    ) -> Result<Lent, ExposeError> {
+        let mut lent = BTreeMap::new();
+        for (name, exposure) in servers {
+            match lent.entry(name) {
+                Entry::Occupied(twice) => return Err(ExposeError::Twice(twice.key().clone())),
+                Entry::Vacant(place) => place.insert(exposure),
+            };
+        }
+        let mut owners = self.owners();
+        if let Some(taken) = lent.keys().find(|name| owners.contains_key(name)) {
+            return Err(ExposeError::Taken(taken.clone()));
+        }
+        for (name, exposure) in &lent {
+            owners.insert(name.clone(), Owner::Command);
+            self.expose(name, exposure);
+        }
+        drop(owners);
+        Ok(Lent {
+            servers: self.clone(),
+            names: lent.into_keys().collect(),
+        })
+    }
+
+    fn expose(&self, name: &ServiceName, exposure: &Exposure) {
+        let (target, who) = (exposure.target.clone(), exposure.allow.clone());
+        if who.is_empty() {
+            return self.exposed.insert(name.clone(), target);
+        }
+        let book = self.book.clone();
+        let may = move |peer| book.borrow().is_among(peer, &who);
+        self.exposed.insert_for(name.clone(), target, may);
+    }
+
+    fn owners(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Owner>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Servers that are exposed until this is dropped.
+#[derive(Debug)]
+#[must_use = "they are exposed until it is dropped"]
+pub(crate) struct Lent {
+    servers: Servers,
+    names: Vec<ServiceName>,
+}
+
+impl Lent {
+    pub(crate) fn step(&self) -> Step {
+        let names = self.names.iter().map(ToString::to_string).collect();
+        Step::Exposed { names }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut owners = self.servers.owners();
+        for name in &self.names {
+            owners.remove(name);
+            self.servers.exposed.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposure(target: &str) -> Exposure {
+        Exposure {
+            target: target.parse().unwrap(),
+            allow: Vec::new(),
+        }
+    }
+
+    fn servers() -> Servers {
+        let (_, book) = watch::channel(Arc::default());
+        Servers::new(book)
+    }
+
+    #[test]
+    fn a_name_is_of_the_command_or_the_file_that_took_it_first_until_that_ends() {
+        let (servers, web) = (servers(), "web".parse::<ServiceName>().unwrap());
+        let taken = ExposeError::Taken(web.clone());
+        let lent = servers.lend([(web.clone(), exposure("80"))]).unwrap();
+        assert_eq!(servers.keep(&web, &exposure("81")), Err(taken.clone()));
+        servers.conceal(&web);
+        assert!(servers.owners().contains_key(&web), "it was not kept");
+        drop(lent);
+        servers.keep(&web, &exposure("81")).unwrap();
+        servers.keep(&web, &exposure("81")).unwrap();
+        let other = "other".parse::<ServiceName>().unwrap();
+        let both = [(other, exposure("82")), (web.clone(), exposure("80"))];
+        assert_eq!(servers.lend(both).unwrap_err(), taken);
+        servers.conceal(&web);
+        assert!(servers.owners().is_empty(), "of the other nothing is left");
+        let _lent = servers.lend([(web.clone(), exposure("80"))]).unwrap();
+        assert!(servers.exposed.remove(&web));
+    }
+
+    #[test]
+    fn no_command_takes_a_name_twice() {
+        let (servers, web) = (servers(), "web".parse::<ServiceName>().unwrap());
+        let twice = [(web.clone(), exposure("80")), (web.clone(), exposure("81"))];
+        assert_eq!(servers.lend(twice).unwrap_err(), ExposeError::Twice(web));
+    }
+}
