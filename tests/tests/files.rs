@@ -214,6 +214,27 @@ async fn what_a_node_was_started_to_take_goes_where_that_says_unless_somebody_re
     up.terminate().await;
 }
 
+#[tokio::test]
+async fn a_node_in_the_background_takes_files_though_nobody_reads_what_it_says() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("in");
+    let a = world.run("a", &["id"]).await.lines[0]["id"].clone();
+    world.run("b", &["add", "a", a.as_str().unwrap()]).await;
+    let up = ["up", "--detach", "--receive", into.to_str().unwrap()];
+    let up = world.run("b", &up).await;
+    let ticket = up.lines[0]["ticket"].as_str().unwrap();
+    for name in ["first", "second"] {
+        let source = folder.path().join(name);
+        fs::write(&source, name).unwrap();
+        let send = ["send", source.to_str().unwrap(), "--to", ticket];
+        let sent = world.run("a", &send).await;
+        assert_eq!(sent.code, 0, "{}", sent.stderr);
+        assert_eq!(fs::read(into.join(name)).unwrap(), name.as_bytes());
+    }
+    assert_eq!(world.run("b", &["down"]).await.code, 0);
+}
+
 #[cfg(target_os = "linux")]
 mod lab {
     //! Between two homes.

@@ -111,11 +111,13 @@ pub(super) fn serve(router: Router, node: &Node) -> Router {
 pub(super) fn always(router: Router, node: &Node, inbox: Inbox, json: bool) -> Router {
     if let Ok(steps) = node.desk().receive(inbox, Whom::Known, false) {
         // It is known where that is.
-        let steps = steps.skip(1).map(Ok);
+        let mut steps = steps.skip(1).map(Ok).fuse();
         #[expect(clippy::disallowed_methods, reason = "the shell")]
         tokio::spawn(async move {
-            // It goes on until the node has ended, or nobody reads what it says.
-            let _ = Taking::new(json, Until::Told).follow(steps, None).await;
+            let taking = Taking::new(json, Until::Told);
+            // Whether or not anybody reads what it says, files are taken until the node has ended.
+            let _ = taking.follow(&mut steps, None).await;
+            while steps.next().await.is_some() {}
         });
     }
     router
