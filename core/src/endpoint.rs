@@ -17,6 +17,9 @@ use crate::{
 pub use builder::Builder;
 pub use error::{BindError, ConnectError, OnlineError};
 
+/// Bytes of an application protocol's name (RFC 7301 section 3.1). TLS takes no other, and not every library says so instead of panicking.
+const MAX_ALPN: usize = 255;
+
 /// A node: one identity, one UDP port, any number of peers. Cheap to clone; the node ends with [`Endpoint::close`] or when
 /// the last clone is dropped.
 ///
@@ -129,6 +132,10 @@ impl Endpoint {
         let target = target.into();
         if target.id() == self.id() {
             return Err(ConnectError::OwnId);
+        }
+        let length = alpn.len();
+        if !(1..=MAX_ALPN).contains(&length) {
+            return Err(ConnectError::Alpn { length });
         }
         let (reply, outcome) = oneshot::channel();
         let connect = Command::Connect {
@@ -268,3 +275,6 @@ fn owned<A: AsRef<[u8]>>(alpns: impl IntoIterator<Item = A>) -> Vec<Vec<u8>> {
     let alpns = alpns.into_iter();
     alpns.map(|alpn| alpn.as_ref().to_vec()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,12 @@ pub enum ConnectError {
     /// Dial somebody else.
     #[error("this is our own id: a node cannot dial itself")]
     OwnId,
+    /// Name the application protocol otherwise (RFC 7301 section 3.1).
+    #[error("the name of an application protocol has 1 to 255 bytes, and this has {length}")]
+    Alpn {
+        /// Bytes that it has.
+        length: usize,
+    },
     /// Start the peer, use a ticket instead of an id, or name the relay where the peer is.
     #[error(
         "nobody on the local network is this peer, and nothing says where else it is: start it there, dial a ticket with a relay in it, or name a relay at which it is registered"

@@ -402,7 +402,15 @@ impl Driver {
         let reason = b"shutting down";
         self.links.close(close::SHUTDOWN, reason);
         self.feed(Input::Shutdown);
-        self.settle();
+        while let Some(output) = self.machine.poll_output() {
+            // Links and sockets stay: QUIC has yet to say over them how its connections ended.
+            if matches!(
+                output,
+                Output::SendDatagram { .. } | Output::SendRelay { .. } | Output::Event(_)
+            ) {
+                self.carry_out(output);
+            }
+        }
         self.publish();
         self.registrations.leave().await;
         self.quic.close(close::SHUTDOWN.into(), reason);
