@@ -51,7 +51,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum PairError {
     /// Of who types.
-    #[error("nobody waits with this code: {0}")]
+    #[error("nobody waits with this code: {}", unmet(.0))]
     Connect(#[from] ConnectError),
     /// The password is another, or somebody is in between.
     #[error("the code is not the one that is shown there: have a new one made, and type that")]
@@ -77,12 +77,22 @@ pub enum PairError {
 /// # Errors
 /// See [`PairError`]. After each the code is used up.
 pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Card, PairError> {
-    let (caller, link, message) = first_message(endpoint).await?;
+    let (caller, mut link, message) = first_message(endpoint).await?;
     let party = Party::new(Role::Waits, code, endpoint.id(), caller.peer());
-    let exchange = timeout(PATIENCE, answer(party, link, &message, ours)).await;
-    // Who typed hangs up when it has heard how it ended, which may have to be said again.
-    let _ = timeout(GOODBYE, caller.closed()).await;
-    exchange.unwrap_or(Err(PairError::Timeout))
+    let exchange = timeout(PATIENCE, answer(party, &mut link, &message, ours)).await;
+    let exchange = exchange.unwrap_or(Err(PairError::Timeout));
+    // How it ended may have to be said again.
+    let heard = async {
+        if exchange.is_ok() {
+            // Acknowledged, or hung up. To wait for the latter alone takes all the time if that is lost.
+            let _ = link.0.stopped().await;
+        } else {
+            drop(link);
+            caller.closed().await;
+        }
+    };
+    let _ = timeout(GOODBYE, heard).await;
+    exchange
 }
 
 /// Exchanges cards with who waits, at one of `relays` or on the local network.
@@ -104,6 +114,14 @@ pub async fn type_in(
         .map_err(|_| PairError::Timeout)??;
     connection.close(0, b"paired");
     Ok(theirs)
+}
+
+/// Who types has no ticket and no id of a peer.
+fn unmet(error: &ConnectError) -> String {
+    if matches!(error, ConnectError::NoAddress) {
+        return "it was used, is older than ten minutes, or is shown on another network; from there both have to name the same relay".to_owned();
+    }
+    error.to_string()
 }
 
 type Link = (SendStream, RecvStream);
@@ -141,7 +159,7 @@ async fn begin(caller: &Connection) -> Option<(Link, [u8; MESSAGE_LEN])> {
 
 async fn answer(
     party: Party,
-    (mut send, mut recv): Link,
+    (send, recv): &mut Link,
     message: &[u8],
     ours: &Card,
 ) -> Result<Card, PairError> {
@@ -155,10 +173,8 @@ async fn answer(
         return Err(PairError::WrongGuess);
     }
     send.write_all(&proofs.ours).await?;
-    card::write(&mut send, ours)
-        .await
-        .map_err(PairError::Broken)?;
-    let card = card::read(&mut recv).await.map_err(PairError::Broken)?;
+    card::write(send, ours).await.map_err(PairError::Broken)?;
+    let card = card::read(recv).await.map_err(PairError::Broken)?;
     // The last to be said.
     let _ = send.finish();
     Ok(card)

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use tokio::time::Instant;
+
 use super::*;
 
 /// Far longer than anything takes.
@@ -44,6 +46,29 @@ async fn two_who_have_the_same_code_know_each_other_afterwards() {
     let both = async { tokio::join!(wait(&waits, &shown, &ours), typed) };
     let (waited, typed) = timeout(LONG, both).await.unwrap();
     assert_eq!((waited.unwrap(), typed.unwrap()), (theirs, ours));
+}
+
+#[tokio::test]
+async fn who_waits_knows_the_other_as_soon_as_that_has_all_though_its_goodbye_is_lost() {
+    let shown = code("7k3m-q9x2f");
+    let waits = endpoint(shown.rendezvous()).await;
+    let types = endpoint(SecretKey::generate().unwrap()).await;
+    let (ours, theirs) = (card(1, "attic"), card(2, "laptop"));
+    let typed = async {
+        let connection = types.connect(waits.ticket(), ALPN).await.unwrap();
+        let party = Party::new(Role::Types, &shown, connection.peer(), types.id());
+        ask(party, &connection, &theirs).await.unwrap();
+        (connection, Instant::now())
+    };
+    let waited = async {
+        let met = wait(&waits, &shown, &ours).await;
+        (met, Instant::now())
+    };
+    let both = async { tokio::join!(waited, typed) };
+    let ((met, known), (_connection, told)) = timeout(LONG, both).await.unwrap();
+    assert_eq!(met.unwrap(), theirs);
+    let late = known.saturating_duration_since(told);
+    assert!(late < GOODBYE, "{late:?} after the other one");
 }
 
 #[tokio::test]
