@@ -84,7 +84,7 @@ pub enum GroupError {
     #[error("this node is in no group of that name: `peerway group` lists those that it is in")]
     Unknown,
     /// Several have that name.
-    #[error("several groups are called so: name one by its id")]
+    #[error("several groups are called so: name one by its id, which `peerway group` shows")]
     Ambiguous,
     /// An admin's doing.
     #[error("only an admin of the group may do that")]

@@ -17,9 +17,12 @@ use peerway::{
     },
 };
 
-#[cfg(unix)]
-use peerway_swarm::groups::StoreError;
 use peerway_swarm::share::{GetError, ShareError};
+#[cfg(unix)]
+use peerway_swarm::{
+    group::{ParseGroupInviteError, PostLengthError},
+    groups::StoreError,
+};
 
 #[cfg(unix)]
 use super::search::NoResult;
@@ -70,7 +73,7 @@ pub(super) enum Failure {
     #[error("there is no home folder to keep the key in: name a folder with --state-dir")]
     NoHome,
     #[error(
-        "another peerway is running with the identity in {}: see `peerway status`, end it with `peerway down`, or name another folder with --state-dir",
+        "another peerway is running with the identity in {}: end it with `peerway down`, or with Ctrl-C if it is `forward` or another command, or name another folder with --state-dir",
         dir.display()
     )]
     InUse { dir: PathBuf },
@@ -95,6 +98,12 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[cfg(unix)]
     Groups(#[from] StoreError),
+    #[error(transparent)]
+    #[cfg(unix)]
+    GroupInvite(#[from] ParseGroupInviteError),
+    #[error(transparent)]
+    #[cfg(unix)]
+    PostLength(#[from] PostLengthError),
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
@@ -268,7 +277,11 @@ impl Failure {
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
-            Self::NotShared(_) | Self::GroupOfBook(_) | Self::Lacks(_) => USAGE,
+            Self::NotShared(_)
+            | Self::GroupOfBook(_)
+            | Self::GroupInvite(_)
+            | Self::PostLength(_)
+            | Self::Lacks(_) => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,

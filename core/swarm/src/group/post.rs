@@ -137,6 +137,21 @@ pub struct PostLengthError {
     pub found: usize,
 }
 
+impl PostLengthError {
+    /// Whether a text can be posted.
+    ///
+    /// # Errors
+    /// It is too long or empty.
+    pub fn check(text: &str) -> Result<(), Self> {
+        let found = text.len();
+        if (1..=MAX_TEXT).contains(&found) {
+            Ok(())
+        } else {
+            Err(Self { found })
+        }
+    }
+}
+
 impl Post {
     pub(super) fn seal(
         place: Place,
@@ -144,10 +159,7 @@ impl Post {
         text: &str,
         sign: impl Fn(&str, &[u8]) -> [u8; 64],
     ) -> Result<Self, PostLengthError> {
-        let found = text.len();
-        if !(1..=MAX_TEXT).contains(&found) {
-            return Err(PostLengthError { found });
-        }
+        PostLengthError::check(text)?;
         let mut content = Content {
             group: place.group,
             epoch: place.epoch,
@@ -160,7 +172,7 @@ impl Post {
         let sealed = key
             .cipher(&content)
             .encrypt(&Nonce::default(), text.as_bytes());
-        content.sealed = sealed.map_err(|_| PostLengthError { found })?;
+        content.sealed = sealed.map_err(|_| PostLengthError { found: text.len() })?;
         let signature = sign(PURPOSE, &bytes(&content)).into();
         Ok(Self { content, signature })
     }

@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use futures_util::StreamExt;
 use peerway::{Names, PeerId, Router};
 use peerway_swarm::{
-    group::Role,
+    group::{GroupInvite, PostLengthError, Role},
     groups::{GroupView, PostView, kept_in},
 };
 use serde::Serialize;
@@ -45,7 +45,11 @@ pub(in crate::cli) async fn with<T>(
     if let Some(node) = attach::running(globals).await? {
         return act(node).await;
     }
-    out::hint("no node runs here: this command runs one for as long as it takes");
+    out::hint(if meets {
+        "no node runs here: this command runs one, which looks for other members for 15 s at most"
+    } else {
+        "no node runs here: this command runs one for as long as it takes"
+    });
     let node = Node::listening(globals).await?;
     let answering = Answering::open(globals, &node, None);
     let router = invite::host(
@@ -143,6 +147,8 @@ pub(super) async fn invite(globals: &Globals, args: &GroupInviteArgs) -> Result<
 }
 
 pub(super) async fn join(globals: &Globals, invite: &str) -> Result<(), Failure> {
+    // Before a node is run for it.
+    invite.parse::<GroupInvite>()?;
     let group = with(globals, true, async |node| {
         Ok(node.join_group(invite).await?)
     })
@@ -278,6 +284,8 @@ pub(super) async fn leave(globals: &Globals, name: &str) -> Result<(), Failure> 
 
 pub(super) async fn post(globals: &Globals, args: &GroupPost) -> Result<(), Failure> {
     let text = args.text.join(" ");
+    // Before members are looked for.
+    PostLengthError::check(&text)?;
     let id = with(globals, true, async |node| {
         Ok(node.post_in_group(&args.group, &text).await?)
     })
@@ -296,7 +304,13 @@ pub(super) async fn read(globals: &Globals, args: &GroupRead) -> Result<(), Fail
         node.have_read(name).await?;
         Ok(posts)
     };
+    let is_running = attach::running(globals).await?.is_some();
     let posts = with(globals, false, look).await?;
+    if !is_running {
+        out::hint(
+            "this is what came while a node ran here: what was written since comes to the next `peerway up`",
+        );
+    }
     let book = StateDir::open(globals)?.names();
     if posts.is_empty() && !globals.json {
         return Ok(out::text(format!("nothing was posted in {name} yet"))?);
