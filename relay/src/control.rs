@@ -61,6 +61,8 @@ pub(crate) enum ControlError {
     Answer(#[from] serde_json::Error),
     #[error("{0}")]
     Refused(String),
+    #[error("`top` needs a terminal; `status` prints the same as text")]
+    NoTerminal,
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }

@@ -3,7 +3,7 @@
 mod view;
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     path::Path,
     time::{Duration, Instant},
 };
@@ -19,6 +19,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Shows the relay of this folder until q is pressed.
 pub(crate) fn run(state_dir: &Path) -> Result<(), ControlError> {
+    if !io::stdout().is_terminal() {
+        return Err(ControlError::NoTerminal);
+    }
     // What is wrong from the start is said where it can be read.
     let mut screen = Screen::default();
     screen.take(&ask(state_dir, &Request::Status)?, None);

@@ -14,8 +14,8 @@ use crate::{net::flow::Usage, proto::credit::Window};
 
 /// The receiving side of a stream.
 ///
-/// The faster it is read, the more the peer may send ahead. What is not read is held in memory, at most 16 MiB of a stream, and
-/// holds up no other stream.
+/// The faster it is read, the more the peer may send ahead. What is not read is held in memory, at most 32 MiB of a stream, 128 MiB of
+/// a peer and 512 MiB of a node, and holds up no other stream.
 ///
 /// Dropping it [stops](Self::stop) the stream with code 0, unless it was read to its end.
 pub struct RecvStream {

@@ -147,7 +147,9 @@ impl Node {
         if claim.is_some() {
             builder = builder.secret_key(state.key()?);
         } else {
-            out::hint("another peerway runs with this identity: this one takes a temporary one");
+            out::hint(
+                "another peerway runs with this identity: this one takes a temporary one, by which no peer knows it",
+            );
             bind = bind.map(|addr| (addr.ip(), 0).into());
         }
         let mut node = Self::start(builder, bind, claim, known).await?;

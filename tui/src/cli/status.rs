@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(unix)]
 use futures_util::StreamExt;
-use peerway::{HomeReason, Names as _, NodeSnapshot, RelayRole, RelaySnapshot, RelayState};
+use peerway::{
+    HomeReason, Names as _, NodeSnapshot, PathInfo, PeerState, RelayRole, RelaySnapshot, RelayState,
+};
 use serde::Serialize;
 
 #[cfg(unix)]
@@ -184,11 +186,12 @@ fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
     lines.push(format!("port mapping  {mapping}"));
     for peer in &snapshot.peers {
         let path = words::path(peer.path.as_ref());
-        lines.push(format!(
-            "peer          {} {}, {path}",
-            book.peer(&peer.id),
-            peer.state
-        ));
+        let standing = match (peer.state, &peer.path) {
+            // The path says so.
+            (PeerState::Direct, Some(PathInfo::Direct { .. })) => path,
+            (state, _) => format!("{state}, {path}"),
+        };
+        lines.push(format!("peer          {} {standing}", book.peer(&peer.id)));
     }
     for caller in &snapshot.turned_away {
         let ago = Duration::from_millis(snapshot.at_ms.saturating_sub(caller.at_ms));

@@ -108,12 +108,13 @@ impl EventKind {
             Self::NetworkChanged { what } => names.foreign(what),
             Self::PeerState { to, why, .. } => state(*to, why.as_deref()),
             Self::Explained { why, .. } => why.line(),
+            Self::PathChanged { path: None, .. } => "no path is left".to_owned(),
             Self::PathChanged {
-                path, rtt: time, ..
+                path: Some(path),
+                rtt: time,
+                ..
             } => {
-                let path = path
-                    .as_ref()
-                    .map_or_else(|| "no path left".to_owned(), |path| names.path(path));
+                let path = names.path(path);
                 let rtt = time.map_or_else(String::new, |time| format!(", {}", rtt(time)));
                 format!("data goes {path}{rtt}")
             }
