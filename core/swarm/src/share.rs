@@ -40,6 +40,7 @@ mod serve;
 mod session;
 mod sharing;
 mod sources;
+mod suggester;
 #[cfg(test)]
 mod tests;
 mod turnstile;
@@ -58,6 +59,7 @@ pub(crate) use object::lock;
 pub use outline::Outline;
 pub use picker::{Came, Picker};
 pub use sharing::{Notice, Options, Shared, Sharing};
+pub use suggester::Suggester;
 pub use units::Units;
 pub use uploader::Uploader;
 

@@ -102,6 +102,7 @@ enum Event {
     Gained(Vec<u32>),
     Holders(Vec<Ticket>),
     Place(u32),
+    Suggest(Vec<u32>),
     Nothing,
     Withdrawn,
     Gone,
@@ -183,6 +184,7 @@ impl Fetch<'_> {
                 self.sources.learn(&tickets);
             }
             Event::Place(place) => state.picker.placed(peer, place),
+            Event::Suggest(units) => state.picker.suggested(peer, &units),
             Event::Nothing => drop(state.refused.insert(peer)),
             Event::Withdrawn => {
                 state.picker.gone(peer);
@@ -399,6 +401,7 @@ async fn follow(session: Arc<Session>, ask: Ask, tell: mpsc::Sender<(PeerId, Eve
                 Told::Nothing => Event::Nothing,
                 Told::Withdrawn => Event::Withdrawn,
                 Told::Place(place) => Event::Place(place),
+                Told::Suggest(units) => Event::Suggest(units),
             };
             if tell.send((peer, event)).await.is_err() {
                 break;

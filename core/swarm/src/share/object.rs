@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Hash, Outline, Units, wire::MAX_HOLDERS};
+use super::{Hash, Outline, Suggester, Units, wire::MAX_HOLDERS};
 use crate::store::{catalog::Stored, file::SharedFile, part::Part};
 
 /// Peers that are remembered as holders of one object.
@@ -70,6 +70,7 @@ pub(crate) struct Object {
     changed: watch::Sender<()>,
     followers: Mutex<BTreeMap<PeerId, Follower>>,
     introduced: Mutex<BTreeSet<PeerId>>,
+    suggester: Mutex<Suggester>,
     origin: Origin,
     /// Who fetches this object here hears of peers that do too.
     arrivals: Option<mpsc::Sender<Connection>>,
@@ -78,6 +79,7 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) fn new(outline: Arc<Outline>, public: bool, source: Source) -> Self {
         Self {
+            suggester: Mutex::new(Suggester::new(outline.units())),
             outline,
             public,
             source: Mutex::new(source),
@@ -172,6 +174,7 @@ impl Object {
 
     /// A peer fetches it too, over this connection, and may be reached at a ticket.
     pub(crate) fn followed(&self, connection: &Connection, ticket: Option<Ticket>) {
+        lock(&self.suggester).come(connection.peer());
         if let Some(ticket) = ticket.filter(|ticket| ticket.id() == connection.peer()) {
             let mut followers = lock(&self.followers);
             followers.retain(|_, it| it.left.is_none_or(|left| left.elapsed() < REMEMBERED));
@@ -188,7 +191,23 @@ impl Object {
         }
     }
 
+    /// A peer was sent a unit.
+    pub(crate) fn sent(&self, peer: PeerId, unit: u32) {
+        if lock(&self.suggester).sent(peer, unit) {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// What to suggest to a peer that fetches it, if all of it is here.
+    pub(crate) fn suggest(&self, peer: PeerId) -> Vec<u32> {
+        if self.held().is_some() {
+            return Vec::new();
+        }
+        lock(&self.suggester).suggest(peer)
+    }
+
     pub(crate) fn left(&self, peer: PeerId) {
+        lock(&self.suggester).gone(peer);
         if let Some(follower) = lock(&self.followers).get_mut(&peer) {
             follower.left = Some(Instant::now());
         }

@@ -1,11 +1,15 @@
 //! Which unit is asked of whom: [`Picker`]. Pure: what came, what holders have and the time go in, units to ask for come out.
 //!
 //! The rarest among the holders that are connected comes first, so that no unit is lost with the one who has it; among equally rare
-//! ones the one behind the last, which disks read fastest, beginning at a random place, so that many who fetch do not fetch the same.
+//! ones what the holder suggests, then the one behind the last, which disks read fastest, beginning at a random place, so that many who
+//! fetch do not fetch the same.
 //! Each unit is asked of one holder. If that one is late or serves others first, or nothing else is left and another is expected to be faster, a second is
 //! asked too, and never a third.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use peerway::PeerId;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -14,8 +18,11 @@ use super::Units;
 
 /// What is asked of a holder ahead of time, beyond its round trip.
 const AHEAD: Duration = Duration::from_millis(300);
-/// Units that are asked of one holder at once, at least and at most.
-const IN_FLIGHT: (u32, u32) = (2, 32);
+/// Units that are asked of one holder at once, at least and at most: of many holders that are slow each is to have little, so that what
+/// is asked for later can be asked of whoever has it by then.
+const IN_FLIGHT: (u32, u32) = (1, 32);
+/// Units that are missing when each may be asked of a second holder.
+const LAST: u32 = 8;
 /// What a holder may take in any case before a unit counts as late.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What one that is not known yet is expected to take for its first unit.
@@ -24,6 +31,8 @@ const UNKNOWN: Duration = Duration::from_secs(5);
 const LATE: u32 = 3;
 /// Holders that one unit is asked of at once.
 const OWNERS: usize = 2;
+/// Suggestions of one holder that are remembered.
+const MAX_SUGGESTED: usize = 64;
 /// How much the newest measurement counts.
 const NEWEST: f64 = 0.2;
 
@@ -62,6 +71,8 @@ struct Holder {
     last: Duration,
     /// Behind the last one that was asked for.
     next: Option<u32>,
+    /// What it suggests, the first first.
+    suggested: VecDeque<u32>,
     /// How many others it serves first.
     place: u32,
 }
@@ -138,6 +149,7 @@ impl Picker {
             fastest: None,
             last: now,
             next: None,
+            suggested: VecDeque::new(),
             place: 0,
         };
         let holder = Holder {
@@ -162,6 +174,15 @@ impl Picker {
     pub fn placed(&mut self, peer: PeerId, place: u32) {
         if let Some(holder) = self.holders.get_mut(&peer) {
             holder.place = place;
+        }
+    }
+
+    /// A holder suggests these, which it has sent nobody yet. Others that are rarer are asked for first all the same.
+    pub fn suggested(&mut self, peer: PeerId, units: &[u32]) {
+        if let Some(holder) = self.holders.get_mut(&peer) {
+            holder.suggested.extend(units);
+            let beyond = holder.suggested.len().saturating_sub(MAX_SUGGESTED);
+            holder.suggested.drain(..beyond);
         }
     }
 
@@ -224,7 +245,27 @@ impl Picker {
                 }
             }
         }
-        found
+        self.suggestion(peer, fewest).or(found)
+    }
+
+    /// The first of what a holder suggests that is to be asked for and that no more have than so many.
+    fn suggestion(&mut self, peer: PeerId, copies: u16) -> Option<u32> {
+        let holder = self.holders.get_mut(&peer)?;
+        let is_wanted = |unit: u32| {
+            let is_missing = !self.held.has(unit) && !self.asked.has(unit);
+            is_missing && holder.units.has(unit)
+        };
+        let is_rare = |unit: u32| {
+            self.copies
+                .get(unit as usize)
+                .is_some_and(|it| *it <= copies)
+        };
+        while let Some(unit) = holder.suggested.pop_front() {
+            if is_wanted(unit) && is_rare(unit) {
+                return Some(unit);
+            }
+        }
+        None
     }
 
     /// A unit that another was asked for and is late with, or expected with later than this one.
@@ -233,7 +274,7 @@ impl Picker {
         if holder.place > 0 {
             return None;
         }
-        let is_last = self.held.len() - self.held.count() <= IN_FLIGHT.1;
+        let is_last = self.held.len() - self.held.count() <= LAST;
         let mut slowest = None;
         let mut late = Vec::new();
         for (unit, owners) in &mut self.owners {
@@ -380,12 +421,17 @@ mod tests {
         picker.come(peer(2), of(6, &[0, 1, 2, 3]), ms(0));
         picker.come(peer(3), of(6, &[0, 1, 2, 4]), ms(0));
         assert_eq!(picker.next(peer(1), ms(0)), Some(5));
-        let mut asked = vec![5];
-        for from in [2, 3, 1, 2, 3] {
-            asked.extend(picker.next(peer(from), ms(1)));
-        }
+        assert_eq!(picker.next(peer(2), ms(0)), Some(3));
+        assert_eq!(picker.next(peer(3), ms(0)), Some(4));
+        assert_eq!(picker.next(peer(3), ms(0)), None, "it is not known yet");
+        picker.came(peer(1), 5, ms(1));
+        picker.came(peer(2), 3, ms(1));
+        let mut asked: Vec<_> = [1, 2, 1]
+            .into_iter()
+            .filter_map(|from| picker.next(peer(from), ms(1)))
+            .collect();
         asked.sort_unstable();
-        assert_eq!(asked, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(asked, [0, 1, 2]);
     }
 
     #[test]
@@ -409,17 +455,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_holder_suggests_is_asked_for_first_unless_something_else_is_rarer() {
+        let mut picker = picker(100);
+        picker.come(peer(1), Units::all(100), ms(0));
+        picker.suggested(peer(1), &[40, 7, 200, 41]);
+        assert_eq!(picker.next(peer(1), ms(0)), Some(40));
+        picker.came(peer(1), 40, ms(1));
+        // Somebody else has one meanwhile.
+        picker.come(peer(2), of(100, &[7, 8]), ms(1));
+        assert_eq!(picker.next(peer(1), ms(1)), Some(41));
+        picker.came(peer(1), 41, ms(2));
+        picker.suggested(peer(1), &[40, 41, 8]);
+        assert_eq!(picker.next(peer(1), ms(2)), Some(42), "in order, as ever");
+        picker.suggested(peer(9), &[1]);
+    }
+
+    #[test]
     fn who_is_late_is_asked_beside_another_and_the_second_answer_is_called_off() {
         let mut picker = picker(40);
         picker.come(peer(1), Units::all(40), ms(0));
         let slow: Vec<_> = std::iter::from_fn(|| picker.next(peer(1), ms(0))).collect();
-        assert_eq!(slow.len(), 2, "little is asked of who is not known");
+        assert_eq!(slow.len(), 1, "little is asked of who is not known");
         picker.come(peer(2), Units::all(40), ms(0));
         let mut now = ms(0);
         let fast = drain(&mut picker, peer(2), &mut now);
         assert_eq!(
             fast.len(),
-            38 + 2,
+            39 + 1,
             "towards the end who is expected earlier is asked too"
         );
         assert!(picker.held().is_full());
@@ -442,7 +504,7 @@ mod tests {
         let mut picker = picker(2);
         picker.come(peer(1), Units::all(2), ms(0));
         picker.come(peer(2), Units::all(2), ms(0));
-        assert!(picker.next(peer(1), ms(0)).is_some() && picker.next(peer(1), ms(0)).is_some());
+        assert!(picker.next(peer(1), ms(0)).is_some());
         picker.gone(peer(1));
         let mut now = ms(1);
         assert_eq!(drain(&mut picker, peer(2), &mut now).len(), 2);

@@ -203,6 +203,15 @@ impl Before {
             news.push(Told::Place(place));
             self.place = place;
         }
+        // Who waits asks for nothing before its turn.
+        let suggested = if place == 0 {
+            object.suggest(peer)
+        } else {
+            Vec::new()
+        };
+        if !suggested.is_empty() {
+            news.push(Told::Suggest(suggested));
+        }
         news
     }
 }
@@ -343,10 +352,12 @@ async fn send_unit(
         return Ok(false);
     };
     let mut leave = Some(enter(sharing, peer, len).await?);
-    let read = spawn_blocking(move || object.unit(unit)).await;
+    let reading = object.clone();
+    let read = spawn_blocking(move || reading.unit(unit)).await;
     let Some(data) = read.ok().flatten() else {
         return Ok(false);
     };
+    object.sent(peer, unit);
     let answer = Answer::Unit { len: len as u32 };
     in_time(frame::write(send, &answer, MAX_ANSWER)).await?;
     let mut rest = Bytes::from(data);

@@ -2,7 +2,8 @@
 //!
 //! A bounded number of peers is served at once, and others wait in the order in which they came; where some wait, who was served for a
 //! while goes behind them. Those who are served take turns by bytes (deficit round robin), so that who asks on more streams, or for
-//! larger units, gets no more.
+//! larger units, gets no more. They are so few that a unit takes each of them about a second: what came to one soon can be passed on by
+//! it, and who waits for long could have it from another meanwhile.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,16 +12,21 @@ use std::{
 
 use peerway::PeerId;
 
-/// Peers that are served at once.
-const SLOTS: usize = 8;
+/// Peers that are served at once, at least and at most.
+const SLOTS: (usize, usize) = (4, 64);
+/// How long a unit may take each of them where everything is used that goes out.
+const FOR_A_UNIT: Duration = Duration::from_secs(1);
+/// Over how long is measured what goes out.
+const MEASURED: Duration = Duration::from_secs(2);
 /// How long one is, where others wait.
 const TURN: Duration = Duration::from_secs(5);
 /// How long a slot is kept for who wants nothing more at the moment, where others wait.
 const REST: Duration = Duration::from_millis(500);
 /// What a peer may be sent each time it is its turn, and the most that is wanted at once.
 pub(super) const QUANTUM: u64 = 256 << 10;
-/// Bytes that are on their way to a peer before it gets leave for more.
-const AT_ONCE: u64 = 2 * QUANTUM;
+/// Bytes that are on their way to a peer before it gets leave for more, and where so few are served that it matters to the speed.
+const AT_ONCE: u64 = QUANTUM;
+const AT_ONCE_OF_FEW: (usize, u64) = (2, 2 * QUANTUM);
 /// Peers that wait.
 const MAX_WAITING: usize = 1024;
 /// Wants of one peer.
@@ -37,7 +43,32 @@ pub struct Uploader {
     waiting: VecDeque<PeerId>,
     wants: BTreeMap<PeerId, VecDeque<Want>>,
     rate: Option<Rate>,
+    output: Output,
     next: u64,
+}
+
+/// What goes out to all.
+#[derive(Debug, Default)]
+struct Output {
+    since: Duration,
+    bytes: u64,
+    per_second: f64,
+}
+
+impl Output {
+    fn add(&mut self, len: u64, now: Duration) {
+        self.bytes += len;
+        let time = now.saturating_sub(self.since);
+        if time >= MEASURED {
+            self.per_second = self.bytes as f64 / time.as_secs_f64();
+            (self.since, self.bytes) = (now, 0);
+        }
+    }
+
+    fn slots(&self) -> usize {
+        let units = self.per_second * FOR_A_UNIT.as_secs_f64() / QUANTUM as f64;
+        (units as usize).clamp(SLOTS.0, SLOTS.1)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +115,7 @@ impl Uploader {
             waiting: VecDeque::new(),
             wants: BTreeMap::new(),
             rate,
+            output: Output::default(),
             next: 0,
         }
     }
@@ -92,7 +124,7 @@ impl Uploader {
     pub fn want(&mut self, peer: PeerId, len: u64, now: Duration) -> Option<u64> {
         let len = len.min(QUANTUM);
         if !self.wants.contains_key(&peer) {
-            if self.wants.len() >= SLOTS + MAX_WAITING {
+            if self.wants.len() >= SLOTS.1 + MAX_WAITING {
                 return None;
             }
             if !self.served.contains_key(&peer) && !self.waiting.contains(&peer) {
@@ -114,6 +146,7 @@ impl Uploader {
 
     /// So much of what was given leave is sent, or is not any more.
     pub fn sent(&mut self, peer: PeerId, len: u64, now: Duration) {
+        self.output.add(len, now);
         if let Some(served) = self.served.get_mut(&peer) {
             served.under_way = served.under_way.saturating_sub(len);
             served.last = now;
@@ -179,10 +212,16 @@ impl Uploader {
             served.deficit = 0;
             return false;
         };
+        let (few, more) = AT_ONCE_OF_FEW;
+        let at_once = if self.turns.len() > few {
+            AT_ONCE
+        } else {
+            more
+        };
         served.deficit += QUANTUM;
         let mut given = false;
         while let Some(want) = wants.front().copied() {
-            if want.len > served.deficit || served.under_way >= AT_ONCE {
+            if want.len > served.deficit || served.under_way >= at_once {
                 break;
             }
             wants.pop_front();
@@ -215,9 +254,13 @@ impl Uploader {
 
     /// Gives slots to who waits.
     fn make_room(&mut self, now: Duration) {
+        let slots = self.output.slots();
         while !self.waiting.is_empty() {
-            if self.served.len() >= SLOTS && !self.end_a_turn(now) {
+            if self.served.len() >= slots && !self.end_a_turn(now) {
                 return;
+            }
+            if self.served.len() >= slots {
+                continue;
             }
             let Some(peer) = self.waiting.pop_front() else {
                 return;
@@ -319,14 +362,37 @@ mod tests {
         }
         assert_eq!(uploader.place(peers[199]), 200);
         uploader.poll(ms(0));
-        assert_eq!(uploader.place(peers[SLOTS - 1]), 0);
-        assert_eq!(uploader.place(peers[199]), 200 - SLOTS as u32);
+        assert_eq!(uploader.place(peers[SLOTS.0 - 1]), 0);
+        assert_eq!(uploader.place(peers[199]), 200 - SLOTS.0 as u32);
         let greedy: Vec<_> = peers.iter().map(|peer| (*peer, 256 << 10, 4)).collect();
         let sent = serve(&greedy, 130_000, Uploader::default());
         let sum: u64 = sent.values().sum();
         let squares: f64 = sent.values().map(|sent| (*sent as f64).powi(2)).sum();
         let jain = (sum as f64).powi(2) / (200.0 * squares);
         assert!(sent.len() == 200 && jain > 0.95, "{jain}");
+    }
+
+    #[test]
+    fn more_are_served_at_once_where_more_goes_out_and_fewer_again_where_less_does() {
+        let (mut uploader, mut line) = (Uploader::default(), VecDeque::new());
+        let mut now = ms(0);
+        // A line that carries so many units a second, of a hundred peers that want any number.
+        let mut run = |seconds: u64, units: u64| {
+            for _ in 0..seconds * units {
+                for seed in 0..100 {
+                    let _ = uploader.want(peer(seed), QUANTUM, now);
+                }
+                line.extend(uploader.poll(now));
+                if let Some((peer, _, len)) = line.pop_front() {
+                    uploader.sent(peer, len, now);
+                }
+                now += Duration::from_secs(1) / units as u32;
+            }
+            uploader.served.len()
+        };
+        assert_eq!(run(10, 3), SLOTS.0);
+        assert_eq!(run(30, 200), SLOTS.1);
+        assert_eq!(run(90, 3), SLOTS.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | ask | then the one who asks says | and the other |
 //! |---|---|---|
-//! | follow | nothing | what it has, then what it gains, who else fetches it, and its end |
+//! | follow | nothing | what it has, then what it gains, who else fetches it, what it suggests to ask for, and its end |
 //! | outline | nothing | the outline's bytes |
 //! | lane | which units it wants | each of them, in that order |
 
@@ -48,6 +48,8 @@ pub(super) enum Told {
     Place(u32),
     /// It is not there any more.
     Withdrawn,
+    /// Units that were sent to nobody yet, and of which no other is told.
+    Suggest(Vec<u32>),
 }
 
 /// Content and how much of it there is.
