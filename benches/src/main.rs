@@ -13,6 +13,8 @@ mod lane;
 mod load;
 mod memory;
 #[cfg(target_os = "linux")]
+mod share;
+#[cfg(target_os = "linux")]
 mod speed;
 mod stalled;
 mod stats;
@@ -53,6 +55,16 @@ enum Bench {
     /// One stream over a line of the kernel lab with a rate, a queue and random loss, Peerway against raw quinn.
     #[cfg(target_os = "linux")]
     Loss(loss::Args),
+    /// A file from one node that has it and from four, beside libtorrent: speed, and processor time of all nodes.
+    #[cfg(target_os = "linux")]
+    Share(share::Args),
+    /// A node of `share`.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    ShareNode {
+        role: share::Role,
+        path: std::path::PathBuf,
+    },
     /// Whether the service `speed` tells the truth: many runs over kernel NATs, direct and relayed, half with busy cores.
     #[cfg(target_os = "linux")]
     Speed(speed::Args),
@@ -153,6 +165,13 @@ fn main() -> Result<(), Failure> {
             let contestants: [&dyn loss::Contestant; 3] =
                 [&loss::Peerway::ONE, &loss::Peerway::FOUR, &loss::Quinn];
             loss::run(&args, &contestants)
+        }
+        #[cfg(target_os = "linux")]
+        Bench::Share(args) => share::run(&args),
+        #[cfg(target_os = "linux")]
+        Bench::ShareNode { role, path } => {
+            let here = Builder::new_multi_thread().enable_all().build()?;
+            here.block_on(share::node(role, path))
         }
         #[cfg(target_os = "linux")]
         Bench::Speed(args) => speed::run(&args),

@@ -1,0 +1,81 @@
+//! One node of Peerway, driven by lines as `torrent.py` has it.
+
+use std::{
+    io::{Write, stdin, stdout},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use clap::ValueEnum;
+use peerway::{Endpoint, Router, services::files::Progress};
+use peerway_swarm::share::{ALPN, Link, Sharing, Target};
+use tokio::task::spawn_blocking;
+
+use crate::{Failure, process::cpu_of_this_process};
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Role {
+    Seed,
+    Get,
+}
+
+/// Runs until the input ends.
+pub(crate) async fn run(role: Role, path: PathBuf) -> Result<(), Failure> {
+    let endpoint = Endpoint::builder()
+        .bind_addr(([127, 0, 0, 1], 0).into())
+        .lan_discovery(false)
+        .port_mapping(false)
+        .bind()
+        .await?;
+    let sharing = Sharing::new(endpoint.clone(), |_| true);
+    let router = Router::new(endpoint.clone()).accept(ALPN, {
+        let sharing = sharing.clone();
+        move |connection| sharing.clone().serve(connection)
+    });
+    let serving = tokio::spawn(router.run());
+    match role {
+        Role::Seed => {
+            let shared = sharing.share(&path, true).await?;
+            ready(&sharing.link(&shared).to_string())?;
+        }
+        Role::Get => get(&sharing, &path).await?,
+    }
+    while line().await?.is_some() {}
+    serving.abort();
+    Ok(())
+}
+
+async fn get(sharing: &Sharing, folder: &Path) -> Result<(), Failure> {
+    ready("")?;
+    let contacts = line().await?.ok_or("no links")?;
+    let links: Result<Vec<Link>, _> = contacts.split_whitespace().map(str::parse).collect();
+    let links = links?;
+    let mut link = links.first().cloned().ok_or("no link")?;
+    link.providers = links.into_iter().flat_map(|link| link.providers).collect();
+    let begun = Instant::now();
+    sharing
+        .get(&link, &Target::folder(folder), &Progress::default())
+        .await?;
+    say(&format!("done {}", begun.elapsed().as_secs_f64()))
+}
+
+fn ready(contact: &str) -> Result<(), Failure> {
+    say(&format!(
+        "ready {} {contact}",
+        cpu_of_this_process()?.as_secs_f64()
+    ))
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// The next line of the input; none at its end.
+async fn line() -> Result<Option<String>, Failure> {
+    let mut line = String::new();
+    let (read, line) = spawn_blocking(move || (stdin().read_line(&mut line), line)).await?;
+    Ok((read? > 0).then_some(line))
+}
