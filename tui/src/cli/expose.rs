@@ -8,8 +8,6 @@ use peerway::{
 };
 use tokio::net::TcpSocket;
 
-#[cfg(unix)]
-use super::attach;
 use super::{
     args::{Allowed, Expose, Globals, Offered},
     failure::Failure,
@@ -27,10 +25,6 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
         return kept::expose(globals, action).await;
     }
     let servers = named(&args.servers, &args.names, &args.allow)?;
-    #[cfg(unix)]
-    if attach::running(globals).await?.is_some() {
-        out::hint("`peerway expose add` has the node that runs here expose servers");
-    }
     let missing = servers.iter().filter_map(|(_, target)| missing(target));
     missing.for_each(out::hint);
     let exposures: Vec<_> = servers
