@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::LazyLock,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use peerway::{
@@ -24,7 +24,7 @@ use peerway_tests::{
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const BUDGET: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(40);
