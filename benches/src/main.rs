@@ -58,6 +58,9 @@ enum Bench {
     /// A file from one node that has it and from four, beside libtorrent: speed, and processor time of all nodes.
     #[cfg(target_os = "linux")]
     Share(share::Args),
+    /// A file from one node to many that have as much of an uplink each: when the last has it, and what each sent.
+    #[cfg(target_os = "linux")]
+    ShareCrowd(share::crowd::Args),
     /// A node of `share`.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -168,6 +171,11 @@ fn main() -> Result<(), Failure> {
         }
         #[cfg(target_os = "linux")]
         Bench::Share(args) => share::run(&args),
+        #[cfg(target_os = "linux")]
+        Bench::ShareCrowd(args) => {
+            let here = Builder::new_multi_thread().enable_all().build()?;
+            here.block_on(share::crowd::run(&args))
+        }
         #[cfg(target_os = "linux")]
         Bench::ShareNode { role, path } => {
             let here = Builder::new_multi_thread().enable_all().build()?;

@@ -2,6 +2,7 @@
 //!
 //! Each node is a process. What it takes until it is ready, as to check its file, does not count.
 
+pub(crate) mod crowd;
 mod node;
 mod torrent;
 

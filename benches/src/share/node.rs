@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum;
 use peerway::{Endpoint, Router, services::files::Progress};
-use peerway_swarm::share::{ALPN, Link, Sharing, Target};
+use peerway_swarm::share::{ALPN, Link, Options, Sharing, Target};
 use tokio::task::spawn_blocking;
 
 use crate::{Failure, process::cpu_of_this_process};
@@ -22,18 +22,7 @@ pub(crate) enum Role {
 
 /// Runs until the input ends.
 pub(crate) async fn run(role: Role, path: PathBuf) -> Result<(), Failure> {
-    let endpoint = Endpoint::builder()
-        .bind_addr(([127, 0, 0, 1], 0).into())
-        .lan_discovery(false)
-        .port_mapping(false)
-        .bind()
-        .await?;
-    let sharing = Sharing::new(endpoint.clone(), |_| true);
-    let router = Router::new(endpoint.clone()).accept(ALPN, {
-        let sharing = sharing.clone();
-        move |connection| sharing.clone().serve(connection)
-    });
-    let serving = tokio::spawn(router.run());
+    let sharing = start(Options::default()).await?;
     match role {
         Role::Seed => {
             let shared = sharing.share(&path, true).await?;
@@ -42,8 +31,24 @@ pub(crate) async fn run(role: Role, path: PathBuf) -> Result<(), Failure> {
         Role::Get => get(&sharing, &path).await?,
     }
     while line().await?.is_some() {}
-    serving.abort();
     Ok(())
+}
+
+/// A node on loopback that shares, as long as the runtime lives.
+pub(crate) async fn start(options: Options) -> Result<Sharing, Failure> {
+    let endpoint = Endpoint::builder()
+        .bind_addr(([127, 0, 0, 1], 0).into())
+        .lan_discovery(false)
+        .port_mapping(false)
+        .bind()
+        .await?;
+    let sharing = Sharing::with(endpoint.clone(), |_| true, options);
+    let router = Router::new(endpoint).accept(ALPN, {
+        let sharing = sharing.clone();
+        move |connection| sharing.clone().serve(connection)
+    });
+    tokio::spawn(router.run());
+    Ok(sharing)
 }
 
 async fn get(sharing: &Sharing, folder: &Path) -> Result<(), Failure> {

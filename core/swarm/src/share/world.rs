@@ -129,7 +129,7 @@ impl World {
             self.nodes[at].picker.placed(id, place);
             if place == 0
                 && self.nodes[other].picker.held().is_full()
-                && self.steps % TOLD_AFTER == 0
+                && self.steps.is_multiple_of(TOLD_AFTER)
             {
                 let units = self.nodes[other].suggester.suggest(own);
                 self.nodes[at].picker.suggested(id, &units);
