@@ -16,7 +16,7 @@ use std::{
 
 use nix::sys::{
     resource::{UsageWho, getrusage},
-    time::TimeVal,
+    time::{TimeVal, TimeValLike},
 };
 
 pub(crate) use node::{Role, run as node};
@@ -162,10 +162,7 @@ fn fetch(side: &Side, file: &Path, seeds: usize) -> Result<Figures, Failure> {
 /// Processor time of all processes that were run and have ended.
 fn cpu_of_children() -> Result<Duration, Failure> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let of = |time: TimeVal| {
-        let micros = time.tv_sec() * 1_000_000 + i64::from(time.tv_usec());
-        Duration::from_micros(micros.unsigned_abs())
-    };
+    let of = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
     Ok(of(usage.user_time()) + of(usage.system_time()))
 }
 

@@ -1,10 +1,10 @@
 //! One node has a file and many fetch it from it and from each other, each with the same uplink: when the last has it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use peerway::services::files::Progress;
 use peerway_swarm::share::{Options, Sharing, Target};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{node::start, write};
 use crate::Failure;
@@ -28,12 +28,13 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let folder = tempfile::tempdir_in("/dev/shm")?;
     let file = folder.path().join("file");
     write(&file, args.megabytes)?;
-    let seed = limited(args.uplink).await?;
+    let mut serving = JoinSet::new();
+    let seed = limited(args.uplink, &mut serving).await?;
     let shared = seed.share(&file, true).await?;
     let link = seed.link(&shared);
     let mut leechers = Vec::new();
     for _ in 0..args.leechers {
-        leechers.push(limited(args.uplink).await?);
+        leechers.push(limited(args.uplink, &mut serving).await?);
     }
     let begun = Instant::now();
     let mut fetching = JoinSet::new();
@@ -68,8 +69,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn limited(uplink: u64) -> Result<Sharing, Failure> {
+async fn limited(uplink: u64, serving: &mut JoinSet<()>) -> Result<Sharing, Failure> {
     let mut options = Options::default();
     options.limit = Some(uplink);
-    start(options).await
+    start(options, serving).await
 }

@@ -3,13 +3,15 @@
 use std::{
     io::{Write, stdin, stdout},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use clap::ValueEnum;
 use peerway::{Endpoint, Router, services::files::Progress};
 use peerway_swarm::share::{ALPN, Link, Options, Sharing, Target};
-use tokio::task::spawn_blocking;
+use tokio::{
+    task::{JoinSet, spawn_blocking},
+    time::Instant,
+};
 
 use crate::{Failure, process::cpu_of_this_process};
 
@@ -22,7 +24,8 @@ pub(crate) enum Role {
 
 /// Runs until the input ends.
 pub(crate) async fn run(role: Role, path: PathBuf) -> Result<(), Failure> {
-    let sharing = start(Options::default()).await?;
+    let mut serving = JoinSet::new();
+    let sharing = start(Options::default(), &mut serving).await?;
     match role {
         Role::Seed => {
             let shared = sharing.share(&path, true).await?;
@@ -34,8 +37,8 @@ pub(crate) async fn run(role: Role, path: PathBuf) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A node on loopback that shares, as long as the runtime lives.
-pub(crate) async fn start(options: Options) -> Result<Sharing, Failure> {
+/// A node on loopback that shares until `serving` is dropped.
+pub(crate) async fn start(options: Options, serving: &mut JoinSet<()>) -> Result<Sharing, Failure> {
     let endpoint = Endpoint::builder()
         .bind_addr(([127, 0, 0, 1], 0).into())
         .lan_discovery(false)
@@ -47,7 +50,7 @@ pub(crate) async fn start(options: Options) -> Result<Sharing, Failure> {
         let sharing = sharing.clone();
         move |connection| sharing.clone().serve(connection)
     });
-    tokio::spawn(router.run());
+    serving.spawn(router.run());
     Ok(sharing)
 }
 
