@@ -58,6 +58,63 @@ async fn who_is_killed_ten_times_while_it_fetches_fetches_at_most_a_hundredth_tw
     sharing.terminate().await;
 }
 
+#[tokio::test]
+async fn what_one_pins_is_had_from_it_when_whoever_shared_it_has_gone_and_goes_when_it_is_not_pinned()
+ {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("photos");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a"), vec![7; 600_000]).unwrap();
+    fs::write(source.join("b"), b"b").unwrap();
+    let share = ["share", source.to_str().unwrap(), "--public"];
+    let mut sharing = world.start("attic", &share);
+    let link = loop {
+        let line = sharing.line().await;
+        if line["event"] == "shared" {
+            break line["link"].as_str().unwrap().to_owned();
+        }
+    };
+    // By itself, and then by the node that runs.
+    let pinned = world.run("laptop", &["pin", &link, "--for", "2h"]).await;
+    assert_eq!(pinned.code, 0, "{}", pinned.stderr);
+    let (up, _) = world.up("laptop").await;
+    let pinned = world
+        .run("laptop", &["pin", &link, "--name", "again"])
+        .await;
+    assert_eq!(pinned.code, 0, "{}", pinned.stderr);
+    sharing.terminate().await;
+    let last = pinned.lines.last().unwrap();
+    assert_eq!(
+        (number(last, "bytes"), &last["whole"]),
+        (600_001, &Value::Bool(true))
+    );
+    let into = folder.path().join("in");
+    fs::create_dir(&into).unwrap();
+    let link = last["link"].as_str().unwrap();
+    let got = world
+        .run("phone", &["get", link, "-o", into.to_str().unwrap()])
+        .await;
+    assert_eq!(got.code, 0, "{}", got.stderr);
+    // The link is called as the pin is.
+    assert!(fs::read(into.join("again/a")).unwrap() == vec![7; 600_000]);
+    let listed = world.run("laptop", &["ls"]).await.lines;
+    assert_eq!(
+        (&listed[0]["name"], &listed[1]["name"]),
+        (&"again".into(), &"photos".into())
+    );
+    for which in ["again", "photos"] {
+        assert_eq!(world.run("laptop", &["unpin", which]).await.code, 0);
+    }
+    assert_eq!(world.run("laptop", &["unpin", "photos"]).await.code, 2);
+    up.terminate().await;
+    let freed = world.run("laptop", &["gc", "--all"]).await.lines;
+    assert_eq!(
+        (number(&freed[0], "contents"), number(&freed[0], "bytes")),
+        (4, 0)
+    );
+}
+
 #[cfg(target_os = "linux")]
 mod lab {
     //! Between homes.

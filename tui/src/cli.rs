@@ -52,6 +52,7 @@ mod out;
 mod own_relay;
 mod pair;
 mod peers;
+mod pin;
 mod ping;
 mod pipe;
 mod proxy;
@@ -182,8 +183,14 @@ fn run(
         Command::Send(args) => block_on(send::run(globals, &args)),
         Command::Receive(args) => block_on(receive::run(globals, &args)),
         Command::Share(args) => block_on(share::run(globals, &args)),
-        Command::Ls => block_on(share::list(globals)),
+        Command::Ls => block_on(async {
+            share::list(globals).await?;
+            pin::list(globals).await
+        }),
         Command::Get(args) => block_on(get::run(globals, &args)),
+        Command::Pin(args) => block_on(pin::pin(globals, &args)),
+        Command::Unpin(args) => block_on(pin::unpin(globals, &args)),
+        Command::Gc(args) => block_on(pin::gc(globals, &args)),
         #[cfg(unix)]
         Command::Search(args) => block_on(search::run(globals, &args)),
         #[cfg(unix)]

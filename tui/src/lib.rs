@@ -24,6 +24,7 @@ mod linking;
 mod links;
 mod operations;
 mod pairing;
+mod pins;
 mod printable;
 #[cfg_attr(
     not(unix),

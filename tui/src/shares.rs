@@ -44,9 +44,12 @@ impl ShareLine {
 
     /// Whether somebody who writes this means it: its name, or the first eight digits of its hash or more.
     pub(crate) fn is_meant_by(&self, which: &str) -> bool {
-        let hash = self.hash.to_string();
-        self.name == which || (which.len() >= 8 && hash.starts_with(&which.to_lowercase()))
+        is_meant(&self.name, self.hash, which)
     }
+}
+
+pub(crate) fn is_meant(name: &str, hash: Hash, which: &str) -> bool {
+    name == which || (which.len() >= 8 && hash.to_string().starts_with(&which.to_lowercase()))
 }
 
 /// That names cannot be found, as there are too many.

@@ -24,22 +24,27 @@
 //! # }
 //! ```
 
+mod ahead;
 pub mod collection;
 mod entries;
 mod error;
 mod fetch;
 mod get;
 mod hash;
+mod keeping;
 mod layout;
 mod liars;
 mod link;
 mod object;
 pub mod outline;
 mod picker;
+mod reader;
+mod readers;
 mod serve;
 mod session;
 mod sharing;
 mod sources;
+mod stream;
 mod suggester;
 #[cfg(test)]
 mod tests;
@@ -53,11 +58,13 @@ mod world;
 pub use error::{GetError, ShareError};
 pub use get::{Got, Target};
 pub use hash::{Hash, ParseHashError};
+pub use keeping::KeepError;
 pub use liars::Liars;
 pub use link::{Kind, Link, ParseLinkError};
 pub(crate) use object::lock;
 pub use outline::Outline;
 pub use picker::{Came, Picker};
+pub use reader::Reader;
 pub use sharing::{Notice, Options, Shared, Sharing};
 pub use suggester::Suggester;
 pub use units::Units;

@@ -45,7 +45,7 @@ pub(super) use services::{Expose, ExposeAction, Forward, ForwardAction, Pipe, Pr
 pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
 pub(super) use share::{BrowseArgs, SearchArgs};
-pub(super) use share::{GetArgs, ShareArgs};
+pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, UnpinArgs};
 #[cfg(unix)]
 use values::event_filter;
 #[cfg(all(feature = "demo", target_os = "linux"))]
@@ -53,7 +53,7 @@ use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
 pub(super) use values::{Allowed, Offered, PeerName, Service, is_start_of_id};
-use values::{address, code_or_folder, file_name, measurement, seconds, time};
+use values::{address, code_or_folder, file_name, measurement, seconds, size, time};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 relayed only (ping --until-direct),
@@ -242,10 +242,16 @@ pub(super) enum Command {
     Receive(Receive),
     /// Share files and folders with many, who fetch them from each other too
     Share(ShareArgs),
-    /// List what the node shares whenever it runs
+    /// List what the node shares whenever it runs, and what it keeps of what was fetched
     Ls,
     /// Fetch what a link names, from all who have some of it
     Get(GetArgs),
+    /// Fetch what a link names and keep it, for others too
+    Pin(PinArgs),
+    /// Keep something no more that was pinned
+    Unpin(UnpinArgs),
+    /// Free what is not pinned, as far as there is too much
+    Gc(GcArgs),
     /// Find what peers and members of groups share, by its name
     #[cfg(unix)]
     Search(SearchArgs),

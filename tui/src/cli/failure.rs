@@ -17,7 +17,10 @@ use peerway::{
     },
 };
 
-use peerway_swarm::share::{GetError, ShareError};
+use peerway_swarm::{
+    share::{GetError, KeepError, ShareError},
+    store,
+};
 #[cfg(unix)]
 use peerway_swarm::{
     group::{ParseGroupInviteError, PostLengthError},
@@ -202,6 +205,10 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    #[error("nothing that is pinned is called {0}: `peerway ls` lists what is")]
+    NoPin(String),
     #[error("{reason}")]
     #[cfg(unix)]
     NodeGet { reason: String, kind: GetFailure },
@@ -254,6 +261,7 @@ impl Failure {
             Self::Crowded(_) => BUSY,
             Self::Declined => REFUSED,
             Self::Get(error) => get(error),
+            Self::Keep(error) => keep(error),
             Self::Kept(error) => kept(error),
             Self::NobodyCame | Self::BrokenOff | Self::NodeEnded => UNREACHABLE,
             Self::NoHome
@@ -267,6 +275,7 @@ impl Failure {
             | Self::NotInBook(_)
             | Self::NoInvite(_)
             | Self::NoShare(_)
+            | Self::NoPin(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::AnyPort
@@ -352,6 +361,22 @@ fn get(error: &GetError) -> u8 {
         GetError::NotThere(_) => REFUSED,
         GetError::NoProvider => USAGE,
         GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,
+    }
+}
+
+fn keep(error: &KeepError) -> u8 {
+    match error {
+        KeepError::Get(error) => get(error),
+        KeepError::Store(error) => match **error {
+            store::StoreError::Taken(_) | store::StoreError::BadName => USAGE,
+            store::StoreError::Catalog(_)
+            | store::StoreError::NoRoom { .. }
+            | store::StoreError::Folder { .. }
+            | _ => FAILED,
+        },
+        KeepError::Unknown => USAGE,
+        KeepError::Slow => UNREACHABLE,
+        KeepError::NoStore | KeepError::NoFile | KeepError::Gone | _ => FAILED,
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 #[cfg(unix)]
 use super::{attach, node::interrupted};
 #[cfg(unix)]
-use crate::control::{Client, ControlError, GetAsk, GetStep};
+use crate::control::{Client, ControlError, GetAsk, GetStep, Telling};
 use crate::{dash::format, shares::words};
 
 pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Result<(), Failure> {
@@ -55,38 +55,52 @@ async fn by_node(
     let began = Instant::now();
     let progress = Progress::default();
     let fetching = async {
-        let mut steps = client.fetch(&ask).await?;
-        while let Some(step) = steps.next().await {
-            match step? {
-                GetStep::Progress {
-                    files,
-                    bytes,
-                    bytes_done,
-                    bytes_held,
-                    ..
-                } => {
-                    progress.begin(files, bytes);
-                    let held = bytes_held.saturating_sub(progress.bytes_held());
-                    progress.held(held);
-                    progress.moved(bytes_done.saturating_sub(progress.bytes_done()));
-                }
-                GetStep::Hint { text } => out::hint(text),
-                GetStep::Got {
-                    path,
-                    files,
-                    bytes,
-                    resumed,
-                } => return Ok(Got::new(path, files, bytes, resumed)),
-                GetStep::Failed { reason, kind } => return Err(Failure::NodeGet { reason, kind }),
-            }
+        match last(client.fetch(&ask).await?, &progress).await? {
+            GetStep::Got {
+                path,
+                files,
+                bytes,
+                resumed,
+            } => Ok(Got::new(path, files, bytes, resumed)),
+            GetStep::Progress { .. }
+            | GetStep::Hint { .. }
+            | GetStep::Pinned { .. }
+            | GetStep::Failed { .. } => Err(ControlError::Stream("it has ended".to_owned()).into()),
         }
-        Err(ControlError::Stream("it has ended".to_owned()).into())
     };
     let got = tokio::select! {
         got = shown(globals.json, &progress, fetching) => got?,
         () = interrupted() => return Err(Failure::Interrupted),
     };
     say(globals, args.link.hash, &got, began)
+}
+
+/// What the node says last, unless it failed; how far it is meanwhile is shown.
+#[cfg(unix)]
+pub(super) async fn last(
+    mut steps: Telling<GetStep>,
+    progress: &Progress,
+) -> Result<GetStep, Failure> {
+    while let Some(step) = steps.next().await {
+        match step? {
+            GetStep::Progress {
+                files,
+                bytes,
+                bytes_done,
+                bytes_held,
+                ..
+            } => {
+                progress.begin(files, bytes);
+                let held = bytes_held.saturating_sub(progress.bytes_held());
+                progress.held(held);
+                progress.moved(bytes_done.saturating_sub(progress.bytes_done()));
+            }
+            GetStep::Hint { text } => out::hint(text),
+            GetStep::Failed { reason, kind } => return Err(Failure::NodeGet { reason, kind }),
+            last @ (GetStep::Got { .. } | GetStep::Pinned { .. }) => return Ok(last),
+        }
+    }
+    Err(ControlError::Stream("it has ended".to_owned()).into())
 }
 
 /// A node for the duration of the command fetches it.
@@ -126,7 +140,7 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
 }
 
 /// Says what happens meanwhile.
-async fn tell(node: &Node, sharing: &Sharing) -> Result<(), Failure> {
+pub(super) async fn tell(node: &Node, sharing: &Sharing) -> Result<(), Failure> {
     let mut notices = sharing.notices();
     loop {
         let notice = match notices.recv().await {

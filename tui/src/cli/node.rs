@@ -186,6 +186,16 @@ impl Node {
         })
     }
 
+    /// Keeps what it fetches in the folder, as a node does that is there to be reached.
+    pub(super) fn keep(&mut self, state: &StateDir) -> Result<(), Failure> {
+        if self.is_temporary() {
+            return Err(state.in_use());
+        }
+        self.sharing = share::sharing(&self.endpoint, &self.book, Some(state.shares()));
+        self.search = share::search(&self.endpoint, &self.sharing, &self.book, None);
+        Ok(())
+    }
+
     /// Lives in the groups of the folder from now on. A node whose groups cannot be used is one all the same.
     #[cfg(unix)]
     fn join_groups(&mut self, state: &StateDir, builder: Builder) {

@@ -152,6 +152,7 @@ pub(super) async fn serve(
             () = answering.serve(&node) => Ok(()),
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
             never = sharing::share(&node) => match never {},
+            never = node.sharing().tend() => match never {},
             never = besides.keep(&node) => match never {},
             result = served_without_reader(print) => result,
         }

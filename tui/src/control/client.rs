@@ -2,6 +2,7 @@
 
 mod files;
 mod groups;
+mod pins;
 mod searches;
 mod serving;
 mod watching;

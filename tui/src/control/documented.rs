@@ -11,7 +11,7 @@ use peerway_swarm::share::{Hash, Kind, Link};
 use serde_json::Value;
 
 use super::{
-    GetAsk, GetFailure, GetStep, ShareAsk, StartOptions,
+    GcAsk, GetAsk, GetFailure, GetStep, PinAsk, ShareAsk, StartOptions,
     changes::Change,
     tests::{Node, PATIENCE, endpoint, request},
 };
@@ -20,6 +20,7 @@ use crate::{
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
     operations::{Failed, FailureKind, Ping, Speed, Step, Why},
     pairing::{self, PairAsk},
+    pins::{Freed, PinLine, PinLines, StoreLine},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     servers::{self, ExposeAsk},
     shares::ShareLine,
@@ -466,9 +467,48 @@ fn kind_of_transfer(step: &transfers::Step) -> &'static str {
     }
 }
 
+fn kept(link: &Link) -> PinLines {
+    let pin = PinLine {
+        name: "a".to_owned(),
+        hash: link.hash,
+        kind: Kind::File,
+        files: 1,
+        bytes: 1,
+        public: true,
+        until_ms: Some(1),
+        whole: true,
+        link: link.clone(),
+    };
+    let store = StoreLine {
+        bytes: 1,
+        pinned: 1,
+        quota: 1,
+    };
+    PinLines {
+        pins: vec![pin],
+        store,
+    }
+}
+
 #[test]
 fn every_key_about_shared_content_is_documented_and_no_other() {
     let link: Link = Link::new(Hash::of(b""), 0, Kind::File, "a");
+    let pins = kept(&link);
+    let pin = Box::new(pins.pins[0].clone());
+    let pin_ask = PinAsk {
+        link: link.clone(),
+        name: Some("a".to_owned()),
+        until_ms: Some(1),
+    };
+    let gc = GcAsk {
+        all: true,
+        quota: Some(1),
+    };
+    let freed = Freed {
+        contents: 1,
+        freed: 1,
+        store: pins.store,
+    };
     let share = ShareLine {
         hash: link.hash,
         name: "a".to_owned(),
@@ -496,6 +536,10 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         ("Share", serde_json::to_value(share)),
         ("ShareAsk", serde_json::to_value(ask)),
         ("GetAsk", serde_json::to_value(get)),
+        ("PinAsk", serde_json::to_value(pin_ask)),
+        ("GcAsk", serde_json::to_value(gc)),
+        ("Pins", serde_json::to_value(pins)),
+        ("Freed", serde_json::to_value(freed)),
     ] {
         let value = value.unwrap();
         check(&value, &schema(name), name);
@@ -527,7 +571,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
     let hint = GetStep::Hint {
         text: "a".to_owned(),
     };
-    for step in [progress, hint, got, failed] {
+    for step in [progress, hint, got, GetStep::Pinned { pin }, failed] {
         let step = serde_json::to_value(step).unwrap();
         check(&step, &schema("GetStep"), "GetStep");
     }

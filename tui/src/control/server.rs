@@ -27,6 +27,7 @@ use super::{
     operating::{self, Room},
     pairing,
     pass_on::{Remotes, pass_on},
+    pins,
     refusal::{Refusal, here},
     searches, serving, shares, streams, visits,
 };
@@ -195,6 +196,9 @@ fn router(control: Control) -> Router {
         .route("/shares", get(shares::list).post(shares::add))
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))
+        .route("/pins", get(pins::list).post(pins::add))
+        .route("/pins/{name}", delete(pins::remove))
+        .route("/gc", post(pins::gc))
         .route("/search", post(searches::search))
         .route("/browse", post(searches::browse))
         .route("/send", post(files::send_files))

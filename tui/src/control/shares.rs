@@ -12,7 +12,8 @@ use futures_util::stream;
 use peerway::services::files::Progress;
 use peerway_swarm::{
     search::Search,
-    share::{GetError, Hash, Link, Shared, Sharing, Target},
+    share::{GetError, Hash, KeepError, Link, Shared, Sharing, Target},
+    store::StoreError,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     book::Book,
+    pins::PinLine,
     shares::{ShareLine, not_found, words},
 };
 
@@ -37,7 +39,7 @@ const FOR_WHOM: &str =
 /// How often is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// What waits for whoever listens.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// What is to be shared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +85,9 @@ pub(crate) enum GetStep {
         bytes: u64,
         resumed: u64,
     },
+    Pinned {
+        pin: Box<PinLine>,
+    },
     Failed {
         reason: String,
         kind: GetFailure,
@@ -106,6 +111,22 @@ impl GetFailure {
             GetError::NotThere(_) => Self::Refused,
             GetError::NoProvider => Self::Usage,
             GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => Self::Failed,
+        }
+    }
+
+    pub(crate) fn of_keeping(error: &KeepError) -> Self {
+        match error {
+            KeepError::Get(error) => Self::of(error),
+            KeepError::Store(error) => match **error {
+                StoreError::Taken(_) | StoreError::BadName => Self::Usage,
+                StoreError::Catalog(_)
+                | StoreError::NoRoom { .. }
+                | StoreError::Folder { .. }
+                | _ => Self::Failed,
+            },
+            KeepError::Unknown => Self::Usage,
+            KeepError::Slow => Self::Unreachable,
+            KeepError::NoStore | KeepError::NoFile | KeepError::Gone | _ => Self::Failed,
         }
     }
 }
@@ -187,27 +208,10 @@ async fn fetch(
     ask: GetAsk,
     tell: mpsc::Sender<GetStep>,
 ) {
-    let mut notices = sharing.notices();
     let progress = Progress::default();
     let mut target = Target::folder(ask.folder);
     (target.name, target.overwrite) = (ask.name, ask.overwrite);
-    let telling = async {
-        loop {
-            let step = tokio::select! {
-                () = sleep(TELL_EVERY) => now(&progress),
-                Ok(notice) = notices.recv() => {
-                    if notice.hash() != ask.link.hash {
-                        continue;
-                    }
-                    let words = words(&notice, &**book.borrow());
-                    let Some(text) = words else { continue };
-                    GetStep::Hint { text }
-                }
-            };
-            // Who reads slowly hears less often.
-            let _ = tell.try_send(step);
-        }
-    };
+    let telling = self::tell(&sharing, book, ask.link.hash, &progress, &tell);
     let got = tokio::select! {
         got = sharing.get(&ask.link, &target, &progress) => got,
         () = tell.closed() => return,
@@ -231,12 +235,38 @@ async fn fetch(
     }
 }
 
+/// Tells how far it is, and what happens to what is fetched.
+pub(super) async fn tell(
+    sharing: &Sharing,
+    book: watch::Receiver<Arc<Book>>,
+    hash: Hash,
+    progress: &Progress,
+    tell: &mpsc::Sender<GetStep>,
+) {
+    let mut notices = sharing.notices();
+    loop {
+        let step = tokio::select! {
+            () = sleep(TELL_EVERY) => now(progress),
+            Ok(notice) = notices.recv() => {
+                if notice.hash() != hash {
+                    continue;
+                }
+                let words = words(&notice, &**book.borrow());
+                let Some(text) = words else { continue };
+                GetStep::Hint { text }
+            }
+        };
+        // Who reads slowly hears less often.
+        let _ = tell.try_send(step);
+    }
+}
+
 fn line(shared: Shared, sharing: &Sharing, search: &Search) -> ShareLine {
     let (link, searchable) = (sharing.link(&shared), search.offers(shared.hash));
     ShareLine::of(shared, searchable, Some(link))
 }
 
-fn now(progress: &Progress) -> GetStep {
+pub(super) fn now(progress: &Progress) -> GetStep {
     GetStep::Progress {
         files: progress.files(),
         files_done: progress.files_done(),

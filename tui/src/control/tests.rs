@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use super::{
-    Client, Control, ControlError, GetAsk, GetStep, Host, Place, ShareAsk, StartOptions,
-    client::Way,
+    Client, Control, ControlError, GcAsk, GetAsk, GetStep, Host, PinAsk, Place, ShareAsk,
+    StartOptions, client::Way,
 };
 use crate::{
     Links, Told,
@@ -540,6 +540,7 @@ async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
             "{last:?}"
         );
         assert_eq!(std::fs::read(folder.join("b")).unwrap(), b"content");
+        keep(&other, line.link.clone().unwrap()).await;
     };
     let fetching = timeout(PATIENCE, fetching);
     tokio::select! {
@@ -553,4 +554,35 @@ async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
         twice.to_string().contains("nothing of this hash"),
         "{twice}"
     );
+}
+
+/// Has a node keep something, and not any more.
+async fn keep(client: &Client, link: peerway_swarm::share::Link) {
+    let pin = PinAsk {
+        link,
+        name: Some("c/d".to_owned()),
+        until_ms: None,
+    };
+    let steps = client.pin(&pin).await.unwrap();
+    let last = steps.fold(None, async |_, step| Some(step.unwrap())).await;
+    let Some(GetStep::Pinned { pin }) = last else {
+        panic!("{last:?}");
+    };
+    let kept = client.pins().await.unwrap();
+    assert_eq!(kept.pins, [*pin]);
+    assert_eq!((kept.store.bytes, kept.store.pinned), (7, 7));
+    let gc = |all| GcAsk {
+        all,
+        quota: Some(20),
+    };
+    let freed = client.gc(gc(true)).await.unwrap();
+    assert_eq!((freed.contents, freed.store.quota), (0, 20));
+    assert_eq!(client.unpin("c/d").await.unwrap().len(), 1);
+    let twice = client.unpin("c/d").await.unwrap_err();
+    assert!(
+        twice.to_string().contains("nothing that is pinned"),
+        "{twice}"
+    );
+    let freed = client.gc(gc(true)).await.unwrap();
+    assert_eq!((freed.contents, freed.freed, freed.store.bytes), (1, 7, 0));
 }

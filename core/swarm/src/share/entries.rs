@@ -26,7 +26,7 @@ impl Sharing {
     }
 
     /// A list, which is one unit.
-    async fn list(&self, hash: Hash) -> Option<Vec<u8>> {
+    pub(super) async fn list(&self, hash: Hash) -> Option<Vec<u8>> {
         let object = self.own(hash).await?;
         spawn_blocking(move || object.unit(0)).await.ok()?
     }

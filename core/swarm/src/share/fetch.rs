@@ -12,9 +12,11 @@ use tokio::{
 
 use super::{
     GetError, Hash, Notice, Outline, Picker, Sharing, Units,
+    ahead::Ahead,
     object::Object,
     session::{NoOutline, NoUnit, Session},
     sources::Sources,
+    stream::Reading,
     wire::{Ask, Described, MAX_ANSWER, Told, tickets},
 };
 use crate::{frame, store::part::Part};
@@ -124,6 +126,8 @@ pub(super) struct Fetch<'a> {
     pub(super) part: Arc<Part>,
     pub(super) arrivals: mpsc::Receiver<Connection>,
     pub(super) progress: &'a Progress,
+    /// Those who read it meanwhile, and say what is wanted; all is where there is nobody who could.
+    pub(super) reading: Option<Arc<Reading>>,
 }
 
 impl Fetch<'_> {
@@ -134,8 +138,14 @@ impl Fetch<'_> {
         sessions.mark_changed();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reading = self.reading.clone();
         while !state.picker.held().is_full() {
+            if let Some(reading) = &reading {
+                state.picker.want(reading.wanted(state.picker.held()));
+                state.ask();
+            }
             tokio::select! {
+                () = Reading::changed(reading.as_deref()) => continue,
                 changed = sessions.changed() => {
                     if changed.is_err() {
                         return Err(GetError::Ended);
@@ -229,7 +239,7 @@ struct State {
     wanted: Hash,
     object: Arc<Object>,
     part: Arc<Part>,
-    picker: Picker,
+    picker: Ahead,
     sessions: Vec<Arc<Session>>,
     followed: BTreeSet<PeerId>,
     refused: BTreeSet<PeerId>,
@@ -254,7 +264,7 @@ impl State {
         let _ = getrandom::fill(&mut seed);
         Self {
             has_begun: !held.is_empty(),
-            picker: Picker::new(held, unit, u64::from_le_bytes(seed)),
+            picker: Ahead::new(Picker::new(held, unit, u64::from_le_bytes(seed))),
             sharing: sources.sharing().clone(),
             wanted: sources.wanted(),
             object,
@@ -360,7 +370,7 @@ impl State {
     /// Whether somebody has what is missing is told once it was not so for a while.
     fn look(&mut self) {
         let now = self.sharing.now();
-        if !self.requests.is_empty() || self.paused.is_some() {
+        if !self.requests.is_empty() || self.paused.is_some() || self.picker.rests() {
             self.lonely = None;
             return;
         }

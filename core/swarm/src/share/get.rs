@@ -27,6 +27,7 @@ use super::{
     layout::{Layout, layout},
     object::{Object, Origin, Source},
     sources::Sources,
+    stream::Opened,
 };
 use crate::store::{
     file::SharedFile,
@@ -34,8 +35,8 @@ use crate::store::{
 };
 
 /// Files of a folder that are fetched at once: large ones, and those of one unit.
-const FILES: usize = 4;
-const SMALL_FILES: usize = 48;
+pub(super) const FILES: usize = 4;
+pub(super) const SMALL_FILES: usize = 48;
 /// How long another who fetches the same into the same folder is waited for, and how often is looked.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
@@ -127,6 +128,7 @@ pub(super) async fn get(
         id: link.hash.to_string(),
         public: link.public,
         progress,
+        opened: None,
     };
     let getting = async {
         match link.kind {
@@ -149,15 +151,17 @@ fn name(link: &Link, target: &Target) -> SafePath {
     safe.unwrap_or_else(|_| unreachable!("a hash is a name"))
 }
 
-struct Get<'a> {
-    sharing: &'a Sharing,
-    sources: &'a Sources,
-    place: Arc<Place>,
-    folder: PathBuf,
+pub(super) struct Get<'a> {
+    pub(super) sharing: &'a Sharing,
+    pub(super) sources: &'a Sources,
+    pub(super) place: Arc<Place>,
+    pub(super) folder: PathBuf,
     /// The name of the folder for what is not whole yet.
-    id: String,
-    public: bool,
-    progress: &'a Progress,
+    pub(super) id: String,
+    pub(super) public: bool,
+    pub(super) progress: &'a Progress,
+    /// Who reads it meanwhile.
+    pub(super) opened: Option<&'a Opened>,
 }
 
 impl Get<'_> {
@@ -172,26 +176,14 @@ impl Get<'_> {
 
     /// A folder with all that is in it.
     async fn all(&self, link: &Link, name: SafePath) -> Result<Got, GetError> {
-        let no_list = |error: collection::NoCollection| GetError::NoList(error.to_string());
-        let root = fetch::small(self.sources, link.hash, link.size).await?;
-        let listed = Root::read(&root).map_err(no_list)?;
-        let fetched = stream::iter(listed.pages.clone());
-        let fetched = fetched.map(|(hash, size)| fetch::small(self.sources, hash, size));
-        let pages: Vec<_> = fetched.buffered(FILES).collect().await;
-        let pages = pages.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let bytes = listed.bytes;
-        let laid_out = spawn_blocking(move || {
-            let no_list = |error: String| GetError::NoList(error);
-            let entries = listed.entries(&pages);
-            let entries = entries.map_err(|error| no_list(error.to_string()))?;
-            let layout = layout(&entries).map_err(|error| no_list(error.to_string()))?;
-            Ok::<_, GetError>((pages, layout))
-        });
-        let (pages, layout) = laid_out.await.map_err(|_| GetError::Ended)??;
-        let Layout { folders, files } = layout;
+        let Listed {
+            layout: Layout { folders, files },
+            lists,
+            bytes,
+        } = listed(self.sources, link).await?;
         // Others may have the list from here too.
-        for page in pages.into_iter().chain([root]) {
-            self.keep_list(page).await;
+        for list in lists {
+            keep_list(self.sharing, list, self.public).await;
         }
         let count = files.len() as u64;
         self.progress.begin(count, bytes);
@@ -241,16 +233,6 @@ impl Get<'_> {
             self.one_of_many(file, path, first).await?;
         }
         Ok(())
-    }
-
-    async fn keep_list(&self, page: Vec<u8>) {
-        let (hash, size) = (Hash::of(&page), page.len() as u64);
-        if let Some(outline) = Outline::of_small(hash, size) {
-            let source = Source::Bytes(page.into());
-            let object = Object::new(Arc::new(outline), self.public, source);
-            let object = object.with_origin(Origin::Fetched);
-            self.sharing.put(Arc::new(object)).await;
-        }
     }
 
     /// The folder that it goes into: the one of an earlier try, or a new one.
@@ -316,7 +298,11 @@ impl Get<'_> {
     }
 
     /// Fetches a file, and puts it where it is to be, or under a name near that; where that is.
-    async fn one(&self, file: collection::File, path: SafePath) -> Result<PathBuf, GetError> {
+    pub(super) async fn one(
+        &self,
+        file: collection::File,
+        path: SafePath,
+    ) -> Result<PathBuf, GetError> {
         let (place, id) = (self.place.clone(), self.id.clone());
         let work = self.blocking(move || place.work(&id)).await?;
         let work = Arc::new(work);
@@ -382,11 +368,15 @@ impl Get<'_> {
         let object = Object::new(outline.clone(), self.public, Source::Part(part.clone()));
         let object = Arc::new(object.fetched(arrive));
         self.sharing.put(object.clone()).await;
+        if let Some(opened) = self.opened {
+            opened.begins(&object);
+        }
         if outline.units() == 1 && held.is_empty() {
             let data = fetch::small(self.sources, hash, size).await?;
             self.progress.moved(data.len() as u64);
             let part = part.clone();
             self.blocking(move || part.write(0, &data)).await?;
+            object.grew();
         } else {
             let fetch = Fetch {
                 sources: self.sources,
@@ -394,6 +384,7 @@ impl Get<'_> {
                 part: part.clone(),
                 arrivals,
                 progress: self.progress,
+                reading: self.opened.map(Opened::reading),
             };
             fetch.run().await?;
         }
@@ -453,7 +444,7 @@ impl Get<'_> {
         }
     }
 
-    async fn clear(&self) {
+    pub(super) async fn clear(&self) {
         let (place, id) = (self.place.clone(), self.id.clone());
         // What is left there is found by the next try.
         let _ = spawn_blocking(move || place.clear(&id)).await;
@@ -470,13 +461,56 @@ impl Get<'_> {
     }
 }
 
+/// What is in a folder, and the lists that say so, the root last.
+pub(super) struct Listed {
+    pub(super) layout: Layout,
+    pub(super) lists: Vec<Vec<u8>>,
+    pub(super) bytes: u64,
+}
+
+/// Fetches the lists of a folder.
+pub(super) async fn listed(sources: &Sources, link: &Link) -> Result<Listed, GetError> {
+    let root = fetch::small(sources, link.hash, link.size).await?;
+    let no_list = |error: collection::NoCollection| GetError::NoList(error.to_string());
+    let pages = Root::read(&root).map_err(no_list)?.pages;
+    let fetched = stream::iter(pages).map(|(hash, size)| fetch::small(sources, hash, size));
+    let pages: Vec<_> = fetched.buffered(FILES).collect().await;
+    let pages = pages.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let read = spawn_blocking(move || read_lists(pages, root));
+    read.await.map_err(|_| GetError::Ended)?
+}
+
+/// What lists say. Blocks.
+pub(super) fn read_lists(mut pages: Vec<Vec<u8>>, root: Vec<u8>) -> Result<Listed, GetError> {
+    let no_list = |error: collection::NoCollection| GetError::NoList(error.to_string());
+    let listed = Root::read(&root).map_err(no_list)?;
+    let entries = listed.entries(&pages).map_err(no_list)?;
+    let layout = layout(&entries).map_err(|error| GetError::NoList(error.to_string()))?;
+    pages.push(root);
+    Ok(Listed {
+        layout,
+        lists: pages,
+        bytes: listed.bytes,
+    })
+}
+
+/// Others may have a list from here too.
+pub(super) async fn keep_list(sharing: &Sharing, list: Vec<u8>, public: bool) {
+    let (hash, size) = (Hash::of(&list), list.len() as u64);
+    if let Some(outline) = Outline::of_small(hash, size) {
+        let object = Object::new(Arc::new(outline), public, Source::Bytes(list.into()));
+        let object = object.with_origin(Origin::Fetched);
+        sharing.put(Arc::new(object)).await;
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Does something in a folder that may take its time.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     folder: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, GetError> {

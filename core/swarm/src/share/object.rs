@@ -138,6 +138,15 @@ impl Object {
         }
     }
 
+    /// Whether it is what the store has of it, and not a file elsewhere.
+    pub(crate) fn is_of_store(&self) -> bool {
+        match &*lock(&self.source) {
+            Source::File(file) => file.path().ends_with(self.hash().to_string()),
+            Source::Part(_) | Source::Bytes(_) => self.origin != Origin::Shared,
+            Source::Gone => false,
+        }
+    }
+
     pub(crate) fn put(&self, source: Source) {
         *lock(&self.source) = source;
         self.changed.send_replace(());

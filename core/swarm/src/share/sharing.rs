@@ -26,12 +26,14 @@ use super::{
     object::{Object, Origin, Source, lock},
     serve,
     session::Session,
+    stream::Streams,
     turnstile::Turnstile,
 };
 use crate::store::{
     catalog::{Catalog, CatalogError, Stored},
     file::SharedFile,
 };
+use crate::unix_seconds;
 
 /// Objects in memory before those of the catalogue that nobody uses are looked up anew, and those that were fetched are served no more.
 const MAX_CACHED: usize = 1024;
@@ -52,6 +54,9 @@ struct Inner {
     sent: AtomicU64,
     notices: broadcast::Sender<Notice>,
     catalog: Option<Arc<Catalog>>,
+    streams: Streams,
+    /// What of the store was used, and when, until that is noted there.
+    touched: Mutex<BTreeMap<Hash, u64>>,
 }
 
 /// How a node shares.
@@ -178,6 +183,8 @@ impl Sharing {
             sent: AtomicU64::new(0),
             notices: broadcast::Sender::new(64),
             catalog: options.catalog.map(Arc::new),
+            streams: Streams::default(),
+            touched: Mutex::default(),
         }))
     }
 
@@ -310,6 +317,39 @@ impl Sharing {
         &self.0.turnstile
     }
 
+    pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.0.catalog.clone()
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    /// Something of the store, if it is that, is used.
+    pub(super) fn touch(&self, hash: Hash) {
+        lock(&self.0.touched).insert(hash, unix_seconds());
+    }
+
+    /// What was used since this was asked last.
+    pub(super) fn touched(&self) -> BTreeMap<Hash, u64> {
+        std::mem::take(&mut *lock(&self.0.touched))
+    }
+
+    /// Whether some content is fetched, read or followed just now.
+    pub(super) fn is_in_use(&self, hash: Hash) -> bool {
+        let objects = lock(&self.0.objects);
+        let object = objects.get(&hash);
+        self.0.streams.is_used(hash) || object.is_some_and(|it| Arc::strong_count(it) > 1)
+    }
+
+    /// Some content is kept no more; who follows it is told so.
+    pub(super) fn forget(&self, hash: Hash) {
+        let mut objects = lock(&self.0.objects);
+        if objects.get(&hash).is_some_and(|it| it.is_of_store()) {
+            objects.remove(&hash).inspect(|it| it.put(Source::Gone));
+        }
+    }
+
     /// Serves some content from now on, unless all of it is served already.
     pub(super) async fn put(&self, object: Arc<Object>) {
         // So that what is kept is among the objects.
@@ -328,6 +368,9 @@ impl Sharing {
     pub(super) async fn find(&self, hash: Hash, peer: PeerId) -> Option<Arc<Object>> {
         let object = self.own(hash).await?;
         let may = object.is_public() || object.knows(peer) || (self.0.may)(peer);
+        if may && object.origin() != Origin::Shared {
+            self.touch(hash);
+        }
         may.then_some(object)
     }
 
@@ -337,6 +380,7 @@ impl Sharing {
         }
         let catalog = self.0.catalog.clone()?;
         let found = spawn_blocking(move || kept(&catalog, hash)).await.ok()??;
+        self.touch(hash);
         let mut objects = lock(&self.0.objects);
         if objects.len() >= MAX_CACHED {
             drop_unused(&mut objects, Origin::Catalog);
@@ -384,14 +428,21 @@ fn drop_unused(objects: &mut BTreeMap<Hash, Arc<Object>>, origin: Origin) {
 /// What is kept, unless its file is another now. Blocks.
 fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
     let log = |error: &CatalogError| tracing::warn!(%error, "what is shared cannot be looked up");
-    let found = catalog.find(hash).inspect_err(log);
-    let (outline, stored, public) = found.ok()??;
-    if let Stored::File(file) = &stored
-        && let Err(error) = file.check()
-    {
-        tracing::debug!(%hash, %error, "what is kept is not there");
-        return None;
-    }
+    let is_there = |(_, stored, _): &(Outline, Stored, bool)| match stored {
+        Stored::File(file) => {
+            let changed = file
+                .check()
+                .inspect_err(|error| tracing::debug!(%hash, %error, "what is kept is not there"));
+            changed.is_ok()
+        }
+        Stored::Bytes(_) => true,
+    };
+    let shared = catalog.find(hash).inspect_err(log).ok().flatten();
+    let found = match shared.filter(is_there) {
+        Some(shared) => Some(shared),
+        None => catalog.find_kept(hash).inspect_err(log).ok()?,
+    };
+    let (outline, stored, public) = found.filter(is_there)?;
     let object = Object::new(Arc::new(outline), public, stored.into());
     Some(Arc::new(object.with_origin(Origin::Catalog)))
 }

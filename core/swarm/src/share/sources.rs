@@ -86,6 +86,13 @@ impl Sources {
         self.news.notify_one();
     }
 
+    /// Where those are who are known, as many as a link names.
+    pub(super) fn tickets(&self) -> Vec<Vec<u8>> {
+        let known = lock(&self.known);
+        let tickets = known.values().map(|it| it.ticket.to_bytes());
+        tickets.take(Link::MAX_PROVIDERS).collect()
+    }
+
     /// A peer that asks for the same content may have some of it.
     pub(super) fn arrived(&self, connection: Connection) {
         let peer = connection.peer();

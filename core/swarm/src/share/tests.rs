@@ -1,5 +1,7 @@
 //! Nodes on loopback that share content.
 
+mod kept;
+
 use std::{
     fs,
     path::{Path, PathBuf},

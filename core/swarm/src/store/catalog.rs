@@ -1,11 +1,12 @@
 //! What a node shares whenever it runs: [`Catalog`], a file of the crate redb. Blocks, as file systems do.
 
+mod kept;
 mod marks;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use redb::{
@@ -15,8 +16,10 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use kept::Kept;
+
 use super::file::SharedFile;
-use crate::share::{Hash, Outline, Shared};
+use crate::share::{Hash, Outline, Shared, lock};
 
 type Key = &'static [u8; 32];
 
@@ -60,6 +63,7 @@ pub struct CatalogError {
 pub struct Catalog {
     path: PathBuf,
     database: Mutex<Option<Arc<Database>>>,
+    tending: Mutex<()>,
 }
 
 impl Catalog {
@@ -69,7 +73,17 @@ impl Catalog {
         Self {
             path: path.to_owned(),
             database: Mutex::default(),
+            tending: Mutex::default(),
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Until this is dropped nobody else frees anything of the store, or begins to use it.
+    pub(crate) fn tend(&self) -> MutexGuard<'_, ()> {
+        lock(&self.tending)
     }
 
     /// Adds a share with all its content, or changes it.
@@ -203,7 +217,7 @@ impl Catalog {
     }
 
     fn database(&self) -> Result<Arc<Database>, Trouble> {
-        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut database = lock(&self.database);
         if let Some(database) = &*database {
             return Ok(database.clone());
         }

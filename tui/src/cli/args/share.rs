@@ -1,8 +1,6 @@
 //! What can be written for the commands about shared content.
 
-use std::path::PathBuf;
-#[cfg(unix)]
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ValueHint, builder::FalseyValueParser};
 #[cfg(unix)]
@@ -11,6 +9,7 @@ use peerway_swarm::share::Link;
 
 #[cfg(unix)]
 use super::{PeerName, completion, seconds};
+use super::{size, time};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
@@ -56,6 +55,37 @@ pub(in crate::cli) struct GetArgs {
     /// Go on serving it to others who fetch it, until Ctrl-C
     #[arg(long, env = "PEERWAY_STAY", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) stay: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct PinArgs {
+    /// Link that `peerway share` printed
+    pub(in crate::cli) link: Link,
+
+    /// What it is called here [default: as in the link]
+    #[arg(long, value_name = "NAME", env = "PEERWAY_PIN_NAME")]
+    pub(in crate::cli) name: Option<String>,
+
+    /// How long it is kept, as in 12h or 30d [default: until `peerway unpin`]
+    #[arg(long = "for", value_name = "TIME", env = "PEERWAY_FOR", value_parser = time)]
+    pub(in crate::cli) time: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct UnpinArgs {
+    /// Its name, or eight digits of its hash or more
+    pub(in crate::cli) which: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct GcArgs {
+    /// Free all that is not pinned, and not only what is too much and was not used for a day
+    #[arg(long, env = "PEERWAY_ALL", value_parser = FalseyValueParser::new())]
+    pub(in crate::cli) all: bool,
+
+    /// Keep so much from now on, as in 500M, 20G or 1T [default: 10 GiB]
+    #[arg(long, value_name = "SIZE", env = "PEERWAY_QUOTA", value_parser = size)]
+    pub(in crate::cli) quota: Option<u64>,
 }
 
 #[cfg(unix)]

@@ -194,6 +194,21 @@ pub(super) fn time(text: &str) -> Result<Duration, ArgError> {
     seconds.map(Duration::from_secs).ok_or(ArgError::Time)
 }
 
+/// Bytes, with a unit of a thousand of the next smaller one each.
+pub(super) fn size(text: &str) -> Result<u64, ArgError> {
+    let end = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor = match &text[end.len()..] {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "m" | "M" => 1_000_000,
+        "g" | "G" => 1_000_000_000,
+        "t" | "T" => 1_000_000_000_000,
+        _ => return Err(ArgError::Size),
+    };
+    let number: u64 = end.parse().map_err(|_| ArgError::Size)?;
+    number.checked_mul(factor).ok_or(ArgError::Size)
+}
+
 pub(super) fn measurement(text: &str) -> Result<Duration, ArgError> {
     match seconds(text) {
         Ok(duration) if duration <= peerway::services::speed::MAX_DURATION => Ok(duration),
@@ -244,6 +259,8 @@ pub(in crate::cli) enum ArgError {
     Seconds,
     #[error("expected a time of up to a year, as in 30m, 24h or 7d")]
     Time,
+    #[error("expected a number of bytes, as in 500M, 20G or 1T")]
+    Size,
     #[error("expected a number of seconds above 0 and at most 60, as in 5")]
     Measurement,
     #[cfg(all(feature = "demo", target_os = "linux"))]

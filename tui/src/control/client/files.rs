@@ -85,7 +85,7 @@ pub(super) async fn steps<T: DeserializeOwned + Send + 'static>(
 }
 
 /// As a part of a path (RFC 3986 section 2.1).
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let each = name.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
