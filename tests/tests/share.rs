@@ -115,6 +115,109 @@ async fn what_one_pins_is_had_from_it_when_whoever_shared_it_has_gone_and_goes_w
     );
 }
 
+/// The status, the head and the body of what curl is answered.
+async fn curl(arguments: &[&str]) -> (u16, String, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let head = folder.path().join("head");
+    let mut curl = tokio::process::Command::new("curl");
+    curl.args(["-s", "--max-time", "50", "-D", head.to_str().unwrap()]);
+    let output = curl.args(arguments).output().await.unwrap();
+    let head = fs::read_to_string(head).unwrap().to_ascii_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, output.stdout)
+}
+
+#[tokio::test]
+async fn browsers_and_players_read_what_is_shared_and_parts_of_it_through_the_gateway() {
+    const LEN: usize = 20 << 20;
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("films");
+    fs::create_dir(&source).unwrap();
+    let mut bytes = vec![0; LEN];
+    StdRng::seed_from_u64(2).fill_bytes(&mut bytes);
+    fs::write(source.join("a film.mp4"), &bytes).unwrap();
+    fs::write(source.join("<b>.html"), b"<p>hello").unwrap();
+    let share = ["share", source.to_str().unwrap(), "--public"];
+    let mut sharing = world.start("attic", &share);
+    let link = loop {
+        let line = sharing.line().await;
+        if line["event"] == "shared" {
+            break line["link"].as_str().unwrap().to_owned();
+        }
+    };
+    // By itself, and by the node that runs.
+    for node in [None, Some(world.up("laptop").await.0)] {
+        let mut gateway = world.start("laptop", &["gateway", "--listen", "127.0.0.1:0"]);
+        let line = gateway.line().await;
+        assert_eq!(line["event"], "listening");
+        let addr = line["addr"].as_str().unwrap();
+        let top = format!("http://{addr}/blob/{link}");
+        let (status, head, _) = curl(&[&top]).await;
+        assert!(
+            status == 308 && head.contains("location: peerway-blob1"),
+            "{head}"
+        );
+        let (status, _, page) = curl(&["-L", &top]).await;
+        let page = String::from_utf8(page).unwrap();
+        assert!(
+            status == 308 && page.contains("./a%20film.mp4") && !page.contains("<b>"),
+            "{page}"
+        );
+        let film = format!("{top}/a%20film.mp4");
+        let (status, head, part) = curl(&["-r", "15000000-15999999", &film]).await;
+        assert_eq!(status, 206, "{head}");
+        assert!(part == bytes[15_000_000..16_000_000]);
+        assert!(
+            head.contains("content-type: video/mp4") && head.contains("/20971520"),
+            "{head}"
+        );
+        let (status, head, none) = curl(&["-I", &film]).await;
+        assert!(
+            status == 200 && head.contains("content-length: 20971520"),
+            "{head}"
+        );
+        assert!(none.len() < 2_000, "the head alone");
+        let (status, head, _) = curl(&["-r", "20971520-", &film]).await;
+        assert!(
+            status == 416 && head.contains("content-range: bytes */20971520"),
+            "{head}"
+        );
+        let (_, head, whole) = curl(&[&film]).await;
+        assert!(whole == bytes, "{} bytes", whole.len());
+        let tag = head
+            .lines()
+            .find_map(|line| line.strip_prefix("etag: "))
+            .unwrap();
+        let known = format!("If-None-Match: {tag}");
+        assert_eq!(curl(&["-H", &known, &film]).await.0, 304);
+        // What is whole is had by its hash alone.
+        let by_hash = format!("http://{addr}/blob/{}", tag.trim_matches('"'));
+        assert!(curl(&["-r", "5-9", &by_hash]).await.2 == bytes[5..10]);
+        let (_, head, page) = curl(&[&format!("{top}/%3Cb%3E.html")]).await;
+        assert!(page == b"<p>hello" && head.contains("sandbox"), "{head}");
+        for (arguments, expected) in [
+            (&["-H", "Host: evil.example", &film][..], 421),
+            (&["-H", "Sec-Fetch-Site: cross-site", &film], 403),
+            (&["-X", "POST", &film], 405),
+            (&[&format!("http://{addr}/blob/nonsense")], 400),
+            (&[&format!("http://{addr}/")], 404),
+            (&[&format!("{top}/none")], 404),
+            (&[&format!("http://{addr}/blob/{}", "0".repeat(64))], 404),
+        ] {
+            assert_eq!(curl(arguments).await.0, expected, "{arguments:?}");
+        }
+        gateway.terminate().await;
+        if let Some(node) = node {
+            node.terminate().await;
+        }
+    }
+    let open = world
+        .run("laptop", &["gateway", "--listen", "0.0.0.0:0"])
+        .await;
+    assert_eq!(open.code, 2, "{}", open.stderr);
+}
+
 #[cfg(target_os = "linux")]
 mod lab {
     //! Between homes.

@@ -32,6 +32,8 @@ mod expose;
 mod failure;
 mod follow;
 mod forward;
+#[cfg(unix)]
+mod gateway;
 mod get;
 mod group;
 mod id;
@@ -190,6 +192,8 @@ fn run(
         Command::Get(args) => block_on(get::run(globals, &args)),
         Command::Pin(args) => block_on(pin::pin(globals, &args)),
         Command::Unpin(args) => block_on(pin::unpin(globals, &args)),
+        #[cfg(unix)]
+        Command::Gateway(args) => block_on(gateway::run(globals, &args)),
         Command::Gc(args) => block_on(pin::gc(globals, &args)),
         #[cfg(unix)]
         Command::Search(args) => block_on(search::run(globals, &args)),

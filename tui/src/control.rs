@@ -3,6 +3,7 @@
 //!
 //! `docs/control.md` tells programs of it. [`Control`] answers, [`Client`] asks; where the socket is both know from [`Place`].
 
+mod blob;
 mod changes;
 mod client;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use client::Client;
 pub(crate) use client::Seen;
 pub(crate) use client::Telling;
+pub(crate) use door::Seated;
 pub(crate) use pins::{GcAsk, PinAsk};
 pub use place::Place;
 pub use remote::{ALPN, RemoteError};

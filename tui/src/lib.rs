@@ -17,6 +17,8 @@ pub mod dash;
 pub mod demo;
 mod files;
 mod forwarding;
+#[cfg(unix)]
+mod gateway;
 mod invites;
 mod kept;
 #[cfg(all(feature = "subnet", target_os = "linux"))]

@@ -44,7 +44,7 @@ pub(super) use services::{Expose, ExposeAction, Forward, ForwardAction, Pipe, Pr
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
-pub(super) use share::{BrowseArgs, SearchArgs};
+pub(super) use share::{BrowseArgs, GatewayArgs, SearchArgs};
 pub(super) use share::{GcArgs, GetArgs, PinArgs, ShareArgs, UnpinArgs};
 #[cfg(unix)]
 use values::event_filter;
@@ -252,6 +252,9 @@ pub(super) enum Command {
     Unpin(UnpinArgs),
     /// Free what is not pinned, as far as there is too much
     Gc(GcArgs),
+    /// Lead browsers and players of this computer to shared content, by HTTP
+    #[cfg(unix)]
+    Gateway(GatewayArgs),
     /// Find what peers and members of groups share, by its name
     #[cfg(unix)]
     Search(SearchArgs),

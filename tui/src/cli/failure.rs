@@ -214,6 +214,11 @@ pub(super) enum Failure {
     NodeGet { reason: String, kind: GetFailure },
     #[error("nothing that is shared is called {0}: `peerway ls` lists what is")]
     NoShare(String),
+    #[error(
+        "a gateway at {0} would hand others what peers let this computer have: choose an address of this computer, as in 127.0.0.1:8080"
+    )]
+    #[cfg(unix)]
+    OpenGateway(SocketAddr),
     #[error(transparent)]
     #[cfg(unix)]
     Search(#[from] NoResult),
@@ -275,7 +280,6 @@ impl Failure {
             | Self::NotInBook(_)
             | Self::NoInvite(_)
             | Self::NoShare(_)
-            | Self::NoPin(_)
             | Self::OwnPeer
             | Self::Book(BookError::Edit(EditError::HasName { .. } | EditError::Taken(_)))
             | Self::AnyPort
@@ -286,12 +290,13 @@ impl Failure {
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
-            Self::NotShared(_)
+            Self::OpenGateway(_)
+            | Self::NotShared(_)
             | Self::GroupOfBook(_)
             | Self::GroupInvite(_)
             | Self::PostLength(_)
             | Self::Lacks(_) => USAGE,
-            Self::NoRoles(_) | Self::NobodyToAsk => USAGE,
+            Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]

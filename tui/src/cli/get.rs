@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use std::path;
-use std::{future::pending, path::Path};
+use std::{convert::Infallible, future::pending, path::Path};
 
 #[cfg(unix)]
 use futures_util::StreamExt;
@@ -61,7 +61,7 @@ async fn by_node(
                 files,
                 bytes,
                 resumed,
-            } => Ok(Got::new(path, files, bytes, resumed)),
+            } => Ok::<_, Failure>(Got::new(path, files, bytes, resumed)),
             GetStep::Progress { .. }
             | GetStep::Hint { .. }
             | GetStep::Pinned { .. }
@@ -126,7 +126,7 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
         tokio::select! {
             got = fetching => got,
             () = router.run() => Err(Failure::Interrupted),
-            never = tell(&node, &sharing) => never,
+            never = tell(&node, &sharing) => match never {},
         }
     };
     let ended = node.run(body).await;
@@ -140,7 +140,7 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
 }
 
 /// Says what happens meanwhile.
-pub(super) async fn tell(node: &Node, sharing: &Sharing) -> Result<(), Failure> {
+pub(super) async fn tell(node: &Node, sharing: &Sharing) -> Infallible {
     let mut notices = sharing.notices();
     loop {
         let notice = match notices.recv().await {

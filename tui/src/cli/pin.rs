@@ -1,8 +1,8 @@
 //! `peerway pin`, `unpin` and `gc`: what is kept of what was fetched. Where no node runs the commands do it by themselves.
 
-use peerway::{Router, services::files::Progress};
+use peerway::{RelayUrl, Router, services::files::Progress};
 use peerway_swarm::{
-    share::{GetError, KeepError, Link},
+    share::{GetError, KeepError},
     store::{StoreError, catalog::Catalog, sweep::Extent},
 };
 use serde::Serialize;
@@ -12,13 +12,14 @@ use super::{
     args::{GcArgs, Globals, PinArgs, UnpinArgs},
     clock::now_ms,
     failure::Failure,
+    get,
     node::Node,
     out, share,
     state::StateDir,
     transfer::shown,
 };
 #[cfg(unix)]
-use super::{attach, get, node::interrupted};
+use super::{attach, node::interrupted};
 #[cfg(unix)]
 use crate::control::{Client, ControlError, GcAsk, GetStep, PinAsk};
 use crate::{
@@ -77,7 +78,8 @@ async fn by_itself(
     args: &PinArgs,
     until_ms: Option<u64>,
 ) -> Result<PinLine, Failure> {
-    let node = keeping(globals, Some(&args.link)).await?;
+    let provider = args.link.providers.first().ok_or(GetError::NoProvider)?;
+    let node = keeping(globals, super::node::relays_for(globals, provider)).await?;
     let sharing = node.sharing().clone();
     let router = share::serve(Router::new(node.endpoint.clone()), &node);
     let fetching = async {
@@ -91,7 +93,7 @@ async fn by_itself(
         tokio::select! {
             pinned = fetching => pinned,
             () = router.run() => Err(Failure::Interrupted),
-            never = get::tell(&node, &sharing) => never,
+            never = get::tell(&node, &sharing) => match never {},
         }
     };
     let pinned = node.run(body).await?.ok_or(Failure::Interrupted)?;
@@ -99,13 +101,7 @@ async fn by_itself(
 }
 
 /// A node of the folder's identity, which keeps what it fetches.
-pub(super) async fn keeping(globals: &Globals, link: Option<&Link>) -> Result<Node, Failure> {
-    let provider = link.and_then(|link| link.providers.first());
-    let relays = match provider {
-        Some(provider) => super::node::relays_for(globals, provider),
-        None if link.is_some() => return Err(GetError::NoProvider.into()),
-        None => globals.relays.clone(),
-    };
+pub(super) async fn keeping(globals: &Globals, relays: Vec<RelayUrl>) -> Result<Node, Failure> {
     let mut node = Node::beside(globals, relays).await?;
     node.keep(&StateDir::open(globals)?)?;
     Ok(node)
@@ -276,7 +272,7 @@ struct FreedRecord<'a> {
 
 #[cfg(test)]
 mod tests {
-    use peerway_swarm::share::{Hash, Kind};
+    use peerway_swarm::share::{Hash, Kind, Link};
 
     use super::{super::documented::assert_keys, *};
 

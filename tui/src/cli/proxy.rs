@@ -115,7 +115,7 @@ fn whom(book: &Book, name: &str) -> Option<Ticket> {
 }
 
 /// Its own relays, or some of the peers'.
-fn relays(globals: &Globals) -> Result<Vec<RelayUrl>, Failure> {
+pub(super) fn relays(globals: &Globals) -> Result<Vec<RelayUrl>, Failure> {
     if !globals.relays.is_empty() {
         return Ok(globals.relays.clone());
     }

@@ -97,13 +97,13 @@ impl Listener for Door {
 }
 
 /// A connection, and its place among those that there may be.
-pub(super) struct Seated<S> {
+pub(crate) struct Seated<S> {
     stream: S,
     _seat: OwnedSemaphorePermit,
 }
 
 impl<S> Seated<S> {
-    pub(super) fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(stream: S, seat: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             _seat: seat,

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Host, Named, Rights, StartOptions, V1,
+    Host, Named, Rights, StartOptions, V1, blob,
     door::{Caller, Door},
     files, groups, metrics,
     operating::{self, Room},
@@ -35,6 +35,7 @@ use super::{
 use crate::linking::Linker;
 use crate::{
     book::{Admin, Book},
+    gateway::Gateway,
     kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
     operations::{Ask, Ping, Speed, Why},
@@ -59,6 +60,7 @@ pub struct Control {
     servings: Room,
     pairings: Arc<Semaphore>,
     remotes: Remotes,
+    gateway: Gateway,
     ended: watch::Sender<bool>,
 }
 
@@ -67,6 +69,7 @@ impl Control {
     #[must_use]
     pub fn new(host: Host) -> Self {
         Self {
+            gateway: Gateway::new(host.sharing.clone()),
             host,
             room: Room::default(),
             sends: Room::default(),
@@ -99,6 +102,10 @@ impl Control {
 
     pub(super) fn sharing(&self) -> &Sharing {
         &self.host.sharing
+    }
+
+    pub(super) fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     pub(super) fn search(&self) -> &Search {
@@ -196,6 +203,7 @@ fn router(control: Control) -> Router {
         .route("/shares", get(shares::list).post(shares::add))
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))
+        .route("/blob/{*path}", get(blob::read))
         .route("/pins", get(pins::list).post(pins::add))
         .route("/pins/{name}", delete(pins::remove))
         .route("/gc", post(pins::gc))

@@ -21,6 +21,8 @@ pub(super) struct Ahead {
     wanted: Wanted,
     /// Of what is wanted, what the picker was shown.
     shown: BTreeSet<u32>,
+    /// What was asked for and has not come.
+    asked: BTreeSet<u32>,
 }
 
 impl Ahead {
@@ -31,6 +33,7 @@ impl Ahead {
             holders: BTreeMap::new(),
             wanted: Wanted::All,
             shown: BTreeSet::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -57,21 +60,18 @@ impl Ahead {
                 self.shown.clear();
             }
             Wanted::These(units) => {
-                let stays: BTreeSet<_> = units.iter().copied().collect();
                 let was_all = self.wanted == Wanted::All;
+                let wanted = units.iter().copied();
+                let before = if was_all { &self.asked } else { &self.shown };
+                let stays: BTreeSet<_> = wanted.filter(|unit| before.contains(unit)).collect();
                 for (peer, has) in &self.holders {
-                    let shown = has
-                        .iter()
-                        .filter(|unit| was_all || self.shown.contains(unit));
+                    let shown = has.iter();
+                    let shown = shown.filter(|unit| was_all || self.shown.contains(unit));
                     for unit in shown.filter(|unit| !stays.contains(unit)) {
                         self.picker.missing(*peer, unit);
                     }
                 }
-                if was_all {
-                    self.shown = stays;
-                } else {
-                    self.shown.retain(|unit| stays.contains(unit));
-                }
+                self.shown = stays;
             }
         }
         self.wanted = wanted;
@@ -120,6 +120,7 @@ impl Ahead {
     /// See [`Picker::next`].
     pub(super) fn next(&mut self, peer: PeerId, now: Duration) -> Option<u32> {
         if let Some(unit) = self.picker.next(peer, now) {
+            self.asked.insert(unit);
             return Some(unit);
         }
         let Wanted::These(units) = &self.wanted else {
@@ -138,6 +139,7 @@ impl Ahead {
         let asked = self.picker.next(peer, now);
         if asked == Some(unit) {
             self.shown.insert(unit);
+            self.asked.insert(unit);
         } else {
             // It has no room.
             for holder in &holders {
@@ -149,6 +151,7 @@ impl Ahead {
 
     /// See [`Picker::came`].
     pub(super) fn came(&mut self, peer: PeerId, unit: u32, now: Duration) -> Came {
+        self.asked.remove(&unit);
         self.picker.came(peer, unit, now)
     }
 

@@ -1,5 +1,7 @@
 //! What can be written for the commands about shared content.
 
+#[cfg(unix)]
+use std::net::SocketAddr;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ValueHint, builder::FalseyValueParser};
@@ -8,7 +10,7 @@ use clap_complete::ArgValueCandidates;
 use peerway_swarm::share::Link;
 
 #[cfg(unix)]
-use super::{PeerName, completion, seconds};
+use super::{PeerName, completion, seconds, values::server};
 use super::{size, time};
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +88,14 @@ pub(in crate::cli) struct GcArgs {
     /// Keep so much from now on, as in 500M, 20G or 1T [default: 10 GiB]
     #[arg(long, value_name = "SIZE", env = "PEERWAY_QUOTA", value_parser = size)]
     pub(in crate::cli) quota: Option<u64>,
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct GatewayArgs {
+    /// Address of this computer where programs find it, as in 127.0.0.1:8080 or 8080; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR", env = "PEERWAY_LISTEN", default_value = "127.0.0.1:8080", value_parser = server)]
+    pub(in crate::cli) listen: SocketAddr,
 }
 
 #[cfg(unix)]

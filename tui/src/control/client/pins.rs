@@ -1,11 +1,16 @@
 //! What the node keeps.
 
-use hyper::Method;
+use http_body_util::Empty;
+use hyper::{
+    HeaderMap, Method, Request, Response, Uri,
+    body::{Bytes, Incoming},
+    header,
+};
 use serde::Deserialize;
 
-use super::{Client, Telling, collect, each, files::escaped, read, refused, to_json};
+use super::{Client, Telling, Way, at, collect, each, files::escaped, read, refused, to_json};
 use crate::{
-    control::{ControlError, GcAsk, GetStep, PinAsk},
+    control::{ControlError, GcAsk, GetStep, PinAsk, V1},
     pins::{Freed, PinLine, PinLines},
 };
 
@@ -20,6 +25,31 @@ impl Client {
         let answer = self.send(Method::POST, "/pins", to_json(ask)?).await?;
         let (server, body) = refused(answer).await?;
         Ok(each(server, body))
+    }
+
+    /// What the node answers a reader of content, as it comes.
+    pub(crate) async fn blob(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, ControlError> {
+        let (Way::Here(place) | Way::Through { place, .. }) = &self.way else {
+            let reason = "what is shared on a computer is read on that computer alone";
+            return Err(ControlError::Refused(reason.to_owned()));
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{V1}{uri}"))
+            .header(header::HOST, "peerway");
+        for name in [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH] {
+            if let Some(value) = headers.get(&name) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| ControlError::Refused(error.to_string()))?;
+        at(place, request).await
     }
 
     /// Has the node keep something no more.
@@ -37,7 +67,7 @@ impl Client {
 
     async fn answer_of<T: for<'a> Deserialize<'a>>(
         &self,
-        answer: hyper::Response<hyper::body::Incoming>,
+        answer: Response<Incoming>,
     ) -> Result<T, ControlError> {
         let (server, body) = refused(answer).await?;
         read(&server, &collect(body).await?)

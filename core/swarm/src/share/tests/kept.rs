@@ -68,7 +68,8 @@ async fn what_is_pinned_is_served_after_a_start_anew_when_the_one_it_came_from_h
         "{room:?}"
     );
     let link = pins[0].link(Some(keeper.endpoint.ticket()));
-    let got = Node::new().await.get(&link).await.unwrap();
+    let getter = Node::new().await;
+    let got = getter.get(&link).await.unwrap();
     assert_eq!((got.files, got.bytes), (3, 1_400_001));
     assert_eq!(fs::read(got.path.join("b")).unwrap(), large);
 }

@@ -1,0 +1,91 @@
+//! `peerway gateway`: content over HTTP, for browsers and players of this computer. The node that runs here fetches it, if one does.
+
+mod front;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use peerway::Router as Protocols;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use super::{
+    args::{GatewayArgs, Globals},
+    attach,
+    failure::Failure,
+    node::interrupted,
+    out, pin, proxy, share,
+};
+use crate::gateway::Gateway;
+
+pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Failure> {
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::OpenGateway(args.listen));
+    }
+    let failed = |source| Failure::Listen {
+        addr: args.listen.to_string(),
+        source,
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    let ready = || say(globals, addr);
+    if let Some(node) = attach::willing(globals).await? {
+        ready()?;
+        return tokio::select! {
+            () = front::serve(listener, front::by_node(node)) => Ok(()),
+            () = interrupted() => Ok(()),
+        };
+    }
+    by_itself(globals, listener, ready).await
+}
+
+/// A node for the duration of the command fetches.
+async fn by_itself(
+    globals: &Globals,
+    listener: TcpListener,
+    ready: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let node = pin::keeping(globals, proxy::relays(globals)?).await?;
+    let content: Router = front::by_itself(Gateway::new(node.sharing().clone()));
+    let router = share::serve(Protocols::new(node.endpoint.clone()), &node);
+    let body = async {
+        node.settled().await;
+        ready()?;
+        tokio::select! {
+            () = front::serve(listener, content) => Ok(()),
+            () = router.run() => Ok(()),
+            never = node.sharing().tend() => match never {},
+            never = node.book().follow(&node.endpoint, out::hint) => match never {},
+        }
+    };
+    node.run(body).await?;
+    Ok(())
+}
+
+fn say(globals: &Globals, addr: SocketAddr) -> Result<(), Failure> {
+    if globals.json {
+        let event = "listening";
+        return Ok(out::json(&Record { event, addr })?);
+    }
+    Ok(out::text(format!(
+        "content at http://{addr}/blob/LINK, or HASH of what is here or pinned; behind a folder a path in it"
+    ))?)
+}
+
+#[derive(Serialize)]
+struct Record {
+    event: &'static str,
+    addr: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn the_line_keeps_its_keys() {
+        let addr = ([127, 0, 0, 1], 8080).into();
+        let event = "listening";
+        assert_keys("gateway", &Record { event, addr });
+    }
+}

@@ -1,0 +1,174 @@
+//! Who may ask the gateway: programs of this computer, and pages that came from it.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::any,
+    serve::Listener,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+
+use crate::{
+    control::{Client, Seated},
+    gateway::Gateway,
+};
+
+/// Connections at a time; more wait.
+const AT_ONCE: usize = 128;
+/// How long nobody is answered after the system refused a connection.
+const PAUSE: Duration = Duration::from_secs(1);
+const WHERE: &str = "ask for /blob/LINK, as `peerway share` prints it, or /blob/HASH\n";
+
+/// Answers by itself.
+pub(super) fn by_itself(gateway: Gateway) -> Router {
+    let router = Router::new().route("/blob/{*path}", any(answer));
+    guarded(router.with_state(gateway))
+}
+
+async fn answer(
+    State(gateway): State<Gateway>,
+    method: Method,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    gateway.answer(&method, &path, &headers).await
+}
+
+/// Has the node answer.
+pub(super) fn by_node(node: Client) -> Router {
+    let router = Router::new().route("/blob/{*path}", any(ask));
+    guarded(router.with_state(Arc::new(node)))
+}
+
+async fn ask(
+    State(node): State<Arc<Client>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match node.blob(&method, &uri, &headers).await {
+        Ok(answer) => answer.map(Body::new),
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")).into_response(),
+    }
+}
+
+fn guarded(router: Router) -> Router {
+    router.fallback(nothing).layer(from_fn(guard))
+}
+
+async fn nothing() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, WHERE)
+}
+
+/// A name of another computer that leads here, and pages of other sites, are how strangers would ask through somebody's browser.
+async fn guard(request: Request, next: Next) -> Response {
+    match refusal(request.headers()) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let text = |name| headers.get(name).and_then(|it| it.to_str().ok());
+    if !text(header::HOST.as_str()).is_some_and(is_this_computer) {
+        let reason =
+            "the gateway is asked by an address of this computer, as in http://127.0.0.1\n";
+        return Some((StatusCode::MISDIRECTED_REQUEST, reason));
+    }
+    if !matches!(text("sec-fetch-site"), None | Some("none" | "same-origin")) {
+        let reason =
+            "no page of another site reads through the gateway: type or paste its address\n";
+        return Some((StatusCode::FORBIDDEN, reason));
+    }
+    None
+}
+
+fn is_this_computer(host: &str) -> bool {
+    let is_port = |port: &str| port.bytes().all(|digit| digit.is_ascii_digit());
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host,
+    };
+    let addr = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let addr = addr.unwrap_or(name).parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || addr.is_ok_and(|addr| addr.is_loopback())
+}
+
+pub(super) async fn serve(listener: TcpListener, router: Router) {
+    let door = Door {
+        listener,
+        room: Arc::new(Semaphore::new(AT_ONCE)),
+    };
+    // It ends with the command alone.
+    let _ = axum::serve(door, router).await;
+}
+
+/// Lets in as many as there is room for.
+struct Door {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+impl Listener for Door {
+    type Io = Seated<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let Ok(seat) = self.room.clone().acquire_owned().await else {
+                std::future::pending().await
+            };
+            match self.listener.accept().await {
+                Ok((stream, from)) => return (Seated::new(stream, seat), from),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a request at the gateway");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_computer_lead_to_the_gateway() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:8080",
+            "127.1.2.3",
+            "[::1]:80",
+            "[::1]",
+        ] {
+            assert!(is_this_computer(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "192.168.1.5:8080",
+            "localhost.evil.example",
+            "",
+            "[::2]:80",
+            "127.0.0.1.evil.example:80",
+        ] {
+            assert!(!is_this_computer(host), "{host}");
+        }
+    }
+}

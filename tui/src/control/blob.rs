@@ -1,0 +1,27 @@
+//! Content, for who asks the node for it: `peerway gateway` does.
+
+use axum::{
+    extract::{ConnectInfo, Path, State},
+    http::{HeaderMap, Method},
+    response::Response,
+};
+
+use super::{
+    door::Caller,
+    refusal::{Refusal, here},
+    server::Control,
+};
+
+const FOR_WHOM: &str =
+    "what a computer shares and fetches is read on that computer alone: fetch it by its link";
+
+pub(super) async fn read(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    method: Method,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    here(caller, FOR_WHOM)?;
+    Ok(control.gateway().answer(&method, &path, &headers).await)
+}
