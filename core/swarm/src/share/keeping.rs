@@ -18,6 +18,7 @@ use super::{
     GetError, Hash, Kind, Link, Sharing,
     collection::{File, Root},
     get::{FILES, Listed, SMALL_FILES, listed, read_lists},
+    sharing::kept,
     stream::{State, Stream},
 };
 use crate::{
@@ -226,7 +227,7 @@ impl Sharing {
         self.in_store(pinned).await?;
         for file in files.values() {
             // What is shared in place takes no room.
-            if !self.has(file.hash).await {
+            if !self.lasts(file.hash).await {
                 new.push((file.hash, kept(file.size, None)));
             }
         }
@@ -259,7 +260,7 @@ impl Sharing {
         file: File,
         progress: &Progress,
     ) -> Result<(), KeepError> {
-        if self.has(file.hash).await {
+        if self.lasts(file.hash).await {
             progress.held(file.size);
             progress.file_done();
             return Ok(());
@@ -278,10 +279,16 @@ impl Sharing {
         }
     }
 
-    /// Whether all of some content is here.
-    pub(super) async fn has(&self, hash: Hash) -> bool {
+    /// Whether all of some content is here also when this node has ended: kept, or shared in place. What was fetched to anywhere else is
+    /// its owner's.
+    async fn lasts(&self, hash: Hash) -> bool {
         let own = self.own(hash).await;
-        own.is_some_and(|own| own.held().is_none())
+        let (true, Some(catalog)) = (own.is_some_and(|own| own.held().is_none()), self.catalog())
+        else {
+            return false;
+        };
+        let noted = spawn_blocking(move || kept(&catalog, hash).is_some());
+        noted.await.unwrap_or(false)
     }
 
     /// What is in a folder, from here or from whom the link names.

@@ -375,8 +375,16 @@ impl Sharing {
     }
 
     pub(super) async fn own(&self, hash: Hash) -> Option<Arc<Object>> {
-        if let Some(object) = lock(&self.0.objects).get(&hash).cloned() {
-            return (!object.is_gone()).then_some(object);
+        let there = lock(&self.0.objects).get(&hash).cloned();
+        if let Some(object) = there {
+            // Of what was fetched elsewhere and is there no more the store may have some.
+            if !object.is_gone() {
+                return Some(object);
+            }
+            if object.origin() != Origin::Fetched {
+                return None;
+            }
+            lock(&self.0.objects).remove(&hash);
         }
         let catalog = self.0.catalog.clone()?;
         let found = spawn_blocking(move || kept(&catalog, hash)).await.ok()??;
@@ -426,7 +434,7 @@ fn drop_unused(objects: &mut BTreeMap<Hash, Arc<Object>>, origin: Origin) {
 }
 
 /// What is kept, unless its file is another now. Blocks.
-fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
+pub(super) fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
     let log = |error: &CatalogError| tracing::warn!(%error, "what is shared cannot be looked up");
     let is_there = |(_, stored, _): &(Outline, Stored, bool)| match stored {
         Stored::File(file) => {
