@@ -236,7 +236,8 @@ fn say(globals: &Globals, event: &'static str, pin: &PinLine) -> Result<(), Fail
         "not whole yet, the same `peerway pin` goes on".to_owned()
     };
     let until = pin.until_ms.map_or_else(String::new, |until| {
-        let left = until.saturating_sub(now_ms());
+        // What is left of a minute counts as one.
+        let left = until.saturating_sub(now_ms()).saturating_add(59_999);
         let left = format::age(std::time::Duration::from_millis(left));
         format!(", for {left}")
     });

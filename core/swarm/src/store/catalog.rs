@@ -241,8 +241,12 @@ impl Catalog {
 enum Trouble {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(
+        "another program has it open, as a command does that shares or fetches: end that first"
+    )]
+    Open,
     #[error(transparent)]
-    Database(#[from] DatabaseError),
+    Database(DatabaseError),
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     #[error(transparent)]
@@ -253,6 +257,15 @@ enum Trouble {
     Commit(#[from] CommitError),
     #[error("it is of another version: {0}")]
     Form(#[from] postcard::Error),
+}
+
+impl From<DatabaseError> for Trouble {
+    fn from(error: DatabaseError) -> Self {
+        if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+            return Self::Open;
+        }
+        Self::Database(error)
+    }
 }
 
 fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {

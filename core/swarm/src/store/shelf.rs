@@ -113,7 +113,7 @@ pub enum StoreError {
     BadName,
     /// What is pinned takes all that may be kept.
     #[error(
-        "{needed} bytes have no room: {lacking} more than the store may have, of which what is pinned or in use stays; take a pin away, or have it keep more"
+        "{needed} bytes have no room: {lacking} more than the store may have, or the disk has free; what is pinned or in use stays. Take a pin away, or have the store keep more"
     )]
     NoRoom {
         /// Bytes that are wanted.
