@@ -26,6 +26,7 @@
 
 mod ahead;
 pub mod collection;
+mod contents;
 mod entries;
 mod error;
 mod fetch;
@@ -46,6 +47,7 @@ mod sharing;
 mod sources;
 mod stream;
 mod suggester;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod turnstile;
@@ -55,6 +57,7 @@ mod wire;
 #[cfg(test)]
 mod world;
 
+pub use contents::{ContentPeer, ContentState, ContentView};
 pub use error::{GetError, ShareError};
 pub use get::{Got, Target};
 pub use hash::{Hash, ParseHashError};

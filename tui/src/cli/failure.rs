@@ -17,14 +17,14 @@ use peerway::{
     },
 };
 
-use peerway_swarm::{
-    share::{GetError, KeepError, ShareError},
-    store,
-};
 #[cfg(unix)]
 use peerway_swarm::{
     group::{ParseGroupInviteError, PostLengthError},
     groups::StoreError,
+};
+use peerway_swarm::{
+    share::{GetError, KeepError, ShareError},
+    store,
 };
 
 #[cfg(unix)]

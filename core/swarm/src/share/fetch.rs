@@ -61,6 +61,8 @@ pub(super) async fn small(sources: &Sources, hash: Hash, size: u64) -> Result<Ve
         async move {
             let data = session.unit(hash, 0, size as usize).await.ok()?;
             if outline.is_right(0, &data) {
+                let shown = sources.fetching();
+                shown.came(session.peer(), size);
                 return Some(data);
             }
             sources.lied(session.peer());
@@ -151,6 +153,8 @@ impl Fetch<'_> {
                         return Err(GetError::Ended);
                     }
                     let now = sessions.borrow_and_update().clone();
+                    let peers = now.iter().map(|session| session.peer());
+                    self.sources.fetching().connected(peers);
                     state.follow(now);
                 }
                 Some(connection) = self.arrivals.recv() => self.sources.arrived(connection),
@@ -163,12 +167,24 @@ impl Fetch<'_> {
                     if !state.has_begun && let Some(error) = self.sources.exhausted(&state.refused) {
                         return Err(error);
                     }
+                    self.show(&state);
                     state.look();
                 }
             }
             state.ask();
         }
         Ok(())
+    }
+
+    /// For those who look how far it is.
+    fn show(&self, state: &State) {
+        let shown = self.sources.fetching();
+        shown.holds(state.picker.held().clone());
+        for peer in &state.followed {
+            if let Some(units) = state.picker.units_of(*peer) {
+                shown.has(*peer, units);
+            }
+        }
     }
 
     fn told(&self, state: &mut State, peer: PeerId, event: Event) {
@@ -214,6 +230,7 @@ impl Fetch<'_> {
                     state.has_begun = true;
                     let len = self.object.outline().len(unit).unwrap_or(0);
                     self.progress.moved(len as u64);
+                    self.sources.fetching().came(peer, len as u64);
                     self.object.grew();
                 }
                 state.cancel(&came.cancel, unit);

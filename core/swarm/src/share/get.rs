@@ -116,7 +116,9 @@ pub(super) async fn get(
     if link.providers.is_empty() {
         return Err(GetError::NoProvider);
     }
-    let sources = Sources::new(sharing, link);
+    let called = target.name.as_ref().unwrap_or(&link.name);
+    let shown = sharing.show(link, target.folder.join(called), progress);
+    let sources = Sources::new(sharing, link, shown.fetching().clone());
     let wanted = name(link, target);
     let (folder, overwrite) = (target.folder.clone(), target.overwrite);
     let place = blocking(&target.folder, move || Place::open(&folder, overwrite)).await?;
@@ -137,7 +139,7 @@ pub(super) async fn get(
         }
     };
     tokio::select! {
-        got = getting => got,
+        got = getting => got.inspect(|got| shown.got(got)),
         never = sources.run() => match never {},
         () = sharing.endpoint().closed() => Err(GetError::Ended),
     }
@@ -183,7 +185,7 @@ impl Get<'_> {
         } = listed(self.sources, link).await?;
         // Others may have the list from here too.
         for list in lists {
-            keep_list(self.sharing, list, self.public).await;
+            keep_list(self.sharing, list, self.public, self.sources.wanted()).await;
         }
         let count = files.len() as u64;
         self.progress.begin(count, bytes);
@@ -273,7 +275,8 @@ impl Get<'_> {
             self.progress.file_done();
             let there = found.path().to_owned();
             let object = Object::new(Arc::new(outline), self.public, Source::File(found))
-                .with_origin(Origin::Fetched);
+                .with_origin(Origin::Fetched)
+                .part_of(self.roots());
             self.sharing.put(Arc::new(object)).await;
             return Ok(there);
         }
@@ -366,7 +369,7 @@ impl Get<'_> {
         self.progress.held(lens.map(|len| len as u64).sum());
         let (arrive, arrivals) = mpsc::channel(16);
         let object = Object::new(outline.clone(), self.public, Source::Part(part.clone()));
-        let object = Arc::new(object.fetched(arrive));
+        let object = Arc::new(object.fetched(arrive).part_of(self.roots()));
         self.sharing.put(object.clone()).await;
         if let Some(opened) = self.opened {
             opened.begins(&object);
@@ -444,6 +447,11 @@ impl Get<'_> {
         }
     }
 
+    /// What all that is fetched is a part of.
+    fn roots(&self) -> [Hash; 1] {
+        [self.sources.wanted()]
+    }
+
     pub(super) async fn clear(&self) {
         let (place, id) = (self.place.clone(), self.id.clone());
         // What is left there is found by the next try.
@@ -495,11 +503,11 @@ pub(super) fn read_lists(mut pages: Vec<Vec<u8>>, root: Vec<u8>) -> Result<Liste
 }
 
 /// Others may have a list from here too.
-pub(super) async fn keep_list(sharing: &Sharing, list: Vec<u8>, public: bool) {
+pub(super) async fn keep_list(sharing: &Sharing, list: Vec<u8>, public: bool, root: Hash) {
     let (hash, size) = (Hash::of(&list), list.len() as u64);
     if let Some(outline) = Outline::of_small(hash, size) {
         let object = Object::new(Arc::new(outline), public, Source::Bytes(list.into()));
-        let object = object.with_origin(Origin::Fetched);
+        let object = object.with_origin(Origin::Fetched).part_of([root]);
         sharing.put(Arc::new(object)).await;
     }
 }

@@ -299,7 +299,7 @@ impl Sharing {
         if link.providers.is_empty() {
             return Err(KeepError::Unknown);
         }
-        let finding = self.finding(link);
+        let finding = self.finding(link, &Progress::default());
         tokio::select! {
             listed = listed(&finding.sources, link) => Ok(listed?),
             () = self.endpoint().closed() => Err(GetError::Ended.into()),

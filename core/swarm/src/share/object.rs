@@ -19,6 +19,8 @@ use crate::store::{catalog::Stored, file::SharedFile, part::Part};
 const MAX_FOLLOWERS: usize = 64;
 /// How long one is remembered that fetches no more.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// Shares with the same content for which that is counted.
+const MAX_ROOTS: usize = 16;
 /// Peers that others named as holders of one object.
 const MAX_INTRODUCED: usize = 256;
 
@@ -72,6 +74,8 @@ pub(crate) struct Object {
     introduced: Mutex<BTreeSet<PeerId>>,
     suggester: Mutex<Suggester>,
     origin: Origin,
+    /// The shares that it is a part of, for what is told of them.
+    roots: Vec<Hash>,
     /// Who fetches this object here hears of peers that do too.
     arrivals: Option<mpsc::Sender<Connection>>,
 }
@@ -87,6 +91,7 @@ impl Object {
             followers: Mutex::default(),
             introduced: Mutex::default(),
             origin: Origin::Shared,
+            roots: Vec::new(),
             arrivals: None,
         }
     }
@@ -94,6 +99,16 @@ impl Object {
     /// The same, which came from elsewhere.
     pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
+    }
+
+    /// The same, which these shares have.
+    pub(crate) fn part_of(self, roots: impl IntoIterator<Item = Hash>) -> Self {
+        let roots = roots.into_iter().take(MAX_ROOTS).collect();
+        Self { roots, ..self }
+    }
+
+    pub(crate) fn roots(&self) -> &[Hash] {
+        &self.roots
     }
 
     pub(crate) fn origin(&self) -> Origin {

@@ -130,6 +130,12 @@ impl Picker {
         &self.held
     }
 
+    /// What a holder has.
+    #[must_use]
+    pub fn units_of(&self, peer: PeerId) -> Option<&Units> {
+        self.holders.get(&peer).map(|holder| &holder.units)
+    }
+
     /// A holder came, with these units; again if it says anew what it has. False if they are of other content.
     pub fn come(&mut self, peer: PeerId, units: Units, now: Duration) -> bool {
         if units.len() != self.held.len() {

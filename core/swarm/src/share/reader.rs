@@ -145,7 +145,7 @@ impl Sharing {
     pub async fn files(&self, folder: &Link) -> Result<Vec<(String, Link)>, KeepError> {
         let listed = self.listed(folder).await?;
         for list in listed.lists {
-            super::get::keep_list(self, list, folder.public).await;
+            super::get::keep_list(self, list, folder.public, folder.hash).await;
         }
         let files = listed.layout.files.into_iter().map(|(path, file)| {
             let path = path.to_text();

@@ -352,8 +352,8 @@ async fn send_unit(
         return Ok(false);
     };
     let mut leave = Some(enter(sharing, peer, len).await?);
-    let reading = object.clone();
-    let read = spawn_blocking(move || reading.unit(unit)).await;
+    let content = object.clone();
+    let read = spawn_blocking(move || content.unit(unit)).await;
     let Some(data) = read.ok().flatten() else {
         return Ok(false);
     };
@@ -367,7 +367,10 @@ async fn send_unit(
             Some(leave) => leave,
             None => enter(sharing, peer, slice.len()).await?,
         };
+        let len = slice.len() as u64;
         send_slice(sharing, leave, slice, send).await?;
+        let contents = sharing.shown();
+        contents.sent(object.roots(), peer, len, sharing.now());
     }
     Ok(true)
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     GetError, Got, Hash, Kind, Liars, Link, Outline, ShareError, Target,
     collection::{self, Entry},
+    contents::Contents,
     get,
     object::{Object, Origin, Source, lock},
     serve,
@@ -57,6 +58,7 @@ struct Inner {
     streams: Streams,
     /// What of the store was used, and when, until that is noted there.
     touched: Mutex<BTreeMap<Hash, u64>>,
+    contents: Contents,
 }
 
 /// How a node shares.
@@ -185,6 +187,7 @@ impl Sharing {
             catalog: options.catalog.map(Arc::new),
             streams: Streams::default(),
             touched: Mutex::default(),
+            contents: Contents::default(),
         }))
     }
 
@@ -200,8 +203,11 @@ impl Sharing {
         let mut objects = lock(&self.0.objects);
         for (outline, stored) in contents {
             let object = Object::new(Arc::new(outline), public, stored.into());
+            let object = object.part_of([shared.hash]);
             objects.insert(object.hash(), Arc::new(object));
         }
+        drop(objects);
+        self.0.contents.offer(&shared);
         Ok(shared)
     }
 
@@ -219,6 +225,7 @@ impl Sharing {
         });
         let (shared, hashes) = kept.await?;
         self.forget_cached();
+        self.0.contents.changed();
         let mut objects = lock(&self.0.objects);
         // What was fetched, or is shared for now, is served as it is kept from now on.
         for hash in hashes {
@@ -235,6 +242,7 @@ impl Sharing {
         let removed = self.in_catalog(move |catalog| Ok(catalog.remove(share)?));
         let removed = removed.await?;
         self.forget_cached();
+        self.0.contents.changed();
         Ok(removed)
     }
 
@@ -305,8 +313,19 @@ impl Sharing {
     }
 
     pub(super) fn notice(&self, notice: Notice) {
+        self.0.contents.notice(&notice);
         // Nobody may be interested.
         let _ = self.0.notices.send(notice);
+    }
+
+    pub(super) fn shown(&self) -> &Contents {
+        &self.0.contents
+    }
+
+    /// Whether the file of this content is known to be another now.
+    pub(super) fn is_changed(&self, hash: Hash) -> bool {
+        let objects = lock(&self.0.objects);
+        objects.get(&hash).is_some_and(|object| object.is_gone())
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -451,7 +470,8 @@ pub(super) fn kept(catalog: &Catalog, hash: Hash) -> Option<Arc<Object>> {
         None => catalog.find_kept(hash).inspect_err(log).ok()?,
     };
     let (outline, stored, public) = found.filter(is_there)?;
-    let object = Object::new(Arc::new(outline), public, stored.into());
+    let roots = catalog.roots(hash).inspect_err(log).unwrap_or_default();
+    let object = Object::new(Arc::new(outline), public, stored.into()).part_of(roots);
     Some(Arc::new(object.with_origin(Origin::Catalog)))
 }
 

@@ -17,7 +17,9 @@ use tokio::{
     time::sleep,
 };
 
-use super::{ALPN, GetError, Hash, Link, Sharing, object::lock, serve, session::Session};
+use super::{
+    ALPN, GetError, Hash, Link, Sharing, contents::Fetching, object::lock, serve, session::Session,
+};
 
 /// Peers that are connected at once.
 const MAX_CONNECTED: usize = 30;
@@ -39,6 +41,7 @@ pub(super) struct Sources {
     sessions: watch::Sender<Vec<Arc<Session>>>,
     news: Notify,
     turns: AtomicUsize,
+    fetching: Arc<Fetching>,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,7 @@ struct Known {
 
 impl Sources {
     /// For what a link names, by those whom it names.
-    pub(super) fn new(sharing: &Sharing, link: &Link) -> Self {
+    pub(super) fn new(sharing: &Sharing, link: &Link, fetching: Arc<Fetching>) -> Self {
         let sources = Self {
             sharing: sharing.clone(),
             wanted: link.hash,
@@ -62,6 +65,7 @@ impl Sources {
             sessions: watch::Sender::new(Vec::new()),
             news: Notify::new(),
             turns: AtomicUsize::new(0),
+            fetching,
         };
         sources.learn(&link.providers);
         sources
@@ -147,6 +151,11 @@ impl Sources {
     /// What the link names, of which all that is fetched is a part.
     pub(super) fn wanted(&self) -> Hash {
         self.wanted
+    }
+
+    /// What is shown of it.
+    pub(super) fn fetching(&self) -> &Fetching {
+        &self.fetching
     }
 
     pub(super) fn sharing(&self) -> &Sharing {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -14,6 +15,7 @@ use tokio::{
 use super::{
     GetError, Hash, KeepError, Link, Sharing, Units,
     collection::File,
+    contents::Shown,
     get::{Get, blocking},
     object::{Object, lock},
     readers::{Readers, Wanted},
@@ -109,6 +111,7 @@ pub(super) struct Streams {
 pub(super) struct Finding {
     pub(super) sources: Arc<Sources>,
     task: AbortHandle,
+    _shown: Shown,
 }
 
 impl Drop for Finding {
@@ -126,26 +129,31 @@ impl Streams {
 
 impl Sharing {
     /// Those who have what a link names.
-    pub(super) fn finding(&self, link: &Link) -> Arc<Finding> {
+    pub(super) fn finding(&self, link: &Link, progress: &Progress) -> Arc<Finding> {
         let mut all = lock(&self.streams().sources);
         all.retain(|_, it| it.strong_count() > 0);
         if let Some(there) = all.get(&link.hash).and_then(Weak::upgrade) {
             there.sources.learn(&link.providers);
             return there;
         }
-        let sources = Arc::new(Sources::new(self, link));
+        let shown = self.show(link, PathBuf::new(), progress);
+        let sources = Arc::new(Sources::new(self, link, shown.fetching().clone()));
         let dialling = sources.clone();
         #[expect(clippy::disallowed_methods, reason = "the shell")]
         let task = tokio::spawn(async move { dialling.run().await });
         let task = task.abort_handle();
-        let finding = Arc::new(Finding { sources, task });
+        let finding = Arc::new(Finding {
+            sources,
+            task,
+            _shown: shown,
+        });
         all.insert(link.hash, Arc::downgrade(&finding));
         finding
     }
 
     /// The fetching of a file, which is a part of what a link names; it begins unless it has.
     pub(super) fn stream(&self, link: &Link, file: File, progress: &Progress) -> Arc<Stream> {
-        let finding = self.finding(link);
+        let finding = self.finding(link, progress);
         let mut all = lock(&self.streams().streams);
         all.retain(|_, it| it.strong_count() > 0);
         let there = all.get(&file.hash).and_then(Weak::upgrade);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
-    ALPN, GetError, Got, Hash, Link, Options, Outline, Sharing, Target,
+    ALPN, ContentState, GetError, Got, Hash, Link, Options, Outline, Sharing, Target,
     object::{Object, Source},
 };
 use crate::store::catalog::Catalog;
@@ -381,4 +381,91 @@ async fn what_was_fetched_and_is_kept_then_is_served_as_it_is_kept() {
     let shared = node.sharing.keep(&got.path, true).await.unwrap();
     let link = node.sharing.link(&shared);
     Node::new().await.get(&link).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_shared_fetched_and_was_is_shown_with_whom_it_is_exchanged() {
+    let (seed, other) = (Node::new().await, Node::new().await);
+    let data = vec![7; 3 << 20];
+    let link = seed.link(&seed.write("film", &data), true).await;
+    let [shown] = &seed.sharing.contents().await[..] else {
+        panic!("one thing is shared");
+    };
+    assert_eq!((&*shown.name, shown.state), ("film", ContentState::Shared));
+    assert_eq!(
+        (shown.bytes, shown.bytes_done, shown.sent),
+        (3 << 20, 3 << 20, 0)
+    );
+
+    let progress = Progress::default();
+    let fetching = async {
+        let during = async {
+            loop {
+                let now = other.sharing.contents().await;
+                if let [one] = &now[..]
+                    && one.received > 0
+                {
+                    break one.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(other.watched(&link, &progress), during)
+    };
+    let (got, during) = timeout(PATIENCE, fetching).await.unwrap();
+    got.unwrap();
+    assert!(during.bytes == 3 << 20 && during.received <= during.bytes);
+
+    let [got] = &other.sharing.contents().await[..] else {
+        panic!("one thing was fetched");
+    };
+    assert_eq!((got.state, got.received), (ContentState::Fetched, 3 << 20));
+    let giver: Vec<_> = got.peers.iter().map(|it| (it.id, it.received)).collect();
+    assert_eq!(giver, [(seed.endpoint.id(), 3 << 20)]);
+
+    // What was sent may be counted after it came.
+    let counted = async {
+        loop {
+            let now = seed.sharing.contents().await;
+            if now[0].sent == 3 << 20 {
+                break now;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let shown = timeout(PATIENCE, counted).await.unwrap();
+    let taker = shown[0].peers.iter().map(|it| (it.id, it.sent));
+    assert_eq!(taker.collect::<Vec<_>>(), [(other.endpoint.id(), 3 << 20)]);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_shown_until_it_is_stopped_and_of_a_folder_all_that_was_sent() {
+    let folder = TempDir::new().unwrap();
+    let catalog = Catalog::at(&folder.path().join("shares.redb"));
+    let options = Options {
+        catalog: Some(catalog),
+        ..Options::default()
+    };
+    let (seed, other) = (Node::with(true, options).await, Node::new().await);
+    assert_eq!(seed.sharing.contents().await, []);
+    seed.write("album/one", &[1; 1000]);
+    seed.write("album/two", &[2; 500_000]);
+    let path = seed.folder.path().join("album");
+    let shared = seed.sharing.keep(&path, false).await.unwrap();
+    other.get(&seed.sharing.link(&shared)).await.unwrap();
+    let counted = async {
+        loop {
+            let now = seed.sharing.contents().await;
+            let [album] = &now[..] else {
+                panic!("one thing is kept");
+            };
+            if album.sent >= 501_000 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted).await.unwrap();
+    assert!(seed.sharing.stop(shared.hash).await.unwrap());
+    assert_eq!(seed.sharing.contents().await, []);
 }

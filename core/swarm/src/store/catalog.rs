@@ -2,6 +2,7 @@
 
 mod kept;
 mod marks;
+mod roots;
 
 use std::{
     io,
