@@ -43,7 +43,7 @@ use tokio::{
 pub use self::{
     join::JoinError,
     store::{StoreError, kept_in},
-    view::{GroupView, MemberView, PostView},
+    view::{FormerView, GroupView, MemberView, PostView},
 };
 use self::{
     session::{Job, Session},

@@ -1,10 +1,15 @@
 //! Groups as people and programs are shown them.
 
+use std::cmp::Reverse;
+
 use peerway::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::{GroupError, Groups, StoreError};
 use crate::group::{GroupId, Machine, Post, PostId, Role};
+
+/// Former members that are shown.
+const MAX_FORMER: usize = 64;
 
 /// A group as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +33,23 @@ pub struct GroupView {
     pub has_key: bool,
     /// Members that say that this node was removed.
     pub refused: usize,
+    /// Who was a member, those first who were so last.
+    #[serde(default)]
+    pub former: Vec<FormerView>,
+}
+
+/// Somebody who belonged to a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FormerView {
+    /// Who.
+    pub id: PeerId,
+    /// What it could do.
+    pub role: Role,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until_ms: u64,
+    /// Whether it was removed, and did not leave.
+    pub removed: bool,
 }
 
 /// A member of a group.
@@ -106,6 +128,9 @@ impl Groups {
                 .invites
                 .values()
                 .filter(|invite| invite.expires_ms > now_ms);
+            let mut former: Vec<_> = state.former.iter().collect();
+            former.sort_by_key(|(_, it)| Reverse(it.until_ms));
+            let former = former.into_iter().take(MAX_FORMER);
             GroupView {
                 id: group.to_string(),
                 name: state.name.clone(),
@@ -116,6 +141,14 @@ impl Groups {
                 invites: open.count(),
                 has_key: machine.has_key(),
                 refused: machine.refused(),
+                former: former
+                    .map(|(id, it)| FormerView {
+                        id: *id,
+                        role: it.role,
+                        until_ms: it.until_ms,
+                        removed: it.removed,
+                    })
+                    .collect(),
             }
         })
     }
