@@ -169,6 +169,7 @@ async fn dashboard_that_panics() {
         outages: stream::pending().boxed(),
         commands,
         people: stream::once(async { panic!("a part of it panics") }).boxed(),
+        commons: stream::pending().boxed(),
         swarm: stream::pending().boxed(),
     };
     dash::run(feed, Options::default()).await.unwrap();

@@ -6,6 +6,7 @@
 mod blob;
 mod changes;
 mod client;
+mod commons;
 #[cfg(test)]
 mod documented;
 mod door;

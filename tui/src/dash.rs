@@ -4,6 +4,7 @@ mod addresses;
 mod asking;
 pub(crate) mod columns;
 mod connect;
+mod contents;
 mod diagnoses;
 pub(crate) mod filter;
 mod flows;
@@ -11,6 +12,7 @@ pub(crate) mod format;
 mod group;
 mod history;
 mod job;
+mod joined;
 mod keymap;
 mod layout;
 pub(crate) mod line;
@@ -21,6 +23,7 @@ mod model;
 mod mouse;
 mod msg;
 mod note;
+mod open;
 mod pace;
 mod prompt;
 mod record;
@@ -50,7 +53,7 @@ use futures_util::stream::BoxStream;
 use peerway::{NodeSnapshot, PathInfo, PeerId, SwarmSnapshot, Ticket};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::Told;
+use crate::{Told, commons::Commons};
 
 pub use columns::{Columns, ColumnsError};
 pub use record::{Recorded, Recording, ReplayError};
@@ -71,6 +74,8 @@ pub struct Feed {
     pub people: BoxStream<'static, People>,
     /// What the node knows of the groups that it shares with, every few seconds; nothing while it shares nothing.
     pub swarm: BoxStream<'static, Arc<SwarmSnapshot>>,
+    /// What the node shares and which groups it belongs to, each time that it has changed; nothing of a node that does not tell.
+    pub commons: BoxStream<'static, Arc<Commons>>,
 }
 
 /// Nothing is heard of a node, which is asked again until it answers.
@@ -101,6 +106,8 @@ pub enum Command {
         ticket: Ticket,
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// What was said in this group so far counts as read.
+    HaveRead(String),
     /// Something about the network around the node; the error is one line that says what to do.
     Network {
         request: NetworkRequest,

@@ -10,6 +10,7 @@
 
 mod book;
 pub mod cli;
+mod commons;
 #[cfg(unix)]
 pub mod control;
 pub mod dash;
@@ -40,6 +41,7 @@ mod toml;
 mod transfers;
 mod written;
 
+pub use commons::Commons;
 pub use kept::services::ServiceChange;
 pub use links::{LinkError, Links};
 pub(crate) use told::all_told;

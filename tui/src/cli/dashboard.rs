@@ -27,7 +27,9 @@ use super::{
     screen::Screen, share, sharing,
 };
 use crate::{
+    Commons,
     book::{Book, Trust},
+    commons::Lookout,
     dash::{self, Feed, Options, People},
     links::Links,
     told,
@@ -104,6 +106,10 @@ pub(super) async fn show(
             }
             None => stream::pending().boxed(),
         },
+        commons: match node {
+            Some(node) => own_commons(node),
+            None => stream::pending().boxed(),
+        },
     };
     let links = match node {
         Some(node) => node.links(),
@@ -112,6 +118,7 @@ pub(super) async fn show(
     let host = Host::Own {
         links: &links,
         peers: node.map(Node::peers),
+        groups: node.and_then(Node::groups),
     };
     tokio::select! {
         left = dash::run(source, options) => left,
@@ -171,6 +178,16 @@ where
     });
     told.filter_map(|swarm| std::future::ready(swarm.map(Arc::new)))
         .boxed()
+}
+
+/// What the node shares and which groups it belongs to, each time that it has changed.
+fn own_commons(node: &Node) -> BoxStream<'static, Arc<Commons>> {
+    let lookout = Lookout::new(node.sharing().clone(), node.groups().cloned());
+    let told = lookout.changes().scan(Commons::default(), |held, change| {
+        held.apply(change);
+        std::future::ready(Some(Arc::new(held.clone())))
+    });
+    told.boxed()
 }
 
 /// A snapshot every second, and at once when the state of a link changes.

@@ -1,5 +1,6 @@
 //! Asks the node that runs here, or that of a peer.
 
+mod commons;
 mod files;
 mod groups;
 mod pins;

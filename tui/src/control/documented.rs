@@ -16,6 +16,7 @@ use super::{
     tests::{Node, PATIENCE, endpoint, request},
 };
 use crate::{
+    commons::{Commons, CommonsChange},
     forwarding::{self, ForwardAsk},
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
     operations::{Failed, FailureKind, Ping, Speed, Step, Why},
@@ -188,6 +189,7 @@ fn every_key_of_a_group_is_documented_and_no_other() {
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
         "invites": 1, "has_key": true, "refused": 0,
+        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}],
     });
     let group: GroupView = serde_json::from_value(group).unwrap();
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
@@ -198,6 +200,45 @@ fn every_key_of_a_group_is_documented_and_no_other() {
     ] {
         check(&told, &schema(name), name);
         check_complete(&told, &schema(name), name);
+    }
+}
+
+#[test]
+fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
+    let id = SecretKey::from_seed(&[1; 32]).id();
+    let content = serde_json::json!({
+        "hash": Hash::of(b""), "name": "a", "kind": "file", "state": "fetching", "reason": "b", "public": true, "path": "/a",
+        "files": 1, "files_done": 1, "bytes": 1, "bytes_done": 1, "received": 1, "sent": 1, "pieces": [1],
+        "peers": [{"id": id, "has": 1, "received": 1, "sent": 1, "active": true}],
+    });
+    let member =
+        serde_json::json!({"id": id, "role": "member", "since_ms": 1, "by": id, "linked": true});
+    let former = serde_json::json!({"id": id, "role": "member", "until_ms": 1, "removed": true});
+    let group = serde_json::json!({
+        "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
+        "invites": 1, "has_key": true, "refused": 0, "former": [former],
+    });
+    let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
+    let commons = serde_json::json!({
+        "at_ms": 1, "contents": [content], "groups": [{"group": group, "posts": [post]}],
+    });
+    let change = serde_json::json!({
+        "at_ms": 1, "contents": [content], "contents_gone": [Hash::of(b"")], "groups": [group],
+        "posts": {"a": [post]}, "groups_gone": ["a"],
+    });
+    let commons: Commons = serde_json::from_value(commons).unwrap();
+    let change: CommonsChange = serde_json::from_value(change).unwrap();
+    for (name, told) in [
+        ("Commons", serde_json::to_value(commons).unwrap()),
+        ("CommonsChange", serde_json::to_value(change).unwrap()),
+    ] {
+        check(&told, &schema(name), name);
+        check_complete(&told, &schema(name), name);
+        let mut keys = told.as_object().unwrap().keys();
+        assert!(
+            keys.all(|key| PAGE.contains(&format!("\"{key}\""))),
+            "{name}: not all keys are on the page"
+        );
     }
 }
 

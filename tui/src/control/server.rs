@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    Host, Named, Rights, StartOptions, V1, blob,
+    Host, Named, Rights, StartOptions, V1, blob, commons,
     door::{Caller, Door},
     files, groups, metrics,
     operating::{self, Room},
@@ -200,6 +200,8 @@ fn router(control: Control) -> Router {
         .route("/speed", post(speed))
         .route("/netcheck", post(netcheck))
         .route("/swarm", get(swarm))
+        .route("/commons", get(commons::all))
+        .route("/commons/changes", get(commons::changes))
         .route("/shares", get(shares::list).post(shares::add))
         .route("/shares/{id}", delete(shares::stop))
         .route("/get", post(shares::get))

@@ -6,7 +6,7 @@ use peerway::{PathInfo, PeerId};
 use tui_input::Input;
 
 use super::{
-    Answer, NetworkRequest, Request, format, group,
+    Answer, NetworkRequest, Request, contents, format, group, joined,
     keymap::Ask,
     layout::Panel,
     look::Role,
@@ -32,6 +32,17 @@ pub(super) fn subject(model: &Model) -> Option<PeerId> {
         let members = group::members(model);
         let member = members.get(model.members.at).map(|member| member.it.id);
         return member.filter(|id| *id != model.data().snapshot.id);
+    }
+    if let Some(Overlay::Stranger(peer)) = model.overlay {
+        return Some(peer);
+    }
+    if model.focus == Panel::Holders {
+        return contents::peer_at(model, model.holders.at);
+    }
+    if model.focus == Panel::Fellows {
+        let fellows = joined::fellows(model);
+        let fellow = fellows.get(model.fellows.at).map(|fellow| fellow.id);
+        return fellow.filter(|id| *id != model.data().snapshot.id);
     }
     let stranger = model.stranger.filter(|_| model.focus == Panel::Map);
     let selected = || model.selected().map(|peer| peer.id);

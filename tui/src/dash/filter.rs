@@ -7,7 +7,9 @@ mod facts;
 mod field;
 mod read;
 
-pub(in crate::dash) use self::facts::{of_event, of_member, of_pair, of_peer};
+pub(in crate::dash) use self::facts::{
+    of_content, of_event, of_fellow, of_member, of_pair, of_peer, of_post,
+};
 pub(crate) use self::{
     facts::Plain,
     field::{About, Number, Word, nearest},

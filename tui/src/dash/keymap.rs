@@ -25,7 +25,19 @@ pub(super) enum Context {
     Links,
     /// The list of events has it.
     Events,
+    /// The shares have it.
+    Shares,
+    /// Those with whom the selected one is exchanged have it.
+    Holders,
+    /// The groups that were joined have it.
+    Groups,
+    /// The members of the selected one have it.
+    Fellows,
+    /// What was said in it has it.
+    Posts,
     Details,
+    /// What is known of somebody to whom there is no link is shown.
+    Stranger,
     Share,
     Help,
     /// After `y`, until the next key.
@@ -404,6 +416,7 @@ use Context as C;
 #[rustfmt::skip]
 const PANELS: &[Context] = &[
     C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
 const LIST: &[Context] = &[
     C::Peers,
@@ -415,18 +428,23 @@ const LIST: &[Context] = &[
     C::Members,
     C::Links,
     C::Events,
+    C::Shares,
+    C::Holders,
+    C::Groups,
+    C::Fellows,
+    C::Posts,
     C::Details,
 ];
 #[rustfmt::skip]
 const MOVING: &[Context] = &[
     C::Peers, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Details,
-    C::Help,
+    C::Help, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts,
 ];
-const OVER: &[Context] = &[C::Details, C::Share, C::Help];
+const OVER: &[Context] = &[C::Details, C::Stranger, C::Share, C::Help];
 #[rustfmt::skip]
 const CALM: &[Context] = &[
     C::Peers, C::Page, C::Pairs, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events,
-    C::Details, C::Share, C::Help,
+    C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts, C::Details, C::Stranger, C::Share, C::Help,
 ];
 const EVERYWHERE: &[Context] = &[
     C::Peers,
@@ -438,7 +456,13 @@ const EVERYWHERE: &[Context] = &[
     C::Members,
     C::Links,
     C::Events,
+    C::Shares,
+    C::Holders,
+    C::Groups,
+    C::Fellows,
+    C::Posts,
     C::Details,
+    C::Stranger,
     C::Share,
     C::Help,
     C::Copy,
@@ -456,7 +480,10 @@ const EVERYWHERE: &[Context] = &[
 const PEER: &[Context] = &[C::Peers, C::Map];
 
 /// Where keys are about a peer.
-const ON_PEER: &[Context] = &[C::Peers, C::Page, C::Map, C::Members, C::Details];
+#[rustfmt::skip]
+const ON_PEER: &[Context] = &[
+    C::Peers, C::Page, C::Map, C::Members, C::Details, C::Stranger, C::Holders, C::Fellows,
+];
 
 const J: &[Key] = &[char('j'), key(KeyCode::Down)];
 const K: &[Key] = &[char('k'), key(KeyCode::Up)];
@@ -471,8 +498,9 @@ const W: &[Key] = &[char('w')];
 pub(super) const BINDINGS: &[Binding] = &[
     bind(ESC, OVER, Action::Back, None, Some("close")),
     bind(&[char('?')], CALM, Action::Help, Some("this help"), Some("help")),
-    bind(&[char('/')], &[C::Peers, C::Members, C::Links], Action::Filter, Some("filter peers, groups or events: part of a name, path=relay, rtt>100ms"), Some("filter")),
-    bind(ENTER, &[C::Flows, C::Members, C::Links, C::Events], Action::Open, None, Some("peer")),
+    bind(&[char('/')], &[C::Peers, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Filter, Some("filter what is listed: part of a name, path=relay, rtt>100ms, state=fetching"), Some("filter")),
+    bind(ENTER, &[C::Flows, C::Members, C::Links, C::Events, C::Holders, C::Fellows, C::Posts], Action::Open, None, Some("peer")),
+    bind(ENTER, &[C::Shares, C::Groups], Action::Open, None, Some("open")),
     bind(ENTER, PEER, Action::Open, Some("the page of the selected peer"), Some("open")),
     bind(W, PEER, Action::Details, Some("why the selected peer is reached as it is"), Some("why")),
     bind(W, &[C::Details], Action::Details, None, None),
@@ -484,13 +512,15 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('4')], PANELS, Action::View(View::Flows), Some("what the links are used for"), None),
     bind(&[char('5')], PANELS, Action::View(View::Map), Some("map of the peers, and of groups that share their links"), None),
     bind(&[char('6')], PANELS, Action::View(View::Events), Some("all events"), None),
+    bind(&[char('7')], PANELS, Action::View(View::Shares), Some("what is shared and fetched, and with whom"), None),
+    bind(&[char('8')], PANELS, Action::View(View::Groups), Some("groups that were joined: members, and what was said"), None),
     bind(&[char('h'), key(KeyCode::Left)], &[C::Map], Action::Toward(Toward::Left), Some("the next peer to the left, on the map; j k l go the other ways"), Some("left")),
     bind(J, &[C::Map], Action::Toward(Toward::Down), None, None),
     bind(K, &[C::Map], Action::Toward(Toward::Up), None, None),
     bind(&[char('l'), key(KeyCode::Right)], &[C::Map], Action::Toward(Toward::Right), None, Some("right")),
     bind(&[char('t')], &[C::Map], Action::ToggleTree, Some("the map as rings or as a tree"), Some("tree")),
-    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links], Action::Move(Step::Down), Some("the next peer, or older events"), None),
-    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
+    bind(J, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Down), Some("the next peer, or older events"), None),
+    bind(K, &[C::Peers, C::Pairs, C::Network, C::Flows, C::Members, C::Links, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Move(Step::Up), Some("the previous peer, or newer events"), None),
     bind(&[char(']'), char('j'), key(KeyCode::Down)], &[C::Page], Action::Move(Step::Down), Some("the next peer, on a page"), Some("next")),
     bind(&[char('['), char('k'), key(KeyCode::Up)], &[C::Page], Action::Move(Step::Up), Some("the previous peer, on a page"), Some("previous")),
     bind(&[char('l')], &[C::Events], Action::Level, Some("events: all, those of paths, warnings alone"), Some("level")),
@@ -529,7 +559,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(K, &[C::Callers], Action::Move(Step::Up), None, Some("up")),
     bind(&[char(':')], LIST, Action::Prompt, Some("write a command, as on the command line; Tab completes"), Some("command")),
     bind(&[char('Y')], LIST, Action::Share, Some("share this node: ticket and QR code"), Some("share")),
-    bind(&[char('s')], &[C::Peers], Action::SortMenu, Some("choose the column to sort by"), None),
+    bind(&[char('s')], &[C::Peers, C::Shares], Action::SortMenu, Some("choose the column to sort by"), None),
     bind(&[char('t')], &[C::Sort], Action::SortBy(Column::State), None, None),
     bind(&[char('n')], &[C::Sort], Action::SortBy(Column::Name), None, None),
     bind(&[char('r')], &[C::Sort], Action::SortBy(Column::Rtt), None, None),
@@ -538,13 +568,16 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('u')], &[C::Sort], Action::SortBy(Column::Up), None, None),
     bind(&[char('o')], &[C::Sort], Action::SortBy(Column::Total), None, None),
     bind(&[char('a')], &[C::Sort], Action::SortBy(Column::Age), None, None),
+    bind(&[char('z')], &[C::Sort], Action::SortBy(Column::Size), None, None),
+    bind(&[char('p')], &[C::Sort], Action::SortBy(Column::Done), None, None),
+    bind(&[char('h')], &[C::Sort], Action::SortBy(Column::Holders), None, None),
     bind(ENTER, &[C::Sort], Action::Accept, None, Some("sort")),
     bind(J, &[C::Sort], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Sort], Action::Move(Step::Up), None, Some("up")),
-    bind(&[char('S')], &[C::Peers], Action::Reverse, Some("sort the other way round"), None),
+    bind(&[char('S')], &[C::Peers, C::Shares], Action::Reverse, Some("sort the other way round"), None),
     bind(&[char('S')], &[C::Sort], Action::Reverse, None, Some("reverse")),
     bind(&[char('!')], &[C::Peers], Action::FaultsOnly, Some("only peers with a fault: neither direct nor idle"), None),
-    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
+    bind(&[char('e')], &[C::Peers, C::Page, C::Pairs, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Expand, Some("this panel alone, or all of them"), Some("expand")),
     bind(&[char('+'), char('=')], PANELS, Action::Zoom(Zoom::In), Some("shorter time in the charts"), None),
     bind(&[char('-')], PANELS, Action::Zoom(Zoom::Out), Some("longer time in the charts"), None),
     bind(&[char('0')], PANELS, Action::Zoom(Zoom::Reset), Some("two minutes in the charts"), None),
@@ -568,7 +601,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(ENTER, &[C::Name], Action::Accept, None, Some("name")),
     bind(&[char('y'), key(KeyCode::Enter)], &[C::Sure], Action::Accept, None, Some("yes")),
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
-    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
+    bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
     bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),

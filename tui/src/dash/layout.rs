@@ -1,11 +1,13 @@
 //! Where the panels are at each size of the terminal.
 
+mod commons;
 mod page;
 
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 
 use super::tabs::View;
 
+pub(super) use commons::holders_head;
 pub(super) use page::PageAreas;
 
 pub(super) const MIN_WIDTH: u16 = 40;
@@ -35,6 +37,16 @@ pub(super) enum Panel {
     /// How they are linked.
     Links,
     Events,
+    /// What is shared and fetched.
+    Shares,
+    /// The selected one of these, and with whom it is exchanged.
+    Holders,
+    /// Groups that were joined.
+    Groups,
+    /// Members of the selected one.
+    Fellows,
+    /// What was said in it.
+    Posts,
 }
 
 /// Where something that concerns the whole screen is told in a line of its own.
@@ -62,6 +74,11 @@ pub(super) struct Areas {
     /// What is wrong with the whole node, above the events.
     pub(super) diagnoses: Option<Rect>,
     pub(super) events: Option<Rect>,
+    pub(super) shares: Option<Rect>,
+    pub(super) holders: Option<Rect>,
+    pub(super) groups: Option<Rect>,
+    pub(super) fellows: Option<Rect>,
+    pub(super) posts: Option<Rect>,
     pub(super) footer: Rect,
 }
 
@@ -71,8 +88,8 @@ pub(super) struct Wanted {
     pub(super) view: View,
     /// The peer page instead of the table.
     pub(super) page: bool,
-    /// Whether there is something that concerns the whole screen.
-    pub(super) note: bool,
+    /// Lines about what concerns the whole screen.
+    pub(super) note: u16,
     pub(super) focus: Panel,
     /// Only the panel with the focus.
     pub(super) expanded: bool,
@@ -89,6 +106,8 @@ pub(super) struct Wanted {
     pub(super) diagnoses: usize,
     /// Members of groups that share, and their links; none if no group does.
     pub(super) groups: Option<(usize, usize)>,
+    /// Rows of the table of shares, or of groups that were joined.
+    pub(super) commons: usize,
 }
 
 impl Areas {
@@ -97,11 +116,17 @@ impl Areas {
         if screen.width < MIN_WIDTH || screen.height < MIN_HEIGHT {
             return None;
         }
-        let has_note = wanted.note && screen.height >= NOTE_FROM;
+        let has_note = wanted.note > 0 && screen.height >= NOTE_FROM;
+        // One is enough where there is little room.
+        let lines = if screen.height >= 2 * MIN_HEIGHT {
+            wanted.note
+        } else {
+            1
+        };
         let [header, tabs, note, body, footer] = screen.layout(&Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
-            Constraint::Length(has_note.into()),
+            Constraint::Length(if has_note { lines } else { 0 }),
             Constraint::Fill(1),
             Constraint::Length(1),
         ]));
@@ -120,6 +145,8 @@ impl Areas {
             View::Flows => frame.single(body, Panel::Flows),
             View::Map => frame.map(body, wanted),
             View::Events => frame.events(body, wanted.diagnoses),
+            View::Shares => frame.shares(body, wanted),
+            View::Groups => frame.joined(body, wanted),
         };
         Some(if is_tall_and_narrow(screen) && wanted.details {
             areas.with_details()
@@ -226,6 +253,26 @@ impl Areas {
             },
             Panel::Events => Self {
                 events: Some(body),
+                ..self
+            },
+            Panel::Shares => Self {
+                shares: Some(body),
+                ..self
+            },
+            Panel::Holders => Self {
+                holders: Some(body),
+                ..self
+            },
+            Panel::Groups => Self {
+                groups: Some(body),
+                ..self
+            },
+            Panel::Fellows => Self {
+                fellows: Some(body),
+                ..self
+            },
+            Panel::Posts => Self {
+                posts: Some(body),
                 ..self
             },
         }
@@ -361,6 +408,11 @@ impl Areas {
             Panel::Flows => (self.flows, 1),
             Panel::Members => (self.members, 1),
             Panel::Links => (self.links, 1),
+            Panel::Shares => (self.shares, 1),
+            Panel::Holders => (self.holders, holders_head(self.holders)),
+            Panel::Groups => (self.groups, 1),
+            Panel::Fellows => (self.fellows, 1),
+            Panel::Posts => (self.posts, 0),
             Panel::Peers | Panel::Page | Panel::Network | Panel::Map => (None, 0),
         };
         let inside = area?.inner(Margin::new(1, 1));

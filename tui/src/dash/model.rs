@@ -1,5 +1,7 @@
 //! Everything the dashboard knows. Nothing here reads a clock or draws.
 
+mod commons;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -9,24 +11,29 @@ use std::{
 use peerway::{
     Caller, Event, EventKind, NodeSnapshot, PeerId, PeerSnapshot, SwarmSnapshot, Ticket,
 };
+use peerway_swarm::share::Hash;
 use ratatui::layout::Rect;
 use tui_input::Input;
+
+use crate::Commons;
 
 use super::{
     Outage, People, Request,
     asking::Pongs,
     columns::Columns,
     connect::Connect,
+    contents::{self, Meters},
     diagnoses::{self, Jump},
     filter::{self, About, Filter, FilterError},
     flows::{flows, has_flows},
     group,
     history::History,
+    joined,
     keymap::{Chord, Context},
     layout::{Areas, Panel, Wanted},
     list::List,
     look::{Look, Role},
-    note::note,
+    note::note_lines,
     prompt::{Known, Prompt},
     sort::Sort,
     tabs::View,
@@ -85,6 +92,23 @@ pub(super) struct Model {
     pub(super) filter: Filter,
     pub(super) event_filter: Filter,
     pub(super) group_filter: Filter,
+    /// What is shared and fetched: the rows that are shown, as positions in what is told, and the selected one.
+    pub(super) share_rows: Vec<usize>,
+    pub(super) shares: List,
+    pub(super) share: Option<Hash>,
+    pub(super) share_sort: Sort,
+    pub(super) share_filter: Filter,
+    /// With whom that one is exchanged.
+    pub(super) holders: List,
+    /// Groups that were joined, and who and what is in the selected one.
+    pub(super) groups: List,
+    pub(super) group: Option<String>,
+    pub(super) fellows: List,
+    pub(super) joined_filter: Filter,
+    pub(super) posts: List,
+    pub(super) post_filter: Filter,
+    /// How many posts there were of each group when it was told that they are read.
+    pub(super) read: BTreeMap<String, usize>,
     pub(super) window: Window,
     pub(super) masked: bool,
     pub(super) overlay: Option<Overlay>,
@@ -117,6 +141,9 @@ pub(super) struct Model {
 pub(super) struct Data {
     pub(super) snapshot: Arc<NodeSnapshot>,
     pub(super) swarm: Arc<SwarmSnapshot>,
+    /// None of a node that does not tell.
+    pub(super) commons: Option<Arc<Commons>>,
+    pub(super) meters: Meters,
     pub(super) history: History,
     pub(super) trails: Trails,
     pub(super) events: VecDeque<Event>,
@@ -134,6 +161,8 @@ pub(super) enum Overlay {
     Connect(Connect),
     Share,
     Details,
+    /// What is known of somebody to whom there is no link.
+    Stranger(PeerId),
     /// The row of the menu that is chosen by Enter.
     Sort {
         at: usize,
@@ -224,6 +253,8 @@ impl Model {
         let mut live = Data {
             snapshot: Arc::clone(&first),
             swarm: Arc::default(),
+            commons: None,
+            meters: Meters::default(),
             history: History::default(),
             trails: Trails::default(),
             events: VecDeque::new(),
@@ -267,6 +298,19 @@ impl Model {
             filter: Filter::default(),
             event_filter: Filter::default(),
             group_filter: Filter::default(),
+            share_rows: Vec::new(),
+            shares: List::default(),
+            share: None,
+            share_sort: Sort::default(),
+            share_filter: Filter::default(),
+            holders: List::default(),
+            groups: List::default(),
+            group: None,
+            fellows: List::default(),
+            joined_filter: Filter::default(),
+            posts: List::default(),
+            post_filter: Filter::default(),
+            read: BTreeMap::new(),
             window: Window::default(),
             masked: false,
             overlay: None,
@@ -358,6 +402,13 @@ impl Model {
 
     pub(super) fn hear_of_groups(&mut self, swarm: Arc<SwarmSnapshot>) {
         self.live.swarm = swarm;
+        self.dirty |= !self.is_frozen();
+    }
+
+    pub(super) fn hear_of_commons(&mut self, commons: Arc<Commons>) {
+        self.live.meters.record(&commons);
+        self.live.commons = Some(commons);
+        self.dirty |= !self.is_frozen();
     }
 
     pub(super) fn push_event(&mut self, event: Event) {
@@ -402,7 +453,7 @@ impl Model {
         let wanted = Wanted {
             view: self.view,
             page: self.page.is_some(),
-            note: note(self).is_some(),
+            note: note_lines(self, screen.width),
             focus: self.focus,
             expanded: self.expanded,
             details: matches!(self.overlay, Some(Overlay::Details)),
@@ -423,6 +474,16 @@ impl Model {
                     (members + group.members.len(), links + group.pairs.len())
                 })
             }),
+            commons: match self.view {
+                View::Shares => self.share_rows.len(),
+                View::Groups => joined::all(self.data()).len(),
+                View::Overview
+                | View::Peers
+                | View::Network
+                | View::Flows
+                | View::Map
+                | View::Events => 0,
+            },
         };
         Areas::of(screen, wanted)
     }
@@ -442,6 +503,11 @@ impl Model {
                 Panel::Members => Context::Members,
                 Panel::Links => Context::Links,
                 Panel::Events => Context::Events,
+                Panel::Shares => Context::Shares,
+                Panel::Holders => Context::Holders,
+                Panel::Groups => Context::Groups,
+                Panel::Fellows => Context::Fellows,
+                Panel::Posts => Context::Posts,
             },
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Connect(_)) => Context::Connect,
@@ -453,6 +519,7 @@ impl Model {
             Some(Overlay::Confirm { .. }) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,
+            Some(Overlay::Stranger(_)) => Context::Stranger,
             Some(Overlay::ConfirmQuit { .. }) => Context::Confirm,
         }
     }
@@ -525,6 +592,23 @@ impl Model {
             Panel::Links => {
                 let count = group::pairs(self).len();
                 Some((&mut self.links, count))
+            }
+            Panel::Shares => Some((&mut self.shares, self.share_rows.len())),
+            Panel::Holders => {
+                let count = contents::peers(self).len();
+                Some((&mut self.holders, count))
+            }
+            Panel::Groups => {
+                let count = joined::all(self.data()).len();
+                Some((&mut self.groups, count))
+            }
+            Panel::Fellows => {
+                let count = joined::fellows(self).len();
+                Some((&mut self.fellows, count))
+            }
+            Panel::Posts => {
+                let count = joined::posts(self).len();
+                Some((&mut self.posts, count))
             }
             Panel::Peers | Panel::Page | Panel::Network | Panel::Map => None,
         }
@@ -623,6 +707,16 @@ impl Model {
             self.members.keep(members, areas.list_rows(Panel::Members));
             self.links.keep(links, areas.list_rows(Panel::Links));
         }
+        match self.view {
+            View::Shares => self.arrange_shares(),
+            View::Groups => self.arrange_joined(),
+            View::Overview
+            | View::Peers
+            | View::Network
+            | View::Flows
+            | View::Map
+            | View::Events => {}
+        }
     }
 
     /// What is selected may be gone, or the groups may be shared no more.
@@ -642,6 +736,9 @@ impl Model {
         match self.focus {
             Panel::Events => About::Events,
             Panel::Members | Panel::Links => About::Groups,
+            Panel::Shares | Panel::Holders => About::Shares,
+            Panel::Groups | Panel::Fellows => About::Members,
+            Panel::Posts => About::Posts,
             Panel::Peers
             | Panel::Page
             | Panel::Pairs
@@ -656,6 +753,9 @@ impl Model {
             About::Peers => &mut self.filter,
             About::Events => &mut self.event_filter,
             About::Groups => &mut self.group_filter,
+            About::Shares => &mut self.share_filter,
+            About::Members => &mut self.joined_filter,
+            About::Posts => &mut self.post_filter,
         }
     }
 }

@@ -10,9 +10,10 @@ use super::{
     layout::Panel,
     model::{Model, Overlay},
     msg::Effect,
+    open::open,
     sort::Column,
     tabs::View,
-    update::{open, press, step_by},
+    update::{press, step_by},
     view,
 };
 
@@ -88,6 +89,7 @@ fn click(model: &mut Model, target: Target, now: Duration, effects: &mut Vec<Eff
             }
             let is_again = was && list.at == row;
             list.at = row;
+            model.follow_cursor();
             if is_again {
                 open(model, now);
             }
@@ -163,6 +165,11 @@ fn panel_at(model: &Model, at: Position) -> Option<Panel> {
         (areas.members, Panel::Members),
         (areas.links, Panel::Links),
         (areas.network, Panel::Network),
+        (areas.shares, Panel::Shares),
+        (areas.holders, Panel::Holders),
+        (areas.groups, Panel::Groups),
+        (areas.fellows, Panel::Fellows),
+        (areas.posts, Panel::Posts),
     ];
     panels
         .into_iter()

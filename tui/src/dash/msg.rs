@@ -7,7 +7,7 @@ use peerway::{Event, NodeSnapshot, PeerId, SwarmSnapshot, Ticket};
 use ratatui::layout::Rect;
 
 use super::{Answer, NetworkRequest, Outage, People, Request};
-use crate::ServiceChange;
+use crate::{Commons, ServiceChange};
 
 #[derive(Clone, Debug)]
 pub(super) enum Msg {
@@ -18,6 +18,8 @@ pub(super) enum Msg {
     Sample(Arc<NodeSnapshot>),
     /// What the node knows of its groups.
     Swarm(Arc<SwarmSnapshot>),
+    /// What the node shares, and what is said in its groups.
+    Commons(Arc<Commons>),
     Event(Event),
     /// A service that the node keeps fares otherwise than before.
     Service(ServiceChange),
@@ -46,6 +48,8 @@ pub(super) enum Effect {
     Connect(Ticket),
     Ask(PeerId, Request),
     AskNetwork(NetworkRequest),
+    /// What was said in this group counts as read.
+    HaveRead(String),
     Copy(String),
     /// Copy what stands in this part of the screen, as text.
     CopyScreen(Rect),

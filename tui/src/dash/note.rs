@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::{format, look::Role, model::Model, words::Reach};
 use crate::printable::printable;
 
@@ -30,6 +32,20 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
         Some((text.into(), Role::Warn))
     } else {
         diagnosis(model)
+    }
+}
+
+/// How many lines it takes. Why there is no contact is told in full, up to four lines.
+pub(super) fn note_lines(model: &Model, width: u16) -> u16 {
+    let room = usize::from(width.saturating_sub(2).max(1));
+    match note(model) {
+        None => 0,
+        Some((text, _)) if model.outage.is_some() && !model.stopped => {
+            // Words that are wrapped leave some room.
+            let lines = text.width().div_ceil(room.saturating_sub(8).max(1));
+            u16::try_from(lines).unwrap_or(u16::MAX).clamp(1, 4)
+        }
+        Some(_) => 1,
     }
 }
 

@@ -52,7 +52,7 @@ enum Takes {
 }
 
 #[rustfmt::skip]
-const WORDS: [(&str, Takes); 27] = [
+const WORDS: [(&str, Takes); 30] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("block", Takes::Ask(Ask::Block)),
     ("connect", Takes::Ticket),
@@ -62,7 +62,9 @@ const WORDS: [(&str, Takes); 27] = [
     ("filter", Takes::Filter),
     ("flows", Takes::Nothing(Action::View(View::Flows))),
     ("freeze", Takes::Nothing(Action::Freeze)),
+    ("groups", Takes::Nothing(Action::View(View::Groups))),
     ("help", Takes::Nothing(Action::Help)),
+    ("ls", Takes::Nothing(Action::View(View::Shares))),
     ("map", Takes::Nothing(Action::View(View::Map))),
     ("mask", Takes::Nothing(Action::ToggleMask)),
     ("netcheck", Takes::Nothing(Action::View(View::Network))),
@@ -75,6 +77,7 @@ const WORDS: [(&str, Takes); 27] = [
     ("rename", Takes::PeerAndName),
     ("retry", Takes::Ask(Ask::Retry)),
     ("share", Takes::Nothing(Action::Share)),
+    ("shares", Takes::Nothing(Action::View(View::Shares))),
     ("sort", Takes::Column),
     ("status", Takes::Nothing(Action::View(View::Overview))),
     ("ticket", Takes::Nothing(Action::Share)),
@@ -259,6 +262,9 @@ pub(super) fn read(text: &str, known: &Known) -> Result<Option<Order>, String> {
     let order = match (takes, &words[..]) {
         (Takes::Filter, _) => Order::Filter(rest.to_owned()),
         (Takes::Nothing(action), []) => Order::Do(action),
+        (Takes::Nothing(Action::View(View::Peers)), [peer]) => {
+            Order::Show(Some(known.find(peer)?), Action::Open)
+        }
         (Takes::Nothing(_), _) => return Err(format!("{word} takes nothing more")),
         (Takes::Ask(ask), []) => Order::Ask(None, ask),
         (Takes::Ask(Ask::Ping), [peer, flag]) if flag == "--until-direct" => {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::mask::Mask;
+use crate::Commons;
 
 /// Of files that this program reads.
 const FORMAT: u32 = 1;
@@ -32,6 +33,7 @@ enum Line {
     Event(Value),
     /// Has neither addresses nor names.
     Swarm(SwarmSnapshot),
+    Commons(Value),
 }
 
 /// Writes a session. Addresses that are hidden on the screen are hidden there too.
@@ -74,6 +76,16 @@ impl<W: Write> Recorder<W> {
 
     pub(super) fn swarm(&mut self, swarm: &SwarmSnapshot) -> io::Result<()> {
         self.write(&Line::Swarm(swarm.clone()))
+    }
+
+    pub(super) fn commons(&mut self, commons: &Commons, masked: bool) -> io::Result<()> {
+        let mut commons = commons.clone();
+        // Where things are on a computer says whose it is.
+        for content in commons.contents.iter_mut().filter(|_| masked) {
+            content.path = PathBuf::from("hidden");
+        }
+        let value = self.masked(&commons, masked)?;
+        self.write(&Line::Commons(value))
     }
 
     fn masked(&mut self, value: &impl Serialize, masked: bool) -> io::Result<Value> {
@@ -121,6 +133,7 @@ pub enum Recorded {
     Snapshot(Box<NodeSnapshot>),
     Event(Event),
     Swarm(Box<SwarmSnapshot>),
+    Commons(Box<Commons>),
 }
 
 impl Recorded {
@@ -129,6 +142,7 @@ impl Recorded {
             Self::Snapshot(snapshot) => snapshot.at_ms,
             Self::Event(event) => event.at_ms,
             Self::Swarm(swarm) => swarm.at_ms,
+            Self::Commons(commons) => commons.at_ms,
         }
     }
 }
@@ -151,7 +165,7 @@ impl Recording {
             Some(Ok(Line::Recording { version, .. })) => {
                 return Err(foreign(format!("it was made by version {version}")));
             }
-            Some(Ok(Line::Snapshot(_) | Line::Event(_) | Line::Swarm(_))) => {
+            Some(Ok(Line::Snapshot(_) | Line::Event(_) | Line::Swarm(_) | Line::Commons(_))) => {
                 return Err(foreign("its first line is missing".to_owned()));
             }
             Some(Err(error)) => return Err(foreign(error.to_string())),
@@ -161,7 +175,10 @@ impl Recording {
         for recorded in recorded(path)? {
             match recorded? {
                 Recorded::Snapshot(snapshot) if first.is_none() => first = Some(*snapshot),
-                Recorded::Snapshot(_) | Recorded::Event(_) | Recorded::Swarm(_) => {}
+                Recorded::Snapshot(_)
+                | Recorded::Event(_)
+                | Recorded::Swarm(_)
+                | Recorded::Commons(_) => {}
             }
         }
         Ok(Self {
@@ -225,6 +242,7 @@ fn read(text: &str) -> serde_json::Result<Recorded> {
         Line::Snapshot(value) => Recorded::Snapshot(serde_json::from_value(value)?),
         Line::Event(value) => Recorded::Event(serde_json::from_value(value)?),
         Line::Swarm(swarm) => Recorded::Swarm(Box::new(swarm)),
+        Line::Commons(value) => Recorded::Commons(serde_json::from_value(value)?),
         Line::Recording { .. } => {
             return Err(<serde_json::Error as serde::de::Error>::custom(
                 "a second recording begins here",
@@ -238,7 +256,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::dash::tests::fixtures::{names, node, snapshot, swarm, twelve};
+    use crate::dash::tests::{
+        commons::commons,
+        fixtures::{names, node, snapshot, swarm, twelve},
+    };
 
     fn text(masked: bool) -> Vec<u8> {
         let mut recorder = Recorder::begin(Vec::new(), &names()).unwrap();
@@ -276,13 +297,33 @@ mod tests {
             played
                 .filter_map(|(_, recorded)| match recorded {
                     Recorded::Swarm(swarm) => Some(*swarm),
-                    Recorded::Snapshot(_) | Recorded::Event(_) => None,
+                    Recorded::Snapshot(_) | Recorded::Event(_) | Recorded::Commons(_) => None,
                 })
                 .collect()
         };
         assert_eq!(groups(&recording), [(*swarm()).clone()]);
         std::fs::write(&path, text(false)).unwrap();
         assert_eq!(groups(&Recording::open(&path).unwrap()), []);
+    }
+
+    #[test]
+    fn what_is_shared_and_said_is_played_too_and_a_mask_hides_where_it_is() {
+        let folder = TempDir::new().unwrap();
+        for masked in [false, true] {
+            let path = folder.path().join(format!("{masked}.jsonl"));
+            let mut recorder = Recorder::create(&path, &names()).unwrap();
+            recorder.snapshot(&snapshot(&node(twelve())), true).unwrap();
+            recorder.commons(&commons(1), masked).unwrap();
+            let recording = Recording::open(&path).unwrap();
+            let (after, last) = recording.play().unwrap().last().unwrap();
+            assert_eq!(after, Duration::from_secs(1));
+            let is_same = last == Recorded::Commons(Box::new((*commons(1)).clone()));
+            assert_eq!(is_same, !masked);
+            let text = std::fs::read_to_string(&path).unwrap();
+            for private in ["/home/anna", "192.0.2.7 "] {
+                assert_eq!(text.contains(private), !masked, "{private}");
+            }
+        }
     }
 
     #[test]

@@ -140,6 +140,10 @@ impl Shell {
                     Effect::Connect(ticket) => self.dial(ticket),
                     Effect::Ask(peer, request) => self.ask(peer, request),
                     Effect::AskNetwork(request) => self.ask_network(request),
+                    // It is asked again with the next post.
+                    Effect::HaveRead(group) => {
+                        drop(self.source.commands.try_send(Command::HaveRead(group)));
+                    }
                     Effect::Copy(text) => screen.copy(&text)?,
                     Effect::CopyScreen(area) => screen.copy_area(model, area)?,
                     Effect::Repaint => screen.repaint()?,
@@ -194,6 +198,9 @@ impl Shell {
             Some(swarm) = self.source.swarm.next(), if !model.stopped => {
                 Wake::Msg(Msg::Swarm(swarm))
             }
+            Some(commons) = self.source.commons.next(), if !model.stopped => {
+                Wake::Msg(Msg::Commons(commons))
+            }
             Some(outage) = self.source.outages.next() => Wake::Msg(Msg::Outage(outage)),
             Some(people) = self.source.people.next() => Wake::Msg(Msg::People(people)),
             Some(msg) = self.answers.next() => Wake::Msg(msg),
@@ -211,6 +218,8 @@ impl Shell {
             recorder.event(event, masked)
         } else if let Msg::Swarm(swarm) = msg {
             recorder.swarm(swarm)
+        } else if let Msg::Commons(commons) = msg {
+            recorder.commons(commons, masked)
         } else {
             return None;
         };

@@ -24,11 +24,13 @@ pub(super) enum Column {
     Up,
     Total,
     Age,
+    Size,
+    Done,
+    Holders,
 }
 
 impl Column {
-    /// In the order of the menu.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::State,
         Self::Name,
         Self::Rtt,
@@ -37,6 +39,31 @@ impl Column {
         Self::Up,
         Self::Total,
         Self::Age,
+        Self::Size,
+        Self::Done,
+        Self::Holders,
+    ];
+    /// Of peers, in the order of the menu.
+    pub(super) const PEERS: &[Self] = &[
+        Self::State,
+        Self::Name,
+        Self::Rtt,
+        Self::Loss,
+        Self::Down,
+        Self::Up,
+        Self::Total,
+        Self::Age,
+    ];
+    /// Of shares.
+    pub(super) const SHARES: &[Self] = &[
+        Self::State,
+        Self::Name,
+        Self::Size,
+        Self::Done,
+        Self::Holders,
+        Self::Down,
+        Self::Up,
+        Self::Total,
     ];
 
     pub(super) fn word(self) -> &'static str {
@@ -49,6 +76,9 @@ impl Column {
             Self::Up => "up",
             Self::Total => "total",
             Self::Age => "age",
+            Self::Size => "size",
+            Self::Done => "done",
+            Self::Holders => "holders",
         }
     }
 }
@@ -69,7 +99,7 @@ impl Sort {
             };
             match self.by {
                 Column::State => words.kind(a).cmp(&words.kind(b)),
-                Column::Name => Ordering::Equal,
+                Column::Name | Column::Size | Column::Done | Column::Holders => Ordering::Equal,
                 Column::Rtt => rtt(a).cmp(&rtt(b)),
                 Column::Loss => b.loss.total_cmp(&a.loss),
                 Column::Down => b.traffic.rx_rate.cmp(&a.traffic.rx_rate),

@@ -1,4 +1,4 @@
-//! The six views, as the tab line and the keys `1` to `6` name them.
+//! The eight views, as the tab line and the keys `1` to `8` name them.
 
 use super::layout::Panel;
 
@@ -12,17 +12,21 @@ pub(super) enum View {
     Flows,
     Map,
     Events,
+    Shares,
+    Groups,
 }
 
 impl View {
     /// In the order of their keys.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Overview,
         Self::Peers,
         Self::Network,
         Self::Flows,
         Self::Map,
         Self::Events,
+        Self::Shares,
+        Self::Groups,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -33,6 +37,8 @@ impl View {
             Self::Flows => "Flows",
             Self::Map => "Map",
             Self::Events => "Events",
+            Self::Shares => "Shares",
+            Self::Groups => "Groups",
         }
     }
 
@@ -41,7 +47,10 @@ impl View {
         match self {
             Self::Overview => "Over",
             Self::Network => "Net",
-            Self::Peers | Self::Flows | Self::Map | Self::Events => self.name(),
+            Self::Peers | Self::Flows | Self::Map => self.name(),
+            Self::Events => "Event",
+            Self::Shares => "Share",
+            Self::Groups => "Group",
         }
     }
 
@@ -54,6 +63,8 @@ impl View {
             Self::Flows => &[Panel::Flows],
             Self::Map => &[Panel::Map, Panel::Members, Panel::Links],
             Self::Events => &[Panel::Events],
+            Self::Shares => &[Panel::Shares, Panel::Holders],
+            Self::Groups => &[Panel::Groups, Panel::Fellows, Panel::Posts],
         }
     }
 

@@ -11,8 +11,7 @@ use super::{
     NetworkRequest, Request, asking,
     connect::{Connect, Progress, Reading},
     filter::Filter,
-    flows::flows,
-    group,
+    joined,
     keymap::{self, Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
     list::List,
@@ -21,6 +20,7 @@ use super::{
     model::{Model, Notice, Overlay, Window},
     mouse,
     msg::{Effect, Msg},
+    open::{open, without_link},
     prompt::{self, Order, Prompt},
     sort::{Column, Sort},
     tabs::View,
@@ -42,6 +42,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             | Msg::Resize(..)
             | Msg::Sample(_)
             | Msg::Swarm(_)
+            | Msg::Commons(_)
     );
     match msg {
         Msg::Key(key) => {
@@ -66,10 +67,8 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
                 model.notice = None;
             }
         }
-        Msg::Swarm(swarm) => {
-            model.hear_of_groups(swarm);
-            model.dirty |= !model.is_frozen();
-        }
+        Msg::Swarm(swarm) => model.hear_of_groups(swarm),
+        Msg::Commons(commons) => model.hear_of_commons(commons),
         Msg::Event(event) => {
             model.push_event(event);
             model.dirty |= !model.is_frozen();
@@ -93,15 +92,13 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             asking::answered(model, peer, &request, answer, now);
         }
         Msg::Unrecorded(reason) => {
-            model.dirty = true;
             model.recording = false;
             let text = format!("nothing more is recorded: {reason}");
-            notify(model, text, Role::Bad, now);
+            warn(model, text, Role::Bad, now);
         }
         Msg::NoShell => {
-            model.dirty = true;
             let text = "there is no shell to go back to: q quits".to_owned();
-            notify(model, text, Role::Warn, now);
+            warn(model, text, Role::Warn, now);
         }
         Msg::Outage(outage) => model.lose(outage),
         Msg::Stopped => {
@@ -111,8 +108,29 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
     }
     if moves_rows {
         model.arrange();
+        effects.extend(have_read(model));
     }
     effects
+}
+
+fn warn(model: &mut Model, text: String, role: Role, now: Duration) {
+    model.dirty = true;
+    notify(model, text, role, now);
+}
+
+/// Posts that have the focus are read, once each time that there are more of them.
+fn have_read(model: &mut Model) -> Option<Effect> {
+    if model.focus != Panel::Posts || model.read_only || model.replay || model.is_frozen() {
+        return None;
+    }
+    let group = &joined::selected(model)?.group;
+    let (id, posts) = (group.id.clone(), group.posts);
+    let is_told = model.read.get(&id) == Some(&posts);
+    if group.unread == 0 || is_told {
+        return None;
+    }
+    model.read.insert(id.clone(), posts);
+    Some(Effect::HaveRead(id))
 }
 
 fn hear_of_service(model: &mut Model, change: &ServiceChange, now: Duration) {
@@ -185,14 +203,18 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
         Action::Quit => quit(model, false, effects),
         Action::QuitKeepingScreen => quit(model, true, effects),
         Action::Repaint => effects.push(Effect::Repaint),
-        Action::Reverse => model.sort.reversed = !model.sort.reversed,
+        Action::Reverse => {
+            let sort = model.sorted_by_mut();
+            sort.reversed = !sort.reversed;
+        }
         Action::Share => model.overlay = Some(Overlay::Share),
         Action::SortBy(column) => {
             model.overlay = None;
-            model.sort.choose(column);
+            sort_by(model, column, None, now);
         }
         Action::SortMenu => {
-            let at = Column::ALL.iter().position(|it| *it == model.sort.by);
+            let by = model.sorted_by().by;
+            let at = model.sort_columns().iter().position(|it| *it == by);
             model.overlay = Some(Overlay::Sort {
                 at: at.unwrap_or_default(),
             });
@@ -243,7 +265,7 @@ fn list_callers(model: &mut Model, now: Duration) {
 
 fn toggle_details(model: &mut Model, now: Duration) {
     if let (None, Some(stranger)) = (&model.overlay, model.stranger) {
-        return no_page(model, stranger, now);
+        return without_link(model, stranger, now);
     }
     model.overlay = match model.overlay {
         Some(_) => None,
@@ -280,6 +302,7 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         other => model.overlay = other,
     }
     let (own, known) = (model.data().snapshot.id, model.known());
+    let columns = model.sort_columns();
     match &mut model.overlay {
         Some(Overlay::ConfirmQuit { keep_screen }) => {
             let keep_screen = *keep_screen;
@@ -293,10 +316,11 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         }
         Some(Overlay::Filter { error: None, .. }) => model.overlay = None,
         Some(Overlay::Sort { at }) => {
-            if let Some(column) = Column::ALL.get(*at) {
-                model.sort.choose(*column);
-            }
+            let column = columns.get(*at).copied();
             model.overlay = None;
+            if let Some(column) = column {
+                sort_by(model, column, None, now);
+            }
         }
         _ => {}
     }
@@ -373,7 +397,26 @@ fn run(model: &mut Model, mut prompt: Prompt, now: Duration, effects: &mut Vec<E
         Order::Name(peer, name) => {
             asking::send(model, peer, Request::Rename(name), now, effects);
         }
-        Order::Sort(by, reversed) => model.sort = Sort { by, reversed },
+        Order::Sort(by, reversed) => sort_by(model, by, Some(reversed), now),
+    }
+}
+
+/// By a column of the table that is shown; without a direction in its own, or the other way round.
+fn sort_by(model: &mut Model, by: Column, reversed: Option<bool>, now: Duration) {
+    let columns = model.sort_columns();
+    if !columns.contains(&by) {
+        let words: Vec<_> = columns.iter().map(|column| column.word()).collect();
+        let text = format!(
+            "this table has no column {}; there is {}",
+            by.word(),
+            words.join(", ")
+        );
+        return notify(model, text, Role::Warn, now);
+    }
+    let sort = model.sorted_by_mut();
+    match reversed {
+        Some(reversed) => *sort = Sort { by, reversed },
+        None => sort.choose(by),
     }
 }
 
@@ -385,6 +428,10 @@ fn back(model: &mut Model) {
         None if model.page.is_some() => model.go_to(View::Peers),
         None if !model.filter_of(model.about()).is_empty() => {
             *model.filter_of(model.about()) = Filter::default();
+        }
+        None if matches!(model.focus, Panel::Holders) => model.focus = Panel::Shares,
+        None if matches!(model.focus, Panel::Fellows | Panel::Posts) => {
+            model.focus = Panel::Groups;
         }
         None if model.faults_only => model.faults_only = false,
         None if model.expanded => model.expanded = false,
@@ -453,6 +500,11 @@ fn copy_panel(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
         Panel::Map => areas.map,
         Panel::Members => areas.members,
         Panel::Links => areas.links,
+        Panel::Shares => areas.shares,
+        Panel::Holders => areas.holders,
+        Panel::Groups => areas.groups,
+        Panel::Fellows => areas.fellows,
+        Panel::Posts => areas.posts,
         Panel::Events => areas.page.map_or(areas.events, |page| page.events),
     };
     let inside = area.unwrap_or_default().inner(Margin::new(1, 1));
@@ -478,8 +530,9 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
     let areas = model.areas(model.screen).unwrap_or_default();
     let help_page = layout::help_rows(model.screen);
     let callers = model.callers().len();
+    let columns = model.sort_columns().len();
     if let Some(Overlay::Sort { at }) = &mut model.overlay {
-        *at = moved(*at, step, Column::ALL.len(), Column::ALL.len());
+        *at = moved(*at, step, columns, columns);
     } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
         *at = moved(*at, step, callers, callers);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
@@ -499,11 +552,21 @@ fn step_in_panel(model: &mut Model, step: Step, areas: &Areas) {
         Panel::Peers | Panel::Page => step_in_table(model, step, areas),
         Panel::Map if model.as_tree => step_in_tree(model, step),
         Panel::Map => step_in_table(model, step, areas),
-        Panel::Pairs | Panel::Flows | Panel::Members | Panel::Links | Panel::Events => {
+        Panel::Pairs
+        | Panel::Flows
+        | Panel::Members
+        | Panel::Links
+        | Panel::Events
+        | Panel::Shares
+        | Panel::Holders
+        | Panel::Groups
+        | Panel::Fellows
+        | Panel::Posts => {
             let rows = areas.list_rows(model.focus);
             if let Some((list, count)) = model.list(model.focus) {
                 list.at = moved(list.at, step, rows, count);
             }
+            model.follow_cursor();
         }
         Panel::Network => {
             let height = areas
@@ -556,60 +619,6 @@ fn go_toward(model: &mut Model, toward: Toward) {
         Toward::Left | Toward::Up => step_in_tree(model, Step::Up),
         Toward::Right | Toward::Down => step_in_tree(model, Step::Down),
     }
-}
-
-/// The page of the peer that the selected row is about.
-pub(super) fn open(model: &mut Model, now: Duration) {
-    let peer = match model.focus {
-        Panel::Flows => {
-            let flows = flows(&model.data().snapshot);
-            flows.get(model.flows.at).map(|(peer, _)| peer.id)
-        }
-        Panel::Events => {
-            let event = model.listed_events().nth(model.events.at);
-            event.and_then(|event| event.kind.peer())
-        }
-        Panel::Members => {
-            let members = group::members(model);
-            members.get(model.members.at).map(|member| member.it.id)
-        }
-        Panel::Links => {
-            let pairs = group::pairs(model);
-            let ends = pairs.get(model.links.at).map(|pair| pair.ends());
-            // The end that has a page, and is not this node.
-            let snapshot = &model.data().snapshot;
-            let has_page = |end: &PeerId| snapshot.peer(*end).is_some();
-            ends.map(|[here, there]| {
-                let found = [here, there].into_iter().find(has_page);
-                found.unwrap_or(if here == snapshot.id { there } else { here })
-            })
-        }
-        Panel::Map if model.stranger.is_some() => model.stranger,
-        Panel::Peers | Panel::Page | Panel::Pairs | Panel::Network | Panel::Map => {
-            model.selected().map(|peer| peer.id)
-        }
-    };
-    let Some(peer) = peer else { return };
-    if matches!(model.focus, Panel::Members | Panel::Links | Panel::Map)
-        && model.data().snapshot.peer(peer).is_none()
-    {
-        return no_page(model, peer, now);
-    }
-    model.select(peer);
-    model.open_page();
-}
-
-/// Members of a group may be linked to others alone.
-fn no_page(model: &mut Model, peer: PeerId, now: Duration) {
-    let text = if peer == model.data().snapshot.id {
-        "this is the node that is shown; its peers have pages".to_owned()
-    } else {
-        let name = model.words().name(&peer);
-        format!(
-            "this node has no link to {name}, and so no page for it; p pings it, which makes one"
-        )
-    };
-    notify(model, text, Role::Warn, now);
 }
 
 /// The position after a step in a list of `count` rows, of which `page` are seen at once.

@@ -1,5 +1,6 @@
 //! `view`: the model as cells. Pure, and safe at every size.
 
+mod content;
 mod details;
 mod dialogs;
 mod events;
@@ -9,6 +10,7 @@ mod group;
 mod header;
 mod help;
 mod inspector;
+mod joined;
 mod map;
 mod menus;
 mod network;
@@ -20,6 +22,7 @@ mod report;
 mod rtt;
 mod share;
 mod sparklines;
+mod stranger;
 mod tabs;
 mod throughput;
 mod typing;
@@ -33,7 +36,7 @@ use ratatui::{
 };
 
 use super::{
-    layout::{MIN_HEIGHT, MIN_WIDTH, Panel},
+    layout::{Areas, MIN_HEIGHT, MIN_WIDTH, Panel},
     look::Role,
     model::{Model, Overlay},
     tabs::View,
@@ -59,7 +62,13 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     if let Some(area) = areas.network {
         match model.view {
             View::Network => report::report(model, frame, area),
-            View::Overview | View::Peers | View::Flows | View::Map | View::Events => {
+            View::Overview
+            | View::Peers
+            | View::Flows
+            | View::Map
+            | View::Events
+            | View::Shares
+            | View::Groups => {
                 network::network(model, frame, area);
             }
         }
@@ -85,6 +94,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     if let Some(area) = areas.links {
         group::links(model, frame, area);
     }
+    commons(model, frame, &areas);
     if let Some(area) = areas.diagnoses {
         events::diagnoses(model, frame, area);
     }
@@ -102,6 +112,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Callers { at }) => menus::callers(model, *at, frame, body),
         Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
+        Some(Overlay::Stranger(peer)) => stranger::stranger(model, peer, frame, body),
         Some(Overlay::Details) => details::details(model, frame, body, areas.details),
         Some(Overlay::ConfirmQuit { .. }) => dialogs::confirm_quit(model, frame, body),
         Some(Overlay::Name { peer, input }) => dialogs::name(model, peer, input, frame, body),
@@ -112,6 +123,25 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     }
     if let Some(chord) = model.chord {
         menus::following(model, chord, frame, body);
+    }
+}
+
+/// Shares, and groups that were joined.
+fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
+    if let Some(area) = areas.shares {
+        content::shares(model, frame, area);
+    }
+    if let Some(area) = areas.holders {
+        content::holders(model, frame, area);
+    }
+    if let Some(area) = areas.groups {
+        joined::groups(model, frame, area);
+    }
+    if let Some(area) = areas.fellows {
+        joined::fellows(model, frame, area);
+    }
+    if let Some(area) = areas.posts {
+        joined::posts(model, frame, area);
     }
 }
 

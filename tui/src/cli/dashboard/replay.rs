@@ -14,7 +14,7 @@ use tokio::{
 
 use super::super::{failure::Failure, screen::Screen};
 use crate::{
-    Told,
+    Commons, Told,
     dash::{self, Feed, Options, People, Recorded, Recording},
 };
 
@@ -26,6 +26,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let (samples, snapshots) = watch::channel(Arc::new(recording.first.clone()));
     let (happened, events) = mpsc::channel(QUEUE);
     let (grouped, groups) = mpsc::channel(QUEUE);
+    let (had, commons) = mpsc::channel(QUEUE);
     let (commands, _) = mpsc::channel(1);
     let source = Feed {
         snapshots,
@@ -34,6 +35,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         commands,
         people: stream::pending().boxed(),
         swarm: received(groups),
+        commons: received(commons),
     };
     let options = Options {
         people: People {
@@ -47,7 +49,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let played = recording.play()?;
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
-        never = play(played, samples, (happened, grouped)) => match never {},
+        never = play(played, samples, (happened, grouped, had)) => match never {},
     }
 }
 
@@ -61,7 +63,11 @@ fn received<T: Send + 'static>(from: mpsc::Receiver<T>) -> BoxStream<'static, T>
 async fn play(
     played: impl Iterator<Item = (std::time::Duration, Recorded)>,
     samples: watch::Sender<Arc<peerway::NodeSnapshot>>,
-    (happened, grouped): (mpsc::Sender<Told>, mpsc::Sender<Arc<SwarmSnapshot>>),
+    (happened, grouped, had): (
+        mpsc::Sender<Told>,
+        mpsc::Sender<Arc<SwarmSnapshot>>,
+        mpsc::Sender<Arc<Commons>>,
+    ),
 ) -> Infallible {
     let start = Instant::now();
     for (after, recorded) in played {
@@ -73,6 +79,7 @@ async fn play(
             // Nobody listens once the dashboard is left.
             Recorded::Event(event) => drop(happened.send(Told::Event(event)).await),
             Recorded::Swarm(swarm) => drop(grouped.send(Arc::from(swarm)).await),
+            Recorded::Commons(commons) => drop(had.send(Arc::from(commons)).await),
         }
     }
     // Events stay open: without them the dashboard would stop before it shows the last sample.

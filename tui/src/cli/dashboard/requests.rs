@@ -4,6 +4,7 @@ use std::{convert::Infallible, pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use peerway::{ConnectError, PathInfo, PeerId, RelaySnapshot, Ticket};
+use peerway_swarm::groups::Groups;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -33,6 +34,7 @@ pub(super) enum Host<'a> {
     Own {
         links: &'a Links,
         peers: Option<&'a Peers>,
+        groups: Option<&'a Groups>,
     },
     #[cfg(unix)]
     Running { node: &'a Client, peers: &'a Peers },
@@ -70,6 +72,7 @@ impl<'a> Host<'a> {
             Command::Connect { ticket, reply } => {
                 let _ = reply.send(self.connect(ticket).await);
             }
+            Command::HaveRead(group) => self.have_read(&group).await,
             Command::Network { request, reply } => {
                 let _ = reply.send(self.of_network(request).await);
             }
@@ -99,6 +102,24 @@ impl<'a> Host<'a> {
             peers.remember(&ticket);
         }
         Ok(())
+    }
+
+    /// What cannot be noted is told of again with the next post.
+    async fn have_read(self, group: &str) {
+        match self {
+            Self::Own { groups, .. } => {
+                if let Some(groups) = groups
+                    && let Ok(id) = groups.find(group)
+                {
+                    let _ = groups.posts(id, 1, true);
+                }
+            }
+            #[cfg(unix)]
+            Self::Running { node, .. } => drop(node.have_read(group).await),
+            // From afar nobody reads them.
+            #[cfg(unix)]
+            Self::Peer { .. } => {}
+        }
     }
 
     async fn answer(self, peer: PeerId, request: Request, replies: &Replies) -> Result<(), String> {

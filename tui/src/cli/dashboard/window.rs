@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,11 +22,14 @@ use super::{
     requests::Host,
 };
 use crate::{
+    Commons,
     book::Trust,
-    control::{Client, Named, Rights},
+    control::{Client, ControlError, Named, Rights, Telling},
     dash::{self, Feed, Options, People},
 };
 
+/// How long a node that does not tell what it shares is left alone.
+const AGAIN: Duration = Duration::from_secs(3);
 /// How often a peer's address book is asked for.
 const NAMES: Duration = Duration::from_secs(10);
 
@@ -96,12 +100,42 @@ async fn show(
                 async move { node.swarm().await.ok() }
             })
         },
+        commons: commons(node.clone()),
     };
     tokio::select! {
         left = dash::run(source, options) => Ok(left?),
         never = host.serve(requests) => match never {},
         never = keeper.keep() => match never {},
     }
+}
+
+/// What the node shares and which groups it belongs to. A node that ends is asked again; one that does not say tells nothing.
+fn commons(node: Client) -> BoxStream<'static, Arc<Commons>> {
+    let begin = (node, None::<Telling<Commons>>);
+    let told = stream::unfold(begin, |(node, mut line)| async move {
+        loop {
+            let next = match &mut line {
+                Some(line) => line.next().await,
+                None => None,
+            };
+            if let Some(Ok(commons)) = next {
+                return Some((Arc::new(commons), (node, line)));
+            }
+            if line.take().is_some() {
+                sleep(AGAIN).await;
+            }
+            line = match node.watch_commons().await {
+                Ok(line) => Some(line),
+                // From afar it is told to nobody.
+                Err(ControlError::Forbidden(_)) => return None,
+                Err(_) => {
+                    sleep(AGAIN).await;
+                    None
+                }
+            };
+        }
+    });
+    told.boxed()
 }
 
 /// Whom a peer's book names, now and then; where it does not answer, what it said before holds.

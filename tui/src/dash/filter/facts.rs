@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use peerway::{Event, EventKind, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, Presence};
 
+use peerway_swarm::{groups::PostView, share::Kind};
+
 use super::{Facts, Number, Word};
 use crate::dash::{
     columns::Column,
+    contents::{self, Content},
     group::{Member, Pair},
+    joined::{Fellow, Tie},
     look::UNICODE,
     model::Data,
     trail::Trails,
@@ -195,6 +199,61 @@ pub(in crate::dash) fn of_pair(
     }
     facts.number(Number::Down, says.rx_rate as f64);
     facts.number(Number::Up, says.tx_rate as f64);
+    facts
+}
+
+/// Of content that is shared, or fetched.
+pub(in crate::dash) fn of_content(content: &Content<'_>, words: &Words<'_>) -> Facts {
+    let mut facts = Facts::default();
+    let it = content.it;
+    facts.word(Word::Name, &content.name());
+    facts.word(Word::Id, &it.hash.to_string());
+    facts.word(Word::State, contents::word(it.state));
+    let kind = if it.kind == Kind::File {
+        "file"
+    } else {
+        "folder"
+    };
+    facts.word(Word::Kind, kind);
+    for peer in it.peers.iter().filter(|peer| peer.is_holder()) {
+        facts.word(Word::Peer, &words.name(&peer.id));
+    }
+    facts.number(Number::Size, it.bytes as f64);
+    facts.number(Number::Done, f64::from(content.done()));
+    facts.number(Number::Holders, content.holders() as f64);
+    facts.number(Number::Down, content.rates.down as f64);
+    facts.number(Number::Up, content.rates.up as f64);
+    facts.number(Number::Total, it.received.saturating_add(it.sent) as f64);
+    facts
+}
+
+/// Of who belongs to a group that was joined, or did.
+pub(in crate::dash) fn of_fellow(fellow: &Fellow<'_>, called: &str, words: &Words<'_>) -> Facts {
+    let mut facts = match fellow.standing {
+        Tie::Peer(peer) => {
+            let of_peer = of_peer(peer, words);
+            let is_other = |(field, _): &(Word, String)| *field != Word::State;
+            Facts {
+                words: of_peer.words.into_iter().filter(is_other).collect(),
+                ..of_peer
+            }
+        }
+        Tie::Here | Tie::Heard | Tie::Unseen | Tie::Left | Tie::Removed => Facts::default(),
+    };
+    facts.word(Word::Name, called);
+    facts.word(Word::Id, &fellow.id.to_string());
+    facts.word(Word::State, fellow.standing.state());
+    facts.word(Word::Role, fellow.role.word());
+    facts
+}
+
+/// Of what was said in a group.
+pub(in crate::dash) fn of_post(post: &PostView, is_unread: bool, called: &str) -> Facts {
+    let mut facts = Facts::default();
+    facts.word(Word::Name, called);
+    facts.word(Word::Id, &post.author.to_string());
+    facts.word(Word::Text, post.text.as_deref().unwrap_or_default());
+    facts.word(Word::State, if is_unread { "unread" } else { "read" });
     facts
 }
 

@@ -9,6 +9,12 @@ pub(crate) enum About {
     Events,
     /// Members of groups, and pairs of them.
     Groups,
+    /// Content that is shared and fetched.
+    Shares,
+    /// Who belongs to the groups that were joined.
+    Members,
+    /// What was said in them.
+    Posts,
 }
 
 /// A field that is words.
@@ -34,6 +40,12 @@ pub(crate) enum Word {
     Group,
     /// The NAT in front of a member.
     Nat,
+    /// What a member may do.
+    Role,
+    /// Whether content is a file or a folder.
+    Kind,
+    /// A peer that has some of it.
+    Peer,
 }
 
 /// A field that is a number, in the unit that is said here.
@@ -51,6 +63,12 @@ pub(crate) enum Number {
     Total,
     /// Seconds since the state is as it is.
     Age,
+    /// Bytes.
+    Size,
+    /// Percent that is here.
+    Done,
+    /// Peers that have some of it.
+    Holders,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +80,7 @@ pub(super) enum Field {
 /// How close a word must be to be what was meant.
 const LIKENESS: f64 = 0.8;
 
-const FIELDS: [(&str, Field); 17] = [
+const FIELDS: [(&str, Field); 23] = [
     ("name", Field::Word(Word::Name)),
     ("id", Field::Word(Word::Id)),
     ("state", Field::Word(Word::State)),
@@ -80,6 +98,12 @@ const FIELDS: [(&str, Field); 17] = [
     ("text", Field::Word(Word::Text)),
     ("group", Field::Word(Word::Group)),
     ("nat", Field::Word(Word::Nat)),
+    ("role", Field::Word(Word::Role)),
+    ("kind", Field::Word(Word::Kind)),
+    ("peer", Field::Word(Word::Peer)),
+    ("size", Field::Number(Number::Size)),
+    ("done", Field::Number(Number::Done)),
+    ("holders", Field::Number(Number::Holders)),
 ];
 
 /// What `state` may be.
@@ -93,6 +117,14 @@ const STATES: &[&str] = &[
 ];
 /// What `state` of a member may be.
 const PRESENCES: &[&str] = &["here", "fresh", "stale", "left", "silent"];
+/// What `state` of content may be.
+const CONTENT_STATES: &[&str] = &[
+    "fetching", "waiting", "paused", "fetched", "shared", "changed",
+];
+/// What `state` of a member of a joined group may be, and of who was one.
+const MEMBER_STATES: &[&str] = &["here", "online", "away", "left", "removed"];
+/// What `state` of a post may be.
+const POST_STATES: &[&str] = &["unread", "read"];
 /// What `path` between members may be.
 const GROUP_PATHS: &[&str] = &["direct", "relay", "none", "v4", "v6", "lan", "tcp"];
 /// What `path` may be.
@@ -110,11 +142,23 @@ const PATHS: &[&str] = &[
 ];
 
 impl About {
+    const ALL: [Self; 6] = [
+        Self::Peers,
+        Self::Events,
+        Self::Groups,
+        Self::Shares,
+        Self::Members,
+        Self::Posts,
+    ];
+
     fn word(self) -> &'static str {
         match self {
             Self::Peers => "peers",
             Self::Events => "events",
             Self::Groups => "groups",
+            Self::Shares => "shares",
+            Self::Members => "members of groups",
+            Self::Posts => "posts",
         }
     }
 }
@@ -127,7 +171,7 @@ impl Field {
         match found {
             Some((_, field)) if field.is_of(about) => Ok(*field),
             Some((_, field)) => {
-                let of = [About::Peers, About::Events, About::Groups];
+                let of = About::ALL;
                 let of = of.into_iter().find(|about| field.is_of(*about));
                 let of = of.map_or("nothing", About::word);
                 Err(format!("{name} is of {of}, not of {}", about.word()))
@@ -148,16 +192,24 @@ impl Field {
     }
 
     fn is_of(self, about: About) -> bool {
-        match self {
-            Self::Word(Word::Name | Word::Id | Word::State | Word::Path | Word::Why) => true,
-            Self::Number(Number::Rtt) => true,
-            Self::Word(Word::Event | Word::Level | Word::Text) => about == About::Events,
-            Self::Number(Number::Down | Number::Up | Number::Age) => about != About::Events,
-            Self::Word(Word::Group | Word::Nat) => about == About::Groups,
-            Self::Word(Word::Trust) | Self::Number(Number::Loss | Number::Total) => {
-                about == About::Peers
+        use About::{Events, Groups, Members, Peers, Posts, Shares};
+        let of: &[About] = match self {
+            Self::Word(Word::Name | Word::Id | Word::State) => &About::ALL,
+            Self::Word(Word::Path | Word::Why) | Self::Number(Number::Rtt) => {
+                &[Peers, Events, Groups, Members]
             }
-        }
+            Self::Word(Word::Event | Word::Level) => &[Events],
+            Self::Word(Word::Text) => &[Events, Posts],
+            Self::Number(Number::Down | Number::Up) => &[Peers, Groups, Shares],
+            Self::Number(Number::Age) => &[Peers, Groups],
+            Self::Word(Word::Group | Word::Nat) => &[Groups],
+            Self::Word(Word::Role) => &[Members],
+            Self::Word(Word::Kind | Word::Peer)
+            | Self::Number(Number::Size | Number::Done | Number::Holders) => &[Shares],
+            Self::Number(Number::Total) => &[Peers, Shares],
+            Self::Word(Word::Trust) | Self::Number(Number::Loss) => &[Peers],
+        };
+        of.contains(&about)
     }
 }
 
@@ -173,7 +225,10 @@ impl Word {
             | Self::Event
             | Self::Level
             | Self::Group
-            | Self::Nat => false,
+            | Self::Nat
+            | Self::Role
+            | Self::Kind
+            | Self::Peer => false,
         }
     }
 
@@ -181,6 +236,11 @@ impl Word {
     pub(super) fn values(self, about: About) -> Option<&'static [&'static str]> {
         match self {
             Self::State if about == About::Groups => Some(PRESENCES),
+            Self::State if about == About::Shares => Some(CONTENT_STATES),
+            Self::State if about == About::Members => Some(MEMBER_STATES),
+            Self::State if about == About::Posts => Some(POST_STATES),
+            Self::Role => Some(&["reader", "member", "admin", "founder"]),
+            Self::Kind => Some(&["file", "folder"]),
             Self::Path if about == About::Groups => Some(GROUP_PATHS),
             Self::State => Some(STATES),
             Self::Path => Some(PATHS),
@@ -192,7 +252,8 @@ impl Word {
             | Self::Event
             | Self::Text
             | Self::Group
-            | Self::Nat => None,
+            | Self::Nat
+            | Self::Peer => None,
         }
     }
 }
@@ -201,9 +262,9 @@ impl Number {
     /// How far what is shown as `value` may be from it: half of its last digit.
     pub(super) fn tolerance(self, value: f64) -> f64 {
         match self {
-            Self::Rtt | Self::Age => 0.5,
+            Self::Rtt | Self::Age | Self::Done | Self::Holders => 0.5,
             Self::Loss => 0.05,
-            Self::Down | Self::Up | Self::Total => {
+            Self::Down | Self::Up | Self::Total | Self::Size => {
                 let mut scale = 1.0;
                 while value >= 999.5 * scale {
                     scale *= 1000.0;
@@ -223,7 +284,8 @@ impl Number {
                 &[("ms", 1.0), ("s", 1000.0), ("", 1.0)],
                 "a time is wanted, as in 100ms or 1s",
             ),
-            Self::Loss => (&[("%", 1.0), ("", 1.0)], "percent are wanted, as in 1%"),
+            Self::Loss | Self::Done => (&[("%", 1.0), ("", 1.0)], "percent are wanted, as in 1%"),
+            Self::Holders => (&[("", 1.0)], "a number is wanted, as in 3"),
             Self::Down | Self::Up => (
                 &[
                     ("kb/s", 1e3),
@@ -237,7 +299,7 @@ impl Number {
                 ],
                 "bytes a second are wanted, as in 100k or 1.5M",
             ),
-            Self::Total => (
+            Self::Total | Self::Size => (
                 &[
                     ("kb", 1e3),
                     ("mb", 1e6),

@@ -76,7 +76,12 @@ impl PageAreas {
             | Panel::Flows
             | Panel::Map
             | Panel::Members
-            | Panel::Links => Self {
+            | Panel::Links
+            | Panel::Shares
+            | Panel::Holders
+            | Panel::Groups
+            | Panel::Fellows
+            | Panel::Posts => Self {
                 why: Some(body),
                 ..self
             },

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, id, node, options, snapshot, swarm, twelve};
-use crate::dash::{layout::Panel, msg::Msg, tabs::View};
+use crate::dash::{layout::Panel, model::Overlay, msg::Msg, tabs::View};
 
 const SIZES: [(u16, u16); 5] = [(40, 10), (60, 20), (80, 24), (120, 40), (200, 50)];
 
@@ -94,7 +94,7 @@ fn the_filter_is_for_members_and_links_alike() {
 }
 
 #[test]
-fn enter_opens_the_page_of_a_member_that_is_a_peer_and_says_so_of_others() {
+fn enter_opens_the_page_of_a_member_that_is_a_peer_and_says_what_is_known_of_others() {
     let mut desk = Desk::group();
     desk.type_in("5\t/laptop\n\n");
     assert_eq!(
@@ -107,7 +107,17 @@ fn enter_opens_the_page_of_a_member_that_is_a_peer_and_says_so_of_others() {
     desk.type_in(&format!("5\t/{tower}\n\n"));
     assert_eq!(desk.model.page, None);
     let screen = desk.screen(120, 40);
-    assert!(screen.contains("this node has no link to"), "{screen}");
+    for told in [
+        "none from this node",
+        "relay fra1: both routers",
+        "heard 9s ago by laptop",
+    ] {
+        assert!(screen.contains(told), "{told}:\n{screen}");
+    }
+    desk.type_in("p");
+    assert!(matches!(desk.model.overlay, Some(Overlay::Stranger(_))));
+    desk.key(KeyCode::Esc);
+    assert!(desk.model.overlay.is_none());
 
     // Of a pair, the end that is a peer.
     let mut desk = Desk::group();
@@ -143,7 +153,7 @@ fn without_groups_the_view_is_the_map_alone() {
     none.groups.clear();
     desk.send(Msg::Swarm(none.into()));
     assert_eq!(desk.model.focus, Panel::Map);
-    assert!(!desk.screen(120, 40).contains("Group"));
+    assert!(!desk.screen(120, 40).contains("Group ·"));
 }
 
 #[test]

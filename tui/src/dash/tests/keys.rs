@@ -27,6 +27,17 @@ fn desk_in(context: Context) -> Desk {
     if matches!(context, Context::Members | Context::Links) {
         desk.send(Msg::Swarm(swarm()));
     }
+    if matches!(
+        context,
+        Context::Shares
+            | Context::Holders
+            | Context::Groups
+            | Context::Fellows
+            | Context::Posts
+            | Context::Stranger
+    ) {
+        desk = super::commons::desk(&options());
+    }
     if context == Context::Events {
         desk.key(KeyCode::Tab);
     }
@@ -39,6 +50,12 @@ fn desk_in(context: Context) -> Desk {
         Context::Map => "5",
         Context::Members => "5\t",
         Context::Links => "5\t\t",
+        Context::Shares => "7",
+        Context::Holders => "7\n",
+        Context::Groups => "8",
+        Context::Fellows => "8\n",
+        Context::Posts => "8\t\t",
+        Context::Stranger => "8\nG\n",
         Context::Details => "w",
         Context::Share => "Y",
         Context::Help => "?",
@@ -66,7 +83,16 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
         (Action::Move(_), Context::Callers) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Follow, _) => desk.type_in("jj"),
-        (Action::Move(_), Context::Pairs | Context::Network) => desk.type_in("j"),
+        (
+            Action::Move(_),
+            Context::Pairs
+            | Context::Network
+            | Context::Shares
+            | Context::Holders
+            | Context::Groups
+            | Context::Fellows
+            | Context::Posts,
+        ) => desk.type_in("j"),
         (Action::Move(_), _) => desk.type_in("jjjjj"),
         (Action::Zoom(Zoom::Reset), _) => desk.type_in("+"),
         (Action::SortBy(Column::State), _) => desk.type_in("ns"),
@@ -75,7 +101,16 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
         (Action::View(View::Overview), Context::Peers) => desk.type_in("2"),
         (
             Action::View(_),
-            Context::Network | Context::Flows | Context::Map | Context::Members | Context::Links,
+            Context::Network
+            | Context::Flows
+            | Context::Map
+            | Context::Members
+            | Context::Links
+            | Context::Shares
+            | Context::Holders
+            | Context::Groups
+            | Context::Fellows
+            | Context::Posts,
         ) => {
             desk.model.view = View::Overview;
             vec![]
@@ -281,7 +316,7 @@ fn the_menu_sorts_by_letter_and_by_row_and_a_second_time_the_other_way_round() {
     };
     desk.type_in("s");
     let menu = desk.screen(80, 24);
-    for column in Column::ALL {
+    for column in Column::PEERS {
         assert!(menu.contains(column.word()), "{menu}");
     }
     desk.type_in("n");
@@ -656,15 +691,19 @@ fn the_documented_keys_are_those_of_the_program() {
 #[test]
 fn digits_and_tab_go_through_all_views_and_esc_leads_back() {
     let mut desk = Desk::twelve(&options());
-    for (key, view) in ["1", "2", "3", "4", "5", "6"].iter().zip(View::ALL) {
+    for (key, view) in ["1", "2", "3", "4", "5", "6", "7", "8"]
+        .iter()
+        .zip(View::ALL)
+    {
         desk.type_in(key);
         assert_eq!(desk.model.view, view);
         let line = desk.screen(120, 40);
         let line = line.lines().nth(1).unwrap();
         assert!(line.contains(&format!("[{key} {}", view.name())), "{line}");
     }
-    desk.key(KeyCode::Tab);
-    assert_eq!(desk.model.view, View::Overview);
+    desk.type_in("6\t");
+    assert_eq!(desk.model.view, View::Shares);
+    desk.type_in("1");
     desk.key(KeyCode::Tab);
     assert_eq!(
         (desk.model.view, desk.model.focus),

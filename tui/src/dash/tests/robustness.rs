@@ -150,7 +150,7 @@ fn an_idle_minute_takes_at_most_a_frame_a_second() {
 
 #[test]
 fn no_view_draws_more_often_than_another() {
-    for view in ["2", "\n", "3", "4", "5", "6"] {
+    for view in ["2", "\n", "3", "4", "5", "6", "7", "8"] {
         let mut desk = Desk::twelve(&options());
         desk.type_in(view);
         assert!(frames(&mut desk, 60) <= 60, "{view:?}");

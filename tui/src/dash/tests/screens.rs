@@ -419,7 +419,7 @@ fn peers_that_are_not_there_are_unreachable_and_not_counted_as_relayed() {
         row(3, "intro", relay, Some("calling")),
     ]);
     let mut desk = Desk::plain(&away);
-    let screen = desk.screen(120, 40);
+    let screen = desk.screen(150, 40);
     assert!(
         screen.contains("◌ 1 connecting  ✗ 2 unreachable"),
         "{screen}"
@@ -653,4 +653,23 @@ fn all_relayed() -> Vec<serde_json::Value> {
             .to_value()
         })
         .collect()
+}
+
+#[test]
+fn why_there_is_no_contact_is_told_in_full_where_a_line_is_too_short_for_it() {
+    let reason = "the control socket /run/user/1000/peerway/control.sock belongs to somebody else: end what listens there, and start the node anew";
+    let mut desk = Desk::twelve(&options());
+    desk.send(Msg::Outage(Some(Outage {
+        since_ms: AT_MS,
+        reason: reason.to_owned(),
+    })));
+    for (width, height) in [(80, 24), (60, 20), (120, 40), (200, 50)] {
+        let screen = desk.screen(width, height);
+        let screen = screen.replace('"', "");
+        let words: Vec<_> = screen.split_whitespace().collect();
+        let told: Vec<_> = reason.split(' ').collect();
+        assert!(words.windows(told.len()).any(|it| it == told), "{screen}");
+    }
+    // There the peers need the room.
+    assert!(desk.screen(40, 16).contains("no contact with the node"));
 }

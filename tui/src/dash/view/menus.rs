@@ -16,7 +16,6 @@ use crate::dash::{
     keymap::{self, Action, BINDINGS, Chord},
     look::Role,
     model::Model,
-    sort::Column,
 };
 
 /// In the corner next to the footer, so that it hides little.
@@ -53,14 +52,15 @@ pub(super) fn following(model: &Model, chord: Chord, frame: &mut Frame<'_>, body
 
 pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) {
     let glyphs = model.look.glyphs;
-    let height = u16::try_from(Column::ALL.len() + 2).unwrap_or(u16::MAX);
+    let height = u16::try_from(model.sort_columns().len() + 2).unwrap_or(u16::MAX);
     let inside = popup(model, frame, body, (24, height), "Sort by");
-    for ((row, column), area) in Column::ALL.into_iter().enumerate().zip(inside.rows()) {
+    let (columns, sort) = (model.sort_columns(), model.sorted_by());
+    for ((row, column), area) in columns.iter().copied().enumerate().zip(inside.rows()) {
         let key = BINDINGS
             .iter()
             .find(|binding| binding.action == Action::SortBy(column))
             .map(|binding| binding.label(glyphs));
-        let direction = match (model.sort.by == column, model.sort.reversed) {
+        let direction = match (sort.by == column, sort.reversed) {
             (false, _) => "",
             (true, false) => glyphs.ascending,
             (true, true) => glyphs.descending,

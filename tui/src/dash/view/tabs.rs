@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{Margin, Rect},
     text::{Line, Span},
+    widgets::{Paragraph, Wrap},
 };
 
 use super::sides;
-use crate::dash::{format, look::Role, model::Model, note::note, tabs::View, words::Standing};
+use crate::dash::{
+    contents, format, joined, look::Role, model::Model, note::note, tabs::View, words::Standing,
+};
 
 /// How much is said of the views, most first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +65,11 @@ fn form(model: &Model, area: Rect) -> (Form, Line<'static>) {
 
 pub(super) fn note_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if let Some((text, role)) = note(model) {
+        if area.height > 1 {
+            let text = Paragraph::new(text).wrap(Wrap { trim: true });
+            let text = text.style(model.look.style(role));
+            return frame.render_widget(text, area.inner(Margin::new(1, 0)));
+        }
         let room = usize::from(area.width).saturating_sub(2);
         let text = format::fit(&text, room, model.look.glyphs.ellipsis);
         let line = Line::styled(format!(" {text}"), model.look.style(role));
@@ -91,6 +99,14 @@ fn views(model: &Model, form: Form) -> Vec<Vec<Span<'static>>> {
             };
             spans.push(Span::styled(text, model.look.style(Role::Warn)));
         }
+        let unread = joined::unread(model.data());
+        if view == View::Groups && unread > 0 {
+            let text = match form {
+                Form::Long => format!("{}{unread} ", model.look.glyphs.dot),
+                Form::Short | Form::Digits => model.look.glyphs.dot.to_owned(),
+            };
+            spans.push(Span::styled(text, model.look.style(Role::Info)));
+        }
         all.push(spans);
     }
     all
@@ -102,6 +118,8 @@ fn count(model: &Model, view: View) -> String {
     let count: usize = match view {
         View::Peers => peers.len(),
         View::Flows => peers.iter().map(|peer| peer.flows.len()).sum(),
+        View::Shares => contents::told(model.data()).len(),
+        View::Groups => joined::all(model.data()).len(),
         View::Overview | View::Network | View::Map | View::Events => 0,
     };
     if count == 0 {
