@@ -4,7 +4,7 @@ mod builder;
 mod error;
 mod report;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -199,7 +199,7 @@ impl Endpoint {
     /// The peers that are dialled from now on, for a program that may know more of where they are: from a directory, or a server of its
     /// own. One program at a time does so: who asks for this takes the place of who did before.
     pub async fn searches(&self) -> Searches {
-        let (program, searches) = Searches::new();
+        let (program, searches) = Searches::new(self.0.commands.downgrade());
         // Without a driver nobody is dialled.
         let _ = self.0.commands.send(Command::Search { program }).await;
         searches
@@ -210,6 +210,17 @@ impl Endpoint {
         let words = words.into();
         // Without a driver nothing is shown.
         let _ = self.0.commands.send(Command::Publishing { words }).await;
+    }
+
+    /// Says hello to a peer that waits for that at one of these addresses, and cannot get through to us: for a program that was told so by
+    /// other means than a link. Only peers that may open links are said hello to, at the first two addresses on the internet.
+    pub async fn call_back(&self, peer: PeerId, addrs: impl IntoIterator<Item = SocketAddr>) {
+        let addrs = addrs.into_iter().collect();
+        let _ = self
+            .0
+            .commands
+            .send(Command::CallBack { peer, addrs })
+            .await;
     }
 
     /// Says that the network may be another one, for programs that know it before the system tells: on phones, or after a sleep.

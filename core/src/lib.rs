@@ -87,11 +87,11 @@ pub use peerway_proto::{
     Evidence, Explanation, FlowSnapshot, GroupSnapshot, Guessing, HomeReason, How, InviteToken,
     Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
     NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeChanges, NodeSnapshot,
-    PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError, ParseRelayUrlError,
-    ParseTicketError, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState, PortAllocation,
-    PortMapping, PortRefusal, Presence, RefusalReason, Refused, RelayRole, RelaySnapshot,
-    RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot, Ticket, Traffic, Tried,
-    stun, wire,
+    Observed, PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError,
+    ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState,
+    PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason, Refused, RelayRole,
+    RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot, Ticket,
+    Traffic, Tried, stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

@@ -110,6 +110,7 @@ impl From<PeerView> for PeerSnapshot {
             traffic: Traffic::default(),
             probes_sent: view.probes_sent,
             probes_answered: view.probes_answered,
+            called: false,
             pairs: view.pairs,
             flows: Vec::new(),
         }
@@ -160,6 +161,7 @@ impl Machine {
                 hops: None,
                 reach: Reaches::default(),
                 relays: BTreeMap::new(),
+                seen: None,
             },
             key,
             peers: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::{
     wire::{
         datagram::DatagramKind,
         intro::{AckPacket, Description, IntroBody, IntroPacket},
-        lane,
+        krpc, lane,
         probe::{Probe, ProbePacket},
         relay::{Frame, FrameError, FrameReader, ToClient, ToRelay},
         sealed::{Control, SealedPacket},
@@ -41,6 +41,9 @@ pub const TARGETS: [Target; 7] = [
 /// A datagram from a stranger: sorted by its first byte, then split by the parser for that kind, and by all others.
 pub fn datagram(data: &[u8]) {
     let kind = DatagramKind::of(data);
+    if krpc::Pong::parse(data).is_some() {
+        assert_eq!(kind, Some(DatagramKind::Quic));
+    }
     let is = |expected, parsed: bool| assert!(!parsed || kind == Some(expected), "{kind:?}");
     is(DatagramKind::Intro, IntroPacket::parse(data).is_ok());
     is(DatagramKind::IntroAck, AckPacket::parse(data).is_ok());

@@ -115,6 +115,8 @@ pub enum Input<'a> {
     },
     /// The relay sees us at this address too, in the family that we are not registered in.
     AlsoObserved { relay: RelayUrl, addr: SocketAddr },
+    /// Strangers who agree see us there, or do not agree any more.
+    Seen(Option<SocketAddr>),
     /// How our NAT behaves.
     Nat(NatReport),
     /// Routers between us and a relay.
@@ -127,6 +129,11 @@ pub enum Input<'a> {
     },
     /// Somebody on our network claims to be, or to have seen, the peer at these addresses; none if it left.
     Found {
+        peer: PeerId,
+        addrs: Vec<SocketAddr>,
+    },
+    /// The peer asks by other means that we say hello to it, at these addresses: it opened its NAT for that, and cannot get through ours.
+    CalledBack {
         peer: PeerId,
         addrs: Vec<SocketAddr>,
     },

@@ -114,8 +114,8 @@ pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
     Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,
     MappingProtocol, MemberSnapshot, MemberStatus, NatBehavior, NatEvidence, NatReport,
-    NetworkSnapshot, NodeChanges, NodeSnapshot, PairKind, PairSnapshot, PairState, PathInfo,
-    PathKind, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal, Presence,
-    RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
+    NetworkSnapshot, NodeChanges, NodeSnapshot, Observed, PairKind, PairSnapshot, PairState,
+    PathInfo, PathKind, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
+    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

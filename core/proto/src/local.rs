@@ -43,6 +43,8 @@ pub struct Local {
     pub(crate) reach: Reaches,
     /// Relays we are registered with, and where they see us.
     pub relays: BTreeMap<RelayUrl, RelayView>,
+    /// Where strangers who agree see us, of which use is made while no relay does.
+    pub(crate) seen: Option<SocketAddr>,
 }
 
 /// How many peers can be reached directly over the internet, and with how many nothing comes through.
@@ -141,15 +143,16 @@ impl Local {
         self.bound.is_some() || self.hosts().into_iter().any(is_global)
     }
 
-    /// Our address as relays see it.
+    /// Our address as relays see it; without one, as strangers do who agree.
     pub fn public(&self, v4: bool) -> Option<SocketAddr> {
         self.reflexive()
             .find(|addr| addr.is_ipv4() == v4 && addr.port() != 0)
     }
 
-    /// Our addresses as relays see them.
+    /// Our addresses as relays see them; without one, as strangers do who agree.
     fn reflexive(&self) -> impl Iterator<Item = SocketAddr> {
-        self.relays.values().flat_map(RelayView::seen)
+        let seen = self.seen.filter(|_| self.relays.is_empty());
+        self.relays.values().flat_map(RelayView::seen).chain(seen)
     }
 
     /// Takes in where our packets can go.
@@ -259,7 +262,7 @@ impl Local {
     }
 
     /// The TTL that gets a packet through our own NATs, but not to `remote`.
-    pub(crate) fn low_ttl(&self, remote: SocketAddr) -> u8 {
+    pub fn low_ttl(&self, remote: SocketAddr) -> u8 {
         let neighbours = self.reflexive().any(|seen| match (seen.ip(), remote.ip()) {
             (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..2] == theirs.octets()[..2],
             _ => false,
@@ -287,6 +290,15 @@ impl Local {
             relay_is_loopback: self.relay_is_loopback(),
         };
         crate::addr::may_probe(addr, &context).is_ok()
+    }
+
+    /// Whether to say hello at an address, or open our NAT for it, that a peer names which nobody sees there: on the internet, or here
+    /// among those who are bound to loopback.
+    pub fn may_call_back(&self, addr: SocketAddr) -> bool {
+        let here = Scope::of(addr.ip()) == Scope::Loopback
+            && self.bound.is_some_and(|ip| ip.is_loopback());
+        let there = Scope::of(addr.ip()) == Scope::Global && self.may_probe(addr, &[]);
+        (there || here && !self.relay_only) && addr.port() >= 1024 && self.reaches(addr)
     }
 
     /// Whether a TCP connection may be dialled to an address that our user dialled, or a peer named where a relay sees it. Loopback only

@@ -9,6 +9,7 @@
 //! One [`Classifier`] is one measurement of one address family: three round trips where nothing is lost and nothing is
 //! filtered, and two seconds at most.
 
+pub mod observers;
 mod ports;
 mod question;
 mod relay;

@@ -198,6 +198,22 @@ impl Peer {
         }
     }
 
+    /// The peer asks to be said hello to, at these addresses, which nobody here dialled.
+    pub(crate) fn call_back(&mut self, ctx: &mut Context<'_>, addrs: Vec<SocketAddr>) {
+        match &self.state {
+            State::Idle | State::Failed(_) => {
+                self.contact.dial_at(addrs);
+                self.demand.linger_if_unwanted(ctx.now);
+                self.dial_anew(ctx);
+            }
+            State::Greeting(_) => {
+                self.contact.dial_at(addrs);
+                self.greet_soon(ctx);
+            }
+            State::Probing | State::Direct(_) | State::Relayed => {}
+        }
+    }
+
     /// Somebody wants a peer that said goodbye: it is not where it was.
     fn look_again(&mut self, ctx: &mut Context<'_>) {
         self.presence.set_left(false);

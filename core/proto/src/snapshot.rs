@@ -23,8 +23,8 @@ use crate::{
 pub use changes::NodeChanges;
 pub use link::{CandidatePair, FlowSnapshot, PairKind, PairState};
 pub use network::{
-    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, PortAllocation,
-    PortMapping, PortRefusal, RefusalReason,
+    MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, Observed,
+    PortAllocation, PortMapping, PortRefusal, RefusalReason,
 };
 pub use swarm::{
     GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, PairSnapshot, PathKind, Presence,
@@ -259,6 +259,9 @@ pub struct PeerSnapshot {
     pub probes_sent: u32,
     /// Of those, the answered ones.
     pub probes_answered: u32,
+    /// Whether it was asked by other means than a link to say hello to us, which may take it a minute.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called: bool,
     /// The addresses of the peer's that are or were probed, the one in use first; 16 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<CandidatePair>,
@@ -284,6 +287,7 @@ impl PeerSnapshot {
             traffic: Traffic::default(),
             probes_sent: 0,
             probes_answered: 0,
+            called: false,
             pairs: Vec::new(),
             flows: Vec::new(),
         }

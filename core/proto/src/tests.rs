@@ -3,6 +3,7 @@
 //! In every world each machine is a [`super::watched::Watched`], so that the promises hold in all of these tests.
 
 mod abuse;
+mod call_back;
 mod clocks;
 mod crowd;
 mod explain;

@@ -137,6 +137,8 @@ pub(crate) const ROUND_SPACING: Duration = ms(1000);
 pub(crate) const LINGER: Duration = ms(10_000);
 /// Who came by itself and has left is still shown for this long; then all that is known of it is forgotten.
 pub(crate) const SHOWN: Duration = ms(20_000);
+/// Addresses to which a hello is said because a peer asks for it.
+pub const MAX_CALLED_BACK: usize = 2;
 /// First and longest wait before a failed peer that is still wanted is tried again.
 pub(crate) const RETRY: (Duration, Duration) = (ms(500), ms(30_000));
 /// A relay that does not know the peer of an established link is asked again after this long, doubling to a minute.
@@ -272,3 +274,18 @@ pub(crate) const NAT_CHECK_EVERY: Duration = ms(300_000);
 pub(crate) const NAT_CHECK_SOON: Duration = ms(50);
 /// A relay that was asked about the NAT less than this long ago would tell the same.
 pub(crate) const NAT_CHECK_FRESH: Duration = ms(10_000);
+
+/// Nodes of the Mainline DHT that may be asked where they see us.
+pub(crate) const OBSERVERS: usize = 64;
+/// Of those, how many are asked at once,
+pub(crate) const OBSERVERS_AT_ONCE: usize = 8;
+/// how many have to agree,
+pub(crate) const OBSERVERS_WANTED: usize = 3;
+/// after how many that do not it is the NAT that gives each another port,
+pub(crate) const OBSERVERS_TOLD: usize = 8;
+/// and how many are asked from then on,
+pub(crate) const OBSERVERS_KEPT: usize = 2;
+/// so often: below the 30 s that a NAT keeps an idle UDP mapping.
+pub(crate) const OBSERVING_EVERY: Duration = ms(20_000);
+/// For how long each may take to answer.
+pub(crate) const OBSERVER_PATIENCE: Duration = ms(1000);

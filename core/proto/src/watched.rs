@@ -230,7 +230,9 @@ impl Watched {
                 self.interfaces.clone_from(addrs);
             }
             Input::Resumed => self.paths.moved(),
-            Input::Connect { addrs, .. } => self.named.extend(addrs),
+            Input::Connect { addrs, .. } | Input::CalledBack { addrs, .. } => {
+                self.named.extend(addrs);
+            }
             Input::Found { addrs, .. } => {
                 let networks = &self.interfaces;
                 let is_near = |ip| networks.iter().any(|it| it.shares_prefix(ip));
@@ -245,6 +247,7 @@ impl Watched {
             | Input::RelayBusy { .. }
             | Input::RelayUnreached { .. }
             | Input::PortMapped(_)
+            | Input::Seen(_)
             | Input::Pinhole(_)
             | Input::Routes { .. }
             | Input::AlsoObserved { .. }

@@ -13,6 +13,7 @@
 //! | 0x0C | [`sealed::SealedPacket`], control messages within a session | ≤ 1,200 | AEAD under the session |
 //! | 0x20 | a packet on a relay's lane, behind an 8-byte header | | the relay's address and channel |
 //! | 0x40–0xff | QUIC (RFC 9000) | | QUIC |
+//! | 0x64, `d`, from nobody that QUIC knows | the answer of a node of the Mainline DHT, [`krpc`] | ≤ 512 | transaction id and source |
 //!
 //! Where there is no UDP the same datagrams travel as frames of a [`tcp`].
 
@@ -22,6 +23,7 @@ pub mod credit;
 pub mod datagram;
 pub mod first_byte;
 pub mod intro;
+pub mod krpc;
 pub mod lane;
 pub mod probe;
 pub mod relay;

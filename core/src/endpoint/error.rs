@@ -90,6 +90,13 @@ pub enum ConnectError {
         #[source]
         reason: Arc<dyn Error + Send + Sync>,
     },
+    /// Do what the reason says.
+    #[error("no address of the peer's answers, and {reason}")]
+    CalledInVain {
+        /// What came of calling it by other means: see [`Search::await_call`](crate::Search::await_call).
+        #[source]
+        reason: Arc<dyn Error + Send + Sync>,
+    },
     /// Start the peer, or check its relay.
     #[error(
         "the peer is not registered at the relay {}: is it running, and with this relay?",

@@ -1,6 +1,6 @@
 //! What the public API and a node's [driver](super::driver) say to each other.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -28,6 +28,13 @@ pub(crate) enum Command {
     Search { program: mpsc::Sender<Search> },
     /// How it goes with publishing where we are.
     Publishing { words: String },
+    /// Who may be asked where they see us.
+    Observers { nodes: Vec<SocketAddr> },
+    /// A peer asks by other means that we say hello to it.
+    CallBack {
+        peer: PeerId,
+        addrs: Vec<SocketAddr>,
+    },
     /// The network may be another one than the system has told.
     NetworkChanged,
     /// Find out anew what the NAT does.

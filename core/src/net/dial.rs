@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::{
     sync::{oneshot, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::flow::LinkMemory;
@@ -32,6 +32,7 @@ pub(super) struct Dials(Vec<Dial>);
 struct Dial {
     number: u64,
     outlook: watch::Sender<Outlook>,
+    until: watch::Sender<Instant>,
 }
 
 /// What a dial may hope for.
@@ -62,12 +63,17 @@ impl Dials {
         mut reply: Reply,
     ) -> impl Future<Output = Dialled> + Send + use<> {
         let outlook = watch::Sender::new(Outlook::NoRoute);
-        let seen = outlook.subscribe();
-        self.0.push(Dial { number, outlook });
+        let until = watch::Sender::new(Instant::now() + CONNECT_TIMEOUT);
+        let (seen, end) = (outlook.subscribe(), until.subscribe());
+        self.0.push(Dial {
+            number,
+            outlook,
+            until,
+        });
         async move {
             let peer = means.peer;
             let outcome = tokio::select! {
-                outcome = means.dial(seen) => Some(outcome),
+                outcome = means.dial(seen, end) => Some(outcome),
                 () = reply.closed() => None,
             };
             Dialled {
@@ -75,6 +81,15 @@ impl Dials {
                 number,
                 outcome: outcome.map(|outcome| (outcome, reply)),
             }
+        }
+    }
+
+    /// They may take until then, where they may not take longer already.
+    pub(super) fn be_patient(&self, until: std::time::Instant) {
+        let until = Instant::from_std(until);
+        for dial in &self.0 {
+            dial.until
+                .send_if_modified(|end| until > std::mem::replace(end, until.max(*end)));
         }
     }
 
@@ -114,11 +129,16 @@ impl Dials {
 }
 
 impl Means {
-    async fn dial(self, outlook: watch::Receiver<Outlook>) -> Result<Connection, ConnectError> {
-        let patience = patience(self.status.clone());
+    async fn dial(
+        self,
+        outlook: watch::Receiver<Outlook>,
+        end: watch::Receiver<Instant>,
+    ) -> Result<Connection, ConnectError> {
+        let begun = Instant::now();
+        let patience = patience(self.status.clone(), end);
         tokio::select! {
             connection = self.shake_hands(outlook) => connection,
-            () = patience => Err(ConnectError::Timeout { after: CONNECT_TIMEOUT }),
+            () = patience => Err(ConnectError::Timeout { after: begun.elapsed().max(CONNECT_TIMEOUT) }),
         }
     }
 
@@ -159,18 +179,24 @@ impl Means {
 }
 
 /// Ends when a dial has taken too long. As long as the peer's relay does not reach it that is for the machine to say.
-async fn patience(mut status: watch::Receiver<LinkStatus>) {
+async fn patience(mut status: watch::Receiver<LinkStatus>, mut end: watch::Receiver<Instant>) {
+    let mut until = *end.borrow_and_update();
     loop {
-        let out_of_time = sleep(CONNECT_TIMEOUT);
+        let out_of_time = sleep_until(until);
         let is_reached = |status: &LinkStatus| !status.is_unreached();
         tokio::select! {
             () = out_of_time => return,
+            Ok(()) = end.changed() => {
+                until = *end.borrow_and_update();
+                continue;
+            }
             Ok(_) = status.wait_for(LinkStatus::is_unreached) => {}
         }
         let reached = timeout(UNREACHED_TIMEOUT, status.wait_for(is_reached)).await;
         if !matches!(reached, Ok(Ok(_))) {
             return;
         }
+        until = until.max(Instant::now() + CONNECT_TIMEOUT);
     }
 }
 

@@ -203,6 +203,8 @@ impl Driver {
                         self.publishing = Some(words);
                         self.view.touch();
                     }
+                    Some(Command::Observers { nodes }) => self.nat.observers.set_nodes(now(), nodes),
+                    Some(Command::CallBack { peer, addrs }) => self.feed(Input::CalledBack { peer, addrs }),
                     Some(Command::NetworkChanged) => self.network_changed(),
                     Some(Command::MeasureNat) => self.nat.schedule.on_network_changed(now()),
                     Some(Command::RenewMappings) => self.gathering.doubt_mappings(),
@@ -249,6 +251,7 @@ impl Driver {
             self.registrations.relays.poll_timeout(),
             self.links.liveness.poll_timeout(),
             self.nat.schedule.poll_timeout(),
+            self.nat.observers.poll_timeout(),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -264,6 +267,7 @@ impl Driver {
         self.drive_relays();
         self.drive_liveness();
         self.drive_nat(now);
+        self.drive_observers(now);
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
         }
@@ -293,6 +297,7 @@ impl Driver {
                 source,
                 bytes: &bytes,
             }),
+            ForDriver::Krpc { source, bytes } => self.nat.on_krpc(now(), source, &bytes),
             ForDriver::EarlyLane {
                 relay,
                 channel,

@@ -164,6 +164,13 @@ impl Links {
         self.of(peer).dial(number, peer, quic, crypto, reply)
     }
 
+    /// The peer's dials may take until then, where they may not take longer already.
+    pub(super) fn be_patient(&self, peer: PeerId, until: Instant) {
+        if let Some(link) = self.get(peer) {
+            link.dials.be_patient(until);
+        }
+    }
+
     /// A dial is over. Whether it was the peer's last.
     pub(super) fn end_dial(&mut self, peer: PeerId, number: u64) -> bool {
         let link = self.by_peer.get_mut(&peer);

@@ -12,10 +12,12 @@ use crate::{
         io::{Pair, Sock},
         nat::{
             self, StunResponse,
+            observers::Observers,
             samples::Samples,
             schedule::{Event, Schedule, Surroundings},
         },
     },
+    wire::krpc,
 };
 
 /// What is asked by STUN.
@@ -26,6 +28,9 @@ pub(super) struct Nat {
     pub(super) checked_at_ms: Option<u64>,
     /// Questions of the machine where a relay sees a socket.
     samples: Samples,
+    /// Who else may be asked where we are seen, and what was last made of it.
+    pub(super) observers: Observers,
+    seen: Option<SocketAddr>,
 }
 
 impl Nat {
@@ -35,6 +40,8 @@ impl Nat {
             schedule: Schedule::new(ChaCha20Rng::from_os_rng().random()),
             checked_at_ms: None,
             samples: Samples::default(),
+            observers: Observers::new(ChaCha20Rng::from_os_rng().random()),
+            seen: None,
         }
     }
 
@@ -65,6 +72,25 @@ impl Nat {
             self.ask(request.to, request.tx, request.change_port);
         }
         (reports, changed)
+    }
+
+    /// Asks nodes of the DHT, if there is need for it. Where they see us, if that is not what was told before.
+    pub(super) fn observe(&mut self, now: Instant, is_needed: bool) -> Option<Option<SocketAddr>> {
+        self.observers.set_needed(now, is_needed);
+        self.observers.handle_timeout(now);
+        while let Some(ping) = self.observers.poll_transmit() {
+            let datagram = krpc::ping(ping.tx, ping.id);
+            self.mux.send_or_lose(Pair::main(ping.to), None, &datagram);
+        }
+        let seen = self.observers.seen();
+        (std::mem::replace(&mut self.seen, seen) != seen).then_some(seen)
+    }
+
+    /// Takes what a node of the DHT answers.
+    pub(super) fn on_krpc(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+        if let Some(pong) = krpc::Pong::parse(datagram) {
+            self.observers.on_pong(now, source, &pong);
+        }
     }
 
     /// Asks a relay where it sees one of our sockets.

@@ -1,10 +1,11 @@
 //! Peers that are dialled, for a program that may know more of where they are: [`Search`].
 
-use std::{collections::BTreeMap, error::Error, sync::Arc};
+use std::{collections::BTreeMap, error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::mpsc;
 
+use super::command::Command;
 use crate::{ConnectError, PeerId, Ticket};
 
 /// Searches that wait for the program to begin them. More dials than that are left to themselves.
@@ -15,17 +16,30 @@ const FOUND: usize = 4;
 /// The peers that a node dials from now on, for a program that may know more of where they are than the node does: see
 /// [`Endpoint::searches`](crate::Endpoint::searches).
 #[derive(Debug)]
-pub struct Searches(mpsc::Receiver<Search>);
+pub struct Searches {
+    searches: mpsc::Receiver<Search>,
+    /// It does not keep the node alive.
+    commands: mpsc::WeakSender<Command>,
+}
 
 impl Searches {
-    pub(crate) fn new() -> (mpsc::Sender<Search>, Self) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (sender, Self(receiver))
+    pub(crate) fn new(commands: mpsc::WeakSender<Command>) -> (mpsc::Sender<Search>, Self) {
+        let (sender, searches) = mpsc::channel(WAITING);
+        (sender, Self { searches, commands })
+    }
+
+    /// Nodes of the Mainline DHT that may be asked where they see this node, instead of those named before; the first 64 of IPv4 are. As
+    /// long as the node is registered with no relay it asks some, until three agree, and two of them every 20 s from then on.
+    /// What they say is in the snapshot's `network`, as `public_v4` and `observed`.
+    pub async fn set_observers(&self, nodes: Vec<SocketAddr>) {
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(Command::Observers { nodes }).await;
+        }
     }
 
     /// The next peer that is dialled; none once the node has ended, or another program does this.
     pub async fn next(&mut self) -> Option<Search> {
-        self.0.recv().await
+        self.searches.recv().await
     }
 }
 
@@ -51,6 +65,14 @@ impl Search {
         }
     }
 
+    /// The peer was asked by other means to say hello to us, from one of these addresses. Our own NAT is opened for that, by packets that do
+    /// not get as far as the peer's, where they could spoil the port; to be repeated before 30 s are over, as NATs forget. The dial is
+    /// given `patience` from now on, unless it already has more.
+    pub async fn await_call(&self, addrs: Vec<SocketAddr>, patience: Duration) {
+        let news = News::Called { addrs, patience };
+        let _ = self.news.send(news).await;
+    }
+
     /// Nothing was found, for this reason. It is told to the dialler where nothing else says where the peer is.
     pub async fn give_up(self, reason: impl Error + Send + Sync + 'static) {
         let _ = self.news.send(News::InVain(Arc::new(reason))).await;
@@ -66,6 +88,10 @@ impl Search {
 #[derive(Debug)]
 pub(super) enum News {
     Found(Ticket),
+    Called {
+        addrs: Vec<SocketAddr>,
+        patience: Duration,
+    },
     InVain(Arc<dyn Error + Send + Sync>),
 }
 
@@ -89,6 +115,8 @@ struct Looked {
     number: u64,
     /// Why the dials would be in vain if nothing was found.
     failure: Option<ConnectError>,
+    /// Whether the peer was called by other means, so that it says more why that is in vain.
+    called: bool,
     end: AbortHandle,
 }
 
@@ -132,6 +160,7 @@ impl Looking {
         let looked = Looked {
             number,
             failure: None,
+            called: self.was_called(peer),
             end,
         };
         self.by_peer.insert(peer, looked);
@@ -141,6 +170,25 @@ impl Looking {
             let news = next.await.ok().flatten();
             Searched { peer, number, news }
         }
+    }
+
+    /// Waits on: the peer was called by other means, which changes nothing of what else is in vain.
+    pub(super) fn wait_on(
+        &mut self,
+        peer: PeerId,
+        told: mpsc::Receiver<News>,
+    ) -> impl Future<Output = Searched> + Send + use<> {
+        let looked = self.by_peer.get_mut(&peer);
+        let failure = looked.and_then(|looked| looked.failure.take());
+        let next = self.wait(peer, told);
+        if let Some(looked) = self.by_peer.get_mut(&peer) {
+            (looked.failure, looked.called) = (failure, true);
+        }
+        next
+    }
+
+    pub(super) fn was_called(&self, peer: PeerId) -> bool {
+        self.by_peer.get(&peer).is_some_and(|looked| looked.called)
     }
 
     /// Keeps why a peer is not reached until its search is over; false if it is not searched for.
@@ -164,12 +212,14 @@ impl Looking {
 pub(super) fn in_vain(
     failure: ConnectError,
     reason: Option<Arc<dyn Error + Send + Sync>>,
+    called: bool,
 ) -> ConnectError {
     let says_nothing = matches!(
         failure,
         ConnectError::NoAddress | ConnectError::NotSearched { .. }
     );
     match reason {
+        Some(reason) if called => ConnectError::CalledInVain { reason },
         Some(reason) if says_nothing => ConnectError::NotFound { reason },
         Some(_) | None => failure,
     }

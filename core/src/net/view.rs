@@ -94,6 +94,7 @@ pub(super) fn network(local: &Local, nat: &Nat, gathering: &Gathering) -> Networ
     network.local = local.hosts();
     network.public_v4 = local.public(true);
     network.public_v6 = local.public(false);
+    network.observed = nat.observers.observed();
     network.nat = local.nat;
     network.nat_evidence = nat.schedule.evidence().clone();
     network.nat64 = local.nat64.is_some();

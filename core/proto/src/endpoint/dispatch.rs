@@ -11,6 +11,7 @@ use crate::{
     handshake::{self, Opened},
     io::{Failure, Input, Output, Pair},
     peer::{Context, Peer, Source},
+    timing::MAX_CALLED_BACK,
     wire::{
         datagram::DatagramKind,
         intro::{AckPacket, IntroPacket},
@@ -74,6 +75,7 @@ impl Machine {
             Input::AlsoObserved { relay, addr } => {
                 self.learn(now, |local| local.also_observed(&relay, addr));
             }
+            Input::Seen(addr) => self.learn(now, |local| local.seen = addr),
             Input::Nat(report) => self.on_nat(now, report),
             Input::Hops(hops) => self.local.hops = Some(hops),
             Input::Connect {
@@ -82,6 +84,7 @@ impl Machine {
                 addrs,
             } => self.connect(now, peer, relays, addrs),
             Input::Found { peer, addrs } => self.on_found(now, peer, addrs),
+            Input::CalledBack { peer, addrs } => self.on_called_back(now, peer, addrs),
             Input::Connected { peer } => self.with(now, peer, |peer, _| peer.on_connected()),
             Input::Release { peer } => self.with(now, peer, Peer::release),
             Input::Silence {
@@ -137,6 +140,25 @@ impl Machine {
     fn on_found(&mut self, now: Instant, peer: PeerId, addrs: Vec<SocketAddr>) {
         if self.local.lan && self.entry(now, peer, None) {
             self.with(now, peer, |peer, ctx| peer.on_found(ctx, addrs));
+        }
+    }
+
+    /// Says hello to a peer that may open links and cannot. It is no wish of ours, so it is kept to where the internet is: a peer could
+    /// name the addresses of others.
+    fn on_called_back(&mut self, now: Instant, id: PeerId, mut addrs: Vec<SocketAddr>) {
+        let Some(ip) = addrs.first().map(SocketAddr::ip) else {
+            return;
+        };
+        if id == self.local.id {
+            return;
+        }
+        if !self.local.lets_in(id) {
+            return self.turn_away(now, id, ip);
+        }
+        addrs.retain(|addr| self.local.may_call_back(*addr));
+        addrs.truncate(MAX_CALLED_BACK);
+        if !addrs.is_empty() && self.entry(now, id, Some(ip)) {
+            self.with(now, id, |peer, ctx| peer.call_back(ctx, addrs));
         }
     }
 

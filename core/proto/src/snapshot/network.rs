@@ -18,6 +18,9 @@ pub struct NetworkSnapshot {
     pub public_v4: Option<SocketAddr>,
     /// Our IPv6 address as a relay sees it.
     pub public_v6: Option<SocketAddr>,
+    /// What nodes of the Mainline DHT say of that where no relay does: they are asked as long as the node has none.
+    #[serde(default)]
+    pub observed: Observed,
     /// How the router in front of us behaves (RFC 4787).
     pub nat: NatReport,
     /// What that was concluded from.
@@ -43,6 +46,29 @@ pub struct NetworkSnapshot {
     pub publishing: Option<String>,
     /// When the report was last brought up to date, milliseconds since the Unix epoch.
     pub checked_at_ms: Option<u64>,
+}
+
+/// Where strangers see a node that no relay sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Observed {
+    /// Nobody is asked: there is a relay, or nobody who could be.
+    #[default]
+    Unasked,
+    /// Not enough have answered yet.
+    Asking,
+    /// Three that agree see it at one address, so the port is the same for every destination.
+    Same,
+    /// Each sees it at another port: its router chooses one for each destination.
+    Varies,
+    /// None of them answers.
+    Silent,
+    /// Those that answer do not say.
+    Untold,
+    /// One that newer versions know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A NAT in the terms of RFC 4787.

@@ -75,5 +75,6 @@ impl Driver {
         self.registrations.network_changed();
         self.gathering.network_changed();
         self.nat.schedule.on_network_changed(now());
+        self.nat.observers.on_network_changed(now());
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         endpoint::PeerView,
         io::{Failure, Input, Pair, Sock},
         liveness,
+        timing::MAX_CALLED_BACK,
     },
     wire::lane::Channel,
 };
@@ -79,11 +80,30 @@ impl Driver {
                 self.pending.push(Box::pin(next.map(Done::Searched)));
                 return self.call(&ticket);
             }
+            Some((News::Called { addrs, patience }, told)) => {
+                let next = self.looking.wait_on(peer, told);
+                self.pending.push(Box::pin(next.map(Done::Searched)));
+                self.links.be_patient(peer, now() + patience);
+                self.view.touch_peers([peer]);
+                self.view.touch();
+                return self.open_nat(&addrs);
+            }
             Some((News::InVain(reason), _)) => Some(reason),
             None => None,
         };
+        let called = self.looking.was_called(peer);
         if let Some(failure) = self.looking.end(peer) {
-            self.fail_with(peer, &in_vain(failure, reason));
+            self.fail_with(peer, &in_vain(failure, reason, called));
+        }
+    }
+
+    /// Lets through our own NAT what comes from these addresses. They are a peer's word, so each is sent one byte.
+    fn open_nat(&self, addrs: &[SocketAddr]) {
+        let local = self.machine.local();
+        let some = addrs.iter().filter(|addr| local.may_call_back(**addr));
+        for addr in some.take(MAX_CALLED_BACK) {
+            let ttl = Some(local.low_ttl(*addr));
+            self.mux.send_or_lose(Pair::main(*addr), ttl, &[0]);
         }
     }
 

@@ -92,6 +92,21 @@ impl Driver {
         }
     }
 
+    /// Asks strangers where they see us as long as no relay says it.
+    pub(super) fn drive_observers(&mut self, now: Instant) {
+        let is_needed = self.machine.local().relays.is_empty();
+        let before = self.nat.observers.observed();
+        let seen = self.nat.observe(now, is_needed);
+        if self.nat.observers.observed() != before {
+            self.view.touch();
+        }
+        if let Some(seen) = seen {
+            tracing::debug!(known = seen.is_some(), "where nodes of the DHT see us");
+            self.feed(Input::Seen(seen));
+            self.view.touch();
+        }
+    }
+
     /// Asks a relay where it sees one of our sockets.
     pub(super) fn sample_mapping(&mut self, sock: Sock, relay: &RelayUrl) {
         let relay = self.registrations.relays.get(relay);

@@ -31,7 +31,11 @@ impl Driver {
             if let Some(view) = &view {
                 self.update_status(view);
             }
-            changed.push((id, view.map(|view| self.links.show(view, now))));
+            let mut shown = view.map(|view| self.links.show(view, now));
+            if let Some(peer) = &mut shown {
+                peer.called = self.looking.was_called(id);
+            }
+            changed.push((id, shown));
         }
         let (local, home) = (self.machine.local(), self.registrations.relays.home());
         self.outlets.snapshot.send_modify(|shown| {

@@ -22,6 +22,7 @@ use crate::{
     proto::io::Sock,
     wire::{
         datagram::DatagramKind,
+        krpc,
         lane::{Channel, Frame, HEADER_LEN},
     },
 };
@@ -44,6 +45,8 @@ pub(crate) enum ForDriver {
         source: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// What may be the answer of a node of the Mainline DHT.
+    Krpc { source: SocketAddr, bytes: Vec<u8> },
     /// A packet from an admitted relay on a channel that we do not know yet.
     EarlyLane {
         relay: SocketAddr,
@@ -188,7 +191,7 @@ impl<'a> Sorter<'a> {
                     is_lane: false,
                 }),
                 None => {
-                    self.outlets.stranger();
+                    self.unknown(source, segment);
                     None
                 }
             },
@@ -219,6 +222,18 @@ impl<'a> Sorter<'a> {
                 self.outlets.stranger();
                 None
             }
+        }
+    }
+
+    /// QUIC of nobody's, if it is QUIC.
+    fn unknown(&self, source: SocketAddr, segment: &[u8]) {
+        if self.sock == Sock::MAIN && krpc::may_be(segment) {
+            self.outlets.to_driver(|| ForDriver::Krpc {
+                source,
+                bytes: segment.to_vec(),
+            });
+        } else {
+            self.outlets.stranger();
         }
     }
 

@@ -117,6 +117,22 @@ fn a_probe_that_ends_a_batch_of_quic_goes_to_the_driver() {
 }
 
 #[test]
+fn what_a_stranger_sends_that_may_be_of_the_dht_goes_to_the_driver_and_quic_of_peers_stays_quic() {
+    let mut f = Fixture::new();
+    let pong =
+        b"d2:ip6:\xc0\x00\x02\x07\x12\x341:rd2:id20:abcdefghij0123456789e1:t4:aaaa1:y1:re".to_vec();
+    let len = pong.len();
+    let stranger = "198.51.100.9:6881";
+    assert_eq!(f.sort(stranger, len, &pong), []);
+    let source = at(stranger);
+    let bytes = pong.clone();
+    assert_eq!(f.side.try_recv(), Ok(ForDriver::Krpc { source, bytes }));
+    let peer = f.peer.handle();
+    assert_eq!(f.sort(PEER, len, &pong), [(peer, pong)]);
+    assert!(f.side.try_recv().is_err());
+}
+
+#[test]
 fn messages_between_quic_packets_are_cut_out() {
     let mut f = Fixture::new();
     let size = probe::PACKET_LEN;
