@@ -142,6 +142,11 @@ impl Directory {
         *self.reach.borrow()
     }
 
+    /// Nodes to begin with the next time, as they change.
+    pub(crate) fn watch_nodes(&self) -> watch::Receiver<Vec<String>> {
+        self.nodes.clone()
+    }
+
     /// Nodes to begin with the next time, at most 50.
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
@@ -179,13 +184,25 @@ impl Task {
             let end = self.node.as_ref().map(|(_, end)| *end);
             tokio::select! {
                 work = asked.recv(), if works.len() < MAX_WORK => match work {
-                    Some(work) => works.push(work.carry_out(self.node())),
+                    Some(work) => {
+                        if self.is_anew() {
+                            works.push(Work::Begin.carry_out(self.node()));
+                        }
+                        works.push(work.carry_out(self.node()));
+                    }
                     None => return,
                 },
                 Some(done) = works.next() => self.on_done(done),
                 () = until(end) => self.node = None,
             }
         }
+    }
+
+    /// Whether there is no node yet that could be asked.
+    fn is_anew(&self) -> bool {
+        self.node
+            .as_ref()
+            .is_none_or(|(_, end)| *end <= Instant::now())
     }
 
     fn node(&mut self) -> Node {

@@ -2,14 +2,17 @@
 //!
 //! What the ticket, the address book and the local network say is tried by the node at once. A peer of which only the id is known is
 //! looked up at the same time; one for which there are relays or addresses only if those have not led to it within a second, and only
-//! if its ticket has a discovery secret. The first valid record is tried at once, newer ones after it.
+//! if its ticket has a discovery secret. The first valid record is tried at once, newer ones after it. A peer that has no relay is
+//! [called](crate::call).
 
-use std::time::Duration;
+mod calling;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use peerway::{DiscoverySecret, Endpoint, Search, Searches, Ticket};
+use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, Search, Searches, SecretKey, Ticket};
 use thiserror::Error;
-use tokio::{task::AbortHandle, time::sleep};
+use tokio::{sync::watch, task::AbortHandle, time::sleep};
 
 use crate::{
     directory::{Directory, DirectoryError},
@@ -33,9 +36,30 @@ pub enum NotFound {
     NotPublic,
     /// Start the peer, with a relay and with leave to publish.
     #[error(
-        "it has published no record in the Mainline DHT for this ticket: is it running, with a relay?"
+        "it has published no record in the Mainline DHT for this ticket: is it running, with leave to publish?"
     )]
     NotPublished,
+    /// One of the two needs a relay: `peerway up --relay`.
+    #[error(
+        "it has no relay and can only say hello to us, but the router here gives each destination another port, so that nobody gets in: one of the two needs a relay"
+    )]
+    PortsVary,
+    /// Try again; one of the two needs a relay if that does not help.
+    #[error(
+        "it has no relay and can only say hello to us, but too few nodes of the Mainline DHT say where they see this computer: if that stays so, one of the two needs a relay"
+    )]
+    Unplaced,
+    /// Try again in two minutes.
+    #[error(
+        "it has no relay, and others are calling it by way of the Mainline DHT: try again in two minutes"
+    )]
+    Busy,
+    /// Start it, have it let us in, or use a relay.
+    #[error(
+        "it was called by way of the Mainline DHT and said no hello within {} s: it is off, or does not let this computer in, or its router and ours do not work together, and one of the two needs a relay",
+        crate::call::caller::PATIENCE.as_secs()
+    )]
+    Unanswered,
     /// What is there cannot be used.
     #[error("its record in the Mainline DHT cannot be used: {0}")]
     Record(#[from] OpenError),
@@ -50,10 +74,16 @@ pub struct Discovery(AbortHandle);
 
 impl Discovery {
     /// Begins: dials from now on are helped.
-    pub async fn start(endpoint: &Endpoint, directory: Directory) -> Self {
+    /// The key is the endpoint's: it signs calls.
+    pub async fn start(endpoint: &Endpoint, key: SecretKey, directory: Directory) -> Self {
         let searches = endpoint.searches().await;
+        let finder = Finder {
+            key,
+            snapshots: endpoint.snapshots(),
+            directory,
+        };
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the value")]
-        let task = tokio::spawn(run(searches, directory));
+        let task = tokio::spawn(run(searches, finder));
         Self(task.abort_handle())
     }
 }
@@ -64,20 +94,35 @@ impl Drop for Discovery {
     }
 }
 
-async fn run(mut searches: Searches, directory: Directory) {
+/// What it takes to find somebody.
+struct Finder {
+    key: SecretKey,
+    /// Of the node.
+    snapshots: watch::Receiver<Arc<NodeSnapshot>>,
+    directory: Directory,
+}
+
+async fn run(mut searches: Searches, finder: Finder) {
+    let mut nodes = finder.directory.watch_nodes();
+    nodes.mark_changed();
     let mut lookups = FuturesUnordered::new();
     loop {
         tokio::select! {
             search = searches.next(), if lookups.len() < MAX_LOOKUPS => match search {
-                Some(search) => lookups.push(look_up(search, &directory)),
+                Some(search) => lookups.push(look_up(search, &finder)),
                 None => return,
             },
             Some(()) = lookups.next() => {}
+            Ok(()) = nodes.changed() => {
+                let nodes = nodes.borrow_and_update().clone();
+                let nodes = nodes.iter().filter_map(|node| node.parse().ok());
+                searches.set_observers(nodes.collect()).await;
+            }
         }
     }
 }
 
-async fn look_up(search: Search, directory: &Directory) {
+async fn look_up(search: Search, finder: &Finder) {
     let known = is_known(search.target());
     if known && search.target().discovery().is_none() {
         return;
@@ -90,11 +135,28 @@ async fn look_up(search: Search, directory: &Directory) {
     }
     let result = tokio::select! {
         () = search.over() => return,
-        result = records(&search, directory) => result,
+        result = finder.find(&search) => result,
     };
     if let Err(reason) = result {
         tracing::debug!(peer = %search.target().id().short(), %reason, "not found in the directory");
         search.give_up(reason).await;
+    }
+}
+
+impl Finder {
+    /// Looks for records, and calls the peer if they say that it has to be called.
+    async fn find(&self, search: &Search) -> Result<(), NotFound> {
+        let (tell, told) = watch::channel(Vec::new());
+        let calling = self.call(search, told.clone());
+        tokio::pin!(calling);
+        tokio::select! {
+            looked = records(search, &self.directory, tell) => looked?,
+            reason = &mut calling => return Err(reason),
+        }
+        if told.borrow().is_empty() {
+            return Ok(());
+        }
+        Err(calling.await)
     }
 }
 
@@ -103,8 +165,12 @@ fn is_known(ticket: &Ticket) -> bool {
     !ticket.relays().is_empty() || !ticket.addrs().is_empty()
 }
 
-/// Hands on each record that is newer than those before, until no node has another.
-async fn records(search: &Search, directory: &Directory) -> Result<(), NotFound> {
+/// Hands on each record that is newer than those before, until no node has another, and says where the peer is to be called.
+async fn records(
+    search: &Search,
+    directory: &Directory,
+    to_call: watch::Sender<Vec<SocketAddr>>,
+) -> Result<(), NotFound> {
     let target = search.target();
     let peer = target.id();
     let secret = target.discovery().unwrap_or(DiscoverySecret::PUBLIC);
@@ -126,7 +192,11 @@ async fn records(search: &Search, directory: &Directory) -> Result<(), NotFound>
                 if is_news {
                     let age = unix_seconds().saturating_sub(record.written_at);
                     tracing::info!(peer = %peer.short(), age, "found by its record in the Mainline DHT");
-                    search.found(record.ticket(peer)).await;
+                    let ticket = record.ticket(peer);
+                    if is_known(&ticket) {
+                        search.found(ticket).await;
+                    }
+                    to_call.send_replace(record.to_call.clone());
                     newest = Some(record);
                 }
             }

@@ -6,6 +6,7 @@
 #![warn(missing_docs, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod bucket;
+pub mod call;
 pub mod directory;
 pub mod discovery;
 pub mod frame;

@@ -4,11 +4,12 @@ mod schedule;
 
 use std::net::SocketAddr;
 
-use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, RelayState, RelayUrl, SecretKey};
+use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, Observed, RelayState, RelayUrl, SecretKey};
 use tokio::time::Instant;
 
 use self::schedule::Schedule;
 use crate::{
+    call::{listen::needs_calls, ports_vary},
     directory::{Directory, DirectoryError},
     record::{Period, Record},
     unix_seconds,
@@ -57,7 +58,7 @@ impl Publisher {
     /// Publishes as long as the endpoint runs, or until the future is dropped, and has its snapshots tell how that goes. What was
     /// published is found for three hours more.
     pub async fn run(&self, endpoint: &Endpoint) {
-        endpoint.show_publishing(NOTHING).await;
+        let (mut told, mut is_published) = ("", false);
         let mut snapshots = endpoint.snapshots();
         let seed = self.key.derive("peerway record schedule");
         let mut schedule =
@@ -68,7 +69,13 @@ impl Publisher {
             if let Some(place) = schedule.handle_timeout(now()) {
                 let result = self.publish(&place).await;
                 schedule.on_done(now(), result.is_ok());
+                is_published = true;
                 endpoint.show_publishing(words(&result)).await;
+            } else if !is_published {
+                let now = waiting(&snapshots.borrow());
+                if std::mem::replace(&mut told, now) != now {
+                    endpoint.show_publishing(now).await;
+                }
             }
             let due = schedule.poll_timeout();
             tokio::select! {
@@ -85,12 +92,20 @@ impl Publisher {
         let up = snapshot.relays.iter();
         let up = up.filter(|relay| relay.state == RelayState::Up && own.contains(&relay.url));
         let relays = up.map(|relay| relay.url.clone()).collect();
+        if needs_calls(snapshot) {
+            return place_without_relay(snapshot);
+        }
         let addrs = if self.audience.addresses {
             addresses(snapshot)
         } else {
             Vec::new()
         };
-        Place { relays, addrs }
+        let to_call = Vec::new();
+        Place {
+            relays,
+            addrs,
+            to_call,
+        }
     }
 
     /// Stores a record for each secret and period. How many nodes took the one that the fewest took.
@@ -117,6 +132,7 @@ impl Publisher {
     ) -> Result<u32, DirectoryError> {
         let sealed = |written_at| {
             let record = Record::new(written_at, &place.relays, &place.addrs);
+            let record = record.to_call(&place.to_call);
             let sealed = record.seal(&self.key, secret, period);
             // No record of `new` is too long.
             sealed.map_err(|_| DirectoryError::TooLong { len: 0 })
@@ -139,7 +155,28 @@ impl Publisher {
 }
 
 /// What is told before anything was published.
-const NOTHING: &str = "nothing is published yet: the node is registered with no relay";
+fn waiting(snapshot: &NodeSnapshot) -> &'static str {
+    if !needs_calls(snapshot) {
+        return "nothing is published yet: the node is registered with no relay";
+    }
+    match snapshot.network.observed {
+        Observed::Varies => {
+            "nothing is published: there is no relay, and the router gives each destination another port, so nobody gets in: name a relay with --relay"
+        }
+        Observed::Silent => {
+            "nothing is published: there is no relay, and no node of the Mainline DHT answers: UDP may be blocked here, so name a relay with --relay"
+        }
+        Observed::Untold => {
+            "nothing is published: there is no relay, and too few nodes of the Mainline DHT say where they see this computer; it is tried again"
+        }
+        Observed::Same => {
+            "about to be published: the address at which nodes of the Mainline DHT see this computer"
+        }
+        Observed::Unasked | Observed::Asking | Observed::Unknown | _ => {
+            "nothing is published yet: there is no relay, and nodes of the Mainline DHT are asked where they see this computer"
+        }
+    }
+}
 
 fn words(result: &Result<u32, DirectoryError>) -> String {
     match result {
@@ -153,11 +190,31 @@ fn words(result: &Result<u32, DirectoryError>) -> String {
 struct Place {
     relays: Vec<RelayUrl>,
     addrs: Vec<SocketAddr>,
+    /// Where the node is behind a NAT, if it reads calls.
+    to_call: Vec<SocketAddr>,
 }
 
 impl Place {
     fn is_nowhere(&self) -> bool {
-        self.relays.is_empty() && self.addrs.is_empty()
+        self.relays.is_empty() && self.addrs.is_empty() && self.to_call.is_empty()
+    }
+}
+
+/// A node that has no relay can be met at its addresses only: those that let everybody in, and the one at which strangers see it.
+fn place_without_relay(snapshot: &NodeSnapshot) -> Place {
+    let network = &snapshot.network;
+    let mapped = network.port_mapping.map(|mapping| mapping.external);
+    let is_shut = |addr: &SocketAddr| {
+        network.public_v4 == Some(*addr) && mapped != Some(*addr) && !network.local.contains(addr)
+    };
+    let (mut to_call, addrs): (Vec<_>, Vec<_>) = addresses(snapshot).into_iter().partition(is_shut);
+    if ports_vary(network) {
+        to_call.clear();
+    }
+    Place {
+        relays: Vec::new(),
+        addrs,
+        to_call,
     }
 }
 

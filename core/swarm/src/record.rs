@@ -8,7 +8,8 @@
 //! ```text
 //! value      version 1 | nonce 12 | ChaCha20-Poly1305(plaintext)      the key and the sequence number are authenticated with it
 //! plaintext  length of the body 2 | body | signature by the id 64 | zeros, up to 192, 448 or 848 bytes
-//! body       valid until 4 | relays | addresses, in postcard's format; what follows is for later versions
+//! body       valid until 4 | relays | addresses | addresses to call, in postcard's format; what follows is for later versions, and
+//!            older ones end before the last
 //! ```
 //!
 //! Nothing here reads a clock, sends or waits. Times are in seconds since 1970.
@@ -53,6 +54,8 @@ pub struct Record {
     pub relays: Vec<RelayUrl>,
     /// Addresses that it chose to publish, at most [`MAX_ADDRS`].
     pub addrs: Vec<SocketAddr>,
+    /// Addresses from which it says hello to who calls it, at most [`MAX_ADDRS`]. Its NAT lets nobody in there.
+    pub to_call: Vec<SocketAddr>,
 }
 
 impl Record {
@@ -67,13 +70,21 @@ impl Record {
             valid_until: now + VALID_FOR,
             relays: plain.take(MAX_RELAYS).collect(),
             addrs: addrs.iter().copied().take(MAX_ADDRS).collect(),
+            to_call: Vec::new(),
         }
+    }
+
+    /// The same of a peer that reads [calls](crate::call), and is behind these addresses.
+    #[must_use]
+    pub fn to_call(mut self, addrs: &[SocketAddr]) -> Self {
+        self.to_call = addrs.iter().copied().take(MAX_ADDRS).collect();
+        self
     }
 
     /// Whether it says nothing of where the peer is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.relays.is_empty() && self.addrs.is_empty()
+        self.relays.is_empty() && self.addrs.is_empty() && self.to_call.is_empty()
     }
 
     /// What to dial `peer` with, as this record of it says.

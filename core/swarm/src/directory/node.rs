@@ -32,6 +32,8 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(15);
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) enum Work {
+    /// To learn who is there.
+    Begin,
     Get {
         key: [u8; 32],
         items: mpsc::Sender<Result<Item, DirectoryError>>,
@@ -97,6 +99,11 @@ impl Work {
     pub(super) async fn carry_out(self, node: Node) -> Done {
         let dht = node.0.await;
         let (dht, is_reached) = match (self, dht) {
+            (Self::Begin, Err(_)) => return Done::unknown(),
+            (Self::Begin, Ok(dht)) => {
+                dht.bootstrapped().await;
+                (dht, None)
+            }
             (Self::Get { items, .. }, Err(error)) => {
                 let _ = items.try_send(Err(error));
                 return Done::in_vain();
@@ -125,6 +132,13 @@ impl Work {
 }
 
 impl Done {
+    fn unknown() -> Self {
+        Self {
+            is_reached: None,
+            nodes: Vec::new(),
+        }
+    }
+
     fn in_vain() -> Self {
         Self {
             is_reached: Some(false),

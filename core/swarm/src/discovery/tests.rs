@@ -53,8 +53,9 @@ async fn publish(
 
 /// What comes of dialling a ticket, by a node that knows nothing else.
 async fn dial(bootstrap: &[String], ticket: Ticket) -> Result<Connection, ConnectError> {
-    let (endpoint, _) = node(&SecretKey::from_seed(&[9; 32])).await;
-    let _discovery = Discovery::start(&endpoint, directory(bootstrap)).await;
+    let key = SecretKey::from_seed(&[9; 32]);
+    let (endpoint, _) = node(&key).await;
+    let _discovery = Discovery::start(&endpoint, key, directory(bootstrap)).await;
     endpoint.connect(ticket, ALPN).await
 }
 
@@ -124,7 +125,7 @@ async fn who_answers_at_once_is_not_looked_up_and_a_dead_directory_does_no_harm(
     let (_peer, addr) = node(&key).await;
     let (endpoint, _) = node(&SecretKey::from_seed(&[9; 32])).await;
     let directory = directory(&["127.0.0.1:9".to_owned()]);
-    let _discovery = Discovery::start(&endpoint, directory.clone()).await;
+    let _discovery = Discovery::start(&endpoint, key.clone(), directory.clone()).await;
     let ticket = Ticket::new(key.id(), Vec::new(), vec![addr]).with_discovery(Some(secret()));
     endpoint.connect(ticket, ALPN).await.unwrap();
     assert_eq!(directory.reach(), crate::directory::Reach::Unasked);

@@ -119,6 +119,7 @@ mod tests {
         Place {
             relays: (0..relays).map(relay).collect(),
             addrs: Vec::new(),
+            to_call: Vec::new(),
         }
     }
 

@@ -44,7 +44,7 @@ impl Period {
         periods
     }
 
-    pub(super) fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         self.0
     }
 

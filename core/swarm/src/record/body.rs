@@ -50,7 +50,8 @@ pub(super) fn write(
         addrs: record.addrs.clone(),
     };
     // Memory is all that it could lack.
-    let body = postcard::to_allocvec(&body).unwrap_or_default();
+    let mut body = postcard::to_allocvec(&body).unwrap_or_default();
+    body.extend(postcard::to_allocvec(&record.to_call).unwrap_or_default());
     let mut plaintext = signed(&body, key, lock, seq);
     let len = plaintext.len();
     let size = SIZES.into_iter().find(|size| len <= *size);
@@ -82,13 +83,20 @@ pub(super) fn read(
     if !peer.has_signed(PURPOSE, &to_sign(lock, seq, body), signature) {
         return Err(OpenError::Forged);
     }
-    let (body, _) = postcard::take_from_bytes::<Body>(body)
-        .map_err(|_| OpenError::Malformed("no record of this version"))?;
-    if body.relays.len() > MAX_RELAYS || body.addrs.len() > MAX_ADDRS {
+    let no_record = |_| OpenError::Malformed("no record of this version");
+    let (body, rest) = postcard::take_from_bytes::<Body>(body).map_err(no_record)?;
+    let to_call = if rest.is_empty() {
+        Vec::new()
+    } else {
+        let (to_call, _) = postcard::take_from_bytes::<Vec<_>>(rest).map_err(no_record)?;
+        to_call
+    };
+    let most_addrs = body.addrs.len().max(to_call.len());
+    if body.relays.len() > MAX_RELAYS || most_addrs > MAX_ADDRS {
         return Err(OpenError::Malformed("too many relays or addresses"));
     }
     let relays = body.relays.iter().map(relay).collect::<Result<_, _>>()?;
-    if body.addrs.iter().any(|addr| addr.port() == 0) {
+    if body.addrs.iter().chain(&to_call).any(|it| it.port() == 0) {
         return Err(OpenError::Malformed("a port of 0"));
     }
     let written_at = u64::try_from(seq).map_err(|_| OpenError::Malformed("a time before 1970"))?;
@@ -97,6 +105,7 @@ pub(super) fn read(
         valid_until: body.valid_until.into(),
         relays,
         addrs: body.addrs,
+        to_call,
     })
 }
 

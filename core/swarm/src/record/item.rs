@@ -1,6 +1,6 @@
 //! What is stored: a mutable item of BEP 44, without a salt.
 
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use super::blind::BlindedKey;
 
@@ -28,6 +28,12 @@ impl Item {
             value,
             signature,
         }
+    }
+
+    /// One by a key that is no blinded one.
+    pub(crate) fn signed_by(key: &SigningKey, seq: i64, value: Vec<u8>) -> Self {
+        let signature = key.sign(&to_sign(seq, &value)).to_bytes();
+        Self::new(key.verifying_key().to_bytes(), seq, value, signature)
     }
 
     pub(super) fn signed(key: &BlindedKey, seq: i64, value: Vec<u8>) -> Self {

@@ -279,3 +279,18 @@ proptest! {
         fuzzing::record(&data);
     }
 }
+
+#[test]
+fn addresses_to_call_come_out_as_they_went_in_and_records_that_end_before_them_have_none() {
+    let to_call = ["192.0.2.7:4000".parse().unwrap()];
+    let record = Record::new(NOW, &[], &[]).to_call(&to_call);
+    assert!(!record.is_empty());
+    let period = Period::at(key(1).id(), NOW);
+    let item = record.seal(&key(1), secret(2), period).unwrap();
+    assert_eq!(open(&item, NOW), Ok(record));
+    let lock = blind::Lock::new(key(1).id(), secret(2), period);
+    let older = postcard::to_allocvec(&(NOW as u32 + 60, [0_u8; 2])).unwrap();
+    let plaintext = body::signed(&older, &key(1), &lock, NOW as i64);
+    let older = open(&stored(&plaintext, NOW as i64), NOW).unwrap();
+    assert!(older.is_empty());
+}
