@@ -21,6 +21,7 @@ mod lan;
 mod limits;
 mod loopback;
 mod nat;
+mod no_relay;
 mod operator;
 mod pair;
 mod pairs;

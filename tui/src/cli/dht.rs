@@ -9,6 +9,7 @@ use std::{
 
 use peerway::{DiscoverySecret, Endpoint, SecretKey};
 use peerway_swarm::{
+    call::listen::Switchboard,
     directory::{Directory, Entrance},
     discovery::Discovery,
     publish::{Audience, Publisher},
@@ -22,6 +23,7 @@ use crate::files;
 pub(super) struct Dht {
     directory: Directory,
     publisher: Option<Publisher>,
+    switchboard: Option<Switchboard>,
     /// It ends with the node.
     _discovery: Discovery,
     /// Where nodes are kept to begin with the next time; none where the user names them.
@@ -34,6 +36,7 @@ impl Dht {
         globals: &Globals,
         state: &StateDir,
         endpoint: &Endpoint,
+        key: SecretKey,
     ) -> Option<Self> {
         let args = &globals.dht;
         if args.no_dht {
@@ -46,9 +49,10 @@ impl Dht {
         entrance.remembered = file.as_deref().map(read).unwrap_or_default();
         let directory = Directory::new(entrance);
         Some(Self {
-            _discovery: Discovery::start(endpoint, directory.clone()).await,
+            _discovery: Discovery::start(endpoint, key, directory.clone()).await,
             directory,
             publisher: None,
+            switchboard: None,
             file,
         })
     }
@@ -62,7 +66,7 @@ impl Dht {
     ) -> Result<Option<Self>, Failure> {
         let (Some(secret), Some(mut dht)) = (
             secret(globals, state)?,
-            Self::asking(globals, state, endpoint).await,
+            Self::asking(globals, state, endpoint, key.clone()).await,
         ) else {
             return Ok(None);
         };
@@ -71,6 +75,11 @@ impl Dht {
             audience.secrets.push(DiscoverySecret::PUBLIC);
         }
         audience.addresses = globals.dht.publish_addresses;
+        dht.switchboard = Some(Switchboard::new(
+            key.clone(),
+            audience.secrets.clone(),
+            dht.directory.clone(),
+        ));
         dht.publisher = Some(Publisher::new(key, audience, dht.directory.clone()));
         Ok(Some(dht))
     }
@@ -107,10 +116,12 @@ pub(super) fn secret(
     publishes.then(|| state.discovery()).transpose()
 }
 
-/// Publishes where a node is, if it is to.
+/// Publishes where a node is and answers those who call it by way of the DHT, if it is to.
 pub(super) async fn publish(dht: Option<&Dht>, endpoint: &Endpoint) -> Infallible {
-    if let Some(publisher) = dht.and_then(|dht| dht.publisher.as_ref()) {
-        publisher.run(endpoint).await;
+    if let Some(dht) = dht
+        && let (Some(publisher), Some(switchboard)) = (&dht.publisher, &dht.switchboard)
+    {
+        tokio::join!(publisher.run(endpoint), switchboard.run(endpoint));
     }
     pending().await
 }

@@ -5,8 +5,8 @@ mod findings;
 use std::{net::SocketAddr, time::Duration};
 
 use peerway::{
-    Carrier, HomeReason, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, RelayRole,
-    RelayState, RelayUrl,
+    Carrier, HomeReason, MappingProtocol, NatEvidence, NatReport, NodeSnapshot, Observed,
+    RelayRole, RelayState, RelayUrl,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -26,9 +26,10 @@ pub(super) async fn run(globals: &Globals, started_at: Instant) -> Result<(), Fa
         let Step::Network { node } = step else {
             return Ok(());
         };
-        if node.relays.is_empty() {
+        let observed = node.network.observed;
+        if node.relays.is_empty() && matches!(observed, Observed::Unasked | Observed::Asking) {
             out::hint(
-                "without a relay nobody can tell us how we look from outside: add --relay URL",
+                "without a relay nobody can tell how this computer looks from outside but nodes of the Mainline DHT, which the node of `up` asks: add --relay URL",
             );
         }
         let report = Report::of(&node);

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 
-use peerway::{Builder, Endpoint, RelayUrl, Ticket, services::swarm::Swarm};
+use peerway::{BindError, Builder, Endpoint, RelayUrl, SecretKey, Ticket, services::swarm::Swarm};
 use peerway_relay::Signals;
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
@@ -144,16 +144,18 @@ impl Node {
         let state = StateDir::open(globals)?;
         let claim = state.claim()?;
         let mut bind = globals.bind;
-        if claim.is_some() {
-            builder = builder.secret_key(state.key()?);
+        let key = if claim.is_some() {
+            state.key()?
         } else {
             out::hint(
                 "another peerway runs with this identity: this one takes a temporary one, by which no peer knows it",
             );
             bind = bind.map(|addr| (addr.ip(), 0).into());
-        }
+            SecretKey::generate().map_err(BindError::Random)?
+        };
+        builder = builder.secret_key(key.clone());
         let mut node = Self::start(builder, bind, claim, known).await?;
-        node.dht = Dht::asking(globals, &state, &node.endpoint).await;
+        node.dht = Dht::asking(globals, &state, &node.endpoint, key).await;
         Ok(node)
     }
 

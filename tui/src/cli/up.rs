@@ -208,6 +208,7 @@ pub(super) fn reach(ticket: &Ticket, is_fixed: bool) -> Option<String> {
         Some((ip, _)) => format!(
             "no relay is needed: this computer has a public address, {ip}. With --bind PORT, here and for the node, tickets name it and stay valid"
         ),
+        None if ticket.is_local() && ticket.discovery().is_some() => "no relay is named, so this ticket works on this network only, or by way of the Mainline DHT while `up` runs here and both routers are ordinary ones: name one with --relay URL to be reached from everywhere".to_owned(),
         None if ticket.is_local() => "no relay is named, so this ticket works on this network only: name one with --relay URL to be reached from elsewhere".to_owned(),
         None => "no relay is named, so this ticket works where the addresses in it can be reached: name one with --relay URL for the rest".to_owned(),
     })
@@ -342,6 +343,9 @@ mod tests {
         assert!(told(&public, false).contains("--bind PORT"));
         assert!(told(&public[..1], true).contains("on this network only"));
         assert!(told(&[], true).contains("on this network only"));
+        let secret = peerway::DiscoverySecret::from_bytes([1; 16]);
+        let found = Ticket::from(id).with_discovery(Some(secret));
+        assert!(reach(&found, true).unwrap().contains("Mainline DHT"));
         let six = told(&["[2a01:4f8::1]:41641"], true);
         assert!(six.contains("where the addresses in it"), "{six}");
         let relay = RelayUrl::new(id, "relay.example.org", 4433).unwrap();

@@ -29,6 +29,10 @@ const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 const FIND_PATIENCE: Duration = Duration::from_secs(6);
 /// What is waited for, while it lasts.
 const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
+/// For one that has no relay: it takes some seconds to enter the DHT.
+const PLACE_PATIENCE: Duration = Duration::from_secs(9);
+/// What is waited for where the peer says hello to us.
+const CALLED: &str = "the peer has no relay: it was called by way of the Mainline DHT, where it looks every five seconds at best and once a minute at worst";
 /// With less time left no dial is begun again.
 const REDIAL_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,7 +60,12 @@ impl Patience {
         if !is_looked_up {
             return self;
         }
-        let usual = self.usual.max(self.at_most.min(FIND_PATIENCE));
+        let longest = if peer.relays().is_empty() {
+            PLACE_PATIENCE
+        } else {
+            FIND_PATIENCE
+        };
+        let usual = self.usual.max(self.at_most.min(longest));
         Self { usual, ..self }
     }
 }
@@ -243,18 +252,20 @@ impl Dialling<'_> {
         no_relay(&snapshot)
     }
 
-    /// Ends when a dial has taken too long. While the peer's relay does not reach it, the user is told what is waited for.
+    /// Ends when a dial has taken too long. While the peer's relay does not reach it, or it was called to say hello, the user is told what is
+    /// waited for.
     async fn out_of_patience(&self, peer: &Ticket, patience: Patience) {
         let mut snapshots = self.endpoint.snapshots();
-        let seen = async |snapshots: &mut watch::Receiver<Arc<NodeSnapshot>>, unreached: bool| {
-            let seen = snapshots.wait_for(|snapshot| is_unreached(snapshot, peer) == unreached);
-            seen.await.map(drop)
+        let seen = async |snapshots: &mut watch::Receiver<Arc<NodeSnapshot>>, waits: bool| {
+            let seen = snapshots.wait_for(|shown| waits_for(shown, peer).is_some() == waits);
+            seen.await.map(|shown| waits_for(&shown, peer))
         };
         let waiting = async {
             let mut told = false;
-            while let Ok(Ok(())) = timeout(patience.usual, seen(&mut snapshots, true)).await {
+            while let Ok(Ok(Some(hint))) = timeout(patience.usual, seen(&mut snapshots, true)).await
+            {
                 if !std::mem::replace(&mut told, true) {
-                    (self.hint)(UNREACHED);
+                    (self.hint)(hint);
                 }
                 // If the node has ended, so has the dial.
                 let _ = seen(&mut snapshots, false).await;
@@ -322,6 +333,15 @@ fn wrong_relay(snapshot: &NodeSnapshot) -> Option<DialError> {
     let wrong = snapshot.relays.iter().find(|relay| relay.impostor)?;
     let relay = wrong.url.clone();
     Some(ConnectError::WrongRelay { relay }.into())
+}
+
+/// What a dial waits for that takes longer than others, in words.
+fn waits_for(snapshot: &NodeSnapshot, peer: &Ticket) -> Option<&'static str> {
+    if is_unreached(snapshot, peer) {
+        return Some(UNREACHED);
+    }
+    let called = snapshot.peer(peer.id()).is_some_and(|peer| peer.called);
+    called.then_some(CALLED)
 }
 
 /// Whether the peer is called, and its relay does not reach it.

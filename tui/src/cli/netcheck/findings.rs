@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerway::{
-    Carrier, NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, PortAllocation,
+    Carrier, NatBehavior, NatEvidence, NetworkSnapshot, NodeSnapshot, Observed, PortAllocation,
     RefusalReason, RelayState,
 };
 use serde::Serialize;
@@ -25,7 +25,9 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
     if !snapshot.relays.is_empty() {
         all.push(udp(snapshot));
     }
-    if network
+    if let Some(observed) = observed(network) {
+        all.push(observed);
+    } else if network
         .public_v4
         .is_some_and(|addr| addr.ip().is_loopback())
     {
@@ -45,6 +47,37 @@ pub(super) fn findings(snapshot: &NodeSnapshot) -> Vec<Finding> {
     all.extend(lan(network));
     all.extend(publishing(network));
     all
+}
+
+/// What strangers say of a node that no relay sees.
+fn observed(network: &NetworkSnapshot) -> Option<Finding> {
+    let (says, evidence) = match network.observed {
+        Observed::Same => (
+            "Without a relay, peers whose routers are ordinary ones find this node by the Mainline DHT and are linked directly.",
+            network.public_v4.map_or_else(
+                || "its nodes agree where they see this computer".to_owned(),
+                |public| format!("three of its nodes see this computer at {public}"),
+            ),
+        ),
+        Observed::Varies => (
+            "Your router gives every destination another port, so a relay is needed to meet peers that are not open themselves: name one with --relay URL.",
+            "nodes of the Mainline DHT do not agree where they see this computer".to_owned(),
+        ),
+        Observed::Silent => (
+            "UDP may be blocked on this network, so a relay is needed, which is reached over TCP too: name one with --relay URL.",
+            "no node of the Mainline DHT answers".to_owned(),
+        ),
+        Observed::Untold => (
+            "Whether peers can be met without a relay is not known yet.",
+            "too few nodes of the Mainline DHT say where they see this computer".to_owned(),
+        ),
+        Observed::Unasked | Observed::Asking | Observed::Unknown | _ => return None,
+    };
+    Some(Finding {
+        about: "dht-address",
+        says: says.to_owned(),
+        evidence,
+    })
 }
 
 fn udp(snapshot: &NodeSnapshot) -> Finding {
@@ -345,6 +378,29 @@ mod tests {
         snapshot.relays[0].impostor = true;
         let finding = udp(&snapshot);
         assert!(finding.says.starts_with("A relay is another one"));
+    }
+
+    #[test]
+    fn without_a_relay_it_is_said_what_strangers_see_and_when_a_relay_is_needed() {
+        let told = |observed| {
+            let mut shown = snapshot(&serde_json::json!({
+                "local": ["192.168.1.5:41641"],
+                "public_v4": "198.51.100.7:2345",
+                "public_v6": null,
+                "observed": observed,
+                "nat": {"mapping": "unknown", "filtering": "unknown"},
+                "port_mapping": null,
+                "checked_at_ms": null,
+            }));
+            shown.relays.clear();
+            let finding = findings(&shown).remove(0);
+            format!("{}: {}", finding.says, finding.evidence)
+        };
+        assert!(told("same").contains("see this computer at 198.51.100.7:2345"));
+        for needs in ["varies", "silent"] {
+            assert!(told(needs).contains("a relay is needed"), "{needs}");
+        }
+        assert!(!told("asking").contains("DHT"));
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! Homes that have no relay meet by way of the Mainline DHT alone: thirty nodes on the lab's internet, half of them libtorrent's.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is all test code"
+)]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use mainline::Dht;
+use peerway::{ConnectError, DiscoverySecret, Endpoint, PeerState, RelayUrl, SecretKey, Ticket};
+use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
+use peerway_swarm::{
+    call::listen::Switchboard,
+    directory::{Directory, Entrance},
+    discovery::Discovery,
+    publish::{Audience, Publisher},
+};
+use peerway_tests::pair;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+const ALPN: &[u8] = b"no-relay/1";
+const BUDGET: Duration = Duration::from_secs(1500);
+/// Until a node has published where it is, on a busy computer.
+const PUBLISHING: Duration = Duration::from_secs(90);
+/// 80 ms between homes.
+const DELAY: Duration = Duration::from_millis(20);
+/// Nodes of each kind.
+const NODES: u8 = 15;
+const PORT: u16 = 6881;
+/// After this long a node that nobody calls reads its calls once a minute.
+const EAGER_FOR: Duration = Duration::from_secs(300);
+
+/// Nodes of libtorrent at the addresses that are its arguments; the first is where the others begin. Ends with its standard input.
+const TORRENTS: &str = r#"
+import sys, time
+import libtorrent
+addrs = sys.argv[1:]
+sessions = []
+for addr in addrs:
+    session = libtorrent.session({
+        "listen_interfaces": addr + ":6881", "enable_dht": True, "dht_bootstrap_nodes": "", "enable_lsd": False, "enable_upnp": False,
+        "enable_natpmp": False, "dht_ignore_dark_internet": False, "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False})
+    sessions.append(session)
+for session in sessions:
+    for addr in addrs:
+        session.add_dht_node((addr, 6881))
+deadline = time.time() + 60
+def known(session):
+    session.post_session_stats()
+    return session.is_dht_running()
+while not all(known(session) for session in sessions) and time.time() < deadline:
+    time.sleep(0.1)
+time.sleep(3)
+print("ready", flush=True)
+sys.stdin.read()
+"#;
+
+/// A DHT of its own on the lab's internet.
+struct World {
+    lab: Lab,
+    bootstrap: Vec<String>,
+    nodes: Vec<Dht>,
+    torrents: Child,
+}
+
+impl World {
+    fn new(lab: Lab) -> Self {
+        let host = lab.relay();
+        let addr = |number: u8| Ipv4Addr::new(62, 10, 0, 100 + number);
+        for number in 0..2 * NODES {
+            let addr = format!("{}/24", addr(number));
+            let mut ip = host.command("ip");
+            let added = ip.args(["address", "add", &addr, "dev", "eth0"]).status();
+            assert!(added.unwrap().success());
+        }
+        let theirs: Vec<String> = (NODES..2 * NODES).map(|it| addr(it).to_string()).collect();
+        // Debian's, whatever else is installed.
+        let mut torrents = host.command("/usr/bin/python3");
+        torrents.args(["-c", TORRENTS]).args(&theirs);
+        torrents.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut torrents = torrents.spawn().unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(torrents.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "is python3-libtorrent installed?");
+        let bootstrap = vec![
+            format!("{}:{PORT}", addr(0)),
+            format!("{}:{PORT}", addr(NODES)),
+        ];
+        let nodes = (0..NODES).map(|number| {
+            let mut builder = Dht::builder();
+            builder.bind_address(addr(number)).public_ip(addr(number));
+            builder.port(PORT).server_mode().bootstrap(&bootstrap);
+            host.run(|| builder.build().unwrap())
+        });
+        let nodes: Vec<Dht> = nodes.collect();
+        host.run(|| assert!(nodes.iter().all(Dht::bootstrapped)));
+        Self {
+            lab,
+            bootstrap,
+            nodes,
+            torrents,
+        }
+    }
+
+    fn home(&mut self, name: &str, nat: NatKind) -> Home {
+        let line = Line::delayed(DELAY);
+        self.lab.home_on(name, nat, line).unwrap()
+    }
+
+    fn entrance(&self) -> Entrance {
+        let mut entrance = Entrance::default();
+        entrance.bootstrap.clone_from(&self.bootstrap);
+        entrance
+    }
+
+    /// A node that others are to reach, and what it is called by.
+    fn callee(&self, home: &Home, relay: Option<RelayUrl>) -> Callee {
+        let key = SecretKey::generate().unwrap();
+        let secret = DiscoverySecret::from_bytes(*key.seed().first_chunk().unwrap());
+        let (entrance, runtime) = (self.entrance(), home.runtime());
+        home.block_on(async move {
+            let endpoint = node(&key, relay).await;
+            let directory = Directory::new(entrance);
+            let discovery = Discovery::start(&endpoint, key.clone(), directory.clone()).await;
+            let secrets = vec![secret];
+            let audience = Audience::new(secrets.clone());
+            let publisher = Publisher::new(key.clone(), audience, directory.clone());
+            let switchboard = Switchboard::new(key.clone(), secrets, directory);
+            let online = endpoint.clone();
+            let task = runtime.spawn(async move {
+                tokio::join!(publisher.run(&online), switchboard.run(&online));
+            });
+            let mut snapshots = endpoint.snapshots();
+            let published = snapshots.wait_for(|it| {
+                let words = it.network.publishing.as_deref();
+                words.is_some_and(|words| words.starts_with("published at"))
+            });
+            let published = timeout(PUBLISHING, published).await.map(|it| it.is_ok());
+            let words = endpoint.snapshot().network.publishing.clone();
+            assert_eq!(published, Ok(true), "{words:?}");
+            Callee {
+                ticket: Ticket::from(key.id()).with_discovery(Some(secret)),
+                endpoint,
+                _task: task,
+                _discovery: discovery,
+            }
+        })
+    }
+
+    /// Dials by a node that knows nothing but the ticket. How long it took until the connection and until the direct path.
+    fn dial(&self, home: &Home, callee: &Ticket) -> Result<(Duration, Duration), ConnectError> {
+        let (entrance, callee) = (self.entrance(), callee.clone());
+        home.block_on(async move {
+            let key = SecretKey::generate().unwrap();
+            let endpoint = node(&key, None).await;
+            let _discovery = Discovery::start(&endpoint, key, Directory::new(entrance)).await;
+            let begun = Instant::now();
+            let dialled = endpoint.connect(callee, ALPN).await;
+            let connected = begun.elapsed();
+            let connection = match dialled {
+                Ok(connection) => connection,
+                Err(error) => {
+                    endpoint.close().await;
+                    return Err(error);
+                }
+            };
+            let mut status = connection.watch_status();
+            let direct = status.wait_for(|it| it.state == PeerState::Direct);
+            timeout(PUBLISHING, direct).await.unwrap().unwrap();
+            let direct = begun.elapsed();
+            endpoint.close().await;
+            Ok((connected, direct))
+        })
+    }
+
+    fn close(mut self) {
+        drop(self.torrents.stdin.take());
+        self.torrents.wait().unwrap();
+        drop(self.nodes);
+    }
+}
+
+struct Callee {
+    endpoint: Endpoint,
+    ticket: Ticket,
+    _task: JoinHandle<()>,
+    _discovery: Discovery,
+}
+
+async fn node(key: &SecretKey, relay: Option<RelayUrl>) -> Endpoint {
+    let builder = Endpoint::builder().secret_key(key.clone()).alpns([ALPN]);
+    let builder = builder.relays(relay).port_mapping(false);
+    builder.bind().await.unwrap()
+}
+
+/// The largest of what was measured, and all of it.
+fn tally(title: &str, mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    let worst = took.last().copied().unwrap();
+    let median = took[took.len() / 2];
+    println!(
+        "{title}: {} dials, median {median:.1?}, worst {worst:.1?}: {took:.1?}",
+        took.len()
+    );
+    worst
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn port_restricted_homes_without_a_relay_are_linked_within_fifteen_seconds_when_both_wait() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        for (number, nat) in [NatKind::PortRestricted, NatKind::PortRestrictedAccept]
+            .into_iter()
+            .enumerate()
+        {
+            let a = world.home(&format!("a{number}"), nat);
+            let b = world.home(&format!("b{number}"), nat);
+            let callee = world.callee(&a, None);
+            let dials = (0..pair::runs(2)).map(|_| world.dial(&b, &callee.ticket).unwrap().1);
+            let worst = tally("both wait", dials.collect());
+            assert!(worst <= Duration::from_secs(15), "{worst:?}");
+            a.block_on(callee.endpoint.close());
+        }
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "takes ten minutes: a node reads its calls often in its first five"]
+fn homes_without_a_relay_are_linked_within_ninety_seconds_when_nobody_waits() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let homes: Vec<(Home, Home)> = (0..pair::runs(4))
+            .map(|number| {
+                let a = world.home(&format!("a{number}"), NatKind::PortRestricted);
+                (
+                    a,
+                    world.home(&format!("b{number}"), NatKind::PortRestricted),
+                )
+            })
+            .collect();
+        let callees: Vec<Callee> = homes.iter().map(|(a, _)| world.callee(a, None)).collect();
+        world.lab.relay().block_on(sleep(EAGER_FOR));
+        let pairs = homes.iter().zip(&callees);
+        let dials = pairs.map(|((_, b), callee)| world.dial(b, &callee.ticket).unwrap().1);
+        let worst = tally("nobody waits", dials.collect());
+        assert!(worst <= Duration::from_secs(90), "{worst:?}");
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn a_peer_is_found_at_a_relay_that_only_its_record_names_within_three_seconds() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let relay = pair::relay(&world.lab);
+        let a = world.home("a", NatKind::PortRestricted);
+        let b = world.home("b", NatKind::PortRestricted);
+        let callee = world.callee(&a, Some(relay));
+        let dials = (0..pair::runs(2)).map(|_| world.dial(&b, &callee.ticket).unwrap().0);
+        let worst = tally("by a record with a relay", dials.collect());
+        assert!(worst <= Duration::from_secs(3), "{worst:?}");
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn who_cannot_be_said_hello_to_is_told_that_one_of_the_two_needs_a_relay() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let a = world.home("a", NatKind::PortRestricted);
+        let b = world.home("b", NatKind::Symmetric);
+        let callee = world.callee(&a, None);
+        let error = world.dial(&b, &callee.ticket).unwrap_err().to_string();
+        assert!(error.contains("another port"), "{error}");
+        assert!(error.contains("needs a relay"), "{error}");
+        let blocked = world.home("c", NatKind::Blocked);
+        let error = world
+            .dial(&blocked, &callee.ticket)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("no node of the Mainline DHT answers"),
+            "{error}"
+        );
+        world.close();
+    });
+}
