@@ -10,7 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     net::Ipv4Addr,
     process::{Child, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mainline::Dht;
@@ -25,7 +25,7 @@ use peerway_swarm::{
 use peerway_tests::pair;
 use tokio::{
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 const ALPN: &[u8] = b"no-relay/1";
@@ -104,7 +104,12 @@ impl World {
             host.run(|| builder.build().unwrap())
         });
         let nodes: Vec<Dht> = nodes.collect();
-        host.run(|| assert!(nodes.iter().all(Dht::bootstrapped)));
+        let asked: Vec<_> = nodes.iter().map(|node| node.clone().as_async()).collect();
+        host.block_on(async move {
+            for node in asked {
+                assert!(node.bootstrapped().await);
+            }
+        });
         Self {
             lab,
             bootstrap,

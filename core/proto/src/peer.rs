@@ -183,12 +183,15 @@ impl Peer {
         addrs: Vec<SocketAddr>,
     ) {
         self.demand.dial();
+        let was_placed = self.contact.is_placed();
         self.contact.meet_at(relays);
         self.contact.dial_at(addrs);
+        let is_found = !was_placed && self.contact.is_placed();
         let is_calling = self.sessions.is_calling();
         match &self.state {
             State::Idle | State::Failed(_) => self.dial_anew(ctx),
             State::Greeting(failure) if !is_calling || failure.is_some() => self.dial_anew(ctx),
+            State::Greeting(_) if is_found => self.greet_soon(ctx),
             _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
             State::Relayed if !is_calling && !self.checks.is_on() => self.call(ctx),

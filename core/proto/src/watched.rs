@@ -233,12 +233,7 @@ impl Watched {
             Input::Connect { addrs, .. } | Input::CalledBack { addrs, .. } => {
                 self.named.extend(addrs);
             }
-            Input::Found { addrs, .. } => {
-                let networks = &self.interfaces;
-                let is_near = |ip| networks.iter().any(|it| it.shares_prefix(ip));
-                self.found
-                    .extend(addrs.iter().filter(|it| is_near(it.ip())));
-            }
+            Input::Found { addrs, .. } => self.note_found(addrs),
             Input::Retry { .. }
             | Input::RelayDraining { .. }
             | Input::RelaySilent { .. }
@@ -265,6 +260,13 @@ impl Watched {
             | Input::Access { .. }
             | Input::Shutdown => {}
         }
+    }
+
+    fn note_found(&mut self, addrs: &[SocketAddr]) {
+        let networks = &self.interfaces;
+        let is_near = |ip| networks.iter().any(|it| it.shares_prefix(ip));
+        let near = addrs.iter().filter(|it| is_near(it.ip()));
+        self.found.extend(near);
     }
 
     fn drain(&mut self, now: Instant) -> Vec<Output> {

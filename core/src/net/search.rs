@@ -115,6 +115,8 @@ struct Looked {
     number: u64,
     /// Why the dials would be in vain if nothing was found.
     failure: Option<ConnectError>,
+    /// Why nothing was found, if that was known first.
+    reason: Option<Arc<dyn Error + Send + Sync>>,
     /// Whether the peer was called by other means, so that it says more why that is in vain.
     called: bool,
     end: AbortHandle,
@@ -160,6 +162,7 @@ impl Looking {
         let looked = Looked {
             number,
             failure: None,
+            reason: None,
             called: self.was_called(peer),
             end,
         };
@@ -191,13 +194,34 @@ impl Looking {
         self.by_peer.get(&peer).is_some_and(|looked| looked.called)
     }
 
-    /// Keeps why a peer is not reached until its search is over; false if it is not searched for.
-    pub(super) fn defer(&mut self, peer: PeerId, failure: &ConnectError) -> bool {
+    /// The peer is not reached. What to tell the diallers of that, unless there is a search yet that may change it.
+    pub(super) fn defer(&mut self, peer: PeerId, failure: ConnectError) -> Option<ConnectError> {
         let Some(looked) = self.by_peer.get_mut(&peer) else {
-            return false;
+            return Some(failure);
         };
-        looked.failure = Some(failure.clone());
-        true
+        let Some(reason) = looked.reason.take() else {
+            looked.failure = Some(failure);
+            return None;
+        };
+        let called = looked.called;
+        self.end(peer);
+        Some(in_vain(failure, Some(reason), called))
+    }
+
+    /// The search is over. What to tell the diallers of it, unless something else may yet lead to the peer.
+    pub(super) fn give_up(
+        &mut self,
+        peer: PeerId,
+        reason: Option<Arc<dyn Error + Send + Sync>>,
+    ) -> Option<ConnectError> {
+        let looked = self.by_peer.get_mut(&peer)?;
+        if looked.failure.is_none() && reason.is_some() {
+            looked.reason = reason;
+            return None;
+        }
+        let called = looked.called;
+        let failure = self.end(peer)?;
+        Some(in_vain(failure, reason, called))
     }
 
     /// Nothing more is to be found. Why the dials are in vain, if they are.
@@ -209,7 +233,7 @@ impl Looking {
 }
 
 /// What a dialler is told whose peer was searched for in vain.
-pub(super) fn in_vain(
+fn in_vain(
     failure: ConnectError,
     reason: Option<Arc<dyn Error + Send + Sync>>,
     called: bool,

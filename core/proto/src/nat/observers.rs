@@ -228,7 +228,7 @@ impl Observers {
         }
         let enough = self.said.len() >= OBSERVERS_TOLD;
         if !enough {
-            let room = OBSERVERS_AT_ONCE.saturating_sub(self.asked.len());
+            let room = OBSERVERS_AT_ONCE.saturating_sub(self.asked.len() + self.said.len());
             let more = self.left.split_off(self.left.len().saturating_sub(room));
             self.ask(now, more);
         }

@@ -285,5 +285,5 @@ fn every_enum_that_is_read_from_json_has_room_for_what_newer_versions_write() {
             found += 1;
         }
     }
-    assert_eq!(found, 16);
+    assert_eq!(found, 17);
 }

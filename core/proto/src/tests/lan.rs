@@ -53,6 +53,25 @@ fn a_peer_that_is_nowhere_to_be_seen_is_given_up_after_three_seconds() {
 }
 
 #[test]
+fn addresses_that_become_known_while_a_peer_is_looked_for_are_used_at_once() {
+    let mut lan = Lan::of(2);
+    lan.connect(0, 1);
+    lan.run(200);
+    let (peer, relays) = (key(1).id(), Vec::new());
+    let addrs = vec![lan.addr(1)];
+    lan.give(
+        0,
+        Input::Connect {
+            peer,
+            relays,
+            addrs,
+        },
+    );
+    lan.run(50);
+    assert_eq!(lan.state(0, 1), PeerState::Direct);
+}
+
+#[test]
 fn a_peer_that_moves_on_its_network_is_found_again() {
     let mut lan = Lan::of(3);
     lan.connect(0, 1);

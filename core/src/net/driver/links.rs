@@ -11,7 +11,7 @@ use crate::{
         dial::{Dialled, Reply},
         links::{Closed, PeerLink},
         mux::Dest,
-        search::{News, Searched, in_vain},
+        search::{News, Searched},
         tcp::Offer,
     },
     proto::{
@@ -91,9 +91,8 @@ impl Driver {
             Some((News::InVain(reason), _)) => Some(reason),
             None => None,
         };
-        let called = self.looking.was_called(peer);
-        if let Some(failure) = self.looking.end(peer) {
-            self.fail_with(peer, &in_vain(failure, reason, called));
+        if let Some(error) = self.looking.give_up(peer, reason) {
+            self.fail_with(peer, &error);
         }
     }
 
@@ -172,7 +171,7 @@ impl Driver {
 
     pub(super) fn fail(&mut self, peer: PeerId, failure: &Failure) {
         let error = (self.registrations).explain(peer, failure, self.gathering.unsearched());
-        if !self.looking.defer(peer, &error) {
+        if let Some(error) = self.looking.defer(peer, error) {
             self.fail_with(peer, &error);
         }
     }

@@ -91,11 +91,11 @@ impl Call {
         if *version != VERSION {
             return Err(OpenError::Version(*version));
         }
-        let half = OpenError::Malformed("half a call");
-        let (ephemeral, sealed) = (sealed.split_first_chunk::<KEY>()).ok_or(half.clone())?;
-        let (text, tag) = sealed.split_last_chunk::<TAG>().ok_or(half.clone())?;
+        let half = || OpenError::Malformed("half a call");
+        let (ephemeral, sealed) = (sealed.split_first_chunk::<KEY>()).ok_or_else(half)?;
+        let (text, tag) = sealed.split_last_chunk::<TAG>().ok_or_else(half)?;
         let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(key.seed().as_slice())));
-        let secret = Zeroizing::new(*expanded.first_chunk::<KEY>().ok_or(half.clone())?);
+        let secret = Zeroizing::new(*expanded.first_chunk::<KEY>().ok_or_else(half)?);
         let shared = MontgomeryPoint(*ephemeral).mul_clamped(*secret);
         let cipher = cipher(&shared, ephemeral, key.id()).ok_or(OpenError::Sealed)?;
         let mut text = text.to_vec();
@@ -107,10 +107,10 @@ impl Call {
                 Tag::from_slice(tag),
             )
             .map_err(|_| OpenError::Sealed)?;
-        let (len, rest) = text.split_first_chunk().ok_or(half.clone())?;
+        let (len, rest) = text.split_first_chunk().ok_or_else(half)?;
         let len = usize::from(u16::from_be_bytes(*len));
-        let (body, rest) = rest.split_at_checked(len).ok_or(half.clone())?;
-        let (signature, _) = rest.split_first_chunk::<SIGNATURE>().ok_or(half)?;
+        let (body, rest) = rest.split_at_checked(len).ok_or_else(half)?;
+        let (signature, _) = rest.split_first_chunk::<SIGNATURE>().ok_or_else(half)?;
         let (read, _) = postcard::take_from_bytes::<Body>(body)
             .map_err(|_| OpenError::Malformed("no call of this version"))?;
         let caller = PeerId::from_bytes(read.caller)
@@ -227,7 +227,7 @@ mod tests {
         let slots = slots();
         let other = item(&call(), 1);
         assert_eq!(open(&other, NOW), Err(OpenError::Forged));
-        let moved = slots.item(0, other.seq, other.value.clone()).unwrap();
+        let moved = slots.item(0, other.seq, other.value).unwrap();
         assert_eq!(open(&moved, NOW), Err(OpenError::Sealed));
         let right = item(&call(), 0);
         let later = slots.item(0, right.seq + 1, right.value.clone()).unwrap();
