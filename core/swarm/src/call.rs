@@ -1,6 +1,6 @@
 //! Calls by way of the DHT, for peers that have no relay in common and NATs that let nobody in.
 //!
-//! Who has a peer's id and discovery secret can compute where its *slots* lie, and leave a sealed [`Call`] in a free one: "say hello
+//! Who has a peer's id and discovery secret can compute where its *slots* lie, and leave a sealed call in a free one: "say hello
 //! to me, at these addresses". The caller has opened its own NAT for the peer's answer by then, and keeps it open with packets that do
 //! not get as far as the peer's NAT, where one that comes too early may cost the peer its port. The peer reads its slots and says
 //! hello. The call is not the hello itself: it lies there for longer than a hello is believed.
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The seal is opened by the peer alone: others who have its ticket see that somebody calls, and can take a slot away, but learn neither who
-//! calls nor from where. [`caller`] and [`listener`] decide, in any time; [`listen`] and [`crate::discovery`] carry it out.
+//! calls nor from where. `caller` and `listener` decide, in any time; [`listen`] and [`discovery`](crate::discovery) carry it out.
 
 pub(crate) mod caller;
 mod letter;
