@@ -10,6 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     net::Ipv4Addr,
     process::{Child, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -22,7 +23,7 @@ use peerway_swarm::{
     discovery::Discovery,
     publish::{Audience, Publisher},
 };
-use peerway_tests::pair;
+use peerway_tests::{PROGRAMS, computer::Computer, pair};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -278,6 +279,43 @@ fn a_peer_is_found_at_a_relay_that_only_its_record_names_within_three_seconds() 
         let dials = (0..pair::runs(2)).map(|_| world.dial(&b, &callee.ticket).unwrap().0);
         let worst = tally("by a record with a relay", dials.collect());
         assert!(worst <= Duration::from_secs(3), "{worst:?}");
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn a_ticket_is_all_that_two_commands_need() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let folder = tempfile::tempdir().unwrap();
+        let export = format!("export PEERWAY_DHT_NODE={}", world.bootstrap.join(","));
+        let [a, b] = ["a", "b"].map(|name| {
+            let home = world.home(name, NatKind::PortRestricted);
+            let mut computer = Computer::new(home, name, folder.path());
+            computer.export(&export);
+            computer
+        });
+        let _up = a.start("peerway up");
+        let ticket = a.run("peerway ticket");
+        let ping = format!("peerway ping {} -c 1", ticket.trim());
+        let begun = Instant::now();
+        let linked = loop {
+            let pinged = b.line(&ping).output().unwrap();
+            let said = String::from_utf8_lossy(&pinged.stderr);
+            println!(
+                "{:.1?} {}{said}",
+                begun.elapsed(),
+                String::from_utf8_lossy(&pinged.stdout)
+            );
+            if pinged.status.success() || begun.elapsed() > PUBLISHING {
+                break pinged.status.success();
+            }
+        };
+        assert!(linked);
+        println!("{}", a.run("peerway status"));
+        println!("{}", a.run("peerway netcheck"));
         world.close();
     });
 }
