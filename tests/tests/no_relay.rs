@@ -233,9 +233,16 @@ fn port_restricted_homes_without_a_relay_are_linked_within_fifteen_seconds_when_
         {
             let a = world.home(&format!("a{number}"), nat);
             let b = world.home(&format!("b{number}"), nat);
-            let callee = world.callee(&a, None);
-            let dials = (0..pair::runs(2)).map(|_| world.dial(&b, &callee.ticket).unwrap().1);
-            let worst = tally("both wait", dials.collect());
+            let (mut callee, mut took) = (world.callee(&a, None), Vec::new());
+            for run in 0..pair::runs(2) {
+                // Four can call one node at a time, and calls of now lie there for a while.
+                if run > 0 && run % 4 == 0 {
+                    a.block_on(callee.endpoint.close());
+                    callee = world.callee(&a, None);
+                }
+                took.push(world.dial(&b, &callee.ticket).unwrap().1);
+            }
+            let worst = tally("both wait", took);
             assert!(worst <= Duration::from_secs(15), "{worst:?}");
             a.block_on(callee.endpoint.close());
         }

@@ -28,8 +28,8 @@ pub(crate) use slot::{SLOTS, Slots};
 
 /// Addresses in a call: each is sent a hello.
 pub(crate) const MAX_ADDRS: usize = 2;
-/// How long a call lies in its slot before others may take it, in seconds. Its author writes it again before.
-pub(crate) const LIES_FOR: u64 = 90;
+/// How long a call lies in its slot before others may take it, in seconds. Its author writes it again before, as long as it waits.
+pub(crate) const LIES_FOR: u64 = 30;
 
 /// Whether the NAT gives each destination another port, so that nobody gets in at one that others see.
 pub(crate) fn ports_vary(network: &NetworkSnapshot) -> bool {

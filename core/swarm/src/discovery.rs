@@ -49,9 +49,9 @@ pub enum NotFound {
         "it has no relay and can only say hello to us, but too few nodes of the Mainline DHT say where they see this computer: if that stays so, one of the two needs a relay"
     )]
     Unplaced,
-    /// Try again in two minutes.
+    /// Try again in half a minute.
     #[error(
-        "it has no relay, and others are calling it by way of the Mainline DHT: try again in two minutes"
+        "it has no relay, and others are calling it by way of the Mainline DHT: try again in half a minute"
     )]
     Busy,
     /// Start it, have it let us in, or use a relay.

@@ -264,7 +264,7 @@ mod tests {
     fn a_slot_in_which_a_call_lies_is_left_alone_until_that_is_old() {
         let mut world = World::new();
         let lies = |age: i64| Some(UNIX as i64 - age);
-        let slots = [lies(10), None, lies(0), lies(89)];
+        let slots = [lies(10), None, lies(0), lies(29)];
         world.caller.set_own(world.at(0), vec![addr(9)]);
         world.caller.on_slots(world.at(0), slots);
         world.run(0..1);
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(world.end(), (0, InVain::Busy));
         let mut world = World::new();
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), [lies(90); SLOTS]);
+        world.caller.on_slots(world.at(0), [lies(30); SLOTS]);
         world.run(0..1);
         assert_eq!(world.writes(), [(0, 2, 0)]);
     }
