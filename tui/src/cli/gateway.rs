@@ -16,13 +16,13 @@ use super::{
     node::interrupted,
     out, pin, proxy, share,
 };
-use crate::gateway::Gateway;
+use crate::{forwarding::ListenError, gateway::Gateway};
 
 pub(super) async fn run(globals: &Globals, args: &GatewayArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::OpenGateway(args.listen));
     }
-    let failed = |source| Failure::Listen {
+    let failed = |source| ListenError {
         addr: args.listen.to_string(),
         source,
     };

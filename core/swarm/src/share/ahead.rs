@@ -77,6 +77,11 @@ impl Ahead {
         self.wanted = wanted;
     }
 
+    /// What a holder has.
+    pub(super) fn units_of(&self, peer: PeerId) -> Option<&Units> {
+        self.holders.get(&peer)
+    }
+
     /// See [`Picker::come`].
     pub(super) fn come(&mut self, peer: PeerId, units: Units, now: Duration) -> bool {
         let mut part = units.clone();
@@ -109,6 +114,11 @@ impl Ahead {
     /// See [`Picker::placed`].
     pub(super) fn placed(&mut self, peer: PeerId, place: u32) {
         self.picker.placed(peer, place);
+    }
+
+    /// See [`Picker::suggested`].
+    pub(super) fn suggested(&mut self, peer: PeerId, units: &[u32]) {
+        self.picker.suggested(peer, units);
     }
 
     /// See [`Picker::gone`].
