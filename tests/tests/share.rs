@@ -7,7 +7,17 @@ use std::fs;
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 
-use crate::commands::World;
+use crate::commands::{Running, World};
+
+/// What is printed for whoever is to have what is shared.
+async fn link(sharing: &mut Running) -> String {
+    loop {
+        let line = sharing.line().await;
+        if line["event"] == "shared" {
+            return line["link"].as_str().unwrap().to_owned();
+        }
+    }
+}
 
 fn number(line: &Value, key: &str) -> u64 {
     line[key].as_u64().unwrap()
@@ -26,12 +36,7 @@ async fn who_is_killed_ten_times_while_it_fetches_fetches_at_most_a_hundredth_tw
     fs::create_dir(&into).unwrap();
     let share = ["share", source.to_str().unwrap(), "--public"];
     let mut sharing = world.start("attic", &share);
-    let link = loop {
-        let line = sharing.line().await;
-        if line["event"] == "shared" {
-            break line["link"].as_str().unwrap().to_owned();
-        }
-    };
+    let link = link(&mut sharing).await;
     let get = ["get", &link, "-o", into.to_str().unwrap()];
     let mut through = 0u64;
     for round in 0..10 {
@@ -69,12 +74,7 @@ async fn what_one_pins_is_had_from_it_when_whoever_shared_it_has_gone_and_goes_w
     fs::write(source.join("b"), b"b").unwrap();
     let share = ["share", source.to_str().unwrap(), "--public"];
     let mut sharing = world.start("attic", &share);
-    let link = loop {
-        let line = sharing.line().await;
-        if line["event"] == "shared" {
-            break line["link"].as_str().unwrap().to_owned();
-        }
-    };
+    let link = link(&mut sharing).await;
     // By itself, and then by the node that runs.
     let pinned = world.run("laptop", &["pin", &link, "--for", "2h"]).await;
     assert_eq!(pinned.code, 0, "{}", pinned.stderr);
@@ -127,6 +127,22 @@ async fn curl(arguments: &[&str]) -> (u16, String, Vec<u8>) {
     (status, head, output.stdout)
 }
 
+/// What nobody is to read, and what there is not.
+async fn is_refused(addr: &str, top: &str) {
+    let film = &format!("{top}/a%20film.mp4");
+    for (arguments, expected) in [
+        (&["-H", "Host: evil.example", film][..], 421),
+        (&["-H", "Sec-Fetch-Site: cross-site", film], 403),
+        (&["-X", "POST", film], 405),
+        (&[&format!("http://{addr}/blob/nonsense")], 400),
+        (&[&format!("http://{addr}/")], 404),
+        (&[&format!("{top}/none")], 404),
+        (&[&format!("http://{addr}/blob/{}", "0".repeat(64))], 404),
+    ] {
+        assert_eq!(curl(arguments).await.0, expected, "{arguments:?}");
+    }
+}
+
 #[tokio::test]
 async fn browsers_and_players_read_what_is_shared_and_parts_of_it_through_the_gateway() {
     const LEN: usize = 20 << 20;
@@ -140,14 +156,13 @@ async fn browsers_and_players_read_what_is_shared_and_parts_of_it_through_the_ga
     fs::write(source.join("<b>.html"), b"<p>hello").unwrap();
     let share = ["share", source.to_str().unwrap(), "--public"];
     let mut sharing = world.start("attic", &share);
-    let link = loop {
-        let line = sharing.line().await;
-        if line["event"] == "shared" {
-            break line["link"].as_str().unwrap().to_owned();
-        }
-    };
+    let link = link(&mut sharing).await;
     // By itself, and by the node that runs.
-    for node in [None, Some(world.up("laptop").await.0)] {
+    for does_node_run in [false, true] {
+        let node = match does_node_run {
+            true => Some(world.up("laptop").await.0),
+            false => None,
+        };
         let mut gateway = world.start("laptop", &["gateway", "--listen", "127.0.0.1:0"]);
         let line = gateway.line().await;
         assert_eq!(line["event"], "listening");
@@ -196,17 +211,7 @@ async fn browsers_and_players_read_what_is_shared_and_parts_of_it_through_the_ga
         assert!(curl(&["-r", "5-9", &by_hash]).await.2 == bytes[5..10]);
         let (_, head, page) = curl(&[&format!("{top}/%3Cb%3E.html")]).await;
         assert!(page == b"<p>hello" && head.contains("sandbox"), "{head}");
-        for (arguments, expected) in [
-            (&["-H", "Host: evil.example", &film][..], 421),
-            (&["-H", "Sec-Fetch-Site: cross-site", &film], 403),
-            (&["-X", "POST", &film], 405),
-            (&[&format!("http://{addr}/blob/nonsense")], 400),
-            (&[&format!("http://{addr}/")], 404),
-            (&[&format!("{top}/none")], 404),
-            (&[&format!("http://{addr}/blob/{}", "0".repeat(64))], 404),
-        ] {
-            assert_eq!(curl(arguments).await.0, expected, "{arguments:?}");
-        }
+        is_refused(addr, &top).await;
         gateway.terminate().await;
         if let Some(node) = node {
             node.terminate().await;
