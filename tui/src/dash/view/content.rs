@@ -341,19 +341,16 @@ fn said_of(model: &Model, content: &Content<'_>, area: Rect) -> Vec<Line<'static
             Span::raw(format::fit(&text, room, glyphs.ellipsis)),
         ])
     };
-    let pieces = if it.pieces.is_empty() {
-        labelled("hash", it.hash.to_string())
-    } else {
-        labelled("pieces", pieces(model, &it.pieces, area.width))
-    };
-    vec![
-        Line::from(first),
-        labelled("now", rates),
-        pieces,
+    let mut lines = vec![Line::from(first), labelled("now", rates)];
+    if !it.pieces.is_empty() {
+        lines.push(labelled("pieces", pieces(model, &it.pieces, area.width)));
+    }
+    lines.extend([
         labelled("path", path),
         labelled("for", whom.to_owned()),
         labelled("hash", it.hash.to_string()),
-    ]
+    ]);
+    lines
 }
 
 /// Which of it is here, from its beginning to its end; a column per part, or per several.
