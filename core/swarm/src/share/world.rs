@@ -262,16 +262,12 @@ fn spread(leechers: usize, units: u32, known: usize, seed: u64) -> Figures {
 
 #[test]
 fn one_seed_and_sixteen_leechers_are_done_soon_and_the_seed_sends_little_more_than_the_content() {
-    for units in [96, 256] {
-        let figures = spread(16, units, 16, 1);
-        assert!(
-            figures.time < 1.4 && figures.all < 1.2,
-            "{units} units: {figures:?}"
-        );
-        assert!(
-            units < 256 || figures.seed < 1.25,
-            "{units} units: {figures:?}"
-        );
+    for (units, most) in [(96, 1.31), (256, 1.15)] {
+        let figures: Vec<_> = (1..6).map(|seed| spread(16, units, 16, seed)).collect();
+        let mean = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>() / 5.0;
+        let (time, seed, all) = (mean(|it| it.time), mean(|it| it.seed), mean(|it| it.all));
+        let is_so = time < most && seed < most && all < 1.15;
+        assert!(is_so, "{units} units: {time} {seed} {all}");
     }
 }
 
