@@ -38,4 +38,5 @@ mod tcp;
 mod tcp443;
 mod terminal;
 mod times;
+mod village;
 mod walk;
