@@ -27,10 +27,10 @@ const REGISTER_PATIENCE: Duration = Duration::from_secs(8);
 const DIAL_PATIENCE: Duration = Duration::from_millis(5500);
 /// The same for a peer that may have to be found in the Mainline DHT.
 const FIND_PATIENCE: Duration = Duration::from_secs(6);
+/// For one that has no relay: it takes some seconds to enter the DHT. Less than the library takes, which knows less of why.
+const PLACE_PATIENCE: Duration = Duration::from_secs(8);
 /// What is waited for, while it lasts.
 const UNREACHED: &str = "the peer's relay does not reach it: its router may have forgotten it; waiting up to 20 s for it to come back";
-/// For one that has no relay: it takes some seconds to enter the DHT.
-const PLACE_PATIENCE: Duration = Duration::from_secs(9);
 /// What is waited for where the peer says hello to us.
 const CALLED: &str = "the peer has no relay: it was called by way of the Mainline DHT, where it looks every five seconds at best and once a minute at worst";
 /// With less time left no dial is begun again.

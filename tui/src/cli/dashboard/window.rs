@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::pending,
     sync::Arc,
     time::Duration,
 };
@@ -109,7 +110,7 @@ async fn show(
     }
 }
 
-/// What the node shares and which groups it belongs to. A node that ends is asked again; one that does not say tells nothing.
+/// What the node shares and which groups it belongs to. A node that ends is asked again; of one that does not say nothing comes, ever.
 fn commons(node: Client) -> BoxStream<'static, Arc<Commons>> {
     let begin = (node, None::<Telling<Commons>>);
     let told = stream::unfold(begin, |(node, mut line)| async move {
@@ -127,7 +128,7 @@ fn commons(node: Client) -> BoxStream<'static, Arc<Commons>> {
             line = match node.watch_commons().await {
                 Ok(line) => Some(line),
                 // From afar it is told to nobody.
-                Err(ControlError::Forbidden(_)) => return None,
+                Err(ControlError::Forbidden(_)) => pending().await,
                 Err(_) => {
                     sleep(AGAIN).await;
                     None
