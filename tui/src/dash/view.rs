@@ -23,6 +23,7 @@ mod rtt;
 mod share;
 mod sparklines;
 mod stranger;
+mod table;
 mod tabs;
 mod throughput;
 mod typing;

@@ -3,13 +3,12 @@
 use peerway_swarm::share::{ContentPeer, ContentState, Kind};
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin, Rect},
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Row, Table},
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, selectable};
+use super::{panel, selectable, table};
 use crate::{
     dash::{
         contents::{self, Content},
@@ -79,16 +78,9 @@ pub(super) fn shares(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 "`peerway share FILE` shares something, `peerway get LINK` fetches it.",
             ]
         };
-        for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
-            frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
-        }
-        return;
+        return table::say(model, frame, inside, lines);
     }
-    let columns: Vec<Column> = COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = contents::rows(model).enumerate().skip(model.shares.top);
     let rows = shown.take(height).map(|(at, content)| {
@@ -107,10 +99,8 @@ pub(super) fn shares(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         };
         column.align(format!("{}{mark}", column.heading()))
     });
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width(area.width));
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 /// The order and the filter, as far as there is room.
@@ -401,11 +391,7 @@ fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         );
         return frame.render_widget(line, area);
     }
-    let columns: Vec<PeerColumn> = PEER_COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(PEER_COLUMNS, area.width);
     let height = usize::from(area.height.saturating_sub(1));
     let shown = peers.iter().enumerate().skip(model.holders.top);
     let focused = model.focus == Panel::Holders && model.overlay.is_none();
@@ -421,7 +407,6 @@ fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         PeerColumn::Received => Line::raw("FROM IT").right_aligned(),
         PeerColumn::Sent => Line::raw("TO IT").right_aligned(),
     });
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| match column {
         PeerColumn::Glyph => Constraint::Length(2),
         PeerColumn::Name => Constraint::Fill(1),
@@ -429,8 +414,7 @@ fn peers(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         PeerColumn::Path => Constraint::Fill(2),
         PeerColumn::Received | PeerColumn::Sent => Constraint::Length(8),
     });
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, area);
+    table::draw(model, frame, area, (heading, widths), rows);
 }
 
 fn peer_cell(model: &Model, peer: &ContentPeer, column: PeerColumn) -> Line<'static> {

@@ -3,12 +3,11 @@
 use peerway::{FlowSnapshot, PeerSnapshot};
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin, Rect},
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Row, Table},
 };
 
-use super::{panel, selectable, throughput::throughput};
+use super::{panel, selectable, table, throughput::throughput};
 use crate::{
     dash::{
         flows::flows as all, format, layout::Panel, look::Role, model::Model, tabs::View,
@@ -89,16 +88,9 @@ fn table(
             "No connection is open: nothing is sent but what keeps links alive.",
             "`peerway forward`, `speed` and programs with the library open some.",
         ];
-        for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
-            frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
-        }
-        return;
+        return table::say(model, frame, inside, &lines);
     }
-    let columns: Vec<Column> = COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
     let is_view = model.view == View::Flows;
     let shown = flows.iter().enumerate();
@@ -111,10 +103,8 @@ fn table(
         selectable(model, cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.align(column.heading()));
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width());
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 impl Column {

@@ -3,13 +3,13 @@
 use peerway::Presence;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin, Rect},
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Clear, Paragraph, Row, Table, Wrap},
+    widgets::{Clear, Paragraph, Wrap},
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, selectable};
+use super::{panel, selectable, table};
 use crate::{
     dash::{
         format,
@@ -70,7 +70,7 @@ pub(super) fn members(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     };
     let inside = framed(model, frame, area, &title, Panel::Members);
     if members.is_empty() {
-        return nothing(model, frame, inside, "no member matches the filter");
+        return table::say(model, frame, inside, &["no member matches the filter"]);
     }
     let columns: Vec<Column> = COLUMNS
         .into_iter()
@@ -92,10 +92,8 @@ pub(super) fn members(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         )
     });
     let heading = columns.iter().map(|column| column.heading());
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width(inside.width));
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 fn has_focus(model: &Model, panel: Panel) -> bool {
@@ -118,11 +116,6 @@ fn framed(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &str, of: Pan
     let inside = block.inner(area);
     frame.render_widget(block, area);
     inside
-}
-
-fn nothing(model: &Model, frame: &mut Frame<'_>, inside: Rect, text: &'static str) {
-    let line = Line::styled(text, model.look.style(Role::Dim));
-    frame.render_widget(line, inside.inner(Margin::new(1, 0)));
 }
 
 impl Column {
@@ -262,7 +255,7 @@ pub(super) fn links(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         } else {
             "no pair matches the filter"
         };
-        return nothing(model, frame, inside, text);
+        return table::say(model, frame, inside, &[text]);
     }
     let columns: Vec<LinkColumn> = LINK_COLUMNS
         .into_iter()
@@ -282,10 +275,8 @@ pub(super) fn links(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         selectable(model, cells.collect(), at == model.links.at && focused)
     });
     let heading = columns.iter().map(|column| column.heading());
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width(area.width));
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
     let selected = pairs.get(model.links.at).filter(|_| focused);
     if let Some(pair) = selected.filter(|_| inside.height >= FULL_TEXT_FROM) {
         full(model, frame, inside, pair);

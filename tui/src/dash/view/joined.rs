@@ -3,13 +3,13 @@
 use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin, Rect},
+    layout::{Constraint, Layout, Rect},
     text::{Line, Span},
-    widgets::{Clear, Paragraph, Row, Table, Wrap},
+    widgets::{Clear, Paragraph, Table, Wrap},
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{panel, selectable};
+use super::{panel, selectable, table};
 use crate::{
     commons::Joined,
     dash::{
@@ -75,16 +75,9 @@ pub(super) fn groups(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                 "`peerway group create NAME` makes one, `group join INVITE` joins one.",
             ]
         };
-        for (line, row) in lines.iter().zip(inside.inner(Margin::new(1, 0)).rows()) {
-            frame.render_widget(Line::styled(*line, model.look.style(Role::Dim)), row);
-        }
-        return;
+        return table::say(model, frame, inside, lines);
     }
-    let columns: Vec<Column> = COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = all.iter().enumerate().skip(model.groups.top);
     let rows = shown.take(height).map(|(at, joined)| {
@@ -93,10 +86,8 @@ pub(super) fn groups(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         selectable(model, cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width());
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 impl Column {
@@ -192,11 +183,6 @@ fn framed(
     inside
 }
 
-fn nothing(model: &Model, frame: &mut Frame<'_>, inside: Rect, text: &'static str) {
-    let line = Line::styled(text, model.look.style(Role::Dim));
-    frame.render_widget(line, inside.inner(Margin::new(1, 0)));
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FellowColumn {
     Glyph,
@@ -239,13 +225,9 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         } else {
             "no member matches the filter"
         };
-        return nothing(model, frame, inside, text);
+        return table::say(model, frame, inside, &[text]);
     }
-    let columns: Vec<FellowColumn> = FELLOW_COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(FELLOW_COLUMNS, area.width);
     let focused = model.focus == Panel::Fellows && model.overlay.is_none();
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = fellows.iter().enumerate().skip(model.fellows.top);
@@ -264,7 +246,6 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         FellowColumn::Since => Line::raw("SINCE").right_aligned(),
         FellowColumn::Why => Line::raw("WHY").right_aligned(),
     });
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| match column {
         FellowColumn::Glyph => Constraint::Length(2),
         FellowColumn::Name => Constraint::Fill(2),
@@ -273,8 +254,7 @@ pub(super) fn fellows(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         FellowColumn::Rtt | FellowColumn::Since => Constraint::Length(6),
         FellowColumn::Why => Constraint::Length(11),
     });
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 fn fellow_cell(model: &Model, fellow: &Fellow<'_>, column: FellowColumn) -> Line<'static> {
@@ -325,7 +305,7 @@ pub(super) fn posts(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             Some(_) if !model.post_filter.is_empty() => "no message matches the filter",
             Some(_) => "nothing was said yet: `peerway group post NAME TEXT`",
         };
-        return nothing(model, frame, inside, text);
+        return table::say(model, frame, inside, &[text]);
     }
     let focused = model.focus == Panel::Posts && model.overlay.is_none();
     let height = usize::from(inside.height);

@@ -5,10 +5,9 @@ use ratatui::{
     Frame,
     layout::{Constraint, Margin, Rect},
     text::{Line, Span},
-    widgets::{Row, Table},
 };
 
-use super::{panel, selectable};
+use super::{panel, selectable, table};
 use crate::dash::{
     format,
     layout::Panel,
@@ -56,11 +55,7 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
         frame.render_widget(Line::styled(text, model.look.style(Role::Dim)), inside);
         return;
     }
-    let columns: Vec<Column> = COLUMNS
-        .into_iter()
-        .filter(|(_, from)| area.width >= *from)
-        .map(|(column, _)| column)
-        .collect();
+    let columns = table::fitting(COLUMNS, area.width);
     let height = usize::from(inside.height.saturating_sub(1));
     let shown = peer.pairs.iter().enumerate().skip(model.pairs.top);
     let focused = model.focus == Panel::Pairs && model.overlay.is_none();
@@ -70,10 +65,8 @@ pub(super) fn pairs(model: &Model, peer: &PeerSnapshot, frame: &mut Frame<'_>, a
         selectable(model, cells.collect(), selected)
     });
     let heading = columns.iter().map(|column| column.heading());
-    let heading = Row::new(heading).style(model.look.style(Role::Dim));
     let widths = columns.iter().map(|column| column.width());
-    let table = Table::new(rows, widths).header(heading).column_spacing(1);
-    frame.render_widget(table, inside);
+    table::draw(model, frame, inside, (heading, widths), rows);
 }
 
 impl Column {
