@@ -70,7 +70,8 @@ pub(super) fn shares(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             &["no share matches the filter"]
         } else if model.data().commons.is_none() {
             &[
-                "This node does not tell what it shares: it is of an older version, or of another computer.",
+                "Nothing is told here of what this node shares.",
+                "Its owner is told, at its computer, by versions that have this view.",
             ]
         } else {
             &[

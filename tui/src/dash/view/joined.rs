@@ -67,7 +67,8 @@ pub(super) fn groups(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if all.is_empty() {
         let lines: &[&str] = if model.data().commons.is_none() {
             &[
-                "This node does not tell of its groups: it is of an older version, or of another computer.",
+                "Nothing is told here of the groups of this node.",
+                "Its owner is told, at its computer, by versions that have this view.",
             ]
         } else {
             &[
