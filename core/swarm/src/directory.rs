@@ -5,17 +5,21 @@
 
 mod node;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use thiserror::Error;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::node::{Done, Node, Work};
-use crate::record::{Item, MAX_VALUE};
+use crate::{
+    clock::{now, until},
+    record::{Item, MAX_VALUE},
+};
 
 /// How long a node of the DHT lives: half the time after which it would begin to serve others.
 const LIFE: Duration = Duration::from_secs(600);
@@ -200,13 +204,11 @@ impl Task {
 
     /// Whether there is no node yet that could be asked.
     fn is_anew(&self) -> bool {
-        self.node
-            .as_ref()
-            .is_none_or(|(_, end)| *end <= Instant::now())
+        self.node.as_ref().is_none_or(|(_, end)| *end <= now())
     }
 
     fn node(&mut self) -> Node {
-        let now = Instant::now();
+        let now = now();
         let living = self.node.take().filter(|(_, end)| *end > now);
         let (node, _) = self.node.insert(living.unwrap_or_else(|| {
             let remembered = self.nodes.borrow().clone();
@@ -231,13 +233,6 @@ impl Task {
             }
             None => {}
         }
-    }
-}
-
-async fn until(end: Option<Instant>) {
-    match end {
-        Some(end) => tokio::time::sleep_until(end).await,
-        None => std::future::pending().await,
     }
 }
 

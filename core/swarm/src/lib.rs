@@ -7,6 +7,7 @@
 
 mod bucket;
 pub mod call;
+mod clock;
 pub mod directory;
 pub mod discovery;
 pub mod frame;

@@ -5,11 +5,11 @@ mod schedule;
 use std::net::SocketAddr;
 
 use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, Observed, RelayState, RelayUrl, SecretKey};
-use tokio::time::Instant;
 
 use self::schedule::Schedule;
 use crate::{
     call::{listen::needs_calls, ports_vary},
+    clock::{now, until},
     directory::{Directory, DirectoryError},
     record::{Period, Record},
     unix_seconds,
@@ -232,15 +232,4 @@ fn addresses(snapshot: &NodeSnapshot) -> Vec<SocketAddr> {
         }
     }
     addrs
-}
-
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
-async fn until(due: Option<std::time::Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -1,13 +1,15 @@
 //! A node without a relay reads the calls that are left for it: [`Switchboard`].
 
-use std::time::Instant;
-
 use futures_util::future::join_all;
 use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, SecretKey};
-use tokio::time::sleep_until;
 
 use super::{Call, Slots, listener::Listener};
-use crate::{directory::Directory, record::Period, unix_seconds};
+use crate::{
+    clock::{now, until},
+    directory::Directory,
+    record::Period,
+    unix_seconds,
+};
 
 /// Reads what others leave in the DHT who want this node to say hello to them, as long as it has no relay of its own: every five seconds in
 /// its first five minutes and after a call, once a minute else.
@@ -88,15 +90,4 @@ impl Switchboard {
 /// Whether a node has no relay at which it could be called.
 pub(crate) fn needs_calls(snapshot: &NodeSnapshot) -> bool {
     snapshot.ticket.relays().is_empty()
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }

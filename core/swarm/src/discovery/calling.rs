@@ -1,6 +1,6 @@
 //! Calling a peer that has no relay: the task around [`Caller`].
 
-use std::{net::SocketAddr, time::Instant};
+use std::net::SocketAddr;
 
 use futures_util::{
     StreamExt,
@@ -8,7 +8,7 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use peerway::{DiscoverySecret, NodeSnapshot, Observed, PeerId, Search};
-use tokio::{sync::watch, time::sleep_until};
+use tokio::sync::watch;
 
 use super::{Finder, NotFound};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         caller::{Caller, Deed, InVain, PATIENCE},
         ports_vary,
     },
+    clock::{now, until},
     directory::{Directory, DirectoryError},
     record::Period,
     unix_seconds,
@@ -156,15 +157,4 @@ fn random() -> usize {
     // Without randomness any slot is as good.
     let _ = getrandom::fill(&mut byte);
     byte[0].into()
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }
