@@ -41,7 +41,7 @@ const PORT: u16 = 6881;
 
 /// Nodes of libtorrent at the addresses that are its arguments; the first is where the others begin. Ends with its standard input.
 const TORRENTS: &str = r#"
-import sys, time
+import sys
 import libtorrent
 addrs = sys.argv[1:]
 sessions = []
@@ -53,13 +53,15 @@ for addr in addrs:
 for session in sessions:
     for addr in addrs:
         session.add_dht_node((addr, 6881))
-deadline = time.time() + 60
-def known(session):
-    session.post_session_stats()
-    return session.is_dht_running()
-while not all(known(session) for session in sessions) and time.time() < deadline:
-    time.sleep(0.1)
-time.sleep(3)
+# Each has to know half of the others, as it tells in its statistics, before it is of use to anybody.
+known = [0] * len(sessions)
+while min(known) < len(addrs) // 2:
+    for at, session in enumerate(sessions):
+        session.post_session_stats()
+        if session.wait_for_alert(1000):
+            for alert in session.pop_alerts():
+                if isinstance(alert, libtorrent.session_stats_alert):
+                    known[at] = alert.values["dht.dht_nodes"]
 print("ready", flush=True)
 sys.stdin.read()
 "#;
