@@ -70,8 +70,8 @@ pub(super) fn shares(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             &["no share matches the filter"]
         } else if model.data().commons.is_none() {
             &[
-                "Nothing is told here of what this node shares.",
-                "Its owner is told, at its computer, by versions that have this view.",
+                "Nothing of its shares is told here.",
+                "Its owner sees it, at its computer.",
             ]
         } else {
             &[

@@ -67,8 +67,8 @@ pub(super) fn groups(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if all.is_empty() {
         let lines: &[&str] = if model.data().commons.is_none() {
             &[
-                "Nothing is told here of the groups of this node.",
-                "Its owner is told, at its computer, by versions that have this view.",
+                "Nothing of its groups is told here.",
+                "Its owner sees it, at its computer.",
             ]
         } else {
             &[
