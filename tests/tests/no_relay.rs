@@ -26,7 +26,7 @@ use peerway_swarm::{
 use peerway_tests::{PROGRAMS, computer::Computer, pair};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 const ALPN: &[u8] = b"no-relay/1";
@@ -38,6 +38,8 @@ const DELAY: Duration = Duration::from_millis(20);
 /// Nodes of each kind.
 const NODES: u8 = 15;
 const PORT: u16 = 6881;
+/// After this long a node that nobody calls reads its calls once a minute.
+const EAGER_FOR: Duration = Duration::from_secs(300);
 
 /// Nodes of libtorrent at the addresses that are its arguments; the first is where the others begin. Ends with its standard input.
 const TORRENTS: &str = r#"
@@ -246,6 +248,30 @@ fn port_restricted_homes_without_a_relay_are_linked_within_fifteen_seconds_when_
             assert!(worst <= Duration::from_secs(15), "{worst:?}");
             a.block_on(callee.endpoint.close());
         }
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "takes ten minutes, as a node reads its calls often in its first five: `.ci/nightly` does it"]
+fn homes_without_a_relay_are_linked_within_ninety_seconds_when_nobody_waits() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let homes: Vec<(Home, Home)> = (0..pair::runs(4))
+            .map(|number| {
+                let a = world.home(&format!("a{number}"), NatKind::PortRestricted);
+                (
+                    a,
+                    world.home(&format!("b{number}"), NatKind::PortRestricted),
+                )
+            })
+            .collect();
+        let callees: Vec<Callee> = homes.iter().map(|(a, _)| world.callee(a, None)).collect();
+        world.lab.relay().block_on(async { sleep(EAGER_FOR).await });
+        let pairs = homes.iter().zip(&callees);
+        let dials = pairs.map(|((_, b), callee)| world.dial(b, &callee.ticket).unwrap().1);
+        let worst = tally("nobody waits", dials.collect());
+        assert!(worst <= Duration::from_secs(90), "{worst:?}");
         world.close();
     });
 }
