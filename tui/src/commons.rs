@@ -123,8 +123,7 @@ impl Commons {
         self.contents
             .retain(|it| !contents_gone.contains(&it.hash) && !is_new(it));
         self.contents.extend(contents);
-        self.contents
-            .sort_by(|a, b| (a.state, &a.name, a.hash).cmp(&(b.state, &b.name, b.hash)));
+        self.contents.sort_by(|a, b| a.place().cmp(&b.place()));
         self.groups.retain(|it| !groups_gone.contains(&it.group.id));
         for group in groups {
             match self.groups.iter_mut().find(|it| it.group.id == group.id) {
@@ -259,7 +258,7 @@ mod tests {
         let contents: BTreeMap<_, _> = contents.iter().copied().collect();
         let groups: BTreeMap<_, _> = groups.iter().map(|it| (it.0, (it.1, it.2))).collect();
         let mut contents: Vec<_> = contents.iter().map(|it| content(*it.0, *it.1)).collect();
-        contents.sort_by(|a, b| (a.state, &a.name, a.hash).cmp(&(b.state, &b.name, b.hash)));
+        contents.sort_by(|a, b| a.place().cmp(&b.place()));
         Commons {
             at_ms,
             contents,

@@ -163,8 +163,8 @@ impl Caller {
             let lies = slots[*slot].and_then(|seq| u64::try_from(seq).ok());
             lies.is_none_or(|seq| seq + LIES_FOR <= unix)
         };
-        let in_turn = (0..SLOTS).map(|offset| (self.first + offset) % SLOTS);
-        let Some(slot) = self.slot.or_else(|| in_turn.clone().find(is_free)) else {
+        let mut in_turn = (0..SLOTS).map(|offset| (self.first + offset) % SLOTS);
+        let Some(slot) = self.slot.or_else(|| in_turn.find(is_free)) else {
             return Deed::GiveUp(InVain::Busy);
         };
         let before = slots[slot].and_then(|seq| u64::try_from(seq).ok());

@@ -313,6 +313,12 @@ impl Drop for Shown {
 }
 
 impl ContentView {
+    /// By which it stands among others: what becomes of it, then its name.
+    #[must_use]
+    pub fn place(&self) -> (ContentState, &str, Hash) {
+        (self.state, &self.name, self.hash)
+    }
+
     fn new(link: &Link) -> Self {
         Self {
             hash: link.hash,
@@ -401,7 +407,7 @@ impl Sharing {
             .into_values()
             .map(|view| view.with_sent(&tallies, now))
             .collect();
-        all.sort_by(|a, b| (a.state, &a.name, a.hash).cmp(&(b.state, &b.name, b.hash)));
+        all.sort_by(|a, b| a.place().cmp(&b.place()));
         all
     }
 }

@@ -16,7 +16,6 @@ const WINDOW: (usize, usize) = (4, 32);
 const MAX_PEERS: usize = 256;
 
 /// What was sent of some content, and who was told of what.
-/// What was sent of some content, and who was told of what.
 #[derive(Debug)]
 pub struct Suggester {
     /// What was sent to anybody.
