@@ -77,6 +77,7 @@ impl Discovery {
     /// The key is the endpoint's: it signs calls.
     pub async fn start(endpoint: &Endpoint, key: SecretKey, directory: Directory) -> Self {
         let searches = endpoint.searches().await;
+        let directory = directory.by_relays_of(endpoint);
         let finder = Finder {
             key,
             snapshots: endpoint.snapshots(),
