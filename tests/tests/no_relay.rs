@@ -122,12 +122,11 @@ impl World {
         }
     }
 
-    /// A relay at this port, which uses the DHT as well.
-    fn relay(&self, port: u16) -> RelayUrl {
-        let host = self.lab.relay();
+    /// A relay in a home, which uses the DHT as well.
+    fn relay(&self, host: &Home) -> RelayUrl {
         let entrance = self.entrance();
         let mut config = Config::new(
-            (host.public_addr(), port).into(),
+            (host.public_addr(), 4433).into(),
             SecretKey::generate().unwrap(),
         );
         let relay = host.block_on(async {
@@ -335,16 +334,19 @@ fn a_peer_is_found_at_a_relay_that_only_its_record_names_within_three_seconds() 
 fn where_udp_is_dropped_the_relay_looks_up_and_publishes() {
     lab::test(BUDGET, |lab| {
         let mut world = World::new(lab);
-        let (near, far) = (world.relay(4433), world.relay(4443));
+        let hosts = ["near", "far"].map(|name| world.home(name, NatKind::Public));
+        let [near, far] = hosts.each_ref().map(|host| world.relay(host));
         let blocked = world.home("blocked", NatKind::Blocked);
         let other = world.home("other", NatKind::PortRestricted);
         let callee = world.callee(&other, Some(far.clone()));
-        let dial = |from, relay, to: &Callee| world.dial_by(from, Some(relay), &to.ticket);
-        let dials = (0..pair::runs(2)).map(|_| dial(&blocked, &near, &callee).unwrap().0);
+        let dial = |from: &Home, relay: &RelayUrl, to: &Callee| {
+            world.dial_by(from, Some(relay), &to.ticket).unwrap().0
+        };
+        let dials = (0..pair::runs(2)).map(|_| dial(&blocked, &near, &callee));
         let worst = tally("looked up by a relay", dials.collect());
         assert!(worst <= Duration::from_secs(3), "{worst:?}");
-        let callee = world.callee(&blocked, Some(near));
-        let dials = (0..pair::runs(2)).map(|_| dial(&other, &far, &callee).unwrap().0);
+        let callee = world.callee(&blocked, Some(near.clone()));
+        let dials = (0..pair::runs(2)).map(|_| dial(&other, &far, &callee));
         let worst = tally("published by a relay", dials.collect());
         assert!(worst <= Duration::from_secs(3), "{worst:?}");
         world.close();
