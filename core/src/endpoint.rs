@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
-    net::{backlog::Backlog, command::Command, search::Searches},
+    net::{backlog::Backlog, command::Command, relay::RelayDht, search::Searches},
     relay::RelayError,
 };
 
@@ -203,6 +203,12 @@ impl Endpoint {
         // Without a driver nobody is dialled.
         let _ = self.0.commands.send(Command::Search { program }).await;
         searches
+    }
+
+    /// The Mainline DHT by way of the relay that the node is registered with: where UDP is dropped there is no other.
+    #[must_use]
+    pub fn relay_dht(&self) -> RelayDht {
+        RelayDht::new(self.0.commands.downgrade())
     }
 
     /// Has snapshots tell how it goes with publishing where this node is: for the program that does so.

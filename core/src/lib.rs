@@ -85,7 +85,7 @@ pub use peerway_keys::{keyfile, tls};
 pub use peerway_proto::{
     Access, Action, Caller, CandidatePair, Carrier, Cause, DiscoverySecret, Event, EventKind,
     Evidence, Explanation, FlowSnapshot, GroupSnapshot, Guessing, HomeReason, How, InviteToken,
-    Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
+    Item, Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
     NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeChanges, NodeSnapshot,
     Observed, PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError,
     ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState,

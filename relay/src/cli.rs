@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::Parser;
+use peerway_dht::{Directory, Entrance};
 use peerway_proto::{PeerId, RelayUrl, SecretKey};
 use peerway_relay::{Access, Certificate, Limits, Rate, Tcp, VolumeLimits};
 
@@ -71,6 +72,19 @@ pub(crate) struct Options {
     /// Where to serve clients whose networks drop UDP: a TCP port, an address and a port, or "off"; default: as UDP
     #[arg(long, value_name = "PORT_OR_ADDR", env = "PEERWAY_RELAY_TCP", value_parser = parse_tcp)]
     pub(crate) tcp: Option<TcpBind>,
+
+    /// Look nothing up in the Mainline DHT, and store nothing there, for clients whose networks drop UDP
+    #[arg(long, env = "PEERWAY_RELAY_NO_DHT")]
+    pub(crate) no_dht: bool,
+
+    /// Node of a DHT of your own to begin with, as in 192.0.2.7:6881, in place of those that everybody begins with; may be repeated
+    #[arg(
+        long = "dht-node",
+        value_name = "HOST:PORT",
+        env = "PEERWAY_RELAY_DHT_NODE",
+        value_delimiter = ','
+    )]
+    pub(crate) dht_nodes: Vec<String>,
 
     /// Certificate in PEM for whoever asks for one on the TCP port; Peerway needs none
     #[arg(
@@ -204,6 +218,16 @@ impl Options {
         log::start(self.log_format, self.verbose)
     }
 
+    /// The Mainline DHT, if it is used.
+    pub(crate) fn directory(&self) -> Option<Directory> {
+        if self.no_dht {
+            return None;
+        }
+        let mut entrance = Entrance::default();
+        entrance.bootstrap.clone_from(&self.dht_nodes);
+        Some(Directory::new(entrance))
+    }
+
     /// How much one party may use.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
@@ -240,13 +264,15 @@ impl Options {
     }
 
     /// Each option's key in the file and its value in words.
-    fn values(&self) -> [(&'static str, String); 21] {
+    fn values(&self) -> [(&'static str, String); 23] {
         [
             ("bind", format!("{:?}", self.bind)),
             ("state_dir", format!("{:?}", self.state_dir)),
             ("host", format!("{:?}", self.host)),
             ("stun_port", format!("{:?}", self.stun_port)),
             ("tcp", format!("{:?}", self.tcp)),
+            ("no_dht", format!("{:?}", self.no_dht)),
+            ("dht_node", format!("{:?}", self.dht_nodes)),
             ("tls_cert", format!("{:?}", self.tls_cert)),
             ("tls_key", format!("{:?}", self.tls_key)),
             ("trusted_proxies", format!("{:?}", self.trusted_proxies)),

@@ -345,6 +345,7 @@ impl Clients {
                     to,
                     bytes: datagram,
                 }),
+                Command::Work => self.hub.hasten_dht(),
             }
         }
     }

@@ -21,6 +21,7 @@ pub(crate) struct Hub {
     overflows: AtomicU64,
     changed: Notify,
     lane: Notify,
+    dht: Notify,
 }
 
 impl Hub {
@@ -31,6 +32,7 @@ impl Hub {
             overflows: AtomicU64::new(0),
             changed: Notify::new(),
             lane: Notify::new(),
+            dht: Notify::new(),
         }
     }
 
@@ -88,6 +90,16 @@ impl Hub {
     /// Returns when that is so.
     pub(crate) async fn lane_hastened(&self) {
         self.lane.notified().await;
+    }
+
+    /// There is something to be done in the DHT.
+    pub(crate) fn hasten_dht(&self) {
+        self.dht.notify_one();
+    }
+
+    /// Returns when that is so.
+    pub(crate) async fn dht_hastened(&self) {
+        self.dht.notified().await;
     }
 
     /// The server. Whoever panicked has not left it half changed: only its own methods run under the lock.

@@ -5,13 +5,14 @@
 //! carries one *control connection* per client. Lane datagrams are forwarded unread, within the receive call, or, where their rate
 //! is used up, when `pacer` finds that it is not any more. STUN requests
 //! are answered. Everything else is dropped without an answer. The TCP port of the same number takes WebSockets, whose messages
-//! carry the same datagrams (`tcp`).
+//! carry the same datagrams (`tcp`). What clients have looked up in the Mainline DHT, where UDP does not reach it, `dht` carries out.
 //!
 //! What to do with a frame or a lane datagram is decided by [`server::Server`], which is pure. It sits behind the one lock
 //! of this crate, in `hub`. What to do with QUIC is decided by `clients`, which is pure but for that lock.
 
 mod books;
 mod clients;
+mod dht;
 mod faults;
 mod host;
 mod hub;

@@ -123,6 +123,7 @@ async fn serve(options: Options, args: &[OsString]) -> Result<(), Failure> {
     config.tcp = options.tcp();
     config.limits = options.limits();
     config.access = options.access();
+    config.directory = options.directory();
     #[cfg(target_os = "linux")]
     if let Some(tcp) = &mut config.tcp {
         let descriptors = raise_descriptor_limit(config.limits.clients);

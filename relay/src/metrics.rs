@@ -137,7 +137,7 @@ fn text(stats: &Stats) -> Result<String, fmt::Error> {
 }
 
 /// What is no amount of bytes: names, help, and how many.
-fn counts(stats: &Stats) -> [(&'static str, &'static str, u64); 9] {
+fn counts(stats: &Stats) -> [(&'static str, &'static str, u64); 11] {
     [
         ("signals", "Signals delivered", stats.signals),
         (
@@ -149,6 +149,16 @@ fn counts(stats: &Stats) -> [(&'static str, &'static str, u64); 9] {
             "signals_busy",
             "Signals turned away, as too many call or a budget is used up",
             stats.busy,
+        ),
+        (
+            "dht_asks",
+            "Look-ups and stores in the Mainline DHT, for clients",
+            stats.dht_asks,
+        ),
+        (
+            "dht_busy",
+            "Look-ups and stores turned away, as there were too many",
+            stats.dht_busy,
         ),
         (
             "frames_dropped",

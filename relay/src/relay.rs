@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peerway_dht::Directory;
 use peerway_keys::tls;
 use peerway_proto::{ParseRelayUrlError, RelayUrl, SecretKey, wire::relay::ALPN};
 use quinn_proto::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
@@ -21,7 +22,7 @@ use tracing::{debug, error, info};
 use crate::{
     books,
     clients::{Arrival, Clients},
-    host,
+    dht, host,
     hub::{Hub, at, now},
     pacer,
     port::{Port, Ports},
@@ -69,6 +70,8 @@ pub struct Config {
     pub access: Access,
     /// How to serve clients whose networks carry no UDP; not at all if absent.
     pub tcp: Option<Tcp>,
+    /// The Mainline DHT, in which the relay looks up and stores for those clients; not at all if absent.
+    pub directory: Option<Directory>,
 }
 
 impl Config {
@@ -83,6 +86,7 @@ impl Config {
             limits: Limits::default(),
             access: Access::default(),
             tcp: Some(Tcp::default()),
+            directory: None,
         }
     }
 }
@@ -131,6 +135,10 @@ pub struct Stats {
     pub signals_dropped: u64,
     /// Signals turned away because too many call their receiver, or their sender's budget is used up.
     pub busy: u64,
+    /// What clients had looked up and stored in the Mainline DHT.
+    pub dht_asks: u64,
+    /// The same that was turned away, as there was too much of it.
+    pub dht_busy: u64,
     /// Frames dropped because too many wait for their client.
     pub frames_dropped: u64,
     /// Lane bytes that were to be forwarded.
@@ -158,6 +166,7 @@ pub struct Relay {
     pub(crate) ports: Arc<Ports>,
     tcp: Option<Arc<tcp::Port>>,
     service: Arc<Mutex<Service>>,
+    directory: Option<Directory>,
     url: RelayUrl,
     draining: watch::Sender<Option<Instant>>,
 }
@@ -208,6 +217,7 @@ impl Relay {
             hub,
             ports,
             tcp,
+            directory: config.directory,
             url,
             draining: watch::Sender::new(None),
         })
@@ -251,6 +261,9 @@ impl Relay {
         ports.spawn(sorter.serve());
         ports.spawn(pacer::serve(self.hub.clone(), self.ports.clone()));
         ports.spawn(books::keep(self.hub.clone()));
+        if let Some(directory) = self.directory.clone() {
+            ports.spawn(dht::serve(self.hub.clone(), directory));
+        }
         let mut service = JoinSet::new();
         service.spawn(serving.serve(queue, draining));
         if let Some(Err(error)) = service.join_next().await {
@@ -304,6 +317,8 @@ impl Relay {
             signals: counters.signals,
             signals_dropped: counters.signals_dropped,
             busy: counters.busy,
+            dht_asks: counters.dht_asks,
+            dht_busy: counters.dht_busy,
             frames_dropped: counters.frames_dropped,
             lane_bytes: counters.lane_bytes,
             stranger_bytes: counters.stranger_bytes,

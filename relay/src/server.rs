@@ -12,8 +12,8 @@ use std::{
 
 use peerway_carrier::numbered::number_of;
 use peerway_proto::{
-    PeerId,
-    wire::relay::{CloseReason, GoneReason, ToClient, ToRelay, VERSION},
+    Item, PeerId,
+    wire::relay::{CloseReason, DhtOutcome, GoneReason, ToClient, ToRelay, VERSION},
 };
 
 mod access;
@@ -26,6 +26,7 @@ mod hold;
 mod invites;
 mod lane;
 mod limits;
+mod lookups;
 mod network;
 mod outbox;
 mod settle;
@@ -48,6 +49,8 @@ use invites::Invites;
 pub use invites::{Invite, InviteId, TooManyInvites};
 pub use lane::{Due, Verdict};
 pub use limits::Limits;
+use lookups::{Asked, Asker, Lookups};
+pub use lookups::{Work, WorkId};
 pub(crate) use network::Network;
 use outbox::{Next, Outbox};
 use settle::Rates;
@@ -98,6 +101,8 @@ pub enum Command {
     },
     /// Send a lane datagram that was held back.
     Release { to: ClientPath, datagram: Vec<u8> },
+    /// There is something to be done in the DHT: take it from [`Server::poll_work`].
+    Work,
 }
 
 /// What to write to a client.
@@ -132,6 +137,10 @@ pub struct Counters {
     pub turned_away: u64,
     /// SIGNAL frames that were answered with [`GoneReason::Busy`].
     pub busy: u64,
+    /// GET and PUT frames that were carried out, or are.
+    pub dht_asks: u64,
+    /// GET and PUT frames that were not, as there were too many.
+    pub dht_busy: u64,
 }
 
 #[derive(Debug)]
@@ -141,6 +150,7 @@ struct Client {
     /// The address that its last frame came from.
     last_seen: SocketAddr,
     budget: Bucket,
+    asked: Asked,
     outbox: Outbox,
     /// Whether the shell knows that there is something in it.
     awake: bool,
@@ -182,6 +192,7 @@ pub struct Server {
     /// What calls that wait hold in memory.
     call_bytes: Shares,
     stun: Sources,
+    lookups: Lookups,
     commands: VecDeque<Command>,
     last_id: u64,
     counters: Counters,
@@ -206,6 +217,7 @@ impl Server {
             lane: Bucket::default(),
             call_bytes: Shares::default(),
             stun: Sources::new(limits.stun_per_network),
+            lookups: Lookups::default(),
             commands: VecDeque::new(),
             last_id: 0,
             counters: Counters::default(),
@@ -238,6 +250,7 @@ impl Server {
                 route,
                 last_seen: route.remote,
                 budget: Bucket::default(),
+                asked: Asked::default(),
                 outbox,
                 awake: false,
                 signallers: BTreeSet::new(),
@@ -307,6 +320,12 @@ impl Server {
             }
             ToRelay::KeepAlive if is_answered => self.send(id, ToClient::KeepAliveAck),
             ToRelay::KeepAlive => {}
+            ToRelay::Get { ask, key } => self.ask(id, ask, |lookups, asked, asker| {
+                lookups.get(now.instant, asked, asker, key)
+            }),
+            ToRelay::Put { ask, item } => self.ask(id, ask, |lookups, asked, asker| {
+                lookups.put(now.instant, asked, asker, item)
+            }),
             ToRelay::Hello { .. } | _ => self.close(id, CloseReason::Protocol),
         }
     }
@@ -408,6 +427,57 @@ impl Server {
     /// A client was told to come again later.
     pub(crate) fn note_turned_away(&mut self) {
         self.counters.turned_away += 1;
+    }
+
+    /// From now on somebody carries out what [`Self::poll_work`] gives.
+    pub fn serve_dht(&mut self) {
+        self.lookups.is_on = true;
+    }
+
+    /// What is to be done next in the DHT for clients, each to be ended with [`Self::on_dealt`]. See [`Command::Work`].
+    pub fn poll_work(&mut self) -> Option<Work> {
+        self.lookups.poll()
+    }
+
+    /// A node of the DHT gave something for a key that is looked up.
+    pub fn on_item(&mut self, key: &[u8; 32], item: &Item) {
+        for Asker { client, ask, .. } in self.lookups.askers(key) {
+            let item = item.clone();
+            self.send(client, ToClient::Item { ask, item });
+        }
+    }
+
+    /// Work in the DHT is over.
+    pub fn on_dealt(&mut self, work: WorkId, outcome: DhtOutcome) {
+        for Asker { client, ask, .. } in self.lookups.done(work) {
+            self.send(client, ToClient::Dealt { ask, outcome });
+        }
+    }
+
+    fn ask(
+        &mut self,
+        id: ClientId,
+        ask: u32,
+        take: impl FnOnce(&mut Lookups, &mut Asked, Asker) -> Result<(), DhtOutcome>,
+    ) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let asker = Asker {
+            client: id,
+            network: Network::of(client.route.remote),
+            ask,
+        };
+        match take(&mut self.lookups, &mut client.asked, asker) {
+            Ok(()) => {
+                self.counters.dht_asks += 1;
+                self.commands.push_back(Command::Work);
+            }
+            Err(outcome) => {
+                self.counters.dht_busy += u64::from(outcome == DhtOutcome::Busy);
+                self.send(id, ToClient::Dealt { ask, outcome });
+            }
+        }
     }
 
     fn gone(&mut self, to: ClientId, peer: PeerId, reason: GoneReason) {

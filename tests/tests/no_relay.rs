@@ -17,6 +17,7 @@ use std::{
 use mainline::Dht;
 use peerway::{ConnectError, DiscoverySecret, Endpoint, PeerState, RelayUrl, SecretKey, Ticket};
 use peerway_lab::{self as lab, Home, Lab, Line, NatKind};
+use peerway_relay::{Config, Relay};
 use peerway_swarm::{
     call::listen::Switchboard,
     directory::{Directory, Entrance},
@@ -121,6 +122,22 @@ impl World {
         }
     }
 
+    /// A relay in a home, which uses the DHT as well.
+    fn relay(&self, host: &Home) -> RelayUrl {
+        let entrance = self.entrance();
+        let mut config = Config::new(
+            (host.public_addr(), 4433).into(),
+            SecretKey::generate().unwrap(),
+        );
+        let relay = host.block_on(async {
+            config.directory = Some(Directory::new(entrance).dht().clone());
+            Relay::bind(config).await.unwrap()
+        });
+        let url = relay.url();
+        host.spawn(async move { relay.run().await });
+        url
+    }
+
     fn home(&mut self, name: &str, nat: NatKind) -> Home {
         let line = Line::delayed(DELAY);
         self.lab.home_on(name, nat, line).unwrap()
@@ -168,10 +185,26 @@ impl World {
 
     /// Dials by a node that knows nothing but the ticket. How long it took until the connection and until the direct path.
     fn dial(&self, home: &Home, callee: &Ticket) -> Result<(Duration, Duration), ConnectError> {
+        self.dial_by(home, None, callee)
+            .map(|(connected, direct)| (connected, direct.expect("there is no other way")))
+    }
+
+    /// The same by a node that has a relay, if one is named; it need not become direct then.
+    fn dial_by(
+        &self,
+        home: &Home,
+        relay: Option<&RelayUrl>,
+        callee: &Ticket,
+    ) -> Result<(Duration, Option<Duration>), ConnectError> {
+        let relay = relay.cloned();
         let (entrance, callee) = (self.entrance(), callee.clone());
         home.block_on(async move {
             let key = SecretKey::generate().unwrap();
-            let endpoint = node(&key, None).await;
+            let by_relay = relay.is_some();
+            let endpoint = node(&key, relay).await;
+            if by_relay {
+                endpoint.online().await.unwrap();
+            }
             let _discovery = Discovery::start(&endpoint, key, Directory::new(entrance)).await;
             let begun = Instant::now();
             let dialled = endpoint.connect(callee, ALPN).await;
@@ -183,12 +216,16 @@ impl World {
                     return Err(error);
                 }
             };
+            if by_relay {
+                endpoint.close().await;
+                return Ok((connected, None));
+            }
             let mut status = connection.watch_status();
             let direct = status.wait_for(|it| it.state == PeerState::Direct);
             timeout(PUBLISHING, direct).await.unwrap().unwrap();
             let direct = begun.elapsed();
             endpoint.close().await;
-            Ok((connected, direct))
+            Ok((connected, Some(direct)))
         })
     }
 
@@ -287,6 +324,30 @@ fn a_peer_is_found_at_a_relay_that_only_its_record_names_within_three_seconds() 
         let callee = world.callee(&a, Some(relay));
         let dials = (0..pair::runs(2)).map(|_| world.dial(&b, &callee.ticket).unwrap().0);
         let worst = tally("by a record with a relay", dials.collect());
+        assert!(worst <= Duration::from_secs(3), "{worst:?}");
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn where_udp_is_dropped_the_relay_looks_up_and_publishes() {
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let hosts = ["near", "far"].map(|name| world.home(name, NatKind::Public));
+        let [near, far] = hosts.each_ref().map(|host| world.relay(host));
+        let blocked = world.home("blocked", NatKind::Blocked);
+        let other = world.home("other", NatKind::PortRestricted);
+        let callee = world.callee(&other, Some(far.clone()));
+        let dial = |from: &Home, relay: &RelayUrl, to: &Callee| {
+            world.dial_by(from, Some(relay), &to.ticket).unwrap().0
+        };
+        let dials = (0..pair::runs(2)).map(|_| dial(&blocked, &near, &callee));
+        let worst = tally("looked up by a relay", dials.collect());
+        assert!(worst <= Duration::from_secs(3), "{worst:?}");
+        let callee = world.callee(&blocked, Some(near.clone()));
+        let dials = (0..pair::runs(2)).map(|_| dial(&other, &far, &callee));
+        let worst = tally("published by a relay", dials.collect());
         assert!(worst <= Duration::from_secs(3), "{worst:?}");
         world.close();
     });

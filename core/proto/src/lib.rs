@@ -31,6 +31,8 @@ pub mod identity;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod invite;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+mod item;
+#[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod relay_url;
 #[warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 mod snapshot;
@@ -110,6 +112,7 @@ pub use explanation::{
 };
 pub use identity::{ParseIdError, PeerId, SecretKey};
 pub use invite::{InviteToken, ParseInviteError};
+pub use item::{Item, MAX_ITEM_VALUE};
 pub use relay_url::{ParseRelayUrlError, RelayUrl};
 pub use snapshot::{
     Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,

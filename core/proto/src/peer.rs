@@ -184,6 +184,7 @@ impl Peer {
     ) {
         self.demand.dial();
         let was_placed = self.contact.is_placed();
+        let has_news = relays.iter().any(|relay| !self.contact.concerns(relay));
         self.contact.meet_at(relays);
         self.contact.dial_at(addrs);
         let is_found = !was_placed && self.contact.is_placed();
@@ -192,6 +193,9 @@ impl Peer {
             State::Idle | State::Failed(_) => self.dial_anew(ctx),
             State::Greeting(failure) if !is_calling || failure.is_some() => self.dial_anew(ctx),
             State::Greeting(_) if is_found => self.greet_soon(ctx),
+            State::Greeting(_) if has_news && self.sessions.was_turned_away() => {
+                self.greet_elsewhere(ctx)
+            }
             _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
             State::Relayed if !is_calling && !self.checks.is_on() => self.call(ctx),

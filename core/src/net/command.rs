@@ -4,7 +4,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::{backlog::BacklogSender, dial::Reply, relay::RelayError, search::Search};
+use super::{
+    backlog::BacklogSender,
+    dial::Reply,
+    relay::{Answer, Question, RelayError},
+    search::Search,
+};
 use crate::{Access, Event, NodeSnapshot, PeerId, RelayUrl, Ticket};
 
 /// What the public API asks of the driver.
@@ -23,6 +28,11 @@ pub(crate) enum Command {
     RelayError {
         relay: RelayUrl,
         reply: oneshot::Sender<Option<RelayError>>,
+    },
+    /// Something that a relay is to do in the Mainline DHT.
+    AskRelay {
+        question: Question,
+        reply: mpsc::Sender<Answer>,
     },
     /// A program that is told of each peer that is dialled.
     Search { program: mpsc::Sender<Search> },

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::flow::LinkMemory;
 use crate::{
-    ConnectError, Connection, LinkStatus, PeerId,
+    ConnectError, Connection, LinkStatus, PeerId, PeerState,
     proto::timing::{CONNECT_TIMEOUT, UNREACHED_TIMEOUT},
     tls,
 };
@@ -33,6 +33,8 @@ struct Dial {
     number: u64,
     outlook: watch::Sender<Outlook>,
     until: watch::Sender<Instant>,
+    /// Whether the peer is looked for where it was not before.
+    elsewhere: watch::Sender<bool>,
 }
 
 /// What a dial may hope for.
@@ -42,6 +44,13 @@ enum Outlook {
     NoRoute,
     Route,
     Failed(ConnectError),
+}
+
+/// What a dial goes by.
+struct Signs {
+    outlook: watch::Receiver<Outlook>,
+    end: watch::Receiver<Instant>,
+    elsewhere: watch::Receiver<bool>,
 }
 
 /// What a dial has to work with.
@@ -64,16 +73,22 @@ impl Dials {
     ) -> impl Future<Output = Dialled> + Send + use<> {
         let outlook = watch::Sender::new(Outlook::NoRoute);
         let until = watch::Sender::new(Instant::now() + CONNECT_TIMEOUT);
-        let (seen, end) = (outlook.subscribe(), until.subscribe());
+        let elsewhere = watch::Sender::new(false);
+        let signs = Signs {
+            outlook: outlook.subscribe(),
+            end: until.subscribe(),
+            elsewhere: elsewhere.subscribe(),
+        };
         self.0.push(Dial {
             number,
             outlook,
             until,
+            elsewhere,
         });
         async move {
             let peer = means.peer;
             let outcome = tokio::select! {
-                outcome = means.dial(seen, end) => Some(outcome),
+                outcome = means.dial(signs) => Some(outcome),
                 () = reply.closed() => None,
             };
             Dialled {
@@ -90,6 +105,13 @@ impl Dials {
         for dial in &self.0 {
             dial.until
                 .send_if_modified(|end| until > std::mem::replace(end, until.max(*end)));
+        }
+    }
+
+    /// The peer is looked for where it was not before.
+    pub(super) fn look_elsewhere(&self) {
+        for dial in &self.0 {
+            dial.elsewhere.send_replace(true);
         }
     }
 
@@ -129,15 +151,11 @@ impl Dials {
 }
 
 impl Means {
-    async fn dial(
-        self,
-        outlook: watch::Receiver<Outlook>,
-        end: watch::Receiver<Instant>,
-    ) -> Result<Connection, ConnectError> {
+    async fn dial(self, signs: Signs) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
-        let patience = patience(self.status.clone(), end);
+        let patience = patience(self.status.clone(), signs.end);
         tokio::select! {
-            connection = self.shake_hands(outlook) => connection,
+            connection = self.shake_hands(signs.outlook, signs.elsewhere) => connection,
             () = patience => Err(ConnectError::Timeout { after: begun.elapsed().max(CONNECT_TIMEOUT) }),
         }
     }
@@ -145,6 +163,7 @@ impl Means {
     async fn shake_hands(
         &self,
         mut outlook: watch::Receiver<Outlook>,
+        elsewhere: watch::Receiver<bool>,
     ) -> Result<Connection, ConnectError> {
         let has_route = |outlook: &Outlook| !matches!(outlook, Outlook::NoRoute);
         let mut failing = outlook.clone();
@@ -161,6 +180,9 @@ impl Means {
             }
         };
         tokio::pin!(failed);
+        let mut is_found = *elsewhere.borrow();
+        let found = reached_elsewhere(self.status.clone(), elsewhere);
+        tokio::pin!(found);
         loop {
             let name = tls::server_name(self.peer);
             let config = self.config.clone();
@@ -169,8 +191,12 @@ impl Means {
             let quic = tokio::select! {
                 quic = connecting => quic?,
                 error = &mut failed => return Err(error),
-                // QUIC waits longer for its next packet than a new handshake takes.
+                // In both cases QUIC waits longer for its next packet than a new handshake takes.
                 () = reached_again(self.status.clone()) => continue,
+                () = &mut found, if !is_found => {
+                    is_found = true;
+                    continue;
+                }
             };
             let (status, memory) = (self.status.clone(), self.memory.clone());
             return Ok(Connection::new(quic, self.peer, status, memory));
@@ -208,6 +234,27 @@ async fn reached_again(mut status: watch::Receiver<LinkStatus>) {
         status.wait_for(answers).await
     };
     if back.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until a peer that was not reached at first is, at a place that was found later.
+async fn reached_elsewhere(
+    mut status: watch::Receiver<LinkStatus>,
+    mut elsewhere: watch::Receiver<bool>,
+) {
+    let is_reached = |status: &LinkStatus| match status.state {
+        PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch => true,
+        PeerState::Intro | PeerState::Failed | PeerState::Idle | PeerState::Unknown | _ => false,
+    };
+    let found = async {
+        elsewhere.wait_for(|elsewhere| *elsewhere).await.ok()?;
+        if is_reached(&status.borrow()) {
+            return None;
+        }
+        status.wait_for(is_reached).await.ok().map(drop)
+    };
+    if found.await.is_none() {
         std::future::pending::<()>().await;
     }
 }

@@ -198,6 +198,7 @@ impl Driver {
                     Some(Command::RelayError { relay, reply }) => {
                         let _ = reply.send(self.registrations.error(&relay).cloned());
                     }
+                    Some(Command::AskRelay { question, reply }) => self.registrations.ask(question, reply),
                     Some(Command::Search { program }) => self.looking.set_program(program),
                     Some(Command::Publishing { words }) => {
                         self.publishing = Some(words);

@@ -171,6 +171,13 @@ impl Links {
         }
     }
 
+    /// The peer that is dialled is looked for where it was not before.
+    pub(super) fn look_elsewhere(&self, peer: PeerId) {
+        if let Some(link) = self.get(peer) {
+            link.dials.look_elsewhere();
+        }
+    }
+
     /// A dial is over. Whether it was the peer's last.
     pub(super) fn end_dial(&mut self, peer: PeerId, number: u64) -> bool {
         let link = self.by_peer.get_mut(&peer);

@@ -6,6 +6,7 @@
 //! registered, so that the relay can hand over our channels.
 
 mod backoff;
+mod dht;
 mod error;
 mod inbox;
 mod other;
@@ -21,11 +22,13 @@ use quinn::{ClientConfig, Endpoint, IdleTimeout, TransportConfig, VarInt};
 use tokio::sync::mpsc;
 
 use crate::{
-    PeerId, RelayUrl, SecretKey, tls,
-    wire::relay::{ALPN, GoneReason, Payload, ToRelay, VERSION},
+    Item, PeerId, RelayUrl, SecretKey, tls,
+    wire::relay::{ALPN, DhtOutcome, GoneReason, Payload, ToRelay, VERSION},
 };
 
 pub use crate::proto::relays::Over;
+pub(crate) use dht::{Answer, Question};
+pub use dht::{RelayDht, RelayDhtError, RelayLookup};
 pub use error::RelayError;
 pub(crate) use registrations::{Deed, Happened, Registrations};
 pub(crate) use stream::Streams;
@@ -94,6 +97,20 @@ pub enum RelayEvent {
         /// Which peer.
         peer: PeerId,
     },
+    /// A node of the Mainline DHT gave the relay something that we had asked for.
+    Item {
+        /// By which number we asked.
+        ask: u32,
+        /// What it gave.
+        item: Item,
+    },
+    /// The relay is done with something that we had asked of the Mainline DHT.
+    Dealt {
+        /// By which number we asked.
+        ask: u32,
+        /// What came of it.
+        outcome: DhtOutcome,
+    },
     /// Not registered; another try follows.
     Down {
         /// Why.
@@ -106,7 +123,12 @@ pub enum RelayEvent {
 #[derive(Debug)]
 enum Command {
     Dial(Place),
-    Signal { to: PeerId, payload: Payload },
+    Signal {
+        to: PeerId,
+        payload: Payload,
+    },
+    /// Something about the Mainline DHT.
+    Ask(Box<ToRelay>),
     KeepAlive,
     NetworkChanged,
     Leave,
@@ -143,6 +165,11 @@ impl RelayHandle {
         self.send(Command::Signal { to, payload });
     }
 
+    /// Has the relay do something in the Mainline DHT. Lost while the relay is down.
+    pub(crate) fn ask(&self, frame: ToRelay) {
+        self.send(Command::Ask(Box::new(frame)));
+    }
+
     /// Checks the connection now. It is lost if the relay does not answer within 3 s.
     pub fn keepalive(&self) {
         self.send(Command::KeepAlive);
@@ -161,7 +188,7 @@ impl RelayHandle {
     fn send(&self, command: Command) {
         let spared = match command {
             Command::Dial(_) | Command::NetworkChanged | Command::Leave => 0,
-            Command::Signal { .. } | Command::KeepAlive => RESERVED,
+            Command::Signal { .. } | Command::Ask(_) | Command::KeepAlive => RESERVED,
         };
         if self.commands.capacity() <= spared || self.commands.try_send(command).is_err() {
             tracing::debug!("a command to the relay's task was dropped: too many wait");

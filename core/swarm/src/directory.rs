@@ -1,93 +1,42 @@
-//! The directory in which records lie: the BitTorrent Mainline DHT, by the crate `mainline`.
-//!
-//! A node of the DHT is started when something is looked up or stored, and leaves after ten minutes: it asks, and serves nobody. It
-//! has a UDP port of its own, for IPv4. What others answer are claims: whoever reads an [`Item`] checks it.
+//! The directory in which records lie: the BitTorrent Mainline DHT, by UDP, and by way of a relay where that does not get through.
 
-mod node;
+use std::sync::Arc;
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
+use peerway::{
+    Carrier, Endpoint, NodeSnapshot, RelayState,
+    relay::{RelayDht, RelayDhtError, RelayLookup},
 };
+use tokio::sync::watch;
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use crate::record::Item;
 
-use self::node::{Done, Node, Work};
-use crate::{
-    clock::{now, until},
-    record::{Item, MAX_VALUE},
-};
-
-/// How long a node of the DHT lives: half the time after which it would begin to serve others.
-const LIFE: Duration = Duration::from_secs(600);
-/// Nodes that are remembered for the next start, so that one dead host to begin with harms nobody.
-const MAX_REMEMBERED: usize = 50;
-/// What is looked up or stored at the same time; more waits.
-const MAX_WORK: usize = 16;
-/// Items of one look-up that wait to be read; beyond that they are left out. Honest nodes have one.
-const MAX_ITEMS: usize = 32;
-
-/// Where to begin.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Entrance {
-    /// Nodes of a DHT of one's own, as `host:port`, in place of those that everybody begins with.
-    pub bootstrap: Vec<String>,
-    /// Nodes that [`Directory::nodes`] told before.
-    pub remembered: Vec<String>,
-}
-
-/// The DHT, as far as this program has used it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reach {
-    /// Nothing was looked up or stored yet.
-    #[default]
-    Unasked,
-    /// Its nodes answered the last time.
-    Reached,
-    /// None answered.
-    Silent,
-}
-
-/// Why nothing could be looked up or stored.
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum DirectoryError {
-    /// Have UDP let out at the firewall, or meet by a relay.
-    #[error("no node of the Mainline DHT answers: UDP may be blocked here")]
-    Silent,
-    /// Look at what limits the program's sockets.
-    #[error("there is no UDP socket for the Mainline DHT ({0})")]
-    Socket(#[source] Arc<io::Error>),
-    /// Another computer has this key, or this one's clock was set back.
-    #[error(
-        "a newer item is stored there already: another computer publishes with the same key, or the clock was set back"
-    )]
-    Outdated,
-    /// Store less.
-    #[error("an item of {len} bytes, and the Mainline DHT takes {MAX_VALUE}")]
-    TooLong {
-        /// The length of the value, in bytes.
-        len: usize,
-    },
-    /// Try again later.
-    #[error("nodes of the Mainline DHT refuse the item, with code {0}")]
-    Refused(i32),
-    /// The directory was dropped.
-    #[error("the program does not use the Mainline DHT any more")]
-    Closed,
-}
+pub use peerway_dht::{DirectoryError, Entrance, Reach};
 
 /// A way to the directory. Clones share it; it ends with the last of them.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    work: mpsc::Sender<Work>,
-    reach: watch::Receiver<Reach>,
-    nodes: watch::Receiver<Vec<String>>,
+    dht: peerway_dht::Directory,
+    relays: Option<Relays>,
+}
+
+/// The node's relays, which may be asked in place of the DHT.
+#[derive(Clone, Debug)]
+struct Relays {
+    dht: RelayDht,
+    node: watch::Receiver<Arc<NodeSnapshot>>,
+}
+
+impl Relays {
+    /// Whether the node is reached by relays over TCP alone, so that UDP does not get out.
+    fn are_by_tcp(&self) -> bool {
+        let node = self.node.borrow();
+        let mut up = node
+            .relays
+            .iter()
+            .filter(|relay| relay.state == RelayState::Up)
+            .peekable();
+        up.peek().is_some() && up.all(|relay| relay.carrier == Some(Carrier::Tcp))
+    }
 }
 
 impl Directory {
@@ -96,33 +45,45 @@ impl Directory {
     /// # Panics
     /// Outside of a Tokio runtime.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the task owns the node of the DHT"
-    )]
     pub fn new(entrance: Entrance) -> Self {
-        let (work, asked) = mpsc::channel(MAX_WORK);
-        let (reach_sender, reach) = watch::channel(Reach::Unasked);
-        let (nodes_sender, nodes) = watch::channel(entrance.remembered.clone());
-        let task = Task {
-            entrance,
-            node: None,
-            reach: reach_sender,
-            nodes: nodes_sender,
-        };
-        tokio::spawn(task.run(asked));
-        Self { work, reach, nodes }
+        Self {
+            dht: peerway_dht::Directory::new(entrance),
+            relays: None,
+        }
+    }
+
+    /// The same way, which leads through the relays of a node where UDP does not get through: they look up and store in its place.
+    #[must_use]
+    pub fn by_relays_of(&self, node: &Endpoint) -> Self {
+        Self {
+            dht: self.dht.clone(),
+            relays: Some(Relays {
+                dht: node.relay_dht(),
+                node: node.snapshots(),
+            }),
+        }
+    }
+
+    /// The DHT alone, for a relay that looks up and stores for others.
+    #[must_use]
+    pub fn dht(&self) -> &peerway_dht::Directory {
+        &self.dht
     }
 
     /// Looks for what is stored under a key.
     pub async fn get(&self, key: [u8; 32]) -> Lookup {
-        let (sender, items) = mpsc::channel(MAX_ITEMS);
-        let closed = sender.clone();
-        let asked = self.work.send(Work::Get { key, items: sender }).await;
-        if asked.is_err() {
-            let _ = closed.try_send(Err(DirectoryError::Closed));
+        let relayed = match &self.relays {
+            Some(relays) if relays.are_by_tcp() => Some(relays.dht.get(key).await),
+            Some(_) | None => None,
+        };
+        Lookup {
+            key,
+            direct: Some(self.dht.get(key).await),
+            spare: self.relays.clone().filter(|_| relayed.is_none()),
+            relayed,
+            trouble: None,
+            unhelped: None,
         }
-        Lookup { items }
     }
 
     /// Stores an item at the nodes nearest to its key. How many took it.
@@ -130,111 +91,114 @@ impl Directory {
     /// # Errors
     /// Each of [`DirectoryError`].
     pub async fn put(&self, item: Item) -> Result<u32, DirectoryError> {
-        let len = item.value.len();
-        if len > MAX_VALUE {
-            return Err(DirectoryError::TooLong { len });
+        let Some(relays) = &self.relays else {
+            return self.dht.put(item).await;
+        };
+        if !relays.are_by_tcp() {
+            match self.dht.put(item.clone()).await {
+                Err(DirectoryError::Silent) => {}
+                stored => return stored,
+            }
         }
-        let (reply, stored) = oneshot::channel();
-        let asked = self.work.send(Work::Put { item, reply }).await;
-        asked.map_err(|_| DirectoryError::Closed)?;
-        stored.await.map_err(|_| DirectoryError::Closed)?
+        let stored = relays.dht.put(item).await;
+        stored.map(u32::from).map_err(|error| match error {
+            RelayDhtError::Outdated => DirectoryError::Outdated,
+            error => unhelped(error),
+        })
     }
 
-    /// Whether its nodes answered the last time.
+    /// Whether the DHT's nodes answered the last time, by UDP.
     #[must_use]
     pub fn reach(&self) -> Reach {
-        *self.reach.borrow()
+        self.dht.reach()
     }
 
     /// Nodes to begin with the next time, as they change.
     pub(crate) fn watch_nodes(&self) -> watch::Receiver<Vec<String>> {
-        self.nodes.clone()
+        self.dht.watch_nodes()
     }
 
     /// Nodes to begin with the next time, at most 50.
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
-        self.nodes.borrow().clone()
+        self.dht.nodes()
+    }
+}
+
+/// What is said where UDP does not get through and no relay helps either.
+fn unhelped(error: RelayDhtError) -> DirectoryError {
+    match error {
+        // It was to be asked only if there was one.
+        RelayDhtError::NoRelay => DirectoryError::Silent,
+        error => DirectoryError::Unhelped(error.to_string()),
     }
 }
 
 /// What is found, as it is found.
 #[derive(Debug)]
 pub struct Lookup {
-    items: mpsc::Receiver<Result<Item, DirectoryError>>,
+    key: [u8; 32],
+    direct: Option<peerway_dht::Lookup>,
+    relayed: Option<RelayLookup>,
+    /// To be asked when the DHT is silent.
+    spare: Option<Relays>,
+    /// Why the DHT could not be asked.
+    trouble: Option<DirectoryError>,
+    /// Why no relay could be.
+    unhelped: Option<RelayDhtError>,
 }
 
 impl Lookup {
-    /// The next item that a node gives for the key; none when all have answered, within 10 s. A later one may be older.
+    /// The next item that a node gives for the key; none when all have answered, within 20 s. A later one may be older.
     ///
     /// # Errors
     /// Nobody could be asked; this is the end too.
     pub async fn next(&mut self) -> Option<Result<Item, DirectoryError>> {
-        self.items.recv().await
-    }
-}
-
-struct Task {
-    entrance: Entrance,
-    node: Option<(Node, Instant)>,
-    reach: watch::Sender<Reach>,
-    nodes: watch::Sender<Vec<String>>,
-}
-
-impl Task {
-    async fn run(mut self, mut asked: mpsc::Receiver<Work>) {
-        let mut works = FuturesUnordered::new();
         loop {
-            let end = self.node.as_ref().map(|(_, end)| *end);
             tokio::select! {
-                work = asked.recv(), if works.len() < MAX_WORK => match work {
-                    Some(work) => {
-                        if self.is_anew() {
-                            works.push(Work::Begin.carry_out(self.node()));
+                item = next_direct(&mut self.direct), if self.direct.is_some() => match item {
+                    Some(Ok(item)) => return Some(Ok(item)),
+                    Some(Err(error)) => {
+                        self.direct = None;
+                        if matches!(error, DirectoryError::Silent)
+                            && let Some(relays) = self.spare.take()
+                        {
+                            self.relayed = Some(relays.dht.get(self.key).await);
                         }
-                        works.push(work.carry_out(self.node()));
+                        self.trouble = Some(error);
                     }
-                    None => return,
+                    None => self.direct = None,
                 },
-                Some(done) = works.next() => self.on_done(done),
-                () = until(end) => self.node = None,
+                item = next_relayed(&mut self.relayed), if self.relayed.is_some() => match item {
+                    Some(Ok(item)) => return Some(Ok(item)),
+                    Some(Err(error)) => {
+                        self.relayed = None;
+                        self.unhelped = Some(error);
+                    }
+                    // The DHT was asked, if by another.
+                    None => (self.direct, self.relayed, self.trouble) = (None, None, None),
+                },
+                else => return self.trouble(),
             }
         }
     }
 
-    /// Whether there is no node yet that could be asked.
-    fn is_anew(&self) -> bool {
-        self.node.as_ref().is_none_or(|(_, end)| *end <= now())
-    }
-
-    fn node(&mut self) -> Node {
-        let now = now();
-        let living = self.node.take().filter(|(_, end)| *end > now);
-        let (node, _) = self.node.insert(living.unwrap_or_else(|| {
-            let remembered = self.nodes.borrow().clone();
-            let bootstrap = self.entrance.bootstrap.clone();
-            (Node::start(bootstrap, remembered), now + LIFE)
-        }));
-        node.clone()
-    }
-
-    fn on_done(&mut self, done: Done) {
-        if !done.nodes.is_empty() {
-            let mut nodes = done.nodes;
-            nodes.truncate(MAX_REMEMBERED);
-            self.nodes.send_replace(nodes);
-        }
-        match done.is_reached {
-            Some(true) => drop(self.reach.send_replace(Reach::Reached)),
-            Some(false) => {
-                self.reach.send_replace(Reach::Silent);
-                // It is begun anew: the network may be another one.
-                self.node = None;
-            }
-            None => {}
-        }
+    /// What is said at the end, once.
+    fn trouble(&mut self) -> Option<Result<Item, DirectoryError>> {
+        let trouble = self.trouble.take()?;
+        Some(Err(match self.unhelped.take() {
+            Some(error) if matches!(trouble, DirectoryError::Silent) => unhelped(error),
+            Some(_) | None => trouble,
+        }))
     }
 }
 
-#[cfg(test)]
-mod tests;
+async fn next_direct(
+    lookup: &mut Option<peerway_dht::Lookup>,
+) -> Option<Result<Item, DirectoryError>> {
+    lookup.as_mut()?.next().await
+}
+
+async fn next_relayed(lookup: &mut Option<RelayLookup>) -> Option<Result<Item, RelayDhtError>> {
+    lookup.as_mut()?.next().await
+}

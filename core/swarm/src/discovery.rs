@@ -80,6 +80,7 @@ impl Discovery {
         let finder = Finder {
             key,
             snapshots: endpoint.snapshots(),
+            records: directory.by_relays_of(endpoint),
             directory,
         };
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the value")]
@@ -99,6 +100,9 @@ struct Finder {
     key: SecretKey,
     /// Of the node.
     snapshots: watch::Receiver<Arc<NodeSnapshot>>,
+    /// Where records are looked for.
+    records: Directory,
+    /// Where calls are left: nobody says hello to whom no UDP reaches, so a relay is of no use for it.
     directory: Directory,
 }
 
@@ -150,7 +154,7 @@ impl Finder {
         let calling = self.call(search, told.clone());
         tokio::pin!(calling);
         tokio::select! {
-            looked = records(search, &self.directory, tell) => looked?,
+            looked = records(search, &self.records, tell) => looked?,
             reason = &mut calling => return Err(reason),
         }
         if told.borrow().is_empty() {

@@ -58,6 +58,7 @@ impl Publisher {
     /// Publishes as long as the endpoint runs, or until the future is dropped, and has its snapshots tell how that goes. What was
     /// published is found for three hours more.
     pub async fn run(&self, endpoint: &Endpoint) {
+        let directory = self.directory.by_relays_of(endpoint);
         let (mut told, mut is_published) = ("", false);
         let mut snapshots = endpoint.snapshots();
         let seed = self.key.derive("peerway record schedule");
@@ -67,7 +68,7 @@ impl Publisher {
             let place = self.place(&snapshots.borrow_and_update());
             schedule.set(now(), place);
             if let Some(place) = schedule.handle_timeout(now()) {
-                let result = self.publish(&place).await;
+                let result = self.publish(&directory, &place).await;
                 schedule.on_done(now(), result.is_ok());
                 is_published = true;
                 endpoint.show_publishing(words(&result)).await;
@@ -109,13 +110,13 @@ impl Publisher {
     }
 
     /// Stores a record for each secret and period. How many nodes took the one that the fewest took.
-    async fn publish(&self, place: &Place) -> Result<u32, DirectoryError> {
+    async fn publish(&self, directory: &Directory, place: &Place) -> Result<u32, DirectoryError> {
         let now = unix_seconds();
         let periods = Period::to_publish(self.key.id(), now);
         let mut fewest = u32::MAX;
         for secret in &self.audience.secrets {
             for period in &periods {
-                let nodes = self.put(place, *secret, *period, now).await?;
+                let nodes = self.put(directory, place, *secret, *period, now).await?;
                 fewest = fewest.min(nodes);
             }
         }
@@ -125,6 +126,7 @@ impl Publisher {
     /// Stores one. Where there is one of a later time, ours takes its place once: a clock was wrong.
     async fn put(
         &self,
+        directory: &Directory,
         place: &Place,
         secret: DiscoverySecret,
         period: Period,
@@ -139,18 +141,18 @@ impl Publisher {
         };
         let item = sealed(now)?;
         let key = item.key;
-        match self.directory.put(item).await {
+        match directory.put(item).await {
             Err(DirectoryError::Outdated) => {}
             stored => return stored,
         }
-        let mut lookup = self.directory.get(key).await;
+        let mut lookup = directory.get(key).await;
         let mut newest = now;
         while let Some(Ok(item)) = lookup.next().await {
             if item.key == key && item.is_signed() {
                 newest = newest.max(u64::try_from(item.seq).unwrap_or_default());
             }
         }
-        self.directory.put(sealed(newest + 1)?).await
+        directory.put(sealed(newest + 1)?).await
     }
 }
 

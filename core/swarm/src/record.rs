@@ -26,11 +26,9 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 pub use blind::Period;
-pub use item::Item;
+#[doc(inline)]
+pub use peerway_dht::{Item, MAX_VALUE};
 
-/// The longest value of an [`Item`], in bytes. Nodes of the DHT store 1,000 with what surrounds it, and say of more that nobody
-/// answered.
-pub const MAX_VALUE: usize = 900;
 /// Relays in a record.
 pub const MAX_RELAYS: usize = 3;
 /// Addresses in a record.
@@ -111,7 +109,7 @@ impl Record {
         if value.len() > MAX_VALUE {
             return Err(SealError::TooLong { len: value.len() });
         }
-        Ok(Item::signed(&blinded, seq, value))
+        Ok(item::signed(&blinded, seq, value))
     }
 
     /// Reads what somebody stored under the key of [`key`].

@@ -38,16 +38,7 @@ impl Dht {
         endpoint: &Endpoint,
         key: SecretKey,
     ) -> Option<Self> {
-        let args = &globals.dht;
-        if args.no_dht {
-            return None;
-        }
-        let file = args.dht_nodes.is_empty();
-        let file = file.then(|| state.path().join("dht-nodes"));
-        let mut entrance = Entrance::default();
-        entrance.bootstrap.clone_from(&args.dht_nodes);
-        entrance.remembered = file.as_deref().map(read).unwrap_or_default();
-        let directory = Directory::new(entrance);
+        let (directory, file) = directory(globals, state)?;
         Some(Self {
             _discovery: Discovery::start(endpoint, key, directory.clone()).await,
             directory,
@@ -99,6 +90,25 @@ impl Dht {
             tracing::debug!(%error, "nodes of the DHT are not kept");
         }
     }
+}
+
+/// A way to the DHT, and where nodes are kept; none if that is not to be.
+fn directory(globals: &Globals, state: &StateDir) -> Option<(Directory, Option<PathBuf>)> {
+    let args = &globals.dht;
+    if args.no_dht {
+        return None;
+    }
+    let file = args.dht_nodes.is_empty();
+    let file = file.then(|| state.path().join("dht-nodes"));
+    let mut entrance = Entrance::default();
+    entrance.bootstrap.clone_from(&args.dht_nodes);
+    entrance.remembered = file.as_deref().map(read).unwrap_or_default();
+    Some((Directory::new(entrance), file))
+}
+
+/// In which a relay of ours looks up and stores for its clients.
+pub(super) fn for_relay(globals: &Globals, state: &StateDir) -> Option<Directory> {
+    directory(globals, state).map(|(directory, _)| directory)
 }
 
 /// What cannot be read is as if it was not there.

@@ -13,6 +13,7 @@ use std::{
 
 use peerway::{Endpoint, RelayUrl, SecretKey};
 use peerway_relay::{Access, BindError, Config, Limits, Rate, Relay};
+use peerway_swarm::directory::Directory;
 use tokio::sync::watch;
 
 use super::out;
@@ -84,15 +85,24 @@ pub(super) struct OwnRelay(Relay);
 
 impl OwnRelay {
     /// Opens the ports.
-    pub(super) async fn open(place: &Place, key: SecretKey) -> Result<Self, BindError> {
+    pub(super) async fn open(
+        place: &Place,
+        key: SecretKey,
+        directory: Option<&Directory>,
+    ) -> Result<Self, BindError> {
+        let config = |ip| {
+            let mut config = config(ip, place, key.clone());
+            config.directory = directory.map(|directory| directory.dht().clone());
+            config
+        };
         let ip = place.host.as_ref().and_then(|host| host.parse().ok());
-        let bound = Relay::bind(config(ip, place, key.clone())).await;
+        let bound = Relay::bind(config(ip)).await;
         Ok(Self(match bound {
             // The address of a router that forwards the port, or one that a cloud translates.
             Err(BindError::Socket { source, .. })
                 if ip.is_some() && source.kind() == ErrorKind::AddrNotAvailable =>
             {
-                Relay::bind(config(None, place, key)).await?
+                Relay::bind(config(None)).await?
             }
             bound => bound?,
         }))
@@ -210,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn whom_the_book_blocks_the_relay_does_not_serve_from_then_on() {
         let place = "127.0.0.1:0".parse().unwrap();
-        let relay = OwnRelay::open(&place, SecretKey::generate().unwrap()).await;
+        let relay = OwnRelay::open(&place, SecretKey::generate().unwrap(), None).await;
         let relay = relay.unwrap();
         let key = SecretKey::from_seed(&[1; 32]);
         let folder = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use super::link;
 use super::{
     answering::Answering,
     args::{Globals, Up},
-    datagrams, expose,
+    datagrams, dht, expose,
     failure::Failure,
     invite,
     keep::Keeper,
@@ -109,7 +109,11 @@ pub(super) async fn serve(
     // Gone before the claim on the identity is, so that it is never the next node's.
     let answering = Answering::open(globals, &node, besides.services());
     let relay = match besides.relay {
-        Some(place) => Some(OwnRelay::open(place, StateDir::open(globals)?.relay_key()?).await?),
+        Some(place) => {
+            let state = StateDir::open(globals)?;
+            let directory = dht::for_relay(globals, &state);
+            Some(OwnRelay::open(place, state.relay_key()?, directory.as_ref()).await?)
+        }
         None => None,
     };
     let router = offer(Router::new(node.endpoint.clone()), &node);

@@ -110,6 +110,11 @@ impl Attempt {
         true
     }
 
+    /// Whether the relay has turned it away so far.
+    pub(super) fn was_turned_away(&self) -> bool {
+        self.gone > 0
+    }
+
     /// What time the peer wants to read in it, if this is its word and the first time that it says so.
     pub(super) fn told_time(&self, datagram: &[u8]) -> Option<u64> {
         let pending = self.initiation.as_ref().filter(|_| !self.corrected)?;

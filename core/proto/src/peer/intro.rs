@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rand::Rng;
 
-use super::{Context, Peer, attempt::Attempt, messages::send, state::State};
+use super::{Context, Peer, attempt::Attempt, contact::TurnedAway, messages::send, state::State};
 use crate::{
     handshake::{HandshakeError, Initiation},
     io::{Failure, Output, Pair},
@@ -178,6 +178,14 @@ impl Peer {
                 self.attempt(ctx, number.unwrap_or(1));
             }
         }
+    }
+
+    /// Says hello at a relay of which we have just heard, as the one that was asked does not know the peer.
+    pub(super) fn greet_elsewhere(&mut self, ctx: &mut Context<'_>) {
+        self.contact.turn_away(TurnedAway::Absent);
+        self.contact.leave_relay();
+        let number = self.sessions.attempt_number();
+        self.attempt(ctx, number.unwrap_or(1));
     }
 
     /// The peer lets us in, but its clock is not ours: says hello again by its clock, once each attempt.

@@ -58,6 +58,11 @@ impl Sessions {
         self.attempt.as_ref().is_some_and(Attempt::is_sent)
     }
 
+    /// Whether a relay did not pass on the hello that is being said.
+    pub(super) fn was_turned_away(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::was_turned_away)
+    }
+
     /// The session of a conversation.
     pub(super) fn of(&mut self, session_index: u64) -> Option<&mut Session> {
         let pending = self

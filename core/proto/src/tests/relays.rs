@@ -311,6 +311,18 @@ fn a_peer_is_found_at_the_second_relay_of_its_ticket() {
 }
 
 #[test]
+fn a_peer_that_is_not_at_our_relay_is_called_at_the_one_that_is_found_as_soon_as_it_is() {
+    let (mut world, relays) = world([&[0, 1], &[1]]);
+    dial(&mut world, &relays[..1]);
+    world.run(ms(400));
+    dial(&mut world, &relays[1..]);
+    world.run(ms(200));
+    assert_eq!(world.state(0, 1), PeerState::Punch);
+    let remote = relays[1].clone();
+    assert_eq!(world.view(0, 1).path, Some(PathInfo::Relay { remote }));
+}
+
+#[test]
 fn a_peer_that_is_at_no_relay_is_offline_after_all_were_asked() {
     let (mut world, relays) = world([&[0], &[]]);
     dial(&mut world, &relays);

@@ -7,6 +7,9 @@
 //! | 0x03 | KEEPALIVE | |
 //! | 0x04 | INVITED | token 16 |
 //! | 0x05 | VISIT | |
+//! | 0x06 | YIELD | |
+//! | 0x07 | GET | ask u32, key 32 |
+//! | 0x08 | PUT | ask u32, item |
 //! | 0x81 | WELCOME | version u8, unix time ms u64, observed address |
 //! | 0x82 | OBSERVED | address |
 //! | 0x83 | DELIVER | from 32, unix time ms u64, address, payload |
@@ -14,9 +17,11 @@
 //! | 0x85 | DRAIN | reconnect in ms u32 |
 //! | 0x86 | KEEPALIVE_ACK | |
 //! | 0x87 | UNREACHED | peer 32 |
+//! | 0x88 | ITEM | ask u32, item |
+//! | 0x89 | DEALT | ask u32, outcome u8, if that is 0 nodes u8 |
 //!
 //! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
-//! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. A body of the wrong length is an error; a frame of unknown type is
+//! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. An item is `key 32 | seq i64 | signature 64 | value`. A body of the wrong length is an error; a frame of unknown type is
 //! skipped, so that later versions can add some. Where too many come at once, a connection is refused before it begins, with
 //! when to come again ([`Busy`]).
 
@@ -28,7 +33,7 @@ mod to_relay;
 
 pub use busy::Busy;
 pub use reader::FrameReader;
-pub use to_client::{GoneReason, ToClient};
+pub use to_client::{DhtOutcome, GoneReason, ToClient};
 pub use to_relay::ToRelay;
 
 /// The application protocol of the control connection.

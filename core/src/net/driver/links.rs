@@ -78,6 +78,7 @@ impl Driver {
             Some((News::Found(ticket), told)) => {
                 let next = self.looking.wait(peer, told);
                 self.pending.push(Box::pin(next.map(Done::Searched)));
+                self.links.look_elsewhere(peer);
                 return self.call(&ticket);
             }
             Some((News::Called { addrs, patience }, told)) => {

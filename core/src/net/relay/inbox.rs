@@ -44,7 +44,7 @@ impl Inbox {
                     }
                     self.waiting.push_back((to, payload));
                 }
-                Command::KeepAlive | Command::Leave => {}
+                Command::Ask(_) | Command::KeepAlive | Command::Leave => {}
             }
         }
         Interrupt::Stop

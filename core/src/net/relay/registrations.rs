@@ -10,7 +10,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{RelayError, RelayEvent, RelayHandle, Streams, spawn_with};
+use super::{
+    Answer, Question, RelayError, RelayEvent, RelayHandle, Streams, dht::Asks, spawn_with,
+};
 use crate::{
     ConnectError, EventKind, LanError, PeerId, RelayState, RelayUrl, SecretKey, Ticket,
     net::{
@@ -43,6 +45,7 @@ pub(crate) struct Registrations {
     /// Whether we only visit: no relay is our home.
     visits: bool,
     by_url: BTreeMap<RelayUrl, Registration>,
+    asks: Asks,
     events: mpsc::Receiver<(RelayUrl, RelayEvent)>,
     sender: mpsc::Sender<(RelayUrl, RelayEvent)>,
 }
@@ -105,6 +108,7 @@ impl Registrations {
             streams,
             visits,
             by_url: BTreeMap::new(),
+            asks: Asks::default(),
             events,
             sender,
         }
@@ -212,7 +216,12 @@ impl Registrations {
             RelayEvent::Unreached { peer } => {
                 machine.handle(now, Input::RelayUnreached { relay: url, peer });
             }
+            RelayEvent::Item { ask, item } => self.asks.on_answer(&url, ask, Answer::Item(item)),
+            RelayEvent::Dealt { ask, outcome } => {
+                self.asks.on_answer(&url, ask, Answer::Dealt(outcome));
+            }
             RelayEvent::Down { error, .. } => {
+                self.asks.on_lost(&url);
                 let is_impostor = matches!(error, RelayError::IdentityMismatch);
                 let reason = error.to_string();
                 registration.error = Some(error);
@@ -335,6 +344,22 @@ impl Registrations {
             }
         }
         true
+    }
+
+    /// Asks the home relay something about the Mainline DHT, or the next best of ours that we are registered with.
+    pub(crate) fn ask(&mut self, question: Question, reply: mpsc::Sender<Answer>) {
+        let is_up = |url: &&RelayUrl| {
+            let relay = self.relays.get(url);
+            relay.is_some_and(|relay| relay.state == RelayState::Up)
+        };
+        let Some(url) = self.relays.home().iter().find(is_up) else {
+            let _ = reply.try_send(Answer::NoRelay);
+            return;
+        };
+        let frame = self.asks.put(url, question, reply);
+        if let Some((frame, registration)) = frame.zip(self.by_url.get(url)) {
+            registration.handle.ask(frame);
+        }
     }
 
     fn dial(&mut self, url: &RelayUrl, addr: SocketAddr, before: Option<SocketAddr>) -> Deed {

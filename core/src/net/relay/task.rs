@@ -291,6 +291,10 @@ impl Task {
                         session.write(&[ToRelay::Signal { to, payload }]).await?;
                         continue;
                     }
+                    Some(Command::Ask(frame)) => {
+                        session.write(&[*frame]).await?;
+                        continue;
+                    }
                     Some(Command::NetworkChanged) => {
                         self.backoff.reset();
                         self.carriers.on_network_changed();
@@ -369,6 +373,8 @@ impl Task {
             },
             ToClient::Gone { peer, reason } => RelayEvent::Gone { peer, reason },
             ToClient::Unreached { peer } => RelayEvent::Unreached { peer },
+            ToClient::Item { ask, item } => RelayEvent::Item { ask, item },
+            ToClient::Dealt { ask, outcome } => RelayEvent::Dealt { ask, outcome },
             ToClient::Observed { addr } => {
                 self.emit(RelayEvent::Observed(addr)).await?;
                 return Ok(if self.wanted_at.is_none() {

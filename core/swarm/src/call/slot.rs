@@ -1,6 +1,6 @@
 //! Where calls lie.
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use hkdf::Hkdf;
 use peerway::{DiscoverySecret, PeerId};
 use sha2::Sha256;
@@ -34,6 +34,13 @@ impl Slots {
 
     /// The item to be stored in a slot.
     pub(crate) fn item(&self, slot: usize, seq: i64, value: Vec<u8>) -> Option<Item> {
-        Some(Item::signed_by(self.0.get(slot)?, seq, value))
+        let key = self.0.get(slot)?;
+        let signature = key.sign(&Item::to_sign(seq, &value)).to_bytes();
+        Some(Item::new(
+            key.verifying_key().to_bytes(),
+            seq,
+            value,
+            signature,
+        ))
     }
 }

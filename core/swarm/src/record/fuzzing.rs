@@ -2,7 +2,7 @@
 
 use peerway::{DiscoverySecret, PeerId, SecretKey};
 
-use super::{Item, MAX_ADDRS, MAX_RELAYS, Period, Record, blind, body};
+use super::{Item, MAX_ADDRS, MAX_RELAYS, Period, Record, blind, body, item};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -21,15 +21,15 @@ pub fn record(data: &[u8]) {
     let seq = NOW as i64;
     let unsigned = Item::new(*blinded.id(), seq, data.to_vec(), [7; 64]);
     assert!(Record::open(id, secret, period, &unsigned, NOW).is_err());
-    let stored = Item::signed(&blinded, seq, data.to_vec());
+    let stored = item::signed(&blinded, seq, data.to_vec());
     assert!(
         Record::open(id, secret, period, &stored, NOW).is_err(),
         "nobody guesses a key"
     );
     for plaintext in [data.to_vec(), body::signed(data, &key, &lock, seq)] {
         let value = lock.encrypt(blinded.id(), seq, &plaintext, [3; 12]);
-        let item = Item::signed(&blinded, seq, value);
-        if let Ok(found) = Record::open(id, secret, period, &item, NOW) {
+        let written = item::signed(&blinded, seq, value);
+        if let Ok(found) = Record::open(id, secret, period, &written, NOW) {
             assert!(found.relays.len() <= MAX_RELAYS && found.addrs.len() <= MAX_ADDRS);
             let again = found
                 .seal(&key, secret, period)

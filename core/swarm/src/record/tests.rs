@@ -40,7 +40,7 @@ fn stored(plaintext: &[u8], seq: i64) -> Item {
     let lock = blind::Lock::new(id, secret(2), Period::at(id, NOW));
     let blinded = blind::BlindedKey::new(&key(1), &lock);
     let value = lock.encrypt(blinded.id(), seq, plaintext, [0; 12]);
-    Item::signed(&blinded, seq, value)
+    item::signed(&blinded, seq, value)
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn what_is_oversized_truncated_or_of_another_version_is_refused() {
     let lock = blind::Lock::new(id, secret(2), Period::at(id, NOW));
     let blinded = blind::BlindedKey::new(&key(1), &lock);
     for len in 0..29 {
-        let short = Item::signed(&blinded, NOW as i64, vec![1; len]);
+        let short = item::signed(&blinded, NOW as i64, vec![1; len]);
         assert!(matches!(
             open(&short, NOW),
             Err(OpenError::Malformed(_) | OpenError::Sealed)
@@ -167,7 +167,7 @@ fn what_is_oversized_truncated_or_of_another_version_is_refused() {
     }
     let mut newer = sealed().value;
     newer[0] = 2;
-    let newer = Item::signed(&blinded, NOW as i64, newer);
+    let newer = item::signed(&blinded, NOW as i64, newer);
     assert_eq!(open(&newer, NOW), Err(OpenError::Version(2)));
     for plaintext in [&[][..], &[0], &[0, 9], &[0xff; 200], &[0; 200]] {
         assert!(open(&stored(plaintext, NOW as i64), NOW).is_err());

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{FrameError, Payload};
-use crate::PeerId;
+use crate::{Item, MAX_ITEM_VALUE, PeerId};
 
 const V4: u8 = 4;
 const V6: u8 = 6;
@@ -55,6 +55,15 @@ impl<'a> BodyReader<'a> {
         std::mem::take(&mut self.rest).to_vec().try_into()
     }
 
+    pub(super) fn item(&mut self) -> Result<Item, FrameError> {
+        let (key, seq, signature) = (self.take()?, self.take()?, self.take()?);
+        if self.rest.len() > MAX_ITEM_VALUE {
+            return Err(self.field("the length of the item's value"));
+        }
+        let value = std::mem::take(&mut self.rest).to_vec();
+        Ok(Item::new(key, i64::from_be_bytes(seq), value, signature))
+    }
+
     /// Checks that nothing is left.
     pub(super) fn end<T>(self, frame: T) -> Result<Option<T>, FrameError> {
         if self.rest.is_empty() {
@@ -84,4 +93,11 @@ pub(super) fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
         }
     }
     out.extend_from_slice(&addr.port().to_be_bytes());
+}
+
+pub(super) fn put_item(out: &mut Vec<u8>, item: &Item) {
+    out.extend_from_slice(&item.key);
+    out.extend_from_slice(&item.seq.to_be_bytes());
+    out.extend_from_slice(&item.signature);
+    out.extend_from_slice(&item.value);
 }

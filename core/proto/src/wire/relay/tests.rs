@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{InviteToken, PeerId, SecretKey};
+use crate::{InviteToken, Item, MAX_ITEM_VALUE, PeerId, SecretKey};
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(|seed| SecretKey::from_seed(&seed).id())
@@ -18,6 +18,24 @@ fn addr() -> impl Strategy<Value = SocketAddr> {
     (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port))
 }
 
+fn item() -> impl Strategy<Value = Item> {
+    let value = proptest::collection::vec(any::<u8>(), 0..=MAX_ITEM_VALUE);
+    let key = any::<[u8; 32]>();
+    (key, any::<i64>(), value, any::<[u8; 64]>())
+        .prop_map(|(key, seq, value, signature)| Item::new(key, seq, value, signature))
+}
+
+fn outcome() -> impl Strategy<Value = DhtOutcome> {
+    prop_oneof![
+        any::<u8>().prop_map(|nodes| DhtOutcome::Done { nodes }),
+        Just(DhtOutcome::Silent),
+        Just(DhtOutcome::Busy),
+        Just(DhtOutcome::Outdated),
+        Just(DhtOutcome::Refused),
+        (5_u8..).prop_map(DhtOutcome::Other),
+    ]
+}
+
 fn to_relay() -> impl Strategy<Value = ToRelay> {
     prop_oneof![
         any::<u8>().prop_map(|version| ToRelay::Hello { version }),
@@ -28,6 +46,8 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
         }),
         Just(ToRelay::Visit),
         Just(ToRelay::Yield),
+        (any::<u32>(), any::<[u8; 32]>()).prop_map(|(ask, key)| ToRelay::Get { ask, key }),
+        (any::<u32>(), item()).prop_map(|(ask, item)| ToRelay::Put { ask, item }),
     ]
 }
 
@@ -62,6 +82,8 @@ fn to_client() -> impl Strategy<Value = ToClient> {
         any::<u32>().prop_map(|reconnect_in_ms| ToClient::Drain { reconnect_in_ms }),
         Just(ToClient::KeepAliveAck),
         id().prop_map(|peer| ToClient::Unreached { peer }),
+        (any::<u32>(), item()).prop_map(|(ask, item)| ToClient::Item { ask, item }),
+        (any::<u32>(), outcome()).prop_map(|(ask, outcome)| ToClient::Dealt { ask, outcome }),
     ]
 }
 
@@ -106,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x89, body in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x8a, body in proptest::collection::vec(any::<u8>(), 0..128)) {
         if let Ok(Some(frame)) = ToClient::parse(kind, &body) {
             let mut out = Vec::new();
             prop_assert_eq!(frame.emit_body(&mut out), kind);

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use super::{
     Frame, FrameError, Payload,
-    body::{BodyReader, put_addr},
+    body::{BodyReader, put_addr, put_item},
 };
-use crate::PeerId;
+use crate::{Item, PeerId};
 
 const WELCOME: u8 = 0x81;
 const OBSERVED: u8 = 0x82;
@@ -15,6 +15,8 @@ const GONE: u8 = 0x84;
 const DRAIN: u8 = 0x85;
 const KEEPALIVE_ACK: u8 = 0x86;
 const UNREACHED: u8 = 0x87;
+const ITEM: u8 = 0x88;
+const DEALT: u8 = 0x89;
 
 /// A frame from a relay to a client. Times are milliseconds since the Unix epoch by the relay's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,67 @@ pub enum ToClient {
         /// Which client.
         peer: PeerId,
     },
+    /// What a node of the Mainline DHT gave for a key that the client asked for.
+    Item {
+        /// Of the GET.
+        ask: u32,
+        /// As the node gave it: whoever reads it checks it.
+        item: Item,
+    },
+    /// The end of what the client asked for with GET or PUT.
+    Dealt {
+        /// Of the GET or the PUT.
+        ask: u32,
+        /// What came of it.
+        outcome: DhtOutcome,
+    },
+}
+
+/// What came of a GET or a PUT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DhtOutcome {
+    /// So many nodes of the Mainline DHT answered, or stored the item.
+    Done {
+        /// At most 255.
+        nodes: u8,
+    },
+    /// No node of the Mainline DHT answers the relay.
+    Silent,
+    /// The client, or all clients, ask too much of the relay; try again later.
+    Busy,
+    /// A newer item is stored there already.
+    Outdated,
+    /// The relay does not do this, or the nodes refuse the item.
+    Refused,
+    /// An outcome of a later version.
+    Other(u8),
+}
+
+impl DhtOutcome {
+    fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Done { nodes } => out.extend_from_slice(&[0, nodes]),
+            Self::Silent => out.push(1),
+            Self::Busy => out.push(2),
+            Self::Outdated => out.push(3),
+            Self::Refused => out.push(4),
+            Self::Other(code) => out.push(code),
+        }
+    }
+
+    fn take(body: &mut BodyReader<'_>) -> Result<Self, FrameError> {
+        Ok(match body.byte()? {
+            0 => Self::Done {
+                nodes: body.byte()?,
+            },
+            1 => Self::Silent,
+            2 => Self::Busy,
+            3 => Self::Outdated,
+            4 => Self::Refused,
+            other => Self::Other(other),
+        })
+    }
 }
 
 /// Why a SIGNAL was not delivered.
@@ -127,6 +190,14 @@ impl Frame for ToClient {
             },
             KEEPALIVE_ACK => Self::KeepAliveAck,
             UNREACHED => Self::Unreached { peer: body.id()? },
+            ITEM => Self::Item {
+                ask: u32::from_be_bytes(body.take()?),
+                item: body.item()?,
+            },
+            DEALT => Self::Dealt {
+                ask: u32::from_be_bytes(body.take()?),
+                outcome: DhtOutcome::take(&mut body)?,
+            },
             _ => return Ok(None),
         };
         body.end(frame)
@@ -173,6 +244,16 @@ impl Frame for ToClient {
             Self::Unreached { peer } => {
                 out.extend_from_slice(peer.as_bytes());
                 UNREACHED
+            }
+            Self::Item { ask, item } => {
+                out.extend_from_slice(&ask.to_be_bytes());
+                put_item(out, item);
+                ITEM
+            }
+            Self::Dealt { ask, outcome } => {
+                out.extend_from_slice(&ask.to_be_bytes());
+                outcome.put(out);
+                DEALT
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What a client says to its relay.
 
-use super::{Frame, FrameError, Payload, body::BodyReader};
-use crate::{InviteToken, PeerId};
+use super::{
+    Frame, FrameError, Payload,
+    body::{BodyReader, put_item},
+};
+use crate::{InviteToken, Item, PeerId};
 
 const HELLO: u8 = 0x01;
 const SIGNAL: u8 = 0x02;
@@ -9,6 +12,8 @@ const KEEPALIVE: u8 = 0x03;
 const INVITED: u8 = 0x04;
 const VISIT: u8 = 0x05;
 const YIELD: u8 = 0x06;
+const GET: u8 = 0x07;
+const PUT: u8 = 0x08;
 
 /// A frame from a client to its relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,22 @@ pub enum ToRelay {
     /// Before HELLO: the client was told that its key registered from elsewhere, and wants to be registered only if nobody is
     /// any more. Otherwise it is closed as [`CloseReason::Replaced`](super::CloseReason::Replaced) again.
     Yield,
+    /// Asks for what lies in the Mainline DHT under a key, which the relay looks up in the client's place: for a client that no UDP
+    /// leads out of. [`ToClient::Item`](super::ToClient::Item) follows for each item that is found, then
+    /// [`ToClient::Dealt`](super::ToClient::Dealt).
+    Get {
+        /// What the answers name.
+        ask: u32,
+        /// An ed25519 key.
+        key: [u8; 32],
+    },
+    /// Has the relay store something in the Mainline DHT in the client's place. [`ToClient::Dealt`](super::ToClient::Dealt) follows.
+    Put {
+        /// What the answer names.
+        ask: u32,
+        /// Signed by its key.
+        item: Item,
+    },
 }
 
 impl Frame for ToRelay {
@@ -58,6 +79,14 @@ impl Frame for ToRelay {
             },
             VISIT => Self::Visit,
             YIELD => Self::Yield,
+            GET => Self::Get {
+                ask: u32::from_be_bytes(body.take()?),
+                key: body.take()?,
+            },
+            PUT => Self::Put {
+                ask: u32::from_be_bytes(body.take()?),
+                item: body.item()?,
+            },
             _ => return Ok(None),
         };
         body.end(frame)
@@ -81,6 +110,16 @@ impl Frame for ToRelay {
             }
             Self::Visit => VISIT,
             Self::Yield => YIELD,
+            Self::Get { ask, key } => {
+                out.extend_from_slice(&ask.to_be_bytes());
+                out.extend_from_slice(key);
+                GET
+            }
+            Self::Put { ask, item } => {
+                out.extend_from_slice(&ask.to_be_bytes());
+                put_item(out, item);
+                PUT
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::DirectoryError;
-use crate::record::Item;
+use crate::Item;
 
 /// For all nodes to answer a look-up. Each has two seconds, and is asked after those that told of it.
 const GET_TIMEOUT: Duration = Duration::from_secs(10);
@@ -182,6 +182,7 @@ async fn put(dht: &AsyncDht, item: Item) -> Result<u32, DirectoryError> {
         seq,
         value,
         signature,
+        ..
     } = item;
     let item = MutableItem::new_signed_unchecked(key, signature, &value, seq, None);
     let stored = timeout(PUT_TIMEOUT, dht.put_mutable(item, None)).await;

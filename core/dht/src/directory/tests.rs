@@ -1,13 +1,12 @@
 use std::net::Ipv4Addr;
 
+use ed25519_dalek::{Signer, SigningKey};
 use mainline::Testnet;
-use peerway::{DiscoverySecret, SecretKey};
 use tokio::time::timeout;
 
 use super::*;
-use crate::record::{Period, Record};
 
-const NOW: u64 = 1_800_000_000;
+const NOW: i64 = 1_800_000_000;
 
 fn testnet() -> Testnet {
     let mut builder = Testnet::builder(10);
@@ -21,14 +20,11 @@ fn at(bootstrap: Vec<String>) -> Directory {
     })
 }
 
-fn item(now: u64) -> Item {
-    let key = SecretKey::from_seed(&[1; 32]);
-    let relay = format!("relay://{}@192.0.2.7:4433", key.id());
-    let record = Record::new(now, &[relay.parse().unwrap()], &[]);
-    let secret = DiscoverySecret::from_bytes([2; 16]);
-    record
-        .seal(&key, secret, Period::at(key.id(), NOW))
-        .unwrap()
+fn item(seq: i64) -> Item {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let value = b"8:at home.".to_vec();
+    let signature = key.sign(&Item::to_sign(seq, &value)).to_bytes();
+    Item::new(key.verifying_key().to_bytes(), seq, value, signature)
 }
 
 async fn first(directory: &Directory, key: [u8; 32]) -> Option<Result<Item, DirectoryError>> {
