@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peerway::{DiscoverySecret, Endpoint, SecretKey};
+use peerway::{DiscoverySecret, Endpoint, PeerId, SecretKey};
 use peerway_swarm::{
     call::listen::Switchboard,
     directory::{Directory, Entrance},
@@ -38,31 +38,23 @@ impl Dht {
         endpoint: &Endpoint,
         key: SecretKey,
     ) -> Option<Self> {
-        let args = &globals.dht;
-        if args.no_dht {
-            return None;
-        }
-        let file = args.dht_nodes.is_empty();
-        let file = file.then(|| state.path().join("dht-nodes"));
-        let mut entrance = Entrance::default();
-        entrance.bootstrap.clone_from(&args.dht_nodes);
-        entrance.remembered = file.as_deref().map(read).unwrap_or_default();
-        let directory = Directory::new(entrance);
+        let directory = directory(globals, state)?;
         Some(Self {
             _discovery: Discovery::start(endpoint, key, directory.clone()).await,
             directory,
             publisher: None,
             switchboard: None,
-            file,
+            file: file(globals, state),
         })
     }
 
-    /// The same for a node that others are to reach.
+    /// The same for a node that others are to reach. Those whom it knows get through though strangers take all slots for calls.
     pub(super) async fn publishing(
         globals: &Globals,
         state: &StateDir,
         endpoint: &Endpoint,
         key: SecretKey,
+        known: impl Fn() -> Vec<PeerId> + Send + Sync + 'static,
     ) -> Result<Option<Self>, Failure> {
         let (Some(secret), Some(mut dht)) = (
             secret(globals, state)?,
@@ -75,13 +67,16 @@ impl Dht {
             audience.secrets.push(DiscoverySecret::PUBLIC);
         }
         audience.addresses = globals.dht.publish_addresses;
-        dht.switchboard = Some(Switchboard::new(
-            key.clone(),
-            audience.secrets.clone(),
-            dht.directory.clone(),
-        ));
+        let secrets = audience.secrets.clone();
+        let switchboard = Switchboard::new(key.clone(), secrets, dht.directory.clone());
+        dht.switchboard = Some(switchboard.knowing(known));
         dht.publisher = Some(Publisher::new(key, audience, dht.directory.clone()));
         Ok(Some(dht))
+    }
+
+    /// The way to the DHT, which others of this program may share.
+    pub(super) fn directory(&self) -> Directory {
+        self.directory.clone()
     }
 
     /// Keeps nodes to begin with the next time.
@@ -99,6 +94,25 @@ impl Dht {
             tracing::debug!(%error, "nodes of the DHT are not kept");
         }
     }
+}
+
+/// A way to the DHT; none if it is not to be used.
+pub(super) fn directory(globals: &Globals, state: &StateDir) -> Option<Directory> {
+    let args = &globals.dht;
+    if args.no_dht {
+        return None;
+    }
+    let mut entrance = Entrance::default();
+    entrance.bootstrap.clone_from(&args.dht_nodes);
+    let file = file(globals, state);
+    entrance.remembered = file.as_deref().map(read).unwrap_or_default();
+    Some(Directory::new(entrance))
+}
+
+/// Where nodes are kept, unless the user names them.
+fn file(globals: &Globals, state: &StateDir) -> Option<PathBuf> {
+    let is_kept = globals.dht.dht_nodes.is_empty();
+    is_kept.then(|| state.path().join("dht-nodes"))
 }
 
 /// What cannot be read is as if it was not there.

@@ -25,7 +25,10 @@ use super::{
     transfer::is_at_terminal,
     up,
 };
-use crate::{pairing::host_name, transfers::Whom};
+use crate::{
+    pairing::{self, host_name},
+    transfers::Whom,
+};
 use taking::{Answers, Taking, Until};
 
 mod taking;
@@ -134,13 +137,20 @@ async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Re
     let relays = ticket::own(globals).await?.relays().to_vec();
     let builder = globals.builder().relays(relays.clone());
     let builder = builder.alpns([files::ALPN]).port_mapping(false);
-    let node = Node::passing(globals, builder).await?;
+    let key = pairing::passing_key()?;
+    let node = Node::passing(globals, key, builder).await?;
     let body = async {
         if !relays.is_empty() {
             node.reachable().await?;
         }
-        let ours = Card::new(node.endpoint.ticket(), &host_name());
+        let ticket = pairing::placed(&node.endpoint, node.directory().as_ref()).await;
+        let ours = Card::new(ticket, &host_name());
         let theirs = pair::type_in(&node.endpoint, &relays, code, &ours).await?;
+        if theirs.ticket.relays().is_empty() {
+            // Both have to send for their routers to let the other in.
+            let addrs = theirs.ticket.public_addrs();
+            node.endpoint.call_back(theirs.ticket.id(), addrs).await;
+        }
         let meeting = timeout(MEETING, caller(&node, theirs.ticket.id())).await;
         let connection = meeting.map_err(|_| Failure::NobodyCame)??;
         let desk = node.desk();

@@ -19,6 +19,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Schedule {
+    /// How long changes wait for others.
+    settle: Duration,
     wanted: Place,
     /// What is being written.
     writing: Option<Place>,
@@ -32,6 +34,7 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            settle: SETTLE,
             wanted: Place::default(),
             writing: None,
             due: None,
@@ -39,6 +42,11 @@ impl Schedule {
             failures: 0,
             rng: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// Changes wait for no others.
+    pub(super) fn be_prompt(&mut self) {
+        self.settle = Duration::ZERO;
     }
 
     /// Where the node is now.
@@ -51,7 +59,7 @@ impl Schedule {
             // Nothing can be taken back: what was written ends by itself.
             None
         } else {
-            Some(self.no_sooner(now + SETTLE))
+            Some(self.no_sooner(now + self.settle))
         };
     }
 
