@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn where_somebody_waits_a_change_is_written_at_once() {
+        let mut world = World::new();
+        world.schedule.be_prompt();
+        world.run_until(100);
+        world.set(1);
+        assert_eq!(world.run_until(110), [(100, 1)]);
+    }
+
+    #[test]
     fn what_changes_while_it_is_written_is_written_next() {
         let mut world = World::new();
         world.set(1);

@@ -529,7 +529,7 @@ fn a_node_without_a_relay_says_whom_it_reaches_and_what_to_do() {
     met.type_in("Y");
     let shared = met.screen(80, 24);
     assert!(
-        !shared.contains(sentence) && shared.contains("if both routers"),
+        !shared.contains(sentence) && shared.contains("No relay is named, so from"),
         "{shared}"
     );
 
