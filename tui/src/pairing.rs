@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use self::afar::Whereabouts;
-pub(crate) use self::afar::{Passing, passing_key, placed};
+pub(crate) use self::afar::{Passing, passing_key};
 use crate::{
     book::{Book, BookError, BookFile, Draft, EditError, Name, Trust},
     operations::{DialError, Dialling, Failed, FailureKind, dial_kind, reachable},

@@ -140,12 +140,6 @@ impl Directory {
         stored.await.map_err(|_| DirectoryError::Closed)?
     }
 
-    /// Has its nodes known soon, some of which may be asked where they see this computer.
-    pub async fn enter(&self) {
-        // Without a task nobody can be known.
-        let _ = self.work.send(Work::Begin).await;
-    }
-
     /// Whether its nodes answered the last time.
     #[must_use]
     pub fn reach(&self) -> Reach {

@@ -143,14 +143,8 @@ async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Re
         if !relays.is_empty() {
             node.reachable().await?;
         }
-        let ticket = pairing::placed(&node.endpoint, node.directory().as_ref()).await;
-        let ours = Card::new(ticket, &host_name());
+        let ours = Card::new(node.endpoint.ticket(), &host_name());
         let theirs = pair::type_in(&node.endpoint, &relays, code, &ours).await?;
-        if theirs.ticket.relays().is_empty() {
-            // Both have to send for their routers to let the other in.
-            let addrs = theirs.ticket.public_addrs();
-            node.endpoint.call_back(theirs.ticket.id(), addrs).await;
-        }
         let meeting = timeout(MEETING, caller(&node, theirs.ticket.id())).await;
         let connection = meeting.map_err(|_| Failure::NobodyCame)??;
         let desk = node.desk();

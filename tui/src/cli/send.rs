@@ -86,12 +86,10 @@ async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
     let node = Node::passing(globals, key, builder).await?;
     let body = async {
         node.settled().await;
-        let directory = node.directory();
-        let ticket = pairing::placed(&node.endpoint, directory.as_ref()).await;
-        let card = Card::new(ticket, &host_name());
+        let card = Card::new(node.endpoint.ticket(), &host_name());
         let passing = Passing {
             builder: pair::builder(globals),
-            directory,
+            directory: None,
         };
         let waiting = pairing::wait(passing, &relays, &card, |code, hint| {
             print_code(globals, code)?;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use peerway::{
-    BindError, Builder, Endpoint, NodeSnapshot, Observed, SecretKey, Ticket, services::pair::Code,
+    BindError, Builder, Endpoint, NodeSnapshot, Observed, SecretKey, services::pair::Code,
 };
 use peerway_swarm::{
     call::listen::Switchboard,
@@ -60,24 +60,6 @@ impl Whereabouts {
         };
         timeout(PATIENCE, stored).await.unwrap_or(false)
     }
-}
-
-/// The node's ticket, with the address at which others see it if it names no relay and nodes of the DHT tell that one.
-pub(crate) async fn placed(endpoint: &Endpoint, directory: Option<&Directory>) -> Ticket {
-    let ticket = endpoint.ticket();
-    let Some(directory) = directory.filter(|_| ticket.relays().is_empty()) else {
-        return ticket;
-    };
-    directory.enter().await;
-    let mut snapshots = endpoint.snapshots();
-    let told = snapshots.wait_for(|shown| is_told(shown));
-    let _ = timeout(PATIENCE, told).await;
-    let network = &endpoint.snapshot().network;
-    let seen = network
-        .public_v4
-        .filter(|_| network.observed == Observed::Same);
-    let addrs = seen.into_iter().chain(ticket.addrs().iter().copied());
-    Ticket::new(ticket.id(), Vec::new(), addrs.collect()).with_discovery(ticket.discovery())
 }
 
 /// Ends when nodes of the DHT have said that nobody gets in here, or do not answer.
