@@ -5,7 +5,7 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::
 use peerway::{BindError, Builder, Endpoint, RelayUrl, SecretKey, Ticket, services::swarm::Swarm};
 use peerway_relay::Signals;
 use peerway_swarm::groups::Groups;
-use peerway_swarm::{directory::Directory, search::Search, share::Sharing};
+use peerway_swarm::{search::Search, share::Sharing};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
@@ -221,7 +221,8 @@ impl Node {
     fn join_groups(&mut self, _: &StateDir, _: Builder) {}
 
     /// The way to the DHT; none if it is not to be used.
-    pub(super) fn directory(&self) -> Option<Directory> {
+    #[cfg(unix)]
+    pub(super) fn directory(&self) -> Option<peerway_swarm::directory::Directory> {
         self.dht.as_ref().map(Dht::directory)
     }
 
