@@ -37,9 +37,53 @@ impl World {
     }
 
     async fn invite(&self, state: &str) -> String {
-        let made = self.group(state, &["invite", "home"]).await;
+        self.invite_for(state, 1).await
+    }
+
+    async fn invite_for(&self, state: &str, uses: usize) -> String {
+        let uses = uses.to_string();
+        let made = self
+            .group(state, &["invite", "home", "--uses", &uses])
+            .await;
         made[0]["invite"].as_str().unwrap().to_owned()
     }
+
+    /// Eight join by this invite in the same moment.
+    async fn join_at_once(&self, names: &str, invite: &str) -> Vec<Done> {
+        let states: Vec<String> = (0..8).map(|number| format!("{names}{number}")).collect();
+        let joining = states
+            .iter()
+            .map(async |state| self.run(state, &["group", "join", invite]).await);
+        futures_util::future::join_all(joining).await
+    }
+}
+
+#[tokio::test]
+async fn eight_join_at_once_by_one_invite_and_no_more_than_it_is_for() {
+    let world = World::new().await;
+    // Who may call is told apart by keys alone, then.
+    let blocked = world.run("a", &["block", "--strangers"]).await;
+    assert_eq!(blocked.code, 0, "{}", blocked.stderr);
+    let (up, _) = world.up("a").await;
+    world.group("a", &["create", "home"]).await;
+    let all = world.invite_for("a", 8).await;
+    for joined in world.join_at_once("b", &all).await {
+        assert_eq!(joined.code, 0, "{}", joined.stderr);
+    }
+    let some = world.invite_for("a", 5).await;
+    let joined = world.join_at_once("c", &some).await;
+    let (came, late): (Vec<_>, Vec<_>) = joined.iter().partition(|joined| joined.code == 0);
+    assert_eq!((came.len(), late.len()), (5, 3));
+    for joined in late {
+        assert!(
+            joined.stderr.contains("the invite is used up"),
+            "{}",
+            joined.stderr
+        );
+    }
+    let members = world.group("a", &["members", "home"]).await;
+    assert_eq!(members.len(), 1 + 8 + 5);
+    up.terminate().await;
 }
 
 #[tokio::test]

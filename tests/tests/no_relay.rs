@@ -9,6 +9,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::Ipv4Addr,
+    path::Path,
     process::{Child, Stdio},
     sync::LazyLock,
     time::Duration,
@@ -24,7 +25,12 @@ use peerway_swarm::{
     discovery::Discovery,
     publish::{Audience, Publisher},
 };
-use peerway_tests::{PROGRAMS, computer::Computer, pair};
+use peerway_tests::{
+    PROGRAMS,
+    computer::{Computer, Running},
+    pair,
+};
+use serde_json::Value;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -360,13 +366,7 @@ fn a_ticket_is_all_that_two_commands_need() {
     lab::test(BUDGET, |lab| {
         let mut world = World::new(lab);
         let folder = tempfile::tempdir().unwrap();
-        let export = format!("export PEERWAY_DHT_NODE={}", world.bootstrap.join(","));
-        let [a, b] = ["a", "b"].map(|name| {
-            let home = world.home(name, NatKind::PortRestricted);
-            let mut computer = Computer::new(home, name, folder.path());
-            computer.export(&export);
-            computer
-        });
+        let [a, b] = two_computers(&mut world, folder.path());
         let _up = a.start("peerway up");
         let ticket = a.run("peerway ticket");
         let ping = format!("peerway ping {} -c 1", ticket.trim());
@@ -386,6 +386,50 @@ fn a_ticket_is_all_that_two_commands_need() {
         assert!(linked);
         println!("{}", a.run("peerway status"));
         println!("{}", a.run("peerway netcheck"));
+        world.close();
+    });
+}
+
+/// Two computers in homes of their own, which have the DHT and nothing else.
+fn two_computers(world: &mut World, folder: &Path) -> [Computer; 2] {
+    let export = format!("export PEERWAY_DHT_NODE={}", world.bootstrap.join(","));
+    ["a", "b"].map(|name| {
+        let home = world.home(name, NatKind::PortRestricted);
+        let mut computer = Computer::new(home, name, folder);
+        computer.export(&export);
+        computer
+    })
+}
+
+/// The code that a command shows.
+fn code(shows: &Running) -> String {
+    let line: Value = shows.line().parse().unwrap();
+    line["code"].as_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn homes_without_a_relay_pair_by_a_code_within_fifteen_seconds() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = two_computers(&mut world, folder.path());
+        let (mut shown, mut paired) = (Vec::new(), Vec::new());
+        for _ in 0..pair::runs(2) {
+            let begun = Instant::now();
+            let shows = a.start("peerway pair --as attic --json");
+            let code = code(&shows);
+            shown.push(begun.elapsed());
+            let begun = Instant::now();
+            let known = b.json(&format!("peerway pair {code} --as laptop"));
+            paired.push(begun.elapsed());
+            assert_eq!(known[0]["name"], "attic");
+            assert!(shows.finish()[0].contains("laptop"));
+        }
+        tally("until the code is shown", shown);
+        let worst = tally("pair", paired);
+        assert!(worst <= Duration::from_secs(15), "{worst:?}");
         world.close();
     });
 }

@@ -152,7 +152,14 @@ impl Book {
         (entry.trust == Trust::Block).then_some(name)
     }
 
-    /// All of those.
+    /// All that are let in.
+    pub(crate) fn allowed(&self) -> impl Iterator<Item = PeerId> {
+        let allowed = |entry: &&Entry| entry.trust == Trust::Allow;
+        let entries = self.entries.values().filter(allowed);
+        entries.map(|entry| entry.ticket.id())
+    }
+
+    /// All of those that are blocked.
     pub(crate) fn all_blocked(&self) -> impl Iterator<Item = PeerId> {
         let blocked = |entry: &&Entry| entry.trust == Trust::Block;
         let entries = self.entries.values().filter(blocked);

@@ -2,6 +2,8 @@
 //!
 //! The [`Steps`] are data; who drops them ends the waiting, and the code with it.
 
+mod afar;
+
 use std::{io, time::Duration};
 
 use futures_util::{
@@ -9,17 +11,24 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use peerway::{
-    BindError, Builder, Endpoint, PeerId, RelayUrl, Ticket,
+    BindError, Endpoint, PeerId, RelayUrl, Ticket,
     services::pair::{self, Card, Code, PairError},
 };
+use peerway_swarm::discovery::Discovery;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
+use self::afar::Whereabouts;
+pub(crate) use self::afar::{Passing, passing_key};
 use crate::{
     book::{Book, BookError, BookFile, Draft, EditError, Name, Trust},
     operations::{DialError, Dialling, Failed, FailureKind, dial_kind, reachable},
 };
 
+/// Where alone a code can be typed that no relay and no record leads to.
+const NEARBY: &str = "without a relay the other computer has to be on this network: with --relay URL on both it may be anywhere";
+/// Where one can be typed to which a record leads.
+const BY_DHT: &str = "without a relay the other computer is met on this network, or by way of the Mainline DHT if both routers are ordinary ones: with --relay URL on both it may be anywhere";
 /// How long a code is shown.
 const VALID: Duration = Duration::from_secs(600);
 /// Steps that wait for whoever listens: there are no more.
@@ -66,7 +75,7 @@ pub(crate) struct Party {
     pub(crate) endpoint: Endpoint,
     pub(crate) book: BookFile,
     /// Of nodes that are like it, with other keys.
-    pub(crate) passing: Builder,
+    pub(crate) passing: Passing,
 }
 
 /// Why two computers did not get to know each other.
@@ -151,12 +160,12 @@ async fn run(
             type_in(party.passing.clone(), &relays, &code, &ours, &hint).await?
         }
         None => {
-            let show = |code: &Code| {
+            let show = |code: &Code, hint: Option<&str>| {
                 say(Step::Code {
                     code: code.to_string(),
                 });
-                if let Some(where_to) = only_where(&relays) {
-                    let text = where_to.to_owned();
+                if let Some(hint) = hint {
+                    let text = hint.to_owned();
                     say(Step::Hint { text });
                 }
                 Ok(())
@@ -177,39 +186,65 @@ async fn run(
     })
 }
 
-/// Has a new code shown, and waits for who types it.
+/// Has a new code shown, with what there is to say of where it works, and waits for who types it.
 pub(crate) async fn wait(
-    builder: Builder,
+    passing: Passing,
     relays: &[RelayUrl],
     ours: &Card,
-    show: impl FnOnce(&Code) -> io::Result<()>,
+    show: impl FnOnce(&Code, Option<&str>) -> io::Result<()>,
 ) -> Result<Card, PairingError> {
     let code = Code::generate()?;
-    let builder = builder.secret_key(code.rendezvous());
+    let builder = passing.builder.secret_key(code.rendezvous());
     let builder = builder.relays(relays.to_vec()).alpns([pair::ALPN]);
     let waits = builder.port_mapping(false).bind().await?;
-    let waiting = async {
-        reachable(&waits).await?;
-        show(&code)?;
-        let met = timeout(VALID, pair::wait(&waits, &code, ours)).await;
-        Ok(met.map_err(|_| PairingError::Expired)??)
+    let met = if relays.is_empty()
+        && let Some(directory) = passing.directory
+    {
+        let whereabouts = Whereabouts::begin(&waits, &code, directory).await;
+        let waiting = async {
+            let are_published = whereabouts.are_published(&waits).await;
+            let hint = if are_published { BY_DHT } else { NEARBY };
+            show(&code, Some(hint))?;
+            met(&waits, &code, ours).await
+        };
+        tokio::select! {
+            met = waiting => met,
+            never = whereabouts.run(&waits) => match never {},
+        }
+    } else {
+        let waiting = async {
+            reachable(&waits).await?;
+            show(&code, relays.is_empty().then_some(NEARBY))?;
+            met(&waits, &code, ours).await
+        };
+        waiting.await
     };
-    let met = waiting.await;
     waits.close().await;
     met
+}
+
+async fn met(waits: &Endpoint, code: &Code, ours: &Card) -> Result<Card, PairingError> {
+    let met = timeout(VALID, pair::wait(waits, code, ours)).await;
+    Ok(met.map_err(|_| PairingError::Expired)??)
 }
 
 /// Types the code that another computer shows. Its key is one that others can have too, so it learns whom it met from nothing but the
 /// card: the node that meets it has another key than the one that `ours` tells of.
 pub(crate) async fn type_in(
-    builder: Builder,
+    passing: Passing,
     relays: &[RelayUrl],
     code: &Code,
     ours: &Card,
     hint: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Card, PairingError> {
-    let builder = builder.visits(true).relays(relays.to_vec());
-    let types = builder.port_mapping(false).bind().await?;
+    let key = passing_key()?;
+    let builder = passing.builder.secret_key(key.clone()).visits(true);
+    let builder = builder.relays(relays.to_vec()).port_mapping(false);
+    let types = builder.bind().await?;
+    let _finding = match passing.directory {
+        Some(directory) => Some(Discovery::start(&types, key, directory).await),
+        None => None,
+    };
     let dialling = Dialling {
         endpoint: &types,
         hint,
@@ -218,13 +253,6 @@ pub(crate) async fn type_in(
     let met = pair::type_in(&types, relays, code, ours).await;
     types.close().await;
     Ok(met?)
-}
-
-/// Where alone a code can be typed, unless that is anywhere.
-pub(crate) fn only_where(relays: &[RelayUrl]) -> Option<&'static str> {
-    relays.is_empty().then_some(
-        "without a relay the other computer has to be on this network: with --relay URL on both it may be anywhere",
-    )
 }
 
 /// Puts the other one into the address book of a node, by the name that it wishes if that is one and free.

@@ -1,7 +1,8 @@
 //! Two computers that know nothing of each other but a code of nine letters exchange their tickets.
 //!
 //! Both know from the code's first letters which key one of them waits with, so that the other dials it as it dials anybody: on the
-//! local network, or at a relay that both have. That key is no secret, so the link proves nothing yet. SPAKE2
+//! local network, at a relay that both have, or by a record that programs with a directory publish and look up
+//! ([`Code::discovery`]). That key is no secret, so the link proves nothing yet. SPAKE2
 //! (RFC 9382, by the crate `spake2`) does, with the rest of the code as the password and the keys of both ends of the link as the
 //! identities: who stands between them, or guesses, learns only whether a single guess was right. Who waits gives up after
 //! one exchange that failed, so that a code cannot be tried twice.
@@ -95,7 +96,8 @@ pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Card,
     exchange
 }
 
-/// Exchanges cards with who waits, at one of `relays` or on the local network.
+/// Exchanges cards with who waits, at one of `relays`, on the local network, or where a program that
+/// [searches](Endpoint::searches) for peers finds it.
 ///
 /// # Errors
 /// See [`PairError`].
@@ -105,7 +107,8 @@ pub async fn type_in(
     code: &Code,
     ours: &Card,
 ) -> Result<Card, PairError> {
-    let there = Ticket::new(code.rendezvous().id(), relays.to_vec(), Vec::new());
+    let there = Ticket::new(code.rendezvous().id(), relays.to_vec(), Vec::new())
+        .with_discovery(Some(code.discovery()));
     let connection = endpoint.connect(there, ALPN).await?;
     let party = Party::new(Role::Types, code, connection.peer(), endpoint.id());
     let exchange = ask(party, &connection, ours);
@@ -120,6 +123,11 @@ pub async fn type_in(
 fn unmet(error: &ConnectError) -> String {
     if matches!(error, ConnectError::NoAddress) {
         return "it was used, is older than ten minutes, or is shown on another network; from there both have to name the same relay".to_owned();
+    }
+    if let ConnectError::NotFound { reason } = error {
+        return format!(
+            "it was used, is older than ten minutes, or is shown on another network, from which its computer is not found: {reason}"
+        );
     }
     error.to_string()
 }

@@ -7,13 +7,14 @@
 //!
 //! ```text
 //! slot       an item of BEP 44 under a key that is computed from the id, the secret, the day and the slot's number
-//! value      version 1 | ephemeral key 32 | ChaCha20-Poly1305(plaintext)         the slot's key and the sequence number are authenticated with it
+//! value      version 2 | ephemeral key 32 | ChaCha20-Poly1305(plaintext)         the slot's key and the sequence number are authenticated with it
 //! plaintext  length of the body 2 | body | signature by the caller 64 | zeros, up to 192 bytes
-//! body       the caller's id | its addresses, in postcard's format; what follows is for later versions
+//! body       the caller's id | its addresses | when it was written, in postcard's format; what follows is for later versions
 //! ```
 //!
 //! The seal is opened by the peer alone: others who have its ticket see that somebody calls, and can take a slot away, but learn neither who
-//! calls nor from where. `caller` and `listener` decide, in any time; [`listen`] and [`discovery`](crate::discovery) carry it out.
+//! calls nor from where. Who takes all of them keeps out others who have but a ticket; a peer that finds them all taken reads those of
+//! callers whom it knows, too: a slot for each, which only the two can compute. `caller` and `listener` decide, in any time; [`listen`] and [`discovery`](crate::discovery) carry it out.
 
 pub(crate) mod caller;
 mod letter;

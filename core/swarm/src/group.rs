@@ -4,6 +4,7 @@
 //! other, and the same ops give the same [`State`] to all, in whatever order they came.
 
 mod card;
+mod door;
 mod fold;
 mod invite;
 mod kept;
@@ -16,6 +17,7 @@ mod reconcile;
 mod signature;
 
 pub use card::Card;
+pub use door::{DOORS, door};
 pub use fold::{Former, Invite, MAX_MEMBERS, Member, State};
 pub use invite::{GroupInvite, MAX_TICKETS, ParseGroupInviteError};
 pub use kept::{KEPT_BYTES, KEPT_MS, KEPT_POSTS, Kept};
@@ -23,6 +25,7 @@ pub use log::{Inserted, Log, MAX_OPS, MAX_OPS_OF_ONE, OpError};
 pub(crate) use machine::batches;
 pub use machine::{Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer};
 pub use message::{Bye, Digest, Holdings, Item, Joined, MAX_MESSAGE, Message, Opening, Short};
+pub(crate) use op::is_shown;
 pub use op::{
     Body, Commitment, GroupId, MAX_NAME, MAX_OP, MAX_USES, Op, OpId, ParseGroupIdError, Role,
     is_name,

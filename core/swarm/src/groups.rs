@@ -24,7 +24,7 @@ mod store;
 mod view;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -50,8 +50,8 @@ use self::{
     store::Store,
 };
 use crate::group::{
-    Body, EpochKey, Event, GroupId, GroupInvite, Known, Log, Machine, Now, OpError, Output,
-    PostError, PostId, Record, Role, Signer, is_name,
+    Body, DOORS, EpochKey, Event, GroupId, GroupInvite, Known, Log, Machine, Now, OpError, Output,
+    PostError, PostId, Record, Role, Signer, door, is_name,
 };
 
 /// The application protocol.
@@ -140,8 +140,10 @@ struct Inner {
 struct Live {
     groups: BTreeMap<GroupId, Member>,
     serial: u64,
-    /// Keys of invites that are being shown: they are let in until all is told, though the invite is used up by then.
+    /// Doors by which somebody is coming in: they are let in until all is told, though the invite is taken back by then.
     shown: Vec<PeerId>,
+    /// Of the invites that may be shown; each takes some time to be computed.
+    doors: BTreeMap<PeerId, Vec<PeerId>>,
     /// Something is not on the disk yet.
     is_dirty: bool,
 }
@@ -372,26 +374,26 @@ impl Groups {
         self.0.events.subscribe()
     }
 
-    /// Whom the node has to let in for its groups: members, and the keys of invites that are good still.
+    /// Whom the node has to let in for its groups: members, and the doors of invites.
     #[must_use]
     pub fn guests(&self) -> Vec<PeerId> {
         let (me, now_ms) = (self.0.endpoint.id(), self.now().unix_ms);
-        let live = self.live();
+        let mut live = self.live();
         let states = live.groups.values().filter(|it| !it.is_removed);
-        let guests = states.flat_map(|it| {
-            let state = it.machine.log().state();
-            let open = state
-                .invites
-                .iter()
-                .filter(|(_, invite)| invite.expires_ms > now_ms);
-            state
-                .members
-                .keys()
-                .copied()
-                .chain(open.map(|(key, _)| *key))
-        });
-        let shown = live.shown.iter().copied();
-        guests.chain(shown).filter(|peer| *peer != me).collect()
+        let (mut guests, mut invites) = (live.shown.clone(), BTreeSet::new());
+        for member in states {
+            let state = member.machine.log().state();
+            guests.extend(state.members.keys().copied());
+            invites.extend(state.answered_invites(now_ms));
+        }
+        live.doors.retain(|invite, _| invites.contains(invite));
+        for invite in invites {
+            let doors = (live.doors.entry(invite))
+                .or_insert_with(|| (0..DOORS).map(|at| door(invite, at).id()).collect());
+            guests.extend(doors.iter().copied());
+        }
+        guests.retain(|peer| *peer != me);
+        guests
     }
 
     /// Lives in the groups until the node ends. Only one may run at a time; another returns at once.

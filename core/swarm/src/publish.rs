@@ -5,6 +5,7 @@ mod schedule;
 use std::net::SocketAddr;
 
 use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, Observed, RelayState, RelayUrl, SecretKey};
+use tokio::sync::watch;
 
 use self::schedule::Schedule;
 use crate::{
@@ -42,6 +43,9 @@ pub struct Publisher {
     key: SecretKey,
     audience: Audience,
     directory: Directory,
+    is_prompt: bool,
+    /// Whether a record was stored.
+    stored: watch::Sender<bool>,
 }
 
 impl Publisher {
@@ -52,7 +56,24 @@ impl Publisher {
             key,
             audience,
             directory,
+            is_prompt: false,
+            stored: watch::Sender::new(false),
         }
+    }
+
+    /// What changes is written at once, as somebody waits to be found.
+    #[must_use]
+    pub fn prompt(self) -> Self {
+        Self {
+            is_prompt: true,
+            ..self
+        }
+    }
+
+    /// Waits until a record is stored.
+    pub async fn stored(&self) {
+        // It cannot end before this.
+        let _ = self.stored.subscribe().wait_for(|stored| *stored).await;
     }
 
     /// Publishes as long as the endpoint runs, or until the future is dropped, and has its snapshots tell how that goes. What was
@@ -64,6 +85,9 @@ impl Publisher {
         let seed = self.key.derive("peerway record schedule");
         let mut schedule =
             Schedule::new(u64::from_le_bytes(*seed.first_chunk().unwrap_or(&[0; 8])));
+        if self.is_prompt {
+            schedule.be_prompt();
+        }
         loop {
             let place = self.place(&snapshots.borrow_and_update());
             schedule.set(now(), place);
@@ -71,6 +95,9 @@ impl Publisher {
                 let result = self.publish(&directory, &place).await;
                 schedule.on_done(now(), result.is_ok());
                 is_published = true;
+                if result.is_ok() {
+                    self.stored.send_replace(true);
+                }
                 endpoint.show_publishing(words(&result)).await;
             } else if !is_published {
                 let now = waiting(&snapshots.borrow());

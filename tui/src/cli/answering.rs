@@ -21,10 +21,10 @@ mod unix {
     use peerway::{PeerId, Router};
 
     use crate::{
-        cli::{args::Globals, node::Node, out, pair::passing, state::StateDir},
+        cli::{args::Globals, node::Node, out, pair, state::StateDir},
         control::{ALPN, Control, ControlError, Host, Place, Visited},
         kept::Services,
-        pairing::Party,
+        pairing::{Party, Passing},
     };
 
     /// Links at a time over which peers ask; one of them has a quarter.
@@ -71,7 +71,10 @@ mod unix {
                     party: Party {
                         endpoint: node.endpoint.clone(),
                         book: node.peers().book().clone(),
-                        passing: passing(globals),
+                        passing: Passing {
+                            builder: pair::builder(globals),
+                            directory: node.directory(),
+                        },
                     },
                     groups: node.groups().cloned(),
                     services: services.cloned(),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use peerway::{DiscoverySecret, Endpoint, SecretKey};
+use peerway::{DiscoverySecret, Endpoint, PeerId, SecretKey};
 use peerway_swarm::{
     call::listen::Switchboard,
     directory::{Directory, Entrance},
@@ -38,22 +38,23 @@ impl Dht {
         endpoint: &Endpoint,
         key: SecretKey,
     ) -> Option<Self> {
-        let (directory, file) = directory(globals, state)?;
+        let directory = directory(globals, state)?;
         Some(Self {
             _discovery: Discovery::start(endpoint, key, directory.clone()).await,
             directory,
             publisher: None,
             switchboard: None,
-            file,
+            file: file(globals, state),
         })
     }
 
-    /// The same for a node that others are to reach.
+    /// The same for a node that others are to reach. Those whom it knows get through though strangers take all slots for calls.
     pub(super) async fn publishing(
         globals: &Globals,
         state: &StateDir,
         endpoint: &Endpoint,
         key: SecretKey,
+        known: impl Fn() -> Vec<PeerId> + Send + Sync + 'static,
     ) -> Result<Option<Self>, Failure> {
         let (Some(secret), Some(mut dht)) = (
             secret(globals, state)?,
@@ -66,13 +67,17 @@ impl Dht {
             audience.secrets.push(DiscoverySecret::PUBLIC);
         }
         audience.addresses = globals.dht.publish_addresses;
-        dht.switchboard = Some(Switchboard::new(
-            key.clone(),
-            audience.secrets.clone(),
-            dht.directory.clone(),
-        ));
+        let secrets = audience.secrets.clone();
+        let switchboard = Switchboard::new(key.clone(), secrets, dht.directory.clone());
+        dht.switchboard = Some(switchboard.knowing(known));
         dht.publisher = Some(Publisher::new(key, audience, dht.directory.clone()));
         Ok(Some(dht))
+    }
+
+    /// The way to the DHT, which others of this program may share.
+    #[cfg(unix)]
+    pub(super) fn directory(&self) -> Directory {
+        self.directory.clone()
     }
 
     /// Keeps nodes to begin with the next time.
@@ -92,23 +97,23 @@ impl Dht {
     }
 }
 
-/// A way to the DHT, and where nodes are kept; none if that is not to be.
-fn directory(globals: &Globals, state: &StateDir) -> Option<(Directory, Option<PathBuf>)> {
+/// A way to the DHT; none if it is not to be used.
+pub(super) fn directory(globals: &Globals, state: &StateDir) -> Option<Directory> {
     let args = &globals.dht;
     if args.no_dht {
         return None;
     }
-    let file = args.dht_nodes.is_empty();
-    let file = file.then(|| state.path().join("dht-nodes"));
     let mut entrance = Entrance::default();
     entrance.bootstrap.clone_from(&args.dht_nodes);
+    let file = file(globals, state);
     entrance.remembered = file.as_deref().map(read).unwrap_or_default();
-    Some((Directory::new(entrance), file))
+    Some(Directory::new(entrance))
 }
 
-/// In which a relay of ours looks up and stores for its clients.
-pub(super) fn for_relay(globals: &Globals, state: &StateDir) -> Option<Directory> {
-    directory(globals, state).map(|(directory, _)| directory)
+/// Where nodes are kept, unless the user names them.
+fn file(globals: &Globals, state: &StateDir) -> Option<PathBuf> {
+    let is_kept = globals.dht.dht_nodes.is_empty();
+    is_kept.then(|| state.path().join("dht-nodes"))
 }
 
 /// What cannot be read is as if it was not there.

@@ -263,11 +263,10 @@ pub(super) async fn use_up(
     let relays = relays_for(globals, peer);
     let builder = globals
         .builder()
-        .secret_key(key)
         .visits(true)
         .relays(relays)
         .port_mapping(false);
-    let node = Node::passing(globals, builder).await?;
+    let node = Node::passing(globals, key, builder).await?;
     let body = async {
         node.settled().await;
         let accepted = invite::accept(&node.endpoint, peer.clone(), &ours);

@@ -72,7 +72,9 @@ impl Node {
         let mut node = Self::start(builder, globals.bind, Some(claim), (peers, book)).await?;
         let catalog = Some(state.shares());
         node.sharing = share::sharing(&node.endpoint, &node.book, catalog);
-        node.dht = Dht::publishing(globals, &state, &node.endpoint, key).await?;
+        let book = node.book.watch();
+        let known = move || book.borrow().allowed().collect();
+        node.dht = Dht::publishing(globals, &state, &node.endpoint, key, known).await?;
         let mut joining = globals.builder();
         if let Some(addr) = globals.bind {
             joining = joining.bind_addr((addr.ip(), 0).into());
@@ -108,7 +110,12 @@ impl Node {
     }
 
     /// A node of another key, for as long as it takes to meet somebody who is not known yet: anybody may call it.
-    pub(super) async fn passing(globals: &Globals, mut builder: Builder) -> Result<Self, Failure> {
+    pub(super) async fn passing(
+        globals: &Globals,
+        key: SecretKey,
+        builder: Builder,
+    ) -> Result<Self, Failure> {
+        let mut builder = builder.secret_key(key.clone());
         if let Some(addr) = globals.bind {
             // The port may be that of the node that runs.
             builder = builder.bind_addr((addr.ip(), 0).into());
@@ -126,7 +133,7 @@ impl Node {
             servers: Servers::new(book.watch()),
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             linker: Linker::default(),
-            dht: None,
+            dht: Dht::asking(globals, &state, &endpoint, key).await,
             endpoint,
             claim: None,
             groups: None,
@@ -212,6 +219,12 @@ impl Node {
 
     #[cfg(not(unix))]
     fn join_groups(&mut self, _: &StateDir, _: Builder) {}
+
+    /// The way to the DHT; none if it is not to be used.
+    #[cfg(unix)]
+    pub(super) fn directory(&self) -> Option<peerway_swarm::directory::Directory> {
+        self.dht.as_ref().map(Dht::directory)
+    }
 
     /// The groups that it belongs to; none of a node for one command.
     pub(super) fn groups(&self) -> Option<&Groups> {

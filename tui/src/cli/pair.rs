@@ -12,13 +12,14 @@ use serde::Serialize;
 use super::attach;
 use super::{
     args::{Globals, Pair},
+    dht,
     failure::Failure,
     node::interrupted,
     out,
     state::StateDir,
     ticket,
 };
-use crate::pairing::{self, host_name, keep};
+use crate::pairing::{self, Passing, host_name, keep};
 
 pub(super) async fn run(globals: &Globals, args: &Pair) -> Result<(), Failure> {
     let code = args.code()?;
@@ -32,12 +33,9 @@ pub(super) async fn run(globals: &Globals, args: &Pair) -> Result<(), Failure> {
     let ours = Card::new(ticket, &called);
     let theirs = match code {
         None => {
-            let builder = passing(globals);
-            let waiting = pairing::wait(builder, &relays, &ours, |code| {
+            let waiting = pairing::wait(passing(globals)?, &relays, &ours, |code, hint| {
                 print_code(globals, &code.to_string())?;
-                if let Some(where_to) = pairing::only_where(&relays) {
-                    out::hint(where_to);
-                }
+                hint.into_iter().for_each(out::hint);
                 Ok(())
             });
             tokio::select! {
@@ -47,7 +45,7 @@ pub(super) async fn run(globals: &Globals, args: &Pair) -> Result<(), Failure> {
         }
         Some(code) => {
             let hint = |text: &str| out::hint(text);
-            let typing = pairing::type_in(passing(globals), &relays, &code, &ours, &hint);
+            let typing = pairing::type_in(passing(globals)?, &relays, &code, &ours, &hint);
             tokio::select! {
                 met = typing => met?,
                 () = interrupted() => return Err(Failure::Interrupted),
@@ -59,8 +57,16 @@ pub(super) async fn run(globals: &Globals, args: &Pair) -> Result<(), Failure> {
     tell(globals, name.as_str(), &theirs.ticket)
 }
 
-/// Of nodes of other keys, to meet somebody with. The port may be that of the node that runs.
-pub(super) fn passing(globals: &Globals) -> peerway::Builder {
+/// Of nodes of other keys, to meet somebody with.
+fn passing(globals: &Globals) -> Result<Passing, Failure> {
+    Ok(Passing {
+        builder: builder(globals),
+        directory: dht::directory(globals, &StateDir::open(globals)?),
+    })
+}
+
+/// Of the same. The port may be that of the node that runs.
+pub(super) fn builder(globals: &Globals) -> peerway::Builder {
     let builder = globals.builder();
     match globals.bind {
         Some(addr) => builder.bind_addr((addr.ip(), 0).into()),

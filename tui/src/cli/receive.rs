@@ -25,7 +25,10 @@ use super::{
     transfer::is_at_terminal,
     up,
 };
-use crate::{pairing::host_name, transfers::Whom};
+use crate::{
+    pairing::{self, host_name},
+    transfers::Whom,
+};
 use taking::{Answers, Taking, Until};
 
 mod taking;
@@ -134,7 +137,8 @@ async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Re
     let relays = ticket::own(globals).await?.relays().to_vec();
     let builder = globals.builder().relays(relays.clone());
     let builder = builder.alpns([files::ALPN]).port_mapping(false);
-    let node = Node::passing(globals, builder).await?;
+    let key = pairing::passing_key()?;
+    let node = Node::passing(globals, key, builder).await?;
     let body = async {
         if !relays.is_empty() {
             node.reachable().await?;

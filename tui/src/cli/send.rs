@@ -19,14 +19,12 @@ use super::{
     args::{Globals, PeerName, Send},
     failure::Failure,
     node::{self, Node, relays_for},
-    out,
-    pair::passing,
-    ticket,
+    out, pair, ticket,
     transfer::{Record, follow_sending},
 };
 use crate::{
     operations::FailureKind,
-    pairing::{self, host_name},
+    pairing::{self, Passing, host_name},
     transfers::{Recipient, send},
 };
 
@@ -84,15 +82,18 @@ async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
     let globals = &super::attach::heeding(globals).await?;
     let relays = ticket::own(globals).await?.relays().to_vec();
     let builder = globals.builder().relays(relays.clone()).visits(true);
-    let node = Node::passing(globals, builder).await?;
+    let key = pairing::passing_key()?;
+    let node = Node::passing(globals, key, builder).await?;
     let body = async {
         node.settled().await;
         let card = Card::new(node.endpoint.ticket(), &host_name());
-        let waiting = pairing::wait(passing(globals), &relays, &card, |code| {
+        let passing = Passing {
+            builder: pair::builder(globals),
+            directory: None,
+        };
+        let waiting = pairing::wait(passing, &relays, &card, |code, hint| {
             print_code(globals, code)?;
-            if let Some(where_to) = pairing::only_where(&relays) {
-                out::hint(where_to);
-            }
+            hint.into_iter().for_each(out::hint);
             Ok(())
         });
         let Card { ticket, name, .. } = waiting.await?;

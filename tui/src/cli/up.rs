@@ -111,7 +111,7 @@ pub(super) async fn serve(
     let relay = match besides.relay {
         Some(place) => {
             let state = StateDir::open(globals)?;
-            let directory = dht::for_relay(globals, &state);
+            let directory = dht::directory(globals, &state);
             Some(OwnRelay::open(place, state.relay_key()?, directory.as_ref()).await?)
         }
         None => None,

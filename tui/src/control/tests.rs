@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Links, Told,
     book::{Book, BookFile, Draft, Trust},
-    pairing::Party,
+    pairing::{Party, Passing},
     servers::Servers,
     transfers::Desk,
 };
@@ -78,7 +78,10 @@ impl Node {
             party: Party {
                 endpoint: endpoint.clone(),
                 book: BookFile::in_folder(dir.path()),
-                passing: passing(),
+                passing: Passing {
+                    builder: passing(),
+                    directory: None,
+                },
             },
             groups: None,
             services: None,

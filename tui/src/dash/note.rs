@@ -24,7 +24,7 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
         Some((text.into(), Role::Bad))
     } else if !model.note.is_empty() {
         Some((model.note.as_str().into(), Role::Accent))
-    } else if let Some(reach) = Reach::without_relay(&model.data().snapshot.ticket) {
+    } else if let Some(reach) = Reach::without_relay(&model.data().snapshot) {
         let line = reach.line(network.lan_trouble.is_none());
         Some((line.into(), reach.role()))
     } else if network.lan_trouble.is_some() {

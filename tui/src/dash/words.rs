@@ -8,8 +8,8 @@ use std::{
 };
 
 use peerway::{
-    Explanation, NatBehavior, NatReport, PathInfo, PeerId, PeerSnapshot, PeerState, RelayUrl,
-    Ticket,
+    Explanation, NatBehavior, NatReport, NodeSnapshot, Observed, PathInfo, PeerId, PeerSnapshot,
+    PeerState, RelayUrl,
 };
 
 use super::{
@@ -236,17 +236,23 @@ impl Words<'_> {
 pub(super) enum Reach {
     /// Its own network alone.
     Local,
+    /// Its own network, and from elsewhere whoever meets it by way of the Mainline DHT.
+    Called,
     /// Whoever reaches one of its public addresses.
     Public,
 }
 
 impl Reach {
     /// None for a node with relays.
-    pub(super) fn without_relay(ticket: &Ticket) -> Option<Self> {
-        let reach = if ticket.is_local() {
-            Self::Local
-        } else {
+    pub(super) fn without_relay(node: &NodeSnapshot) -> Option<Self> {
+        let ticket = &node.ticket;
+        let is_called = ticket.discovery().is_some() && node.network.observed == Observed::Same;
+        let reach = if !ticket.is_local() {
             Self::Public
+        } else if is_called {
+            Self::Called
+        } else {
+            Self::Local
         };
         ticket.relays().is_empty().then_some(reach)
     }
@@ -254,7 +260,7 @@ impl Reach {
     pub(super) fn role(self) -> Role {
         match self {
             Self::Local => Role::Warn,
-            Self::Public => Role::Dim,
+            Self::Called | Self::Public => Role::Dim,
         }
     }
 
@@ -267,6 +273,7 @@ impl Reach {
             Self::Local => {
                 "no relay: only its ticket reaches this node, on this network; see --relay"
             }
+            Self::Called => "no relay: elsewhere it is met by the Mainline DHT alone; see --relay",
             Self::Public => "no relay: peers dial this computer's public address",
         }
     }
@@ -276,6 +283,9 @@ impl Reach {
         match self {
             Self::Local => {
                 "No relay is named, so this ticket works on this network only. To be reached from elsewhere, start this node with --relay URL."
+            }
+            Self::Called => {
+                "No relay is named, so from elsewhere this ticket works by way of the Mainline DHT, if both routers are ordinary ones. To be reached from everywhere, start this node with --relay URL."
             }
             Self::Public => {
                 "No relay is needed: it names a public address of this computer. A firewall has to let its UDP port in."

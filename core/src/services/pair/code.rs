@@ -2,7 +2,7 @@
 
 use std::{fmt, io, str::FromStr};
 
-use crate::SecretKey;
+use crate::{DiscoverySecret, SecretKey};
 
 /// Letters of a code.
 const LEN: usize = 9;
@@ -31,10 +31,25 @@ impl Code {
     /// The key of the node that waits for the other one. It proves nothing: whoever hears the first letters can have it.
     #[must_use]
     pub fn rendezvous(&self) -> SecretKey {
+        SecretKey::from_seed(&self.place("peerway pair 1 rendezvous"))
+    }
+
+    /// What the record of the node that waits is found with, where no relay leads to it. Of the first letters too, so as little a secret
+    /// as its key.
+    #[must_use]
+    pub fn discovery(&self) -> DiscoverySecret {
+        let derived = self.place("peerway pair 1 discovery");
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&derived[..16]);
+        DiscoverySecret::from_bytes(secret)
+    }
+
+    /// What follows from the letters that say where the two meet.
+    fn place(&self, purpose: &str) -> [u8; 32] {
         let (place, _) = self.0.split_at(PLACE_LEN);
         let mut seed = [0; 32];
         seed[..PLACE_LEN].copy_from_slice(place);
-        SecretKey::from_seed(&SecretKey::from_seed(&seed).derive("peerway pair 1 rendezvous"))
+        SecretKey::from_seed(&seed).derive(purpose)
     }
 
     pub(super) fn password(&self) -> &[u8] {
@@ -127,7 +142,10 @@ mod tests {
 
     #[test]
     fn the_meeting_place_is_the_first_letters_alone() {
-        let place = |text: &str| text.parse::<Code>().unwrap().rendezvous().id();
+        let place = |text: &str| {
+            let code = text.parse::<Code>().unwrap();
+            (code.rendezvous().id(), code.discovery())
+        };
         assert_eq!(place("7k3m-q9x2f"), place("7k3m-00000"));
         assert_ne!(place("7k3m-q9x2f"), place("7k3n-q9x2f"));
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{LIES_FOR, SLOTS};
+use crate::record::MAX_SKEW;
 
 /// How often our NAT is opened: below the 30 s that it keeps a mapping on which nothing came back, and often enough that a lost packet
 /// costs no round.
@@ -26,11 +27,13 @@ pub(crate) struct Caller {
     peer: Vec<SocketAddr>,
     /// Where we are.
     own: Vec<SocketAddr>,
-    /// The number of what lies in each slot, if anything does; none before they were read.
-    slots: Option<[Option<i64>; SLOTS]>,
+    /// The number of what lies in each slot, if anything does; none before they were read. What comes behind those for all is our own.
+    slots: Option<Vec<Option<i64>>>,
     /// Which is tried first.
     first: usize,
     slot: Option<usize>,
+    /// Whether all slots but our own are taken.
+    is_crowded: bool,
     is_writing: bool,
     next_open: Option<Instant>,
     next_write: Option<Instant>,
@@ -44,7 +47,7 @@ pub(crate) struct Caller {
 pub(crate) enum Deed {
     /// Open our NAT for these.
     Open(Vec<SocketAddr>),
-    /// Write a call with this number into this slot.
+    /// Write a call of now with this number into this slot.
     Write {
         slot: usize,
         seq: u64,
@@ -74,6 +77,7 @@ impl Caller {
             slots: None,
             first: random % SLOTS,
             slot: None,
+            is_crowded: false,
             is_writing: false,
             next_open: None,
             next_write: None,
@@ -99,7 +103,7 @@ impl Caller {
     }
 
     /// What lies in the slots.
-    pub(crate) fn on_slots(&mut self, now: Instant, slots: [Option<i64>; SLOTS]) {
+    pub(crate) fn on_slots(&mut self, now: Instant, slots: Vec<Option<i64>>) {
         self.slots = Some(slots);
         self.begin(now);
     }
@@ -132,6 +136,8 @@ impl Caller {
         if self.end <= now {
             let why = if self.own.is_empty() {
                 InVain::Unplaced
+            } else if self.is_crowded {
+                InVain::Busy
             } else {
                 InVain::Unanswered
             };
@@ -158,22 +164,35 @@ impl Caller {
     }
 
     fn write(&mut self, unix: u64) -> Deed {
-        let slots = self.slots.unwrap_or_default();
-        let is_free = |slot: &usize| {
-            let lies = slots[*slot].and_then(|seq| u64::try_from(seq).ok());
-            lies.is_none_or(|seq| seq + LIES_FOR <= unix)
-        };
+        let slots = self.slots.as_deref().unwrap_or_default();
         let mut in_turn = (0..SLOTS).map(|offset| (self.first + offset) % SLOTS);
-        let Some(slot) = self.slot.or_else(|| in_turn.find(is_free)) else {
+        let free = self
+            .slot
+            .or_else(|| in_turn.find(|slot| !is_taken(slots.get(*slot).copied().flatten(), unix)));
+        self.is_crowded = free.is_none_or(|slot| slot >= SLOTS);
+        let own = (SLOTS < slots.len()).then_some(SLOTS);
+        let Some(slot) = free.or(own) else {
             return Deed::GiveUp(InVain::Busy);
         };
-        let before = slots[slot].and_then(|seq| u64::try_from(seq).ok());
-        let seq = unix.max(before.map_or(0, |seq| seq + 1));
+        let before = slots.get(slot).copied().flatten();
+        let before = before.and_then(|seq| u64::try_from(seq).ok());
+        let seq = unix.max(before.map_or(0, |seq| seq.saturating_add(1)));
+        if let Some(lies) = self.slots.as_mut().and_then(|slots| slots.get_mut(slot)) {
+            *lies = i64::try_from(seq).ok();
+        }
         self.slot = Some(slot);
         self.is_writing = true;
         let own = self.own.clone();
         Deed::Write { slot, seq, own }
     }
+}
+
+/// Whether a call lies in a slot whose item has this number: others wait until it is old. A number from the future is of a clock that is
+/// wrong, or of somebody who wants the slot for the day; only beyond the last number there is none.
+pub(crate) fn is_taken(seq: Option<i64>, unix: u64) -> bool {
+    let Some(seq) = seq else { return false };
+    let written = u64::try_from(seq).unwrap_or_default();
+    seq == i64::MAX || (written <= unix + MAX_SKEW && written.saturating_add(LIES_FOR) > unix)
 }
 
 #[cfg(test)]
@@ -241,7 +260,7 @@ mod tests {
     #[test]
     fn our_nat_is_opened_first_and_the_call_written_again_until_patience_ends() {
         let mut world = World::new();
-        world.caller.on_slots(world.at(0), [None; SLOTS]);
+        world.caller.on_slots(world.at(0), vec![None; SLOTS]);
         world.run(0..3);
         assert_eq!(world.deeds, [], "nobody knows where we are");
         world.caller.set_own(world.at(3), vec![addr(9)]);
@@ -266,17 +285,17 @@ mod tests {
         let lies = |age: i64| Some(UNIX as i64 - age);
         let slots = [lies(10), None, lies(0), lies(29)];
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), slots);
+        world.caller.on_slots(world.at(0), slots.to_vec());
         world.run(0..1);
         assert_eq!(world.writes(), [(0, 1, 0)]);
         let mut world = World::new();
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), [lies(1); SLOTS]);
+        world.caller.on_slots(world.at(0), vec![lies(1); SLOTS]);
         world.run(0..1);
         assert_eq!(world.end(), (0, InVain::Busy));
         let mut world = World::new();
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), [lies(30); SLOTS]);
+        world.caller.on_slots(world.at(0), vec![lies(30); SLOTS]);
         world.run(0..1);
         assert_eq!(world.writes(), [(0, 2, 0)]);
     }
@@ -284,7 +303,7 @@ mod tests {
     #[test]
     fn who_is_not_told_where_it_is_gives_up_soon() {
         let mut world = World::new();
-        world.caller.on_slots(world.at(0), [None; SLOTS]);
+        world.caller.on_slots(world.at(0), vec![None; SLOTS]);
         world.run(0..30);
         assert_eq!(world.end(), (15, InVain::Unplaced));
     }
@@ -294,16 +313,40 @@ mod tests {
         let mut world = World::new();
         world.stores = false;
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), [None; SLOTS]);
+        world.caller.on_slots(world.at(0), vec![None; SLOTS]);
         world.run(0..60);
         assert_eq!(world.end(), (15, InVain::Unanswered));
+    }
+
+    #[test]
+    fn who_takes_all_slots_takes_neither_a_caller_s_own_nor_any_for_the_day() {
+        let lies = |seq: u64| i64::try_from(seq).ok();
+        let taken = vec![lies(UNIX); SLOTS];
+        let mut world = World::new();
+        world.caller.set_own(world.at(0), vec![addr(9)]);
+        let with_own = [taken, vec![lies(UNIX - 5)]].concat();
+        world.caller.on_slots(world.at(0), with_own);
+        world.run(0..99);
+        assert_eq!(world.writes()[0], (0, SLOTS, 0));
+        assert_eq!(world.end(), (95, InVain::Busy), "it may not be known there");
+        let mut world = World::new();
+        world.caller.set_own(world.at(0), vec![addr(9)]);
+        let far = vec![
+            lies(UNIX * 2),
+            Some(i64::MAX),
+            lies(UNIX * 2),
+            Some(i64::MAX),
+        ];
+        world.caller.on_slots(world.at(0), far);
+        world.run(0..1);
+        assert_eq!(world.writes(), [(0, 2, UNIX + 1)]);
     }
 
     #[test]
     fn who_is_elsewhere_calls_anew_from_there_at_once() {
         let mut world = World::new();
         world.caller.set_own(world.at(0), vec![addr(9)]);
-        world.caller.on_slots(world.at(0), [None; SLOTS]);
+        world.caller.on_slots(world.at(0), vec![None; SLOTS]);
         world.run(0..7);
         world.caller.set_own(world.at(7), vec![addr(10)]);
         world.run(7..8);

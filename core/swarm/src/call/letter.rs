@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::MAX_ADDRS;
 use crate::record::{Item, MAX_SKEW, OpenError};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KEY: usize = 32;
 const SIGNATURE: usize = 64;
 const TAG: usize = 16;
@@ -38,18 +38,18 @@ pub(crate) struct Call {
 struct Body {
     caller: [u8; KEY],
     addrs: Vec<SocketAddr>,
+    written_at: u64,
 }
 
 impl Call {
-    /// The value of the item for `peer` in the slot of this key; `random` makes the seal and has to be unknown to others.
+    /// The value of the item of this number for `peer` in the slot of this key; `random` makes the seal and has to be unknown to others.
     pub(crate) fn seal(
         &self,
         key: &SecretKey,
         peer: PeerId,
-        slot: &[u8; KEY],
+        (slot, seq): (&[u8; KEY], i64),
         random: [u8; KEY],
     ) -> Option<Vec<u8>> {
-        let seq = i64::try_from(self.written_at).ok()?;
         let random = Zeroizing::new(random);
         let ephemeral = MontgomeryPoint::mul_base_clamped(*random).to_bytes();
         let theirs = VerifyingKey::from_bytes(peer.as_bytes()).ok()?;
@@ -58,6 +58,7 @@ impl Call {
         let body = Body {
             caller: *key.id().as_bytes(),
             addrs: self.addrs.iter().copied().take(MAX_ADDRS).collect(),
+            written_at: self.written_at,
         };
         let body = postcard::to_allocvec(&body).ok()?;
         let signature = key.sign(PURPOSE, &to_sign(peer, slot, seq, &ephemeral, &body));
@@ -122,18 +123,17 @@ impl Call {
         if read.addrs.is_empty() || read.addrs.len() > MAX_ADDRS {
             return Err(OpenError::Malformed("no addresses, or too many"));
         }
-        let written_at = check_time(item.seq, now)?;
+        check_time(read.written_at, now)?;
         Ok(Self {
-            written_at,
+            written_at: read.written_at,
             caller,
             addrs: read.addrs,
         })
     }
 }
 
-/// When a call was written, if clocks can be so far apart.
-fn check_time(seq: i64, now: u64) -> Result<u64, OpenError> {
-    let written_at = u64::try_from(seq).map_err(|_| OpenError::Malformed("a time before 1970"))?;
+/// Whether clocks can be so far apart.
+fn check_time(written_at: u64, now: u64) -> Result<(), OpenError> {
     if written_at > now.saturating_add(MAX_SKEW) {
         let ahead = written_at - now;
         return Err(OpenError::Future { ahead });
@@ -142,7 +142,7 @@ fn check_time(seq: i64, now: u64) -> Result<u64, OpenError> {
     if age > MAX_SKEW {
         return Err(OpenError::Expired { age });
     }
-    Ok(written_at)
+    Ok(())
 }
 
 /// None for a key of small order, which makes a secret that everybody knows.
@@ -204,8 +204,8 @@ mod tests {
     fn item(call: &Call, slot: usize) -> Item {
         let slots = slots();
         let keys = slots.keys();
-        let value = call.seal(&key(2), key(1).id(), &keys[slot], [9; 32]);
         let seq = i64::try_from(call.written_at).unwrap();
+        let value = call.seal(&key(2), key(1).id(), (&keys[slot], seq), [9; 32]);
         slots.item(slot, seq, value.unwrap()).unwrap()
     }
 

@@ -1,9 +1,11 @@
 //! A node without a relay reads the calls that are left for it: [`Switchboard`].
 
-use futures_util::future::join_all;
-use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, SecretKey};
+use std::fmt;
 
-use super::{Call, Slots, listener::Listener};
+use futures_util::future::join_all;
+use peerway::{DiscoverySecret, Endpoint, NodeSnapshot, PeerId, SecretKey};
+
+use super::{Call, SLOTS, Slots, caller::is_taken, listener::Listener};
 use crate::{
     clock::{now, until},
     directory::Directory,
@@ -11,13 +13,22 @@ use crate::{
     unix_seconds,
 };
 
+/// Slots of known callers that are read at a time, when those for all are taken.
+const KNOWN_AT_ONCE: usize = 16;
+
 /// Reads what others leave in the DHT who want this node to say hello to them, as long as it has no relay of its own: every five seconds in
 /// its first five minutes and after a call, once a minute else.
-#[derive(Debug)]
 pub struct Switchboard {
     key: SecretKey,
     secrets: Vec<DiscoverySecret>,
     directory: Directory,
+    known: Box<dyn Fn() -> Vec<PeerId> + Send + Sync>,
+}
+
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Switchboard").field(&self.key.id()).finish()
+    }
 }
 
 impl Switchboard {
@@ -28,6 +39,16 @@ impl Switchboard {
             key,
             secrets,
             directory,
+            known: Box::new(Vec::new),
+        }
+    }
+
+    /// Has these callers get through where others have taken all slots; they are asked for whenever that is so.
+    #[must_use]
+    pub fn knowing(self, known: impl Fn() -> Vec<PeerId> + Send + Sync + 'static) -> Self {
+        Self {
+            known: Box::new(known),
+            ..self
         }
     }
 
@@ -35,11 +56,12 @@ impl Switchboard {
     pub async fn run(&self, endpoint: &Endpoint) {
         let mut snapshots = endpoint.snapshots();
         let mut listener = Listener::new(now());
+        let mut turn = 0;
         loop {
             let is_needed = needs_calls(&snapshots.borrow_and_update());
             listener.set_needed(now(), is_needed);
             if listener.handle_timeout(now()) {
-                for call in self.read().await {
+                for call in self.read(&mut turn).await {
                     if listener.on_call(now(), &call) {
                         tracing::info!(peer = %call.caller.short(), "calls by way of the Mainline DHT");
                         endpoint.call_back(call.caller, call.addrs).await;
@@ -57,23 +79,57 @@ impl Switchboard {
         }
     }
 
-    /// All calls that lie there.
-    async fn read(&self) -> Vec<Call> {
+    /// All calls that lie there; where the slots are taken, those of known callers too, of some after the other in `turn`.
+    async fn read(&self, turn: &mut usize) -> Vec<Call> {
         let peer = self.key.id();
         let periods = Period::to_publish(peer, unix_seconds());
         let days = self.secrets.iter().flat_map(|secret| {
             let slots = |period| Slots::new(peer, *secret, period);
             periods.iter().copied().map(slots)
         });
-        let keys: Vec<[u8; 32]> = days.flat_map(|slots| slots.keys()).collect();
-        let found = join_all(keys.iter().map(|key| self.read_slot(key))).await;
-        found.into_iter().flatten().collect()
+        let days: Vec<_> = days.collect();
+        let read = join_all(days.iter().map(|slots| self.read_slots(slots))).await;
+        let is_crowded = read.iter().any(|(_, taken)| *taken >= SLOTS);
+        let mut calls: Vec<Call> = read.into_iter().flat_map(|(calls, _)| calls).collect();
+        let known = if is_crowded {
+            (self.known)()
+        } else {
+            Vec::new()
+        };
+        if !known.is_empty() {
+            let begin = *turn % known.len();
+            *turn = begin + KNOWN_AT_ONCE;
+            let some = known.iter().copied().cycle().skip(begin);
+            let some: Vec<PeerId> = some.take(known.len().min(KNOWN_AT_ONCE)).collect();
+            for period in periods {
+                let slots = Slots::of_known(&self.key, some.iter().copied(), period);
+                calls.extend(self.read_slots(&slots).await.0);
+            }
+        }
+        calls
     }
 
-    async fn read_slot(&self, slot: &[u8; 32]) -> Vec<Call> {
+    /// The calls in these slots, and how many of those are taken.
+    async fn read_slots(&self, slots: &Slots) -> (Vec<Call>, usize) {
+        let keys = slots.keys();
+        let read = join_all(keys.iter().map(|key| self.read_slot(key))).await;
+        let now = unix_seconds();
+        let taken = read.iter().filter(|(_, newest)| is_taken(*newest, now));
+        let taken = taken.count();
+        (
+            read.into_iter().flat_map(|(calls, _)| calls).collect(),
+            taken,
+        )
+    }
+
+    /// The calls in a slot, and the highest number there.
+    async fn read_slot(&self, slot: &[u8; 32]) -> (Vec<Call>, Option<i64>) {
         let mut lookup = self.directory.get(*slot).await;
-        let mut calls: Vec<Call> = Vec::new();
+        let (mut calls, mut newest): (Vec<Call>, _) = (Vec::new(), None);
         while let Some(Ok(item)) = lookup.next().await {
+            if item.key == *slot && item.is_signed() {
+                newest = newest.max(Some(item.seq));
+            }
             match Call::open(&self.key, slot, &item, unix_seconds()) {
                 Ok(call) => {
                     if !calls.contains(&call) {
@@ -83,11 +139,57 @@ impl Switchboard {
                 Err(reason) => tracing::trace!(%reason, "no call"),
             }
         }
-        calls
+        (calls, newest)
     }
 }
 
 /// Whether a node has no relay at which it could be called.
 pub(crate) fn needs_calls(snapshot: &NodeSnapshot) -> bool {
     snapshot.ticket.relays().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use mainline::Testnet;
+
+    use super::*;
+    use crate::directory::Entrance;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_known_caller_gets_through_though_a_stranger_took_all_slots_for_the_day() {
+        let mut testnet = Testnet::builder(10);
+        let testnet = testnet.bind_address(Ipv4Addr::LOCALHOST).build().unwrap();
+        let directory = Directory::new(Entrance {
+            bootstrap: testnet.bootstrap.clone(),
+            remembered: Vec::new(),
+        });
+        let [peer, friend] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
+        let secret = DiscoverySecret::from_bytes([5; 16]);
+        let now = unix_seconds();
+        let period = Period::at(peer.id(), now);
+        let slots = Slots::of_caller(&friend, peer.id(), secret, period);
+        for slot in 0..SLOTS {
+            let taken = slots.item(slot, i64::MAX, vec![0; 8]).unwrap();
+            directory.put(taken).await.unwrap();
+        }
+        let call = Call {
+            written_at: now,
+            caller: friend.id(),
+            addrs: vec!["192.0.2.7:4000".parse().unwrap()],
+        };
+        let key = slots.keys()[SLOTS];
+        let value = call.seal(&friend, peer.id(), (&key, 1), [9; 32]).unwrap();
+        let item = slots.item(SLOTS, 1, value).unwrap();
+        directory.put(item).await.unwrap();
+        let switchboard = Switchboard::new(peer, vec![secret], directory);
+        assert_eq!(switchboard.read(&mut 0).await, [], "nobody is known");
+        let strangers = (10..40).map(|seed| SecretKey::from_seed(&[seed; 32]).id());
+        let known: Vec<_> = strangers.chain([friend.id()]).collect();
+        let switchboard = switchboard.knowing(move || known.clone());
+        let mut turn = 0;
+        assert_eq!(switchboard.read(&mut turn).await, [], "not its turn");
+        assert_eq!(switchboard.read(&mut turn).await, [call]);
+    }
 }

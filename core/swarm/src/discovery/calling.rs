@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{Finder, NotFound};
 use crate::{
     call::{
-        Call, SLOTS, Slots,
+        Call, Slots,
         caller::{Caller, Deed, InVain, PATIENCE},
         ports_vary,
     },
@@ -27,7 +27,7 @@ use crate::{
 struct Route {
     peer: PeerId,
     slots: Slots,
-    keys: [[u8; 32]; SLOTS],
+    keys: Vec<[u8; 32]>,
 }
 
 impl Finder {
@@ -40,7 +40,8 @@ impl Finder {
         let target = search.target();
         let peer = target.id();
         let secret = target.discovery().unwrap_or(DiscoverySecret::PUBLIC);
-        let slots = Slots::new(peer, secret, Period::at(peer, unix_seconds()));
+        let period = Period::at(peer, unix_seconds());
+        let slots = Slots::of_caller(&self.key, peer, secret, period);
         let keys = slots.keys();
         let route = Route { peer, slots, keys };
         // Who may well have to be called has its slots read meanwhile.
@@ -82,7 +83,7 @@ impl Finder {
     /// Leaves a call. Whether it is stored.
     async fn write(&self, route: &Route, slot: usize, seq: u64, addrs: Vec<SocketAddr>) -> bool {
         let call = Call {
-            written_at: seq,
+            written_at: unix_seconds(),
             caller: self.key.id(),
             addrs,
         };
@@ -93,10 +94,10 @@ impl Finder {
         if getrandom::fill(&mut seed).is_err() {
             return false;
         }
-        let value = call.seal(&self.key, route.peer, key, seed);
-        let item = value
-            .zip(i64::try_from(seq).ok())
-            .and_then(|(value, seq)| route.slots.item(slot, seq, value));
+        let item = i64::try_from(seq).ok().and_then(|seq| {
+            let value = call.seal(&self.key, route.peer, (key, seq), seed)?;
+            route.slots.item(slot, seq, value)
+        });
         let Some(item) = item else {
             return false;
         };
@@ -129,7 +130,7 @@ async fn placed(told: &mut watch::Receiver<Vec<SocketAddr>>) -> Vec<SocketAddr> 
 }
 
 /// The numbers of what lies in the slots.
-async fn read(directory: &Directory, keys: &[[u8; 32]; SLOTS]) -> [Option<i64>; SLOTS] {
+async fn read(directory: &Directory, keys: &[[u8; 32]]) -> Vec<Option<i64>> {
     let newest = async |key: &[u8; 32]| {
         let mut lookup = directory.get(*key).await;
         let mut newest = None;
@@ -140,8 +141,7 @@ async fn read(directory: &Directory, keys: &[[u8; 32]; SLOTS]) -> [Option<i64>; 
         }
         newest
     };
-    let read = join_all(keys.iter().map(newest)).await;
-    std::array::from_fn(|slot| read.get(slot).copied().flatten())
+    join_all(keys.iter().map(newest)).await
 }
 
 /// Where the peer's hello comes in, if our NAT is opened for it.

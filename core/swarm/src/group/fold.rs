@@ -18,6 +18,10 @@ use super::{
 
 /// Members of a group.
 pub const MAX_MEMBERS: usize = 10_000;
+/// Invites of a group that may be shown at the same time: the newest.
+const MAX_OPEN: usize = 256;
+/// How long whoever comes too late hears that an invite is used up, in milliseconds; later on it is not answered.
+const SPENT_MS: u64 = 600_000;
 
 /// Who belongs to a group, and what else its log says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct State {
     pub former: BTreeMap<PeerId, Former>,
     /// Invites that were not used up or taken back; some may be too old.
     pub invites: BTreeMap<PeerId, Invite>,
+    /// Invites that were used up.
+    pub(super) spent: BTreeMap<PeerId, Spent>,
     /// By which posts are sealed from now on.
     pub epoch: OpId,
     /// All epochs, and what the key of each is known by.
@@ -82,6 +88,14 @@ pub struct Invite {
     order: usize,
 }
 
+/// An invite that was used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    /// When, in milliseconds since the Unix epoch, by the clock of who let in the last.
+    at_ms: u64,
+    order: usize,
+}
+
 /// The least role of who may write such an op.
 pub(super) fn needed(body: &Body) -> Role {
     match body {
@@ -113,6 +127,7 @@ impl State {
             members: BTreeMap::from([(op.author(), founder)]),
             former: BTreeMap::new(),
             invites: BTreeMap::new(),
+            spent: BTreeMap::new(),
             epoch: op.id(),
             epochs: BTreeMap::from([(op.id(), *key)]),
             needs_rotation: false,
@@ -124,6 +139,23 @@ impl State {
     #[must_use]
     pub fn role(&self, peer: PeerId) -> Option<Role> {
         self.members.get(&peer).map(|member| member.role)
+    }
+
+    /// Invites whose bearers are answered: those that let somebody in, and those that did until a moment ago, so that who comes too late
+    /// hears why; the newest 256.
+    #[must_use]
+    pub fn answered_invites(&self, now_ms: u64) -> Vec<PeerId> {
+        let open = self.invites.iter();
+        let open = open.filter(|(_, invite)| invite.expires_ms > now_ms);
+        let spent = self.spent.iter();
+        let spent = spent.filter(|(_, spent)| spent.at_ms.saturating_add(SPENT_MS) > now_ms);
+        let open = open.map(|(key, invite)| (invite.order, *key));
+        let mut all: Vec<_> = open
+            .chain(spent.map(|(key, spent)| (spent.order, *key)))
+            .collect();
+        all.sort_unstable_by(|one, other| other.cmp(one));
+        all.truncate(MAX_OPEN);
+        all.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Whether this author may have written something at this time.
@@ -232,6 +264,7 @@ impl<'a> Fold<'a> {
             }
             Body::Revoke { invite } => {
                 self.state.invites.remove(invite);
+                self.state.spent.remove(invite);
             }
             Body::Rotate { .. } => self.rotate(at, entry.id),
         }
@@ -272,7 +305,9 @@ impl<'a> Fold<'a> {
         if let Some(invite) = self.state.invites.get_mut(&key) {
             invite.uses -= 1;
             if invite.uses == 0 {
+                let order = invite.order;
                 self.state.invites.remove(&key);
+                self.state.spent.insert(key, Spent { at_ms, order });
             }
         }
     }

@@ -67,6 +67,15 @@ impl GroupInvite {
             key.sign(purpose, message)
         })
     }
+
+    /// Shows to the member `to`, whose challenge it is, that it is shown by who has it.
+    #[must_use]
+    pub fn show(&self, to: PeerId, challenge: &[u8; 32]) -> Signature {
+        let key = self.invitation.key();
+        op::show(self.group, to, challenge, |purpose, message| {
+            key.sign(purpose, message)
+        })
+    }
 }
 
 impl fmt::Display for GroupInvite {

@@ -184,10 +184,12 @@ pub enum Opening {
         /// Which group.
         group: GroupId,
     },
-    /// Somebody was invited, whose connection bears the invite's key.
+    /// Somebody was invited, who comes by a [`door`](super::door) of the invite's.
     Join {
         /// To which group.
         group: GroupId,
+        /// The id of the invite's key.
+        invite: [u8; 32],
         /// Who is to be a member.
         member: [u8; 32],
         /// Signed by the invite's key.
@@ -205,4 +207,6 @@ pub enum Joined {
     Done(Vec<Card>),
     /// Why not, in words.
     Refused(String),
+    /// What the invite's key is to sign before anything else is said: proofs of members are in the log, which many know.
+    Challenge([u8; 32]),
 }

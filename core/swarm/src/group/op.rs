@@ -20,6 +20,7 @@ pub const MAX_USES: u32 = 10_000;
 
 const PURPOSE: &str = "peerway group op";
 const REDEEM: &str = "peerway group invite";
+const SHOW: &str = "peerway group invite shown";
 
 /// By which a group is known everywhere: the hash of the op that founded it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -321,6 +322,30 @@ pub(super) fn prove(
 
 pub(super) fn is_proof(group: GroupId, invite: PeerId, member: PeerId, proof: &Signature) -> bool {
     invite.has_signed(REDEEM, &to_prove(group, member), &(*proof).into())
+}
+
+/// What the invite's key signs to show that whoever is there at the moment has it.
+pub(super) fn show(
+    group: GroupId,
+    to: PeerId,
+    challenge: &[u8; 32],
+    sign: impl Fn(&str, &[u8]) -> [u8; 64],
+) -> Signature {
+    sign(SHOW, &to_show(group, to, challenge)).into()
+}
+
+/// Whether `shown` answers the challenge of this member.
+pub(crate) fn is_shown(
+    group: GroupId,
+    invite: PeerId,
+    (to, challenge): (PeerId, &[u8; 32]),
+    shown: &Signature,
+) -> bool {
+    invite.has_signed(SHOW, &to_show(group, to, challenge), &(*shown).into())
+}
+
+fn to_show(group: GroupId, to: PeerId, challenge: &[u8; 32]) -> Vec<u8> {
+    [&group.0[..], to.as_bytes(), challenge].concat()
 }
 
 fn to_prove(group: GroupId, member: PeerId) -> [u8; 64] {

@@ -1,15 +1,22 @@
 //! Comes into a group by an invite, and lets others come.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use peerway::{ConnectError, Connection, Endpoint, PeerId, RelayUrl, SendStream, Ticket};
+use peerway::{
+    ConnectError, Connection, Endpoint, PeerId, RecvStream, RelayUrl, SendStream, Ticket,
+    quic::{ConnectionError, close},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{ALPN, GroupError, Groups, MAX_GROUPS, session::NO_GROUP};
 use crate::{
     frame::{self, FrameError},
-    group::{Card, GroupId, GroupInvite, Joined, Known, Log, MAX_OPS, Op, Opening, Signature},
+    group::{
+        Card, DOORS, GroupId, GroupInvite, Joined, Known, Log, MAX_OPS, Op, Opening, RedeemError,
+        Signature, door, is_shown,
+    },
 };
 
 /// Length of the longest answer.
@@ -18,8 +25,18 @@ const MAX_JOINED: usize = 128 << 10;
 const OPS: usize = 128;
 /// How long one member may take to let somebody in.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How long whoever comes may take to show the invite.
+const SHOWING: Duration = Duration::from_secs(15);
+/// Length of what it is shown with.
+const MAX_SHOWN: usize = 128;
+/// Doors that are tried, as another one may come by the same,
+const TRIES: usize = 6;
+/// and how long after the first the last may be.
+const TRIED_WITHIN: Duration = Duration::from_secs(15);
 /// How long relays may take to let in who shows an invite.
 const SETTLING: Duration = Duration::from_secs(5);
+/// Said of a member that has nobody come in by the invite.
+const SHUT: &str = "nobody comes in by this invite any more: it was used up or taken back, or is too old, or its maker has not met this member since it was made";
 /// How long the end of it may take to be heard.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -77,18 +94,7 @@ impl Groups {
                 all.push(relay);
             }
         }
-        let builder = self.0.builder.clone().secret_key(invite.invitation().key());
-        let endpoint = builder
-            .visits(true)
-            .relays(all)
-            .port_mapping(false)
-            .bind()
-            .await?;
-        // Without a relay a member may be reached all the same.
-        let _ = timeout(SETTLING, endpoint.online()).await;
-        let asked = self.ask(&endpoint, invite, members).await;
-        endpoint.close().await;
-        let known = asked?;
+        let known = self.try_doors(invite, &all).await?;
         if known.log.state().role(self.0.endpoint.id()).is_none() {
             return Err(JoinError::Untrue);
         }
@@ -98,27 +104,77 @@ impl Groups {
         Ok(self.keep_new(group, known)?)
     }
 
+    /// Comes by one door after the other, until one is ours alone.
+    async fn try_doors(
+        &self,
+        invite: &GroupInvite,
+        relays: &[RelayUrl],
+    ) -> Result<Known, JoinError> {
+        let begun = Instant::now();
+        let mut random = StdRng::from_os_rng();
+        let mut tries = 0;
+        loop {
+            let number = random.random_range(0..DOORS);
+            let Unreached {
+                trouble,
+                may_be_taken,
+            } = match self.come(invite, relays, number).await? {
+                Ok(known) => return Ok(known),
+                Err(unreached) => unreached,
+            };
+            tries += 1;
+            if !may_be_taken || tries == TRIES || begun.elapsed() > TRIED_WITHIN {
+                return Err(JoinError::Unreached(trouble));
+            }
+            tracing::debug!(trouble, "another door of the invite is tried");
+        }
+    }
+
+    /// Comes by one of the invite's doors.
+    async fn come(
+        &self,
+        invite: &GroupInvite,
+        relays: &[RelayUrl],
+        number: usize,
+    ) -> Result<Result<Known, Unreached>, JoinError> {
+        let key = door(invite.invitation().key().id(), number);
+        let builder = self.0.builder.clone().secret_key(key).visits(true);
+        let builder = builder.relays(relays.to_vec()).port_mapping(false);
+        let endpoint = builder.bind().await?;
+        // Without a relay a member may be reached all the same.
+        let _ = timeout(SETTLING, endpoint.online()).await;
+        let asked = self.ask(&endpoint, invite).await;
+        endpoint.close().await;
+        asked
+    }
+
     async fn ask(
         &self,
         endpoint: &Endpoint,
         invite: &GroupInvite,
-        members: &[Ticket],
-    ) -> Result<Known, JoinError> {
-        let mut trouble = Vec::new();
-        for member in members {
+    ) -> Result<Result<Known, Unreached>, JoinError> {
+        let (mut trouble, mut may_be_taken) = (Vec::new(), false);
+        for member in invite.members() {
             let asked = timeout(
                 PATIENCE,
                 ask_one(endpoint, invite, member, self.0.endpoint.id()),
             )
             .await;
             match asked {
-                Ok(Ok(known)) => return Ok(known),
-                Ok(Err(Asked::Unreached(error))) => trouble.push(error),
+                Ok(Ok(known)) => return Ok(Ok(known)),
+                Ok(Err(Asked::Unreached(unreached))) => {
+                    may_be_taken |= unreached.may_be_taken;
+                    trouble.push(unreached.trouble);
+                }
                 Ok(Err(Asked::Failed(error))) => return Err(error),
                 Err(_) => trouble.push(format!("{} does not answer", member.id().short())),
             }
         }
-        Err(JoinError::Unreached(trouble.join("; ")))
+        let trouble = trouble.join("; ");
+        Ok(Err(Unreached {
+            trouble,
+            may_be_taken,
+        }))
     }
 
     /// Somebody shows an invite.
@@ -126,17 +182,21 @@ impl Groups {
         &self,
         connection: &Connection,
         group: GroupId,
-        (member, proof): ([u8; 32], Signature),
-        send: &mut SendStream,
+        guest: Guest,
+        (mut send, mut recv): (SendStream, RecvStream),
     ) {
-        let Ok(member) = PeerId::from_bytes(member) else {
-            return connection.close(NO_GROUP, b"not the id of a member");
+        let _shown = Shown::begin(self, connection.peer());
+        let shown = timeout(
+            SHOWING,
+            self.is_shown(group, &guest, (&mut send, &mut recv)),
+        );
+        let redeemed = match shown.await {
+            Ok(Some(true)) => self.change(group, |machine, now| {
+                machine.redeem(guest.invite, guest.member, guest.proof, now)
+            }),
+            Ok(Some(false)) => Some(Err(RedeemError::NoInvite)),
+            Ok(None) | Err(_) => return connection.close(NO_GROUP, b"no invite was shown"),
         };
-        let invite = connection.peer();
-        let _shown = Shown::begin(self, invite);
-        let redeemed = self.change(group, |machine, now| {
-            machine.redeem(invite, member, proof, now)
-        });
         let answers = match redeemed {
             Some(Ok((ops, cards))) => {
                 let ops = ops.chunks(OPS).map(|some| Joined::Ops(some.to_vec()));
@@ -148,7 +208,7 @@ impl Groups {
             )],
         };
         for answer in answers {
-            let told = timeout(PATIENCE, frame::write(send, &answer, MAX_JOINED));
+            let told = timeout(PATIENCE, frame::write(&mut send, &answer, MAX_JOINED));
             if !matches!(told.await, Ok(Ok(()))) {
                 return;
             }
@@ -156,47 +216,121 @@ impl Groups {
         let _ = send.finish();
         let _ = timeout(GOODBYE, connection.closed()).await;
     }
+
+    /// Whether whoever comes has the invite's key; none if it does not say.
+    async fn is_shown(
+        &self,
+        group: GroupId,
+        guest: &Guest,
+        (send, recv): (&mut SendStream, &mut RecvStream),
+    ) -> Option<bool> {
+        let challenge: [u8; 32] = StdRng::from_os_rng().random();
+        let question = Joined::Challenge(challenge);
+        let asked = frame::write(send, &question, MAX_JOINED).await;
+        asked.ok()?;
+        let shown: Signature = frame::read(recv, MAX_SHOWN).await.ok()??;
+        let asked = (self.0.endpoint.id(), &challenge);
+        Some(is_shown(group, guest.invite, asked, &shown))
+    }
 }
 
-/// An invite that is being shown.
+/// Who comes with an invite.
+pub(super) struct Guest {
+    invite: PeerId,
+    member: PeerId,
+    /// By the invite's key, for the member.
+    proof: Signature,
+}
+
+impl Guest {
+    /// None if one of these is no id.
+    pub(super) fn new(invite: [u8; 32], member: [u8; 32], proof: Signature) -> Option<Self> {
+        let id = |bytes| PeerId::from_bytes(bytes).ok();
+        Some(Self {
+            invite: id(invite)?,
+            member: id(member)?,
+            proof,
+        })
+    }
+}
+
+/// A door by which somebody is coming in.
 struct Shown<'a> {
     groups: &'a Groups,
-    invite: PeerId,
+    door: PeerId,
 }
 
 impl<'a> Shown<'a> {
-    fn begin(groups: &'a Groups, invite: PeerId) -> Self {
-        groups.live().shown.push(invite);
-        Self { groups, invite }
+    fn begin(groups: &'a Groups, door: PeerId) -> Self {
+        groups.live().shown.push(door);
+        Self { groups, door }
     }
 }
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         let mut live = self.groups.live();
-        if let Some(at) = live.shown.iter().position(|it| *it == self.invite) {
+        if let Some(at) = live.shown.iter().position(|it| *it == self.door) {
             live.shown.swap_remove(at);
         }
     }
 }
 
+/// No member let us in or said why not.
+struct Unreached {
+    trouble: String,
+    /// Whether the reason may be somebody else who comes by the same door.
+    may_be_taken: bool,
+}
+
 /// Why one member did not let us in.
 enum Asked {
     /// Another may.
-    Unreached(String),
+    Unreached(Unreached),
     Failed(JoinError),
+}
+
+impl Asked {
+    /// The connection ended before all was said.
+    fn broken(connection: &Connection, trouble: &dyn Error) -> Self {
+        let is_shut = connection.close_reason().as_ref().is_some_and(is_shut);
+        Self::Unreached(Unreached {
+            trouble: if is_shut {
+                SHUT.to_owned()
+            } else {
+                trouble.to_string()
+            },
+            may_be_taken: !is_shut,
+        })
+    }
 }
 
 impl From<ConnectError> for Asked {
     fn from(error: ConnectError) -> Self {
-        Self::Unreached(error.to_string())
+        let is_shut = matches!(&error, ConnectError::Closed(why) if is_shut(why));
+        let may_be_taken = matches!(
+            error,
+            ConnectError::Timeout { .. }
+                | ConnectError::Relay { .. }
+                | ConnectError::Closed(_)
+                | ConnectError::Handshake(_)
+                | ConnectError::Busy
+        );
+        Self::Unreached(Unreached {
+            trouble: if is_shut {
+                SHUT.to_owned()
+            } else {
+                error.to_string()
+            },
+            may_be_taken: may_be_taken && !is_shut,
+        })
     }
 }
 
-impl From<FrameError> for Asked {
-    fn from(error: FrameError) -> Self {
-        Self::Unreached(error.to_string())
-    }
+/// Whether the member has nobody come in by the invite.
+fn is_shut(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ApplicationClosed(closed)
+        if closed.error_code == close::NOT_LET_IN.into())
 }
 
 async fn ask_one(
@@ -207,27 +341,51 @@ async fn ask_one(
 ) -> Result<Known, Asked> {
     let connection = endpoint.connect(member.clone(), ALPN).await?;
     let opened = connection.open_bi().await;
-    let (mut send, mut recv) = opened.map_err(|error| Asked::Unreached(error.to_string()))?;
+    let streams = opened.map_err(|error| Asked::broken(&connection, &error))?;
+    let told = hear(streams, invite, (member.id(), me)).await;
+    let (ops, cards) = match told.map_err(|error| Asked::broken(&connection, &error))? {
+        Told::All(ops, cards) => (ops, cards),
+        Told::Refused(reason) => return Err(Asked::Failed(JoinError::Refused { reason })),
+        Told::Nonsense => return Err(Asked::Failed(JoinError::Untrue)),
+    };
+    connection.close(0, b"done");
+    let known = known(invite.group(), ops, cards);
+    known.ok_or(Asked::Failed(JoinError::Untrue))
+}
+
+/// What a member says to who shows an invite.
+enum Told {
+    All(Vec<Op>, Vec<Card>),
+    /// Why not.
+    Refused(String),
+    Nonsense,
+}
+
+async fn hear(
+    (mut send, mut recv): (SendStream, RecvStream),
+    invite: &GroupInvite,
+    (member, me): (PeerId, PeerId),
+) -> Result<Told, FrameError> {
     let opening = Opening::Join {
         group: invite.group(),
+        invite: *invite.invitation().key().id().as_bytes(),
         member: *me.as_bytes(),
         proof: invite.prove(me),
     };
     frame::write(&mut send, &opening, MAX_JOINED).await?;
-    let (mut ops, mut cards): (Vec<Op>, Option<Vec<Card>>) = (Vec::new(), None);
-    while cards.is_none() {
+    let mut ops: Vec<Op> = Vec::new();
+    loop {
         match frame::read::<Joined>(&mut recv, MAX_JOINED).await? {
-            Some(Joined::Ops(more)) if ops.len() + more.len() <= MAX_OPS => ops.extend(more),
-            Some(Joined::Done(known)) => cards = Some(known),
-            Some(Joined::Refused(reason)) => {
-                return Err(Asked::Failed(JoinError::Refused { reason }));
+            Some(Joined::Challenge(challenge)) => {
+                let shown = invite.show(member, &challenge);
+                frame::write(&mut send, &shown, MAX_SHOWN).await?;
             }
-            Some(Joined::Ops(_)) | None => return Err(Asked::Failed(JoinError::Untrue)),
+            Some(Joined::Ops(more)) if ops.len() + more.len() <= MAX_OPS => ops.extend(more),
+            Some(Joined::Done(cards)) => return Ok(Told::All(ops, cards)),
+            Some(Joined::Refused(reason)) => return Ok(Told::Refused(reason)),
+            Some(Joined::Ops(_)) | None => return Ok(Told::Nonsense),
         }
     }
-    connection.close(0, b"done");
-    let known = known(invite.group(), ops, cards.unwrap_or_default());
-    known.ok_or(Asked::Failed(JoinError::Untrue))
 }
 
 /// What was told, as far as it is true.

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Groups, Member};
+use super::{Groups, Member, join::Guest};
 use crate::{
     frame,
     group::{GroupId, Item, MAX_MESSAGE, Message, Opening, PostId, batches},
@@ -111,12 +111,14 @@ impl Groups {
             }
             Opening::Join {
                 group,
+                invite,
                 member,
                 proof,
             } => {
-                let mut send = send;
-                self.let_in(&connection, group, (member, proof), &mut send)
-                    .await;
+                let Some(guest) = Guest::new(invite, member, proof) else {
+                    return connection.close(NO_MESSAGE, b"not the id of a member or an invite");
+                };
+                self.let_in(&connection, group, guest, (send, recv)).await;
             }
         }
     }

@@ -19,6 +19,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Schedule {
+    /// How long changes wait for others.
+    settle: Duration,
     wanted: Place,
     /// What is being written.
     writing: Option<Place>,
@@ -32,6 +34,7 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            settle: SETTLE,
             wanted: Place::default(),
             writing: None,
             due: None,
@@ -39,6 +42,11 @@ impl Schedule {
             failures: 0,
             rng: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// Changes wait for no others.
+    pub(super) fn be_prompt(&mut self) {
+        self.settle = Duration::ZERO;
     }
 
     /// Where the node is now.
@@ -51,7 +59,7 @@ impl Schedule {
             // Nothing can be taken back: what was written ends by itself.
             None
         } else {
-            Some(self.no_sooner(now + SETTLE))
+            Some(self.no_sooner(now + self.settle))
         };
     }
 
@@ -171,6 +179,15 @@ mod tests {
         world.run_until(112);
         world.set(3);
         assert_eq!(world.run_until(400), [(165, 3)]);
+    }
+
+    #[test]
+    fn where_somebody_waits_a_change_is_written_at_once() {
+        let mut world = World::new();
+        world.schedule.be_prompt();
+        world.run_until(100);
+        world.set(1);
+        assert_eq!(world.run_until(110), [(100, 1)]);
     }
 
     #[test]

@@ -513,6 +513,26 @@ fn a_node_without_a_relay_says_whom_it_reaches_and_what_to_do() {
         "{dialog}"
     );
 
+    let mut met = node(vec![]);
+    met["relays"] = json!([]);
+    let ticket = Ticket::new(id(0), vec![], vec!["192.168.1.5:41641".parse().unwrap()]);
+    let secret = peerway::DiscoverySecret::from_bytes([1; 16]);
+    met["ticket"] = json!(ticket.with_discovery(Some(secret)));
+    met["network"]["observed"] = json!("same");
+    let mut met = Desk::plain(&met);
+    let screen = met.screen(80, 24);
+    let by_dht = "elsewhere it is met by the Mainline DHT alone";
+    assert!(
+        screen.contains(by_dht) && !screen.contains(local) && !screen.contains("! studio"),
+        "{screen}"
+    );
+    met.type_in("Y");
+    let shared = met.screen(80, 24);
+    assert!(
+        !shared.contains(sentence) && shared.contains("No relay is named, so from"),
+        "{shared}"
+    );
+
     let mut public = alone(&["8.8.4.4:41641"]);
     let screen = public.screen(80, 24);
     assert!(

@@ -16,7 +16,6 @@ use crate::dash::{
     connect::{Connect, Progress, Reading},
     look::Role,
     model::Model,
-    words::Reach,
 };
 
 pub(super) fn connect(model: &Model, connect: &Connect, frame: &mut Frame<'_>, body: Rect) {
@@ -110,8 +109,12 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
                 Line::raw(format!("  {relays} {} {addresses}", glyphs.dot)),
             ];
             let own = &model.data().snapshot.relays;
-            if own.is_empty() && Reach::without_relay(&ticket) == Some(Reach::Local) {
-                let text = "  without a relay it is found on this network only";
+            if own.is_empty() && ticket.relays().is_empty() && ticket.is_local() {
+                let text = if ticket.discovery().is_some() {
+                    "  without a relay: on this network, or by the Mainline DHT"
+                } else {
+                    "  without a relay it is found on this network only"
+                };
                 lines.push(Line::styled(text, look.style(Role::Warn)));
             }
             lines

@@ -271,7 +271,7 @@ fn sparks(model: &Model) -> [String; 3] {
 fn health(model: &Model, snapshot: &NodeSnapshot) -> (&'static str, Role) {
     let glyphs = model.look.glyphs;
     let states = || snapshot.relays.iter().map(|relay| relay.state);
-    if Reach::without_relay(&snapshot.ticket) == Some(Reach::Local) {
+    if Reach::without_relay(snapshot) == Some(Reach::Local) {
         (glyphs.warning, Role::Warn)
     } else if snapshot.relays.is_empty() || states().any(|state| state == RelayState::Up) {
         (glyphs.direct, Role::Good)
@@ -308,7 +308,7 @@ fn relay(model: &Model, snapshot: &NodeSnapshot, wide: bool) -> String {
         .find(|relay| relay.home)
         .or_else(|| snapshot.relays.first())
         // A relay of a peer's is none of ours.
-        .filter(|_| Reach::without_relay(&snapshot.ticket).is_none());
+        .filter(|_| Reach::without_relay(snapshot).is_none());
     let Some(relay) = home else {
         return if wide { "   no relay" } else { "  no relay" }.to_owned();
     };

@@ -146,7 +146,7 @@ fn describe(
         Line::raw(contents(ticket)),
         Line::default(),
     ]);
-    if let Some(reach) = Reach::without_relay(ticket) {
+    if let Some(reach) = Reach::without_relay(&model.data().snapshot) {
         let style = model.look.style(reach.role());
         lines.extend([Line::styled(reach.sentence(), style), Line::default()]);
     }

@@ -19,11 +19,12 @@ const MAX_CARDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RedeemError {
-    /// Not known, used up or taken back.
-    #[error(
-        "the invite is used up or was taken back, or its maker has not met this member since it was made"
-    )]
+    /// Not known, or taken back.
+    #[error("the invite was taken back, or its maker has not met this member since it was made")]
     NoInvite,
+    /// As it says.
+    #[error("the invite is used up: ask for another")]
+    UsedUp,
     /// Too old.
     #[error("the invite is too old: ask for another")]
     Late,
@@ -59,7 +60,12 @@ impl Machine {
             }
         } else {
             if known.is_none() {
-                return Err(RedeemError::NoInvite);
+                let is_spent = state.spent.contains_key(&invite);
+                return Err(if is_spent {
+                    RedeemError::UsedUp
+                } else {
+                    RedeemError::NoInvite
+                });
             }
             if is_late {
                 return Err(RedeemError::Late);

@@ -134,7 +134,7 @@ fn who_was_away_or_joins_late_reads_what_was_written_before() {
         world.text(newcomer, posts[9]).as_deref(),
         Some("while you were away")
     );
-    assert_eq!(world.join(&invite, 2), Err(RedeemError::NoInvite), "once");
+    assert_eq!(world.join(&invite, 2), Err(RedeemError::UsedUp), "once");
 }
 
 #[test]
