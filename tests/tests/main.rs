@@ -9,6 +9,7 @@ mod control;
 mod discovery;
 mod failover;
 mod families;
+mod feeds;
 mod files;
 mod first_datagrams;
 mod forgotten;

@@ -30,6 +30,8 @@ mod down;
 mod events;
 mod expose;
 mod failure;
+#[cfg(unix)]
+mod feed;
 mod follow;
 mod forward;
 #[cfg(unix)]
@@ -209,6 +211,8 @@ fn run(
         Command::Admin(args) => changed(globals, admin::run(globals, &args)),
         Command::Invite(args) => block_on(invite::run(globals, &args)),
         Command::Group(args) => block_on(group::run(globals, &args)),
+        #[cfg(unix)]
+        Command::Feed(args) => block_on(feed::run(globals, &args)),
         #[cfg(unix)]
         Command::Swarm(args) => block_on(swarm::run(globals, &args)),
         #[cfg(unix)]

@@ -16,6 +16,8 @@ pub mod control;
 pub mod dash;
 #[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(unix)]
+mod feeds;
 mod files;
 mod forwarding;
 #[cfg(unix)]

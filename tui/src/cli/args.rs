@@ -2,6 +2,8 @@
 
 mod book;
 mod dht;
+#[cfg(unix)]
+mod feed;
 mod group;
 mod services;
 mod share;
@@ -37,6 +39,8 @@ use crate::{book::Name, dash::filter::Filter};
 pub(super) use book::Accept;
 pub(super) use book::{Add, AdminArgs, InviteArgs, PeersArgs, Remove, Rename, Rights, TrustArgs};
 pub(super) use dht::{DhtArgs, IdArgs};
+#[cfg(unix)]
+pub(super) use feed::{FeedAction, FeedArgs, FeedFollow, FeedPost, FeedRead};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
@@ -284,6 +288,9 @@ pub(super) enum Command {
     Admin(AdminArgs),
     /// List groups of peers, say who is in one, or share with its members how this computer is linked
     Group(GroupArgs),
+    /// Write for whoever follows you, and read whom you follow; without an action, list the feeds
+    #[cfg(unix)]
+    Feed(FeedArgs),
     /// Show the links of whole groups that are shared, as the node that runs here knows them
     #[cfg(unix)]
     Swarm(SwarmArgs),

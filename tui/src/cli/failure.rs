@@ -28,11 +28,13 @@ use peerway_swarm::{
 };
 
 #[cfg(unix)]
-use super::search::NoResult;
+use super::{feed::FeedError, search::NoResult};
 #[cfg(unix)]
 use crate::control::{ControlError, GetFailure, RemoteError};
 #[cfg(feature = "demo")]
 use crate::demo::DemoError;
+#[cfg(unix)]
+use crate::feeds::FeedFileError;
 use crate::{
     book::{BookError, EditError, Name},
     dash,
@@ -107,6 +109,12 @@ pub(super) enum Failure {
     #[error(transparent)]
     #[cfg(unix)]
     PostLength(#[from] PostLengthError),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Feed(#[from] FeedError),
+    #[error(transparent)]
+    #[cfg(unix)]
+    Feeds(#[from] FeedFileError),
     #[error(transparent)]
     #[cfg(unix)]
     Control(#[from] ControlError),
@@ -290,12 +298,9 @@ impl Failure {
             #[cfg(unix)]
             Self::NoNode => NO_NODE,
             #[cfg(unix)]
-            Self::OpenGateway(_)
-            | Self::NotShared(_)
-            | Self::GroupOfBook(_)
-            | Self::GroupInvite(_)
-            | Self::PostLength(_)
-            | Self::Lacks(_) => USAGE,
+            Self::OpenGateway(_) | Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
+            #[cfg(unix)]
+            Self::GroupInvite(_) | Self::PostLength(_) | Self::Feed(_) | Self::Lacks(_) => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
@@ -307,6 +312,7 @@ impl Failure {
             Self::Search(error) => search(error),
             #[cfg(unix)]
             Self::Groups(_)
+            | Self::Feeds(_)
             | Self::Detach(_)
             | Self::NotStarted { .. }
             | Self::NoLog

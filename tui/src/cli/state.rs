@@ -12,6 +12,8 @@ use peerway::{DiscoverySecret, PeerId, SecretKey, keyfile, keyfile::KeyFileError
 use peerway_swarm::store::catalog::Catalog;
 
 use super::{args::Globals, failure::Failure, peers::Peers};
+#[cfg(unix)]
+use crate::feeds::FeedFile;
 use crate::{book::Book, invites::InviteFile, kept::KeptFile};
 
 /// A folder with a key, and the one of its owner's address book.
@@ -113,6 +115,12 @@ impl StateDir {
     /// The invitations that were given away.
     pub(super) fn invites(&self) -> InviteFile {
         InviteFile::in_folder(&self.path)
+    }
+
+    /// The feeds that are written and followed here.
+    #[cfg(unix)]
+    pub(super) fn feeds(&self) -> FeedFile {
+        FeedFile::in_folder(&self.path)
     }
 
     /// The address book, for who only shows names, and does without where it cannot be read.

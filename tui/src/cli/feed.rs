@@ -1,0 +1,432 @@
+//! `peerway feed`: what one person writes and others follow. A feed is a group in which one member writes and the others read, so all of
+//! it goes on without its writer, and any follower lets others in.
+
+use std::time::Duration;
+
+use peerway::{Names, PeerId};
+use peerway_swarm::{
+    group::{GroupInvite, MAX_USES, PostLengthError, Role},
+    groups::{GroupView, MAX_EXPIRY, PostView},
+};
+use serde::Serialize;
+
+use super::{
+    args::{FeedAction, FeedArgs, FeedFollow, FeedPost, FeedRead, Globals},
+    attach,
+    clock::now_ms,
+    failure::Failure,
+    group::with,
+    out,
+    state::StateDir,
+};
+use crate::{
+    control::Client,
+    dash::format::age,
+    feeds::{Feed, FeedFile},
+};
+
+/// A link that is good for less is made anew.
+const RENEW: Duration = Duration::from_secs(30 * 24 * 3600);
+
+pub(super) async fn run(globals: &Globals, args: &FeedArgs) -> Result<(), Failure> {
+    match &args.action {
+        None => list(globals).await,
+        Some(FeedAction::Post(args)) => post(globals, args).await,
+        Some(FeedAction::Follow(args)) => follow(globals, args).await,
+        Some(FeedAction::Unfollow { feed }) => unfollow(globals, feed).await,
+        Some(FeedAction::Read(args)) => read(globals, args).await,
+        Some(FeedAction::Profile { feed }) => profile(globals, feed.as_deref()).await,
+    }
+}
+
+/// Why nothing was done with a feed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FeedError {
+    #[error("no feed is called {0} here: `peerway feed` lists those that there are")]
+    Unknown(String),
+    #[error("you have no feed yet: `peerway feed post TEXT` makes it")]
+    NoOwn,
+    #[error("that is your own feed: others follow it")]
+    Own,
+    #[error("your own feed cannot be unfollowed: `peerway group leave {0}` gives it up for good")]
+    Kept(String),
+    #[error("a feed is called {0} here already: name this one otherwise by --as")]
+    Taken(String),
+}
+
+async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
+    let text = args.text.join(" ");
+    // Before followers are looked for.
+    PostLengthError::check(&text)?;
+    let state = StateDir::open(globals)?;
+    let posting = async |node: Client| {
+        let (feed, is_new) = own(&state, &node, args.name.as_deref()).await?;
+        let id = node.post_in_group(&feed.id, &text).await?;
+        let link = link(&node, &feed).await?;
+        Ok((feed, is_new.then_some(link), id))
+    };
+    let (feed, link, id) = with(globals, true, posting).await?;
+    if globals.json {
+        let (feed, link) = (&feed.name[..], link.as_deref());
+        return Ok(out::json(&Posted { feed, id, link })?);
+    }
+    if let Some(link) = link {
+        out::text(format!("others follow you by: peerway feed follow {link}"))?;
+        out::hint(format!(
+            "your feed is called {}; whoever follows it has it for others, so it is read while you are away; `peerway feed profile` prints the link again",
+            feed.name
+        ));
+    } else if args.name.as_ref().is_some_and(|name| *name != feed.name) {
+        out::hint(format!(
+            "your feed is called {} already; whoever follows it calls it as they like",
+            feed.name
+        ));
+    }
+    Ok(())
+}
+
+/// One's own feed, made if there is none, and whether it was.
+async fn own(state: &StateDir, node: &Client, name: Option<&str>) -> Result<(Feed, bool), Failure> {
+    let file = state.feeds();
+    let feeds = file.read()?;
+    let groups = node.groups().await?;
+    let known = feeds.own().and_then(|feed| {
+        let group = groups.iter().find(|group| group.id == feed.id)?;
+        Some((feed, group))
+    });
+    let (group, name, is_new) = match known {
+        Some((feed, _)) if feed.until_ms > Some(now_ms() + RENEW.as_millis() as u64) => {
+            return Ok((feed.clone(), false));
+        }
+        Some((feed, group)) => (group.id.clone(), feed.name.clone(), false),
+        None => {
+            let name = match name {
+                Some(name) => name.to_owned(),
+                None => format!("feed-{}", state.id()?.short()),
+            };
+            let group = node.create_group(&name).await?;
+            let name = feeds.free_name(&group.name, &group.id);
+            (group.id, name, true)
+        }
+    };
+    let link = node
+        .invite_to_group(&group, Role::Reader, MAX_USES, MAX_EXPIRY)
+        .await?;
+    let feed = Feed {
+        name,
+        id: group,
+        link,
+        until_ms: Some(now_ms() + MAX_EXPIRY.as_millis() as u64),
+    };
+    // One that was given up is none any more.
+    let former = feeds.own().map(|feed| feed.id.clone());
+    file.change(|feeds| {
+        former.iter().for_each(|id| feeds.remove(id));
+        feeds.insert(feed.clone());
+    })?;
+    Ok((feed, is_new))
+}
+
+/// The link of a feed as this node gives it on: it names this node first.
+async fn link(node: &Client, feed: &Feed) -> Result<String, Failure> {
+    let invite: GroupInvite = feed.link.parse()?;
+    let own = node.status().await?.ticket;
+    let others = invite.members().iter().filter(|it| it.id() != own.id());
+    let members = std::iter::once(own.clone()).chain(others.cloned());
+    let members = members.collect();
+    let invitation = invite.invitation().clone();
+    Ok(GroupInvite::new(invite.group(), invitation, members).to_string())
+}
+
+async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
+    // Before a node is run for it.
+    let invite: GroupInvite = args.link.parse()?;
+    let id = invite.group().to_string();
+    let file = StateDir::open(globals)?.feeds();
+    let feeds = file.read()?;
+    if feeds.own().is_some_and(|own| own.id == id) {
+        return Err(FeedError::Own.into());
+    }
+    if let Some(name) = &args.name
+        && feeds.free_name(name, &id) != *name
+    {
+        return Err(FeedError::Taken(name.clone()).into());
+    }
+    let joining = async |node: Client| Ok(node.join_group(&args.link).await?);
+    let group = with(globals, true, joining).await?;
+    let wished = args.name.as_ref().unwrap_or(&group.name);
+    let feed = Feed {
+        name: feeds.free_name(wished, &id),
+        id,
+        link: args.link.trim().to_owned(),
+        until_ms: None,
+    };
+    file.change(|feeds| feeds.insert(feed.clone()))?;
+    show(globals, &feed, Some(&group))?;
+    if globals.json {
+        return Ok(());
+    }
+    out::hint("what was written so far comes from whoever of them is there: `peerway feed read`");
+    if group.role >= Some(Role::Member) {
+        out::hint("this is a group in which those who come may write too: `peerway group post`");
+    }
+    Ok(())
+}
+
+async fn unfollow(globals: &Globals, name: &str) -> Result<(), Failure> {
+    let file = StateDir::open(globals)?.feeds();
+    let feed = meant(&file, name)?;
+    if feed.is_own() {
+        return Err(FeedError::Kept(feed.id).into());
+    }
+    let leaving = async |node: Client| {
+        let groups = node.groups().await?;
+        if groups.iter().any(|group| group.id == feed.id) {
+            node.leave_group(&feed.id).await?;
+        }
+        Ok(())
+    };
+    with(globals, true, leaving).await?;
+    file.change(|feeds| feeds.remove(&feed.id))?;
+    if globals.json {
+        let (feed, followed) = (&feed.name[..], false);
+        return Ok(out::json(&Unfollowed { feed, followed })?);
+    }
+    Ok(out::text(format!("{} is followed no more", feed.name))?)
+}
+
+async fn read(globals: &Globals, args: &FeedRead) -> Result<(), Failure> {
+    let file = StateDir::open(globals)?.feeds();
+    let feeds = match &args.feed {
+        Some(name) => vec![meant(&file, name)?],
+        None => file.read()?.all().to_vec(),
+    };
+    if feeds.is_empty() {
+        return none(globals);
+    }
+    let is_running = attach::running(globals).await?.is_some();
+    let looking = async |node: Client| {
+        let groups = node.groups().await?;
+        let mut posts = Vec::new();
+        for feed in &feeds {
+            // One may have been left meanwhile.
+            if groups.iter().any(|group| group.id == feed.id) {
+                let of_it = node.posts(&feed.id, args.last).await?;
+                node.have_read(&feed.id).await?;
+                posts.extend(of_it.into_iter().map(|post| (feed.name.clone(), post)));
+            }
+        }
+        Ok(posts)
+    };
+    let mut posts = with(globals, false, looking).await?;
+    if !is_running {
+        out::hint(
+            "this is what came while a node ran here: what was written since comes to the next `peerway up`",
+        );
+    }
+    posts.sort_by(|(_, a), (_, b)| (a.sent_ms, &a.id).cmp(&(b.sent_ms, &b.id)));
+    let beyond = posts.len().saturating_sub(args.last);
+    if posts.is_empty() && !globals.json {
+        return Ok(out::text(
+            "nothing was written yet, or it has not come yet",
+        )?);
+    }
+    posts
+        .iter()
+        .skip(beyond)
+        .try_for_each(|(feed, post)| print(globals, feed, post))
+}
+
+async fn profile(globals: &Globals, name: Option<&str>) -> Result<(), Failure> {
+    let state = StateDir::open(globals)?;
+    let file = state.feeds();
+    let feed = match name {
+        Some(name) => meant(&file, name)?,
+        None => file.read()?.own().cloned().ok_or(FeedError::NoOwn)?,
+    };
+    let looking = async |node: Client| {
+        let group = node.group(&feed.id).await?;
+        Ok((group, link(&node, &feed).await?))
+    };
+    let (group, link) = with(globals, false, looking).await?;
+    let writer = writer(&group);
+    let followers = group.members.len().saturating_sub(1);
+    if globals.json {
+        let (is_own, feed) = (feed.is_own(), &feed.name[..]);
+        let (id, posts) = (&group.id[..], group.posts);
+        return Ok(out::json(&Profile {
+            feed,
+            id,
+            own: is_own,
+            writer,
+            followers,
+            posts,
+            unread: group.unread,
+            link: Some(&link),
+        })?);
+    }
+    show(globals, &feed, Some(&group))?;
+    if let Some(writer) = writer {
+        let known = state.names().peer(&writer);
+        let who = if feed.is_own() {
+            "you, ".to_owned()
+        } else if known == writer.short() {
+            String::new()
+        } else {
+            format!("{known}, ")
+        };
+        out::text(format!("written by {who}{writer}"))?;
+    }
+    Ok(out::text(format!(
+        "others follow it by: peerway feed follow {link}"
+    ))?)
+}
+
+async fn list(globals: &Globals) -> Result<(), Failure> {
+    let feeds = StateDir::open(globals)?.feeds().read()?;
+    if feeds.all().is_empty() {
+        return none(globals);
+    }
+    let groups = with(globals, false, async |node| Ok(node.groups().await?)).await?;
+    feeds.all().iter().try_for_each(|feed| {
+        let group = groups.iter().find(|group| group.id == feed.id);
+        show(globals, feed, group)
+    })
+}
+
+fn none(globals: &Globals) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(());
+    }
+    Ok(out::text(
+        "no feeds yet: `peerway feed post TEXT` makes yours, `peerway feed follow LINK` follows somebody's",
+    )?)
+}
+
+fn meant(file: &FeedFile, name: &str) -> Result<Feed, Failure> {
+    let feed = file.read()?.find(name).cloned();
+    Ok(feed.ok_or_else(|| FeedError::Unknown(name.to_owned()))?)
+}
+
+/// Whoever founded the group.
+fn writer(group: &GroupView) -> Option<PeerId> {
+    let writer = group.members.iter().find(|it| it.role == Role::Founder);
+    writer.map(|member| member.id)
+}
+
+fn show(globals: &Globals, feed: &Feed, group: Option<&GroupView>) -> Result<(), Failure> {
+    let Some(group) = group else {
+        if globals.json {
+            return Ok(());
+        }
+        return Ok(out::text(format!(
+            "{}: this node has left its group; `peerway feed follow` again, or `unfollow`",
+            feed.name
+        ))?);
+    };
+    let followers = group.members.len().saturating_sub(1);
+    if globals.json {
+        let (feed, own) = (&feed.name[..], feed.is_own());
+        return Ok(out::json(&Profile {
+            feed,
+            id: &group.id,
+            own,
+            writer: writer(group),
+            followers,
+            posts: group.posts,
+            unread: group.unread,
+            link: None,
+        })?);
+    }
+    let linked = group.members.iter().filter(|it| it.linked).count();
+    let (whose, unread) = if feed.is_own() {
+        (", yours", String::new())
+    } else {
+        ("", format!(", {} unread", group.unread))
+    };
+    let people = match followers {
+        1 => "1 follower".to_owned(),
+        followers => format!("{followers} followers"),
+    };
+    Ok(out::text(format!(
+        "{}{whose}: {} posts{unread}; {people}, {linked} linked",
+        feed.name, group.posts
+    ))?)
+}
+
+fn print(globals: &Globals, feed: &str, post: &PostView) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(out::json(&Entry { feed, post })?);
+    }
+    let text = post
+        .text
+        .as_deref()
+        .unwrap_or("(sealed by a key that this node does not have)");
+    // A second line does not pass for another's.
+    let text = text.trim_end().replace('\n', "\n    ");
+    let since = Duration::from_millis(now_ms().saturating_sub(post.sent_ms));
+    Ok(out::text(format!("{} ago  {}: {text}", age(since), feed))?)
+}
+
+#[derive(Serialize)]
+struct Posted<'a> {
+    feed: &'a str,
+    id: String,
+    /// When it was made just now.
+    link: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Unfollowed<'a> {
+    feed: &'a str,
+    followed: bool,
+}
+
+#[derive(Serialize)]
+struct Profile<'a> {
+    feed: &'a str,
+    id: &'a str,
+    own: bool,
+    writer: Option<PeerId>,
+    followers: usize,
+    posts: usize,
+    unread: usize,
+    /// Of `profile` alone.
+    link: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    feed: &'a str,
+    #[serde(flatten)]
+    post: &'a PostView,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::documented::assert_keys, *};
+
+    #[test]
+    fn the_lines_keep_their_keys() {
+        let writer = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let profile = Profile {
+            feed: "zoe",
+            id: "a",
+            own: false,
+            writer: Some(writer),
+            followers: 1,
+            posts: 1,
+            unread: 1,
+            link: Some("a"),
+        };
+        assert_keys("feed", &profile);
+        let post = serde_json::json!({"id": "a", "author": writer, "sent_ms": 1, "text": "a"});
+        let post: PostView = serde_json::from_value(post).unwrap();
+        let feed = "zoe";
+        assert_keys("feed", &Entry { feed, post: &post });
+        let (id, link) = ("a".to_owned(), Some("a"));
+        assert_keys("feed", &Posted { feed, id, link });
+        let followed = false;
+        assert_keys("feed", &Unfollowed { feed, followed });
+    }
+}

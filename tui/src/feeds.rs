@@ -1,0 +1,203 @@
+//! The feeds that this computer writes and follows. Each is a group that one member writes in; its link is kept beside its name, as any
+//! follower may give it on.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, ReadError};
+
+/// Bytes of the file: as many links as a node may be in groups, of the longest.
+const MAX_FILE: u64 = 1 << 20;
+/// Letters of a group's id that a feed is meant by.
+const SHORT: usize = 8;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Feed {
+    /// What it is called here.
+    pub(crate) name: String,
+    /// The group's id.
+    pub(crate) id: String,
+    /// An invite into the group, for readers.
+    pub(crate) link: String,
+    /// Until when the link is good, in milliseconds since the Unix epoch; none of a feed that is followed, whose writer knows.
+    pub(crate) until_ms: Option<u64>,
+}
+
+impl Feed {
+    /// Whether it is written here.
+    pub(crate) fn is_own(&self) -> bool {
+        self.until_ms.is_some()
+    }
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Feeds {
+    feeds: Vec<Feed>,
+}
+
+impl Feeds {
+    pub(crate) fn all(&self) -> &[Feed] {
+        &self.feeds
+    }
+
+    /// The one that is written here.
+    pub(crate) fn own(&self) -> Option<&Feed> {
+        self.feeds.iter().find(|feed| feed.is_own())
+    }
+
+    /// The one of this name, or whose id begins so.
+    pub(crate) fn find(&self, name: &str) -> Option<&Feed> {
+        let named = self.feeds.iter().find(|feed| feed.name == name);
+        let start = name.to_ascii_lowercase();
+        let begins_so = |feed: &&Feed| start.len() >= SHORT && feed.id.starts_with(&start);
+        named.or_else(|| self.feeds.iter().find(begins_so))
+    }
+
+    /// The name that a feed gets: the one that is wished, with a part of its id if another has that already.
+    pub(crate) fn free_name(&self, wished: &str, id: &str) -> String {
+        let is_taken = self
+            .feeds
+            .iter()
+            .any(|feed| feed.name == wished && feed.id != id);
+        if is_taken {
+            let short: String = id.chars().take(SHORT).collect();
+            format!("{wished}-{short}")
+        } else {
+            wished.to_owned()
+        }
+    }
+
+    /// In place of what was known of it before.
+    pub(crate) fn insert(&mut self, feed: Feed) {
+        self.remove(&feed.id);
+        self.feeds.push(feed);
+        self.feeds
+            .sort_by(|a, b| (!a.is_own(), &a.name).cmp(&(!b.is_own(), &b.name)));
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        self.feeds.retain(|feed| feed.id != id);
+    }
+}
+
+/// Where they are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct FeedFile {
+    path: PathBuf,
+}
+
+impl FeedFile {
+    pub(crate) fn in_folder(state: &Path) -> Self {
+        Self {
+            path: state.join("feeds"),
+        }
+    }
+
+    /// All of them; none if there is no file.
+    pub(crate) fn read(&self) -> Result<Feeds, FeedFileError> {
+        let text = files::read(&self.path, MAX_FILE);
+        let text = text.map_err(|source| self.failed("read", source))?;
+        if text.is_empty() {
+            return Ok(Feeds::default());
+        }
+        let feeds = serde_json::from_str(&text).map_err(io::Error::from);
+        feeds.map_err(|source| self.failed("understand", source.into()))
+    }
+
+    /// Changes them. Who does so at the same time waits.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Feeds)) -> Result<(), FeedFileError> {
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let lock = files::create_folder(folder)
+            .and_then(|()| files::lock(&self.path.with_extension("lock")));
+        let _lock = lock.map_err(|source| self.failed("lock", source.into()))?;
+        let mut feeds = self.read()?;
+        change(&mut feeds);
+        let text = serde_json::to_string(&feeds).map_err(io::Error::from);
+        let written = text.and_then(|text| files::replace(&self.path, &format!("{text}\n")));
+        written.map_err(|source| self.failed("write", source.into()))
+    }
+
+    fn failed(&self, action: &'static str, source: ReadError) -> FeedFileError {
+        FeedFileError {
+            action,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Why the list of feeds could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot {action} the list of feeds in {}: {source}; check its permissions, or move it away: the feeds are groups too, which `peerway group` shows",
+    path.display()
+)]
+pub(crate) struct FeedFileError {
+    action: &'static str,
+    path: PathBuf,
+    source: ReadError,
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn feed(name: &str, id: &str, until_ms: Option<u64>) -> Feed {
+        Feed {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            link: "peerway-group1".to_owned(),
+            until_ms,
+        }
+    }
+
+    #[test]
+    fn a_feed_is_found_by_its_name_or_eight_letters_of_its_id() {
+        let mut feeds = Feeds::default();
+        feeds.insert(feed("zoe", "abcdefgh1", None));
+        feeds.insert(feed("abcdefgh", "ijklmnop2", None));
+        feeds.insert(feed("mine", "qrstuvwx3", Some(1)));
+        let id = |name: &str| feeds.find(name).map(|feed| &feed.id[..]);
+        assert_eq!(id("zoe"), Some("abcdefgh1"));
+        assert_eq!(id("IJKLMNOP"), Some("ijklmnop2"));
+        // A name comes before an id.
+        assert_eq!(id("abcdefgh"), Some("ijklmnop2"));
+        assert_eq!(id("ijklmno"), None);
+        assert_eq!(feeds.own().map(|feed| &feed.name[..]), Some("mine"));
+        assert_eq!(feeds.all()[0].name, "mine");
+    }
+
+    #[test]
+    fn two_feeds_have_two_names_and_one_feed_is_there_once() {
+        let mut feeds = Feeds::default();
+        feeds.insert(feed("zoe", "abcdefgh1", None));
+        assert_eq!(feeds.free_name("zoe", "abcdefgh1"), "zoe");
+        assert_eq!(feeds.free_name("zoe", "ijklmnop2"), "zoe-ijklmnop");
+        feeds.insert(feed("anna", "abcdefgh1", None));
+        assert_eq!(feeds.all().len(), 1);
+        feeds.remove("abcdefgh1");
+        assert_eq!(feeds.all(), []);
+    }
+
+    #[test]
+    fn the_file_keeps_them_and_says_when_it_cannot_be_understood() {
+        let folder = TempDir::new().unwrap();
+        let file = FeedFile::in_folder(folder.path());
+        assert_eq!(file.read().unwrap(), Feeds::default());
+        file.change(|feeds| feeds.insert(feed("zoe", "abcdefgh1", None)))
+            .unwrap();
+        assert_eq!(file.read().unwrap().all()[0].name, "zoe");
+        std::fs::write(folder.path().join("feeds"), "{").unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.starts_with("cannot understand the list of feeds"));
+        assert!(file.change(|_| ()).is_err());
+    }
+}
