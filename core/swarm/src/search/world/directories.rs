@@ -262,7 +262,6 @@ fn is_found_though_two_of_ten_are_dead(members: u16, documents: usize, questions
     let form = Form::of(usize::from(members), 10);
     assert_eq!(form, Form::Directories);
     let (recall, longest) = group.recall(questions, form);
-    eprintln!("{members} members: {recall:.4}");
     assert!(recall >= 0.95, "{recall}");
     assert!(longest <= PATIENCE, "{longest:?}");
     // What was at both of them moves to others.
