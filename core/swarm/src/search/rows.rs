@@ -398,7 +398,7 @@ mod tests {
         rows.take(id(2), false, vec![hit("here")]);
         rows.list(id(2), false, hit("forged later"));
         let rows = all(&mut rows);
-        let of = |name| rows.iter().find(|row| row.names == [name]);
+        let of = |name: &str| rows.iter().find(|row| row.names == [name]);
         let away = of("away").unwrap();
         assert!(away.by_directory && away.offline == [id(1)]);
         let here = of("here").unwrap();
