@@ -84,8 +84,6 @@ struct Publisher {
     /// Whether it has answered itself, and not others alone for it.
     has_answered: bool,
     hits: Vec<Hit>,
-    /// Those of them that it has told itself.
-    own: BTreeSet<usize>,
     bytes: usize,
     /// Rows of its that were shown.
     shown: i32,
@@ -97,7 +95,6 @@ impl Publisher {
             is_known,
             has_answered: false,
             hits: Vec::new(),
-            own: BTreeSet::new(),
             bytes: 0,
             shown: 0,
         }
@@ -112,12 +109,13 @@ impl Rows {
             self.dropped.answers += 1;
             return;
         }
-        let hits = hits.into_iter().take(MAX_HITS);
-        let own: Vec<_> = hits.map(|hit| self.add(peer, is_known, hit)).collect();
+        for hit in hits.into_iter().take(MAX_HITS) {
+            self.add(peer, is_known, hit);
+        }
         let publisher = self.publishers.entry(peer);
-        let publisher = publisher.or_insert_with(|| Publisher::new(is_known));
-        publisher.own.extend(own);
-        publisher.has_answered = true;
+        publisher
+            .or_insert_with(|| Publisher::new(is_known))
+            .has_answered = true;
         while self.bytes > MAX_BYTES && self.drop_one() {}
     }
 
@@ -144,22 +142,19 @@ impl Rows {
         self.publishers.contains_key(&peer) || self.publishers.len() < MAX_ANSWERS
     }
 
-    /// At which rank it is there.
-    fn add(&mut self, peer: PeerId, is_known: bool, hit: Hit) -> usize {
+    fn add(&mut self, peer: PeerId, is_known: bool, hit: Hit) {
         let publisher = self.publishers.entry(peer);
         let publisher = publisher.or_insert_with(|| Publisher::new(is_known));
         let key = (hit.hash, hit.size, hit.kind);
         let with = self.found.entry(key).or_default();
-        if let Some(rank) = with.get(&peer) {
-            return *rank;
+        if with.contains_key(&peer) {
+            return;
         }
-        let rank = publisher.hits.len();
-        with.insert(peer, rank);
+        with.insert(peer, publisher.hits.len());
         publisher.shown += i32::from(self.shown.contains(&key));
         publisher.bytes += hit.bytes();
         self.bytes += hit.bytes();
         publisher.hits.push(hit);
-        rank
     }
 
     pub(super) fn drop_other(&mut self, count: usize) {
@@ -175,7 +170,6 @@ impl Rows {
         let Some(hit) = publisher.hits.pop() else {
             return false;
         };
-        publisher.own.remove(&publisher.hits.len());
         publisher.bytes -= hit.bytes();
         self.bytes -= hit.bytes();
         self.dropped.crowded += 1;
@@ -261,7 +255,7 @@ impl Rows {
             };
             *names.entry(&hit.name).or_default() += 1;
             public &= hit.public;
-            by_directory &= !publisher.own.contains(rank);
+            by_directory &= !publisher.has_answered;
             publishers.push((!publisher.is_known, *peer));
         }
         publishers.sort();
@@ -386,25 +380,6 @@ mod tests {
             .position(|name| *name == "film")
             .unwrap();
         assert!(place < 7, "{place}");
-    }
-
-    #[test]
-    fn what_directories_alone_say_is_marked_and_who_answers_itself_says_it_better() {
-        let mut rows = Rows::default();
-        for (seed, name) in [(1, "away"), (2, "here"), (2, "here no more")] {
-            rows.list(id(seed), false, hit(name));
-        }
-        rows.unanswered(id(1));
-        rows.take(id(2), false, vec![hit("here")]);
-        rows.list(id(2), false, hit("forged later"));
-        let rows = all(&mut rows);
-        let of = |name: &str| rows.iter().find(|row| row.names == [name]);
-        let away = of("away").unwrap();
-        assert!(away.by_directory && away.offline == [id(1)]);
-        let here = of("here").unwrap();
-        assert!(!here.by_directory && here.offline.is_empty());
-        assert!(of("here no more").unwrap().by_directory);
-        assert_eq!(of("forged later"), None);
     }
 
     #[test]
