@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use peerway::{PeerId, Ticket};
 use peerway_swarm::{
+    group::GroupId,
     groups::Groups,
-    search::{Asker, Hit, NoAnswer, Row, Summary},
+    search::{Asker, Form, GroupDirectories, Hit, NoAnswer, Row, Summary},
     share::{Hash, Kind, Link},
 };
 use serde::{Deserialize, Serialize};
@@ -21,13 +22,44 @@ pub(crate) struct Asked {
     pub(crate) book: usize,
     /// Of each group that was joined, those who are not in the address book.
     pub(crate) groups: Vec<AskedGroup>,
+    /// Those of each that has some.
+    pub(crate) directories: Vec<GroupDirectories>,
+    names: BTreeMap<GroupId, String>,
+    /// Where those are who are not asked themselves, as a directory says what they have.
+    others: Vec<Ticket>,
 }
 
-/// How many members of a group are asked.
+/// Who of a group is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AskedGroup {
     pub(crate) name: String,
+    /// Members that are asked themselves, but those of the address book.
     pub(crate) members: usize,
+    pub(crate) form: FormWord,
+    /// Directories that are asked for what members published there.
+    pub(crate) directories: usize,
+}
+
+/// How a group is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FormWord {
+    /// All members are asked.
+    Members,
+    /// And its directories.
+    Both,
+    /// Its directories alone.
+    Directories,
+}
+
+impl FormWord {
+    fn of(form: Form) -> Self {
+        match (form.asks_members(), form.asks_directories()) {
+            (true, true) => Self::Both,
+            (false, true) => Self::Directories,
+            (_, false) => Self::Members,
+        }
+    }
 }
 
 impl Asked {
@@ -54,31 +86,75 @@ impl Asked {
             }
             is_there = true;
             let before = asked.peers.len();
-            for ticket in members {
-                let peer = ticket.id();
-                let is_asked = asked.peers.iter().any(|(it, _)| it.id() == peer);
-                if is_asked || book.blocked(peer).is_some() {
-                    continue;
-                }
-                // What the book knows of where it is may be more.
-                let known = book.of(peer).map(|(_, entry)| entry.ticket.clone());
-                let is_known = known.is_some();
-                asked.book += usize::from(is_known);
-                asked.peers.push((known.unwrap_or(ticket), is_known));
+            let directories = directories(book, groups, id);
+            let form = Form::of(members.len(), directories.len());
+            asked.groups.push(AskedGroup {
+                name: name.clone(),
+                members: 0,
+                form: FormWord::of(form),
+                directories: directories.len(),
+            });
+            let is_blocked = |ticket: &Ticket| book.blocked(ticket.id()).is_some();
+            let members = members.into_iter().filter(|it| !is_blocked(it));
+            let members: Vec<_> = members.collect();
+            if form.asks_directories() {
+                let ids = members.iter().map(Ticket::id).collect();
+                asked
+                    .directories
+                    .push(GroupDirectories::new(id, directories, ids));
+                asked.names.insert(id, name);
             }
-            let members = asked.peers.len() - before;
-            asked.groups.push(AskedGroup { name, members });
+            if !form.asks_members() {
+                asked.others.extend(members);
+                continue;
+            }
+            for ticket in members {
+                let is_asked = asked.peers.iter().any(|(it, _)| it.id() == ticket.id());
+                if !is_asked {
+                    let (ticket, is_known) = best_known(book, ticket);
+                    asked.book += usize::from(is_known);
+                    asked.peers.push((ticket, is_known));
+                }
+            }
+            if let Some(group) = asked.groups.last_mut() {
+                group.members = asked.peers.len() - before;
+            }
         }
         is_there.then_some(asked)
     }
 
     /// Where each is met.
     pub(crate) fn tickets(&self) -> BTreeMap<PeerId, Ticket> {
-        let tickets = self
-            .peers
-            .iter()
-            .map(|(ticket, _)| (ticket.id(), ticket.clone()));
-        tickets.collect()
+        let others = self.others.iter();
+        let asked = self.peers.iter().map(|(ticket, _)| ticket);
+        let tickets = others.chain(asked);
+        tickets
+            .map(|ticket| (ticket.id(), ticket.clone()))
+            .collect()
+    }
+
+    /// What each group is called that has directories.
+    pub(crate) fn names(&self) -> BTreeMap<GroupId, String> {
+        self.names.clone()
+    }
+}
+
+/// The directories of a group that are not blocked.
+fn directories(book: &Book, groups: Option<&Groups>, id: GroupId) -> Vec<(Ticket, bool)> {
+    let each = groups.into_iter().flat_map(|groups| {
+        let each = groups.directories(id).into_iter();
+        each.filter_map(|it| groups.ticket(id, it.peer).ok())
+    });
+    each.filter(|ticket| book.blocked(ticket.id()).is_none())
+        .map(|ticket| best_known(book, ticket))
+        .collect()
+}
+
+/// What the book knows of where a member is may be more; and whether it knows it.
+fn best_known(book: &Book, ticket: Ticket) -> (Ticket, bool) {
+    match book.of(ticket.id()) {
+        Some((_, entry)) => (entry.ticket.clone(), true),
+        None => (ticket, false),
     }
 }
 
@@ -160,10 +236,17 @@ pub(crate) enum SearchStep {
     Unanswered {
         peer: PeerId,
         reason: String,
+        /// As a directory of which group it was asked.
+        #[serde(default)]
+        directory: Option<String>,
     },
     Done {
         asked: usize,
         answered: usize,
+        #[serde(default)]
+        directories: usize,
+        #[serde(default)]
+        directories_answered: usize,
         rows: usize,
         more: usize,
         unsent: u64,
@@ -188,6 +271,12 @@ pub(crate) struct RowLine {
     pub(crate) count: usize,
     /// Whether two that have it call it the same.
     pub(crate) confirmed: bool,
+    /// Whether directories alone say so, and none of those who have it.
+    #[serde(default)]
+    pub(crate) by_directory: bool,
+    /// Those of `publishers` who were asked themselves and did not answer.
+    #[serde(default)]
+    pub(crate) offline: Vec<PeerId>,
     pub(crate) link: Link,
 }
 
@@ -209,6 +298,8 @@ impl RowLine {
             publishers: row.publishers,
             count: row.count,
             confirmed: row.confirmed,
+            by_directory: row.by_directory,
+            offline: row.offline,
             link,
             name,
         }
@@ -216,9 +307,13 @@ impl RowLine {
 }
 
 impl SearchStep {
-    pub(crate) fn unanswered(peer: PeerId, why: &NoAnswer) -> Self {
-        let reason = why.to_string();
-        Self::Unanswered { peer, reason }
+    /// A peer did not answer, or a directory of the group of that name.
+    pub(crate) fn unanswered(peer: PeerId, why: &NoAnswer, directory: Option<String>) -> Self {
+        Self::Unanswered {
+            peer,
+            reason: why.to_string(),
+            directory,
+        }
     }
 
     pub(crate) fn done(summary: Summary) -> Self {
@@ -226,6 +321,8 @@ impl SearchStep {
         Self::Done {
             asked: summary.asked,
             answered: summary.answered,
+            directories: summary.directories,
+            directories_answered: summary.directories_answered,
             rows: summary.rows,
             more: summary.more,
             unsent: summary.unsent,

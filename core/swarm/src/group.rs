@@ -11,6 +11,7 @@ mod kept;
 mod log;
 mod machine;
 mod message;
+mod notice;
 mod op;
 mod post;
 mod reconcile;
@@ -23,9 +24,12 @@ pub use invite::{GroupInvite, MAX_TICKETS, ParseGroupInviteError};
 pub use kept::{KEPT_BYTES, KEPT_MS, KEPT_POSTS, Kept};
 pub use log::{Inserted, Log, MAX_OPS, MAX_OPS_OF_ONE, OpError};
 pub(crate) use machine::batches;
-pub use machine::{Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer};
+pub use machine::{
+    Advertised, Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer,
+};
 pub use message::{Bye, Digest, Holdings, Item, Joined, MAX_MESSAGE, Message, Opening, Short};
 pub(crate) use op::is_shown;
+pub use notice::Notice;
 pub use op::{
     Body, Commitment, GroupId, MAX_NAME, MAX_OP, MAX_USES, Op, OpId, ParseGroupIdError, Role,
     is_name,
@@ -33,3 +37,4 @@ pub use op::{
 pub use post::{EpochKey, MAX_POST, MAX_TEXT, Post, PostId, PostLengthError};
 pub use reconcile::Set;
 pub use signature::Signature;
+pub(crate) use signature::id_bytes;

@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod directories;
 mod join;
 mod members;
 mod session;
@@ -144,6 +145,8 @@ struct Live {
     shown: Vec<PeerId>,
     /// Of the invites that may be shown; each takes some time to be computed.
     doors: BTreeMap<PeerId, Vec<PeerId>>,
+    /// Since when this node is a directory of all of them, in milliseconds since the Unix epoch.
+    directory_since_ms: Option<u64>,
     /// Something is not on the disk yet.
     is_dirty: bool,
 }
@@ -204,8 +207,16 @@ impl Groups {
             sessions: BTreeMap::new(),
             is_removed,
         };
-        self.live().groups.insert(id, member);
-        self.change(id, |_, _| ());
+        let directory_since_ms = {
+            let mut live = self.live();
+            live.groups.insert(id, member);
+            live.directory_since_ms
+        };
+        self.change(id, |machine, now| {
+            if let Some(since_ms) = directory_since_ms {
+                machine.be_directory(since_ms, now);
+            }
+        });
     }
 
     /// Makes a group, of which this node is the founder.

@@ -33,8 +33,14 @@
 mod asking;
 mod budget;
 mod category;
+mod directories;
+mod directory;
+mod document;
+mod form;
 mod index;
 mod offers;
+mod postings;
+mod publishing;
 mod query;
 pub mod rows;
 mod serve;
@@ -47,11 +53,13 @@ mod world;
 pub use asking::{Asking, MAX_ASKED, MAX_ROWS, NoAnswer, Step, Summary, Target};
 pub use budget::Budgets;
 pub use category::{Category, ParseCategoryError};
+pub use directory::{Directory, MAX_PUBLISHED_OF_ONE};
+pub use form::{ASK_ALL, Form};
 pub use index::{Index, MAX_DOCUMENTS, Seen};
 pub use query::{MAX_QUERY, MAX_QUERY_WORDS, ParseQueryError, Query};
 pub use rows::Row;
 pub use serve::{Asker, Search};
-pub use session::{Page, SearchError, Searching};
+pub use session::{GroupDirectories, Page, SearchError, Searching};
 pub use wire::{Hit, MAX_HITS, MAX_NAME};
 
 /// The application protocol.

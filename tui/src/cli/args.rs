@@ -322,6 +322,10 @@ pub(super) struct Up {
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
 
+    /// Keep for the groups of this computer what their members publish, so that a search finds it while they are away
+    #[arg(long, env = "PEERWAY_DIRECTORY", value_parser = FalseyValueParser::new())]
+    pub(super) directory: bool,
+
     /// Put files that peers of the address book send into this folder, without asking
     #[arg(long, value_name = "DIR", env = "PEERWAY_RECEIVE", value_hint = ValueHint::DirPath)]
     pub(super) receive: Option<PathBuf>,

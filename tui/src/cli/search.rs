@@ -20,7 +20,7 @@ use crate::{
     book::Book,
     control::{Client, ControlError},
     dash::format,
-    searches::{AskedGroup, RowLine, SearchAsk, SearchStep},
+    searches::{AskedGroup, FormWord, RowLine, SearchAsk, SearchStep},
 };
 
 /// How long a node that was just started may take to be at its relays.
@@ -61,31 +61,49 @@ async fn search(globals: &Globals, ask: &SearchAsk, node: &Client) -> Result<(),
     settle(node).await?;
     let book = StateDir::open(globals)?.names();
     let mut steps = pin!(node.search(ask).await?);
-    let mut silent = Vec::new();
+    let (mut silent, mut failed) = (Vec::new(), Vec::new());
     while let Some(step) = steps.next().await {
         let step = step?;
         if globals.json {
             out::json(&step)?;
         }
         match step {
-            SearchStep::Asking { peers: 0, .. } => return Err(NoResult::Nobody.into()),
+            SearchStep::Asking { peers, groups, .. }
+                if peers == 0 && groups.iter().all(|group| group.directories == 0) =>
+            {
+                return Err(NoResult::Nobody.into());
+            }
             SearchStep::Asking { book, groups, .. } => out::hint(whom(book, &groups)),
             SearchStep::Row(row) if !globals.json => show(&row, &book)?,
             SearchStep::Row(_) => {}
-            SearchStep::Unanswered { peer, reason } => silent.push((peer, reason)),
+            SearchStep::Unanswered {
+                peer,
+                reason,
+                directory: Some(group),
+            } => failed.push((peer, group, reason)),
+            SearchStep::Unanswered { peer, reason, .. } => silent.push((peer, reason)),
             SearchStep::Done {
                 asked,
                 answered,
+                directories,
+                directories_answered,
                 rows,
                 more,
                 unsent,
                 ..
             } => {
                 if !globals.json {
+                    name_failed(&failed, &book);
                     name_silent(&silent, &book);
-                    out::hint(summary((asked, answered), rows, more, unsent));
+                    let directories = (directories, directories_answered);
+                    out::hint(summary(
+                        (asked, answered),
+                        directories,
+                        rows,
+                        more + unsent as usize,
+                    ));
                 }
-                return match (answered, rows) {
+                return match (answered + directories_answered, rows) {
                     (0, _) => Err(NoResult::Unanswered.into()),
                     (_, 0) => Err(NoResult::Nothing.into()),
                     _ => Ok(()),
@@ -113,9 +131,20 @@ pub(super) async fn settle(node: &Client) -> Result<(), Failure> {
 /// Who sees the words.
 fn whom(book: usize, groups: &[AskedGroup]) -> String {
     let of_book = (book > 0).then(|| format!("{} of the address book", people(book, "peer")));
-    let others = groups.iter().filter(|group| group.members > 0);
-    let others =
-        others.map(|group| format!("{} of {}", people(group.members, "member"), group.name));
+    let others = groups.iter().filter_map(|group| {
+        let directories = directories(group.directories);
+        let members = people(group.members, "member");
+        let name = &group.name;
+        match (group.form, group.members) {
+            (FormWord::Directories, _) => Some(format!(
+                "{directories} of {name}, which is too large to ask everybody"
+            )),
+            (FormWord::Both, 0) => Some(format!("{directories} of {name}")),
+            (FormWord::Both, _) => Some(format!("{members} and {directories} of {name}")),
+            (FormWord::Members, 0) => None,
+            (FormWord::Members, _) => Some(format!("{members} of {name}")),
+        }
+    });
     let whom: Vec<_> = of_book.into_iter().chain(others).collect();
     format!("asking {}: each of them sees these words", whom.join(", "))
 }
@@ -127,16 +156,30 @@ fn people(count: usize, what: &str) -> String {
     }
 }
 
+fn directories(count: usize) -> String {
+    match count {
+        1 => "1 directory".to_owned(),
+        _ => format!("{count} directories"),
+    }
+}
+
 fn show(row: &RowLine, book: &Book) -> Result<(), Failure> {
     let size = match row.kind {
         Kind::Folder => "folder".to_owned(),
         Kind::File | _ => format::bytes(row.size),
     };
-    let mut who: Vec<_> = row.publishers.iter().map(|peer| book.peer(peer)).collect();
+    let called = |peer: &PeerId| match row.offline.contains(peer) {
+        true => format!("{} (offline)", book.peer(peer)),
+        false => book.peer(peer),
+    };
+    let mut who: Vec<_> = row.publishers.iter().map(called).collect();
     if row.count > who.len() {
         who.push(format!("{} more", row.count - who.len()));
     }
     let mut line = format!("{}  {size}  {}", one_line(&row.name), who.join(", "));
+    if row.by_directory {
+        line += ", as a directory says";
+    }
     if !row.other_names.is_empty() {
         let others: Vec<_> = row.other_names.iter().map(|name| one_line(name)).collect();
         line += &format!("  (also {})", others.join(", "));
@@ -148,6 +191,18 @@ fn show(row: &RowLine, book: &Book) -> Result<(), Failure> {
 /// A name that others wrote is no second line.
 pub(super) fn one_line(name: &str) -> String {
     name.replace(['\n', '\r'], " ")
+}
+
+/// A directory that fails stands for many.
+fn name_failed(failed: &[(PeerId, String, String)], book: &Book) {
+    for (peer, group, reason) in failed.iter().take(MAX_NAMED) {
+        out::hint(format!(
+            "{}, a directory of {}, did not answer: {}",
+            book.peer(peer),
+            one_line(group),
+            one_line(reason)
+        ));
+    }
 }
 
 fn name_silent(silent: &[(PeerId, String)], book: &Book) {
@@ -163,12 +218,25 @@ fn name_silent(silent: &[(PeerId, String)], book: &Book) {
     }
 }
 
-fn summary((asked, answered): (usize, usize), rows: usize, more: usize, unsent: u64) -> String {
+fn summary(
+    (asked, answered): (usize, usize),
+    (directories, directories_answered): (usize, usize),
+    rows: usize,
+    more: usize,
+) -> String {
+    let of_peers = (asked > 0 || directories == 0).then(|| format!("{answered} of {asked}"));
+    let of_directories = format!(
+        "{directories_answered} of {}",
+        self::directories(directories)
+    );
+    let of_directories = (directories > 0).then_some(of_directories);
+    let answers: Vec<_> = of_peers.into_iter().chain(of_directories).collect();
     let mut line = format!(
-        "{answered} of {asked} answered, {} found",
+        "{} answered, {} found",
+        answers.join(" and "),
         people(rows, "thing")
     );
-    if more > 0 || unsent > 0 {
+    if more > 0 {
         line += "; there is more: another word makes it less";
     }
     line
@@ -183,12 +251,43 @@ mod tests {
         let group = |name: &str, members| AskedGroup {
             name: name.to_owned(),
             members,
+            form: FormWord::Members,
+            directories: 0,
         };
         assert_eq!(
             whom(2, &[group("home", 1), group("work", 0)]),
             "asking 2 peers of the address book, 1 member of home: each of them sees these words"
         );
         assert!(whom(0, &[group("home", 3)]).starts_with("asking 3 members of home:"));
+        let with = |members, form, directories| AskedGroup {
+            form,
+            directories,
+            ..group("home", members)
+        };
+        assert!(
+            whom(0, &[with(3, FormWord::Both, 1)])
+                .starts_with("asking 3 members and 1 directory of home:")
+        );
+        assert!(
+            whom(0, &[with(0, FormWord::Directories, 10)])
+                .starts_with("asking 10 directories of home, which is too large to ask everybody:")
+        );
+    }
+
+    #[test]
+    fn how_many_answered_is_said_of_peers_and_of_directories() {
+        assert_eq!(
+            summary((17, 16), (0, 0), 1, 0),
+            "16 of 17 answered, 1 thing found"
+        );
+        assert_eq!(
+            summary((3, 2), (2, 1), 0, 0),
+            "2 of 3 and 1 of 2 directories answered, 0 things found"
+        );
+        assert_eq!(
+            summary((0, 0), (1, 1), 2, 1),
+            "1 of 1 directory answered, 2 things found; there is more: another word makes it less"
+        );
     }
 
     #[test]
@@ -197,13 +296,15 @@ mod tests {
         let hash = peerway_swarm::share::Hash::of(b"");
         let row = serde_json::json!({
             "hash": hash, "name": "a", "other_names": ["b"], "kind": "file", "size": 1, "public": true,
-            "publishers": [id], "count": 1, "confirmed": false,
+            "publishers": [id], "count": 1, "confirmed": false, "by_directory": true, "offline": [id],
             "link": peerway_swarm::share::Link::new(hash, 1, Kind::File, "a"),
         });
         let row: RowLine = serde_json::from_value(row).unwrap();
         let groups = vec![AskedGroup {
             name: "home".to_owned(),
             members: 1,
+            form: FormWord::Both,
+            directories: 1,
         }];
         assert_keys("search", &groups[0]);
         let (peers, book) = (1, 1);
@@ -217,6 +318,7 @@ mod tests {
             SearchStep::Unanswered {
                 peer: id,
                 reason: "a".to_owned(),
+                directory: Some("home".to_owned()),
             },
             SearchStep::done(peerway_swarm::search::Summary::default()),
         ] {

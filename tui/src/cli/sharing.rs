@@ -53,7 +53,9 @@ pub(super) async fn share(node: &Node) -> Infallible {
     };
     let living = async {
         match node.groups() {
-            Some(groups) => groups.run().await,
+            Some(groups) => {
+                tokio::join!(groups.run(), node.search().publish(groups));
+            }
             None => std::future::pending().await,
         }
     };

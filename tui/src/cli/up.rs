@@ -50,6 +50,7 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
     let besides = Besides {
         relay: args.serve_relay.as_ref(),
         keeper: Some(Keeper::open(globals)?),
+        directory: args.directory,
     };
     let serving = serve(globals, besides, offer, args.fail_fast, |ticket| {
         vec![format!("peerway ping {ticket}")]
@@ -81,6 +82,8 @@ pub(super) struct Besides<'a> {
     relay: Option<&'a Place>,
     /// What it exposes and forwards whenever it runs.
     keeper: Option<Keeper>,
+    /// Whether it keeps for its groups what members publish.
+    directory: bool,
 }
 
 impl Besides<'_> {
@@ -106,6 +109,12 @@ pub(super) async fn serve(
     commands: impl Fn(&Ticket) -> Vec<String>,
 ) -> Result<(), Failure> {
     let node = Node::listening(globals).await?;
+    if besides.directory
+        && let Some(groups) = node.groups()
+    {
+        node.search().be_directory(groups);
+        groups.be_directory();
+    }
     // Gone before the claim on the identity is, so that it is never the next node's.
     let answering = Answering::open(globals, &node, besides.services());
     let relay = match besides.relay {

@@ -104,12 +104,12 @@ fn every_key_of_a_swarm_is_documented_and_no_other() {
 fn every_key_of_a_group_is_documented_and_no_other() {
     let id = SecretKey::from_seed(&[1; 32]).id();
     let member = serde_json::json!({
-        "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true,
+        "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true, "directory": true,
     });
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
         "invites": 1, "has_key": true, "refused": 0,
-        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}],
+        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}], "published": 1,
     });
     let group: GroupView = serde_json::from_value(group).unwrap();
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
@@ -131,12 +131,11 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
         "files": 1, "files_done": 1, "bytes": 1, "bytes_done": 1, "received": 1, "sent": 1, "pieces": [1],
         "peers": [{"id": id, "has": 1, "received": 1, "sent": 1, "active": true}],
     });
-    let member =
-        serde_json::json!({"id": id, "role": "member", "since_ms": 1, "by": id, "linked": true});
+    let member = serde_json::json!({"id": id, "role": "member", "since_ms": 1, "by": id, "linked": true, "directory": true});
     let former = serde_json::json!({"id": id, "role": "member", "until_ms": 1, "removed": true});
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
-        "invites": 1, "has_key": true, "refused": 0, "former": [former],
+        "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1,
     });
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
     let commons = serde_json::json!({
@@ -608,13 +607,14 @@ fn every_key_about_searches_is_documented_and_no_other() {
         check_complete(&value, &schema(name), name);
     }
     let steps = serde_json::json!([
-        {"event": "asking", "peers": 1, "book": 1, "groups": [{"name": "home", "members": 1}]},
+        {"event": "asking", "peers": 1, "book": 1, "groups": [{"name": "home", "members": 1, "form": "both", "directories": 1}]},
         {
             "event": "row", "hash": link.hash, "name": "a", "other_names": ["b"], "kind": "file", "size": 1,
-            "public": true, "publishers": [id], "count": 1, "confirmed": false, "link": link,
+            "public": true, "publishers": [id], "count": 1, "confirmed": false, "by_directory": true,
+            "offline": [id], "link": link,
         },
-        {"event": "unanswered", "peer": id, "reason": "a"},
-        {"event": "done", "asked": 1, "answered": 1, "rows": 1, "more": 1, "unsent": 1, "dropped": 1},
+        {"event": "unanswered", "peer": id, "reason": "a", "directory": "home"},
+        {"event": "done", "asked": 1, "answered": 1, "directories": 1, "directories_answered": 1, "rows": 1, "more": 1, "unsent": 1, "dropped": 1},
     ]);
     let told: Vec<SearchStep> = serde_json::from_value(steps).unwrap();
     let mut keys = BTreeSet::new();

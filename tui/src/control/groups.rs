@@ -34,6 +34,13 @@ impl Control {
         groups.ok_or_else(|| Refusal::new(StatusCode::CONFLICT, reason))
     }
 
+    /// With what this node keeps for its members.
+    fn shown(&self, mut group: GroupView) -> GroupView {
+        let id = group.id.parse();
+        group.published = id.ok().and_then(|id| self.search().published(id));
+        group
+    }
+
     fn group(&self, name: &str) -> Result<(&Groups, GroupId), Refusal> {
         let groups = self.groups()?;
         Ok((groups, groups.find(name)?))
@@ -74,7 +81,8 @@ type Answer<T> = Result<Json<T>, Refusal>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 pub(super) async fn all(State(control): State<Control>) -> Answer<Vec<GroupView>> {
-    Ok(Json(control.groups()?.all()))
+    let groups = control.groups()?.all().into_iter();
+    Ok(Json(groups.map(|group| control.shown(group)).collect()))
 }
 
 pub(super) async fn one(
@@ -82,7 +90,7 @@ pub(super) async fn one(
     Path(name): Path<String>,
 ) -> Answer<GroupView> {
     let (groups, group) = control.group(&name)?;
-    Ok(Json(groups.view(group)?))
+    Ok(Json(control.shown(groups.view(group)?)))
 }
 
 pub(super) async fn create(

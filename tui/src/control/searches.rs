@@ -50,6 +50,7 @@ impl From<NoAnswer> for Refusal {
                 StatusCode::BAD_GATEWAY
             }
             NoAnswer::NoSearch
+            | NoAnswer::NoDirectory
             | NoAnswer::Wrong
             | NoAnswer::Lied
             | NoAnswer::TooMany
@@ -76,25 +77,32 @@ pub(super) async fn search(
     };
     let no_group = "there is no such group, of the address book or joined";
     let asked = asked.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, no_group))?;
-    let tickets = asked.tickets();
+    let (tickets, names) = (asked.tickets(), asked.names());
     let first = SearchStep::Asking {
-        peers: tickets.len(),
+        peers: asked.peers.len(),
         book: asked.book,
         groups: asked.groups,
     };
     let patience = ask.timeout_ms.map_or(PATIENCE, Duration::from_millis);
-    let searching = control.search().ask(query, asked.peers, patience)?;
-    let steps = stream::unfold((searching, tickets), |(mut searching, tickets)| async {
+    let searching = control
+        .search()
+        .ask_with(query, asked.peers, asked.directories, patience)?;
+    let known = (tickets, names);
+    let steps = stream::unfold((searching, known), |(mut searching, known)| async {
         let step = loop {
             match searching.next().await? {
-                Step::Row(row) => break SearchStep::Row(RowLine::of(row, &tickets)),
-                Step::Unanswered(peer, why) => break SearchStep::unanswered(peer, &why),
+                Step::Row(row) => break SearchStep::Row(RowLine::of(row, &known.0)),
+                Step::Unanswered(peer, why) => break SearchStep::unanswered(peer, &why, None),
+                Step::DirectoryUnanswered(peer, group, why) => {
+                    let name = known.1.get(&group).cloned();
+                    break SearchStep::unanswered(peer, &why, name);
+                }
                 Step::Done(summary) => break SearchStep::done(summary),
                 // What this version does not know, and what is done below.
-                Step::Ask(_) | _ => {}
+                Step::Ask(_) | Step::AskDirectory(..) | _ => {}
             }
         };
-        Some((step, (searching, tickets)))
+        Some((step, (searching, known)))
     });
     let steps = stream::iter([first]).chain(steps);
     Ok(streams::steps(steps, control.ending()).into_response())

@@ -5,6 +5,7 @@
 //! rest for longer than that takes, whatever happened. What is new is pushed along a tree and announced beside it (`spread`), what
 //! was missed is found by comparing what two have (`sync`).
 
+mod directories;
 mod joining;
 mod neighbours;
 mod spread;
@@ -23,9 +24,10 @@ use peerway::{PeerId, Ticket};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use thiserror::Error;
 
-pub use self::joining::RedeemError;
 pub(crate) use self::sync::batches;
+pub use self::{directories::Advertised, joining::RedeemError};
 use self::{
+    directories::Directories,
     neighbours::{Dials, Link},
     spread::{Missing, Origin, Recent},
 };
@@ -171,6 +173,7 @@ pub struct Machine {
     recent: Recent,
     missing: BTreeMap<Short, Missing>,
     authors: BTreeMap<PeerId, Bucket>,
+    directories: Directories,
     /// Members that say that this node was removed.
     refused: BTreeSet<PeerId>,
     rng: StdRng,
@@ -213,6 +216,7 @@ impl Machine {
             recent: Recent::default(),
             missing: BTreeMap::new(),
             authors: BTreeMap::new(),
+            directories: Directories::default(),
             refused: BTreeSet::new(),
             rng: StdRng::from_seed(seed),
             tick_at: now.at,
@@ -286,6 +290,7 @@ impl Machine {
     pub fn deadline(&self) -> Duration {
         let missing = self.missing.values().map(|missing| missing.at);
         let others = missing.chain(self.announce_at).chain(self.rotate_at);
+        let others = others.chain(self.directories.deadline());
         others.fold(self.tick_at.min(self.rewire_at), Duration::min)
     }
 
@@ -295,6 +300,7 @@ impl Machine {
             self.announce();
         }
         self.ask_for_missing(now);
+        self.advertise(now);
         if self.rotate_at.is_some_and(|at| at <= now.at) {
             self.rotate_at = None;
             self.rotate(now);
@@ -306,6 +312,7 @@ impl Machine {
         if self.tick_at <= now.at {
             self.tick_at = now.at + TICK;
             self.look_at_links(now);
+            self.look_at_directories(now);
             self.ask_for_keys();
             let gone = self.kept.tidy(now.unix_ms);
             if !gone.is_empty() {
@@ -482,6 +489,7 @@ impl Machine {
             self.hang_up(peer, Bye::NoMember);
         }
         self.cards.retain(|peer, _| members.contains_key(peer));
+        self.look_at_directories(now);
         self.plan_rotation(now.at);
         if let Some(peer) = from.peer()
             && self.links.contains_key(&peer)

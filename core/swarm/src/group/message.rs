@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     card::Card,
+    notice::Notice,
     op::{GroupId, Op, OpId},
     post::{EpochKey, Post},
     reconcile::Set,
@@ -37,6 +38,8 @@ pub enum Item {
     Card(Card),
     /// What a member wrote.
     Post(Post),
+    /// That a member is a directory.
+    Directory(Notice),
 }
 
 impl Item {
@@ -45,6 +48,7 @@ impl Item {
             Self::Op(op) => Short::of(&op.id().0),
             Self::Card(card) => Short::of(&card.hash()),
             Self::Post(post) => Short::of(&post.id().0),
+            Self::Directory(notice) => Short::of(&notice.hash()),
         }
     }
 
@@ -54,6 +58,7 @@ impl Item {
             Self::Op(_) => super::op::MAX_OP,
             Self::Card(_) => 512,
             Self::Post(post) => post.len(),
+            Self::Directory(_) => 256,
         }
     }
 }

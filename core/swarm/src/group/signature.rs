@@ -20,18 +20,15 @@ impl From<Signature> for [u8; 64] {
 }
 
 /// A peer's id as its 32 bytes.
-pub(super) mod id_bytes {
+pub(crate) mod id_bytes {
     use peerway::PeerId;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        id: &PeerId,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(id: &PeerId, serializer: S) -> Result<S::Ok, S::Error> {
         id.as_bytes().serialize(serializer)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<PeerId, D::Error> {
         PeerId::from_bytes(<[u8; 32]>::deserialize(deserializer)?).map_err(D::Error::custom)

@@ -36,6 +36,9 @@ pub struct GroupView {
     /// Who was a member, those first who were so last.
     #[serde(default)]
     pub former: Vec<FormerView>,
+    /// What this node keeps for searches of what members published; none if it is no directory, which [`Groups`] does not know.
+    #[serde(default)]
+    pub published: Option<usize>,
 }
 
 /// Somebody who belonged to a group.
@@ -66,6 +69,9 @@ pub struct MemberView {
     pub by: PeerId,
     /// Whether this node talks with it now.
     pub linked: bool,
+    /// Whether it keeps for searches what others publish.
+    #[serde(default)]
+    pub directory: bool,
 }
 
 /// Something that was posted.
@@ -117,12 +123,14 @@ impl Groups {
             let machine = &member.machine;
             let state = machine.log().state();
             let linked: Vec<_> = machine.linked().collect();
+            let directories: Vec<_> = machine.directories().iter().map(|it| it.peer).collect();
             let members = state.members.iter().map(|(id, member)| MemberView {
                 id: *id,
                 role: member.role,
                 since_ms: member.since_ms,
                 by: member.by,
                 linked: linked.contains(id),
+                directory: directories.contains(id),
             });
             let open = state
                 .invites
@@ -149,6 +157,7 @@ impl Groups {
                         removed: it.removed,
                     })
                     .collect(),
+                published: None,
             }
         })
     }

@@ -8,10 +8,12 @@ use std::{
 use peerway::PeerId;
 
 use super::{
+    document::Published,
     query::Query,
     rows::{Dropped, Row, Rows},
-    wire::{Hit, MAX_HITS},
+    wire::{Hit, MAX_HITS, MAX_TOLD},
 };
+use crate::group::GroupId;
 
 /// Peers that a search asks.
 pub const MAX_ASKED: usize = 1_000;
@@ -35,6 +37,8 @@ pub struct Target {
     pub is_known: bool,
     /// Whether there is a link to it.
     pub is_linked: bool,
+    /// As a directory of which group it is asked; none if for what it has itself.
+    pub directory: Option<GroupId>,
 }
 
 impl Target {
@@ -45,9 +49,26 @@ impl Target {
             peer,
             is_known,
             is_linked,
+            directory: None,
         }
     }
+
+    /// The same, asked for what was published there in a group.
+    #[must_use]
+    pub fn as_directory(self, group: GroupId) -> Self {
+        Self {
+            directory: Some(group),
+            ..self
+        }
+    }
+
+    fn whom(self) -> Whom {
+        (self.peer, self.directory)
+    }
 }
+
+/// A peer, and as a directory of which group.
+type Whom = (PeerId, Option<GroupId>);
 
 /// Why a peer did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +95,9 @@ pub enum NoAnswer {
     /// As it says.
     #[error("its answer is none of this protocol's")]
     Wrong,
+    /// It was started anew without being one.
+    #[error("it is no directory of this group any more")]
+    NoDirectory,
     /// It lied.
     #[error("it sent what was not the content within the last hour: it is not asked")]
     Lied,
@@ -85,16 +109,35 @@ pub enum NoAnswer {
     NoTime,
 }
 
+impl NoAnswer {
+    /// Whether the peer is not there, or does not do what it should, and not whoever asks.
+    pub(super) fn is_of_the_peer(&self) -> bool {
+        match self {
+            Self::Unlinked(_)
+            | Self::Silent(_)
+            | Self::Unreached(_)
+            | Self::NoSearch
+            | Self::Wrong
+            | Self::NoDirectory => true,
+            Self::NotForUs | Self::Later(_) | Self::Lied | Self::TooMany | Self::NoTime => false,
+        }
+    }
+}
+
 /// What is to be done, or shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// Ask this peer.
     Ask(PeerId),
+    /// Ask this directory for what was published there in this group.
+    AskDirectory(PeerId, GroupId),
     /// This was found.
     Row(Row),
     /// This one did not answer.
     Unanswered(PeerId, NoAnswer),
+    /// Nor did this directory of a group.
+    DirectoryUnanswered(PeerId, GroupId, NoAnswer),
     /// That is all.
     Done(Summary),
 }
@@ -103,10 +146,14 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Peers that were asked.
+    /// Peers that were asked for what they have.
     pub asked: usize,
     /// Those of them that answered.
     pub answered: usize,
+    /// Directories that were asked for what was published there.
+    pub directories: usize,
+    /// Those of them that answered.
+    pub directories_answered: usize,
     /// Rows that were shown.
     pub rows: usize,
     /// Rows that were not, as there are too many: another word makes them fewer.
@@ -130,8 +177,10 @@ pub struct Asking {
     known: BTreeSet<PeerId>,
     /// Last ones first.
     waiting: Vec<Target>,
-    asked: BTreeMap<PeerId, Asked>,
-    unanswered: Vec<(PeerId, NoAnswer)>,
+    asked: BTreeMap<Whom, Asked>,
+    unanswered: Vec<(Whom, NoAnswer)>,
+    /// Whose documents a directory of a group may tell.
+    members: BTreeMap<GroupId, BTreeSet<PeerId>>,
     rows: Rows,
     /// When the next row may be shown.
     row_at: Option<Duration>,
@@ -141,15 +190,15 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Asks these, linked ones first, then those of the address book, then the others in the order in which they are given, and waits
+    /// Asks these, directories first, then linked ones, then those of the address book, then the others in the order in which they are given, and waits
     /// so long.
     #[must_use]
     pub fn new(query: Query, targets: Vec<Target>, patience: Duration, now: Duration) -> Self {
         let (mut targets, mut seen) = (targets, BTreeSet::new());
-        targets.retain(|it| seen.insert(it.peer));
-        targets.sort_by_key(|it| (!it.is_linked, !it.is_known));
+        targets.retain(|it| seen.insert(it.whom()));
+        targets.sort_by_key(|it| (it.directory.is_none(), !it.is_linked, !it.is_known));
         let beyond = targets.split_off(targets.len().min(MAX_ASKED));
-        let unanswered = beyond.into_iter().map(|it| (it.peer, NoAnswer::TooMany));
+        let unanswered = beyond.into_iter().map(|it| (it.whom(), NoAnswer::TooMany));
         targets.reverse();
         Self {
             query,
@@ -161,12 +210,20 @@ impl Asking {
             waiting: targets,
             asked: BTreeMap::new(),
             unanswered: unanswered.rev().collect(),
+            members: BTreeMap::new(),
             rows: Rows::default(),
             row_at: None,
             deadline: now + patience,
             summary: Summary::default(),
             is_done: false,
         }
+    }
+
+    /// Of what directories of a group tell, that of these is believed: what others published, or who was removed, is not.
+    #[must_use]
+    pub fn with_members(mut self, group: GroupId, members: BTreeSet<PeerId>) -> Self {
+        self.members.insert(group, members);
+        self
     }
 
     /// What is to be done now; none until something happens or the [deadline](Self::deadline) passes.
@@ -184,12 +241,23 @@ impl Asking {
                 since: now,
                 is_linked: false,
             };
-            self.asked.insert(target.peer, asked);
-            self.summary.asked += 1;
-            return Some(Step::Ask(target.peer));
+            self.asked.insert(target.whom(), asked);
+            return Some(match target.directory {
+                Some(group) => {
+                    self.summary.directories += 1;
+                    Step::AskDirectory(target.peer, group)
+                }
+                None => {
+                    self.summary.asked += 1;
+                    Step::Ask(target.peer)
+                }
+            });
         }
-        if let Some((peer, why)) = self.unanswered.pop() {
-            return Some(Step::Unanswered(peer, why));
+        if let Some(((peer, directory), why)) = self.unanswered.pop() {
+            return Some(match directory {
+                Some(group) => Step::DirectoryUnanswered(peer, group, why),
+                None => Step::Unanswered(peer, why),
+            });
         }
         let is_over = self.asked.is_empty() && self.waiting.is_empty();
         let is_due = self.row_at.is_some_and(|at| now >= at);
@@ -239,9 +307,9 @@ impl Asking {
         self.deadline.saturating_sub(now)
     }
 
-    /// There is a connection with a peer.
-    pub fn linked(&mut self, peer: PeerId) {
-        if let Some(asked) = self.asked.get_mut(&peer) {
+    /// There is a connection with a peer that was asked, or with one that was as a directory.
+    pub fn linked(&mut self, peer: PeerId, directory: Option<GroupId>) {
+        if let Some(asked) = self.asked.get_mut(&(peer, directory)) {
             asked.is_linked = true;
         }
     }
@@ -253,15 +321,16 @@ impl Asking {
         answer: Result<(Vec<Hit>, u32), NoAnswer>,
         now: Duration,
     ) {
-        if self.asked.remove(&peer).is_none() {
+        let whom = (peer, None);
+        if self.asked.remove(&whom).is_none() {
             return;
         }
         let (mut hits, total) = match answer {
             Ok((hits, _)) if hits.len() > MAX_HITS || !hits.iter().all(Hit::is_sound) => {
-                return self.unanswered.push((peer, NoAnswer::Wrong));
+                return self.failed(whom, NoAnswer::Wrong);
             }
             Ok(answer) => answer,
-            Err(why) => return self.unanswered.push((peer, why)),
+            Err(why) => return self.failed(whom, why),
         };
         self.summary.answered += 1;
         let all = hits.len();
@@ -275,17 +344,64 @@ impl Asking {
         self.row_at.get_or_insert(now + SETTLE);
     }
 
+    /// A directory answered, on this day since the Unix epoch.
+    pub(super) fn listed(
+        &mut self,
+        (peer, group): (PeerId, GroupId),
+        answer: Result<(Vec<Published>, u32), NoAnswer>,
+        (now, today): (Duration, u32),
+    ) {
+        let whom = (peer, Some(group));
+        if self.asked.remove(&whom).is_none() {
+            return;
+        }
+        let (documents, total) = match answer {
+            Ok(answer) => answer,
+            Err(why) => return self.failed(whom, why),
+        };
+        let is_sound = |it: &Published| it.document.is_sound(group, it.publisher, today);
+        if documents.len() > MAX_TOLD || !documents.iter().all(is_sound) {
+            return self.failed(whom, NoAnswer::Wrong);
+        }
+        self.summary.directories_answered += 1;
+        let contents: BTreeSet<_> = documents.iter().map(|it| it.document.hit.hash).collect();
+        self.summary.unsent += u64::from(total).saturating_sub(contents.len() as u64);
+        let members = self.members.get(&group);
+        for Published {
+            publisher,
+            document,
+        } in documents
+        {
+            let hit = document.hit;
+            let is_member = members.is_some_and(|members| members.contains(&publisher));
+            if is_member && self.query.takes(&hit.name, hit.kind, hit.size) {
+                let is_known = self.known.contains(&publisher);
+                self.rows.list(publisher, is_known, hit);
+                self.row_at.get_or_insert(now + SETTLE);
+            } else {
+                self.rows.drop_other(1);
+            }
+        }
+    }
+
+    fn failed(&mut self, whom: Whom, why: NoAnswer) {
+        if whom.1.is_none() {
+            self.rows.unanswered(whom.0);
+        }
+        self.unanswered.push((whom, why));
+    }
+
     fn give_up(&mut self, now: Duration) {
-        for (peer, asked) in std::mem::take(&mut self.asked) {
+        for (whom, asked) in std::mem::take(&mut self.asked) {
             let waited = now.saturating_sub(asked.since);
             let why = match asked.is_linked {
                 true => NoAnswer::Silent(waited),
                 false => NoAnswer::Unlinked(waited),
             };
-            self.unanswered.push((peer, why));
+            self.failed(whom, why);
         }
         let waiting = self.waiting.drain(..);
         self.unanswered
-            .extend(waiting.map(|it| (it.peer, NoAnswer::NoTime)));
+            .extend(waiting.map(|it| (it.whom(), NoAnswer::NoTime)));
     }
 }

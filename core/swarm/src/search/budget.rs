@@ -10,6 +10,8 @@ use crate::{bucket::Bucket, group::GroupId};
 const PEER: (f64, f64) = (1.0, 20.0);
 /// The same of all members of a group together that are not known otherwise.
 const GROUP: (f64, f64) = (2.0, 40.0);
+/// The same of all members of a group together, of one of its directories: there are few, which ask nobody else.
+const DIRECTORY: (f64, f64) = (10.0, 100.0);
 /// Peers whose questions are counted.
 const MAX_PEERS: usize = 4_096;
 
@@ -22,12 +24,32 @@ pub struct Budgets {
 }
 
 impl Budgets {
+    /// Takes a question from a member of a group to one of its directories; if it or the group asks too often, after how long it may ask
+    /// again.
+    pub(super) fn take_for_directory(
+        &mut self,
+        peer: PeerId,
+        group: GroupId,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        self.counted(peer, Some((group, DIRECTORY)), now)
+    }
+
     /// Takes a question from a peer, which comes as a member of a group or is known otherwise; if it or the group asks too often, after
     /// how long it may ask again.
     pub fn take(
         &mut self,
         peer: PeerId,
         group: Option<GroupId>,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        self.counted(peer, group.map(|group| (group, GROUP)), now)
+    }
+
+    fn counted(
+        &mut self,
+        peer: PeerId,
+        group: Option<(GroupId, (f64, f64))>,
         now: Duration,
     ) -> Result<(), Duration> {
         let taken = self.try_take(peer, group, now);
@@ -38,7 +60,7 @@ impl Budgets {
     fn try_take(
         &mut self,
         peer: PeerId,
-        group: Option<GroupId>,
+        group: Option<(GroupId, (f64, f64))>,
         now: Duration,
     ) -> Result<(), Duration> {
         if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&peer) {
@@ -52,10 +74,12 @@ impl Budgets {
             return Err(Duration::from_secs_f64(1.0 / PEER.0));
         }
         self.groups.retain(|_, bucket| bucket.is_in_use(now));
-        if group.is_some_and(|group| !take(&mut self.groups, group, GROUP, now)) {
-            return Err(Duration::from_secs_f64(1.0 / GROUP.0));
+        match group {
+            Some((group, rate)) if !take(&mut self.groups, group, rate, now) => {
+                Err(Duration::from_secs_f64(1.0 / rate.0))
+            }
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Questions that were refused.

@@ -1,12 +1,10 @@
 //! What can be found at this node: [`Index`]. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    query::{Query, is_prefix},
+    postings::Postings,
+    query::Query,
     wire::{Hit, MAX_HITS, MAX_PAGE_HITS},
     words::words,
 };
@@ -28,12 +26,11 @@ pub enum Seen {
 /// Names of content, in memory, by the words in them.
 #[derive(Debug, Default)]
 pub struct Index {
-    documents: BTreeMap<u32, Document>,
-    /// In which documents a word is.
-    found_in: BTreeMap<String, BTreeSet<u32>>,
+    documents: BTreeMap<u64, Document>,
+    postings: Postings,
     /// Of whoever looks through all of it, in the order of names.
-    by_name: BTreeSet<(String, Hash, u32)>,
-    next: u32,
+    by_name: BTreeSet<(String, Hash, u64)>,
+    next: u64,
     left_out: u64,
 }
 
@@ -62,14 +59,9 @@ impl Index {
                 continue;
             }
             let number = self.next;
-            self.next = self.next.wrapping_add(1);
+            self.next += 1;
             let words = words(&hit.name);
-            for word in &words {
-                self.found_in
-                    .entry(word.clone())
-                    .or_default()
-                    .insert(number);
-            }
+            self.postings.insert(number, &words);
             self.by_name.insert((hit.name.clone(), hit.hash, number));
             self.documents
                 .insert(number, Document { hit, share, words });
@@ -87,14 +79,7 @@ impl Index {
             };
             self.by_name
                 .remove(&(document.hit.name, document.hit.hash, *number));
-            for word in document.words {
-                if let Some(found_in) = self.found_in.get_mut(&word) {
-                    found_in.remove(number);
-                    if found_in.is_empty() {
-                        self.found_in.remove(&word);
-                    }
-                }
-            }
+            self.postings.remove(*number, &document.words);
         }
         !numbers.is_empty()
     }
@@ -124,18 +109,8 @@ impl Index {
 
     /// The best of what a query finds: names with more of its words as they are first, then those of fewest words.
     pub(super) fn find(&self, query: &Query, seen: Seen) -> Found {
-        let mut numbers: Option<BTreeSet<u32>> = None;
-        for word in query.needed() {
-            let with_word = self.with_word(word);
-            numbers = Some(match numbers {
-                Some(numbers) => &numbers & &with_word,
-                None => with_word,
-            });
-        }
-        let documents = numbers
-            .iter()
-            .flatten()
-            .filter_map(|it| self.documents.get(it));
+        let numbers = self.postings.with_all(query);
+        let documents = numbers.iter().filter_map(|it| self.documents.get(it));
         let mut found: Vec<_> = documents
             .filter(|it| is_seen(&it.hit, seen) && query.takes_words(&it.words))
             .filter(|it| query.takes_rest(&it.hit.name, it.hit.kind, it.hit.size))
@@ -154,14 +129,10 @@ impl Index {
         }
     }
 
-    fn with_word(&self, word: &str) -> BTreeSet<u32> {
-        if !is_prefix(word) {
-            return self.found_in.get(word).cloned().unwrap_or_default();
-        }
-        let from = (Bound::Included(word), Bound::Unbounded);
-        let words = self.found_in.range::<str, _>(from);
-        let begin = words.take_while(|(it, _)| it.starts_with(word));
-        begin.flat_map(|(_, numbers)| numbers).copied().collect()
+    /// What of it is for whoever has the link.
+    pub(super) fn public(&self) -> impl Iterator<Item = &Hit> {
+        let hits = self.documents.values().map(|it| &it.hit);
+        hits.filter(|hit| hit.public)
     }
 
     /// What can be found here in the order of names, from the so-manieth on.
@@ -244,7 +215,7 @@ mod tests {
         assert!(index.remove(one) && !index.remove(one));
         assert_eq!(names(&index.find(&query("film"), Seen::All)), ["a film"]);
         assert!(index.remove(two) && !index.has(two));
-        assert!(index.is_empty() && index.found_in.is_empty() && index.by_name.is_empty());
+        assert!(index.is_empty() && index.postings.is_empty() && index.by_name.is_empty());
     }
 
     #[test]

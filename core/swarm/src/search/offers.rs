@@ -22,14 +22,20 @@ impl Search {
                 ));
             }
         }
-        let mut index = lock(&self.0.index);
-        index.remove(shared.hash);
-        index.add(shared.hash, hits)
+        let left_out = {
+            let mut index = lock(&self.0.index);
+            index.remove(shared.hash);
+            index.add(shared.hash, hits)
+        };
+        self.0.directories.changed();
+        left_out
     }
 
     /// Nothing of what was shared is found any more; whether it was.
     pub fn withdraw(&self, share: Hash) -> bool {
-        lock(&self.0.index).remove(share)
+        let was_offered = lock(&self.0.index).remove(share);
+        self.0.directories.changed();
+        was_offered
     }
 
     /// Whether others find it.

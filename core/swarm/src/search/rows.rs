@@ -47,6 +47,10 @@ pub struct Row {
     pub count: usize,
     /// Whether two that have it call it the same.
     pub confirmed: bool,
+    /// Whether directories alone say so, and none of those who have it has so far: they may be off.
+    pub by_directory: bool,
+    /// Those of `publishers` who were asked themselves and did not answer.
+    pub offline: Vec<PeerId>,
 }
 
 /// What is not shown, and why.
@@ -68,6 +72,8 @@ pub struct Rows {
     /// Who has it, and at which rank.
     found: BTreeMap<Key, BTreeMap<PeerId, usize>>,
     shown: BTreeSet<Key>,
+    /// Who was asked and did not answer.
+    unanswered: BTreeSet<PeerId>,
     bytes: usize,
     dropped: Dropped,
 }
@@ -75,39 +81,80 @@ pub struct Rows {
 #[derive(Debug)]
 struct Publisher {
     is_known: bool,
+    /// Whether it has answered itself, and not others alone for it.
+    has_answered: bool,
     hits: Vec<Hit>,
     bytes: usize,
     /// Rows of its that were shown.
     shown: i32,
 }
 
-impl Rows {
-    /// Takes the answer of a peer, best hits first. A peer answers once.
-    pub(super) fn take(&mut self, peer: PeerId, is_known: bool, hits: Vec<Hit>) {
-        if self.publishers.contains_key(&peer) || self.publishers.len() >= MAX_ANSWERS {
-            self.dropped.answers += 1;
-            return;
-        }
-        let mut publisher = Publisher {
+impl Publisher {
+    fn new(is_known: bool) -> Self {
+        Self {
             is_known,
+            has_answered: false,
             hits: Vec::new(),
             bytes: 0,
             shown: 0,
-        };
-        for hit in hits.into_iter().take(MAX_HITS) {
-            let key = (hit.hash, hit.size, hit.kind);
-            let with = self.found.entry(key).or_default();
-            if with.contains_key(&peer) {
-                continue;
-            }
-            with.insert(peer, publisher.hits.len());
-            publisher.shown += i32::from(self.shown.contains(&key));
-            publisher.bytes += hit.bytes();
-            publisher.hits.push(hit);
         }
-        self.bytes += publisher.bytes;
-        self.publishers.insert(peer, publisher);
+    }
+}
+
+impl Rows {
+    /// Takes the answer of a peer, best hits first. A peer answers once.
+    pub(super) fn take(&mut self, peer: PeerId, is_known: bool, hits: Vec<Hit>) {
+        let known = self.publishers.get(&peer);
+        if known.is_some_and(|it| it.has_answered) || !self.has_room(peer) {
+            self.dropped.answers += 1;
+            return;
+        }
+        for hit in hits.into_iter().take(MAX_HITS) {
+            self.add(peer, is_known, hit);
+        }
+        let publisher = self.publishers.entry(peer);
+        publisher
+            .or_insert_with(|| Publisher::new(is_known))
+            .has_answered = true;
         while self.bytes > MAX_BYTES && self.drop_one() {}
+    }
+
+    /// Takes what a directory says that a peer has. Who has answered itself has said it better.
+    pub(super) fn list(&mut self, peer: PeerId, is_known: bool, hit: Hit) {
+        let known = self.publishers.get(&peer);
+        if known.is_some_and(|it| it.has_answered || it.hits.len() >= MAX_HITS) {
+            return;
+        }
+        if !self.has_room(peer) {
+            self.dropped.answers += 1;
+            return;
+        }
+        self.add(peer, is_known, hit);
+        while self.bytes > MAX_BYTES && self.drop_one() {}
+    }
+
+    /// A peer was asked and did not answer.
+    pub(super) fn unanswered(&mut self, peer: PeerId) {
+        self.unanswered.insert(peer);
+    }
+
+    fn has_room(&self, peer: PeerId) -> bool {
+        self.publishers.contains_key(&peer) || self.publishers.len() < MAX_ANSWERS
+    }
+
+    fn add(&mut self, peer: PeerId, is_known: bool, hit: Hit) {
+        let publisher = self.publishers.entry(peer);
+        let publisher = publisher.or_insert_with(|| Publisher::new(is_known));
+        let key = (hit.hash, hit.size, hit.kind);
+        let with = self.found.entry(key).or_default();
+        if with.contains_key(&peer) {
+            return;
+        }
+        with.insert(peer, publisher.hits.len());
+        publisher.shown += i32::from(self.shown.contains(&key));
+        publisher.bytes += hit.bytes();
+        self.bytes += hit.bytes();
+        publisher.hits.push(hit);
     }
 
     pub(super) fn drop_other(&mut self, count: usize) {
@@ -198,17 +245,24 @@ impl Rows {
     fn row(&self, key: Key, with: &BTreeMap<PeerId, usize>) -> Row {
         let (hash, size, kind) = key;
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut public = true;
+        let (mut public, mut by_directory) = (true, true);
         let mut publishers = Vec::new();
         for (peer, rank) in with {
             let publisher = self.publishers.get(peer);
-            let hit = publisher.and_then(|it| Some((it.is_known, it.hits.get(*rank)?)));
-            let Some((is_known, hit)) = hit else { continue };
+            let hit = publisher.and_then(|it| Some((it, it.hits.get(*rank)?)));
+            let Some((publisher, hit)) = hit else {
+                continue;
+            };
             *names.entry(&hit.name).or_default() += 1;
             public &= hit.public;
-            publishers.push((!is_known, *peer));
+            by_directory &= !publisher.has_answered;
+            publishers.push((!publisher.is_known, *peer));
         }
         publishers.sort();
+        let count = publishers.len();
+        let publishers = publishers.into_iter().take(MAX_PUBLISHERS).map(|it| it.1);
+        let publishers: Vec<_> = publishers.collect();
+        let offline = publishers.iter().filter(|it| self.unanswered.contains(it));
         let mut names: Vec<_> = names.into_iter().collect();
         names.sort_by_key(|(_, count)| usize::MAX - count);
         let confirmed = names.first().is_some_and(|(_, count)| *count > 1);
@@ -222,13 +276,11 @@ impl Rows {
             kind,
             names: names.collect(),
             public,
-            count: publishers.len(),
-            publishers: publishers
-                .into_iter()
-                .take(MAX_PUBLISHERS)
-                .map(|it| it.1)
-                .collect(),
+            count,
+            offline: offline.copied().collect(),
+            publishers,
             confirmed,
+            by_directory,
         }
     }
 }

@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     budget::Budgets,
+    directories::Directories,
     index::{Found, Index, Seen},
     query::Query,
-    wire::{Ask, MAX_ANSWER, MAX_ASK, MAX_PAGE, Told},
+    wire::{Ask, MAX_ANSWER, MAX_ASK, MAX_LISTED, MAX_PAGE, Told},
 };
 use crate::{
     frame::{self, FrameError},
@@ -71,6 +72,7 @@ pub(super) struct Inner {
     /// What this node itself asks.
     pub(super) own: Mutex<Budgets>,
     pub(super) connections: Mutex<BTreeMap<PeerId, (Connection, Instant)>>,
+    pub(super) directories: Directories,
 }
 
 impl fmt::Debug for Search {
@@ -98,6 +100,7 @@ impl Search {
             budgets: Mutex::default(),
             own: Mutex::default(),
             connections: Mutex::default(),
+            directories: Directories::default(),
         }))
     }
 
@@ -108,7 +111,7 @@ impl Search {
                 let Some(ask) = frame::read(&mut recv, MAX_ASK).await? else {
                     return Ok(());
                 };
-                let (told, limit) = self.answer(connection.peer(), &ask);
+                let (told, limit) = self.answer(connection.peer(), ask);
                 frame::write(&mut send, &told, limit).await?;
                 // Whoever does not take it sees the end of the connection.
                 let _ = send.finish();
@@ -126,22 +129,42 @@ impl Search {
         lock(&self.0.budgets).refused()
     }
 
-    fn answer(&self, peer: PeerId, ask: &Ask) -> (Told, usize) {
+    fn answer(&self, peer: PeerId, ask: Ask) -> (Told, usize) {
         let Some(asker) = (self.0.who)(peer) else {
             return (Told::NotForYou, MAX_ANSWER);
         };
+        match ask {
+            Ask::Query(text) => {
+                let find = |index: &Index| {
+                    let query = text.parse::<Query>().ok()?;
+                    Some(index.find(&query, asker.seen))
+                };
+                (self.look(peer, asker, find), MAX_ANSWER)
+            }
+            Ask::Browse(from) => {
+                let page = |index: &Index| Some(index.page(from, asker.seen));
+                (self.look(peer, asker, page), MAX_PAGE)
+            }
+            Ask::Publish {
+                group,
+                documents,
+                withdrawn,
+            } => (
+                self.keep_for(peer, group, documents, &withdrawn),
+                MAX_ANSWER,
+            ),
+            Ask::Directory { group, text } => (self.look_up(peer, group, &text), MAX_LISTED),
+        }
+    }
+
+    fn look(&self, peer: PeerId, asker: Asker, look: impl FnOnce(&Index) -> Option<Found>) -> Told {
         let now = self.0.begun.elapsed();
         if let Err(after) = lock(&self.0.budgets).take(peer, asker.group, now) {
-            return (Told::Later(after.as_millis() as u32), MAX_ANSWER);
+            return Told::Later(after.as_millis() as u32);
         }
-        let index = lock(&self.0.index);
-        let (Found { hits, total }, limit) = match ask {
-            Ask::Query(text) => match text.parse::<Query>() {
-                Ok(query) => (index.find(&query, asker.seen), MAX_ANSWER),
-                Err(_) => return (Told::NoQuery, MAX_ANSWER),
-            },
-            Ask::Browse(from) => (index.page(*from, asker.seen), MAX_PAGE),
-        };
-        (Told::Found { hits, total }, limit)
+        match look(&lock(&self.0.index)) {
+            Some(Found { hits, total }) => Told::Found { hits, total },
+            None => Told::NoQuery,
+        }
     }
 }

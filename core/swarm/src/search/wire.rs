@@ -2,10 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::share::{Hash, Kind, outline::MAX_SIZE};
+use super::document::{Document, DocumentId, Published};
+use crate::{
+    group::GroupId,
+    share::{Hash, Kind, outline::MAX_SIZE},
+};
 
-/// Longest frame of who asks, in bytes.
-pub(super) const MAX_ASK: usize = 512;
+/// Longest frame of who asks or publishes, in bytes.
+pub(super) const MAX_ASK: usize = 12 << 10;
+/// Documents that are published by one message.
+pub(super) const MAX_PUBLISHED: usize = 20;
+/// And that are withdrawn.
+pub(super) const MAX_WITHDRAWN: usize = 200;
+/// Longest answer of a directory, in bytes.
+pub(super) const MAX_LISTED: usize = 32 << 10;
+/// Bytes of the documents in it.
+pub(super) const MAX_TOLD_BYTES: usize = 31 << 10;
+/// And how many these are.
+pub(super) const MAX_TOLD: usize = 100;
 /// Longest answer to a query, in bytes.
 pub(super) const MAX_ANSWER: usize = 4 << 10;
 /// Hits of an answer.
@@ -24,6 +38,14 @@ pub(super) enum Ask {
     Query(String),
     /// What there is in the order of names, from the so-manieth on.
     Browse(u32),
+    /// What the asker has is to be kept at a directory of a group, or not any more.
+    Publish {
+        group: GroupId,
+        documents: Vec<Document>,
+        withdrawn: Vec<DocumentId>,
+    },
+    /// What a query finds of what was published in a group.
+    Directory { group: GroupId, text: String },
 }
 
 /// What is answered.
@@ -37,6 +59,15 @@ pub(super) enum Told {
     Later(u32),
     /// It is no query.
     NoQuery,
+    /// It is no directory of that group.
+    NoDirectory,
+    /// What was published is kept.
+    Taken,
+    /// Some of what was found of it, and how many contents there are.
+    Listed {
+        documents: Vec<Published>,
+        total: u32,
+    },
 }
 
 /// One thing that a peer has.
@@ -106,6 +137,23 @@ mod tests {
             let (hits, total) = (vec![hit.clone(); count], u32::MAX);
             assert!(frame::encode(&Told::Found { hits, total }, limit).is_ok());
         }
+        let group = GroupId::from_bytes([0xff; 32]);
+        let document = Document::sign(group, hit.clone(), u32::MAX, |_, _| [0xff; 64]);
+        let published = Published {
+            publisher: peerway::SecretKey::from_seed(&[1; 32]).id(),
+            document: document.clone(),
+        };
+        let bytes = frame::encode(&published, MAX_LISTED).unwrap().len();
+        assert!(bytes <= document.len());
+        let count = MAX_TOLD.min(MAX_TOLD_BYTES / document.len());
+        let (documents, total) = (vec![published; count], u32::MAX);
+        assert!(frame::encode(&Told::Listed { documents, total }, MAX_LISTED).is_ok());
+        let publish = Ask::Publish {
+            group,
+            documents: vec![document; MAX_PUBLISHED],
+            withdrawn: vec![DocumentId::of(&hit); MAX_WITHDRAWN],
+        };
+        assert!(frame::encode(&publish, MAX_ASK).is_ok());
         let query = Ask::Query("a".repeat(super::super::query::MAX_QUERY));
         assert!(frame::encode(&query, MAX_ASK).is_ok());
     }
@@ -114,6 +162,11 @@ mod tests {
         #[test]
         fn nothing_that_comes_is_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = frame::decode::<Ask>(&bytes);
+            if let Ok(Told::Listed { documents, .. }) = frame::decode::<Told>(&bytes) {
+                let group = GroupId::from_bytes([1; 32]);
+                let is_sound = |it: &Published| it.document.is_sound(group, it.publisher, 20_000);
+                prop_assert!(!documents.iter().any(is_sound));
+            }
             if let Ok(Told::Found { hits, .. }) = frame::decode::<Told>(&bytes) {
                 let _: Vec<_> = hits.iter().map(|hit| (hit.is_sound(), hit.file_name().len())).collect();
             }

@@ -1,5 +1,7 @@
 //! Searches among many members in virtual time.
 
+mod directories;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -123,6 +125,7 @@ impl World {
             peer: member.id,
             is_known: false,
             is_linked,
+            directory: None,
         });
         let mut now = Duration::from_secs(100);
         let begun = now;
@@ -154,6 +157,7 @@ impl World {
                     }
                     Step::Row(row) => outcome.rows.push((now - begun, row)),
                     Step::Unanswered(peer, why) => drop(outcome.unanswered.insert(peer, why)),
+                    Step::AskDirectory(..) | Step::DirectoryUnanswered(..) => {}
                     Step::Done(summary) => {
                         (outcome.summary, outcome.ended) = (summary, now - begun);
                         return outcome;
@@ -170,7 +174,7 @@ impl World {
                 if is_answer {
                     asking.answered(member.id, Ok(member.answer(place, &query)), now);
                 } else {
-                    asking.linked(member.id);
+                    asking.linked(member.id, None);
                 }
             }
         }
@@ -334,6 +338,7 @@ fn no_more_than_a_thousand_are_asked_and_the_rest_is_named() {
         peer: id(number),
         is_known: number == 1_040,
         is_linked: number == 1_049,
+        directory: None,
     };
     // Named twice they are asked once.
     let targets = (0..1_050).chain(0..5).map(target).collect();
@@ -367,6 +372,7 @@ fn an_answer_that_is_more_than_one_may_be_or_of_something_else_counts_as_none() 
         peer: id(number),
         is_known: false,
         is_linked: true,
+        directory: None,
     };
     let query: Query = "film".parse().unwrap();
     let mut asking = Asking::new(

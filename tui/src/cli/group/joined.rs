@@ -177,7 +177,7 @@ pub(super) async fn members(globals: &Globals, name: &str) -> Result<(), Failure
         return Ok(group.members.iter().try_for_each(out::json)?);
     }
     let mut rows = vec![
-        ["NAME", "ROLE", "SINCE", "LET IN BY", "LINKED"]
+        ["NAME", "ROLE", "SINCE", "LET IN BY", "LINKED", ""]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -196,6 +196,7 @@ pub(super) async fn members(globals: &Globals, name: &str) -> Result<(), Failure
             ago(member.since_ms),
             book.peer(&member.by),
             linked.to_owned(),
+            if member.directory { "directory" } else { "" }.to_owned(),
         ]
     }));
     Ok(out::text(out::aligned(&rows).join("\n"))?)
@@ -357,13 +358,22 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         1 => "1 member".to_owned(),
         members => format!("{members} members"),
     };
+    let directories = group.members.iter().filter(|member| member.directory);
+    let directories = match directories.count() {
+        0 => String::new(),
+        1 => ", 1 directory".to_owned(),
+        directories => format!(", {directories} directories"),
+    };
     let mut line = format!(
-        "{}: {members}, {here} linked, {} posts, {} unread; {role}; id {}",
+        "{}: {members}, {here} linked{directories}, {} posts, {} unread; {role}; id {}",
         group.name,
         group.posts,
         group.unread,
         short(&group.id)
     );
+    if let Some(published) = group.published {
+        line += &format!("; this node keeps {published} names of members for searches");
+    }
     if group.refused > 0 && group.role.is_some() {
         line += &format!("; {} members say that this node was removed", group.refused);
     }
@@ -438,7 +448,7 @@ mod tests {
     fn the_lines_keep_their_keys() {
         let id = peerway::SecretKey::from_seed(&[1; 32]).id();
         let member = serde_json::json!({
-            "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true,
+            "id": id, "role": "member", "since_ms": 1, "by": id, "linked": true, "directory": true,
         });
         let group = serde_json::json!({
             "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1,

@@ -154,6 +154,7 @@ impl Machine {
         if !lacking.is_empty() {
             self.send(peer, Message::WantKeys(lacking));
         }
+        self.name_directories(peer, now);
     }
 
     /// A link has ended.

@@ -100,7 +100,9 @@ enum Verdict {
 
 impl Machine {
     fn knows(&self, name: Short) -> bool {
-        self.recent.items.contains_key(&name) || self.kept.has(name)
+        self.recent.items.contains_key(&name)
+            || self.kept.has(name)
+            || self.directories.item(name).is_some()
     }
 
     /// Hands on what is new here.
@@ -132,6 +134,10 @@ impl Machine {
             self.out
                 .push_back(Output::Send(peer, Message::New(Box::new(item.clone()))));
         }
+    }
+
+    pub(super) fn announce_soon(&mut self, now: Now) {
+        self.announce_at.get_or_insert(now.at + ANNOUNCE);
     }
 
     /// Tells the names that wait.
@@ -169,7 +175,7 @@ impl Machine {
         for item in items {
             match item {
                 Item::Op(op) => ops.push(op),
-                Item::Card(_) | Item::Post(_) => others.push(item),
+                Item::Card(_) | Item::Post(_) | Item::Directory(_) => others.push(item),
             }
         }
         if self.take_ops(ops, from, now) {
@@ -262,6 +268,19 @@ impl Machine {
                 self.took_post(post, from, now);
                 Verdict::New
             }
+            Item::Directory(notice) => {
+                if !self.is_good(&notice, now) || notice.at_ms() > latest {
+                    return Verdict::Useless;
+                }
+                if !notice.is_sound(self.log.group()) {
+                    return Verdict::Bad;
+                }
+                if !self.may_speak(notice.author(), now.at) {
+                    return Verdict::Useless;
+                }
+                self.took_notice(notice, from, now);
+                Verdict::New
+            }
         }
     }
 
@@ -327,9 +346,9 @@ impl Machine {
             link.eager = true;
         }
         for name in names.iter().take(MAX_IDS) {
-            if let Some(item) = self.recent.items.get(name) {
-                self.out
-                    .push_back(Output::Send(peer, Message::New(Box::new(item.clone()))));
+            let item = self.recent.items.get(name).cloned();
+            if let Some(item) = item.or_else(|| self.directories.item(*name)) {
+                self.send(peer, Message::New(Box::new(item)));
             }
         }
     }
@@ -344,6 +363,6 @@ impl Machine {
 fn is_old(item: &Item, now: Now) -> bool {
     match item {
         Item::Post(post) => post.sent_ms().saturating_add(NEWS_MS) < now.unix_ms,
-        Item::Op(_) | Item::Card(_) => false,
+        Item::Op(_) | Item::Card(_) | Item::Directory(_) => false,
     }
 }

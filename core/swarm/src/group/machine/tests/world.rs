@@ -434,6 +434,16 @@ impl World {
         self.try_post(at, text).unwrap()
     }
 
+    pub(super) fn be_directory(&mut self, at: usize) {
+        let now = self.now_of(at);
+        self.nodes[at].machine.be_directory(now.unix_ms, now);
+        self.pump(at);
+    }
+
+    pub(super) fn unix_ms(&self, at: usize) -> u64 {
+        self.now_of(at).unix_ms
+    }
+
     pub(super) fn write(&mut self, at: usize, body: Body) {
         let now = self.now_of(at);
         self.nodes[at].machine.write(body, now).unwrap();
