@@ -1,5 +1,6 @@
 //! Worlds of members in virtual time.
 
+mod articles;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
