@@ -32,7 +32,7 @@ async fn what_one_member_has_is_found_without_a_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn articles_reach_who_was_away_and_not_who_was_removed() {
+async fn articles_reach_who_was_away_in_the_order_of_all() {
     shows(System::Usenet).await;
 }
 
