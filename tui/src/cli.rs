@@ -34,6 +34,8 @@ mod failure;
 mod feed;
 mod follow;
 mod forward;
+#[cfg(all(feature = "demo", unix))]
+mod gallery;
 #[cfg(unix)]
 mod gateway;
 mod get;
@@ -217,6 +219,8 @@ fn run(
         Command::Swarm(args) => block_on(swarm::run(globals, &args)),
         #[cfg(unix)]
         Command::Accept(args) => block_on(accept::run(globals, &args)),
+        #[cfg(all(feature = "demo", unix))]
+        Command::Gallery(args) => block_on(gallery::run(globals, &args)),
         #[cfg(feature = "demo")]
         Command::Demo(screen) => demo::run(globals, &screen),
         #[cfg(all(feature = "demo", target_os = "linux"))]

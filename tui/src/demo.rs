@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use peerway::{Endpoint, PeerId};
 
 pub use self::error::DemoError;
+#[cfg(unix)]
+pub(crate) use self::payload::random;
 #[cfg(target_os = "linux")]
 pub use self::situation::{Situation, try_out};
 

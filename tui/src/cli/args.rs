@@ -29,6 +29,8 @@ use peerway::services::subnet::IpNet;
 use peerway_lab::{Access, NatKind};
 
 use super::completion;
+#[cfg(all(feature = "demo", unix))]
+use super::gallery::System;
 use super::own_relay::Place;
 use super::receive;
 use super::screen::Screen;
@@ -294,6 +296,9 @@ pub(super) enum Command {
     /// Show the links of whole groups that are shared, as the node that runs here knows them
     #[cfg(unix)]
     Swarm(SwarmArgs),
+    /// List what people use peer-to-peer systems for and the commands that do it, or play one with a dozen nodes on this computer
+    #[cfg(all(feature = "demo", unix))]
+    Gallery(GalleryArgs),
     /// Watch two homes find each other, all on this one computer
     #[cfg(feature = "demo")]
     Demo(Screen),
@@ -558,6 +563,13 @@ impl Receive {
         let code = code.map(|code| code.parse()).transpose()?;
         Ok((code, folder.map_or_else(|| ".".into(), PathBuf::from)))
     }
+}
+
+#[cfg(all(feature = "demo", unix))]
+#[derive(Debug, clap::Args)]
+pub(super) struct GalleryArgs {
+    /// What to play; without one, all are listed
+    pub(super) name: Option<System>,
 }
 
 #[cfg(all(feature = "demo", target_os = "linux"))]

@@ -27,6 +27,8 @@ use peerway_swarm::{
     store,
 };
 
+#[cfg(all(feature = "demo", unix))]
+use super::gallery::GalleryError;
 #[cfg(unix)]
 use super::{feed::FeedError, search::NoResult};
 #[cfg(unix)]
@@ -347,6 +349,19 @@ impl Failure {
     /// The reader of stdout has gone, as in `peerway up | head -1`: nothing is wrong.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(all(feature = "demo", unix))]
+impl From<GalleryError> for Failure {
+    fn from(error: GalleryError) -> Self {
+        if let GalleryError::Output(error) = error {
+            return Self::Output(error);
+        }
+        Self::Operation(Failed {
+            kind: FailureKind::Failed,
+            error: error.to_string(),
+        })
     }
 }
 

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use peerway::Router as Protocols;
+#[cfg(feature = "demo")]
+use peerway_swarm::share::Sharing;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -60,6 +62,12 @@ async fn by_itself(
     };
     node.run(body).await?;
     Ok(())
+}
+
+/// Leads whoever asks there to the content of a node that somebody else runs, until this is dropped.
+#[cfg(feature = "demo")]
+pub(super) async fn lead(listener: TcpListener, sharing: Sharing) {
+    front::serve(listener, front::by_itself(Gateway::new(sharing))).await;
 }
 
 fn say(globals: &Globals, addr: SocketAddr) -> Result<(), Failure> {

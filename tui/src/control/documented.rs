@@ -129,7 +129,7 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
     let content = serde_json::json!({
         "hash": Hash::of(b""), "name": "a", "kind": "file", "state": "fetching", "reason": "b", "public": true, "path": "/a",
         "files": 1, "files_done": 1, "bytes": 1, "bytes_done": 1, "received": 1, "sent": 1, "pieces": [1],
-        "peers": [{"id": id, "has": 1, "received": 1, "sent": 1, "active": true}],
+        "peers": [{"id": id, "has": 1, "received": 1, "sent": 1, "active": true, "place": 1}],
     });
     let member = serde_json::json!({"id": id, "role": "member", "since_ms": 1, "by": id, "linked": true, "directory": true});
     let former = serde_json::json!({"id": id, "role": "member", "until_ms": 1, "removed": true});

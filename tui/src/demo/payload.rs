@@ -104,7 +104,7 @@ async fn answer_one(mut send: SendStream, mut receive: RecvStream) -> Result<(),
 }
 
 /// Marsaglia's xorshift64: nothing on the way can compress or guess it.
-fn random(seed: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn random(seed: u64, bytes: usize) -> Vec<u8> {
     let mut data = vec![0; bytes];
     let mut state = seed;
     for chunk in data.chunks_mut(8) {

@@ -94,6 +94,9 @@ pub struct ContentPeer {
     pub sent: u64,
     /// Whether anything went to it, or it was connected to be asked, just now.
     pub active: bool,
+    /// Which of those who wait for it this node is, from 1 on; none if it does not wait.
+    #[serde(default)]
+    pub place: Option<u32>,
 }
 
 impl ContentPeer {
@@ -133,6 +136,7 @@ struct Source {
     has: Option<u8>,
     received: u64,
     is_connected: bool,
+    place: u32,
 }
 
 /// Ends the showing of something as being fetched.
@@ -218,6 +222,11 @@ impl Fetching {
         }
     }
 
+    /// A peer says how many it serves before this node.
+    pub(super) fn placed(&self, peer: PeerId, place: u32) {
+        lock(&self.peers).entry(peer).or_default().place = place;
+    }
+
     /// Some of it came from a peer.
     pub(super) fn came(&self, peer: PeerId, bytes: u64) {
         lock(&self.peers).entry(peer).or_default().received += bytes;
@@ -274,6 +283,7 @@ impl Fetching {
                     received: source.received,
                     sent: 0,
                     active: source.is_connected,
+                    place: Some(source.place).filter(|it| source.is_connected && *it > 0),
                 })
                 .collect(),
             ..ContentView::new(&self.link)
@@ -369,6 +379,7 @@ impl ContentView {
                     received: 0,
                     sent,
                     active,
+                    place: None,
                 });
             }
         }
@@ -385,7 +396,7 @@ impl Sharing {
         for fetched in lock(&contents.fetched).iter() {
             let mut fetched = fetched.clone();
             for peer in &mut fetched.peers {
-                peer.active = false;
+                (peer.active, peer.place) = (false, None);
             }
             all.insert(fetched.hash, fetched);
         }

@@ -25,6 +25,8 @@ use crate::{frame, store::part::Part};
 const MAX_AHEAD: u64 = 32 << 20;
 /// How often is looked who is late.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long after it had nothing somebody is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long nothing is asked for after nothing could be written.
 pub(super) const DISK_PAUSE: Duration = Duration::from_secs(3);
 /// How long nobody may be there before that is told.
@@ -168,6 +170,7 @@ impl Fetch<'_> {
                         return Err(error);
                     }
                     self.show(&state);
+                    state.ask_again();
                     state.look();
                 }
             }
@@ -198,6 +201,7 @@ impl Fetch<'_> {
                 let is_same = described.size == self.object.outline().size();
                 match held.filter(|_| is_same) {
                     Some(held) => {
+                        state.refused.remove(&peer);
                         state.picker.come(peer, held, state.sharing.now());
                         self.object.introduce([peer]);
                     }
@@ -209,7 +213,10 @@ impl Fetch<'_> {
                 self.object.introduce(tickets.iter().map(Ticket::id));
                 self.sources.learn(&tickets);
             }
-            Event::Place(place) => state.picker.placed(peer, place),
+            Event::Place(place) => {
+                state.picker.placed(peer, place);
+                self.sources.fetching().placed(peer, place);
+            }
             Event::Suggest(units) => state.picker.suggested(peer, &units),
             Event::Nothing => drop(state.refused.insert(peer)),
             Event::Withdrawn => {
@@ -269,6 +276,8 @@ struct State {
     /// Since when nobody has what is missing, and whether that was told.
     lonely: Option<(Duration, bool)>,
     has_begun: bool,
+    /// When those who had nothing are asked again.
+    again_at: Duration,
 }
 
 impl State {
@@ -281,6 +290,7 @@ impl State {
         let _ = getrandom::fill(&mut seed);
         Self {
             has_begun: !held.is_empty(),
+            again_at: sources.sharing().now() + AGAIN,
             picker: Ahead::new(Picker::new(held, unit, u64::from_le_bytes(seed))),
             sharing: sources.sharing().clone(),
             wanted: sources.wanted(),
@@ -309,14 +319,31 @@ impl State {
         for session in &sessions {
             if self.followed.insert(session.peer()) {
                 self.refused.remove(&session.peer());
-                let ticket = self.sharing.endpoint().ticket().to_bytes();
-                let hash = self.object.hash();
-                let ask = Ask::Follow { hash, ticket };
-                let follow = follow(session.clone(), ask, self.tell.clone());
-                self.follows.push(follow.boxed());
+                self.follow_one(session.clone());
             }
         }
         self.sessions = sessions;
+    }
+
+    fn follow_one(&self, session: Arc<Session>) {
+        let ticket = self.sharing.endpoint().ticket().to_bytes();
+        let hash = self.object.hash();
+        let ask = Ask::Follow { hash, ticket };
+        let follow = follow(session, ask, self.tell.clone());
+        self.follows.push(follow.boxed());
+    }
+
+    /// Who had nothing may fetch it too, and have some by now.
+    fn ask_again(&mut self) {
+        let now = self.sharing.now();
+        if now < self.again_at {
+            return;
+        }
+        self.again_at = now + AGAIN;
+        let had_nothing = |it: &&Arc<Session>| self.refused.contains(&it.peer());
+        for session in self.sessions.iter().filter(had_nothing) {
+            self.follow_one(session.clone());
+        }
     }
 
     /// Asks for as much as there is room for, of each in turn.

@@ -331,6 +331,39 @@ async fn those_who_fetch_the_same_hear_of_each_other_and_serve_what_they_have() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_had_nothing_at_first_is_asked_again() {
+    // It sends the outline, and then as good as nothing.
+    let limit = Some(1);
+    let slow = Node::with(
+        true,
+        Options {
+            limit,
+            catalog: None,
+        },
+    )
+    .await;
+    let (late, getter) = (Node::new().await, Node::new().await);
+    let data = data(3_000_000);
+    let mut link = slow.link(&slow.write("f", &data), true).await;
+    link.providers.push(late.endpoint.ticket());
+    let sharing = async {
+        loop {
+            let contents = getter.sharing.contents().await;
+            let mut peers = contents.iter().flat_map(|it| &it.peers);
+            // By then it was asked, or is asked before long.
+            if peers.any(|it| it.id == late.endpoint.id() && it.active) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        late.link(&late.write("f", &data), true).await;
+    };
+    let (got, ()) = tokio::join!(getter.get(&link), sharing);
+    assert_eq!(fs::read(got.unwrap().path).unwrap(), data);
+    assert!(late.sharing.sent_bytes() > 2_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_fetches_what_was_moved_away_is_told_that_it_is_not_there() {
     let seed = Node::new().await;
     let path = seed.write("f", &data(500_000));

@@ -1,6 +1,7 @@
 //! Worlds of members in virtual time.
 
 mod directories;
+mod articles;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -596,6 +596,15 @@ impl World {
         self.group
     }
 
+    /// That all have sent.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.now
+    }
+
     pub(super) fn copies(&self) -> u64 {
         self.copies
     }
