@@ -20,7 +20,7 @@ use crate::{
     times::{fine_millis, millis},
 };
 
-pub use changes::NodeChanges;
+pub use changes::{NodeChanges, PeerChanges};
 pub use link::{CandidatePair, FlowSnapshot, PairKind, PairState};
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, Observed,

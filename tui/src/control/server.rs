@@ -21,7 +21,9 @@ use tokio::{
 };
 
 use super::{
-    Host, Named, Rights, StartOptions, V1, blob, commons,
+    Host, Named, Rights, StartOptions, V1, blob,
+    changes::Grain,
+    commons,
     door::{Caller, Door},
     files, groups, metrics,
     operating::{self, Room},
@@ -187,6 +189,7 @@ fn router(control: Control) -> Router {
         .route("/status", get(status))
         .route("/watch", get(watch_status))
         .route("/changes", get(changes))
+        .route("/changes/fields", get(changes_by_field))
         .route("/events", get(events))
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", get(peer).delete(disconnect))
@@ -289,7 +292,13 @@ async fn watch_status(State(control): State<Control>) -> impl IntoResponse {
 }
 
 async fn changes(State(control): State<Control>) -> impl IntoResponse {
-    streams::changes(control.host.links.endpoint(), control.ended.subscribe())
+    let endpoint = control.host.links.endpoint();
+    streams::changes(endpoint, Grain::Peer, control.ended.subscribe())
+}
+
+async fn changes_by_field(State(control): State<Control>) -> impl IntoResponse {
+    let endpoint = control.host.links.endpoint();
+    streams::changes(endpoint, Grain::Field, control.ended.subscribe())
 }
 
 async fn events(State(control): State<Control>) -> impl IntoResponse {
