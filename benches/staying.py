@@ -16,7 +16,7 @@ SOCKET = "run/control.sock"
 # A node keeps idle links alive every 15 to 25 seconds; so long is what is played.
 SECONDS = 20
 # Peers of a part, as a node has it.
-PART = 256
+PART = 64
 
 
 def environment():
@@ -144,6 +144,10 @@ def lines(values):
     return [b"data: %s\n\n" % to_json(value) for value in values]
 
 
+def in_parts(changed):
+    return [to_json(changed[at : at + PART]) for at in range(0, max(len(changed), 1), PART)]
+
+
 def told(seconds):
     """By path, what a node tells at once, and what in each second after it."""
     whole, parts = seconds[0], []
@@ -155,15 +159,21 @@ def told(seconds):
     for number in range(SECONDS):
         pairs = list(enumerate(zip(seconds[(number + 1) % SECONDS]["peers"], seconds[number]["peers"])))
         changed = [(place, now, before) for place, (now, before) in pairs if now != before]
-        peers.append(to_json([now for _, now, _ in changed]))
+        peers.append(in_parts([now for _, now, _ in changed]))
         news = [(place, {key: now[key] for key in now if now[key] != before.get(key)}) for place, now, before in changed]
-        fields.append(to_json([{"place": place} | new for place, new in news]))
+        fields.append(in_parts([{"place": place} | new for place, new in news]))
 
     def changes(key, each):
+        seq = len(parts)
         for number in itertools.count():
-            at_ms, seq = whole["at_ms"] + 1000 * (number + 1), len(parts) + number
-            node = b'{"at_ms":%d,"uptime_ms":%d,"%s":%s}' % (at_ms, whole["uptime_ms"], key, each[number % SECONDS])
-            yield b'data: {"seq":%d,"more":false,"node":%s}\n\n' % (seq, node)
+            at_ms, said = whole["at_ms"] + 1000 * (number + 1), each[number % SECONDS]
+            second = []
+            for at, part in enumerate(said):
+                node = b'{"at_ms":%d,"uptime_ms":%d,"%s":%s}' % (at_ms, whole["uptime_ms"], key, part)
+                more = b"false" if at + 1 == len(said) else b"true"
+                second.append(b'data: {"seq":%d,"more":%s,"node":%s}\n\n' % (seq, more, node))
+                seq += 1
+            yield b"".join(second)
 
     every_second = lines(seconds)
     return {

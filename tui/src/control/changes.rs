@@ -106,7 +106,12 @@ pub(crate) struct Gap;
 impl Listener {
     /// The node after this part of a change, if it is the last one, or the first of all.
     pub(crate) fn hear(&mut self, change: Change) -> Result<Option<Arc<NodeSnapshot>>, Gap> {
-        let Change { seq, more, node } = change;
+        let Change {
+            seq,
+            more,
+            mut node,
+        } = change;
+        fit(&mut node);
         if seq == 0 {
             *self = Self {
                 next: Some(Arc::new(NodeSnapshot::empty(node.id.ok_or(Gap)?))),
@@ -133,6 +138,22 @@ impl Listener {
         };
         self.news.clear();
         Ok(Some(next))
+    }
+}
+
+/// Lists that are read are made with room for four; of thousands of peers most have one address and one connection.
+fn fit(node: &mut NodeChanges) {
+    for peer in &mut node.peers {
+        peer.pairs.shrink_to_fit();
+        peer.flows.shrink_to_fit();
+    }
+    for peer in &mut node.changed {
+        if let Some(pairs) = &mut peer.pairs {
+            pairs.shrink_to_fit();
+        }
+        if let Some(flows) = &mut peer.flows {
+            flows.shrink_to_fit();
+        }
     }
 }
 

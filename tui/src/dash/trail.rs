@@ -127,6 +127,14 @@ impl Trail {
         self.0.iter().zip(ends.chain([None]))
     }
 
+    /// When the peer was last reached, if it is not now: milliseconds since the Unix epoch.
+    pub(super) fn left_at_ms(&self) -> Option<u64> {
+        let is_reached =
+            |kind| matches!(kind, Standing::Direct | Standing::Suspect | Standing::Relay);
+        let reached = self.phases().filter(|(phase, _)| is_reached(phase.kind));
+        reached.filter_map(|(_, end)| end).last()
+    }
+
     /// Whether the last phase goes on as it is; of one that could not be reached the reason may have become another one.
     fn is_in(&self, kind: Standing, path: Option<&PathInfo>) -> bool {
         let is_it = |last: &Phase| last.kind == kind && last.path.as_ref() == path;
@@ -156,6 +164,10 @@ impl Trail {
         }
         if self.0.len() == KEPT_PHASES {
             self.0.pop_front();
+        }
+        if self.0.len() == self.0.capacity() {
+            // Most of thousands of peers have one phase.
+            self.0.reserve_exact(1 + self.0.len());
         }
         self.0.push_back(phase);
     }
