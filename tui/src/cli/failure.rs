@@ -27,6 +27,7 @@ use peerway_swarm::{
     store,
 };
 
+use super::appearance::AppearanceError;
 #[cfg(unix)]
 use super::search::NoResult;
 #[cfg(unix)]
@@ -242,6 +243,8 @@ pub(super) enum Failure {
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
     #[error(transparent)]
+    Appearance(#[from] AppearanceError),
+    #[error(transparent)]
     Replay(#[from] dash::ReplayError),
     #[cfg(feature = "demo")]
     #[error(transparent)]
@@ -263,6 +266,8 @@ impl Failure {
             Self::Pair(PairError::Connect(error)) | Self::Invite(InviteError::Connect(error)) => {
                 code(dial_kind(error))
             }
+            Self::Appearance(AppearanceError::Mistake { .. }) => USAGE,
+            Self::Appearance(AppearanceError::File(_)) => FAILED,
             Self::Crowded(_) => BUSY,
             Self::Declined => REFUSED,
             Self::Get(error) => get(error),
