@@ -266,8 +266,6 @@ impl Failure {
             Self::Pair(PairError::Connect(error)) | Self::Invite(InviteError::Connect(error)) => {
                 code(dial_kind(error))
             }
-            Self::Appearance(AppearanceError::Mistake { .. }) => USAGE,
-            Self::Appearance(AppearanceError::File(_)) => FAILED,
             Self::Crowded(_) => BUSY,
             Self::Declined => REFUSED,
             Self::Get(error) => get(error),
@@ -301,7 +299,7 @@ impl Failure {
             | Self::GroupInvite(_)
             | Self::PostLength(_)
             | Self::Lacks(_) => USAGE,
-            Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) => USAGE,
+            Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) | Self::Appearance(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]

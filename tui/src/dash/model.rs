@@ -251,6 +251,25 @@ impl Window {
     }
 }
 
+impl Data {
+    fn begin(first: Arc<NodeSnapshot>) -> Self {
+        let (mut history, mut trails) = (History::default(), Trails::default());
+        history.record(&first);
+        trails.record(&first);
+        Self {
+            snapshot: first,
+            swarm: Arc::default(),
+            commons: None,
+            meters: Meters::default(),
+            history,
+            trails,
+            events: VecDeque::new(),
+            jump: None,
+            unread: 0,
+        }
+    }
+}
+
 impl Model {
     pub(super) fn new(
         look: Look,
@@ -258,19 +277,6 @@ impl Model {
         utc_offset_s: i32,
         first: Arc<NodeSnapshot>,
     ) -> Self {
-        let mut live = Data {
-            snapshot: Arc::clone(&first),
-            swarm: Arc::default(),
-            commons: None,
-            meters: Meters::default(),
-            history: History::default(),
-            trails: Trails::default(),
-            events: VecDeque::new(),
-            jump: None,
-            unread: 0,
-        };
-        live.history.record(&first);
-        live.trails.record(&first);
         let mut model = Self {
             look,
             keys: options.keys.clone(),
@@ -284,7 +290,7 @@ impl Model {
             utc_offset_s,
             screen: Rect::default(),
             inline: options.inline,
-            live,
+            live: Data::begin(first),
             frozen: None,
             view: View::default(),
             page: None,

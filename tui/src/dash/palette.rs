@@ -121,7 +121,7 @@ impl Palette {
     }
 
     /// All of it as a file.
-    pub(crate) fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(self) -> String {
         let mut text = HEAD.to_owned();
         let begin = self.base.to_possible_value();
         let begin = begin.map_or_else(String::new, |begin| begin.get_name().to_owned());
