@@ -6,17 +6,17 @@
   benches/staying.py PROGRAM dashboard [--peers 10] [--seconds 20] [--keys f] [--unread] [--changing 1]
       The dashboard at 120x40 attached to a node of so many peers, of which each second some change: time to the first frame,
       processor time, bytes written, memory. The node is this script, which answers at the control socket what a real one did.
-      50 peers are busy, and of the others the share --changing (one in 20) has something new each second.
+      50 peers are busy, and of the others the share --changing (one in 20) has something new each second: another round trip, and bytes.
       --keys are pressed first; with --unread nobody reads the terminal.
 """
 
-import argparse, fcntl, json, os, pty, select, shutil, signal, socket, struct, subprocess, tempfile, termios, threading, time
+import argparse, base64, fcntl, itertools, json, os, pty, select, shutil, signal, socket, struct, subprocess, tempfile, termios, threading, time
 
 SOCKET = "run/control.sock"
 # A node keeps idle links alive every 15 to 25 seconds; so long is what is played.
 SECONDS = 20
 # Peers of a part, as a node has it.
-PART = 256
+PART = 64
 
 
 def environment():
@@ -100,12 +100,7 @@ def template(program, work):
 def snapshots(program, work, count, changing):
     """The node in each of some seconds: 50 peers are busy, and of the others so large a share has something new each second."""
     said = template(program, work)
-    ids = []
-    for number in range(count):
-        state = f"{work}/id"
-        ids.append(subprocess.run([program, "--state-dir", state, "id"], capture_output=True, text=True, check=True).stdout.strip())
-        shutil.rmtree(state)
-    ids.sort()
+    ids = sorted(peer_ids(count), key=lambda text: base64.b32decode(text.upper() + "===="))
     seconds = []
     # Twice, as the first time some have not been heard of.
     for second in [*range(SECONDS), *range(SECONDS)]:
@@ -117,13 +112,40 @@ def snapshots(program, work, count, changing):
                 continue
             peer = said["peers"][0] | {"id": peer_id, "rtt_ms": 20 + (number * 7 + second) % 150}
             rate = (number * 131 + second * 17) % 100_000 if number < 50 else 0
-            peers.append(peer | {"traffic": peer["traffic"] | {"rx_rate": rate}})
+            told = {"rx_bytes": peer["traffic"]["rx_bytes"] + 1200 * len(seconds), "rx_rate": rate}
+            flows = [flow | {"traffic": flow["traffic"] | told} for flow in peer["flows"]]
+            peers.append(peer | {"traffic": peer["traffic"] | told, "flows": flows})
         seconds.append(said | {"peers": peers, "at_ms": said["at_ms"] + 1000 * second})
     return said["id"], seconds[SECONDS:]
 
 
+def peer_ids(count):
+    """Points of the curve, as public keys are: multiples of its base point (RFC 8032)."""
+    p = 2**255 - 19
+    d = -121665 * pow(121666, -1, p) % p
+    base = (15112221349535400772501151409588531511454012693041857206046113283949847762202, 4 * pow(5, -1, p) % p)
+    (x, y), ids = base, []
+    for _ in range(count):
+        key = y | (x & 1) << 255
+        ids.append(base64.b32encode(key.to_bytes(32, "little")).decode().rstrip("=").lower())
+        product = d * x * y * base[0] * base[1] % p
+        x, y = (
+            (x * base[1] + y * base[0]) * pow(1 + product, -1, p) % p,
+            (y * base[1] + x * base[0]) * pow(1 - product, -1, p) % p,
+        )
+    return ids
+
+
+def to_json(value):
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
 def lines(values):
-    return [b"data: %s\n\n" % json.dumps(value, separators=(",", ":")).encode() for value in values]
+    return [b"data: %s\n\n" % to_json(value) for value in values]
+
+
+def in_parts(changed):
+    return [to_json(changed[at : at + PART]) for at in range(0, max(len(changed), 1), PART)]
 
 
 def told(seconds):
@@ -133,17 +155,32 @@ def told(seconds):
     for at in range(0, len(whole["peers"]), PART):
         node = (times if at else whole) | {"peers": whole["peers"][at : at + PART]}
         parts.append({"seq": len(parts), "more": at + PART < len(whole["peers"]), "node": node})
-    later = []
-    for number in range(1, 10 * SECONDS):
-        before, now = (seconds[at % SECONDS]["peers"] for at in (number - 1, number))
-        peers = [peer for peer, other in zip(now, before) if peer != other]
-        node = times | {"at_ms": whole["at_ms"] + 1000 * number, "peers": peers}
-        later.append({"seq": len(parts) + number - 1, "more": False, "node": node})
+    peers, fields = [], []
+    for number in range(SECONDS):
+        pairs = list(enumerate(zip(seconds[(number + 1) % SECONDS]["peers"], seconds[number]["peers"])))
+        changed = [(place, now, before) for place, (now, before) in pairs if now != before]
+        peers.append(in_parts([now for _, now, _ in changed]))
+        news = [(place, {key: now[key] for key in now if now[key] != before.get(key)}) for place, now, before in changed]
+        fields.append(in_parts([{"place": place} | new for place, new in news]))
+
+    def changes(key, each):
+        seq = len(parts)
+        for number in itertools.count():
+            at_ms, said = whole["at_ms"] + 1000 * (number + 1), each[number % SECONDS]
+            second = []
+            for at, part in enumerate(said):
+                node = b'{"at_ms":%d,"uptime_ms":%d,"%s":%s}' % (at_ms, whole["uptime_ms"], key, part)
+                more = b"false" if at + 1 == len(said) else b"true"
+                second.append(b'data: {"seq":%d,"more":%s,"node":%s}\n\n' % (seq, more, node))
+                seq += 1
+            yield b"".join(second)
+
     every_second = lines(seconds)
     return {
-        "/v1/watch": (every_second[:1], every_second[1:] + every_second[:1]),
-        "/v1/changes": (lines(parts), lines(later)),
-        "/v1/events": ([], [b""]),
+        "/v1/watch": (every_second[:1], lambda: itertools.cycle(every_second[1:] + every_second[:1])),
+        "/v1/changes": (lines(parts), lambda: changes(b"peers", peers)),
+        "/v1/changes/fields": (lines(parts), lambda: changes(b"changed", fields)),
+        "/v1/events": ([], lambda: itertools.repeat(b"")),
     }
 
 
@@ -165,12 +202,16 @@ def answer(client, own_id, streams):
             body = json.dumps(whole[path]).encode()
             client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             return
+        if path not in streams:
+            body = b'{"error":"there is nothing here"}'
+            client.sendall(b"HTTP/1.1 404 Not Found\r\nserver: peerway/0.1.0\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            return
         client.sendall(head + b"content-type: text/event-stream\r\n\r\n:\n\n")
         at_once, later = streams[path]
         client.sendall(b"".join(at_once))
-        for number in range(1 << 30):
+        for line in later():
             time.sleep(1)
-            client.sendall(later[number % len(later)])
+            client.sendall(line)
     except OSError:
         pass
 

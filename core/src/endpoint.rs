@@ -196,6 +196,12 @@ impl Endpoint {
         let _ = self.0.commands.send(Command::Relays { relays }).await;
     }
 
+    /// Has one of the node's own relays, named by its key, be its home relay whenever it is up, however far away it is; with none
+    /// the home relay is the nearest again. It lasts as long as the node, and means nothing for a relay that is none of its own.
+    pub async fn prefer_home(&self, relay: Option<PeerId>) {
+        let _ = self.0.commands.send(Command::PreferHome { relay }).await;
+    }
+
     /// The peers that are dialled from now on, for a program that may know more of where they are: from a directory, or a server of its
     /// own. One program at a time does so: who asks for this takes the place of who did before.
     pub async fn searches(&self) -> Searches {

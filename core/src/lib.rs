@@ -88,10 +88,10 @@ pub use peerway_proto::{
     Item, Kinds, LinkReport, MappingProtocol, MemberSnapshot, MemberStatus, Names, NatBehavior,
     NatEvidence, NatReport, NetworkSnapshot, NextReason, NextTry, NodeChanges, NodeSnapshot,
     Observed, PairKind, PairSnapshot, PairState, ParseIdError, ParseInviteError,
-    ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PeerId, PeerSnapshot, PeerState,
-    PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason, Refused, RelayRole,
-    RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot, Ticket,
-    Traffic, Tried, stun, wire,
+    ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PeerChanges, PeerId, PeerSnapshot,
+    PeerState, PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason, Refused,
+    RelayRole, RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot,
+    Ticket, Traffic, Tried, stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

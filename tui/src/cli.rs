@@ -9,6 +9,7 @@ mod admin;
 #[cfg(unix)]
 mod afar;
 mod answering;
+mod appearance;
 mod args;
 #[cfg(unix)]
 mod attach;
@@ -176,6 +177,7 @@ fn run(
         #[cfg(unix)]
         Command::Logs(args) => block_on(logs::run(globals, &args)),
         Command::Man(args) => man::run(&args),
+        Command::Config(args) => appearance::run(globals, &args),
         Command::Netcheck => block_on(netcheck::run(globals, started_at)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),

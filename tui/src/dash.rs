@@ -14,6 +14,7 @@ mod history;
 mod job;
 mod joined;
 mod keymap;
+mod keys;
 mod layout;
 pub(crate) mod line;
 mod list;
@@ -24,7 +25,9 @@ mod mouse;
 mod msg;
 mod note;
 mod open;
+mod own;
 mod pace;
+mod palette;
 mod prompt;
 mod record;
 mod shell;
@@ -56,6 +59,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{Told, commons::Commons};
 
 pub use columns::{Columns, ColumnsError};
+pub use keys::Keys;
+pub use own::Mistake;
+pub use palette::Palette;
 pub use record::{Recorded, Recording, ReplayError};
 pub use shell::run;
 pub use theme::Theme;
@@ -96,6 +102,8 @@ pub struct People {
     pub acquaintances: Vec<Ticket>,
     /// Of whom it is decided whether they are let in.
     pub decided: BTreeSet<PeerId>,
+    /// When peers were last seen, milliseconds since the Unix epoch.
+    pub seen: BTreeMap<PeerId, u64>,
 }
 
 /// What the dashboard asks of the node.
@@ -128,6 +136,8 @@ pub enum NetworkRequest {
     Measure,
     /// Ask routers anew for the ports that they forward.
     RenewMappings,
+    /// Have the relay with this key be the home relay, or the nearest.
+    PreferHome(Option<PeerId>),
 }
 
 /// What is to be done about a peer.
@@ -164,7 +174,8 @@ pub struct Options {
     pub color: ColorChoice,
     /// Draw with ASCII only; chosen by itself when the locale is not UTF-8.
     pub ascii: bool,
-    pub theme: Theme,
+    pub palette: Palette,
+    pub keys: Keys,
     /// Leave the mouse to the terminal.
     pub no_mouse: bool,
     /// The node ends with the dashboard: said in the second line, and asked about on quit while connections are open.

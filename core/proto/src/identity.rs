@@ -46,9 +46,9 @@ impl PeerId {
     /// The first 8 characters of the text form, for people to tell peers apart; not unique.
     #[must_use]
     pub fn short(&self) -> String {
-        let mut text = self.to_string();
-        text.truncate(Self::SHORT_LEN);
-        text
+        // Eight characters of five bits each.
+        let first: [u8; 5] = self.0.first_chunk().copied().unwrap_or_default();
+        BASE32_NOPAD.encode(&first).to_ascii_lowercase()
     }
 
     /// Whether the peer has signed `message` for this purpose, as [`SecretKey::sign`] does.

@@ -118,7 +118,8 @@ pub use snapshot::{
     Caller, CandidatePair, Carrier, FlowSnapshot, GroupSnapshot, HomeReason, LinkReport,
     MappingProtocol, MemberSnapshot, MemberStatus, NatBehavior, NatEvidence, NatReport,
     NetworkSnapshot, NodeChanges, NodeSnapshot, Observed, PairKind, PairSnapshot, PairState,
-    PathInfo, PathKind, PeerSnapshot, PeerState, PortAllocation, PortMapping, PortRefusal,
-    Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState, SwarmSnapshot, Traffic,
+    PathInfo, PathKind, PeerChanges, PeerSnapshot, PeerState, PortAllocation, PortMapping,
+    PortRefusal, Presence, RefusalReason, Refused, RelayRole, RelaySnapshot, RelayState,
+    SwarmSnapshot, Traffic,
 };
 pub use ticket::{ParseTicketError, Ticket};

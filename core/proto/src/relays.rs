@@ -160,6 +160,12 @@ impl Relays {
         self.home.choose(now, &self.relays);
     }
 
+    /// Has the relay of ours with this key be the home relay whenever it can be used; with none it is the nearest again.
+    pub fn prefer_home(&mut self, now: Instant, relay: Option<PeerId>) {
+        self.home.prefer(relay);
+        self.home.choose(now, &self.relays);
+    }
+
     /// The name by which we know a relay already: another one for the same would have it replace our registration again and
     /// again. Of a relay that is not ours and does not answer, another name may be the right one.
     pub fn known<'a>(&'a self, url: &'a RelayUrl) -> &'a RelayUrl {

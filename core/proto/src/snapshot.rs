@@ -20,7 +20,7 @@ use crate::{
     times::{fine_millis, millis},
 };
 
-pub use changes::NodeChanges;
+pub use changes::{NodeChanges, PeerChanges};
 pub use link::{CandidatePair, FlowSnapshot, PairKind, PairState};
 pub use network::{
     MappingProtocol, NatBehavior, NatEvidence, NatReport, NetworkSnapshot, Observed,
@@ -206,6 +206,8 @@ pub enum RelayRole {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HomeReason {
+    /// It was chosen by hand.
+    Preferred,
     /// No other relay of the node's own is up.
     Only,
     /// It has the shortest round trip.
@@ -222,6 +224,7 @@ pub enum HomeReason {
 impl fmt::Display for HomeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Preferred => "preferred",
             Self::Only => "the only one up",
             Self::Nearest => "the nearest",
             Self::NearEnough => "none is clearly nearer",

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Access { access: Access },
     /// Where to be registered from now on, best first.
     Relays { relays: Vec<RelayUrl> },
+    /// Which of them is the home relay whenever it is up, by its key; the nearest if none is named.
+    PreferHome { relay: Option<PeerId> },
     /// Why we are not registered with a relay; none if we are, or it is none of ours.
     RelayError {
         relay: RelayUrl,

@@ -195,6 +195,10 @@ impl Driver {
                         self.registrations.relays.set_home(now(), relays);
                         self.view.touch();
                     }
+                    Some(Command::PreferHome { relay }) => {
+                        self.registrations.relays.prefer_home(now(), relay);
+                        self.view.touch();
+                    }
                     Some(Command::RelayError { relay, reply }) => {
                         let _ = reply.send(self.registrations.error(&relay).cloned());
                     }

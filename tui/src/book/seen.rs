@@ -41,6 +41,10 @@ impl Seen {
         self.0.get(&peer).copied()
     }
 
+    pub(crate) fn by_peer(self) -> BTreeMap<PeerId, u64> {
+        self.0
+    }
+
     /// Takes in what somebody else saw.
     pub(crate) fn merge(&mut self, other: &Self) {
         for (peer, at_ms) in &other.0 {

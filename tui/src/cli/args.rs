@@ -222,6 +222,8 @@ pub(super) enum Command {
     /// Show what a node in the background had to say
     #[cfg(unix)]
     Logs(LogsArgs),
+    /// Print what the dashboard looks like, or its keys, as the file that changes them
+    Config(ConfigArgs),
     /// Print the manual page, or write one for each command
     Man(ManArgs),
     /// Find out what this network allows
@@ -616,6 +618,22 @@ pub(super) struct LogsArgs {
     /// Go on with what is written from now on
     #[arg(short, long, env = "PEERWAY_FOLLOW", value_parser = FalseyValueParser::new())]
     pub(super) follow: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigArgs {
+    /// Which of the files
+    #[arg(value_name = "WHAT")]
+    pub(super) what: Shown,
+}
+
+/// What the dashboard is made one's own by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Shown {
+    /// Its colours, theme.toml
+    Theme,
+    /// Its keys, keys.toml
+    Keys,
 }
 
 #[derive(Debug, clap::Args)]

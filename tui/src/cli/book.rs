@@ -216,7 +216,9 @@ fn chosen<'a>(
                 | Column::Up
                 | Column::Total
                 | Column::Age
-                | Column::Why => None,
+                | Column::Why
+                | Column::Version
+                | Column::Seen => None,
             });
             known.unwrap_or_else(|| "-".to_owned())
         });

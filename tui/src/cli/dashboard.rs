@@ -46,7 +46,7 @@ const QUEUE: usize = 8;
 
 pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failure> {
     if let Some(path) = &screen.replay {
-        return replay::run(path, screen).await;
+        return replay::run(path, globals, screen).await;
     }
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
@@ -62,7 +62,7 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
     let mut options = Options {
         owns_node: true,
         people: people(node.peers(), &book),
-        ..screen.options()
+        ..screen.options(globals)?
     };
     if node.is_temporary() {
         options.note = "another peerway runs with this identity: this one is temporary".to_owned();
@@ -138,6 +138,7 @@ fn people(peers: &Peers, book: &Book) -> People {
         names: book.names(),
         decided: decided(book),
         acquaintances: peers.known(book),
+        seen: peers.seen().read().by_peer(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) fn run(globals: &Globals, screen: &Screen) -> Result<(), Failure> {
     if is_shown(globals) {
-        let shown = screen.options();
+        let shown = screen.options(globals)?;
         demo::show(|view| async move {
             let options = Options {
                 title: "home A".to_owned(),

@@ -27,6 +27,7 @@ use peerway_swarm::{
     store,
 };
 
+use super::appearance::AppearanceError;
 #[cfg(all(feature = "demo", unix))]
 use super::gallery::GalleryError;
 #[cfg(unix)]
@@ -252,6 +253,8 @@ pub(super) enum Failure {
     #[error(transparent)]
     Dashboard(#[from] dash::Error),
     #[error(transparent)]
+    Appearance(#[from] AppearanceError),
+    #[error(transparent)]
     Replay(#[from] dash::ReplayError),
     #[cfg(feature = "demo")]
     #[error(transparent)]
@@ -303,7 +306,7 @@ impl Failure {
             Self::OpenGateway(_) | Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
             #[cfg(unix)]
             Self::GroupInvite(_) | Self::PostLength(_) | Self::Feed(_) | Self::Lacks(_) => USAGE,
-            Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) => USAGE,
+            Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) | Self::Appearance(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
             #[cfg(unix)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{builder::FalseyValueParser, value_parser};
 
+use super::{appearance, args::Globals, failure::Failure};
 use crate::dash::{ColorChoice, Columns, Options, Theme};
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -17,14 +18,9 @@ pub(super) struct Screen {
     )]
     pub(super) color: ColorChoice,
 
-    /// Its colours
-    #[arg(
-        long,
-        value_name = "THEME",
-        env = "PEERWAY_THEME",
-        default_value = "default"
-    )]
-    pub(super) theme: Theme,
+    /// Its colours [default: those of theme.toml in the folder of the address book, if it is there]
+    #[arg(long, value_name = "THEME", env = "PEERWAY_THEME")]
+    pub(super) theme: Option<Theme>,
 
     /// Draw it with ASCII only, as where the locale is not UTF-8
     #[arg(long, env = "PEERWAY_ASCII", value_parser = FalseyValueParser::new())]
@@ -62,10 +58,15 @@ pub(super) struct Screen {
 
 impl Screen {
     /// The dashboard's options that are no matter of the node.
-    pub(super) fn options(&self) -> Options {
-        Options {
+    pub(super) fn options(&self, globals: &Globals) -> Result<Options, Failure> {
+        let palette = match self.theme {
+            Some(theme) => theme.into(),
+            None => appearance::palette(globals)?,
+        };
+        Ok(Options {
             color: self.color,
-            theme: self.theme,
+            palette,
+            keys: appearance::keys(globals)?,
             ascii: self.ascii,
             no_mouse: self.no_mouse,
             read_only: self.read_only,
@@ -73,6 +74,6 @@ impl Screen {
             columns: self.columns.clone(),
             record: self.record.clone(),
             ..Options::default()
-        }
+        })
     }
 }

@@ -44,6 +44,11 @@ impl StateDir {
         &self.path
     }
 
+    /// Where the address book is, and what else people edit.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// The identity, made at the first use.
     pub(super) fn key(&self) -> Result<SecretKey, Failure> {
         Ok(keyfile::load_or_create(&self.path.join("key"))?)

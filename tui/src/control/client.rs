@@ -187,6 +187,13 @@ impl Client {
         self.post("/network/mapping").await
     }
 
+    /// Has the node's own relay with this key be its home relay whenever it is up, or with none the nearest.
+    pub async fn prefer_home(&self, relay: Option<PeerId>) -> Result<(), ControlError> {
+        let body = serde_json::json!({ "relay": relay }).to_string();
+        let answer = self.send(Method::POST, "/network/home", body).await?;
+        refused(answer).await.map(drop)
+    }
+
     /// How the node was started, if it is of a version that says so.
     pub(crate) async fn version(&self) -> Result<Version, ControlError> {
         self.get("/version").await

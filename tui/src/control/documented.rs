@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 
 use peerway::{
     Cause, GroupSnapshot, LinkReport, MemberSnapshot, MemberStatus, NodeSnapshot, PairSnapshot,
-    PathKind, SecretKey, SwarmSnapshot, Ticket,
+    PathKind, PeerChanges, SecretKey, SwarmSnapshot, Ticket,
 };
 use peerway_swarm::groups::{GroupView, PostView};
 use peerway_swarm::share::{Hash, Kind, Link};
@@ -689,6 +689,13 @@ fn every_key_of_a_snapshot_and_of_events_is_documented_and_no_other() {
 fn every_key_of_changes_is_documented_and_no_other() {
     let mut node: Value = serde_json::from_str(SNAPSHOT).unwrap();
     node["gone"] = serde_json::json!([node["id"]]);
+    let mut changed = node["peers"][0].clone();
+    changed["place"] = 0.into();
+    changed["called"] = true.into();
+    changed.as_object_mut().unwrap().remove("id");
+    let read: PeerChanges = serde_json::from_value(changed.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), changed);
+    node["changed"] = serde_json::json!([changed]);
     let change = serde_json::json!({"seq": 0, "more": false, "node": node});
     check_complete(&change, &schema("Change"), "");
     let mut snapshot = NodeSnapshot::empty(SecretKey::from_seed(&[1; 32]).id());

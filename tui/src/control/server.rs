@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, SwarmSnapshot, Ticket};
+use peerway::{NodeSnapshot, PathInfo, PeerId, PeerSnapshot, RelaySnapshot, SwarmSnapshot, Ticket};
 use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,9 @@ use tokio::{
 };
 
 use super::{
-    Host, Named, Rights, StartOptions, V1, blob, commons,
+    Host, Named, Rights, StartOptions, V1, blob,
+    changes::Grain,
+    commons,
     door::{Caller, Door},
     files, groups, metrics,
     operating::{self, Room},
@@ -187,6 +189,7 @@ fn router(control: Control) -> Router {
         .route("/status", get(status))
         .route("/watch", get(watch_status))
         .route("/changes", get(changes))
+        .route("/changes/fields", get(changes_by_field))
         .route("/events", get(events))
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", get(peer).delete(disconnect))
@@ -195,6 +198,7 @@ fn router(control: Control) -> Router {
         .route("/peers/{id}/disconnect", post(hang_up))
         .route("/network/measure", post(measure_nat))
         .route("/network/mapping", post(renew_mappings))
+        .route("/network/home", post(prefer_home))
         .route("/ping", post(ping))
         .route("/why", post(why))
         .route("/speed", post(speed))
@@ -289,7 +293,13 @@ async fn watch_status(State(control): State<Control>) -> impl IntoResponse {
 }
 
 async fn changes(State(control): State<Control>) -> impl IntoResponse {
-    streams::changes(control.host.links.endpoint(), control.ended.subscribe())
+    let endpoint = control.host.links.endpoint();
+    streams::changes(endpoint, Grain::Peer, control.ended.subscribe())
+}
+
+async fn changes_by_field(State(control): State<Control>) -> impl IntoResponse {
+    let endpoint = control.host.links.endpoint();
+    streams::changes(endpoint, Grain::Field, control.ended.subscribe())
 }
 
 async fn events(State(control): State<Control>) -> impl IntoResponse {
@@ -429,6 +439,25 @@ async fn renew_mappings(State(control): State<Control>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
+/// Has one of the node's own relays be its home relay whenever it is up.
+async fn prefer_home(
+    State(control): State<Control>,
+    body: Result<Json<PreferHome>, JsonRejection>,
+) -> Result<StatusCode, Refusal> {
+    let PreferHome { relay } = understood(body)?;
+    let relay = relay.map(|relay| parse(&relay)).transpose()?;
+    let endpoint = control.host.links.endpoint();
+    if let Some(key) = relay {
+        let is_ours = |it: &RelaySnapshot| it.home && it.url.key() == key;
+        if !endpoint.snapshot().relays.iter().any(is_ours) {
+            let reason = format!("the node has no relay of its own with the key {key}");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, reason));
+        }
+    }
+    endpoint.prefer_home(relay).await;
+    Ok(StatusCode::ACCEPTED)
+}
+
 /// Has a direct path looked for now.
 async fn retry(
     State(control): State<Control>,
@@ -534,6 +563,12 @@ struct Version {
 #[serde(deny_unknown_fields)]
 struct Connect {
     ticket: Ticket,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreferHome {
+    relay: Option<String>,
 }
 
 #[derive(Serialize)]

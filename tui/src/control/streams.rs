@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::changes::Teller;
+use super::changes::{Grain, Teller};
 use crate::{Told, all_told, kept::Services};
 
 /// Snapshots follow each other no faster, whatever happens.
@@ -66,11 +66,12 @@ pub(super) fn snapshots(
 /// The same as what each changes, so that much less is sent: see [`Change`](super::changes::Change).
 pub(super) fn changes(
     endpoint: &Endpoint,
+    grain: Grain,
     ended: watch::Receiver<bool>,
 ) -> Sse<impl Stream<Item = Sending> + use<>> {
     let mut snapshots = endpoint.snapshots();
     snapshots.mark_changed();
-    let begin = (snapshots, Teller::default(), None);
+    let begin = (snapshots, Teller::new(grain), None);
     let changes = stream::unfold(begin, |(mut snapshots, mut teller, last)| async move {
         if let Some(last) = last {
             sleep_until(last + PAUSE).await;

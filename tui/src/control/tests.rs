@@ -434,7 +434,7 @@ async fn who_misses_a_change_asks_for_all_of_it_anew() {
     ];
     let both = async { tokio::join!(answer(&listener, &answers), two_seen(place)) };
     let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
-    assert_eq!(asked, ["/v1/changes", "/v1/changes"]);
+    assert_eq!(asked, ["/v1/changes/fields"; 2]);
     assert_eq!(seen, [0, 3]);
 }
 
@@ -449,7 +449,7 @@ async fn two_seen(place: Place) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_node_that_tells_no_changes_yet_is_watched_as_before() {
+async fn a_node_of_an_older_version_is_followed_by_what_it_tells() {
     let dir = TempDir::new().unwrap();
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
     let listener = place.open().unwrap();
@@ -459,11 +459,12 @@ async fn a_node_that_tells_no_changes_yet_is_watched_as_before() {
     let second = serde_json::to_string(&node).unwrap();
     let answers = [
         ("404 Not Found", String::new()),
+        ("404 Not Found", String::new()),
         ("200 OK", format!("data: {first}\n\ndata: {second}\n\n")),
     ];
     let both = async { tokio::join!(answer(&listener, &answers), two_seen(place)) };
     let (asked, seen) = timeout(PATIENCE, both).await.unwrap();
-    assert_eq!(asked, ["/v1/changes", "/v1/watch"]);
+    assert_eq!(asked, ["/v1/changes/fields", "/v1/changes", "/v1/watch"]);
     assert_eq!(seen, [0, 1]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{PathInfo, PeerId};
+use peerway::{HomeReason, PathInfo, PeerId, RelaySnapshot};
 use tui_input::Input;
 
 use super::{
@@ -138,8 +138,40 @@ pub(super) fn of_network(
             let text = "the router is asked anew for its forwarded port";
             (text.to_owned(), Role::Good)
         }
+        (Ok(()), NetworkRequest::PreferHome(None)) => {
+            let text = "the nearest relay is the home relay";
+            (text.to_owned(), Role::Good)
+        }
+        (Ok(()), NetworkRequest::PreferHome(Some(key))) => {
+            let relays = own_relays(model);
+            let of_key = relays.iter().find(|relay| relay.url.key() == key);
+            let name = of_key.map_or_else(|| key.short(), |relay| model.words().relay(&relay.url));
+            let text = format!("{name} is the home relay whenever it is up");
+            (text, Role::Good)
+        }
     };
     notify(model, said, role, now);
+}
+
+/// The node's own relays, of which one is the home relay.
+pub(super) fn own_relays(model: &Model) -> Vec<&RelaySnapshot> {
+    let relays = model.data().snapshot.relays.iter();
+    relays.filter(|relay| relay.home).collect()
+}
+
+/// Lists them, for one to be preferred.
+pub(super) fn list_homes(model: &mut Model, now: Duration) {
+    let relays = own_relays(model);
+    if relays.is_empty() {
+        let text = "this node has no relay of its own: start it with --relay URL";
+        return notify(model, text.to_owned(), Role::Warn, now);
+    }
+    let is_preferred = |relay: &&RelaySnapshot| relay.home_reason == Some(HomeReason::Preferred);
+    let at = relays.iter().position(is_preferred);
+    // The first row stands for the nearest.
+    model.overlay = Some(Overlay::Homes {
+        at: at.map_or(0, |at| at + 1),
+    });
 }
 
 /// One of the answers; only pings have several.

@@ -27,10 +27,14 @@ pub(crate) enum Column {
     Total,
     Age,
     Why,
+    /// Of Peerway, as a peer of a group tells it.
+    Version,
+    /// When it was last reached.
+    Seen,
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::State,
         Self::Name,
         Self::Id,
@@ -44,6 +48,8 @@ impl Column {
         Self::Total,
         Self::Age,
         Self::Why,
+        Self::Version,
+        Self::Seen,
     ];
 
     pub(crate) fn word(self) -> &'static str {
@@ -61,6 +67,8 @@ impl Column {
             Self::Total => "total",
             Self::Age => "age",
             Self::Why => "why",
+            Self::Version => "version",
+            Self::Seen => "seen",
         }
     }
 
@@ -75,7 +83,7 @@ impl Column {
             Self::Id => Some(peer.id.short()),
             Self::Path => Some(words.link(peer, Address::Ip)),
             Self::Rtt => peer.rtt.map(format::rtt).and_then(measured),
-            Self::Spark | Self::Jitter => None,
+            Self::Spark | Self::Jitter | Self::Version | Self::Seen => None,
             Self::Loss => peer
                 .rtt
                 .and_then(|_| measured(format!("{:.1}%", peer.loss * 100.0))),

@@ -1,7 +1,7 @@
 //! What the charts remember: one sample per second and peer.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
@@ -49,14 +49,15 @@ impl History {
         let steps = usize::try_from(steps).map_or(KEPT_RATES, |steps| steps.min(KEPT_RATES));
         self.last_s = self.last_s.max(Some(now_s));
         self.total.record(steps, snapshot.traffic, None);
-        let present: BTreeSet<_> = snapshot.peers.iter().map(|peer| peer.id).collect();
-        self.peers.retain(|id, _| present.contains(id));
         for peer in &snapshot.peers {
             self.peers.entry(peer.id).or_default().record(
                 steps,
                 peer.traffic,
                 peer.rtt.filter(|_| Standing::of(peer).is_reached()),
             );
+        }
+        if self.peers.len() > snapshot.peers.len() {
+            self.peers.retain(|id, _| snapshot.peer(*id).is_some());
         }
         self.relays
             .retain(|url, _| snapshot.relays.iter().any(|relay| relay.url == *url));
@@ -89,11 +90,11 @@ impl History {
         let seconds = seconds.max(1);
         let last_s = self.last_s.unwrap_or_default();
         let mut filled = usize::try_from(last_s % seconds as u64).unwrap_or(0) + 1;
-        let mut newest_first = track.rates.iter().rev();
+        let mut newest_first = track.newest_first();
         let mut columns: Vec<_> = (0..columns)
             .map(|_| {
                 let (mut sum, mut count) = (Rate::default(), 0);
-                for rate in newest_first.by_ref().take(filled).map(widened) {
+                for rate in newest_first.by_ref().take(filled) {
                     sum = sum + rate;
                     count += 1;
                 }
@@ -112,22 +113,59 @@ impl History {
 /// The samples of one peer, or of all together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
-    rates: VecDeque<(u32, u32)>,
+    /// How many samples there were.
+    samples: usize,
+    /// Those that are kept and not 0, each with its number: most of thousands of peers are silent most of the time.
+    rates: VecDeque<Sample>,
     rtts: Rtts,
+}
+
+/// The number of a sample, from 0, and the bytes per second then.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    number: usize,
+    down: u32,
+    up: u32,
 }
 
 impl Track {
     fn record(&mut self, steps: usize, traffic: Traffic, rtt: Option<Duration>) {
-        if steps == 0 {
+        self.samples = (self.samples + steps).max(1);
+        let number = self.samples - 1;
+        if self.rates.back().is_some_and(|last| last.number == number) {
             self.rates.pop_back();
         }
-        for _ in 1..steps {
-            push(&mut self.rates, (0, 0), KEPT_RATES);
-        }
         let narrow = |rate| u32::try_from(rate).unwrap_or(u32::MAX);
-        let rates = (narrow(traffic.rx_rate), narrow(traffic.tx_rate));
-        push(&mut self.rates, rates, KEPT_RATES);
+        let [down, up] = [traffic.rx_rate, traffic.tx_rate].map(narrow);
+        if (down, up) != (0, 0) {
+            self.rates.push_back(Sample { number, down, up });
+        }
+        let is_old = |it: &Sample| it.number + KEPT_RATES < self.samples;
+        while self.rates.front().is_some_and(is_old) {
+            self.rates.pop_front();
+        }
+        if self.rates.is_empty() {
+            self.rates.shrink_to_fit();
+        }
         self.rtts.record(steps, rtt);
+    }
+
+    /// A rate for each sample that is kept.
+    fn newest_first(&self) -> impl Iterator<Item = Rate> {
+        let mut busy = self.rates.iter().rev().peekable();
+        let numbers = (0..self.samples).rev().take(KEPT_RATES);
+        numbers.map(move |number| {
+            let rate = busy.next_if(|it| it.number == number).map(widened);
+            rate.unwrap_or_default()
+        })
+    }
+
+    /// Those of the last `seconds` that are not 0.
+    fn busy(&self, seconds: usize) -> impl Iterator<Item = Rate> {
+        let newest_first = self.rates.iter().rev();
+        newest_first
+            .take_while(move |it| it.number + seconds >= self.samples)
+            .map(widened)
     }
 
     pub(super) fn rtts(&self) -> &Rtts {
@@ -135,13 +173,12 @@ impl Track {
     }
 
     pub(super) fn latest(&self) -> Rate {
-        self.rates.back().map(widened).unwrap_or_default()
+        self.newest_first().next().unwrap_or_default()
     }
 
     /// The highest rates of the last `seconds`, each for itself.
     pub(super) fn peak(&self, seconds: usize) -> Rate {
-        let recent = self.rates.iter().rev().take(seconds).map(widened);
-        recent.fold(Rate::default(), |peak, rate| Rate {
+        self.busy(seconds).fold(Rate::default(), |peak, rate| Rate {
             down: peak.down.max(rate.down),
             up: peak.up.max(rate.up),
         })
@@ -149,13 +186,7 @@ impl Track {
 
     /// Bytes in the last `seconds`, both ways.
     pub(super) fn volume(&self, seconds: usize) -> u64 {
-        self.rates
-            .iter()
-            .rev()
-            .take(seconds)
-            .map(widened)
-            .map(|rate| rate.down + rate.up)
-            .sum()
+        self.busy(seconds).map(|rate| rate.down + rate.up).sum()
     }
 }
 
@@ -228,10 +259,10 @@ impl Rtts {
     }
 }
 
-fn widened((down, up): &(u32, u32)) -> Rate {
+fn widened(sample: &Sample) -> Rate {
     Rate {
-        down: u64::from(*down),
-        up: u64::from(*up),
+        down: u64::from(sample.down),
+        up: u64::from(sample.up),
     }
 }
 
@@ -284,8 +315,10 @@ mod tests {
         traffic.rx_rate = 8;
         track.record(3, traffic, Some(Duration::from_millis(20)));
         track.record(0, traffic, Some(Duration::from_millis(30)));
-        let kept: Vec<_> = track.rates.iter().map(|(down, _)| *down).collect();
+        let mut kept: Vec<_> = track.newest_first().map(|rate| rate.down).collect();
+        kept.reverse();
         assert_eq!(kept, [5, 0, 0, 8]);
+        assert_eq!([1, 3, 4].map(|seconds| track.volume(seconds)), [8, 8, 13]);
         let means = track.rtts().means(60, 60);
         assert_eq!(means[56..], [Some(10.0), None, None, Some(30.0)]);
     }
@@ -313,7 +346,10 @@ mod tests {
         let mut history = History::default();
         let track = track(&mut history, &[7; 2 * KEPT_RATES]);
         assert_eq!(track.rates.len(), KEPT_RATES);
-        assert_eq!(track.rates.capacity(), KEPT_RATES);
+        assert_eq!(track.newest_first().count(), KEPT_RATES);
         assert_eq!(track.rtts.0.capacity(), KEPT_RTTS);
+        let silent = self::track(&mut history, &[0; 2 * KEPT_RATES]);
+        assert_eq!(silent.rates.capacity(), 0);
+        assert_eq!(silent.newest_first().count(), KEPT_RATES);
     }
 }

@@ -50,6 +50,8 @@ pub(super) enum Context {
     Name,
     /// Who called is listed.
     Callers,
+    /// The relays are, one of which may be preferred.
+    Homes,
     /// What is to be done to a peer wants a second key.
     Sure,
     /// A column to sort by is being chosen.
@@ -90,6 +92,8 @@ pub(super) enum Action {
     Follow,
     Freeze,
     Help,
+    /// Lists the node's own relays.
+    Homes,
     /// Shows more or fewer events.
     Level,
     Move(Step),
@@ -140,7 +144,10 @@ impl Action {
     /// Whether it changes links or the address book.
     pub(super) fn is_change(self) -> bool {
         let ask = matches!(self, Self::Ask(ask) if !matches!(ask, Ask::Ping | Ask::UntilDirect));
-        ask || matches!(self, Self::Connect | Self::Callers | Self::Network(_))
+        ask || matches!(
+            self,
+            Self::Connect | Self::Callers | Self::Homes | Self::Network(_)
+        )
     }
 }
 
@@ -226,6 +233,7 @@ impl Group {
             | Action::Follow
             | Action::Freeze
             | Action::Help
+            | Action::Homes
             | Action::Level
             | Action::Network(_)
             | Action::Prompt
@@ -286,15 +294,6 @@ pub(super) struct Binding {
     pub(super) footer: Option<&'static str>,
 }
 
-/// What the key does in this context.
-pub(super) fn find(context: Context, event: &KeyEvent) -> Option<Action> {
-    BINDINGS
-        .iter()
-        .filter(|binding| binding.contexts.contains(&context))
-        .find(|binding| binding.keys.iter().any(|key| key.matches(event)))
-        .map(|binding| binding.action)
-}
-
 /// One line of the help, and of the key table of the documentation.
 #[derive(Debug)]
 pub(super) enum HelpLine {
@@ -328,8 +327,13 @@ pub(super) fn footer(context: Context) -> impl Iterator<Item = (&'static Binding
 }
 
 impl Key {
+    /// Whether it is a letter where texts are written.
+    pub(super) fn is_typed(&self) -> bool {
+        matches!(self.code, KeyCode::Char(_)) && !self.control
+    }
+
     /// Shift is in the character already, and terminals do not agree on whether to report it.
-    fn matches(&self, event: &KeyEvent) -> bool {
+    pub(super) fn matches(&self, event: &KeyEvent) -> bool {
         self.code == event.code
             && self.control == event.modifiers.contains(KeyModifiers::CONTROL)
             && !event.modifiers.contains(KeyModifiers::ALT)
@@ -352,11 +356,6 @@ impl Key {
 }
 
 impl Binding {
-    pub(super) fn labels(&self, glyphs: &Glyphs) -> String {
-        let labels: Vec<_> = self.keys.iter().map(|key| key.label(glyphs)).collect();
-        format!("{}{}", self.before(), labels.join(" "))
-    }
-
     /// The first key of a chord whose second one this is.
     pub(super) fn before(&self) -> &'static str {
         match self.contexts {
@@ -365,14 +364,6 @@ impl Binding {
             [Context::Sort] => "s ",
             _ => "",
         }
-    }
-
-    /// The first key only, for the footer.
-    pub(super) fn label(&self, glyphs: &Glyphs) -> String {
-        self.keys
-            .first()
-            .map(|key| key.label(glyphs))
-            .unwrap_or_default()
     }
 }
 
@@ -470,6 +461,7 @@ const EVERYWHERE: &[Context] = &[
     C::Prompt,
     C::Name,
     C::Callers,
+    C::Homes,
     C::Sure,
     C::Sort,
     C::Connect,
@@ -554,6 +546,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('A')], PANELS, Action::Callers, Some("who called and was not let in: let one in"), None),
     bind(&[char('n')], &[C::Network], Action::Network(NetworkRequest::Measure), Some("measure the NAT anew, in the network view"), Some("new report")),
     bind(&[char('u')], &[C::Network], Action::Network(NetworkRequest::RenewMappings), Some("have the router asked anew for its forwarded port, there too"), Some("renew mapping")),
+    bind(&[char('h')], &[C::Network], Action::Homes, Some("prefer one of the relays as home, there too"), Some("home")),
+    bind(ENTER, &[C::Homes], Action::Accept, None, Some("prefer")),
+    bind(J, &[C::Homes], Action::Move(Step::Down), None, Some("down")),
+    bind(K, &[C::Homes], Action::Move(Step::Up), None, Some("up")),
     bind(ENTER, &[C::Callers], Action::Accept, None, Some("let in")),
     bind(J, &[C::Callers], Action::Move(Step::Down), None, Some("down")),
     bind(K, &[C::Callers], Action::Move(Step::Up), None, Some("up")),
@@ -603,7 +599,7 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[char('q'), char('y'), key(KeyCode::Enter)], &[C::Confirm], Action::Accept, None, Some("quit")),
     bind(ESC, &[C::Peers, C::Network, C::Flows, C::Map, C::Members, C::Links, C::Events, C::Shares, C::Holders, C::Groups, C::Fellows, C::Posts], Action::Back, Some("one step back: close, cancel, clear the filter, all panels"), None),
     bind(ESC, &[C::Filter], Action::Back, None, Some("clear")),
-    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
+    bind(ESC, &[C::Copy, C::Go, C::Prompt, C::Name, C::Callers, C::Homes, C::Sure, C::Sort, C::Connect, C::Confirm], Action::Back, None, Some("cancel")),
     bind(&[char('q')], CALM, Action::Quit, Some("quit"), Some("quit")),
     bind(&[char('Q')], CALM, Action::QuitKeepingScreen, Some("quit, leaving the screen in the terminal"), None),
 ];

@@ -2,14 +2,14 @@
 
 use ratatui::{style::Style, symbols::border};
 
-use super::{ColorChoice, Options, theme::Theme};
+use super::{ColorChoice, Options, palette::Palette, theme::Theme};
 
 /// The theme and the glyphs of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     pub(super) glyphs: &'static Glyphs,
     pub(super) colored: bool,
-    theme: Theme,
+    palette: Palette,
 }
 
 impl Look {
@@ -18,7 +18,7 @@ impl Look {
         let &Options {
             color,
             ascii,
-            theme,
+            palette,
             ..
         } = options;
         let set = |name: &str| env(name).filter(|value| !value.is_empty());
@@ -32,18 +32,23 @@ impl Look {
             .or_else(|| set("LANG"))
             .map(|locale| locale.to_ascii_lowercase());
         let utf8 = locale.is_none_or(|locale| locale.contains("utf-8") || locale.contains("utf8"));
-        let theme = if colored { theme } else { Theme::Mono };
+        let has_more = set("COLORTERM").is_some_and(|it| it == "truecolor" || it == "24bit");
+        let palette = match (colored, has_more) {
+            (false, _) => Palette::from(Theme::Mono),
+            (true, true) => palette,
+            (true, false) => palette.in_sixteen_colors(),
+        };
         Self {
             glyphs: if ascii || !utf8 { &ASCII } else { &UNICODE },
-            colored: theme != Theme::Mono,
-            theme,
+            colored: palette.is_colored(),
+            palette,
         }
     }
 
     /// The style of a role. Without colours only modifiers are used: crossterm 0.29 answers `NO_COLOR` by resets in the
     /// middle of a line, which would wipe the selection bar out.
     pub(super) fn style(&self, role: Role) -> Style {
-        self.theme.style(role)
+        self.palette.style(role)
     }
 }
 

@@ -30,6 +30,7 @@ use super::{
     history::History,
     joined,
     keymap::{Chord, Context},
+    keys::Keys,
     layout::{Areas, Panel, Wanted},
     list::List,
     look::{Look, Role},
@@ -47,12 +48,15 @@ const KEPT_EVENTS: usize = 500;
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) look: Look,
+    pub(super) keys: Keys,
     pub(super) title: String,
     pub(super) note: String,
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
     acquaintances: Vec<Ticket>,
     decided: BTreeSet<PeerId>,
+    /// When peers were last seen before this window was, milliseconds since the Unix epoch.
+    pub(super) seen: BTreeMap<PeerId, u64>,
     /// Seconds east of Greenwich, for times of day.
     pub(super) utc_offset_s: i32,
     pub(super) screen: Rect,
@@ -184,6 +188,10 @@ pub(super) enum Overlay {
     Callers {
         at: usize,
     },
+    /// The node's own relays, of which one may be preferred; the first row stands for the nearest.
+    Homes {
+        at: usize,
+    },
     /// What is to be done to a peer wants a second key.
     Confirm {
         peer: PeerId,
@@ -243,6 +251,25 @@ impl Window {
     }
 }
 
+impl Data {
+    fn begin(first: Arc<NodeSnapshot>) -> Self {
+        let (mut history, mut trails) = (History::default(), Trails::default());
+        history.record(&first);
+        trails.record(&first);
+        Self {
+            snapshot: first,
+            swarm: Arc::default(),
+            commons: None,
+            meters: Meters::default(),
+            history,
+            trails,
+            events: VecDeque::new(),
+            jump: None,
+            unread: 0,
+        }
+    }
+}
+
 impl Model {
     pub(super) fn new(
         look: Look,
@@ -250,31 +277,20 @@ impl Model {
         utc_offset_s: i32,
         first: Arc<NodeSnapshot>,
     ) -> Self {
-        let mut live = Data {
-            snapshot: Arc::clone(&first),
-            swarm: Arc::default(),
-            commons: None,
-            meters: Meters::default(),
-            history: History::default(),
-            trails: Trails::default(),
-            events: VecDeque::new(),
-            jump: None,
-            unread: 0,
-        };
-        live.history.record(&first);
-        live.trails.record(&first);
         let mut model = Self {
             look,
+            keys: options.keys.clone(),
             title: options.title.clone(),
             note: options.note.clone(),
             owns_node: options.owns_node,
             names: options.people.names.clone(),
             acquaintances: options.people.acquaintances.clone(),
             decided: options.people.decided.clone(),
+            seen: options.people.seen.clone(),
             utc_offset_s,
             screen: Rect::default(),
             inline: options.inline,
-            live,
+            live: Data::begin(first),
             frozen: None,
             view: View::default(),
             page: None,
@@ -336,7 +352,7 @@ impl Model {
     pub(super) fn meet(&mut self, people: People) {
         self.dirty = true;
         (self.names, self.acquaintances) = (people.names, people.acquaintances);
-        self.decided = people.decided;
+        (self.decided, self.seen) = (people.decided, people.seen);
     }
 
     /// Nothing is heard of the node, or it is there again.
@@ -516,6 +532,7 @@ impl Model {
             Some(Overlay::Prompt(_)) => Context::Prompt,
             Some(Overlay::Name { .. }) => Context::Name,
             Some(Overlay::Callers { .. }) => Context::Callers,
+            Some(Overlay::Homes { .. }) => Context::Homes,
             Some(Overlay::Confirm { .. }) => Context::Sure,
             Some(Overlay::Sort { .. }) => Context::Sort,
             Some(Overlay::Details) => Context::Details,

@@ -24,7 +24,7 @@ const NOTCH: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Tab(View),
-    Key(&'static Key),
+    Key(Key),
     Heading(Column),
     Row(usize),
     /// A row of another list, from the first one on the screen.

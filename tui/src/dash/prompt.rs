@@ -52,7 +52,7 @@ enum Takes {
 }
 
 #[rustfmt::skip]
-const WORDS: [(&str, Takes); 30] = [
+const WORDS: [(&str, Takes); 31] = [
     ("accept", Takes::Nothing(Action::Callers)),
     ("block", Takes::Ask(Ask::Block)),
     ("connect", Takes::Ticket),
@@ -64,6 +64,7 @@ const WORDS: [(&str, Takes); 30] = [
     ("freeze", Takes::Nothing(Action::Freeze)),
     ("groups", Takes::Nothing(Action::View(View::Groups))),
     ("help", Takes::Nothing(Action::Help)),
+    ("home", Takes::Nothing(Action::Homes)),
     ("ls", Takes::Nothing(Action::View(View::Shares))),
     ("map", Takes::Nothing(Action::View(View::Map))),
     ("mask", Takes::Nothing(Action::ToggleMask)),

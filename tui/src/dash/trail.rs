@@ -1,6 +1,6 @@
 //! How peers were reached so far: phases out of the events, and out of snapshots where events were missed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use peerway::{
     Cause, Event, EventKind, Explanation, NodeSnapshot, PathInfo, PeerId, PeerSnapshot, PeerState,
@@ -37,8 +37,11 @@ impl Trails {
 
     /// The last phase of a peer that nothing is wanted from and that could not be reached when something was.
     pub(super) fn given_up(&self, peer: &PeerSnapshot) -> Option<&Phase> {
+        if peer.state != PeerState::Idle {
+            return None;
+        }
         let last = self.0.get(&peer.id)?.last()?;
-        (peer.state == PeerState::Idle && last.kind == Standing::Unreachable).then_some(last)
+        (last.kind == Standing::Unreachable).then_some(last)
     }
 
     #[expect(
@@ -91,20 +94,25 @@ impl Trails {
                 continue;
             }
             let kind = Standing::of(peer);
+            let path = peer.path.as_ref().filter(|_| kind.is_reached());
+            if trail.is_in(kind, path) {
+                continue;
+            }
             trail.enter(Phase {
                 since_ms: snapshot
                     .at_ms
                     .saturating_sub(peer.state_age.as_millis() as u64),
                 kind,
-                path: peer.path.clone().filter(|_| kind.is_reached()),
+                path: path.cloned(),
                 why: peer.why.clone().map(Box::new),
             });
         }
-        let present: BTreeSet<_> = snapshot.peers.iter().map(|peer| peer.id).collect();
-        self.0.retain(|id, trail| {
-            let is_newer = |last: &Phase| last.since_ms > snapshot.at_ms;
-            present.contains(id) || trail.last().is_some_and(is_newer)
-        });
+        if self.0.len() > snapshot.peers.len() {
+            self.0.retain(|id, trail| {
+                let is_newer = |last: &Phase| last.since_ms > snapshot.at_ms;
+                snapshot.peer(*id).is_some() || trail.last().is_some_and(is_newer)
+            });
+        }
     }
 }
 
@@ -117,6 +125,20 @@ impl Trail {
     pub(super) fn phases(&self) -> impl Iterator<Item = (&Phase, Option<u64>)> {
         let ends = self.0.iter().skip(1).map(|next| Some(next.since_ms));
         self.0.iter().zip(ends.chain([None]))
+    }
+
+    /// When the peer was last reached, if it is not now: milliseconds since the Unix epoch.
+    pub(super) fn left_at_ms(&self) -> Option<u64> {
+        let is_reached =
+            |kind| matches!(kind, Standing::Direct | Standing::Suspect | Standing::Relay);
+        let reached = self.phases().filter(|(phase, _)| is_reached(phase.kind));
+        reached.filter_map(|(_, end)| end).last()
+    }
+
+    /// Whether the last phase goes on as it is; of one that could not be reached the reason may have become another one.
+    fn is_in(&self, kind: Standing, path: Option<&PathInfo>) -> bool {
+        let is_it = |last: &Phase| last.kind == kind && last.path.as_ref() == path;
+        kind != Standing::Unreachable && self.last().is_some_and(is_it)
     }
 
     fn enter(&mut self, mut phase: Phase) {
@@ -142,6 +164,10 @@ impl Trail {
         }
         if self.0.len() == KEPT_PHASES {
             self.0.pop_front();
+        }
+        if self.0.len() == self.0.capacity() {
+            // Most of thousands of peers have one phase.
+            self.0.reserve_exact(1 + self.0.len());
         }
         self.0.push_back(phase);
     }

@@ -149,7 +149,7 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
     }
     let context = model.context();
     model.chord = None;
-    match keymap::find(context, key) {
+    match model.keys.find(context, key) {
         Some(action) => act(model, action, now, effects),
         None if context.is_written() => type_key(model, key),
         None => {}
@@ -188,6 +188,7 @@ fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effec
                 _ => Some(Overlay::Help { scrolled: 0 }),
             };
         }
+        Action::Homes => asking::list_homes(model, now),
         Action::Level => {
             model.level = model.level.next();
             model.events = List::default();
@@ -294,6 +295,12 @@ fn accept(model: &mut Model, now: Duration, effects: &mut Vec<Effect>) {
                 asking::send(model, peer, Request::LetIn, now, effects);
             }
             return;
+        }
+        Some(Overlay::Homes { at }) => {
+            let relays = asking::own_relays(model);
+            let chosen = at.checked_sub(1).and_then(|at| relays.get(at));
+            let key = chosen.map(|relay| relay.url.key());
+            return ask_network(model, NetworkRequest::PreferHome(key), now, effects);
         }
         Some(Overlay::Name { peer, input }) => {
             let request = Request::Rename(input.value().trim().to_owned());
@@ -531,10 +538,13 @@ pub(super) fn step_by(model: &mut Model, step: Step) {
     let help_page = layout::help_rows(model.screen);
     let callers = model.callers().len();
     let columns = model.sort_columns().len();
+    let homes = asking::own_relays(model).len() + 1;
     if let Some(Overlay::Sort { at }) = &mut model.overlay {
         *at = moved(*at, step, columns, columns);
     } else if let Some(Overlay::Callers { at }) = &mut model.overlay {
         *at = moved(*at, step, callers, callers);
+    } else if let Some(Overlay::Homes { at }) = &mut model.overlay {
+        *at = moved(*at, step, homes, homes);
     } else if let Some(Overlay::Help { scrolled }) = &mut model.overlay {
         // The keys, a gap, and the signs of the kinds.
         let lines = keymap::help(model.read_only).count() + 1 + Standing::ALL.len();

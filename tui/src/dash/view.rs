@@ -111,6 +111,7 @@ pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
         Some(Overlay::Help { scrolled }) => help::help(model, *scrolled, frame, body),
         Some(Overlay::Connect(connect)) => dialogs::connect(model, connect, frame, body),
         Some(Overlay::Callers { at }) => menus::callers(model, *at, frame, body),
+        Some(Overlay::Homes { at }) => menus::homes(model, *at, frame, body),
         Some(Overlay::Sort { at }) => menus::sort(model, *at, frame, body),
         Some(Overlay::Share) => share::share(model, frame, body),
         Some(Overlay::Stranger(peer)) => stranger::stranger(model, peer, frame, body),

@@ -9,7 +9,7 @@ use std::{
 
 use super::Relay;
 use crate::{
-    HomeReason, RelayRole, RelayUrl,
+    HomeReason, PeerId, RelayRole, RelayUrl,
     timing::{HOME_KEPT, HOME_SETTLES, NEARER_BY, RTT_REMEMBERED},
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Home {
     /// As configured, best first.
     configured: Vec<RelayUrl>,
+    /// The key of the one that comes first whenever it can be used.
+    preferred: Option<PeerId>,
     /// The home relay, then the others.
     ranked: Vec<RelayUrl>,
     is_chosen: bool,
@@ -48,6 +50,11 @@ impl Home {
         self.is_chosen = home.is_some_and(|home| self.put_first(&home));
     }
 
+    /// The one of this key comes first whenever it can be used, however far away it is.
+    pub(super) fn prefer(&mut self, relay: Option<PeerId>) {
+        self.preferred = relay;
+    }
+
     /// What was measured is not true any more.
     pub(super) fn begin_anew(&mut self, now: Instant) {
         (self.settles, self.kept_until) = (Some(now + HOME_SETTLES), None);
@@ -55,6 +62,10 @@ impl Home {
 
     /// Looks again which it is, after something happened at one of them.
     pub(super) fn choose(&mut self, now: Instant, relays: &BTreeMap<RelayUrl, Relay>) {
+        if let Some(preferred) = self.preferred(relays).cloned() {
+            self.is_chosen = self.put_first(&preferred);
+            return;
+        }
         let Some(choice) = self.nearest(now, relays).cloned() else {
             return;
         };
@@ -109,7 +120,9 @@ impl Home {
             let [ours, theirs] = [home, other].map(|relay| relay.round_trips.shortest(now));
             theirs.zip(ours).is_some_and(|(theirs, ours)| theirs < ours)
         };
-        Some(if others().next().is_none() {
+        Some(if self.preferred == Some(url.key()) {
+            HomeReason::Preferred
+        } else if others().next().is_none() {
             HomeReason::Only
         } else if !others().any(is_nearer) {
             HomeReason::Nearest
@@ -118,6 +131,13 @@ impl Home {
         } else {
             HomeReason::ChangedLately
         })
+    }
+
+    /// The one that is wanted, if it can be used.
+    fn preferred(&self, relays: &BTreeMap<RelayUrl, Relay>) -> Option<&RelayUrl> {
+        let ours = self.configured.iter();
+        ours.filter(|url| self.preferred == Some(url.key()))
+            .find(|url| usable(relays, url).is_some())
     }
 
     /// The nearest that can be used; of those that are about as near the first as configured.

@@ -1,5 +1,7 @@
 //! What is other in a snapshot than in one before it: of thousands of peers few change in a second.
 
+mod fields;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{Caller, NetworkSnapshot, NodeSnapshot, PeerSnapshot, RelaySnapshot, Traffic};
 use crate::{PeerId, Ticket, times::millis};
 
-/// What makes a snapshot of a node that somebody holds a later one: [`NodeSnapshot::follow`] finds it, [`NodeSnapshot::apply`] puts
-/// it in.
+pub use fields::PeerChanges;
+
+/// What makes a snapshot of a node that somebody holds a later one: [`NodeSnapshot::follow`] and
+/// [`NodeSnapshot::follow_by_field`] find it, [`NodeSnapshot::apply`] puts it in.
 ///
 /// What is absent is as before, but older: `state_age` of peers and `age` of their flows have grown by as much as `uptime` has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +47,9 @@ pub struct NodeChanges {
     /// Peers that are new or changed, each as it is now, ordered by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerSnapshot>,
+    /// What has changed of other peers; put in after `gone` and `peers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<PeerChanges>,
     /// Peers that are no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<PeerId>,
@@ -75,16 +82,20 @@ impl NodeChanges {
             strangers: Some(strangers),
             turned_away: Some(turned_away),
             peers,
+            changed: Vec::new(),
             gone: Vec::new(),
         }
     }
 
-    /// The same in parts of so many peers each, at least one; all else is in the first.
+    /// The same in parts of so many peers each, at least one; all else is in the first, and what changed of peers after those
+    /// that are whole.
     #[must_use]
     pub fn in_parts(mut self, peers: usize) -> Vec<Self> {
-        let peers = peers.max(1);
-        let mut rest = self.peers.split_off(self.peers.len().min(peers));
-        let part = |peers| Self {
+        let most = peers.max(1);
+        let mut peers = self.peers.split_off(self.peers.len().min(most));
+        let room = most - self.peers.len();
+        let mut changed = self.changed.split_off(self.changed.len().min(room));
+        let part = |peers, changed| Self {
             at_ms: self.at_ms,
             uptime: self.uptime,
             id: None,
@@ -95,13 +106,19 @@ impl NodeChanges {
             strangers: None,
             turned_away: None,
             peers,
+            changed,
             gone: Vec::new(),
         };
         let mut parts = Vec::new();
-        while !rest.is_empty() {
-            let further = rest.split_off(rest.len().min(peers));
-            parts.push(part(rest));
-            rest = further;
+        while !peers.is_empty() {
+            let further = peers.split_off(peers.len().min(most));
+            parts.push(part(peers, Vec::new()));
+            peers = further;
+        }
+        while !changed.is_empty() {
+            let further = changed.split_off(changed.len().min(most));
+            parts.push(part(Vec::new(), changed));
+            changed = further;
         }
         parts.insert(0, self);
         parts
@@ -109,13 +126,34 @@ impl NodeChanges {
 }
 
 impl NodeSnapshot {
-    /// Becomes `now`, a later snapshot of the same node, and returns what that changes.
+    /// Becomes `now`, a later snapshot of the same node, and returns what that changes: changed peers as they are now.
     pub fn follow(&mut self, now: &Self) -> NodeChanges {
         self.grow_older(now.uptime);
-        let changed = now
-            .peers
-            .iter()
-            .filter(|peer| self.peer(peer.id) != Some(peer));
+        let peers = now.peers.iter();
+        let peers = peers.filter(|peer| self.peer(peer.id) != Some(peer));
+        self.become_with(now, peers.cloned().collect(), Vec::new())
+    }
+
+    /// The same with what changed of each peer instead of the changed peers, which is less; only new peers are whole.
+    pub fn follow_by_field(&mut self, now: &Self) -> NodeChanges {
+        self.grow_older(now.uptime);
+        let (mut peers, mut changed) = (Vec::new(), Vec::new());
+        for (place, peer) in now.peers.iter().enumerate() {
+            match self.peer(peer.id) {
+                None => peers.push(peer.clone()),
+                Some(held) if held != peer => changed.push(PeerChanges::of(place, held, peer)),
+                Some(_) => {}
+            }
+        }
+        self.become_with(now, peers, changed)
+    }
+
+    fn become_with(
+        &mut self,
+        now: &Self,
+        peers: Vec<PeerSnapshot>,
+        changed: Vec<PeerChanges>,
+    ) -> NodeChanges {
         let ids = self.peers.iter().map(|peer| peer.id);
         let changes = NodeChanges {
             at_ms: now.at_ms,
@@ -127,14 +165,15 @@ impl NodeSnapshot {
             traffic: other(&self.traffic, &now.traffic),
             strangers: other(&self.strangers, &now.strangers),
             turned_away: other(&self.turned_away, &now.turned_away),
-            peers: changed.cloned().collect(),
+            peers,
+            changed,
             gone: ids.filter(|id| now.peer(*id).is_none()).collect(),
         };
         self.apply(changes.clone());
         changes
     }
 
-    /// Becomes the later snapshot to which these changes lead from this one.
+    /// Becomes the later snapshot to which these changes lead from this one; what is about a peer that is not there is left out.
     pub fn apply(&mut self, changes: NodeChanges) {
         let NodeChanges {
             at_ms,
@@ -147,6 +186,7 @@ impl NodeSnapshot {
             strangers,
             turned_away,
             peers,
+            changed,
             gone,
         } = changes;
         self.grow_older(uptime);
@@ -174,6 +214,11 @@ impl NodeSnapshot {
         if self.peers.len() > known {
             self.peers.sort_by_key(|peer| peer.id);
             self.peers.dedup_by_key(|peer| peer.id);
+        }
+        for fields in changed {
+            if let Some(held) = self.peers.get_mut(fields.place) {
+                fields.put_into(held);
+            }
         }
     }
 
@@ -300,6 +345,7 @@ mod tests {
         fn who_puts_in_all_changes_holds_what_the_node_is(
             seconds in vec((vec(happening(), 0..6), 0..3_000_000_000_u64), 1..20),
             peers in 1..5_usize,
+            by_field in any::<bool>(),
         ) {
             let mut now = NodeSnapshot::empty(id(100));
             let mut told = now.clone();
@@ -311,8 +357,9 @@ mod tests {
                 for it in &happenings {
                     happen(&mut now, it);
                 }
-                for part in told.follow(&now).in_parts(peers) {
-                    prop_assert!(part.peers.len() <= peers);
+                let changes = if by_field { told.follow_by_field(&now) } else { told.follow(&now) };
+                for part in changes.in_parts(peers) {
+                    prop_assert!(part.peers.len() + part.changed.len() <= peers);
                     held.apply(sent(&part));
                 }
                 prop_assert_eq!(&told, &now);
@@ -339,5 +386,41 @@ mod tests {
         let changes = told.follow(&now);
         let changed: Vec<_> = changes.peers.iter().map(|peer| peer.id).collect();
         assert_eq!((changed, changes.gone), (vec![id(3)], vec![id(5)]));
+    }
+
+    #[test]
+    fn of_a_changed_peer_only_what_is_other_is_told_by_field() {
+        let mut now = NodeSnapshot::empty(id(100));
+        for seed in 0..3 {
+            happen(&mut now, &Happening::Comes(seed));
+        }
+        let mut told = now.clone();
+        now.peers[1].rtt = Some(Duration::from_millis(20));
+        now.peers[2].why = None;
+        now.peers[2].called = true;
+        let changes = serde_json::to_value(told.follow_by_field(&now)).unwrap();
+        let changed =
+            serde_json::json!([{"place": 1, "rtt_ms": 20.0}, {"place": 2, "called": true}]);
+        assert_eq!(
+            (&changes["changed"], &changes["peers"]),
+            (&changed, &serde_json::Value::Null)
+        );
+        now.peers[1].rtt = None;
+        let changes = serde_json::to_value(told.follow_by_field(&now)).unwrap();
+        assert_eq!(
+            changes["changed"],
+            serde_json::json!([{"place": 1, "rtt_ms": null}])
+        );
+    }
+
+    #[test]
+    fn a_change_of_a_peer_that_is_not_there_changes_nothing() {
+        let mut node = NodeSnapshot::empty(id(100));
+        happen(&mut node, &Happening::Comes(0));
+        let nobody =
+            serde_json::json!({"at_ms": 0, "uptime_ms": 0, "changed": [{"place": 1, "loss": 1.0}]});
+        let before = node.clone();
+        node.apply(serde_json::from_value(nobody).unwrap());
+        assert_eq!(node, before);
     }
 }

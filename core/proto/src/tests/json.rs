@@ -144,7 +144,7 @@ fn the_lists_of_a_snapshot_are_complete_and_each_entry_has_its_name_and_words() 
     let roles = all!(RelayRole: "home" Home, "standby" Standby, "unknown" Unknown);
     keeps_its_names(None, &roles);
     let reasons = all!(HomeReason:
-        "only" Only, "nearest" Nearest, "near_enough" NearEnough, "changed_lately" ChangedLately,
+        "preferred" Preferred, "only" Only, "nearest" Nearest, "near_enough" NearEnough, "changed_lately" ChangedLately,
         "unknown" Unknown);
     keeps_its_names(None, &reasons);
     has_words(&reasons, HomeReason::to_string);

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::super::{failure::Failure, screen::Screen};
+use super::super::{args::Globals, failure::Failure, screen::Screen};
 use crate::{
     Commons, Told,
     dash::{self, Feed, Options, People, Recorded, Recording},
@@ -21,7 +21,7 @@ use crate::{
 /// Events that wait to be shown.
 const QUEUE: usize = 64;
 
-pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
+pub(super) async fn run(path: &Path, globals: &Globals, screen: &Screen) -> Result<(), Failure> {
     let recording = Recording::open(path)?;
     let (samples, snapshots) = watch::channel(Arc::new(recording.first.clone()));
     let (happened, events) = mpsc::channel(QUEUE);
@@ -44,7 +44,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         },
         replay: true,
         read_only: true,
-        ..screen.options()
+        ..screen.options(globals)?
     };
     let played = recording.play()?;
     tokio::select! {

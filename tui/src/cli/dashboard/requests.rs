@@ -232,6 +232,15 @@ impl<'a> Host<'a> {
                 links.endpoint().renew_port_mappings().await;
                 Ok(())
             }
+            (Self::Own { links, .. }, NetworkRequest::PreferHome(relay)) => {
+                links.endpoint().prefer_home(relay).await;
+                Ok(())
+            }
+            #[cfg(unix)]
+            (
+                Self::Running { node, .. } | Self::Peer { node },
+                NetworkRequest::PreferHome(relay),
+            ) => node.prefer_home(relay).await.map_err(said),
             #[cfg(unix)]
             (Self::Running { node, .. } | Self::Peer { node }, NetworkRequest::Measure) => {
                 node.measure_nat().await.map_err(said)

@@ -40,7 +40,7 @@ pub(super) async fn open(globals: &Globals, screen: &Screen, node: Client) -> Re
     let book = Followed::open_or_empty(peers.book(), state.invites());
     let options = Options {
         people: people(&peers, &book.book()),
-        ..screen.options()
+        ..screen.options(globals)?
     };
     let host = Host::Running {
         node: &node,
@@ -64,7 +64,7 @@ pub(in crate::cli) async fn of_peer(
     let peers = state.peers();
     peers.remember(&peer);
     let names = state.names().names();
-    let options = screen.options();
+    let options = screen.options(globals)?;
     let is_reader = rights != Some(Rights::Full);
     let may = if is_reader { ", to look at" } else { "" };
     let title = state.names().peer(&peer.id());
@@ -160,6 +160,7 @@ fn known(book: &[Named], names: &BTreeMap<PeerId, String>) -> People {
         names: all,
         acquaintances: Vec::new(),
         decided: decided.map(|peer| peer.id).collect::<BTreeSet<_>>(),
+        seen: BTreeMap::new(),
     }
 }
 

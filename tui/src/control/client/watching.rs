@@ -43,14 +43,11 @@ impl Client {
                     Ok(change) => change,
                     Err(error) => break Err(error),
                 };
-                let (more, is_first) = (change.more, change.seq == 0);
+                let more = change.more;
                 match listener.hear(change) {
                     // To be read it takes a while, in which others have their turn.
-                    Ok(_) if more && !is_first => yield_now().await,
-                    Ok(held) => {
-                        let snapshot = Arc::new(held.clone());
-                        break Ok(Seen { snapshot, more });
-                    }
+                    Ok(None) => yield_now().await,
+                    Ok(Some(snapshot)) => break Ok(Seen { snapshot, more }),
                     Err(Gap) => match client.changes().await {
                         Ok(anew) => changes = anew,
                         Err(error) => break Err(error),
@@ -63,9 +60,14 @@ impl Client {
     }
 
     async fn changes(&self) -> Result<Telling<Change>, ControlError> {
-        let answer = self.send(Method::GET, "/changes", String::new()).await?;
+        let ask = |path| self.send(Method::GET, path, String::new());
+        let mut answer = ask("/changes/fields").await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            // It is of a version that tells all of it each time.
+            // It is of a version that tells whole peers,
+            answer = ask("/changes").await?;
+        }
+        if answer.status() == StatusCode::NOT_FOUND {
+            // or all of it each time.
             let (server, body) = self.listen("/watch").await?;
             let snapshots = each::<NodeSnapshot>(server, body);
             return Ok(Box::pin(snapshots.map(|snapshot| {

@@ -1,13 +1,14 @@
 //! What is asked of the node by key, and lines at the bottom of a terminal as the whole screen.
 
-use peerway::PeerId;
+use crossterm::event::KeyCode;
+use peerway::{PeerId, PeerState};
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::TestBackend, layout::Rect};
 
 use serde_json::json;
 
 use super::fixtures::{Desk, id, node, options};
 use crate::dash::{
-    Answer, NetworkRequest, Options, People, Request,
+    Answer, Keys, NetworkRequest, Options, People, Request,
     msg::{Effect, Msg},
     view::view,
 };
@@ -76,6 +77,93 @@ fn the_network_view_has_the_nat_measured_and_the_mapping_renewed() {
     assert!(desk.screen(120, 40).contains("the NAT is measured anew"));
     desk.send(Msg::OfNetwork(renew, Err("no node".to_owned())));
     assert!(desk.screen(120, 40).contains("no node"));
+}
+
+#[test]
+fn the_network_view_has_a_relay_preferred_as_home_or_the_nearest_again() {
+    let mut desk = Desk::twelve(&options());
+    desk.type_in("3h");
+    let screen = desk.screen(120, 40);
+    assert!(
+        screen.contains("the nearest, whichever that is"),
+        "{screen}"
+    );
+    let key = desk.model.data().snapshot.relays[0].url.key();
+    let prefer = NetworkRequest::PreferHome(Some(key));
+    assert_eq!(desk.type_in("j\n"), [Effect::AskNetwork(prefer)]);
+    desk.send(Msg::OfNetwork(prefer, Ok(())));
+    assert!(
+        desk.screen(120, 40)
+            .contains("is the home relay whenever it is up")
+    );
+    let nearest = NetworkRequest::PreferHome(None);
+    assert_eq!(desk.type_in("h\n"), [Effect::AskNetwork(nearest)]);
+    desk.model.read_only = true;
+    desk.type_in("h");
+    assert!(desk.screen(120, 40).contains("read-only"));
+    let mut node = node(vec![]);
+    node["relays"] = json!([]);
+    let mut desk = Desk::plain(&node);
+    desk.type_in("3h");
+    assert!(desk.screen(120, 40).contains("has no relay of its own"));
+}
+
+#[test]
+fn wide_screens_have_the_version_of_members_and_when_a_peer_was_last_reached() {
+    let mut desk = Desk::group();
+    let shown = &desk.model.data().snapshot;
+    let (now, gone) = (shown.at_ms, shown.peers.iter());
+    let gone = gone.filter(|peer| peer.state == PeerState::Failed);
+    let gone = gone.map(|peer| peer.id).next().unwrap();
+    let people = People {
+        seen: [(gone, now - 3 * 3_600_000)].into(),
+        ..options().people
+    };
+    desk.send(Msg::People(people));
+    desk.type_in("2");
+    let screen = desk.screen(200, 60);
+    let name = desk.model.words().name(&gone);
+    let line_of = |text: &str| {
+        screen
+            .lines()
+            .find(|line| line.contains(text))
+            .unwrap()
+            .to_owned()
+    };
+    let heading = line_of("VERSION");
+    let [version, seen] = ["VERSION", "SEEN"].map(|word| {
+        let (before, _) = heading.split_once(word).unwrap();
+        before.chars().count()
+    });
+    let cell = |line: &str, from: usize| -> String {
+        line.chars()
+            .skip(from)
+            .take(7)
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(cell(&line_of(&format!(" {name} ")), seen - 2), "3h00m");
+    assert_eq!(cell(&line_of(" laptop "), seen - 2), "now");
+    assert!(
+        screen.lines().any(|line| cell(line, version) == "0.1.0"),
+        "{screen}"
+    );
+    assert!(!desk.screen(165, 60).contains("VERSION"));
+}
+
+#[test]
+fn keys_of_ones_own_are_dispatched_and_shown() {
+    let keys = Keys::parse("ping = \"o\"\nhelp = \"F1\"\n").unwrap();
+    let mut desk = Desk::twelve(&Options { keys, ..options() });
+    let ping = Request::Ping {
+        until_direct: false,
+    };
+    assert!(matches!(&desk.type_in("o")[..], [Effect::Ask(_, asked)] if *asked == ping));
+    assert_eq!(desk.type_in("p"), []);
+    desk.key(KeyCode::F(1));
+    let help = desk.screen(120, 60);
+    assert!(help.contains("F1             this help"), "{help}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn desk_in(context: Context) -> Desk {
         Context::Prompt => ":",
         Context::Name => "a",
         Context::Callers => "A",
+        Context::Homes => "3h",
         Context::Sure => "x",
         Context::Sort => "s",
         Context::Connect => "c",
@@ -79,8 +80,8 @@ fn prepare(desk: &mut Desk, action: Action, context: Context) {
     match (action, context) {
         (Action::Move(Step::Last), Context::Go) => desk.type_in("gg"),
         (Action::Move(_), Context::Go) => vec![],
-        (Action::Move(Step::Up), Context::Callers) => desk.type_in("j"),
-        (Action::Move(_), Context::Callers) => vec![],
+        (Action::Move(Step::Up), Context::Callers | Context::Homes) => desk.type_in("j"),
+        (Action::Move(_), Context::Callers | Context::Homes) => vec![],
         (Action::Move(_), Context::Sort) => desk.type_in("j"),
         (Action::Follow, _) => desk.type_in("jj"),
         (

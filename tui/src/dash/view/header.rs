@@ -140,10 +140,11 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
     let glyphs = model.look.glyphs;
     let mut hints: Vec<_> = keymap::footer(context)
         .filter(|(binding, _)| !(model.read_only && binding.action.is_change()))
+        .filter(|(binding, _)| !model.keys.of(binding).is_empty())
         .map(|(binding, word)| {
             (
                 binding,
-                format!(" {}", binding.label(glyphs)),
+                format!(" {}", model.keys.label(binding, glyphs)),
                 format!(" {word} "),
             )
         })
@@ -161,7 +162,7 @@ fn hints(model: &Model, context: Context, room: usize) -> Vec<(&'static Binding,
 }
 
 /// The key that the footer tells of at this column.
-pub(in crate::dash) fn key_at(model: &Model, area: Rect, x: u16) -> Option<&'static Key> {
+pub(in crate::dash) fn key_at(model: &Model, area: Rect, x: u16) -> Option<Key> {
     let is_written = matches!(
         model.overlay,
         Some(Overlay::Filter { .. } | Overlay::Prompt(_))
@@ -174,7 +175,7 @@ pub(in crate::dash) fn key_at(model: &Model, area: Rect, x: u16) -> Option<&'sta
     for (binding, key, word) in hints(model, model.context(), room) {
         let right = left + key.width() + word.width();
         if (left..right).contains(&usize::from(x)) {
-            return binding.keys.first();
+            return model.keys.of(binding).first().copied();
         }
         left = right;
     }

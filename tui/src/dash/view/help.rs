@@ -47,7 +47,7 @@ fn line_of(model: &Model, line: &HelpLine) -> Line<'static> {
         HelpLine::Group(group) => Line::styled(group.title(), model.look.style(Role::Title)),
         HelpLine::Keys(binding, help) => Line::from(vec![
             Span::styled(
-                format!("{:<14} ", binding.labels(model.look.glyphs)),
+                format!("{:<14} ", model.keys.labels(binding, model.look.glyphs)),
                 model.look.style(Role::Accent),
             ),
             Span::raw(*help),

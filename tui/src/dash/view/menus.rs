@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peerway::{RelaySnapshot, RelayState};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -12,7 +13,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{panel, popup};
 use crate::dash::{
-    format,
+    asking, format,
     keymap::{self, Action, BINDINGS, Chord},
     look::Role,
     model::Model,
@@ -24,7 +25,10 @@ pub(super) fn following(model: &Model, chord: Chord, frame: &mut Frame<'_>, body
     let lines: Vec<Line<'_>> = keymap::following(chord)
         .map(|(binding, word)| {
             Line::from(vec![
-                Span::styled(binding.label(glyphs), model.look.style(Role::Accent)),
+                Span::styled(
+                    model.keys.label(binding, glyphs),
+                    model.look.style(Role::Accent),
+                ),
                 Span::raw(format!("  {word}")),
             ])
         })
@@ -59,7 +63,7 @@ pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) 
         let key = BINDINGS
             .iter()
             .find(|binding| binding.action == Action::SortBy(column))
-            .map(|binding| binding.label(glyphs));
+            .map(|binding| model.keys.label(binding, glyphs));
         let direction = match (sort.by == column, sort.reversed) {
             (false, _) => "",
             (true, false) => glyphs.ascending,
@@ -79,6 +83,51 @@ pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) 
         let role = if row == at { Role::Title } else { Role::Text };
         frame.render_widget(line.style(model.look.style(role)), area);
     }
+}
+
+/// The node's own relays, one of which may be preferred as home.
+pub(super) fn homes(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) {
+    let look = model.look;
+    let relays = asking::own_relays(model);
+    let height = u16::try_from(relays.len()).unwrap_or(u16::MAX);
+    let size = (60, height.saturating_add(6).min(16));
+    let inside = popup(model, frame, body, size, "Home relay");
+    let [list, _, words] = inside.layout(&Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+        Constraint::Length(2),
+    ]));
+    let line = |relay: &&RelaySnapshot| {
+        let name = model.words().relay(&relay.url);
+        let rtt = match (relay.state, relay.rtt) {
+            (RelayState::Up, Some(rtt)) => format::rtt(rtt),
+            (RelayState::Up, None) => "up".to_owned(),
+            _ => "not up".to_owned(),
+        };
+        let reason = relay
+            .home_reason
+            .map_or_else(String::new, |why| format!("  home, {why}"));
+        format!("{name}  {rtt}{reason}")
+    };
+    let nearest = "the nearest, whichever that is".to_owned();
+    let lines: Vec<String> = [nearest]
+        .into_iter()
+        .chain(relays.iter().map(line))
+        .collect();
+    let skipped = (at + 1).saturating_sub(usize::from(list.height));
+    let shown = lines.into_iter().enumerate().skip(skipped);
+    for ((row, text), area) in shown.zip(list.rows()) {
+        let mark = if row == at { look.glyphs.cursor } else { " " };
+        let role = if row == at { Role::Title } else { Role::Text };
+        let line = Line::from(vec![
+            Span::styled(mark, look.style(Role::Accent)),
+            Span::raw(format!(" {text}")),
+        ]);
+        frame.render_widget(line.style(look.style(role)), area);
+    }
+    let text = "Enter has this one be the home relay whenever it is up, as long as the node runs; Esc closes.";
+    let text = Paragraph::new(text).wrap(Wrap { trim: true });
+    frame.render_widget(text.style(look.style(Role::Dim)), words);
 }
 
 /// Who called and was not let in.

@@ -1,5 +1,7 @@
 //! The peer table: one row answers how a peer is connected, how fast, how long, and if not direct, why.
 
+use std::time::Duration;
+
 use peerway::PeerSnapshot;
 use ratatui::{
     Frame,
@@ -17,8 +19,10 @@ use crate::dash::{
     look::{Glyphs, Role},
     model::Model,
     sort,
+    trail::Trail,
     words::{Address, Standing},
 };
+use crate::printable::printable;
 
 /// Cells of the round-trip time's sparkline.
 const SPARK_CELLS: usize = 12;
@@ -108,7 +112,7 @@ fn unpainted(mut cell: Line<'static>, bar: Style) -> Line<'static> {
 }
 
 /// The columns in the order of the screen, with the terminal's width from which they are shown.
-const COLUMNS: [(Column, u16); 13] = [
+const COLUMNS: [(Column, u16); 15] = [
     (Column::State, 0),
     (Column::Name, 0),
     (Column::Id, 104),
@@ -120,6 +124,8 @@ const COLUMNS: [(Column, u16); 13] = [
     (Column::Down, 60),
     (Column::Up, 60),
     (Column::Total, 150),
+    (Column::Version, 166),
+    (Column::Seen, 166),
     (Column::Age, 72),
     (Column::Why, 80),
 ];
@@ -182,14 +188,20 @@ fn width(column: Column, inside: u16) -> u16 {
         Column::Down | Column::Up if wide => 9,
         Column::Down | Column::Up => 5,
         Column::Total => 15,
-        Column::Age => 6,
+        Column::Age | Column::Seen => 6,
+        Column::Version => 8,
         Column::Why => 11,
     }
 }
 
 fn alignment(column: Column) -> Alignment {
     match column {
-        Column::State | Column::Name | Column::Id | Column::Path | Column::Spark => Alignment::Left,
+        Column::State
+        | Column::Name
+        | Column::Id
+        | Column::Path
+        | Column::Spark
+        | Column::Version => Alignment::Left,
         Column::Rtt
         | Column::Loss
         | Column::Jitter
@@ -197,6 +209,7 @@ fn alignment(column: Column) -> Alignment {
         | Column::Up
         | Column::Total
         | Column::Age
+        | Column::Seen
         | Column::Why => Alignment::Right,
     }
 }
@@ -204,7 +217,13 @@ fn alignment(column: Column) -> Alignment {
 /// What clicking on the heading sorts by.
 fn sorted(column: Column) -> Option<sort::Column> {
     match column {
-        Column::Spark | Column::Id | Column::Path | Column::Jitter | Column::Why => None,
+        Column::Spark
+        | Column::Id
+        | Column::Path
+        | Column::Jitter
+        | Column::Version
+        | Column::Seen
+        | Column::Why => None,
         Column::State => Some(sort::Column::State),
         Column::Name => Some(sort::Column::Name),
         Column::Rtt => Some(sort::Column::Rtt),
@@ -231,6 +250,8 @@ fn heading(column: Column, model: &Model) -> String {
         Column::Total => "TOTAL",
         Column::Age => "AGE",
         Column::Why => "WHY",
+        Column::Version => "VERSION",
+        Column::Seen => "SEEN",
     };
     let by = sorted(column);
     if by == Some(model.sort.by) {
@@ -306,12 +327,46 @@ fn cell(
             format::short(peer.traffic.tx_bytes)
         ),
         Column::Age => format::age(peer.state_age),
+        Column::Version => {
+            let version = version(model, peer).unwrap_or_else(|| glyphs.none.to_owned());
+            format::fit(&version, usize::from(width), glyphs.ellipsis)
+        }
+        Column::Seen => seen(model, peer),
         Column::Why => {
             let why = words.short_reason(peer);
             return Line::styled(why, look.style(Role::Warn)).alignment(alignment(column));
         }
     };
     Line::raw(text).alignment(alignment(column))
+}
+
+/// As it tells the members of a group that it shares with this node.
+fn version(model: &Model, peer: &PeerSnapshot) -> Option<String> {
+    let groups = model.data().swarm.groups.iter();
+    let mut members = groups.flat_map(|group| &group.members);
+    let member = members.find(|member| member.id == peer.id && member.status.is_some())?;
+    member
+        .status
+        .as_ref()
+        .map(|status| printable(&status.version))
+}
+
+/// When it was last reached: now, or as long ago as this window or the address book knows.
+fn seen(model: &Model, peer: &PeerSnapshot) -> String {
+    let kind = model.words().kind(peer);
+    if matches!(kind, Standing::Direct | Standing::Suspect | Standing::Relay) {
+        return "now".to_owned();
+    }
+    let trail = model.data().trails.peer(&peer.id);
+    let left = trail.and_then(Trail::left_at_ms);
+    let last = left.max(model.seen.get(&peer.id).copied());
+    last.map_or_else(
+        || model.look.glyphs.none.to_owned(),
+        |at_ms| {
+            let ago = model.data().snapshot.at_ms.saturating_sub(at_ms);
+            format::age(Duration::from_millis(ago))
+        },
+    )
 }
 
 fn jitter(model: &Model, peer: &PeerSnapshot) -> Option<String> {

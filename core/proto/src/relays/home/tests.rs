@@ -80,6 +80,29 @@ fn the_nearest_relay_is_the_home_relay_in_whatever_order_they_answer() {
 }
 
 #[test]
+fn a_relay_that_is_preferred_is_the_home_relay_whenever_it_is_up_and_else_the_nearest_is() {
+    let mut node = Node::with(3);
+    for (relay, rtt) in [90, 20, 50].into_iter().enumerate() {
+        node.up(relay, rtt);
+    }
+    let key = |node: &Node, relay: usize| Some(node.urls[relay].key());
+    node.relays.prefer_home(node.now, key(&node, 0));
+    assert_eq!(node.home(), (0, Some(HomeReason::Preferred)));
+    node.measure(2 * HOME_KEPT, &[90, 20, 50]);
+    assert_eq!(node.home(), (0, Some(HomeReason::Preferred)));
+    node.down(0);
+    assert_eq!(node.home(), (1, Some(HomeReason::Nearest)));
+    node.up(0, 90);
+    assert_eq!(node.home(), (0, Some(HomeReason::Preferred)));
+    node.relays.prefer_home(node.now, None);
+    node.measure(2 * HOME_KEPT, &[90, 20, 50]);
+    assert_eq!(node.home(), (1, Some(HomeReason::Nearest)));
+    let nobody = Some(SecretKey::from_seed(&[99; 32]).id());
+    node.relays.prefer_home(node.now, nobody);
+    assert_eq!(node.home(), (1, Some(HomeReason::Nearest)));
+}
+
+#[test]
 fn of_relays_that_are_about_as_near_the_first_configured_is_the_home_relay() {
     for order in [[0, 1], [1, 0]] {
         let mut node = Node::with(2);

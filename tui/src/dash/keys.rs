@@ -1,0 +1,305 @@
+//! The keys of a run: those of the program, but for what a `keys.toml` says otherwise.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use super::{
+    NetworkRequest,
+    keymap::{Action, Ask, BINDINGS, Binding, Context, Key, Zoom},
+    look::{Glyphs, UNICODE},
+    own::{Entry, Mistake, entries},
+    tabs::View,
+};
+
+/// What a file may give other keys, as it calls it. Movement, Enter, Esc, ^C and what follows the first key of two stay as they are.
+const NAMES: [(&str, Action); 42] = [
+    ("overview", Action::View(View::Overview)),
+    ("peers", Action::View(View::Peers)),
+    ("network", Action::View(View::Network)),
+    ("flows", Action::View(View::Flows)),
+    ("map", Action::View(View::Map)),
+    ("events", Action::View(View::Events)),
+    ("shares", Action::View(View::Shares)),
+    ("groups", Action::View(View::Groups)),
+    ("next-panel", Action::NextPanel),
+    ("previous-panel", Action::PreviousPanel),
+    ("why", Action::Details),
+    ("connect", Action::Connect),
+    ("ping", Action::Ask(Ask::Ping)),
+    ("until-direct", Action::Ask(Ask::UntilDirect)),
+    ("retry", Action::Ask(Ask::Retry)),
+    ("rename", Action::Ask(Ask::Name)),
+    ("disconnect", Action::Ask(Ask::Disconnect)),
+    ("block", Action::Ask(Ask::Block)),
+    ("accept", Action::Callers),
+    ("measure", Action::Network(NetworkRequest::Measure)),
+    ("renew", Action::Network(NetworkRequest::RenewMappings)),
+    ("home", Action::Homes),
+    ("help", Action::Help),
+    ("filter", Action::Filter),
+    ("tree", Action::ToggleTree),
+    ("level", Action::Level),
+    ("follow", Action::Follow),
+    ("freeze", Action::Freeze),
+    ("command", Action::Prompt),
+    ("share", Action::Share),
+    ("sort", Action::SortMenu),
+    ("reverse", Action::Reverse),
+    ("faults", Action::FaultsOnly),
+    ("expand", Action::Expand),
+    ("shorter", Action::Zoom(Zoom::In)),
+    ("longer", Action::Zoom(Zoom::Out)),
+    ("default-time", Action::Zoom(Zoom::Reset)),
+    ("mask", Action::ToggleMask),
+    ("repaint", Action::Repaint),
+    ("suspend", Action::Suspend),
+    ("quit", Action::Quit),
+    ("quit-keeping-screen", Action::QuitKeepingScreen),
+];
+
+const HEAD: &str = "\
+# Keys of Peerway's dashboard, as keys.toml in its config folder. What is left out keeps its keys; [] leaves it without one.
+# A key is \"p\", \"P\", \"^P\" with Ctrl, \"Space\", \"Tab\", \"Shift-Tab\", \"Insert\", \"Delete\", or \"F1\" to \"F12\".
+";
+
+/// The keys of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys(BTreeMap<&'static str, Vec<Key>>);
+
+impl Keys {
+    /// What the file says.
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let mut keys = Self::default();
+        let entries = entries(text)?;
+        for entry in &entries {
+            let named = NAMES.iter().find(|(name, _)| *name == entry.key);
+            let Some((name, action)) = named else {
+                let known = NAMES.map(|(name, _)| name);
+                return Err(entry.unknown("action", &entry.key, &known));
+            };
+            let read = entry.values.iter().map(|text| key(entry, text));
+            let read: Vec<Key> = read.collect::<Result<_, _>>()?;
+            let is_written_over = |binding: &&Binding| {
+                binding.action == *action && binding.contexts.iter().any(|it| it.is_written())
+            };
+            let typed = read.iter().find(|key| key.is_typed());
+            if let Some(typed) = typed.filter(|_| BINDINGS.iter().any(|it| is_written_over(&it))) {
+                let typed = typed.label(&UNICODE);
+                let wrong =
+                    format!("{typed} is typed in texts, where {name} works too: take one with ^");
+                return Err(entry.wrong(wrong));
+            }
+            keys.0.insert(*name, read);
+        }
+        for entry in &entries {
+            keys.check(entry)?;
+        }
+        Ok(keys)
+    }
+
+    /// Whether nothing else has the keys of an entry where it works.
+    fn check(&self, entry: &Entry) -> Result<(), Mistake> {
+        let is_its = |binding: &&Binding| name(binding.action) == Some(entry.key.as_str());
+        for it in BINDINGS.iter().filter(is_its) {
+            let here = |binding: &&Binding| {
+                let shared = binding
+                    .contexts
+                    .iter()
+                    .any(|context| it.contexts.contains(context));
+                shared && binding.action != it.action
+            };
+            for other in BINDINGS.iter().filter(here) {
+                let taken = self.of(it).iter().find(|key| self.of(other).contains(key));
+                let Some(taken) = taken else { continue };
+                let taken = taken.label(&UNICODE);
+                return Err(entry.wrong(match name(other.action) {
+                    Some(other) => format!(
+                        "{taken} is the key of {other} where {} works: give {other} another one",
+                        entry.key
+                    ),
+                    None => format!(
+                        "{taken} moves about or leads back where {} works: take another one",
+                        entry.key
+                    ),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a line of the table.
+    pub(super) fn of<'a>(&'a self, binding: &'a Binding) -> &'a [Key] {
+        let own = name(binding.action).and_then(|name| self.0.get(name));
+        own.map_or(binding.keys, Vec::as_slice)
+    }
+
+    /// What the key does in this context.
+    pub(super) fn find(&self, context: Context, event: &KeyEvent) -> Option<Action> {
+        BINDINGS
+            .iter()
+            .filter(|binding| binding.contexts.contains(&context))
+            .find(|binding| self.of(binding).iter().any(|key| key.matches(event)))
+            .map(|binding| binding.action)
+    }
+
+    pub(super) fn labels(&self, binding: &Binding, glyphs: &Glyphs) -> String {
+        let labels: Vec<_> = self
+            .of(binding)
+            .iter()
+            .map(|key| key.label(glyphs))
+            .collect();
+        format!("{}{}", binding.before(), labels.join(" "))
+    }
+
+    /// The first key only, for the footer; empty if there is none.
+    pub(super) fn label(&self, binding: &Binding, glyphs: &Glyphs) -> String {
+        let first = self.of(binding).first();
+        first.map(|key| key.label(glyphs)).unwrap_or_default()
+    }
+
+    /// All of them as a file.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut text = HEAD.to_owned();
+        for (name, action) in NAMES {
+            let binding = BINDINGS.iter().find(|binding| binding.action == action);
+            let keys = binding.map_or(&[][..], |binding| self.of(binding));
+            let keys: Vec<_> = keys.iter().map(|key| key.label(&UNICODE)).collect();
+            // Nothing fails that writes into a text.
+            let _ = match &keys[..] {
+                [one] => writeln!(text, "{name} = {one:?}"),
+                all => writeln!(text, "{name} = {all:?}"),
+            };
+        }
+        text
+    }
+}
+
+fn name(action: Action) -> Option<&'static str> {
+    let named = NAMES.iter().find(|(_, named)| *named == action);
+    named.map(|(name, _)| *name)
+}
+
+fn key(entry: &Entry, text: &str) -> Result<Key, Mistake> {
+    let named = |code| Key {
+        code,
+        control: false,
+    };
+    let mut chars = text.chars();
+    Ok(match (chars.next(), chars.next(), chars.next()) {
+        (Some(c), None, _) if !c.is_control() && c != ' ' => named(KeyCode::Char(c)),
+        (Some('^'), Some(c), None) if c.is_ascii_alphabetic() => {
+            let c = c.to_ascii_lowercase();
+            if c == 'c' {
+                return Err(entry.wrong("^C always quits: take another key"));
+            }
+            // Terminals have the same byte for these.
+            if matches!(c, 'i' | 'm' | 'j' | 'h') {
+                return Err(entry.wrong(format!(
+                    "{text} is Tab, Enter or Backspace to a terminal: take another key"
+                )));
+            }
+            Key {
+                code: KeyCode::Char(c),
+                control: true,
+            }
+        }
+        _ => match text {
+            "Space" => named(KeyCode::Char(' ')),
+            "Tab" => named(KeyCode::Tab),
+            "Shift-Tab" => named(KeyCode::BackTab),
+            "Insert" | "Ins" => named(KeyCode::Insert),
+            "Delete" | "Del" => named(KeyCode::Delete),
+            _ => {
+                let number = text
+                    .strip_prefix('F')
+                    .and_then(|number| number.parse().ok());
+                let Some(number) = number.filter(|number| (1..=12).contains(number)) else {
+                    let wrong = format!(
+                        "there is no key {text:?}; there is p, P, ^P, Space, Tab, Shift-Tab, Insert, Delete, F1 to F12"
+                    );
+                    return Err(entry.wrong(wrong));
+                };
+                named(KeyCode::F(number))
+            }
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pressed(c: char) -> KeyEvent {
+        KeyEvent::from(KeyCode::Char(c))
+    }
+
+    #[test]
+    fn a_file_changes_the_keys_that_it_names() {
+        let keys = Keys::parse("ping = [\"o\", \"F5\"]\nshare = []\n").unwrap();
+        let of = |event| keys.find(Context::Peers, &event);
+        assert_eq!(of(pressed('o')), Some(Action::Ask(Ask::Ping)));
+        assert_eq!(
+            of(KeyEvent::from(KeyCode::F(5))),
+            Some(Action::Ask(Ask::Ping))
+        );
+        assert_eq!([of(pressed('p')), of(pressed('Y'))], [None, None]);
+        assert_eq!(of(pressed('x')), Some(Action::Ask(Ask::Disconnect)));
+    }
+
+    #[test]
+    fn two_actions_may_change_their_keys_with_each_other() {
+        let keys = Keys::parse("ping = \"b\"\nblock = \"p\"\n").unwrap();
+        let found = keys.find(Context::Page, &pressed('b'));
+        assert_eq!(found, Some(Action::Ask(Ask::Ping)));
+    }
+
+    #[test]
+    fn all_keys_are_printed_as_they_are_read() {
+        let printed = Keys::default().to_toml();
+        let read = Keys::parse(&printed).unwrap();
+        assert_eq!(read.to_toml(), printed);
+        for binding in BINDINGS {
+            let same = read.of(binding).first() == binding.keys.first();
+            assert!(same, "{:?}", binding.action);
+        }
+    }
+
+    #[test]
+    fn every_name_is_one_of_an_action_that_has_keys() {
+        for (name, action) in NAMES {
+            let has = BINDINGS.iter().any(|binding| binding.action == action);
+            assert!(has, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_what_would_do() {
+        let said = |text: &str| Keys::parse(text).unwrap_err().to_string();
+        assert_eq!(
+            said("\npnig = \"o\""),
+            "line 2: there is no action pnig; did you mean ping?"
+        );
+        assert_eq!(
+            said("ping = \"x\""),
+            "line 1: x is the key of disconnect where ping works: give disconnect another one"
+        );
+        assert_eq!(
+            said("ping = \"j\""),
+            "line 1: j moves about or leads back where ping works: take another one"
+        );
+        assert!(
+            said("ping = \"Enter\"").starts_with("line 1: there is no key \"Enter\"; there is p,")
+        );
+        for (key, part) in [
+            ("^C", "always quits"),
+            ("^M", "to a terminal"),
+            ("F13", "F1 to F12"),
+            ("", "no key"),
+            ("pp", "no key"),
+        ] {
+            assert!(said(&format!("ping = {key:?}")).contains(part), "{key}");
+        }
+        assert!(said("suspend = \"z\"").contains("typed in texts"));
+    }
+}
