@@ -41,6 +41,7 @@ use crate::{
     kept::KeptError,
     operations::{DialError, Failed, FailureKind, dial_kind},
     pairing::PairingError,
+    proxying::ProxyingError,
     transfers::Crowded,
 };
 
@@ -232,10 +233,8 @@ pub(super) enum Failure {
     Forward(#[from] ForwardError),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error(
-        "a proxy at {0} would lead others into your peers' homes: choose an address of this computer, as in 127.0.0.1:1080"
-    )]
-    OpenProxy(SocketAddr),
+    #[error(transparent)]
+    Proxy(#[from] ProxyingError),
     #[error("cannot run ssh: {0}")]
     #[cfg(unix)]
     Ssh(io::Error),
@@ -270,7 +269,7 @@ impl Failure {
             Self::Kept(error) => kept(error),
             Self::NobodyCame | Self::BrokenOff | Self::NodeEnded => UNREACHABLE,
             Self::NoHome
-            | Self::OpenProxy(_)
+            | Self::Proxy(ProxyingError::Open(_))
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
@@ -331,6 +330,7 @@ impl Failure {
             | Self::Inbox(_)
             | Self::NotAll(_)
             | Self::Listen(_)
+            | Self::Proxy(ProxyingError::Listen(_))
             | Self::Dashboard(_)
             | Self::Replay(_)
             | Self::TooLongForQr
