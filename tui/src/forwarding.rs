@@ -159,8 +159,9 @@ impl Forward {
         let events = self.links.endpoint().events();
         let (find, found) = latest::channel(None);
         if fail_fast {
-            self.dialling(&|text| teller.hint(text)).settled().await;
-            find.send_replace(Some(self.check(wanted, teller).await?));
+            let hint = |text: &str| teller.hint(text);
+            self.dialling(&hint).settled().await;
+            find.send_replace(Some(self.check(wanted, &hint).await?));
         }
         teller.tell(Step::Listening { addr }).await;
         let (listening, failing) = (teller.clone(), teller.clone());
@@ -186,10 +187,16 @@ impl Forward {
         find: &latest::Sender<Option<Transport>>,
         teller: &Teller,
     ) -> Result<Infallible, ForwardingError> {
-        self.dialling(&|text| teller.hint(text)).settled().await;
+        let hint = |text: &str| teller.hint(text);
+        self.dialling(&hint).settled().await;
         let mut told = String::new();
         loop {
-            let error = match self.check(wanted, teller).await {
+            // Of later tries only what is other than before is news.
+            let checked = match told.is_empty() {
+                true => self.check(wanted, &hint).await,
+                false => self.check(wanted, &|_: &str| ()).await,
+            };
+            let error = match checked {
                 Ok(found) => {
                     find.send_replace(Some(found));
                     teller.tell(Step::Reached).await;
@@ -212,11 +219,10 @@ impl Forward {
     async fn check(
         &self,
         wanted: Option<Transport>,
-        teller: &Teller,
+        hint: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Transport, ForwardingError> {
         let checking = async { self.forwarder.check().await.map_err(ForwardingError::from) };
-        let hint = |text: &str| teller.hint(text);
-        let dialling = self.dialling(&hint);
+        let dialling = self.dialling(hint);
         let found = dialling
             .answer(&self.peer, Patience::within(None), checking)
             .await?;

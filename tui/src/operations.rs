@@ -8,6 +8,7 @@ mod netcheck;
 mod ping;
 mod services;
 mod speed;
+mod waiting;
 mod why;
 
 use std::{num::NonZeroU32, time::Duration};
