@@ -226,6 +226,58 @@ async fn a_pipe_ends_when_its_node_does() {
     assert_eq!(down.code, 0, "{}", down.stderr);
 }
 
+#[tokio::test]
+async fn nobody_and_nothing_of_a_name_ends_every_command_with_the_code_of_wrong_usage() {
+    let world = World::new().await;
+    let (up, _) = world.up("a").await;
+    let folder = world.folder("in");
+    let folder = folder.to_str().unwrap();
+    let commands: &[&[&str]] = &[
+        &["ping", "nobody"],
+        &["why", "nobody"],
+        &["speed", "nobody"],
+        &["status", "nobody"],
+        &["watch", "nobody"],
+        &["events", "nobody"],
+        &["services", "nobody"],
+        &["pipe", "nobody/web"],
+        &["forward", "nobody/web", "--listen", "127.0.0.1:0"],
+        &["forward", "remove", "nobody/web"],
+        &["expose", "remove", "nothing"],
+        &["send", "/etc/hostname", "--to", "nobody"],
+        &["receive", folder, "--from", "nobody", "--yes"],
+        &["share", "--stop", "nothing"],
+        &["unpin", "nothing"],
+        &["search", "word", "--group", "nothing"],
+        &["browse", "nobody"],
+        &["rename", "nobody", "somebody"],
+        &["remove", "nobody"],
+        &["block", "nobody"],
+        &["allow", "nobody"],
+        &["ask", "nobody"],
+        &["admin", "nobody", "read"],
+        &["accept", "nobody"],
+        &["invite", "--revoke", "nothing"],
+        &["group", "add", "home", "nobody"],
+        &["group", "remove", "home", "nobody"],
+        &["group", "invite", "nothing"],
+        &["group", "members", "nothing"],
+        &["group", "post", "nothing", "word"],
+        &["group", "read", "nothing"],
+        &["group", "follow", "nothing"],
+        &["group", "leave", "nothing"],
+        &["swarm", "nothing"],
+    ];
+    for arguments in commands {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        assert!(done.lines.is_empty(), "{arguments:?}: {:?}", done.lines);
+        let said = done.stderr.lines().count();
+        assert_eq!(said, 1, "{arguments:?}: {}", done.stderr);
+    }
+    up.terminate().await;
+}
+
 /// A dashboard of `a`, in a terminal of its own, once it has drawn itself.
 async fn dashboard(world: &World) -> Child {
     let variables = world.command("a", &[]);

@@ -177,6 +177,9 @@ pub enum ControlError {
     Silent,
     #[error("{0}")]
     Refused(String),
+    /// Nobody and nothing is called so there.
+    #[error("{0}")]
+    Unknown(String),
     /// It is not for whoever asks.
     #[error("{0}")]
     Forbidden(String),

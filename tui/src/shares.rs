@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use peerway::Names;
 use peerway_swarm::{
     search::MAX_DOCUMENTS,
-    share::{Hash, Kind, Link, Notice, Shared},
+    share::{GetError, Hash, Kind, Link, Notice, Shared},
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,15 @@ pub(crate) fn not_found(names: u64) -> Option<String> {
     (names > 0).then(|| {
         format!("{names} names, which are not found: a node lets {MAX_DOCUMENTS} be found")
     })
+}
+
+/// Why nothing was fetched, to people.
+pub(crate) fn why(error: &GetError, names: &impl Names) -> String {
+    if let GetError::NotThere(peer) = error {
+        let peer = names.peer(peer);
+        return format!("{peer} has it not any more, or does not let this node have it");
+    }
+    error.to_string()
 }
 
 /// What happens to content, to people; nothing of what only programs of a newer version know.

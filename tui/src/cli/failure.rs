@@ -206,6 +206,9 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
+    /// By the name of the address book.
+    #[error("{0} has it not any more, or does not let this node have it")]
+    NotThere(String),
     #[error(transparent)]
     Keep(#[from] KeepError),
     #[error("nothing that is pinned is called {0}: `peerway ls` lists what is")]
@@ -263,7 +266,7 @@ impl Failure {
                 code(dial_kind(error))
             }
             Self::Crowded(_) => BUSY,
-            Self::Declined => REFUSED,
+            Self::Declined | Self::NotThere(_) => REFUSED,
             Self::Get(error) => get(error),
             Self::Keep(error) => keep(error),
             Self::Kept(error) => kept(error),
@@ -403,6 +406,7 @@ fn meant(nearest: Option<&Name>) -> String {
 fn control(error: &ControlError) -> u8 {
     match error {
         ControlError::Remote(error) => far(error),
+        ControlError::Unknown(_) => USAGE,
         ControlError::Forbidden(_) => REFUSED,
         ControlError::Unreached(_) => UNREACHABLE,
         ControlError::Busy(_) => BUSY,

@@ -381,6 +381,7 @@ async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), Contr
         // It has not what we ask for, and says so in words that are not ours.
         Err(source) if status == StatusCode::NOT_FOUND => ControlError::Foreign { server, source },
         Err(_) => ControlError::Refused(format!("{server} refuses it with {status}")),
+        Ok(error) if status == StatusCode::NOT_FOUND => ControlError::Unknown(error),
         Ok(error) if status == StatusCode::FORBIDDEN => ControlError::Forbidden(error),
         Ok(error) if status == StatusCode::TOO_MANY_REQUESTS => ControlError::Busy(error),
         Ok(error) if status.is_server_error() => ControlError::Unreached(error),
