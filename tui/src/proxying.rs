@@ -92,6 +92,7 @@ impl Proxying {
     ///
     /// # Errors
     /// See [`ProxyingError`].
+    #[cfg(unix)]
     pub(crate) async fn open(links: &Links, listen: SocketAddr) -> Result<Self, ProxyingError> {
         let (listener, addr) = self::listen(listen).await?;
         Ok(Self::new(links, listener, addr))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use peerway::Names;
 use peerway_swarm::{
     search::MAX_DOCUMENTS,
-    share::{GetError, Hash, Kind, Link, Notice, Shared},
+    share::{Hash, Kind, Link, Notice, Shared},
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,8 +60,9 @@ pub(crate) fn not_found(names: u64) -> Option<String> {
 }
 
 /// Why nothing was fetched, to people.
-pub(crate) fn why(error: &GetError, names: &impl Names) -> String {
-    if let GetError::NotThere(peer) = error {
+#[cfg(unix)]
+pub(crate) fn why(error: &peerway_swarm::share::GetError, names: &impl Names) -> String {
+    if let peerway_swarm::share::GetError::NotThere(peer) = error {
         let peer = names.peer(peer);
         return format!("{peer} has it not any more, or does not let this node have it");
     }

@@ -142,15 +142,17 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
 
 /// The same failure, with who is meant called as the address book does.
 pub(super) fn by_name(failure: Failure, node: &Node) -> Failure {
-    let error = match &failure {
-        Failure::Get(error) => error,
-        Failure::Keep(KeepError::Get(error)) => &**error,
-        _ => return failure,
+    let error = if let Failure::Get(error) = &failure {
+        Some(error)
+    } else if let Failure::Keep(KeepError::Get(error)) = &failure {
+        Some(&**error)
+    } else {
+        None
     };
-    let GetError::NotThere(peer) = *error else {
+    let Some(GetError::NotThere(peer)) = error else {
         return failure;
     };
-    Failure::NotThere(node.book().book().peer(&peer))
+    Failure::NotThere(node.book().book().peer(peer))
 }
 
 /// Says what happens meanwhile.

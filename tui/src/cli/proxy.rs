@@ -89,7 +89,9 @@ async fn follow(
     while let Some(step) = steps.next().await {
         match step? {
             Step::Datagrams(counts) => *told = counts,
-            step => out::aside(move || print(&step, json)).await?,
+            step @ (Step::Listening { .. } | Step::Refused { .. }) => {
+                out::aside(move || print(&step, json)).await?;
+            }
         }
     }
     Err(Failure::NodeEnded)

@@ -107,9 +107,10 @@ async fn pin(control: Control, ask: PinAsk, tell: mpsc::Sender<GetStep>) {
             pin: Box::new(line(&control, pin)),
         },
         Err(error) => GetStep::Failed {
-            reason: match &error {
-                KeepError::Get(error) => why(error, &**control.book().borrow()),
-                error => error.to_string(),
+            reason: if let KeepError::Get(error) = &error {
+                why(error, &**control.book().borrow())
+            } else {
+                error.to_string()
             },
             kind: GetFailure::of_keeping(&error),
         },
