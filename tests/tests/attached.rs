@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use peerway_tests::PROGRAMS;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::TcpListener,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
     process::{Child, Command},
     task::{JoinSet, yield_now},
     time::timeout,
@@ -139,6 +139,143 @@ async fn what_is_exposed_and_forwarded_by_the_nodes_that_run_ends_with_the_comma
     assert_eq!(nothing.code, 1, "{}", nothing.stderr);
     assert!(nothing.stderr.contains("exposes nothing under the name"));
     part(&world).await;
+}
+
+/// What `pipe` prints of what it was given, and how it ended.
+async fn piped(world: &World, state: &str, service: &str, said: &'static [u8]) -> Output {
+    let mut command = world.command(state, &["pipe", service]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut pipe = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = pipe.stdin.take().unwrap();
+    stdin.write_all(said).await.unwrap();
+    drop(stdin);
+    let output = timeout(PATIENCE, pipe.wait_with_output());
+    output.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn services_are_listed_piped_and_led_to_by_the_node_that_runs() {
+    let world = World::new().await;
+    friends(&world).await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = server.local_addr().unwrap().to_string();
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+    let mut expose = world.start("b", &["expose", &format!("web={target}"), "dns=udp://53"]);
+    expose.ready().await;
+
+    // Nobody but this node is let in there.
+    let listed = world.run("a", &["services", "b"]).await;
+    assert_eq!(listed.code, 0, "{}", listed.stderr);
+    assert_eq!(listed.stderr, "", "nothing is to be said");
+    let names: Vec<_> = listed.lines.iter().map(|line| &line["service"]).collect();
+    assert_eq!(names, ["dns", "web"]);
+    let heard = piped(&world, "a", "b/web", b"there and back").await;
+    assert!(heard.status.success(), "{heard:?}");
+    assert_eq!(heard.stdout, b"there and back");
+    assert_eq!(heard.stderr, b"");
+    for (service, told) in [("b/mail", "exposes nothing"), ("b/dns", "is a UDP server")] {
+        let refused = piped(&world, "a", service, b"").await;
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(told), "{said}");
+    }
+
+    let mut proxy = world.start("a", &["proxy", "--listen", "127.0.0.1:0"]);
+    let addr = proxy.line().await["addr"].as_str().unwrap().to_owned();
+    let mut program = TcpStream::connect(&addr).await.unwrap();
+    let ask = b"CONNECT web.b.peer:80 HTTP/1.1\r\n\r\nhello";
+    program.write_all(ask).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"hello") {
+        let read = timeout(PATIENCE, program.read_buf(&mut heard)).await;
+        assert!(read.unwrap().unwrap() > 0, "{heard:?}");
+    }
+    proxy.terminate().await;
+    expose.terminate().await;
+    part(&world).await;
+    for command in [&["services", "b"][..], &["pipe", "b/web"]] {
+        let away = world.run("a", command).await;
+        assert_eq!(away.code, 4, "{command:?}: {}", away.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_ends_when_its_node_does() {
+    let world = World::new().await;
+    friends(&world).await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("web={}", server.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+    let mut expose = world.start("b", &["expose", &target]);
+    expose.ready().await;
+    let mut command = world.command("a", &["pipe", "b/web"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut pipe = command.kill_on_drop(true).spawn().unwrap();
+    let mut stdin = pipe.stdin.take().unwrap();
+    stdin.write_all(b"x").await.unwrap();
+    let read = pipe.stdout.as_mut().unwrap().read_u8();
+    assert_eq!(timeout(PATIENCE, read).await.unwrap().unwrap(), b'x');
+    let down = world.run("a", &["down"]).await;
+    assert_eq!(down.code, 0, "{}", down.stderr);
+    let ended = timeout(PATIENCE, pipe.wait()).await.unwrap().unwrap();
+    assert_eq!(ended.code(), Some(4));
+    expose.terminate().await;
+    let down = world.run("b", &["down"]).await;
+    assert_eq!(down.code, 0, "{}", down.stderr);
+}
+
+#[tokio::test]
+async fn nobody_and_nothing_of_a_name_ends_every_command_with_the_code_of_wrong_usage() {
+    let world = World::new().await;
+    let (up, _) = world.up("a").await;
+    let folder = world.folder("in");
+    let folder = folder.to_str().unwrap();
+    let commands: &[&[&str]] = &[
+        &["ping", "nobody"],
+        &["why", "nobody"],
+        &["speed", "nobody"],
+        &["status", "nobody"],
+        &["watch", "nobody"],
+        &["events", "nobody"],
+        &["services", "nobody"],
+        &["pipe", "nobody/web"],
+        &["forward", "nobody/web", "--listen", "127.0.0.1:0"],
+        &["forward", "remove", "nobody/web"],
+        &["expose", "remove", "nothing"],
+        &["send", "/etc/hostname", "--to", "nobody"],
+        &["receive", folder, "--from", "nobody", "--yes"],
+        &["share", "--stop", "nothing"],
+        &["unpin", "nothing"],
+        &["search", "word", "--group", "nothing"],
+        &["browse", "nobody"],
+        &["rename", "nobody", "somebody"],
+        &["remove", "nobody"],
+        &["block", "nobody"],
+        &["allow", "nobody"],
+        &["ask", "nobody"],
+        &["admin", "nobody", "read"],
+        &["accept", "nobody"],
+        &["invite", "--revoke", "nothing"],
+        &["group", "add", "home", "nobody"],
+        &["group", "remove", "home", "nobody"],
+        &["group", "invite", "nothing"],
+        &["group", "members", "nothing"],
+        &["group", "post", "nothing", "word"],
+        &["group", "read", "nothing"],
+        &["group", "follow", "nothing"],
+        &["group", "leave", "nothing"],
+        &["swarm", "nothing"],
+    ];
+    for arguments in commands {
+        let done = world.run("a", arguments).await;
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        assert!(done.lines.is_empty(), "{arguments:?}: {:?}", done.lines);
+        let said = done.stderr.lines().count();
+        assert_eq!(said, 1, "{arguments:?}: {}", done.stderr);
+    }
+    up.terminate().await;
 }
 
 /// A dashboard of `a`, in a terminal of its own, once it has drawn itself.

@@ -114,8 +114,11 @@ async fn an_invitation_brings_one_into_the_book_and_nobody_after() {
     assert!(open.lines.is_empty(), "{:?}", open.lines);
     for peer in [&invitation, &ticket] {
         assert_eq!(ping(&world, "b", peer, true).await, 0, "it is known by now");
-        assert_eq!(ping(&world, "c", peer, false).await, 4);
     }
+    let late = world.run("c", &["ping", &invitation, "-c", "1"]).await;
+    assert_eq!(late.code, 1, "{}", late.stderr);
+    assert!(late.stderr.contains("it is used up"), "{}", late.stderr);
+    assert_eq!(ping(&world, "c", &ticket, false).await, 4);
     up.terminate().await;
 }
 

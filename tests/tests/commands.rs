@@ -4,6 +4,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use peerway::Ticket;
 use peerway_tests::PROGRAMS;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -516,11 +517,51 @@ async fn what_cannot_be_done_ends_soon_with_a_cause_and_its_own_exit_code() {
     up.terminate().await;
 }
 
+/// What is said while something takes long.
+const TRYING: &str = " yet, trying on: ";
+
+#[tokio::test]
+async fn who_waits_is_told_within_a_moment_for_what() {
+    let world = World::new().await;
+    let id = world.run("b", &["id"]).await.lines[0]["id"].clone();
+    let away = Ticket::new(
+        id.as_str().unwrap().parse().unwrap(),
+        Vec::new(),
+        vec!["127.0.0.1:9".parse().unwrap()],
+    );
+    let away = away.to_string();
+    let key = world.relay.split(['/', '@']).nth(2).unwrap();
+    let nowhere = format!("relay://{key}@127.0.0.1:9");
+    let cases: &[(&[&str], &str)] = &[
+        (&["ping", &away], "the address 127.0.0.1:9"),
+        (&["services", &away], "the address 127.0.0.1:9"),
+        (
+            &["ping", &away, "--relay", &nowhere],
+            "the relay 127.0.0.1:9",
+        ),
+    ];
+    for (arguments, what) in cases {
+        let mut command = world.command("c", arguments);
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        // Before it ends, and not with the reason why.
+        let first = timeout(PATIENCE, said.next_line()).await.unwrap();
+        let first = first.unwrap().unwrap();
+        assert!(first.contains(TRYING) && first.contains(what), "{first}");
+        let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(4), "{arguments:?}");
+    }
+}
+
 /// A command that a node would serve for says so where none runs.
 fn beside_what_it_does_by_itself(stderr: &str) -> String {
     let told = stderr
         .lines()
-        .filter(|line| !line.starts_with("no node runs here"));
+        .filter(|line| !line.starts_with("no node runs here") && !line.contains(TRYING));
     told.collect::<Vec<_>>().join("\n")
 }
 
@@ -657,7 +698,7 @@ impl Done {
     }
 
     /// What `ticket` printed.
-    pub(crate) fn ticket(&self) -> peerway::Ticket {
+    pub(crate) fn ticket(&self) -> Ticket {
         self.lines[0]["ticket"].as_str().unwrap().parse().unwrap()
     }
 }

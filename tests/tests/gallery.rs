@@ -10,4 +10,5 @@ mod games;
 mod homes;
 mod messages;
 mod throughput;
+mod torrents;
 mod web;

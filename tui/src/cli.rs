@@ -181,7 +181,7 @@ fn run(
         Command::Netcheck => block_on(netcheck::run(globals, started_at)),
         Command::Expose(args) => block_on(expose::run(globals, &args)),
         Command::Forward(args) => block_on(forward::run(globals, &args)),
-        Command::Services(args) => block_on(services::run(globals, &args)),
+        Command::Services(args) => block_on(services::run(globals, &args, started_at)),
         Command::Pipe(args) => block_on(pipe::run(globals, &args)),
         #[cfg(unix)]
         Command::Ssh(args) => ssh::run(globals, &args),

@@ -17,6 +17,7 @@ mod operating;
 mod pairing;
 mod pass_on;
 mod pins;
+mod pipe;
 mod place;
 mod refusal;
 mod remote;
@@ -37,10 +38,12 @@ use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
+pub(crate) use client::PipeError;
 pub(crate) use client::Seen;
 pub(crate) use client::Telling;
 pub(crate) use door::Seated;
 pub(crate) use pins::{GcAsk, PinAsk};
+pub(crate) use pipe::frame::Step as PipeStep;
 pub use place::Place;
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;
@@ -174,6 +177,9 @@ pub enum ControlError {
     Silent,
     #[error("{0}")]
     Refused(String),
+    /// Nobody and nothing is called so there.
+    #[error("{0}")]
+    Unknown(String),
     /// It is not for whoever asks.
     #[error("{0}")]
     Forbidden(String),

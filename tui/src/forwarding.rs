@@ -11,10 +11,7 @@ mod watch;
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
-use futures_util::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::stream::BoxStream;
 use peerway::{
     Event, Ticket,
     services::tunnel::{DatagramCounts, ForwardError, Forwarder, ServiceName, Transport},
@@ -36,6 +33,7 @@ pub(crate) use self::{
 use crate::{
     kept::Local,
     links::Links,
+    listened,
     operations::{Dialling, Failed, Patience},
     written::Written,
 };
@@ -44,8 +42,6 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// How often is told what became of datagrams, while any come.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// What waits for whoever listens; of more, nothing is told.
-const AHEAD: usize = 64;
 
 /// What is to be led where.
 #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
@@ -142,25 +138,13 @@ impl Forward {
 
     /// Leads what comes where it is bound, which is called `addr`, to the service.
     pub(crate) fn begin(&self, bound: Bound, addr: String, fail_fast: bool) -> Steps {
-        let (tell, told) = mpsc::channel(AHEAD);
-        let (forward, teller) = (self.clone(), Teller(tell.clone()));
-        let work = async move {
+        let forward = self.clone();
+        listened::steps(async move |tell| {
+            let teller = Teller(tell);
             if let Err(error) = forward.run(bound, addr, fail_fast, &teller).await {
                 teller.tell(Step::Failed(error.failed())).await;
             }
-        };
-        #[expect(clippy::disallowed_methods, reason = "the shell")]
-        tokio::spawn(async move {
-            tokio::select! {
-                () = work => {}
-                () = tell.closed() => {}
-            }
-        });
-        let steps = stream::unfold(told, |mut told| async {
-            let step: Step = told.recv().await?;
-            Some((step, told))
-        });
-        steps.boxed()
+        })
     }
 
     /// Ends with the node, or where it is of no use to go on.
@@ -175,8 +159,9 @@ impl Forward {
         let events = self.links.endpoint().events();
         let (find, found) = latest::channel(None);
         if fail_fast {
-            self.dialling(&|text| teller.hint(text)).settled().await;
-            find.send_replace(Some(self.check(wanted, teller).await?));
+            let hint = |text: &str| teller.hint(text);
+            self.dialling(&hint).settled().await;
+            find.send_replace(Some(self.check(wanted, &hint).await?));
         }
         teller.tell(Step::Listening { addr }).await;
         let (listening, failing) = (teller.clone(), teller.clone());
@@ -189,7 +174,7 @@ impl Forward {
         tokio::select! {
             ran = running => Ok(ran?),
             reached = self.reach(wanted, &find, teller) => match reached? {},
-            barred = self.until_barred() => Err(barred),
+            barred = self.links.until_barred(self.peer.id()) => Err(barred.into()),
             never = self.count(teller) => match never {},
             () = self.watch(events, teller) => Ok(()),
         }
@@ -202,10 +187,16 @@ impl Forward {
         find: &latest::Sender<Option<Transport>>,
         teller: &Teller,
     ) -> Result<Infallible, ForwardingError> {
-        self.dialling(&|text| teller.hint(text)).settled().await;
+        let hint = |text: &str| teller.hint(text);
+        self.dialling(&hint).settled().await;
         let mut told = String::new();
         loop {
-            let error = match self.check(wanted, teller).await {
+            // Of later tries only what is other than before is news.
+            let checked = match told.is_empty() {
+                true => self.check(wanted, &hint).await,
+                false => self.check(wanted, &|_: &str| ()).await,
+            };
+            let error = match checked {
                 Ok(found) => {
                     find.send_replace(Some(found));
                     teller.tell(Step::Reached).await;
@@ -228,31 +219,16 @@ impl Forward {
     async fn check(
         &self,
         wanted: Option<Transport>,
-        teller: &Teller,
+        hint: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Transport, ForwardingError> {
         let checking = async { self.forwarder.check().await.map_err(ForwardingError::from) };
-        let hint = |text: &str| teller.hint(text);
-        let dialling = self.dialling(&hint);
+        let dialling = self.dialling(hint);
         let found = dialling
             .answer(&self.peer, Patience::within(None), checking)
             .await?;
         match (found, wanted) {
             (found, Some(wanted)) if wanted != found => Err(misfit(found, &self.name).into()),
             (found, _) => Ok(found),
-        }
-    }
-
-    /// Ready when the address book bars the peer.
-    async fn until_barred(&self) -> ForwardingError {
-        let mut book = self.links.book();
-        loop {
-            book.mark_unchanged();
-            if let Err(error) = self.links.check(self.peer.id()) {
-                return error.into();
-            }
-            if book.changed().await.is_err() {
-                return pending().await;
-            }
         }
     }
 

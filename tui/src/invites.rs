@@ -2,6 +2,7 @@
 //! reads the file can come in with them.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
@@ -16,6 +17,10 @@ use crate::files::{self, Stamp};
 const MAX_OPEN: usize = 256;
 /// So many used ones are known again.
 const MAX_USED: usize = 256;
+/// And so many that were given away and are good no more.
+const MAX_FORMER: usize = 256;
+/// For how long whoever comes with one of them is told why.
+const TOLD_FOR_MS: u64 = 24 * 3600 * 1000;
 
 /// An invitation that was given away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +42,39 @@ pub(crate) struct Invites {
     /// Of others.
     #[serde(default)]
     used: Vec<PeerId>,
+    /// Given away, and good no more; none that was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Former>,
     /// Uses whose guests are being written into the address book; one that is found is of a node that ended meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pending: Vec<Pending>,
+}
+
+/// An invitation that is good no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Former {
+    id: PeerId,
+    name: Option<String>,
+    end: End,
+    /// Until then whoever comes with it is told so.
+    until_ms: u64,
+}
+
+/// Why an invitation is good no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    UsedUp,
+    TooOld,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UsedUp => "is used up",
+            Self::TooOld => "is too old",
+        })
+    }
 }
 
 /// A use that was taken, with what is left of its invitation.
@@ -54,6 +89,26 @@ impl Invites {
     pub(crate) fn open(&self, now_ms: u64) -> impl Iterator<Item = &Invite> {
         let is_open = move |invite: &&Invite| invite.expires_at_ms > now_ms && invite.uses > 0;
         self.given.iter().filter(is_open)
+    }
+
+    /// Why one is good no more, and for whom it was, as far as that is to be told.
+    pub(crate) fn end(&self, id: PeerId, now_ms: u64) -> Option<(End, Option<&str>)> {
+        if let Some(invite) = self.given.iter().find(|invite| invite.id == id) {
+            let is_old = invite.expires_at_ms <= now_ms;
+            let is_told = now_ms < invite.expires_at_ms.saturating_add(TOLD_FOR_MS);
+            return (is_old && is_told).then_some((End::TooOld, invite.name.as_deref()));
+        }
+        let mut former = self.former.iter();
+        let former = former.find(|it| it.id == id && it.until_ms > now_ms)?;
+        Some((former.end, former.name.as_deref()))
+    }
+
+    /// The keys of those that are good at this time, or whose end is told.
+    pub(crate) fn heard(&self, now_ms: u64) -> impl Iterator<Item = PeerId> {
+        let given = self.given.iter().map(|invite| invite.id);
+        let known = given.chain(self.former.iter().map(|former| former.id));
+        let is_open = move |id: PeerId| self.open(now_ms).any(|invite| invite.id == id);
+        known.filter(move |id| is_open(*id) || self.end(*id, now_ms).is_some())
     }
 
     /// Gives one more away; false if there are too many.
@@ -102,6 +157,7 @@ impl Invites {
             if came(guest) {
                 continue;
             }
+            self.former.retain(|former| former.id != invite.id);
             match self.given.iter_mut().find(|known| known.id == invite.id) {
                 Some(known) => known.uses += 1,
                 None => self.given.push(Invite { uses: 1, ..invite }),
@@ -122,6 +178,20 @@ impl Invites {
 
     fn tidy(&mut self, now_ms: u64) {
         let open: Vec<_> = self.open(now_ms).cloned().collect();
+        let ended = self.given.iter().filter(|invite| !open.contains(invite));
+        let ended = ended.map(|invite| Former {
+            id: invite.id,
+            name: invite.name.clone(),
+            end: match invite.uses {
+                0 => End::UsedUp,
+                _ => End::TooOld,
+            },
+            until_ms: now_ms.saturating_add(TOLD_FOR_MS),
+        });
+        self.former.extend(ended);
+        self.former.retain(|former| former.until_ms > now_ms);
+        let beyond = self.former.len().saturating_sub(MAX_FORMER);
+        self.former.drain(..beyond);
         self.given = open;
     }
 }
@@ -265,6 +335,30 @@ mod tests {
         assert_eq!(invites.open(99).count(), 1);
         assert_eq!(invites.take(id(2), guest, 100), None);
         assert_eq!(invites.open(100).count(), 0);
+    }
+
+    #[test]
+    fn it_is_known_for_a_day_why_one_is_good_no_more_unless_it_was_taken_back() {
+        let mut invites = Invites::default();
+        let guest = id(9);
+        for seed in [1, 2, 3] {
+            assert!(invites.give(invite(seed, 1), 0));
+        }
+        let heard = |invites: &Invites, at| invites.heard(at).collect::<Vec<_>>();
+        assert_eq!(invites.end(id(1), 0), None, "it is good");
+        assert!(invites.take(id(1), guest, 0).is_some());
+        assert_eq!(invites.end(id(1), 0), Some((End::UsedUp, None)));
+        assert_eq!(invites.revoke(&id(2).short(), 0).len(), 1);
+        assert_eq!(invites.end(id(2), 0), None);
+        assert_eq!(invites.end(id(3), 100), Some((End::TooOld, None)));
+        assert_eq!(heard(&invites, 100), [id(3), id(1)]);
+        assert_eq!(heard(&invites, 100 + TOLD_FOR_MS), []);
+        invites.settle(|_| false);
+        assert_eq!(invites.end(id(1), 0), None, "it was given back");
+        for seed in 0..=255 {
+            assert!(invites.give(invite(seed, 1), 0) && invites.take(id(seed), guest, 0).is_some());
+        }
+        assert!(invites.former.len() <= MAX_FORMER);
     }
 
     #[test]

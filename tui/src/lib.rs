@@ -27,10 +27,12 @@ mod kept;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 mod linking;
 mod links;
+mod listened;
 mod operations;
 mod pairing;
 mod pins;
 mod printable;
+mod proxying;
 #[cfg_attr(
     not(unix),
     expect(dead_code, reason = "only the control socket tells of it")

@@ -116,6 +116,20 @@ impl Links {
         }
     }
 
+    /// Ready when the book bars a peer, which may be at once.
+    pub(crate) async fn until_barred(&self, peer: PeerId) -> LinkError {
+        let mut book = self.book();
+        loop {
+            book.mark_unchanged();
+            if let Err(error) = self.check(peer) {
+                return error;
+            }
+            if book.changed().await.is_err() {
+                return pending().await;
+            }
+        }
+    }
+
     /// What is known of peers, each time that it has changed.
     pub(crate) fn book(&self) -> watch::Receiver<Arc<Book>> {
         self.book.clone()

@@ -1,4 +1,4 @@
-//! What a node is asked to measure for as long as somebody listens: `ping`, `why`, `speed`, `netcheck`.
+//! What a node is asked to find out for as long as somebody listens: `ping`, `why`, `speed`, `netcheck`, `services`.
 //!
 //! An [`Ask`] says what; the [`Steps`] that come of it are data, and the same whether a command runs the node itself or the one that
 //! runs here does it for it over the control socket. Who drops them ends the work.
@@ -6,7 +6,9 @@
 mod dialling;
 mod netcheck;
 mod ping;
+mod services;
 mod speed;
+mod waiting;
 mod why;
 
 use std::{num::NonZeroU32, time::Duration};
@@ -21,6 +23,8 @@ use peerway::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::Instant};
+
+use crate::forwarding::ForwardingError;
 
 pub(crate) use dialling::{
     DialError, Dialling, Patience, dial, dial_kind, may_pass, no_relay, reachable,
@@ -37,6 +41,7 @@ pub(crate) enum Ask {
     Why(Why),
     Speed(Speed),
     Netcheck,
+    Services(Services),
 }
 
 /// Round trips to a peer.
@@ -75,6 +80,13 @@ pub(crate) struct Speed {
     pub(crate) duration_ms: Option<u64>,
 }
 
+/// What a peer exposes to this node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Services {
+    pub(crate) ticket: Ticket,
+}
+
 impl Ask {
     /// The peer that it is about.
     pub(crate) fn peer(&self) -> Option<&Ticket> {
@@ -82,6 +94,7 @@ impl Ask {
             Self::Ping(ping) => Some(&ping.ticket),
             Self::Why(why) => Some(&why.ticket),
             Self::Speed(speed) => Some(&speed.ticket),
+            Self::Services(services) => Some(&services.ticket),
             Self::Netcheck => None,
         }
     }
@@ -97,6 +110,9 @@ impl Ask {
             }
             Self::Speed(ask) => {
                 steps(async move |teller: Teller| speed::run(&endpoint, &ask, &teller).await)
+            }
+            Self::Services(ask) => {
+                steps(async move |teller: Teller| services::run(&endpoint, &ask, &teller).await)
             }
             Self::Netcheck => {
                 steps(async move |teller: Teller| netcheck::run(&endpoint, &teller).await)
@@ -158,8 +174,19 @@ pub(crate) enum Step {
     Network {
         node: Box<NodeSnapshot>,
     },
+    /// What the peer exposes to this node.
+    Services {
+        services: Vec<ServiceLine>,
+    },
     Done,
     Failed(Failed),
+}
+
+/// A service, and what it takes: `tcp` or `udp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServiceLine {
+    pub(crate) service: String,
+    pub(crate) transport: String,
 }
 
 /// Why nothing, or not all, came of it.
@@ -201,12 +228,15 @@ enum OperationError {
     Ping(#[from] PingError),
     #[error(transparent)]
     Speed(#[from] SpeedError),
+    #[error(transparent)]
+    Forwarding(#[from] ForwardingError),
 }
 
 impl OperationError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Dial(error) => error.kind(),
+            Self::Forwarding(error) => error.kind(),
             Self::NoReply { .. } => FailureKind::Unreachable,
             Self::RelayedOnly { .. } => FailureKind::RelayedOnly,
             Self::Ping(_) | Self::Speed(_) => FailureKind::Failed,

@@ -59,6 +59,16 @@ pub(crate) fn not_found(names: u64) -> Option<String> {
     })
 }
 
+/// Why nothing was fetched, to people.
+#[cfg(unix)]
+pub(crate) fn why(error: &peerway_swarm::share::GetError, names: &impl Names) -> String {
+    if let peerway_swarm::share::GetError::NotThere(peer) = error {
+        let peer = names.peer(peer);
+        return format!("{peer} has it not any more, or does not let this node have it");
+    }
+    error.to_string()
+}
+
 /// What happens to content, to people; nothing of what only programs of a newer version know.
 pub(crate) fn words(notice: &Notice, names: &impl Names) -> Option<String> {
     Some(match notice {

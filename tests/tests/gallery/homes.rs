@@ -127,6 +127,11 @@ impl Home {
 
     /// Leads a port at the room's gate to a service of the other home, and waits until the link is direct.
     pub(super) fn forward(&self, to: &Exposed, name: &str, listen: &str) -> Forward {
+        self.forward_by(to, name, listen, "direct")
+    }
+
+    /// The same by another kind of path.
+    pub(super) fn forward_by(&self, to: &Exposed, name: &str, listen: &str, path: &str) -> Forward {
         let (scheme, port) = match listen.strip_prefix("udp:") {
             Some(port) => ("udp://", port),
             None => ("", listen),
@@ -137,7 +142,7 @@ impl Home {
         let forward = Forward {
             running: self.computer.start(&line),
         };
-        forward.until_path("direct");
+        forward.until_path(path);
         forward
     }
 
@@ -164,7 +169,8 @@ impl Home {
 
     /// A program that stays.
     pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Program {
-        let log = self.folder.join(format!("{program}.log"));
+        let name = Path::new(program).file_name().unwrap();
+        let log = self.folder.join(name).with_extension("log");
         let file = File::create(&log).unwrap();
         let mut command = self.command(program);
         command

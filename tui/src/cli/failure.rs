@@ -46,6 +46,7 @@ use crate::{
     kept::KeptError,
     operations::{DialError, Failed, FailureKind, dial_kind},
     pairing::PairingError,
+    proxying::ProxyingError,
     transfers::Crowded,
 };
 
@@ -216,6 +217,9 @@ pub(super) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Get(#[from] GetError),
+    /// By the name of the address book.
+    #[error("{0} has it not any more, or does not let this node have it")]
+    NotThere(String),
     #[error(transparent)]
     Keep(#[from] KeepError),
     #[error("nothing that is pinned is called {0}: `peerway ls` lists what is")]
@@ -243,10 +247,8 @@ pub(super) enum Failure {
     Forward(#[from] ForwardError),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error(
-        "a proxy at {0} would lead others into your peers' homes: choose an address of this computer, as in 127.0.0.1:1080"
-    )]
-    OpenProxy(SocketAddr),
+    #[error(transparent)]
+    Proxy(#[from] ProxyingError),
     #[error("cannot run ssh: {0}")]
     #[cfg(unix)]
     Ssh(io::Error),
@@ -277,13 +279,13 @@ impl Failure {
                 code(dial_kind(error))
             }
             Self::Crowded(_) => BUSY,
-            Self::Declined => REFUSED,
+            Self::Declined | Self::NotThere(_) => REFUSED,
             Self::Get(error) => get(error),
             Self::Keep(error) => keep(error),
             Self::Kept(error) => kept(error),
             Self::NobodyCame | Self::BrokenOff | Self::NodeEnded => UNREACHABLE,
             Self::NoHome
-            | Self::OpenProxy(_)
+            | Self::Proxy(ProxyingError::Open(_))
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
@@ -342,6 +344,7 @@ impl Failure {
             | Self::Inbox(_)
             | Self::NotAll(_)
             | Self::Listen(_)
+            | Self::Proxy(ProxyingError::Listen(_))
             | Self::Dashboard(_)
             | Self::Replay(_)
             | Self::TooLongForQr
@@ -427,6 +430,7 @@ fn meant(nearest: Option<&Name>) -> String {
 fn control(error: &ControlError) -> u8 {
     match error {
         ControlError::Remote(error) => far(error),
+        ControlError::Unknown(_) => USAGE,
         ControlError::Forbidden(_) => REFUSED,
         ControlError::Unreached(_) => UNREACHABLE,
         ControlError::Busy(_) => BUSY,

@@ -90,7 +90,8 @@ impl Followed {
     /// Whom the book allows, who comes with an invitation, and members of groups whom it does not block.
     pub(super) fn access(&self) -> Access {
         let invites = self.invites.borrow();
-        let invited = invites.open(now_ms()).map(|invite| invite.id);
+        // Also who comes with one that is good no more: to be told so.
+        let invited = invites.heard(now_ms());
         let book = self.book.borrow();
         let guests = self.groups.as_ref().map(Groups::guests).unwrap_or_default();
         let guests = guests

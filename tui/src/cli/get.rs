@@ -7,8 +7,8 @@ use std::{convert::Infallible, future::pending, path::Path};
 #[cfg(unix)]
 use futures_util::StreamExt;
 
-use peerway::{Router, services::files::Progress};
-use peerway_swarm::share::{GetError, Got, Hash, Sharing, Target};
+use peerway::{Names as _, Router, services::files::Progress};
+use peerway_swarm::share::{GetError, Got, Hash, KeepError, Sharing, Target};
 use serde::Serialize;
 use tokio::{sync::broadcast::error::RecvError, time::Instant};
 
@@ -114,7 +114,8 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
         node.settled().await;
         let (progress, began) = (Progress::default(), Instant::now());
         let getting = sharing.get(&args.link, target, &progress);
-        let got = shown(globals.json, &progress, getting).await?;
+        let got = shown(globals.json, &progress, getting).await;
+        let got = got.map_err(|error| by_name(error.into(), &node))?;
         say(globals, args.link.hash, &got, began)?;
         if args.stay {
             out::hint("it is served to others who fetch it: Ctrl-C ends that");
@@ -130,13 +131,28 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
         }
     };
     let ended = node.run(body).await;
-    if let Err(Failure::Get(GetError::NotThere(_) | GetError::Unreached(_))) = &ended {
+    if let Err(Failure::NotThere(_) | Failure::Get(GetError::Unreached(_))) = &ended {
         node.hint_at_identity();
     }
     match ended? {
         None if !args.stay => Err(Failure::Interrupted),
         _ => Ok(()),
     }
+}
+
+/// The same failure, with who is meant called as the address book does.
+pub(super) fn by_name(failure: Failure, node: &Node) -> Failure {
+    let error = if let Failure::Get(error) = &failure {
+        Some(error)
+    } else if let Failure::Keep(KeepError::Get(error)) = &failure {
+        Some(&**error)
+    } else {
+        None
+    };
+    let Some(GetError::NotThere(peer)) = error else {
+        return failure;
+    };
+    Failure::NotThere(node.book().book().peer(peer))
 }
 
 /// Says what happens meanwhile.

@@ -1,7 +1,11 @@
 //! `peerway invite`: lets somebody in who is not in the address book yet, by a ticket that is good for once. And the other side of it:
 //! who dials with such a ticket uses the invitation first.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use peerway::{
     PeerId, Router, Ticket,
@@ -142,11 +146,12 @@ pub(super) fn host(
         book: state.peers().book().clone(),
         own: node.endpoint.id(),
         tell,
+        told: Arc::default(),
     };
     desk.settle()?;
     let (reread, invited) = (node.book().reread(), node.book().invites());
     let guest = invited.clone();
-    let is_guest = move |peer: PeerId| invited.borrow().open(now_ms()).any(|it| it.id == peer);
+    let is_guest = move |peer: PeerId| invited.borrow().heard(now_ms()).any(|id| id == peer);
     let book = node.book().watch();
     // Also what the node's access does not know yet: an invitation that ended, and who was just blocked.
     let is_known = move |peer| !is_guest(peer) && book.borrow().trust(peer) == Trust::Allow;
@@ -169,8 +174,8 @@ pub(super) fn host(
             async move {
                 if !guest
                     .borrow()
-                    .open(now_ms())
-                    .any(|it| it.id == connection.peer())
+                    .heard(now_ms())
+                    .any(|id| id == connection.peer())
                 {
                     // A stranger, where all of them are let in.
                     return connection.close(close::NOT_LET_IN, b"no invitation");
@@ -194,6 +199,8 @@ struct Desk {
     own: PeerId,
     /// What its owner is to hear.
     tell: fn(String),
+    /// Invitations that are good no more and were come with.
+    told: Arc<Mutex<BTreeSet<PeerId>>>,
 }
 
 impl Desk {
@@ -219,12 +226,33 @@ impl Desk {
         let welcome = |invite: &Invite| self.book.change(|draft| welcome(draft, invite, card));
         let spent = self.invites.spend(invitation, id, now_ms(), welcome);
         let spent = spent.map_err(|error| ours(&error))?;
-        let welcomed = spent.ok_or_else(|| "it is used up, revoked or too old".to_owned())?;
+        let welcomed = spent.ok_or_else(|| self.why_not(invitation))?;
         let name = welcomed.map_err(|error| ours(&error))?;
         (self.tell)(format!(
             "{name} came with an invitation, and is let in from now on"
         ));
         Ok(())
+    }
+
+    /// Why an invitation lets nobody in any more, of which the owner is told once.
+    fn why_not(&self, invitation: PeerId) -> String {
+        let invites = self.invites.read().unwrap_or_default();
+        let Some((end, name)) = invites.end(invitation, now_ms()) else {
+            return "it is used up, revoked or too old".to_owned();
+        };
+        let is_news = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.retain(|id| invites.end(*id, now_ms()).is_some());
+            told.insert(invitation)
+        };
+        if is_news {
+            let whose = name.map_or_else(String::new, |name| format!(" for {name}"));
+            (self.tell)(format!(
+                "somebody came with the invitation {}{whose}, which {end}: `peerway invite` makes another one",
+                invitation.short()
+            ));
+        }
+        format!("it {end}: ask for another one")
     }
 
     /// What a node left open that ended while somebody came.
@@ -351,6 +379,7 @@ mod tests {
             book: BookFile::in_folder(folder.path()),
             own: ticket(8).id(),
             tell: drop,
+            told: Arc::default(),
         };
         assert!(desk.invites.change(|open| open.give(invite, 0)).unwrap());
         desk

@@ -107,7 +107,7 @@ impl Keeper {
             }
         }
         for (remote, local) in steps.begin {
-            let forwarding = Forwarding::new(node, &self.services, remote.clone(), local.clone());
+            let forwarding = Forwarding::new(node, &self.services, &kept, remote, local);
             let mut task = JoinSet::new();
             task.spawn(forwarding.run());
             running.forwards.insert(remote.clone(), task);

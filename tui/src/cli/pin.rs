@@ -87,7 +87,8 @@ async fn by_itself(
         let (progress, until) = (Progress::default(), until_ms.map(|until| until / 1000));
         let name = args.name.as_deref().unwrap_or(&args.link.name);
         let pinning = sharing.pin(&args.link, name, until, &progress);
-        Ok(shown(globals.json, &progress, pinning).await?)
+        let pinned = shown(globals.json, &progress, pinning).await;
+        pinned.map_err(|error| get::by_name(error.into(), &node))
     };
     let body = async {
         tokio::select! {

@@ -22,12 +22,12 @@ use super::{
     out,
     state::StateDir,
     ticket,
-    transfer::is_at_terminal,
+    transfer::{amount, is_at_terminal},
     up,
 };
 use crate::{
     pairing::{self, host_name},
-    transfers::Whom,
+    transfers::{Step, Whom},
 };
 use taking::{Answers, Taking, Until};
 
@@ -118,12 +118,40 @@ pub(super) fn always(router: Router, node: &Node, inbox: Inbox, json: bool) -> R
         #[expect(clippy::disallowed_methods, reason = "the shell")]
         tokio::spawn(async move {
             let taking = Taking::new(json, Until::Told);
-            // Whether or not anybody reads what it says, files are taken until the node has ended.
             let _ = taking.follow(&mut steps, None).await;
-            while steps.next().await.is_some() {}
+            // Nobody reads that any more, as of a node in the background, whose log says it.
+            while let Some(Ok(step)) = steps.next().await {
+                if let Some(line) = logged(&step) {
+                    out::hint(line);
+                }
+            }
         });
     }
     router
+}
+
+/// What came of a transfer, in one line; none while it goes on.
+fn logged(step: &Step) -> Option<String> {
+    if let Step::Received {
+        name, folder, end, ..
+    } = step
+    {
+        let (what, missing) = (amount(end), end.missing);
+        let mut line = format!("received {what}, from {name} into {}", folder.display());
+        if missing > 0 {
+            line += &format!("; {missing} files did not arrive");
+        }
+        return Some(line);
+    }
+    if let Step::Failed {
+        peer: Some(peer),
+        error,
+        ..
+    } = step
+    {
+        return Some(format!("from {}: {error}", peer.short()));
+    }
+    None
 }
 
 fn say_where(folder: &Path) {

@@ -1,54 +1,44 @@
 //! `peerway services`: what a peer exposes to this computer.
 
-use peerway::services::tunnel::{self, ForwardError, Transport};
-use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{
     args::{Globals, Services},
     failure::Failure,
-    node::{self, Node, Patience, relays_for},
-    out,
+    node, operate, out,
 };
+use crate::operations::{self, Ask, ServiceLine, Step};
 
-pub(super) async fn run(globals: &Globals, args: &Services) -> Result<(), Failure> {
-    let peer = node::meet(globals, &args.peer).await?;
-    let node = Node::dialling(globals, relays_for(globals, &peer)).await?;
-    let body = async {
-        node.settled().await;
-        let asking = async {
-            let connected = node.endpoint.connect(peer.clone(), tunnel::ALPN).await;
-            let connection = connected.map_err(ForwardError::from)?;
-            tunnel::list(&connection).await
-        };
-        node.answer(&peer, Patience::within(None), asking).await
-    };
-    let Some(services) = node.run(body).await? else {
-        return Err(Failure::Interrupted);
-    };
-    if services.is_empty() && !globals.json {
+pub(super) async fn run(
+    globals: &Globals,
+    args: &Services,
+    started_at: Instant,
+) -> Result<(), Failure> {
+    let ticket = node::meet(globals, &args.peer).await?;
+    let ask = Ask::Services(operations::Services { ticket });
+    let mut exposed = Vec::new();
+    let asked = operate::carry_out(globals, ask, started_at, |step| {
+        if let Step::Services { services } = step {
+            exposed = services;
+        }
+        Ok(())
+    });
+    asked.await?.ok_or(Failure::Interrupted)?;
+    print(&exposed, globals.json)
+}
+
+fn print(exposed: &[ServiceLine], json: bool) -> Result<(), Failure> {
+    if exposed.is_empty() && !json {
         out::hint("the peer exposes nothing to this computer");
     }
-    for (name, takes) in &services {
-        let record = Record {
-            service: name.as_str(),
-            transport: match takes {
-                Transport::Stream => "tcp",
-                Transport::Datagrams => "udp",
-            },
-        };
-        if globals.json {
-            out::json(&record)?;
+    for line in exposed {
+        if json {
+            out::json(line)?;
         } else {
-            out::text(format!("{} {}", record.transport, record.service))?;
+            out::text(format!("{} {}", line.transport, line.service))?;
         }
     }
     Ok(())
-}
-
-#[derive(Serialize)]
-struct Record<'a> {
-    service: &'a str,
-    transport: &'static str,
 }
 
 #[cfg(test)]
@@ -58,10 +48,10 @@ mod tests {
 
     #[test]
     fn the_lines_keep_their_keys() {
-        let record = Record {
-            service: "web",
-            transport: "tcp",
+        let line = ServiceLine {
+            service: "web".to_owned(),
+            transport: "tcp".to_owned(),
         };
-        assert_keys("services", &record);
+        assert_keys("services", &line);
     }
 }

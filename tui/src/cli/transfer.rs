@@ -190,6 +190,15 @@ pub(super) fn catch_up(progress: &Progress, moved: &Moved) {
     }
 }
 
+/// How much was transferred.
+pub(super) fn amount(end: &End) -> String {
+    let bytes = format::bytes(end.bytes);
+    match end.files {
+        1 => format!("1 file, {bytes}"),
+        files => format!("{files} files, {bytes}"),
+    }
+}
+
 /// What is said at the end.
 pub(super) struct Told<'a> {
     pub(super) peer: PeerId,
@@ -206,16 +215,11 @@ impl Told<'_> {
         if json {
             return Ok(out::json(&self.record(folder))?);
         }
-        let files = match end.files {
-            1 => "1 file".to_owned(),
-            files => format!("{files} files"),
-        };
         let (what, way) = match folder {
             None => ("sent", "to"),
             Some(_) => ("received", "from"),
         };
-        let bytes = format::bytes(end.bytes);
-        let mut line = format!("{what} {files}, {bytes}, {way} {}", self.name);
+        let mut line = format!("{what} {}, {way} {}", amount(end), self.name);
         if let Some(folder) = folder {
             line += &format!(" into {}", folder.display());
         }

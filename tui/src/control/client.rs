@@ -4,6 +4,7 @@ mod commons;
 mod files;
 mod groups;
 mod pins;
+mod piping;
 mod searches;
 mod serving;
 mod watching;
@@ -45,6 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// But to whoever has it dial when that has succeeded or failed, which takes [`links::DIAL_PATIENCE`](crate::links) at most.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(50);
 
+pub(crate) use piping::PipeError;
 pub(crate) use watching::Seen;
 
 /// A node that answers.
@@ -237,6 +239,7 @@ impl Client {
             Ask::Why(why) => ("/why", to_json(why)?),
             Ask::Speed(speed) => ("/speed", to_json(speed)?),
             Ask::Netcheck => ("/netcheck", String::new()),
+            Ask::Services(services) => ("/services/of", to_json(services)?),
         };
         let answer = self.send(Method::POST, path, body).await?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -334,7 +337,7 @@ where
     };
     let stream = place.connect().await?.ok_or_else(ended)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    drive(connection);
+    drive(connection.with_upgrades());
     Ok(sender.send_request(request).await?)
 }
 
@@ -385,6 +388,7 @@ async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), Contr
         // It has not what we ask for, and says so in words that are not ours.
         Err(source) if status == StatusCode::NOT_FOUND => ControlError::Foreign { server, source },
         Err(_) => ControlError::Refused(format!("{server} refuses it with {status}")),
+        Ok(error) if status == StatusCode::NOT_FOUND => ControlError::Unknown(error),
         Ok(error) if status == StatusCode::FORBIDDEN => ControlError::Forbidden(error),
         Ok(error) if status == StatusCode::TOO_MANY_REQUESTS => ControlError::Busy(error),
         Ok(error) if status.is_server_error() => ControlError::Unreached(error),

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::schema::{DOCUMENT, check, check_complete, document, schema};
 use super::{
-    GcAsk, GetAsk, GetFailure, GetStep, PinAsk, ShareAsk, StartOptions,
+    GcAsk, GetAsk, GetFailure, GetStep, PinAsk, PipeStep, ShareAsk, StartOptions,
     changes::Change,
     tests::{Node, PATIENCE, endpoint, request},
 };
@@ -22,9 +22,10 @@ use crate::{
     commons::{Commons, CommonsChange},
     forwarding::{self, ForwardAsk},
     kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
-    operations::{Failed, FailureKind, Ping, Speed, Step, Why},
+    operations::{Failed, FailureKind, Ping, Services, Speed, Step, Why},
     pairing::{self, PairAsk},
     pins::{Freed, PinLine, PinLines, StoreLine},
+    proxying::{self, ProxyAsk},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     servers::{self, ExposeAsk},
     shares::ShareLine,
@@ -183,6 +184,7 @@ fn every_key_of_the_steps_is_documented_and_no_other() {
         {"event": "measured", "down_mbps": 1.0, "up_mbps": 1.0, "path": path},
         {"event": "explained", "peer": peer},
         {"event": "network", "node": node},
+        {"event": "services", "services": [{"service": "web", "transport": "tcp"}]},
         {"event": "done"},
         {"event": "failed", "kind": "busy", "error": "a"},
     ]);
@@ -200,6 +202,7 @@ fn every_key_of_the_steps_is_documented_and_no_other() {
         Step::Measured { .. } => "measured",
         Step::Explained { .. } => "explained",
         Step::Network { .. } => "network",
+        Step::Services { .. } => "services",
         Step::Done => "done",
         Step::Failed(_) => "failed",
     };
@@ -383,6 +386,32 @@ fn every_key_of_what_is_served_for_a_command_is_documented_and_no_other() {
     let names = vec!["web".to_owned()];
     let told = serde_json::to_value(servers::Step::Exposed { names });
     check_steps(&[told.unwrap()], "ExposeStep");
+}
+
+#[test]
+fn every_key_of_proxies_and_pipes_is_documented_and_no_other() {
+    let ask: ProxyAsk =
+        serde_json::from_value(serde_json::json!({"listen": "127.0.0.1:0"})).unwrap();
+    let ask = serde_json::to_value(ask).unwrap();
+    check(&ask, &schema("ProxyAsk"), "ProxyAsk");
+    check_complete(&ask, &schema("ProxyAsk"), "ProxyAsk");
+    let steps = serde_json::json!([
+        {"event": "listening", "addr": "127.0.0.1:1080"},
+        {"event": "refused", "name": "a.b.peer", "reason": "a"},
+        {"event": "datagrams", "sent": 1, "received": 1, "fragments": 1, "refused": 1, "strangers": 1},
+    ]);
+    let steps: Vec<proxying::Step> = serde_json::from_value(steps).unwrap();
+    let told = |step| serde_json::to_value(step).unwrap();
+    check_steps(&steps.iter().map(told).collect::<Vec<_>>(), "ProxyStep");
+    let steps = serde_json::json!([
+        {"event": "hint", "text": "a"},
+        {"event": "reached"},
+        {"event": "done"},
+        {"event": "failed", "kind": "busy", "error": "a"},
+    ]);
+    let steps: Vec<PipeStep> = serde_json::from_value(steps).unwrap();
+    let told = |step| serde_json::to_value(step).unwrap();
+    check_steps(&steps.iter().map(told).collect::<Vec<_>>(), "PipeStep");
 }
 
 #[cfg(all(feature = "subnet", target_os = "linux"))]
@@ -643,13 +672,15 @@ fn every_key_of_what_is_asked_is_documented_and_no_other() {
         timeout_ms,
     };
     let speed = Speed {
-        ticket,
+        ticket: ticket.clone(),
         duration_ms: Some(1),
     };
+    let services = Services { ticket };
     for (name, asked) in [
         ("Ping", serde_json::to_value(ping)),
         ("Why", serde_json::to_value(why)),
         ("Speed", serde_json::to_value(speed)),
+        ("ServicesOf", serde_json::to_value(services)),
         (
             "StartOptions",
             serde_json::to_value(StartOptions::default()),

@@ -9,7 +9,7 @@ use axum::{
 use futures_util::stream;
 use peerway::services::files::Progress;
 use peerway_swarm::{
-    share::{Link, Sharing},
+    share::{KeepError, Link, Sharing},
     store::sweep::Extent,
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,10 @@ use super::{
     shares::{self, GetFailure, GetStep},
     streams,
 };
-use crate::pins::{Freed, PinLine, PinLines};
+use crate::{
+    pins::{Freed, PinLine, PinLines},
+    shares::why,
+};
 
 const FOR_WHOM: &str = "what is kept on a computer is listed and changed on that computer alone";
 
@@ -104,7 +107,11 @@ async fn pin(control: Control, ask: PinAsk, tell: mpsc::Sender<GetStep>) {
             pin: Box::new(line(&control, pin)),
         },
         Err(error) => GetStep::Failed {
-            reason: error.to_string(),
+            reason: if let KeepError::Get(error) = &error {
+                why(error, &**control.book().borrow())
+            } else {
+                error.to_string()
+            },
             kind: GetFailure::of_keeping(&error),
         },
     };

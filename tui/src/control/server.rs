@@ -29,7 +29,7 @@ use super::{
     operating::{self, Room},
     pairing,
     pass_on::{Remotes, pass_on},
-    pins,
+    pins, pipe,
     refusal::{Refusal, here},
     searches, serving, shares, streams, visits,
 };
@@ -40,7 +40,7 @@ use crate::{
     gateway::Gateway,
     kept::{KeptLines, Services},
     links::{DIAL_PATIENCE, LinkError, Links},
-    operations::{Ask, Ping, Speed, Why},
+    operations::{self, Ask, Ping, Speed, Why},
     pairing::Party,
     servers::Servers,
     transfers::Desk,
@@ -231,7 +231,10 @@ fn router(control: Control) -> Router {
         .route("/groups/{id}/follow", get(groups::follow))
         .route("/forward", post(serving::forward))
         .route("/expose", post(serving::expose))
+        .route("/proxy", post(serving::proxy))
+        .route("/pipe/{id}/{name}", get(pipe::pipe))
         .route("/services", get(services).post(reread_services))
+        .route("/services/of", post(services_of))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",
@@ -395,6 +398,16 @@ async fn netcheck(
     ConnectInfo(caller): ConnectInfo<Caller>,
 ) -> Result<Response, Refusal> {
     control.begin(Ask::Netcheck, caller)
+}
+
+/// What a peer exposes to this node.
+async fn services_of(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<operations::Services>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    here(caller, serving::FOR_WHOM)?;
+    control.begin(Ask::Services(understood(body)?), caller)
 }
 
 /// What peers are called, and who is let in.

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     door::Caller,
+    operating::Seat,
     refusal::{Refusal, failed, here},
     server::{Control, refused, understood},
     streams,
@@ -25,10 +26,12 @@ use crate::linking::{LinkAsk, Step};
 use crate::{
     forwarding::{Bound, Forward, ForwardAsk},
     kept::Exposure,
+    proxying::{ProxyAsk, Proxying},
     servers::ExposeAsk,
 };
 
-const FOR_WHOM: &str = "what a computer serves and reaches is decided by whoever sits at it";
+pub(super) const FOR_WHOM: &str =
+    "what a computer serves and reaches is decided by whoever sits at it";
 
 /// Forwards, as long as somebody listens.
 pub(super) async fn forward(
@@ -70,6 +73,19 @@ pub(super) async fn expose(
     seated(&control, caller, steps)
 }
 
+/// Leads programs that speak SOCKS5 or HTTP CONNECT to services, as long as somebody listens.
+pub(super) async fn proxy(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    body: Result<Json<ProxyAsk>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    here(caller, FOR_WHOM)?;
+    let ProxyAsk { listen } = understood(body)?;
+    let proxying = Proxying::open(control.links(), listen).await;
+    let proxying = proxying.map_err(|error| failed(&error))?;
+    seated(&control, caller, proxying.begin())
+}
+
 /// Links, as long as somebody listens.
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 pub(super) async fn link(
@@ -98,17 +114,22 @@ pub(super) async fn link(
     seated(&control, caller, steps)
 }
 
+/// One of those that are served at the same time.
+pub(super) fn seat(control: &Control, caller: Caller) -> Result<Seat, Refusal> {
+    control.servings().take(caller).ok_or_else(|| {
+        let reason =
+            "the node serves enough commands already: try again when one of them has ended";
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
+    })
+}
+
 /// Tells the steps of one of those that are served at the same time.
 fn seated<T: Serialize + 'static>(
     control: &Control,
     caller: Caller,
     steps: impl Stream<Item = T> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let seat = control.servings().take(caller).ok_or_else(|| {
-        let reason =
-            "the node serves enough commands already: try again when one of them has ended";
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
-    })?;
+    let seat = seat(control, caller)?;
     let steps = steps.map(move |step| {
         // Held for as long as anything may come.
         let _seat = &seat;

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     book::Book,
     pins::PinLine,
-    shares::{ShareLine, not_found, words},
+    shares::{ShareLine, not_found, why, words},
 };
 
 const FOR_WHOM: &str =
@@ -211,7 +211,7 @@ async fn fetch(
     let progress = Progress::default();
     let mut target = Target::folder(ask.folder);
     (target.name, target.overwrite) = (ask.name, ask.overwrite);
-    let telling = self::tell(&sharing, book, ask.link.hash, &progress, &tell);
+    let telling = self::tell(&sharing, book.clone(), ask.link.hash, &progress, &tell);
     let got = tokio::select! {
         got = sharing.get(&ask.link, &target, &progress) => got,
         () = tell.closed() => return,
@@ -225,7 +225,7 @@ async fn fetch(
             resumed: got.resumed,
         },
         Err(error) => GetStep::Failed {
-            reason: error.to_string(),
+            reason: why(&error, &**book.borrow()),
             kind: GetFailure::of(&error),
         },
     };

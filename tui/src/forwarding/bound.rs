@@ -1,6 +1,10 @@
 //! Where a forward listens: [`Bound`].
 
-use std::{future::pending, io, net::SocketAddr};
+use std::{
+    future::pending,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+};
 
 use peerway::services::tunnel::{ForwardError, Forwarder, Transport};
 use tokio::{
@@ -48,6 +52,17 @@ impl Bound {
             }
         };
         Ok((bound, name))
+    }
+
+    /// The same where UDP at that address is another forward's.
+    pub(crate) async fn open_beside_udp(local: &Local) -> Result<(Self, String), ListenError> {
+        let Local::Addr(addr) = local else {
+            return Self::open(local).await;
+        };
+        let failed = |source| listen(addr, source);
+        let tcp = TcpListener::bind(addr).await.map_err(failed)?;
+        let name = tcp.local_addr().map_err(failed)?.to_string();
+        Ok((Self::Addr(tcp, Err(ErrorKind::AddrInUse.into())), name))
     }
 
     /// What a service has to take to be reached here; none if either does.
@@ -124,6 +139,14 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_forward_leaves_udp_to_another_at_the_same_port() {
+        let any = Local::Addr((Ipv4Addr::LOCALHOST, 0).into());
+        let (_tcp, name) = Bound::open_beside_udp(&any).await.unwrap();
+        let other = Local::Udp(name.parse().unwrap());
+        assert!(Bound::open(&other).await.is_ok());
+    }
 
     #[tokio::test]
     async fn a_free_port_is_one_for_tcp_and_for_udp() {

@@ -49,13 +49,16 @@ impl ForwardingError {
         }
     }
 
-    pub(super) fn failed(&self) -> Failed {
-        let kind = match self {
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
             Self::Dial(error) => error.kind(),
             Self::Forward(error) => forward_kind(error),
             Self::Listen(_) | Self::Barred(_) => FailureKind::Failed,
-        };
-        let error = self.to_string();
+        }
+    }
+
+    pub(crate) fn failed(&self) -> Failed {
+        let (kind, error) = (self.kind(), self.to_string());
         Failed { kind, error }
     }
 }

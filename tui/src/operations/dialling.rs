@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -16,9 +17,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::FailureKind;
+use super::{FailureKind, waiting};
 use crate::book::is_bare;
 
+/// What the user waits for without being told what for.
+const SILENCE: Duration = Duration::from_secs(1);
 /// What whoever only dials waits for its own relay before it dials all the same.
 const ONLINE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a node that wants to be reached waits for its first relay.
@@ -163,8 +166,9 @@ pub(crate) struct Dialling<'a> {
 impl Dialling<'_> {
     /// Waits until a relay took us or all refused, so that a dial after it starts from a settled state.
     pub(crate) async fn settled(&self) {
+        let online = timeout(ONLINE_PATIENCE, self.endpoint.online());
         // The dial that follows says what is wrong.
-        let _ = timeout(ONLINE_PATIENCE, self.endpoint.online()).await;
+        let _ = self.telling(online, waiting::for_relays).await;
     }
 
     /// Dials a peer for its diagnostics.
@@ -217,10 +221,30 @@ impl Dialling<'_> {
         dial: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let patience = patience.for_peer(peer);
-        tokio::select! {
-            result = dial => result,
-            () = self.out_of_patience(peer, patience) => Err(self.why_not(peer, patience).into()),
+        let dialled = async {
+            tokio::select! {
+                result = dial => result,
+                () = self.out_of_patience(peer, patience) => Err(self.why_not(peer, patience).into()),
+            }
+        };
+        let what = |snapshot: &NodeSnapshot| Some(waiting::for_peer(snapshot, peer));
+        self.telling(dialled, what).await
+    }
+
+    /// The outcome of something of which the user is told, where it takes a while, what is waited for.
+    async fn telling<T>(
+        &self,
+        work: impl Future<Output = T>,
+        what: impl Fn(&NodeSnapshot) -> Option<String>,
+    ) -> T {
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(SILENCE, work.as_mut()).await {
+            return done;
         }
+        if let Some(text) = what(&self.endpoint.snapshot()) {
+            (self.hint)(&text);
+        }
+        work.await
     }
 
     fn why_not(&self, peer: &Ticket, patience: Patience) -> DialError {

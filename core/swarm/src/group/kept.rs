@@ -67,11 +67,12 @@ impl Kept {
         self.known.get(&Short::of(&post.0)).copied()
     }
 
-    /// How many were sent after this time.
+    /// How many others than `own` sent after this time.
     #[must_use]
-    pub fn count_after(&self, sent_ms: u64) -> usize {
+    pub fn count_of_others_after(&self, sent_ms: u64, own: PeerId) -> usize {
         self.posts
             .range((sent_ms.saturating_add(1), PostId([0; 32]))..)
+            .filter(|(_, (author, _))| *author != own)
             .count()
     }
 
@@ -197,6 +198,21 @@ mod tests {
             by.sign(purpose, message)
         })
         .unwrap()
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_news_to_all_others_alone() {
+        let (anna, ben) = (
+            SecretKey::from_seed(&[1; 32]),
+            SecretKey::from_seed(&[2; 32]),
+        );
+        let mut kept = Kept::default();
+        for (by, at) in [(&anna, 1), (&ben, 2), (&ben, 3)] {
+            kept.note(&post(by, at));
+        }
+        let news = |after, to: &SecretKey| kept.count_of_others_after(NOW_MS + after, to.id());
+        assert_eq!((news(0, &anna), news(0, &ben)), (2, 1));
+        assert_eq!((news(2, &anna), news(2, &ben)), (1, 0));
     }
 
     #[test]

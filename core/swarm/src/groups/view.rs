@@ -145,7 +145,7 @@ impl Groups {
                 role: state.role(me),
                 members: members.collect(),
                 posts: machine.kept().count(),
-                unread: machine.kept().count_after(read_until),
+                unread: machine.kept().count_of_others_after(read_until, me),
                 invites: open.count(),
                 has_key: machine.has_key(),
                 refused: machine.refused(),

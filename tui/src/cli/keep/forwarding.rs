@@ -15,7 +15,7 @@ use crate::{
     book::Book,
     cli::{args::PeerName, clock::now_ms, failure::Failure, node::Node, peers::Peers},
     forwarding::{Bound, misfit},
-    kept::{Kind, Local, Remote, Services, State},
+    kept::{Kept, Kind, Local, Remote, Services, State},
     operations::{Dialling, Patience},
 };
 
@@ -32,17 +32,32 @@ pub(super) struct Forwarding {
     services: Services,
     remote: Remote,
     local: Local,
+    /// UDP at that address is led elsewhere.
+    is_beside_udp: bool,
 }
 
 impl Forwarding {
-    pub(super) fn new(node: &Node, services: &Services, remote: Remote, local: Local) -> Self {
+    pub(super) fn new(
+        node: &Node,
+        services: &Services,
+        kept: &Kept,
+        remote: &Remote,
+        local: &Local,
+    ) -> Self {
+        let is_beside_udp = match local {
+            Local::Addr(addr) => kept.forward.values().any(|it| *it == Local::Udp(*addr)),
+            Local::Udp(_) => false,
+            #[cfg(unix)]
+            Local::Unix(_) => false,
+        };
         Self {
             endpoint: node.endpoint.clone(),
             peers: node.peers().clone(),
             book: node.book().watch(),
             services: services.clone(),
-            remote,
-            local,
+            remote: remote.clone(),
+            local: local.clone(),
+            is_beside_udp,
         }
     }
 
@@ -97,7 +112,10 @@ impl Forwarding {
 
     /// Ends where it cannot listen, or is to begin anew with what is known of the peer by then.
     async fn serve(&self, peer: &Ticket) -> Result<(), Failure> {
-        let (bound, _) = Bound::open(&self.local).await?;
+        let (bound, _) = match self.is_beside_udp {
+            true => Bound::open_beside_udp(&self.local).await?,
+            false => Bound::open(&self.local).await?,
+        };
         self.tell(State::Waiting, None);
         let name = self.remote.name.clone();
         let forwarder = Forwarder::new(self.endpoint.clone(), peer.clone(), name);

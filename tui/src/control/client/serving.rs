@@ -8,6 +8,7 @@ use crate::linking::{self, LinkAsk};
 use crate::{
     control::ControlError,
     forwarding::{self, ForwardAsk},
+    proxying::{self, ProxyAsk},
     servers::{self, ExposeAsk},
 };
 
@@ -27,6 +28,15 @@ impl Client {
         ask: &ExposeAsk,
     ) -> Result<Telling<servers::Step>, ControlError> {
         let answer = self.send(Method::POST, "/expose", to_json(ask)?).await?;
+        steps(answer).await
+    }
+
+    /// Has the node lead programs to services of peers, until nobody listens to the steps any more.
+    pub(crate) async fn proxy(
+        &self,
+        ask: &ProxyAsk,
+    ) -> Result<Telling<proxying::Step>, ControlError> {
+        let answer = self.send(Method::POST, "/proxy", to_json(ask)?).await?;
         steps(answer).await
     }
 

@@ -1,0 +1,120 @@
+//! Torrents: two libtorrents, one of which has all of a file, over TCP and over uTP.
+
+use std::fs;
+
+use peerway_lab as lab;
+
+use super::homes::{BUDGET, Home, Homes, Program, need, until};
+
+const LEN: usize = 24 << 20;
+const SHORT: usize = 4 << 20;
+/// What is fetched of a second, so that the path is cut in the midst.
+const RATE: &str = "6000000";
+const PORT: &str = "6881";
+/// Debian's, whatever else is installed.
+const PYTHON: &str = "/usr/bin/python3";
+/// Has a file, and says so once it listens.
+const SEED: &str = r#"
+import sys, time, libtorrent
+address, name = sys.argv[1:]
+files = libtorrent.file_storage()
+libtorrent.add_files(files, name)
+torrent = libtorrent.create_torrent(files)
+libtorrent.set_piece_hashes(torrent, ".")
+with open(name + ".torrent", "wb") as out:
+    out.write(libtorrent.bencode(torrent.generate()))
+session = libtorrent.session({
+    "listen_interfaces": address, "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "allow_multiple_connections_per_ip": True,
+})
+handle = session.add_torrent({"ti": libtorrent.torrent_info(name + ".torrent"), "save_path": "."})
+while not handle.status().is_seeding:
+    time.sleep(0.05)
+print("seeding", flush=True)
+while True:
+    time.sleep(60)
+"#;
+/// Fetches it from one peer, and says how much it has and by what.
+const FETCH: &str = r#"
+import sys, time, libtorrent
+host, port, name, carrier, rate = sys.argv[1:]
+utp = carrier == "utp"
+session = libtorrent.session({
+    "listen_interfaces": "", "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "enable_outgoing_utp": utp, "enable_outgoing_tcp": not utp,
+})
+if utp:
+    session.apply_settings({"listen_interfaces": "0.0.0.0:0"})
+handle = session.add_torrent({"ti": libtorrent.torrent_info(name + ".torrent"), "save_path": "."})
+handle.set_download_limit(int(rate))
+carriers = set()
+while not handle.status().is_seeding:
+    if not handle.status().num_peers:
+        handle.connect_peer((host, int(port)))
+    for peer in handle.get_peer_info():
+        # peer_info::utp_socket, which Python has no name for.
+        carriers.add("utp" if peer.flags & 1 << 17 else "tcp")
+    print("has", handle.status().total_done, flush=True)
+    time.sleep(0.2)
+print("done by", *sorted(carriers), flush=True)
+"#;
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
+fn a_torrent_goes_on_where_the_direct_path_is_cut_and_another_comes_by_utp() {
+    need(&[("python3", "python3-libtorrent")]);
+    lab::test(BUDGET, |lab| {
+        let homes = Homes::new(lab);
+        let (attic, laptop) = (&homes.attic, &homes.laptop);
+        let films = [("film", LEN), ("short", SHORT)].map(|(name, len)| {
+            let film: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            attic.write(name, &film);
+            (name, film)
+        });
+        let address = format!("{}:{PORT}", attic.room.addr());
+        let exposed = attic.expose(&["torrents=6881", "torrents-udp=udp:6881"]);
+        let forward = laptop.forward(&exposed, "torrents", PORT);
+
+        let [(film, whole), (short, other)] = films;
+        let seed = seed(attic, &address, film);
+        let fetching = fetch(attic, laptop, film, "tcp");
+        until("a third is there", || has(&fetching) > LEN / 3);
+        homes.cut();
+        assert!(has(&fetching) < LEN, "too fast");
+        forward.until_path("relay");
+        assert!(fetching.finish().ends_with("done by tcp\n"));
+        assert!(fs::read(laptop.folder.join(film)).unwrap() == whole);
+        drop((seed, forward));
+
+        let _seed = self::seed(attic, &address, short);
+        let _forward = laptop.forward_by(&exposed, "torrents-udp", "udp:6881", "relay");
+        let fetching = fetch(attic, laptop, short, "utp");
+        assert!(fetching.finish().ends_with("done by utp\n"));
+        assert!(fs::read(laptop.folder.join(short)).unwrap() == other);
+        homes.assert_carried((LEN + SHORT) as u64);
+    });
+}
+
+fn seed(home: &Home, address: &str, name: &str) -> Program {
+    let program = home.start(PYTHON, &["-c", SEED, address, name]);
+    program.until_said("seeding");
+    program
+}
+
+/// What the torrent is, is told by other means.
+fn fetch(from: &Home, to: &Home, name: &str, carrier: &str) -> Program {
+    let torrent = format!("{name}.torrent");
+    to.write(&torrent, fs::read(from.folder.join(&torrent)).unwrap());
+    let gate = to.room.gate().to_string();
+    to.start(PYTHON, &["-c", FETCH, &gate, PORT, name, carrier, RATE])
+}
+
+/// How many bytes it said last that it has.
+fn has(fetching: &Program) -> usize {
+    let said = fetching.said();
+    let mut counts = said
+        .lines()
+        .rev()
+        .filter_map(|line| line.strip_prefix("has "));
+    counts.find_map(|count| count.parse().ok()).unwrap_or(0)
+}
