@@ -28,8 +28,8 @@ pub use machine::{
     Advertised, Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer,
 };
 pub use message::{Bye, Digest, Holdings, Item, Joined, MAX_MESSAGE, Message, Opening, Short};
-pub(crate) use op::is_shown;
 pub use notice::Notice;
+pub(crate) use op::is_shown;
 pub use op::{
     Body, Commitment, GroupId, MAX_NAME, MAX_OP, MAX_USES, Op, OpId, ParseGroupIdError, Role,
     is_name,

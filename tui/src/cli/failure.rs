@@ -279,13 +279,13 @@ impl Failure {
                 code(dial_kind(error))
             }
             Self::Crowded(_) => BUSY,
+            Self::Proxy(error) => proxy(error),
             Self::Declined | Self::NotThere(_) => REFUSED,
             Self::Get(error) => get(error),
             Self::Keep(error) => keep(error),
             Self::Kept(error) => kept(error),
             Self::NobodyCame | Self::BrokenOff | Self::NodeEnded => UNREACHABLE,
             Self::NoHome
-            | Self::Proxy(ProxyingError::Open(_))
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
@@ -344,7 +344,6 @@ impl Failure {
             | Self::Inbox(_)
             | Self::NotAll(_)
             | Self::Listen(_)
-            | Self::Proxy(ProxyingError::Listen(_))
             | Self::Dashboard(_)
             | Self::Replay(_)
             | Self::TooLongForQr
@@ -384,6 +383,13 @@ fn kept(error: &KeptError) -> u8 {
     match error {
         KeptError::Edit(_) => USAGE,
         KeptError::Mistake { .. } | KeptError::File(_) => FAILED,
+    }
+}
+
+fn proxy(error: &ProxyingError) -> u8 {
+    match error {
+        ProxyingError::Open(_) => USAGE,
+        ProxyingError::Listen(_) => FAILED,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Worlds of members in virtual time.
 
-mod directories;
 mod articles;
+mod directories;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
