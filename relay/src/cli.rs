@@ -223,9 +223,7 @@ impl Options {
         if self.no_dht {
             return None;
         }
-        let mut entrance = Entrance::default();
-        entrance.bootstrap.clone_from(&self.dht_nodes);
-        Some(Directory::new(entrance))
+        Some(Directory::new(Entrance::at(self.dht_nodes.clone())))
     }
 
     /// How much one party may use.

@@ -64,6 +64,10 @@ fn failed(error: &DirectoryError) -> DhtOutcome {
     match error {
         DirectoryError::Outdated => DhtOutcome::Outdated,
         DirectoryError::TooLong { .. } | DirectoryError::Refused(_) => DhtOutcome::Refused,
-        _ => DhtOutcome::Silent,
+        DirectoryError::Silent
+        | DirectoryError::Socket(_)
+        | DirectoryError::Unhelped(_)
+        | DirectoryError::Closed
+        | _ => DhtOutcome::Silent,
     }
 }

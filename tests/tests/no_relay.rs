@@ -150,9 +150,7 @@ impl World {
     }
 
     fn entrance(&self) -> Entrance {
-        let mut entrance = Entrance::default();
-        entrance.bootstrap.clone_from(&self.bootstrap);
-        entrance
+        Entrance::at(self.bootstrap.clone())
     }
 
     /// A node that others are to reach, and what it is called by.

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 use crate::commands::{Done, World};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
     async fn done(&self, state: &str, arguments: &[&str]) -> Done {
@@ -176,4 +179,73 @@ async fn members_of_a_group_find_what_is_public_where_strangers_are_not_let_in()
     );
     up_a.terminate().await;
     up_b.terminate().await;
+}
+
+#[tokio::test]
+async fn what_members_published_at_a_directory_is_found_while_they_are_away() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = world.start("directory", &["up", "--directory"]);
+    directory.ready().await;
+    world.done("directory", &["group", "create", "home"]).await;
+    let invite = ["group", "invite", "home", "--uses", "3"];
+    let invite = world.done("directory", &invite).await;
+    let invite = invite.lines[0]["invite"].as_str().unwrap();
+    let mut members = Vec::new();
+    for state in ["first", "second", "asker"] {
+        members.push(world.up(state).await.0);
+        world.done(state, &["group", "join", invite]).await;
+    }
+    for state in ["first", "second"] {
+        let path = folder.path().join(format!("{state} film"));
+        file(&path, state);
+        let share = ["share", path.to_str().unwrap(), "--public", "--searchable"];
+        world.done(state, &share).await;
+    }
+    let (first, second) = ("first film", "second film");
+    let kept = async {
+        while world.done("directory", &["group"]).await.lines[0]["published"] != 2 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, kept).await.unwrap();
+    let found = world.done("asker", &["search", "film"]).await;
+    let group = &found.lines[0]["groups"][0];
+    assert_eq!(
+        (&group["form"], &group["members"], &group["directories"]),
+        (&"both".into(), &3.into(), &1.into())
+    );
+    assert_eq!(names(rows(&found)), set(&[first, second]));
+    let listed = world.done("asker", &["group", "members", "home"]).await;
+    let marked = listed.lines.iter().filter(|it| it["directory"] == true);
+    assert_eq!(marked.count(), 1);
+
+    // What is shared no more is withdrawn there.
+    world.done("second", &["share", "--stop", second]).await;
+    let withdrawn = async {
+        while world.done("directory", &["group"]).await.lines[0]["published"] != 1 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, withdrawn).await.unwrap();
+    let asker = members.pop().unwrap();
+    for member in members {
+        member.terminate().await;
+    }
+    let found = world.done("asker", &["search", "film"]).await;
+    assert_eq!(names(rows(&found)), set(&[first]));
+    assert!(rows(&found).all(|row| row["by_directory"] == true));
+    let last = found.lines.last().unwrap();
+    assert_eq!(
+        (&last["directories"], &last["directories_answered"]),
+        (&1.into(), &1.into())
+    );
+
+    // Who searches is told which directory it is that is not there.
+    directory.terminate().await;
+    let done = world.run("asker", &["search", "film"]).await;
+    assert_eq!(done.code, 4, "{}", done.stderr);
+    let failed = done.lines.iter().filter(|it| it["directory"] == "home");
+    assert_eq!(failed.count(), 1);
+    asker.terminate().await;
 }

@@ -36,6 +36,17 @@ pub struct Entrance {
     pub remembered: Vec<String>,
 }
 
+impl Entrance {
+    /// These nodes, as `host:port`, in place of those that everybody begins with.
+    #[must_use]
+    pub fn at(bootstrap: Vec<String>) -> Self {
+        Self {
+            bootstrap,
+            remembered: Vec::new(),
+        }
+    }
+}
+
 /// The DHT, as far as this program has used it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

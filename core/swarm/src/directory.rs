@@ -101,10 +101,7 @@ impl Directory {
             }
         }
         let stored = relays.dht.put(item).await;
-        stored.map(u32::from).map_err(|error| match error {
-            RelayDhtError::Outdated => DirectoryError::Outdated,
-            error => unhelped(error),
-        })
+        stored.map(u32::from).map_err(unhelped)
     }
 
     /// Whether the DHT's nodes answered the last time, by UDP.
@@ -125,12 +122,18 @@ impl Directory {
     }
 }
 
-/// What is said where UDP does not get through and no relay helps either.
+/// What is said where UDP does not get through and the relay does not help either.
 fn unhelped(error: RelayDhtError) -> DirectoryError {
     match error {
         // It was to be asked only if there was one.
         RelayDhtError::NoRelay => DirectoryError::Silent,
-        error => DirectoryError::Unhelped(error.to_string()),
+        RelayDhtError::Outdated => DirectoryError::Outdated,
+        RelayDhtError::Silent
+        | RelayDhtError::Busy
+        | RelayDhtError::Refused
+        | RelayDhtError::Timeout
+        | RelayDhtError::Lost
+        | _ => DirectoryError::Unhelped(error.to_string()),
     }
 }
 

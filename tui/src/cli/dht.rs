@@ -103,8 +103,7 @@ pub(super) fn directory(globals: &Globals, state: &StateDir) -> Option<Directory
     if args.no_dht {
         return None;
     }
-    let mut entrance = Entrance::default();
-    entrance.bootstrap.clone_from(&args.dht_nodes);
+    let mut entrance = Entrance::at(args.dht_nodes.clone());
     let file = file(globals, state);
     entrance.remembered = file.as_deref().map(read).unwrap_or_default();
     Some(Directory::new(entrance))

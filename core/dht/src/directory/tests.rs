@@ -14,10 +14,7 @@ fn testnet() -> Testnet {
 }
 
 fn at(bootstrap: Vec<String>) -> Directory {
-    Directory::new(Entrance {
-        bootstrap,
-        remembered: Vec::new(),
-    })
+    Directory::new(Entrance::at(bootstrap))
 }
 
 fn item(seq: i64) -> Item {

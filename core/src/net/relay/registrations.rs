@@ -83,6 +83,18 @@ fn silence(relay: RelayUrl, silent: bool) -> Input<'static> {
     Input::RelaySilent { relay, silent }
 }
 
+/// A relay did not pass a message on.
+fn on_gone(now: Instant, relay: RelayUrl, peer: PeerId, reason: GoneReason, machine: &mut Machine) {
+    match reason {
+        GoneReason::NotRegistered => machine.handle(now, Input::RelayGone { relay, peer }),
+        GoneReason::Busy => machine.handle(now, Input::RelayBusy { relay, peer }),
+        // It may be there all the same: the hello is repeated when its time is up.
+        GoneReason::Refused | _ => {
+            tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");
+        }
+    }
+}
+
 /// A registration with a relay, or the tries to get one.
 struct Registration {
     /// Relays at one address, of which one at most is what it is said to be, share it; quinn tells them apart.
@@ -203,16 +215,7 @@ impl Registrations {
                 };
                 machine.handle(now, message);
             }
-            RelayEvent::Gone { peer, reason, .. } => match reason {
-                GoneReason::NotRegistered => {
-                    machine.handle(now, Input::RelayGone { relay: url, peer })
-                }
-                GoneReason::Busy => machine.handle(now, Input::RelayBusy { relay: url, peer }),
-                // It may be there all the same: the hello is repeated when its time is up.
-                GoneReason::Refused | _ => {
-                    tracing::debug!(peer = %peer.short(), ?reason, "a relay did not pass a message on");
-                }
-            },
+            RelayEvent::Gone { peer, reason } => on_gone(now, url, peer, reason, machine),
             RelayEvent::Unreached { peer } => {
                 machine.handle(now, Input::RelayUnreached { relay: url, peer });
             }

@@ -161,10 +161,7 @@ mod tests {
     async fn a_known_caller_gets_through_though_a_stranger_took_all_slots_for_the_day() {
         let mut testnet = Testnet::builder(10);
         let testnet = testnet.bind_address(Ipv4Addr::LOCALHOST).build().unwrap();
-        let directory = Directory::new(Entrance {
-            bootstrap: testnet.bootstrap.clone(),
-            remembered: Vec::new(),
-        });
+        let directory = Directory::new(Entrance::at(testnet.bootstrap.clone()));
         let [peer, friend] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]));
         let secret = DiscoverySecret::from_bytes([5; 16]);
         let now = unix_seconds();

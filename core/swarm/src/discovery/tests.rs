@@ -17,10 +17,7 @@ fn testnet() -> Testnet {
 }
 
 fn directory(bootstrap: &[String]) -> Directory {
-    Directory::new(Entrance {
-        bootstrap: bootstrap.to_vec(),
-        remembered: Vec::new(),
-    })
+    Directory::new(Entrance::at(bootstrap.to_vec()))
 }
 
 fn secret() -> DiscoverySecret {

@@ -94,10 +94,8 @@ fn an_item_that_was_changed_anywhere_is_refused() {
         changed.value[index] ^= 1;
         assert_eq!(open(&changed, NOW), Err(OpenError::Forged));
     }
-    let older = Item {
-        seq: item.seq - 1,
-        ..item.clone()
-    };
+    let mut older = item.clone();
+    older.seq -= 1;
     assert_eq!(open(&older, NOW), Err(OpenError::Forged));
     let mut other = item;
     other.signature[3] ^= 1;

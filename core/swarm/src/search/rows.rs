@@ -383,6 +383,24 @@ mod tests {
     }
 
     #[test]
+    fn what_directories_alone_say_is_marked_and_who_answers_itself_says_it_better() {
+        let mut rows = Rows::default();
+        for (seed, name) in [(1, "away"), (2, "here")] {
+            rows.list(id(seed), false, hit(name));
+        }
+        rows.unanswered(id(1));
+        rows.take(id(2), false, vec![hit("here")]);
+        rows.list(id(2), false, hit("forged later"));
+        let rows = all(&mut rows);
+        let of = |name: &str| rows.iter().find(|row| row.names == [name]);
+        let away = of("away").unwrap();
+        assert!(away.by_directory && away.offline == [id(1)]);
+        let here = of("here").unwrap();
+        assert!(!here.by_directory && here.offline.is_empty());
+        assert_eq!(of("forged later"), None);
+    }
+
+    #[test]
     fn who_sends_most_gives_way_first_when_there_is_no_more_room() {
         let mut rows = Rows::default();
         let long = |seed: u16, at| hit(&format!("{seed} {at} {}", "x".repeat(200)));

@@ -308,6 +308,32 @@ fn no_search_takes_longer_than_it_may_while_one_of_two_directories_is_killed() {
 }
 
 #[test]
+fn what_lay_at_two_dead_directories_is_found_after_one_republish() {
+    let mut members = world(60, 5, 13);
+    for (at, member) in members.members.iter_mut().enumerate() {
+        let alone = hit(&format!("find{at}x"));
+        member.index.add(Hash::of(b"alone"), [alone]);
+    }
+    let mut group = Group::of(members, 3, false);
+    // How many are found of what one member alone has, within the time that a search may take.
+    let found = |group: &mut Group| {
+        let each = (0..60).filter(|at| {
+            let outcome = group.search(&format!("find{at}x"), Form::Directories);
+            assert!(outcome.ended <= PATIENCE);
+            outcome.rows.len() == 1
+        });
+        each.count()
+    };
+    assert_eq!(found(&mut group), 60);
+    group.make(2, Conduct::Dead);
+    let left = found(&mut group);
+    assert!((30..50).contains(&left), "a third lay at both: {left}");
+    group.now += REPUBLISHED;
+    group.publish();
+    assert_eq!(found(&mut group), 60);
+}
+
+#[test]
 fn the_first_row_is_there_a_tenth_of_a_second_after_the_first_directory_has_answered() {
     let mut group = Group::of(world(100, 20, 14), 4, false);
     for _ in 0..20 {
