@@ -84,7 +84,7 @@ pub(crate) struct Options {
         env = "PEERWAY_RELAY_DHT_NODE",
         value_delimiter = ','
     )]
-    pub(crate) dht_nodes: Vec<String>,
+    pub(crate) dht_node: Vec<String>,
 
     /// Certificate in PEM for whoever asks for one on the TCP port; Peerway needs none
     #[arg(
@@ -223,7 +223,7 @@ impl Options {
         if self.no_dht {
             return None;
         }
-        Some(Directory::new(Entrance::at(self.dht_nodes.clone())))
+        Some(Directory::new(Entrance::at(self.dht_node.clone())))
     }
 
     /// How much one party may use.
@@ -270,7 +270,7 @@ impl Options {
             ("stun_port", format!("{:?}", self.stun_port)),
             ("tcp", format!("{:?}", self.tcp)),
             ("no_dht", format!("{:?}", self.no_dht)),
-            ("dht_node", format!("{:?}", self.dht_nodes)),
+            ("dht_node", format!("{:?}", self.dht_node)),
             ("tls_cert", format!("{:?}", self.tls_cert)),
             ("tls_key", format!("{:?}", self.tls_key)),
             ("trusted_proxies", format!("{:?}", self.trusted_proxies)),

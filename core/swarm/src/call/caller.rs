@@ -34,7 +34,8 @@ pub(crate) struct Caller {
     slot: Option<usize>,
     /// Whether all slots but our own are taken.
     is_crowded: bool,
-    is_writing: bool,
+    /// What is being written, and where.
+    writing: Option<(usize, u64)>,
     next_open: Option<Instant>,
     next_write: Option<Instant>,
     /// When it is given up.
@@ -78,7 +79,7 @@ impl Caller {
             first: random % SLOTS,
             slot: None,
             is_crowded: false,
-            is_writing: false,
+            writing: None,
             next_open: None,
             next_write: None,
             end: now + OWN_WITHIN,
@@ -110,7 +111,12 @@ impl Caller {
 
     /// The call lies in its slot, or could not be stored.
     pub(crate) fn on_written(&mut self, now: Instant, is_written: bool) {
-        self.is_writing = false;
+        let written = self.writing.take().filter(|_| is_written);
+        if let Some((slot, seq)) = written
+            && let Some(lies) = self.slots.as_mut().and_then(|slots| slots.get_mut(slot))
+        {
+            *lies = i64::try_from(seq).ok();
+        }
         if is_written && !self.has_written {
             self.has_written = true;
             self.end = now + PATIENCE;
@@ -124,7 +130,7 @@ impl Caller {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let write = self.next_write.filter(|_| !self.is_writing);
+        let write = self.next_write.filter(|_| self.writing.is_none());
         [write, self.next_open, Some(self.end)]
             .into_iter()
             .flatten()
@@ -148,7 +154,7 @@ impl Caller {
             self.next_open = Some(now + OPEN_EVERY);
             deeds.push(Deed::Open(self.peer.clone()));
         }
-        if self.next_write.is_some_and(|at| at <= now) && !self.is_writing {
+        if self.next_write.is_some_and(|at| at <= now) && self.writing.is_none() {
             self.next_write = Some(now + WRITE_EVERY);
             deeds.push(self.write(unix));
         }
@@ -177,11 +183,8 @@ impl Caller {
         let before = slots.get(slot).copied().flatten();
         let before = before.and_then(|seq| u64::try_from(seq).ok());
         let seq = unix.max(before.map_or(0, |seq| seq.saturating_add(1)));
-        if let Some(lies) = self.slots.as_mut().and_then(|slots| slots.get_mut(slot)) {
-            *lies = i64::try_from(seq).ok();
-        }
         self.slot = Some(slot);
-        self.is_writing = true;
+        self.writing = Some((slot, seq));
         let own = self.own.clone();
         Deed::Write { slot, seq, own }
     }

@@ -187,6 +187,14 @@ mod tests {
         let switchboard = switchboard.knowing(move || known.clone());
         let mut turn = 0;
         assert_eq!(switchboard.read(&mut turn).await, [], "not its turn");
-        assert_eq!(switchboard.read(&mut turn).await, [call]);
+        // A busy computer's nodes answer too late now and then.
+        for _ in 0..10 {
+            let read = switchboard.read(&mut turn).await;
+            if !read.is_empty() {
+                assert_eq!(read, [call]);
+                return;
+            }
+        }
+        panic!("the call was not found");
     }
 }

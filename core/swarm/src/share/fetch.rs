@@ -81,6 +81,7 @@ async fn ask_each<T, F: Future<Output = Option<T>>>(
 ) -> Result<T, GetError> {
     let mut sessions = sources.sessions();
     let mut refused = BTreeSet::new();
+    let mut is_last = false;
     loop {
         let now = sessions.borrow_and_update().clone();
         // Of many who fetch at once not all ask the same.
@@ -96,7 +97,14 @@ async fn ask_each<T, F: Future<Output = Option<T>>>(
             continue;
         }
         if let Some(error) = sources.exhausted(&refused) {
-            return Err(error);
+            // Of several that fetch it too some may have it soon.
+            if is_last || refused.len() < 2 {
+                return Err(error);
+            }
+            is_last = true;
+            tokio::time::sleep(AGAIN).await;
+            refused.clear();
+            continue;
         }
         let _ = tokio::time::timeout(LOOK, sessions.changed()).await;
     }
