@@ -158,7 +158,8 @@ async fn members_of_a_group_find_what_is_public_where_strangers_are_not_let_in()
     let found = world
         .done("b", &["search", "film", "--group", "home"])
         .await;
-    let groups = serde_json::json!([{"name": "home", "members": 1}]);
+    let groups =
+        serde_json::json!([{"name": "home", "members": 1, "directories": 0, "form": "members"}]);
     assert_eq!(found.lines[0]["groups"], groups);
     assert_eq!(names(rows(&found)), set(&["open film"]));
     let link = rows(&found).next().unwrap()["link"].as_str().unwrap();
