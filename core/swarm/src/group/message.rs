@@ -189,7 +189,7 @@ pub enum Opening {
         /// Which group.
         group: GroupId,
     },
-    /// Somebody was invited, who comes by a [`door`](super::door) of the invite's.
+    /// Somebody was invited, who comes by a [`door`](super::door()) of the invite's.
     Join {
         /// To which group.
         group: GroupId,
