@@ -41,6 +41,7 @@ pub mod outline;
 mod picker;
 mod reader;
 mod readers;
+mod round;
 mod serve;
 mod session;
 mod sharing;

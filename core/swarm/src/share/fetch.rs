@@ -7,13 +7,14 @@ use peerway::{Connection, PeerId, Ticket, services::files::Progress};
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
     GetError, Hash, Notice, Outline, Picker, Sharing, Units,
     ahead::Ahead,
     object::Object,
+    round::{AGAIN, Round, Step},
     session::{NoOutline, NoUnit, Session},
     sources::Sources,
     stream::Reading,
@@ -25,8 +26,6 @@ use crate::{frame, store::part::Part};
 const MAX_AHEAD: u64 = 32 << 20;
 /// How often is looked who is late.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long after it had nothing somebody is asked again.
-const AGAIN: Duration = Duration::from_secs(2);
 /// How long nothing is asked for after nothing could be written.
 pub(super) const DISK_PAUSE: Duration = Duration::from_secs(3);
 /// How long nobody may be there before that is told.
@@ -80,33 +79,28 @@ async fn ask_each<T, F: Future<Output = Option<T>>>(
     ask: impl Fn(Arc<Session>) -> F,
 ) -> Result<T, GetError> {
     let mut sessions = sources.sessions();
-    let mut refused = BTreeSet::new();
-    let mut is_last = false;
+    let mut round = Round::default();
     loop {
         let now = sessions.borrow_and_update().clone();
-        // Of many who fetch at once not all ask the same.
-        let at = usize::from(refused.is_empty()) * sources.turn(now.len());
-        let turned = now.iter().cycle().skip(at).take(now.len());
-        let next = turned.into_iter().find(|it| !refused.contains(&it.peer()));
-        if let Some(session) = next.cloned() {
-            let peer = session.peer();
-            if let Some(got) = ask(session).await {
-                return Ok(got);
+        let peers: Vec<PeerId> = now.iter().map(|it| it.peer()).collect();
+        let exhausted = sources.exhausted(round.all_refused());
+        let turn = sources.turn(peers.len());
+        let until = match round.step(Instant::now(), &peers, turn, exhausted) {
+            Step::Ask(peer) => {
+                if let Some(session) = now.iter().find(|it| it.peer() == peer)
+                    && let Some(got) = ask(session.clone()).await
+                {
+                    return Ok(got);
+                }
+                round.refused(peer);
+                continue;
             }
-            refused.insert(peer);
-            continue;
-        }
-        if let Some(error) = sources.exhausted(&refused) {
-            // Of several that fetch it too some may have it soon.
-            if is_last || refused.len() < 2 {
-                return Err(error);
-            }
-            is_last = true;
-            tokio::time::sleep(AGAIN).await;
-            refused.clear();
-            continue;
-        }
-        let _ = tokio::time::timeout(LOOK, sessions.changed()).await;
+            Step::Wait(until) => until,
+            Step::GiveUp(error) => return Err(error),
+        };
+        let look = Instant::now() + LOOK;
+        let until = until.map_or(look, |until| until.min(look));
+        let _ = tokio::time::timeout_at(until, sessions.changed()).await;
     }
 }
 
