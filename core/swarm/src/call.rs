@@ -22,7 +22,10 @@ pub mod listen;
 pub(crate) mod listener;
 mod slot;
 
-use peerway::{NatBehavior, NetworkSnapshot, Observed};
+use curve25519_dalek::MontgomeryPoint;
+use peerway::{NatBehavior, NetworkSnapshot, Observed, SecretKey};
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 pub(crate) use letter::Call;
 pub(crate) use slot::{SLOTS, Slots};
@@ -39,4 +42,17 @@ pub(crate) fn ports_vary(network: &NetworkSnapshot) -> bool {
             network.nat.mapping,
             NatBehavior::AddressDependent | NatBehavior::AddressAndPortDependent
         )
+}
+
+/// What a peer's key and another one make together, as [`agreed`] has it.
+fn shared(key: &SecretKey, theirs: &MontgomeryPoint) -> Option<MontgomeryPoint> {
+    let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(key.seed().as_slice())));
+    let scalar = Zeroizing::new(*expanded.first_chunk::<32>()?);
+    agreed(&scalar, theirs)
+}
+
+/// What a secret and another's key make together; none for a key of small order, with which everybody would know it.
+fn agreed(secret: &[u8; 32], theirs: &MontgomeryPoint) -> Option<MontgomeryPoint> {
+    let shared = theirs.mul_clamped(*secret);
+    (shared.as_bytes() != &[0; 32]).then_some(shared)
 }

@@ -8,10 +8,10 @@ use ed25519_dalek::VerifyingKey;
 use hkdf::Hkdf;
 use peerway::{PeerId, SecretKey};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256, Sha512};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::MAX_ADDRS;
+use super::{MAX_ADDRS, agreed, shared};
 use crate::record::{Item, MAX_SKEW, OpenError};
 
 const VERSION: u8 = 2;
@@ -53,7 +53,7 @@ impl Call {
         let random = Zeroizing::new(random);
         let ephemeral = MontgomeryPoint::mul_base_clamped(*random).to_bytes();
         let theirs = VerifyingKey::from_bytes(peer.as_bytes()).ok()?;
-        let shared = theirs.to_montgomery().mul_clamped(*random);
+        let shared = agreed(&random, &theirs.to_montgomery())?;
         let cipher = cipher(&shared, &ephemeral, peer)?;
         let body = Body {
             caller: *key.id().as_bytes(),
@@ -95,9 +95,7 @@ impl Call {
         let half = || OpenError::Malformed("half a call");
         let (ephemeral, sealed) = (sealed.split_first_chunk::<KEY>()).ok_or_else(half)?;
         let (text, tag) = sealed.split_last_chunk::<TAG>().ok_or_else(half)?;
-        let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(key.seed().as_slice())));
-        let secret = Zeroizing::new(*expanded.first_chunk::<KEY>().ok_or_else(half)?);
-        let shared = MontgomeryPoint(*ephemeral).mul_clamped(*secret);
+        let shared = shared(key, &MontgomeryPoint(*ephemeral)).ok_or(OpenError::Sealed)?;
         let cipher = cipher(&shared, ephemeral, key.id()).ok_or(OpenError::Sealed)?;
         let mut text = text.to_vec();
         cipher
@@ -145,15 +143,11 @@ fn check_time(written_at: u64, now: u64) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// None for a key of small order, which makes a secret that everybody knows.
 fn cipher(
     shared: &MontgomeryPoint,
     ephemeral: &[u8; KEY],
     peer: PeerId,
 ) -> Option<ChaCha20Poly1305> {
-    if shared.as_bytes() == &[0; KEY] {
-        return None;
-    }
     let salt = [&ephemeral[..], peer.as_bytes()].concat();
     let derived = Hkdf::<Sha256>::new(Some(&salt), shared.as_bytes());
     let mut key = Zeroizing::new([0; KEY]);

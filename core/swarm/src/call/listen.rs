@@ -96,11 +96,8 @@ impl Switchboard {
         } else {
             Vec::new()
         };
-        if !known.is_empty() {
-            let begin = *turn % known.len();
-            *turn = begin + KNOWN_AT_ONCE;
-            let some = known.iter().copied().cycle().skip(begin);
-            let some: Vec<PeerId> = some.take(known.len().min(KNOWN_AT_ONCE)).collect();
+        let some = in_turn(&known, turn);
+        if !some.is_empty() {
             for period in periods {
                 let slots = Slots::of_known(&self.key, some.iter().copied(), period);
                 calls.extend(self.read_slots(&slots).await.0);
@@ -143,6 +140,14 @@ impl Switchboard {
     }
 }
 
+/// Some of these, another time the next.
+fn in_turn(known: &[PeerId], turn: &mut usize) -> Vec<PeerId> {
+    let begin = turn.checked_rem(known.len()).unwrap_or(0);
+    *turn = begin + KNOWN_AT_ONCE;
+    let some = known.iter().copied().cycle().skip(begin);
+    some.take(known.len().min(KNOWN_AT_ONCE)).collect()
+}
+
 /// Whether a node has no relay at which it could be called.
 pub(crate) fn needs_calls(snapshot: &NodeSnapshot) -> bool {
     snapshot.ticket.relays().is_empty()
@@ -150,12 +155,29 @@ pub(crate) fn needs_calls(snapshot: &NodeSnapshot) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::{collections::BTreeSet, net::Ipv4Addr};
 
     use mainline::Testnet;
 
     use super::*;
     use crate::directory::Entrance;
+
+    #[test]
+    fn known_callers_take_turns_of_sixteen_so_that_thirty_one_have_all_had_theirs_after_two() {
+        let known: Vec<_> = (0..31)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]).id())
+            .collect();
+        let (mut turn, mut all) = (0, BTreeSet::new());
+        for _ in 0..2 {
+            let some = in_turn(&known, &mut turn);
+            let distinct: BTreeSet<_> = some.iter().copied().collect();
+            assert_eq!((some.len(), distinct.len()), (KNOWN_AT_ONCE, KNOWN_AT_ONCE));
+            all.extend(distinct);
+        }
+        assert_eq!(all, known.iter().copied().collect());
+        assert_eq!(in_turn(&known[..3], &mut turn).len(), 3);
+        assert_eq!(in_turn(&[], &mut turn), []);
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_known_caller_gets_through_though_a_stranger_took_all_slots_for_the_day() {
@@ -180,13 +202,9 @@ mod tests {
         let value = call.seal(&friend, peer.id(), (&key, 1), [9; 32]).unwrap();
         let item = slots.item(SLOTS, 1, value).unwrap();
         directory.put(item).await.unwrap();
-        let switchboard = Switchboard::new(peer, vec![secret], directory);
-        assert_eq!(switchboard.read(&mut 0).await, [], "nobody is known");
-        let strangers = (10..40).map(|seed| SecretKey::from_seed(&[seed; 32]).id());
-        let known: Vec<_> = strangers.chain([friend.id()]).collect();
-        let switchboard = switchboard.knowing(move || known.clone());
+        let known = move || vec![friend.id()];
+        let switchboard = Switchboard::new(peer, vec![secret], directory).knowing(known);
         let mut turn = 0;
-        assert_eq!(switchboard.read(&mut turn).await, [], "not its turn");
         // A busy computer's nodes answer too late now and then.
         for _ in 0..10 {
             let read = switchboard.read(&mut turn).await;

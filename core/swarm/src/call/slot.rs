@@ -1,12 +1,12 @@
 //! Where calls lie.
 
-use curve25519_dalek::MontgomeryPoint;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use peerway::{DiscoverySecret, PeerId, SecretKey};
-use sha2::{Digest, Sha256, Sha512};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::shared;
 use crate::record::{Item, Period};
 
 /// Calls of one peer that wait at the same time, of whoever has its ticket.
@@ -74,14 +74,8 @@ impl Slots {
 
 /// The slot in which one of two calls the other, `called`: what both compute of their own key and the other's id.
 fn own(key: &SecretKey, other: PeerId, called: PeerId, period: Period) -> Option<SigningKey> {
-    let expanded = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(key.seed().as_slice())));
-    let scalar = Zeroizing::new(*expanded.first_chunk::<32>()?);
     let theirs = VerifyingKey::from_bytes(other.as_bytes()).ok()?;
-    let shared: MontgomeryPoint = theirs.to_montgomery().mul_clamped(*scalar);
-    // Of a key of small order, with which everybody would know it.
-    if shared.as_bytes() == &[0; 32] {
-        return None;
-    }
+    let shared = shared(key, &theirs.to_montgomery())?;
     let derived = Hkdf::<Sha256>::new(Some(called.as_bytes()), shared.as_bytes());
     let day = period.number().to_be_bytes();
     let info = [b"peerway call slot of one", &day[..]].concat();
