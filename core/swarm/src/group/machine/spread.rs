@@ -102,7 +102,7 @@ impl Machine {
     fn knows(&self, name: Short) -> bool {
         self.recent.items.contains_key(&name)
             || self.kept.has(name)
-            || self.directories.item(name).is_some()
+            || self.directories.names().any(|it| it == name)
     }
 
     /// Hands on what is new here.
