@@ -2,15 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, OnceLock},
-    time::Duration,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use peerway::PeerId;
 use tokio::{
     sync::{Notify, broadcast::error::RecvError},
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 use super::{
@@ -18,13 +18,14 @@ use super::{
     budget::Budgets,
     directory::{Directory, Listed, NotTaken},
     document::{Document, DocumentId},
-    publishing::{Outcome, Publication, Publishing},
+    publishing::{Outcome, Publication, Publishing, wanted},
     query::Query,
     serve::Search,
     session::exchange,
-    wire::{Ask, MAX_ANSWER, Told},
+    wire::{Ask, Hit, MAX_ANSWER, Told},
 };
 use crate::{
+    clock::until,
     group::GroupId,
     groups::{GroupEvent, Groups},
     share::lock,
@@ -34,15 +35,15 @@ use crate::{
 const AT_ONCE: usize = 8;
 /// How long a directory has to take what is published.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// When is looked again where nothing is due.
-const LONG: Duration = Duration::from_secs(3_600);
 
 /// What a node publishes, and what it keeps for others.
 #[derive(Default)]
 pub(super) struct Directories {
     publishing: Mutex<BTreeMap<GroupId, Publishing>>,
-    /// Something else is to be published, or a directory did not answer.
+    /// Something else is to be published.
     changed: Notify,
+    /// A directory did not answer.
+    woken: Notify,
     kept: OnceLock<Kept>,
 }
 
@@ -63,14 +64,15 @@ impl Directories {
     pub(super) fn failed(&self, group: GroupId, peer: PeerId, now: Duration) {
         if let Some(publishing) = lock(&self.publishing).get_mut(&group) {
             publishing.failed(peer, now);
-            self.changed();
+            self.woken.notify_one();
         }
     }
 }
 
 impl Search {
     /// Keeps from now on what members of these groups publish, and answers them. They hear of it by
-    /// [`Groups::be_directory`].
+    /// [`Groups::be_directory`]. What those published who are members no more, and what belongs to groups that this node left, is dropped at once
+    /// only while [`publish`](Self::publish) runs.
     pub fn be_directory(&self, groups: &Groups) {
         let kept = Kept {
             groups: groups.clone(),
@@ -92,10 +94,11 @@ impl Search {
     pub async fn publish(&self, groups: &Groups) {
         let mut events = groups.events();
         let mut under_way = FuturesUnordered::new();
+        let mut wanted = self.wanted();
         let mut is_other = true;
         loop {
             if std::mem::take(&mut is_other) {
-                self.plan(groups);
+                self.plan(groups, &wanted);
             }
             while under_way.len() < AT_ONCE
                 && let Some((group, publication)) = self.next_publication()
@@ -103,14 +106,17 @@ impl Search {
                 under_way.push(self.tell(groups, group, publication));
             }
             tokio::select! {
-                Some((group, peer, outcome)) = under_way.next() => {
+                Some((group, to, outcome)) = under_way.next() => {
                     let now = self.0.begun.elapsed();
                     if let Some(publishing) = lock(&self.0.directories.publishing).get_mut(&group) {
-                        publishing.done(peer, outcome, now);
+                        publishing.done(to, outcome, now);
                     }
                 }
-                () = sleep_until(self.publish_at()), if under_way.len() < AT_ONCE => {}
-                () = self.0.directories.changed.notified() => is_other = true,
+                () = until(self.publish_at()), if under_way.len() < AT_ONCE => {}
+                () = self.0.directories.woken.notified() => {}
+                () = self.0.directories.changed.notified() => {
+                    (wanted, is_other) = (self.wanted(), true);
+                }
                 event = events.recv() => match event {
                     Ok(GroupEvent::Posted(..)) => {}
                     Ok(GroupEvent::Changed(_) | GroupEvent::Removed(_)) | Err(RecvError::Lagged(_)) => {
@@ -122,16 +128,21 @@ impl Search {
         }
     }
 
-    /// What there is to publish now, and where; and what of others is kept no more.
-    fn plan(&self, groups: &Groups) {
-        let (own, ids) = (self.0.endpoint.id(), groups.ids());
+    /// What there is to publish now.
+    fn wanted(&self) -> Arc<BTreeMap<DocumentId, Hit>> {
         let hits: Vec<_> = lock(&self.0.index).public().cloned().collect();
+        wanted(hits)
+    }
+
+    /// Where that is published now; and what of others is kept no more.
+    fn plan(&self, groups: &Groups, wanted: &Arc<BTreeMap<DocumentId, Hit>>) {
+        let (own, ids) = (self.0.endpoint.id(), groups.ids());
         let mut publishing = lock(&self.0.directories.publishing);
         publishing.retain(|group, _| ids.contains(group));
         for group in &ids {
             let one = publishing.entry(*group);
             let one = one.or_insert_with(|| Publishing::new(*group, own));
-            one.offer(hits.iter().cloned());
+            one.offer(wanted.clone());
             one.advertised(&groups.directories(*group));
         }
         drop(publishing);
@@ -151,11 +162,11 @@ impl Search {
         each.find_map(|(group, one)| Some((*group, one.poll(now)?)))
     }
 
-    fn publish_at(&self) -> Instant {
+    fn publish_at(&self) -> Option<Instant> {
         let now = self.0.begun.elapsed();
         let publishing = lock(&self.0.directories.publishing);
         let each = publishing.values().filter_map(|one| one.deadline(now));
-        self.0.begun + each.min().unwrap_or(now + LONG)
+        each.min().map(|at| (self.0.begun + at).into_std())
     }
 
     async fn tell(
@@ -163,9 +174,10 @@ impl Search {
         groups: &Groups,
         group: GroupId,
         publication: Publication,
-    ) -> (GroupId, PeerId, Outcome) {
+    ) -> (GroupId, (PeerId, u64), Outcome) {
         let Publication {
             to,
+            number,
             hits,
             withdrawn,
         } = publication;
@@ -202,7 +214,7 @@ impl Search {
                 Outcome::Failed
             }
         };
-        (group, to, outcome)
+        (group, (to, number), outcome)
     }
 
     /// Keeps what a member published, if this node is a directory.

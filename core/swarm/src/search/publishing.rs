@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,6 +30,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Publication {
     pub(super) to: PeerId,
+    /// One of them has it.
+    pub(super) number: u64,
     pub(super) hits: Vec<Hit>,
     pub(super) withdrawn: Vec<DocumentId>,
 }
@@ -47,8 +50,10 @@ pub(super) enum Outcome {
 pub(super) struct Publishing {
     group: GroupId,
     me: PeerId,
-    wanted: BTreeMap<DocumentId, Hit>,
+    wanted: Arc<BTreeMap<DocumentId, Hit>>,
     directories: BTreeMap<PeerId, Directory>,
+    /// Of the next publication.
+    next: u64,
 }
 
 #[derive(Debug, Default)]
@@ -62,20 +67,26 @@ struct Directory {
     failed: Option<(Duration, Duration)>,
 }
 
+/// What of this is to be published, by what it is named by.
+pub(super) fn wanted(hits: impl IntoIterator<Item = Hit>) -> Arc<BTreeMap<DocumentId, Hit>> {
+    let hits = hits.into_iter().filter(|hit| hit.public);
+    Arc::new(hits.map(|hit| (DocumentId::of(&hit), hit)).collect())
+}
+
 impl Publishing {
     pub(super) fn new(group: GroupId, me: PeerId) -> Self {
         Self {
             group,
             me,
-            wanted: BTreeMap::new(),
+            wanted: Arc::default(),
             directories: BTreeMap::new(),
+            next: 0,
         }
     }
 
     /// This is what there is to publish now.
-    pub(super) fn offer(&mut self, hits: impl IntoIterator<Item = Hit>) {
-        let hits = hits.into_iter().filter(|hit| hit.public);
-        self.wanted = hits.map(|hit| (DocumentId::of(&hit), hit)).collect();
+    pub(super) fn offer(&mut self, wanted: Arc<BTreeMap<DocumentId, Hit>>) {
+        self.wanted = wanted;
     }
 
     /// These are the directories now.
@@ -127,16 +138,18 @@ impl Publishing {
         let chosen = self.chosen(now);
         for (peer, directory) in &mut self.directories {
             if directory.is_free(now) && directory.next_at <= now {
-                let wanted = Some(&self.wanted).filter(|_| chosen.contains(peer));
+                let wanted = Some(&*self.wanted).filter(|_| chosen.contains(peer));
                 let hits = directory.due(wanted, now);
                 let withdrawn = directory.gone(&self.wanted);
                 if !hits.is_empty() || !withdrawn.is_empty() {
                     let to = *peer;
                     let publication = Publication {
                         to,
+                        number: self.next,
                         hits,
                         withdrawn,
                     };
+                    self.next += 1;
                     directory.under_way = Some(publication.clone());
                     return Some(publication);
                 }
@@ -145,13 +158,14 @@ impl Publishing {
         None
     }
 
-    /// What was to be said to a directory was, or was not.
-    pub(super) fn done(&mut self, peer: PeerId, outcome: Outcome, now: Duration) {
+    /// What was to be said to a directory by the publication of this number was, or was not.
+    pub(super) fn done(&mut self, (peer, number): (PeerId, u64), outcome: Outcome, now: Duration) {
         let Some(directory) = self.directories.get_mut(&peer) else {
             return;
         };
-        // None of one that was started anew meanwhile.
-        let Some(publication) = directory.under_way.take() else {
+        // What was said before it was started anew says nothing of it.
+        let under_way = &mut directory.under_way;
+        let Some(publication) = under_way.take_if(|it| it.number == number) else {
             return;
         };
         match outcome {
@@ -168,7 +182,7 @@ impl Publishing {
             if !directory.is_there(now) {
                 return directory.failed.map(|it| it.0);
             }
-            let wanted = Some(&self.wanted).filter(|_| chosen.contains(peer));
+            let wanted = Some(&*self.wanted).filter(|_| chosen.contains(peer));
             let has_more =
                 !directory.due(wanted, now).is_empty() || !directory.gone(&self.wanted).is_empty();
             let again_at = directory.told.values().min().map(|at| *at + AGAIN);

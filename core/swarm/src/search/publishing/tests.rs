@@ -41,7 +41,7 @@ fn run(
             let told = told.entry(to).or_default();
             told.0 += publication.hits.len();
             told.1 += publication.withdrawn.len();
-            publishing.done(to, outcome(to), now);
+            publishing.done((to, publication.number), outcome(to), now);
         }
         match publishing.deadline(now) {
             Some(due) if due <= until => now = due.max(now + SECOND / 1_000),
@@ -53,7 +53,7 @@ fn run(
 #[test]
 fn what_is_offered_goes_to_two_directories_at_twenty_a_second_and_again_after_twelve_hours() {
     let mut publishing = member(0);
-    publishing.offer(hits(50));
+    publishing.offer(wanted(hits(50)));
     publishing.advertised(&directories(1..8));
     let first = run(&mut publishing, (Duration::ZERO, SECOND), |_| {
         Outcome::Taken
@@ -71,12 +71,12 @@ fn what_is_offered_goes_to_two_directories_at_twenty_a_second_and_again_after_tw
 #[test]
 fn what_is_shared_no_more_is_withdrawn_from_whoever_has_it() {
     let mut publishing = member(0);
-    publishing.offer(hits(3));
+    publishing.offer(wanted(hits(3)));
     publishing.advertised(&directories([1, 2]));
     run(&mut publishing, (Duration::ZERO, SECOND), |_| {
         Outcome::Taken
     });
-    publishing.offer(hits(1));
+    publishing.offer(wanted(hits(1)));
     // Those that are chosen now have nothing yet.
     publishing.advertised(&directories(1..20));
     let later = (SECOND, 60 * SECOND);
@@ -89,7 +89,7 @@ fn what_is_shared_no_more_is_withdrawn_from_whoever_has_it() {
 #[test]
 fn one_that_fails_is_left_alone_for_a_while_and_its_share_goes_to_the_next() {
     let mut publishing = member(0);
-    publishing.offer(hits(3));
+    publishing.offer(wanted(hits(3)));
     publishing.advertised(&directories(1..5));
     let before = publishing.chosen(Duration::ZERO);
     let dead = *before.first().unwrap();
@@ -121,7 +121,7 @@ fn one_that_fails_is_left_alone_for_a_while_and_its_share_goes_to_the_next() {
 #[test]
 fn one_that_a_query_did_not_reach_is_chosen_no_more_at_once() {
     let mut publishing = member(0);
-    publishing.offer(hits(3));
+    publishing.offer(wanted(hits(3)));
     publishing.advertised(&directories(1..5));
     run(&mut publishing, (Duration::ZERO, SECOND), |_| {
         Outcome::Taken
@@ -138,7 +138,7 @@ fn one_that_a_query_did_not_reach_is_chosen_no_more_at_once() {
 #[test]
 fn one_that_was_started_anew_is_told_all_again() {
     let mut publishing = member(0);
-    publishing.offer(hits(3));
+    publishing.offer(wanted(hits(3)));
     publishing.advertised(&directories([1]));
     run(&mut publishing, (Duration::ZERO, SECOND), |_| {
         Outcome::Taken
@@ -149,6 +149,25 @@ fn one_that_was_started_anew_is_told_all_again() {
     publishing.advertised(&[Advertised::new(id(1), 2)]);
     let told = run(&mut publishing, later, |_| Outcome::Taken);
     assert_eq!(told, BTreeMap::from([(id(1), (3, 0))]));
+}
+
+#[test]
+fn what_came_of_an_exchange_with_one_says_nothing_of_it_once_it_was_started_anew() {
+    for late in [Outcome::Taken, Outcome::Failed] {
+        let mut publishing = member(0);
+        publishing.offer(wanted(hits(3)));
+        publishing.advertised(&directories([1]));
+        let former = publishing.poll(SECOND).unwrap();
+        publishing.advertised(&[Advertised::new(id(1), 2)]);
+        let new = publishing.poll(SECOND).unwrap();
+        publishing.done((id(1), former.number), late, SECOND);
+        assert_eq!(publishing.poll(SECOND), None, "one after the other");
+        publishing.done((id(1), new.number), Outcome::Later(SECOND), SECOND);
+        let told = run(&mut publishing, (2 * SECOND, 3 * SECOND), |_| {
+            Outcome::Taken
+        });
+        assert_eq!(told, BTreeMap::from([(id(1), (3, 0))]), "{late:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
         directory::Directory,
         document::{Document, Published},
         form::Form,
-        publishing::{Outcome as Told, Publication, Publishing},
+        publishing::{Outcome as Told, Publication, Publishing, wanted},
         wire::MAX_LISTED,
     },
     *,
@@ -52,7 +52,7 @@ impl Group {
             .collect();
         let publishing = world.members.iter().map(|member| {
             let mut publishing = Publishing::new(id, member.id);
-            publishing.offer(member.index.public().cloned());
+            publishing.offer(wanted(member.index.public().cloned()));
             publishing.advertised(&chosen);
             publishing
         });
@@ -84,7 +84,7 @@ impl Group {
             let begun = self.now;
             loop {
                 while let Some(publication) = self.publishing[at].poll(self.now) {
-                    let to = publication.to;
+                    let to = (publication.to, publication.number);
                     let told = self.take(at, publication);
                     self.publishing[at].done(to, told, self.now);
                 }
