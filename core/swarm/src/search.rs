@@ -1,9 +1,13 @@
 //! Searching what peers share, and looking through what one of them does.
 //!
-//! Whoever searches asks everybody it may ask, over a connection to each, and each looks into an [`Index`] of the names of what it marked
-//! to be found. Nothing is published anywhere, so what is found is there now; and whoever is asked sees the words.
+//! Whoever searches asks everybody it may ask, over a connection to each ([`Search::ask`]), and each looks into an [`Index`] of the names of
+//! what it marked to be found: what a peer itself says is there now. A group may have directories, too: members publish there what all of the
+//! group may have ([`Search::publish`]), a node that is one keeps that and answers ([`Search::be_directory`]), and who searches asks them
+//! beside the members or in their place, as [`Form`] says ([`Search::ask_with`]). What they alone tell may be of somebody who is off
+//! ([`Row::by_directory`]). Whoever is asked sees the words.
 //!
-//! [`Query`], [`Index`], [`Rows`](rows::Rows), [`Asking`] and [`Budgets`] decide, and are pure; [`Search`] has them do so for a node.
+//! [`Query`], [`Index`], [`Rows`](rows::Rows), [`Asking`], [`Form`] and [`Budgets`] decide, and are pure, and so do `Document`, what a member
+//! signs, `Publishing`, what it says to which directory when, and `Directory`, what one keeps and finds; [`Search`] has them do so for a node.
 //!
 //! ```no_run
 //! # async fn example(endpoint: peerway::Endpoint, friend: peerway::Ticket) -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +57,7 @@ mod world;
 pub use asking::{Asking, MAX_ASKED, MAX_ROWS, NoAnswer, Step, Summary, Target};
 pub use budget::Budgets;
 pub use category::{Category, ParseCategoryError};
-pub use directory::{Directory, MAX_PUBLISHED_OF_ONE};
+pub use directory::MAX_PUBLISHED_OF_ONE;
 pub use form::{ASK_ALL, Form};
 pub use index::{Index, MAX_DOCUMENTS, Seen};
 pub use query::{MAX_QUERY, MAX_QUERY_WORDS, ParseQueryError, Query};

@@ -67,6 +67,12 @@ impl Directories {
             self.woken.notify_one();
         }
     }
+
+    /// Questions to this node as a directory that were refused, as they came too fast.
+    pub(super) fn refused(&self) -> u64 {
+        let kept = self.kept.get();
+        kept.map_or(0, |kept| lock(&kept.budgets).refused())
+    }
 }
 
 impl Search {
@@ -232,7 +238,14 @@ impl Search {
             return Told::NotForYou;
         }
         let now = self.0.begun.elapsed();
-        let taken = lock(&kept.directory).take((group, peer), documents, withdrawn, (now, today()));
+        let mut directory = lock(&kept.directory);
+        let before = directory.evicted();
+        let taken = directory.take((group, peer), documents, withdrawn, (now, today()));
+        let evicted = directory.evicted() - before;
+        drop(directory);
+        if evicted > 0 {
+            tracing::debug!(%group, peer = %peer.short(), evicted, "there was no room for documents");
+        }
         match taken {
             Ok(()) => Told::Taken,
             Err(NotTaken::Later(after)) => Told::Later(after.as_millis() as u32),
@@ -248,13 +261,13 @@ impl Search {
         if !kept.groups.is_member(group, peer) {
             return Told::NotForYou;
         }
-        let Ok(query) = text.parse::<Query>() else {
-            return Told::NoQuery;
-        };
         let now = self.0.begun.elapsed();
         if let Err(after) = lock(&kept.budgets).take_for_directory(peer, group, now) {
             return Told::Later(after.as_millis() as u32);
         }
+        let Ok(query) = text.parse::<Query>() else {
+            return Told::NoQuery;
+        };
         let Listed { documents, total } = lock(&kept.directory).find(group, &query, now);
         Told::Listed { documents, total }
     }
@@ -263,4 +276,35 @@ impl Search {
 /// Days since the Unix epoch.
 pub(super) fn today() -> u32 {
     (crate::unix_seconds() / 86_400) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::Endpoint;
+
+    use super::{super::Asker, *};
+    use crate::share::Sharing;
+
+    #[tokio::test]
+    async fn who_asks_a_directory_what_is_no_query_is_refused_after_a_while_and_counted() {
+        let builder = || {
+            let builder = Endpoint::builder().bind_addr(([127, 0, 0, 1], 0).into());
+            builder.lan_discovery(false).port_mapping(false)
+        };
+        let endpoint = builder().bind().await.unwrap();
+        let folder = tempfile::TempDir::new().unwrap();
+        let groups = Groups::open(folder.path(), endpoint.clone(), builder()).unwrap();
+        let group = groups.create("home").unwrap();
+        let sharing = Sharing::new(endpoint.clone(), |_| true);
+        let search = Search::new(endpoint.clone(), sharing, |_| Some(Asker::known()));
+        search.be_directory(&groups);
+        let told: Vec<_> = (0..500)
+            .map(|_| search.look_up(endpoint.id(), group, ""))
+            .collect();
+        assert_eq!(told[0], Told::NoQuery);
+        let refused = told.iter().filter(|it| matches!(it, Told::Later(_)));
+        let refused = refused.count() as u64;
+        assert!(refused > 0);
+        assert_eq!(search.refused(), refused);
+    }
 }

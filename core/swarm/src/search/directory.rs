@@ -15,14 +15,10 @@ use super::{
     postings::Postings,
     query::Query,
     rows::MAX_PUBLISHERS,
-    wire::{Hit, MAX_HITS, MAX_TOLD, MAX_TOLD_BYTES},
+    wire::{Content, MAX_HITS, MAX_TOLD, MAX_TOLD_BYTES},
     words::words,
 };
-use crate::{
-    bucket::Bucket,
-    group::GroupId,
-    share::{Hash, Kind},
-};
+use crate::{bucket::Bucket, group::GroupId};
 
 /// Documents of one publisher.
 pub const MAX_PUBLISHED_OF_ONE: usize = 10_000;
@@ -41,9 +37,8 @@ const WORD: usize = 24;
 
 /// What members of groups published here.
 #[derive(Debug)]
-pub struct Directory {
+pub(super) struct Directory {
     groups: BTreeMap<GroupId, Shelf>,
-    bytes: usize,
     most_bytes: usize,
     next: u64,
     evicted: u64,
@@ -108,7 +103,6 @@ impl Directory {
     pub(super) fn of(most_bytes: usize) -> Self {
         Self {
             groups: BTreeMap::new(),
-            bytes: 0,
             most_bytes,
             next: 0,
             evicted: 0,
@@ -169,7 +163,6 @@ impl Directory {
             shelf.postings.insert(number, &words);
             shelf.ends.insert((now + KEPT, number));
             shelf.grow(publisher, bytes);
-            self.bytes += bytes;
             let entry = Entry {
                 publisher,
                 document,
@@ -178,27 +171,22 @@ impl Directory {
             };
             shelf.documents.insert(number, entry);
         }
-        while self.bytes > self.most_bytes && self.evict() {}
+        while self.bytes() > self.most_bytes && self.evict() {}
     }
 
     /// Drops what others than these published in a group, as they do not belong to it any more.
     pub(super) fn retain(&mut self, group: GroupId, is_member: impl Fn(PeerId) -> bool) {
-        let Some(shelf) = self.groups.get(&group) else {
+        let Some(shelf) = self.groups.get_mut(&group) else {
             return;
         };
         let publishers = shelf.publishers.keys().copied();
         let former: Vec<_> = publishers.filter(|peer| !is_member(*peer)).collect();
         for peer in former {
-            let Some(shelf) = self.groups.get_mut(&group) else {
-                return;
-            };
-            let numbers = shelf.publishers.get(&peer);
-            let numbers: Vec<_> = numbers
-                .into_iter()
-                .flat_map(|it| it.documents.values().copied())
-                .collect();
+            let publisher = shelf.publishers.get(&peer);
+            let numbers = publisher.into_iter().flat_map(|it| it.documents.values());
+            let numbers: Vec<_> = numbers.copied().collect();
             for number in numbers {
-                self.bytes -= shelf.drop_one(number);
+                shelf.drop_one(number);
             }
             shelf.publishers.remove(&peer);
         }
@@ -207,31 +195,27 @@ impl Directory {
     /// Drops all of other groups than these.
     pub(super) fn retain_groups(&mut self, is_kept: impl Fn(GroupId) -> bool) {
         self.groups.retain(|group, _| is_kept(*group));
-        self.bytes = self.groups.values().map(|it| it.bytes).sum();
+    }
+
+    /// What all documents take, in bytes.
+    fn bytes(&self) -> usize {
+        self.groups.values().map(|it| it.bytes).sum()
     }
 
     /// Documents that are here.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.groups.values().map(|it| it.documents.len()).sum()
     }
 
     /// Those of one group.
-    #[must_use]
-    pub fn len_of(&self, group: GroupId) -> usize {
+    pub(super) fn len_of(&self, group: GroupId) -> usize {
         let shelf = self.groups.get(&group);
         shelf.map_or(0, |shelf| shelf.documents.len())
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Documents for which there was no room.
-    #[must_use]
-    pub fn evicted(&self) -> u64 {
+    pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
 
@@ -258,7 +242,7 @@ impl Directory {
             };
             let (hit, name) = (&document.hit, words(&document.hit.name));
             if query.takes_words(&name) && query.takes_rest(&hit.name, hit.kind, hit.size) {
-                contents.insert(content(hit));
+                contents.insert(hit.content());
                 let exact = usize::MAX - query.exact(&name);
                 let matches = of_each.entry(*publisher).or_default();
                 matches.push((exact, name.len(), number));
@@ -279,7 +263,7 @@ impl Directory {
         if let Some(shelf) = self.groups.get_mut(&group)
             && let Some(number) = shelf.number(publisher, id)
         {
-            self.bytes -= shelf.drop_one(number);
+            shelf.drop_one(number);
         }
     }
 
@@ -288,7 +272,7 @@ impl Directory {
         for shelf in self.groups.values_mut() {
             while let Some((until, number)) = shelf.ends.first().copied().filter(|it| it.0 <= now) {
                 shelf.ends.remove(&(until, number));
-                self.bytes -= shelf.drop_one(number);
+                shelf.drop_one(number);
             }
             if shelf.publishers.len() > 2 * shelf.sizes.len() + 16 {
                 let is_used =
@@ -309,7 +293,7 @@ impl Directory {
             .and_then(|it| shelf.publishers.get(&it.1));
         let first = most.and_then(|it| it.documents.values().min().copied());
         let Some(number) = first else { return false };
-        self.bytes -= shelf.drop_one(number);
+        shelf.drop_one(number);
         self.evicted += 1;
         true
     }
@@ -339,10 +323,9 @@ impl Shelf {
         }
     }
 
-    /// How many bytes that frees.
-    fn drop_one(&mut self, number: u64) -> usize {
+    fn drop_one(&mut self, number: u64) {
         let Some(entry) = self.documents.remove(&number) else {
-            return 0;
+            return;
         };
         let hit = &entry.document.hit;
         self.postings.remove(number, &words(&hit.name));
@@ -356,7 +339,6 @@ impl Shelf {
             }
         }
         self.bytes -= entry.bytes;
-        entry.bytes
     }
 
     fn choose(&self, of_each: &[Vec<Match>]) -> Vec<Published> {
@@ -376,12 +358,6 @@ impl Shelf {
     }
 }
 
-type Content = (Hash, u64, Kind);
-
-fn content(hit: &Hit) -> Content {
-    (hit.hash, hit.size, hit.kind)
-}
-
 #[derive(Default)]
 struct Chosen {
     documents: Vec<Published>,
@@ -396,7 +372,7 @@ impl Chosen {
         if self.documents.len() >= MAX_TOLD || bytes > MAX_TOLD_BYTES {
             return;
         }
-        let (content, publisher) = (content(&entry.document.hit), entry.publisher);
+        let (content, publisher) = (entry.document.hit.content(), entry.publisher);
         let named = self.named.entry(content).or_default();
         // One that has it under two names is named once.
         if named.len() >= most || !named.insert(publisher) {

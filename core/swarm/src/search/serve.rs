@@ -126,7 +126,7 @@ impl Search {
     /// Questions that were refused, as they came too fast.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        lock(&self.0.budgets).refused()
+        lock(&self.0.budgets).refused() + self.0.directories.refused()
     }
 
     fn answer(&self, peer: PeerId, ask: Ask) -> (Told, usize) {

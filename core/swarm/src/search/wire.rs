@@ -86,6 +86,14 @@ pub struct Hit {
     pub public: bool,
 }
 
+/// What a hit is of, whatever it is called and whoever has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Content {
+    pub(super) hash: Hash,
+    pub(super) size: u64,
+    pub(super) kind: Kind,
+}
+
 impl Hit {
     /// The beginning of what is too long of a name is left out, as its end says more.
     pub(super) fn new((hash, size): (Hash, u64), kind: Kind, name: &str, public: bool) -> Self {
@@ -96,6 +104,15 @@ impl Hit {
             kind,
             name: name[start..].to_owned(),
             public,
+        }
+    }
+
+    /// What it is of.
+    pub(super) fn content(&self) -> Content {
+        Content {
+            hash: self.hash,
+            size: self.size,
+            kind: self.kind,
         }
     }
 
