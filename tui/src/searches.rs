@@ -98,7 +98,9 @@ impl Asked {
             let members = members.into_iter().filter(|it| !is_blocked(it));
             let members: Vec<_> = members.collect();
             if form.asks_directories() {
-                let ids = members.iter().map(Ticket::id).collect();
+                let is_known = |peer| book.of(peer).is_some();
+                let ids = members.iter().map(Ticket::id);
+                let ids = ids.map(|peer| (peer, is_known(peer))).collect();
                 asked
                     .directories
                     .push(GroupDirectories::new(id, directories, ids));
@@ -274,7 +276,7 @@ pub(crate) struct RowLine {
     /// Whether directories alone say so, and none of those who have it.
     #[serde(default)]
     pub(crate) by_directory: bool,
-    /// Those of `publishers` who were asked themselves and did not answer.
+    /// Those of `publishers` who were asked themselves and were not reached, or said nothing.
     #[serde(default)]
     pub(crate) offline: Vec<PeerId>,
     pub(crate) link: Link,

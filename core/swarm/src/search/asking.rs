@@ -110,6 +110,21 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// Whether nothing came of the peer, which is off then, as far as it shows.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Unlinked(_) | Self::Silent(_) | Self::Unreached(_) => true,
+            Self::NoSearch
+            | Self::NotForUs
+            | Self::Later(_)
+            | Self::Wrong
+            | Self::NoDirectory
+            | Self::Lied
+            | Self::TooMany
+            | Self::NoTime => false,
+        }
+    }
+
     /// Whether the peer is not there, or does not do what it should, and not whoever asks.
     pub(super) fn is_of_the_peer(&self) -> bool {
         match self {
@@ -158,7 +173,8 @@ pub struct Summary {
     pub rows: usize,
     /// Rows that were not, as there are too many: another word makes them fewer.
     pub more: usize,
-    /// Hits of all answers that were not sent, as an answer has ten.
+    /// What answers had no room for: hits of each peer's, and contents of each directory's, so that what two directories left out counts
+    /// twice.
     pub unsent: u64,
     /// What else is not shown.
     pub dropped: Dropped,
@@ -174,6 +190,7 @@ struct Asked {
 #[derive(Debug)]
 pub struct Asking {
     query: Query,
+    /// Who is in the address book.
     known: BTreeSet<PeerId>,
     /// Last ones first.
     waiting: Vec<Target>,
@@ -219,10 +236,13 @@ impl Asking {
         }
     }
 
-    /// Of what directories of a group tell, that of these is believed: what others published, or who was removed, is not.
+    /// Of what directories of a group tell, that of these is believed: what others published, or who was removed, is not. The mark says who
+    /// is in the address book.
     #[must_use]
-    pub fn with_members(mut self, group: GroupId, members: BTreeSet<PeerId>) -> Self {
-        self.members.insert(group, members);
+    pub fn with_members(mut self, group: GroupId, members: BTreeMap<PeerId, bool>) -> Self {
+        let known = members.iter().filter(|(_, is_known)| **is_known);
+        self.known.extend(known.map(|(peer, _)| *peer));
+        self.members.insert(group, members.into_keys().collect());
         self
     }
 
@@ -337,11 +357,12 @@ impl Asking {
         self.summary.unsent += u64::from(total).saturating_sub(all as u64);
         hits.retain(|hit| self.query.takes(&hit.name, hit.kind, hit.size));
         self.rows.drop_other(all - hits.len());
-        if hits.is_empty() {
-            return;
-        }
+        let is_found = !hits.is_empty();
+        // What directories said of it counts no more, whatever it has.
         self.rows.take(peer, self.known.contains(&peer), hits);
-        self.row_at.get_or_insert(now + SETTLE);
+        if is_found {
+            self.row_at.get_or_insert(now + SETTLE);
+        }
     }
 
     /// A directory answered, on this day since the Unix epoch.
@@ -364,7 +385,10 @@ impl Asking {
             return self.failed(whom, NoAnswer::Wrong);
         }
         self.summary.directories_answered += 1;
-        let contents: BTreeSet<_> = documents.iter().map(|it| it.document.hit.hash).collect();
+        let contents: BTreeSet<_> = documents
+            .iter()
+            .map(|it| it.document.hit.content())
+            .collect();
         self.summary.unsent += u64::from(total).saturating_sub(contents.len() as u64);
         let members = self.members.get(&group);
         for Published {
@@ -385,8 +409,8 @@ impl Asking {
     }
 
     fn failed(&mut self, whom: Whom, why: NoAnswer) {
-        if whom.1.is_none() {
-            self.rows.unanswered(whom.0);
+        if whom.1.is_none() && why.is_absence() {
+            self.rows.is_away(whom.0);
         }
         self.unanswered.push((whom, why));
     }

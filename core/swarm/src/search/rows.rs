@@ -11,7 +11,7 @@ use std::{
 
 use peerway::PeerId;
 
-use super::wire::{Hit, MAX_HITS};
+use super::wire::{Content, Hit, MAX_HITS};
 use crate::share::{Hash, Kind};
 
 /// Bytes of hits that are kept of a search.
@@ -24,8 +24,6 @@ pub const MAX_PUBLISHERS: usize = 4;
 const MAX_NAMES: usize = 4;
 /// How little the difference between neighbouring ranks is (reciprocal rank fusion, Cormack and others 2009).
 const RANK: f64 = 60.0;
-
-type Key = (Hash, u64, Kind);
 
 /// Content that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +47,7 @@ pub struct Row {
     pub confirmed: bool,
     /// Whether directories alone say so, and none of those who have it has so far: they may be off.
     pub by_directory: bool,
-    /// Those of `publishers` who were asked themselves and did not answer.
+    /// Those of `publishers` who were asked themselves and were not reached, or said nothing.
     pub offline: Vec<PeerId>,
 }
 
@@ -70,10 +68,10 @@ pub struct Dropped {
 pub struct Rows {
     publishers: BTreeMap<PeerId, Publisher>,
     /// Who has it, and at which rank.
-    found: BTreeMap<Key, BTreeMap<PeerId, usize>>,
-    shown: BTreeSet<Key>,
-    /// Who was asked and did not answer.
-    unanswered: BTreeSet<PeerId>,
+    found: BTreeMap<Content, BTreeMap<PeerId, usize>>,
+    shown: BTreeSet<Content>,
+    /// Who was asked and is not there.
+    away: BTreeSet<PeerId>,
     bytes: usize,
     dropped: Dropped,
 }
@@ -102,20 +100,22 @@ impl Publisher {
 }
 
 impl Rows {
-    /// Takes the answer of a peer, best hits first. A peer answers once.
+    /// Takes the answer of a peer, best hits first, in the place of all that directories said of it. A peer answers once.
     pub(super) fn take(&mut self, peer: PeerId, is_known: bool, hits: Vec<Hit>) {
         let known = self.publishers.get(&peer);
         if known.is_some_and(|it| it.has_answered) || !self.has_room(peer) {
             self.dropped.answers += 1;
             return;
         }
+        self.forget(peer);
+        let publisher = Publisher {
+            has_answered: true,
+            ..Publisher::new(is_known)
+        };
+        self.publishers.insert(peer, publisher);
         for hit in hits.into_iter().take(MAX_HITS) {
             self.add(peer, is_known, hit);
         }
-        let publisher = self.publishers.entry(peer);
-        publisher
-            .or_insert_with(|| Publisher::new(is_known))
-            .has_answered = true;
         while self.bytes > MAX_BYTES && self.drop_one() {}
     }
 
@@ -133,9 +133,9 @@ impl Rows {
         while self.bytes > MAX_BYTES && self.drop_one() {}
     }
 
-    /// A peer was asked and did not answer.
-    pub(super) fn unanswered(&mut self, peer: PeerId) {
-        self.unanswered.insert(peer);
+    /// A peer was asked and is not there.
+    pub(super) fn is_away(&mut self, peer: PeerId) {
+        self.away.insert(peer);
     }
 
     fn has_room(&self, peer: PeerId) -> bool {
@@ -145,7 +145,7 @@ impl Rows {
     fn add(&mut self, peer: PeerId, is_known: bool, hit: Hit) {
         let publisher = self.publishers.entry(peer);
         let publisher = publisher.or_insert_with(|| Publisher::new(is_known));
-        let key = (hit.hash, hit.size, hit.kind);
+        let key = hit.content();
         let with = self.found.entry(key).or_default();
         if with.contains_key(&peer) {
             return;
@@ -161,6 +161,27 @@ impl Rows {
         self.dropped.other += count as u64;
     }
 
+    /// Drops all that a peer is said to have.
+    fn forget(&mut self, peer: PeerId) {
+        let Some(publisher) = self.publishers.remove(&peer) else {
+            return;
+        };
+        self.bytes -= publisher.bytes;
+        for hit in publisher.hits {
+            self.no_more(peer, hit.content());
+        }
+    }
+
+    /// A peer is not said to have it any more.
+    fn no_more(&mut self, peer: PeerId, content: Content) {
+        if let Some(with) = self.found.get_mut(&content) {
+            with.remove(&peer);
+            if with.is_empty() {
+                self.found.remove(&content);
+            }
+        }
+    }
+
     /// Drops the last hit of whoever sent most; false if there is none.
     fn drop_one(&mut self) -> bool {
         let most = self.publishers.iter_mut().max_by_key(|(_, it)| it.bytes);
@@ -173,13 +194,8 @@ impl Rows {
         publisher.bytes -= hit.bytes();
         self.bytes -= hit.bytes();
         self.dropped.crowded += 1;
-        let key = (hit.hash, hit.size, hit.kind);
-        if let Some(with) = self.found.get_mut(&key) {
-            with.remove(peer);
-            if with.is_empty() {
-                self.found.remove(&key);
-            }
-        }
+        let peer = *peer;
+        self.no_more(peer, hit.content());
         true
     }
 
@@ -203,7 +219,7 @@ impl Rows {
 
     /// Rows that were not shown yet.
     pub(super) fn left(&self) -> usize {
-        let is_left = |key: &&Key| !self.shown.contains(key);
+        let is_left = |key: &&Content| !self.shown.contains(key);
         self.found.keys().filter(is_left).count()
     }
 
@@ -213,8 +229,8 @@ impl Rows {
 
     fn compare(
         &self,
-        a: &(&Key, &BTreeMap<PeerId, usize>),
-        b: &(&Key, &BTreeMap<PeerId, usize>),
+        a: &(&Content, &BTreeMap<PeerId, usize>),
+        b: &(&Content, &BTreeMap<PeerId, usize>),
     ) -> Ordering {
         let worth = self.worth(a.1).total_cmp(&self.worth(b.1));
         // Who has an answer to everything has less to say about each.
@@ -224,7 +240,7 @@ impl Rows {
         };
         worth
             .then_with(|| fewest(b.1).cmp(&fewest(a.1)))
-            .then_with(|| b.0.0.cmp(&a.0.0))
+            .then_with(|| b.0.hash.cmp(&a.0.hash))
     }
 
     fn worth(&self, with: &BTreeMap<PeerId, usize>) -> f64 {
@@ -242,8 +258,8 @@ impl Rows {
         if is_known { 2.0 * worth } else { worth }
     }
 
-    fn row(&self, key: Key, with: &BTreeMap<PeerId, usize>) -> Row {
-        let (hash, size, kind) = key;
+    fn row(&self, content: Content, with: &BTreeMap<PeerId, usize>) -> Row {
+        let Content { hash, size, kind } = content;
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         let (mut public, mut by_directory) = (true, true);
         let mut publishers = Vec::new();
@@ -262,7 +278,7 @@ impl Rows {
         let count = publishers.len();
         let publishers = publishers.into_iter().take(MAX_PUBLISHERS).map(|it| it.1);
         let publishers: Vec<_> = publishers.collect();
-        let offline = publishers.iter().filter(|it| self.unanswered.contains(it));
+        let offline = publishers.iter().filter(|it| self.away.contains(it));
         let mut names: Vec<_> = names.into_iter().collect();
         names.sort_by_key(|(_, count)| usize::MAX - count);
         let confirmed = names.first().is_some_and(|(_, count)| *count > 1);
@@ -388,7 +404,7 @@ mod tests {
         for (seed, name) in [(1, "away"), (2, "here")] {
             rows.list(id(seed), false, hit(name));
         }
-        rows.unanswered(id(1));
+        rows.is_away(id(1));
         rows.take(id(2), false, vec![hit("here")]);
         rows.list(id(2), false, hit("forged later"));
         let rows = all(&mut rows);
@@ -398,6 +414,23 @@ mod tests {
         let here = of("here").unwrap();
         assert!(!here.by_directory && here.offline.is_empty());
         assert_eq!(of("forged later"), None);
+    }
+
+    #[test]
+    fn what_a_peer_itself_does_not_say_is_not_told_of_it_whatever_a_directory_listed() {
+        let mut rows = Rows::default();
+        for seed in [1, 2] {
+            rows.list(id(seed), false, hit("listed"));
+        }
+        rows.list(id(1), false, called("both", "older name"));
+        rows.take(id(1), false, vec![called("both", "name"), hit("own")]);
+        rows.take(id(2), false, Vec::new());
+        rows.list(id(2), false, hit("listed"));
+        let shown = all(&mut rows);
+        assert_eq!(names(&shown), ["name", "own"]);
+        assert!(!shown.iter().any(|row| row.by_directory));
+        let bytes = hit("name").bytes() + hit("own").bytes();
+        assert_eq!(rows.bytes, bytes, "what was listed takes no room");
     }
 
     #[test]

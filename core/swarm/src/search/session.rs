@@ -58,8 +58,8 @@ pub struct GroupDirectories {
     pub group: GroupId,
     /// Where they are, and whether the address book has them.
     pub directories: Vec<(Ticket, bool)>,
-    /// What these published is shown.
-    pub members: BTreeSet<PeerId>,
+    /// What these published is shown; the mark says whether the address book has them.
+    pub members: BTreeMap<PeerId, bool>,
 }
 
 impl GroupDirectories {
@@ -68,7 +68,7 @@ impl GroupDirectories {
     pub fn new(
         group: GroupId,
         directories: Vec<(Ticket, bool)>,
-        members: BTreeSet<PeerId>,
+        members: BTreeMap<PeerId, bool>,
     ) -> Self {
         Self {
             group,
@@ -301,8 +301,8 @@ impl Searching {
     /// What of a directory's answer is news: nothing of this node's own, or of who sent wrong content.
     fn without_own(&self, (mut documents, total): (Vec<Published>, u32)) -> (Vec<Published>, u32) {
         let contents = |documents: &[Published]| {
-            let hashes = documents.iter().map(|it| it.document.hit.hash);
-            hashes.collect::<BTreeSet<_>>().len()
+            let contents = documents.iter().map(|it| it.document.hit.content());
+            contents.collect::<BTreeSet<_>>().len()
         };
         let (own, before) = (self.search.0.endpoint.id(), contents(&documents));
         let sharing = &self.search.0.sharing;

@@ -176,7 +176,7 @@ impl Group {
         targets.extend(directories.map(|it| it.as_directory(self.id)));
         let begun = self.now;
         let mut now = begun;
-        let all = members.map(|it| it.id).collect();
+        let all = members.map(|it| (it.id, false)).collect();
         let asking = Asking::new(query.clone(), targets, PATIENCE, now);
         let mut asking = asking.with_members(self.id, all);
         let mut coming: BTreeSet<(Duration, usize, bool)> = BTreeSet::new();
@@ -420,4 +420,91 @@ fn what_those_have_who_are_away_is_found_at_directories_and_said_to_be_so() {
     assert!(of(away).by_directory && !of(there).by_directory);
     assert_eq!(rows.len(), 2);
     assert!(matches!(outcome.unanswered[&away], NoAnswer::Unlinked(_)));
+}
+
+/// A search for films that asks the first so many of these peers themselves, and one more as a directory; all are members, and the mark says whom
+/// the address book has. That was listed.
+fn searching(asked: usize, members: [(usize, bool); 2], listed: [(usize, &str); 2]) -> Asking {
+    let (group, directory) = (GroupId::from_bytes([9; 32]), id(99));
+    let of = |at: usize| secret(at).id();
+    let peers = members[..asked].iter();
+    let mut targets: Vec<_> = peers
+        .map(|(at, is_known)| Target::new(of(*at), *is_known, true))
+        .collect();
+    targets.push(Target::new(directory, false, true).as_directory(group));
+    let asking = Asking::new("film".parse().unwrap(), targets, PATIENCE, SECOND);
+    let members = members.map(|(at, is_known)| (of(at), is_known));
+    let mut asking = asking.with_members(group, BTreeMap::from(members));
+    while asking.poll(SECOND).is_some() {}
+    let documents = listed.map(|(at, name)| {
+        let sign = |purpose: &str, message: &[u8]| secret(at).sign(purpose, message);
+        Published {
+            publisher: of(at),
+            document: Document::sign(group, hit(name), TODAY, sign),
+        }
+    });
+    let answer = Ok((documents.to_vec(), 2));
+    asking.listed((directory, group), answer, (SECOND, TODAY));
+    asking
+}
+
+fn rows(asking: &mut Asking) -> Vec<Row> {
+    let steps = std::iter::from_fn(|| asking.poll(SECOND + PATIENCE));
+    let rows = steps.filter_map(|step| match step {
+        Step::Row(row) => Some(row),
+        Step::Ask(_)
+        | Step::AskDirectory(..)
+        | Step::Unanswered(..)
+        | Step::DirectoryUnanswered(..)
+        | Step::Done(_) => None,
+    });
+    rows.collect()
+}
+
+#[test]
+fn what_one_of_the_address_book_published_comes_first_though_directories_alone_are_asked() {
+    for friend in [1, 2] {
+        let members = [(1, friend == 1), (2, friend == 2)];
+        let mut asking = searching(0, members, [(1, "film a"), (2, "film b")]);
+        let rows = rows(&mut asking);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].publishers, [secret(friend).id()]);
+    }
+}
+
+#[test]
+fn who_refuses_to_answer_is_not_said_to_be_off() {
+    let here = [
+        NoAnswer::NotForUs,
+        NoAnswer::Later(SECOND),
+        NoAnswer::NoSearch,
+        NoAnswer::Wrong,
+        NoAnswer::Lied,
+    ];
+    let away = [
+        NoAnswer::Unlinked(SECOND),
+        NoAnswer::Silent(SECOND),
+        NoAnswer::Unreached("no way".to_owned()),
+    ];
+    let each = here.into_iter().map(|why| (why, false));
+    for (why, is_off) in each.chain(away.map(|why| (why, true))) {
+        let members = [(1, false), (2, false)];
+        let mut asking = searching(1, members, [(1, "film a"), (1, "film b")]);
+        asking.answered(secret(1).id(), Err(why.clone()), SECOND);
+        let rows = rows(&mut asking);
+        assert_eq!(rows.len(), 2);
+        let said = rows.iter().all(|row| row.offline == [secret(1).id()]);
+        let unsaid = rows.iter().all(|row| row.offline.is_empty());
+        assert_eq!((said, unsaid), (is_off, !is_off), "{why}");
+    }
+}
+
+#[test]
+fn what_directories_listed_of_one_that_says_itself_that_it_has_nothing_is_not_shown() {
+    let members = [(1, false), (2, false)];
+    let mut asking = searching(1, members, [(1, "film a"), (2, "film b")]);
+    asking.answered(secret(1).id(), Ok((Vec::new(), 0)), SECOND);
+    let rows = rows(&mut asking);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].publishers, [secret(2).id()]);
 }
