@@ -125,7 +125,7 @@ pub struct Groups(Arc<Inner>);
 
 struct Inner {
     endpoint: Endpoint,
-    /// Of endpoints that bear an invite's key.
+    /// Of the endpoints of an invite's doors.
     builder: Builder,
     store: Store,
     begun: Instant,
