@@ -30,6 +30,7 @@ mod contents;
 mod entries;
 mod error;
 mod fetch;
+mod follows;
 mod get;
 mod hash;
 mod keeping;

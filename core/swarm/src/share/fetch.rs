@@ -13,8 +13,9 @@ use tokio::{
 use super::{
     GetError, Hash, Notice, Outline, Picker, Sharing, Units,
     ahead::Ahead,
+    follows::Follows,
     object::Object,
-    round::{AGAIN, Round, Step},
+    round::{Round, Step},
     session::{NoOutline, NoUnit, Session},
     sources::Sources,
     stream::Reading,
@@ -168,7 +169,7 @@ impl Fetch<'_> {
                 }
                 Some(()) = state.follows.next(), if !state.follows.is_empty() => {}
                 _ = looks.tick() => {
-                    if !state.has_begun && let Some(error) = self.sources.exhausted(&state.refused) {
+                    if !state.has_begun && let Some(error) = state.give_up(self.sources) {
                         return Err(error);
                     }
                     self.show(&state);
@@ -203,11 +204,11 @@ impl Fetch<'_> {
                 let is_same = described.size == self.object.outline().size();
                 match held.filter(|_| is_same) {
                     Some(held) => {
-                        state.refused.remove(&peer);
+                        state.asked.not_refused(peer);
                         state.picker.come(peer, held, state.sharing.now());
                         self.object.introduce([peer]);
                     }
-                    None => drop(state.refused.insert(peer)),
+                    None => state.asked.refused(peer),
                 }
             }
             Event::Gained(units) => state.picker.gained(peer, &units),
@@ -220,12 +221,16 @@ impl Fetch<'_> {
                 self.sources.fetching().placed(peer, place);
             }
             Event::Suggest(units) => state.picker.suggested(peer, &units),
-            Event::Nothing => drop(state.refused.insert(peer)),
+            Event::Nothing => state.asked.refused(peer),
             Event::Withdrawn => {
                 state.picker.gone(peer);
-                state.refused.insert(peer);
+                state.asked.refused(peer);
             }
-            Event::Gone => state.picker.gone(peer),
+            Event::Gone => {
+                if state.asked.ended(peer) {
+                    state.picker.gone(peer);
+                }
+            }
         }
     }
 
@@ -268,7 +273,7 @@ struct State {
     picker: Ahead,
     sessions: Vec<Arc<Session>>,
     followed: BTreeSet<PeerId>,
-    refused: BTreeSet<PeerId>,
+    asked: Follows,
     follows: FuturesUnordered<BoxFuture<'static, ()>>,
     requests: FuturesUnordered<Request>,
     tell: mpsc::Sender<(PeerId, Event)>,
@@ -278,8 +283,6 @@ struct State {
     /// Since when nobody has what is missing, and whether that was told.
     lonely: Option<(Duration, bool)>,
     has_begun: bool,
-    /// When those who had nothing are asked again.
-    again_at: Duration,
 }
 
 impl State {
@@ -292,7 +295,6 @@ impl State {
         let _ = getrandom::fill(&mut seed);
         Self {
             has_begun: !held.is_empty(),
-            again_at: sources.sharing().now() + AGAIN,
             picker: Ahead::new(Picker::new(held, unit, u64::from_le_bytes(seed))),
             sharing: sources.sharing().clone(),
             wanted: sources.wanted(),
@@ -300,7 +302,7 @@ impl State {
             part,
             sessions: Vec::new(),
             followed: BTreeSet::new(),
-            refused: BTreeSet::new(),
+            asked: Follows::new(sources.sharing().now()),
             follows: FuturesUnordered::new(),
             requests: FuturesUnordered::new(),
             tell,
@@ -320,14 +322,15 @@ impl State {
         }
         for session in &sessions {
             if self.followed.insert(session.peer()) {
-                self.refused.remove(&session.peer());
+                self.asked.not_refused(session.peer());
                 self.follow_one(session.clone());
             }
         }
         self.sessions = sessions;
     }
 
-    fn follow_one(&self, session: Arc<Session>) {
+    fn follow_one(&mut self, session: Arc<Session>) {
+        self.asked.begin(session.peer());
         let ticket = self.sharing.endpoint().ticket().to_bytes();
         let hash = self.object.hash();
         let ask = Ask::Follow { hash, ticket };
@@ -337,15 +340,22 @@ impl State {
 
     /// Who had nothing may fetch it too, and have some by now.
     fn ask_again(&mut self) {
-        let now = self.sharing.now();
-        if now < self.again_at {
-            return;
+        let sessions = self.sessions.iter();
+        let peers = sessions.clone().map(|it| it.peer());
+        let due = self.asked.again(peers, self.sharing.now());
+        let due: Vec<_> = sessions
+            .filter(|it| due.contains(&it.peer()))
+            .cloned()
+            .collect();
+        for session in due {
+            self.follow_one(session);
         }
-        self.again_at = now + AGAIN;
-        let had_nothing = |it: &&Arc<Session>| self.refused.contains(&it.peer());
-        for session in self.sessions.iter().filter(had_nothing) {
-            self.follow_one(session.clone());
-        }
+    }
+
+    /// Why nothing of it is to be had, once that is so and all were asked for it again.
+    fn give_up(&mut self, sources: &Sources) -> Option<GetError> {
+        let exhausted = sources.exhausted(self.asked.all_refused());
+        self.asked.give_up(exhausted, self.sharing.now())
     }
 
     /// Asks for as much as there is room for, of each in turn.

@@ -90,7 +90,7 @@ mod tests {
                     round.refused(peer);
                     asked.push(peer);
                 }
-                step => return (asked, step),
+                step @ (Step::Wait(_) | Step::GiveUp(_)) => return (asked, step),
             }
         }
     }
