@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use peerway_dht::{Directory, DirectoryError};
+use peerway_dht::{Directory, DirectoryError, Item};
 use peerway_proto::wire::relay::DhtOutcome;
 use tokio::task::JoinSet;
+use tracing::{debug, warn};
 
 use crate::{hub::Hub, server::Work};
 
@@ -31,10 +32,7 @@ async fn carry_out(hub: Arc<Hub>, directory: Directory, work: Work) {
     let id = work.id();
     let outcome = match work {
         Work::Get { key } => get(&hub, &directory, key).await,
-        Work::Put { item, .. } => match directory.put(item).await {
-            Ok(nodes) => done(nodes),
-            Err(error) => failed(&error),
-        },
+        Work::Put { item, .. } => put(&directory, item).await,
     };
     hub.change(|server| server.on_dealt(id, outcome));
 }
@@ -54,6 +52,17 @@ async fn get(hub: &Hub, directory: &Directory, key: [u8; 32]) -> DhtOutcome {
     done(found)
 }
 
+async fn put(directory: &Directory, item: Item) -> DhtOutcome {
+    // While one item of a key is being stored no other is. Who only knows the key is not to keep its owner's back.
+    if !item.is_signed() {
+        return DhtOutcome::Refused;
+    }
+    match directory.put(item).await {
+        Ok(nodes) => done(nodes),
+        Err(error) => failed(&error),
+    }
+}
+
 fn done(nodes: u32) -> DhtOutcome {
     DhtOutcome::Done {
         nodes: nodes.try_into().unwrap_or(u8::MAX),
@@ -62,12 +71,33 @@ fn done(nodes: u32) -> DhtOutcome {
 
 fn failed(error: &DirectoryError) -> DhtOutcome {
     match error {
+        DirectoryError::Socket(_) => warn!(%error, "cannot use the Mainline DHT"),
+        DirectoryError::Outdated
+        | DirectoryError::TooLong { .. }
+        | DirectoryError::Refused(_)
+        | DirectoryError::Silent
+        | DirectoryError::Closed
+        | _ => debug!(%error, "the Mainline DHT was asked in vain"),
+    }
+    match error {
         DirectoryError::Outdated => DhtOutcome::Outdated,
         DirectoryError::TooLong { .. } | DirectoryError::Refused(_) => DhtOutcome::Refused,
-        DirectoryError::Silent
-        | DirectoryError::Socket(_)
-        | DirectoryError::Unhelped(_)
-        | DirectoryError::Closed
-        | _ => DhtOutcome::Silent,
+        DirectoryError::Silent | DirectoryError::Socket(_) | DirectoryError::Closed | _ => {
+            DhtOutcome::Silent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway_dht::Entrance;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_item_that_its_key_has_not_signed_is_not_stored() {
+        let directory = Directory::new(Entrance::at(vec!["127.0.0.1:9".to_owned()]));
+        let item = Item::new([7; 32], 1, b"3:abc".to_vec(), [7; 64]);
+        assert_eq!(put(&directory, item).await, DhtOutcome::Refused);
     }
 }

@@ -49,7 +49,7 @@ use invites::Invites;
 pub use invites::{Invite, InviteId, TooManyInvites};
 pub use lane::{Due, Verdict};
 pub use limits::Limits;
-use lookups::{Asked, Asker, Lookups};
+use lookups::{Asker, Lookups};
 pub use lookups::{Work, WorkId};
 pub(crate) use network::Network;
 use outbox::{Next, Outbox};
@@ -150,7 +150,8 @@ struct Client {
     /// The address that its last frame came from.
     last_seen: SocketAddr,
     budget: Bucket,
-    asked: Asked,
+    /// For what it asks about the DHT.
+    asked: Bucket,
     outbox: Outbox,
     /// Whether the shell knows that there is something in it.
     awake: bool,
@@ -250,7 +251,7 @@ impl Server {
                 route,
                 last_seen: route.remote,
                 budget: Bucket::default(),
-                asked: Asked::default(),
+                asked: Bucket::default(),
                 outbox,
                 awake: false,
                 signallers: BTreeSet::new(),
@@ -458,7 +459,7 @@ impl Server {
         &mut self,
         id: ClientId,
         ask: u32,
-        take: impl FnOnce(&mut Lookups, &mut Asked, Asker) -> Result<(), DhtOutcome>,
+        take: impl FnOnce(&mut Lookups, &mut Bucket, Asker) -> Result<(), DhtOutcome>,
     ) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;

@@ -70,11 +70,6 @@ pub enum DirectoryError {
     /// Look at what limits the program's sockets.
     #[error("there is no UDP socket for the Mainline DHT ({0})")]
     Socket(#[source] Arc<io::Error>),
-    /// Try again, or have UDP let out at the firewall.
-    #[error(
-        "no node of the Mainline DHT answers: UDP may be blocked here; the relay was asked in its place: {0}"
-    )]
-    Unhelped(String),
     /// Another computer has this key, or this one's clock was set back.
     #[error(
         "a newer item is stored there already: another computer publishes with the same key, or the clock was set back"

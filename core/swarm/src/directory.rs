@@ -6,11 +6,26 @@ use peerway::{
     Carrier, Endpoint, NodeSnapshot, RelayState,
     relay::{RelayDht, RelayDhtError, RelayLookup},
 };
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::record::Item;
 
-pub use peerway_dht::{DirectoryError, Entrance, Reach};
+pub use peerway_dht::{Entrance, Reach};
+
+/// Why nothing could be looked up or stored.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// By UDP.
+    #[error(transparent)]
+    Dht(#[from] peerway_dht::DirectoryError),
+    /// Try again, or have UDP let out at the firewall.
+    #[error(
+        "no node of the Mainline DHT answers: UDP may be blocked here; the relay was asked in its place: {0}"
+    )]
+    Unhelped(#[source] RelayDhtError),
+}
 
 /// A way to the directory. Clones share it; it ends with the last of them.
 #[derive(Clone, Debug)]
@@ -92,12 +107,12 @@ impl Directory {
     /// Each of [`DirectoryError`].
     pub async fn put(&self, item: Item) -> Result<u32, DirectoryError> {
         let Some(relays) = &self.relays else {
-            return self.dht.put(item).await;
+            return Ok(self.dht.put(item).await?);
         };
         if !relays.are_by_tcp() {
             match self.dht.put(item.clone()).await {
-                Err(DirectoryError::Silent) => {}
-                stored => return stored,
+                Err(peerway_dht::DirectoryError::Silent) => {}
+                stored => return Ok(stored?),
             }
         }
         let stored = relays.dht.put(item).await;
@@ -126,14 +141,14 @@ impl Directory {
 fn unhelped(error: RelayDhtError) -> DirectoryError {
     match error {
         // It was to be asked only if there was one.
-        RelayDhtError::NoRelay => DirectoryError::Silent,
-        RelayDhtError::Outdated => DirectoryError::Outdated,
+        RelayDhtError::NoRelay => peerway_dht::DirectoryError::Silent.into(),
+        RelayDhtError::Outdated => peerway_dht::DirectoryError::Outdated.into(),
         RelayDhtError::Silent
         | RelayDhtError::Busy
         | RelayDhtError::Refused
         | RelayDhtError::Timeout
         | RelayDhtError::Lost
-        | _ => DirectoryError::Unhelped(error.to_string()),
+        | _ => DirectoryError::Unhelped(error),
     }
 }
 
@@ -146,13 +161,13 @@ pub struct Lookup {
     /// To be asked when the DHT is silent.
     spare: Option<Relays>,
     /// Why the DHT could not be asked.
-    trouble: Option<DirectoryError>,
+    trouble: Option<peerway_dht::DirectoryError>,
     /// Why no relay could be.
     unhelped: Option<RelayDhtError>,
 }
 
 impl Lookup {
-    /// The next item that a node gives for the key; none when all have answered, within 20 s. A later one may be older.
+    /// The next item that a node gives for the key; none when all have answered, within 40 s. A later one may be older.
     ///
     /// # Errors
     /// Nobody could be asked; this is the end too.
@@ -163,7 +178,7 @@ impl Lookup {
                     Some(Ok(item)) => return Some(Ok(item)),
                     Some(Err(error)) => {
                         self.direct = None;
-                        if matches!(error, DirectoryError::Silent)
+                        if matches!(error, peerway_dht::DirectoryError::Silent)
                             && let Some(relays) = self.spare.take()
                         {
                             self.relayed = Some(relays.dht.get(self.key).await);
@@ -190,15 +205,17 @@ impl Lookup {
     fn trouble(&mut self) -> Option<Result<Item, DirectoryError>> {
         let trouble = self.trouble.take()?;
         Some(Err(match self.unhelped.take() {
-            Some(error) if matches!(trouble, DirectoryError::Silent) => unhelped(error),
-            Some(_) | None => trouble,
+            Some(error) if matches!(trouble, peerway_dht::DirectoryError::Silent) => {
+                unhelped(error)
+            }
+            Some(_) | None => trouble.into(),
         }))
     }
 }
 
 async fn next_direct(
     lookup: &mut Option<peerway_dht::Lookup>,
-) -> Option<Result<Item, DirectoryError>> {
+) -> Option<Result<Item, peerway_dht::DirectoryError>> {
     lookup.as_mut()?.next().await
 }
 

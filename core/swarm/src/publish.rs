@@ -164,12 +164,12 @@ impl Publisher {
             let record = record.to_call(&place.to_call);
             let sealed = record.seal(&self.key, secret, period);
             // No record of `new` is too long.
-            sealed.map_err(|_| DirectoryError::TooLong { len: 0 })
+            sealed.map_err(|_| peerway_dht::DirectoryError::TooLong { len: 0 })
         };
         let item = sealed(now)?;
         let key = item.key;
         match directory.put(item).await {
-            Err(DirectoryError::Outdated) => {}
+            Err(DirectoryError::Dht(peerway_dht::DirectoryError::Outdated)) => {}
             stored => return stored,
         }
         let mut lookup = directory.get(key).await;

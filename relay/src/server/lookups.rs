@@ -15,9 +15,10 @@ use super::{Bucket, ClientId, Rate, network::Network, shares::Shares};
 /// What one client may ask: one thing a second, and some at once.
 const PER_SECOND: u64 = 1;
 const BURST: Duration = Duration::from_secs(10);
-/// Who waits for an answer, in all and of one network.
-const ASKERS: usize = 256;
-const ASKERS_PER_NETWORK: usize = 64;
+/// Who waits for an answer, in all and of one network. The directory does 16 things at a time and most take a few seconds: whoever
+/// came after so many would be answered later than it waits.
+const ASKERS: usize = 64;
+const ASKERS_PER_NETWORK: usize = 16;
 
 /// Something to be done in the DHT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +46,6 @@ impl Work {
     }
 }
 
-/// What a client has asked lately.
-#[derive(Debug, Default)]
-pub(super) struct Asked(Bucket);
-
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
@@ -74,7 +71,7 @@ impl Lookups {
     pub(super) fn get(
         &mut self,
         now: Instant,
-        asked: &mut Asked,
+        asked: &mut Bucket,
         asker: Asker,
         key: [u8; 32],
     ) -> Result<(), DhtOutcome> {
@@ -91,7 +88,7 @@ impl Lookups {
     pub(super) fn put(
         &mut self,
         now: Instant,
-        asked: &mut Asked,
+        asked: &mut Bucket,
         asker: Asker,
         item: Item,
     ) -> Result<(), DhtOutcome> {
@@ -125,15 +122,13 @@ impl Lookups {
         askers
     }
 
-    fn admit(&mut self, now: Instant, asked: &mut Asked, asker: Asker) -> Result<(), DhtOutcome> {
+    fn admit(&mut self, now: Instant, asked: &mut Bucket, asker: Asker) -> Result<(), DhtOutcome> {
         if !self.is_on {
             return Err(DhtOutcome::Refused);
         }
         let has_room = self.shares.total() < ASKERS
             && self.shares.of(asker.network) < ASKERS_PER_NETWORK
-            && asked
-                .0
-                .take_within(BURST, Rate::per_second(PER_SECOND), now, 1);
+            && asked.take_within(BURST, Rate::per_second(PER_SECOND), now, 1);
         if !has_room {
             return Err(DhtOutcome::Busy);
         }

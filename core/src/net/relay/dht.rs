@@ -13,9 +13,10 @@ use crate::{
     wire::relay::{DhtOutcome, ToRelay},
 };
 
-/// For the relay to look something up, or to store it, and for the way there and back.
-const PATIENCE: Duration = Duration::from_secs(18);
-/// Answers to one question that wait to be read; beyond that they are left out. Honest nodes have one.
+/// For the relay to start a node of the DHT (5 s) and to store something (15 s; a look-up is 10 s), and for the way there and back.
+const PATIENCE: Duration = Duration::from_secs(22);
+/// Answers to one question that wait to be read, the last place of which is for the end; items beyond that are left out. Honest nodes
+/// have one.
 const ANSWERS: usize = 32;
 /// Questions at the same time.
 const MAX_ASKS: usize = 32;
@@ -37,7 +38,7 @@ pub enum RelayDhtError {
     #[error("a newer item is stored there already")]
     Outdated,
     /// Use another relay.
-    #[error("the relay does not use the Mainline DHT")]
+    #[error("the relay does not do this, or nodes of the Mainline DHT refuse the item")]
     Refused,
     /// Use another relay.
     #[error("the relay did not answer within {} s: it may be of an earlier version", PATIENCE.as_secs())]
@@ -192,8 +193,10 @@ impl Asks {
             return;
         }
         let is_end = matches!(answer, Answer::Dealt(_));
-        // Who does not read what was found has enough; that it is over is heard when the sender goes.
-        let _ = reply.try_send(answer);
+        // Who does not read what was found has enough, but is to hear how it ended.
+        if is_end || reply.capacity() > 1 {
+            let _ = reply.try_send(answer);
+        }
         if is_end {
             self.waiting.remove(&ask);
         }
@@ -256,6 +259,26 @@ mod tests {
         asks.put(&relay(1), Question::Get { key: [7; 32] }, reply);
         asks.on_lost(&relay(1));
         assert_eq!(lookup(answers).next().await, Some(Err(RelayDhtError::Lost)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_late_hears_how_it_ended_whatever_was_found() {
+        let (mut asks, (reply, answers)) = (Asks::default(), mpsc::channel(ANSWERS));
+        asks.put(&relay(1), Question::Get { key: [7; 32] }, reply);
+        let ask = asks.last;
+        for byte in 0..40 {
+            asks.on_answer(&relay(1), ask, Answer::Item(item(byte)));
+        }
+        asks.on_answer(
+            &relay(1),
+            ask,
+            Answer::Dealt(DhtOutcome::Done { nodes: 40 }),
+        );
+        let mut lookup = lookup(answers);
+        for byte in 0..ANSWERS - 1 {
+            assert_eq!(lookup.next().await, Some(Ok(item(byte as u8))));
+        }
+        assert_eq!(lookup.next().await, None);
     }
 
     #[tokio::test(start_paused = true)]

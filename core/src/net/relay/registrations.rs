@@ -175,6 +175,8 @@ impl Registrations {
                 over,
             } => {
                 registration.error = None;
+                // Another connection than the one by which it was asked before.
+                self.asks.on_lost(&url);
                 let Some(addr) = self.relays.on_up(now, &url, rtt, observed, over) else {
                     return Happened::Nothing;
                 };
@@ -315,6 +317,7 @@ impl Registrations {
 
     fn deregister(&mut self, url: RelayUrl) -> Deed {
         tracing::debug!(relay = %url.key().short(), "left: no link needs it");
+        self.asks.on_lost(&url);
         let registration = self.by_url.remove(&url);
         let link = registration.map(|registration| registration.link.handle());
         let goodbye = |link| sleep(GOODBYE).map(move |()| link).boxed();

@@ -113,7 +113,7 @@ impl Finder {
             InVain::Unanswered => NotFound::Unanswered,
             InVain::Unplaced if ports_vary(network) => NotFound::PortsVary,
             InVain::Unplaced if network.observed == Observed::Silent => {
-                DirectoryError::Silent.into()
+                DirectoryError::from(peerway_dht::DirectoryError::Silent).into()
             }
             InVain::Unplaced => NotFound::Unplaced,
         }

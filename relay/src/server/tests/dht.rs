@@ -109,7 +109,7 @@ fn no_network_takes_the_places_of_all_and_who_left_gives_theirs_back() {
             .count();
         world.server.unregister(id);
     }
-    assert_eq!(taken, 64);
+    assert_eq!(taken, 16);
     let other = world.register(2);
     assert_eq!(world.get(other, 1, 77), []);
     for work in world.works() {
