@@ -189,17 +189,18 @@ impl Peer {
         self.contact.dial_at(addrs);
         let is_found = !was_placed && self.contact.is_placed();
         let is_calling = self.sessions.is_calling();
-        match &self.state {
-            State::Idle | State::Failed(_) => self.dial_anew(ctx),
-            State::Greeting(failure) if !is_calling || failure.is_some() => self.dial_anew(ctx),
-            State::Greeting(_) if is_found => self.greet_soon(ctx),
-            State::Greeting(_) if has_news && self.sessions.was_turned_away() => {
-                self.greet_elsewhere(ctx)
+        let turned_away = self.sessions.turned_away().filter(|_| has_news);
+        match (&self.state, turned_away) {
+            (State::Idle | State::Failed(_), _) => self.dial_anew(ctx),
+            (State::Greeting(failure), _) if !is_calling || failure.is_some() => {
+                self.dial_anew(ctx);
             }
+            (State::Greeting(_), _) if is_found => self.greet_soon(ctx),
+            (State::Greeting(_), Some(why)) => self.greet_elsewhere(ctx, why),
             _ if self.presence.has_left() => self.look_again(ctx),
             // The relay's lane tells nothing of the peer's health: it may have been restarted since it last said hello.
-            State::Relayed if !is_calling && !self.checks.is_on() => self.call(ctx),
-            State::Greeting(_) | State::Probing | State::Direct(_) | State::Relayed => {
+            (State::Relayed, _) if !is_calling && !self.checks.is_on() => self.call(ctx),
+            (State::Greeting(_) | State::Probing | State::Direct(_) | State::Relayed, _) => {
                 self.announce_route(ctx);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::contact::TurnedAway;
 use crate::{
     handshake::Initiation,
     stale,
@@ -19,7 +20,8 @@ pub(super) struct Attempt {
     next: Instant,
     /// Which try of the dial this is, from 1.
     number: u32,
-    /// How often the relay turned the hello away, and whether to ask it once more.
+    /// Why the relay last turned the hello away, how often it did, and whether to ask it once more.
+    turned_away: Option<TurnedAway>,
     gone: usize,
     ask_again: bool,
     /// Whether its time is the one that the peer asked for.
@@ -34,6 +36,7 @@ impl Attempt {
             repeats: 0,
             next: now + INTRO_TIMEOUT,
             number,
+            turned_away: None,
             gone: 0,
             ask_again: false,
             corrected: false,
@@ -96,7 +99,8 @@ impl Attempt {
     }
 
     /// The relay did not pass it on: it is asked again, later by `more` than usual. False if that was done often enough.
-    pub(super) fn turned_away(&mut self, now: Instant, more: Duration) -> bool {
+    pub(super) fn turn_away(&mut self, now: Instant, more: Duration, why: TurnedAway) -> bool {
+        self.turned_away = Some(why);
         if self.ask_again {
             return true;
         }
@@ -110,9 +114,9 @@ impl Attempt {
         true
     }
 
-    /// Whether the relay has turned it away so far.
-    pub(super) fn was_turned_away(&self) -> bool {
-        self.gone > 0
+    /// Why the relay has turned it away, if it has so far.
+    pub(super) fn turned_away(&self) -> Option<TurnedAway> {
+        self.turned_away
     }
 
     /// What time the peer wants to read in it, if this is its word and the first time that it says so.
@@ -136,14 +140,16 @@ mod tests {
     fn a_relay_that_turned_a_hello_away_is_asked_again_a_few_times() {
         let mut now = Instant::now();
         let mut attempt = Attempt::new(now, 1, None);
+        let turn_away =
+            |attempt: &mut Attempt, now| attempt.turn_away(now, Duration::ZERO, TurnedAway::Absent);
         for wait in GONE_RETRIES {
-            assert!(attempt.turned_away(now, Duration::ZERO));
-            assert!(attempt.turned_away(now, Duration::ZERO), "only once");
+            assert!(turn_away(&mut attempt, now));
+            assert!(turn_away(&mut attempt, now), "only once");
             assert_eq!(attempt.next(), now + wait);
             now = attempt.next();
             assert_eq!(attempt.repeat(now), Some(true), "by the relay");
         }
-        assert!(!attempt.turned_away(now, Duration::ZERO));
+        assert!(!turn_away(&mut attempt, now));
         assert_eq!(attempt.repeat(now), Some(false));
         assert_eq!(attempt.repeat(now + INTRO_TIMEOUT), None);
     }

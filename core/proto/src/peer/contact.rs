@@ -55,7 +55,7 @@ pub(crate) enum Source {
 }
 
 /// Why a relay did not pass a hello on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnedAway {
     /// It does not know the peer.
     Absent,

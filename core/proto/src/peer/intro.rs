@@ -180,9 +180,9 @@ impl Peer {
         }
     }
 
-    /// Says hello at a relay of which we have just heard, as the one that was asked does not know the peer.
-    pub(super) fn greet_elsewhere(&mut self, ctx: &mut Context<'_>) {
-        self.contact.turn_away(TurnedAway::Absent);
+    /// Says hello at a relay of which we have just heard, as the one that was asked did not pass it on.
+    pub(super) fn greet_elsewhere(&mut self, ctx: &mut Context<'_>, why: TurnedAway) {
+        self.contact.turn_away(why);
         self.contact.leave_relay();
         let number = self.sessions.attempt_number();
         self.attempt(ctx, number.unwrap_or(1));

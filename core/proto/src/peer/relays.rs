@@ -96,7 +96,7 @@ impl Peer {
             return false;
         };
         let number = attempt.number();
-        if attempt.turned_away(ctx.now, more) {
+        if attempt.turn_away(ctx.now, more, why) {
             return true;
         }
         if self.contact.turn_away(why) {

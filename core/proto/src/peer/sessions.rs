@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::attempt::Attempt;
+use super::{attempt::Attempt, contact::TurnedAway};
 use crate::{
     PeerId,
     handshake::Initiation,
@@ -58,9 +58,9 @@ impl Sessions {
         self.attempt.as_ref().is_some_and(Attempt::is_sent)
     }
 
-    /// Whether a relay did not pass on the hello that is being said.
-    pub(super) fn was_turned_away(&self) -> bool {
-        self.attempt.as_ref().is_some_and(Attempt::was_turned_away)
+    /// Why a relay did not pass on the hello that is being said, if it did not.
+    pub(super) fn turned_away(&self) -> Option<TurnedAway> {
+        self.attempt.as_ref().and_then(Attempt::turned_away)
     }
 
     /// The session of a conversation.

@@ -53,6 +53,8 @@ impl Home {
     /// The one of this key comes first whenever it can be used, however far away it is.
     pub(super) fn prefer(&mut self, relay: Option<PeerId>) {
         self.preferred = relay;
+        // What was wanted before keeps no place: whoever is nearest now gets it.
+        self.is_chosen = false;
     }
 
     /// What was measured is not true any more.

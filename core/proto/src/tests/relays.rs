@@ -445,6 +445,18 @@ fn a_peer_is_busy_and_not_offline_if_one_of_its_relays_says_so() {
 }
 
 #[test]
+fn a_peer_is_busy_too_if_another_of_its_relays_is_heard_of_meanwhile() {
+    let (mut world, relays) = world([&[0, 1], &[0]]);
+    world.relays[0].busy = usize::MAX;
+    dial(&mut world, &relays[..1]);
+    world.run(ms(1000));
+    dial(&mut world, &relays[1..]);
+    let calling = |world: &World| world.state(0, 1) != PeerState::Failed;
+    assert!(world.run_while(ms(9500), calling));
+    assert_eq!(world.cause(0, 1), Some(Cause::PeerBusy));
+}
+
+#[test]
 fn a_link_that_stands_is_not_ended_by_a_relay_that_is_busy() {
     let (mut world, relays) = world([&[0], &[0]]);
     dial(&mut world, &relays[..1]);

@@ -95,11 +95,21 @@ fn a_relay_that_is_preferred_is_the_home_relay_whenever_it_is_up_and_else_the_ne
     node.up(0, 90);
     assert_eq!(node.home(), (0, Some(HomeReason::Preferred)));
     node.relays.prefer_home(node.now, None);
-    node.measure(2 * HOME_KEPT, &[90, 20, 50]);
     assert_eq!(node.home(), (1, Some(HomeReason::Nearest)));
     let nobody = Some(SecretKey::from_seed(&[99; 32]).id());
     node.relays.prefer_home(node.now, nobody);
     assert_eq!(node.home(), (1, Some(HomeReason::Nearest)));
+}
+
+#[test]
+fn a_relay_that_is_not_preferred_any_more_gives_its_place_back_however_near_it_is() {
+    let mut node = Node::with(2);
+    (0..2).for_each(|relay| node.up(relay, [20, 25][relay]));
+    node.measure(2 * HOME_KEPT, &[20, 25]);
+    node.relays.prefer_home(node.now, Some(node.urls[1].key()));
+    assert_eq!(node.home(), (1, Some(HomeReason::Preferred)));
+    node.relays.prefer_home(node.now, None);
+    assert_eq!(node.home(), (0, Some(HomeReason::Nearest)));
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub enum ToClient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DhtOutcome {
-    /// So many nodes of the Mainline DHT answered, or stored the item.
+    /// So many nodes of the Mainline DHT gave an item, or stored it.
     Done {
         /// At most 255.
         nodes: u8,
