@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command},
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Far longer than anything takes, for a machine that is busy with other things.
@@ -662,6 +662,31 @@ impl World {
     /// Runs a command to its end.
     pub(crate) async fn run(&self, state: &str, arguments: &[&str]) -> Done {
         Done::of(self.command(state, arguments)).await
+    }
+
+    /// Runs a command that does not fail.
+    pub(crate) async fn done(&self, state: &str, arguments: &[&str]) -> Done {
+        let done = self.run(state, arguments).await;
+        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
+        done
+    }
+
+    /// Waits until the posts that this command reads there are these texts, in this order, and nothing else.
+    pub(crate) async fn reads(&self, state: &str, command: &[&str], texts: &[&str]) {
+        let wanted: Vec<_> = texts.iter().copied().map(Some).collect();
+        let begun = Instant::now();
+        loop {
+            let posts = self.done(state, command).await.lines;
+            let found: Vec<_> = posts.iter().map(|post| post["text"].as_str()).collect();
+            if found == wanted {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{state} reads {found:?}, not {texts:?}"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) fn command(&self, state: &str, arguments: &[&str]) -> Command {

@@ -1,37 +1,22 @@
 //! Feeds, by the program: written by one, followed by others, read without the one.
 
-use std::time::Duration;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
-use crate::commands::{Done, World};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::commands::{PATIENCE, World};
 
 impl World {
     async fn feed(&self, state: &str, arguments: &[&str]) -> Vec<Value> {
         let arguments = [&["feed"], arguments].concat();
-        let done: Done = self.run(state, &arguments).await;
-        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
-        done.lines
+        self.done(state, &arguments).await.lines
     }
 
     /// Waits until these texts are read there, in this order.
     async fn reads_of(&self, state: &str, feed: &[&str], texts: &[&str]) {
-        let begun = Instant::now();
-        loop {
-            let posts = self.feed(state, &[&["read"], feed].concat()).await;
-            let found: Vec<_> = posts.iter().filter_map(|it| it["text"].as_str()).collect();
-            if found == texts {
-                return;
-            }
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{state} reads {found:?}, not {texts:?}"
-            );
-            sleep(Duration::from_millis(100)).await;
-        }
+        let command = [&["feed", "read"], feed].concat();
+        self.reads(state, &command, texts).await;
     }
 }
 
@@ -104,6 +89,95 @@ async fn feeds_are_read_together_by_time_and_each_has_a_name_of_its_own() {
     let own = world.run("a", &["feed", "follow", &links[0]]).await;
     assert_eq!(own.code, 2);
     assert!(own.stderr.contains("your own feed"), "{}", own.stderr);
+    for up in [up_a, up_b, up_c] {
+        up.terminate().await;
+    }
+}
+
+/// Has each of its own links be good until then.
+fn age_links(world: &World, state: &str, until_ms: u64) {
+    let path = world.folder(state).join("feeds");
+    let mut file: Value = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+    for feed in file["feeds"].as_array_mut().unwrap() {
+        feed["until_ms"] = until_ms.into();
+    }
+    std::fs::write(&path, file.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_runs_out_is_made_anew_where_it_is_shown() {
+    let world = World::new().await;
+    let (up, _) = world.up("a").await;
+    world.feed("a", &["post", "first"]).await;
+    let link = async || world.feed("a", &["profile"]).await[0]["link"].clone();
+    let first = link().await;
+    assert_eq!(link().await, first);
+    age_links(&world, "a", 1);
+    let second = link().await;
+    assert_ne!(second, first);
+    assert_eq!(link().await, second);
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn ones_own_feed_that_was_given_up_is_forgotten_or_made_anew() {
+    let world = World::new().await;
+    let (up, _) = world.up("a").await;
+    let name = async |text: &str| {
+        let posted = world.feed("a", &["post", text, "--name", "zoe"]).await;
+        assert!(posted[0]["link"].is_string(), "{posted:?}");
+        posted[0]["feed"].clone()
+    };
+    assert_eq!(name("first").await, "zoe");
+    let kept = world.run("a", &["feed", "unfollow", "zoe"]).await;
+    assert!(kept.stderr.contains("group leave"), "{}", kept.stderr);
+    let listed = world.feed("a", &[]).await;
+    assert_eq!(listed[0]["joined"], true);
+    let leave = ["group", "leave", listed[0]["id"].as_str().unwrap()];
+    world.done("a", &leave).await;
+    let left = world.feed("a", &[]).await;
+    assert_eq!(
+        (&left[0]["joined"], &left[0]["writer"], &left[0]["posts"]),
+        (&false.into(), &Value::Null, &0.into())
+    );
+    // Another, in its place.
+    assert_eq!(name("second").await, "zoe");
+    let listed = world.feed("a", &[]).await;
+    assert_eq!((listed.len(), &listed[0]["posts"]), (1, &1.into()));
+    let leave = ["group", "leave", listed[0]["id"].as_str().unwrap()];
+    world.done("a", &leave).await;
+    world.feed("a", &["unfollow", "zoe"]).await;
+    assert!(world.feed("a", &[]).await.is_empty());
+    up.terminate().await;
+}
+
+#[tokio::test]
+async fn what_is_cut_of_all_feeds_stays_unread() {
+    let world = World::new().await;
+    let (up_a, _) = world.up("a").await;
+    let (up_b, _) = world.up("b").await;
+    let (up_c, _) = world.up("c").await;
+    for (state, text) in [("a", "one"), ("b", "two")] {
+        let posted = world.feed(state, &["post", text, "--name", text]).await;
+        let link = posted[0]["link"].as_str().unwrap();
+        world.feed("c", &["follow", link]).await;
+    }
+    world.reads_of("c", &[], &["one", "two"]).await;
+    world.feed("a", &["post", "three"]).await;
+    world.feed("b", &["post", "four"]).await;
+    let unread = async || {
+        let feeds = world.feed("c", &[]).await;
+        let unread = feeds.iter().map(|feed| feed["unread"].as_u64());
+        unread.map(Option::unwrap).sum::<u64>()
+    };
+    let came = async { while unread().await != 2 {} };
+    timeout(PATIENCE, came).await.unwrap();
+    let shown = world.feed("c", &["read", "--last", "1"]).await;
+    assert_eq!((shown.len(), &shown[0]["text"]), (1, &"four".into()));
+    assert_eq!(unread().await, 1);
+    let all = ["one", "two", "three", "four"];
+    world.reads_of("c", &[], &all).await;
+    assert_eq!(unread().await, 0);
     for up in [up_a, up_b, up_c] {
         up.terminate().await;
     }

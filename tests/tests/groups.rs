@@ -2,38 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
 
 use crate::commands::{Done, World};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const READ: &[&str] = &["group", "read", "home"];
 
 impl World {
     async fn group(&self, state: &str, arguments: &[&str]) -> Vec<Value> {
         let arguments = [&["group"], arguments].concat();
-        let done: Done = self.run(state, &arguments).await;
-        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
-        done.lines
-    }
-
-    /// The texts that are read there once they are these.
-    async fn reads(&self, state: &str, texts: &[&str]) {
-        let begun = Instant::now();
-        loop {
-            let posts = self.group(state, &["read", "home"]).await;
-            let found: Vec<_> = posts.iter().map(|post| post["text"].as_str()).collect();
-            if found == texts.iter().copied().map(Some).collect::<Vec<_>>() {
-                return;
-            }
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{state} reads {found:?}, not {texts:?}"
-            );
-            sleep(Duration::from_millis(100)).await;
-        }
+        self.done(state, &arguments).await.lines
     }
 
     async fn invite(&self, state: &str) -> String {
@@ -103,10 +81,16 @@ async fn who_is_invited_reads_all_and_who_was_away_catches_up_and_who_was_remove
     );
     let invite = world.invite("a").await;
     world.group("c", &["join", &invite]).await;
-    world.reads("b", &["before you came"]).await;
+    let all = [
+        "before you came",
+        "hello",
+        "while you were away",
+        "without you",
+    ];
+    world.reads("b", READ, &all[..1]).await;
     world.group("b", &["post", "home", "hello"]).await;
     for state in ["a", "b", "c"] {
-        world.reads(state, &["before you came", "hello"]).await;
+        world.reads(state, READ, &all[..2]).await;
     }
     let again = world.run("d", &["group", "join", &invite]).await;
     assert_ne!(again.code, 0);
@@ -116,14 +100,10 @@ async fn who_is_invited_reads_all_and_who_was_away_catches_up_and_who_was_remove
     world
         .group("b", &["post", "home", "while you were away"])
         .await;
-    world
-        .reads("a", &["before you came", "hello", "while you were away"])
-        .await;
+    world.reads("a", READ, &all[..3]).await;
     up_a.terminate().await;
     let (up_c, _) = world.up("c").await;
-    world
-        .reads("c", &["before you came", "hello", "while you were away"])
-        .await;
+    world.reads("c", READ, &all[..3]).await;
     let (up_a, _) = world.up("a").await;
     let members = world.group("a", &["members", "home"]).await;
     assert_eq!(members.len(), 3);
@@ -132,20 +112,8 @@ async fn who_is_invited_reads_all_and_who_was_away_catches_up_and_who_was_remove
         .group("a", &["remove", "home", id_of_c.as_str().unwrap()])
         .await;
     world.group("a", &["post", "home", "without you"]).await;
-    world
-        .reads(
-            "b",
-            &[
-                "before you came",
-                "hello",
-                "while you were away",
-                "without you",
-            ],
-        )
-        .await;
-    world
-        .reads("c", &["before you came", "hello", "while you were away"])
-        .await;
+    world.reads("b", READ, &all).await;
+    world.reads("c", READ, &all[..3]).await;
     let refused = world.run("c", &["group", "post", "home", "let me"]).await;
     assert_ne!(refused.code, 0);
     let refused = world.run("b", &["group", "invite", "home"]).await;
@@ -179,7 +147,7 @@ async fn without_a_node_a_command_is_one_and_strangers_that_are_blocked_are_let_
     world
         .group("b", &["post", "home", "from a node of a moment"])
         .await;
-    world.reads("a", &["from a node of a moment"]).await;
+    world.reads("a", READ, &["from a node of a moment"]).await;
     // That is all that a member may.
     let ping = world
         .run("b", &["ping", &ticket, "-c", "1", "--timeout", "3"])
@@ -190,7 +158,7 @@ async fn without_a_node_a_command_is_one_and_strangers_that_are_blocked_are_let_
 
 #[cfg(target_os = "linux")]
 mod in_the_lab {
-    use std::sync::LazyLock;
+    use std::{sync::LazyLock, time::Duration};
 
     use peerway_lab::{self as lab, NatKind};
     use peerway_tests::{
@@ -199,8 +167,9 @@ mod in_the_lab {
         pair,
     };
     use tempfile::TempDir;
+    use tokio::time::Instant;
 
-    use super::*;
+    use crate::commands::PATIENCE;
 
     const BUDGET: Duration = Duration::from_secs(240);
 

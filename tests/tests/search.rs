@@ -7,15 +7,17 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::commands::{Done, World};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::commands::{Done, PATIENCE, World};
 
 impl World {
-    async fn done(&self, state: &str, arguments: &[&str]) -> Done {
-        let done = self.run(state, arguments).await;
-        assert_eq!(done.code, 0, "{arguments:?} at {state}: {}", done.stderr);
-        done
+    /// Waits until the directory keeps so many names.
+    async fn keeps(&self, state: &str, count: usize) {
+        let kept = async {
+            while self.done(state, &["group"]).await.lines[0]["published"] != count {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, kept).await.unwrap();
     }
 
     /// The names that a search finds there.
@@ -204,12 +206,7 @@ async fn what_members_published_at_a_directory_is_found_while_they_are_away() {
         world.done(state, &share).await;
     }
     let (first, second) = ("first film", "second film");
-    let kept = async {
-        while world.done("directory", &["group"]).await.lines[0]["published"] != 2 {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(PATIENCE, kept).await.unwrap();
+    world.keeps("directory", 2).await;
     let found = world.done("asker", &["search", "film"]).await;
     let group = &found.lines[0]["groups"][0];
     assert_eq!(
@@ -223,12 +220,7 @@ async fn what_members_published_at_a_directory_is_found_while_they_are_away() {
 
     // What is shared no more is withdrawn there.
     world.done("second", &["share", "--stop", second]).await;
-    let withdrawn = async {
-        while world.done("directory", &["group"]).await.lines[0]["published"] != 1 {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(PATIENCE, withdrawn).await.unwrap();
+    world.keeps("directory", 1).await;
     let asker = members.pop().unwrap();
     for member in members {
         member.terminate().await;

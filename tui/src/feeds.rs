@@ -1,15 +1,13 @@
 //! The feeds that this computer writes and follows. Each is a group that one member writes in; its link is kept beside its name, as any
 //! follower may give it on.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, ReadError};
+use crate::files::{EditedError, EditedFile};
 
+const HOLDS: &str = "the list of feeds";
 /// Bytes of the file: as many links as a node may be in groups, of the longest.
 const MAX_FILE: u64 = 1 << 20;
 /// Letters of a group's id that a feed is meant by.
@@ -73,6 +71,15 @@ impl Feeds {
         }
     }
 
+    /// Has this be the one that is written here, in place of the one that was, and with a name that no other has.
+    pub(crate) fn insert_own(&mut self, wished: &str, feed: Feed) -> Feed {
+        self.feeds.retain(|it| !it.is_own());
+        let name = self.free_name(wished, &feed.id);
+        let feed = Feed { name, ..feed };
+        self.insert(feed.clone());
+        feed
+    }
+
     /// In place of what was known of it before.
     pub(crate) fn insert(&mut self, feed: Feed) {
         self.remove(&feed.id);
@@ -88,45 +95,44 @@ impl Feeds {
 
 /// Where they are kept.
 #[derive(Clone, Debug)]
-pub(crate) struct FeedFile {
-    path: PathBuf,
-}
+pub(crate) struct FeedFile(EditedFile);
 
 impl FeedFile {
     pub(crate) fn in_folder(state: &Path) -> Self {
-        Self {
-            path: state.join("feeds"),
-        }
+        Self(EditedFile::new(state.join("feeds"), HOLDS, MAX_FILE))
     }
 
     /// All of them; none if there is no file.
     pub(crate) fn read(&self) -> Result<Feeds, FeedFileError> {
-        let text = files::read(&self.path, MAX_FILE);
-        let text = text.map_err(|source| self.failed("read", source))?;
-        if text.is_empty() {
-            return Ok(Feeds::default());
-        }
-        let feeds = serde_json::from_str(&text).map_err(io::Error::from);
-        feeds.map_err(|source| self.failed("understand", source.into()))
+        self.parse(&self.0.read()?)
     }
 
     /// Changes them. Who does so at the same time waits.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Feeds)) -> Result<(), FeedFileError> {
-        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
-        let lock = files::create_folder(folder)
-            .and_then(|()| files::lock(&self.path.with_extension("lock")));
-        let _lock = lock.map_err(|source| self.failed("lock", source.into()))?;
-        let mut feeds = self.read()?;
-        change(&mut feeds);
-        let text = serde_json::to_string(&feeds).map_err(io::Error::from);
-        let written = text.and_then(|text| files::replace(&self.path, &format!("{text}\n")));
-        written.map_err(|source| self.failed("write", source.into()))
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Feeds) -> T,
+    ) -> Result<T, FeedFileError> {
+        self.0.change(|text| {
+            let mut feeds = self.parse(text)?;
+            let done = change(&mut feeds);
+            let text = serde_json::to_string(&feeds);
+            let text = text.map_err(|source| self.not_json("write", source))?;
+            Ok((done, format!("{text}\n")))
+        })
     }
 
-    fn failed(&self, action: &'static str, source: ReadError) -> FeedFileError {
-        FeedFileError {
+    fn parse(&self, text: &str) -> Result<Feeds, FeedFileError> {
+        if text.is_empty() {
+            return Ok(Feeds::default());
+        }
+        serde_json::from_str(text).map_err(|source| self.not_json("understand", source))
+    }
+
+    fn not_json(&self, action: &'static str, source: serde_json::Error) -> FeedFileError {
+        let path = self.0.path().to_owned();
+        FeedFileError::Json {
             action,
-            path: self.path.clone(),
+            path,
             source,
         }
     }
@@ -134,14 +140,19 @@ impl FeedFile {
 
 /// Why the list of feeds could not be read or changed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot {action} the list of feeds in {}: {source}; check its permissions, or move it away: the feeds are groups too, which `peerway group` shows",
-    path.display()
-)]
-pub(crate) struct FeedFileError {
-    action: &'static str,
-    path: PathBuf,
-    source: ReadError,
+pub(crate) enum FeedFileError {
+    #[error(
+        "cannot {action} {HOLDS} {}: {source}; move it away: the feeds are groups too, which `peerway group` shows",
+        path.display(),
+        HOLDS = HOLDS
+    )]
+    Json {
+        action: &'static str,
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error(transparent)]
+    File(#[from] EditedError),
 }
 
 #[cfg(test)]
@@ -185,6 +196,19 @@ mod tests {
         assert_eq!(feeds.all().len(), 1);
         feeds.remove("abcdefgh1");
         assert_eq!(feeds.all(), []);
+    }
+
+    #[test]
+    fn what_is_written_here_is_one_feed_and_takes_nobodys_name() {
+        let mut feeds = Feeds::default();
+        feeds.insert(feed("zoe", "abcdefgh1", None));
+        feeds.insert(feed("mine", "ijklmnop2", Some(1)));
+        let own = feeds.insert_own("mine", feed("", "qrstuvwx3", Some(2)));
+        assert_eq!(own.name, "mine");
+        assert_eq!(feeds.own(), Some(&own));
+        let own = feeds.insert_own("zoe", own);
+        assert_eq!(own.name, "zoe-qrstuvwx");
+        assert_eq!(feeds.all().len(), 2);
     }
 
     #[test]

@@ -15,13 +15,12 @@ use super::{
     attach,
     clock::now_ms,
     failure::Failure,
-    group::with,
+    group::{hint_at_age, line, with},
     out,
     state::StateDir,
 };
 use crate::{
     control::Client,
-    dash::format::age,
     feeds::{Feed, FeedFile},
 };
 
@@ -61,9 +60,13 @@ async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
     let state = StateDir::open(globals)?;
     let posting = async |node: Client| {
         let (feed, is_new) = own(&state, &node, args.name.as_deref()).await?;
+        // Before, as nothing fails any more once it is written.
+        let link = match is_new {
+            true => Some(link(&node, &feed).await?),
+            false => None,
+        };
         let id = node.post_in_group(&feed.id, &text).await?;
-        let link = link(&node, &feed).await?;
-        Ok((feed, is_new.then_some(link), id))
+        Ok((feed, link, id))
     };
     let (feed, link, id) = with(globals, true, posting).await?;
     if globals.json {
@@ -88,43 +91,50 @@ async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
 /// One's own feed, made if there is none, and whether it was.
 async fn own(state: &StateDir, node: &Client, name: Option<&str>) -> Result<(Feed, bool), Failure> {
     let file = state.feeds();
-    let feeds = file.read()?;
     let groups = node.groups().await?;
-    let known = feeds.own().and_then(|feed| {
-        let group = groups.iter().find(|group| group.id == feed.id)?;
-        Some((feed, group))
-    });
-    let (group, name, is_new) = match known {
-        Some((feed, _)) if feed.until_ms > Some(now_ms() + RENEW.as_millis() as u64) => {
-            return Ok((feed.clone(), false));
-        }
-        Some((feed, group)) => (group.id.clone(), feed.name.clone(), false),
-        None => {
-            let name = match name {
-                Some(name) => name.to_owned(),
-                None => format!("feed-{}", state.id()?.short()),
-            };
-            let group = node.create_group(&name).await?;
-            let name = feeds.free_name(&group.name, &group.id);
-            (group.id, name, true)
-        }
-    };
-    let link = node
-        .invite_to_group(&group, Role::Reader, MAX_USES, MAX_EXPIRY)
-        .await?;
-    let feed = Feed {
-        name,
-        id: group,
-        link,
-        until_ms: Some(now_ms() + MAX_EXPIRY.as_millis() as u64),
-    };
+    let feeds = file.read()?;
     // One that was given up is none any more.
-    let former = feeds.own().map(|feed| feed.id.clone());
-    file.change(|feeds| {
-        former.iter().for_each(|id| feeds.remove(id));
-        feeds.insert(feed.clone());
-    })?;
-    Ok((feed, is_new))
+    let known = feeds.own().filter(|feed| is_joined(&groups, feed));
+    if let Some(feed) = known {
+        return Ok((renewed(&file, node, feed.clone()).await?, false));
+    }
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => format!("feed-{}", state.id()?.short()),
+    };
+    let group = node.create_group(&name).await?;
+    let feed = Feed {
+        name: group.name,
+        link: String::new(),
+        id: group.id,
+        until_ms: Some(0),
+    };
+    Ok((renewed(&file, node, feed).await?, true))
+}
+
+/// A feed whose link is good for a while, which one's own is given where it is not.
+async fn renewed(file: &FeedFile, node: &Client, feed: Feed) -> Result<Feed, Failure> {
+    let soon_ms = now_ms() + RENEW.as_millis() as u64;
+    if feed.until_ms.is_none_or(|until_ms| until_ms > soon_ms) {
+        return Ok(feed);
+    }
+    let link = node
+        .invite_to_group(&feed.id, Role::Reader, MAX_USES, MAX_EXPIRY)
+        .await?;
+    let until_ms = Some(now_ms() + MAX_EXPIRY.as_millis() as u64);
+    let (wished, feed) = (
+        feed.name.clone(),
+        Feed {
+            link,
+            until_ms,
+            ..feed
+        },
+    );
+    Ok(file.change(|feeds| feeds.insert_own(&wished, feed))?)
+}
+
+fn is_joined(groups: &[GroupView], feed: &Feed) -> bool {
+    groups.iter().any(|group| group.id == feed.id)
 }
 
 /// The link of a feed as this node gives it on: it names this node first.
@@ -176,17 +186,18 @@ async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
 async fn unfollow(globals: &Globals, name: &str) -> Result<(), Failure> {
     let file = StateDir::open(globals)?.feeds();
     let feed = meant(&file, name)?;
-    if feed.is_own() {
-        return Err(FeedError::Kept(feed.id).into());
-    }
     let leaving = async |node: Client| {
-        let groups = node.groups().await?;
-        if groups.iter().any(|group| group.id == feed.id) {
+        let is_joined = is_joined(&node.groups().await?, &feed);
+        if is_joined && feed.is_own() {
+            return Err(FeedError::Kept(feed.id.clone()).into());
+        }
+        if is_joined {
             node.leave_group(&feed.id).await?;
         }
         Ok(())
     };
-    with(globals, true, leaving).await?;
+    // One's own is forgotten at most, of which nobody hears.
+    with(globals, !feed.is_own(), leaving).await?;
     file.change(|feeds| feeds.remove(&feed.id))?;
     if globals.json {
         let (feed, followed) = (&feed.name[..], false);
@@ -205,27 +216,32 @@ async fn read(globals: &Globals, args: &FeedRead) -> Result<(), Failure> {
         return none(globals);
     }
     let is_running = attach::running(globals).await?.is_some();
+    let own = StateDir::open(globals)?.id()?;
     let looking = async |node: Client| {
         let groups = node.groups().await?;
         let mut posts = Vec::new();
+        let mut looked_at = Vec::new();
         for feed in &feeds {
             // One may have been left meanwhile.
-            if groups.iter().any(|group| group.id == feed.id) {
+            if let Some(group) = groups.iter().find(|group| group.id == feed.id) {
                 let of_it = node.posts(&feed.id, args.last).await?;
-                node.have_read(&feed.id).await?;
                 posts.extend(of_it.into_iter().map(|post| (feed.name.clone(), post)));
+                looked_at.push((feed, group.unread));
+            }
+        }
+        let posts = newest(posts, args.last);
+        for (feed, unread) in looked_at {
+            // What is not shown is not read, unless that is what was asked for.
+            let of_it = posts.iter().filter(|(name, _)| *name == feed.name);
+            let shown = of_it.filter(|(_, post)| post.author != own).count();
+            if args.feed.is_some() || shown >= unread {
+                node.have_read(&feed.id).await?;
             }
         }
         Ok(posts)
     };
-    let mut posts = with(globals, false, looking).await?;
-    if !is_running {
-        out::hint(
-            "this is what came while a node ran here: what was written since comes to the next `peerway up`",
-        );
-    }
-    posts.sort_by(|(_, a), (_, b)| (a.sent_ms, &a.id).cmp(&(b.sent_ms, &b.id)));
-    let beyond = posts.len().saturating_sub(args.last);
+    let posts = with(globals, false, looking).await?;
+    hint_at_age(is_running);
     if posts.is_empty() && !globals.json {
         return Ok(out::text(
             "nothing was written yet, or it has not come yet",
@@ -233,8 +249,14 @@ async fn read(globals: &Globals, args: &FeedRead) -> Result<(), Failure> {
     }
     posts
         .iter()
-        .skip(beyond)
         .try_for_each(|(feed, post)| print(globals, feed, post))
+}
+
+/// So many of what was written in several feeds, the newest last.
+fn newest(mut posts: Vec<(String, PostView)>, last: usize) -> Vec<(String, PostView)> {
+    posts.sort_by(|(_, a), (_, b)| (a.sent_ms, &a.id).cmp(&(b.sent_ms, &b.id)));
+    let beyond = posts.len().saturating_sub(last);
+    posts.split_off(beyond)
 }
 
 async fn profile(globals: &Globals, name: Option<&str>) -> Result<(), Failure> {
@@ -246,27 +268,16 @@ async fn profile(globals: &Globals, name: Option<&str>) -> Result<(), Failure> {
     };
     let looking = async |node: Client| {
         let group = node.group(&feed.id).await?;
-        Ok((group, link(&node, &feed).await?))
+        let feed = renewed(&file, &node, feed).await?;
+        let link = link(&node, &feed).await?;
+        Ok((feed, group, link))
     };
-    let (group, link) = with(globals, false, looking).await?;
-    let writer = writer(&group);
-    let followers = group.members.len().saturating_sub(1);
+    let (feed, group, link) = with(globals, false, looking).await?;
     if globals.json {
-        let (is_own, feed) = (feed.is_own(), &feed.name[..]);
-        let (id, posts) = (&group.id[..], group.posts);
-        return Ok(out::json(&Profile {
-            feed,
-            id,
-            own: is_own,
-            writer,
-            followers,
-            posts,
-            unread: group.unread,
-            link: Some(&link),
-        })?);
+        return Ok(out::json(&Profile::of(&feed, Some(&group), Some(&link)))?);
     }
     show(globals, &feed, Some(&group))?;
-    if let Some(writer) = writer {
+    if let Some(writer) = writer(&group) {
         let known = state.names().peer(&writer);
         let who = if feed.is_own() {
             "you, ".to_owned()
@@ -308,6 +319,10 @@ fn meant(file: &FeedFile, name: &str) -> Result<Feed, Failure> {
     Ok(feed.ok_or_else(|| FeedError::Unknown(name.to_owned()))?)
 }
 
+fn followers(group: &GroupView) -> usize {
+    group.members.len().saturating_sub(1)
+}
+
 /// Whoever founded the group.
 fn writer(group: &GroupView) -> Option<PeerId> {
     let writer = group.members.iter().find(|it| it.role == Role::Founder);
@@ -315,36 +330,26 @@ fn writer(group: &GroupView) -> Option<PeerId> {
 }
 
 fn show(globals: &Globals, feed: &Feed, group: Option<&GroupView>) -> Result<(), Failure> {
+    if globals.json {
+        return Ok(out::json(&Profile::of(feed, group, None))?);
+    }
     let Some(group) = group else {
-        if globals.json {
-            return Ok(());
-        }
+        let what_now = match feed.is_own() {
+            true => "`peerway feed post` makes another, `unfollow` forgets it",
+            false => "`peerway feed follow` again, or `unfollow`",
+        };
         return Ok(out::text(format!(
-            "{}: this node has left its group; `peerway feed follow` again, or `unfollow`",
+            "{}: this node has left its group; {what_now}",
             feed.name
         ))?);
     };
-    let followers = group.members.len().saturating_sub(1);
-    if globals.json {
-        let (feed, own) = (&feed.name[..], feed.is_own());
-        return Ok(out::json(&Profile {
-            feed,
-            id: &group.id,
-            own,
-            writer: writer(group),
-            followers,
-            posts: group.posts,
-            unread: group.unread,
-            link: None,
-        })?);
-    }
     let linked = group.members.iter().filter(|it| it.linked).count();
     let (whose, unread) = if feed.is_own() {
         (", yours", String::new())
     } else {
         ("", format!(", {} unread", group.unread))
     };
-    let people = match followers {
+    let people = match followers(group) {
         1 => "1 follower".to_owned(),
         followers => format!("{followers} followers"),
     };
@@ -358,14 +363,7 @@ fn print(globals: &Globals, feed: &str, post: &PostView) -> Result<(), Failure> 
     if globals.json {
         return Ok(out::json(&Entry { feed, post })?);
     }
-    let text = post
-        .text
-        .as_deref()
-        .unwrap_or("(sealed by a key that this node does not have)");
-    // A second line does not pass for another's.
-    let text = text.trim_end().replace('\n', "\n    ");
-    let since = Duration::from_millis(now_ms().saturating_sub(post.sent_ms));
-    Ok(out::text(format!("{} ago  {}: {text}", age(since), feed))?)
+    Ok(out::text(line(post, feed))?)
 }
 
 #[derive(Serialize)]
@@ -387,12 +385,31 @@ struct Profile<'a> {
     feed: &'a str,
     id: &'a str,
     own: bool,
+    /// Whether this node is in its group.
+    joined: bool,
     writer: Option<PeerId>,
     followers: usize,
     posts: usize,
     unread: usize,
     /// Of `profile` alone.
     link: Option<&'a str>,
+}
+
+impl<'a> Profile<'a> {
+    /// Of a feed whose group was left there is nothing to count.
+    fn of(feed: &'a Feed, group: Option<&GroupView>, link: Option<&'a str>) -> Self {
+        Self {
+            feed: &feed.name,
+            id: &feed.id,
+            own: feed.is_own(),
+            joined: group.is_some(),
+            writer: group.and_then(writer),
+            followers: group.map_or(0, followers),
+            posts: group.map_or(0, |group| group.posts),
+            unread: group.map_or(0, |group| group.unread),
+            link,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -409,16 +426,14 @@ mod tests {
     #[test]
     fn the_lines_keep_their_keys() {
         let writer = peerway::SecretKey::from_seed(&[1; 32]).id();
-        let profile = Profile {
-            feed: "zoe",
-            id: "a",
-            own: false,
-            writer: Some(writer),
-            followers: 1,
-            posts: 1,
-            unread: 1,
-            link: Some("a"),
+        let feed = Feed {
+            name: "zoe".to_owned(),
+            id: "a".to_owned(),
+            link: "a".to_owned(),
+            until_ms: None,
         };
+        let profile = Profile::of(&feed, None, Some("a"));
+        assert!(!profile.joined);
         assert_keys("feed", &profile);
         let post = serde_json::json!({"id": "a", "author": writer, "sent_ms": 1, "text": "a"});
         let post: PostView = serde_json::from_value(post).unwrap();
@@ -428,5 +443,19 @@ mod tests {
         assert_keys("feed", &Posted { feed, id, link });
         let followed = false;
         assert_keys("feed", &Unfollowed { feed, followed });
+    }
+
+    #[test]
+    fn of_several_feeds_the_newest_are_shown_by_time() {
+        let author = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let post = |feed: &str, sent_ms: u64| {
+            let post =
+                serde_json::json!({"id": "a", "author": author, "sent_ms": sent_ms, "text": "a"});
+            (feed.to_owned(), serde_json::from_value(post).unwrap())
+        };
+        let posts = vec![post("a", 1), post("a", 4), post("b", 2), post("b", 3)];
+        let shown = newest(posts, 3);
+        let shown = shown.iter().map(|(feed, post)| (&feed[..], post.sent_ms));
+        assert_eq!(shown.collect::<Vec<_>>(), [("b", 2), ("b", 3), ("a", 4)]);
     }
 }

@@ -4,7 +4,7 @@
 mod joined;
 
 #[cfg(unix)]
-pub(super) use joined::with;
+pub(super) use joined::{hint_at_age, line, with};
 
 use std::slice;
 

@@ -104,7 +104,7 @@ pub(crate) enum EditedError {
     )]
     Writable { holds: &'static str, path: PathBuf },
     #[error(
-        "cannot {action} {holds} {}: {source}; check its permissions and the room there, or choose another folder with --config-dir",
+        "cannot {action} {holds} {}: {source}; check its permissions and the room there, or choose another folder",
         path.display()
     )]
     Io {

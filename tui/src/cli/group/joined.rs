@@ -307,11 +307,7 @@ pub(super) async fn read(globals: &Globals, args: &GroupRead) -> Result<(), Fail
     };
     let is_running = attach::running(globals).await?.is_some();
     let posts = with(globals, false, look).await?;
-    if !is_running {
-        out::hint(
-            "this is what came while a node ran here: what was written since comes to the next `peerway up`",
-        );
-    }
+    hint_at_age(is_running);
     let book = StateDir::open(globals)?.names();
     if posts.is_empty() && !globals.json {
         return Ok(out::text(format!("nothing was posted in {name} yet"))?);
@@ -384,17 +380,27 @@ fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure>
     if globals.json {
         return Ok(out::json(post)?);
     }
+    Ok(out::text(line(post, &book.peer(&post.author)))?)
+}
+
+/// A post of whoever is called so.
+pub(in crate::cli) fn line(post: &PostView, from: &str) -> String {
     let text = post
         .text
         .as_deref()
         .unwrap_or("(sealed by a key that this node does not have)");
     // A second line does not pass for another's.
     let text = text.trim_end().replace('\n', "\n    ");
-    Ok(out::text(format!(
-        "{} ago  {}: {text}",
-        age(since(post.sent_ms)),
-        book.peer(&post.author)
-    ))?)
+    format!("{}  {from}: {text}", ago(post.sent_ms))
+}
+
+/// Says of posts that were read by a node of the command's own that there may be newer ones.
+pub(in crate::cli) fn hint_at_age(is_running: bool) {
+    if !is_running {
+        out::hint(
+            "this is what came while a node ran here: what was written since comes to the next `peerway up`",
+        );
+    }
 }
 
 fn short(id: &str) -> String {
@@ -473,6 +479,21 @@ mod tests {
         );
         assert_keys("group", &Posted { group, id: "a" });
         assert_keys("group", &Left { name, left: true });
+    }
+
+    #[test]
+    fn a_post_of_two_lines_does_not_pass_for_two_and_a_sealed_one_is_said_to_be() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let post = |text: Option<&str>| {
+            let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": text});
+            line(&serde_json::from_value(post).unwrap(), "zoe")
+        };
+        let two = post(Some("one\n1 s ago  anna: two\n"));
+        assert!(
+            two.ends_with(" ago  zoe: one\n    1 s ago  anna: two"),
+            "{two}"
+        );
+        assert!(post(None).contains("zoe: (sealed"));
     }
 
     #[test]
