@@ -200,6 +200,44 @@ async fn services_are_listed_piped_and_led_to_by_the_node_that_runs() {
     }
 }
 
+/// Of the node that runs here, and of the command's own where none does.
+#[tokio::test]
+async fn a_proxy_serves_on_when_nobody_reads_what_it_says() {
+    let world = World::new().await;
+    friends(&world).await;
+    for state in ["a", "c"] {
+        let mut command = world.command(state, &["proxy", "--listen", "127.0.0.1:0"]);
+        let mut proxy = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(proxy.stdout.take().unwrap()).lines();
+        let line = timeout(PATIENCE, said.next_line()).await.unwrap();
+        let line: serde_json::Value = line.unwrap().unwrap().parse().unwrap();
+        let addr = line["addr"].as_str().unwrap();
+        drop(said);
+        // Each is refused, which it has to say to nobody.
+        for _ in 0..3 {
+            let mut program = TcpStream::connect(addr).await.unwrap();
+            program.write_all(&[5, 1, 0]).await.unwrap();
+            let mut chosen = [0; 2];
+            let read = program.read_exact(&mut chosen);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            assert_eq!(chosen, [5, 0]);
+            let name = b"web.nobody.peer";
+            let ask = [&[5, 1, 0, 3, name.len() as u8][..], name, &[0, 80]].concat();
+            program.write_all(&ask).await.unwrap();
+            let mut answer = [0; 2];
+            let read = program.read_exact(&mut answer);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            assert_eq!(answer[0], 5);
+            assert_ne!(answer[1], 0, "nobody is there");
+        }
+    }
+    part(&world).await;
+}
+
 #[tokio::test]
 async fn a_pipe_ends_when_its_node_does() {
     let world = World::new().await;
@@ -227,7 +265,7 @@ async fn a_pipe_ends_when_its_node_does() {
 }
 
 #[tokio::test]
-async fn nobody_and_nothing_of_a_name_ends_every_command_with_the_code_of_wrong_usage() {
+async fn commands_about_nobody_or_nothing_of_a_name_end_with_the_code_of_wrong_usage() {
     let world = World::new().await;
     let (up, _) = world.up("a").await;
     let folder = world.folder("in");
@@ -266,6 +304,11 @@ async fn nobody_and_nothing_of_a_name_ends_every_command_with_the_code_of_wrong_
         &["group", "read", "nothing"],
         &["group", "follow", "nothing"],
         &["group", "leave", "nothing"],
+        &["ssh", "nobody"],
+        &["link", "nobody"],
+        &["feed", "read", "nothing"],
+        &["feed", "profile", "nothing"],
+        &["feed", "unfollow", "nothing"],
         &["swarm", "nothing"],
     ];
     for arguments in commands {

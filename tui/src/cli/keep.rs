@@ -13,7 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::forwarding::Forwarding;
+use self::forwarding::{Forwarding, Place};
 use super::{
     args::Globals,
     clock::now_ms,
@@ -24,7 +24,7 @@ use super::{
     out,
     state::StateDir,
 };
-use crate::kept::{Exposure, Kept, KeptFile, Kind, Local, Remote, Services, State};
+use crate::kept::{Exposure, Kept, KeptFile, Kind, Remote, Services, State};
 
 /// Looks at a file between two at the servers of this home.
 const LOOKS_PER_CHECK: u64 = 10;
@@ -106,8 +106,8 @@ impl Keeper {
                 ended.shutdown().await;
             }
         }
-        for (remote, local) in steps.begin {
-            let forwarding = Forwarding::new(node, &self.services, &kept, remote, local);
+        for (remote, place) in steps.begin {
+            let forwarding = Forwarding::new(node, &self.services, remote, place);
             let mut task = JoinSet::new();
             task.spawn(forwarding.run());
             running.forwards.insert(remote.clone(), task);
@@ -145,14 +145,15 @@ struct Running {
 struct Steps<'a> {
     conceal: BTreeSet<&'a ServiceName>,
     end: BTreeSet<&'a Remote>,
-    begin: BTreeMap<&'a Remote, &'a Local>,
+    begin: BTreeMap<&'a Remote, Place<'a>>,
 }
 
 impl<'a> Steps<'a> {
     /// What stays the same is not touched.
     fn between(before: &'a Kept, after: &'a Kept) -> Self {
-        let (conceal, _) = steps(&before.expose, &after.expose);
-        let (end, begin) = steps(&before.forward, &after.forward);
+        let exposed = |kept: &'a Kept| kept.expose.iter().collect();
+        let (conceal, _) = steps(exposed(before), exposed(after));
+        let (end, begin) = steps(forwards(before), forwards(after));
         Self {
             conceal,
             end,
@@ -161,17 +162,25 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn steps<'a, K: Ord, V: PartialEq>(
-    before: &'a BTreeMap<K, V>,
-    after: &'a BTreeMap<K, V>,
-) -> (BTreeSet<&'a K>, BTreeMap<&'a K, &'a V>) {
+fn forwards(kept: &Kept) -> BTreeMap<&Remote, Place<'_>> {
+    let forwards = kept.forward.iter();
+    forwards
+        .map(|(remote, local)| (remote, Place::of(local, kept)))
+        .collect()
+}
+
+fn steps<K: Ord + Copy, V: PartialEq + Copy>(
+    before: BTreeMap<K, V>,
+    after: BTreeMap<K, V>,
+) -> (BTreeSet<K>, BTreeMap<K, V>) {
     let gone = before
         .iter()
         .filter(|(key, old)| after.get(key) != Some(old));
-    let new = after
-        .iter()
-        .filter(|(key, new)| before.get(key) != Some(new));
-    (gone.map(|(key, _)| key).collect(), new.collect())
+    let gone = gone.map(|(key, _)| *key).collect();
+    let is_new = |key: &K, new: &mut V| before.get(key) != Some(new);
+    let mut new = after;
+    new.retain(is_new);
+    (gone, new)
 }
 
 #[cfg(test)]
@@ -202,6 +211,33 @@ mod tests {
         let (gone, moved, new) = (name("gone"), name("moved"), remote("nas/new"));
         assert_eq!(steps.conceal, [&gone, &moved].into());
         assert_eq!(steps.end, [].into());
-        assert_eq!(steps.begin, [(&new, &"9001".parse().unwrap())].into());
+        let local = "9001".parse().unwrap();
+        assert_eq!(steps.begin, [(&new, Place::of(&local, &after))].into());
+    }
+
+    /// Or the one would have the port that the other is to have.
+    #[test]
+    fn a_forward_begins_anew_where_udp_at_its_port_becomes_anothers_or_is_no_more() {
+        let remote = |text: &str| text.parse::<Remote>().unwrap();
+        let (iperf, udp, other) = (remote("nas/iperf"), remote("nas/udp"), remote("nas/other"));
+        let mut alone = Kept::default();
+        for (remote, local) in [(&iperf, "5201"), (&other, "5202")] {
+            alone.forward.insert(remote.clone(), local.parse().unwrap());
+        }
+        let mut both = alone.clone();
+        both.forward
+            .insert(udp.clone(), "udp://5201".parse().unwrap());
+        let begun = |steps: &Steps<'_>| {
+            let begun = steps.begin.iter();
+            begun
+                .map(|(remote, place)| ((*remote).clone(), place.is_beside_udp))
+                .collect::<Vec<_>>()
+        };
+        let added = Steps::between(&alone, &both);
+        assert_eq!(added.end, [&iperf].into());
+        assert_eq!(begun(&added), [(iperf.clone(), true), (udp.clone(), false)]);
+        let removed = Steps::between(&both, &alone);
+        assert_eq!(removed.end, [&iperf, &udp].into());
+        assert_eq!(begun(&removed), [(iperf, false)]);
     }
 }

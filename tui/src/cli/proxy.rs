@@ -32,9 +32,11 @@ pub(super) async fn run(globals: &Globals, args: &Proxy) -> Result<(), Failure> 
     let counts = proxying.counts();
     let steps = proxying.begin().map(Ok);
     let body = async {
+        // Dropped, it ends the proxy, which goes on without a reader.
+        let mut steps = pin!(steps);
         let mut told = Datagrams::default();
         tokio::select! {
-            followed = up::served_without_reader(follow(steps, globals.json, &mut told)) => followed,
+            followed = up::served_without_reader(follow(&mut steps, globals.json, &mut told)) => followed,
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
         }
     };
@@ -66,9 +68,11 @@ mod attached {
         let listen = args.listen;
         let mut told = Datagrams::default();
         let proxying = async {
-            let steps = client.proxy(&ProxyAsk { listen }).await?;
-            let steps = steps.map(|step| Ok(step?));
-            up::served_without_reader(follow(steps, globals.json, &mut told)).await
+            let mut steps = client
+                .proxy(&ProxyAsk { listen })
+                .await?
+                .map(|step| Ok(step?));
+            up::served_without_reader(follow(&mut steps, globals.json, &mut told)).await
         };
         let followed = tokio::select! {
             followed = proxying => followed,
@@ -81,11 +85,10 @@ mod attached {
 
 /// Prints how it fares, and leaves in `told` what became of datagrams so far. Ends with the node.
 async fn follow(
-    steps: impl Stream<Item = Result<Step, Failure>>,
+    steps: &mut (impl Stream<Item = Result<Step, Failure>> + Unpin),
     json: bool,
     told: &mut Datagrams,
 ) -> Result<(), Failure> {
-    let mut steps = pin!(steps);
     while let Some(step) = steps.next().await {
         match step? {
             Step::Datagrams(counts) => *told = counts,

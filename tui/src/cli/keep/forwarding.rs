@@ -32,18 +32,19 @@ pub(super) struct Forwarding {
     services: Services,
     remote: Remote,
     local: Local,
-    /// UDP at that address is led elsewhere.
     is_beside_udp: bool,
 }
 
-impl Forwarding {
-    pub(super) fn new(
-        node: &Node,
-        services: &Services,
-        kept: &Kept,
-        remote: &Remote,
-        local: &Local,
-    ) -> Self {
+/// Where one listens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Place<'a> {
+    pub(super) local: &'a Local,
+    /// UDP at that address is led elsewhere.
+    pub(super) is_beside_udp: bool,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(local: &'a Local, kept: &Kept) -> Self {
         let is_beside_udp = match local {
             Local::Addr(addr) => kept.forward.values().any(|it| *it == Local::Udp(*addr)),
             Local::Udp(_) => false,
@@ -51,13 +52,22 @@ impl Forwarding {
             Local::Unix(_) => false,
         };
         Self {
+            local,
+            is_beside_udp,
+        }
+    }
+}
+
+impl Forwarding {
+    pub(super) fn new(node: &Node, services: &Services, remote: &Remote, place: Place<'_>) -> Self {
+        Self {
             endpoint: node.endpoint.clone(),
             peers: node.peers().clone(),
             book: node.book().watch(),
             services: services.clone(),
             remote: remote.clone(),
-            local: local.clone(),
-            is_beside_udp,
+            local: place.local.clone(),
+            is_beside_udp: place.is_beside_udp,
         }
     }
 
