@@ -69,7 +69,7 @@ impl System {
                 name: "bittorrent",
                 used_for: "a large file for many, who fetch it from each other",
                 commands: "peerway share, get",
-                asserts: "a seed leaves before all have it; eleven complete it, byte for byte, and the seed sent it at most 2.5 times",
+                asserts: "a seed leaves before all have it; eleven complete it, byte for byte, and the seed sent it at most 2.5 times, in less than a third of the time that it would take alone",
             },
             Self::Edonkey => Row {
                 name: "edonkey",
@@ -128,13 +128,13 @@ pub(super) async fn run(globals: &Globals, args: &GalleryArgs) -> Result<(), Fai
         return list(globals);
     };
     let form = if globals.json { Form::Json } else { Form::Text };
-    Ok(play(system, form, LIMIT).await?)
+    Ok(play(system, form, 1).await?)
 }
 
-/// Plays one within so long.
-async fn play(system: System, form: Form, limit: Duration) -> Result<(), GalleryError> {
-    let stage = Stage::new(form)?;
-    let played = timeout(limit, system.play(&stage)).await;
+/// Plays one, all of whose times are stretched so many times.
+async fn play(system: System, form: Form, slack: u32) -> Result<(), GalleryError> {
+    let stage = Stage::new(form, slack)?;
+    let played = timeout(stage.within(LIMIT), system.play(&stage)).await;
     played.map_err(|_| GalleryError::TooLong)??;
     stage.end(system.row().name)
 }

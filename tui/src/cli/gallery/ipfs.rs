@@ -141,7 +141,7 @@ async fn freed(
     let swept = loop {
         let swept = keeper.sharing.sweep(Extent::All, None).await?;
         // Who has left may be taken for one who reads for a moment.
-        if swept.room.bytes == 0 || began.elapsed() > FREED {
+        if swept.room.bytes == 0 || began.elapsed() > stage.within(FREED) {
             break swept;
         }
         sleep(LOOK).await;

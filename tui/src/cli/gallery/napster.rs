@@ -1,7 +1,8 @@
 //! Twelve homes let each other find songs: one searches, looks through what another has, and fetches from all who have the same.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::future::try_join;
 use peerway_swarm::share::{Hash, Link};
 use tokio::time::sleep;
 
@@ -90,7 +91,8 @@ async fn found(
             "all {} answered, and the first row came within a second",
             found.summary.answered
         ),
-        found.summary.answered == others.len() && found.first.as_secs() < 1,
+        found.summary.answered == others.len()
+            && found.first < stage.within(Duration::from_secs(1)),
     )?;
     stage.judge(
         format!(
@@ -135,9 +137,8 @@ async fn fetched(
             sleep(LOOK).await;
         }
     };
-    let (got, left) = futures_util::future::join(listener.get(&link), leaving).await;
-    left?;
-    let equal = hash(got?.path).await? == song;
+    let (got, ()) = try_join(listener.get(&link), leaving).await?;
+    let equal = hash(got.path).await? == song;
     let sent = [first, second].map(|home| home.sharing.sent_bytes());
     stage.judge(
         format!(

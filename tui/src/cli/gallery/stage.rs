@@ -23,16 +23,19 @@ const INVITED: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Stage {
     folder: TempDir,
+    /// By how much times are stretched, where the computer may be busy.
+    slack: u32,
     narrator: Narrator,
 }
 
 impl Stage {
-    pub(super) fn new(form: Form) -> Result<Self, GalleryError> {
+    pub(super) fn new(form: Form, slack: u32) -> Result<Self, GalleryError> {
         let folder = tempfile::Builder::new()
             .prefix("peerway-gallery-")
             .tempdir();
         Ok(Self {
             folder: folder.map_err(GalleryError::Folder)?,
+            slack,
             narrator: Narrator::new(form),
         })
     }
@@ -85,12 +88,17 @@ impl Stage {
     pub(super) async fn soon(&self, is_so: impl Fn() -> bool) -> bool {
         let began = Instant::now();
         while !is_so() {
-            if began.elapsed() > SOON {
+            if began.elapsed() > self.within(SOON) {
                 return false;
             }
             sleep(LOOK).await;
         }
         true
+    }
+
+    /// How long something may take here that is to take so long at most.
+    pub(super) fn within(&self, time: Duration) -> Duration {
+        time * self.slack
     }
 
     /// Tells what happens.

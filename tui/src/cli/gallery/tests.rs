@@ -3,10 +3,10 @@
 use super::{super::documented::assert_keys, *};
 
 /// A busy computer is no reason to fail.
-const PATIENCE: Duration = Duration::from_secs(180);
+const SLACK: u32 = 9;
 
 async fn shows(system: System) {
-    if let Err(error) = play(system, Form::Text, PATIENCE).await {
+    if let Err(error) = play(system, Form::Text, SLACK).await {
         panic!("{error}");
     }
 }
@@ -48,7 +48,7 @@ async fn many_watch_what_one_sends_a_few_times() {
 
 #[tokio::test]
 async fn a_claim_that_does_not_hold_fails_the_demonstration() {
-    let stage = Stage::new(Form::Json).unwrap();
+    let stage = Stage::new(Form::Json, SLACK).unwrap();
     stage.judge("what is so", true).unwrap();
     stage.end("one").unwrap();
     stage.judge("what is not so", false).unwrap();
@@ -63,14 +63,13 @@ async fn a_claim_that_does_not_hold_fails_the_demonstration() {
         ),
         "{ended:?}"
     );
-    let nothing = Stage::new(Form::Json).unwrap().end("none");
+    let nothing = Stage::new(Form::Json, SLACK).unwrap().end("none");
     assert!(nothing.is_err(), "what claims nothing shows nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_demonstration_that_takes_too_long_fails() {
-    let limit = Duration::from_millis(1);
-    let played = play(System::Bittorrent, Form::Json, limit).await;
+    let played = play(System::Bittorrent, Form::Json, 0).await;
     assert!(matches!(played, Err(GalleryError::TooLong)), "{played:?}");
 }
 
