@@ -35,6 +35,21 @@ pub(crate) struct Invite {
     pub(crate) uses: u32,
 }
 
+impl Invite {
+    fn is_open(&self, now_ms: u64) -> bool {
+        self.expires_at_ms > now_ms && self.uses > 0
+    }
+
+    /// Whether it is too old, and that is still told.
+    fn is_told(&self, now_ms: u64) -> bool {
+        self.expires_at_ms <= now_ms && now_ms < self.told_until_ms()
+    }
+
+    fn told_until_ms(&self) -> u64 {
+        self.expires_at_ms.saturating_add(TOLD_FOR_MS)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Invites {
     #[serde(default)]
@@ -87,16 +102,14 @@ struct Pending {
 impl Invites {
     /// Those that are good at this time.
     pub(crate) fn open(&self, now_ms: u64) -> impl Iterator<Item = &Invite> {
-        let is_open = move |invite: &&Invite| invite.expires_at_ms > now_ms && invite.uses > 0;
-        self.given.iter().filter(is_open)
+        self.given.iter().filter(move |it| it.is_open(now_ms))
     }
 
     /// Why one is good no more, and for whom it was, as far as that is to be told.
     pub(crate) fn end(&self, id: PeerId, now_ms: u64) -> Option<(End, Option<&str>)> {
         if let Some(invite) = self.given.iter().find(|invite| invite.id == id) {
-            let is_old = invite.expires_at_ms <= now_ms;
-            let is_told = now_ms < invite.expires_at_ms.saturating_add(TOLD_FOR_MS);
-            return (is_old && is_told).then_some((End::TooOld, invite.name.as_deref()));
+            let is_told = invite.is_told(now_ms);
+            return is_told.then_some((End::TooOld, invite.name.as_deref()));
         }
         let mut former = self.former.iter();
         let former = former.find(|it| it.id == id && it.until_ms > now_ms)?;
@@ -105,10 +118,11 @@ impl Invites {
 
     /// The keys of those that are good at this time, or whose end is told.
     pub(crate) fn heard(&self, now_ms: u64) -> impl Iterator<Item = PeerId> {
-        let given = self.given.iter().map(|invite| invite.id);
-        let known = given.chain(self.former.iter().map(|former| former.id));
-        let is_open = move |id: PeerId| self.open(now_ms).any(|invite| invite.id == id);
-        known.filter(move |id| is_open(*id) || self.end(*id, now_ms).is_some())
+        let is_heard = move |invite: &&Invite| invite.is_open(now_ms) || invite.is_told(now_ms);
+        let given = self.given.iter().filter(is_heard).map(|invite| invite.id);
+        let is_told = move |former: &&Former| former.until_ms > now_ms;
+        let former = self.former.iter().filter(is_told);
+        given.chain(former.map(|former| former.id))
     }
 
     /// Gives one more away; false if there are too many.
@@ -179,14 +193,19 @@ impl Invites {
     fn tidy(&mut self, now_ms: u64) {
         let open: Vec<_> = self.open(now_ms).cloned().collect();
         let ended = self.given.iter().filter(|invite| !open.contains(invite));
-        let ended = ended.map(|invite| Former {
-            id: invite.id,
-            name: invite.name.clone(),
-            end: match invite.uses {
-                0 => End::UsedUp,
-                _ => End::TooOld,
-            },
-            until_ms: now_ms.saturating_add(TOLD_FOR_MS),
+        let ended = ended.map(|invite| {
+            let (end, until_ms) = match invite.uses {
+                0 => (End::UsedUp, now_ms.saturating_add(TOLD_FOR_MS)),
+                // That it was found only now gives it no other day.
+                _ => (End::TooOld, invite.told_until_ms()),
+            };
+            let (id, name) = (invite.id, invite.name.clone());
+            Former {
+                id,
+                name,
+                end,
+                until_ms,
+            }
         });
         self.former.extend(ended);
         self.former.retain(|former| former.until_ms > now_ms);
@@ -353,6 +372,13 @@ mod tests {
         assert_eq!(invites.end(id(3), 100), Some((End::TooOld, None)));
         assert_eq!(heard(&invites, 100), [id(3), id(1)]);
         assert_eq!(heard(&invites, 100 + TOLD_FOR_MS), []);
+        // Also where it is found to be too old only later.
+        assert!(invites.give(invite(4, 1), TOLD_FOR_MS / 2));
+        assert_eq!(
+            invites.end(id(3), 99 + TOLD_FOR_MS),
+            Some((End::TooOld, None))
+        );
+        assert_eq!(invites.end(id(3), 100 + TOLD_FOR_MS), None);
         invites.settle(|_| false);
         assert_eq!(invites.end(id(1), 0), None, "it was given back");
         for seed in 0..=255 {

@@ -329,12 +329,18 @@ pub(crate) fn no_relay(snapshot: &NodeSnapshot) -> DialError {
 
 /// Why the link to a peer is as it is; none if there is no link.
 pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation> {
-    let peer = snapshot.peer(peer)?;
-    let is_linked = matches!(
-        peer.state,
-        PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch
-    );
-    peer.why.as_ref().filter(|_| is_linked)
+    let why = snapshot.peer(peer)?.why.as_ref();
+    why.filter(|_| is_linked(snapshot, peer))
+}
+
+/// Whether there is a link to a peer, of whatever kind.
+pub(super) fn is_linked(snapshot: &NodeSnapshot, peer: PeerId) -> bool {
+    snapshot.peer(peer).is_some_and(|peer| {
+        matches!(
+            peer.state,
+            PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch
+        )
+    })
 }
 
 /// What the system says of the first of these addresses, if it would send to none of them.

@@ -2,6 +2,8 @@
 
 use peerway::{NodeSnapshot, RelaySnapshot, RelayState, Ticket};
 
+use super::dialling::is_linked;
+
 /// Relays that are named.
 const NAMED: usize = 3;
 
@@ -18,6 +20,9 @@ pub(super) fn for_relays(snapshot: &NodeSnapshot) -> Option<String> {
 
 /// Where a peer is looked for that has not answered yet, and what was heard there.
 pub(super) fn for_peer(snapshot: &NodeSnapshot, peer: &Ticket) -> String {
+    if is_linked(snapshot, peer.id()) {
+        return "the peer is linked and has not answered what it was asked, trying on".to_owned();
+    }
     let is_asked =
         |relay: &&RelaySnapshot| peer.relays().is_empty() || peer.relays().contains(&relay.url);
     let relays = snapshot.relays.iter().filter(is_asked).take(NAMED);
@@ -49,7 +54,7 @@ fn named(relay: &RelaySnapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use peerway::{RelayUrl, SecretKey};
+    use peerway::{PeerSnapshot, PeerState, RelayUrl, SecretKey};
 
     use super::*;
 
@@ -98,5 +103,21 @@ mod tests {
         assert!(alone.ends_with("looked for by its id"), "{alone}");
         let everywhere = for_peer(&node, &Ticket::from(id));
         assert!(everywhere.contains("b.example"), "{everywhere}");
+    }
+
+    #[test]
+    fn a_linked_peer_is_not_said_to_be_looked_for() {
+        let id = SecretKey::from_seed(&[2; 32]).id();
+        let peer = Ticket::from(id);
+        for (state, is_linked) in [
+            (PeerState::Relayed, true),
+            (PeerState::Direct, true),
+            (PeerState::Intro, false),
+        ] {
+            let mut node = node(&[]);
+            node.peers.push(PeerSnapshot::new(id, state));
+            let told = for_peer(&node, &peer);
+            assert_eq!(told.starts_with("the peer is linked"), is_linked, "{told}");
+        }
     }
 }
