@@ -113,14 +113,19 @@ impl Keys {
                 let taken = self.of(it).iter().find(|key| self.of(other).contains(key));
                 let Some(taken) = taken else { continue };
                 let taken = taken.label(&UNICODE);
-                return Err(entry.wrong(match name(other.action) {
-                    Some(other) => format!(
-                        "{taken} is the key of {other} where {} works: give {other} another one",
-                        entry.key
+                let its = &entry.key;
+                return Err(entry.wrong(match (name(other.action), other.action) {
+                    (Some(other), _) => format!(
+                        "{taken} is the key of {other} where {its} works: give {other} another one"
                     ),
-                    None => format!(
-                        "{taken} moves about or leads back where {} works: take another one",
-                        entry.key
+                    (None, Action::Chord(chord)) => {
+                        let title = chord.title();
+                        format!(
+                            "{taken} is the first of two keys ({title}) where {its} works: take another one"
+                        )
+                    }
+                    (None, _) => format!(
+                        "{taken} moves about or leads back where {its} works: take another one"
                     ),
                 }));
             }
@@ -288,6 +293,12 @@ mod tests {
             said("ping = \"j\""),
             "line 1: j moves about or leads back where ping works: take another one"
         );
+        for (key, title) in [("y", "copy"), ("g", "go")] {
+            let wrong = format!(
+                "line 1: {key} is the first of two keys ({title}) where ping works: take another one"
+            );
+            assert_eq!(said(&format!("ping = {key:?}")), wrong);
+        }
         assert!(
             said("ping = \"Enter\"").starts_with("line 1: there is no key \"Enter\"; there is p,")
         );

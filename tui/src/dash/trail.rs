@@ -129,9 +129,7 @@ impl Trail {
 
     /// When the peer was last reached, if it is not now: milliseconds since the Unix epoch.
     pub(super) fn left_at_ms(&self) -> Option<u64> {
-        let is_reached =
-            |kind| matches!(kind, Standing::Direct | Standing::Suspect | Standing::Relay);
-        let reached = self.phases().filter(|(phase, _)| is_reached(phase.kind));
+        let reached = self.phases().filter(|(phase, _)| phase.kind.is_linked());
         reached.filter_map(|(_, end)| end).last()
     }
 

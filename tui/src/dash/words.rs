@@ -59,6 +59,14 @@ impl Standing {
         Self::Unreachable,
     ];
 
+    /// Whether the peer is reached.
+    pub(super) fn is_linked(self) -> bool {
+        match self {
+            Self::Direct | Self::Suspect | Self::Relay => true,
+            Self::Connecting | Self::Idle | Self::Unreachable => false,
+        }
+    }
+
     /// By what came through: a relay that was handed a hello has not reached the peer yet, and one that no longer knows the
     /// peer, or does not get an answer from it, does not reach it any more.
     pub(super) fn of(peer: &PeerSnapshot) -> Self {

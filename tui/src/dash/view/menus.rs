@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerway::{RelaySnapshot, RelayState};
+use peerway::{Caller, RelaySnapshot, RelayState};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Margin, Rect},
@@ -85,19 +85,46 @@ pub(super) fn sort(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) 
     }
 }
 
+/// A box in which one of several lines is chosen, with words about it below them.
+struct Choice<'a> {
+    title: &'a str,
+    lines: Vec<String>,
+    /// The line that is chosen.
+    at: usize,
+    words: &'a str,
+}
+
+impl Choice<'_> {
+    fn draw(&self, model: &Model, frame: &mut Frame<'_>, body: Rect) {
+        let look = model.look;
+        let height = u16::try_from(self.lines.len()).unwrap_or(u16::MAX);
+        let size = (60, height.saturating_add(5).min(16));
+        let inside = popup(model, frame, body, size, self.title);
+        let [list, _, words] = inside.layout(&Layout::vertical([
+            Constraint::Fill(1),
+            Constraint::Length(1),
+            Constraint::Length(2),
+        ]));
+        let skipped = (self.at + 1).saturating_sub(usize::from(list.height));
+        let shown = self.lines.iter().enumerate().skip(skipped);
+        for ((row, text), area) in shown.zip(list.rows()) {
+            let is_chosen = row == self.at;
+            let mark = if is_chosen { look.glyphs.cursor } else { " " };
+            let role = if is_chosen { Role::Title } else { Role::Text };
+            let line = Line::from(vec![
+                Span::styled(mark, look.style(Role::Accent)),
+                Span::raw(format!(" {text}")),
+            ]);
+            frame.render_widget(line.style(look.style(role)), area);
+        }
+        let text = Paragraph::new(self.words).wrap(Wrap { trim: true });
+        frame.render_widget(text.style(look.style(Role::Dim)), words);
+    }
+}
+
 /// The node's own relays, one of which may be preferred as home.
 pub(super) fn homes(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) {
-    let look = model.look;
-    let relays = asking::own_relays(model);
-    let height = u16::try_from(relays.len()).unwrap_or(u16::MAX);
-    let size = (60, height.saturating_add(6).min(16));
-    let inside = popup(model, frame, body, size, "Home relay");
-    let [list, _, words] = inside.layout(&Layout::vertical([
-        Constraint::Fill(1),
-        Constraint::Length(1),
-        Constraint::Length(2),
-    ]));
-    let line = |relay: &&RelaySnapshot| {
+    let line = |relay: &RelaySnapshot| {
         let name = model.words().relay(&relay.url);
         let rtt = match (relay.state, relay.rtt) {
             (RelayState::Up, Some(rtt)) => format::rtt(rtt),
@@ -109,42 +136,20 @@ pub(super) fn homes(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect)
             .map_or_else(String::new, |why| format!("  home, {why}"));
         format!("{name}  {rtt}{reason}")
     };
-    let nearest = "the nearest, whichever that is".to_owned();
-    let lines: Vec<String> = [nearest]
-        .into_iter()
-        .chain(relays.iter().map(line))
-        .collect();
-    let skipped = (at + 1).saturating_sub(usize::from(list.height));
-    let shown = lines.into_iter().enumerate().skip(skipped);
-    for ((row, text), area) in shown.zip(list.rows()) {
-        let mark = if row == at { look.glyphs.cursor } else { " " };
-        let role = if row == at { Role::Title } else { Role::Text };
-        let line = Line::from(vec![
-            Span::styled(mark, look.style(Role::Accent)),
-            Span::raw(format!(" {text}")),
-        ]);
-        frame.render_widget(line.style(look.style(role)), area);
-    }
-    let text = "Enter has this one be the home relay whenever it is up, as long as the node runs; Esc closes.";
-    let text = Paragraph::new(text).wrap(Wrap { trim: true });
-    frame.render_widget(text.style(look.style(Role::Dim)), words);
+    let mut lines = vec!["the nearest, whichever that is".to_owned()];
+    lines.extend(asking::own_relays(model).into_iter().map(line));
+    let choice = Choice {
+        title: "Home relay",
+        lines,
+        at,
+        words: "Enter has this one be the home relay whenever it is up, as long as the node runs; Esc closes.",
+    };
+    choice.draw(model, frame, body);
 }
 
 /// Who called and was not let in.
 pub(super) fn callers(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rect) {
-    let look = model.look;
-    let callers = model.callers();
-    let height = u16::try_from(callers.len()).unwrap_or(u16::MAX);
-    let size = (60, height.saturating_add(5).min(16));
-    let inside = popup(model, frame, body, size, "Not let in");
-    let [list, _, words] = inside.layout(&Layout::vertical([
-        Constraint::Fill(1),
-        Constraint::Length(1),
-        Constraint::Length(2),
-    ]));
-    let skipped = (at + 1).saturating_sub(usize::from(list.height));
-    let shown = callers.iter().enumerate().skip(skipped);
-    for ((row, caller), area) in shown.zip(list.rows()) {
+    let line = |caller: &Caller| {
         let at_ms = model.data().snapshot.at_ms;
         let ago = Duration::from_millis(at_ms.saturating_sub(caller.at_ms));
         let name = model.words().name(&caller.id);
@@ -154,15 +159,13 @@ pub(super) fn callers(model: &Model, at: usize, frame: &mut Frame<'_>, body: Rec
         } else {
             format!("{name}  ")
         };
-        let mark = if row == at { look.glyphs.cursor } else { " " };
-        let role = if row == at { Role::Title } else { Role::Text };
-        let line = Line::from(vec![
-            Span::styled(mark, look.style(Role::Accent)),
-            Span::raw(format!(" {known}{short}  called {} ago", format::age(ago))),
-        ]);
-        frame.render_widget(line.style(look.style(role)), area);
-    }
-    let text = "Compare the id with what `peerway id` prints there. Enter lets it in, and writes it into the address book; Esc closes.";
-    let text = Paragraph::new(text).wrap(Wrap { trim: true });
-    frame.render_widget(text.style(look.style(Role::Dim)), words);
+        format!("{known}{short}  called {} ago", format::age(ago))
+    };
+    let choice = Choice {
+        title: "Not let in",
+        lines: model.callers().into_iter().map(line).collect(),
+        at,
+        words: "Compare the id with what `peerway id` prints there. Enter lets it in, and writes it into the address book; Esc closes.",
+    };
+    choice.draw(model, frame, body);
 }

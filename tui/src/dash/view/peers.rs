@@ -353,8 +353,7 @@ fn version(model: &Model, peer: &PeerSnapshot) -> Option<String> {
 
 /// When it was last reached: now, or as long ago as this window or the address book knows.
 fn seen(model: &Model, peer: &PeerSnapshot) -> String {
-    let kind = model.words().kind(peer);
-    if matches!(kind, Standing::Direct | Standing::Suspect | Standing::Relay) {
+    if model.words().kind(peer).is_linked() {
         return "now".to_owned();
     }
     let trail = model.data().trails.peer(&peer.id);
