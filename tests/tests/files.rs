@@ -6,10 +6,11 @@ use std::{fs, path::Path};
 
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     attached::{friends, part},
-    commands::{Done, Running, World},
+    commands::{Done, PATIENCE, Running, World},
 };
 
 /// Of a receiver that takes everything, its ticket.
@@ -232,6 +233,21 @@ async fn a_node_in_the_background_takes_files_though_nobody_reads_what_it_says()
         assert_eq!(sent.code, 0, "{}", sent.stderr);
         assert_eq!(fs::read(into.join(name)).unwrap(), name.as_bytes());
     }
+    let logged = async {
+        loop {
+            let logs = world.run("b", &["logs"]).await.lines;
+            let lines = logs.iter().filter_map(|line| line["line"].as_str());
+            let received = lines.filter(|line| line.contains("received 1 file"));
+            if received
+                .filter(|line| line.contains(", from a into "))
+                .count()
+                == 2
+            {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, logged).await.unwrap();
     assert_eq!(world.run("b", &["down"]).await.code, 0);
 }
 

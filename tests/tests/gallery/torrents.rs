@@ -1,6 +1,6 @@
 //! Torrents: two libtorrents, one of which has all of a file, over TCP and over uTP.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use peerway_lab as lab;
 
@@ -8,7 +8,7 @@ use super::homes::{BUDGET, Home, Homes, Program, need, until};
 
 const LEN: usize = 24 << 20;
 const SHORT: usize = 4 << 20;
-/// What is fetched of a second, so that the path is cut in the midst.
+/// Bytes a second that are fetched, so few that the path is cut in the midst.
 const RATE: &str = "6000000";
 const PORT: &str = "6881";
 /// Debian's, whatever else is installed.
@@ -62,7 +62,14 @@ print("done by", *sorted(carriers), flush=True)
 #[test]
 #[ignore = "needs python3-libtorrent"]
 fn a_torrent_goes_on_where_the_direct_path_is_cut_and_another_comes_by_utp() {
-    need(&[("python3", "python3-libtorrent")]);
+    need(&[("python3", "python3")]);
+    let mut import = Command::new(PYTHON);
+    let import = import.args(["-c", "import libtorrent"]).status();
+    let is_there = import.is_ok_and(|status| status.success());
+    assert!(
+        is_there,
+        "libtorrent is missing: install python3-libtorrent"
+    );
     lab::test(BUDGET, |lab| {
         let homes = Homes::new(lab);
         let (attic, laptop) = (&homes.attic, &homes.laptop);

@@ -329,7 +329,7 @@ pub(super) struct Up {
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(super) no_diagnostics: bool,
 
-    /// Keep for the groups of this computer what their members publish, so that a search finds it while they are away
+    /// Keep for the groups in which this computer is more than a reader what their members publish, so that a search finds it while they are away
     #[arg(long, env = "PEERWAY_DIRECTORY", value_parser = FalseyValueParser::new())]
     pub(super) directory: bool,
 

@@ -75,7 +75,6 @@ impl Dht {
     }
 
     /// The way to the DHT, which others of this program may share.
-    #[cfg(unix)]
     pub(super) fn directory(&self) -> Directory {
         self.directory.clone()
     }

@@ -221,7 +221,6 @@ impl Node {
     fn join_groups(&mut self, _: &StateDir, _: Builder) {}
 
     /// The way to the DHT; none if it is not to be used.
-    #[cfg(unix)]
     pub(super) fn directory(&self) -> Option<peerway_swarm::directory::Directory> {
         self.dht.as_ref().map(Dht::directory)
     }

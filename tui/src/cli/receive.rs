@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::StreamExt;
 use peerway::{
-    Connection, PeerId, Router,
+    Connection, Names, PeerId, Router,
     services::{
         files::{self, Inbox},
         pair::{self, Card, Code},
@@ -115,13 +115,15 @@ pub(super) fn always(router: Router, node: &Node, inbox: Inbox, json: bool) -> R
     if let Ok(steps) = node.desk().receive(inbox, Whom::Known, false) {
         // It is known where that is.
         let mut steps = steps.skip(1).map(Ok).fuse();
+        let book = node.book().watch();
         #[expect(clippy::disallowed_methods, reason = "the shell")]
         tokio::spawn(async move {
             let taking = Taking::new(json, Until::Told);
             let _ = taking.follow(&mut steps, None).await;
             // Nobody reads that any more, as of a node in the background, whose log says it.
             while let Some(Ok(step)) = steps.next().await {
-                if let Some(line) = logged(&step) {
+                let line = logged(&step, &**book.borrow());
+                if let Some(line) = line {
                     out::hint(line);
                 }
             }
@@ -131,27 +133,33 @@ pub(super) fn always(router: Router, node: &Node, inbox: Inbox, json: bool) -> R
 }
 
 /// What came of a transfer, in one line; none while it goes on.
-fn logged(step: &Step) -> Option<String> {
-    if let Step::Received {
-        name, folder, end, ..
-    } = step
-    {
-        let (what, missing) = (amount(end), end.missing);
-        let mut line = format!("received {what}, from {name} into {}", folder.display());
-        if missing > 0 {
-            line += &format!("; {missing} files did not arrive");
+fn logged(step: &Step, names: &impl Names) -> Option<String> {
+    match step {
+        Step::Received {
+            peer, folder, end, ..
+        } => {
+            let (what, from) = (amount(end), names.peer(peer));
+            let mut line = format!("received {what}, from {from} into {}", folder.display());
+            if end.missing > 0 {
+                line += &format!("; {} files did not arrive", end.missing);
+            }
+            Some(line)
         }
-        return Some(line);
+        Step::Failed {
+            peer: Some(peer),
+            error,
+            ..
+        } => Some(format!("from {}: {error}", names.peer(peer))),
+        Step::Failed { peer: None, .. }
+        | Step::Hint { .. }
+        | Step::Receiving { .. }
+        | Step::Offering { .. }
+        | Step::Offered { .. }
+        | Step::Withdrawn { .. }
+        | Step::Declined { .. }
+        | Step::Progress { .. }
+        | Step::Sent { .. } => None,
     }
-    if let Step::Failed {
-        peer: Some(peer),
-        error,
-        ..
-    } = step
-    {
-        return Some(format!("from {}: {error}", peer.short()));
-    }
-    None
 }
 
 fn say_where(folder: &Path) {
@@ -252,6 +260,62 @@ mod attached {
         tokio::select! {
             received = receiving => received,
             () = interrupted => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+    use crate::{operations::FailureKind, transfers::End};
+
+    struct Attic;
+
+    impl Names for Attic {
+        fn peer(&self, _: &PeerId) -> String {
+            "attic".to_owned()
+        }
+    }
+
+    #[test]
+    fn the_log_says_what_came_of_whom_and_nothing_of_what_goes_on() {
+        let (transfer, peer) = (1, SecretKey::from_seed(&[1; 32]).id());
+        let received = |missing| Step::Received {
+            transfer,
+            peer,
+            name: peer.short(),
+            folder: "/in".into(),
+            end: End {
+                files: 1,
+                bytes: 5,
+                resumed: 0,
+                missing,
+                problems: Vec::new(),
+            },
+        };
+        let failed = |peer| Step::Failed {
+            transfer,
+            peer,
+            kind: FailureKind::Failed,
+            error: "the disk is full".to_owned(),
+        };
+        let all = [
+            (
+                received(0),
+                Some("received 1 file, 5 B, from attic into /in"),
+            ),
+            (
+                received(2),
+                Some("received 1 file, 5 B, from attic into /in; 2 files did not arrive"),
+            ),
+            (failed(Some(peer)), Some("from attic: the disk is full")),
+            (failed(None), None),
+            (Step::Withdrawn { transfer }, None),
+        ];
+        for (step, line) in all {
+            assert_eq!(logged(&step, &Attic).as_deref(), line);
         }
     }
 }

@@ -80,8 +80,12 @@ async fn search(globals: &Globals, ask: &SearchAsk, node: &Client) -> Result<(),
                 peer,
                 reason,
                 directory: Some(group),
-            } => failed.push((peer, group, reason)),
-            SearchStep::Unanswered { peer, reason, .. } => silent.push((peer, reason)),
+            } => {
+                let group = one_line(&group);
+                let who = format!("{}, a directory of {group},", book.peer(&peer));
+                failed.push((who, reason));
+            }
+            SearchStep::Unanswered { peer, reason, .. } => silent.push((book.peer(&peer), reason)),
             SearchStep::Done {
                 asked,
                 answered,
@@ -93,8 +97,9 @@ async fn search(globals: &Globals, ask: &SearchAsk, node: &Client) -> Result<(),
                 ..
             } => {
                 if !globals.json {
-                    name_failed(&failed, &book);
-                    name_silent(&silent, &book);
+                    // A directory that fails stands for many.
+                    silence(&failed).iter().for_each(out::hint);
+                    silence(&silent).iter().for_each(out::hint);
                     let directories = (directories, directories_answered);
                     out::hint(summary(
                         (asked, answered),
@@ -193,29 +198,13 @@ pub(super) fn one_line(name: &str) -> String {
     name.replace(['\n', '\r'], " ")
 }
 
-/// A directory that fails stands for many.
-fn name_failed(failed: &[(PeerId, String, String)], book: &Book) {
-    for (peer, group, reason) in failed.iter().take(MAX_NAMED) {
-        out::hint(format!(
-            "{}, a directory of {}, did not answer: {}",
-            book.peer(peer),
-            one_line(group),
-            one_line(reason)
-        ));
-    }
-}
-
-fn name_silent(silent: &[(PeerId, String)], book: &Book) {
-    for (peer, reason) in silent.iter().take(MAX_NAMED) {
-        out::hint(format!(
-            "{} did not answer: {}",
-            book.peer(peer),
-            one_line(reason)
-        ));
-    }
-    if silent.len() > MAX_NAMED {
-        out::hint(format!("nor did {} others", silent.len() - MAX_NAMED));
-    }
+/// Who did not answer and why, a line each, of as many as are named.
+fn silence(silent: &[(String, String)]) -> Vec<String> {
+    let named = silent.iter().take(MAX_NAMED);
+    let named = named.map(|(who, why)| format!("{who} did not answer: {}", one_line(why)));
+    let beyond = silent.len().saturating_sub(MAX_NAMED);
+    let others = (beyond > 0).then(|| format!("nor did {beyond} others"));
+    named.chain(others).collect()
 }
 
 fn summary(
@@ -288,6 +277,15 @@ mod tests {
             summary((0, 0), (1, 1), 2, 1),
             "1 of 1 directory answered, 2 things found; there is more: another word makes it less"
         );
+    }
+
+    #[test]
+    fn of_many_who_did_not_answer_some_are_named_and_the_rest_counted() {
+        let silent = |count| vec![("a".to_owned(), "it is\naway".to_owned()); count];
+        assert_eq!(silence(&silent(1)), ["a did not answer: it is away"]);
+        let lines = silence(&silent(MAX_NAMED + 2));
+        assert_eq!(lines.len(), MAX_NAMED + 1);
+        assert_eq!(lines[MAX_NAMED], "nor did 2 others");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::link;
 use super::{
     answering::Answering,
     args::{Globals, Up},
-    datagrams, dht, expose,
+    datagrams, expose,
     failure::Failure,
     invite,
     keep::Keeper,
@@ -120,7 +120,7 @@ pub(super) async fn serve(
     let relay = match besides.relay {
         Some(place) => {
             let state = StateDir::open(globals)?;
-            let directory = dht::directory(globals, &state);
+            let directory = node.directory();
             Some(OwnRelay::open(place, state.relay_key()?, directory.as_ref()).await?)
         }
         None => None,

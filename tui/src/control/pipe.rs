@@ -1,8 +1,8 @@
 //! A connection to a service of a peer for a program, which has both of its ends in the connection to the socket.
 //!
 //! After the answer 101 both sides send [frames](frame): the program what is for the server, the node what comes from it and,
-//! between that, how it fares. The last frame of the node says what became of it. Whoever breaks off without having said that its
-//! direction has ended has the connection reset at the peer.
+//! between that, how it fares. The last frame of the node says what became of it. A program whose direction has ended says so by a
+//! frame, and does not close its side: whoever closes it before that last frame, if only for writing, breaks the connection off.
 
 pub(super) mod frame;
 

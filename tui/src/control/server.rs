@@ -458,7 +458,6 @@ async fn prefer_home(
     body: Result<Json<PreferHome>, JsonRejection>,
 ) -> Result<StatusCode, Refusal> {
     let PreferHome { relay } = understood(body)?;
-    let relay = relay.map(|relay| parse(&relay)).transpose()?;
     let endpoint = control.host.links.endpoint();
     if let Some(key) = relay {
         let is_ours = |it: &RelaySnapshot| it.home && it.url.key() == key;
@@ -581,7 +580,7 @@ struct Connect {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PreferHome {
-    relay: Option<String>,
+    relay: Option<PeerId>,
 }
 
 #[derive(Serialize)]

@@ -18,11 +18,11 @@ use crate::control::{
     ControlError, V1,
     pipe::{
         PROTOCOL,
-        frame::{self, Frame, MAX_DATA, Step},
+        frame::{self, Frame, Step},
     },
 };
 
-/// What is read of this program's end at a time.
+/// What is read of this program's end at a time: less than a frame may have.
 const CHUNK: usize = 32 << 10;
 
 /// One that the node has agreed to.
@@ -80,7 +80,7 @@ impl Pipe {
     ) -> Result<Step, PipeError> {
         let (mut from_node, mut to_node) = split(self.0);
         let giving = async {
-            let mut buffer = vec![0; CHUNK.min(MAX_DATA)];
+            let mut buffer = vec![0; CHUNK];
             loop {
                 let read = reader.read(&mut buffer).await.map_err(PipeError::Local)?;
                 let data = buffer.get(..read).unwrap_or_default().to_vec();
