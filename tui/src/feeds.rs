@@ -223,5 +223,8 @@ mod tests {
         let error = file.read().unwrap_err().to_string();
         assert!(error.starts_with("cannot understand the list of feeds"));
         assert!(file.change(|_| ()).is_err());
+        std::fs::write(folder.path().join("feeds"), b"\xff").unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("is no text in UTF-8"), "{error}");
     }
 }

@@ -442,6 +442,7 @@ fn control(error: &ControlError) -> u8 {
         ControlError::Busy(_) => BUSY,
         ControlError::Folder { .. }
         | ControlError::Open { .. }
+        | ControlError::Taken { .. }
         | ControlError::NotOurs { .. }
         | ControlError::Unreachable { .. }
         | ControlError::Broken(_)

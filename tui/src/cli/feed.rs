@@ -20,6 +20,7 @@ use super::{
     state::StateDir,
 };
 use crate::{
+    book::Name,
     control::Client,
     feeds::{Feed, FeedFile},
 };
@@ -158,15 +159,17 @@ async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
         return Err(FeedError::Own.into());
     }
     if let Some(name) = &args.name
-        && feeds.free_name(name, &id) != *name
+        && feeds.free_name(name.as_str(), &id) != name.as_str()
     {
-        return Err(FeedError::Taken(name.clone()).into());
+        return Err(FeedError::Taken(name.to_string()).into());
     }
     let joining = async |node: Client| Ok(node.join_group(&args.link).await?);
     let group = with(globals, true, joining).await?;
-    let wished = args.name.as_ref().unwrap_or(&group.name);
+    // Followed once more it is called as before.
+    let before = feeds.find(&id).map(|feed| &feed.name[..]);
+    let wished = args.name.as_ref().map(Name::as_str).or(before);
     let feed = Feed {
-        name: feeds.free_name(wished, &id),
+        name: feeds.free_name(wished.unwrap_or(&group.name), &id),
         id,
         link: args.link.trim().to_owned(),
         until_ms: None,

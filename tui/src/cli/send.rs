@@ -119,7 +119,7 @@ mod attached {
     use std::{
         fs::File,
         io::{self, Read},
-        path,
+        path::{self, Path},
     };
 
     use futures_util::{Stream, StreamExt, stream};
@@ -181,13 +181,22 @@ mod attached {
         };
         let begun = client.send_files(&ask).await;
         if let Err(ControlError::Refused(_)) = &begun
-            && args.paths.iter().all(|path| File::open(path).is_ok())
+            && args
+                .paths
+                .iter()
+                .all(|path| is_content(path) && File::open(path).is_ok())
         {
             out::hint(
                 "this command could read it, and the node that runs here, which would send it, cannot: it runs with other rights, or sees other folders, as services do. Stopped by `peerway down`, it leaves that to the command",
             );
         }
         Ok(begun?)
+    }
+
+    /// Whether this is what is sent at all, by whomever.
+    fn is_content(path: &Path) -> bool {
+        path.metadata()
+            .is_ok_and(|found| found.is_file() || found.is_dir())
     }
 
     /// Read by a thread, which may wait for it for ever.

@@ -115,8 +115,7 @@ pub(super) async fn serve(
         node.search().be_directory(groups);
         groups.be_directory();
     }
-    // Gone before the claim on the identity is, so that it is never the next node's.
-    let answering = Answering::open(globals, &node, besides.services());
+    let answering = Answering::open(globals, &node, besides.services()).await?;
     let relay = match besides.relay {
         Some(place) => {
             let state = StateDir::open(globals)?;

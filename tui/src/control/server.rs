@@ -15,7 +15,6 @@ use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    net::UnixListener,
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
@@ -30,6 +29,7 @@ use super::{
     pairing,
     pass_on::{Remotes, pass_on},
     pins, pipe,
+    place::Socket,
     refusal::{Refusal, here},
     searches, serving, shares, streams, visits,
 };
@@ -83,7 +83,7 @@ impl Control {
     }
 
     /// Answers whoever may ask at the socket, until one of them has the node end.
-    pub async fn serve(&self, listener: UnixListener) {
+    pub async fn serve(&self, socket: Socket) {
         let (mut end, mut last) = (self.ended.subscribe(), self.ended.subscribe());
         let asked = async move {
             // The sender is kept by the router.
@@ -91,7 +91,7 @@ impl Control {
         };
         let service = self.router();
         let service = service.into_make_service_with_connect_info::<Caller>();
-        let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(asked);
+        let serving = axum::serve(Door::new(socket), service).with_graceful_shutdown(asked);
         let over = async {
             let _ = last.wait_for(|ended| *ended).await;
             sleep(GOODBYE).await;

@@ -6,7 +6,7 @@ use clap::{Subcommand, value_parser};
 use clap_complete::ArgValueCandidates;
 use peerway_swarm::group::Role;
 
-use super::{PeerName, completion, time};
+use super::{PeerName, completion, time, values::count};
 use crate::book::Name;
 
 #[derive(Debug, clap::Args)]
@@ -125,7 +125,7 @@ pub(in crate::cli) struct GroupRead {
     pub(in crate::cli) group: String,
 
     /// The newest so many
-    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50")]
+    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50", value_parser = count)]
     pub(in crate::cli) last: usize,
 }
 

@@ -51,7 +51,7 @@ pub(in crate::cli) async fn with<T>(
         "no node runs here: this command runs one for as long as it takes"
     });
     let node = Node::listening(globals).await?;
-    let answering = Answering::open(globals, &node, None);
+    let answering = Answering::open(globals, &node, None).await?;
     let router = invite::host(
         Router::new(node.endpoint.clone()),
         globals,
