@@ -79,6 +79,8 @@ pub struct Host {
     pub(crate) party: Party,
     /// The groups that it belongs to; none of a temporary identity.
     pub groups: Option<Groups>,
+    /// Why it keeps none though it should.
+    pub groups_trouble: Option<String>,
     /// What it exposes and forwards whenever it runs; none of one that keeps nothing.
     pub(crate) services: Option<Services>,
     /// How it was started.

@@ -63,8 +63,8 @@ impl FormWord {
 }
 
 impl Asked {
-    /// Peers of the address book that are let in, and members of groups that were joined who are not blocked; or those alone who are in
-    /// a group of this name, of the book or joined. None if there is no such group.
+    /// Peers of the address book that are let in, and members of groups that were joined, but for feeds, who are not blocked; or those
+    /// alone who are in a group of this name, of the book or joined. None if there is no such group.
     pub(crate) fn of(book: &Book, groups: Option<&Groups>, only: Option<&str>) -> Option<Self> {
         let mut asked = Self::default();
         let mut is_there = only.is_none();
@@ -81,7 +81,9 @@ impl Asked {
             let is_meant = only.is_none_or(|only| {
                 only == name || (only.len() >= 8 && id.to_string().starts_with(only))
             });
-            if !is_meant {
+            // Whoever follows a feed sees what is looked for only if that is wished.
+            let is_left_out = only.is_none() && groups.is_some_and(|it| it.is_feed(id));
+            if !is_meant || is_left_out {
                 continue;
             }
             is_there = true;

@@ -22,6 +22,9 @@ pub(crate) struct ShareLine {
     pub(crate) searchable: bool,
     pub(crate) path: PathBuf,
     pub(crate) skipped: Vec<String>,
+    /// Files that changed or went since, and are shared no more.
+    #[serde(default)]
+    pub(crate) changed: u64,
     /// None while no node runs that serves it.
     pub(crate) link: Option<Link>,
 }
@@ -38,8 +41,14 @@ impl ShareLine {
             searchable,
             path: shared.path,
             skipped: shared.skipped,
+            changed: 0,
             link,
         }
+    }
+
+    /// The same, of which so many files are not what was shared any more.
+    pub(crate) fn with_changed(self, changed: u64) -> Self {
+        Self { changed, ..self }
     }
 
     /// Whether somebody who writes this means it: its name, or the first eight digits of its hash or more.

@@ -79,6 +79,7 @@ mod unix {
                         },
                     },
                     groups: node.groups().cloned(),
+                    groups_trouble: node.groups_trouble().map(ToOwned::to_owned),
                     services: services.cloned(),
                     options: globals.start_options(),
                 }),

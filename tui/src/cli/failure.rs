@@ -104,6 +104,14 @@ pub(super) enum Failure {
         "{0} is a group of the address book, where nobody has a role: those have one in groups that were joined"
     )]
     NoRoles(Name),
+    #[error(
+        "there is no group {0}, of the address book or joined: `peerway group` lists those that there are"
+    )]
+    NoGroup(Name),
+    #[error(
+        "several groups that were joined are called {name}, and which is meant the name does not say, so that none is shared: {ids}"
+    )]
+    SeveralGroups { name: Name, ids: String },
     #[error(transparent)]
     #[cfg(unix)]
     Groups(#[from] StoreError),
@@ -308,6 +316,7 @@ impl Failure {
             Self::OpenGateway(_) | Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
             #[cfg(unix)]
             Self::GroupInvite(_) | Self::PostLength(_) | Self::Feed(_) | Self::Lacks(_) => USAGE,
+            Self::NoGroup(_) | Self::SeveralGroups { .. } => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) | Self::Appearance(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,

@@ -15,7 +15,7 @@ use super::{
     attach,
     clock::now_ms,
     failure::Failure,
-    group::{hint_at_age, line, with},
+    group::{hint_at_age, line, posts, with},
     out,
     state::StateDir,
 };
@@ -357,8 +357,9 @@ fn show(globals: &Globals, feed: &Feed, group: Option<&GroupView>) -> Result<(),
         followers => format!("{followers} followers"),
     };
     Ok(out::text(format!(
-        "{}{whose}: {} posts{unread}; {people}, {linked} linked",
-        feed.name, group.posts
+        "{}{whose}: {}{unread}; {people}, {linked} linked",
+        feed.name,
+        posts(group.posts)
     ))?)
 }
 

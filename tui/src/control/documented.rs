@@ -110,7 +110,7 @@ fn every_key_of_a_group_is_documented_and_no_other() {
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
         "invites": 1, "has_key": true, "refused": 0,
-        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}], "published": 1,
+        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}], "published": 1, "unkept": "a",
     });
     let group: GroupView = serde_json::from_value(group).unwrap();
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
@@ -136,7 +136,7 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
     let former = serde_json::json!({"id": id, "role": "member", "until_ms": 1, "removed": true});
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
-        "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1,
+        "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1, "unkept": "a",
     });
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
     let commons = serde_json::json!({
@@ -530,6 +530,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         searchable: true,
         path: "/a".into(),
         skipped: vec!["b".to_owned()],
+        changed: 1,
         link: Some(link.clone()),
     };
     let ask = ShareAsk {

@@ -162,6 +162,10 @@ impl Control {
         self.host.groups.as_ref()
     }
 
+    pub(super) fn groups_trouble(&self) -> Option<&str> {
+        self.host.groups_trouble.as_deref()
+    }
+
     fn services(&self) -> Result<&Services, Refusal> {
         let reason = "this node keeps no services, as `peerway up` does";
         let services = self.host.services.as_ref();

@@ -138,9 +138,11 @@ pub(super) async fn list(
     here(caller, FOR_WHOM)?;
     let (sharing, search) = (control.sharing(), control.search());
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
-    let lines = shares
-        .into_iter()
-        .map(|shared| line(shared, sharing, search));
+    let changed = sharing.changed().await.map_err(|error| failed(&error))?;
+    let lines = shares.into_iter().map(|shared| {
+        let changed = changed.get(&shared.hash).copied().unwrap_or_default();
+        line(shared, sharing, search).with_changed(changed)
+    });
     Ok(Json(lines.collect()))
 }
 

@@ -84,6 +84,7 @@ impl Node {
                 },
             },
             groups: None,
+            groups_trouble: None,
             services: None,
             options: StartOptions::default(),
         });

@@ -205,7 +205,8 @@ impl Log {
         Ok(op)
     }
 
-    fn draft(
+    /// The same without taking it; [`insert`](Self::insert) may be told of it later.
+    pub(super) fn draft(
         &self,
         author: PeerId,
         body: Body,
@@ -277,10 +278,17 @@ impl Log {
         if self.by_id.contains_key(&id) {
             return Ok(Inserted::Known);
         }
+        let past = self.check(&op)?;
+        self.push(id, op, past);
+        Ok(Inserted::New)
+    }
+
+    /// Whether an op that is not in it may be; all that its author knew.
+    pub(super) fn check(&self, op: &Op) -> Result<Past, OpError> {
         if op.content.group != Some(self.group) {
             return Err(OpError::Unsound);
         }
-        let past = self.past(&op)?;
+        let past = self.past(op)?;
         if !op.is_sound() {
             return Err(OpError::Unsound);
         }
@@ -297,8 +305,7 @@ impl Log {
         if self.entries.len() >= MAX_OPS || (role < Role::Admin && of_author >= MAX_OPS_OF_ONE) {
             return Err(OpError::Full);
         }
-        self.push(id, op, past);
-        Ok(Inserted::New)
+        Ok(past)
     }
 
     /// All that the op's author knew.

@@ -36,7 +36,7 @@ use super::{
     kept::{Kept, floor_ms},
     log::{Log, OpError},
     message::{Bye, Digest, Holdings, Item, Message, Short},
-    op::{Body, GroupId, Op, OpId, Role},
+    op::{Body, Commitment, GroupId, Op, OpId, Role},
     post::{EpochKey, Place, Post, PostId, PostLengthError},
 };
 use crate::bucket::Bucket;
@@ -139,13 +139,37 @@ pub enum Event {
     Unsealed,
 }
 
+/// An op of this node's own that is not written yet, and the key of the epoch that it begins, if it begins one.
+#[derive(Clone, Debug)]
+pub struct OwnOp {
+    op: Op,
+    key: Option<EpochKey>,
+}
+
+impl OwnOp {
+    /// What is to be kept of it.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let id = self.op.id();
+        let key = self.key.iter().map(|key| Record::Key(id, key.clone()));
+        std::iter::once(Record::Op(self.op.clone()))
+            .chain(key)
+            .collect()
+    }
+}
+
 /// Why nothing was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PostError {
-    /// It reads, or is no member.
+    /// It reads alone.
     #[error("this node may not post here: ask an admin for the role of a member")]
     Role,
+    /// It was removed.
+    #[error(
+        "this node is no member of the group any more: what it posts nobody takes. An admin can add it again and invite it, or `peerway group leave` drops what is kept here"
+    )]
+    NoMember,
     /// The key has not come yet.
     #[error(
         "the group's key has not reached this node yet: it comes from the first member that it is linked to; try again then"
@@ -328,12 +352,35 @@ impl Machine {
     /// # Errors
     /// See [`OpError`].
     pub fn write(&mut self, body: Body, now: Now) -> Result<(), OpError> {
-        let sign = Arc::clone(&self.sign);
+        let own = self.draft_op(body, now)?;
+        self.publish_op(own, now)
+    }
+
+    /// What would be written, which nobody hears of until it is [published](Self::publish_op): whoever has to can keep it before.
+    ///
+    /// # Errors
+    /// See [`OpError`].
+    pub fn draft_op(&self, body: Body, now: Now) -> Result<OwnOp, OpError> {
         let at_ms = self.group_ms(now);
-        let op = self.log.write(self.me, body, at_ms, |purpose, message| {
-            sign(purpose, message)
-        })?;
+        let op = self.log.draft(self.me, body, at_ms, |purpose, message| {
+            (self.sign)(purpose, message)
+        });
+        self.log.check(&op)?;
+        Ok(OwnOp { op, key: None })
+    }
+
+    /// Writes what was drafted.
+    ///
+    /// # Errors
+    /// See [`OpError`]: what came meanwhile may have filled the log.
+    pub fn publish_op(&mut self, own: OwnOp, now: Now) -> Result<(), OpError> {
+        let OwnOp { op, key } = own;
+        self.log.insert(op.clone())?;
+        let id = op.id();
         self.took_op(op, Origin::Here, now);
+        if let Some(key) = key {
+            self.take_keys(vec![(id, key)], None);
+        }
         Ok(())
     }
 
@@ -353,9 +400,28 @@ impl Machine {
     /// # Errors
     /// See [`OpError`].
     pub fn remove(&mut self, member: PeerId, now: Now) -> Result<(), OpError> {
+        let own = self.draft_removal(member, now)?;
+        self.publish_op(own, now)
+    }
+
+    /// The same without writing it; see [`draft_op`](Self::draft_op).
+    ///
+    /// # Errors
+    /// See [`OpError`].
+    pub fn draft_removal(&mut self, member: PeerId, now: Now) -> Result<OwnOp, OpError> {
+        self.draft_epoch(|key| Body::Remove { member, key }, now)
+    }
+
+    /// Begins an epoch of a new key.
+    fn draft_epoch(
+        &mut self,
+        body: impl FnOnce(Commitment) -> Body,
+        now: Now,
+    ) -> Result<OwnOp, OpError> {
         let secret = EpochKey::from_bytes(self.rng.random());
-        let key = secret.commitment();
-        self.write_epoch(Body::Remove { member, key }, secret, now)
+        let own = self.draft_op(body(secret.commitment()), now)?;
+        let key = Some(secret);
+        Ok(OwnOp { key, ..own })
     }
 
     /// Whoever is first does it for all.
@@ -369,23 +435,11 @@ impl Machine {
     fn rotate(&mut self, now: Now) {
         let is_admin = self.log.state().role(self.me) >= Some(Role::Admin);
         if is_admin && self.log.state().needs_rotation {
-            let secret = EpochKey::from_bytes(self.rng.random());
-            let key = secret.commitment();
             // A full log goes on with the epoch that there is.
-            let _ = self.write_epoch(Body::Rotate { key }, secret, now);
+            if let Ok(own) = self.draft_epoch(|key| Body::Rotate { key }, now) {
+                let _ = self.publish_op(own, now);
+            }
         }
-    }
-
-    fn write_epoch(&mut self, body: Body, secret: EpochKey, now: Now) -> Result<(), OpError> {
-        let sign = Arc::clone(&self.sign);
-        let at_ms = self.group_ms(now);
-        let op = self.log.write(self.me, body, at_ms, |purpose, message| {
-            sign(purpose, message)
-        })?;
-        let id = op.id();
-        self.took_op(op, Origin::Here, now);
-        self.take_keys(vec![(id, secret)], None);
-        Ok(())
     }
 
     /// Posts a text.
@@ -393,9 +447,22 @@ impl Machine {
     /// # Errors
     /// See [`PostError`].
     pub fn post(&mut self, text: &str, now: Now) -> Result<PostId, PostError> {
+        let post = self.draft(text, now)?;
+        let id = post.id();
+        self.publish(post, now);
+        Ok(id)
+    }
+
+    /// A post that nobody hears of until it is [published](Self::publish): whoever has to can keep it before. Only one is drafted at a time.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub fn draft(&mut self, text: &str, now: Now) -> Result<Post, PostError> {
         let state = self.log.state();
-        if state.role(self.me) < Some(Role::Member) {
-            return Err(PostError::Role);
+        match state.role(self.me) {
+            None => return Err(PostError::NoMember),
+            Some(Role::Reader) => return Err(PostError::Role),
+            Some(Role::Member | Role::Admin | Role::Founder) => {}
         }
         let key = self.keys.get(&state.epoch).ok_or(PostError::NoKey)?;
         let place = Place {
@@ -412,9 +479,12 @@ impl Machine {
         if !self.may_speak(self.me, now.at) {
             return Err(PostError::TooFast);
         }
-        let id = post.id();
+        Ok(post)
+    }
+
+    /// Posts what was drafted.
+    pub fn publish(&mut self, post: Post, now: Now) {
         self.took_post(post, Origin::Here, now);
-        Ok(id)
     }
 
     /// This node is met there from now on.

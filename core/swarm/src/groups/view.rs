@@ -39,6 +39,9 @@ pub struct GroupView {
     /// What this node keeps for searches of what members published; none if it is no directory, which [`Groups`] does not know.
     #[serde(default)]
     pub published: Option<usize>,
+    /// Why nothing that is said in the groups of this node is kept at the moment; none if it is.
+    #[serde(default)]
+    pub unkept: Option<String>,
 }
 
 /// Somebody who belonged to a group.
@@ -117,7 +120,9 @@ impl Groups {
     /// # Errors
     /// [`GroupError::Unknown`] and those of the disk.
     pub fn view(&self, group: GroupId) -> Result<GroupView, GroupError> {
-        let read_until = self.0.store.read_until(group)?;
+        // Where the disk fails all counts as unread.
+        let read_until = self.0.store.read_until(group).unwrap_or_default();
+        let unkept = self.0.store.failing();
         let (me, now_ms) = (self.0.endpoint.id(), self.now().unix_ms);
         self.with(group, |member| {
             let machine = &member.machine;
@@ -158,6 +163,7 @@ impl Groups {
                     })
                     .collect(),
                 published: None,
+                unkept: unkept.clone(),
             }
         })
     }

@@ -19,6 +19,9 @@ pub enum ShareError {
     /// There are more files in the folder than one link names, or their list is too long: share its folders one by one.
     #[error("more than {most} files in one folder, or a list of them of more than 64 MiB: share its folders one by one", most = super::collection::MAX_FILES)]
     Many,
+    /// It, or a folder that it is in, has a name that cannot be noted.
+    #[error("{path}: its name is no text in UTF-8: rename it", path = .0.display())]
+    NoText(std::path::PathBuf),
     /// The list of what is in the folder cannot be written.
     #[error("cannot list the folder: {0}")]
     List(#[from] postcard::Error),

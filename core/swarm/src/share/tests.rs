@@ -312,6 +312,7 @@ async fn those_who_fetch_the_same_hear_of_each_other_and_serve_what_they_have() 
         Options {
             limit,
             catalog: None,
+            ..Options::default()
         },
     )
     .await;
@@ -339,6 +340,7 @@ async fn who_had_nothing_at_first_is_asked_again() {
         Options {
             limit,
             catalog: None,
+            ..Options::default()
         },
     )
     .await;
@@ -379,6 +381,7 @@ async fn what_is_kept_is_shared_by_the_next_node_until_it_is_stopped() {
     let options = || Options {
         limit: None,
         catalog: Some(Catalog::at(&folder.path().join("shares.redb"))),
+        ..Options::default()
     };
     let before = Node::with(true, options()).await;
     let path = folder.path().join("f");
@@ -407,6 +410,7 @@ async fn what_was_fetched_and_is_kept_then_is_served_as_it_is_kept() {
     let options = Options {
         limit: None,
         catalog: Some(Catalog::at(&seed.folder.path().join("shares.redb"))),
+        ..Options::default()
     };
     let node = Node::with(false, options).await;
     let link = seed.link(&seed.write("f", &data(500_000)), false).await;

@@ -75,7 +75,7 @@ pub(in crate::cli) struct PinArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct UnpinArgs {
-    /// Its name, or eight digits of its hash or more
+    /// Its name, eight digits of its hash or more, or the link that was pinned
     pub(in crate::cli) which: String,
 }
 

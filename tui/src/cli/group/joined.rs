@@ -24,7 +24,7 @@ use super::super::{
 };
 use crate::{
     book::{Book, Name},
-    control::Client,
+    control::{Client, ControlError},
     dash::format::age,
 };
 
@@ -210,22 +210,33 @@ pub(super) async fn is_meant(globals: &Globals, name: &Name) -> Result<bool, Fai
     if of_book {
         return Ok(false);
     }
-    let joined = match attach::running(globals).await? {
-        Some(node) => {
-            let groups = node.groups().await.unwrap_or_default();
-            groups.into_iter().map(|it| (it.id, it.name)).collect()
-        }
-        None => {
-            let kept = kept_in(state.path())?.into_iter();
-            kept.map(|(id, name)| (id.to_string(), name))
-                .collect::<Vec<_>>()
-        }
-    };
+    let joined = known(globals).await?;
     let start = name.as_str().to_ascii_lowercase();
     let is_id = start.len() >= SHORT;
     Ok(joined
         .iter()
         .any(|(id, joined)| joined == name.as_str() || is_id && id.starts_with(&start)))
+}
+
+/// The ids, or as much of them as people are shown, of the groups of this name that were joined.
+pub(super) async fn ids(globals: &Globals, name: &Name) -> Result<Vec<String>, Failure> {
+    let known = known(globals).await?.into_iter();
+    let named = known.filter(|(_, joined)| joined == name.as_str());
+    Ok(named.map(|(id, _)| short(&id)).collect())
+}
+
+/// The ids and names of the groups that were joined.
+async fn known(globals: &Globals) -> Result<Vec<(String, String)>, Failure> {
+    Ok(match attach::running(globals).await? {
+        Some(node) => {
+            let groups = joined_by(&node).await?;
+            groups.into_iter().map(|it| (it.id, it.name)).collect()
+        }
+        None => {
+            let kept = kept_in(StateDir::open(globals)?.path())?.into_iter();
+            kept.map(|(id, name)| (id.to_string(), name)).collect()
+        }
+    })
 }
 
 pub(super) async fn add(
@@ -332,13 +343,20 @@ pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure>
 /// The groups that the node here has joined.
 pub(super) async fn list(globals: &Globals) -> Result<Vec<GroupView>, Failure> {
     if let Some(node) = attach::running(globals).await? {
-        // One of an older version has none.
-        return Ok(node.groups().await.unwrap_or_default());
+        return joined_by(&node).await;
     }
     if kept_in(StateDir::open(globals)?.path())?.is_empty() {
         return Ok(Vec::new());
     }
     with(globals, false, async |node| Ok(node.groups().await?)).await
+}
+
+async fn joined_by(node: &Client) -> Result<Vec<GroupView>, Failure> {
+    match node.groups().await {
+        // One of an older version has none.
+        Err(ControlError::Foreign { .. }) => Ok(Vec::new()),
+        groups => Ok(groups?),
+    }
 }
 
 pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> {
@@ -361,9 +379,9 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         directories => format!(", {directories} directories"),
     };
     let mut line = format!(
-        "{}: {members}, {here} linked{directories}, {} posts, {} unread; {role}; id {}",
+        "{}: {members}, {here} linked{directories}, {}, {} unread; {role}; id {}",
         group.name,
-        group.posts,
+        posts(group.posts),
         group.unread,
         short(&group.id)
     );
@@ -371,9 +389,22 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         line += &format!("; this node keeps {published} names of members for searches");
     }
     if group.refused > 0 && group.role.is_some() {
-        line += &format!("; {} members say that this node was removed", group.refused);
+        line += &match group.refused {
+            1 => "; 1 member says that this node was removed".to_owned(),
+            refused => format!("; {refused} members say that this node was removed"),
+        };
+    }
+    if let Some(unkept) = &group.unkept {
+        out::hint(format!("what is said in groups is not kept here: {unkept}"));
     }
     Ok(out::text(line)?)
+}
+
+pub(in crate::cli) fn posts(posts: usize) -> String {
+    match posts {
+        1 => "1 post".to_owned(),
+        posts => format!("{posts} posts"),
+    }
 }
 
 fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure> {

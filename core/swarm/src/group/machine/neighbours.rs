@@ -91,6 +91,8 @@ pub(super) struct Dials {
     /// Not before then, and how long the next pause is.
     paused: BTreeMap<PeerId, (Duration, Duration)>,
     banned: BTreeMap<PeerId, Duration>,
+    /// Whom this node has nothing to do with.
+    shunned: BTreeSet<PeerId>,
 }
 
 impl Machine {
@@ -104,6 +106,11 @@ impl Machine {
             .banned
             .get(&peer)
             .is_some_and(|until| *until > now.at);
+        if self.dials.shunned.contains(&peer) {
+            // It is told nothing.
+            self.out.push_back(Output::HangUp(peer));
+            return;
+        }
         let strangers = self.links.values().filter(|link| !link.admitted).count();
         if peer == self.me || is_banned || (!admitted && strangers >= MAX_STRANGERS) {
             self.send(peer, Message::Bye(Bye::NoMember));
@@ -178,6 +185,18 @@ impl Machine {
         self.fill(now);
     }
 
+    /// These members are neither dialled nor linked from now on, and no others are left out.
+    pub fn shun(&mut self, peers: &BTreeSet<PeerId>, now: Now) {
+        self.dials.shunned.clone_from(peers);
+        let linked = self.links.keys().filter(|peer| peers.contains(peer));
+        for peer in linked.copied().collect::<Vec<_>>() {
+            // It is told nothing.
+            self.out.push_back(Output::HangUp(peer));
+            self.links.remove(&peer);
+        }
+        self.fill(now);
+    }
+
     fn pause(&mut self, peer: PeerId, now: Now) {
         let (_, pause) = self
             .dials
@@ -238,6 +257,7 @@ impl Machine {
             **peer != self.me
                 && !is_paused
                 && !is_banned
+                && !self.dials.shunned.contains(*peer)
                 && !self.links.contains_key(*peer)
                 && !self.dials.begun.contains(*peer)
         };

@@ -2,6 +2,7 @@
 
 mod articles;
 mod directories;
+mod shunned;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -440,6 +440,14 @@ impl World {
         self.pump(at);
     }
 
+    /// It has nothing to do with these from now on.
+    pub(super) fn shun(&mut self, at: usize, peers: &[usize]) {
+        let now = self.now_of(at);
+        let peers = peers.iter().map(|peer| self.id(*peer)).collect();
+        self.nodes[at].machine.shun(&peers, now);
+        self.pump(at);
+    }
+
     pub(super) fn unix_ms(&self, at: usize) -> u64 {
         self.now_of(at).unix_ms
     }
