@@ -362,6 +362,18 @@ impl Groups {
         Ok(posted.ok_or(GroupError::Unknown)??)
     }
 
+    /// Posts a text as the answer to a post, of which the beginning of its id is enough: eight letters or more.
+    ///
+    /// # Errors
+    /// [`GroupError::Post`].
+    pub fn reply(&self, group: GroupId, text: &str, to: &str) -> Result<PostId, GroupError> {
+        let posted = self.change(group, |machine, now| {
+            let to = machine.kept().called(to).ok_or(PostError::NoParent)?;
+            machine.reply(text, to, now)
+        });
+        Ok(posted.ok_or(GroupError::Unknown)??)
+    }
+
     /// Leaves a group, and drops all that is kept of it. Who is linked hears of it.
     ///
     /// # Errors

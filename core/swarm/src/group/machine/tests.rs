@@ -2,6 +2,8 @@
 
 mod articles;
 mod directories;
+mod removal;
+mod threads;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};
