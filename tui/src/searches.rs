@@ -1,17 +1,20 @@
 //! Who is asked in a search, and what is found, as it is told to people and programs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use peerway::{PeerId, Ticket};
 use peerway_swarm::{
     group::GroupId,
     groups::Groups,
     search::{Asker, Form, GroupDirectories, Hit, NoAnswer, Row, Summary},
-    share::{Hash, Kind, Link},
+    share::{GetError, Hash, Kind, Link, Sharing},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::book::{Book, Trust};
+use crate::{
+    book::{Book, Trust},
+    shares::Wanted,
+};
 
 /// Everybody who is asked.
 #[derive(Debug, Default)]
@@ -125,6 +128,23 @@ impl Asked {
             }
         }
         is_there.then_some(asked)
+    }
+
+    /// A link to what is wanted; of what is known by its hash alone from those whom a search would ask.
+    pub(crate) async fn link(
+        wanted: &Wanted,
+        sharing: &Sharing,
+        book: Arc<Book>,
+        groups: Option<&Groups>,
+    ) -> Result<Link, GetError> {
+        match wanted {
+            Wanted::Link(link) => Ok(link.clone()),
+            Wanted::Hash(hash) => {
+                let asked = Self::of(&book, groups, None).unwrap_or_default();
+                let peers = asked.tickets().into_values();
+                sharing.locate(*hash, peers.collect()).await
+            }
+        }
     }
 
     /// Where each is met.

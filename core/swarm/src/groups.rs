@@ -395,8 +395,32 @@ impl Groups {
     /// # Errors
     /// [`GroupError::Post`] and those of the disk.
     pub fn post(&self, group: GroupId, text: &str) -> Result<PostId, GroupError> {
+        self.write_post(group, text, |_| Ok(None))
+    }
+
+    /// Posts a text as the answer to a post, of which the beginning of its id is enough: eight letters or more. It is on the disk after
+    /// that; nobody hears of it if it cannot be kept.
+    ///
+    /// # Errors
+    /// [`GroupError::Post`] and those of the disk.
+    pub fn reply(&self, group: GroupId, text: &str, to: &str) -> Result<PostId, GroupError> {
+        self.write_post(group, text, |machine| {
+            let parent = machine.kept().called(to);
+            Ok(Some(parent.ok_or(PostError::NoParent)?))
+        })
+    }
+
+    fn write_post(
+        &self,
+        group: GroupId,
+        text: &str,
+        parent: impl FnOnce(&Machine) -> Result<Option<PostId>, PostError>,
+    ) -> Result<PostId, GroupError> {
         let _writing = self.writing();
-        let drafted = self.change(group, |machine, now| machine.draft(text, now));
+        let drafted = self.change(group, |machine, now| {
+            let parent = parent(machine)?;
+            machine.draft(text, parent, now)
+        });
         let post = drafted.ok_or(GroupError::Unknown)??;
         let id = post.id();
         let records = [Record::Post(post.clone())];

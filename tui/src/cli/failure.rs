@@ -404,7 +404,7 @@ fn proxy(error: &ProxyingError) -> u8 {
 
 fn get(error: &GetError) -> u8 {
     match error {
-        GetError::Unreached(_) => UNREACHABLE,
+        GetError::Unreached(_) | GetError::Nowhere { .. } => UNREACHABLE,
         GetError::NotThere(_) => REFUSED,
         GetError::NoProvider => USAGE,
         GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,

@@ -66,7 +66,7 @@ async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
             true => Some(link(&node, &feed).await?),
             false => None,
         };
-        let id = node.post_in_group(&feed.id, &text).await?;
+        let id = node.post_in_group(&feed.id, &text, None).await?;
         Ok((feed, link, id))
     };
     let (feed, link, id) = with(globals, true, posting).await?;

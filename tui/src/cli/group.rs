@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod joined;
+#[cfg(unix)]
+mod threads;
 
 #[cfg(unix)]
 pub(super) use joined::{hint_at_age, line, posts, with};

@@ -28,7 +28,7 @@ use crate::{
     proxying::{self, ProxyAsk},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     servers::{self, ExposeAsk},
-    shares::ShareLine,
+    shares::{ShareLine, Wanted},
     transfers::{self, Answer, ReceiveAsk, SendAsk},
 };
 
@@ -539,7 +539,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         searchable: true,
     };
     let get = GetAsk {
-        link,
+        link: Wanted::Link(link),
         folder: "/b".into(),
         name: Some("c".to_owned()),
         overwrite: true,

@@ -178,9 +178,13 @@ pub(super) async fn post(
     Path(name): Path<String>,
     body: Body<Post>,
 ) -> Answer<Posted> {
-    let Post { text } = understood(body)?;
+    let Post { text, reply_to } = understood(body)?;
     let (groups, group) = control.group(&name)?;
-    let id = groups.post(group, &text)?.to_string();
+    let id = match reply_to {
+        Some(reply_to) => groups.reply(group, &text, &reply_to)?,
+        None => groups.post(group, &text)?,
+    };
+    let id = id.to_string();
     Ok(Json(Posted { id }))
 }
 
@@ -263,6 +267,8 @@ pub(super) struct Remove {
 #[serde(deny_unknown_fields)]
 pub(super) struct Post {
     text: String,
+    #[serde(default)]
+    reply_to: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -34,6 +34,7 @@ use crate::{
     book::{Book, BookFile, Draft, Trust},
     pairing::{Party, Passing},
     servers::Servers,
+    shares::Wanted,
     transfers::Desk,
 };
 
@@ -530,7 +531,7 @@ async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
     let fetching = async {
         let folder = getter.folder().to_owned();
         let get = GetAsk {
-            link: line.link.clone().unwrap(),
+            link: Wanted::Link(line.link.clone().unwrap()),
             folder: folder.clone(),
             name: Some("b".to_owned()),
             overwrite: false,

@@ -17,6 +17,8 @@ use super::{
 pub const MAX_OPS: usize = 16_384;
 /// Ops of one member who is no admin: it leaves, or lets in who was invited.
 pub const MAX_OPS_OF_ONE: usize = 256;
+/// Ops that whoever was removed is told beside the one that says so.
+const DISMISSAL: usize = 16;
 
 /// What a log says of an op that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +189,20 @@ impl Log {
     /// All ops with their ids, each after what it builds on.
     pub fn ops(&self) -> impl Iterator<Item = (OpId, &Op)> {
         self.entries.iter().map(|entry| (entry.id, &entry.op))
+    }
+
+    /// What tells somebody that it was removed: the op that says so, after the newest that this builds on, which it may lack.
+    pub(super) fn dismissal(&self, member: PeerId) -> Vec<Op> {
+        let is_it = |entry: &&Arc<Entry>| matches!(entry.op.body(), Body::Remove { member: removed, .. } if *removed == member);
+        let Some(removal) = self.entries.iter().rev().find(is_it) else {
+            return Vec::new();
+        };
+        let each = self.entries.iter().enumerate();
+        let past = each.filter(|(at, _)| removal.past.has(*at));
+        let mut ops: Vec<_> = past.map(|(_, entry)| &entry.op).collect();
+        ops.sort_by_key(|op| op.lamport());
+        let newest = ops.split_off(ops.len().saturating_sub(DISMISSAL));
+        newest.into_iter().chain([&removal.op]).cloned().collect()
     }
 
     /// Writes an op on top of all that is known here.

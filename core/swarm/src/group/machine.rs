@@ -45,8 +45,8 @@ use crate::bucket::Bucket;
 const TICK: Duration = Duration::from_secs(5);
 /// A post, or a card, may be from the future by so much: clocks differ.
 const MAX_AHEAD_MS: u64 = 120_000;
-/// What the neighbours' clocks may correct one's own by.
-const MAX_CORRECTION_MS: i64 = 3_600_000;
+/// What the neighbours' clocks correct one's own by, at least and at most: with less they may be as right, and told it late.
+const CORRECTION_MS: (i64, i64) = (2_000, 3_600_000);
 /// Posts of one author that are handed on: a second, and at once.
 const AUTHOR_RATE: (f64, f64) = (10.0, 100.0);
 /// Keys of epochs that one member is asked for at once.
@@ -175,6 +175,11 @@ pub enum PostError {
         "the group's key has not reached this node yet: it comes from the first member that it is linked to; try again then"
     )]
     NoKey,
+    /// What it answers.
+    #[error(
+        "no post of that id is kept here: `peerway group read` shows the ids of those that are"
+    )]
+    NoParent,
     /// More than others would hand on.
     #[error("others hand on no more than 10 posts a second of one member; wait a moment")]
     TooFast,
@@ -251,6 +256,7 @@ impl Machine {
         };
         machine.plan_rewiring(now.at);
         machine.plan_rotation(now.at);
+        machine.drop_late_posts();
         machine
     }
 
@@ -442,22 +448,56 @@ impl Machine {
         }
     }
 
+    /// To what a post is an answer, and who wrote that; none if it is none, or what it answers is not kept here, or its key is not.
+    #[must_use]
+    pub fn reply_to(&self, post: &Post) -> Option<(PostId, PeerId)> {
+        let key = self.keys.get(&post.epoch())?;
+        self.kept.beginning(&post.answers(key))
+    }
+
     /// Posts a text.
     ///
     /// # Errors
     /// See [`PostError`].
     pub fn post(&mut self, text: &str, now: Now) -> Result<PostId, PostError> {
-        let post = self.draft(text, now)?;
+        self.write_post(text, None, now)
+    }
+
+    /// Posts a text as the answer to a post that is kept here, which it comes after whatever the clocks say.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub fn reply(&mut self, text: &str, to: PostId, now: Now) -> Result<PostId, PostError> {
+        self.write_post(text, Some(to), now)
+    }
+
+    fn write_post(
+        &mut self,
+        text: &str,
+        parent: Option<PostId>,
+        now: Now,
+    ) -> Result<PostId, PostError> {
+        let post = self.draft(text, parent, now)?;
         let id = post.id();
         self.publish(post, now);
         Ok(id)
     }
 
-    /// A post that nobody hears of until it is [published](Self::publish): whoever has to can keep it before. Only one is drafted at a time.
+    /// A post, or the answer to one that is kept here, that nobody hears of until it is [published](Self::publish): whoever has to can
+    /// keep it before. Only one is drafted at a time.
     ///
     /// # Errors
     /// See [`PostError`].
-    pub fn draft(&mut self, text: &str, now: Now) -> Result<Post, PostError> {
+    pub fn draft(
+        &mut self,
+        text: &str,
+        parent: Option<PostId>,
+        now: Now,
+    ) -> Result<Post, PostError> {
+        let after_ms = match parent {
+            Some(to) => self.kept.sent_ms(to).ok_or(PostError::NoParent)?.saturating_add(1),
+            None => 0,
+        };
         let state = self.log.state();
         match state.role(self.me) {
             None => return Err(PostError::NoMember),
@@ -470,8 +510,9 @@ impl Machine {
             epoch: state.epoch,
             author: self.me,
             seq: self.kept.next_seq(self.me),
-            sent_ms: self.group_ms(now),
+            sent_ms: self.group_ms(now).max(after_ms),
             salt: self.rng.random(),
+            reply_to: parent,
         };
         let post = Post::seal(place, key, text, |purpose, message| {
             (self.sign)(purpose, message)
@@ -516,8 +557,11 @@ impl Machine {
         offsets.push(0);
         offsets.sort_unstable();
         let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
-        let correction = median.clamp(-MAX_CORRECTION_MS, MAX_CORRECTION_MS);
-        now.unix_ms.saturating_add_signed(correction)
+        let (least, most) = CORRECTION_MS;
+        if median.abs() < least {
+            return now.unix_ms;
+        }
+        now.unix_ms.saturating_add_signed(median.clamp(-most, most))
     }
 
     fn may_speak(&mut self, author: PeerId, now: Duration) -> bool {
@@ -556,8 +600,9 @@ impl Machine {
             .iter()
             .filter(|(peer, link)| link.admitted && !members.contains_key(peer));
         for peer in gone.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            self.hang_up(peer, Bye::NoMember);
+            self.dismiss(peer);
         }
+        self.drop_late_posts();
         self.cards.retain(|peer, _| members.contains_key(peer));
         self.look_at_directories(now);
         self.plan_rotation(now.at);
@@ -567,6 +612,19 @@ impl Machine {
         {
             self.send(peer, Message::WantKeys(vec![self.log.state().epoch]));
         }
+    }
+
+    /// What somebody wrote after it was removed is kept by nobody who knows of that, also where it came before that was known.
+    fn drop_late_posts(&mut self) {
+        let state = Arc::clone(self.log.shared_state());
+        let gone = self.kept.drop_later(|author| state.wrote_until(author));
+        if gone.is_empty() {
+            return;
+        }
+        for (_, post) in &gone {
+            self.recent.remove(Short::of(&post.0));
+        }
+        self.out.push_back(Output::Forget(gone));
     }
 
     fn took_card(&mut self, card: Card, from: Origin, now: Now) {

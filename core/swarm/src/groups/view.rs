@@ -89,15 +89,24 @@ pub struct PostView {
     pub sent_ms: u64,
     /// What it says; none if the key that it is sealed by is not here.
     pub text: Option<String>,
+    /// The id of the post that it answers; none if it answers none, or that one is not kept here.
+    #[serde(default)]
+    pub reply_to: Option<String>,
+    /// Who wrote that.
+    #[serde(default)]
+    pub reply_to_author: Option<PeerId>,
 }
 
 impl PostView {
     pub(super) fn of(machine: &Machine, post: &Post) -> Self {
+        let parent = machine.reply_to(post);
         Self {
             id: post.id().to_string(),
             author: post.author(),
             sent_ms: post.sent_ms(),
             text: machine.read(post),
+            reply_to: parent.map(|(id, _)| id.to_string()),
+            reply_to_author: parent.map(|(_, author)| author),
         }
     }
 }

@@ -46,6 +46,16 @@ pub enum GetError {
     /// Whoever was reached has it not, or does not let this node have it: ask there.
     #[error("{0} has it not any more, or does not let this node have it")]
     NotThere(PeerId),
+    /// Of which the hash alone was known.
+    #[error(
+        "nobody has it, or lets this node have it: {reached} of the {asked} peers answered that are in the address book or in a group; ask for a link"
+    )]
+    Nowhere {
+        /// Peers that were asked.
+        asked: usize,
+        /// Those of them that answered.
+        reached: usize,
+    },
     /// The link names nobody.
     #[error("the link names nobody who has it: ask for a new one")]
     NoProvider,

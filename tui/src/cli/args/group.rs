@@ -117,6 +117,10 @@ pub(in crate::cli) struct GroupPost {
     /// What is written, of up to 3,800 bytes
     #[arg(required = true)]
     pub(in crate::cli) text: Vec<String>,
+
+    /// It answers this post: the first 8 or more letters of its id, as `group read` shows it
+    #[arg(long, value_name = "ID", env = "PEERWAY_REPLY")]
+    pub(in crate::cli) reply: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

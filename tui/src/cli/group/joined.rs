@@ -11,16 +11,19 @@ use peerway_swarm::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::super::{
-    answering::Answering,
-    args::{Globals, GroupInviteArgs, GroupPost, GroupRead, RoleArg},
-    attach,
-    clock::now_ms,
-    failure::Failure,
-    invite,
-    node::Node,
-    out, sharing,
-    state::StateDir,
+use super::{
+    super::{
+        answering::Answering,
+        args::{Globals, GroupInviteArgs, GroupPost, GroupRead, RoleArg},
+        attach,
+        clock::now_ms,
+        failure::Failure,
+        invite,
+        node::Node,
+        out, sharing,
+        state::StateDir,
+    },
+    threads::{Placed, threads},
 };
 use crate::{
     book::{Book, Name},
@@ -32,8 +35,10 @@ use crate::{
 const MEETING: Duration = Duration::from_secs(15);
 /// And stays with those that it met, so that they have all of it.
 const STAYING: Duration = Duration::from_secs(3);
-/// Letters of an id that a group is meant by.
+/// Letters of an id that a group or a post is meant by.
 const SHORT: usize = 8;
+/// Answers that stand each further to the right than the one before.
+const DEEPEST: usize = 8;
 
 /// Has the node that runs here do something, or one that runs for as long as it takes. `meets` says that other members have to hear of
 /// it.
@@ -299,7 +304,8 @@ pub(super) async fn post(globals: &Globals, args: &GroupPost) -> Result<(), Fail
     // Before members are looked for.
     PostLengthError::check(&text)?;
     let id = with(globals, true, async |node| {
-        Ok(node.post_in_group(&args.group, &text).await?)
+        let reply = args.reply.as_deref();
+        Ok(node.post_in_group(&args.group, &text, reply).await?)
     })
     .await?;
     if globals.json {
@@ -323,9 +329,12 @@ pub(super) async fn read(globals: &Globals, args: &GroupRead) -> Result<(), Fail
     if posts.is_empty() && !globals.json {
         return Ok(out::text(format!("nothing was posted in {name} yet"))?);
     }
-    posts
+    if globals.json {
+        return Ok(posts.iter().try_for_each(out::json)?);
+    }
+    threads(&posts)
         .iter()
-        .try_for_each(|post| print(globals, &book, post))
+        .try_for_each(|placed| Ok(out::text(shown(placed, &book))?))
 }
 
 pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure> {
@@ -333,7 +342,12 @@ pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure>
     let follow = async |node: Client| {
         let mut posts = pin!(node.follow_group(name).await?);
         while let Some(post) = posts.next().await {
-            print(globals, &book, &post?)?;
+            let post = &post?;
+            if globals.json {
+                out::json(post)?;
+            } else {
+                out::text(shown(&Placed { post, depth: 0 }, &book))?;
+            }
         }
         Ok(())
     };
@@ -407,11 +421,16 @@ pub(in crate::cli) fn posts(posts: usize) -> String {
     }
 }
 
-fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure> {
-    if globals.json {
-        return Ok(out::json(post)?);
+/// A post with the letters by which it is answered, as far to the right as it is deep in its thread.
+fn shown(placed: &Placed<'_>, book: &Book) -> String {
+    let post = placed.post;
+    let mut from = book.peer(&post.author);
+    if let Some(to) = &post.reply_to_author {
+        from += &format!(" to {}", book.peer(to));
     }
-    Ok(out::text(line(post, &book.peer(&post.author)))?)
+    let indent = "  ".repeat(placed.depth.min(DEEPEST));
+    let line = format!("{}  {}", short(&post.id), line(post, &from));
+    format!("{indent}{}", line.replace('\n', &format!("\n{indent}")))
 }
 
 /// A post of whoever is called so.
@@ -525,6 +544,22 @@ mod tests {
             "{two}"
         );
         assert!(post(None).contains("zoe: (sealed"));
+    }
+
+    #[test]
+    fn an_answer_says_whom_it_answers_and_stands_below_it() {
+        let [zoe, anna] = [1, 2].map(|seed| peerway::SecretKey::from_seed(&[seed; 32]).id());
+        let post = serde_json::json!({
+            "id": "abcdefghijk", "author": zoe, "sent_ms": 1, "text": "one\ntwo",
+            "reply_to": "k", "reply_to_author": anna,
+        });
+        let post = &serde_json::from_value(post).unwrap();
+        let line = shown(&Placed { post, depth: 1 }, &Book::default());
+        let (first, second) = line.split_once('\n').unwrap();
+        assert!(first.starts_with("  abcdefgh  "), "{line}");
+        let said = format!("  {} to {}: one", zoe.short(), anna.short());
+        assert!(first.ends_with(&said), "{line}");
+        assert_eq!(second, "      two");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rand::Rng;
 
 use super::{
     super::{
-        message::{Bye, Message, Short},
+        message::{Bye, Item, Message, Short},
         reconcile::{Asking, Set},
     },
     Machine, Now, Output,
@@ -117,16 +117,8 @@ impl Machine {
             self.out.push_back(Output::HangUp(peer));
             return;
         }
-        if self
-            .log
-            .state()
-            .former
-            .get(&peer)
-            .is_some_and(|former| former.removed)
-        {
-            self.send(peer, Message::Bye(Bye::Removed));
-            self.out.push_back(Output::HangUp(peer));
-            return;
+        if self.was_removed(peer) {
+            return self.dismiss(peer);
         }
         self.links.insert(peer, Link::new(admitted, now.at));
         if !admitted {
@@ -305,6 +297,21 @@ impl Machine {
             .paused
             .retain(|peer, _| members.contains_key(peer));
         self.give_up_asking(now);
+    }
+
+    fn was_removed(&self, peer: PeerId) -> bool {
+        let former = self.log.state().former.get(&peer);
+        former.is_some_and(|former| former.removed)
+    }
+
+    /// Ends the link to who is no member any more; whoever was removed is shown that it was.
+    pub(super) fn dismiss(&mut self, peer: PeerId) {
+        if !self.was_removed(peer) {
+            return self.hang_up(peer, Bye::NoMember);
+        }
+        let ops = self.log.dismissal(peer).into_iter();
+        self.send(peer, Message::Items(ops.map(Item::Op).collect()));
+        self.hang_up(peer, Bye::Removed);
     }
 
     pub(super) fn hang_up(&mut self, peer: PeerId, why: Bye) {
