@@ -64,7 +64,7 @@ impl Node {
         let endpoint = endpoint().await;
         let listener = place.open().unwrap();
         let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
-        let desk = Desk::new(book.clone());
+        let desk = Desk::new(endpoint.clone(), book.clone());
         let servers = Servers::new(book.clone());
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
