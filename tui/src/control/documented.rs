@@ -1,5 +1,6 @@
 //! `openapi.json` against what the node answers, and both against `docs/control.md`.
 
+mod files;
 mod schema;
 
 use std::{collections::BTreeSet, num::NonZeroU32};
@@ -611,31 +612,6 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
         check(&value, &schema(name), name);
         check_complete(&value, &schema(name), name);
     }
-}
-
-#[test]
-fn every_key_of_what_came_and_went_is_documented_and_no_other() {
-    let mut last: Value = serde_json::from_str(&EVENTS.replace("\"ID\"", &id_text())).unwrap();
-    let transferred = |event: &Value| ["received", "sent"].iter().any(|it| event["event"] == *it);
-    last.as_array_mut().unwrap().retain(transferred);
-    let transfers = serde_json::json!({"received": 1, "sent": 1, "last": last});
-    let transfers: transfers::Transfers = serde_json::from_value(transfers).unwrap();
-    assert_eq!(transfers.last.len(), 2);
-    let transfers = serde_json::to_value(transfers).unwrap();
-    let told = schema("Transfers");
-    check(&transfers, &told, "Transfers");
-    let keys = |of: &Value| {
-        of.as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<BTreeSet<_>>()
-    };
-    assert_eq!(keys(&transfers), keys(&told["properties"]));
-}
-
-fn id_text() -> String {
-    format!("\"{}\"", SecretKey::from_seed(&[1; 32]).id())
 }
 
 #[test]
