@@ -132,7 +132,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
-            desk: Desk::new(book.watch()),
+            desk: Desk::new(endpoint.clone(), book.watch()),
             servers: Servers::new(book.watch()),
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             linker: Linker::default(),
@@ -186,7 +186,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
-            desk: Desk::new(book.watch()),
+            desk: Desk::new(endpoint.clone(), book.watch()),
             servers: Servers::new(book.watch()),
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             linker: Linker::default(),

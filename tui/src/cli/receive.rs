@@ -77,6 +77,7 @@ async fn by_itself(
     until: Until,
 ) -> Result<(), Failure> {
     let (give, given) = tokio::sync::oneshot::channel();
+    let besides = up::Besides::receiving(inbox.folder());
     let offer = move |router: Router, node: &Node| {
         let from = from.map_or(Whom::Anyone, Whom::Only);
         let desk = node.desk().clone();
@@ -84,7 +85,7 @@ async fn by_itself(
         let _ = give.send((desk.receive(inbox, from, asks), desk));
         up::diagnostics(router, true)
     };
-    let serving = up::serve(globals, up::Besides::default(), offer, false, |ticket| {
+    let serving = up::serve(globals, besides, offer, false, |ticket| {
         vec![format!("peerway send FILE --to {ticket}")]
     });
     let taking = async {

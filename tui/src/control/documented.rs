@@ -1,5 +1,6 @@
 //! `openapi.json` against what the node answers, and both against `docs/control.md`.
 
+mod files;
 mod schema;
 
 use std::{collections::BTreeSet, num::NonZeroU32};

@@ -239,6 +239,7 @@ fn router(control: Control) -> Router {
         .route("/pipe/{id}/{name}", get(pipe::pipe))
         .route("/services", get(services).post(reread_services))
         .route("/services/of", post(services_of))
+        .route("/transfers", get(files::transfers))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",
@@ -309,10 +310,14 @@ async fn changes_by_field(State(control): State<Control>) -> impl IntoResponse {
     streams::changes(endpoint, Grain::Field, control.ended.subscribe())
 }
 
-async fn events(State(control): State<Control>) -> impl IntoResponse {
+async fn events(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> impl IntoResponse {
     streams::events(
         control.host.links.endpoint().events(),
         control.host.services.as_ref(),
+        !caller.is_from_afar(),
         control.ended.subscribe(),
     )
 }

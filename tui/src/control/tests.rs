@@ -65,7 +65,7 @@ impl Node {
         let endpoint = endpoint().await;
         let listener = place.open().await.unwrap();
         let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
-        let desk = Desk::new(book.clone());
+        let desk = Desk::new(endpoint.clone(), book.clone());
         let servers = Servers::new(book.clone());
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),

@@ -140,6 +140,8 @@ fn kind(event: &EventKind) -> &'static str {
         EventKind::Connected { .. } => "connected",
         EventKind::Disconnected { .. } => "disconnected",
         EventKind::TurnedAway { .. } => "turned_away",
+        EventKind::Received { .. } => "received",
+        EventKind::Sent { .. } => "sent",
         EventKind::Unknown | _ => "unknown",
     }
 }

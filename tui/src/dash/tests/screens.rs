@@ -31,6 +31,21 @@ fn one_two_and_twelve_peers_fit_every_size() {
 }
 
 #[test]
+fn a_line_about_the_whole_node_takes_the_charts_from_no_screen_of_eighty_by_twenty_four() {
+    let options = Options {
+        note: "home A 62.11.0.2, home B 62.12.0.2".to_owned(),
+        ..options()
+    };
+    for count in [1, 12] {
+        let peers = twelve().into_iter().take(count).collect();
+        let screen = Desk::busy(peers, &options).screen(80, 24);
+        for part in ["home B 62.12.0.2", "─ Down 2 min", "─ Up 2 min", "─ Events"] {
+            assert!(screen.contains(part), "{part}:\n{screen}");
+        }
+    }
+}
+
+#[test]
 fn few_peers_leave_no_half_of_a_screen_blank() {
     for count in [1, 2, 3, 5, 8, 12] {
         for (width, height) in [

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use peerway::{EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl};
+use peerway::{EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl, Transferred};
 
 use super::{Address, Words};
-use crate::dash::look::Role;
+use crate::{dash::look::Role, printable::printable};
 
 /// One line of the event list.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,14 @@ pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
             | EventKind::PortMapped { mapping: None }
             | EventKind::PeerState {
                 to: PeerState::Suspect | PeerState::Failed,
+                ..
+            }
+            | EventKind::Received {
+                what: Transferred { missing: 1.., .. },
+                ..
+            }
+            | EventKind::Sent {
+                what: Transferred { missing: 1.., .. },
                 ..
             }
     )
@@ -90,6 +98,9 @@ impl Words<'_> {
             EventKind::RelayDown { .. } | EventKind::PortMapped { mapping: None } => {
                 (glyphs.warning, Role::Warn)
             }
+            event if is_warning(event) => (glyphs.warning, Role::Warn),
+            EventKind::Received { .. } => (glyphs.down, Role::Good),
+            EventKind::Sent { .. } => (glyphs.up, Role::Good),
             EventKind::PathChanged { .. }
             | EventKind::PortMapped { .. }
             | EventKind::Explained { .. }
@@ -103,7 +114,7 @@ impl Words<'_> {
             glyph,
             role,
             subject: event.subject(self),
-            text: event.sentence(self),
+            text: printable(&event.sentence(self)),
         }
     }
 
