@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::sleep};
 
 pub(crate) use desk::{Crowded, Desk, Whom};
-pub(crate) use send::{Recipient, send};
+pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};
 
