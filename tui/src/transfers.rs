@@ -25,7 +25,7 @@ pub(crate) use desk::{Crowded, Desk, Whom};
 pub(crate) use journal::Transfers;
 #[cfg(unix)]
 pub(crate) use journal::without_names;
-pub(crate) use send::{Recipient, send};
+pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};
 

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     operations::FailureKind,
     pairing::{self, Passing, host_name},
-    transfers::{Recipient, send},
+    transfers::{Recipient, send, send_on},
 };
 
 /// What stands for stdin.
@@ -89,16 +89,25 @@ async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
         let card = Card::new(node.endpoint.ticket(), &host_name());
         let passing = Passing {
             builder: pair::builder(globals),
-            directory: None,
+            directory: node.directory(),
         };
-        let waiting = pairing::wait(passing, &relays, &card, |code, hint| {
+        let waiting = pairing::meet(passing, &relays, &card, |code, hint| {
             print_code(globals, code)?;
             hint.into_iter().for_each(out::hint);
             Ok(())
         });
-        let Card { ticket, name, .. } = waiting.await?;
-        let steps = send(node.endpoint.clone(), Recipient { ticket, name }, selection);
-        follow_sending(globals, steps.map(Ok), || ()).await
+        let (waits, met) = waiting.await?;
+        let Card { ticket, name, .. } = met.card;
+        let steps = if pairing::stays_linked(&relays, &ticket) {
+            send_on(met.connection, name, selection)
+        } else {
+            drop(met.connection);
+            waits.close().await;
+            send(node.endpoint.clone(), Recipient { ticket, name }, selection)
+        };
+        let sent = follow_sending(globals, steps.map(Ok), || ()).await;
+        waits.close().await;
+        sent
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
