@@ -47,6 +47,20 @@ impl Link {
         }
     }
 
+    /// Has a node without relays, in another home, call the far end by its ticket as it is now.
+    pub(crate) fn be_called(&self, from: &Home, to: &Home) {
+        let (listener, ticket) = (self.to.clone(), self.to.ticket());
+        let accepting = to.spawn(async move { listener.accept().await.unwrap() });
+        from.block_on(async {
+            let builder = Endpoint::builder().port_mapping(false);
+            let caller = builder.bind().await.unwrap();
+            caller.connect(ticket, ALPN).await.unwrap();
+        });
+        to.block_on(async { timeout(PATIENCE, accepting).await })
+            .unwrap()
+            .unwrap();
+    }
+
     /// Waits until both sides see the link in this state.
     pub(crate) fn wait_for(&self, state: PeerState) {
         self.wait_until(|link| link.state == state);

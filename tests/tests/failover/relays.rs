@@ -164,6 +164,43 @@ fn a_drain_leads_a_relayed_stream_to_the_other_relay_over_udp_and_over_tcp() {
 }
 
 #[test]
+fn a_relayed_stream_moves_to_the_relay_that_its_only_one_names_and_a_new_ticket_names_that() {
+    in_lab(|mut lab| {
+        let places = [4433, 4533].map(|port| Place::at(&lab, port));
+        for (carrier, kind) in [
+            (Carrier::Udp, NatKind::Symmetric),
+            (Carrier::Tcp, NatKind::Blocked),
+        ] {
+            let mut relays = places.each_ref().map(|place| place.relay(&lab));
+            let [a, b, c] = ["a", "b", "c"].map(|name| {
+                let name = format!("{name}-{carrier:?}").to_lowercase();
+                lab.home_on(&name, kind, FAR).unwrap()
+            });
+            let link = Link::new(&a, &b, &places[0].url);
+            link.wait_for(PeerState::Relayed);
+            let flow = Flow::of_a_stream(&a, &b, &link);
+            println!("{carrier:?}, undisturbed: {:?}", flow.gap_of(200));
+            let began = Instant::now();
+            places[0].move_to(&lab, &places[1]);
+            link.wait_for_relay(&places[1].url);
+            let moved = began.elapsed();
+            relays[0].ended();
+            let (ended, gap) = (began.elapsed(), flow.gap_of(200));
+            println!("{carrier:?}: moved after {moved:?}, relay ended after {ended:?}, {gap:?}");
+            assert!(gap < RESTARTED, "it broke before it was made");
+            for node in [&link.from, &link.to] {
+                assert_eq!(node.ticket().relays(), [places[1].url.clone()]);
+                let relays = node.snapshot().relays.clone();
+                assert_eq!(relays.len(), 1, "{relays:?}");
+                assert_eq!(relays[0].in_place_of.as_ref(), Some(&places[0].url));
+            }
+            link.be_called(&c, &b);
+            relays[1].kill();
+        }
+    });
+}
+
+#[test]
 fn f4_a_relayed_stream_goes_on_when_its_only_relay_is_back_after_long() {
     in_lab(|mut lab| {
         let place = Place::new(&lab);

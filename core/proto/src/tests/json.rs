@@ -253,10 +253,11 @@ fn every_event_has_its_name_and_words() {
         EventKind::Connected { .. } => 8,
         EventKind::Disconnected { .. } => 9,
         EventKind::TurnedAway { .. } => 10,
-        EventKind::Unknown => 11,
+        EventKind::RelayMoved { .. } => 11,
+        EventKind::Unknown => 12,
     };
     let found: Vec<usize> = kinds.iter().map(name).collect();
-    assert_eq!(found, (0..=11).collect::<Vec<_>>());
+    assert_eq!(found, (0..=12).collect::<Vec<_>>());
     let said: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     assert_eq!(said.join("\n"), EVENTS.trim_end());
 }

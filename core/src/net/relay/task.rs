@@ -153,6 +153,9 @@ impl Task {
                 Err(end) => return Ok(Err(end)),
             },
         };
+        if let Some(greeting) = self.inbox.greeting.take() {
+            self.dialer.greeting = greeting;
+        }
         let mut greeting = self.dialer.greeting.clone();
         if self.yields {
             greeting.insert(0, ToRelay::Yield);
@@ -265,6 +268,9 @@ impl Task {
         while let Some((to, payload)) = self.inbox.waiting.pop_front() {
             session.write(&[ToRelay::Signal { to, payload }]).await?;
         }
+        if self.inbox.greeting.is_some() {
+            return Ok(());
+        }
         let mut keepalive = Keepalive::new(now(), random());
         // The relay dialled by the other carrier.
         let mut other = Other::default();
@@ -298,6 +304,10 @@ impl Task {
                     Some(Command::NetworkChanged) => {
                         self.backoff.reset();
                         self.carriers.on_network_changed();
+                        return Ok(());
+                    }
+                    Some(Command::Greet(greeting)) => {
+                        self.inbox.greeting = Some(greeting);
                         return Ok(());
                     }
                     Some(Command::Leave) => match self.wanted_at {
@@ -373,6 +383,7 @@ impl Task {
             },
             ToClient::Gone { peer, reason } => RelayEvent::Gone { peer, reason },
             ToClient::Unreached { peer } => RelayEvent::Unreached { peer },
+            ToClient::Moved { to } => RelayEvent::Moved { to },
             ToClient::Item { ask, item } => RelayEvent::Item { ask, item },
             ToClient::Dealt { ask, outcome } => RelayEvent::Dealt { ask, outcome },
             ToClient::Observed { addr } => {
