@@ -48,9 +48,7 @@ impl Machine {
                 from,
                 attested,
                 bytes,
-            } => {
-                self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
-            }
+            } => self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from)),
             Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
             Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
             Input::RelayUnreached { relay, peer } => self.told(now, peer, &relay, Peer::on_unheard),

@@ -200,11 +200,7 @@ impl Registrations {
                 self.relays.on_draining(now, &url);
                 machine.handle(now, Input::RelayDraining { relay: url });
             }
-            RelayEvent::Moved { to } => {
-                if let Some(to) = self.relays.on_moved(now, &url, &to) {
-                    machine.handle(now, Input::RelayMoved { relay: url, to });
-                }
-            }
+            RelayEvent::Moved { to } => self.on_moved(now, url, &to, machine),
             RelayEvent::Observed(addr) => {
                 self.relays.on_observed(&url, addr);
                 machine.handle(now, Input::Observed { relay: url, addr });
@@ -242,6 +238,12 @@ impl Registrations {
             }
         }
         Happened::Nothing
+    }
+
+    fn on_moved(&mut self, now: Instant, relay: RelayUrl, to: &RelayUrl, machine: &mut Machine) {
+        if let Some(to) = self.relays.on_moved(now, &relay, to) {
+            machine.handle(now, Input::RelayMoved { relay, to });
+        }
     }
 
     /// Where a peer is to be asked for: at the relays of its ticket, by the names that we know them by, or else at ours.

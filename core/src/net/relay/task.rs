@@ -245,6 +245,9 @@ impl Task {
 
     /// Carries frames until the registration ends.
     async fn serve(&mut self, mut session: ControlConnection) -> End {
+        if self.inbox.greeting.is_some() {
+            return End::Move(session);
+        }
         let since = Instant::now();
         let end = match self.exchange(&mut session).await {
             Ok(()) => End::Move(session),
@@ -267,9 +270,6 @@ impl Task {
     async fn exchange(&mut self, session: &mut ControlConnection) -> Result<(), End> {
         while let Some((to, payload)) = self.inbox.waiting.pop_front() {
             session.write(&[ToRelay::Signal { to, payload }]).await?;
-        }
-        if self.inbox.greeting.is_some() {
-            return Ok(());
         }
         let mut keepalive = Keepalive::new(now(), random());
         // The relay dialled by the other carrier.
