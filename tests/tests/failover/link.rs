@@ -16,7 +16,7 @@ use tokio::time::{interval, timeout};
 
 use super::{PATIENCE, progress::Progress};
 
-const ALPN: &[u8] = b"failover/1";
+pub(crate) const ALPN: &[u8] = b"failover/1";
 const TICK: Duration = Duration::from_millis(10);
 
 /// Two nodes and a connection between them.
