@@ -49,6 +49,14 @@ pub enum EventKind {
         /// Why, in words.
         reason: String,
     },
+    /// A relay of ours is taken out of service, and its operator names another one, which takes its place as soon as we are
+    /// registered there, for as long as the node runs. Name that one in its place from now on.
+    RelayMoved {
+        /// Which is.
+        relay: RelayUrl,
+        /// The other one.
+        to: RelayUrl,
+    },
     /// Our address as relays see it changed.
     PublicAddress {
         /// The new one.

@@ -274,12 +274,16 @@ fn role(relay: &RelaySnapshot) -> String {
     if relay.draining {
         return ", about to stop".to_owned();
     }
-    match (relay.role, relay.home_reason) {
+    let role = match (relay.role, relay.home_reason) {
         (Some(RelayRole::Home), None | Some(HomeReason::Only)) => ", home".to_owned(),
         (Some(RelayRole::Home), Some(reason)) => format!(", home: {reason}"),
         (Some(RelayRole::Standby), _) => ", standby".to_owned(),
         _ => String::new(),
-    }
+    };
+    let before = relay.in_place_of.as_ref();
+    before.map_or(role.clone(), |before| {
+        format!("{role}, in place of {}", before.place())
+    })
 }
 
 pub(super) fn or_none(text: &str) -> &str {
@@ -329,6 +333,20 @@ mod tests {
                 "files         3 received and 1 sent so far; 2m ago from {}: received a.jpg, 4.1 MB, into /in",
                 peer.short()
             )
+        );
+    }
+
+    #[test]
+    fn a_relay_that_took_another_s_place_names_that_one() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let relay = serde_json::from_value::<RelaySnapshot>(serde_json::json!({
+            "url": format!("relay://{id}@new.example.org:4433"),
+            "state": "up", "rtt_ms": 18.24, "home": true, "error": null, "role": "home",
+            "in_place_of": format!("relay://{id}@old.example.org:4433"),
+        }));
+        assert_eq!(
+            relay_line(&relay.unwrap()),
+            "new.example.org:4433 up, 18.2 ms, home, in place of old.example.org:4433"
         );
     }
 

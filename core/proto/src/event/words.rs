@@ -59,6 +59,7 @@ impl EventKind {
             | Self::Sent { peer, .. } => Some(*peer),
             Self::RelayUp { .. }
             | Self::RelayDown { .. }
+            | Self::RelayMoved { .. }
             | Self::PublicAddress { .. }
             | Self::PortMapped { .. }
             | Self::NetworkChanged { .. }
@@ -78,7 +79,9 @@ impl EventKind {
             | Self::TurnedAway { peer }
             | Self::Received { peer, .. }
             | Self::Sent { peer, .. } => names.peer(peer),
-            Self::RelayUp { .. } | Self::RelayDown { .. } => "relay".to_owned(),
+            Self::RelayUp { .. } | Self::RelayDown { .. } | Self::RelayMoved { .. } => {
+                "relay".to_owned()
+            }
             Self::PublicAddress { .. } | Self::PortMapped { .. } | Self::NetworkChanged { .. } => {
                 "network".to_owned()
             }
@@ -95,6 +98,10 @@ impl EventKind {
             }
             Self::RelayDown { relay, reason } => {
                 format!("{} is lost: {}", names.relay(relay), names.foreign(reason))
+            }
+            Self::RelayMoved { relay, to } => {
+                let (relay, to) = (names.relay(relay), names.relay(to));
+                format!("{relay} is taken out of service; its operator names {to} in its place")
             }
             Self::PublicAddress { addr } => {
                 format!("relays see this node at {}", names.addr(*addr))

@@ -22,6 +22,7 @@ pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
     matches!(
         event,
         EventKind::RelayDown { .. }
+            | EventKind::RelayMoved { .. }
             | EventKind::PortMapped { mapping: None }
             | EventKind::PeerState {
                 to: PeerState::Suspect | PeerState::Failed,
@@ -95,9 +96,9 @@ impl Words<'_> {
                 path: Some(PathInfo::Relay { .. }),
                 ..
             } => (glyphs.relay, Role::Warn),
-            EventKind::RelayDown { .. } | EventKind::PortMapped { mapping: None } => {
-                (glyphs.warning, Role::Warn)
-            }
+            EventKind::RelayDown { .. }
+            | EventKind::RelayMoved { .. }
+            | EventKind::PortMapped { mapping: None } => (glyphs.warning, Role::Warn),
             event if is_warning(event) => (glyphs.warning, Role::Warn),
             EventKind::Received { .. } => (glyphs.down, Role::Good),
             EventKind::Sent { .. } => (glyphs.up, Role::Good),
