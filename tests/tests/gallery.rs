@@ -9,11 +9,25 @@
     reason = "a test fails by panicking, and the lab's time is real"
 )]
 
+mod back;
 mod chain;
 mod dns;
+mod federation;
+mod folders;
 mod games;
+mod hashes;
 mod homes;
 mod messages;
+mod names;
+mod python;
+mod sockets;
 mod throughput;
 mod torrents;
+mod tracker;
+mod voice;
 mod web;
+
+/// Those that wait for a minute.
+mod nightly {
+    mod linked;
+}
