@@ -254,9 +254,7 @@ fn f4_whose_only_relay_is_away_for_ten_minutes_says_so_waits_cheaply_and_is_back
         println!("two nodes that wait take {:.2} % of a core", 100.0 * share);
         assert!(share < 0.02, "{share}");
         let dialled = Instant::now();
-        let refused = a
-            .block_on(link.from.connect(ticket.clone(), ALPN))
-            .unwrap_err();
+        let refused = a.block_on(link.from.connect(ticket, ALPN)).unwrap_err();
         println!("a dial fails after {:?}: {refused}", dialled.elapsed());
         assert!(dialled.elapsed() < 2 * DIAL_FAILS);
         relay = place.relay(&lab);

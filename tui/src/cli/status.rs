@@ -280,10 +280,10 @@ fn role(relay: &RelaySnapshot) -> String {
         (Some(RelayRole::Standby), _) => ", standby".to_owned(),
         _ => String::new(),
     };
-    let before = relay.in_place_of.as_ref();
-    before.map_or(role.clone(), |before| {
-        format!("{role}, in place of {}", before.place())
-    })
+    match &relay.in_place_of {
+        Some(before) => format!("{role}, in place of {}", before.place()),
+        None => role,
+    }
 }
 
 pub(super) fn or_none(text: &str) -> &str {

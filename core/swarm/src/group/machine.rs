@@ -495,7 +495,11 @@ impl Machine {
         now: Now,
     ) -> Result<Post, PostError> {
         let after_ms = match parent {
-            Some(to) => self.kept.sent_ms(to).ok_or(PostError::NoParent)?.saturating_add(1),
+            Some(to) => self
+                .kept
+                .sent_ms(to)
+                .ok_or(PostError::NoParent)?
+                .saturating_add(1),
             None => 0,
         };
         let state = self.log.state();

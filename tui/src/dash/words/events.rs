@@ -87,6 +87,7 @@ impl Words<'_> {
         let glyphs = self.glyphs;
         let (glyph, role) = match event {
             EventKind::PeerState { to, .. } => self.state_glyph(*to),
+            _ if is_warning(event) => (glyphs.warning, Role::Warn),
             EventKind::PathChanged {
                 path: Some(PathInfo::Direct { .. }),
                 ..
@@ -96,14 +97,12 @@ impl Words<'_> {
                 path: Some(PathInfo::Relay { .. }),
                 ..
             } => (glyphs.relay, Role::Warn),
-            EventKind::RelayDown { .. }
-            | EventKind::RelayMoved { .. }
-            | EventKind::PortMapped { mapping: None } => (glyphs.warning, Role::Warn),
-            event if is_warning(event) => (glyphs.warning, Role::Warn),
             EventKind::Received { .. } => (glyphs.down, Role::Good),
             EventKind::Sent { .. } => (glyphs.up, Role::Good),
             EventKind::PathChanged { .. }
             | EventKind::PortMapped { .. }
+            | EventKind::RelayDown { .. }
+            | EventKind::RelayMoved { .. }
             | EventKind::Explained { .. }
             | EventKind::PublicAddress { .. }
             | EventKind::NetworkChanged { .. }
