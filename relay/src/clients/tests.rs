@@ -543,7 +543,7 @@ fn a_stopping_relay_asks_its_clients_to_leave_and_takes_no_others() {
 fn a_relay_that_is_taken_out_of_service_names_the_one_in_its_place_also_to_those_who_come_late() {
     let mut world = World::new();
     let early = world.register(1);
-    let key = peerway_proto::SecretKey::from_seed(&[9; 32]).id();
+    let key = SecretKey::from_seed(&[9; 32]).id();
     let to = RelayUrl::new(key, "relay.example.org", 4433).unwrap();
     world.clients.drain(Some(to.clone()));
     world.clients.ask_some(1, Duration::ZERO);
@@ -559,7 +559,7 @@ fn a_relay_that_is_taken_out_of_service_names_the_one_in_its_place_also_to_those
             .into_iter()
             .all(|peer| told(&world, peer, &to))
     );
-    world.clients.drain(Some(to.clone()));
+    world.clients.drain(Some(to));
     world.clients.ask_some(1, Duration::ZERO);
     world.pass(SECOND);
     assert_eq!(world.peers[early].heard.len(), 2, "it is no news");
