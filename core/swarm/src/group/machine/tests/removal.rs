@@ -23,7 +23,8 @@ fn who_is_removed_hears_of_it_at_once_and_writes_no_more() {
         world.remove(0, REMOVED);
         let wait = world.run_until(MINUTE, |world| knows_of_it(world, REMOVED));
         assert!(wait <= SECOND, "world {seed}: after {wait:?}");
-        assert_eq!(world.try_post(REMOVED, "still here"), Err(PostError::Role));
+        let refused = world.try_post(REMOVED, "still here");
+        assert_eq!(refused, Err(PostError::NoMember));
     }
 }
 
