@@ -43,7 +43,7 @@ use crate::{
     dash,
     forwarding::{ListenError, forward_kind, words},
     invites::InviteFileError,
-    kept::KeptError,
+    kept::{KeptError, LimitError},
     operations::{DialError, Failed, FailureKind, dial_kind},
     pairing::PairingError,
     proxying::ProxyingError,
@@ -179,8 +179,14 @@ pub(super) enum Failure {
     Names { servers: usize, names: usize },
     #[error("two servers are named {name}: give each a name of its own")]
     SameName { name: String },
-    #[error("--allow names {name}, and no server is exposed under that name here")]
-    AllowsNothing { name: String },
+    #[error("{option} names {name}, and no server is exposed under that name here")]
+    OfNothing { option: &'static str, name: String },
+    #[error("`none` takes all limits away: leave it out, or the others")]
+    LimitAndNone,
+    #[error(transparent)]
+    UploadLimit(#[from] LimitError),
+    #[error("two limits are given {what}: leave one out")]
+    Limits { what: String },
     #[error("cannot write the unit {}: {source}", path.display())]
     #[cfg(target_os = "linux")]
     Unit { path: PathBuf, source: io::Error },
@@ -289,7 +295,10 @@ impl Failure {
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
-            | Self::AllowsNothing { .. }
+            | Self::OfNothing { .. }
+            | Self::Limits { .. }
+            | Self::LimitAndNone
+            | Self::UploadLimit(_)
             | Self::UnknownPeer { .. }
             | Self::UnknownName { .. }
             | Self::NotInBook(_)
