@@ -9,8 +9,8 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
-    Access, Connection, Event, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
-    net::{backlog::Backlog, command::Command, relay::RelayDht, search::Searches},
+    Access, Connection, Event, EventKind, NodeSnapshot, PeerId, RelayUrl, SecretKey, Ticket,
+    net::{backlog::Backlog, clock::unix_ms, command::Command, relay::RelayDht, search::Searches},
     relay::RelayError,
 };
 
@@ -161,6 +161,16 @@ impl Endpoint {
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.0.events.subscribe()
+    }
+
+    /// Tells those who listen to [`events`](Self::events) what happened that the node does not see itself, as that files were
+    /// [transferred](EventKind::Received), and returns
+    /// it with its time.
+    pub fn tell(&self, kind: EventKind) -> Event {
+        let event = Event::new(unix_ms(), kind);
+        // Nobody may listen.
+        let _ = self.0.events.send(event.clone());
+        event
     }
 
     /// The node as it is now, to the second.

@@ -91,7 +91,7 @@ pub use peerway_proto::{
     ParseRelayUrlError, ParseTicketError, PathInfo, PathKind, PeerChanges, PeerId, PeerSnapshot,
     PeerState, PortAllocation, PortMapping, PortRefusal, Presence, RefusalReason, Refused,
     RelayRole, RelaySnapshot, RelayState, RelayUrl, SecretKey, Side, SideEvidence, SwarmSnapshot,
-    Ticket, Traffic, Tried, stun, wire,
+    Ticket, Traffic, Transferred, Tried, stun, wire,
 };
 pub use router::Router;
 pub use stream::{RecvStream, SendStream};

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use peerway_keys::tls;
-use peerway_proto::wire::relay::CloseReason;
+use peerway_proto::{RelayUrl, wire::relay::CloseReason};
 use quinn_proto::{
     ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig, EndpointEvent,
     ServerConfig, Transmit,
@@ -36,7 +36,7 @@ use crate::{
 };
 use connection::{Connection, Happened};
 use refusals::Refusals;
-use session::{ControlConnection, End};
+use session::{ControlConnection, End, Farewell};
 use timers::Timers;
 
 /// Upper bound of the random time after which a client of a stopping relay is to come back.
@@ -94,6 +94,8 @@ pub(crate) struct Clients {
     timers: Timers,
     packets: VecDeque<Packet>,
     is_draining: bool,
+    /// The relay that takes the place of this one, which is taken out of service.
+    successor: Option<Arc<RelayUrl>>,
     /// Who is to be asked to leave.
     to_ask: VecDeque<ConnectionHandle>,
 }
@@ -119,6 +121,7 @@ impl Clients {
             timers: Timers::default(),
             packets: VecDeque::new(),
             is_draining: false,
+            successor: None,
             to_ask: VecDeque::new(),
         }
     }
@@ -179,9 +182,15 @@ impl Clients {
         }
     }
 
-    /// Registers nobody any more.
-    pub(crate) fn drain(&mut self) {
+    /// Registers nobody any more, but those to whom it can name the relay that takes its place. Clients that were asked to leave
+    /// before are asked again where that is news.
+    pub(crate) fn drain(&mut self, successor: Option<RelayUrl>) {
+        let is_known = self.successor.as_deref() == successor.as_ref();
+        if self.is_draining && is_known {
+            return;
+        }
         self.is_draining = true;
+        self.successor = successor.map(Arc::new);
         self.to_ask = self.registered.values().copied().collect();
     }
 
@@ -358,7 +367,10 @@ impl Clients {
         if let Some(slot) = self.slots.get_mut(&handle) {
             let jitter = getrandom::u32().unwrap_or_default() % (DRAIN_JITTER_MS + 1);
             let back_in_ms = u32::try_from(back_in.as_millis()).unwrap_or(u32::MAX);
-            slot.session.ask_to_leave(back_in_ms.saturating_add(jitter));
+            slot.session.ask_to_leave(Farewell {
+                reconnect_in_ms: back_in_ms.saturating_add(jitter),
+                successor: self.successor.clone(),
+            });
             self.ready(handle);
         }
     }

@@ -34,8 +34,8 @@ const MAX_REQUEST: u64 = 4096;
 pub(crate) enum Request {
     /// What it does.
     Status,
-    /// Stop within so many seconds, as soon as the clients have gone elsewhere.
-    Drain { within_s: u64 },
+    /// Stop within so many seconds, as soon as the clients have gone elsewhere: to this relay if one is named.
+    Drain { within_s: u64, to: Option<String> },
     /// A URL that lets in whoever has it.
     Invite {
         uses: Option<u32>,

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use peerway_proto::RelayUrl;
 use peerway_relay::Relay;
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct Keeper {
     relay: Relay,
     store: Arc<Mutex<Store>>,
-    drain: watch::Sender<Option<Duration>>,
+    drain: watch::Sender<Option<Drain>>,
 }
 
 impl Keeper {
@@ -34,9 +35,9 @@ impl Keeper {
         &self.relay
     }
 
-    /// The relay is to stop, within this time.
-    pub(crate) fn drain(&self, within: Duration) {
-        self.drain.send_replace(Some(within));
+    /// The relay is to stop.
+    pub(crate) fn drain(&self, drain: Drain) {
+        self.drain.send_replace(Some(drain));
     }
 
     /// When that is said.
@@ -65,19 +66,27 @@ impl Keeper {
     }
 }
 
+/// How the relay is to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    pub(crate) within: Duration,
+    /// The relay that takes its place.
+    pub(crate) to: Option<RelayUrl>,
+}
+
 /// The operator's words about the end of the relay.
 #[derive(Debug)]
-pub(crate) struct Drains(watch::Receiver<Option<Duration>>);
+pub(crate) struct Drains(watch::Receiver<Option<Drain>>);
 
 impl Drains {
-    /// Returns when the relay is to stop, and within what time; the next time when that is said again.
-    pub(crate) async fn next(&mut self) -> Duration {
+    /// Returns when the relay is to stop, and how; the next time when that is said again.
+    pub(crate) async fn next(&mut self) -> Drain {
         loop {
             if self.0.changed().await.is_err() {
                 return std::future::pending().await;
             }
-            if let Some(within) = *self.0.borrow_and_update() {
-                return within;
+            if let Some(drain) = self.0.borrow_and_update().clone() {
+                return drain;
             }
         }
     }

@@ -19,7 +19,7 @@ use sd_notify::NotifyState;
 use tracing::{error, info, warn};
 
 use cli::{Action, Options, OptionsError};
-use keeper::Keeper;
+use keeper::{Drain, Keeper};
 use store::Store;
 #[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc;
@@ -183,33 +183,43 @@ fn raise_descriptor_limit(clients: usize) -> Option<usize> {
 async fn operate(keeper: &Keeper, signals: &mut Signals, options: &Options, args: &[OsString]) {
     let relay = keeper.relay();
     let mut drains = keeper.drains();
-    let within = loop {
+    let drain = loop {
         tokio::select! {
             request = signals.next() => match request {
                 Request::Stop => break None,
-                Request::Drain => break Some(DRAIN),
+                Request::Drain => break Some(Drain {
+                    within: DRAIN,
+                    to: None,
+                }),
                 Request::Reload => reload(keeper, options, args),
             },
-            within = drains.next() => break Some(within),
+            drain = drains.next() => break Some(drain),
         }
     };
-    let Some(mut within) = within else {
+    let Some(mut drain) = drain else {
         notify(&[NotifyState::Stopping]);
         return relay.shutdown().await;
     };
     loop {
-        let patience = within.saturating_add(DRAIN_MARGIN).as_micros();
+        let patience = drain.within.saturating_add(DRAIN_MARGIN).as_micros();
         let patience = u32::try_from(patience).unwrap_or(u32::MAX);
         notify(&[
             NotifyState::Stopping,
             NotifyState::ExtendTimeoutUsec(patience),
         ]);
         tokio::select! {
-            () = relay.drain(within) => return,
+            () = end(relay, drain) => return,
             () = stopped(signals) => return relay.shutdown().await,
             // The operator has thought better of it.
-            again = drains.next() => within = again,
+            again = drains.next() => drain = again,
         }
+    }
+}
+
+async fn end(relay: &Relay, Drain { within, to }: Drain) {
+    match to {
+        Some(successor) => relay.drain_to(within, successor).await,
+        None => relay.drain(within).await,
     }
 }
 

@@ -168,7 +168,15 @@ pub struct Relay {
     service: Arc<Mutex<Service>>,
     directory: Option<Directory>,
     url: RelayUrl,
-    draining: watch::Sender<Option<Instant>>,
+    draining: watch::Sender<Option<Drain>>,
+}
+
+/// How a relay is to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    until: Instant,
+    /// The relay that takes its place.
+    successor: Option<RelayUrl>,
 }
 
 impl Relay {
@@ -192,7 +200,7 @@ impl Relay {
         hub.lock().set_access(config.access);
         let tcp = match (tcp, &config.tcp) {
             (Some(io), Some(tcp)) => {
-                let port = tcp::Port::new(io, tcp, &config.secret_key, config.limits)?;
+                let port = tcp::Port::new(io, tcp, &config.secret_key, &host, config.limits)?;
                 Some(Arc::new(port))
             }
             _ => None,
@@ -279,9 +287,21 @@ impl Relay {
     /// Registers nobody any more, asks clients one after the other to go elsewhere, and ends [`Relay::run`] when they left, or
     /// after this time. May be called again to hasten it.
     pub async fn drain(&self, within: Duration) {
-        info!(?within, "draining");
-        let end = now().instant.checked_add(within);
-        self.draining.send_replace(end);
+        self.end(within, None).await;
+    }
+
+    /// As [`Relay::drain`], and names the relay that takes this one's place, to clients that come until then as well. Those whose own
+    /// relay this is go there, links and all, and stay as long as they run; those whom the other does not let in stay here until
+    /// the end. An invitation in the URL goes to all of them.
+    pub async fn drain_to(&self, within: Duration, successor: RelayUrl) {
+        self.end(within, Some(successor)).await;
+    }
+
+    async fn end(&self, within: Duration, successor: Option<RelayUrl>) {
+        info!(?within, successor = ?successor.as_ref().map(RelayUrl::place), "draining");
+        let began = now().instant;
+        let until = began.checked_add(within).unwrap_or(began);
+        self.draining.send_replace(Some(Drain { until, successor }));
         self.draining.closed().await;
     }
 
@@ -350,7 +370,7 @@ impl Serving {
     async fn serve(
         mut self,
         mut queue: mpsc::Receiver<Arrival>,
-        mut draining: watch::Receiver<Option<Instant>>,
+        mut draining: watch::Receiver<Option<Drain>>,
     ) {
         loop {
             tokio::select! {
@@ -367,14 +387,23 @@ impl Serving {
     async fn drain(
         &mut self,
         queue: &mut mpsc::Receiver<Arrival>,
-        mut draining: watch::Receiver<Option<Instant>>,
+        mut draining: watch::Receiver<Option<Drain>>,
     ) {
         let service = &mut *self.0;
         let began = now().instant;
-        service.clients.drain();
         let mut steps = interval(DRAIN_STEP);
-        while !service.clients.all_left() {
-            let end = draining.borrow_and_update().unwrap_or(began);
+        loop {
+            let Some(Drain {
+                until: end,
+                successor,
+            }) = draining.borrow_and_update().clone()
+            else {
+                break;
+            };
+            service.clients.drain(successor);
+            if service.clients.all_left() {
+                break;
+            }
             let left = end.saturating_duration_since(now().instant);
             if left.is_zero() {
                 debug!("not all clients left in time");

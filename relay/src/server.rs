@@ -94,7 +94,7 @@ pub struct Now {
 pub enum Command {
     /// Something is to be written to a client: take it from [`Server::poll_frame`].
     Wake { client: ClientId },
-    /// Member a client's connection; it is no longer registered.
+    /// End a client's connection; it is no longer registered.
     Close {
         client: ClientId,
         reason: CloseReason,

@@ -42,7 +42,7 @@ use self::{
     door::{Door, Place},
     http::Web,
 };
-use crate::{hub::now, server::Limits, socket::Sorter};
+use crate::{hub::now, relay::Drain, server::Limits, socket::Sorter};
 
 /// From the first byte to the end of the upgrade.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -114,11 +114,12 @@ impl Port {
         io: TcpListener,
         config: &Tcp,
         key: &SecretKey,
+        host: &str,
         limits: Limits,
     ) -> Result<Self, CertificateError> {
         Ok(Self {
             io,
-            tls: Tls::new(key, config.certificate.clone())?,
+            tls: Tls::new(key, host, config.certificate.clone())?,
             trusted_proxies: config.trusted_proxies.clone(),
             door: Door::new(limits, config.room.unwrap_or(usize::MAX)),
             last: AtomicU32::new(0),
@@ -138,7 +139,7 @@ impl Port {
     pub(crate) async fn serve(
         self: Arc<Self>,
         sorter: Arc<Sorter>,
-        draining: watch::Receiver<Option<std::time::Instant>>,
+        draining: watch::Receiver<Option<Drain>>,
     ) {
         let mut guests = JoinSet::new();
         loop {
@@ -183,7 +184,7 @@ impl Port {
 struct Guest {
     port: Arc<Port>,
     sorter: Arc<Sorter>,
-    draining: watch::Receiver<Option<std::time::Instant>>,
+    draining: watch::Receiver<Option<Drain>>,
     from: SocketAddr,
 }
 

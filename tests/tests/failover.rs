@@ -10,7 +10,7 @@
 mod download;
 mod faults;
 mod link;
-mod program;
+pub(crate) mod program;
 mod progress;
 mod relays;
 mod transfer;

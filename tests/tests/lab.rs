@@ -153,6 +153,28 @@ fn hosts_in_one_home_reach_each_other_by_multicast() {
 }
 
 #[test]
+fn a_home_with_a_new_address_is_not_found_at_the_former_one_and_its_host_notices_nothing() {
+    lab::test(BUDGET, |mut lab| {
+        let home = lab.home("a", NatKind::FullCone).unwrap();
+        let socket = open(&home);
+        let [relay, ..] = relay_sockets(&lab);
+        let former = arrive(&socket, &relay);
+        let own = home.addr();
+        for _ in 0..2 {
+            lab.renumber(&home).unwrap();
+            let now = arrive(&socket, &relay);
+            assert_eq!(now.ip(), home.public_addr());
+            assert_ne!(now.ip(), former.ip());
+            relay.send_to(b"nobody is there", former).unwrap();
+            relay.send_to(b"found", now).unwrap();
+            assert_eq!(receive(&socket), "found");
+        }
+        assert_eq!(home.addr(), own);
+        assert!(lab.renumber(lab.relay()).is_err());
+    });
+}
+
+#[test]
 fn a_host_that_moves_is_somebody_else_to_the_internet() {
     lab::test(BUDGET, |mut lab| {
         let mut home = lab.home("a", NatKind::PortRestricted).unwrap();

@@ -434,6 +434,33 @@ fn homes_without_a_relay_pair_by_a_code_within_fifteen_seconds() {
 
 #[test]
 #[ignore = "needs python3-libtorrent"]
+fn homes_without_a_relay_send_and_receive_by_a_code() {
+    LazyLock::force(&PROGRAMS);
+    lab::test(BUDGET, |lab| {
+        let mut world = World::new(lab);
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = two_computers(&mut world, folder.path());
+        let file = folder.path().join("a/letter");
+        std::fs::write(&file, vec![7; 1 << 20]).unwrap();
+        let mut took = Vec::new();
+        for run in 0..pair::runs(2) {
+            let sends = a.start("peerway send letter --json");
+            let code = code(&sends);
+            std::fs::create_dir(folder.path().join(format!("b/{run}"))).unwrap();
+            let begun = Instant::now();
+            b.json(&format!("peerway receive {code} {run} --yes"));
+            took.push(begun.elapsed());
+            sends.finish();
+            let received = folder.path().join(format!("b/{run}/letter"));
+            assert_eq!(std::fs::read(received).unwrap(), vec![7; 1 << 20]);
+        }
+        tally("send and receive", took);
+        world.close();
+    });
+}
+
+#[test]
+#[ignore = "needs python3-libtorrent"]
 fn who_cannot_be_said_hello_to_is_told_that_one_of_the_two_needs_a_relay() {
     lab::test(BUDGET, |lab| {
         let mut world = World::new(lab);

@@ -217,7 +217,7 @@ mod homes {
             timeout(PATIENCE, typing).await.unwrap().unwrap()
         });
         let waited = a.block_on(async { timeout(PATIENCE, seen).await.unwrap().unwrap() });
-        assert_eq!([typed, waited.unwrap()], cards);
+        assert_eq!([typed.card, waited.unwrap().card], cards);
     }
 
     async fn endpoint(key: Option<SecretKey>, relays: &[RelayUrl]) -> Endpoint {

@@ -13,10 +13,10 @@ use std::{
 };
 
 use peerway::{
-    ConnectError, Connection, Endpoint, EventKind, NodeSnapshot, PathInfo, RelayRole, RelayState,
-    RelayUrl, SecretKey, Ticket,
+    ConnectError, Connection, Endpoint, EventKind, InviteToken, NodeSnapshot, PathInfo, RelayRole,
+    RelayState, RelayUrl, SecretKey, Ticket,
 };
-use peerway_relay::{Config, Relay};
+use peerway_relay::{Access, Config, Invite, Relay};
 use tokio::{
     runtime,
     task::yield_now,
@@ -143,6 +143,55 @@ async fn a_link_leaves_a_relay_that_is_about_to_stop_before_it_does() {
         assert_eq!((role(&left), role(other)), (None, Some(RelayRole::Home)));
         assert_eq!(node.ticket().relays()[0], *other);
     }
+}
+
+#[tokio::test]
+async fn a_link_goes_where_its_only_relay_sends_it_with_an_invitation_and_tickets_follow() {
+    let (first, second) = (start(None).await, start(None).await);
+    let urls = [first.url(), second.url()];
+    second.set_access(Access::default().invited_only(true));
+    let token = InviteToken::from_bytes([5; 16]);
+    let invite = Invite {
+        uses_left: Some(2),
+        expires_ms: None,
+    };
+    second.invite(&token, invite).unwrap();
+    let (a, b) = (node(&urls[..1]).await, node(&urls[..1]).await);
+    let (out, incoming) = tokio::join!(a.connect(b.ticket(), ALPN), b.accept());
+    let (out, incoming) = (out.unwrap(), incoming.unwrap());
+    let mut numbers = Numbers::flow(out.clone(), incoming);
+    numbers.take(100).await;
+    let mut events = a.events();
+    let named = second.url().with_invite(token);
+    let drain = tokio::spawn(async move { first.drain_to(2 * PATIENCE, named).await });
+    timeout(PATIENCE, drain)
+        .await
+        .expect("all left before its time was up")
+        .unwrap();
+    let gap = numbers.take(200).await;
+    assert!(gap < Duration::from_secs(1), "{gap:?}");
+    assert_eq!(relay_of(&out), urls[1]);
+    for node in [&a, &b] {
+        wait_for(node, |it| it.relays.len() == 1).await;
+        let relays = node.snapshot().relays.clone();
+        assert_eq!(relays[0].in_place_of.as_ref(), Some(&urls[0]));
+        assert_eq!(node.ticket().relays(), &urls[1..]);
+        assert!(!node.ticket().to_string().contains("invite"));
+    }
+    let moved = EventKind::RelayMoved {
+        relay: urls[0].clone(),
+        to: urls[1].clone(),
+    };
+    let told = async { while events.recv().await.unwrap().kind != moved {} };
+    timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(second.stats().clients, 2);
+    let guest = Endpoint::builder()
+        .port_mapping(false)
+        .bind()
+        .await
+        .unwrap();
+    let found = timeout(PATIENCE, guest.connect(b.ticket(), ALPN)).await;
+    assert_eq!(found.unwrap().unwrap().peer(), b.id(), "it is served there");
 }
 
 #[tokio::test]

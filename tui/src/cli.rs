@@ -96,6 +96,7 @@ mod documented;
 mod tests;
 
 use std::{
+    env,
     io::{self, IsTerminal},
     process::ExitCode,
 };
@@ -269,8 +270,11 @@ fn log_to_stderr(verbose: u8) {
         _ => "info,peerway=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let is_plain = env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    let has_colours = io::stderr().is_terminal() && !is_plain;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(has_colours)
         .init();
 }

@@ -44,7 +44,7 @@ pub(crate) use client::Telling;
 pub(crate) use door::Seated;
 pub(crate) use pins::{GcAsk, PinAsk};
 pub(crate) use pipe::frame::Step as PipeStep;
-pub use place::Place;
+pub use place::{Place, Socket};
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
@@ -79,6 +79,8 @@ pub struct Host {
     pub(crate) party: Party,
     /// The groups that it belongs to; none of a temporary identity.
     pub groups: Option<Groups>,
+    /// Why it keeps none though it should.
+    pub groups_trouble: Option<String>,
     /// What it exposes and forwards whenever it runs; none of one that keeps nothing.
     pub(crate) services: Option<Services>,
     /// How it was started.
@@ -156,6 +158,12 @@ pub enum ControlError {
     Folder { path: PathBuf, reason: String },
     #[error("cannot open the control socket {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
+    #[error(
+        "another peerway{} answers at {}: two nodes of one identity would take each other's place; end that one with `peerway down`",
+        pid.map(|pid| format!(", process {pid},")).unwrap_or_default(),
+        path.display()
+    )]
+    Taken { path: PathBuf, pid: Option<i32> },
     #[error("{} is in the place of the control socket and not one of yours: move it away", path.display())]
     NotOurs { path: PathBuf },
     #[error("cannot talk to the node behind {}: {source}", path.display())]

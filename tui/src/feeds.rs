@@ -123,7 +123,12 @@ impl FeedFile {
 
     fn parse(&self, text: &str) -> Result<Feeds, FeedFileError> {
         if text.is_empty() {
-            return Ok(Feeds::default());
+            let path = self.0.path();
+            return match path.symlink_metadata() {
+                // Nothing that is written here leaves one.
+                Ok(_) => Err(FeedFileError::Empty(path.to_owned())),
+                Err(_) => Ok(Feeds::default()),
+            };
         }
         serde_json::from_str(text).map_err(|source| self.not_json("understand", source))
     }
@@ -141,6 +146,11 @@ impl FeedFile {
 /// Why the list of feeds could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FeedFileError {
+    #[error(
+        "{HOLDS} {} is empty, as after a damage: restore it, or move it away: the feeds are groups too, which `peerway group` shows",
+        .0.display(), HOLDS = HOLDS
+    )]
+    Empty(PathBuf),
     #[error(
         "cannot {action} {HOLDS} {}: {source}; move it away: the feeds are groups too, which `peerway group` shows",
         path.display(),
@@ -222,6 +232,13 @@ mod tests {
         std::fs::write(folder.path().join("feeds"), "{").unwrap();
         let error = file.read().unwrap_err().to_string();
         assert!(error.starts_with("cannot understand the list of feeds"));
+        assert!(file.change(|_| ()).is_err());
+        std::fs::write(folder.path().join("feeds"), b"\xff").unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("is no text in UTF-8"), "{error}");
+        std::fs::write(folder.path().join("feeds"), "").unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("is empty"), "{error}");
         assert!(file.change(|_| ()).is_err());
     }
 }

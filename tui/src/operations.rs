@@ -19,6 +19,7 @@ use futures_util::{
 };
 use peerway::{
     Endpoint, NodeSnapshot, PathInfo, PeerSnapshot, Ticket,
+    quic::{ConnectionError, close},
     services::{ping::PingError, speed::SpeedError},
 };
 use serde::{Deserialize, Serialize};
@@ -239,8 +240,22 @@ impl OperationError {
             Self::Forwarding(error) => error.kind(),
             Self::NoReply { .. } => FailureKind::Unreachable,
             Self::RelayedOnly { .. } => FailureKind::RelayedOnly,
+            Self::Ping(PingError::Connection(error))
+            | Self::Speed(SpeedError::Connection(error)) => ended_kind(error),
             Self::Ping(_) | Self::Speed(_) => FailureKind::Failed,
         }
+    }
+}
+
+/// What kind of failure it is that a connection ended so.
+fn ended_kind(error: &ConnectionError) -> FailureKind {
+    let ConnectionError::ApplicationClosed(closed) = error else {
+        return FailureKind::Failed;
+    };
+    match u32::try_from(closed.error_code.into_inner()) {
+        Ok(close::NOT_LET_IN) => FailureKind::Refused,
+        Ok(close::BUSY) => FailureKind::Busy,
+        Ok(_) | Err(_) => FailureKind::Failed,
     }
 }
 

@@ -12,23 +12,19 @@ use futures_util::{
 };
 use peerway::{
     BindError, Endpoint, PeerId, RelayUrl, Ticket,
-    services::pair::{self, Card, Code, PairError},
+    services::pair::{self, Card, Code, Met, PairError},
 };
 use peerway_swarm::discovery::Discovery;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use self::afar::Whereabouts;
-pub(crate) use self::afar::{Passing, passing_key};
+pub(crate) use self::afar::{Passing, passing_key, sought};
 use crate::{
     book::{Book, BookError, BookFile, Draft, EditError, Name, Trust},
     operations::{DialError, Dialling, Failed, FailureKind, dial_kind, reachable},
 };
 
-/// Where alone a code can be typed that no relay and no record leads to.
-const NEARBY: &str = "without a relay the other computer has to be on this network: with --relay URL on both it may be anywhere";
-/// Where one can be typed to which a record leads.
-const BY_DHT: &str = "without a relay the other computer is met on this network, or by way of the Mainline DHT if both routers are ordinary ones: with --relay URL on both it may be anywhere";
 /// How long a code is shown.
 const VALID: Duration = Duration::from_secs(600);
 /// Steps that wait for whoever listens: there are no more.
@@ -193,6 +189,18 @@ pub(crate) async fn wait(
     ours: &Card,
     show: impl FnOnce(&Code, Option<&str>) -> io::Result<()>,
 ) -> Result<Card, PairingError> {
+    let (waits, met) = meet(passing, relays, ours, show).await?;
+    waits.close().await;
+    Ok(met.card)
+}
+
+/// The same, and the node that waited: the link ends with it.
+pub(crate) async fn meet(
+    passing: Passing,
+    relays: &[RelayUrl],
+    ours: &Card,
+    show: impl FnOnce(&Code, Option<&str>) -> io::Result<()>,
+) -> Result<(Endpoint, Met), PairingError> {
     let code = Code::generate()?;
     let builder = passing.builder.secret_key(code.rendezvous());
     let builder = builder.relays(relays.to_vec()).alpns([pair::ALPN]);
@@ -202,9 +210,8 @@ pub(crate) async fn wait(
     {
         let whereabouts = Whereabouts::begin(&waits, &code, directory).await;
         let waiting = async {
-            let are_published = whereabouts.are_published(&waits).await;
-            let hint = if are_published { BY_DHT } else { NEARBY };
-            show(&code, Some(hint))?;
+            let hint = whereabouts.published(&waits).await;
+            show(&code, Some(&hint))?;
             met(&waits, &code, ours).await
         };
         tokio::select! {
@@ -214,16 +221,21 @@ pub(crate) async fn wait(
     } else {
         let waiting = async {
             reachable(&waits).await?;
-            show(&code, relays.is_empty().then_some(NEARBY))?;
+            show(&code, relays.is_empty().then_some(afar::NEARBY))?;
             met(&waits, &code, ours).await
         };
         waiting.await
     };
-    waits.close().await;
-    met
+    match met {
+        Ok(met) => Ok((waits, met)),
+        Err(error) => {
+            waits.close().await;
+            Err(error)
+        }
+    }
 }
 
-async fn met(waits: &Endpoint, code: &Code, ours: &Card) -> Result<Card, PairingError> {
+async fn met(waits: &Endpoint, code: &Code, ours: &Card) -> Result<Met, PairingError> {
     let met = timeout(VALID, pair::wait(waits, code, ours)).await;
     Ok(met.map_err(|_| PairingError::Expired)??)
 }
@@ -241,7 +253,7 @@ pub(crate) async fn type_in(
     let builder = passing.builder.secret_key(key.clone()).visits(true);
     let builder = builder.relays(relays.to_vec()).port_mapping(false);
     let types = builder.bind().await?;
-    let _finding = match passing.directory {
+    let finding = match passing.directory {
         Some(directory) => Some(Discovery::start(&types, key, directory).await),
         None => None,
     };
@@ -250,9 +262,19 @@ pub(crate) async fn type_in(
         hint,
     };
     dialling.settled().await;
-    let met = pair::type_in(&types, relays, code, ours).await;
+    let typing = pair::type_in(&types, relays, code, ours);
+    let met = sought(&types, code, finding.is_some(), hint, typing).await;
+    if let Ok(met) = &met {
+        met.connection.close(0, b"paired");
+    }
     types.close().await;
-    Ok(met?)
+    Ok(met?.card)
+}
+
+/// Whether files go by the link on which the code was typed, as nothing else leads from one to the other. By a relay they meet anew: who finds out where
+/// two meet, which is no secret, could take the place of one there, and end the link.
+pub(crate) fn stays_linked(ours: &[RelayUrl], theirs: &Ticket) -> bool {
+    ours.is_empty() && theirs.relays().is_empty()
 }
 
 /// Puts the other one into the address book of a node, by the name that it wishes if that is one and free.

@@ -1,17 +1,20 @@
 //! Who is asked in a search, and what is found, as it is told to people and programs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use peerway::{PeerId, Ticket};
 use peerway_swarm::{
     group::GroupId,
     groups::Groups,
     search::{Asker, Form, GroupDirectories, Hit, NoAnswer, Row, Summary},
-    share::{Hash, Kind, Link},
+    share::{GetError, Hash, Kind, Link, Sharing},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::book::{Book, Trust};
+use crate::{
+    book::{Book, Trust},
+    shares::Wanted,
+};
 
 /// Everybody who is asked.
 #[derive(Debug, Default)]
@@ -63,8 +66,8 @@ impl FormWord {
 }
 
 impl Asked {
-    /// Peers of the address book that are let in, and members of groups that were joined who are not blocked; or those alone who are in
-    /// a group of this name, of the book or joined. None if there is no such group.
+    /// Peers of the address book that are let in, and members of groups that were joined, but for feeds, who are not blocked; or those
+    /// alone who are in a group of this name, of the book or joined. None if there is no such group.
     pub(crate) fn of(book: &Book, groups: Option<&Groups>, only: Option<&str>) -> Option<Self> {
         let mut asked = Self::default();
         let mut is_there = only.is_none();
@@ -81,7 +84,9 @@ impl Asked {
             let is_meant = only.is_none_or(|only| {
                 only == name || (only.len() >= 8 && id.to_string().starts_with(only))
             });
-            if !is_meant {
+            // Whoever follows a feed sees what is looked for only if that is wished.
+            let is_left_out = only.is_none() && groups.is_some_and(|it| it.is_feed(id));
+            if !is_meant || is_left_out {
                 continue;
             }
             is_there = true;
@@ -123,6 +128,23 @@ impl Asked {
             }
         }
         is_there.then_some(asked)
+    }
+
+    /// A link to what is wanted; of what is known by its hash alone from those whom a search would ask.
+    pub(crate) async fn link(
+        wanted: &Wanted,
+        sharing: &Sharing,
+        book: Arc<Book>,
+        groups: Option<&Groups>,
+    ) -> Result<Link, GetError> {
+        match wanted {
+            Wanted::Link(link) => Ok(link.clone()),
+            Wanted::Hash(hash) => {
+                let asked = Self::of(&book, groups, None).unwrap_or_default();
+                let peers = asked.tickets().into_values();
+                sharing.locate(*hash, peers.collect()).await
+            }
+        }
     }
 
     /// Where each is met.

@@ -1,13 +1,13 @@
 //! What a node shares, as it is told to people and programs.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use peerway::Names;
 use peerway_swarm::{
     search::MAX_DOCUMENTS,
-    share::{Hash, Kind, Link, Notice, Shared},
+    share::{Hash, Kind, Link, Notice, ParseLinkError, Shared},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Content that is shared by its name, and the link by which it is had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct ShareLine {
     pub(crate) searchable: bool,
     pub(crate) path: PathBuf,
     pub(crate) skipped: Vec<String>,
+    /// Files that changed or went since, and are shared no more.
+    #[serde(default)]
+    pub(crate) changed: u64,
     /// None while no node runs that serves it.
     pub(crate) link: Option<Link>,
 }
@@ -38,8 +41,14 @@ impl ShareLine {
             searchable,
             path: shared.path,
             skipped: shared.skipped,
+            changed: 0,
             link,
         }
+    }
+
+    /// The same, of which so many files are not what was shared any more.
+    pub(crate) fn with_changed(self, changed: u64) -> Self {
+        Self { changed, ..self }
     }
 
     /// Whether somebody who writes this means it: its name, or the first eight digits of its hash or more.
@@ -50,6 +59,49 @@ impl ShareLine {
 
 pub(crate) fn is_meant(name: &str, hash: Hash, which: &str) -> bool {
     name == which || (which.len() >= 8 && hash.to_string().starts_with(&which.to_lowercase()))
+}
+
+/// What is to be fetched: what a link names, or what has a hash, whoever has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Link(Link),
+    Hash(Hash),
+}
+
+impl Wanted {
+    pub(crate) fn hash(&self) -> Hash {
+        match self {
+            Self::Link(link) => link.hash,
+            Self::Hash(hash) => *hash,
+        }
+    }
+}
+
+impl FromStr for Wanted {
+    type Err = ParseLinkError;
+
+    fn from_str(text: &str) -> Result<Self, ParseLinkError> {
+        match text.trim().parse() {
+            Ok(hash) => Ok(Self::Hash(hash)),
+            Err(_) => text.parse().map(Self::Link),
+        }
+    }
+}
+
+impl Serialize for Wanted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Link(link) => link.serialize(serializer),
+            Self::Hash(hash) => hash.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// That names cannot be found, as there are too many.

@@ -4,6 +4,7 @@
 //! the control socket. Who drops them ends the work.
 
 mod desk;
+mod journal;
 mod send;
 
 use std::{path::PathBuf, time::Duration};
@@ -21,7 +22,10 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::sleep};
 
 pub(crate) use desk::{Crowded, Desk, Whom};
-pub(crate) use send::{Recipient, send};
+pub(crate) use journal::Transfers;
+#[cfg(unix)]
+pub(crate) use journal::without_names;
+pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};
 

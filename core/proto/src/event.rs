@@ -49,6 +49,14 @@ pub enum EventKind {
         /// Why, in words.
         reason: String,
     },
+    /// A relay of ours is taken out of service, and its operator names another one, which takes its place as soon as we are
+    /// registered there, for as long as the node runs. Name that one in its place from now on.
+    RelayMoved {
+        /// Which is.
+        relay: RelayUrl,
+        /// The other one.
+        to: RelayUrl,
+    },
     /// Our address as relays see it changed.
     PublicAddress {
         /// The new one.
@@ -115,7 +123,46 @@ pub enum EventKind {
         /// Who.
         peer: PeerId,
     },
+    /// Files came from a peer.
+    Received {
+        /// From whom.
+        peer: PeerId,
+        /// What came.
+        #[serde(flatten)]
+        what: Transferred,
+    },
+    /// Files went to a peer, which has them.
+    Sent {
+        /// To whom.
+        peer: PeerId,
+        /// What went.
+        #[serde(flatten)]
+        what: Transferred,
+    },
     /// Something that newer versions know.
     #[serde(other)]
     Unknown,
+}
+
+/// Files of one transfer, which has come to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "whoever transfers files makes it"
+)]
+pub struct Transferred {
+    /// The name of the first file or folder that was selected, as its sender chose it: to be made harmless before it is shown. None
+    /// for who may know only that files were transferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The folder that they are in; none of what was sent, and likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Files that arrived.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that did not arrive.
+    #[serde(default)]
+    pub missing: u64,
 }

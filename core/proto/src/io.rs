@@ -60,6 +60,8 @@ pub enum Input<'a> {
     },
     /// The relay is about to stop, and carries on until then.
     RelayDraining { relay: RelayUrl },
+    /// A relay names another one in its place: peers that may be met there may be met at the other.
+    RelayMoved { relay: RelayUrl, to: RelayUrl },
     /// The relay has owed an answer for longer than usual, and may be gone; or it answers again.
     RelaySilent { relay: RelayUrl, silent: bool },
     /// Not registered with it any more.

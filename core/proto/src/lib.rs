@@ -105,7 +105,7 @@ mod watched;
 
 pub use access::Access;
 pub use discovery::DiscoverySecret;
-pub use event::{Event, EventKind, Names};
+pub use event::{Event, EventKind, Names, Transferred};
 pub use explanation::{
     Action, Cause, Evidence, Explanation, Guessing, How, Kinds, NextReason, NextTry, Side,
     SideEvidence, Tried,

@@ -64,6 +64,16 @@ impl RelayUrl {
         self.invite.as_deref()
     }
 
+    /// The URL with its invitation, which is a secret, for whoever is to use it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_its_invite(&self) -> String {
+        match &self.invite {
+            Some(token) => format!("{self}?invite={}", token.reveal()),
+            None => self.to_string(),
+        }
+    }
+
     pub(crate) fn forget_invite(&mut self) {
         self.invite = None;
     }

@@ -4,6 +4,7 @@
 mod echo;
 mod home;
 pub mod keepalive;
+mod moved;
 mod told;
 
 use std::{
@@ -18,6 +19,7 @@ use rand_chacha::ChaCha20Rng;
 use self::{
     echo::Echo,
     home::{Home, RoundTrips},
+    moved::{Moved, Word},
     told::Told,
 };
 use crate::{
@@ -28,6 +30,9 @@ use crate::{
 
 /// See the [module](self).
 pub struct Relays {
+    /// Our own relays as they were [set](Self::set_home).
+    chosen: Vec<RelayUrl>,
+    moved: Moved,
     home: Home,
     relays: BTreeMap<RelayUrl, Relay>,
     /// All links, and the relays at which their peers are or may be met.
@@ -90,6 +95,8 @@ pub enum Over {
 pub enum Order {
     /// Find out where the relay is, and stay registered with it.
     Register { relay: RelayUrl },
+    /// Be registered as one whose own relay it is, not as its visitor any more.
+    Settle { relay: RelayUrl },
     /// Be registered with it no more.
     Deregister { relay: RelayUrl },
     /// Leave it as it asked for, to be back when it is.
@@ -116,6 +123,8 @@ impl Relays {
     /// With no relays yet; the seed has to be unknown to others.
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
+            chosen: Vec::new(),
+            moved: Moved::default(),
             home: Home::default(),
             relays: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -132,7 +141,7 @@ impl Relays {
 
     /// Our own relays as they were [set](Self::set_home).
     pub fn configured(&self) -> &[RelayUrl] {
-        self.home.configured()
+        &self.chosen
     }
 
     /// What a relay of ours that we are registered with is to us.
@@ -147,14 +156,29 @@ impl Relays {
 
     /// Registers with the relays that are ours from now on, of which those that are about as near come in this order. The others are left when no link needs them any more.
     pub fn set_home(&mut self, now: Instant, home: Vec<RelayUrl>) {
-        self.home.configure(home.clone());
+        self.chosen = home;
+        self.moved.retain(&self.chosen);
+        self.take_home(now);
+    }
+
+    /// Looks again which relays are ours.
+    fn take_home(&mut self, now: Instant) {
+        let ours = self.moved.ours(&self.chosen);
+        let named = self.moved.named().filter(|named| !ours.contains(named));
+        let wanted: Vec<RelayUrl> = ours.iter().chain(named).cloned().collect();
+        self.home.configure(ours);
         for (url, relay) in &mut self.relays {
-            let was_home = std::mem::replace(&mut relay.home, home.contains(url));
+            let was_home = std::mem::replace(&mut relay.home, wanted.contains(url));
             if was_home && relay.unused.is_some() {
                 relay.unused = Some(now);
             }
+            if relay.home && !was_home {
+                let told = wanted.iter().find(|wanted| *wanted == url);
+                let relay = told.unwrap_or(url).clone();
+                self.orders.push_back(Order::Settle { relay });
+            }
         }
-        for url in home {
+        for url in wanted {
             self.need(now, url);
         }
         self.home.choose(now, &self.relays);
@@ -184,7 +208,7 @@ impl Relays {
             state: RelayState::Connecting,
             addr: None,
             rtt: None,
-            home: self.home().contains(&url),
+            home: self.home().contains(&url) || self.moved.named().any(|named| *named == url),
             impostor: false,
             over: Over::Udp,
             is_draining: false,
@@ -275,6 +299,12 @@ impl Relays {
         {
             std::mem::swap(other, &mut addr);
         }
+        if !self.chosen.contains(url) {
+            other = other.filter(|other| self.moved.may_be_at(url, other.ip()));
+            if !self.moved.may_be_at(url, addr.ip()) {
+                return self.refuse(now, url.clone());
+            }
+        }
         let Some(relay) = self.relays.get_mut(url) else {
             return;
         };
@@ -329,6 +359,7 @@ impl Relays {
             self.measure(through);
         }
         self.home.choose(now, &self.relays);
+        self.note_moved(now, url, true);
         real
     }
 
@@ -365,6 +396,55 @@ impl Relays {
         self.home.choose(now, &self.relays);
     }
 
+    /// A relay that we are registered with is taken out of service, and names another one, which is believed as far as its own place
+    /// is concerned: it is given up when we are registered with the other, and whoever is met there may be met at the other.
+    /// Returns by which name that is known, unless it is not believed.
+    pub fn on_moved(&mut self, now: Instant, url: &RelayUrl, to: &RelayUrl) -> Option<RelayUrl> {
+        let relay = self.relays.get(url);
+        let relay = relay.filter(|relay| relay.state == RelayState::Up)?;
+        let from = relay.addr.map(|addr| addr.ip());
+        let known = self.known(to);
+        // Of those that are equal, what we were told has the invitation.
+        let to = if known == to { to } else { known }.clone();
+        let is_ours = self.moved.place_held_by(&self.chosen, url).is_some();
+        let word = Word {
+            by: url,
+            from,
+            to: &to,
+            was_known: self.relays.contains_key(&to),
+        };
+        let dropped = self.moved.name(now, &self.chosen, &word).ok()?;
+        let is_usable = |relay: &Relay| (relay.home || !is_ours) && relay.lasts();
+        let is_up = self.relays.get(&to).is_some_and(is_usable);
+        if is_ours {
+            let (relay, to) = (url.clone(), to.clone());
+            self.tell(EventKind::RelayMoved { relay, to });
+            self.take_home(now);
+        }
+        if let Some(dropped) = dropped {
+            self.forget(dropped);
+        }
+        for met_at in self.links.values_mut().filter(|it| it.contains(url)) {
+            met_at.insert(to.clone());
+        }
+        if is_needed(&self.links, &to) {
+            self.need(now, to.clone());
+        }
+        self.note_moved(now, &to, is_up);
+        Some(to)
+    }
+
+    /// Where somebody is to be asked for who is said to be at this relay, by the names that we know: also at the one that has its place.
+    pub fn met_at<'a>(&'a self, url: &'a RelayUrl) -> impl Iterator<Item = &'a RelayUrl> {
+        let known = self.known(url);
+        self.moved.successor_of(known).into_iter().chain([known])
+    }
+
+    /// The relay of ours in whose place this one is, as an operator said.
+    pub fn in_place_of(&self, url: &RelayUrl) -> Option<&RelayUrl> {
+        self.moved.place_of(url)
+    }
+
     /// The last try to register failed, because of somebody without the relay's key if it is an impostor.
     pub fn on_down(&mut self, now: Instant, url: &RelayUrl, reason: String, impostor: bool) {
         let Some(relay) = self.relays.get_mut(url) else {
@@ -382,6 +462,8 @@ impl Relays {
             self.orders.push_back(Order::Distrust { addr });
         }
         self.home.choose(now, &self.relays);
+        self.note_moved(now, url, false);
+        self.forget_replaced();
     }
 
     /// The network is another one: asks anew where relays see us in the family that we are not registered in, and forgets how
@@ -461,6 +543,8 @@ impl Relays {
             .extract_if(.., |_, relay| relay.left_at().is_some_and(|at| at <= now));
         let left = unused.map(|(relay, _)| Order::Deregister { relay });
         self.orders.extend(left);
+        self.moved
+            .retain_visited(|relay| self.relays.contains_key(relay));
         self.leave_draining(now);
         let in_use = !self.links.is_empty();
         for relay in self.relays.values_mut() {
@@ -485,11 +569,57 @@ impl Relays {
         let due = self.relays.iter().filter(is_due);
         let due: Vec<RelayUrl> = due.map(|(url, _)| url.clone()).collect();
         for relay in due {
+            if !self.relays.get(&relay).is_some_and(|left| left.home)
+                && self.moved.has_replaced(&relay)
+            {
+                self.forget(relay);
+                continue;
+            }
             if let Some(left) = self.relays.get_mut(&relay) {
                 left.leave_at = None;
             }
             self.orders.push_back(Order::Leave { relay });
         }
+    }
+
+    /// A relay that may have been named for another's place is up, or not any more.
+    fn note_moved(&mut self, now: Instant, url: &RelayUrl, is_up: bool) {
+        if self.moved.note(url, is_up) {
+            self.take_home(now);
+            self.forget_replaced();
+        }
+    }
+
+    /// A relay that was named may not be where it is.
+    fn refuse(&mut self, now: Instant, relay: RelayUrl) {
+        self.moved.refuse(&relay);
+        self.tell(EventKind::RelayDown {
+            relay: relay.clone(),
+            reason: "it is not in the internet, as the relay is that named it in its place: to use it all the same, name it yourself".to_owned(),
+        });
+        self.take_home(now);
+        self.forget(relay);
+    }
+
+    /// Forgets the relays whose places others have, once they are gone.
+    fn forget_replaced(&mut self) {
+        let is_gone = |(url, relay): &(&RelayUrl, &Relay)| {
+            !relay.home && relay.state != RelayState::Up && self.moved.has_replaced(url)
+        };
+        let gone = self.relays.iter().filter(is_gone);
+        let gone: Vec<RelayUrl> = gone.map(|(url, _)| url.clone()).collect();
+        for url in gone {
+            self.forget(url);
+        }
+    }
+
+    /// Gives a relay up though peers were met there.
+    fn forget(&mut self, relay: RelayUrl) {
+        self.relays.remove(&relay);
+        for met_at in self.links.values_mut() {
+            met_at.remove(&relay);
+        }
+        self.orders.push_back(Order::Deregister { relay });
     }
 
     /// When a relay is left that is about to stop: not while it carries a link, or is the last of ours.

@@ -119,6 +119,9 @@ pub struct RelaySnapshot {
     /// Whether it said that it is about to stop; it carries on until then.
     #[serde(default)]
     pub draining: bool,
+    /// The relay of ours in whose place it is, as the operator of that one said, for as long as the node runs.
+    #[serde(default)]
+    pub in_place_of: Option<RelayUrl>,
     /// Why it is down, if it is.
     pub error: Option<String>,
     /// Whether that is because whoever answers in its place does not hold its key.
@@ -148,6 +151,7 @@ impl RelaySnapshot {
             role: None,
             home_reason: None,
             draining: false,
+            in_place_of: None,
             error: None,
             impostor: false,
             carrier: None,

@@ -248,6 +248,8 @@ pub(crate) const ECHO_REFRESH: Duration = ms(25_000);
 pub(crate) const ECHO_REPEAT: Duration = ms(1000);
 /// See [`ECHO_REPEAT`].
 pub(crate) const ECHO_TRIES: u32 = 3;
+/// A relay's place goes to another one that its operator names once in this long at most.
+pub(crate) const MOVED_AGAIN: Duration = ms(60_000);
 /// What is tried again and again and fails for the same reason is told again after this long.
 pub(crate) const TOLD_AGAIN: Duration = ms(600_000);
 

@@ -236,6 +236,7 @@ impl Watched {
             Input::Found { addrs, .. } => self.note_found(addrs),
             Input::Retry { .. }
             | Input::RelayDraining { .. }
+            | Input::RelayMoved { .. }
             | Input::RelaySilent { .. }
             | Input::RelayDown { .. }
             | Input::RelayGone { .. }

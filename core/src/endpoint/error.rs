@@ -157,7 +157,7 @@ pub enum ConnectError {
     /// It may be offline, or it does not let us in: strangers get no answer.
     #[error(
         "the peer did not answer within {} s: it may be offline, or it does not let this id in",
-        after.as_secs()
+        after.as_secs_f64().ceil()
     )]
     Timeout {
         /// How long we waited.

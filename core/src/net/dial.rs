@@ -154,10 +154,15 @@ impl Means {
     async fn dial(self, signs: Signs) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
         let patience = patience(self.status.clone(), signs.end);
-        tokio::select! {
+        let mut dialled = tokio::select! {
             connection = self.shake_hands(signs.outlook, signs.elsewhere) => connection,
-            () = patience => Err(ConnectError::Timeout { after: begun.elapsed().max(CONNECT_TIMEOUT) }),
+            () = patience => Err(ConnectError::Timeout { after: CONNECT_TIMEOUT }),
+        };
+        // Who asked while the peer was looked for already has waited less, and who was asked for patience longer.
+        if let Err(ConnectError::Timeout { after }) = &mut dialled {
+            *after = begun.elapsed();
         }
+        dialled
     }
 
     async fn shake_hands(

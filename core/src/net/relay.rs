@@ -85,6 +85,11 @@ pub enum RelayEvent {
     },
     /// The relay is about to stop. It carries on until then; [`RelayHandle::leave`] when nothing goes by it any more.
     Draining,
+    /// The relay's operator names another one for its place; [`RelayEvent::Draining`] follows.
+    Moved {
+        /// That relay.
+        to: RelayUrl,
+    },
     /// A signal was not delivered.
     Gone {
         /// Whom it was for.
@@ -131,6 +136,8 @@ enum Command {
     Ask(Box<ToRelay>),
     KeepAlive,
     NetworkChanged,
+    /// Register anew with this greeting.
+    Greet(Vec<ToRelay>),
     Leave,
 }
 
@@ -180,6 +187,11 @@ impl RelayHandle {
         self.send(Command::Leave);
     }
 
+    /// Registers anew, no longer as a visitor; `url` may have an invitation.
+    pub(crate) fn settle(&self, url: &RelayUrl) {
+        self.send(Command::Greet(greeting(url, true)));
+    }
+
     /// Registers anew at once: the network is not what it was.
     pub fn network_changed(&self) {
         self.send(Command::NetworkChanged);
@@ -187,7 +199,7 @@ impl RelayHandle {
 
     fn send(&self, command: Command) {
         let spared = match command {
-            Command::Dial(_) | Command::NetworkChanged | Command::Leave => 0,
+            Command::Dial(_) | Command::NetworkChanged | Command::Greet(_) | Command::Leave => 0,
             Command::Signal { .. } | Command::Ask(_) | Command::KeepAlive => RESERVED,
         };
         if self.commands.capacity() <= spared || self.commands.try_send(command).is_err() {

@@ -124,6 +124,7 @@ pub(super) fn relays(now: Instant, registrations: &Registrations) -> Vec<RelaySn
         let error = registrations.error(url).map(ToString::to_string);
         let mut shown = relay(url, known, error);
         shown.role = all.role(url);
+        shown.in_place_of = all.in_place_of(url).cloned();
         if shown.role == Some(RelayRole::Home) {
             shown.home_reason = all.home_reason(now);
         }

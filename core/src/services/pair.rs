@@ -52,7 +52,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum PairError {
     /// Of who types.
-    #[error("nobody waits with this code: {}", unmet(.0))]
+    #[error("{}", unmet(.0))]
     Connect(#[from] ConnectError),
     /// The password is another, or somebody is in between.
     #[error("the code is not the one that is shown there: have a new one made, and type that")]
@@ -73,11 +73,22 @@ pub enum PairError {
     Shutdown,
 }
 
+/// Two who have the same code.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Met {
+    /// What the other side tells of itself.
+    pub card: Card,
+    /// The link on which both showed that they have the code. What follows on it is with the other side and nobody else, though anybody may have the
+    /// key of [`Code::rendezvous`]; who needs it no more closes it.
+    pub connection: Connection,
+}
+
 /// Waits for who types the code, on an endpoint that is bound with [`Code::rendezvous`] and takes [`ALPN`].
 ///
 /// # Errors
 /// See [`PairError`]. After each the code is used up.
-pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Card, PairError> {
+pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Met, PairError> {
     let (caller, mut link, message) = first_message(endpoint).await?;
     let party = Party::new(Role::Waits, code, endpoint.id(), caller.peer());
     let exchange = timeout(PATIENCE, answer(party, &mut link, &message, ours)).await;
@@ -93,7 +104,11 @@ pub async fn wait(endpoint: &Endpoint, code: &Code, ours: &Card) -> Result<Card,
         }
     };
     let _ = timeout(GOODBYE, heard).await;
-    exchange
+    let card = exchange?;
+    Ok(Met {
+        card,
+        connection: caller,
+    })
 }
 
 /// Exchanges cards with who waits, at one of `relays`, on the local network, or where a program that
@@ -106,30 +121,33 @@ pub async fn type_in(
     relays: &[RelayUrl],
     code: &Code,
     ours: &Card,
-) -> Result<Card, PairError> {
+) -> Result<Met, PairError> {
     let there = Ticket::new(code.rendezvous().id(), relays.to_vec(), Vec::new())
         .with_discovery(Some(code.discovery()));
     let connection = endpoint.connect(there, ALPN).await?;
     let party = Party::new(Role::Types, code, connection.peer(), endpoint.id());
     let exchange = ask(party, &connection, ours);
-    let theirs = timeout(PATIENCE, exchange)
+    let card = timeout(PATIENCE, exchange)
         .await
         .map_err(|_| PairError::Timeout)??;
-    connection.close(0, b"paired");
-    Ok(theirs)
+    Ok(Met { card, connection })
 }
 
 /// Who types has no ticket and no id of a peer.
 fn unmet(error: &ConnectError) -> String {
-    if matches!(error, ConnectError::NoAddress) {
-        return "it was used, is older than ten minutes, or is shown on another network; from there both have to name the same relay".to_owned();
+    if let ConnectError::CalledInVain { reason } = error {
+        return format!("the computer that shows the code was found, and is not reached: {reason}");
     }
-    if let ConnectError::NotFound { reason } = error {
-        return format!(
+    let why = if matches!(error, ConnectError::NoAddress) {
+        "it was used, is older than ten minutes, or is shown on another network; from there both have to name the same relay".to_owned()
+    } else if let ConnectError::NotFound { reason } = error {
+        format!(
             "it was used, is older than ten minutes, or is shown on another network, from which its computer is not found: {reason}"
-        );
-    }
-    error.to_string()
+        )
+    } else {
+        error.to_string()
+    };
+    format!("nobody waits with this code: {why}")
 }
 
 type Link = (SendStream, RecvStream);

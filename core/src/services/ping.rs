@@ -52,7 +52,7 @@ pub async fn ping(
 #[non_exhaustive]
 pub enum PingError {
     /// Dial again.
-    #[error("the connection ended: {0}; dial again")]
+    #[error("the connection ended: {}", crate::quic::ended(.0))]
     Connection(#[from] quinn::ConnectionError),
     /// The peer runs something else under the name of ping.
     #[error("the peer takes no ping: {0}; what it runs under that name is something else")]

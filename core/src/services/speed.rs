@@ -92,7 +92,7 @@ pub async fn upload(connection: &Connection, duration: Duration) -> Result<Throu
 #[non_exhaustive]
 pub enum SpeedError {
     /// Dial again.
-    #[error("the connection ended: {0}; dial again")]
+    #[error("the connection ended: {}", crate::quic::ended(.0))]
     Connection(#[from] ConnectionError),
     /// The peer does not know this version of the protocol.
     #[error("the peer does not know this way to measure: update the older of the two programs")]

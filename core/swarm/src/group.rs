@@ -25,7 +25,7 @@ pub use kept::{KEPT_BYTES, KEPT_MS, KEPT_POSTS, Kept};
 pub use log::{Inserted, Log, MAX_OPS, MAX_OPS_OF_ONE, OpError};
 pub(crate) use machine::batches;
 pub use machine::{
-    Advertised, Event, Known, Machine, Now, Output, PostError, Record, RedeemError, Signer,
+    Advertised, Event, Known, Machine, Now, Output, OwnOp, PostError, Record, RedeemError, Signer,
 };
 pub use message::{Bye, Digest, Holdings, Item, Joined, MAX_MESSAGE, Message, Opening, Short};
 pub use notice::Notice;

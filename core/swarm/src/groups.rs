@@ -22,13 +22,15 @@ mod join;
 mod members;
 mod session;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -50,9 +52,12 @@ use self::{
     session::{Job, Session},
     store::Store,
 };
-use crate::group::{
-    Body, DOORS, EpochKey, Event, GroupId, GroupInvite, Known, Log, Machine, Now, OpError, Output,
-    PostError, PostId, Record, Role, Signer, door, is_name,
+use crate::{
+    Shunned,
+    group::{
+        Body, DOORS, EpochKey, Event, GroupId, GroupInvite, Known, Log, Machine, Now, OpError,
+        Output, OwnOp, PostError, PostId, Record, Role, Signer, door, is_name,
+    },
 };
 
 /// The application protocol.
@@ -68,6 +73,8 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// What was not written to the disk at once is after so long.
 const FLUSH: Duration = Duration::from_secs(2);
+/// The same where that failed the last time.
+const FLUSH_AGAIN: Duration = Duration::from_secs(20);
 /// Things that happened which a slow listener may be behind.
 const EVENTS: usize = 256;
 
@@ -81,6 +88,9 @@ pub enum GroupError {
     /// As it says.
     #[error("a node is in {MAX_GROUPS} groups at most: leave one first")]
     TooMany,
+    /// Of this id.
+    #[error("this node is in a group of that name already, {0:.8}: name the new one otherwise")]
+    Taken(String),
     /// It may have been left.
     #[error("this node is in no group of that name: `peerway group` lists those that it is in")]
     Unknown,
@@ -128,6 +138,9 @@ struct Inner {
     /// Of the endpoints of an invite's doors.
     builder: Builder,
     store: Store,
+    /// Held while something of this node's own is written, from when it is decided until it is on the disk and told.
+    writing: Mutex<()>,
+    shunned: OnceLock<Shunned>,
     begun: Instant,
     live: Mutex<Live>,
     dials: mpsc::UnboundedSender<(GroupId, PeerId)>,
@@ -147,8 +160,6 @@ struct Live {
     doors: BTreeMap<PeerId, Vec<PeerId>>,
     /// Since when this node is a directory of all of them, in milliseconds since the Unix epoch.
     directory_since_ms: Option<u64>,
-    /// Something is not on the disk yet.
-    is_dirty: bool,
 }
 
 /// This node in one group.
@@ -180,6 +191,8 @@ impl Groups {
             endpoint,
             builder,
             store,
+            writing: Mutex::default(),
+            shunned: OnceLock::new(),
             begun: Instant::now(),
             live: Mutex::default(),
             dials,
@@ -191,6 +204,19 @@ impl Groups {
             groups.begin(id, known);
         }
         Ok(groups)
+    }
+
+    /// Has nothing to do with these peers, members or not, and goes on to do so as the list changes: they are neither dialled nor asked, and
+    /// a link that there is ends. To be called before anything else; a second list is not heeded.
+    #[must_use]
+    pub fn shunning(self, shunned: &Shunned) -> Self {
+        let shunned = self.0.shunned.get_or_init(|| shunned.clone()).watch();
+        self.each(|machine, now| machine.shun(&shunned.borrow(), now));
+        self
+    }
+
+    fn shunned(&self) -> Shunned {
+        self.0.shunned.get().cloned().unwrap_or_default()
     }
 
     fn begin(&self, id: GroupId, known: Known) {
@@ -212,23 +238,35 @@ impl Groups {
             live.groups.insert(id, member);
             live.directory_since_ms
         };
+        let shunned = self.shunned().watch();
         self.change(id, |machine, now| {
+            machine.shun(&shunned.borrow(), now);
             if let Some(since_ms) = directory_since_ms {
                 machine.be_directory(since_ms, now);
             }
         });
     }
 
-    /// Makes a group, of which this node is the founder.
+    /// Makes a group, of which this node is the founder. Of the groups that it belongs to no other may have the name; those that it joins are
+    /// called as their founders wish.
     ///
     /// # Errors
-    /// [`GroupError::Name`], [`GroupError::TooMany`] and those of the disk.
+    /// [`GroupError::Name`], [`GroupError::Taken`], [`GroupError::TooMany`] and those of the disk.
     pub fn create(&self, name: &str) -> Result<GroupId, GroupError> {
         if !is_name(name) {
             return Err(GroupError::Name);
         }
-        if self.live().groups.len() >= MAX_GROUPS {
-            return Err(GroupError::TooMany);
+        let _writing = self.writing();
+        {
+            let live = self.live();
+            let is_named_so = |it: &Member| !it.is_removed && it.machine.log().state().name == name;
+            let mut groups = live.groups.iter();
+            if let Some((id, _)) = groups.find(|(_, it)| is_named_so(it)) {
+                return Err(GroupError::Taken(id.to_string()));
+            }
+            if live.groups.len() >= MAX_GROUPS {
+                return Err(GroupError::TooMany);
+            }
         }
         let mut secrets = StdRng::from_os_rng();
         let (nonce, key) = (secrets.random(), EpochKey::from_bytes(secrets.random()));
@@ -254,7 +292,7 @@ impl Groups {
             .cloned()
             .map(|(epoch, key)| Record::Key(epoch, key));
         let records: Vec<_> = ops.chain(cards).chain(keys).collect();
-        self.0.store.keep(id, &records, true)?;
+        self.0.store.keep_own(id, &records)?;
         self.begin(id, known);
         self.tell(GroupEvent::Changed(id));
         Ok(id)
@@ -307,8 +345,7 @@ impl Groups {
                 uses,
                 expires_ms: now.unix_ms.saturating_add(expires_ms),
             };
-            machine.write(body, now)?;
-            Ok(())
+            Ok(Some(machine.draft_op(body, now)?))
         })?;
         let own = self.0.endpoint.ticket();
         let others = self.with(group, |member| {
@@ -330,11 +367,11 @@ impl Groups {
         self.as_admin(group, |machine, now| {
             let body = match machine.log().state().role(member) {
                 Some(Role::Founder) => return Err(GroupError::Founder),
-                Some(known) if known == role => return Ok(()),
+                Some(known) if known == role => return Ok(None),
                 Some(_) => Body::SetRole { member, role },
                 None => Body::Add { member, role },
             };
-            Ok(machine.write(body, now)?)
+            Ok(Some(machine.draft_op(body, now)?))
         })
     }
 
@@ -349,17 +386,47 @@ impl Groups {
                 None => return Err(GroupError::NoMember),
                 Some(_) => {}
             }
-            Ok(machine.remove(member, now)?)
+            Ok(Some(machine.draft_removal(member, now)?))
         })
     }
 
-    /// Posts a text.
+    /// Posts a text, which is on the disk after that; nobody hears of it if it cannot be kept.
     ///
     /// # Errors
-    /// [`GroupError::Post`].
+    /// [`GroupError::Post`] and those of the disk.
     pub fn post(&self, group: GroupId, text: &str) -> Result<PostId, GroupError> {
-        let posted = self.change(group, |machine, now| machine.post(text, now));
-        Ok(posted.ok_or(GroupError::Unknown)??)
+        self.write_post(group, text, |_| Ok(None))
+    }
+
+    /// Posts a text as the answer to a post, of which the beginning of its id is enough: eight letters or more. It is on the disk after
+    /// that; nobody hears of it if it cannot be kept.
+    ///
+    /// # Errors
+    /// [`GroupError::Post`] and those of the disk.
+    pub fn reply(&self, group: GroupId, text: &str, to: &str) -> Result<PostId, GroupError> {
+        self.write_post(group, text, |machine| {
+            let parent = machine.kept().called(to);
+            Ok(Some(parent.ok_or(PostError::NoParent)?))
+        })
+    }
+
+    fn write_post(
+        &self,
+        group: GroupId,
+        text: &str,
+        parent: impl FnOnce(&Machine) -> Result<Option<PostId>, PostError>,
+    ) -> Result<PostId, GroupError> {
+        let _writing = self.writing();
+        let drafted = self.change(group, |machine, now| {
+            let parent = parent(machine)?;
+            machine.draft(text, parent, now)
+        });
+        let post = drafted.ok_or(GroupError::Unknown)??;
+        let id = post.id();
+        let records = [Record::Post(post.clone())];
+        self.0.store.keep_own(group, &records)?;
+        self.change(group, |machine, now| machine.publish(post, now));
+        Ok(id)
     }
 
     /// Leaves a group, and drops all that is kept of it. Who is linked hears of it.
@@ -373,8 +440,10 @@ impl Groups {
             // What was said last is on its way.
             tokio::time::sleep(GOODBYE).await;
         }
+        let writing = self.writing();
         self.live().groups.remove(&group);
         self.0.store.drop_group(group)?;
+        drop(writing);
         self.tell(GroupEvent::Removed(group));
         Ok(())
     }
@@ -417,6 +486,10 @@ impl Groups {
             .take();
         let Some(mut dialled) = dialled else { return };
         let mut snapshots = self.0.endpoint.snapshots();
+        let shunned = self.shunned();
+        let mut shunning = shunned.watch();
+        // It may have, before this ran.
+        shunning.mark_changed();
         let mut sessions = FuturesUnordered::new();
         let mut flush_at = Instant::now() + FLUSH;
         let mut ticket = Ticket::from(self.0.endpoint.id());
@@ -427,6 +500,10 @@ impl Groups {
                 Some(()) = sessions.next() => {}
                 () = sleep_until(due) => {}
                 () = self.0.woken.notified() => {}
+                Ok(()) = shunning.changed() => {
+                    let shunned = shunning.borrow_and_update().clone();
+                    self.each(|machine, now| machine.shun(&shunned, now));
+                }
                 changed = snapshots.changed() => if changed.is_err() {
                     return;
                 },
@@ -440,8 +517,10 @@ impl Groups {
                 });
             }
             if Instant::now() >= flush_at {
-                flush_at = Instant::now() + FLUSH;
-                self.flush();
+                // Why not is logged there, and shown.
+                let flushed = self.0.store.flush();
+                let wait = flushed.map_or(FLUSH_AGAIN, |()| FLUSH);
+                flush_at = Instant::now() + wait;
             }
             self.look();
         }
@@ -469,20 +548,6 @@ impl Groups {
         self.0.begun + first.unwrap_or(Duration::from_secs(1 << 30))
     }
 
-    fn flush(&self) {
-        let group = {
-            let mut live = self.live();
-            std::mem::take(&mut live.is_dirty)
-                .then(|| live.groups.keys().next().copied())
-                .flatten()
-        };
-        if let Some(group) = group
-            && let Err(error) = self.0.store.keep(group, &[], true)
-        {
-            tracing::warn!(%error, "what was said in groups is not kept");
-        }
-    }
-
     fn each(&self, act: impl Fn(&mut Machine, Now)) {
         let groups: Vec<_> = self.live().groups.keys().copied().collect();
         for group in groups {
@@ -490,19 +555,31 @@ impl Groups {
         }
     }
 
-    fn as_admin<T>(
+    /// Writes to a group's log what an admin does, if there is anything to write.
+    fn as_admin(
         &self,
         group: GroupId,
-        act: impl FnOnce(&mut Machine, Now) -> Result<T, GroupError>,
-    ) -> Result<T, GroupError> {
+        act: impl FnOnce(&mut Machine, Now) -> Result<Option<OwnOp>, GroupError>,
+    ) -> Result<(), GroupError> {
+        let _writing = self.writing();
         let me = self.0.endpoint.id();
-        let acted = self.change(group, |machine, now| {
+        let drafted = self.change(group, |machine, now| {
             if machine.log().state().role(me) < Some(Role::Admin) {
                 return Err(GroupError::NoAdmin);
             }
             act(machine, now)
         });
-        acted.ok_or(GroupError::Unknown)?
+        let Some(own) = drafted.ok_or(GroupError::Unknown)?? else {
+            return Ok(());
+        };
+        self.0.store.keep_own(group, &own.records())?;
+        let published = self.change(group, |machine, now| machine.publish_op(own, now));
+        Ok(published.ok_or(GroupError::Unknown)??)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        let writing = &self.0.writing;
+        writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, group: GroupId, look: impl FnOnce(&Member) -> T) -> Result<T, GroupError> {
@@ -549,24 +626,14 @@ impl Groups {
                 }
             }
         }
-        let kept = if records.is_empty() {
-            Ok(())
-        } else {
-            live.is_dirty = true;
-            self.0.store.keep(group, &records, false)
-        };
-        let kept = kept.and_then(|()| {
-            if forgotten.is_empty() {
-                Ok(())
-            } else {
-                live.is_dirty = true;
-                self.0.store.forget(group, &forgotten)
-            }
-        });
-        drop(live);
-        if let Err(error) = kept {
-            tracing::warn!(%error, "what was said in a group is not kept");
+        // In this order. What the disk does not take waits there, where it is logged and shown why.
+        if !records.is_empty() {
+            let _ = self.0.store.keep(group, records);
         }
+        if !forgotten.is_empty() {
+            let _ = self.0.store.forget(group, &forgotten);
+        }
+        drop(live);
         told.into_iter().for_each(|event| self.tell(event));
         self.0.woken.notify_one();
         Some(done)
@@ -575,10 +642,16 @@ impl Groups {
     async fn dial(&self, group: GroupId, peer: PeerId) {
         let ticket = self.with(group, |member| member.machine.ticket(peer));
         let Ok(ticket) = ticket else { return };
-        let dial = timeout(DIAL_PATIENCE, self.0.endpoint.connect(ticket, ALPN)).await;
-        let talked = match dial {
-            Ok(Ok(connection)) => self.talk(group, connection, true).await,
-            Ok(Err(_)) | Err(_) => false,
+        let connect = async {
+            // It was not when the machine chose it.
+            if self.shunned().contains(peer) {
+                return None;
+            }
+            self.0.endpoint.connect(ticket, ALPN).await.ok()
+        };
+        let talked = match timeout(DIAL_PATIENCE, connect).await {
+            Ok(Some(connection)) => self.talk(group, connection, true).await,
+            Ok(None) | Err(_) => false,
         };
         if !talked {
             self.change(group, |machine, now| machine.unreached(peer, now));

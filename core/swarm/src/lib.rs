@@ -17,7 +17,10 @@ pub mod publish;
 pub mod record;
 pub mod search;
 pub mod share;
+mod shunned;
 pub mod store;
+
+pub use shunned::Shunned;
 
 /// Seconds since 1970, by the system's clock.
 fn unix_seconds() -> u64 {

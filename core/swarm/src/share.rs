@@ -37,6 +37,7 @@ mod keeping;
 mod layout;
 mod liars;
 mod link;
+mod locate;
 mod object;
 pub mod outline;
 mod picker;

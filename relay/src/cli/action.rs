@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use peerway_proto::RelayUrl;
+
 use crate::control::Request;
 
 /// What to do instead of serving. All but the last two ask the running relay with this --state-dir.
@@ -47,6 +49,10 @@ pub(crate) enum Action {
         /// How long that may take, as in 60s or 5m, at most 1h
         #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_drain)]
         within: Duration,
+        /// The relay that takes its place from now on: clients go there, and put it in their tickets. With an invitation to it, as
+        /// its `invite` prints one, all of them get that
+        #[arg(long, value_name = "RELAY_URL")]
+        to: Option<RelayUrl>,
     },
     /// Print the manual page
     Man,
@@ -76,9 +82,10 @@ impl Action {
                 let (what, members) = (what.clone(), *members);
                 (Request::Revoke { what, members }, false)
             }
-            Self::Drain { within } => {
+            Self::Drain { within, to } => {
                 let within_s = within.as_secs();
-                (Request::Drain { within_s }, false)
+                let to = to.as_ref().map(RelayUrl::with_its_invite);
+                (Request::Drain { within_s, to }, false)
             }
             Self::Top | Self::Man | Self::Completions { .. } => return None,
         })

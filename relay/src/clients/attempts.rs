@@ -106,7 +106,7 @@ impl Clients {
         let key = slot.connection.peer_id();
         let is_denied = key.is_some_and(|key| self.hub.lock().is_denied(key));
         let admitted = slot.session.take_admitted();
-        let turned_away = if self.is_draining {
+        let turned_away = if self.is_draining && self.successor.is_none() {
             Some(CloseReason::GoingAway)
         } else {
             is_denied.then_some(CloseReason::Forbidden)

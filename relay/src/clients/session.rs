@@ -2,11 +2,12 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use peerway_proto::{
-    PeerId,
+    PeerId, RelayUrl,
     wire::relay::{CloseReason, Frame, FrameReader, ToClient, ToRelay, VERSION},
 };
 use tracing::{debug, info};
@@ -97,11 +98,19 @@ struct Hearing {
 }
 
 /// Whether a client was asked to come back later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Leaving {
     No,
-    ToBeAsked { reconnect_in_ms: u32 },
+    ToBeAsked(Farewell),
     Asked,
+}
+
+/// What is said to a client that is to leave.
+#[derive(Clone, Debug)]
+pub(super) struct Farewell {
+    pub(super) reconnect_in_ms: u32,
+    /// The relay that takes this one's place.
+    pub(super) successor: Option<Arc<RelayUrl>>,
 }
 
 impl ControlConnection {
@@ -149,10 +158,10 @@ impl ControlConnection {
         }
     }
 
-    /// Asks the client to leave and to come back after `reconnect_in_ms`.
-    pub(super) fn ask_to_leave(&mut self, reconnect_in_ms: u32) {
+    /// Asks the client to leave.
+    pub(super) fn ask_to_leave(&mut self, farewell: Farewell) {
         if let Phase::Registered(client) = &mut self.phase {
-            client.leaving = Leaving::ToBeAsked { reconnect_in_ms };
+            client.leaving = Leaving::ToBeAsked(farewell);
         }
     }
 
@@ -321,10 +330,15 @@ impl Client {
             self.take_frames(now, hub, &mut bytes);
         }
         if bytes.is_empty()
-            && let Leaving::ToBeAsked { reconnect_in_ms } = self.leaving
+            && let Leaving::ToBeAsked(farewell) = &self.leaving
         {
-            self.leaving = Leaving::Asked;
+            if let Some(to) = &farewell.successor {
+                let to = RelayUrl::clone(to);
+                ToClient::Moved { to }.emit(&mut bytes);
+            }
+            let reconnect_in_ms = farewell.reconnect_in_ms;
             ToClient::Drain { reconnect_in_ms }.emit(&mut bytes);
+            self.leaving = Leaving::Asked;
         }
         bytes
     }

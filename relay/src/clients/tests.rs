@@ -509,7 +509,7 @@ fn a_full_relay_gives_the_place_of_the_newest_of_many_to_a_network_with_fewer() 
 fn a_stopping_relay_asks_its_clients_to_leave_and_takes_no_others() {
     let mut world = World::new();
     let (a, b) = (world.register(1), world.register(2));
-    world.clients.drain();
+    world.clients.drain(None);
     world.clients.ask_some(1, Duration::ZERO);
     let late = world.dial(3);
     world.pass(SECOND);
@@ -537,4 +537,35 @@ fn a_stopping_relay_asks_its_clients_to_leave_and_takes_no_others() {
     let reasons = [a, b].map(|peer| world.peers[peer].close_reason());
     assert_eq!(reasons, [Some(CloseReason::Goodbye); 2]);
     world.assert_nothing_is_kept();
+}
+
+#[test]
+fn a_relay_that_is_taken_out_of_service_names_the_one_in_its_place_also_to_those_who_come_late() {
+    let mut world = World::new();
+    let early = world.register(1);
+    let key = peerway_proto::SecretKey::from_seed(&[9; 32]).id();
+    let to = RelayUrl::new(key, "relay.example.org", 4433).unwrap();
+    world.clients.drain(Some(to.clone()));
+    world.clients.ask_some(1, Duration::ZERO);
+    let late = world.register(2);
+    world.clients.ask_some(1, Duration::ZERO);
+    world.pass(SECOND);
+    let told = |world: &World, peer: usize, to: &RelayUrl| {
+        let heard = &world.peers[peer].heard;
+        matches!(&heard[heard.len() - 2..], [ToClient::Moved { to: named }, ToClient::Drain { .. }] if named == to)
+    };
+    assert!(
+        [early, late]
+            .into_iter()
+            .all(|peer| told(&world, peer, &to))
+    );
+    world.clients.drain(Some(to.clone()));
+    world.clients.ask_some(1, Duration::ZERO);
+    world.pass(SECOND);
+    assert_eq!(world.peers[early].heard.len(), 2, "it is no news");
+    let other = RelayUrl::new(key, "elsewhere.example.org", 4433).unwrap();
+    world.clients.drain(Some(other.clone()));
+    world.clients.ask_some(1, Duration::ZERO);
+    world.pass(SECOND);
+    assert!(told(&world, early, &other), "the operator corrected it");
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use data_encoding::BASE32_NOPAD;
-use peerway_proto::{InviteToken, PeerId};
+use peerway_proto::{InviteToken, PeerId, RelayUrl};
 use peerway_relay::{Invite, InviteId, Sample};
 use serde_json::{Map, Value, json};
 
 use super::Request;
-use crate::keeper::{Keeper, unix_ms};
+use crate::keeper::{Drain, Keeper, unix_ms};
 
 /// Clients and pairs that are named as those who send most.
 const NAMED: usize = 10;
@@ -17,14 +17,27 @@ const NAMED: usize = 10;
 pub(super) async fn answer(keeper: &Keeper, request: Request) -> Result<Value, String> {
     match request {
         Request::Status => Ok(status(keeper)),
-        Request::Drain { within_s } => {
-            keeper.drain(Duration::from_secs(within_s));
-            Ok(json!({ "draining_within_s": within_s }))
-        }
+        Request::Drain { within_s, to } => drain(keeper, within_s, to.as_deref()),
         Request::Invite { uses, expires_s } => invite(keeper, uses, expires_s).await,
         Request::Invites => Ok(invites(keeper)),
         Request::Revoke { what, members } => revoke(keeper, &what, members).await,
     }
+}
+
+fn drain(keeper: &Keeper, within_s: u64, to: Option<&str>) -> Result<Value, String> {
+    let to = to.map(str::parse::<RelayUrl>).transpose();
+    let to = to.map_err(|error| error.to_string())?;
+    let own = keeper.relay().url();
+    if to.as_ref().is_some_and(|to| to.key() == own.key()) {
+        return Err(
+            "that is this relay's own key; name another relay, which has a key of its own"
+                .to_owned(),
+        );
+    }
+    let place = to.as_ref().map(RelayUrl::to_string);
+    let within = Duration::from_secs(within_s);
+    keeper.drain(Drain { within, to });
+    Ok(json!({ "draining_within_s": within_s, "to": place }))
 }
 
 fn status(keeper: &Keeper) -> Value {

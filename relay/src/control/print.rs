@@ -7,6 +7,17 @@ use serde_json::{Map, Value};
 use super::Request;
 use crate::cli::bytes;
 
+/// What of a status operators look for; what was dropped and why comes after it.
+const FIRST: [&str; 7] = [
+    "url",
+    "clients",
+    "tcp_clients",
+    "channels",
+    "month_bytes",
+    "client_volume",
+    "relay_volume",
+];
+
 /// Prints an answer, as one JSON object or for people.
 pub(crate) fn print(request: &Request, answer: Map<String, Value>, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -21,10 +32,12 @@ pub(crate) fn print(request: &Request, answer: Map<String, Value>, json: bool) -
     }
     match request {
         Request::Status => status(&mut out, answer),
-        Request::Drain { within_s } => {
+        Request::Drain { within_s, to } => {
+            let place = to.as_ref().map(|_| text(&answer, "to"));
+            let place = place.map_or(String::new(), |to| format!(" for {to}"));
             writeln!(
                 out,
-                "The relay stops when its clients have left, after {within_s} s at most."
+                "The relay stops when its clients have left{place}, after {within_s} s at most."
             )
         }
         Request::Invite { .. } => {
@@ -50,8 +63,9 @@ fn list<'a>(answer: &'a Map<String, Value>, name: &str) -> &'a [Value] {
     list.map_or(&[], Vec::as_slice)
 }
 
-fn status(out: &mut impl Write, answer: Map<String, Value>) -> io::Result<()> {
-    for (name, value) in answer {
+fn status(out: &mut impl Write, mut answer: Map<String, Value>) -> io::Result<()> {
+    let first = FIRST.map(|name| answer.remove_entry(name));
+    for (name, value) in first.into_iter().flatten().chain(answer) {
         let name = name.replace('_', " ");
         match value {
             Value::Array(talkers) => {

@@ -11,7 +11,7 @@ use peerway_keys::tls::web;
 use peerway_proto::SecretKey;
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -73,12 +73,15 @@ pub(super) struct Tls {
 impl Tls {
     pub(super) fn new(
         key: &SecretKey,
+        host: &str,
         certificate: Option<Certificate>,
     ) -> Result<Self, CertificateError> {
         let pinned = web::pinned_server(key).map_err(CertificateError::Pinned)?;
         Ok(Self {
             pinned: Arc::new(pinned),
-            certified: certificate.map(Certified::load).transpose()?,
+            certified: certificate
+                .map(|files| Certified::load(files, host))
+                .transpose()?,
         })
     }
 
@@ -100,6 +103,8 @@ impl Tls {
 #[derive(Debug)]
 struct Certified {
     files: Certificate,
+    /// Under which clients reach the relay.
+    host: String,
     loaded: Mutex<Loaded>,
 }
 
@@ -111,14 +116,15 @@ struct Loaded {
 }
 
 impl Certified {
-    fn load(files: Certificate) -> Result<Self, CertificateError> {
+    fn load(files: Certificate, host: &str) -> Result<Self, CertificateError> {
         let loaded = Loaded {
             changed: changed(&files),
-            config: Arc::new(read(&files)?),
+            config: Arc::new(read(&files, host)?),
             looked: Instant::now(),
         };
         Ok(Self {
             files,
+            host: host.to_owned(),
             loaded: Mutex::new(loaded),
         })
     }
@@ -131,7 +137,7 @@ impl Certified {
             let changed = changed(&self.files);
             if changed != loaded.changed {
                 loaded.changed = changed;
-                match read(&self.files) {
+                match read(&self.files, &self.host) {
                     Ok(config) => {
                         info!("the certificate was read again");
                         loaded.config = Arc::new(config);
@@ -148,7 +154,7 @@ fn changed(files: &Certificate) -> [Option<SystemTime>; 2] {
     [&files.chain, &files.key].map(|path| path.metadata().and_then(|it| it.modified()).ok())
 }
 
-fn read(files: &Certificate) -> Result<ServerConfig, CertificateError> {
+fn read(files: &Certificate, host: &str) -> Result<ServerConfig, CertificateError> {
     let content = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| CertificateError::Read {
             path: path.clone(),
@@ -168,6 +174,10 @@ fn read(files: &Certificate) -> Result<ServerConfig, CertificateError> {
     }
     let key = PrivateKeyDer::from_pem_slice(&content(&files.key)?)
         .map_err(|error| wrong(&files.key, "private key", error.to_string()))?;
+    if let Some(error) = web::objection(&chain, host, UnixTime::now()) {
+        let chain = files.chain.display();
+        warn!(%error, "{chain} is served, but no browser will take it for {host}; Peerway's nodes do not mind");
+    }
     web::certified_server(chain, key).map_err(|source| CertificateError::Tls {
         chain: files.chain.clone(),
         key: files.key.clone(),

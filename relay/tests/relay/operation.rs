@@ -12,7 +12,7 @@ use std::{
 };
 
 use peerway::{
-    RelayUrl,
+    InviteToken, RelayUrl,
     wire::relay::{CloseReason, Frame, ToClient, ToRelay, VERSION},
 };
 use quinn::ConnectionError;
@@ -205,6 +205,50 @@ async fn a_relay_that_drains_serves_its_clients_until_they_left_and_takes_no_oth
     }
 }
 
+#[tokio::test]
+async fn a_drain_names_the_relay_that_takes_the_place_with_an_invitation_to_it() {
+    let state = tempfile::tempdir().unwrap();
+    let relay = Program::start(state.path(), 0, &["--json"]);
+    let url = relay.url();
+    let mut early = try_to_register(&url, 1, None).await.unwrap();
+    let to = RelayUrl::new(id(9), "relay.example.org", 4433).unwrap();
+    for (wrong, why) in [
+        (url.to_string(), "that is this relay's own key"),
+        (
+            "relay.example.org".to_owned(),
+            "a relay URL starts with relay://",
+        ),
+    ] {
+        let refused = ask(state.path(), &["drain", "--to", &wrong]);
+        assert!(!refused.status.success());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(why), "{said}");
+    }
+    let token = InviteToken::from_bytes([3; 16]);
+    let invited = format!("{to}?invite={}", token.reveal());
+    let answer = said(&ask(
+        state.path(),
+        &["drain", "--within", "10m", "--to", &invited],
+    ));
+    assert!(
+        answer.contains(&to.to_string()) && !answer.contains("invite"),
+        "{answer}"
+    );
+    let mut late = try_to_register(&url, 2, None).await.unwrap();
+    for client in [&mut early, &mut late] {
+        let ToClient::Moved { to: named } = client.hear().await else {
+            panic!("the other relay is named first");
+        };
+        assert_eq!((&named, named.invite()), (&to, Some(&token)));
+        assert!(matches!(client.hear().await, ToClient::Drain { .. }));
+    }
+    for client in [&early, &late] {
+        client.connection.close(0_u32.into(), b"");
+        client.endpoint.wait_idle().await;
+    }
+    assert_eq!(relay.exit_code(), Some(0));
+}
+
 #[test]
 fn a_drain_that_is_too_slow_is_hastened_by_a_second_request_to_stop() {
     let state = tempfile::tempdir().unwrap();
@@ -376,6 +420,41 @@ fn a_second_relay_in_the_same_folder_is_refused() {
     let _first = Program::start(state.path(), 0, &["--json"]);
     let words = refused(state.path(), &[]);
     assert!(words.contains("relay.redb"), "{words}");
+}
+
+/// A certificate for `named.example` in this folder.
+#[cfg(target_os = "linux")]
+fn certificate(folder: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt"]);
+    openssl.args(["ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x"]);
+    openssl.args(["-days", "1", "-addext", "subjectAltName=DNS:named.example"]);
+    openssl.arg("-keyout").arg(folder.join("key.pem"));
+    openssl.arg("-out").arg(folder.join("chain.pem"));
+    assert!(openssl.stderr(Stdio::null()).status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_certificate_for_another_name_is_said_and_served() {
+    let state = tempfile::tempdir().unwrap();
+    certificate(state.path());
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| state.path().join(name));
+    let tls = [
+        "--tls-cert",
+        chain.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+    ];
+    for (host, is_said) in [("other.example", true), ("named.example", false)] {
+        let options = [&["--json", "-v", "--host", host], &tls[..]].concat();
+        let mut relay = Program::start(state.path(), 0, &options);
+        // So that something is logged in any case.
+        relay.signal("-USR1");
+        let line = relay.next_log_line();
+        let says = line.contains("not valid for name") && line.contains(tls[1]);
+        assert_eq!(says, is_said, "{line}");
+    }
 }
 
 /// Starts it with these limits of descriptors.

@@ -201,6 +201,10 @@ async fn the_status_is_told_to_the_owner_of_the_folder() {
     let told: serde_json::Value = serde_json::from_slice(&status().stdout).unwrap();
     assert_eq!(told["url"].as_str().unwrap(), url.to_string());
     assert_eq!(told["clients"], 1);
+    let mut text = command();
+    text.arg("--state-dir").arg(state.path()).arg("status");
+    let text = String::from_utf8(text.output().unwrap().stdout).unwrap();
+    assert!(text.starts_with("url"), "{text}");
     let socket = state.path().join("relay.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -1,7 +1,7 @@
 //! The router that stands for the whole internet.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, atomic::AtomicU8},
 };
 
@@ -77,6 +77,11 @@ impl Core {
             ifindex,
             self.hosts.clone(),
         ))
+    }
+
+    /// Sends nothing more to an address until somebody has it.
+    pub(super) fn forget(&self, addr: Ipv4Addr) -> Result<(), LabError> {
+        self.netns.ip(&format!("neigh flush to {addr}"))
     }
 
     pub(super) fn set_line(&self, index: u8, line: Line) -> Result<(), LabError> {

@@ -27,6 +27,9 @@ pub enum LabError {
         "a lab needs namespaces of its own: call `lab::enter` first, or run inside `lab::test`"
     )]
     Outside,
+    /// A public home was asked for what only routers do.
+    #[error("a public home has no router")]
+    NoRouter,
     /// A tool failed.
     #[error("`{command}` failed: {stderr}")]
     Command {

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     Access, LabError,
     netns::Netns,
-    network::{Addrs, Network, Outlet},
+    network::{Addrs, Network},
 };
 
 /// A host on the lab's internet behind the NAT of its kind.
@@ -55,8 +55,7 @@ impl Home {
 
     /// For IPv4 and for IPv6.
     pub(super) fn public_addrs(&self) -> impl Iterator<Item = Option<IpAddr>> {
-        let line = self.network.line();
-        let v4 = self.addrs.v4.map(|_| Outlet::public_addr(line).into());
+        let v4 = self.addrs.v4.map(|_| self.network.public_addr().into());
         [v4, self.addrs.v6.map(IpAddr::from)].into_iter()
     }
 

@@ -162,6 +162,16 @@ impl Lab {
         home.replug(self.network(name, access.into(), line)?)
     }
 
+    /// Gives a home another public IPv4 address, as providers do when a router dials in again: its routers forget all
+    /// connections, and whoever is at home is told nothing.
+    ///
+    /// # Errors
+    /// It has no router, a missing tool or what the kernel refused.
+    pub fn renumber(&self, home: &Home) -> Result<(), LabError> {
+        let former = home.network().renumber()?;
+        self.core.forget(former)
+    }
+
     /// Changes a home's line from now on; packets that are on it keep their delay.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ use super::{
 
 /// Inside interface of routers, to which all their cables are bridged.
 const LAN: &str = "lan";
+/// What is plugged in first has this number; the near end is 1.
+const FIRST_NUMBER: u8 = 2;
 
 /// All routers of a home, and where its hosts are plugged in.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Network {
     /// From the internet inwards, those of a carrier included.
     routers: Vec<Netns>,
     outlet: Outlet,
+    /// The number of the outermost router on its line.
+    number: Arc<AtomicU8>,
     upnp: Option<Arc<Upnp>>,
 }
 
@@ -34,6 +38,7 @@ impl Network {
             access,
             routers: Vec::new(),
             outlet,
+            number: Arc::new(AtomicU8::new(FIRST_NUMBER)),
             upnp: None,
         };
         for (layer, kind) in access.routers().iter().enumerate() {
@@ -54,6 +59,7 @@ impl Network {
             access: kind.into(),
             routers: Vec::new(),
             outlet,
+            number: Arc::new(AtomicU8::new(FIRST_NUMBER)),
             upnp: None,
         };
         for (layer, kind) in kind.routers().iter().enumerate() {
@@ -66,6 +72,7 @@ impl Network {
     pub(super) fn customer(&self, name: &str, kind: NatKind) -> Result<Self, LabError> {
         let mut home = Self::behind(self.outlet.clone(), name, kind.into())?;
         home.routers.splice(0..0, self.routers.iter().cloned());
+        home.number = Arc::clone(&self.number);
         Ok(home)
     }
 
@@ -90,6 +97,29 @@ impl Network {
     /// Which of the core's lines it is on.
     pub(super) fn line(&self) -> u8 {
         self.outlet.line
+    }
+
+    /// The address under which the IPv4 internet sees it.
+    pub(super) fn public_addr(&self) -> Ipv4Addr {
+        line_addr(self.line(), self.number.load(Ordering::Relaxed))
+    }
+
+    /// Gives the outermost router the next address of its line. All of them forget what they know. Returns the former one.
+    pub(super) fn renumber(&self) -> Result<Ipv4Addr, LabError> {
+        let Some(router) = self.routers.first() else {
+            return Err(LabError::NoRouter);
+        };
+        let former = self.public_addr();
+        self.number.fetch_add(1, Ordering::Relaxed);
+        let (addr, gateway) = (self.public_addr(), line_addr(self.line(), 1));
+        // With its only address the interface loses its routes.
+        router.ip(&format!(
+            "address del {former}/24 dev wan
+             address add {addr}/24 dev wan
+             route add default via {gateway}"
+        ))?;
+        self.flush_conntrack()?;
+        Ok(former)
     }
 
     pub(super) fn flush_conntrack(&self) -> Result<(), LabError> {
@@ -153,15 +183,10 @@ impl Outlet {
             interface: Some((line_interface(line), ifindex)),
             line,
             depth: 0,
-            v4: [62, 10 + line, 0],
-            next: Arc::new(AtomicU8::new(2)),
+            v4: line_net(line),
+            next: Arc::new(AtomicU8::new(FIRST_NUMBER)),
             hosts,
         }
-    }
-
-    /// The address under which the IPv4 internet sees everything on this line.
-    pub(super) fn public_addr(line: u8) -> Ipv4Addr {
-        Ipv4Addr::new(62, 10 + line, 0, 2)
     }
 
     /// What a router has on its inside. All homes use the same range, as homes do.
@@ -260,6 +285,15 @@ impl Outlet {
             host.into(),
         )
     }
+}
+
+fn line_net(line: u8) -> [u8; 3] {
+    [62, 10 + line, 0]
+}
+
+fn line_addr(line: u8, number: u8) -> Ipv4Addr {
+    let [a, b, c] = line_net(line);
+    Ipv4Addr::new(a, b, c, number)
 }
 
 /// The core's end of a line.

@@ -16,7 +16,7 @@ use tokio::time::{interval, timeout};
 
 use super::{PATIENCE, progress::Progress};
 
-const ALPN: &[u8] = b"failover/1";
+pub(crate) const ALPN: &[u8] = b"failover/1";
 const TICK: Duration = Duration::from_millis(10);
 
 /// Two nodes and a connection between them.
@@ -45,6 +45,20 @@ impl Link {
             outgoing,
             incoming: incoming.unwrap().unwrap(),
         }
+    }
+
+    /// Has a node without relays, in another home, call the far end by its ticket as it is now.
+    pub(crate) fn be_called(&self, from: &Home, to: &Home) {
+        let (listener, ticket) = (self.to.clone(), self.to.ticket());
+        let accepting = to.spawn(async move { listener.accept().await.unwrap() });
+        from.block_on(async {
+            let builder = Endpoint::builder().port_mapping(false);
+            let caller = builder.bind().await.unwrap();
+            caller.connect(ticket, ALPN).await.unwrap();
+        });
+        to.block_on(async { timeout(PATIENCE, accepting).await })
+            .unwrap()
+            .unwrap();
     }
 
     /// Waits until both sides see the link in this state.

@@ -52,12 +52,22 @@ impl Place {
 
     /// Asks the relay that runs to have its clients go elsewhere, and to end then.
     pub(crate) fn drain(&self, lab: &Lab) {
+        self.ask_to_drain(lab, &[]);
+    }
+
+    /// As [`Self::drain`]; they are to go to this other relay for good.
+    pub(crate) fn move_to(&self, lab: &Lab, other: &Self) {
+        self.ask_to_drain(lab, &["--to", &other.url.to_string()]);
+    }
+
+    fn ask_to_drain(&self, lab: &Lab, options: &[&str]) {
         let program = PROGRAMS.join("peerway-relay");
         let mut command = lab.relay().command(program.to_str().unwrap());
         command
             .arg("--state-dir")
             .arg(self.folder.path().join("relay"));
-        let asked = command.args(["drain", "--within", "10s"]).status();
+        command.args(["drain", "--within", "10s"]).args(options);
+        let asked = command.status();
         assert!(asked.unwrap().success());
     }
 

@@ -1,16 +1,17 @@
 //! Relays that end and return, with and without another one; the numbers are those of the design's list.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use peerway::{Carrier, EventKind, PeerState, RelaySnapshot, RelayUrl};
-use peerway_lab::{Home, Lab, NatKind};
+use peerway_lab::{self as lab, Home, Lab, NatKind};
+use tokio::time::timeout;
 
 use super::{
     FAR, PATIENCE, in_lab,
-    link::{Flow, Link, wait_for_relays},
+    link::{ALPN, Flow, Link, wait_for_relays},
     program::Place,
 };
 
@@ -22,6 +23,10 @@ const RETURNED: Duration = Duration::from_secs(11);
 const AWAY: Duration = Duration::from_secs(1);
 /// For so long one is away that somebody had to look after: by then pauses between tries are the longest.
 const LONG_AWAY: Duration = Duration::from_secs(45);
+/// As long as it takes to notice and to mend a machine.
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+/// By when a dial says that nothing comes of it.
+const DIAL_FAILS: Duration = Duration::from_secs(10);
 const TRIES: usize = 3;
 
 /// Two homes that can only meet by a relay.
@@ -164,6 +169,43 @@ fn a_drain_leads_a_relayed_stream_to_the_other_relay_over_udp_and_over_tcp() {
 }
 
 #[test]
+fn a_relayed_stream_moves_to_the_relay_that_its_only_one_names_and_a_new_ticket_names_that() {
+    in_lab(|mut lab| {
+        let places = [4433, 4533].map(|port| Place::at(&lab, port));
+        for (carrier, kind) in [
+            (Carrier::Udp, NatKind::Symmetric),
+            (Carrier::Tcp, NatKind::Blocked),
+        ] {
+            let mut relays = places.each_ref().map(|place| place.relay(&lab));
+            let [a, b, c] = ["a", "b", "c"].map(|name| {
+                let name = format!("{name}-{carrier:?}").to_lowercase();
+                lab.home_on(&name, kind, FAR).unwrap()
+            });
+            let link = Link::new(&a, &b, &places[0].url);
+            link.wait_for(PeerState::Relayed);
+            let flow = Flow::of_a_stream(&a, &b, &link);
+            println!("{carrier:?}, undisturbed: {:?}", flow.gap_of(200));
+            let began = Instant::now();
+            places[0].move_to(&lab, &places[1]);
+            link.wait_for_relay(&places[1].url);
+            let moved = began.elapsed();
+            relays[0].ended();
+            let (ended, gap) = (began.elapsed(), flow.gap_of(200));
+            println!("{carrier:?}: moved after {moved:?}, relay ended after {ended:?}, {gap:?}");
+            assert!(gap < RESTARTED, "it broke before it was made");
+            for node in [&link.from, &link.to] {
+                assert_eq!(node.ticket().relays(), [places[1].url.clone()]);
+                let relays = node.snapshot().relays.clone();
+                assert_eq!(relays.len(), 1, "{relays:?}");
+                assert_eq!(relays[0].in_place_of.as_ref(), Some(&places[0].url));
+            }
+            link.be_called(&c, &b);
+            relays[1].kill();
+        }
+    });
+}
+
+#[test]
 fn f4_a_relayed_stream_goes_on_when_its_only_relay_is_back_after_long() {
     in_lab(|mut lab| {
         let place = Place::new(&lab);
@@ -183,4 +225,57 @@ fn f4_a_relayed_stream_goes_on_when_its_only_relay_is_back_after_long() {
         assert!(back < 2 * RETURNED && back < PATIENCE);
         drop(relay);
     });
+}
+
+#[test]
+#[ignore = "takes twelve minutes: `.ci/nightly` does it"]
+fn f4_whose_only_relay_is_away_for_ten_minutes_says_so_waits_cheaply_and_is_back_with_it() {
+    lab::test(2 * TEN_MINUTES, |mut lab| {
+        let place = Place::new(&lab);
+        let mut relay = place.relay(&lab);
+        let [a, b] = homes(&mut lab);
+        let link = Link::new(&a, &b, &place.url);
+        link.wait_for(PeerState::Relayed);
+        let ticket = link.to.ticket();
+        relay.kill();
+        let killed = Instant::now();
+        let ends = [(&a, &link.outgoing), (&b, &link.incoming)];
+        for (home, connection) in ends {
+            let error = home.block_on(async { timeout(TEN_MINUTES, connection.closed()).await });
+            println!(
+                "its connection ended after {:?}: {}",
+                killed.elapsed(),
+                error.unwrap()
+            );
+        }
+        let (began, before) = (Instant::now(), processor_time());
+        thread::sleep(TEN_MINUTES.saturating_sub(killed.elapsed()));
+        let share = (processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64();
+        println!("two nodes that wait take {:.2} % of a core", 100.0 * share);
+        assert!(share < 0.02, "{share}");
+        let dialled = Instant::now();
+        let refused = a.block_on(link.from.connect(ticket, ALPN)).unwrap_err();
+        println!("a dial fails after {:?}: {refused}", dialled.elapsed());
+        assert!(dialled.elapsed() < 2 * DIAL_FAILS);
+        relay = place.relay(&lab);
+        let start = Instant::now();
+        a.block_on(wait_for_relays(&link.from));
+        b.block_on(wait_for_relays(&link.to));
+        let back = start.elapsed();
+        println!("back {back:?} after the relay was, goal {RETURNED:?}");
+        assert!(back < 2 * RETURNED);
+        link.be_called(&a, &b);
+        drop(relay);
+    });
+}
+
+/// What this process has used of processors (proc_pid_stat(5)).
+fn processor_time() -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let usage = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = usage.rsplit_once(") ").unwrap();
+    let ticks = fields.split(' ').skip(11).take(2);
+    TICK * ticks
+        .map(|ticks| ticks.parse::<u32>().unwrap())
+        .sum::<u32>()
 }

@@ -1,4 +1,4 @@
-//! A blockchain: two nodes of Litecoin, whose code is Bitcoin Core's, on a chain of their own.
+//! A blockchain: three nodes of Litecoin, whose code is Bitcoin Core's, on a chain of their own.
 
 use peerway_lab as lab;
 use serde_json::Value;
@@ -10,55 +10,60 @@ const MATURE: &str = "101";
 
 #[test]
 #[ignore = "needs litecoind"]
-fn two_litecoinds_agree_on_blocks_transactions_and_forks_across_a_cut_of_the_direct_path() {
+fn litecoinds_agree_on_blocks_transactions_and_forks_whatever_happens_to_their_links() {
     need(&[("litecoind", "litecoind"), ("litecoin-cli", "litecoind")]);
     lab::test(BUDGET, |lab| {
         let homes = Homes::new(lab);
-        let (attic, laptop) = (&homes.attic, &homes.laptop);
+        let attic = &homes.attic;
         let bind = format!("-bind={}:19444", attic.room.addr());
         let _attic = node(attic, &["-listen=1", &bind]);
-        let exposed = attic.expose(&["chain=19444"]);
-        let forward = laptop.forward(&exposed, "chain", "19444");
-        let connect = format!("-connect={}:19444", laptop.room.gate());
-        let _laptop = node(laptop, &["-listen=0", &connect]);
-        until("they are linked", || {
-            cli(attic, &["getconnectioncount"]) == "1"
+        let mut links = homes.disturbed(&["chain=19444"], &[("chain", "19444")]);
+        let [laptop, phone] = homes.users();
+        let _users = homes.users().map(|user| {
+            let connect = format!("-connect={}:19444", user.room.gate());
+            node(user, &["-listen=0", &connect])
         });
+        until("all are linked", || peers(attic).len() == 2);
 
         cli(attic, &["createwallet", "purse"]);
-        let own = cli(attic, &["getnewaddress"]);
-        cli(attic, &["generatetoaddress", MATURE, &own]);
-        until_same_tip(attic, laptop);
         cli(laptop, &["createwallet", "purse"]);
-        let theirs = cli(laptop, &["getnewaddress"]);
+        let [own, theirs] = [attic, laptop].map(|home| cli(home, &["getnewaddress"]));
+        let mine = |count: &str| cli(attic, &["generatetoaddress", count, &own]);
+        mine(MATURE);
+        let same_tip = || until_same_tip(attic, &[laptop, phone]);
+        same_tip();
         // Transactions are told after some seconds, at random.
         let first = cli(attic, &["sendtoaddress", &theirs, "1.5"]);
-        homes.cut();
-        forward.until_path("relay");
-        until("the first transaction is seen", || {
-            pool(laptop).contains(&first)
-        });
+        let linked = peers(attic);
+        let block = || {
+            mine("1");
+            same_tip();
+        };
+        links.outlive(block, || ());
+        assert_eq!(peers(attic), linked, "they are linked as they were");
         let second = cli(attic, &["sendtoaddress", &theirs, "0.5"]);
-        until("the second too", || pool(laptop).contains(&second));
-        cli(attic, &["generatetoaddress", "1", &own]);
-        until_same_tip(attic, laptop);
+        until("both transactions are seen", || {
+            [&first, &second].iter().all(|id| knows(laptop, id))
+        });
+        links.restart_far(block);
         assert_eq!(cli(laptop, &["getbalance"]), "2.00000000");
 
-        // Apart, one makes two blocks and the other three: the longer chain is both's.
+        // Apart, one makes two blocks and the other three: the longer chain is everybody's.
         let height = height(laptop);
         for home in [attic, laptop] {
             cli(home, &["setnetworkactive", "false"]);
         }
-        cli(attic, &["generatetoaddress", "2", &own]);
+        mine("2");
         cli(laptop, &["generatetoaddress", "3", &theirs]);
         let longer = cli(laptop, &["getbestblockhash"]);
         for home in [attic, laptop] {
             cli(home, &["setnetworkactive", "true"]);
         }
-        until_same_tip(attic, laptop);
+        same_tip();
         assert_eq!(cli(attic, &["getbestblockhash"]), longer);
         assert_eq!(self::height(attic), height + 3);
-        homes.assert_carried(101 * 200);
+        links.assert_carried(101 * 200);
+        println!("litecoind: {links}");
     });
 }
 
@@ -87,18 +92,30 @@ fn cli(home: &Home, what: &[&str]) -> String {
     home.output("litecoin-cli", &line).trim().to_owned()
 }
 
-/// The transactions that wait for a block.
-fn pool(home: &Home) -> Vec<String> {
-    let pool: Value = cli(home, &["getrawmempool"]).parse().unwrap();
-    let ids = pool.as_array().unwrap().iter();
-    ids.map(|id| id.as_str().unwrap().to_owned()).collect()
+/// The numbers of its connections, each of which has another.
+fn peers(home: &Home) -> Vec<u64> {
+    let peers: Value = cli(home, &["getpeerinfo"]).parse().unwrap();
+    let peers = peers.as_array().unwrap().iter();
+    peers.map(|peer| peer["id"].as_u64().unwrap()).collect()
+}
+
+/// Whether a transaction waits for a block or is in one.
+fn knows(home: &Home, id: &str) -> bool {
+    let known = home
+        .command("litecoin-cli")
+        .args([&data(home), "-regtest", "gettransaction", id])
+        .output();
+    known.unwrap().status.success()
 }
 
 fn height(home: &Home) -> u64 {
     cli(home, &["getblockcount"]).parse().unwrap()
 }
 
-fn until_same_tip(one: &Home, other: &Home) {
+fn until_same_tip(one: &Home, others: &[&Home]) {
     let tip = |home| cli(home, &["getbestblockhash"]);
-    until("both have the same block", || tip(one) == tip(other));
+    let one = || tip(one);
+    until("all have the same block", || {
+        others.iter().all(|other| tip(other) == one())
+    });
 }

@@ -1,8 +1,13 @@
-//! Two homes, what runs in their rooms, and the links between them.
+//! The homes, what runs in their rooms, and the links between them.
+
+mod daemon;
+mod disturbed;
 
 use std::{
+    cell::RefCell,
     env,
     fs::{self, File},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::LazyLock,
@@ -14,10 +19,11 @@ use peerway_lab::{Fault, Lab, NatKind, Room};
 use peerway_tests::{
     PROGRAMS,
     computer::{Computer, Running},
-    pair,
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::failover::program::{Place, Program as Relay};
 
 /// How long each test may take.
 pub(super) const BUDGET: Duration = Duration::from_secs(180);
@@ -39,35 +45,33 @@ pub(super) fn need(programs: &[(&str, &str)]) {
     LazyLock::force(&PROGRAMS);
 }
 
-/// Two homes behind port-restricted NATs, and a relay.
+/// A server's home and those of its users, and a relay.
 pub(super) struct Homes {
+    /// Behind a port-restricted NAT.
     pub(super) attic: Home,
+    /// Behind another one.
     pub(super) laptop: Home,
+    /// Behind a symmetric NAT.
+    pub(super) phone: Home,
     lab: Lab,
+    place: Place,
+    relay: RefCell<Relay>,
     _folder: TempDir,
 }
 
 impl Homes {
     pub(super) fn new(mut lab: Lab) -> Self {
         let folder = TempDir::new().unwrap();
-        let relay = pair::relay(&lab);
-        let [attic, laptop] = ["attic", "laptop"].map(|name| {
-            let home = lab.home(name, NatKind::PortRestricted).unwrap();
-            let room = lab.room_behind(&home).unwrap();
-            let mut computer = Computer::new(home, name, folder.path());
-            computer.export(&format!("export PEERWAY_RELAY={relay}"));
-            let folder = folder.path().join(format!("{name}-room"));
-            fs::create_dir(&folder).unwrap();
-            Home {
-                computer,
-                room,
-                folder,
-            }
-        });
+        let place = Place::new(&lab);
+        let relay = place.relay(&lab).into();
+        let mut home = |name, nat| Home::new(&mut lab, (name, nat), &place, folder.path());
         Self {
-            attic,
-            laptop,
+            attic: home("attic", NatKind::PortRestricted),
+            laptop: home("laptop", NatKind::PortRestricted),
+            phone: home("phone", NatKind::Symmetric),
             lab,
+            place,
+            relay,
             _folder: folder,
         }
     }
@@ -78,27 +82,26 @@ impl Homes {
         self.lab.begin(Fault::Cut(homes[0], homes[1])).unwrap();
     }
 
-    /// That the programs said at least so many bytes to each other over the links, and tried to reach nobody else.
+    /// That the programs of attic and laptop said at least so many bytes to each other over the links, and tried to reach
+    /// nobody else.
     pub(super) fn assert_carried(&self, bytes: u64) {
-        for home in [&self.attic, &self.laptop] {
-            let (room, name) = (&home.room, home.folder.display());
-            let carried = room.carried().unwrap();
-            assert!(carried >= bytes, "{name}: {carried} of {bytes} bytes");
-            assert_eq!(room.strayed().unwrap(), 0, "packets from {name}");
-            let routes = room.routes().unwrap();
-            assert_eq!(routes.lines().count(), 1, "{name}: {routes}");
-        }
-        let [there, back] = [
-            (&self.attic.computer.home, &self.laptop.computer.home),
-            (&self.laptop.computer.home, &self.attic.computer.home),
-        ]
-        .map(|(from, to)| self.lab.packets_between(from, to).unwrap());
+        self.attic.assert_carried(bytes);
+        self.assert_reached_by(&self.laptop, bytes);
+    }
+
+    /// The same of one home and attic, and that packets went straight between the two.
+    fn assert_reached_by(&self, user: &Home, bytes: u64) {
+        user.assert_carried(bytes);
+        let ends = [&self.attic, user].map(|home| &home.computer.home);
+        let [there, back] = [[0, 1], [1, 0]]
+            .map(|[from, to]| self.lab.packets_between(ends[from], ends[to]).unwrap());
         assert!(there > 0 && back > 0, "{there} and {back} direct packets");
     }
 }
 
 /// One of them.
 pub(super) struct Home {
+    pub(super) name: &'static str,
     pub(super) computer: Computer,
     pub(super) room: Room,
     /// Of the room: programs start in it, and it is their account's.
@@ -106,23 +109,53 @@ pub(super) struct Home {
 }
 
 impl Home {
+    fn new(
+        lab: &mut Lab,
+        (name, nat): (&'static str, NatKind),
+        place: &Place,
+        folder: &Path,
+    ) -> Self {
+        let home = lab.home(name, nat).unwrap();
+        let room = lab.room_behind(&home).unwrap();
+        let mut computer = Computer::new(home, name, folder);
+        computer.export(&format!("export PEERWAY_RELAY={}", place.url));
+        let folder = folder.join(format!("{name}-room"));
+        fs::create_dir(&folder).unwrap();
+        Self {
+            name,
+            computer,
+            room,
+            folder,
+        }
+    }
+
+    fn assert_carried(&self, bytes: u64) {
+        let (room, name) = (&self.room, self.name);
+        let carried = room.carried().unwrap();
+        assert!(carried >= bytes, "{name}: {carried} of {bytes} bytes");
+        assert_eq!(room.strayed().unwrap(), 0, "packets from {name}");
+        let routes = room.routes().unwrap();
+        assert_eq!(routes.lines().count(), 1, "{name}: {routes}");
+    }
+
     /// Exposes what listens in the room, each as `NAME=PORT` or `NAME=udp:PORT`.
     pub(super) fn expose(&self, services: &[&str]) -> Exposed {
-        let targets = services.iter().map(|service| {
-            let (name, port) = service.split_once('=').unwrap();
-            let (scheme, port) = match port.strip_prefix("udp:") {
-                Some(port) => ("udp://", port),
-                None => ("", port),
-            };
-            format!(" {name}={scheme}{}:{port}", self.room.addr())
-        });
-        let line = format!("peerway expose{} --json", targets.collect::<String>());
+        let line = format!("peerway expose{} --json", self.targets(services));
         let running = self.computer.start(&line);
         let ready = wait_for(&running, |line| line["event"] == "ready");
         Exposed {
             ticket: ready["ticket"].as_str().unwrap().to_owned(),
             _running: running,
         }
+    }
+
+    /// Servers in the room, as `expose` takes them.
+    fn targets(&self, services: &[&str]) -> String {
+        let targets = services.iter().map(|service| {
+            let (name, port) = service.split_once('=').unwrap();
+            format!(" {name}={}", at(self.room.addr(), port))
+        });
+        targets.collect()
     }
 
     /// Leads a port at the room's gate to a service of the other home, and waits until the link is direct.
@@ -132,13 +165,8 @@ impl Home {
 
     /// The same by another kind of path.
     pub(super) fn forward_by(&self, to: &Exposed, name: &str, listen: &str, path: &str) -> Forward {
-        let (scheme, port) = match listen.strip_prefix("udp:") {
-            Some(port) => ("udp://", port),
-            None => ("", listen),
-        };
-        let ticket = &to.ticket;
-        let addr = format!("{}:{port}", self.room.gate());
-        let line = format!("peerway forward {ticket}/{name} --listen {scheme}{addr} --json");
+        let (ticket, addr) = (&to.ticket, at(self.room.gate(), listen));
+        let line = format!("peerway forward {ticket}/{name} --listen {addr} --json");
         let forward = Forward {
             running: self.computer.start(&line),
         };
@@ -169,8 +197,9 @@ impl Home {
 
     /// A program that stays.
     pub(super) fn start(&self, program: &str, arguments: &[&str]) -> Program {
-        let name = Path::new(program).file_name().unwrap();
-        let log = self.folder.join(name).with_extension("log");
+        let name = Path::new(program).file_name().unwrap().display();
+        let logs = (1..).map(|number| self.folder.join(format!("{name}-{number}.log")));
+        let log = logs.into_iter().find(|log| !log.exists()).unwrap();
         let file = File::create(&log).unwrap();
         let mut command = self.command(program);
         command
@@ -188,6 +217,14 @@ impl Home {
         let path = self.folder.join(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+}
+
+/// A port there, which is one of UDP if `udp:` is before it.
+fn at(addr: Ipv4Addr, port: &str) -> String {
+    match port.strip_prefix("udp:") {
+        Some(port) => format!("udp://{addr}:{port}"),
+        None => format!("{addr}:{port}"),
     }
 }
 

@@ -1,58 +1,129 @@
 //! A web server and a browser: nginx and curl.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use peerway_lab as lab;
 
-use super::homes::{BUDGET, Homes, need, until};
+use super::homes::{BUDGET, Home, Homes, Program, need, until};
 
-const LEN: usize = 24 << 20;
-/// What the browser gets of a second, so that the path is cut in the midst.
-const RATE: &str = "6M";
+const LEN: usize = 40 << 20;
+/// What comes in a quarter of a second.
+const MORE: usize = 256 << 10;
 const NGINX: &str = "
 daemon off; master_process off; user root; pid nginx.pid; error_log stderr;
 events {}
 http {
     access_log off;
     client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-    server { listen 8080; root .; }
+    server { listen 8080; root .; limit_rate 1m; }
 }";
 
+/// By commands that end with their terminals; all else here is by daemons.
 #[test]
 #[ignore = "needs nginx-light and curl"]
-fn a_download_from_nginx_goes_on_where_the_direct_path_is_cut_and_ranges_are_served_after() {
+fn a_download_from_nginx_goes_on_by_commands_where_the_direct_path_is_cut() {
     need(&[("nginx", "nginx-light"), ("curl", "curl")]);
     lab::test(BUDGET, |lab| {
         let homes = Homes::new(lab);
         let (attic, laptop) = (&homes.attic, &homes.laptop);
-        let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
-        attic.write("film", &film);
-        let config = attic.write("nginx.conf", NGINX);
-        let folder = attic.folder.to_str().unwrap();
-        let _nginx = attic.start("nginx", &["-e", "stderr", "-p", folder, "-c", &config]);
+        let (film, _nginx) = serve(attic);
         let exposed = attic.expose(&["web=8080"]);
         let forward = laptop.forward(&exposed, "web", "8080");
-
-        let url = format!("http://{}:8080/film", laptop.room.gate());
-        let download = ["-sSf", "--limit-rate", RATE, "-o", "film", &url];
-        let curl = laptop.start("curl", &download);
-        let film_there = laptop.folder.join("film");
-        until("a third is there", || size(&film_there) > LEN / 3);
+        let mut download = Download::start(laptop);
         homes.cut();
-        assert!(size(&film_there) < LEN, "too fast");
+        download.get_on(&film);
         forward.until_path("relay");
-        curl.finish();
-        assert!(fs::read(&film_there).unwrap() == film);
-
-        let range = ["-sSf", "-D", "head", "-r", "1000-4095", "-o", "part", &url];
-        laptop.output("curl", &range);
-        assert!(fs::read(laptop.folder.join("part")).unwrap() == film[1000..4096]);
-        let head = fs::read_to_string(laptop.folder.join("head")).unwrap();
-        assert!(head.starts_with("HTTP/1.1 206 "), "{head}");
-        homes.assert_carried(LEN as u64);
+        download.get_on(&film);
+        homes.assert_carried(2 * MORE as u64);
     });
 }
 
-fn size(path: &Path) -> usize {
-    fs::metadata(path).map_or(0, |file| file.len() as usize)
+#[test]
+#[ignore = "needs nginx-light and curl"]
+fn downloads_from_nginx_outlive_cuts_new_addresses_and_relays_and_ranges_a_new_daemon() {
+    need(&[("nginx", "nginx-light"), ("curl", "curl")]);
+    lab::test(BUDGET, |lab| {
+        let homes = Homes::new(lab);
+        let (film, _nginx) = serve(&homes.attic);
+        let mut links = homes.disturbed(&["web=8080"], &[("web", "8080")]);
+
+        let mut downloads = homes.users().map(Download::start);
+        let get_on = || {
+            for download in &mut downloads {
+                download.get_on(&film);
+            }
+        };
+        links.outlive(get_on, || ());
+        for download in downloads {
+            download.finish(&film);
+        }
+
+        links.restart_far(|| {
+            for user in homes.users() {
+                let range = ["-sSf", "-D", "head", "-r", "1000-4095", "-o", "part"];
+                user.output("curl", &[&range[..], &[&url(user)]].concat());
+                assert!(fs::read(user.folder.join("part")).unwrap() == film[1000..4096]);
+                let head = fs::read_to_string(user.folder.join("head")).unwrap();
+                assert!(head.starts_with("HTTP/1.1 206 "), "{head}");
+            }
+        });
+        links.assert_carried(LEN as u64);
+        println!("nginx: {links}");
+    });
+}
+
+/// A film, and who serves it.
+fn serve(home: &Home) -> (Vec<u8>, Program) {
+    let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+    home.write("film", &film);
+    let config = home.write("nginx.conf", NGINX);
+    let folder = home.folder.to_str().unwrap();
+    let nginx = home.start("nginx", &["-e", "stderr", "-p", folder, "-c", &config]);
+    (film, nginx)
+}
+
+/// What a browser fetches, as fast as the server sends it.
+struct Download<'a> {
+    user: &'a Home,
+    curl: Program,
+}
+
+impl<'a> Download<'a> {
+    fn start(user: &'a Home) -> Self {
+        // There may be one of before.
+        let _ = fs::remove_file(user.folder.join("film"));
+        let curl = user.start("curl", &["-sSf", "-o", "film", &url(user)]);
+        Self { user, curl }
+    }
+
+    /// Waits until more is there. What was whole before is compared, and begins anew.
+    fn get_on(&mut self, film: &[u8]) {
+        if self.size() == LEN {
+            self.compare(film);
+            *self = Self::start(self.user);
+        }
+        let before = self.size();
+        until("more is there", || {
+            self.size() > before + MORE || self.size() == LEN
+        });
+    }
+
+    fn size(&self) -> usize {
+        let there = fs::metadata(self.user.folder.join("film"));
+        there.map_or(0, |file| file.len() as usize)
+    }
+
+    fn finish(self, film: &[u8]) {
+        until("all is there", || self.size() == LEN);
+        self.compare(film);
+        self.curl.finish();
+    }
+
+    fn compare(&self, film: &[u8]) {
+        assert!(fs::read(self.user.folder.join("film")).unwrap() == film);
+    }
+}
+
+fn url(user: &Home) -> String {
+    format!("http://{}:8080/film", user.room.gate())
 }

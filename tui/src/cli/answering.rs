@@ -10,19 +10,16 @@ pub(super) use none::Answering;
 mod unix {
     use std::{
         collections::BTreeSet,
-        fs,
         future::pending,
-        io,
-        os::unix::net::UnixListener,
-        path::Path,
+        path::{Path, PathBuf},
         sync::{Arc, Mutex, PoisonError},
     };
 
     use peerway::{PeerId, Router};
 
     use crate::{
-        cli::{args::Globals, node::Node, out, pair, state::StateDir},
-        control::{ALPN, Control, ControlError, Host, Place, Visited},
+        cli::{args::Globals, failure::Failure, node::Node, out, pair, state::StateDir},
+        control::{ALPN, Control, ControlError, Host, Place, Socket, Visited},
         kept::Services,
         pairing::{Party, Passing},
     };
@@ -34,31 +31,36 @@ mod unix {
 
     /// An open socket; none if it could not be opened, as the user was told. The node runs all the same.
     pub(in crate::cli) struct Answering {
-        opened: Option<(UnixListener, Place)>,
+        path: Option<PathBuf>,
+        /// Until it is served.
+        socket: Mutex<Option<Socket>>,
         control: Control,
     }
 
     impl Answering {
-        pub(in crate::cli) fn open(
+        /// Fails if another node of this identity has it.
+        pub(in crate::cli) async fn open(
             globals: &Globals,
             node: &Node,
             services: Option<&Services>,
-        ) -> Self {
-            let open = || {
-                let state = StateDir::open(globals).ok()?;
-                let place = Place::of(node.endpoint.id(), state.path());
-                Some(listen(&place).map(|listener| (listener, place)))
-            };
-            let opened = open().and_then(|opened| {
-                let say = |error: &ControlError| {
-                    out::hint(format!(
+        ) -> Result<Self, Failure> {
+            let place = StateDir::open(globals)
+                .map(|state| Place::of(node.endpoint.id(), state.path()))
+                .ok();
+            let mut socket = None;
+            if let Some(place) = &place {
+                match place.open().await {
+                    Ok(opened) => socket = Some(opened),
+                    Err(error @ ControlError::Taken { .. }) => return Err(error.into()),
+                    Err(error) => out::hint(format!(
                         "{error}. No command finds this node meanwhile, so `peerway status` shows another"
-                    ));
-                };
-                opened.inspect_err(say).ok()
-            });
-            Self {
-                opened,
+                    )),
+                }
+            }
+            let path = place.filter(|_| socket.is_some());
+            Ok(Self {
+                path: path.map(|place| place.socket().to_owned()),
+                socket: Mutex::new(socket),
                 control: Control::new(Host {
                     links: node.links(),
                     swarm: node.swarm().clone(),
@@ -77,10 +79,11 @@ mod unix {
                         },
                     },
                     groups: node.groups().cloned(),
+                    groups_trouble: node.groups_trouble().map(ToOwned::to_owned),
                     services: services.cloned(),
                     options: globals.start_options(),
                 }),
-            }
+            })
         }
 
         /// Has a router answer peers too that the address book makes admins. Who is none is told what would make it one, as is the
@@ -103,20 +106,19 @@ mod unix {
 
         /// Where the node is asked.
         pub(in crate::cli) fn socket(&self) -> Option<&Path> {
-            self.opened.as_ref().map(|(_, place)| place.socket())
+            self.path.as_deref()
         }
 
         /// Ends when the node is told to end.
         pub(in crate::cli) async fn serve(&self, node: &Node) {
-            let listener = self.opened.as_ref().map(|(listener, _)| share(listener));
+            let socket = {
+                let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+                socket.take()
+            };
             let links = node.links();
             let serving = async {
-                match listener {
-                    Some(Ok(listener)) => self.control.serve(listener).await,
-                    Some(Err(error)) => {
-                        out::hint(format!("no command reaches this node: {error}"));
-                        pending().await
-                    }
+                match socket {
+                    Some(socket) => self.control.serve(socket).await,
                     None => pending().await,
                 }
             };
@@ -132,33 +134,12 @@ mod unix {
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         told.len() < MAX_TOLD && told.insert(peer)
     }
-
-    impl Drop for Answering {
-        fn drop(&mut self) {
-            if let Some((_, place)) = &self.opened {
-                // What is left of it would be replaced by the next node.
-                let _ = fs::remove_file(place.socket());
-            }
-        }
-    }
-
-    fn listen(place: &Place) -> Result<UnixListener, ControlError> {
-        let opened = place.open()?.into_std();
-        opened.map_err(|source| ControlError::Open {
-            path: place.socket().to_owned(),
-            source,
-        })
-    }
-
-    fn share(listener: &UnixListener) -> io::Result<tokio::net::UnixListener> {
-        tokio::net::UnixListener::from_std(listener.try_clone()?)
-    }
 }
 
 #[cfg(not(unix))]
 mod none {
     use crate::{
-        cli::{args::Globals, node::Node},
+        cli::{args::Globals, failure::Failure, node::Node},
         kept::Services,
     };
 
@@ -166,8 +147,12 @@ mod none {
     pub(in crate::cli) struct Answering;
 
     impl Answering {
-        pub(in crate::cli) fn open(_: &Globals, _: &Node, _: Option<&Services>) -> Self {
-            Self
+        pub(in crate::cli) async fn open(
+            _: &Globals,
+            _: &Node,
+            _: Option<&Services>,
+        ) -> Result<Self, Failure> {
+            Ok(Self)
         }
 
         pub(in crate::cli) fn socket(&self) -> Option<&std::path::Path> {

@@ -8,6 +8,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use peerway_swarm::groups::kept_in;
+
 use super::{
     args::{Globals, Up},
     failure::Failure,
@@ -29,6 +31,7 @@ pub(super) fn start(globals: &Globals, args: &Up) -> Result<(), Failure> {
     if state.claim()?.is_none() {
         return Err(state.in_use());
     }
+    hint_at_damage(&state);
     let log = logs::file(&state);
     let begin = begin(&log).map_err(Failure::Detach)?;
     let child = spawn(&log).map_err(Failure::Detach)?;
@@ -38,6 +41,16 @@ pub(super) fn start(globals: &Globals, args: &Up) -> Result<(), Failure> {
         "it runs in the background: see `peerway status`, `peerway events`, `peerway logs`, `peerway down`",
     );
     Ok(())
+}
+
+/// The node itself says it where nobody reads, and does without them.
+fn hint_at_damage(state: &StateDir) {
+    if let Err(error) = kept_in(state.path()) {
+        out::hint(format!("{error}. The node is in no group meanwhile"));
+    }
+    if let Err(error) = state.shares().shares() {
+        out::hint(format!("{error}. Nothing of it is shared meanwhile"));
+    }
 }
 
 fn spawn(log: &Path) -> io::Result<Child> {

@@ -104,6 +104,14 @@ pub(super) enum Failure {
         "{0} is a group of the address book, where nobody has a role: those have one in groups that were joined"
     )]
     NoRoles(Name),
+    #[error(
+        "there is no group {0}, of the address book or joined: `peerway group` lists those that there are"
+    )]
+    NoGroup(Name),
+    #[error(
+        "several groups that were joined are called {name}, and which is meant the name does not say, so that none is shared: {ids}"
+    )]
+    SeveralGroups { name: Name, ids: String },
     #[error(transparent)]
     #[cfg(unix)]
     Groups(#[from] StoreError),
@@ -296,9 +304,6 @@ impl Failure {
             | Self::Names { .. }
             | Self::SameName { .. }
             | Self::OfNothing { .. }
-            | Self::Limits { .. }
-            | Self::LimitAndNone
-            | Self::UploadLimit(_)
             | Self::UnknownPeer { .. }
             | Self::UnknownName { .. }
             | Self::NotInBook(_)
@@ -317,6 +322,8 @@ impl Failure {
             Self::OpenGateway(_) | Self::NotShared(_) | Self::GroupOfBook(_) => USAGE,
             #[cfg(unix)]
             Self::GroupInvite(_) | Self::PostLength(_) | Self::Feed(_) | Self::Lacks(_) => USAGE,
+            Self::NoGroup(_) | Self::SeveralGroups { .. } => USAGE,
+            Self::Limits { .. } | Self::LimitAndNone | Self::UploadLimit(_) => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) | Self::Appearance(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,
@@ -404,7 +411,7 @@ fn proxy(error: &ProxyingError) -> u8 {
 
 fn get(error: &GetError) -> u8 {
     match error {
-        GetError::Unreached(_) => UNREACHABLE,
+        GetError::Unreached(_) | GetError::Nowhere { .. } => UNREACHABLE,
         GetError::NotThere(_) => REFUSED,
         GetError::NoProvider => USAGE,
         GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => FAILED,
@@ -451,6 +458,7 @@ fn control(error: &ControlError) -> u8 {
         ControlError::Busy(_) => BUSY,
         ControlError::Folder { .. }
         | ControlError::Open { .. }
+        | ControlError::Taken { .. }
         | ControlError::NotOurs { .. }
         | ControlError::Unreachable { .. }
         | ControlError::Broken(_)

@@ -15,11 +15,12 @@ use super::{
     attach,
     clock::now_ms,
     failure::Failure,
-    group::{hint_at_age, line, with},
+    group::{hint_at_age, line, posts, with},
     out,
     state::StateDir,
 };
 use crate::{
+    book::Name,
     control::Client,
     feeds::{Feed, FeedFile},
 };
@@ -65,7 +66,7 @@ async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
             true => Some(link(&node, &feed).await?),
             false => None,
         };
-        let id = node.post_in_group(&feed.id, &text).await?;
+        let id = node.post_in_group(&feed.id, &text, None).await?;
         Ok((feed, link, id))
     };
     let (feed, link, id) = with(globals, true, posting).await?;
@@ -158,15 +159,17 @@ async fn follow(globals: &Globals, args: &FeedFollow) -> Result<(), Failure> {
         return Err(FeedError::Own.into());
     }
     if let Some(name) = &args.name
-        && feeds.free_name(name, &id) != *name
+        && feeds.free_name(name.as_str(), &id) != name.as_str()
     {
-        return Err(FeedError::Taken(name.clone()).into());
+        return Err(FeedError::Taken(name.to_string()).into());
     }
     let joining = async |node: Client| Ok(node.join_group(&args.link).await?);
     let group = with(globals, true, joining).await?;
-    let wished = args.name.as_ref().unwrap_or(&group.name);
+    // Followed once more it is called as before.
+    let before = feeds.find(&id).map(|feed| &feed.name[..]);
+    let wished = args.name.as_ref().map(Name::as_str).or(before);
     let feed = Feed {
-        name: feeds.free_name(wished, &id),
+        name: feeds.free_name(wished.unwrap_or(&group.name), &id),
         id,
         link: args.link.trim().to_owned(),
         until_ms: None,
@@ -354,8 +357,9 @@ fn show(globals: &Globals, feed: &Feed, group: Option<&GroupView>) -> Result<(),
         followers => format!("{followers} followers"),
     };
     Ok(out::text(format!(
-        "{}{whose}: {} posts{unread}; {people}, {linked} linked",
-        feed.name, group.posts
+        "{}{whose}: {}{unread}; {people}, {linked} linked",
+        feed.name,
+        posts(group.posts)
     ))?)
 }
 

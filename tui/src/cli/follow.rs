@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use peerway::{Access, Endpoint};
-use peerway_swarm::groups::Groups;
+use peerway_swarm::{Shunned, groups::Groups};
 use tokio::{
     sync::{Notify, watch},
     time::{Interval, MissedTickBehavior, interval},
@@ -25,6 +25,8 @@ pub(super) struct Followed {
     /// Of what was read.
     stamp: Option<Stamp>,
     book: watch::Sender<Arc<Book>>,
+    /// Whom the book blocks.
+    shunned: Shunned,
     invite_file: InviteFile,
     invites: watch::Sender<Arc<Invites>>,
     /// Whose members are let in too.
@@ -53,9 +55,12 @@ impl Followed {
         (file, stamp, book): (&BookFile, Option<Stamp>, Book),
         (invite_file, invites): (InviteFile, Invites),
     ) -> Self {
+        let shunned = Shunned::default();
+        shunned.set(book.all_blocked());
         Self {
             file: file.clone(),
             stamp,
+            shunned,
             book: watch::Sender::new(Arc::new(book)),
             invite_file,
             invites: watch::Sender::new(Arc::new(invites)),
@@ -68,6 +73,11 @@ impl Followed {
     #[cfg(unix)]
     pub(super) fn let_in(&mut self, groups: Groups) {
         self.groups = Some(groups);
+    }
+
+    /// Whom groups, shares and searches have nothing to do with.
+    pub(super) fn shunned(&self) -> &Shunned {
+        &self.shunned
     }
 
     /// The groups whose members are let in.
@@ -157,6 +167,7 @@ impl Followed {
             Due::Read => {
                 let book = self.file.read();
                 let book = book.map_err(|error| format!("{error}. It stays in force as it was"))?;
+                self.shunned.set(book.all_blocked());
                 self.book.send_replace(Arc::new(book));
                 Ok(())
             }
@@ -274,6 +285,27 @@ mod tests {
         let mut looks = Looks::after(old);
         assert_eq!(looks.now(new), Due::Read);
         assert_eq!([looks.due(new), looks.now(new)], [Due::Nothing; 2]);
+    }
+
+    #[test]
+    fn whom_the_book_blocks_is_shunned_from_when_it_was_read() {
+        let folder = TempDir::new().unwrap();
+        let file = BookFile::in_folder(folder.path());
+        let peer = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let write = |trust: &str| {
+            let text = format!("[peers.a]\npeer = \"{peer}\"\ntrust = \"{trust}\"\n");
+            fs::write(folder.path().join("book.toml"), text).unwrap();
+        };
+        write("block");
+        let followed = Followed::open(&file, InviteFile::in_folder(folder.path())).unwrap();
+        let shunned = followed.shunned().clone();
+        assert!(shunned.contains(peer));
+        write("allow");
+        followed.look_at_book(Due::Read).unwrap();
+        assert!(!shunned.contains(peer));
+        write("block");
+        followed.look_at_book(Due::Read).unwrap();
+        assert!(shunned.contains(peer));
     }
 
     #[test]

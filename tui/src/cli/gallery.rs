@@ -93,7 +93,7 @@ impl System {
                 name: "usenet",
                 used_for: "articles that reach everybody, also who was away",
                 commands: "peerway group post, read, follow, remove",
-                asserts: "who comes back has all articles, in the same order as all, and a flood is held up",
+                asserts: "who comes back has all articles, in the same order as all; a flood is held up; who is removed reads nothing more, and what it wrote then is nowhere",
             },
             Self::Ipfs => Row {
                 name: "ipfs",

@@ -16,14 +16,18 @@ use super::{
     args::{GetArgs, Globals},
     failure::Failure,
     node::Node,
-    out, share,
+    out, proxy, share,
     transfer::shown,
 };
 #[cfg(unix)]
 use super::{attach, node::interrupted};
 #[cfg(unix)]
 use crate::control::{Client, ControlError, GetAsk, GetStep, Telling};
-use crate::{dash::format, shares::words};
+use crate::{
+    dash::format,
+    searches::Asked,
+    shares::{Wanted, words},
+};
 
 pub(super) async fn run(globals: &Globals, args: &GetArgs) -> Result<(), Failure> {
     let output = args.output.as_deref().unwrap_or_else(|| Path::new("."));
@@ -72,7 +76,7 @@ async fn by_node(
         got = shown(globals.json, &progress, fetching) => got?,
         () = interrupted() => return Err(Failure::Interrupted),
     };
-    say(globals, args.link.hash, &got, began)
+    say(globals, args.link.hash(), &got, began)
 }
 
 /// What the node says last, unless it failed; how far it is meanwhile is shown.
@@ -105,18 +109,27 @@ pub(super) async fn last(
 
 /// A node for the duration of the command fetches it.
 async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result<(), Failure> {
-    let provider = args.link.providers.first().ok_or(GetError::NoProvider)?;
-    let relays = super::node::relays_for(globals, provider);
+    let relays = match &args.link {
+        Wanted::Link(link) => {
+            let provider = link.providers.first().ok_or(GetError::NoProvider)?;
+            super::node::relays_for(globals, provider)
+        }
+        Wanted::Hash(_) => proxy::relays(globals)?,
+    };
     let node = Node::beside(globals, relays).await?;
     let sharing = node.sharing().clone();
     let router = share::serve(Router::new(node.endpoint.clone()), &node);
     let fetching = async {
         node.settled().await;
         let (progress, began) = (Progress::default(), Instant::now());
-        let getting = sharing.get(&args.link, target, &progress);
+        let getting = async {
+            let known = node.book().book();
+            let link = Asked::link(&args.link, &sharing, known, node.groups()).await?;
+            sharing.get(&link, target, &progress).await
+        };
         let got = shown(globals.json, &progress, getting).await;
         let got = got.map_err(|error| by_name(error.into(), &node))?;
-        say(globals, args.link.hash, &got, began)?;
+        say(globals, args.link.hash(), &got, began)?;
         if args.stay {
             out::hint("it is served to others who fetch it: Ctrl-C ends that");
             pending::<()>().await;

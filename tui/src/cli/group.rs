@@ -2,9 +2,11 @@
 
 #[cfg(unix)]
 mod joined;
+#[cfg(unix)]
+mod threads;
 
 #[cfg(unix)]
-pub(super) use joined::{hint_at_age, line, with};
+pub(super) use joined::{hint_at_age, line, posts, with};
 
 use std::slice;
 
@@ -26,7 +28,11 @@ pub(super) async fn run(globals: &Globals, args: &GroupArgs) -> Result<(), Failu
         Some(GroupAction::Add(args)) => add(globals, args).await,
         Some(GroupAction::Remove(args)) => remove(globals, args).await,
         Some(GroupAction::Share { group, state }) => {
-            share(globals, group, *state == Switch::On)?;
+            let is_on = *state == Switch::On;
+            if is_on {
+                is_one(globals, group).await?;
+            }
+            share(globals, group, is_on)?;
             told(globals).await
         }
         #[cfg(unix)]
@@ -147,6 +153,26 @@ fn members(globals: &Globals, args: &GroupMembers, are_members: bool) -> Result<
         Ok(draft.book().clone())
     })?;
     print(globals, &book, &args.group)
+}
+
+/// Whether there is just one group of this name, whose members could be told anything.
+async fn is_one(globals: &Globals, group: &Name) -> Result<(), Failure> {
+    let book = StateDir::open(globals)?.peers().book().read()?;
+    if book.groups().get(group).is_some_and(|it| !it.is_empty()) {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    let ids = joined::ids(globals, group).await?;
+    #[cfg(not(unix))]
+    let ids = Vec::<String>::new();
+    match &ids[..] {
+        [_] => Ok(()),
+        [] => Err(Failure::NoGroup(group.clone())),
+        several => Err(Failure::SeveralGroups {
+            name: group.clone(),
+            ids: several.join(", "),
+        }),
+    }
 }
 
 fn share(globals: &Globals, group: &Name, is_shared: bool) -> Result<(), Failure> {

@@ -161,7 +161,9 @@ pub(super) fn host(
         let Some(groups) = &groups else { return false };
         let is_guest = match alpn {
             groups::ALPN | swarm::ALPN => groups.guests().contains(&peer),
-            search::ALPN | share::ALPN => groups.common(peer).is_some(),
+            search::ALPN => groups.common(peer).is_some(),
+            // Who follows a feed has the links that are posted there.
+            share::ALPN => groups.common(peer).is_some() || groups.is_follower(peer),
             _ => false,
         };
         is_guest && names.borrow().blocked(peer).is_none()

@@ -35,8 +35,7 @@ pub(super) async fn run(globals: &Globals, args: &Link) -> Result<(), Failure> {
     let globals = &with_relays(globals, &peers);
     let node = Node::listening(globals).await?;
     check(node.endpoint.id(), &node.book().book(), &peers)?;
-    // Gone before the claim on the identity is, so that it is never the next node's.
-    let answering = Answering::open(globals, &node, None);
+    let answering = Answering::open(globals, &node, None).await?;
     let router = up::diagnostics(Router::new(node.endpoint.clone()), true);
     let router = serve(receive::serve(expose::serve(router, &node), &node), &node);
     let router = invite::host(router, globals, &node, out::hint)?;

@@ -54,6 +54,9 @@ pub(super) struct Node {
     linker: Linker,
     dht: Option<Dht>,
     groups: Option<Groups>,
+    /// Why it lives in none though it should.
+    #[cfg(unix)]
+    groups_trouble: Option<String>,
 }
 
 impl Node {
@@ -129,7 +132,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
-            desk: Desk::new(book.watch()),
+            desk: Desk::new(endpoint.clone(), book.watch()),
             servers: Servers::new(book.watch()),
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             linker: Linker::default(),
@@ -137,6 +140,8 @@ impl Node {
             endpoint,
             claim: None,
             groups: None,
+            #[cfg(unix)]
+            groups_trouble: None,
             is_passing: true,
             book,
             peers,
@@ -181,7 +186,7 @@ impl Node {
             swarm: Swarm::new(endpoint.clone()),
             search: share::search(&endpoint, &sharing, &book, None),
             sharing,
-            desk: Desk::new(book.watch()),
+            desk: Desk::new(endpoint.clone(), book.watch()),
             servers: Servers::new(book.watch()),
             #[cfg(all(feature = "subnet", target_os = "linux"))]
             linker: Linker::default(),
@@ -190,6 +195,8 @@ impl Node {
             claim,
             is_passing: false,
             groups: None,
+            #[cfg(unix)]
+            groups_trouble: None,
             peers,
             book,
         })
@@ -210,10 +217,14 @@ impl Node {
     fn join_groups(&mut self, state: &StateDir, builder: Builder) {
         match Groups::open(state.path(), self.endpoint.clone(), builder) {
             Ok(groups) => {
+                let groups = groups.shunning(self.book.shunned());
                 self.book.let_in(groups.clone());
                 self.groups = Some(groups);
             }
-            Err(error) => out::hint(format!("{error}. This node is in no group meanwhile")),
+            Err(error) => {
+                out::hint(format!("{error}. This node is in no group meanwhile"));
+                self.groups_trouble = Some(error.to_string());
+            }
         }
     }
 
@@ -228,6 +239,12 @@ impl Node {
     /// The groups that it belongs to; none of a node for one command.
     pub(super) fn groups(&self) -> Option<&Groups> {
         self.groups.as_ref()
+    }
+
+    /// Why it belongs to none though it should.
+    #[cfg(unix)]
+    pub(super) fn groups_trouble(&self) -> Option<&str> {
+        self.groups_trouble.as_deref()
     }
 
     /// The peers that were dialled from here.

@@ -97,7 +97,7 @@ fn tell(globals: &Globals, name: &str, ticket: &Ticket) -> Result<(), Failure> {
     }
     out::text(format!("paired with {name} ({})", id.short()))?;
     out::hint(format!(
-        "try `peerway up` on one of the two, and `peerway ping` with its name on the other; here it is {name}"
+        "it is called {name} here: `peerway ping {name}` reaches it while `peerway up` runs there"
     ));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use peerway::{RelayUrl, Router, services::files::Progress};
 use peerway_swarm::{
-    share::{GetError, KeepError},
+    share::{GetError, KeepError, Link},
     store::{StoreError, catalog::Catalog, sweep::Extent},
 };
 use serde::Serialize;
@@ -109,7 +109,10 @@ pub(super) async fn keeping(globals: &Globals, relays: Vec<RelayUrl>) -> Result<
 }
 
 pub(super) async fn unpin(globals: &Globals, args: &UnpinArgs) -> Result<(), Failure> {
-    let taken = take(globals, &args.which).await?;
+    // The link that `pin` took names what it pinned.
+    let link = args.which.parse::<Link>();
+    let which = link.map_or_else(|_| args.which.clone(), |link| link.hash.to_string());
+    let taken = take(globals, &which).await?;
     if taken.is_empty() {
         return Err(Failure::NoPin(args.which.clone()));
     }

@@ -77,6 +77,7 @@ async fn by_itself(
     until: Until,
 ) -> Result<(), Failure> {
     let (give, given) = tokio::sync::oneshot::channel();
+    let besides = up::Besides::receiving(inbox.folder());
     let offer = move |router: Router, node: &Node| {
         let from = from.map_or(Whom::Anyone, Whom::Only);
         let desk = node.desk().clone();
@@ -84,7 +85,7 @@ async fn by_itself(
         let _ = give.send((desk.receive(inbox, from, asks), desk));
         up::diagnostics(router, true)
     };
-    let serving = up::serve(globals, up::Besides::default(), offer, false, |ticket| {
+    let serving = up::serve(globals, besides, offer, false, |ticket| {
         vec![format!("peerway send FILE --to {ticket}")]
     });
     let taking = async {
@@ -180,9 +181,18 @@ async fn by_code(globals: &Globals, code: &Code, inbox: Inbox, asks: bool) -> Re
             node.reachable().await?;
         }
         let ours = Card::new(node.endpoint.ticket(), &host_name());
-        let theirs = pair::type_in(&node.endpoint, &relays, code, &ours).await?;
-        let meeting = timeout(MEETING, caller(&node, theirs.ticket.id())).await;
-        let connection = meeting.map_err(|_| Failure::NobodyCame)??;
+        let typing = pair::type_in(&node.endpoint, &relays, code, &ours);
+        let by_dht = node.directory().is_some();
+        let hint = |text: &str| out::hint(text);
+        let met = pairing::sought(&node.endpoint, code, by_dht, &hint, typing).await?;
+        let theirs = met.card;
+        let connection = if pairing::stays_linked(&relays, &theirs.ticket) {
+            met.connection
+        } else {
+            met.connection.close(0, b"paired");
+            let meeting = timeout(MEETING, caller(&node, theirs.ticket.id())).await;
+            meeting.map_err(|_| Failure::NobodyCame)??
+        };
         let desk = node.desk();
         let steps = desk.receive(inbox, Whom::Anyone, asks)?.map(Ok);
         let asking = asks.then(|| Answers::Desk(desk.clone()));

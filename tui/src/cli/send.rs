@@ -25,7 +25,7 @@ use super::{
 use crate::{
     operations::FailureKind,
     pairing::{self, Passing, host_name},
-    transfers::{Recipient, send},
+    transfers::{Recipient, send, send_on},
 };
 
 /// What stands for stdin.
@@ -89,16 +89,25 @@ async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
         let card = Card::new(node.endpoint.ticket(), &host_name());
         let passing = Passing {
             builder: pair::builder(globals),
-            directory: None,
+            directory: node.directory(),
         };
-        let waiting = pairing::wait(passing, &relays, &card, |code, hint| {
+        let waiting = pairing::meet(passing, &relays, &card, |code, hint| {
             print_code(globals, code)?;
             hint.into_iter().for_each(out::hint);
             Ok(())
         });
-        let Card { ticket, name, .. } = waiting.await?;
-        let steps = send(node.endpoint.clone(), Recipient { ticket, name }, selection);
-        follow_sending(globals, steps.map(Ok), || ()).await
+        let (waits, met) = waiting.await?;
+        let Card { ticket, name, .. } = met.card;
+        let steps = if pairing::stays_linked(&relays, &ticket) {
+            send_on(met.connection, name, selection)
+        } else {
+            drop(met.connection);
+            waits.close().await;
+            send(node.endpoint.clone(), Recipient { ticket, name }, selection)
+        };
+        let sent = follow_sending(globals, steps.map(Ok), || ()).await;
+        waits.close().await;
+        sent
     };
     node.run(body).await?.ok_or(Failure::Interrupted)
 }
@@ -119,7 +128,7 @@ mod attached {
     use std::{
         fs::File,
         io::{self, Read},
-        path,
+        path::{self, Path},
     };
 
     use futures_util::{Stream, StreamExt, stream};
@@ -181,13 +190,22 @@ mod attached {
         };
         let begun = client.send_files(&ask).await;
         if let Err(ControlError::Refused(_)) = &begun
-            && args.paths.iter().all(|path| File::open(path).is_ok())
+            && args
+                .paths
+                .iter()
+                .all(|path| is_content(path) && File::open(path).is_ok())
         {
             out::hint(
                 "this command could read it, and the node that runs here, which would send it, cannot: it runs with other rights, or sees other folders, as services do. Stopped by `peerway down`, it leaves that to the command",
             );
         }
         Ok(begun?)
+    }
+
+    /// Whether this is what is sent at all, by whomever.
+    fn is_content(path: &Path) -> bool {
+        path.metadata()
+            .is_ok_and(|found| found.is_file() || found.is_dir())
     }
 
     /// Read by a thread, which may wait for it for ever.

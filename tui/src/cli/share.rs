@@ -8,7 +8,7 @@ use peerway::{Endpoint, Router};
 use peerway_swarm::{
     groups::Groups,
     search::{self, Search},
-    share::{ALPN, Options, ShareError, Sharing},
+    share::{ALPN, Kind, Options, ShareError, Sharing},
     store::catalog::{Catalog, CatalogError},
 };
 use serde::Serialize;
@@ -159,12 +159,15 @@ async fn kept(globals: &Globals) -> Result<Vec<ShareLine>, Failure> {
         return Ok(node.shares().await?);
     }
     let catalog = StateDir::open(globals)?.shares();
-    let shares = spawn_blocking(move || Ok((catalog.shares()?, catalog.marked()?))).await;
+    let shares =
+        spawn_blocking(move || Ok((catalog.shares()?, catalog.marked()?, catalog.changed()?)))
+            .await;
     let shares: Result<_, CatalogError> = shares.map_err(std::io::Error::from)?;
-    let (shares, marked) = shares.map_err(ShareError::from)?;
+    let (shares, marked, changed) = shares.map_err(ShareError::from)?;
     let lines = shares.into_iter().map(|shared| {
         let searchable = marked.iter().any(|it| it.hash == shared.hash);
-        ShareLine::of(shared, searchable, None)
+        let changed = changed.get(&shared.hash).copied().unwrap_or_default();
+        ShareLine::of(shared, searchable, None).with_changed(changed)
     });
     Ok(lines.collect())
 }
@@ -183,13 +186,14 @@ async fn forget(globals: &Globals, line: &ShareLine) -> Result<(), Failure> {
 
 /// The content of a node: what is not public is for peers of its address book.
 pub(super) fn sharing(endpoint: &Endpoint, book: &Followed, catalog: Option<Catalog>) -> Sharing {
+    let mut options = Options::default();
+    options.shunned = book.shunned().clone();
     let book = book.watch();
     let may = move |peer| {
         let book = book.borrow();
         let entry = book.of(peer);
         entry.is_some_and(|(_, entry)| entry.trust == Trust::Allow)
     };
-    let mut options = Options::default();
     options.catalog = catalog;
     Sharing::with(endpoint.clone(), may, options)
 }
@@ -219,7 +223,9 @@ pub(super) fn serve(router: Router, node: &Node) -> Router {
 }
 
 fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), Failure> {
-    for skipped in &line.skipped {
+    // Whoever shares it is told once.
+    let skipped = line.skipped.iter().filter(|_| event == "shared");
+    for skipped in skipped {
         out::hint(format!("left out: {skipped}"));
     }
     if globals.json {
@@ -237,6 +243,18 @@ fn say(globals: &Globals, event: &'static str, line: &ShareLine) -> Result<(), F
     };
     let bytes = format::bytes(line.bytes);
     out::text(format!("{}: {bytes}, for {whom}{found}", line.name))?;
+    match (line.changed, line.kind) {
+        (0, _) => {}
+        (_, Kind::File) => {
+            out::text("it has changed or is gone, and is shared no more: share it again")?
+        }
+        (1, _) => {
+            out::text("1 file of it has changed or is gone, and is shared no more: share it again")?
+        }
+        (changed, _) => out::text(format!(
+            "{changed} files of it have changed or are gone, and are shared no more: share it again"
+        ))?,
+    }
     let how = match &line.link {
         Some(link) => format!("on the other side: peerway get {link}"),
         None => format!("{}, and no node runs that serves it", line.hash),
@@ -259,7 +277,7 @@ impl<'a> Record<'a> {
 
 #[cfg(test)]
 mod tests {
-    use peerway_swarm::share::{Hash, Kind, Link};
+    use peerway_swarm::share::{Hash, Link};
 
     use super::{super::documented::assert_keys, *};
 
@@ -276,6 +294,7 @@ mod tests {
             searchable: false,
             path: "/a".into(),
             skipped: Vec::new(),
+            changed: 1,
             link: Some(Link::new(hash, 0, Kind::File, "a")),
         };
         assert_keys("share", &Record::of("shared", &line));

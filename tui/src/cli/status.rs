@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 #[cfg(unix)]
 use futures_util::StreamExt;
 use peerway::{
-    HomeReason, Names as _, NodeSnapshot, PathInfo, PeerState, RelayRole, RelaySnapshot, RelayState,
+    Event, EventKind, HomeReason, Names as _, NodeSnapshot, PathInfo, PeerState, RelayRole,
+    RelaySnapshot, RelayState,
 };
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ use crate::{
     book::{Book, Trust},
     dash::{format::age, line},
     kept::KeptLines,
+    transfers::Transfers,
 };
 
 pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Failure> {
@@ -64,14 +66,14 @@ pub(super) async fn run(globals: &Globals, args: &StatusArgs) -> Result<(), Fail
 #[cfg(unix)]
 async fn running(globals: &Globals, args: &StatusArgs, node: Client) -> Result<(), Failure> {
     let mut page = Page::new(Whose::Running, globals, args);
-    page.services = node.services().await?;
+    (page.services, page.transfers) = (node.services().await?, node.transfers().await?);
     if !args.watch {
         return page.print(&node.status().await?);
     }
     let mut snapshots = node.snapshots().await?;
     while let Some(snapshot) = snapshots.next().await {
         let snapshot = snapshot?;
-        page.services = node.services().await?;
+        (page.services, page.transfers) = (node.services().await?, node.transfers().await?);
         page.print(&snapshot)?;
     }
     out::hint("the node has ended");
@@ -98,6 +100,8 @@ struct Page<'a> {
     before: Option<String>,
     /// None of a node that keeps nothing.
     services: Option<KeptLines>,
+    /// None of a node for one command, and of another computer.
+    transfers: Option<Transfers>,
 }
 
 impl<'a> Page<'a> {
@@ -108,20 +112,26 @@ impl<'a> Page<'a> {
             args,
             before: None,
             services: None,
+            transfers: None,
         }
     }
 
     fn print(&mut self, snapshot: &NodeSnapshot) -> Result<(), Failure> {
         if self.globals.json {
-            let services = self.services.as_ref();
-            return Ok(out::json(&Record { snapshot, services })?);
+            return Ok(out::json(&Record {
+                snapshot,
+                services: self.services.as_ref(),
+                transfers: self.transfers.as_ref(),
+            })?);
         }
         let book = StateDir::open(self.globals)?.names();
         let now = if self.args.line {
             line::line(snapshot, &book.names())
         } else {
             let mut text = text(snapshot, &book, self.whose);
-            for line in self.services.iter().flat_map(kept_lines) {
+            let transfers = self.transfers.as_ref();
+            let transfers = transfers.and_then(|it| transfers_line(it, snapshot.at_ms, &book));
+            for line in self.services.iter().flat_map(kept_lines).chain(transfers) {
                 text += "\n";
                 text += &line;
             }
@@ -143,6 +153,7 @@ struct Record<'a> {
     #[serde(flatten)]
     snapshot: &'a NodeSnapshot,
     services: Option<&'a KeptLines>,
+    transfers: Option<&'a Transfers>,
 }
 
 fn text(snapshot: &NodeSnapshot, book: &Book, whose: Whose) -> String {
@@ -223,6 +234,19 @@ fn kept_lines(services: &KeptLines) -> Vec<String> {
         .collect()
 }
 
+/// How many times files came and went since the node began, and the last of that; none if that never happened.
+fn transfers_line(transfers: &Transfers, now_ms: u64, book: &Book) -> Option<String> {
+    let Event { at_ms, kind, .. } = transfers.last.back()?;
+    let ago = age(Duration::from_millis(now_ms.saturating_sub(*at_ms)));
+    let is_sent = matches!(kind, EventKind::Sent { .. });
+    let preposition = if is_sent { "to" } else { "from" };
+    let Transfers { received, sent, .. } = transfers;
+    let (who, what) = (kind.subject(book), kind.sentence(book));
+    Some(format!(
+        "files         {received} received and {sent} sent so far; {ago} ago {preposition} {who}: {what}"
+    ))
+}
+
 pub(super) fn relay_line(relay: &RelaySnapshot) -> String {
     let place = relay.url.place();
     match (relay.state, relay.rtt, &relay.error) {
@@ -256,11 +280,15 @@ fn role(relay: &RelaySnapshot) -> String {
     if relay.draining {
         return ", about to stop".to_owned();
     }
-    match (relay.role, relay.home_reason) {
+    let role = match (relay.role, relay.home_reason) {
         (Some(RelayRole::Home), None | Some(HomeReason::Only)) => ", home".to_owned(),
         (Some(RelayRole::Home), Some(reason)) => format!(", home: {reason}"),
         (Some(RelayRole::Standby), _) => ", standby".to_owned(),
         _ => String::new(),
+    };
+    match &relay.in_place_of {
+        Some(before) => format!("{role}, in place of {}", before.place()),
+        None => role,
     }
 }
 
@@ -294,6 +322,41 @@ mod tests {
     }
 
     #[test]
+    fn how_often_files_came_and_went_and_what_was_last_is_one_line() {
+        let peer = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let line = |last: serde_json::Value| {
+            let transfers = serde_json::json!({"received": 3, "sent": 1, "last": last});
+            let transfers = serde_json::from_value(transfers).unwrap();
+            transfers_line(&transfers, 130_000, &Book::default())
+        };
+        assert_eq!(line(serde_json::json!([])), None);
+        let came = serde_json::json!({
+            "at_ms": 10_000, "event": "received", "peer": peer, "name": "a.jpg", "folder": "/in", "files": 1, "bytes": 4_100_000,
+        });
+        assert_eq!(
+            line(serde_json::json!([came])).unwrap(),
+            format!(
+                "files         3 received and 1 sent so far; 2m ago from {}: received a.jpg, 4.1 MB, into /in",
+                peer.short()
+            )
+        );
+    }
+
+    #[test]
+    fn a_relay_that_took_another_s_place_names_that_one() {
+        let id = peerway::SecretKey::from_seed(&[1; 32]).id();
+        let relay = serde_json::from_value::<RelaySnapshot>(serde_json::json!({
+            "url": format!("relay://{id}@new.example.org:4433"),
+            "state": "up", "rtt_ms": 18.24, "home": true, "error": null, "role": "home",
+            "in_place_of": format!("relay://{id}@old.example.org:4433"),
+        }));
+        assert_eq!(
+            relay_line(&relay.unwrap()),
+            "new.example.org:4433 up, 18.2 ms, home, in place of old.example.org:4433"
+        );
+    }
+
+    #[test]
     fn a_node_without_relay_or_without_sight_of_its_interfaces_is_said_to_be_so() {
         let id = peerway::SecretKey::from_seed(&[1; 32]).id();
         let snapshot = serde_json::from_value::<NodeSnapshot>(serde_json::json!({
@@ -318,12 +381,12 @@ mod tests {
             "strangers": 0,
         }));
         let snapshot = snapshot.unwrap();
-        let services = Some(&KeptLines::default());
         assert_keys(
             "status",
             &Record {
                 snapshot: &snapshot,
-                services,
+                services: Some(&KeptLines::default()),
+                transfers: Some(&Transfers::default()),
             },
         );
         let said = text(&snapshot, &Book::default(), Whose::Temporary);

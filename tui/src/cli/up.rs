@@ -40,17 +40,18 @@ pub(super) async fn run(globals: &Globals, args: &Up) -> Result<(), Failure> {
         background::leave_terminal()?;
     }
     let inbox = args.receive.as_ref().map(Inbox::open).transpose()?;
+    let besides = Besides {
+        relay: args.serve_relay.as_ref(),
+        keeper: Some(Keeper::open(globals)?),
+        directory: args.directory,
+        folder: inbox.as_ref().map(|inbox| inbox.folder().to_owned()),
+    };
     let offer = |router, node: &Node| {
         let router = diagnostics(router, !args.no_diagnostics);
         match inbox {
             Some(inbox) => receive::always(router, node, inbox, globals.json),
             None => router,
         }
-    };
-    let besides = Besides {
-        relay: args.serve_relay.as_ref(),
-        keeper: Some(Keeper::open(globals)?),
-        directory: args.directory,
     };
     let serving = serve(globals, besides, offer, args.fail_fast, |ticket| {
         vec![format!("peerway ping {ticket}")]
@@ -84,9 +85,19 @@ pub(super) struct Besides<'a> {
     keeper: Option<Keeper>,
     /// Whether it keeps for its groups what members publish.
     directory: bool,
+    /// The folder of what it receives, which is told of elsewhere.
+    folder: Option<PathBuf>,
 }
 
 impl Besides<'_> {
+    /// Of a node that receives into this folder, and tells of that itself.
+    pub(super) fn receiving(folder: &Path) -> Self {
+        Self {
+            folder: Some(folder.to_owned()),
+            ..Self::default()
+        }
+    }
+
     fn services(&self) -> Option<&Services> {
         self.keeper.as_ref().map(Keeper::services)
     }
@@ -115,8 +126,7 @@ pub(super) async fn serve(
         node.search().be_directory(groups);
         groups.be_directory();
     }
-    // Gone before the claim on the identity is, so that it is never the next node's.
-    let answering = Answering::open(globals, &node, besides.services());
+    let answering = Answering::open(globals, &node, besides.services()).await?;
     let relay = match besides.relay {
         Some(place) => {
             let state = StateDir::open(globals)?;
@@ -153,7 +163,7 @@ pub(super) async fn serve(
             let socket = answering.socket().map(ToOwned::to_owned);
             let relay = relay.as_ref().map(OwnRelay::url);
             print_ready(ticket, socket, relay, commands, globals.json).await?;
-            let mut printer = Printer::new(globals.json);
+            let mut printer = Printer::new(globals.json).without(besides.folder.as_deref());
             while let Some(told) = events.next().await {
                 printer.print(told, node.book().book()).await?;
             }
@@ -268,16 +278,34 @@ pub(super) async fn print_ready(
 pub(super) struct Printer {
     json: bool,
     lasting: Lasting,
+    /// What is received into it is not printed.
+    folder: Option<String>,
 }
 
 impl Printer {
     pub(super) fn new(json: bool) -> Self {
-        let lasting = Lasting::default();
-        Self { json, lasting }
+        Self {
+            json,
+            lasting: Lasting::default(),
+            folder: None,
+        }
+    }
+
+    /// Does not print what is received into this folder.
+    fn without(self, folder: Option<&Path>) -> Self {
+        let folder = folder.map(|folder| folder.display().to_string());
+        Self { folder, ..self }
     }
 
     pub(super) async fn print(&mut self, told: Told, book: Arc<Book>) -> Result<(), Failure> {
         let json = self.json;
+        if let Told::Event(event) = &told
+            && let EventKind::Received { what, .. } = &event.kind
+            && what.folder.is_some()
+            && what.folder == self.folder
+        {
+            return Ok(());
+        }
         let lasts = match &told {
             Told::Event(event) => self.lasting.goes_on(&event.kind),
             Told::Service(_) | Told::Missed(_) => false,

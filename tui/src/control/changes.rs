@@ -121,6 +121,7 @@ impl Listener {
             return Err(Gap);
         }
         self.next_seq = seq + 1;
+        self.catch_up();
         self.news.push(node);
         if more && seq != 0 {
             let is_endless = self.news.len() > MOST_PARTS;
@@ -138,6 +139,14 @@ impl Listener {
         };
         self.news.clear();
         Ok(Some(next))
+    }
+
+    /// As soon as nobody looks at the next one any more, so that what it lacks is not kept beside the news.
+    fn catch_up(&mut self) {
+        if let Some(next) = self.next.as_mut().and_then(Arc::get_mut) {
+            self.lacks.drain(..).for_each(|change| next.apply(change));
+            self.lacks.shrink_to_fit();
+        }
     }
 }
 
@@ -274,6 +283,29 @@ mod tests {
                 .windows(3)
                 .all(|it| it[0] == it[2] && it[0] != it[1])
         );
+    }
+
+    #[test]
+    fn what_came_is_kept_for_the_other_snapshot_no_longer_than_somebody_looks_at_that() {
+        for is_looked_at in [false, true] {
+            let mut node = node(2 * PART);
+            let (mut teller, mut listener) = (Teller::new(GRAIN), Listener::default());
+            let mut seen = Vec::new();
+            for second in 1..3 {
+                node.peers[0].rtt = Some(Duration::from_millis(second));
+                let told = teller.tell(&node).into_iter();
+                seen.extend(told.filter_map(|it| listener.hear(it).unwrap()).last());
+            }
+            seen.retain(|_| is_looked_at);
+            for peer in &mut node.peers {
+                peer.rtt = Some(Duration::from_millis(9));
+            }
+            let mut told = teller.tell(&node).into_iter();
+            assert_eq!(listener.hear(told.next().unwrap()), Ok(None));
+            assert_eq!(listener.lacks.is_empty(), !is_looked_at);
+            let last = told.filter_map(|it| listener.hear(it).unwrap()).last();
+            assert_eq!(last.as_deref(), Some(&node));
+        }
     }
 
     #[test]

@@ -391,6 +391,8 @@ async fn refused(answer: Response<Incoming>) -> Result<(String, Incoming), Contr
         Ok(error) if status == StatusCode::NOT_FOUND => ControlError::Unknown(error),
         Ok(error) if status == StatusCode::FORBIDDEN => ControlError::Forbidden(error),
         Ok(error) if status == StatusCode::TOO_MANY_REQUESTS => ControlError::Busy(error),
+        // Of the node's own disk.
+        Ok(error) if status == StatusCode::INTERNAL_SERVER_ERROR => ControlError::Refused(error),
         Ok(error) if status.is_server_error() => ControlError::Unreached(error),
         Ok(error) => ControlError::Refused(error),
     })

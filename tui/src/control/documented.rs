@@ -1,5 +1,6 @@
 //! `openapi.json` against what the node answers, and both against `docs/control.md`.
 
+mod files;
 mod schema;
 
 use std::{collections::BTreeSet, num::NonZeroU32};
@@ -28,7 +29,7 @@ use crate::{
     proxying::{self, ProxyAsk},
     searches::{BrowseAsk, BrowsePage, SearchAsk, SearchStep},
     servers::{self, ExposeAsk},
-    shares::ShareLine,
+    shares::{ShareLine, Wanted},
     transfers::{self, Answer, ReceiveAsk, SendAsk},
 };
 
@@ -110,7 +111,7 @@ fn every_key_of_a_group_is_documented_and_no_other() {
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
         "invites": 1, "has_key": true, "refused": 0,
-        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}], "published": 1,
+        "former": [{"id": id, "role": "member", "until_ms": 1, "removed": true}], "published": 1, "unkept": "a",
     });
     let group: GroupView = serde_json::from_value(group).unwrap();
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
@@ -136,7 +137,7 @@ fn every_key_of_what_is_shared_and_said_is_documented_and_no_other() {
     let former = serde_json::json!({"id": id, "role": "member", "until_ms": 1, "removed": true});
     let group = serde_json::json!({
         "id": "a", "name": "home", "role": "admin", "members": [member], "posts": 1, "unread": 1,
-        "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1,
+        "invites": 1, "has_key": true, "refused": 0, "former": [former], "published": 1, "unkept": "a",
     });
     let post = serde_json::json!({"id": "a", "author": id, "sent_ms": 1, "text": "a"});
     let commons = serde_json::json!({
@@ -531,6 +532,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         searchable: true,
         path: "/a".into(),
         skipped: vec!["b".to_owned()],
+        changed: 1,
         link: Some(link.clone()),
     };
     let ask = ShareAsk {
@@ -539,7 +541,7 @@ fn every_key_about_shared_content_is_documented_and_no_other() {
         searchable: true,
     };
     let get = GetAsk {
-        link,
+        link: Wanted::Link(link),
         folder: "/b".into(),
         name: Some("c".to_owned()),
         overwrite: true,

@@ -15,19 +15,21 @@ use axum::{
 use peerway::PeerId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{UnixListener, UnixStream},
+    net::UnixStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tracing::{debug, warn};
 
-use super::place::is_let_in;
+use super::place::{Socket, is_let_in};
 use crate::book::Admin;
 
 /// Connections at a time; more wait.
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the socket is where commands look for it.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,20 +48,28 @@ impl Connected<IncomingStream<'_, Door>> for Caller {
 
 /// Lets in whoever may talk to this node.
 pub(super) struct Door {
-    listener: UnixListener,
+    socket: Socket,
     room: Arc<Semaphore>,
 }
 
 impl Door {
-    pub(super) fn new(listener: UnixListener) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        Self { listener, room }
+        Self { socket, room }
     }
 
-    async fn next(&self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
+    async fn next(&mut self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
         let seat = Arc::clone(&self.room).acquire_owned().await;
         let seat = seat.map_err(io::Error::other)?;
-        let (stream, _) = self.listener.accept().await?;
+        let stream = loop {
+            tokio::select! {
+                accepted = self.socket.accept() => break accepted?,
+                () = sleep(LOOK) => {}
+            }
+            if let Err(error) = self.socket.renew().await {
+                debug!(%error, "the control socket was taken away and cannot be opened again yet");
+            }
+        };
         match is_let_in(&stream) {
             Ok(true) => {
                 let pid = stream.peer_cred()?.pid();

@@ -23,7 +23,9 @@ use super::{
     server::{Control, parse, refused, understood},
     streams,
 };
-use crate::transfers::{Answer, ReceiveAsk, Recipient, SendAsk, Steps, Whom, send};
+use crate::transfers::{
+    Answer, ReceiveAsk, Recipient, SendAsk, Step, Steps, Transfers, Whom, send,
+};
 
 /// Parts of a stream that wait to be sent.
 const AHEAD: usize = 4;
@@ -112,13 +114,27 @@ fn begin(control: &Control, caller: Caller, to: &Ticket) -> Result<Seat, Refusal
     })
 }
 
+/// What came and went since the node began.
+pub(super) async fn transfers(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> Result<Json<Transfers>, Refusal> {
+    here(caller, FOR_WHOM)?;
+    Ok(Json(control.desk().journal().transfers()))
+}
+
 fn sending(control: &Control, ticket: Ticket, selection: Selection, seat: Seat) -> Response {
+    let first = selection.offer().names.into_iter().next();
+    let desk = control.desk().clone();
     let name = control.book().borrow().peer(&ticket.id());
     let endpoint = control.links().endpoint().clone();
     let steps: Steps = send(endpoint, Recipient { ticket, name }, selection);
     let steps = steps.map(move |step| {
         // Held for as long as anything may come.
         let _seat = &seat;
+        if let Step::Sent { peer, end, .. } = &step {
+            desk.journal().sent(*peer, first.clone(), end);
+        }
         step
     });
     streams::steps(steps, control.ending()).into_response()

@@ -29,9 +29,18 @@ const MAX_LAST: usize = 10_000;
 
 impl Control {
     fn groups(&self) -> Result<&Groups, Refusal> {
-        let reason = "this node keeps no groups: it has a temporary identity, or their file cannot be used, as it said when it began";
         let groups = self.groups_of_host();
-        groups.ok_or_else(|| Refusal::new(StatusCode::CONFLICT, reason))
+        groups.ok_or_else(|| match self.groups_trouble() {
+            Some(trouble) => {
+                let reason =
+                    format!("{trouble}, and start the node anew: it is in no group meanwhile");
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
+            }
+            None => {
+                let reason = "this node keeps no groups: it has a temporary identity";
+                Refusal::new(StatusCode::CONFLICT, reason)
+            }
+        })
     }
 
     /// With what this node keeps for its members.
@@ -55,6 +64,7 @@ impl From<GroupError> for Refusal {
             GroupError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             GroupError::Name
             | GroupError::TooMany
+            | GroupError::Taken(_)
             | GroupError::Ambiguous
             | GroupError::Log(_)
             | GroupError::Post(_)
@@ -168,9 +178,13 @@ pub(super) async fn post(
     Path(name): Path<String>,
     body: Body<Post>,
 ) -> Answer<Posted> {
-    let Post { text } = understood(body)?;
+    let Post { text, reply_to } = understood(body)?;
     let (groups, group) = control.group(&name)?;
-    let id = groups.post(group, &text)?.to_string();
+    let id = match reply_to {
+        Some(reply_to) => groups.reply(group, &text, &reply_to)?,
+        None => groups.post(group, &text)?,
+    };
+    let id = id.to_string();
     Ok(Json(Posted { id }))
 }
 
@@ -253,6 +267,8 @@ pub(super) struct Remove {
 #[serde(deny_unknown_fields)]
 pub(super) struct Post {
     text: String,
+    #[serde(default)]
+    reply_to: Option<String>,
 }
 
 #[derive(Serialize)]

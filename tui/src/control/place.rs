@@ -1,4 +1,4 @@
-//! Where the control socket is, and that nobody else gets at it.
+//! Where the control socket is, that nobody else gets at it, and that it stays there: [`Place`], [`Socket`].
 
 use std::{
     env, fs,
@@ -48,12 +48,24 @@ impl Place {
         &self.socket
     }
 
-    /// Opens the socket. What a node of this identity left behind is replaced; the caller has the claim on the identity.
+    /// Opens the socket. What a node of this identity left behind is replaced.
     ///
     /// # Errors
-    /// [`ControlError::Folder`] if others can write to its folder, [`ControlError::NotOurs`] if something else is in its place,
-    /// [`ControlError::Open`] if the system does not open it.
-    pub fn open(&self) -> Result<UnixListener, ControlError> {
+    /// [`ControlError::Taken`] if a node of this identity listens there, as of a copy of the state folder, [`ControlError::Folder`] if
+    /// others can write to its folder, [`ControlError::NotOurs`] if something else is in its place, [`ControlError::Open`] if the
+    /// system does not open it.
+    pub async fn open(&self) -> Result<Socket, ControlError> {
+        let listener = self.bind().await?;
+        let place = self.clone();
+        let named = named(&self.socket);
+        Ok(Socket {
+            listener,
+            place,
+            named,
+        })
+    }
+
+    async fn bind(&self) -> Result<UnixListener, ControlError> {
         self.keep_folder()?;
         let open = |source| ControlError::Open {
             path: self.socket.clone(),
@@ -61,6 +73,7 @@ impl Place {
         };
         match fs::symlink_metadata(&self.socket) {
             Ok(found) if found.file_type().is_socket() && found.uid() == geteuid().as_raw() => {
+                self.is_free().await?;
                 fs::remove_file(&self.socket).map_err(open)?;
             }
             Ok(_) => {
@@ -74,6 +87,20 @@ impl Place {
         // Nobody else can enter the folder meanwhile.
         fs::set_permissions(&self.socket, fs::Permissions::from_mode(0o600)).map_err(open)?;
         Ok(listener)
+    }
+
+    /// That nobody listens there.
+    async fn is_free(&self) -> Result<(), ControlError> {
+        let taken = |pid| {
+            let path = self.socket.clone();
+            Err(ControlError::Taken { path, pid })
+        };
+        match UnixStream::connect(&self.socket).await {
+            Ok(stream) => taken(stream.peer_cred().ok().and_then(|peer| peer.pid())),
+            // Who listens has not taken those who came before, as a process that was stopped.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => taken(None),
+            Err(_) => Ok(()),
+        }
     }
 
     /// A connection to the node, or none if no node is there.
@@ -134,6 +161,50 @@ impl Place {
     }
 }
 
+/// A socket that is listened at. Dropped, it is gone, unless another one has its place.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    place: Place,
+    named: Option<Name>,
+}
+
+/// Which socket a path leads to. The number alone would soon be another's.
+type Name = (u64, u64, i64, i64);
+
+fn named(path: &Path) -> Option<Name> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
+}
+
+impl Socket {
+    /// Whoever comes next.
+    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+
+    /// Has it where it is looked for again, if it was taken away there, as when the owner's last session ends.
+    pub(super) async fn renew(&mut self) -> Result<(), ControlError> {
+        let is_gone = fs::symlink_metadata(&self.place.socket)
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if is_gone {
+            self.listener = self.place.bind().await?;
+            self.named = named(&self.place.socket);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let path = &self.place.socket;
+        if self.named.is_some() && named(path) == self.named {
+            // What is left of it would be replaced by the next node.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 fn is_mine(dir: &Path) -> bool {
     fs::metadata(dir).is_ok_and(|dir| dir.is_dir() && dir.uid() == geteuid().as_raw())
 }
@@ -169,10 +240,10 @@ mod tests {
         let place = place(&dir);
         fs::create_dir(&place.folder).unwrap();
         fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o777)).unwrap();
-        let listener = place.open().unwrap();
+        let listener = place.open().await.unwrap();
         assert_eq!((mode(&place.folder), mode(&place.socket)), (0o700, 0o600));
         let stream = place.connect().await.unwrap().unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let accepted = listener.accept().await.unwrap();
         assert!(is_let_in(&accepted).unwrap());
         drop(stream);
     }
@@ -190,10 +261,42 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let place = place(&dir);
         assert!(place.connect().await.unwrap().is_none());
-        drop(place.open().unwrap());
-        assert!(place.socket.exists());
+        drop(place.open().await.unwrap());
+        assert!(!place.socket.exists());
+        // As of one that was killed.
+        drop(StdListener::bind(&place.socket).unwrap());
         assert!(place.connect().await.unwrap().is_none());
-        let _listener = place.open().unwrap();
+        let _socket = place.open().await.unwrap();
+        assert!(place.connect().await.unwrap().is_some());
+    }
+
+    /// As of a copy of its state folder.
+    #[tokio::test]
+    async fn another_node_of_the_identity_is_told_which_one_listens_and_takes_nothing_away() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        let _socket = place.open().await.unwrap();
+        let refused = place.open().await.unwrap_err();
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(
+            matches!(refused, ControlError::Taken { pid: Some(pid), .. } if pid == own),
+            "{refused}"
+        );
+        assert!(place.connect().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_taken_away_comes_back_and_leaves_anothers_alone() {
+        let dir = TempDir::new().unwrap();
+        let place = place(&dir);
+        let mut socket = place.open().await.unwrap();
+        fs::remove_dir_all(&place.folder).unwrap();
+        socket.renew().await.unwrap();
+        assert!(place.connect().await.unwrap().is_some());
+        fs::remove_file(&place.socket).unwrap();
+        let _next = place.open().await.unwrap();
+        socket.renew().await.unwrap();
+        drop(socket);
         assert!(place.connect().await.unwrap().is_some());
     }
 
@@ -203,7 +306,7 @@ mod tests {
         let place = place(&dir);
         fs::create_dir(&place.folder).unwrap();
         fs::write(&place.socket, "a diary").unwrap();
-        let refused = place.open().unwrap_err();
+        let refused = place.open().await.unwrap_err();
         assert!(matches!(refused, ControlError::NotOurs { .. }), "{refused}");
         assert_eq!(fs::read_to_string(&place.socket).unwrap(), "a diary");
         fs::remove_file(&place.socket).unwrap();
@@ -211,7 +314,7 @@ mod tests {
         let elsewhere = dir.path().join("elsewhere.sock");
         let _other = StdListener::bind(&elsewhere).unwrap();
         symlink(&elsewhere, &place.socket).unwrap();
-        let refused = place.open().unwrap_err();
+        let refused = place.open().await.unwrap_err();
         assert!(matches!(refused, ControlError::NotOurs { .. }), "{refused}");
     }
 
@@ -222,7 +325,7 @@ mod tests {
         let elsewhere = dir.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
         symlink(&elsewhere, &place.folder).unwrap();
-        let refused = place.open().unwrap_err();
+        let refused = place.open().await.unwrap_err();
         assert!(refused.to_string().contains("not a folder"), "{refused}");
     }
 }

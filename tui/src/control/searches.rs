@@ -53,6 +53,7 @@ impl From<NoAnswer> for Refusal {
             | NoAnswer::NoDirectory
             | NoAnswer::Wrong
             | NoAnswer::Lied
+            | NoAnswer::Shunned
             | NoAnswer::TooMany
             | NoAnswer::NoTime
             | _ => StatusCode::CONFLICT,

@@ -15,7 +15,6 @@ use peerway_swarm::groups::Groups;
 use peerway_swarm::{search::Search, share::Sharing};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    net::UnixListener,
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
@@ -30,6 +29,7 @@ use super::{
     pairing,
     pass_on::{Remotes, pass_on},
     pins, pipe,
+    place::Socket,
     refusal::{Refusal, here},
     searches, serving, shares, streams, visits,
 };
@@ -83,7 +83,7 @@ impl Control {
     }
 
     /// Answers whoever may ask at the socket, until one of them has the node end.
-    pub async fn serve(&self, listener: UnixListener) {
+    pub async fn serve(&self, socket: Socket) {
         let (mut end, mut last) = (self.ended.subscribe(), self.ended.subscribe());
         let asked = async move {
             // The sender is kept by the router.
@@ -91,7 +91,7 @@ impl Control {
         };
         let service = self.router();
         let service = service.into_make_service_with_connect_info::<Caller>();
-        let serving = axum::serve(Door::new(listener), service).with_graceful_shutdown(asked);
+        let serving = axum::serve(Door::new(socket), service).with_graceful_shutdown(asked);
         let over = async {
             let _ = last.wait_for(|ended| *ended).await;
             sleep(GOODBYE).await;
@@ -160,6 +160,10 @@ impl Control {
 
     pub(super) fn groups_of_host(&self) -> Option<&Groups> {
         self.host.groups.as_ref()
+    }
+
+    pub(super) fn groups_trouble(&self) -> Option<&str> {
+        self.host.groups_trouble.as_deref()
     }
 
     fn services(&self) -> Result<&Services, Refusal> {
@@ -235,6 +239,7 @@ fn router(control: Control) -> Router {
         .route("/pipe/{id}/{name}", get(pipe::pipe))
         .route("/services", get(services).post(reread_services))
         .route("/services/of", post(services_of))
+        .route("/transfers", get(files::transfers))
         .route("/book", get(book).post(reread_book))
         .route(
             "/remote/{id}/{*path}",
@@ -305,10 +310,14 @@ async fn changes_by_field(State(control): State<Control>) -> impl IntoResponse {
     streams::changes(endpoint, Grain::Field, control.ended.subscribe())
 }
 
-async fn events(State(control): State<Control>) -> impl IntoResponse {
+async fn events(
+    State(control): State<Control>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+) -> impl IntoResponse {
     streams::events(
         control.host.links.endpoint().events(),
         control.host.services.as_ref(),
+        !caller.is_from_afar(),
         control.ended.subscribe(),
     )
 }

@@ -12,7 +12,7 @@ use futures_util::stream;
 use peerway::services::files::Progress;
 use peerway_swarm::{
     search::Search,
-    share::{GetError, Hash, KeepError, Link, Shared, Sharing, Target},
+    share::{GetError, Hash, KeepError, Shared, Sharing, Target},
     store::StoreError,
 };
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,8 @@ use super::{
 use crate::{
     book::Book,
     pins::PinLine,
-    shares::{ShareLine, not_found, why, words},
+    searches::Asked,
+    shares::{ShareLine, Wanted, not_found, why, words},
 };
 
 const FOR_WHOM: &str =
@@ -57,7 +58,7 @@ pub(crate) struct ShareAsk {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GetAsk {
-    pub(crate) link: Link,
+    pub(crate) link: Wanted,
     pub(crate) folder: PathBuf,
     #[serde(default)]
     pub(crate) name: Option<String>,
@@ -107,7 +108,7 @@ pub(crate) enum GetFailure {
 impl GetFailure {
     pub(crate) fn of(error: &GetError) -> Self {
         match error {
-            GetError::Unreached(_) => Self::Unreachable,
+            GetError::Unreached(_) | GetError::Nowhere { .. } => Self::Unreachable,
             GetError::NotThere(_) => Self::Refused,
             GetError::NoProvider => Self::Usage,
             GetError::NoList(_) | GetError::Write { .. } | GetError::Ended | _ => Self::Failed,
@@ -138,9 +139,11 @@ pub(super) async fn list(
     here(caller, FOR_WHOM)?;
     let (sharing, search) = (control.sharing(), control.search());
     let shares = sharing.shares().await.map_err(|error| failed(&error))?;
-    let lines = shares
-        .into_iter()
-        .map(|shared| line(shared, sharing, search));
+    let changed = sharing.changed().await.map_err(|error| failed(&error))?;
+    let lines = shares.into_iter().map(|shared| {
+        let changed = changed.get(&shared.hash).copied().unwrap_or_default();
+        line(shared, sharing, search).with_changed(changed)
+    });
     Ok(Json(lines.collect()))
 }
 
@@ -192,9 +195,8 @@ pub(super) async fn get(
     let ask = understood(body)?;
     absolute(&ask.folder)?;
     let (tell, told) = mpsc::channel(AHEAD);
-    let sharing = control.sharing().clone();
     #[expect(clippy::disallowed_methods, reason = "the shell")]
-    tokio::spawn(fetch(sharing, control.book(), ask, tell));
+    tokio::spawn(fetch(control.clone(), ask, tell));
     let steps = stream::unfold(told, |mut told| async {
         let step: GetStep = told.recv().await?;
         Some((step, told))
@@ -202,18 +204,19 @@ pub(super) async fn get(
     Ok(streams::steps(steps, control.ending()).into_response())
 }
 
-async fn fetch(
-    sharing: Sharing,
-    book: watch::Receiver<Arc<Book>>,
-    ask: GetAsk,
-    tell: mpsc::Sender<GetStep>,
-) {
+async fn fetch(control: Control, ask: GetAsk, tell: mpsc::Sender<GetStep>) {
+    let (sharing, book) = (control.sharing(), control.book());
     let progress = Progress::default();
     let mut target = Target::folder(ask.folder);
     (target.name, target.overwrite) = (ask.name, ask.overwrite);
-    let telling = self::tell(&sharing, book.clone(), ask.link.hash, &progress, &tell);
+    let telling = self::tell(sharing, book.clone(), ask.link.hash(), &progress, &tell);
+    let getting = async {
+        let known = book.borrow().clone();
+        let link = Asked::link(&ask.link, sharing, known, control.groups_of_host()).await?;
+        sharing.get(&link, &target, &progress).await
+    };
     let got = tokio::select! {
-        got = sharing.get(&ask.link, &target, &progress) => got,
+        got = getting => got,
         () = tell.closed() => return,
         () = telling => return,
     };

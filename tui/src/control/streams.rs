@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::changes::{Grain, Teller};
-use crate::{Told, all_told, kept::Services};
+use crate::{Told, all_told, kept::Services, transfers::without_names};
 
 /// Snapshots follow each other no faster, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,14 +26,17 @@ pub(super) const SERVICE: &str = "service";
 type Sending = Result<Sent, Infallible>;
 
 /// The node's events. Who reads too slowly loses the oldest, and is told how many; nobody waits for it.
+/// Without `names`, files have none.
 pub(super) fn events(
     events: Receiver<Event>,
     services: Option<&Services>,
+    names: bool,
     ended: watch::Receiver<bool>,
 ) -> Sse<impl Stream<Item = Sending> + use<>> {
-    let sent = all_told(events, services).map(|told| {
+    let sent = all_told(events, services).map(move |told| {
         Ok(match told {
-            Told::Event(event) => json(None, &event),
+            Told::Event(event) if names => json(None, &event),
+            Told::Event(event) => json(None, &without_names(event)),
             Told::Service(change) => json(Some(SERVICE), &change),
             Told::Missed(count) => json(Some(MISSED), &Missed { count }),
         })

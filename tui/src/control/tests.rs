@@ -34,6 +34,7 @@ use crate::{
     book::{Book, BookFile, Draft, Trust},
     pairing::{Party, Passing},
     servers::Servers,
+    shares::Wanted,
     transfers::Desk,
 };
 
@@ -62,9 +63,9 @@ impl Node {
         let dir = TempDir::new().unwrap();
         let place = Place::in_folder(dir.path().join("run"), "a.sock");
         let endpoint = endpoint().await;
-        let listener = place.open().unwrap();
+        let listener = place.open().await.unwrap();
         let sharing = Sharing::with(endpoint.clone(), |_| false, shares(&dir));
-        let desk = Desk::new(book.clone());
+        let desk = Desk::new(endpoint.clone(), book.clone());
         let servers = Servers::new(book.clone());
         let control = Control::new(Host {
             links: Links::of(endpoint.clone(), book, Arc::default()),
@@ -84,6 +85,7 @@ impl Node {
                 },
             },
             groups: None,
+            groups_trouble: None,
             services: None,
             options: StartOptions::default(),
         });
@@ -387,7 +389,7 @@ async fn a_node_that_stands_still_is_not_waited_for_without_end() {
     let dir = TempDir::new().unwrap();
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
     // The system takes the connection, and nobody accepts it.
-    let _listener = place.open().unwrap();
+    let _listener = place.open().await.unwrap();
     let asked = Client {
         way: Way::Here(place),
     }
@@ -397,10 +399,10 @@ async fn a_node_that_stands_still_is_not_waited_for_without_end() {
 }
 
 /// What answers so to one request after the other: the status and what comes after the head.
-async fn answer(listener: &tokio::net::UnixListener, answers: &[(&str, String)]) -> Vec<String> {
+async fn answer(listener: &super::Socket, answers: &[(&str, String)]) -> Vec<String> {
     let (mut asked, mut open) = (Vec::new(), Vec::new());
     for (status, body) in answers {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut stream = listener.accept().await.unwrap();
         let mut request = vec![0; 4096];
         let length = stream.read(&mut request).await.unwrap();
         let request = String::from_utf8_lossy(&request[..length]);
@@ -419,7 +421,7 @@ async fn answer(listener: &tokio::net::UnixListener, answers: &[(&str, String)])
 async fn who_misses_a_change_asks_for_all_of_it_anew() {
     let dir = TempDir::new().unwrap();
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
-    let listener = place.open().unwrap();
+    let listener = place.open().await.unwrap();
     let mut node = NodeSnapshot::empty(peerway::SecretKey::from_seed(&[1; 32]).id());
     let whole = |node: &NodeSnapshot| {
         let change = serde_json::json!({"seq": 0, "more": false, "node": node});
@@ -452,7 +454,7 @@ async fn two_seen(place: Place) -> Vec<u64> {
 async fn a_node_of_an_older_version_is_followed_by_what_it_tells() {
     let dir = TempDir::new().unwrap();
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
-    let listener = place.open().unwrap();
+    let listener = place.open().await.unwrap();
     let mut node = NodeSnapshot::empty(peerway::SecretKey::from_seed(&[1; 32]).id());
     let first = serde_json::to_string(&node).unwrap();
     node.at_ms = 1;
@@ -473,14 +475,14 @@ async fn a_node_of_an_older_version_is_followed_by_what_it_tells() {
 async fn a_node_that_breaks_off_or_speaks_otherwise_is_said_to() {
     let dir = TempDir::new().unwrap();
     let place = Place::in_folder(dir.path().join("run"), "a.sock");
-    let listener = place.open().unwrap();
+    let listener = place.open().await.unwrap();
     let answers = async {
         for answer in [
             "",
             "HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"id\":",
             "HTTP/1.1 200 OK\r\nserver: peerway/9.9.9\r\ncontent-length: 2\r\n\r\n[]",
         ] {
-            let (mut stream, _) = listener.accept().await?;
+            let mut stream = listener.accept().await?;
             let mut asked = [0; 64];
             let _ = stream.read(&mut asked).await?;
             stream.write_all(answer.as_bytes()).await?;
@@ -529,7 +531,7 @@ async fn what_the_node_shares_is_fetched_by_another_and_stopped() {
     let fetching = async {
         let folder = getter.folder().to_owned();
         let get = GetAsk {
-            link: line.link.clone().unwrap(),
+            link: Wanted::Link(line.link.clone().unwrap()),
             folder: folder.clone(),
             name: Some("b".to_owned()),
             overwrite: false,

@@ -13,6 +13,8 @@ use super::words::Standing;
 pub(super) const KEPT_RATES: usize = 600;
 /// Seconds of round-trip times that are kept.
 pub(super) const KEPT_RTTS: usize = 120;
+/// Stands for a second in which no round trip was measured.
+const UNMEASURED: u16 = u16::MAX;
 
 /// Bytes per second, down and up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,9 +192,9 @@ impl Track {
     }
 }
 
-/// Round-trip times, one a second, the newest last; not a number where none was measured.
+/// Round-trip times, one a second, the newest last, in tenths of a millisecond, as thousands of peers may be kept: up to 6.5 s.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rtts(VecDeque<f32>);
+pub(super) struct Rtts(VecDeque<u16>);
 
 /// What round-trip times were like, milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -212,17 +214,24 @@ impl Rtts {
             self.0.pop_back();
         }
         for _ in 1..steps {
-            push(&mut self.0, f32::NAN, KEPT_RTTS);
+            push(&mut self.0, UNMEASURED, KEPT_RTTS);
         }
-        let ms = rtt.map_or(f32::NAN, |rtt| rtt.as_secs_f32() * 1e3);
-        push(&mut self.0, ms, KEPT_RTTS);
+        // A cast of a number with a fraction stays within its bounds.
+        let tenths = |rtt: Duration| (rtt.as_secs_f32() * 1e4).round() as u16;
+        let tenths = rtt.map_or(UNMEASURED, |rtt| tenths(rtt).min(UNMEASURED - 1));
+        push(&mut self.0, tenths, KEPT_RTTS);
+    }
+
+    /// In milliseconds.
+    fn measured(tenths: u16) -> Option<f32> {
+        (tenths != UNMEASURED).then(|| f32::from(tenths) / 10.0)
     }
 
     /// The last `seconds` in `columns`, the newest last: the mean of each, if any was measured.
     pub(super) fn means(&self, seconds: usize, columns: usize) -> Vec<Option<f32>> {
         let at = |age: usize| {
             let index = self.0.len().checked_sub(age + 1)?;
-            self.0.get(index).copied().filter(|ms| !ms.is_nan())
+            self.0.get(index).copied().and_then(Self::measured)
         };
         let mean = |column: usize| {
             let from = column * seconds / columns.max(1);
@@ -239,7 +248,7 @@ impl Rtts {
 
     /// None before anything was measured.
     pub(super) fn spread(&self) -> Option<Spread> {
-        let measured: Vec<f32> = self.0.iter().copied().filter(|ms| !ms.is_nan()).collect();
+        let measured: Vec<f32> = self.0.iter().copied().filter_map(Self::measured).collect();
         let mut sorted = measured.clone();
         sorted.sort_by(f32::total_cmp);
         let at = |percent: usize| sorted.get((sorted.len().saturating_sub(1)) * percent / 100);

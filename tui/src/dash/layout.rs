@@ -190,7 +190,7 @@ impl Areas {
     }
 
     fn medium(self, body: Rect, rows: usize) -> Self {
-        let charts = if body.height >= 21 {
+        let charts = if body.height >= 19 {
             (4, body.height / 5)
         } else {
             (0, 0)

@@ -12,7 +12,7 @@ use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
     joined,
-    keymap::{self, Action, Ask, Recall, Step, What, Zoom},
+    keymap::{self, Action, Ask, Context, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
     list::List,
     look::Role,
@@ -45,6 +45,9 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             | Msg::Commons(_)
     );
     match msg {
+        // Who does not see what a key would do does not do it.
+        Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
+        Msg::Mouse(_) | Msg::Paste(_) if is_unseen(model) => {}
         Msg::Key(key) => {
             model.dirty = true;
             model.notice = None;
@@ -143,7 +146,7 @@ fn hear_of_service(model: &mut Model, change: &ServiceChange, now: Duration) {
 }
 
 pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &mut Vec<Effect>) {
-    if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+    if is_interrupt(key) {
         effects.push(Effect::Quit { keep_screen: false });
         return;
     }
@@ -154,6 +157,25 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
         None if context.is_written() => type_key(model, key),
         None => {}
     }
+}
+
+/// Whether the terminal is too small to show anything.
+fn is_unseen(model: &Model) -> bool {
+    model.areas(model.screen).is_none()
+}
+
+/// What the notice of a terminal that is too small says.
+fn leave(model: &Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
+    let action = model.keys.find(Context::Peers, key);
+    if action == Some(Action::Suspend) {
+        effects.push(Effect::Suspend);
+    } else if is_interrupt(key) || action == Some(Action::Quit) {
+        effects.push(Effect::Quit { keep_screen: false });
+    }
+}
+
+fn is_interrupt(key: &KeyEvent) -> bool {
+    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {

@@ -1,7 +1,8 @@
 //! A file that people and commands edit: read as a whole, and replaced as a whole.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -64,6 +65,12 @@ impl EditedFile {
                 holds: self.holds,
                 path: self.path.clone(),
             },
+            ReadError::Io(source) if source.kind() == ErrorKind::InvalidData => {
+                EditedError::NotText {
+                    holds: self.holds,
+                    path: self.path.clone(),
+                }
+            }
             ReadError::Io(source) => self.io("read", source),
         })
     }
@@ -103,6 +110,11 @@ pub(crate) enum EditedError {
         path = path.display()
     )]
     Writable { holds: &'static str, path: PathBuf },
+    #[error(
+        "{holds} {path} is no text in UTF-8: mend it with an editor, or move it away to begin without",
+        path = path.display()
+    )]
+    NotText { holds: &'static str, path: PathBuf },
     #[error(
         "cannot {action} {holds} {}: {source}; check its permissions and the room there, or choose another folder",
         path.display()

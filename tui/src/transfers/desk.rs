@@ -10,7 +10,7 @@ use std::{
 };
 
 use peerway::{
-    Connection, Names as _, PeerId,
+    Connection, Endpoint, Names as _, PeerId,
     quic::close,
     services::files::{Inbox, Offered, Progress, Refusal},
 };
@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Offers, Step, Steps, Teller};
+use super::{End, Offers, Step, Steps, Teller, journal::Journal};
 use crate::book::Book;
 
 /// Who receive at a time.
@@ -36,6 +36,7 @@ pub(crate) struct Desk(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     book: watch::Receiver<Arc<Book>>,
+    journal: Journal,
     state: Mutex<State>,
 }
 
@@ -72,10 +73,19 @@ pub(crate) enum Whom {
 pub(crate) struct Crowded;
 
 impl Desk {
-    /// Of a node that calls peers as this book does.
-    pub(crate) fn new(book: watch::Receiver<Arc<Book>>) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Inner { book, state }))
+    /// Of this node, which calls peers as this book does.
+    pub(crate) fn new(endpoint: Endpoint, book: watch::Receiver<Arc<Book>>) -> Self {
+        let (journal, state) = (Journal::new(endpoint), Mutex::default());
+        Self(Arc::new(Inner {
+            book,
+            journal,
+            state,
+        }))
+    }
+
+    /// What was transferred so far.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
     }
 
     /// Puts what comes into a folder, as long as somebody listens, and takes precedence over who did so before. With `asks` each offer
@@ -173,16 +183,21 @@ impl Desk {
             return offered.refuse(refusal).await;
         }
         is_taken.store(true, Relaxed);
+        let first = offered.offer().names.first().cloned();
         let progress = Progress::default();
         let taking = offered.accept(&progress);
         let step = match teller.during(transfer, &progress, taking).await {
-            Ok(report) => Step::Received {
-                transfer,
-                peer,
-                name,
-                folder: inbox.folder().to_owned(),
-                end: report.into(),
-            },
+            Ok(report) => {
+                let (folder, end) = (inbox.folder().to_owned(), End::from(report));
+                self.journal().received(peer, first, (&end, &folder));
+                Step::Received {
+                    transfer,
+                    peer,
+                    name,
+                    folder,
+                    end,
+                }
+            }
             Err(error) => super::TransferError::from(error).failed(transfer, Some(peer)),
         };
         teller.tell(step).await;

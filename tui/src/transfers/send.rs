@@ -1,7 +1,7 @@
 //! The sending side.
 
 use peerway::{
-    Endpoint, PeerId, Ticket,
+    Connection, Endpoint, Ticket,
     services::files::{self, Progress, Selection, Skipped},
 };
 
@@ -20,34 +20,46 @@ pub(crate) struct Recipient {
 
 /// Sends what was selected by a node, as long as somebody listens.
 pub(crate) fn send(endpoint: Endpoint, to: Recipient, selection: Selection) -> Steps {
+    begin(async move |teller: Teller| {
+        say_what_is_left_out(selection.skipped(), &teller).await;
+        match dial(&endpoint, &to.ticket, &teller).await {
+            Ok(connection) => offer(&connection, to.name, selection, &teller).await,
+            Err(error) => error.failed(0, None),
+        }
+    })
+}
+
+/// The same to who is at the other end of a link, and called `name`.
+pub(crate) fn send_on(connection: Connection, name: String, selection: Selection) -> Steps {
+    begin(async move |teller: Teller| {
+        say_what_is_left_out(selection.skipped(), &teller).await;
+        offer(&connection, name, selection, &teller).await
+    })
+}
+
+/// What some work tells, and last what came of it.
+fn begin<F>(work: impl FnOnce(Teller) -> F) -> Steps
+where
+    F: Future<Output = Step> + Send + 'static,
+{
     let (teller, steps) = Teller::new();
-    let work = async move {
-        let told = teller.clone();
-        let sending = async {
-            let mut reached = None;
-            let sent = run(&endpoint, to, selection, &mut reached, &teller).await;
-            teller
-                .tell(sent.unwrap_or_else(|error| error.failed(0, reached)))
-                .await;
-        };
+    let work = work(teller.clone());
+    #[expect(clippy::disallowed_methods, reason = "the shell")]
+    tokio::spawn(async move {
+        let sending = async { teller.tell(work.await).await };
         tokio::select! {
             () = sending => {}
-            () = told.closed() => {}
+            () = teller.closed() => {}
         }
-    };
-    #[expect(clippy::disallowed_methods, reason = "the shell")]
-    tokio::spawn(work);
+    });
     steps
 }
 
-async fn run(
+async fn dial(
     endpoint: &Endpoint,
-    Recipient { ticket, name }: Recipient,
-    selection: Selection,
-    reached: &mut Option<PeerId>,
+    ticket: &Ticket,
     teller: &Teller,
-) -> Result<Step, TransferError> {
-    say_what_is_left_out(selection.skipped(), teller).await;
+) -> Result<Connection, TransferError> {
     let hint = |text: &str| teller.hint(text);
     let dialling = Dialling {
         endpoint,
@@ -60,27 +72,35 @@ async fn run(
             .await
             .map_err(|error| TransferError::from(DialError::from(error)))
     };
-    let connection = dialling
-        .answer(&ticket, Patience::within(None), connecting)
-        .await?;
+    dialling
+        .answer(ticket, Patience::within(None), connecting)
+        .await
+}
+
+/// What came of the offer.
+async fn offer(
+    connection: &Connection,
+    name: String,
+    selection: Selection,
+    teller: &Teller,
+) -> Step {
     let peer = connection.peer();
-    *reached = Some(peer);
-    let offer = Offers::from(&selection.offer());
-    teller
-        .tell(Step::Offering {
-            peer,
-            name: name.clone(),
-            offer,
-        })
-        .await;
-    let progress = Progress::default();
-    let sending = files::send(&connection, selection, &progress);
-    let report = teller.during(0, &progress, sending).await?;
-    Ok(Step::Sent {
+    let offering = Step::Offering {
         peer,
-        name,
-        end: report.into(),
-    })
+        name: name.clone(),
+        offer: Offers::from(&selection.offer()),
+    };
+    teller.tell(offering).await;
+    let progress = Progress::default();
+    let sending = files::send(connection, selection, &progress);
+    match teller.during(0, &progress, sending).await {
+        Ok(report) => Step::Sent {
+            peer,
+            name,
+            end: report.into(),
+        },
+        Err(error) => TransferError::from(error).failed(0, Some(peer)),
+    }
 }
 
 async fn say_what_is_left_out(skipped: &[Skipped], teller: &Teller) {

@@ -7,11 +7,15 @@ use std::sync::Arc;
 
 use peerway_proto::SecretKey;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
+    },
     crypto::{WebPkiSupportedAlgorithms, aws_lc_rs::Ticketer, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
-    server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage},
+    server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, ParsedCertificate},
 };
 
 use super::{RawKeyVerifier, certified, no_tls12, provider};
@@ -59,6 +63,37 @@ pub fn certified_server(
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, Error> {
     settled(server()?.with_single_cert(chain, key)?)
+}
+
+/// What those will object to who look at the certificate, as far as it can be told without knowing whom they trust: that it is not for
+/// this host, or not for this time. `None` if nothing.
+#[must_use]
+pub fn objection(chain: &[CertificateDer<'_>], host: &str, now: UnixTime) -> Option<Error> {
+    let (leaf, others) = chain.split_first()?;
+    let leaf = match ParsedCertificate::try_from(leaf) {
+        Ok(leaf) => leaf,
+        Err(error) => return Some(error),
+    };
+    let mut roots = RootCertStore::empty();
+    // Where the chain ends; if that is nobody who signs others, the certificate itself is looked at all the same.
+    if let Some(last) = chain.last() {
+        let _ = roots.add(last.clone().into_owned());
+    }
+    let algorithms = provider().signature_verification_algorithms.all;
+    let verified =
+        verify_server_cert_signed_by_trust_anchor(&leaf, &roots, others, now, algorithms);
+    if let Err(error) = verified
+        && let Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) = error
+    {
+        return Some(error);
+    }
+    let host = ServerName::try_from(host).ok()?;
+    verify_server_name(&leaf, &host).err()
 }
 
 fn client(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Error> {
@@ -124,5 +159,52 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use data_encoding::BASE64;
+
+    use super::*;
+
+    /// Signs itself and `LEAF`, and is for `named.example` and 192.0.2.7, from this time on for a day.
+    const ROOT: &str = "MIIBjDCCATOgAwIBAgIUHdroGKU01qWWkGC8f3ANf1YJNB4wCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBeDAeFw0yNjExMzAxMTUy\
+     MzJaFw0yNjEyMDExMTUyMzJaMAwxCjAIBgNVBAMMAXgwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQhGc/mfbtYMga0JaQ2Upi1\
+     7jAN/Mz4bA7djYYOzCBbALpUbjk6It8J2fFBYxvLo3XoWwUquff8GQn9YTW17tYpo3MwcTAdBgNVHQ4EFgQUqtGCDhPG8c7RL+L7\
+     NqKRIGuUjpswHwYDVR0jBBgwFoAUqtGCDhPG8c7RL+L7NqKRIGuUjpswDwYDVR0TAQH/BAUwAwEB/zAeBgNVHREEFzAVgg1uYW1l\
+     ZC5leGFtcGxlhwTAAAIHMAoGCCqGSM49BAMCA0cAMEQCIH5biBsuEvKvtADe9oaW2NqyNGwdKM3jvJAK7LWYnDibAiAMo2ot+rcs\
+     kiBFioG+xbTn/X8l7T1SvcJdNiD+ZpCHCQ==";
+    /// For `named.example` alone.
+    const LEAF: &str = "MIIBhDCCASqgAwIBAgIUAyiNJ79U0BjvH6T37Ep2WPElE2swCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBeDAeFw0yNjExMzAxMTUy\
+     MzJaFw0yNjEyMDExMTUyMzJaMAwxCjAIBgNVBAMMAXkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARTdkpiD4WIm2bkTUKbWHNJ\
+     7+ENdd7a+8mve2ZVxB70iHdIGo7w1KOkRXrvNqOD0mmH5z1P7gOu/H6B2XzqJsQ1o2owaDAYBgNVHREEETAPgg1uYW1lZC5leGFt\
+     cGxlMAwGA1UdEwEB/wQCMAAwHQYDVR0OBBYEFIcghFUedMimHxsS/zFhrjoVDXjXMB8GA1UdIwQYMBaAFKrRgg4TxvHO0S/i+zai\
+     kSBrlI6bMAoGCCqGSM49BAMCA0gAMEUCIQCnF79g19cbygedIPV7fxKg3m/4J8VmnhwFMZa2poMTTwIgff7sBC5HndIaqJU8OP1O\
+     IHsBQt3eW5/nRFNGB0SArN8=";
+    const BEGINS: u64 = 1_796_039_552;
+    const DAY: u64 = 24 * 3600;
+
+    fn says(chain: &[&str], host: &str, seconds: u64) -> String {
+        let der = |text: &&str| CertificateDer::from(BASE64.decode(text.as_bytes()).unwrap());
+        let chain: Vec<_> = chain.iter().map(der).collect();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        objection(&chain, host, now).map_or(String::new(), |error| error.to_string())
+    }
+
+    #[test]
+    fn a_certificate_is_objected_to_that_is_for_another_host_or_time() {
+        let now = BEGINS + DAY / 2;
+        for chain in [&[ROOT][..], &[LEAF], &[LEAF, ROOT]] {
+            assert_eq!(says(chain, "named.example", now), "");
+            assert!(says(chain, "named.example", BEGINS + 2 * DAY).contains("expired"));
+            assert!(says(chain, "named.example", BEGINS - DAY).contains("not valid yet"));
+            assert!(says(chain, "other.example", now).contains("not valid for name"));
+        }
+        assert_eq!(says(&[ROOT], "192.0.2.7", now), "");
+        assert!(says(&[LEAF], "192.0.2.7", now).contains("not valid for name"));
+        assert_eq!(says(&[], "named.example", now), "");
     }
 }

@@ -39,6 +39,7 @@ impl Machine {
                 self.on_relay_up(now, relay, addr, observed);
             }
             Input::RelayDraining { relay } => self.on_relay_draining(now, &relay),
+            Input::RelayMoved { relay, to } => self.on_relay_moved(now, &relay, &to),
             Input::RelaySilent { relay, silent } => self.on_relay_silent(now, &relay, silent),
             Input::RelayDown { relay } => self.on_relay_down(now, &relay),
             Input::Observed { relay, addr } => self.on_observed(now, &relay, addr),
@@ -47,9 +48,7 @@ impl Machine {
                 from,
                 attested,
                 bytes,
-            } => {
-                self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from));
-            }
+            } => self.on_message(now, bytes, &Source::Relay { relay, attested }, Some(from)),
             Input::RelayGone { relay, peer } => self.told(now, peer, &relay, Peer::on_gone),
             Input::RelayBusy { relay, peer } => self.told(now, peer, &relay, Peer::on_busy),
             Input::RelayUnreached { relay, peer } => self.told(now, peer, &relay, Peer::on_unheard),

@@ -34,6 +34,10 @@ impl Machine {
         self.if_changed(now, before);
     }
 
+    pub(super) fn on_relay_moved(&mut self, now: Instant, relay: &RelayUrl, to: &RelayUrl) {
+        self.each(now, |peer, _| peer.on_relay_moved(relay, to));
+    }
+
     pub(super) fn on_relay_draining(&mut self, now: Instant, relay: &RelayUrl) {
         if let Some(view) = self.local.relays.get_mut(relay) {
             view.is_draining = true;

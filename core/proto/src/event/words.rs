@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use super::EventKind;
+use super::{EventKind, Transferred};
 use crate::{Explanation, PathInfo, PeerId, PeerState, RelayUrl};
 
 /// What an event calls those whom and what it is about: by default, peers by the short form of their ids, and everything else in
@@ -54,9 +54,12 @@ impl EventKind {
             | Self::PathChanged { peer, .. }
             | Self::Connected { peer, .. }
             | Self::Disconnected { peer, .. }
-            | Self::TurnedAway { peer } => Some(*peer),
+            | Self::TurnedAway { peer }
+            | Self::Received { peer, .. }
+            | Self::Sent { peer, .. } => Some(*peer),
             Self::RelayUp { .. }
             | Self::RelayDown { .. }
+            | Self::RelayMoved { .. }
             | Self::PublicAddress { .. }
             | Self::PortMapped { .. }
             | Self::NetworkChanged { .. }
@@ -73,8 +76,12 @@ impl EventKind {
             | Self::PathChanged { peer, .. }
             | Self::Connected { peer, .. }
             | Self::Disconnected { peer, .. }
-            | Self::TurnedAway { peer } => names.peer(peer),
-            Self::RelayUp { .. } | Self::RelayDown { .. } => "relay".to_owned(),
+            | Self::TurnedAway { peer }
+            | Self::Received { peer, .. }
+            | Self::Sent { peer, .. } => names.peer(peer),
+            Self::RelayUp { .. } | Self::RelayDown { .. } | Self::RelayMoved { .. } => {
+                "relay".to_owned()
+            }
             Self::PublicAddress { .. } | Self::PortMapped { .. } | Self::NetworkChanged { .. } => {
                 "network".to_owned()
             }
@@ -91,6 +98,10 @@ impl EventKind {
             }
             Self::RelayDown { relay, reason } => {
                 format!("{} is lost: {}", names.relay(relay), names.foreign(reason))
+            }
+            Self::RelayMoved { relay, to } => {
+                let (relay, to) = (names.relay(relay), names.relay(to));
+                format!("{relay} is taken out of service; its operator names {to} in its place")
             }
             Self::PublicAddress { addr } => {
                 format!("relays see this node at {}", names.addr(*addr))
@@ -126,6 +137,8 @@ impl EventKind {
                 format!("connection for {alpn} ended: {}", names.foreign(reason))
             }
             Self::TurnedAway { .. } => "called, and is not let in".to_owned(),
+            Self::Received { what, .. } => transferred("received", what, names),
+            Self::Sent { what, .. } => transferred("sent", what, names),
             Self::Unknown => "something that only newer versions have words for".to_owned(),
         }
     }
@@ -137,6 +150,41 @@ fn state(to: PeerState, why: Option<&Explanation>) -> String {
         (PeerState::Relayed | PeerState::Failed, Some(why)) => format!("{to}: {}", why.line()),
         _ => to.to_string(),
     }
+}
+
+/// `received a.jpg and 2 more files, 4.1 MB, into /home/a/in; 1 file did not arrive`.
+fn transferred(verb: &str, what: &Transferred, names: &impl Names) -> String {
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let named = match (&what.name, what.files) {
+        (Some(name), 0 | 1) => names.foreign(name),
+        (Some(name), files) => format!("{}, {files} files", names.foreign(name)),
+        (None, files) => format!("{files} file{}", plural(files)),
+    };
+    let mut text = format!("{verb} {named}, {}", bytes(what.bytes));
+    if let Some(folder) = &what.folder {
+        text += &format!(", into {}", names.foreign(folder));
+    }
+    if what.missing > 0 {
+        let missing = what.missing;
+        text += &format!("; {missing} file{} did not arrive", plural(missing));
+    }
+    text
+}
+
+/// `640 B`, `4.1 MB`.
+fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    let mut prefixes = ["", "k", "M", "G", "T"].into_iter();
+    let mut prefix = prefixes.next().unwrap_or_default();
+    for next in prefixes {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        prefix = next;
+    }
+    let decimals = usize::from(!prefix.is_empty() && value < 99.95);
+    format!("{value:.decimals$} {prefix}B")
 }
 
 /// `38 ms`, `<1 ms`, `1.2 s`.

@@ -94,6 +94,13 @@ impl Contact {
         self.relays.truncate(MAX_RELAYS);
     }
 
+    /// Another relay has the place of one at which it may be met.
+    pub(super) fn follow(&mut self, relay: &RelayUrl, to: &RelayUrl) {
+        if self.concerns(relay) {
+            self.meet_at(vec![to.clone()]);
+        }
+    }
+
     /// Our own user dials these addresses.
     pub(super) fn dial_at(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs {
@@ -144,6 +151,12 @@ impl Contact {
         self.via
             .clone()
             .filter(|relay| local.relays.contains_key(relay))
+    }
+
+    /// The relay of this link, if it is about to stop.
+    pub(super) fn via_that_stops(&self, local: &Local) -> Option<RelayUrl> {
+        let view = |relay: &RelayUrl| local.relays.get(relay).is_some_and(|it| it.is_draining);
+        self.via.clone().filter(view)
     }
 
     pub(super) fn is_via(&self, relay: &RelayUrl) -> bool {

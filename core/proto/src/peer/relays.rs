@@ -32,8 +32,16 @@ impl Peer {
                 if self.state.is_relayed() {
                     self.round_soon(ctx);
                 }
+                if let Some(stops) = self.contact.via_that_stops(ctx.local) {
+                    self.on_relay_unsure(ctx, &stops);
+                }
             }
         }
+    }
+
+    /// A relay names another one in its place.
+    pub(crate) fn on_relay_moved(&mut self, relay: &RelayUrl, to: &RelayUrl) {
+        self.contact.follow(relay, to);
     }
 
     /// A relay is about to stop, or may have: calls the peer by another one that we are registered with. The data stays where it is

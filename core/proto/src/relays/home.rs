@@ -38,10 +38,6 @@ impl Home {
         &self.ranked
     }
 
-    pub(super) fn configured(&self) -> &[RelayUrl] {
-        &self.configured
-    }
-
     /// These are ours from now on, best first.
     pub(super) fn configure(&mut self, ours: Vec<RelayUrl>) {
         let home = self.ranked.first().filter(|_| self.is_chosen).cloned();

@@ -17,20 +17,20 @@ pub(super) fn origin() -> Instant {
     Instant::now()
 }
 
-fn url(key: u8, host: &str) -> RelayUrl {
+pub(super) fn url(key: u8, host: &str) -> RelayUrl {
     RelayUrl::new(SecretKey::from_seed(&[key; 32]).id(), host, 4433).unwrap()
 }
 
-fn peer(number: u8) -> PeerId {
+pub(super) fn peer(number: u8) -> PeerId {
     SecretKey::from_seed(&[100 + number; 32]).id()
 }
 
-fn addr(text: &str) -> SocketAddr {
+pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 /// What is known where these families lead anywhere.
-fn routes(v4: bool, v6: bool) -> Machine {
+pub(super) fn routes(v4: bool, v6: bool) -> Machine {
     translated(v4, v6, None)
 }
 
@@ -55,24 +55,24 @@ fn translated(v4: bool, v6: bool, nat64: Option<Nat64>) -> Machine {
 }
 
 /// Relays in virtual time.
-struct Run {
-    now: Instant,
-    relays: Relays,
+pub(super) struct Run {
+    pub(super) now: Instant,
+    pub(super) relays: Relays,
 }
 
 impl Run {
-    fn new(home: &[&RelayUrl]) -> Self {
+    pub(super) fn new(home: &[&RelayUrl]) -> Self {
         let (now, mut relays) = (origin(), Relays::new([1; 32]));
         relays.set_home(now, home.iter().map(|url| (*url).clone()).collect());
         Self { now, relays }
     }
 
-    fn orders(&mut self) -> Vec<Order> {
+    pub(super) fn orders(&mut self) -> Vec<Order> {
         std::iter::from_fn(|| self.relays.poll_order()).collect()
     }
 
     /// All orders of this time, and how long after its beginning each came.
-    fn run(&mut self, time: Duration) -> Vec<(Duration, Order)> {
+    pub(super) fn run(&mut self, time: Duration) -> Vec<(Duration, Order)> {
         let (begin, end) = (self.now, self.now + time);
         let mut orders = Vec::new();
         loop {
@@ -88,27 +88,33 @@ impl Run {
         orders
     }
 
-    fn need(&mut self, url: &RelayUrl) {
+    pub(super) fn need(&mut self, url: &RelayUrl) {
         self.relays.need(self.now, url.clone());
     }
 
-    fn resolve(&mut self, url: &RelayUrl, at: &str, other: Option<&str>, node: &Machine) {
+    pub(super) fn resolve(
+        &mut self,
+        url: &RelayUrl,
+        at: &str,
+        other: Option<&str>,
+        node: &Machine,
+    ) {
         self.relays
             .on_resolved(self.now, url, addr(at), other.map(addr), node.local());
     }
 
-    fn up(&mut self, url: &RelayUrl, observed: &str) {
+    pub(super) fn up(&mut self, url: &RelayUrl, observed: &str) {
         self.relays
             .on_up(self.now, url, RTT, addr(observed), Over::Udp);
     }
 
-    fn down(&mut self, url: &RelayUrl, impostor: bool) {
+    pub(super) fn down(&mut self, url: &RelayUrl, impostor: bool) {
         self.relays
             .on_down(self.now, url, "in vain".to_owned(), impostor);
     }
 
     /// Registered with this relay at this address.
-    fn registered(&mut self, url: &RelayUrl, at: &str) {
+    pub(super) fn registered(&mut self, url: &RelayUrl, at: &str) {
         self.need(url);
         self.resolve(url, at, None, &routes(true, true));
         self.up(url, "198.51.100.1:1");

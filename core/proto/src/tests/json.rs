@@ -253,10 +253,13 @@ fn every_event_has_its_name_and_words() {
         EventKind::Connected { .. } => 8,
         EventKind::Disconnected { .. } => 9,
         EventKind::TurnedAway { .. } => 10,
-        EventKind::Unknown => 11,
+        EventKind::Received { .. } => 11,
+        EventKind::Sent { .. } => 12,
+        EventKind::RelayMoved { .. } => 13,
+        EventKind::Unknown => 14,
     };
     let found: Vec<usize> = kinds.iter().map(name).collect();
-    assert_eq!(found, (0..=11).collect::<Vec<_>>());
+    assert_eq!(found, (0..=14).collect::<Vec<_>>());
     let said: Vec<String> = kinds.iter().map(ToString::to_string).collect();
     assert_eq!(said.join("\n"), EVENTS.trim_end());
 }

@@ -16,8 +16,15 @@ const GAP: Duration = ms(3500);
 
 /// Two homes that are registered with these of two relays; the first relay is 0.
 fn world(registered: [&[usize]; 2]) -> (World, Vec<RelayUrl>) {
+    world_of(2, registered)
+}
+
+/// As [`world`], of so many relays.
+fn world_of(count: usize, registered: [&[usize]; 2]) -> (World, Vec<RelayUrl>) {
     let mut world = World::new(1);
-    world.add_relay();
+    for _ in 1..count {
+        world.add_relay();
+    }
     for relays in registered {
         let at = world.add_stranger(HOME);
         world.tell_truth(at);
@@ -155,6 +162,44 @@ fn a_link_whose_relay_is_about_to_stop_moves_to_the_other_one_before_it_does() {
     world.relay_recovers(0);
     world.run(ms(20_000));
     assert!(world.nodes[0].registered.contains_key(&0), "it is standby");
+}
+
+#[test]
+fn a_link_moves_to_the_relay_that_its_own_names_before_that_ends_and_the_tickets_follow() {
+    // The last one's relay is another: it visits those.
+    for registered in [[&[0][..], &[0]], [&[2], &[0]]] {
+        let (mut world, relays) = world_of(3, registered);
+        dial(&mut world, &relays[registered[1][0]..][..1]);
+        world.run(ms(1000));
+        world.connected(0, 1);
+        world.talk(0, 1);
+        world.run(ms(5000));
+        assert!(world.both(PeerState::Relayed));
+        world.reset_gaps();
+        let carries = registered[1][0];
+        world.relay_moves(carries, 1);
+        world.run(ms(4000));
+        assert!(gap(&world) <= ms(100), "{registered:?}: {:?}", gap(&world));
+        for (at, with) in [(0, 1), (1, 0)] {
+            let peer = world.nodes[with].id;
+            let route = world.nodes[at].machine.route(peer);
+            let moved = Some(&Route::Relay(relays[1].clone()));
+            assert_eq!(route, moved, "{registered:?}");
+            let own = registered[at][0];
+            let own = if own == carries { 1 } else { own };
+            assert_eq!(world.nodes[at].relays.home(), &relays[own..=own]);
+            assert!(!world.nodes[at].registered.contains_key(&carries));
+        }
+        world.relay_fails(carries, true);
+        world.run(ms(60_000));
+        assert!(gap(&world) <= ms(100), "{registered:?}: {:?}", gap(&world));
+        assert!(
+            world
+                .nodes
+                .iter()
+                .all(|node| node.relays.get(&relays[carries]).is_none())
+        );
+    }
 }
 
 #[test]

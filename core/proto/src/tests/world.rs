@@ -187,6 +187,8 @@ enum Told {
     Unreached(PeerId),
     Observed(SocketAddr),
     Draining,
+    /// To the relay of this number.
+    Moved(usize),
 }
 
 impl Happening {

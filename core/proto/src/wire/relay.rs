@@ -19,6 +19,7 @@
 //! | 0x87 | UNREACHED | peer 32 |
 //! | 0x88 | ITEM | ask u32, item |
 //! | 0x89 | DEALT | ask u32, outcome u8, if that is 0 nodes u8 |
+//! | 0x8a | MOVED | URL of a relay, with an invitation to it if it takes one |
 //!
 //! A frame is `body length u16 | type u8 | body`, integers big endian. An address is `4 | ip 4 | port u16` or
 //! `6 | ip 16 | port u16`, never IPv4 in IPv6 clothes. An item is `key 32 | seq i64 | signature 64 | value`. A body of the wrong length is an error; a frame of unknown type is

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
 use super::{Command, Place};
-use crate::{PeerId, wire::relay::Payload};
+use crate::{
+    PeerId,
+    wire::relay::{Payload, ToRelay},
+};
 
 /// Signals that wait while a registration moves.
 const WAITING_SIGNALS: usize = 16;
@@ -15,6 +18,8 @@ const WAITING_SIGNALS: usize = 16;
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) waiting: VecDeque<(PeerId, Payload)>,
+    /// What is said to the relay from now on when we register.
+    pub(super) greeting: Option<Vec<ToRelay>>,
 }
 
 /// A command that matters while there is no connection.
@@ -30,6 +35,7 @@ impl Inbox {
         Self {
             commands,
             waiting: VecDeque::new(),
+            greeting: None,
         }
     }
 
@@ -44,6 +50,7 @@ impl Inbox {
                     }
                     self.waiting.push_back((to, payload));
                 }
+                Command::Greet(greeting) => self.greeting = Some(greeting),
                 Command::Ask(_) | Command::KeepAlive | Command::Leave => {}
             }
         }

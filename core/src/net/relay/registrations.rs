@@ -135,6 +135,7 @@ impl Registrations {
     pub(crate) fn poll_deed(&mut self) -> Option<Deed> {
         Some(match self.relays.poll_order()? {
             Order::Register { relay } => self.register(relay),
+            Order::Settle { relay } => self.settle(&relay),
             Order::Leave { relay } => self.leave_for_now(&relay),
             Order::Deregister { relay } => self.deregister(relay),
             Order::Dial {
@@ -199,6 +200,7 @@ impl Registrations {
                 self.relays.on_draining(now, &url);
                 machine.handle(now, Input::RelayDraining { relay: url });
             }
+            RelayEvent::Moved { to } => self.on_moved(now, url, &to, machine),
             RelayEvent::Observed(addr) => {
                 self.relays.on_observed(&url, addr);
                 machine.handle(now, Input::Observed { relay: url, addr });
@@ -238,9 +240,16 @@ impl Registrations {
         Happened::Nothing
     }
 
+    fn on_moved(&mut self, now: Instant, relay: RelayUrl, to: &RelayUrl, machine: &mut Machine) {
+        if let Some(to) = self.relays.on_moved(now, &relay, to) {
+            machine.handle(now, Input::RelayMoved { relay, to });
+        }
+    }
+
     /// Where a peer is to be asked for: at the relays of its ticket, by the names that we know them by, or else at ours.
     pub(crate) fn for_ticket(&self, ticket: &Ticket) -> Vec<RelayUrl> {
-        let theirs = ticket.relays().iter().map(|relay| self.relays.known(relay));
+        let theirs = ticket.relays().iter();
+        let theirs = theirs.flat_map(|relay| self.relays.met_at(relay));
         if ticket.relays().is_empty() {
             self.relays.home().to_vec()
         } else {
@@ -322,6 +331,13 @@ impl Registrations {
         let link = registration.map(|registration| registration.link.handle());
         let goodbye = |link| sleep(GOODBYE).map(move |()| link).boxed();
         Deed::Left(url, link.map(goodbye))
+    }
+
+    fn settle(&self, url: &RelayUrl) -> Deed {
+        if let Some(registration) = self.by_url.get(url).filter(|_| !self.visits) {
+            registration.handle.settle(url);
+        }
+        Deed::Done
     }
 
     fn leave_for_now(&self, url: &RelayUrl) -> Deed {

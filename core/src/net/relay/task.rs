@@ -153,6 +153,9 @@ impl Task {
                 Err(end) => return Ok(Err(end)),
             },
         };
+        if let Some(greeting) = self.inbox.greeting.take() {
+            self.dialer.greeting = greeting;
+        }
         let mut greeting = self.dialer.greeting.clone();
         if self.yields {
             greeting.insert(0, ToRelay::Yield);
@@ -242,6 +245,9 @@ impl Task {
 
     /// Carries frames until the registration ends.
     async fn serve(&mut self, mut session: ControlConnection) -> End {
+        if self.inbox.greeting.is_some() {
+            return End::Move(session);
+        }
         let since = Instant::now();
         let end = match self.exchange(&mut session).await {
             Ok(()) => End::Move(session),
@@ -298,6 +304,10 @@ impl Task {
                     Some(Command::NetworkChanged) => {
                         self.backoff.reset();
                         self.carriers.on_network_changed();
+                        return Ok(());
+                    }
+                    Some(Command::Greet(greeting)) => {
+                        self.inbox.greeting = Some(greeting);
                         return Ok(());
                     }
                     Some(Command::Leave) => match self.wanted_at {
@@ -373,6 +383,7 @@ impl Task {
             },
             ToClient::Gone { peer, reason } => RelayEvent::Gone { peer, reason },
             ToClient::Unreached { peer } => RelayEvent::Unreached { peer },
+            ToClient::Moved { to } => RelayEvent::Moved { to },
             ToClient::Item { ask, item } => RelayEvent::Item { ask, item },
             ToClient::Dealt { ask, outcome } => RelayEvent::Dealt { ask, outcome },
             ToClient::Observed { addr } => {

@@ -1,6 +1,6 @@
 //! Two nodes on loopback that pair, and others that would like to.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -45,7 +45,32 @@ async fn two_who_have_the_same_code_know_each_other_afterwards() {
     let typed = type_at(&waits, &shown, &theirs);
     let both = async { tokio::join!(wait(&waits, &shown, &ours), typed) };
     let (waited, typed) = timeout(LONG, both).await.unwrap();
-    assert_eq!((waited.unwrap(), typed.unwrap()), (theirs, ours));
+    assert_eq!((waited.unwrap().card, typed.unwrap()), (theirs, ours));
+}
+
+#[tokio::test]
+async fn what_follows_goes_by_the_link_on_which_the_code_was_shown_to_be_right() {
+    let shown = code("7k3m-q9x2f");
+    let waits = endpoint(shown.rendezvous()).await;
+    let types = endpoint(SecretKey::generate().unwrap()).await;
+    let (ours, theirs) = (card(1, "attic"), card(2, "laptop"));
+    let typed = async {
+        let connection = types.connect(waits.ticket(), ALPN).await.unwrap();
+        let party = Party::new(Role::Types, &shown, connection.peer(), types.id());
+        ask(party, &connection, &theirs).await.unwrap();
+        connection
+    };
+    let both = async { tokio::join!(wait(&waits, &shown, &ours), typed) };
+    let (waited, typed) = timeout(LONG, both).await.unwrap();
+    let met = waited.unwrap();
+    let mut send = met.connection.open_uni().await.unwrap();
+    send.write_all(b"a letter").await.unwrap();
+    send.finish().unwrap();
+    let following = async {
+        let mut recv = typed.accept_uni().await.unwrap();
+        recv.read_to_end(64).await.unwrap()
+    };
+    assert_eq!(timeout(LONG, following).await.unwrap(), b"a letter");
 }
 
 #[tokio::test]
@@ -66,7 +91,7 @@ async fn who_waits_knows_the_other_as_soon_as_that_has_all_though_its_goodbye_is
     };
     let both = async { tokio::join!(waited, typed) };
     let ((met, known), (_connection, told)) = timeout(LONG, both).await.unwrap();
-    assert_eq!(met.unwrap(), theirs);
+    assert_eq!(met.unwrap().card, theirs);
     let late = known.saturating_duration_since(told);
     assert!(late < GOODBYE, "{late:?} after the other one");
 }
@@ -102,7 +127,7 @@ async fn who_calls_and_says_nothing_or_nonsense_takes_the_code_from_nobody() {
     let typed = type_at(&waits, &shown, &theirs);
     let both = async { tokio::join!(wait(&waits, &shown, &ours), typed) };
     let (waited, typed) = timeout(LONG, both).await.unwrap();
-    assert_eq!((waited.unwrap(), typed.unwrap()), (theirs, ours));
+    assert_eq!((waited.unwrap().card, typed.unwrap()), (theirs, ours));
 }
 
 /// Somebody who got hold of the meeting place, and passes on what each side says.
@@ -147,6 +172,18 @@ fn ten_thousand_wrong_codes_yield_nothing() {
         right += u32::from(one.is_right(&other.ours) || other.is_right(&one.ours));
     }
     assert_eq!(right, 0);
+}
+
+#[test]
+fn a_computer_that_was_found_is_not_said_to_wait_no_more() {
+    let reason = Arc::new(std::io::Error::other("its router is closed"));
+    let said = |error: ConnectError| PairError::from(error).to_string();
+    let found = said(ConnectError::CalledInVain {
+        reason: reason.clone(),
+    });
+    assert!(found.contains("was found"), "{found}");
+    let unknown = said(ConnectError::NotFound { reason });
+    assert!(unknown.starts_with("nobody waits"), "{unknown}");
 }
 
 #[test]

@@ -108,8 +108,8 @@ fn ending(error: &ConnectionError) -> String {
     match error {
         ConnectionError::Reset => "the peer was started anew".to_owned(),
         ConnectionError::TimedOut => "nothing comes from the peer any more".to_owned(),
-        ConnectionError::ApplicationClosed(_)
-        | ConnectionError::ConnectionClosed(_)
+        ConnectionError::ApplicationClosed(_) => crate::quic::ended(error),
+        ConnectionError::ConnectionClosed(_)
         | ConnectionError::LocallyClosed
         | ConnectionError::TransportError(_)
         | ConnectionError::VersionMismatch

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     ForwardError, Loss, ServiceName, Transport,
-    begin::{First, begin},
+    begin::{First, Unbegun, begin},
     request::{Purpose, Request},
 };
 use crate::Connection;
@@ -28,8 +28,12 @@ pub async fn list(connection: &Connection) -> Result<Vec<(ServiceName, Transport
         name: ServiceName("all".to_owned()),
         id: 0,
     };
-    let begun = begin(connection, &request, None, &mut First::default()).await?;
-    let (_send, mut recv) = begun;
+    let begun = begin(connection, &request, None, &mut First::default()).await;
+    let (_send, mut recv) = begun.map_err(|error| match error {
+        // Nothing of anybody's was on its way.
+        Unbegun::Lost { loss, .. } => ForwardError::Lost(loss),
+        Unbegun::Refused(_) | Unbegun::Local(_) => error.into(),
+    })?;
     let read = timeout(PATIENCE, recv.0.read_to_end(LIMIT)).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,

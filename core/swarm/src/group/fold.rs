@@ -158,6 +158,12 @@ impl State {
         all.into_iter().map(|(_, key)| key).collect()
     }
 
+    /// Until when an author may have written something, in milliseconds since the Unix epoch; none for whoever may still.
+    pub(super) fn wrote_until(&self, author: PeerId) -> Option<u64> {
+        let may_still = self.role(author) >= Some(Role::Member);
+        (!may_still).then(|| self.posted_until.get(&author).copied().unwrap_or(0))
+    }
+
     /// Whether this author may have written something at this time.
     #[must_use]
     pub fn may_have_posted(&self, author: PeerId, sent_ms: u64) -> bool {

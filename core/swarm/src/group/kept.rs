@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::BASE32_NOPAD;
 use peerway::PeerId;
 
 use super::{
@@ -16,6 +17,8 @@ pub const KEPT_POSTS: usize = 100_000;
 /// How many bytes of them.
 pub const KEPT_BYTES: usize = 256 << 20;
 const HOUR_MS: u64 = 3_600_000;
+/// Letters of an id that a post is meant by.
+const LETTERS: usize = 8;
 
 /// What is known of the posts that the store has. `Default` is of none.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +68,41 @@ impl Kept {
     #[must_use]
     pub fn sent_ms(&self, post: PostId) -> Option<u64> {
         self.known.get(&Short::of(&post.0)).copied()
+    }
+
+    /// The post whose id begins with these letters, at least eight; none if none that is kept does.
+    #[must_use]
+    pub fn called(&self, letters: &str) -> Option<PostId> {
+        let letters = letters.to_ascii_lowercase();
+        if letters.len() < LETTERS {
+            return None;
+        }
+        let padded = format!("{letters:a<52}").to_ascii_uppercase();
+        let bytes = BASE32_NOPAD.decode(padded.as_bytes()).ok()?;
+        let (id, _) = self.beginning(bytes.get(..letters.len() * 5 / 8)?)?;
+        id.to_string().starts_with(&letters).then_some(id)
+    }
+
+    /// The post whose id begins so, and its author; none if it is not kept, or several begin so.
+    pub(super) fn beginning(&self, name: &[u8]) -> Option<(PostId, PeerId)> {
+        let mut least = [0; 16];
+        for (byte, named) in least.iter_mut().zip(name) {
+            *byte = *named;
+        }
+        let mut from = self.known.range(Short(least)..);
+        let (short, sent_ms) = from.next()?;
+        let is_named = |short: &Short| short.0.iter().zip(name).all(|(a, b)| a == b);
+        if !is_named(short) || from.next().is_some_and(|(next, _)| is_named(next)) {
+            return None;
+        }
+        let mut id = [0; 32];
+        for (byte, known) in id.iter_mut().zip(short.0) {
+            *byte = known;
+        }
+        let mut at = self.posts.range((*sent_ms, PostId(id))..);
+        let ((_, id), (author, _)) = at.next()?;
+        let is_it = id.0.starts_with(&short.0) && id.0.starts_with(name);
+        is_it.then_some((*id, *author))
     }
 
     /// How many others than `own` sent after this time.
@@ -139,6 +177,24 @@ impl Kept {
         Some(oldest)
     }
 
+    /// Drops what may not have been written, of authors of whom `until` says when the last was, and says what it was.
+    pub(super) fn drop_later(
+        &mut self,
+        until: impl Fn(PeerId) -> Option<u64>,
+    ) -> Vec<(u64, PostId)> {
+        let mut gone = Vec::new();
+        for (author, share) in &self.authors {
+            if let Some(until) = until(*author) {
+                let later = share
+                    .posts
+                    .range((until.saturating_add(1), PostId([0; 32]))..);
+                gone.extend(later.copied());
+            }
+        }
+        gone.iter().for_each(|post| self.drop_post(*post));
+        gone
+    }
+
     fn drop_post(&mut self, post: (u64, PostId)) {
         let Some((author, len)) = self.posts.remove(&post) else {
             return;
@@ -192,6 +248,7 @@ mod tests {
             seq: at,
             sent_ms: NOW_MS + at,
             salt: [3; 16],
+            reply_to: None,
         };
         let key = EpochKey::from_bytes([4; 32]);
         Post::seal(place, &key, "hello", |purpose, message| {
@@ -213,6 +270,39 @@ mod tests {
         let news = |after, to: &SecretKey| kept.count_of_others_after(NOW_MS + after, to.id());
         assert_eq!((news(0, &anna), news(0, &ben)), (2, 1));
         assert_eq!((news(2, &anna), news(2, &ben)), (1, 0));
+    }
+
+    #[test]
+    fn a_post_is_known_by_the_beginning_of_its_id() {
+        let anna = SecretKey::from_seed(&[1; 32]);
+        let mut kept = Kept::default();
+        let posts: Vec<_> = (0..2_000).map(|at| post(&anna, at / 2)).collect();
+        posts.iter().for_each(|post| kept.note(post));
+        for post in &posts {
+            let id = post.id();
+            for len in [10, 16, 32] {
+                assert_eq!(kept.beginning(&id.0[..len]), Some((id, anna.id())));
+            }
+            let mut other = id.0;
+            other[20] ^= 1;
+            assert_eq!(kept.beginning(&other), None, "another's end");
+        }
+        assert_eq!(kept.beginning(&[]), None, "all begin so");
+        let id = posts[7].id();
+        let text = id.to_string();
+        for letters in [&text[..8], &text[..9], &text, &text.to_uppercase()] {
+            assert_eq!(kept.called(letters), Some(id), "{letters}");
+        }
+        let other = if text.ends_with('a') { "q" } else { "a" };
+        for letters in [
+            "",
+            &text[..7],
+            &[&text[..51], other].concat(),
+            "ä1!%&/()",
+            &format!("{text}a"),
+        ] {
+            assert_eq!(kept.called(letters), None, "{letters}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::{
 pub const MAX_OPS: usize = 16_384;
 /// Ops of one member who is no admin: it leaves, or lets in who was invited.
 pub const MAX_OPS_OF_ONE: usize = 256;
+/// Ops that whoever was removed is told beside the one that says so.
+const DISMISSAL: usize = 16;
 
 /// What a log says of an op that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +191,20 @@ impl Log {
         self.entries.iter().map(|entry| (entry.id, &entry.op))
     }
 
+    /// What tells somebody that it was removed: the op that says so, after the newest that this builds on, which it may lack.
+    pub(super) fn dismissal(&self, member: PeerId) -> Vec<Op> {
+        let is_it = |entry: &&Arc<Entry>| matches!(entry.op.body(), Body::Remove { member: removed, .. } if *removed == member);
+        let Some(removal) = self.entries.iter().rev().find(is_it) else {
+            return Vec::new();
+        };
+        let each = self.entries.iter().enumerate();
+        let past = each.filter(|(at, _)| removal.past.has(*at));
+        let mut ops: Vec<_> = past.map(|(_, entry)| &entry.op).collect();
+        ops.sort_by_key(|op| op.lamport());
+        let newest = ops.split_off(ops.len().saturating_sub(DISMISSAL));
+        newest.into_iter().chain([&removal.op]).cloned().collect()
+    }
+
     /// Writes an op on top of all that is known here.
     ///
     /// # Errors
@@ -205,7 +221,8 @@ impl Log {
         Ok(op)
     }
 
-    fn draft(
+    /// The same without taking it; [`insert`](Self::insert) may be told of it later.
+    pub(super) fn draft(
         &self,
         author: PeerId,
         body: Body,
@@ -277,10 +294,17 @@ impl Log {
         if self.by_id.contains_key(&id) {
             return Ok(Inserted::Known);
         }
+        let past = self.check(&op)?;
+        self.push(id, op, past);
+        Ok(Inserted::New)
+    }
+
+    /// Whether an op that is not in it may be; all that its author knew.
+    pub(super) fn check(&self, op: &Op) -> Result<Past, OpError> {
         if op.content.group != Some(self.group) {
             return Err(OpError::Unsound);
         }
-        let past = self.past(&op)?;
+        let past = self.past(op)?;
         if !op.is_sound() {
             return Err(OpError::Unsound);
         }
@@ -297,8 +321,7 @@ impl Log {
         if self.entries.len() >= MAX_OPS || (role < Role::Admin && of_author >= MAX_OPS_OF_ONE) {
             return Err(OpError::Full);
         }
-        self.push(id, op, past);
-        Ok(Inserted::New)
+        Ok(past)
     }
 
     /// All that the op's author knew.

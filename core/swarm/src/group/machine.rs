@@ -36,7 +36,7 @@ use super::{
     kept::{Kept, floor_ms},
     log::{Log, OpError},
     message::{Bye, Digest, Holdings, Item, Message, Short},
-    op::{Body, GroupId, Op, OpId, Role},
+    op::{Body, Commitment, GroupId, Op, OpId, Role},
     post::{EpochKey, Place, Post, PostId, PostLengthError},
 };
 use crate::bucket::Bucket;
@@ -45,8 +45,8 @@ use crate::bucket::Bucket;
 const TICK: Duration = Duration::from_secs(5);
 /// A post, or a card, may be from the future by so much: clocks differ.
 const MAX_AHEAD_MS: u64 = 120_000;
-/// What the neighbours' clocks may correct one's own by.
-const MAX_CORRECTION_MS: i64 = 3_600_000;
+/// What the neighbours' clocks correct one's own by, at least and at most: with less they may be as right, and told it late.
+const CORRECTION_MS: (i64, i64) = (2_000, 3_600_000);
 /// Posts of one author that are handed on: a second, and at once.
 const AUTHOR_RATE: (f64, f64) = (10.0, 100.0);
 /// Keys of epochs that one member is asked for at once.
@@ -139,18 +139,47 @@ pub enum Event {
     Unsealed,
 }
 
+/// An op of this node's own that is not written yet, and the key of the epoch that it begins, if it begins one.
+#[derive(Clone, Debug)]
+pub struct OwnOp {
+    op: Op,
+    key: Option<EpochKey>,
+}
+
+impl OwnOp {
+    /// What is to be kept of it.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let id = self.op.id();
+        let key = self.key.iter().map(|key| Record::Key(id, key.clone()));
+        std::iter::once(Record::Op(self.op.clone()))
+            .chain(key)
+            .collect()
+    }
+}
+
 /// Why nothing was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PostError {
-    /// It reads, or is no member.
+    /// It reads alone.
     #[error("this node may not post here: ask an admin for the role of a member")]
     Role,
+    /// It was removed.
+    #[error(
+        "this node is no member of the group any more: what it posts nobody takes. An admin can add it again and invite it, or `peerway group leave` drops what is kept here"
+    )]
+    NoMember,
     /// The key has not come yet.
     #[error(
         "the group's key has not reached this node yet: it comes from the first member that it is linked to; try again then"
     )]
     NoKey,
+    /// What it answers.
+    #[error(
+        "no post of that id is kept here: `peerway group read` shows the ids of those that are"
+    )]
+    NoParent,
     /// More than others would hand on.
     #[error("others hand on no more than 10 posts a second of one member; wait a moment")]
     TooFast,
@@ -227,6 +256,7 @@ impl Machine {
         };
         machine.plan_rewiring(now.at);
         machine.plan_rotation(now.at);
+        machine.drop_late_posts();
         machine
     }
 
@@ -328,12 +358,35 @@ impl Machine {
     /// # Errors
     /// See [`OpError`].
     pub fn write(&mut self, body: Body, now: Now) -> Result<(), OpError> {
-        let sign = Arc::clone(&self.sign);
+        let own = self.draft_op(body, now)?;
+        self.publish_op(own, now)
+    }
+
+    /// What would be written, which nobody hears of until it is [published](Self::publish_op): whoever has to can keep it before.
+    ///
+    /// # Errors
+    /// See [`OpError`].
+    pub fn draft_op(&self, body: Body, now: Now) -> Result<OwnOp, OpError> {
         let at_ms = self.group_ms(now);
-        let op = self.log.write(self.me, body, at_ms, |purpose, message| {
-            sign(purpose, message)
-        })?;
+        let op = self.log.draft(self.me, body, at_ms, |purpose, message| {
+            (self.sign)(purpose, message)
+        });
+        self.log.check(&op)?;
+        Ok(OwnOp { op, key: None })
+    }
+
+    /// Writes what was drafted.
+    ///
+    /// # Errors
+    /// See [`OpError`]: what came meanwhile may have filled the log.
+    pub fn publish_op(&mut self, own: OwnOp, now: Now) -> Result<(), OpError> {
+        let OwnOp { op, key } = own;
+        self.log.insert(op.clone())?;
+        let id = op.id();
         self.took_op(op, Origin::Here, now);
+        if let Some(key) = key {
+            self.take_keys(vec![(id, key)], None);
+        }
         Ok(())
     }
 
@@ -353,9 +406,28 @@ impl Machine {
     /// # Errors
     /// See [`OpError`].
     pub fn remove(&mut self, member: PeerId, now: Now) -> Result<(), OpError> {
+        let own = self.draft_removal(member, now)?;
+        self.publish_op(own, now)
+    }
+
+    /// The same without writing it; see [`draft_op`](Self::draft_op).
+    ///
+    /// # Errors
+    /// See [`OpError`].
+    pub fn draft_removal(&mut self, member: PeerId, now: Now) -> Result<OwnOp, OpError> {
+        self.draft_epoch(|key| Body::Remove { member, key }, now)
+    }
+
+    /// Begins an epoch of a new key.
+    fn draft_epoch(
+        &mut self,
+        body: impl FnOnce(Commitment) -> Body,
+        now: Now,
+    ) -> Result<OwnOp, OpError> {
         let secret = EpochKey::from_bytes(self.rng.random());
-        let key = secret.commitment();
-        self.write_epoch(Body::Remove { member, key }, secret, now)
+        let own = self.draft_op(body(secret.commitment()), now)?;
+        let key = Some(secret);
+        Ok(OwnOp { key, ..own })
     }
 
     /// Whoever is first does it for all.
@@ -369,23 +441,18 @@ impl Machine {
     fn rotate(&mut self, now: Now) {
         let is_admin = self.log.state().role(self.me) >= Some(Role::Admin);
         if is_admin && self.log.state().needs_rotation {
-            let secret = EpochKey::from_bytes(self.rng.random());
-            let key = secret.commitment();
             // A full log goes on with the epoch that there is.
-            let _ = self.write_epoch(Body::Rotate { key }, secret, now);
+            if let Ok(own) = self.draft_epoch(|key| Body::Rotate { key }, now) {
+                let _ = self.publish_op(own, now);
+            }
         }
     }
 
-    fn write_epoch(&mut self, body: Body, secret: EpochKey, now: Now) -> Result<(), OpError> {
-        let sign = Arc::clone(&self.sign);
-        let at_ms = self.group_ms(now);
-        let op = self.log.write(self.me, body, at_ms, |purpose, message| {
-            sign(purpose, message)
-        })?;
-        let id = op.id();
-        self.took_op(op, Origin::Here, now);
-        self.take_keys(vec![(id, secret)], None);
-        Ok(())
+    /// To what a post is an answer, and who wrote that; none if it is none, or what it answers is not kept here, or its key is not.
+    #[must_use]
+    pub fn reply_to(&self, post: &Post) -> Option<(PostId, PeerId)> {
+        let key = self.keys.get(&post.epoch())?;
+        self.kept.beginning(&post.answers(key))
     }
 
     /// Posts a text.
@@ -393,9 +460,53 @@ impl Machine {
     /// # Errors
     /// See [`PostError`].
     pub fn post(&mut self, text: &str, now: Now) -> Result<PostId, PostError> {
+        self.write_post(text, None, now)
+    }
+
+    /// Posts a text as the answer to a post that is kept here, which it comes after whatever the clocks say.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub fn reply(&mut self, text: &str, to: PostId, now: Now) -> Result<PostId, PostError> {
+        self.write_post(text, Some(to), now)
+    }
+
+    fn write_post(
+        &mut self,
+        text: &str,
+        parent: Option<PostId>,
+        now: Now,
+    ) -> Result<PostId, PostError> {
+        let post = self.draft(text, parent, now)?;
+        let id = post.id();
+        self.publish(post, now);
+        Ok(id)
+    }
+
+    /// A post, or the answer to one that is kept here, that nobody hears of until it is [published](Self::publish): whoever has to can
+    /// keep it before. Only one is drafted at a time.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub fn draft(
+        &mut self,
+        text: &str,
+        parent: Option<PostId>,
+        now: Now,
+    ) -> Result<Post, PostError> {
+        let after_ms = match parent {
+            Some(to) => self
+                .kept
+                .sent_ms(to)
+                .ok_or(PostError::NoParent)?
+                .saturating_add(1),
+            None => 0,
+        };
         let state = self.log.state();
-        if state.role(self.me) < Some(Role::Member) {
-            return Err(PostError::Role);
+        match state.role(self.me) {
+            None => return Err(PostError::NoMember),
+            Some(Role::Reader) => return Err(PostError::Role),
+            Some(Role::Member | Role::Admin | Role::Founder) => {}
         }
         let key = self.keys.get(&state.epoch).ok_or(PostError::NoKey)?;
         let place = Place {
@@ -403,8 +514,9 @@ impl Machine {
             epoch: state.epoch,
             author: self.me,
             seq: self.kept.next_seq(self.me),
-            sent_ms: self.group_ms(now),
+            sent_ms: self.group_ms(now).max(after_ms),
             salt: self.rng.random(),
+            reply_to: parent,
         };
         let post = Post::seal(place, key, text, |purpose, message| {
             (self.sign)(purpose, message)
@@ -412,9 +524,12 @@ impl Machine {
         if !self.may_speak(self.me, now.at) {
             return Err(PostError::TooFast);
         }
-        let id = post.id();
+        Ok(post)
+    }
+
+    /// Posts what was drafted.
+    pub fn publish(&mut self, post: Post, now: Now) {
         self.took_post(post, Origin::Here, now);
-        Ok(id)
     }
 
     /// This node is met there from now on.
@@ -446,8 +561,11 @@ impl Machine {
         offsets.push(0);
         offsets.sort_unstable();
         let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
-        let correction = median.clamp(-MAX_CORRECTION_MS, MAX_CORRECTION_MS);
-        now.unix_ms.saturating_add_signed(correction)
+        let (least, most) = CORRECTION_MS;
+        if median.abs() < least {
+            return now.unix_ms;
+        }
+        now.unix_ms.saturating_add_signed(median.clamp(-most, most))
     }
 
     fn may_speak(&mut self, author: PeerId, now: Duration) -> bool {
@@ -486,8 +604,9 @@ impl Machine {
             .iter()
             .filter(|(peer, link)| link.admitted && !members.contains_key(peer));
         for peer in gone.map(|(peer, _)| *peer).collect::<Vec<_>>() {
-            self.hang_up(peer, Bye::NoMember);
+            self.dismiss(peer);
         }
+        self.drop_late_posts();
         self.cards.retain(|peer, _| members.contains_key(peer));
         self.look_at_directories(now);
         self.plan_rotation(now.at);
@@ -497,6 +616,19 @@ impl Machine {
         {
             self.send(peer, Message::WantKeys(vec![self.log.state().epoch]));
         }
+    }
+
+    /// What somebody wrote after it was removed is kept by nobody who knows of that, also where it came before that was known.
+    fn drop_late_posts(&mut self) {
+        let state = Arc::clone(self.log.shared_state());
+        let gone = self.kept.drop_later(|author| state.wrote_until(author));
+        if gone.is_empty() {
+            return;
+        }
+        for (_, post) in &gone {
+            self.recent.remove(Short::of(&post.0));
+        }
+        self.out.push_back(Output::Forget(gone));
     }
 
     fn took_card(&mut self, card: Card, from: Origin, now: Now) {

@@ -25,6 +25,8 @@ pub const MAX_POST: usize = 4096;
 pub const MAX_TEXT: usize = 3800;
 
 const PURPOSE: &str = "peerway group post";
+/// Bytes of a post's id by which an answer to it names it.
+pub(super) const NAMED: usize = 10;
 
 /// The secret by which the posts of an epoch are sealed. `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,20 @@ impl EpochKey {
         hasher.update(&content.salt);
         let key = *hasher.finalize().as_bytes();
         ChaCha20Poly1305::new(Key::from_slice(&key))
+    }
+
+    /// What hides which post one answers from whoever has not the key: nothing else of a post depends on it.
+    fn mask(&self, content: &Content) -> [u8; NAMED] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"peerway group reply 1");
+        hasher.update(content.author.as_bytes());
+        hasher.update(&content.seq.to_be_bytes());
+        hasher.update(&content.sent_ms.to_be_bytes());
+        let (_, random) = content.salt.split_at(NAMED);
+        hasher.update(random);
+        let mut mask = [0; NAMED];
+        hasher.finalize_xof().fill(&mut mask);
+        mask
     }
 }
 
@@ -106,6 +122,8 @@ struct Content {
     author: PeerId,
     seq: u64,
     sent_ms: u64,
+    /// Random, so that no two posts are sealed alike; of an answer the first bytes are the other post's, masked, which whoever does not
+    /// look for them takes for random too.
     salt: [u8; 16],
     sealed: Vec<u8>,
 }
@@ -126,6 +144,7 @@ pub(super) struct Place {
     pub(super) seq: u64,
     pub(super) sent_ms: u64,
     pub(super) salt: [u8; 16],
+    pub(super) reply_to: Option<PostId>,
 }
 
 /// A text is too long or empty to be posted.
@@ -169,6 +188,12 @@ impl Post {
             salt: place.salt,
             sealed: Vec::new(),
         };
+        if let Some(PostId(parent)) = place.reply_to {
+            let masked = key.mask(&content).into_iter().zip(parent);
+            for (byte, (mask, name)) in content.salt.iter_mut().zip(masked) {
+                *byte = mask ^ name;
+            }
+        }
         let sealed = key
             .cipher(&content)
             .encrypt(&Nonce::default(), text.as_bytes());
@@ -183,6 +208,12 @@ impl Post {
         let cipher = key.cipher(&self.content);
         let text = cipher.decrypt(&Nonce::default(), &self.content.sealed[..]);
         String::from_utf8(text.ok()?).ok()
+    }
+
+    /// How the id of the post begins that it answers; of one that answers none, something that no id begins with.
+    pub(super) fn answers(&self, key: &EpochKey) -> [u8; NAMED] {
+        let mask = key.mask(&self.content);
+        std::array::from_fn(|at| mask[at] ^ self.content.salt[at])
     }
 
     /// By which it is known.
@@ -248,6 +279,10 @@ mod tests {
     use super::*;
 
     fn post(text: &str) -> Result<Post, PostLengthError> {
+        answer(text, None)
+    }
+
+    fn answer(text: &str, reply_to: Option<PostId>) -> Result<Post, PostLengthError> {
         let author = SecretKey::from_seed(&[1; 32]);
         let place = Place {
             group: GroupId([1; 32]),
@@ -256,6 +291,7 @@ mod tests {
             seq: 3,
             sent_ms: 4,
             salt: [5; 16],
+            reply_to,
         };
         let key = EpochKey::from_bytes([6; 32]);
         Post::seal(place, &key, text, |purpose, message| {
@@ -272,6 +308,22 @@ mod tests {
         );
         assert_eq!(post.open(&EpochKey::from_bytes([7; 32])), None);
         assert!(post.is_sound(GroupId([1; 32])) && !post.is_sound(GroupId([2; 32])));
+    }
+
+    #[test]
+    fn who_has_the_key_sees_what_an_answer_is_to_and_nobody_else() {
+        let key = EpochKey::from_bytes([6; 32]);
+        let first = post("hello").unwrap();
+        let reply = answer("hello too", Some(first.id())).unwrap();
+        assert_eq!(reply.answers(&key), first.id().0[..NAMED]);
+        assert_eq!(reply.open(&key).as_deref(), Some("hello too"));
+        assert!(reply.is_sound(GroupId([1; 32])));
+        let other = EpochKey::from_bytes([7; 32]);
+        assert_ne!(reply.answers(&other), first.id().0[..NAMED]);
+        assert_ne!(first.answers(&key), first.id().0[..NAMED]);
+        let other = post("hello there").unwrap();
+        let both = [&first, &other].map(|it| answer("which?", Some(it.id())).unwrap());
+        assert_ne!(both[0].content.salt, both[1].content.salt);
     }
 
     #[test]

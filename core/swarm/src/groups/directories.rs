@@ -14,14 +14,17 @@ impl Groups {
         self.each(|machine, now| machine.be_directory(since_ms, now));
     }
 
-    /// The directories of a group, this node too if it is one; none of a group that this node does not belong to.
+    /// The directories of a group but for those that are [shunned](Groups::shunning), this node too if it is one; none of a group that this node does not belong to.
     #[must_use]
     pub fn directories(&self, group: GroupId) -> Vec<Advertised> {
         let directories = self.with(group, |member| match member.is_removed {
             true => Vec::new(),
             false => member.machine.directories(),
         });
-        directories.unwrap_or_default()
+        let shunned = self.shunned();
+        let mut directories = directories.unwrap_or_default();
+        directories.retain(|it| !shunned.contains(it.peer));
+        directories
     }
 
     /// The groups that this node belongs to.

@@ -98,6 +98,7 @@ impl Groups {
         if known.log.state().role(self.0.endpoint.id()).is_none() {
             return Err(JoinError::Untrue);
         }
+        let _writing = self.writing();
         // What was kept of a time before.
         self.live().groups.remove(&group);
         self.0.store.drop_group(group).map_err(GroupError::from)?;
@@ -154,7 +155,15 @@ impl Groups {
         invite: &GroupInvite,
     ) -> Result<Result<Known, Unreached>, JoinError> {
         let (mut trouble, mut may_be_taken) = (Vec::new(), false);
+        let shunned = self.shunned();
         for member in invite.members() {
+            if shunned.contains(member.id()) {
+                trouble.push(format!(
+                    "{} is one that this node has nothing to do with",
+                    member.id().short()
+                ));
+                continue;
+            }
             let asked = timeout(
                 PATIENCE,
                 ask_one(endpoint, invite, member, self.0.endpoint.id()),

@@ -1,22 +1,32 @@
 //! What outlives a restart: each group's log, where its members are met, the keys of its epochs, and its posts.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use redb::{
-    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
-    TableDefinition, backends::FileBackend,
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use crate::group::{Card, EpochKey, GroupId, Kept, Known, Log, Op, OpId, Post, PostId, Record};
+use crate::{
+    group::{Card, EpochKey, GroupId, Kept, Known, Log, Op, OpId, Post, PostId, Record},
+    store::{
+        DatabaseFileError,
+        database::{DatabaseFile, Form, Trouble},
+    },
+};
 
 const FILE: &str = "groups.redb";
-/// Memory for pages of the file.
-const CACHE: usize = 8 << 20;
+const FORM: Form = Form {
+    cache: Some(8 << 20),
+    prepare: make,
+};
+/// Of others: what is not on the disk yet, and would be lost with the database's memory. Beyond it the oldest come again from others.
+const MAX_PENDING: usize = 4_096;
 
 type Key = &'static [u8; 32];
 
@@ -34,33 +44,34 @@ const POSTS: TableDefinition<'_, (Key, u64, Key), &[u8]> = TableDefinition::new(
 /// Until when a group's posts were read here, by the group.
 const READ: TableDefinition<'_, Key, u64> = TableDefinition::new("read");
 
-/// Why groups cannot be kept.
+/// Why groups cannot be kept, or are not.
 #[derive(Debug, Error)]
+#[error("cannot use {}, in which groups are kept: {source}", path.display())]
 #[non_exhaustive]
-pub enum StoreError {
-    /// The file.
-    #[error("cannot open {}: {source}; this node has to be able to write it, and no other may use it", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// What is in it.
-    #[error("cannot use {}: {source}; restore it, or move it away to begin with no groups", path.display())]
-    Database {
-        /// Which.
-        path: PathBuf,
-        /// The database's reason.
-        source: Box<redb::Error>,
-    },
+pub struct StoreError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: DatabaseFileError,
 }
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Store {
-    path: PathBuf,
-    database: Database,
+    file: DatabaseFile,
+    pending: Mutex<Pending>,
+}
+
+/// What was kept and is not on the disk yet.
+#[derive(Debug, Default)]
+struct Pending {
+    records: Vec<(GroupId, Record)>,
+    /// So many of them are in the memory of the database that is open, where they are read.
+    written: usize,
+    /// Posts are to go from the disk.
+    forgets: bool,
+    /// Why the last try failed.
+    failing: Option<String>,
 }
 
 /// The ids and names of the groups that are kept in this folder while no node uses it.
@@ -68,7 +79,7 @@ pub(super) struct Store {
 /// # Errors
 /// See [`StoreError`].
 pub fn kept_in(folder: &Path) -> Result<Vec<(GroupId, String)>, StoreError> {
-    if folder.join(FILE).exists() {
+    if DatabaseFile::at(&folder.join(FILE), FORM).is_there() {
         Store::open(folder)?.names()
     } else {
         Ok(Vec::new())
@@ -78,81 +89,119 @@ pub fn kept_in(folder: &Path) -> Result<Vec<(GroupId, String)>, StoreError> {
 impl Store {
     /// Opens the one in this folder.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FILE);
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|source| StoreError::File {
-            path: path.clone(),
-            source,
-        })?;
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE);
-        let opened = FileBackend::new(file).and_then(|file| builder.create_with_backend(file));
-        let opened = opened.map_err(|source| StoreError::Database {
-            path: path.clone(),
-            source: Box::new(source.into()),
-        });
-        let database = opened?;
-        let store = Self { path, database };
-        store.failing(make(&store.database))?;
+        let store = Self {
+            file: DatabaseFile::at(&folder.join(FILE), FORM),
+            pending: Mutex::default(),
+        };
+        store.with(|_| Ok(()))?;
         Ok(store)
     }
 
-    fn failing<T>(&self, done: Result<T, redb::Error>) -> Result<T, StoreError> {
-        done.map_err(|source| StoreError::Database {
-            path: self.path.clone(),
-            source: Box::new(source),
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, Trouble>) -> Result<T, StoreError> {
+        self.file.with(act).map_err(|source| StoreError {
+            path: self.file.path().to_owned(),
+            source,
         })
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_full(&self) -> std::sync::Arc<std::sync::atomic::AtomicBool> {
+        self.file.is_full.clone()
+    }
+
+    /// Why nothing is kept at the moment; none if it is.
+    pub(super) fn failing(&self) -> Option<String> {
+        self.pending().failing.clone()
     }
 
     /// What all groups are called, but for those whose log is damaged.
     pub(super) fn names(&self) -> Result<Vec<(GroupId, String)>, StoreError> {
-        let read = || {
-            let named = logs(&self.database.begin_read()?)?.into_iter();
+        let read = |database: &Database| {
+            let named = logs(&database.begin_read()?)?.into_iter();
             Ok(named
                 .map(|(group, log)| (group, log.state().name.clone()))
                 .collect())
         };
-        self.failing(read())
+        self.with(read)
     }
 
     /// All groups, but for those whose log is damaged.
     pub(super) fn groups(&self) -> Result<Vec<(GroupId, Known)>, StoreError> {
-        self.failing(groups(&self.database))
+        self.with(groups)
     }
 
-    /// Keeps records of a group; on the disk at once, or with the next that are.
-    pub(super) fn keep(
-        &self,
-        group: GroupId,
-        records: &[Record],
-        at_once: bool,
-    ) -> Result<(), StoreError> {
-        self.failing(keep(&self.database, group, records, at_once))
+    /// Keeps what comes of others: it is read at once, and on the disk with the next [`flush`](Self::flush). Once the disk took nothing it
+    /// waits for that.
+    pub(super) fn keep(&self, group: GroupId, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut pending = self.pending();
+        let new = records.into_iter().map(|record| (group, record));
+        pending.records.extend(new);
+        let beyond = pending.records.len().saturating_sub(MAX_PENDING);
+        pending.records.drain(..beyond);
+        pending.written = pending.written.saturating_sub(beyond);
+        if pending.failing.is_some() {
+            return Ok(());
+        }
+        let new = pending.records.get(pending.written..).unwrap_or_default();
+        let kept = self.with(|database| keep(database, new, Durability::None));
+        pending.note(kept, false)
     }
 
-    /// Drops posts; from the disk with the next that is kept at once.
+    /// Keeps what is this node's own: it is on the disk after that, or nowhere.
+    pub(super) fn keep_own(&self, group: GroupId, records: &[Record]) -> Result<(), StoreError> {
+        let mut pending = self.pending();
+        let others = pending.records.get(pending.written..).unwrap_or_default();
+        let own = records.iter().map(|record| (group, record.clone()));
+        let all: Vec<_> = others.iter().cloned().chain(own).collect();
+        let kept = self.with(|database| keep(database, &all, Durability::Immediate));
+        pending.note(kept, true)
+    }
+
+    /// Has all that is kept on the disk.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let mut pending = self.pending();
+        if pending.records.is_empty() && !pending.forgets && pending.failing.is_none() {
+            return Ok(());
+        }
+        let new = pending.records.get(pending.written..).unwrap_or_default();
+        let kept = self.with(|database| keep(database, new, Durability::Immediate));
+        pending.note(kept, true)
+    }
+
+    /// Drops posts; from the disk with the next [`flush`](Self::flush).
     pub(super) fn forget(&self, group: GroupId, posts: &[(u64, PostId)]) -> Result<(), StoreError> {
-        let forget = || {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(Durability::None)?;
+        let forget = |database: &Database| {
+            let mut transaction = database.begin_write()?;
+            transaction
+                .set_durability(Durability::None)
+                .map_err(redb::Error::from)?;
             {
                 let mut table = transaction.open_table(POSTS)?;
                 for (at, id) in posts {
                     table.remove((group.as_bytes(), *at, id.as_bytes()))?;
                 }
             }
-            transaction.commit()?;
-            Ok(())
+            Ok(transaction.commit()?)
         };
-        self.failing(forget())
+        let mut pending = self.pending();
+        pending.forgets = true;
+        let is_gone = |record: &Record| matches!(record, Record::Post(post) if posts.iter().any(|(_, id)| *id == post.id()));
+        pending.drop_where(|of, record| of == group && is_gone(record));
+        if pending.failing.is_some() {
+            // They go once the node is started anew.
+            return Ok(());
+        }
+        self.with(forget)
     }
 
     /// Drops all of a group.
     pub(super) fn drop_group(&self, group: GroupId) -> Result<(), StoreError> {
-        self.failing(drop_group(&self.database, group))
+        self.pending().drop_where(|of, _| of == group);
+        self.with(|database| drop_group(database, group))
     }
 
     pub(super) fn post(
@@ -161,18 +210,18 @@ impl Store {
         at: u64,
         id: PostId,
     ) -> Result<Option<Post>, StoreError> {
-        let read = || {
-            let table = self.database.begin_read()?.open_table(POSTS)?;
+        let read = |database: &Database| {
+            let table = database.begin_read()?.open_table(POSTS)?;
             let found = table.get((group.as_bytes(), at, id.as_bytes()))?;
             Ok(found.and_then(|bytes| parse(bytes.value())))
         };
-        self.failing(read())
+        self.with(read)
     }
 
     /// The last so many, oldest first.
     pub(super) fn last(&self, group: GroupId, count: usize) -> Result<Vec<Post>, StoreError> {
-        let read = || {
-            let table = self.database.begin_read()?.open_table(POSTS)?;
+        let read = |database: &Database| {
+            let table = database.begin_read()?.open_table(POSTS)?;
             let key = group.as_bytes();
             let all = table.range((key, 0, LOWEST)..=(key, u64::MAX, HIGHEST))?;
             let mut posts = Vec::new();
@@ -182,31 +231,64 @@ impl Store {
             posts.reverse();
             Ok(posts)
         };
-        self.failing(read())
+        self.with(read)
     }
 
     /// Until when a group's posts were read here.
     pub(super) fn read_until(&self, group: GroupId) -> Result<u64, StoreError> {
-        let read = || {
-            let table = self.database.begin_read()?.open_table(READ)?;
+        let read = |database: &Database| {
+            let table = database.begin_read()?.open_table(READ)?;
             Ok(table.get(group.as_bytes())?.map_or(0, |at| at.value()))
         };
-        self.failing(read())
+        self.with(read)
     }
 
     pub(super) fn set_read_until(&self, group: GroupId, at: u64) -> Result<(), StoreError> {
-        let write = || {
-            let transaction = self.database.begin_write()?;
+        let write = |database: &Database| {
+            let transaction = database.begin_write()?;
             transaction.open_table(READ)?.insert(group.as_bytes(), at)?;
             transaction.commit()?;
             Ok(())
         };
-        self.failing(write())
+        self.with(write)
+    }
+}
+
+impl Pending {
+    /// After something was written, on the disk or in memory alone.
+    fn note(
+        &mut self,
+        written: Result<(), StoreError>,
+        is_on_disk: bool,
+    ) -> Result<(), StoreError> {
+        match &written {
+            Ok(()) if is_on_disk => *self = Self::default(),
+            Ok(()) => self.written = self.records.len(),
+            Err(error) => {
+                if self.failing.is_none() {
+                    tracing::warn!(%error, "what is said in groups is not kept");
+                }
+                (self.written, self.failing) = (0, Some(error.to_string()));
+            }
+        }
+        written
+    }
+
+    fn drop_where(&mut self, is_dropped: impl Fn(GroupId, &Record) -> bool) {
+        let mut at = 0;
+        let mut left = self.written;
+        self.records.retain(|(group, record)| {
+            let is_dropped = is_dropped(*group, record);
+            left -= usize::from(is_dropped && at < self.written);
+            at += 1;
+            !is_dropped
+        });
+        self.written = left;
     }
 }
 
 /// All tables, so that who reads finds them.
-fn make(database: &Database) -> Result<(), redb::Error> {
+fn make(database: &Database) -> Result<(), Trouble> {
     let transaction = database.begin_write()?;
     transaction.open_table(OPS)?;
     transaction.open_table(CARDS)?;
@@ -219,49 +301,45 @@ fn make(database: &Database) -> Result<(), redb::Error> {
 
 fn keep(
     database: &Database,
-    group: GroupId,
-    records: &[Record],
-    at_once: bool,
-) -> Result<(), redb::Error> {
+    records: &[(GroupId, Record)],
+    durability: Durability,
+) -> Result<(), Trouble> {
     let mut transaction = database.begin_write()?;
-    if !at_once {
-        transaction.set_durability(Durability::None)?;
+    transaction
+        .set_durability(durability)
+        .map_err(redb::Error::from)?;
+    for (group, record) in records {
+        put(&transaction, group.as_bytes(), record)?;
     }
-    {
-        let key = group.as_bytes();
-        let mut ops = transaction.open_table(OPS)?;
-        let mut cards = transaction.open_table(CARDS)?;
-        let mut keys = transaction.open_table(KEYS)?;
-        let mut posts = transaction.open_table(POSTS)?;
-        let last = ops
-            .range((key, 0)..=(key, u64::MAX))?
-            .next_back()
-            .transpose()?;
-        let mut next = last.map_or(0, |(key, _)| key.value().1 + 1);
-        for record in records {
-            match record {
-                Record::Op(op) => {
-                    ops.insert((key, next), &bytes(op)[..])?;
-                    next += 1;
-                }
-                Record::Card(card) => {
-                    cards.insert((key, card.author().as_bytes()), &bytes(card)[..])?;
-                }
-                Record::Key(epoch, secret) => {
-                    keys.insert((key, epoch.as_bytes()), secret.reveal())?;
-                }
-                Record::Post(post) => {
-                    let at = (key, post.sent_ms(), post.id());
-                    posts.insert((at.0, at.1, at.2.as_bytes()), &bytes(post)[..])?;
-                }
-            }
+    Ok(transaction.commit()?)
+}
+
+fn put(transaction: &WriteTransaction, key: &[u8; 32], record: &Record) -> Result<(), Trouble> {
+    match record {
+        Record::Op(op) => {
+            let mut ops = transaction.open_table(OPS)?;
+            let last = ops.range((key, 0)..=(key, u64::MAX))?.next_back();
+            let next = last.transpose()?.map_or(0, |(key, _)| key.value().1 + 1);
+            ops.insert((key, next), &bytes(op)[..])?;
+        }
+        Record::Card(card) => {
+            let mut cards = transaction.open_table(CARDS)?;
+            cards.insert((key, card.author().as_bytes()), &bytes(card)[..])?;
+        }
+        Record::Key(epoch, secret) => {
+            let mut keys = transaction.open_table(KEYS)?;
+            keys.insert((key, epoch.as_bytes()), secret.reveal())?;
+        }
+        Record::Post(post) => {
+            let mut posts = transaction.open_table(POSTS)?;
+            let at = (key, post.sent_ms(), post.id());
+            posts.insert((at.0, at.1, at.2.as_bytes()), &bytes(post)[..])?;
         }
     }
-    transaction.commit()?;
     Ok(())
 }
 
-fn logs(transaction: &ReadTransaction) -> Result<Vec<(GroupId, Log)>, redb::Error> {
+fn logs(transaction: &ReadTransaction) -> Result<Vec<(GroupId, Log)>, Trouble> {
     let ops = transaction.open_table(OPS)?;
     let mut logs: Vec<(GroupId, Option<Log>)> = Vec::new();
     for entry in ops.iter()? {
@@ -288,7 +366,7 @@ fn logs(transaction: &ReadTransaction) -> Result<Vec<(GroupId, Log)>, redb::Erro
     Ok(sound.collect())
 }
 
-fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, redb::Error> {
+fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, Trouble> {
     let transaction = database.begin_read()?;
     let cards = transaction.open_table(CARDS)?;
     let (keys, posts) = (
@@ -324,7 +402,7 @@ fn groups(database: &Database) -> Result<Vec<(GroupId, Known)>, redb::Error> {
     Ok(known)
 }
 
-fn drop_group(database: &Database, group: GroupId) -> Result<(), redb::Error> {
+fn drop_group(database: &Database, group: GroupId) -> Result<(), Trouble> {
     let transaction = database.begin_write()?;
     {
         let key = group.as_bytes();

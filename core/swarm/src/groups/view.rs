@@ -39,6 +39,9 @@ pub struct GroupView {
     /// What this node keeps for searches of what members published; none if it is no directory, which [`Groups`] does not know.
     #[serde(default)]
     pub published: Option<usize>,
+    /// Why nothing that is said in the groups of this node is kept at the moment; none if it is.
+    #[serde(default)]
+    pub unkept: Option<String>,
 }
 
 /// Somebody who belonged to a group.
@@ -86,15 +89,24 @@ pub struct PostView {
     pub sent_ms: u64,
     /// What it says; none if the key that it is sealed by is not here.
     pub text: Option<String>,
+    /// The id of the post that it answers; none if it answers none, or that one is not kept here.
+    #[serde(default)]
+    pub reply_to: Option<String>,
+    /// Who wrote that.
+    #[serde(default)]
+    pub reply_to_author: Option<PeerId>,
 }
 
 impl PostView {
     pub(super) fn of(machine: &Machine, post: &Post) -> Self {
+        let parent = machine.reply_to(post);
         Self {
             id: post.id().to_string(),
             author: post.author(),
             sent_ms: post.sent_ms(),
             text: machine.read(post),
+            reply_to: parent.map(|(id, _)| id.to_string()),
+            reply_to_author: parent.map(|(_, author)| author),
         }
     }
 }
@@ -117,7 +129,9 @@ impl Groups {
     /// # Errors
     /// [`GroupError::Unknown`] and those of the disk.
     pub fn view(&self, group: GroupId) -> Result<GroupView, GroupError> {
-        let read_until = self.0.store.read_until(group)?;
+        // Where the disk fails all counts as unread.
+        let read_until = self.0.store.read_until(group).unwrap_or_default();
+        let unkept = self.0.store.failing();
         let (me, now_ms) = (self.0.endpoint.id(), self.now().unix_ms);
         self.with(group, |member| {
             let machine = &member.machine;
@@ -158,6 +172,7 @@ impl Groups {
                     })
                     .collect(),
                 published: None,
+                unkept: unkept.clone(),
             }
         })
     }

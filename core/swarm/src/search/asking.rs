@@ -101,6 +101,9 @@ pub enum NoAnswer {
     /// It lied.
     #[error("it sent what was not the content within the last hour: it is not asked")]
     Lied,
+    /// Of [`Shunned`](crate::Shunned).
+    #[error("it is blocked here: it is not asked")]
+    Shunned,
     /// A search asks so many.
     #[error("it was not asked: a search asks {MAX_ASKED} peers at most")]
     TooMany,
@@ -120,6 +123,7 @@ impl NoAnswer {
             | Self::Wrong
             | Self::NoDirectory
             | Self::Lied
+            | Self::Shunned
             | Self::TooMany
             | Self::NoTime => false,
         }
@@ -134,7 +138,12 @@ impl NoAnswer {
             | Self::NoSearch
             | Self::Wrong
             | Self::NoDirectory => true,
-            Self::NotForUs | Self::Later(_) | Self::Lied | Self::TooMany | Self::NoTime => false,
+            Self::NotForUs
+            | Self::Later(_)
+            | Self::Lied
+            | Self::Shunned
+            | Self::TooMany
+            | Self::NoTime => false,
         }
     }
 }

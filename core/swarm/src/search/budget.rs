@@ -12,6 +12,9 @@ const PEER: (f64, f64) = (1.0, 20.0);
 const GROUP: (f64, f64) = (2.0, 40.0);
 /// The same of all members of a group together, of one of its directories: there are few, which ask nobody else.
 const DIRECTORY: (f64, f64) = (10.0, 100.0);
+/// Pages of what a node has: of one peer, which may turn all of them at once, and of all members of a group together.
+const PEER_PAGES: (f64, f64) = (2.0, 100.0);
+const GROUP_PAGES: (f64, f64) = (4.0, 200.0);
 /// Peers whose questions are counted.
 const MAX_PEERS: usize = 4_096;
 
@@ -32,7 +35,19 @@ impl Budgets {
         group: GroupId,
         now: Duration,
     ) -> Result<(), Duration> {
-        self.counted(peer, Some((group, DIRECTORY)), now)
+        self.counted((peer, PEER), Some((group, DIRECTORY)), now)
+    }
+
+    /// Takes a page from a peer, as [`take`](Self::take) does a question. Pages are counted in budgets of their own, so that who has looked
+    /// around may search.
+    pub(super) fn take_page(
+        &mut self,
+        peer: PeerId,
+        group: Option<GroupId>,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        let group = group.map(|group| (group, GROUP_PAGES));
+        self.counted((peer, PEER_PAGES), group, now)
     }
 
     /// Takes a question from a peer, which comes as a member of a group or is known otherwise; if it or the group asks too often, after
@@ -43,12 +58,12 @@ impl Budgets {
         group: Option<GroupId>,
         now: Duration,
     ) -> Result<(), Duration> {
-        self.counted(peer, group.map(|group| (group, GROUP)), now)
+        self.counted((peer, PEER), group.map(|group| (group, GROUP)), now)
     }
 
     fn counted(
         &mut self,
-        peer: PeerId,
+        peer: (PeerId, (f64, f64)),
         group: Option<(GroupId, (f64, f64))>,
         now: Duration,
     ) -> Result<(), Duration> {
@@ -59,7 +74,7 @@ impl Budgets {
 
     fn try_take(
         &mut self,
-        peer: PeerId,
+        (peer, rate): (PeerId, (f64, f64)),
         group: Option<(GroupId, (f64, f64))>,
         now: Duration,
     ) -> Result<(), Duration> {
@@ -70,8 +85,8 @@ impl Budgets {
             }
         }
         // First, so that who asks too often takes nothing from its group.
-        if !take(&mut self.peers, peer, PEER, now) {
-            return Err(Duration::from_secs_f64(1.0 / PEER.0));
+        if !take(&mut self.peers, peer, rate, now) {
+            return Err(Duration::from_secs_f64(1.0 / rate.0));
         }
         self.groups.retain(|_, bucket| bucket.is_in_use(now));
         match group {
@@ -154,6 +169,18 @@ mod tests {
         let now = Duration::from_secs(10);
         assert_eq!(budgets.take(id(100), Some(other), now), Ok(()));
         assert_eq!(budgets.take(id(101), None, now), Ok(()));
+    }
+
+    #[test]
+    fn who_turns_all_pages_of_a_large_list_does_so_at_once_and_then_twice_a_second() {
+        let mut pages = Budgets::default();
+        let group = Some(GroupId::from_bytes([1; 32]));
+        let mut turned = |now| {
+            let each = (0..200).filter(|_| pages.take_page(id(1), group, now).is_ok());
+            each.count()
+        };
+        assert_eq!(turned(Duration::ZERO), 100);
+        assert_eq!(turned(Duration::from_secs(10)), 20);
     }
 
     #[test]

@@ -144,8 +144,11 @@ impl Search {
     fn plan(&self, groups: &Groups, wanted: &Arc<BTreeMap<DocumentId, Hit>>) {
         let (own, ids) = (self.0.endpoint.id(), groups.ids());
         let mut publishing = lock(&self.0.directories.publishing);
-        publishing.retain(|group, _| ids.contains(group));
-        for group in &ids {
+        // Who follows a feed is told nothing of what this node has.
+        let mut told = ids.clone();
+        told.retain(|group| !groups.is_feed(*group));
+        publishing.retain(|group, _| told.contains(group));
+        for group in &told {
             let one = publishing.entry(*group);
             let one = one.or_insert_with(|| Publishing::new(*group, own));
             one.offer(wanted.clone());

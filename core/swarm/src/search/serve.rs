@@ -69,6 +69,8 @@ pub(super) struct Inner {
     pub(super) begun: Instant,
     pub(super) index: Mutex<Index>,
     budgets: Mutex<Budgets>,
+    /// Of pages, which are no questions.
+    pages: Mutex<Budgets>,
     /// What this node itself asks.
     pub(super) own: Mutex<Budgets>,
     pub(super) connections: Mutex<BTreeMap<PeerId, (Connection, Instant)>>,
@@ -98,6 +100,7 @@ impl Search {
             begun: Instant::now(),
             index: Mutex::default(),
             budgets: Mutex::default(),
+            pages: Mutex::default(),
             own: Mutex::default(),
             connections: Mutex::default(),
             directories: Directories::default(),
@@ -126,7 +129,9 @@ impl Search {
     /// Questions that were refused, as they came too fast.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        lock(&self.0.budgets).refused() + self.0.directories.refused()
+        lock(&self.0.budgets).refused()
+            + lock(&self.0.pages).refused()
+            + self.0.directories.refused()
     }
 
     fn answer(&self, peer: PeerId, ask: Ask) -> (Told, usize) {
@@ -139,11 +144,15 @@ impl Search {
                     let query = text.parse::<Query>().ok()?;
                     Some(index.find(&query, asker.seen))
                 };
-                (self.look(peer, asker, find), MAX_ANSWER)
+                let now = self.0.begun.elapsed();
+                let taken = lock(&self.0.budgets).take(peer, asker.group, now);
+                (self.look(taken, find), MAX_ANSWER)
             }
             Ask::Browse(from) => {
                 let page = |index: &Index| Some(index.page(from, asker.seen));
-                (self.look(peer, asker, page), MAX_PAGE)
+                let now = self.0.begun.elapsed();
+                let taken = lock(&self.0.pages).take_page(peer, asker.group, now);
+                (self.look(taken, page), MAX_PAGE)
             }
             Ask::Publish {
                 group,
@@ -157,9 +166,12 @@ impl Search {
         }
     }
 
-    fn look(&self, peer: PeerId, asker: Asker, look: impl FnOnce(&Index) -> Option<Found>) -> Told {
-        let now = self.0.begun.elapsed();
-        if let Err(after) = lock(&self.0.budgets).take(peer, asker.group, now) {
+    fn look(
+        &self,
+        taken: Result<(), Duration>,
+        look: impl FnOnce(&Index) -> Option<Found>,
+    ) -> Told {
+        if let Err(after) = taken {
             return Told::Later(after.as_millis() as u32);
         }
         match look(&lock(&self.0.index)) {

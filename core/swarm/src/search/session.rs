@@ -187,15 +187,21 @@ impl Search {
     /// The connection with a peer, or a new one.
     pub(super) async fn connection(&self, ticket: Ticket) -> Result<Connection, NoAnswer> {
         let peer = ticket.id();
+        let is_shunned = self.0.sharing.shuns(peer);
         {
             let mut connections = lock(&self.0.connections);
-            connections.retain(|_, (connection, used)| {
-                connection.close_reason().is_none() && used.elapsed() < KEPT
+            connections.retain(|peer, (connection, used)| {
+                !self.0.sharing.shuns(*peer)
+                    && connection.close_reason().is_none()
+                    && used.elapsed() < KEPT
             });
             if let Some((connection, used)) = connections.get_mut(&peer) {
                 *used = Instant::now();
                 return Ok(connection.clone());
             }
+        }
+        if is_shunned {
+            return Err(NoAnswer::Shunned);
         }
         let connected = self.0.endpoint.connect(ticket, ALPN).await;
         let connection = connected.map_err(|error| unreached(&error))?;

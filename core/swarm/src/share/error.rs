@@ -19,6 +19,9 @@ pub enum ShareError {
     /// There are more files in the folder than one link names, or their list is too long: share its folders one by one.
     #[error("more than {most} files in one folder, or a list of them of more than 64 MiB: share its folders one by one", most = super::collection::MAX_FILES)]
     Many,
+    /// It, or a folder that it is in, has a name that cannot be noted.
+    #[error("{path}: its name is no text in UTF-8: rename it", path = .0.display())]
+    NoText(std::path::PathBuf),
     /// The list of what is in the folder cannot be written.
     #[error("cannot list the folder: {0}")]
     List(#[from] postcard::Error),
@@ -43,6 +46,16 @@ pub enum GetError {
     /// Whoever was reached has it not, or does not let this node have it: ask there.
     #[error("{0} has it not any more, or does not let this node have it")]
     NotThere(PeerId),
+    /// Of which the hash alone was known.
+    #[error(
+        "nobody has it, or lets this node have it: {reached} of the {asked} peers answered that are in the address book or in a group; ask for a link"
+    )]
+    Nowhere {
+        /// Peers that were asked.
+        asked: usize,
+        /// Those of them that answered.
+        reached: usize,
+    },
     /// The link names nobody.
     #[error("the link names nobody who has it: ask for a new one")]
     NoProvider,

@@ -33,6 +33,7 @@ use super::{
     stream::Streams,
     turnstile::Turnstile,
 };
+use crate::Shunned;
 use crate::store::{
     catalog::{Catalog, CatalogError, Stored},
     file::SharedFile,
@@ -58,6 +59,7 @@ struct Inner {
     sent: AtomicU64,
     notices: broadcast::Sender<Notice>,
     catalog: Option<Arc<Catalog>>,
+    shunned: Shunned,
     streams: Streams,
     /// What of the store was used, and when, until that is noted there.
     touched: Mutex<BTreeMap<Hash, u64>>,
@@ -72,6 +74,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Where is noted what is shared whenever the node runs.
     pub catalog: Option<Catalog>,
+    /// Peers from which nothing is fetched and which are not searched, whoever names them.
+    pub shunned: Shunned,
 }
 
 /// What happens to content, for people.
@@ -188,6 +192,7 @@ impl Sharing {
             sent: AtomicU64::new(0),
             notices: broadcast::Sender::new(64),
             catalog: options.catalog.map(Arc::new),
+            shunned: options.shunned,
             streams: Streams::default(),
             touched: Mutex::default(),
             contents: Contents::default(),
@@ -255,6 +260,14 @@ impl Sharing {
     /// See [`ShareError`].
     pub async fn shares(&self) -> Result<Vec<Shared>, ShareError> {
         self.in_catalog(|catalog| Ok(catalog.shares()?)).await
+    }
+
+    /// Of what is kept, how many files of each are not what was shared any more, so that nobody gets them; nothing of one of which all are.
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub async fn changed(&self) -> Result<BTreeMap<Hash, u64>, ShareError> {
+        self.in_catalog(|catalog| Ok(catalog.changed()?)).await
     }
 
     pub(super) async fn in_catalog<T: Send + 'static>(
@@ -335,6 +348,11 @@ impl Sharing {
     pub(super) fn is_changed(&self, hash: Hash) -> bool {
         let objects = lock(&self.0.objects);
         objects.get(&hash).is_some_and(|object| object.is_gone())
+    }
+
+    /// Whether nothing is fetched from this peer, and it is asked for nothing.
+    pub(crate) fn shuns(&self, peer: PeerId) -> bool {
+        self.0.shunned.contains(peer)
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -493,11 +511,22 @@ fn read(path: &Path, public: bool) -> Result<(Shared, Vec<(Outline, Stored)>), S
     let skipped = skipped.map(|it| format!("{}: {}", it.path.display(), it.reason));
     shared.skipped = skipped.collect();
     shared.path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if shared.path.to_str().is_none() {
+        return Err(ShareError::NoText(shared.path));
+    }
     if selection.each().count() > collection::MAX_FILES as usize {
         return Err(ShareError::Many);
     }
     let (mut contents, mut entries) = (Vec::new(), Vec::new());
     for (name, place) in selection.each() {
+        if let Some(place) = place.filter(|it| it.to_str().is_none()) {
+            // Nobody could be told where it is after the node was started anew.
+            let reason = "its name is no text in UTF-8";
+            shared
+                .skipped
+                .push(format!("{}: {reason}", place.display()));
+            continue;
+        }
         let below = name.get(top.len() + 1..).unwrap_or_default();
         let Some(place) = place else {
             shared.kind = Kind::Folder;
@@ -525,4 +554,31 @@ fn read(path: &Path, public: bool) -> Result<(Shared, Vec<(Outline, Stored)>), S
         }
     }
     Ok((shared, contents))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_file_whose_name_is_no_text_is_left_out_of_its_folder_and_named() {
+        let folder = TempDir::new().unwrap();
+        let top = folder.path().join("top");
+        fs::create_dir(&top).unwrap();
+        fs::write(top.join("a"), "a").unwrap();
+        let name = OsStr::from_bytes(b"caf\xe9");
+        fs::write(top.join(name), "b").unwrap();
+        let catalog = Catalog::at(&folder.path().join("shares.redb"));
+        let (shared, contents) = read(&top, false).unwrap();
+        catalog.add(&shared, &contents).unwrap();
+        assert_eq!((shared.files, shared.skipped.len()), (1, 1));
+        assert!(shared.skipped[0].contains("caf"), "{:?}", shared.skipped);
+        assert!(shared.skipped[0].contains("UTF-8"), "{:?}", shared.skipped);
+        let error = read(&top.join(name), false).unwrap_err();
+        assert!(matches!(error, ShareError::NoText(_)), "{error:?}");
+    }
 }

@@ -105,7 +105,7 @@ impl Sources {
             let is_connected = sessions.iter().any(|it| it.peer() == peer);
             !is_connected && sessions.len() < MAX_CONNECTED
         };
-        if is_wanted && !self.sharing.is_liar(peer) {
+        if is_wanted && !self.sharing.is_liar(peer) && !self.sharing.shuns(peer) {
             drop(self.connected(connection));
         }
     }
@@ -133,6 +133,8 @@ impl Sources {
         for (id, known) in known.iter() {
             if self.sharing.is_liar(*id) {
                 reasons.push("it sent what is not the content".to_owned());
+            } else if self.sharing.shuns(*id) {
+                reasons.push("whoever has it is blocked here".to_owned());
             } else if !refused.contains(id) {
                 reasons.push(known.failed.clone()?);
             }
@@ -192,7 +194,8 @@ impl Sources {
         let due = known.values_mut().find(|known| {
             let id = known.ticket.id();
             let is_connected = sessions.iter().any(|session| session.peer() == id);
-            !known.is_dialled && known.due <= now && !is_connected && !self.sharing.is_liar(id)
+            let is_shut_out = self.sharing.is_liar(id) || self.sharing.shuns(id);
+            !known.is_dialled && known.due <= now && !is_connected && !is_shut_out
         })?;
         due.is_dialled = true;
         Some(due.ticket.clone())
@@ -233,7 +236,7 @@ impl Sources {
     fn drop_ended(&self) {
         self.sessions.send_if_modified(|sessions| {
             let before = sessions.len();
-            sessions.retain(|session| !session.is_over());
+            sessions.retain(|it| !it.is_over() && !self.sharing.shuns(it.peer()));
             sessions.len() < before
         });
     }

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
-    ALPN, ContentState, GetError, Got, Hash, Link, Options, Outline, Sharing, Target,
+    ALPN, ContentState, GetError, Got, Hash, Kind, Link, Options, Outline, Sharing, Target,
+    collection::Root,
     object::{Object, Source},
 };
 use crate::store::catalog::Catalog;
@@ -109,6 +110,70 @@ async fn a_file_is_fetched_by_its_link_whatever_its_size() {
     }
     let left = fs::read_dir(b.folder.path()).unwrap().count();
     assert_eq!(left, 5, "nothing but the files is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_by_its_hash_alone_is_fetched_from_those_of_many_who_have_it() {
+    let [a, b, c, d] = [
+        Node::new().await,
+        Node::new().await,
+        Node::new().await,
+        Node::new().await,
+    ];
+    let list = Root {
+        entries: 1,
+        bytes: 1,
+        pages: vec![(Hash::of(b"no page"), 7)],
+    };
+    // The last only looks like the list of a folder.
+    let files = [
+        data(1_000_000),
+        data(100),
+        Vec::new(),
+        postcard::to_allocvec(&list).unwrap(),
+    ];
+    a.write("all/sub/one", b"1");
+    a.write("all/two", b"2");
+    for (at, data) in files.iter().enumerate() {
+        a.link(&a.write(&at.to_string(), data), true).await;
+        c.link(&c.write(&at.to_string(), data), true).await;
+    }
+    let folder = a.link(&a.folder.path().join("all"), true).await;
+    let peers = [&d, &c, &a, &b].map(|node| node.endpoint.ticket());
+    for data in &files {
+        let link = b
+            .sharing
+            .locate(Hash::of(data), peers.to_vec())
+            .await
+            .unwrap();
+        assert_eq!((link.kind, link.size), (Kind::File, data.len() as u64));
+        assert_eq!((link.providers.len(), link.public), (2, false));
+        let got = b.get(&link).await.unwrap();
+        assert_eq!(fs::read(&got.path).unwrap(), *data);
+    }
+    let link = b.sharing.locate(folder.hash, peers.to_vec()).await.unwrap();
+    assert_eq!((link.kind, link.size), (Kind::Folder, folder.size));
+    assert_eq!(b.get(&link).await.unwrap().files, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_have_what_it_knows_the_hash_of_is_told_that_it_is_nowhere() {
+    let (strict, none, b) = (
+        Node::letting(false).await,
+        Node::new().await,
+        Node::new().await,
+    );
+    let link = strict.link(&strict.write("f", b"mine"), false).await;
+    let peers = [&strict, &none].map(|node| node.endpoint.ticket());
+    let located = b.sharing.locate(link.hash, peers.to_vec()).await;
+    let nowhere = GetError::Nowhere {
+        asked: 2,
+        reached: 2,
+    };
+    assert_eq!(located.unwrap_err().to_string(), nowhere.to_string());
+    let own = vec![b.endpoint.ticket()];
+    let located = b.sharing.locate(link.hash, own).await;
+    assert!(matches!(located, Err(GetError::NoProvider)), "{located:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,6 +377,7 @@ async fn those_who_fetch_the_same_hear_of_each_other_and_serve_what_they_have() 
         Options {
             limit,
             catalog: None,
+            ..Options::default()
         },
     )
     .await;
@@ -339,6 +405,7 @@ async fn who_had_nothing_at_first_is_asked_again() {
         Options {
             limit,
             catalog: None,
+            ..Options::default()
         },
     )
     .await;
@@ -379,6 +446,7 @@ async fn what_is_kept_is_shared_by_the_next_node_until_it_is_stopped() {
     let options = || Options {
         limit: None,
         catalog: Some(Catalog::at(&folder.path().join("shares.redb"))),
+        ..Options::default()
     };
     let before = Node::with(true, options()).await;
     let path = folder.path().join("f");
@@ -407,6 +475,7 @@ async fn what_was_fetched_and_is_kept_then_is_served_as_it_is_kept() {
     let options = Options {
         limit: None,
         catalog: Some(Catalog::at(&seed.folder.path().join("shares.redb"))),
+        ..Options::default()
     };
     let node = Node::with(false, options).await;
     let link = seed.link(&seed.write("f", &data(500_000)), false).await;

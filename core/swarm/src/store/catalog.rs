@@ -5,21 +5,22 @@ mod marks;
 mod roots;
 
 use std::{
-    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
 };
 
 use redb::{
-    CommitError, Database, DatabaseError, MultimapTableDefinition, ReadableDatabase,
-    ReadableMultimapTable, ReadableTable, StorageError, TableDefinition, TableError,
-    TransactionError, WriteTransaction,
+    MultimapTableDefinition, ReadableDatabase, ReadableMultimapTable, ReadableTable, StorageError,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
 pub(crate) use kept::Kept;
 
-use super::file::SharedFile;
+use super::{
+    database::{DatabaseFile, DatabaseFileError, Form, Trouble},
+    file::SharedFile,
+};
 use crate::share::{Hash, Outline, Shared, lock};
 
 type Key = &'static [u8; 32];
@@ -31,6 +32,11 @@ const CONTENTS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("contents
 const OUTLINES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("outlines");
 /// Of which shares content is a part.
 const ROOTS: MultimapTableDefinition<'_, Key, Key> = MultimapTableDefinition::new("roots");
+
+const FORM: Form = Form {
+    cache: None,
+    prepare: |_| Ok(()),
+};
 
 /// Where content is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +56,7 @@ struct Content {
 
 /// Why the catalogue does not say or take something.
 #[derive(Debug, thiserror::Error)]
-#[error("the list of what is shared, {}: {reason}", path.display())]
+#[error("the list of what is shared and kept, {}: {reason}", path.display())]
 #[non_exhaustive]
 pub struct CatalogError {
     /// Where it is.
@@ -62,8 +68,7 @@ pub struct CatalogError {
 /// What is shared, by hash. The file is made with the first share.
 #[derive(Debug)]
 pub struct Catalog {
-    path: PathBuf,
-    database: Mutex<Option<Arc<Database>>>,
+    file: DatabaseFile,
     tending: Mutex<()>,
 }
 
@@ -72,14 +77,13 @@ impl Catalog {
     #[must_use]
     pub fn at(path: &Path) -> Self {
         Self {
-            path: path.to_owned(),
-            database: Mutex::default(),
+            file: DatabaseFile::at(path, FORM),
             tending: Mutex::default(),
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Until this is dropped nobody else frees anything of the store, or begins to use it.
@@ -184,7 +188,7 @@ impl Catalog {
     }
 
     fn is_there(&self) -> bool {
-        self.path.exists()
+        self.file.is_there()
     }
 
     /// None as well if there is no file, or nothing was ever put into it.
@@ -196,76 +200,32 @@ impl Catalog {
             return Ok(None);
         }
         let done = self
-            .database()
-            .and_then(|database| read(&database.begin_read()?));
-        match done {
-            Err(Trouble::Table(TableError::TableDoesNotExist(_))) => Ok(None),
-            done => done.map_err(|trouble| self.error(&trouble)),
-        }
+            .file
+            .with(|database| match read(&database.begin_read()?) {
+                Err(Trouble::Table(TableError::TableDoesNotExist(_))) => Ok(None),
+                done => done,
+            });
+        done.map_err(|error| self.error(&error))
     }
 
     fn change<T>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, Trouble>,
     ) -> Result<T, CatalogError> {
-        let changed = self.database().and_then(|database| {
+        let changed = self.file.with(|database| {
             let write = database.begin_write()?;
             let done = change(&write)?;
             write.commit()?;
             Ok(done)
         });
-        changed.map_err(|trouble| self.error(&trouble))
+        changed.map_err(|error| self.error(&error))
     }
 
-    fn database(&self) -> Result<Arc<Database>, Trouble> {
-        let mut database = lock(&self.database);
-        if let Some(database) = &*database {
-            return Ok(database.clone());
-        }
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let opened = Arc::new(Database::create(&self.path)?);
-        *database = Some(opened.clone());
-        Ok(opened)
-    }
-
-    fn error(&self, trouble: &Trouble) -> CatalogError {
+    fn error(&self, error: &DatabaseFileError) -> CatalogError {
         CatalogError {
-            path: self.path.clone(),
-            reason: trouble.to_string(),
+            path: self.path().to_owned(),
+            reason: error.to_string(),
         }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error(
-        "another program has it open, as a command does that shares or fetches: end that first"
-    )]
-    Open,
-    #[error(transparent)]
-    Database(DatabaseError),
-    #[error(transparent)]
-    Transaction(#[from] TransactionError),
-    #[error(transparent)]
-    Table(#[from] TableError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    #[error("it is of another version: {0}")]
-    Form(#[from] postcard::Error),
-}
-
-impl From<DatabaseError> for Trouble {
-    fn from(error: DatabaseError) -> Self {
-        if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
-            return Self::Open;
-        }
-        Self::Database(error)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use clap::Subcommand;
 
+use super::values::count;
+use crate::book::Name;
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct FeedArgs {
     /// Without one, the feeds are listed
@@ -48,7 +51,7 @@ pub(in crate::cli) struct FeedFollow {
 
     /// What the feed is called here [default: as its writer calls it]
     #[arg(long = "as", value_name = "NAME", env = "PEERWAY_AS")]
-    pub(in crate::cli) name: Option<String>,
+    pub(in crate::cli) name: Option<Name>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,6 +60,6 @@ pub(in crate::cli) struct FeedRead {
     pub(in crate::cli) feed: Option<String>,
 
     /// The newest so many
-    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50")]
+    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50", value_parser = count)]
     pub(in crate::cli) last: usize,
 }

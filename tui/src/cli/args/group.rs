@@ -6,7 +6,7 @@ use clap::{Subcommand, value_parser};
 use clap_complete::ArgValueCandidates;
 use peerway_swarm::group::Role;
 
-use super::{PeerName, completion, time};
+use super::{PeerName, completion, time, values::count};
 use crate::book::Name;
 
 #[derive(Debug, clap::Args)]
@@ -117,6 +117,10 @@ pub(in crate::cli) struct GroupPost {
     /// What is written, of up to 3,800 bytes
     #[arg(required = true)]
     pub(in crate::cli) text: Vec<String>,
+
+    /// It answers this post: the first 8 or more letters of its id, as `group read` shows it
+    #[arg(long, value_name = "ID", env = "PEERWAY_REPLY")]
+    pub(in crate::cli) reply: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,7 +129,7 @@ pub(in crate::cli) struct GroupRead {
     pub(in crate::cli) group: String,
 
     /// The newest so many
-    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50")]
+    #[arg(long, value_name = "N", env = "PEERWAY_LAST", default_value = "50", value_parser = count)]
     pub(in crate::cli) last: usize,
 }
 

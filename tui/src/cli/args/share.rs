@@ -12,7 +12,7 @@ use peerway_swarm::share::Link;
 #[cfg(unix)]
 use super::{PeerName, completion, seconds, values::server};
 use super::{size, time, values::upload_limit};
-use crate::kept::LimitPart;
+use crate::{kept::LimitPart, shares::Wanted};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
@@ -48,8 +48,8 @@ pub(in crate::cli) struct ShareArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GetArgs {
-    /// Link that `peerway share` printed
-    pub(in crate::cli) link: Link,
+    /// Link that `peerway share` printed, or a hash: peers of the address book and members of groups are asked who has it
+    pub(in crate::cli) link: Wanted,
 
     /// Folder to put it into, or what it is to be called [default: this folder, and the name that the link says]
     #[arg(short, long, value_name = "PATH", env = "PEERWAY_OUTPUT", value_hint = ValueHint::AnyPath)]
@@ -80,7 +80,7 @@ pub(in crate::cli) struct PinArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct UnpinArgs {
-    /// Its name, or eight digits of its hash or more
+    /// Its name, eight digits of its hash or more, or the link that was pinned
     pub(in crate::cli) which: String,
 }
 

@@ -183,7 +183,13 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, ArgError> {
 }
 
 pub(super) fn server(text: &str) -> Result<SocketAddr, ArgError> {
-    Ok(Local::addr(text)?)
+    Local::addr(text).map_err(|_| ArgError::Server)
+}
+
+/// Of what is to be shown.
+pub(super) fn count(text: &str) -> Result<usize, ArgError> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or(ArgError::Count)
 }
 
 /// A day.
@@ -273,6 +279,12 @@ pub(in crate::cli) enum ArgError {
         "an address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port alone, as in 41641"
     )]
     Address,
+    #[error(
+        "a local address is IP:PORT, as in 127.0.0.1:8080 or [::1]:8080, or a port of this computer, as in 8080"
+    )]
+    Server,
+    #[error("expected a number above 0")]
+    Count,
     #[error(transparent)]
     Target(#[from] ParseTargetError),
     #[error(transparent)]

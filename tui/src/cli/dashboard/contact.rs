@@ -86,6 +86,7 @@ pub(super) async fn begin(node: &Client) -> Result<(Contact, Keeper), Failure> {
 
 impl Keeper {
     pub(super) async fn keep(mut self) -> Infallible {
+        self.tell_of_transfers().await;
         loop {
             let mut outage = Outage {
                 reason: self.pass_on().await,
@@ -104,6 +105,16 @@ impl Keeper {
                 }
             };
             self.outage.send_replace(None);
+        }
+    }
+
+    /// What came and went before anybody looked.
+    async fn tell_of_transfers(&self) {
+        // That it is not told, says the rest of the contact.
+        if let Ok(Some(transfers)) = self.node.transfers().await {
+            for event in transfers.last {
+                let _ = self.happened.send(Told::Event(event)).await;
+            }
         }
     }
 

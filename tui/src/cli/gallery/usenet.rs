@@ -1,11 +1,12 @@
 //! A group whose articles everybody has: one member is away and comes back, and one floods the group.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use peerway_swarm::group::GroupId;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
+    LOOK,
     error::GalleryError,
     home::{Home, Manner},
     stage::Stage,
@@ -16,6 +17,8 @@ const ARTICLES: usize = 20;
 /// What the spammer tries to post, and what of that is let through at most.
 const SPAM: usize = 300;
 const LET_THROUGH: usize = 200;
+/// How long it may take until somebody hears that it was removed.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// More than all that is posted.
 const ALL: usize = 10_000;
 
@@ -93,11 +96,71 @@ async fn write(
         ),
         spam <= LET_THROUGH,
     )?;
-    if let Some(admin) = homes.first() {
-        admin.groups.remove(group, spammer.endpoint.id())?;
-        stage.say(format!("{admin} removes {spammer} from the group"))?;
-    }
+    posted.extend(remove(stage, group, homes, spammer).await?);
     Ok(posted)
+}
+
+/// The spammer is removed and writes on; what the others write once they have heard of it.
+async fn remove(
+    stage: &Stage,
+    group: GroupId,
+    homes: &[Home],
+    spammer: &Home,
+) -> Result<BTreeSet<String>, GalleryError> {
+    let admin = homes.first().ok_or(GalleryError::NoHomes)?;
+    let removed = spammer.endpoint.id();
+    admin.groups.remove(group, removed)?;
+    stage.say(format!("{admin} removes {spammer}, which writes on"))?;
+    let began = Instant::now();
+    let mut late = BTreeSet::new();
+    while spammer.groups.view(group)?.role.is_some() && began.elapsed() < stage.within(PATIENCE) {
+        // Not in the same millisecond.
+        sleep(LOOK).await;
+        late.extend(
+            spammer
+                .groups
+                .post(group, "buy now")
+                .map(|id| id.to_string()),
+        );
+    }
+    let heard = began.elapsed();
+    let knows = |home: &Home| {
+        let view = home.groups.view(group);
+        view.is_ok_and(|it| it.has_key && it.members.iter().all(|member| member.id != removed))
+    };
+    let all_know = stage.soon(|| homes.iter().all(knows)).await;
+    let mut sealed = BTreeSet::new();
+    for home in homes {
+        let article = format!("of {home}, without spam");
+        sealed.insert(home.groups.post(group, &article)?.to_string());
+    }
+    let arrived = stage
+        .soon(|| homes.iter().all(|home| has_all(home, group, &sealed)))
+        .await;
+    let mut kept = 0;
+    for home in homes {
+        kept += order(home, group, &late)?.len();
+    }
+    let is_silent = spammer.groups.view(group)?.role.is_none();
+    stage.judge(
+        format!(
+            "{spammer} hears of it after {:.1} s and falls silent; of the {} that it wrote meanwhile {kept} are anywhere",
+            heard.as_secs_f64(),
+            late.len()
+        ),
+        is_silent && all_know && kept == 0,
+    )?;
+    let shown = spammer.groups.posts(group, ALL, false)?.into_iter();
+    let read = shown.filter(|post| sealed.contains(&post.id) && post.text.is_some());
+    let read = read.count();
+    stage.judge(
+        format!(
+            "the others go on: all {} that they write then are at all of them, and {spammer} reads {read} of these",
+            sealed.len()
+        ),
+        arrived && read == 0,
+    )?;
+    Ok(sealed)
 }
 
 fn has_all(home: &Home, group: GroupId, articles: &BTreeSet<String>) -> bool {

@@ -85,7 +85,13 @@ fn refusal(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
             "the gateway is asked by an address of this computer, as in http://127.0.0.1\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, reason));
     }
-    if !matches!(text("sec-fetch-site"), None | Some("none" | "same-origin")) {
+    let is_own_page = |origin: &str| {
+        let host = origin.strip_prefix("http://");
+        host.is_some_and(is_this_computer)
+    };
+    let is_from_another = headers.contains_key(header::ORIGIN)
+        && !text(header::ORIGIN.as_str()).is_some_and(is_own_page);
+    if is_from_another || !matches!(text("sec-fetch-site"), None | Some("none" | "same-origin")) {
         let reason =
             "no page of another site reads through the gateway: type or paste its address\n";
         return Some((StatusCode::FORBIDDEN, reason));
@@ -146,6 +152,31 @@ impl Listener for Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_other_sites_are_refused_by_either_header_that_tells_of_them() {
+        let refused = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "127.0.0.1:8080".parse().unwrap());
+            headers.insert(name, value.parse().unwrap());
+            refusal(&headers).map(|(status, _)| status)
+        };
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://evil.example"),
+            ("origin", "http://127.0.0.1.evil.example:80"),
+            ("origin", "null"),
+        ] {
+            assert_eq!(refused(name, value), Some(StatusCode::FORBIDDEN), "{value}");
+        }
+        for (name, value) in [
+            ("sec-fetch-site", "none"),
+            ("origin", "http://127.0.0.1:8080"),
+            ("origin", "http://localhost:8080"),
+        ] {
+            assert_eq!(refused(name, value), None, "{value}");
+        }
+    }
 
     #[test]
     fn only_names_of_this_computer_lead_to_the_gateway() {

@@ -11,20 +11,23 @@ use peerway_swarm::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::super::{
-    answering::Answering,
-    args::{Globals, GroupInviteArgs, GroupPost, GroupRead, RoleArg},
-    attach,
-    clock::now_ms,
-    failure::Failure,
-    invite,
-    node::Node,
-    out, sharing,
-    state::StateDir,
+use super::{
+    super::{
+        answering::Answering,
+        args::{Globals, GroupInviteArgs, GroupPost, GroupRead, RoleArg},
+        attach,
+        clock::now_ms,
+        failure::Failure,
+        invite,
+        node::Node,
+        out, sharing,
+        state::StateDir,
+    },
+    threads::{Placed, threads},
 };
 use crate::{
     book::{Book, Name},
-    control::Client,
+    control::{Client, ControlError},
     dash::format::age,
 };
 
@@ -32,8 +35,10 @@ use crate::{
 const MEETING: Duration = Duration::from_secs(15);
 /// And stays with those that it met, so that they have all of it.
 const STAYING: Duration = Duration::from_secs(3);
-/// Letters of an id that a group is meant by.
+/// Letters of an id that a group or a post is meant by.
 const SHORT: usize = 8;
+/// Answers that stand each further to the right than the one before.
+const DEEPEST: usize = 8;
 
 /// Has the node that runs here do something, or one that runs for as long as it takes. `meets` says that other members have to hear of
 /// it.
@@ -51,7 +56,7 @@ pub(in crate::cli) async fn with<T>(
         "no node runs here: this command runs one for as long as it takes"
     });
     let node = Node::listening(globals).await?;
-    let answering = Answering::open(globals, &node, None);
+    let answering = Answering::open(globals, &node, None).await?;
     let router = invite::host(
         Router::new(node.endpoint.clone()),
         globals,
@@ -210,22 +215,33 @@ pub(super) async fn is_meant(globals: &Globals, name: &Name) -> Result<bool, Fai
     if of_book {
         return Ok(false);
     }
-    let joined = match attach::running(globals).await? {
-        Some(node) => {
-            let groups = node.groups().await.unwrap_or_default();
-            groups.into_iter().map(|it| (it.id, it.name)).collect()
-        }
-        None => {
-            let kept = kept_in(state.path())?.into_iter();
-            kept.map(|(id, name)| (id.to_string(), name))
-                .collect::<Vec<_>>()
-        }
-    };
+    let joined = known(globals).await?;
     let start = name.as_str().to_ascii_lowercase();
     let is_id = start.len() >= SHORT;
     Ok(joined
         .iter()
         .any(|(id, joined)| joined == name.as_str() || is_id && id.starts_with(&start)))
+}
+
+/// The ids, or as much of them as people are shown, of the groups of this name that were joined.
+pub(super) async fn ids(globals: &Globals, name: &Name) -> Result<Vec<String>, Failure> {
+    let known = known(globals).await?.into_iter();
+    let named = known.filter(|(_, joined)| joined == name.as_str());
+    Ok(named.map(|(id, _)| short(&id)).collect())
+}
+
+/// The ids and names of the groups that were joined.
+async fn known(globals: &Globals) -> Result<Vec<(String, String)>, Failure> {
+    Ok(match attach::running(globals).await? {
+        Some(node) => {
+            let groups = joined_by(&node).await?;
+            groups.into_iter().map(|it| (it.id, it.name)).collect()
+        }
+        None => {
+            let kept = kept_in(StateDir::open(globals)?.path())?.into_iter();
+            kept.map(|(id, name)| (id.to_string(), name)).collect()
+        }
+    })
 }
 
 pub(super) async fn add(
@@ -288,7 +304,8 @@ pub(super) async fn post(globals: &Globals, args: &GroupPost) -> Result<(), Fail
     // Before members are looked for.
     PostLengthError::check(&text)?;
     let id = with(globals, true, async |node| {
-        Ok(node.post_in_group(&args.group, &text).await?)
+        let reply = args.reply.as_deref();
+        Ok(node.post_in_group(&args.group, &text, reply).await?)
     })
     .await?;
     if globals.json {
@@ -312,9 +329,12 @@ pub(super) async fn read(globals: &Globals, args: &GroupRead) -> Result<(), Fail
     if posts.is_empty() && !globals.json {
         return Ok(out::text(format!("nothing was posted in {name} yet"))?);
     }
-    posts
+    if globals.json {
+        return Ok(posts.iter().try_for_each(out::json)?);
+    }
+    threads(&posts)
         .iter()
-        .try_for_each(|post| print(globals, &book, post))
+        .try_for_each(|placed| Ok(out::text(shown(placed, &book))?))
 }
 
 pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure> {
@@ -322,7 +342,12 @@ pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure>
     let follow = async |node: Client| {
         let mut posts = pin!(node.follow_group(name).await?);
         while let Some(post) = posts.next().await {
-            print(globals, &book, &post?)?;
+            let post = &post?;
+            if globals.json {
+                out::json(post)?;
+            } else {
+                out::text(shown(&Placed { post, depth: 0 }, &book))?;
+            }
         }
         Ok(())
     };
@@ -332,13 +357,20 @@ pub(super) async fn follow(globals: &Globals, name: &str) -> Result<(), Failure>
 /// The groups that the node here has joined.
 pub(super) async fn list(globals: &Globals) -> Result<Vec<GroupView>, Failure> {
     if let Some(node) = attach::running(globals).await? {
-        // One of an older version has none.
-        return Ok(node.groups().await.unwrap_or_default());
+        return joined_by(&node).await;
     }
     if kept_in(StateDir::open(globals)?.path())?.is_empty() {
         return Ok(Vec::new());
     }
     with(globals, false, async |node| Ok(node.groups().await?)).await
+}
+
+async fn joined_by(node: &Client) -> Result<Vec<GroupView>, Failure> {
+    match node.groups().await {
+        // One of an older version has none.
+        Err(ControlError::Foreign { .. }) => Ok(Vec::new()),
+        groups => Ok(groups?),
+    }
 }
 
 pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> {
@@ -361,9 +393,9 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         directories => format!(", {directories} directories"),
     };
     let mut line = format!(
-        "{}: {members}, {here} linked{directories}, {} posts, {} unread; {role}; id {}",
+        "{}: {members}, {here} linked{directories}, {}, {} unread; {role}; id {}",
         group.name,
-        group.posts,
+        posts(group.posts),
         group.unread,
         short(&group.id)
     );
@@ -371,16 +403,34 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
         line += &format!("; this node keeps {published} names of members for searches");
     }
     if group.refused > 0 && group.role.is_some() {
-        line += &format!("; {} members say that this node was removed", group.refused);
+        line += &match group.refused {
+            1 => "; 1 member says that this node was removed".to_owned(),
+            refused => format!("; {refused} members say that this node was removed"),
+        };
+    }
+    if let Some(unkept) = &group.unkept {
+        out::hint(format!("what is said in groups is not kept here: {unkept}"));
     }
     Ok(out::text(line)?)
 }
 
-fn print(globals: &Globals, book: &Book, post: &PostView) -> Result<(), Failure> {
-    if globals.json {
-        return Ok(out::json(post)?);
+pub(in crate::cli) fn posts(posts: usize) -> String {
+    match posts {
+        1 => "1 post".to_owned(),
+        posts => format!("{posts} posts"),
     }
-    Ok(out::text(line(post, &book.peer(&post.author)))?)
+}
+
+/// A post with the letters by which it is answered, as far to the right as it is deep in its thread.
+fn shown(placed: &Placed<'_>, book: &Book) -> String {
+    let post = placed.post;
+    let mut from = book.peer(&post.author);
+    if let Some(to) = &post.reply_to_author {
+        from += &format!(" to {}", book.peer(to));
+    }
+    let indent = "  ".repeat(placed.depth.min(DEEPEST));
+    let line = format!("{}  {}", short(&post.id), line(post, &from));
+    format!("{indent}{}", line.replace('\n', &format!("\n{indent}")))
 }
 
 /// A post of whoever is called so.
@@ -494,6 +544,22 @@ mod tests {
             "{two}"
         );
         assert!(post(None).contains("zoe: (sealed"));
+    }
+
+    #[test]
+    fn an_answer_says_whom_it_answers_and_stands_below_it() {
+        let [zoe, anna] = [1, 2].map(|seed| peerway::SecretKey::from_seed(&[seed; 32]).id());
+        let post = serde_json::json!({
+            "id": "abcdefghijk", "author": zoe, "sent_ms": 1, "text": "one\ntwo",
+            "reply_to": "k", "reply_to_author": anna,
+        });
+        let post = &serde_json::from_value(post).unwrap();
+        let line = shown(&Placed { post, depth: 1 }, &Book::default());
+        let (first, second) = line.split_once('\n').unwrap();
+        assert!(first.starts_with("  abcdefgh  "), "{line}");
+        let said = format!("  {} to {}: one", zoe.short(), anna.short());
+        assert!(first.ends_with(&said), "{line}");
+        assert_eq!(second, "      two");
     }
 
     #[test]

@@ -12,11 +12,11 @@ use hyper::{
 use peerway::Ticket;
 use serde::de::DeserializeOwned;
 
-use super::{Client, Telling, Way, at, each, refused, server, to_json};
+use super::{Client, Telling, Way, at, collect, each, read, refused, server, to_json};
 use crate::{
     control::{ControlError, V1},
     pairing::{self, PairAsk},
-    transfers::{Answer, ReceiveAsk, SendAsk, Step},
+    transfers::{Answer, ReceiveAsk, SendAsk, Step, Transfers},
 };
 
 impl Client {
@@ -59,6 +59,16 @@ impl Client {
     pub(crate) async fn receive(&self, ask: &ReceiveAsk) -> Result<Telling<Step>, ControlError> {
         let answer = self.send(Method::POST, "/receive", to_json(ask)?).await?;
         steps(answer).await
+    }
+
+    /// What came and went since the node began; none of an older node, and of another computer's.
+    pub(crate) async fn transfers(&self) -> Result<Option<Transfers>, ControlError> {
+        let answer = self.send(Method::GET, "/transfers", String::new()).await?;
+        if [StatusCode::NOT_FOUND, StatusCode::FORBIDDEN].contains(&answer.status()) {
+            return Ok(None);
+        }
+        let (server, body) = refused(answer).await?;
+        read(&server, &collect(body).await?).map(Some)
     }
 
     /// Says whether an offer is taken; false if it does not wait for that any more.

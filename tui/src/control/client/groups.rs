@@ -87,10 +87,20 @@ impl Client {
         refused(answer).await.map(drop)
     }
 
-    /// Posts a text; the post's id.
-    pub async fn post_in_group(&self, name: &str, text: &str) -> Result<String, ControlError> {
+    /// Posts a text, as the answer to the post whose id begins so, if any; the post's id.
+    pub async fn post_in_group(
+        &self,
+        name: &str,
+        text: &str,
+        reply_to: Option<&str>,
+    ) -> Result<String, ControlError> {
         let path = format!("/groups/{}/posts", escape(name));
-        let Posted { id } = self.tell(&path, json!({ "text": text })).await?;
+        let mut body = json!({ "text": text });
+        if let Some(reply_to) = reply_to {
+            // One of an older version refuses what it does not know.
+            body["reply_to"] = json!(reply_to);
+        }
+        let Posted { id } = self.tell(&path, body).await?;
         Ok(id)
     }
 

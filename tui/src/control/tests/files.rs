@@ -151,6 +151,63 @@ async fn who_stops_listening_ends_the_transfer_on_both_sides() {
 }
 
 #[tokio::test]
+async fn what_came_and_went_is_told_on_both_sides_and_kept() {
+    let (a, b) = (Node::start().await, Receiver::start().await);
+    let _taking = b.receive(false).await;
+    let (sender, receiver) = (a.client().await, b.node.client().await);
+    let (mut here, mut there) = (
+        sender.events().await.unwrap(),
+        receiver.events().await.unwrap(),
+    );
+    let mut sent = sender.send_files(&sending(&a, &b)).await.unwrap();
+    while !matches!(next(&mut sent).await, Step::Sent { .. }) {}
+    let (went, came) = (transferred(&mut here).await, transferred(&mut there).await);
+    let what = peerway::Transferred {
+        name: Some("note".to_owned()),
+        folder: None,
+        files: 1,
+        bytes: 5,
+        missing: 0,
+    };
+    let peer = b.node.endpoint.id();
+    assert_eq!(
+        went.kind,
+        EventKind::Sent {
+            peer,
+            what: what.clone()
+        }
+    );
+    let folder = Some(b.folder().canonicalize().unwrap().display().to_string());
+    let what = peerway::Transferred { folder, ..what };
+    let peer = a.endpoint.id();
+    assert_eq!(came.kind, EventKind::Received { peer, what });
+    let nameless = crate::transfers::without_names(came.clone());
+    let nameless = serde_json::to_value(nameless).unwrap();
+    assert!(nameless.get("name").is_none() && nameless.get("folder").is_none());
+    assert_eq!(nameless["bytes"], 5);
+    let kept = [sender.transfers().await, receiver.transfers().await];
+    let [here, there] = kept.map(|kept| kept.unwrap().unwrap());
+    assert_eq!((here.received, here.sent), (0, 1));
+    assert_eq!((there.received, there.sent), (1, 0));
+    assert_eq!((here.last, there.last), ([went].into(), [came].into()));
+}
+
+/// The next event about files.
+async fn transferred(events: &mut Telling<Told>) -> peerway::Event {
+    loop {
+        let told = timeout(PATIENCE, events.next()).await.unwrap();
+        if let Told::Event(event) = told.unwrap().unwrap()
+            && matches!(
+                event.kind,
+                EventKind::Received { .. } | EventKind::Sent { .. }
+            )
+        {
+            return event;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_off_becomes_no_file() {
     let (a, b) = (Node::start().await, Receiver::start().await);
     let mut taking = b.receive(false).await;

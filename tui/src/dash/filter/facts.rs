@@ -116,6 +116,7 @@ pub(in crate::dash) fn of_event(event: &Event, words: &Words<'_>) -> Facts {
         EventKind::Explained { .. }
         | EventKind::RelayUp { .. }
         | EventKind::RelayDown { .. }
+        | EventKind::RelayMoved { .. }
         | EventKind::PublicAddress { .. }
         | EventKind::PortMapped { .. }
         | EventKind::NetworkChanged { .. }
@@ -134,12 +135,15 @@ fn kind(event: &EventKind) -> &'static str {
         EventKind::PathChanged { .. } => "path_changed",
         EventKind::RelayUp { .. } => "relay_up",
         EventKind::RelayDown { .. } => "relay_down",
+        EventKind::RelayMoved { .. } => "relay_moved",
         EventKind::PublicAddress { .. } => "public_address",
         EventKind::PortMapped { .. } => "port_mapped",
         EventKind::NetworkChanged { .. } => "network_changed",
         EventKind::Connected { .. } => "connected",
         EventKind::Disconnected { .. } => "disconnected",
         EventKind::TurnedAway { .. } => "turned_away",
+        EventKind::Received { .. } => "received",
+        EventKind::Sent { .. } => "sent",
         EventKind::Unknown | _ => "unknown",
     }
 }

@@ -9,7 +9,10 @@ use ratatui::style::{Color, Modifier};
 use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
-use crate::dash::{ColorChoice, Options, Outage, format, msg::Msg};
+use crate::dash::{
+    ColorChoice, Options, Outage, format,
+    msg::{Effect, Msg},
+};
 
 pub(super) const SIZES: [(u16, u16); 5] = [(40, 10), (60, 20), (80, 24), (120, 40), (200, 60)];
 
@@ -23,6 +26,21 @@ fn one_two_and_twelve_peers_fit_every_size() {
         for (width, height) in SIZES {
             let screen = first(count).screen(width, height);
             assert_snapshot!(format!("{name}_{width}x{height}"), screen);
+        }
+    }
+}
+
+#[test]
+fn a_line_about_the_whole_node_takes_the_charts_from_no_screen_of_eighty_by_twenty_four() {
+    let options = Options {
+        note: "home A 62.11.0.2, home B 62.12.0.2".to_owned(),
+        ..options()
+    };
+    for count in [1, 12] {
+        let peers = twelve().into_iter().take(count).collect();
+        let screen = Desk::busy(peers, &options).screen(80, 24);
+        for part in ["home B 62.12.0.2", "─ Down 2 min", "─ Up 2 min", "─ Events"] {
+            assert!(screen.contains(part), "{part}:\n{screen}");
         }
     }
 }
@@ -604,6 +622,21 @@ fn a_small_terminal_is_told_what_is_needed() {
         screen.contains("38 x 9 is too small,") && screen.contains("needs 40 x 10"),
         "{screen}"
     );
+}
+
+#[test]
+fn a_terminal_that_shows_nothing_does_nothing_but_to_leave() {
+    let mut desk = Desk::twelve(&options());
+    let before = desk.screen(120, 40);
+    desk.screen(38, 9);
+    for text in ["b", "y", "2", "d", "n", "zoe", "/", "c"] {
+        assert_eq!(desk.type_in(text), []);
+        assert_eq!(desk.key(KeyCode::Enter), []);
+    }
+    assert_eq!(desk.send(Msg::Paste(id(4).to_string())), []);
+    let quit = [Effect::Quit { keep_screen: false }];
+    assert_eq!(desk.type_in("q"), quit);
+    assert_eq!(desk.screen(120, 40), before);
 }
 
 #[test]

@@ -253,7 +253,9 @@ pub(super) fn holders(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = panel(model, &title, "", Some(Panel::Holders));
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    let Some(content) = selected else { return };
+    let Some(content) = selected else {
+        return table::say(model, frame, inside, &["no share is selected"]);
+    };
     let head = holders_head(Some(area)).saturating_sub(1);
     let [said, table] = inside.layout(&Layout::vertical([
         Constraint::Length(head),

@@ -31,7 +31,7 @@ pub(super) fn events(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let mut listed = model.listed_events().skip(model.events.top).peekable();
     if listed.peek().is_none() {
         let text = if model.data().events.is_empty() {
-            " nothing has happened yet"
+            " nothing has happened since this window was opened"
         } else if !model.event_filter.is_empty() {
             " no event matches the filter; Esc clears it"
         } else if model.level == Level::All {

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use peerway::{EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl};
+use peerway::{EventKind, Names, PathInfo, PeerId, PeerState, RelayUrl, Transferred};
 
 use super::{Address, Words};
-use crate::dash::look::Role;
+use crate::{dash::look::Role, printable::printable};
 
 /// One line of the event list.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +22,18 @@ pub(in crate::dash) fn is_warning(event: &EventKind) -> bool {
     matches!(
         event,
         EventKind::RelayDown { .. }
+            | EventKind::RelayMoved { .. }
             | EventKind::PortMapped { mapping: None }
             | EventKind::PeerState {
                 to: PeerState::Suspect | PeerState::Failed,
+                ..
+            }
+            | EventKind::Received {
+                what: Transferred { missing: 1.., .. },
+                ..
+            }
+            | EventKind::Sent {
+                what: Transferred { missing: 1.., .. },
                 ..
             }
     )
@@ -78,6 +87,7 @@ impl Words<'_> {
         let glyphs = self.glyphs;
         let (glyph, role) = match event {
             EventKind::PeerState { to, .. } => self.state_glyph(*to),
+            _ if is_warning(event) => (glyphs.warning, Role::Warn),
             EventKind::PathChanged {
                 path: Some(PathInfo::Direct { .. }),
                 ..
@@ -87,11 +97,12 @@ impl Words<'_> {
                 path: Some(PathInfo::Relay { .. }),
                 ..
             } => (glyphs.relay, Role::Warn),
-            EventKind::RelayDown { .. } | EventKind::PortMapped { mapping: None } => {
-                (glyphs.warning, Role::Warn)
-            }
+            EventKind::Received { .. } => (glyphs.down, Role::Good),
+            EventKind::Sent { .. } => (glyphs.up, Role::Good),
             EventKind::PathChanged { .. }
             | EventKind::PortMapped { .. }
+            | EventKind::RelayDown { .. }
+            | EventKind::RelayMoved { .. }
             | EventKind::Explained { .. }
             | EventKind::PublicAddress { .. }
             | EventKind::NetworkChanged { .. }
@@ -103,7 +114,7 @@ impl Words<'_> {
             glyph,
             role,
             subject: event.subject(self),
-            text: event.sentence(self),
+            text: printable(&event.sentence(self)),
         }
     }
 

@@ -12,7 +12,8 @@ use crate::{
 
 /// The fields of a [`PeerSnapshot`] that are other than before.
 ///
-/// In JSON they have its keys. What is absent is as it was, and `null` is what a peer no longer has.
+/// In JSON they have its keys. What is absent is as it was, and `null` is what a peer no longer has. What is large and seldom other
+/// is boxed: thousands of peers may change each second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PeerChanges {
@@ -27,14 +28,14 @@ pub struct PeerChanges {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "told"
     )]
-    pub path: Option<Option<PathInfo>>,
+    pub path: Option<Box<Option<PathInfo>>>,
     /// Why the link stands as it does, if there is something to say.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "told"
     )]
-    pub why: Option<Option<Explanation>>,
+    pub why: Option<Box<Option<Explanation>>>,
     /// For how long the link has been in this state, if not longer by as much as the node is older.
     #[serde(
         default,
@@ -83,8 +84,8 @@ impl PeerChanges {
         Self {
             place,
             state: other(&before.state, &now.state),
-            path: other(&before.path, &now.path),
-            why: other(&before.why, &now.why),
+            path: other(&before.path, &now.path).map(Box::new),
+            why: other(&before.why, &now.why).map(Box::new),
             state_age: other(&before.state_age, &now.state_age),
             rtt: other(&before.rtt, &now.rtt),
             loss: other(&before.loss, &now.loss),
@@ -116,8 +117,8 @@ impl PeerChanges {
             flows,
         } = self;
         put(&mut peer.state, state);
-        put(&mut peer.path, path);
-        put(&mut peer.why, why);
+        put(&mut peer.path, path.map(|path| *path));
+        put(&mut peer.why, why.map(|why| *why));
         put(&mut peer.state_age, state_age);
         put(&mut peer.rtt, rtt);
         put(&mut peer.loss, loss);

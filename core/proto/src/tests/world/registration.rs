@@ -321,6 +321,16 @@ impl World {
         }
     }
 
+    /// A relay is about to end, and names another one for its place.
+    pub(crate) fn relay_moves(&mut self, relay: usize, to: usize) {
+        for node in 0..self.nodes.len() {
+            let after = self.round_trip(node) / 2;
+            let what = Told::Moved(to);
+            self.push(after, Happening::Told { node, relay, what });
+        }
+        self.relay_drains(relay);
+    }
+
     /// A relay is about to end, and says so.
     pub(crate) fn relay_drains(&mut self, relay: usize) {
         self.relays[relay].is_draining = true;

@@ -321,6 +321,14 @@ impl World {
                 self.nodes[at].relays.on_draining(now, &relay);
                 self.feed(at, Input::RelayDraining { relay });
             }
+            Told::Moved(to) => {
+                let (now, to) = (self.clock(at), self.relays[to].url.clone());
+                let to = self.nodes[at].relays.on_moved(now, &relay, &to);
+                self.drive_relays(at);
+                if let Some(to) = to {
+                    self.feed(at, Input::RelayMoved { relay, to });
+                }
+            }
             Told::Observed(addr) => {
                 self.nodes[at].relays.on_observed(&relay, addr);
                 self.feed(at, Input::Observed { relay, addr });

@@ -115,7 +115,10 @@ impl World {
                     self.nodes[at].schedule.on_relay(now, through);
                 }
                 Order::Distrust { addr } => self.nodes[at].schedule.on_distrust(now, addr),
-                Order::Measure { .. } | Order::DoubtMappings | Order::Event(_) => {}
+                Order::Settle { .. }
+                | Order::Measure { .. }
+                | Order::DoubtMappings
+                | Order::Event(_) => {}
             }
         }
     }

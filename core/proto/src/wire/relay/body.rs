@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{FrameError, Payload};
-use crate::{Item, MAX_ITEM_VALUE, PeerId};
+use crate::{Item, MAX_ITEM_VALUE, PeerId, RelayUrl};
 
 const V4: u8 = 4;
 const V6: u8 = 6;
+/// The longest URL of a relay: a key, a DNS name of 253 bytes, a port and an invitation are 360.
+const MAX_URL: usize = 512;
 
 /// Takes fields off the front of the body of a frame of type `kind`.
 pub(super) struct BodyReader<'a> {
@@ -62,6 +64,19 @@ impl<'a> BodyReader<'a> {
         }
         let value = std::mem::take(&mut self.rest).to_vec();
         Ok(Item::new(key, i64::from_be_bytes(seq), value, signature))
+    }
+
+    /// All that is left, as a relay's URL.
+    pub(super) fn url(&mut self) -> Result<RelayUrl, FrameError> {
+        let bytes = std::mem::take(&mut self.rest);
+        let text = std::str::from_utf8(bytes).ok();
+        text.filter(|text| text.len() <= MAX_URL)
+            .and_then(|text| {
+                text.parse()
+                    .ok()
+                    .filter(|url: &RelayUrl| url.with_its_invite() == text)
+            })
+            .ok_or_else(|| self.field("the relay's URL"))
     }
 
     /// Checks that nothing is left.

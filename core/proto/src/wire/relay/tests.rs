@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{InviteToken, Item, MAX_ITEM_VALUE, PeerId, SecretKey};
+use crate::{InviteToken, Item, MAX_ITEM_VALUE, PeerId, RelayUrl, SecretKey};
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(|seed| SecretKey::from_seed(&seed).id())
@@ -23,6 +23,22 @@ fn item() -> impl Strategy<Value = Item> {
     let key = any::<[u8; 32]>();
     (key, any::<i64>(), value, any::<[u8; 64]>())
         .prop_map(|(key, seq, value, signature)| Item::new(key, seq, value, signature))
+}
+
+fn url() -> impl Strategy<Value = RelayUrl> {
+    let token = proptest::option::of(any::<[u8; 16]>());
+    let host = prop_oneof![
+        Just("192.0.2.7"),
+        Just("2001:db8::7"),
+        Just("relay.example.org")
+    ];
+    (id(), host, 1_u16.., token).prop_map(|(key, host, port, token)| {
+        let url = RelayUrl::new(key, host, port).unwrap();
+        match token {
+            Some(token) => url.with_invite(InviteToken::from_bytes(token)),
+            None => url,
+        }
+    })
 }
 
 fn outcome() -> impl Strategy<Value = DhtOutcome> {
@@ -84,6 +100,7 @@ fn to_client() -> impl Strategy<Value = ToClient> {
         id().prop_map(|peer| ToClient::Unreached { peer }),
         (any::<u32>(), item()).prop_map(|(ask, item)| ToClient::Item { ask, item }),
         (any::<u32>(), outcome()).prop_map(|(ask, outcome)| ToClient::Dealt { ask, outcome }),
+        url().prop_map(|to| ToClient::Moved { to }),
     ]
 }
 
@@ -128,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x8a, body in proptest::collection::vec(any::<u8>(), 0..128)) {
+    fn what_parses_is_emitted_as_it_was(kind in 0x80_u8..0x8b, body in proptest::collection::vec(any::<u8>(), 0..128)) {
         if let Ok(Some(frame)) = ToClient::parse(kind, &body) {
             let mut out = Vec::new();
             prop_assert_eq!(frame.emit_body(&mut out), kind);
@@ -185,6 +202,31 @@ fn an_ipv4_address_never_travels_in_ipv6_clothes() {
     let addr = "[::ffff:192.0.2.1]:9".parse().unwrap();
     ToClient::Observed { addr }.emit_body(&mut out);
     assert_eq!(out, [4, 192, 0, 2, 1, 0, 9]);
+}
+
+#[test]
+fn the_url_of_another_relay_is_one_way_of_writing_it_and_no_longer_than_any() {
+    let key = SecretKey::from_seed(&[1; 32]).id();
+    let parse = |text: &str| ToClient::parse(0x8a, text.as_bytes()).ok().flatten();
+    let to = RelayUrl::new(key, "relay.example.org", 4433).unwrap();
+    let text = to.to_string();
+    assert_eq!(parse(&text), Some(ToClient::Moved { to }));
+    let token = InviteToken::from_bytes([7; 16]);
+    let invited = format!("{text}?invite={}", token.reveal());
+    let Some(ToClient::Moved { to }) = parse(&invited) else {
+        panic!("an invitation goes with it");
+    };
+    assert_eq!(to.invite(), Some(&token));
+    let zeros = format!("relay://{key}@relay.example.org:{}4433", "0".repeat(512));
+    for wrong in [
+        "",
+        "relay://",
+        &text[..text.len() - 5],
+        &format!("{text}/"),
+        &zeros,
+    ] {
+        assert_eq!(parse(wrong), None, "{wrong}");
+    }
 }
 
 #[test]

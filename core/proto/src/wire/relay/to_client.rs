@@ -6,7 +6,7 @@ use super::{
     Frame, FrameError, Payload,
     body::{BodyReader, put_addr, put_item},
 };
-use crate::{Item, PeerId};
+use crate::{Item, PeerId, RelayUrl};
 
 const WELCOME: u8 = 0x81;
 const OBSERVED: u8 = 0x82;
@@ -17,6 +17,7 @@ const KEEPALIVE_ACK: u8 = 0x86;
 const UNREACHED: u8 = 0x87;
 const ITEM: u8 = 0x88;
 const DEALT: u8 = 0x89;
+const MOVED: u8 = 0x8a;
 
 /// A frame from a relay to a client. Times are milliseconds since the Unix epoch by the relay's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,12 @@ pub enum ToClient {
         ask: u32,
         /// What came of it.
         outcome: DhtOutcome,
+    },
+    /// The relay's operator takes it out of service, and names the relay that takes its place; DRAIN follows. It is the word of one
+    /// relay about its own place: whoever has not chosen this one does not believe it.
+    Moved {
+        /// That relay, with an invitation where the operator gave one.
+        to: RelayUrl,
     },
 }
 
@@ -198,6 +205,7 @@ impl Frame for ToClient {
                 ask: u32::from_be_bytes(body.take()?),
                 outcome: DhtOutcome::take(&mut body)?,
             },
+            MOVED => Self::Moved { to: body.url()? },
             _ => return Ok(None),
         };
         body.end(frame)
@@ -254,6 +262,10 @@ impl Frame for ToClient {
                 out.extend_from_slice(&ask.to_be_bytes());
                 outcome.put(out);
                 DEALT
+            }
+            Self::Moved { to } => {
+                out.extend_from_slice(to.with_its_invite().as_bytes());
+                MOVED
             }
         }
     }

@@ -13,7 +13,7 @@ use rand::Rng;
 
 use super::{
     super::{
-        message::{Bye, Message, Short},
+        message::{Bye, Item, Message, Short},
         reconcile::{Asking, Set},
     },
     Machine, Now, Output,
@@ -91,6 +91,8 @@ pub(super) struct Dials {
     /// Not before then, and how long the next pause is.
     paused: BTreeMap<PeerId, (Duration, Duration)>,
     banned: BTreeMap<PeerId, Duration>,
+    /// Whom this node has nothing to do with.
+    shunned: BTreeSet<PeerId>,
 }
 
 impl Machine {
@@ -104,22 +106,19 @@ impl Machine {
             .banned
             .get(&peer)
             .is_some_and(|until| *until > now.at);
+        if self.dials.shunned.contains(&peer) {
+            // It is told nothing.
+            self.out.push_back(Output::HangUp(peer));
+            return;
+        }
         let strangers = self.links.values().filter(|link| !link.admitted).count();
         if peer == self.me || is_banned || (!admitted && strangers >= MAX_STRANGERS) {
             self.send(peer, Message::Bye(Bye::NoMember));
             self.out.push_back(Output::HangUp(peer));
             return;
         }
-        if self
-            .log
-            .state()
-            .former
-            .get(&peer)
-            .is_some_and(|former| former.removed)
-        {
-            self.send(peer, Message::Bye(Bye::Removed));
-            self.out.push_back(Output::HangUp(peer));
-            return;
+        if self.was_removed(peer) {
+            return self.dismiss(peer);
         }
         self.links.insert(peer, Link::new(admitted, now.at));
         if !admitted {
@@ -175,6 +174,18 @@ impl Machine {
     /// The own network has changed: whoever could not be reached may be now.
     pub fn moved(&mut self, now: Now) {
         self.dials.paused.clear();
+        self.fill(now);
+    }
+
+    /// These members are neither dialled nor linked from now on, and no others are left out.
+    pub fn shun(&mut self, peers: &BTreeSet<PeerId>, now: Now) {
+        self.dials.shunned.clone_from(peers);
+        let linked = self.links.keys().filter(|peer| peers.contains(peer));
+        for peer in linked.copied().collect::<Vec<_>>() {
+            // It is told nothing.
+            self.out.push_back(Output::HangUp(peer));
+            self.links.remove(&peer);
+        }
         self.fill(now);
     }
 
@@ -238,6 +249,7 @@ impl Machine {
             **peer != self.me
                 && !is_paused
                 && !is_banned
+                && !self.dials.shunned.contains(*peer)
                 && !self.links.contains_key(*peer)
                 && !self.dials.begun.contains(*peer)
         };
@@ -285,6 +297,21 @@ impl Machine {
             .paused
             .retain(|peer, _| members.contains_key(peer));
         self.give_up_asking(now);
+    }
+
+    fn was_removed(&self, peer: PeerId) -> bool {
+        let former = self.log.state().former.get(&peer);
+        former.is_some_and(|former| former.removed)
+    }
+
+    /// Ends the link to who is no member any more; whoever was removed is shown that it was.
+    pub(super) fn dismiss(&mut self, peer: PeerId) {
+        if !self.was_removed(peer) {
+            return self.hang_up(peer, Bye::NoMember);
+        }
+        let ops = self.log.dismissal(peer).into_iter();
+        self.send(peer, Message::Items(ops.map(Item::Op).collect()));
+        self.hang_up(peer, Bye::Removed);
     }
 
     pub(super) fn hang_up(&mut self, peer: PeerId, why: Bye) {

@@ -54,6 +54,14 @@ pub(super) struct Recent {
 }
 
 impl Recent {
+    /// What was new is handed on no more.
+    pub(super) fn remove(&mut self, name: Short) {
+        if let Some(item) = self.items.remove(&name) {
+            self.bytes = self.bytes.saturating_sub(item.len());
+            self.order.retain(|it| *it != name);
+        }
+    }
+
     fn insert(&mut self, name: Short, item: Item) {
         self.bytes += item.len();
         self.items.insert(name, item);

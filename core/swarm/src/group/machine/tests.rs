@@ -2,6 +2,9 @@
 
 mod articles;
 mod directories;
+mod removal;
+mod shunned;
+mod threads;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};

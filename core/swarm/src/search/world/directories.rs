@@ -480,6 +480,7 @@ fn who_refuses_to_answer_is_not_said_to_be_off() {
         NoAnswer::NoSearch,
         NoAnswer::Wrong,
         NoAnswer::Lied,
+        NoAnswer::Shunned,
     ];
     let away = [
         NoAnswer::Unlinked(SECOND),

@@ -12,6 +12,7 @@ fn store(folder: &TempDir) -> Options {
     Options {
         limit: None,
         catalog: Some(Catalog::at(&folder.path().join("shares.redb"))),
+        ..Options::default()
     }
 }
 

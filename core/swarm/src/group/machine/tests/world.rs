@@ -434,9 +434,32 @@ impl World {
         self.try_post(at, text).unwrap()
     }
 
+    pub(super) fn reply(&mut self, at: usize, text: &str, to: PostId) -> Result<PostId, PostError> {
+        let now = self.now_of(at);
+        let posted = self.nodes[at].machine.reply(text, to, now);
+        self.pump(at);
+        posted
+    }
+
+    /// To what a post is an answer, as far as somebody knows.
+    pub(super) fn parent(&self, at: usize, post: PostId) -> Option<PostId> {
+        let node = &self.nodes[at];
+        node.machine
+            .reply_to(node.store.get(&post)?)
+            .map(|(id, _)| id)
+    }
+
     pub(super) fn be_directory(&mut self, at: usize) {
         let now = self.now_of(at);
         self.nodes[at].machine.be_directory(now.unix_ms, now);
+        self.pump(at);
+    }
+
+    /// It has nothing to do with these from now on.
+    pub(super) fn shun(&mut self, at: usize, peers: &[usize]) {
+        let now = self.now_of(at);
+        let peers = peers.iter().map(|peer| self.id(*peer)).collect();
+        self.nodes[at].machine.shun(&peers, now);
         self.pump(at);
     }
 
@@ -474,6 +497,7 @@ impl World {
             seq: 1,
             sent_ms: self.now_of(at).unix_ms + ahead_ms,
             salt: [0; 16],
+            reply_to: None,
         };
         let sealed = &machine.keys[&epoch];
         Post::seal(place, sealed, text, |purpose, message| {
@@ -496,6 +520,7 @@ impl World {
                 seq: self.count,
                 sent_ms: self.now_of(at).unix_ms,
                 salt: [1; 16],
+                reply_to: None,
             },
             &EpochKey::from_bytes([9; 32]),
             "forged",

@@ -1,0 +1,95 @@
+//! What was transferred so far, for who asks what came and went.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use peerway::{Endpoint, Event, EventKind, PeerId, Transferred};
+use serde::{Deserialize, Serialize};
+
+use super::End;
+
+/// Transfers that are kept.
+const KEPT: usize = 32;
+
+/// Keeps what a node transferred, and tells those who listen to its events. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    endpoint: Endpoint,
+    lines: Arc<Mutex<Transfers>>,
+}
+
+/// What was transferred since a node began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Transfers {
+    /// How many came, and went.
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    /// The last of both, the latest last.
+    pub(crate) last: VecDeque<Event>,
+}
+
+impl Journal {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        let lines = Arc::default();
+        Self { endpoint, lines }
+    }
+
+    pub(super) fn received(
+        &self,
+        peer: PeerId,
+        name: Option<String>,
+        (end, folder): (&End, &Path),
+    ) {
+        let folder = Some(folder.display().to_string());
+        let what = transferred(name, folder, end);
+        self.lines().received += 1;
+        self.note(EventKind::Received { peer, what });
+    }
+
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
+    pub(crate) fn sent(&self, peer: PeerId, name: Option<String>, end: &End) {
+        let what = transferred(name, None, end);
+        self.lines().sent += 1;
+        self.note(EventKind::Sent { peer, what });
+    }
+
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
+    pub(crate) fn transfers(&self) -> Transfers {
+        self.lines().clone()
+    }
+
+    fn note(&self, kind: EventKind) {
+        let event = self.endpoint.tell(kind);
+        let last = &mut self.lines().last;
+        if last.len() == KEPT {
+            last.pop_front();
+        }
+        last.push_back(event);
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Transfers> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn transferred(name: Option<String>, folder: Option<String>, end: &End) -> Transferred {
+    Transferred {
+        name,
+        folder,
+        files: end.files,
+        bytes: end.bytes,
+        missing: end.missing,
+    }
+}
+
+/// The same for who is not at the computer: that files were transferred, and not what they are called and where they are.
+#[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
+pub(crate) fn without_names(mut event: Event) -> Event {
+    if let EventKind::Received { what, .. } | EventKind::Sent { what, .. } = &mut event.kind {
+        (what.name, what.folder) = (None, None);
+    }
+    event
+}
