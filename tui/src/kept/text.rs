@@ -260,7 +260,11 @@ mod tests {
                 2,
                 "HOST:PORT",
             ),
-            (format!("{web}alow = \"anna\"\n"), 4, "target and allow"),
+            (
+                format!("{web}alow = \"anna\"\n"),
+                4,
+                "target, allow and limit",
+            ),
             (format!("{web}allow = 3\n"), 4, "in brackets"),
             (format!("{web}allow = [3]\n"), 4, "in brackets"),
             (format!("{web}allow = []\n"), 4, "leave it out"),
@@ -301,6 +305,33 @@ mod tests {
             (many, 1, "at most 256"),
         ];
         for (text, line, told) in cases {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_limit_is_named_with_its_line_and_what_to_do() {
+        let web = "[expose.web]\ntarget = \"8080\"\n";
+        for (text, line, told) in [
+            (format!("{web}limit = \"20\"\n"), 3, "as in 500kbit"),
+            (format!("{web}limit = 20\n"), 3, "text in quotes"),
+            ("share = 3\n".to_owned(), 1, "[share]"),
+            ("[share]\nrate = 3\n".to_owned(), 2, "no key \"rate\""),
+            ("[share]\nlimit = 3\n".to_owned(), 2, "a list of them"),
+            (
+                "[share]\nlimit = \"8-9=1mbit\"\n".to_owned(),
+                2,
+                "times of the day",
+            ),
+            (
+                "[share]\nlimit = [\"1mbit\", \"2mbit\"]\n".to_owned(),
+                2,
+                "leave one out",
+            ),
+        ] {
             let mistake = parse(&text).unwrap_err();
             let said = mistake.to_string();
             assert!(said.contains(told), "{text}: {said}");
