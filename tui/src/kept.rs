@@ -1,11 +1,12 @@
-//! What a node serves whenever it runs: servers of this home that peers reach by name, and addresses of this computer that lead to
-//! services of peers.
+//! What a node serves whenever it runs: servers of this home that peers reach by name, addresses of this computer that lead to
+//! services of peers, and how much it sends of what is shared.
 //!
 //! It is a TOML file beside the address book, which commands and people edit. [`text`] reads it and knows the line of a mistake,
 //! [`Draft`] changes it, [`KeptFile`] is the file, and [`Services`] says how each of them fares on the node that runs.
 
 mod draft;
 mod file;
+mod hours;
 mod local;
 pub(crate) mod services;
 mod text;
@@ -14,14 +15,20 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use peerway::{
     PeerId, Ticket,
-    services::tunnel::{ServiceName, Target},
+    services::{
+        Rate,
+        tunnel::{ServiceName, Target},
+    },
 };
 
 pub(crate) use self::{
     draft::{Draft, EditError},
     file::{KeptError, KeptFile},
+    hours::{LimitError, LimitPart, UploadLimit},
     local::{Local, ParseLocalError},
-    services::{ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State},
+    services::{
+        ExposeLine, ForwardLine, KeptLines, Kind, ServiceChange, Services, State, UploadLine,
+    },
 };
 use crate::book::{Name, is_like_a_ticket};
 
@@ -33,6 +40,8 @@ const MAX_OF_A_KIND: usize = 256;
 pub(crate) struct Kept {
     pub(crate) expose: BTreeMap<ServiceName, Exposure>,
     pub(crate) forward: BTreeMap<Remote, Local>,
+    /// How much is sent of what is shared.
+    pub(crate) upload: UploadLimit,
 }
 
 /// A server of this home.
@@ -41,6 +50,8 @@ pub(crate) struct Exposure {
     pub(crate) target: Target,
     /// Peers and groups that may reach it; whoever is let in, if there are none.
     pub(crate) allow: Vec<Name>,
+    /// What may pass each way, of all peers together.
+    pub(crate) limit: Option<Rate>,
 }
 
 /// A service of a peer, as text PEER/NAME.

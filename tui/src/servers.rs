@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use peerway::services::tunnel::{Exposed, ServiceName, Target};
+use peerway::services::{
+    Rate,
+    tunnel::{Exposed, Offer, ServiceName, Target},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -32,6 +35,9 @@ pub(crate) struct Server {
     /// Peers and groups that may reach it; whoever is let in, if there are none.
     #[serde(default)]
     pub(crate) allow: Vec<Written<Name>>,
+    /// What may pass each way, of all peers together.
+    #[serde(default)]
+    pub(crate) limit: Option<Written<Rate>>,
 }
 
 impl Server {
@@ -40,6 +46,7 @@ impl Server {
             name: Written(name),
             target: Written(exposure.target),
             allow: exposure.allow.into_iter().map(Written).collect(),
+            limit: exposure.limit.map(Written),
         }
     }
 }
@@ -150,13 +157,15 @@ impl Servers {
     }
 
     fn expose(&self, name: &ServiceName, exposure: &Exposure) {
-        let (target, who) = (exposure.target.clone(), exposure.allow.clone());
-        if who.is_empty() {
-            return self.exposed.insert(name.clone(), target);
+        let mut offer = Offer::new(exposure.target.clone());
+        if !exposure.allow.is_empty() {
+            let (book, who) = (self.book.clone(), exposure.allow.clone());
+            offer = offer.only_for(move |peer| book.borrow().is_among(peer, &who));
         }
-        let book = self.book.clone();
-        let may = move |peer| book.borrow().is_among(peer, &who);
-        self.exposed.insert_for(name.clone(), target, may);
+        if let Some(limit) = exposure.limit {
+            offer = offer.limited_to(limit);
+        }
+        self.exposed.offer(name.clone(), offer);
     }
 
     fn owners(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Owner>> {
@@ -197,6 +206,7 @@ mod tests {
         Exposure {
             target: target.parse().unwrap(),
             allow: Vec::new(),
+            limit: None,
         }
     }
 

@@ -25,7 +25,6 @@
 //!
 //! On the stream that the dialler opens, each side sends statuses, each behind its length (u16, big endian).
 
-mod bucket;
 mod draft;
 mod machine;
 mod session;

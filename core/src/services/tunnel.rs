@@ -9,6 +9,7 @@ mod begin;
 mod error;
 mod expose;
 mod forward;
+mod limit;
 mod list;
 mod local;
 mod pace;
@@ -22,7 +23,7 @@ mod udp;
 mod tests;
 
 pub use error::{ForwardError, Loss};
-pub use expose::Exposed;
+pub use expose::{Exposed, Offer};
 pub use forward::{Forwarder, Transport};
 pub use list::list;
 pub use proxy::{AssociateCounts, Proxy, ProxyError};

@@ -46,7 +46,9 @@ pub(super) use feed::{FeedAction, FeedArgs, FeedFollow, FeedPost, FeedRead};
 pub(super) use group::{GroupAction, GroupArgs, GroupMembers, RoleArg, Switch};
 #[cfg(unix)]
 pub(super) use group::{GroupInviteArgs, GroupPost, GroupRead};
-pub(super) use services::{Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services};
+pub(super) use services::{
+    Expose, ExposeAction, Forward, ForwardAction, Pipe, Proxy, Services, Terms,
+};
 #[cfg(unix)]
 pub(super) use services::{Login, Ssh};
 #[cfg(unix)]
@@ -58,7 +60,7 @@ use values::event_filter;
 use values::percent;
 #[cfg(all(feature = "subnet", target_os = "linux"))]
 use values::range;
-pub(super) use values::{Allowed, Offered, PeerName, Service, is_start_of_id};
+pub(super) use values::{Allowed, Limited, Offered, PeerName, Service, is_start_of_id};
 use values::{address, code_or_folder, file_name, measurement, seconds, size, time};
 
 const EXIT_CODES: &str = "\

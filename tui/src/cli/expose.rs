@@ -4,12 +4,15 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use peerway::{
     Router, Ticket,
-    services::tunnel::{self, ServiceName, Target},
+    services::{
+        Rate,
+        tunnel::{self, ServiceName, Target},
+    },
 };
 use tokio::net::TcpSocket;
 
 use super::{
-    args::{Allowed, Expose, Globals, Offered},
+    args::{Allowed, Expose, Globals, Limited, Offered, Terms},
     failure::Failure,
     kept,
     node::{self, Node},
@@ -24,16 +27,9 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
     if let Some(action) = &args.action {
         return kept::expose(globals, action).await;
     }
-    let servers = named(&args.servers, &args.names, &args.allow)?;
-    let missing = servers.iter().filter_map(|(_, target)| missing(target));
+    let exposures = exposures(&args.servers, &args.names, &args.terms)?;
+    let missing = exposures.iter().filter_map(|(_, it)| missing(&it.target));
     missing.for_each(out::hint);
-    let exposures: Vec<_> = servers
-        .into_iter()
-        .map(|(name, target)| {
-            let allow = for_service(&args.allow, &name);
-            (name, Exposure { target, allow })
-        })
-        .collect();
     #[cfg(unix)]
     if let Some(client) = super::attach::running(globals).await? {
         return attached::expose(globals, &client, args, exposures).await;
@@ -42,7 +38,7 @@ pub(super) async fn run(globals: &Globals, args: &Expose) -> Result<(), Failure>
     let names: Vec<_> = exposures.iter().map(|(name, _)| name.clone()).collect();
     let mut lent = None;
     let offer = |router: Router, node: &Node| {
-        hint_at_strangers(&args.allow, &node.book().book());
+        hint_at_strangers(&args.terms, &node.book().book());
         lent = Some(node.servers().lend(exposures));
         up::diagnostics(router, !args.no_diagnostics)
     };
@@ -71,11 +67,39 @@ fn commands(ticket: &Ticket, names: &[ServiceName]) -> Vec<String> {
         .collect()
 }
 
-/// Each server with its name.
-pub(super) fn named(
+/// What is to be exposed, each under its name.
+pub(super) fn exposures(
     servers: &[Offered],
     names: &[ServiceName],
-    allow: &[Allowed],
+    terms: &Terms,
+) -> Result<Vec<(ServiceName, Exposure)>, Failure> {
+    let mut exposures = Vec::new();
+    for (name, target) in named(servers, names)? {
+        let allow = for_service(&terms.allow, &name);
+        let limit = limit_of(&terms.limits, &name)?;
+        let exposure = Exposure {
+            target,
+            allow,
+            limit,
+        };
+        exposures.push((name, exposure));
+    }
+    let allowed = terms.allow.iter().map(|it| ("--allow", &it.service));
+    let limited = terms.limits.iter().map(|it| ("--limit", &it.service));
+    for (option, service) in allowed.chain(limited) {
+        let Some(service) = service else { continue };
+        if exposures.iter().all(|(name, _)| name != service) {
+            let name = service.to_string();
+            return Err(Failure::OfNothing { option, name });
+        }
+    }
+    Ok(exposures)
+}
+
+/// Each server with its name.
+fn named(
+    servers: &[Offered],
+    names: &[ServiceName],
 ) -> Result<Vec<(ServiceName, Target)>, Failure> {
     let nameless = servers.iter().filter(|it| it.name.is_none()).count();
     if nameless != names.len() {
@@ -96,25 +120,35 @@ pub(super) fn named(
             name: name.to_string(),
         });
     }
-    let of_none = allow.iter().filter_map(|it| it.service.as_ref());
-    if let Some(name) = of_none.into_iter().find(|name| !seen.contains(name)) {
-        return Err(Failure::AllowsNothing {
-            name: name.to_string(),
-        });
-    }
     Ok(servers)
 }
 
 /// Who may reach a server: those named for it and those for all; whoever is let in, if there are none.
-pub(super) fn for_service(allowed: &[Allowed], name: &ServiceName) -> Vec<Name> {
+fn for_service(allowed: &[Allowed], name: &ServiceName) -> Vec<Name> {
     let own = allowed
         .iter()
         .filter(|it| it.service.as_ref().is_none_or(|of| of == name));
     own.map(|it| it.who.clone()).collect()
 }
 
-pub(super) fn hint_at_strangers(allowed: &[Allowed], book: &Book) {
-    for Allowed { who, .. } in allowed.iter().filter(|it| !book.has_name(&it.who)) {
+/// What is said for it, or else for all.
+fn limit_of(limits: &[Limited], name: &ServiceName) -> Result<Option<Rate>, Failure> {
+    let said = |of: Option<&ServiceName>| {
+        let mut said = limits.iter().filter(|it| it.service.as_ref() == of);
+        let first = said.next().map(|it| it.rate);
+        match (said.next(), of) {
+            (None, _) => Ok(first),
+            (Some(_), Some(name)) => Err(format!("for {name}")),
+            (Some(_), None) => Err("for all servers".to_owned()),
+        }
+    };
+    let limit = said(Some(name)).and_then(|own| Ok(own.or(said(None)?)));
+    limit.map_err(|what| Failure::Limits { what })
+}
+
+pub(super) fn hint_at_strangers(terms: &Terms, book: &Book) {
+    let allowed = terms.allow.iter();
+    for Allowed { who, .. } in allowed.filter(|it| !book.has_name(&it.who)) {
         out::hint(format!(
             "nobody in the address book is called {who} or belongs to a group of that name yet"
         ));
@@ -177,7 +211,7 @@ mod attached {
                 "whether ping and speed are answered is up to the node that runs here, as it was started",
             );
         }
-        hint_at_strangers(&args.allow, &StateDir::open(globals)?.names());
+        hint_at_strangers(&args.terms, &StateDir::open(globals)?.names());
         // Before anything is begun.
         let interrupted = interrupted();
         let names: Vec<_> = exposures.iter().map(|(name, _)| name.clone()).collect();

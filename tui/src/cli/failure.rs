@@ -43,7 +43,7 @@ use crate::{
     dash,
     forwarding::{ListenError, forward_kind, words},
     invites::InviteFileError,
-    kept::KeptError,
+    kept::{KeptError, LimitError},
     operations::{DialError, Failed, FailureKind, dial_kind},
     pairing::PairingError,
     proxying::ProxyingError,
@@ -187,8 +187,14 @@ pub(super) enum Failure {
     Names { servers: usize, names: usize },
     #[error("two servers are named {name}: give each a name of its own")]
     SameName { name: String },
-    #[error("--allow names {name}, and no server is exposed under that name here")]
-    AllowsNothing { name: String },
+    #[error("{option} names {name}, and no server is exposed under that name here")]
+    OfNothing { option: &'static str, name: String },
+    #[error("`none` takes all limits away: leave it out, or the others")]
+    LimitAndNone,
+    #[error(transparent)]
+    UploadLimit(#[from] LimitError),
+    #[error("two limits are given {what}: leave one out")]
+    Limits { what: String },
     #[error("cannot write the unit {}: {source}", path.display())]
     #[cfg(target_os = "linux")]
     Unit { path: PathBuf, source: io::Error },
@@ -297,7 +303,7 @@ impl Failure {
             | Self::Code(_)
             | Self::Names { .. }
             | Self::SameName { .. }
-            | Self::AllowsNothing { .. }
+            | Self::OfNothing { .. }
             | Self::UnknownPeer { .. }
             | Self::UnknownName { .. }
             | Self::NotInBook(_)
@@ -317,6 +323,7 @@ impl Failure {
             #[cfg(unix)]
             Self::GroupInvite(_) | Self::PostLength(_) | Self::Feed(_) | Self::Lacks(_) => USAGE,
             Self::NoGroup(_) | Self::SeveralGroups { .. } => USAGE,
+            Self::Limits { .. } | Self::LimitAndNone | Self::UploadLimit(_) => USAGE,
             Self::NoRoles(_) | Self::NobodyToAsk | Self::NoPin(_) | Self::Appearance(_) => USAGE,
             #[cfg(target_os = "linux")]
             Self::Unit { .. } => FAILED,

@@ -1,6 +1,7 @@
 //! Has what is kept in force on a node that runs, from one change of the file to the next.
 
 mod forwarding;
+mod upload;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +14,14 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::forwarding::{Forwarding, Place};
+pub(super) use self::upload::limited;
+use self::{
+    forwarding::{Forwarding, Place},
+    upload::Upload,
+};
 use super::{
     args::Globals,
-    clock::now_ms,
+    clock::{local_time, now_ms},
     expose::missing,
     failure::Failure,
     follow::{Due, LOOK_EVERY, Looks},
@@ -83,6 +88,7 @@ impl Keeper {
             self.services.answer(answered).await;
             tokio::select! {
                 _ = ticks.tick() => {
+                    self.limit(node, &mut running);
                     count += 1;
                     if count % LOOKS_PER_CHECK == 0 {
                         self.check(&running.kept.expose, node);
@@ -114,6 +120,15 @@ impl Keeper {
         }
         self.check(&kept.expose, node);
         running.kept = kept;
+        self.limit(node, running);
+    }
+
+    /// Sends of what is shared what may be at this hour.
+    fn limit(&self, node: &Node, running: &mut Running) {
+        if let Some(now) = running.upload.change(&running.kept.upload, local_time()) {
+            node.sharing().limit_to(now);
+            self.services.set_upload(now);
+        }
     }
 
     /// Exposes what is not yet, and tells which of the servers are there, as far as that can be told without connecting.
@@ -138,6 +153,7 @@ struct Running {
     kept: Kept,
     /// A task each.
     forwards: BTreeMap<Remote, JoinSet<()>>,
+    upload: Upload,
 }
 
 /// What leads from what was kept to what is.
@@ -192,6 +208,7 @@ mod tests {
         let exposure = |target: &str| Exposure {
             target: target.parse().unwrap(),
             allow: Vec::new(),
+            limit: None,
         };
         let name = |name: &str| name.parse::<ServiceName>().unwrap();
         let remote = |text: &str| text.parse::<Remote>().unwrap();

@@ -6,29 +6,26 @@ use serde::Serialize;
 use super::attach;
 use super::{
     args::{ExposeAction, ForwardAction, Globals},
-    expose::{for_service, hint_at_strangers, named},
+    expose::{exposures, hint_at_strangers},
     failure::Failure,
     out,
     state::StateDir,
 };
-use crate::kept::{ExposeLine, Exposure, ForwardLine, Kept, KeptFile, KeptLines, State};
+use crate::kept::{
+    ExposeLine, ForwardLine, Kept, KeptFile, KeptLines, State, UploadLimit, UploadLine,
+};
 
 pub(super) async fn expose(globals: &Globals, action: &ExposeAction) -> Result<(), Failure> {
     let file = StateDir::open(globals)?.kept();
     match action {
         ExposeAction::Add(args) => {
-            let servers = named(&args.servers, &[], &args.allow)?;
-            hint_at_strangers(&args.allow, &StateDir::open(globals)?.names());
+            let exposures = exposures(&args.servers, &[], &args.terms)?;
+            hint_at_strangers(&args.terms, &StateDir::open(globals)?.names());
             file.change(|draft| {
-                servers.iter().try_for_each(|(name, target)| {
-                    let exposure = Exposure {
-                        target: target.clone(),
-                        allow: for_service(&args.allow, name),
-                    };
-                    draft.expose(name, &exposure)
-                })
+                let mut each = exposures.iter();
+                each.try_for_each(|(name, exposure)| draft.expose(name, exposure))
             })?;
-            let names: Vec<_> = servers.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<_> = exposures.iter().map(|(name, _)| name.as_str()).collect();
             let mut lines = in_force(globals, &file).await?.expose;
             lines.retain(|line| names.contains(&&line.name[..]));
             print_exposed(globals, &lines)
@@ -101,6 +98,44 @@ pub(super) async fn forward(globals: &Globals, action: &ForwardAction) -> Result
     }
 }
 
+/// What `share --limit` says, from now on.
+pub(super) async fn limit_upload(globals: &Globals, limit: &UploadLimit) -> Result<(), Failure> {
+    let file = StateDir::open(globals)?.kept();
+    file.change(|draft| draft.limit_upload(limit))?;
+    let line = in_force(globals, &file).await?.upload;
+    if globals.json {
+        return Ok(out::json(&UploadRecord {
+            event: "limit",
+            line,
+        })?);
+    }
+    let words = upload_words(&line);
+    let words = words.unwrap_or_else(|| "without a limit from now on".to_owned());
+    Ok(out::text(format!("what is shared is sent {words}"))?)
+}
+
+#[derive(Serialize)]
+struct UploadRecord {
+    event: &'static str,
+    #[serde(flatten)]
+    line: UploadLine,
+}
+
+/// How much is sent of what is shared; none if there is no limit.
+pub(super) fn upload_words(line: &UploadLine) -> Option<String> {
+    if line.limits.is_empty() {
+        return None;
+    }
+    let limits = line.limits.iter().map(|limit| match limit.split_once('=') {
+        Some((hours, rate)) => format!("{hours} up to {rate}"),
+        None => format!("up to {limit}"),
+    });
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    let now = line.now.as_ref();
+    let now = now.map_or_else(String::new, |now| format!("; now {now}"));
+    Some(format!("{limits}{now}"))
+}
+
 /// As the node that runs here has it, once that is what the file says; without one, as the next one will.
 async fn in_force(globals: &Globals, file: &KeptFile) -> Result<KeptLines, Failure> {
     #[cfg(unix)]
@@ -150,10 +185,13 @@ fn print_forwarded(globals: &Globals, lines: &[ForwardLine]) -> Result<(), Failu
 }
 
 pub(super) fn exposed_row(line: &ExposeLine) -> Vec<String> {
-    let whom = match &line.allow[..] {
+    let mut whom = match &line.allow[..] {
         [] => "for whoever is let in".to_owned(),
         allow => format!("for {}", allow.join(", ")),
     };
+    if let Some(limit) = &line.limit {
+        whom.push_str(&format!(", up to {limit}"));
+    }
     let how = how(line.state, line.reason.as_ref());
     vec![line.name.clone(), line.target.clone(), whom, how]
 }
@@ -188,11 +226,30 @@ mod tests {
     use super::{super::documented::assert_keys, *};
 
     #[test]
+    fn how_much_is_sent_of_what_is_shared_is_said() {
+        let line = UploadLine {
+            limits: vec!["08:00-23:00=2mbit".to_owned(), "20mbit".to_owned()],
+            now: Some("2mbit".to_owned()),
+        };
+        let words = "08:00-23:00 up to 2mbit, up to 20mbit; now 2mbit";
+        assert_eq!(upload_words(&line).as_deref(), Some(words));
+        assert_eq!(upload_words(&UploadLine::default()), None);
+        assert_keys(
+            "share",
+            &UploadRecord {
+                event: "limit",
+                line,
+            },
+        );
+    }
+
+    #[test]
     fn the_lines_keep_their_keys_and_say_what_is_in_the_way() {
         let exposed = ExposeLine {
             name: "web".to_owned(),
             target: "127.0.0.1:80".to_owned(),
             allow: vec!["anna".to_owned()],
+            limit: Some("20mbit".to_owned()),
             state: Some(State::Ready),
             reason: None,
         };
@@ -204,7 +261,10 @@ mod tests {
         };
         assert_keys("expose list", &exposed);
         assert_keys("forward list", &forwarded);
-        assert_eq!(exposed_row(&exposed)[2..], ["for anna", "ready"]);
+        assert_eq!(
+            exposed_row(&exposed)[2..],
+            ["for anna, up to 20mbit", "ready"]
+        );
         assert_eq!(
             forwarded_row(&forwarded)[1..],
             ["at 127.0.0.1:9000", "failed: the port is taken"]

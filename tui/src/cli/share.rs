@@ -20,6 +20,8 @@ use super::{
     args::{Globals, ShareArgs},
     failure::Failure,
     follow::Followed,
+    keep::limited,
+    kept::limit_upload,
     node::Node,
     out,
     state::StateDir,
@@ -30,6 +32,7 @@ use crate::control::{Client, ShareAsk};
 use crate::{
     book::Trust,
     dash::format,
+    kept::UploadLimit,
     searches::asker,
     shares::{ShareLine, not_found},
 };
@@ -45,6 +48,16 @@ pub(super) async fn run(globals: &Globals, args: &ShareArgs) -> Result<(), Failu
     }
     if let Some(which) = &args.stop {
         return stop(globals, which).await;
+    }
+    if !args.limit.is_empty() {
+        let parts = args.limit.iter().copied().flatten().collect::<Vec<_>>();
+        if args.limit.len() > 1 && parts.len() < args.limit.len() {
+            return Err(Failure::LimitAndNone);
+        }
+        limit_upload(globals, &UploadLimit::of(parts)?).await?;
+        if args.paths.is_empty() {
+            return Ok(());
+        }
     }
     #[cfg(unix)]
     if let Some(node) = attach::willing(globals).await? {
@@ -70,6 +83,7 @@ async fn ask(globals: &Globals, args: &ShareArgs, node: &Client) -> Result<(), F
 
 /// Serves until Ctrl-C, and says so.
 async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
+    let limit = StateDir::open(globals)?.kept().read()?.upload;
     let (give, given) = oneshot::channel();
     let offer = |router: Router, node: &Node| {
         // It is waited for below, for as long as the node runs.
@@ -83,18 +97,24 @@ async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
         let Ok((sharing, search)) = given.await else {
             return pending().await;
         };
-        for path in &args.paths {
-            let mut shared = sharing.share(path, args.public).await?;
-            if args.searchable {
-                let left_out = search.offer(&shared).await;
-                shared.skipped.extend(not_found(left_out));
+        let all = async {
+            for path in &args.paths {
+                let mut shared = sharing.share(path, args.public).await?;
+                if args.searchable {
+                    let left_out = search.offer(&shared).await;
+                    shared.skipped.extend(not_found(left_out));
+                }
+                let (link, searchable) = (sharing.link(&shared), args.searchable);
+                let line = ShareLine::of(shared, searchable, Some(link));
+                say(globals, "shared", &line)?;
             }
-            let (link, searchable) = (sharing.link(&shared), args.searchable);
-            let line = ShareLine::of(shared, searchable, Some(link));
-            say(globals, "shared", &line)?;
+            out::hint("it is there as long as this runs: Ctrl-C ends it");
+            pending::<Result<(), Failure>>().await
+        };
+        tokio::select! {
+            never = limited(&sharing, &limit) => match never {},
+            failed = all => failed,
         }
-        out::hint("it is there as long as this runs: Ctrl-C ends it");
-        pending::<Result<(), Failure>>().await
     };
     tokio::select! {
         served = serving => served,

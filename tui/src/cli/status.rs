@@ -223,9 +223,15 @@ fn kept_lines(services: &KeptLines) -> Vec<String> {
     let line = |what: &str, row: &[String]| format!("{what:13} {}", row.join(" "));
     let exposed = exposed.map(|row| line("exposed", &row));
     let forwarded = forwarded.map(|row| line("forwarded", &row));
+    let upload = kept::upload_words(&services.upload);
+    let upload = upload.map(|words| format!("upload        {words}"));
     let trouble = services.trouble.iter();
     let trouble = trouble.map(|trouble| format!("services      {trouble}"));
-    exposed.chain(forwarded).chain(trouble).collect()
+    exposed
+        .chain(forwarded)
+        .chain(upload)
+        .chain(trouble)
+        .collect()
 }
 
 /// How many times files came and went since the node began, and the last of that; none if that never happened.

@@ -143,7 +143,7 @@ fn a_server_may_bring_its_name_and_say_who_may_reach_it() {
     {
         assert_eq!(said[at], (name.to_owned(), target.to_owned()));
     }
-    let allowed = expose.allow.iter().map(|it| {
+    let allowed = expose.terms.allow.iter().map(|it| {
         let service = it.service.as_ref().map(ToString::to_string);
         (service, it.who.to_string())
     });

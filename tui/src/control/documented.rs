@@ -22,7 +22,7 @@ use super::{
 use crate::{
     commons::{Commons, CommonsChange},
     forwarding::{self, ForwardAsk},
-    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State},
+    kept::{self, ExposeLine, ForwardLine, KeptLines, ServiceChange, State, UploadLine},
     operations::{Failed, FailureKind, Ping, Services, Speed, Step, Why},
     pairing::{self, PairAsk},
     pins::{Freed, PinLine, PinLines, StoreLine},
@@ -352,7 +352,8 @@ fn every_key_of_what_is_served_for_a_command_is_documented_and_no_other() {
     let forward = serde_json::json!({
         "ticket": Ticket::from(id), "service": "web", "listen": "127.0.0.1:9000", "fail_fast": true,
     });
-    let server = serde_json::json!({"name": "web", "target": "127.0.0.1:80", "allow": ["anna"]});
+    let server = serde_json::json!({"name": "web", "target": "127.0.0.1:80", "allow": ["anna"],
+        "limit": "20mbit"});
     let expose = serde_json::json!({ "servers": [server] });
     let forward: ForwardAsk = serde_json::from_value(forward).unwrap();
     let expose: ExposeAsk = serde_json::from_value(expose).unwrap();
@@ -586,6 +587,7 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
             name: text("web"),
             target: text("127.0.0.1:80"),
             allow: vec![text("anna")],
+            limit: Some(text("20mbit")),
             state: Some(State::Waiting),
             reason: Some(text("a")),
         }],
@@ -595,6 +597,10 @@ fn every_key_about_kept_services_is_documented_and_no_other() {
             state: Some(State::Failed),
             reason: None,
         }],
+        upload: UploadLine {
+            limits: vec![text("2mbit")],
+            now: Some(text("2mbit")),
+        },
         trouble: Some(text("a")),
     };
     let change = ServiceChange {

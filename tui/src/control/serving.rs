@@ -60,6 +60,7 @@ pub(super) async fn expose(
         let exposure = Exposure {
             target: server.target.0,
             allow: server.allow.into_iter().map(|who| who.0).collect(),
+            limit: server.limit.map(|limit| limit.0),
         };
         (server.name.0, exposure)
     });

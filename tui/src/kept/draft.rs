@@ -4,8 +4,8 @@ use peerway::services::tunnel::ServiceName;
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
 use super::{
-    Exposure, Kept, Local, Remote,
-    text::{self, ALLOW, EXPOSE, FORWARD, LISTEN, Mistake, TARGET},
+    Exposure, Kept, Local, Remote, UploadLimit,
+    text::{self, ALLOW, EXPOSE, FORWARD, LIMIT, LISTEN, Mistake, SHARE, TARGET},
 };
 use crate::{book::Name, toml};
 
@@ -57,6 +57,9 @@ impl Draft {
             let allow = exposure.allow.iter().map(|name| name.as_str());
             table.insert(ALLOW, value(Array::from_iter(allow)));
         }
+        if let Some(limit) = exposure.limit {
+            table.insert(LIMIT, value(limit.to_string()));
+        }
         self.insert(EXPOSE, name.as_str(), table)
     }
 
@@ -82,6 +85,23 @@ impl Draft {
         let mut table = Table::new();
         table.insert(LISTEN, value(local.to_string()));
         self.insert(FORWARD, &remote.to_string(), table)
+    }
+
+    /// Sends no more than this of what is shared from now on.
+    pub(crate) fn limit_upload(&mut self, limit: &UploadLimit) -> Result<(), EditError> {
+        if self.kept.upload == *limit {
+            return Ok(());
+        }
+        if self.document.get(SHARE).is_none() {
+            let table = self.begun(Table::new());
+            self.document.insert(SHARE, Item::Table(table));
+        }
+        let table = toml::tables(&mut self.document, SHARE).ok_or(EditError::Unwritable)?;
+        match limit.is_none() {
+            true => drop(table.remove(LIMIT)),
+            false => toml::put(table, LIMIT, Array::from_iter(limit.texts()).into()),
+        }
+        self.reread()
     }
 
     /// Exposes a server no more.
@@ -128,16 +148,21 @@ impl Draft {
         Ok(is_forwarded || is_allowed)
     }
 
-    fn insert(&mut self, group: &str, key: &str, mut table: Table) -> Result<(), EditError> {
+    fn insert(&mut self, group: &str, key: &str, table: Table) -> Result<(), EditError> {
+        let table = self.begun(table);
+        let tables = toml::tables(&mut self.document, group).ok_or(EditError::Unwritable)?;
+        tables.insert(key, Item::Table(table));
+        self.reread()
+    }
+
+    /// A table that is to be inserted. What stands in a file without any is to stay above it.
+    fn begun(&mut self, mut table: Table) -> Table {
         if self.kept == Kept::default() {
-            // What stands in a file of nothing else is to stay above.
             let head = self.document.trailing().as_str().unwrap_or_default();
             table.decor_mut().set_prefix(format!("{head}\n"));
             self.document.set_trailing("");
         }
-        let tables = toml::tables(&mut self.document, group).ok_or(EditError::Unwritable)?;
-        tables.insert(key, Item::Table(table));
-        self.reread()
+        table
     }
 
     fn remove(&mut self, group: &str, key: &str) -> Result<(), EditError> {
@@ -168,7 +193,7 @@ fn rename_among(allow: &mut Value, from: &Name, to: &Name) {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EditError {
     #[error(
-        "{name} is kept already, for {target} or other peers: `peerway expose remove {name}` first"
+        "{name} is kept already, for {target}, other peers or another limit: `peerway expose remove {name}` first"
     )]
     Exposed { name: String, target: String },
     #[error("{remote} is kept already, at {local}: `peerway forward remove {remote}` first")]
@@ -193,6 +218,7 @@ mod tests {
         Exposure {
             target: target.parse().unwrap(),
             allow: allow.iter().map(|name| name.parse().unwrap()).collect(),
+            limit: None,
         }
     }
 
@@ -202,14 +228,15 @@ mod tests {
     #[test]
     fn the_first_service_makes_a_file_that_says_how_it_is_used() {
         let mut draft = Draft::of("").unwrap();
-        let web = exposure("8080", &["anna", "family"]);
+        let mut web = exposure("8080", &["anna", "family"]);
+        web.limit = Some("20mbit".parse().unwrap());
         draft.expose(&"web".parse().unwrap(), &web).unwrap();
         let nas = "nas/web".parse().unwrap();
         draft.forward(&nas, &"9000".parse().unwrap()).unwrap();
         let text = draft.text();
         assert!(text.starts_with("# What this computer"), "{text}");
         assert!(
-            text.ends_with("\n[expose.web]\ntarget = \"127.0.0.1:8080\"\nallow = [\"anna\", \"family\"]\n\n[forward.\"nas/web\"]\nlisten = \"127.0.0.1:9000\"\n"),
+            text.ends_with("\n[expose.web]\ntarget = \"127.0.0.1:8080\"\nallow = [\"anna\", \"family\"]\nlimit = \"20mbit\"\n\n[forward.\"nas/web\"]\nlisten = \"127.0.0.1:9000\"\n"),
             "{text}"
         );
         assert_eq!(text::parse(&text).unwrap(), draft.kept);
@@ -231,6 +258,35 @@ mod tests {
             text,
             "# Ours.\n\n# Shells.\n[expose.ssh]\ntarget = \"22\"\n\n[expose.dns]\ntarget = \"udp://127.0.0.1:53\"\n# The end.\n"
         );
+    }
+
+    #[test]
+    fn how_much_is_sent_of_what_is_shared_is_changed_and_taken_away() {
+        let limit = |parts: &[&str]| {
+            let parts = parts.iter().map(|part| part.parse().unwrap());
+            UploadLimit::of(parts.collect()).unwrap()
+        };
+        let mut draft = Draft::of("").unwrap();
+        let first = limit(&["08:00-23:00=2mbit", "20mbit"]);
+        draft.limit_upload(&first).unwrap();
+        let written = "\n[share]\nlimit = [\"08:00-23:00=2mbit\", \"20mbit\"]\n";
+        assert_eq!(draft.text(), format!("{HEAD}{written}"));
+        let before = "[share]\n# Ours.\nlimit = \"1mbit\" # slow\n";
+        let mut draft = Draft::of(before).unwrap();
+        draft.limit_upload(&limit(&["1mbit"])).unwrap();
+        assert_eq!(draft.text(), before);
+        draft.limit_upload(&limit(&["2mbit"])).unwrap();
+        assert_eq!(
+            draft.text(),
+            "[share]\n# Ours.\nlimit = [\"2mbit\"] # slow\n"
+        );
+        draft.limit_upload(&UploadLimit::default()).unwrap();
+        assert!(draft.kept.upload.is_none());
+        draft
+            .expose(&"web".parse().unwrap(), &exposure("80", &[]))
+            .unwrap();
+        draft.limit_upload(&first).unwrap();
+        assert_eq!(draft.kept.upload, first);
     }
 
     #[test]

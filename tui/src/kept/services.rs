@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use peerway::services::Rate;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{broadcast, watch},
@@ -41,6 +42,8 @@ pub(crate) struct ExposeLine {
     pub(crate) name: String,
     pub(crate) target: String,
     pub(crate) allow: Vec<String>,
+    #[serde(default)]
+    pub(crate) limit: Option<String>,
     pub(crate) state: Option<State>,
     pub(crate) reason: Option<String>,
 }
@@ -54,11 +57,20 @@ pub(crate) struct ForwardLine {
     pub(crate) reason: Option<String>,
 }
 
+/// How much is sent of what is shared, and how much just now; no limit where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UploadLine {
+    pub(crate) limits: Vec<String>,
+    pub(crate) now: Option<String>,
+}
+
 /// All that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeptLines {
     pub(crate) expose: Vec<ExposeLine>,
     pub(crate) forward: Vec<ForwardLine>,
+    #[serde(default)]
+    pub(crate) upload: UploadLine,
     /// Why the file as it is now is not in force.
     pub(crate) trouble: Option<String>,
 }
@@ -73,6 +85,7 @@ impl From<&Kept> for KeptLines {
                 .iter()
                 .map(|it| it.as_str().to_owned())
                 .collect(),
+            limit: exposure.limit.map(|limit| limit.to_string()),
             state: None,
             reason: None,
         };
@@ -85,6 +98,10 @@ impl From<&Kept> for KeptLines {
         Self {
             expose: kept.expose.iter().map(exposed).collect(),
             forward: kept.forward.iter().map(forwarded).collect(),
+            upload: UploadLine {
+                limits: kept.upload.texts(),
+                now: None,
+            },
             trouble: None,
         }
     }
@@ -186,8 +203,15 @@ impl Services {
                     (line.state, line.reason) = (before.state, before.reason.clone());
                 }
             }
+            now.upload.now = lines.upload.now.take();
             *lines = now;
         });
+    }
+
+    /// So much is sent of what is shared from now on.
+    pub(crate) fn set_upload(&self, now: Option<Rate>) {
+        let now = now.map(|rate| rate.to_string());
+        self.0.lines.send_modify(|lines| lines.upload.now = now);
     }
 
     /// Why the file as it is now is not in force; what was before stays.

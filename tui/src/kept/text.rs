@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use toml_edit::{Document, Item, TableLike};
 
-use super::{Exposure, Kept, Local, MAX_OF_A_KIND, Remote};
+use super::{Exposure, Kept, LimitError, LimitPart, Local, MAX_OF_A_KIND, Remote, UploadLimit};
 use crate::{
     book::Name,
     toml::{line_of, span_of},
@@ -13,7 +13,9 @@ use crate::{
 pub(super) const EXPOSE: &str = "expose";
 pub(super) const TARGET: &str = "target";
 pub(super) const ALLOW: &str = "allow";
+pub(super) const LIMIT: &str = "limit";
 pub(super) const FORWARD: &str = "forward";
+pub(super) const SHARE: &str = "share";
 pub(super) const LISTEN: &str = "listen";
 
 /// What cannot be understood, and where.
@@ -37,8 +39,9 @@ pub(super) fn parse(text: &str) -> Result<Kept, Mistake> {
         match key {
             EXPOSE => kept.expose = reader.exposed(item)?,
             FORWARD => kept.forward = reader.forwarded(item)?,
+            SHARE => kept.upload = reader.shared(item)?,
             _ => {
-                let known = "[expose.NAME] and [forward.\"PEER/NAME\"]";
+                let known = "[expose.NAME], [forward.\"PEER/NAME\"] and [share]";
                 return Err(reader.unknown(root, key, known));
             }
         }
@@ -64,12 +67,13 @@ impl Reader<'_> {
                     format!("no service is called {key:?}: {error}"),
                 )
             })?;
-            let (mut target, mut allow) = (None, Vec::new());
+            let (mut target, mut allow, mut limit) = (None, Vec::new(), None);
             for (key, item) in table.iter() {
                 match key {
                     TARGET => target = Some(self.parsed(TARGET, item)?),
                     ALLOW => allow = self.names(item)?,
-                    _ => return Err(self.unknown(table, key, "target and allow")),
+                    LIMIT => limit = Some(self.parsed(LIMIT, item)?),
+                    _ => return Err(self.unknown(table, key, "target, allow and limit")),
                 }
             }
             let missing = || {
@@ -77,7 +81,12 @@ impl Reader<'_> {
                 self.wrong(place.clone(), wrong)
             };
             let target = target.ok_or_else(missing)?;
-            exposed.insert(name, Exposure { target, allow });
+            let exposure = Exposure {
+                target,
+                allow,
+                limit,
+            };
+            exposed.insert(name, exposure);
         }
         Ok(exposed)
     }
@@ -111,6 +120,35 @@ impl Reader<'_> {
             forwarded.insert(remote, listen);
         }
         Ok(forwarded)
+    }
+
+    fn shared(&self, item: &Item) -> Result<UploadLimit, Mistake> {
+        let kind = |item: &Item| {
+            let wrong = "share is a table, [share], with a limit in quotes, or a list of them";
+            self.wrong(item.span(), wrong.to_owned())
+        };
+        let table = item.as_table_like().ok_or_else(|| kind(item))?;
+        let mut parts = Vec::new();
+        let mut whole = item;
+        for (key, item) in table.iter() {
+            if key != LIMIT {
+                return Err(self.unknown(table, key, LIMIT));
+            }
+            whole = item;
+            let texts: Option<Vec<_>> = match (item.as_str(), item.as_array()) {
+                (Some(one), _) => Some(vec![one]),
+                (None, Some(several)) => several.iter().map(|it| it.as_str()).collect(),
+                (None, None) => None,
+            };
+            for text in texts.ok_or_else(|| kind(item))? {
+                let part = text.parse::<LimitPart>();
+                let wrong =
+                    |error: LimitError| self.wrong(item.span(), format!("{text:?}: {error}"));
+                parts.push(part.map_err(wrong)?);
+            }
+        }
+        let limit = UploadLimit::of(parts);
+        limit.map_err(|error| self.wrong(whole.span(), error.to_string()))
     }
 
     /// Each with its key and where that stands.
@@ -222,7 +260,11 @@ mod tests {
                 2,
                 "HOST:PORT",
             ),
-            (format!("{web}alow = \"anna\"\n"), 4, "target and allow"),
+            (
+                format!("{web}alow = \"anna\"\n"),
+                4,
+                "target, allow and limit",
+            ),
             (format!("{web}allow = 3\n"), 4, "in brackets"),
             (format!("{web}allow = [3]\n"), 4, "in brackets"),
             (format!("{web}allow = []\n"), 4, "leave it out"),
@@ -263,6 +305,33 @@ mod tests {
             (many, 1, "at most 256"),
         ];
         for (text, line, told) in cases {
+            let mistake = parse(&text).unwrap_err();
+            let said = mistake.to_string();
+            assert!(said.contains(told), "{text}: {said}");
+            assert_eq!(mistake.line, line, "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_limit_is_named_with_its_line_and_what_to_do() {
+        let web = "[expose.web]\ntarget = \"8080\"\n";
+        for (text, line, told) in [
+            (format!("{web}limit = \"20\"\n"), 3, "as in 500kbit"),
+            (format!("{web}limit = 20\n"), 3, "text in quotes"),
+            ("share = 3\n".to_owned(), 1, "[share]"),
+            ("[share]\nrate = 3\n".to_owned(), 2, "no key \"rate\""),
+            ("[share]\nlimit = 3\n".to_owned(), 2, "a list of them"),
+            (
+                "[share]\nlimit = \"8-9=1mbit\"\n".to_owned(),
+                2,
+                "times of the day",
+            ),
+            (
+                "[share]\nlimit = [\"1mbit\", \"2mbit\"]\n".to_owned(),
+                2,
+                "leave one out",
+            ),
+        ] {
             let mistake = parse(&text).unwrap_err();
             let said = mistake.to_string();
             assert!(said.contains(told), "{text}: {said}");

@@ -8,12 +8,12 @@ use std::{
 
 use crate::{
     NodeSnapshot, PeerId, PeerSnapshot, PeerState, Refused,
+    services::bucket::Bucket,
     wire::status::{GroupTag, Status},
 };
 
 use super::{
     Group,
-    bucket::Bucket,
     draft::{draft, essence},
 };
 

@@ -12,14 +12,16 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::debug;
 
 use super::{
-    DatagramCounts, ServiceName, Target, Transport, list,
+    DatagramCounts, ServiceName, Target, Transport,
+    limit::{Limit, Share},
+    list,
     local::Local,
     request::{Answer, Obstacle, Purpose, Request},
-    splice::{Broken, ResetOnDrop, StopOnDrop, splice},
+    splice::{Broken, ResetOnDrop, StopOnDrop, splice_within},
     target::Host,
     udp::{Flows, Served},
 };
-use crate::{Connection, PeerId, RecvStream, SendStream};
+use crate::{Connection, PeerId, RecvStream, SendStream, services::Rate};
 
 /// TCP connections carried for one QUIC connection; more wait.
 const MAX_STREAMS: usize = 4096;
@@ -39,8 +41,8 @@ pub struct Exposed {
 }
 
 struct Service {
-    target: Target,
-    may: Option<May>,
+    offer: Offer,
+    limit: Option<Arc<Limit>>,
     /// Dropped with the service, which ends what is open to it.
     lives: watch::Sender<()>,
 }
@@ -48,13 +50,38 @@ struct Service {
 /// Whether a peer may reach a server.
 type May = Arc<dyn Fn(PeerId) -> bool + Send + Sync>;
 
-impl Service {
-    fn new(target: Target, may: Option<May>) -> Self {
+/// A server, and what it is exposed for.
+#[derive(Clone)]
+pub struct Offer {
+    target: Target,
+    may: Option<May>,
+    limit: Option<Rate>,
+}
+
+impl Offer {
+    /// For whoever is let in, without a limit.
+    #[must_use]
+    pub fn new(target: impl Into<Target>) -> Self {
         Self {
-            target,
-            may,
-            lives: watch::Sender::new(()),
+            target: target.into(),
+            may: None,
+            limit: None,
         }
+    }
+
+    /// For the peers for which `may` says so, whenever one of them asks for it.
+    #[must_use]
+    pub fn only_for(mut self, may: impl Fn(PeerId) -> bool + Send + Sync + 'static) -> Self {
+        self.may = Some(Arc::new(may));
+        self
+    }
+
+    /// Lets so much pass each way, of all peers together. Those that use it at once have equal parts of it: connections wait for theirs,
+    /// datagrams beyond it are dropped, and count as [overflowed](DatagramCounts::overflowed).
+    #[must_use]
+    pub fn limited_to(mut self, rate: Rate) -> Self {
+        self.limit = Some(rate);
+        self
     }
 }
 
@@ -64,6 +91,12 @@ fn is_for(may: Option<&May>, peer: PeerId) -> bool {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.offer.fmt(f)
+    }
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.target.fmt(f)
     }
 }
@@ -71,8 +104,7 @@ impl fmt::Debug for Service {
 impl Exposed {
     /// Lets peers reach the server at `target` under `name`. What is open to another one of that name ends.
     pub fn insert(&self, name: ServiceName, target: impl Into<Target>) {
-        let service = Service::new(target.into(), None);
-        self.services().insert(name, service);
+        self.offer(name, Offer::new(target));
     }
 
     /// The same for the peers for which `may` says so, whenever one of them asks for it.
@@ -82,7 +114,16 @@ impl Exposed {
         target: impl Into<Target>,
         may: impl Fn(PeerId) -> bool + Send + Sync + 'static,
     ) {
-        let service = Service::new(target.into(), Some(Arc::new(may)));
+        self.offer(name, Offer::new(target).only_for(may));
+    }
+
+    /// The same as the offer says.
+    pub fn offer(&self, name: ServiceName, offer: Offer) {
+        let service = Service {
+            limit: offer.limit.map(|rate| Arc::new(Limit::new(rate))),
+            offer,
+            lives: watch::Sender::new(()),
+        };
         self.services().insert(name, service);
     }
 
@@ -107,33 +148,30 @@ impl Exposed {
         let services = self.services();
         let all = services.iter();
         let all: Vec<_> = all
-            .map(|(name, it)| (name.clone(), it.target.transport(), it.may.clone()))
+            .map(|(name, it)| (name.clone(), it.offer.clone()))
             .collect();
         // Whoever decides may want to change them.
         drop(services);
-        let theirs = all.iter().filter(|(.., may)| is_for(may.as_ref(), peer));
-        list::emit(theirs.map(|(name, transport, _)| (name, *transport)))
+        let theirs = all.iter().filter(|(_, it)| is_for(it.may.as_ref(), peer));
+        list::emit(theirs.map(|(name, it)| (name, it.target.transport())))
     }
 
     fn services(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Service>> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server that the peer asks for, if that is for it, and for how long it is.
-    fn target(
-        &self,
-        name: &ServiceName,
-        peer: PeerId,
-    ) -> Result<(Target, watch::Receiver<()>), Answer> {
+    /// The server that the peer asks for, if that is for it, and on what terms it is.
+    fn target(&self, name: &ServiceName, peer: PeerId) -> Result<(Target, Terms), Answer> {
         let services = self.services();
         let service = services.get(name).ok_or(Answer::UnknownService)?;
-        let (target, may) = (service.target.clone(), service.may.clone());
+        let Offer { target, may, .. } = service.offer.clone();
+        let share = service.limit.clone().map(|limit| Share { limit, peer });
         let lives = service.lives.subscribe();
         drop(services);
         if !is_for(may.as_ref(), peer) {
             return Err(Answer::NotAllowed);
         }
-        Ok((target, lives))
+        Ok((target, Terms { share, lives }))
     }
 
     /// False if the peer's TCP connection was begun before.
@@ -141,6 +179,12 @@ impl Exposed {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.insert((peer, id))
     }
+}
+
+/// How much a peer may have of a service, and for how long.
+struct Terms {
+    share: Option<Share>,
+    lives: watch::Receiver<()>,
 }
 
 /// The latest TCP connections, oldest first.
@@ -204,16 +248,17 @@ async fn serve_stream(
             let _ = send.finish();
             Ok(())
         }
-        Led::To(local, mut lives) => {
+        Led::To(local, mut terms) => {
             send.write_all(&[Answer::Ok.to_byte()]).await?;
+            let share = terms.share.as_ref();
             tokio::select! {
-                spliced = splice(local, ResetOnDrop(send), StopOnDrop(recv)) => Ok(spliced?),
-                _ = lives.changed() => Err(StreamError::Removed),
+                spliced = splice_within(share, local, ResetOnDrop(send), StopOnDrop(recv)) => Ok(spliced?),
+                _ = terms.lives.changed() => Err(StreamError::Removed),
             }
         }
-        Led::Datagrams(host, mut lives) => tokio::select! {
-            served = datagrams.serve(&host, send, recv) => Ok(served?),
-            _ = lives.changed() => Err(StreamError::Removed),
+        Led::Datagrams(host, mut terms) => tokio::select! {
+            served = datagrams.serve((&host, terms.share), send, recv) => Ok(served?),
+            _ = terms.lives.changed() => Err(StreamError::Removed),
         },
     }
 }
@@ -222,8 +267,8 @@ async fn serve_stream(
 enum Led {
     Answer(Answer),
     List(Vec<u8>),
-    To(Local, watch::Receiver<()>),
-    Datagrams(Host, watch::Receiver<()>),
+    To(Local, Terms),
+    Datagrams(Host, Terms),
 }
 
 async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Result<Led, Answer> {
@@ -235,7 +280,7 @@ async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Resu
             Transport::Datagrams => Err(Answer::IsUdp),
         },
         Purpose::Connect => {
-            let (target, lives) = exposed.target(&name, peer)?;
+            let (target, terms) = exposed.target(&name, peer)?;
             if target.transport() == Transport::Datagrams {
                 return Err(Answer::IsUdp);
             }
@@ -245,10 +290,10 @@ async fn lead(request: Option<Request>, peer: PeerId, exposed: &Exposed) -> Resu
             let connected = timeout(TARGET_TIMEOUT, target.connect()).await;
             let connected = connected.unwrap_or(Err(Obstacle::Silence));
             let local = connected.map_err(Answer::NoTarget)?;
-            Ok(Led::To(local, lives))
+            Ok(Led::To(local, terms))
         }
         Purpose::Datagrams => match exposed.target(&name, peer)? {
-            (Target::Udp(host), lives) => Ok(Led::Datagrams(host, lives)),
+            (Target::Udp(host), terms) => Ok(Led::Datagrams(host, terms)),
             (Target::Tcp(_), _) => Err(Answer::IsTcp),
             #[cfg(unix)]
             (Target::Unix(_), _) => Err(Answer::IsTcp),

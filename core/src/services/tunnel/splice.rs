@@ -5,7 +5,7 @@ use std::{
     pin::pin,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{ReadError, StoppedError, VarInt, WriteError};
 use socket2::SockRef;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{local::Local, pace::Pace};
+use super::{limit::Share, local::Local, pace::Pace};
 use crate::{RecvStream, SendStream};
 
 /// What is read from TCP at a time, at most and at least: small reads share a buffer.
@@ -21,6 +21,7 @@ const CHUNK: usize = 64 * 1024;
 const LEAST: usize = 4096;
 /// Pieces of a stream, of a packet each, that are written to TCP at a time.
 const TOGETHER: usize = 32;
+const PACKET: usize = 1200;
 /// Stream error code (RFC 9000 section 20.2): the TCP connection at the sender's end broke.
 const BROKEN: VarInt = VarInt::from_u32(1);
 
@@ -29,20 +30,31 @@ const BROKEN: VarInt = VarInt::from_u32(1);
 /// Any other end, also this future being dropped or the process killed, resets a TCP connection and the stream.
 pub(super) async fn splice(
     local: Local,
+    send: ResetOnDrop,
+    recv: StopOnDrop,
+) -> Result<(), Broken> {
+    splice_within(None, local, send, recv).await
+}
+
+/// The same within a peer's share of a limit.
+pub(super) async fn splice_within(
+    share: Option<&Share>,
+    local: Local,
     mut send: ResetOnDrop,
     mut recv: StopOnDrop,
 ) -> Result<(), Broken> {
+    let ends = (&mut send.0, &mut recv.0);
     match local {
         Local::Tcp(mut tcp) => {
             tcp.set_nodelay(true)?;
             tcp.set_zero_linger()?;
             let (reader, writer) = tcp.split();
-            copy((reader, writer), &mut send.0, &mut recv.0).await?;
+            copy_within(share, (reader, writer), ends).await?;
             SockRef::from(&tcp).set_linger(None)?;
             Ok(())
         }
         #[cfg(unix)]
-        Local::Unix(mut unix) => copy(unix.split(), &mut send.0, &mut recv.0).await,
+        Local::Unix(mut unix) => copy_within(share, unix.split(), ends).await,
     }
 }
 
@@ -52,11 +64,24 @@ pub(super) async fn copy(
     send: &mut SendStream,
     recv: &mut RecvStream,
 ) -> Result<(), Broken> {
-    tokio::try_join!(to_quic(reader, send), from_quic(recv, writer))?;
+    copy_within(None, (reader, writer), (send, recv)).await
+}
+
+async fn copy_within(
+    share: Option<&Share>,
+    (reader, writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    (send, recv): (&mut SendStream, &mut RecvStream),
+) -> Result<(), Broken> {
+    tokio::try_join!(to_quic(reader, send, share), from_quic(recv, writer, share))?;
     Ok(())
 }
 
-async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Result<(), Broken> {
+async fn to_quic(
+    mut local: impl AsyncRead + Unpin,
+    send: &mut SendStream,
+    share: Option<&Share>,
+) -> Result<(), Broken> {
+    let most = share.map_or(CHUNK, Share::piece);
     let mut acknowledged = pin!(send.stopped());
     let copy = async {
         let mut buffer = BytesMut::new();
@@ -65,8 +90,11 @@ async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Re
             if buffer.capacity() < LEAST {
                 buffer.reserve(CHUNK);
             }
-            if local.read_buf(&mut buffer).await? == 0 {
+            if local.read_buf(&mut (&mut buffer).limit(most)).await? == 0 {
                 return send.finish().map_err(|_| Broken::Peer);
+            }
+            if let Some(share) = share {
+                share.send(buffer.len()).await;
             }
             let bytes = buffer.split().freeze();
             let wanted = pace.priority(bytes.len(), Instant::now());
@@ -92,10 +120,19 @@ async fn to_quic(mut local: impl AsyncRead + Unpin, send: &mut SendStream) -> Re
 async fn from_quic(
     recv: &mut RecvStream,
     mut local: impl AsyncWrite + Unpin,
+    share: Option<&Share>,
 ) -> Result<(), Broken> {
     let mut chunks = [const { Bytes::new() }; TOGETHER];
-    while let Some(count) = recv.read_chunks(&mut chunks).await? {
+    let most = share.map_or(TOGETHER, |share| share.piece() / PACKET);
+    let most = most.clamp(1, TOGETHER);
+    while let Some(count) = recv
+        .read_chunks(chunks.get_mut(..most).unwrap_or_default())
+        .await?
+    {
         let chunks = chunks.get_mut(..count).unwrap_or_default();
+        if let Some(share) = share {
+            share.take(chunks.iter().map(Bytes::len).sum()).await;
+        }
         write_all(&mut local, chunks).await?;
         // They hold the packets in which they came.
         chunks.fill(Bytes::new());

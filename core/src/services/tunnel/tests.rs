@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    ALPN, Exposed, ForwardError, Forwarder, ParseNameError, ServiceName, Target, Transport,
+    ALPN, Exposed, ForwardError, Forwarder, Offer, ParseNameError, ServiceName, Target, Transport,
     begin::{First, Unbegun, begin},
     expose,
     local::Local,
@@ -280,6 +280,34 @@ async fn a_connection_that_ends_with_the_link_is_told_of_as_cut_and_not_as_refus
         "{error}"
     );
     assert_reset(&mut app).await;
+}
+
+#[tokio::test]
+async fn a_limited_server_sends_and_gets_no_more_than_its_rate() {
+    let mut world = World::new().await;
+    let addr = world.target.as_ref().unwrap().local_addr().unwrap();
+    let offer = Offer::new(addr).limited_to("1600kbit".parse().unwrap());
+    world.exposed.offer(web(), offer);
+    let begun = Instant::now();
+    let (mut app, mut server) = world.connect().await;
+    // A second's worth each way.
+    let sent = vec![7; 200_000];
+    let (mut to_app, mut to_server) = (vec![0; 200_000], vec![0; 200_000]);
+    {
+        let (mut app, mut app_writes) = app.split();
+        let (mut server, mut server_writes) = server.split();
+        let writes = async {
+            tokio::try_join!(app_writes.write_all(&sent), server_writes.write_all(&sent)).unwrap();
+        };
+        let reads = async {
+            let got = app.read_exact(&mut to_app);
+            tokio::try_join!(got, server.read_exact(&mut to_server)).unwrap();
+        };
+        tokio::join!(writes, reads);
+    }
+    assert!(to_app == sent && to_server == sent);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
 }
 
 #[test]

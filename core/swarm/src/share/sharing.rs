@@ -13,7 +13,10 @@ use std::{
 
 use peerway::{
     Connection, Endpoint, PeerId,
-    services::files::{Progress, Selection},
+    services::{
+        Rate,
+        files::{Progress, Selection},
+    },
 };
 use tokio::{sync::broadcast, task::spawn_blocking, time::Instant};
 
@@ -311,6 +314,12 @@ impl Sharing {
     /// Answers a peer that connected by [`ALPN`](super::ALPN): a handler for a [`Router`](peerway::Router).
     pub async fn serve(self, connection: Connection) {
         serve::answer(self, connection).await;
+    }
+
+    /// Sends no more than this of content to all peers together from now on; none for no limit.
+    pub fn limit_to(&self, limit: Option<Rate>) {
+        let limit = limit.map(|rate| u64::from(rate.bytes_per_second()));
+        self.0.turnstile.limit_to(limit);
     }
 
     /// Bytes of content that were sent to peers since the node began.

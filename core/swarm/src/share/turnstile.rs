@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use peerway::PeerId;
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time::{Instant, sleep},
 };
 
@@ -14,6 +14,8 @@ use super::{Uploader, object::lock, uploader::QUANTUM};
 pub(super) struct Turnstile {
     origin: Instant,
     state: Mutex<State>,
+    /// Another limit is in force, and who waits is to look anew for how long.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,14 @@ impl Turnstile {
         Self {
             origin: Instant::now(),
             state: Mutex::new(state),
+            changed: Notify::new(),
         }
+    }
+
+    /// At most so many bytes a second are sent from now on.
+    pub(super) fn limit_to(&self, limit: Option<u64>) {
+        lock(&self.state).uploader.limit_to(limit, self.now());
+        self.changed.notify_waiters();
     }
 
     /// Waits for leave to send so much, at most [`QUANTUM`]; none if the peer wants too much at once.
@@ -68,6 +77,7 @@ impl Turnstile {
             has_leave: false,
         };
         loop {
+            let changed = self.changed.notified();
             let pause = self.pump();
             tokio::select! {
                 biased;
@@ -78,6 +88,7 @@ impl Turnstile {
                     return Some(Leave { turnstile, peer, len });
                 }
                 () = sleep(pause) => {}
+                () = changed => {}
             }
         }
     }
@@ -132,5 +143,26 @@ impl Drop for Waiting<'_> {
             let now = self.turnstile.now();
             state.uploader.sent(self.peer, self.len, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_under_a_limit_sends_as_soon_as_there_is_a_higher_one() {
+        let peer = SecretKey::from_seed(&[1; 32]).id();
+        let turnstile = Turnstile::new(Some(1000));
+        drop(turnstile.enter(peer, QUANTUM).await);
+        let minute = Duration::from_secs(60);
+        let (entered, ()) = tokio::join!(timeout(minute, turnstile.enter(peer, QUANTUM)), async {
+            sleep(minute / 2).await;
+            turnstile.limit_to(Some(1_000_000));
+        });
+        assert!(entered.is_ok_and(|leave| leave.is_some()));
     }
 }

@@ -94,6 +94,16 @@ struct Rate {
     at: Duration,
 }
 
+impl Rate {
+    fn new(per_second: u64, now: Duration) -> Self {
+        Self {
+            per_second: per_second.max(1),
+            left: 0.0,
+            at: now,
+        }
+    }
+}
+
 impl Default for Uploader {
     fn default() -> Self {
         Self::new(None)
@@ -104,20 +114,20 @@ impl Uploader {
     /// That sends at most so many bytes a second to all together.
     #[must_use]
     pub fn new(limit: Option<u64>) -> Self {
-        let rate = limit.map(|per_second| Rate {
-            per_second: per_second.max(1),
-            left: 0.0,
-            at: Duration::ZERO,
-        });
         Self {
             served: BTreeMap::new(),
             turns: VecDeque::new(),
             waiting: VecDeque::new(),
             wants: BTreeMap::new(),
-            rate,
+            rate: limit.map(|limit| Rate::new(limit, Duration::ZERO)),
             output: Output::default(),
             next: 0,
         }
+    }
+
+    /// Sends at most so many bytes a second to all together from now on.
+    pub fn limit_to(&mut self, limit: Option<u64>, now: Duration) {
+        self.rate = limit.map(|limit| Rate::new(limit, now));
     }
 
     /// A peer wants so many bytes, at most 256 KiB; what its leave will be called. None if it, or all together, want too much.

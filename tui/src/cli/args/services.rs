@@ -7,8 +7,8 @@ use clap_complete::ArgValueCandidates;
 use peerway::services::tunnel::ServiceName;
 
 use super::{
-    Allowed, Offered, PeerName, Service,
-    values::{allowed, offered, server, service_name},
+    Allowed, Limited, Offered, PeerName, Service,
+    values::{allowed, limited, offered, server, service_name},
 };
 use crate::{
     cli::completion,
@@ -36,9 +36,8 @@ pub(in crate::cli) struct Expose {
     )]
     pub(in crate::cli) names: Vec<ServiceName>,
 
-    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
-    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
-    pub(in crate::cli) allow: Vec<Allowed>,
+    #[command(flatten)]
+    pub(in crate::cli) terms: Terms,
 
     /// End with an error if no relay can be reached, instead of serving this network and trying on
     #[arg(long, env = "PEERWAY_FAIL_FAST", value_parser = FalseyValueParser::new())]
@@ -47,6 +46,18 @@ pub(in crate::cli) struct Expose {
     /// Do not answer ping and speed
     #[arg(long, env = "PEERWAY_NO_DIAGNOSTICS", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) no_diagnostics: bool,
+}
+
+/// What servers are exposed for.
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct Terms {
+    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
+    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
+    pub(in crate::cli) allow: Vec<Allowed>,
+
+    /// What may pass each way, of all peers together, as in 500kbit or 20mbit, or NAME=RATE for one; may be repeated [default: no limit]
+    #[arg(long = "limit", value_name = "RATE", env = "PEERWAY_LIMIT", value_delimiter = ',', value_parser = limited)]
+    pub(in crate::cli) limits: Vec<Limited>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +80,8 @@ pub(in crate::cli) struct ExposeAdd {
     #[arg(required = true, value_name = "NAME=SERVER", value_parser = offered)]
     pub(in crate::cli) servers: Vec<Offered>,
 
-    /// Who may reach them, or NAME=WHO for one: a name or @group of the address book; may be repeated [default: whoever is let in]
-    #[arg(long, value_name = "WHO", env = "PEERWAY_ALLOW", value_delimiter = ',', value_parser = allowed)]
-    pub(in crate::cli) allow: Vec<Allowed>,
+    #[command(flatten)]
+    pub(in crate::cli) terms: Terms,
 }
 
 #[derive(Debug, clap::Args)]

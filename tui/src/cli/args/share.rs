@@ -11,13 +11,13 @@ use peerway_swarm::share::Link;
 
 #[cfg(unix)]
 use super::{PeerName, completion, seconds, values::server};
-use super::{size, time};
-use crate::shares::Wanted;
+use super::{size, time, values::upload_limit};
+use crate::{kept::LimitPart, shares::Wanted};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShareArgs {
     /// Files and folders, which stay where they are
-    #[arg(required_unless_present_any = ["list", "stop"], value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present_any = ["list", "stop", "limit"], value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) paths: Vec<PathBuf>,
 
     /// Let whoever has the link and is not blocked have them [default: peers of the address book]
@@ -27,6 +27,10 @@ pub(in crate::cli) struct ShareArgs {
     /// Let those who may have them find them by their names, and those of the files in folders
     #[arg(long, env = "PEERWAY_SEARCHABLE", value_parser = FalseyValueParser::new())]
     pub(in crate::cli) searchable: bool,
+
+    /// Send no more of all that is shared, as in 2mbit or 08:00-23:00=2mbit, from now on and whenever a node runs here; may be repeated; `none` takes it away
+    #[arg(long, value_name = "[HOURS=]RATE", env = "PEERWAY_UPLOAD_LIMIT", value_delimiter = ',', value_parser = upload_limit)]
+    pub(in crate::cli) limit: Vec<Option<LimitPart>>,
 
     /// List what the node shares whenever it runs
     #[arg(long, env = "PEERWAY_LIST", value_parser = FalseyValueParser::new(), conflicts_with_all = ["paths", "stop"])]

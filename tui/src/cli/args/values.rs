@@ -9,6 +9,7 @@ use std::{
 use peerway::{
     ParseIdError, ParseTicketError, PeerId, Ticket,
     services::{
+        ParseRateError, Rate,
         invite::{Invitation, ParseInvitationError},
         tunnel::{ParseNameError, ParseTargetError, ServiceName, Target},
     },
@@ -20,7 +21,7 @@ use peerway::services::subnet::{self, IpNet};
 use crate::{
     book::{Name, NameError, is_like_a_ticket},
     dash::filter::{About, Filter, FilterError},
-    kept::{Local, ParseLocalError},
+    kept::{LimitError, LimitPart, Local, ParseLocalError},
 };
 
 /// What a peer is called.
@@ -108,6 +109,27 @@ pub(super) fn allowed(text: &str) -> Result<Allowed, ArgError> {
     let (service, who) = named(text)?;
     let who = who.strip_prefix('@').unwrap_or(who).parse()?;
     Ok(Allowed { service, who })
+}
+
+/// How much may pass to a server and back, or to each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Limited {
+    pub(in crate::cli) service: Option<ServiceName>,
+    pub(in crate::cli) rate: Rate,
+}
+
+pub(super) fn limited(text: &str) -> Result<Limited, ArgError> {
+    let (service, rate) = named(text)?;
+    let rate = rate.parse()?;
+    Ok(Limited { service, rate })
+}
+
+/// How much is sent of what is shared, at some hours or always; none for no limit.
+pub(super) fn upload_limit(text: &str) -> Result<Option<LimitPart>, LimitError> {
+    match text {
+        "none" => Ok(None),
+        _ => Ok(Some(text.parse()?)),
+    }
 }
 
 /// What stands before the first `=`, and the rest.
@@ -265,6 +287,8 @@ pub(in crate::cli) enum ArgError {
     Count,
     #[error(transparent)]
     Target(#[from] ParseTargetError),
+    #[error(transparent)]
+    Rate(#[from] ParseRateError),
     #[error(transparent)]
     Local(#[from] ParseLocalError),
     #[error("expected a number of seconds above 0 and at most 86400, as in 10 or 0.5")]

@@ -39,6 +39,7 @@ impl Exposing {
         let exposure = Exposure {
             target: target.parse().unwrap(),
             allow: Vec::new(),
+            limit: None,
         };
         let ask = ExposeAsk {
             servers: vec![Server::new("web".parse().unwrap(), exposure)],

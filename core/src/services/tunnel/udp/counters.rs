@@ -12,7 +12,7 @@ pub struct DatagramCounts {
     pub sent: u64,
     /// Of the peer's, handed over on this side.
     pub received: u64,
-    /// Never sent: more came than the link takes, or than waits until the peer is dialled.
+    /// Never sent: more came than the link takes, or than waits until the peer is dialled. Also what is beyond a service's limit, either way.
     pub overflowed: u64,
     /// Of the peer's, lost on the way. What is still on its way counts once a later one is here.
     pub lost: u64,

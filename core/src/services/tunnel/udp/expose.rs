@@ -30,6 +30,7 @@ use super::{
 use crate::{
     Connection, PeerId, RecvStream, SendStream,
     services::tunnel::{
+        limit::Share,
         request::{Answer, Obstacle},
         target::Host,
     },
@@ -74,7 +75,14 @@ pub(in super::super) struct Served {
     flows: Arc<Flows>,
     /// The connection's among all.
     number: u64,
-    sockets: Mutex<BTreeMap<u32, Arc<Outlet>>>,
+    sockets: Mutex<BTreeMap<u32, Leading>>,
+}
+
+/// Where a flow's datagrams go, and how many may.
+#[derive(Clone, Debug)]
+struct Leading {
+    outlet: Arc<Outlet>,
+    share: Option<Share>,
 }
 
 impl Served {
@@ -107,7 +115,7 @@ impl Served {
     /// Carries the flow of a stream until either side ends it, or another needs its place.
     pub(in super::super) async fn serve(
         &self,
-        host: &Host,
+        (host, share): (&Host, Option<Share>),
         mut send: SendStream,
         mut recv: RecvStream,
     ) -> Result<(), WriteError> {
@@ -124,7 +132,7 @@ impl Served {
             }
         };
         send.write_all(&[Answer::Ok.to_byte()]).await?;
-        let (place, ended) = Place::take(self, flow, Arc::new(socket));
+        let (place, ended) = Place::take(self, flow, Arc::new(socket), share);
         let mut rest = [0];
         tokio::select! {
             // By eviction or idleness.
@@ -139,12 +147,19 @@ impl Served {
     }
 
     fn deliver(&self, flow: u32, payloads: &[Bytes]) {
-        let outlet = lock(&self.sockets).get(&flow).cloned();
-        let Some(outlet) = outlet else {
+        let leading = lock(&self.sockets).get(&flow).cloned();
+        let Some(Leading { outlet, share }) = leading else {
             return add(&self.carrier.counters.refused, payloads.len() as u64);
         };
         self.touch(flow);
-        outlet.send(None, payloads, |sent| self.carrier.delivered(sent));
+        let Some(share) = share else {
+            return outlet.send(None, payloads, |sent| self.carrier.delivered(sent));
+        };
+        let within = payloads.iter().filter(|payload| share.takes(payload.len()));
+        let within: Vec<_> = within.cloned().collect();
+        let beyond = payloads.len() - within.len();
+        add(&self.carrier.counters.overflowed, beyond as u64);
+        outlet.send(None, &within, |sent| self.carrier.delivered(sent));
     }
 
     fn touch(&self, flow: u32) {
@@ -169,6 +184,7 @@ struct Place<'a> {
     served: &'a Served,
     flow: u32,
     socket: Arc<UdpSocket>,
+    share: Option<Share>,
 }
 
 impl<'a> Place<'a> {
@@ -176,6 +192,7 @@ impl<'a> Place<'a> {
         served: &'a Served,
         flow: u32,
         socket: Arc<UdpSocket>,
+        share: Option<Share>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (end, ended) = oneshot::channel();
         let peer = served.carrier.connection.peer();
@@ -185,13 +202,17 @@ impl<'a> Place<'a> {
             &served.carrier.counters.displaced,
             displaced.is_some().into(),
         );
-        let outlet = Arc::new(Outlet::new(socket.clone()));
-        lock(&served.sockets).insert(flow, outlet);
+        let leading = Leading {
+            outlet: Arc::new(Outlet::new(socket.clone())),
+            share: share.clone(),
+        };
+        lock(&served.sockets).insert(flow, leading);
         served.deliver(flow, &served.carrier.open(flow));
         let place = Self {
             served,
             flow,
             socket,
+            share,
         };
         (place, ended)
     }
@@ -227,6 +248,9 @@ impl<'a> Place<'a> {
         for _ in 0..BATCH {
             match self.socket.try_recv(buffer) {
                 Ok(len) if len > MAX_PAYLOAD => add(&self.served.carrier.counters.refused, 1),
+                Ok(len) if self.share.as_ref().is_some_and(|share| !share.sends(len)) => {
+                    add(&self.served.carrier.counters.overflowed, 1);
+                }
                 Ok(len) => {
                     let payload = buffer.get(..len).unwrap_or_default();
                     self.served.carrier.uplink.send(self.flow, payload);

@@ -4,14 +4,14 @@ use tokio::{
     net::UdpSocket,
     sync::mpsc,
     task::{JoinSet, yield_now},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::wire::MAX_PAYLOAD;
 use crate::{
     Connection, Endpoint, Router,
     services::tunnel::{
-        ALPN, DatagramCounts, Exposed, ForwardError, Forwarder, Obstacle, Target, Transport,
+        ALPN, DatagramCounts, Exposed, ForwardError, Forwarder, Obstacle, Offer, Target, Transport,
     },
 };
 
@@ -196,6 +196,35 @@ async fn what_a_service_takes_and_who_may_use_it_is_told() {
     };
     assert!(matches!(error, ForwardError::IsTcp { .. }), "{error}");
     assert_eq!(web.datagrams().flows, 1);
+}
+
+#[tokio::test]
+async fn what_is_beyond_a_limit_is_dropped_either_way_and_counted() {
+    let world = World::new().await;
+    let offer = Offer::new(Target::Udp(world.server.into()));
+    let offer = offer.limited_to("80kbit".parse().unwrap());
+    world.exposed.offer("echo".parse().unwrap(), offer);
+    let client = world.client().await;
+    let mut answer = [0; 1000];
+    client.send(b"a").await.unwrap();
+    let received = timeout(PATIENCE, client.recv(&mut answer)).await;
+    assert_eq!(received.unwrap().unwrap(), 1);
+    let begun = Instant::now();
+    for _ in 0..200 {
+        client.send(&[0; 1000]).await.unwrap();
+        // Not more at once than sockets hold.
+        let _ = timeout(Duration::from_millis(5), client.recv(&mut answer)).await;
+    }
+    let counted = async {
+        while world.exposed_counts().sent + world.exposed_counts().overflowed < 201 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted).await.unwrap();
+    let counts = world.exposed_counts();
+    // What was saved for the peer and for all, with a debt of each, and what was earned meanwhile.
+    let most = 6 + begun.elapsed().as_millis() as u64 / 100;
+    assert!(counts.received <= most, "{counts:?}, of {most}");
 }
 
 /// An echo server, exposed at a peer, and a socket that leads to it.

@@ -1,0 +1,142 @@
+//! Which datagrams pass at a bounded rate: [`Policer`]. Pure: the time comes in.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{PeerId, services::Rate};
+
+/// What a pause saves, in seconds of the rate.
+const BURST: f64 = 0.1;
+/// What is earned is divided no more often.
+const DIVIDE_EVERY: Duration = Duration::from_millis(1);
+/// How long a peer has its part of the rate after its last datagram.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// Each peer that sends earns its part of the rate; what one does not use is there for all.
+#[derive(Debug)]
+pub(super) struct Policer {
+    rate: f64,
+    divided: Instant,
+    peers: BTreeMap<PeerId, Peer>,
+    unused: f64,
+}
+
+/// Bytes that it may send, below nothing after a large datagram.
+#[derive(Debug)]
+struct Peer {
+    left: f64,
+    last: Instant,
+}
+
+impl Policer {
+    pub(super) fn new(rate: Rate, now: Instant) -> Self {
+        let rate = f64::from(rate.bytes_per_second());
+        Self {
+            rate,
+            divided: now,
+            peers: BTreeMap::new(),
+            unused: rate * BURST,
+        }
+    }
+
+    /// Whether a datagram of so many bytes of the peer passes.
+    pub(super) fn admits(&mut self, peer: PeerId, len: usize, now: Instant) -> bool {
+        self.divide(now);
+        // Who sends seldom is not to lose all of it to who never stops.
+        let left = self.rate * BURST / (self.peers.len() as f64 + 1.0);
+        let (Self { peers, unused, .. }, len) = (self, len as f64);
+        let own = peers.entry(peer).or_insert(Peer { left, last: now });
+        own.last = now;
+        let from = [&mut own.left, unused]
+            .into_iter()
+            .find(|left| **left > 0.0);
+        let passes = from.is_some();
+        if let Some(left) = from {
+            *left -= len;
+        }
+        passes
+    }
+
+    fn divide(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.divided);
+        if since < DIVIDE_EVERY {
+            return;
+        }
+        self.divided = now;
+        let earned = since.as_secs_f64() * self.rate;
+        self.peers
+            .retain(|_, peer| now.saturating_duration_since(peer.last) < KEPT);
+        let parts = (self.peers.len() as f64).max(1.0);
+        let (each, most) = (earned / parts, self.rate * BURST / parts);
+        let mut unused = if self.peers.is_empty() { earned } else { 0.0 };
+        for peer in self.peers.values_mut() {
+            let left = peer.left + each;
+            unused += (left - most).max(0.0);
+            peer.left = left.min(most);
+        }
+        self.unused = (self.unused + unused).min(self.rate * BURST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SecretKey;
+
+    fn peer(seed: u8) -> PeerId {
+        SecretKey::from_seed(&[seed; 32]).id()
+    }
+
+    /// Of 1 MB a second, for ten seconds: what passed of peers that send so many datagrams of a length each millisecond.
+    fn passed(peers: &[(usize, usize)]) -> Vec<usize> {
+        let start = Instant::now();
+        let mut policer = Policer::new("8mbit".parse().unwrap(), start);
+        let mut got = vec![0; peers.len()];
+        for ms in 0..10_000 {
+            for (at, (count, len)) in peers.iter().enumerate() {
+                for _ in 0..*count {
+                    let now = start + Duration::from_millis(ms);
+                    let passes = policer.admits(peer(at as u8), *len, now);
+                    got[at] += if passes { *len } else { 0 };
+                }
+            }
+        }
+        got
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_has_all_of_the_rate_and_no_more() {
+        let got = passed(&[(10, 1000)]);
+        assert!((9_950_000..10_250_000).contains(&got[0]), "{got:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_floods_takes_nothing_from_who_sends_its_part_and_gets_what_is_left() {
+        let got = passed(&[(50, 1000), (1, 300)]);
+        assert_eq!(got[1], 3_000_000, "none of it was lost");
+        assert!((6_900_000..7_300_000).contains(&got[0]), "{got:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_seldom_loses_nothing_to_who_never_stops() {
+        let start = Instant::now();
+        let mut policer = Policer::new("8mbit".parse().unwrap(), start);
+        for ms in 0..20_000 {
+            let now = start + Duration::from_millis(ms);
+            while policer.admits(peer(1), 1000, now) {}
+            if ms % 2000 == 1500 {
+                assert!(policer.admits(peer(2), 500, now), "after {ms} ms");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_that_flood_have_a_part_each_whatever_they_send() {
+        let got = passed(&[(50, 1000), (5, 1000), (3, 60_000)]);
+        let all: usize = got.iter().sum();
+        assert!((9_900_000..10_400_000).contains(&all), "{got:?}");
+        let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+        assert!(most - least < 300_000, "{got:?}");
+    }
+}
