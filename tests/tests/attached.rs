@@ -415,6 +415,15 @@ async fn two_dashboards_a_listener_and_ten_commands_are_served_at_once_and_killi
             let (name, output) = done.unwrap();
             assert!(output.status.success(), "{name}: {output:?}");
         }
+    };
+    timeout(PATIENCE, all).await.unwrap();
+    // It may have begun to listen after all of them had dialled.
+    let dialling = async {
+        loop {
+            assert_eq!(world.run("a", &ping).await.code, 0);
+        }
+    };
+    let heard = async {
         loop {
             let line = events.next_line().await.unwrap().unwrap();
             if line.contains(r#""event":"connected""#) {
@@ -422,7 +431,10 @@ async fn two_dashboards_a_listener_and_ten_commands_are_served_at_once_and_killi
             }
         }
     };
-    timeout(PATIENCE, all).await.unwrap();
+    tokio::select! {
+        heard = timeout(PATIENCE, heard) => heard.unwrap(),
+        () = dialling => {}
+    }
     // What the killed ones had under way ends too.
     let over = async {
         loop {

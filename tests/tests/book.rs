@@ -169,7 +169,7 @@ async fn an_invitation_opens_nothing_but_the_book() {
         answered.map_err(|error| error.to_string())
     };
     let refused = timeout(PATIENCE, asked).await.unwrap().unwrap_err();
-    assert!(refused.contains("not let in"), "{refused}");
+    assert!(refused.contains("does not let this id in"), "{refused}");
     guest.close().await;
     up.terminate().await;
 }

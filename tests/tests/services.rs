@@ -51,6 +51,7 @@ fn a_udp_service_answers_on_when_the_direct_path_is_cut() {
         nas.json("peerway expose add echo=udp://7000");
         laptop.json("peerway forward add nas/echo --listen udp://7001");
         let _nodes = nodes(&nas, &laptop);
+        until_ready(&laptop, "peerway forward list");
         let client = laptop.home.run(|| {
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();
             client.connect("127.0.0.1:7001").unwrap();
