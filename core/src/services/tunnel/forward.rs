@@ -173,7 +173,7 @@ impl Forwarder {
                     pending().await
                 };
                 tokio::select! {
-                    connected = self.link.reconnection() => connected,
+                    connected = self.link.connection() => connected,
                     never = reading => never,
                 }
             };
@@ -344,16 +344,6 @@ impl Link {
                 *turn = Some((Instant::now(), error.clone()));
                 Err(error.into())
             }
-        }
-    }
-
-    /// The same, where a peer that was lost is dialled anew every few seconds: a dial that began while it was away is repeated ever
-    /// more rarely.
-    async fn reconnection(&self) -> Result<Connection, ForwardError> {
-        let Numbered { number, connection } = self.current().clone();
-        match connection {
-            Some(_) if self.living().is_none() => self.redial(number).await,
-            Some(_) | None => self.connection().await,
         }
     }
 
