@@ -64,6 +64,7 @@ mod ping;
 mod pipe;
 mod proxy;
 mod receive;
+mod reunion;
 mod screen;
 #[cfg(unix)]
 mod search;

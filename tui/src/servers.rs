@@ -36,7 +36,8 @@ pub(crate) struct Server {
     #[serde(default)]
     pub(crate) allow: Vec<Written<Name>>,
     /// What may pass each way, of all peers together.
-    #[serde(default)]
+    // A node of before there were any takes it for a mistake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<Written<Rate>>,
 }
 

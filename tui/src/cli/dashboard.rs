@@ -23,8 +23,8 @@ use self::requests::Host;
 #[cfg(unix)]
 use super::attach;
 use super::{
-    args::Globals, failure::Failure, follow::Followed, invite, node::Node, peers::Peers,
-    screen::Screen, share, sharing,
+    args::Globals, failure::Failure, follow::Followed, invite, keep::limited, node::Node,
+    peers::Peers, screen::Screen, share, sharing,
 };
 use crate::{
     Commons,
@@ -72,6 +72,7 @@ pub(super) async fn run(globals: &Globals, screen: &Screen) -> Result<(), Failur
             () = router.run() => Ok(()),
             never = node.book().follow(&node.endpoint, log) => match never {},
             never = sharing::share(&node) => match never {},
+            never = limited(globals, &node, log) => match never {},
             result = show(&node.endpoint, Some(&node), options) => Ok(result?),
         }
     };

@@ -15,6 +15,7 @@ use super::{
     args::{GatewayArgs, Globals},
     attach,
     failure::Failure,
+    keep::limited,
     node::interrupted,
     out, pin, proxy, share,
 };
@@ -57,6 +58,7 @@ async fn by_itself(
             () = front::serve(listener, content) => Ok(()),
             () = router.run() => Ok(()),
             never = node.sharing().tend() => match never {},
+            never = limited(globals, &node, out::hint) => match never {},
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
         }
     };

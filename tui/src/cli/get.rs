@@ -15,6 +15,7 @@ use tokio::{sync::broadcast::error::RecvError, time::Instant};
 use super::{
     args::{GetArgs, Globals},
     failure::Failure,
+    keep::limited,
     node::Node,
     out, proxy, share,
     transfer::shown,
@@ -141,6 +142,7 @@ async fn by_itself(globals: &Globals, args: &GetArgs, target: &Target) -> Result
             got = fetching => got,
             () = router.run() => Err(Failure::Interrupted),
             never = tell(&node, &sharing) => match never {},
+            never = limited(globals, &node, out::hint) => match never {},
         }
     };
     let ended = node.run(body).await;

@@ -79,9 +79,7 @@ async fn list(globals: &Globals) -> Result<(), Failure> {
         )?);
     }
     #[cfg(unix)]
-    joined
-        .iter()
-        .try_for_each(|group| joined::show(globals, group))?;
+    joined::show(globals, &joined)?;
     let is_joined = |_name: &Name| {
         #[cfg(unix)]
         return joined.iter().any(|group| group.name == _name.as_str());

@@ -13,6 +13,7 @@ use super::{
     clock::now_ms,
     failure::Failure,
     get,
+    keep::limited,
     node::Node,
     out, share,
     state::StateDir,
@@ -95,6 +96,7 @@ async fn by_itself(
             pinned = fetching => pinned,
             () = router.run() => Err(Failure::Interrupted),
             never = get::tell(&node, &sharing) => match never {},
+            never = limited(globals, &node, out::hint) => match never {},
         }
     };
     let pinned = node.run(body).await?.ok_or(Failure::Interrupted)?;

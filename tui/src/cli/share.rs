@@ -20,7 +20,6 @@ use super::{
     args::{Globals, ShareArgs},
     failure::Failure,
     follow::Followed,
-    keep::limited,
     kept::limit_upload,
     node::Node,
     out,
@@ -83,7 +82,6 @@ async fn ask(globals: &Globals, args: &ShareArgs, node: &Client) -> Result<(), F
 
 /// Serves until Ctrl-C, and says so.
 async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
-    let limit = StateDir::open(globals)?.kept().read()?.upload;
     let (give, given) = oneshot::channel();
     let offer = |router: Router, node: &Node| {
         // It is waited for below, for as long as the node runs.
@@ -97,24 +95,18 @@ async fn by_itself(globals: &Globals, args: &ShareArgs) -> Result<(), Failure> {
         let Ok((sharing, search)) = given.await else {
             return pending().await;
         };
-        let all = async {
-            for path in &args.paths {
-                let mut shared = sharing.share(path, args.public).await?;
-                if args.searchable {
-                    let left_out = search.offer(&shared).await;
-                    shared.skipped.extend(not_found(left_out));
-                }
-                let (link, searchable) = (sharing.link(&shared), args.searchable);
-                let line = ShareLine::of(shared, searchable, Some(link));
-                say(globals, "shared", &line)?;
+        for path in &args.paths {
+            let mut shared = sharing.share(path, args.public).await?;
+            if args.searchable {
+                let left_out = search.offer(&shared).await;
+                shared.skipped.extend(not_found(left_out));
             }
-            out::hint("it is there as long as this runs: Ctrl-C ends it");
-            pending::<Result<(), Failure>>().await
-        };
-        tokio::select! {
-            never = limited(&sharing, &limit) => match never {},
-            failed = all => failed,
+            let (link, searchable) = (sharing.link(&shared), args.searchable);
+            let line = ShareLine::of(shared, searchable, Some(link));
+            say(globals, "shared", &line)?;
         }
+        out::hint("it is there as long as this runs: Ctrl-C ends it");
+        pending().await
     };
     tokio::select! {
         served = serving => served,

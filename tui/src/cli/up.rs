@@ -22,11 +22,11 @@ use super::{
     datagrams, expose,
     failure::Failure,
     invite,
-    keep::Keeper,
+    keep::{Keeper, limited},
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
-    receive, share, sharing,
+    receive, reunion, share, sharing,
     state::StateDir,
     words,
 };
@@ -102,10 +102,10 @@ impl Besides<'_> {
         self.keeper.as_ref().map(Keeper::services)
     }
 
-    async fn keep(&self, node: &Node) -> Infallible {
+    async fn keep(&self, globals: &Globals, node: &Node) -> Infallible {
         match &self.keeper {
             Some(keeper) => keeper.run(node).await,
-            None => pending().await,
+            None => limited(globals, node, out::hint).await,
         }
     }
 }
@@ -176,7 +176,8 @@ pub(super) async fn serve(
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
             never = sharing::share(&node) => match never {},
             never = node.sharing().tend() => match never {},
-            never = besides.keep(&node) => match never {},
+            never = reunion::hold(&node) => match never {},
+            never = besides.keep(globals, &node) => match never {},
             result = served_without_reader(print) => result,
         }
     };

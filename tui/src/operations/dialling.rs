@@ -335,11 +335,11 @@ pub(super) fn link(snapshot: &NodeSnapshot, peer: PeerId) -> Option<&Explanation
 
 /// Whether there is a link to a peer, of whatever kind.
 pub(super) fn is_linked(snapshot: &NodeSnapshot, peer: PeerId) -> bool {
-    snapshot.peer(peer).is_some_and(|peer| {
-        matches!(
-            peer.state,
-            PeerState::Direct | PeerState::Suspect | PeerState::Relayed | PeerState::Punch
-        )
+    snapshot.peer(peer).is_some_and(|peer| match peer.state {
+        PeerState::Direct | PeerState::Suspect | PeerState::Relayed => true,
+        // Who was called without a relay is punched before there is a link.
+        PeerState::Punch => peer.path.is_some(),
+        _ => false,
     })
 }
 

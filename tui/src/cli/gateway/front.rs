@@ -85,10 +85,8 @@ fn refusal(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
             "the gateway is asked by an address of this computer, as in http://127.0.0.1\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, reason));
     }
-    let is_own_page = |origin: &str| {
-        let host = origin.strip_prefix("http://");
-        host.is_some_and(is_this_computer)
-    };
+    // Another port of this computer is another site.
+    let is_own_page = |origin: &str| origin.strip_prefix("http://") == text(header::HOST.as_str());
     let is_from_another = headers.contains_key(header::ORIGIN)
         && !text(header::ORIGIN.as_str()).is_some_and(is_own_page);
     if is_from_another || !matches!(text("sec-fetch-site"), None | Some("none" | "same-origin")) {
@@ -165,6 +163,8 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("origin", "http://evil.example"),
             ("origin", "http://127.0.0.1.evil.example:80"),
+            ("origin", "http://127.0.0.1:3000"),
+            ("origin", "http://localhost:8080"),
             ("origin", "null"),
         ] {
             assert_eq!(refused(name, value), Some(StatusCode::FORBIDDEN), "{value}");
@@ -172,7 +172,6 @@ mod tests {
         for (name, value) in [
             ("sec-fetch-site", "none"),
             ("origin", "http://127.0.0.1:8080"),
-            ("origin", "http://localhost:8080"),
         ] {
             assert_eq!(refused(name, value), None, "{value}");
         }

@@ -1,6 +1,6 @@
 //! The groups that the node belongs to: the commands ask the node that runs here, or one of their own.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::BTreeSet, pin::pin, slice, time::Duration};
 
 use futures_util::StreamExt;
 use peerway::{Names, PeerId, Router};
@@ -115,7 +115,7 @@ pub(super) async fn create(globals: &Globals, name: &str) -> Result<(), Failure>
         Ok(node.create_group(name).await?)
     })
     .await?;
-    show(globals, &group)?;
+    show(globals, slice::from_ref(&group))?;
     if !globals.json {
         out::hint(format!(
             "`peerway group invite {}` lets others join",
@@ -158,7 +158,7 @@ pub(super) async fn join(globals: &Globals, invite: &str) -> Result<(), Failure>
         Ok(node.join_group(invite).await?)
     })
     .await?;
-    show(globals, &group)?;
+    show(globals, slice::from_ref(&group))?;
     // Whoever founded it chose the name.
     let is_taken = StateDir::open(globals)?
         .names()
@@ -259,7 +259,7 @@ pub(super) async fn add(
         Ok((before, node.group(name).await?))
     };
     let (before, group) = with(globals, true, change).await?;
-    show(globals, &group)?;
+    show(globals, slice::from_ref(&group))?;
     let is_known = |member: &PeerId| before.members.iter().any(|it| it.id == *member);
     if !members.iter().all(is_known) {
         out::hint(format!(
@@ -281,7 +281,8 @@ pub(super) async fn remove(
         }
         Ok(node.group(name).await?)
     };
-    show(globals, &with(globals, true, change).await?)?;
+    let group = with(globals, true, change).await?;
+    show(globals, slice::from_ref(&group))?;
     out::hint(
         "what was posted before stays where it is; of what is posted from now on they read nothing",
     );
@@ -373,10 +374,21 @@ async fn joined_by(node: &Client) -> Result<Vec<GroupView>, Failure> {
     }
 }
 
-pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> {
+/// Says how it is with groups, and once why what is said in them is not kept.
+pub(super) fn show(globals: &Globals, groups: &[GroupView]) -> Result<(), Failure> {
     if globals.json {
-        return Ok(out::json(group)?);
+        return Ok(groups.iter().try_for_each(out::json)?);
     }
+    let reasons: BTreeSet<_> = groups.iter().filter_map(|it| it.unkept.as_ref()).collect();
+    for reason in reasons {
+        out::hint(format!("what is said in groups is not kept here: {reason}"));
+    }
+    groups
+        .iter()
+        .try_for_each(|group| Ok(out::text(summary(group))?))
+}
+
+fn summary(group: &GroupView) -> String {
     let role = match group.role {
         Some(role) => format!("you are {role}"),
         None => "you are no member any more".to_owned(),
@@ -408,10 +420,7 @@ pub(super) fn show(globals: &Globals, group: &GroupView) -> Result<(), Failure> 
             refused => format!("; {refused} members say that this node was removed"),
         };
     }
-    if let Some(unkept) = &group.unkept {
-        out::hint(format!("what is said in groups is not kept here: {unkept}"));
-    }
-    Ok(out::text(line)?)
+    line
 }
 
 pub(in crate::cli) fn posts(posts: usize) -> String {
@@ -439,8 +448,8 @@ pub(in crate::cli) fn line(post: &PostView, from: &str) -> String {
         .text
         .as_deref()
         .unwrap_or("(sealed by a key that this node does not have)");
-    // A second line does not pass for another's.
-    let text = text.trim_end().replace('\n', "\n    ");
+    // A second line does not pass for another's, however deep in its thread that stands.
+    let text = text.trim_end().replace('\n', "\n    | ");
     format!("{}  {from}: {text}", ago(post.sent_ms))
 }
 
@@ -540,7 +549,7 @@ mod tests {
         };
         let two = post(Some("one\n1 s ago  anna: two\n"));
         assert!(
-            two.ends_with(" ago  zoe: one\n    1 s ago  anna: two"),
+            two.ends_with(" ago  zoe: one\n    | 1 s ago  anna: two"),
             "{two}"
         );
         assert!(post(None).contains("zoe: (sealed"));
@@ -559,7 +568,7 @@ mod tests {
         assert!(first.starts_with("  abcdefgh  "), "{line}");
         let said = format!("  {} to {}: one", zoe.short(), anna.short());
         assert!(first.ends_with(&said), "{line}");
-        assert_eq!(second, "      two");
+        assert_eq!(second, "      | two");
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! How much is sent of what is shared, hour by hour.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, future::pending};
 
 use chrono::NaiveTime;
 use peerway::services::Rate;
-use peerway_swarm::share::Sharing;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    cli::{clock::local_time, follow::LOOK_EVERY},
+    cli::{
+        args::Globals,
+        clock::local_time,
+        follow::{Due, LOOK_EVERY, Looks},
+        node::Node,
+        state::StateDir,
+    },
     kept::UploadLimit,
 };
 
@@ -24,15 +29,42 @@ impl Upload {
     }
 }
 
-/// Keeps a node of a command's own to what is kept. Ends with the future.
-pub(in crate::cli) async fn limited(sharing: &Sharing, limit: &UploadLimit) -> Infallible {
+/// Keeps a node that serves content without being `peerway up` to what is kept, from one change of it to the next. Ends with the future.
+pub(in crate::cli) async fn limited(globals: &Globals, node: &Node, say: fn(String)) -> Infallible {
+    let file = match StateDir::open(globals) {
+        Ok(state) => state.kept(),
+        Err(failure) => {
+            say(format!("{failure}. What is shared is sent without a limit"));
+            return pending().await;
+        }
+    };
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut upload = Upload::default();
+    let (mut looks, mut limit, mut upload) = (
+        Looks::after(None),
+        UploadLimit::default(),
+        Upload::default(),
+    );
+    let mut at_once = true;
     loop {
         ticks.tick().await;
-        if let Some(now) = upload.change(limit, local_time()) {
-            sharing.limit_to(now);
+        let stamp = file.stamp();
+        let due = match std::mem::take(&mut at_once) {
+            true => looks.now(stamp),
+            false => looks.due(stamp),
+        };
+        match due {
+            Due::Nothing => {}
+            Due::Gone => limit = UploadLimit::default(),
+            Due::Read => match file.read() {
+                Ok(kept) => limit = kept.upload,
+                Err(error) => say(format!(
+                    "{error}. The limit of what is shared stays as it was"
+                )),
+            },
+        }
+        if let Some(now) = upload.change(&limit, local_time()) {
+            node.sharing().limit_to(now);
         }
     }
 }
