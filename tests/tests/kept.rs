@@ -101,6 +101,50 @@ async fn what_is_kept_is_served_by_every_up_and_outlives_restarts_of_either_side
     up_b.terminate().await;
 }
 
+/// By itself a node looks at an idle link every 15 to 25 s.
+#[tokio::test]
+async fn what_is_open_to_a_node_that_was_killed_ends_when_it_is_back() {
+    let world = World::new().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = server.local_addr().unwrap().to_string();
+    let mut serving = JoinSet::new();
+    serving.spawn(echo(server));
+    done(&world, "a", &["expose", "add", &format!("web={target}")]).await;
+    let (up_a, ticket) = world.up("a").await;
+    let (up_b, _) = world.up("b").await;
+    let (addr, service) = (free().await, format!("{ticket}/web"));
+    let add = ["forward", "add", &service, "--listen", &addr];
+    done(&world, "b", &add).await;
+    send_and_compare(addr.clone(), 1).await;
+    let noted = world.folder("a").join("linked");
+    let noting = async {
+        while std::fs::read_to_string(&noted)
+            .unwrap_or_default()
+            .is_empty()
+        {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, noting).await.unwrap();
+
+    let mut open = TcpStream::connect(&addr).await.unwrap();
+    open.write_all(b"x").await.unwrap();
+    open.read_exact(&mut [0]).await.unwrap();
+    up_a.kill().await;
+    let (up_a, _) = world.up("a").await;
+    let mut rest = [0];
+    let ended = timeout(Duration::from_secs(12), open.read(&mut rest));
+    let ended = ended.await.unwrap();
+    assert!(ended.is_err() || ended.is_ok_and(|read| read == 0));
+    send_and_compare(addr, 2).await;
+    up_a.terminate().await;
+    assert!(
+        !noted.exists(),
+        "nobody is told anything that ended as it should"
+    );
+    up_b.terminate().await;
+}
+
 #[tokio::test]
 async fn what_cannot_start_is_named_tried_again_and_harms_nothing_else() {
     let world = World::new().await;

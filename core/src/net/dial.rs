@@ -1,10 +1,10 @@
 //! A dial: from the wish for a connection to the connection, as one future.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::flow::LinkMemory;
@@ -13,6 +13,9 @@ use crate::{
     proto::timing::{CONNECT_TIMEOUT, UNREACHED_TIMEOUT},
     tls,
 };
+
+/// A handshake of which nothing came back for so long has lost two packets, and QUIC sends the next three seconds after the first.
+const LOST: Duration = Duration::from_millis(1500);
 
 /// Where the outcome of a dial goes; nobody waits for it any more where that is closed.
 pub(crate) type Reply = oneshot::Sender<Result<Connection, ConnectError>>;
@@ -129,15 +132,15 @@ impl Dials {
         self.0.iter().any(waits)
     }
 
-    /// There is somewhere to send to.
+    /// There is somewhere to send to, or somewhere else, or the peer was met there once more.
     pub(super) fn has_route(&self) {
         for dial in &self.0 {
             dial.outlook.send_if_modified(|outlook| {
-                let waited = matches!(outlook, Outlook::NoRoute);
-                if waited {
+                let is_hopeful = !matches!(outlook, Outlook::Failed(_));
+                if is_hopeful {
                     *outlook = Outlook::Route;
                 }
-                waited
+                is_hopeful
             });
         }
     }
@@ -196,8 +199,9 @@ impl Means {
             let quic = tokio::select! {
                 quic = connecting => quic?,
                 error = &mut failed => return Err(error),
-                // In both cases QUIC waits longer for its next packet than a new handshake takes.
+                // In all cases QUIC waits longer for its next packet than a new handshake takes.
                 () = reached_again(self.status.clone()) => continue,
+                () = routed_late(outlook.clone()) => continue,
                 () = &mut found, if !is_found => {
                     is_found = true;
                     continue;
@@ -243,6 +247,18 @@ async fn reached_again(mut status: watch::Receiver<LinkStatus>) {
     }
 }
 
+/// Waits for a way to the peer, or for the peer to be met again by the same, that comes when much of a handshake was lost by now.
+async fn routed_late(mut outlook: watch::Receiver<Outlook>) {
+    sleep(LOST).await;
+    outlook.mark_unchanged();
+    while outlook.changed().await.is_ok() {
+        if matches!(*outlook.borrow_and_update(), Outlook::Route) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Waits until a peer that was not reached at first is, at a place that was found later.
 async fn reached_elsewhere(
     mut status: watch::Receiver<LinkStatus>,
@@ -261,5 +277,26 @@ async fn reached_elsewhere(
     };
     if found.await.is_none() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_begins_a_handshake_anew_that_has_waited_for_long_and_no_other() {
+        let (outlook, signs) = watch::channel(Outlook::NoRoute);
+        let late = routed_late(signs);
+        tokio::pin!(late);
+        for told in [Duration::ZERO, LOST / 2] {
+            let early = timeout(told, &mut late).await;
+            assert!(early.is_err());
+            outlook.send_replace(Outlook::Route);
+        }
+        let still = timeout(LOST * 10, &mut late).await;
+        assert!(still.is_err(), "what it had at the time was lost");
+        outlook.send_replace(Outlook::Route);
+        late.await;
     }
 }

@@ -143,8 +143,9 @@ impl Links {
         let route = Destinations { dests };
         if switch || *link.link.route() != route {
             mux.set_route(&link.link, route, first.map_or(0, path_key), switch);
-            link.connections.iter().for_each(Open::nudge);
         }
+        // Also by the same way: a peer that was started anew resets what was open to the one that it was, once it is asked.
+        link.connections.iter().for_each(Open::nudge);
         link.first = first;
         if first.is_some() {
             link.dials.has_route();

@@ -41,13 +41,6 @@ impl Seen {
         self.0.get(&peer).copied()
     }
 
-    /// Who was seen at `at_ms` or later, the latest first.
-    pub(crate) fn since(&self, at_ms: u64) -> Vec<PeerId> {
-        let mut since: Vec<_> = self.0.iter().filter(|(_, seen)| **seen >= at_ms).collect();
-        since.sort_by_key(|(_, seen)| std::cmp::Reverse(**seen));
-        since.into_iter().map(|(peer, _)| *peer).collect()
-    }
-
     pub(crate) fn by_peer(self) -> BTreeMap<PeerId, u64> {
         self.0
     }

@@ -1,40 +1,121 @@
-//! A node that comes back says hello to whom it was linked with. What they have open to the one that it was would stand until they next
-//! look whether it is there; so it ends at once, and is opened anew.
+//! A node that comes back from a crash or a loss of power says hello to whom it was linked with. What they have open to the one that it
+//! was would stand until they next look whether it is there; so it ends at once, and is opened anew.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, fs, io, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use peerway::services::ping;
+use peerway::{PeerId, Ticket, services::ping};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{clock::now_ms, node::Node};
+use super::{node::Node, state::StateDir};
+use crate::files;
 
-/// Who was linked longer ago looks by itself by now; when somebody was linked is noted every five minutes.
-const LATELY: Duration = Duration::from_secs(600);
-/// The latest of them, and dials at a time.
-const MOST: usize = 32;
-const AT_ONCE: usize = 8;
+/// Peers that are noted.
+const MOST: usize = 64;
+const MAX_LEN: u64 = 16 * 1024;
+/// Dials at a time, and how long all of them may take together.
+const AT_ONCE: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Meets them once. Ends with the future.
-pub(super) async fn hold(node: &Node) -> Infallible {
-    let since_ms = now_ms().saturating_sub(LATELY.as_millis() as u64);
-    let lately = node.peers().seen().read().since(since_ms);
-    if !lately.is_empty() {
-        let book = node.book().book();
-        let known = node.peers().known(&book);
-        let is_let_in = |peer| book.blocked(peer).is_none();
-        let peers = lately.into_iter().filter(|peer| is_let_in(*peer));
-        let tickets = peers.filter_map(|peer| known.iter().find(|it| it.id() == peer));
-        node.settled().await;
-        let dials = tickets.take(MOST).cloned().map(|ticket| async move {
-            // Whatever comes of it, they have met.
-            if let Err(error) = node.endpoint.connect(ticket, ping::ALPN).await {
-                tracing::debug!(%error, "whom it was linked with is not met again");
-            }
-        });
-        stream::iter(dials)
-            .buffer_unordered(AT_ONCE)
-            .collect::<()>()
-            .await;
+/// The file `linked` in the state folder, an id a line, which is there as long as a node runs, and after it if it did not end by itself.
+#[derive(Debug)]
+pub(super) struct Linked(PathBuf);
+
+impl Linked {
+    pub(super) fn in_folder(state: &StateDir) -> Self {
+        Self(state.path().join("linked"))
     }
-    pending().await
+
+    /// Meets those of before once, and notes from then on whom the node is linked with. Ends with the future.
+    pub(super) async fn tend(&self, node: &Node) -> Infallible {
+        let before = self.read();
+        if !before.is_empty() {
+            node.settled().await;
+            let _ = timeout(PATIENCE, meet(node, &before)).await;
+        }
+        let mut written = before;
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let snapshot = node.endpoint.snapshot();
+            let linked = snapshot.peers.iter().filter(|it| it.connections > 0);
+            let linked: BTreeSet<_> = linked.map(|it| it.id).take(MOST).collect();
+            if linked == written {
+                continue;
+            }
+            if let Err(error) = self.write(&linked) {
+                tracing::debug!(%error, "it is not noted whom this node is linked with");
+            }
+            written = linked;
+        }
+    }
+
+    /// All were told that the node ends.
+    pub(super) fn forget(&self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "whom this node was linked with stays noted");
+        }
+    }
+
+    /// What cannot be read is as if it was not there.
+    fn read(&self) -> BTreeSet<PeerId> {
+        let text = files::read(&self.0, MAX_LEN).unwrap_or_default();
+        let peers = text.lines().filter_map(|line| line.parse().ok());
+        peers.take(MOST).collect()
+    }
+
+    fn write(&self, peers: &BTreeSet<PeerId>) -> io::Result<()> {
+        let lines = peers.iter().map(|peer| format!("{peer}\n"));
+        files::replace(&self.0, &lines.collect::<String>())
+    }
+}
+
+async fn meet(node: &Node, peers: &BTreeSet<PeerId>) {
+    let book = node.book().book();
+    let known = node.peers().known(&book);
+    let welcome = peers.iter().filter(|peer| book.blocked(**peer).is_none());
+    let dials = welcome.map(|peer| {
+        let ticket = known.iter().find(|it| it.id() == *peer).cloned();
+        // Who came by itself is where this node is found.
+        let ticket = ticket.unwrap_or_else(|| Ticket::from(*peer));
+        async {
+            // Whatever it answers to, they have met.
+            if let Err(error) = node.endpoint.connect(ticket, ping::ALPN).await {
+                tracing::debug!(%error, "whom this node was linked with is not met again");
+            }
+        }
+    });
+    let dials: Vec<_> = dials.collect();
+    stream::iter(dials)
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn whom_a_node_was_linked_with_is_noted_until_it_ends_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let linked = Linked(folder.path().join("linked"));
+        assert_eq!(linked.read(), BTreeSet::new());
+        let peers: BTreeSet<_> = (1..=3)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]).id())
+            .collect();
+        linked.write(&peers).unwrap();
+        assert_eq!(linked.read(), peers);
+        fs::write(&linked.0, format!("nonsense\n{}\n", peers.first().unwrap())).unwrap();
+        assert_eq!(linked.read().len(), 1);
+        linked.forget();
+        assert_eq!(linked.read(), BTreeSet::new());
+        linked.forget();
+    }
 }

@@ -26,7 +26,9 @@ use super::{
     node::Node,
     out,
     own_relay::{OwnRelay, Place},
-    receive, reunion, share, sharing,
+    receive,
+    reunion::Linked,
+    share, sharing,
     state::StateDir,
     words,
 };
@@ -142,6 +144,7 @@ pub(super) async fn serve(
     let router = link::serve(router, &node);
     let router = invite::host(router, globals, &node, out::hint)?;
     let router = answering.afar(sharing::accept(router, &node));
+    let linked = Linked::in_folder(&StateDir::open(globals)?);
     let mut events = pin!(all_told(node.endpoint.events(), besides.services()));
     let body = async {
         if let Some(relay) = &relay {
@@ -176,7 +179,7 @@ pub(super) async fn serve(
             never = node.book().follow(&node.endpoint, out::hint) => match never {},
             never = sharing::share(&node) => match never {},
             never = node.sharing().tend() => match never {},
-            never = reunion::hold(&node) => match never {},
+            never = linked.tend(&node) => match never {},
             never = besides.keep(globals, &node) => match never {},
             result = served_without_reader(print) => result,
         }
@@ -186,6 +189,7 @@ pub(super) async fn serve(
         Some(relay) => relay.during(node.book().watch(), running).await?,
         None => running.await?,
     };
+    linked.forget();
     let datagrams = node.servers().exposed().datagrams();
     Ok(datagrams::print(datagrams.into(), globals.json)?)
 }
