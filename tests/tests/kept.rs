@@ -101,9 +101,9 @@ async fn what_is_kept_is_served_by_every_up_and_outlives_restarts_of_either_side
     up_b.terminate().await;
 }
 
-/// By itself a node looks at an idle link every 15 to 25 s.
 #[tokio::test]
-async fn what_is_open_to_a_node_that_was_killed_ends_when_it_is_back() {
+async fn whom_a_node_is_linked_with_is_noted_and_what_was_open_ends_when_one_that_was_killed_is_back()
+ {
     let world = World::new().await;
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = server.local_addr().unwrap().to_string();
@@ -132,9 +132,7 @@ async fn what_is_open_to_a_node_that_was_killed_ends_when_it_is_back() {
     open.read_exact(&mut [0]).await.unwrap();
     up_a.kill().await;
     let (up_a, _) = world.up("a").await;
-    let mut rest = [0];
-    let ended = timeout(Duration::from_secs(12), open.read(&mut rest));
-    let ended = ended.await.unwrap();
+    let ended = timeout(PATIENCE, open.read(&mut [0])).await.unwrap();
     assert!(ended.is_err() || ended.is_ok_and(|read| read == 0));
     send_and_compare(addr, 2).await;
     up_a.terminate().await;

@@ -339,7 +339,7 @@ pub(super) fn is_linked(snapshot: &NodeSnapshot, peer: PeerId) -> bool {
         PeerState::Direct | PeerState::Suspect | PeerState::Relayed => true,
         // Who was called without a relay is punched before there is a link.
         PeerState::Punch => peer.path.is_some(),
-        _ => false,
+        PeerState::Intro | PeerState::Failed | PeerState::Idle | PeerState::Unknown | _ => false,
     })
 }
 

@@ -53,6 +53,15 @@ impl<'a> Daemon<'a> {
         Self::start(home)
     }
 
+    /// Waits until it has met so many of those whom it was linked with before it was ended.
+    pub(super) fn until_met(&self, count: usize) {
+        for _ in 0..count {
+            wait_for(&self.running, |line| {
+                line["event"] == "connected" && line["outgoing"] == true
+            });
+        }
+    }
+
     /// Waits until its link has changed to such a path since then.
     pub(super) fn until_path(&self, kind: &str, since: SystemTime) {
         let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap();

@@ -80,8 +80,11 @@ impl Disturbed<'_> {
     /// Lets the attic's daemon die and begin anew. `reach` has all users reach the server again, by new connections.
     pub(in super::super) fn restart_far(&mut self, mut reach: impl FnMut()) {
         let far = self.far.take().map(Daemon::restart);
-        self.far = far;
         self.happens("far daemon back", &|| (), &mut reach, None);
+        if let Some(far) = &far {
+            far.until_met(self.near.len());
+        }
+        self.far = far;
     }
 
     /// That the programs said at least so many bytes in each user's home, and tried to reach nobody else.
