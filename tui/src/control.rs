@@ -25,6 +25,7 @@ mod searches;
 mod server;
 mod serving;
 mod shares;
+mod silence;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -21,10 +21,13 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::place::{Socket, is_let_in};
+use super::{
+    place::{Socket, is_let_in},
+    silence::{Heard, Silent},
+};
 use crate::book::Admin;
 
-/// Connections at a time; more wait.
+/// Connections at a time; where there are as many, the oldest that has asked nothing yet gives way to the next, which else waits.
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -50,30 +53,32 @@ impl Connected<IncomingStream<'_, Door>> for Caller {
 pub(super) struct Door {
     socket: Socket,
     room: Arc<Semaphore>,
+    silent: Silent,
 }
+
+type Stream = Heard<UnixStream>;
 
 impl Door {
     pub(super) fn new(socket: Socket) -> Self {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        Self { socket, room }
+        Self {
+            socket,
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+            silent: Silent::default(),
+        }
     }
 
-    async fn next(&mut self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
-        let seat = Arc::clone(&self.room).acquire_owned().await;
-        let seat = seat.map_err(io::Error::other)?;
+    async fn next(&mut self) -> io::Result<Option<(Seated<Stream>, Caller)>> {
         let stream = loop {
             tokio::select! {
                 accepted = self.socket.accept() => break accepted?,
-                () = sleep(LOOK) => {}
-            }
-            if let Err(error) = self.socket.renew().await {
-                debug!(%error, "the control socket was taken away and cannot be opened again yet");
+                () = sleep(LOOK) => self.look().await,
             }
         };
         match is_let_in(&stream) {
             Ok(true) => {
                 let pid = stream.peer_cred()?.pid();
-                let seated = Seated::new(stream, seat);
+                let seat = self.seat().await?;
+                let seated = Seated::new(self.silent.hear(stream), seat);
                 return Ok(Some((seated, Caller::Program { pid })));
             }
             Ok(false) => warn!("a program of another user was not let in to the control socket"),
@@ -81,10 +86,31 @@ impl Door {
         }
         Ok(None)
     }
+
+    /// A place for whoever came.
+    async fn seat(&mut self) -> io::Result<OwnedSemaphorePermit> {
+        if self.room.available_permits() == 0 {
+            self.silent.displace();
+        }
+        let mut seat = pin!(Arc::clone(&self.room).acquire_owned());
+        loop {
+            tokio::select! {
+                seat = &mut seat => return seat.map_err(io::Error::other),
+                () = sleep(LOOK) => self.look().await,
+            }
+        }
+    }
+
+    /// Has the socket where commands look for it.
+    async fn look(&mut self) {
+        if let Err(error) = self.socket.renew().await {
+            debug!(%error, "the control socket was taken away and cannot be opened again yet");
+        }
+    }
 }
 
 impl Listener for Door {
-    type Io = Seated<UnixStream>;
+    type Io = Seated<Stream>;
     type Addr = Caller;
 
     async fn accept(&mut self) -> (Self::Io, Caller) {
