@@ -279,6 +279,9 @@ pub(super) enum Failure {
     TooLongForQr,
     #[error("interrupted")]
     Interrupted,
+    #[error("cannot read what is to be posted from stdin: {0}; it has to be text in UTF-8")]
+    #[cfg(unix)]
+    Stdin(io::Error),
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
 }
@@ -339,6 +342,7 @@ impl Failure {
             | Self::Detach(_)
             | Self::NotStarted { .. }
             | Self::NoLog
+            | Self::Stdin(_)
             | Self::Ssh(_) => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
