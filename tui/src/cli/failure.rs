@@ -337,13 +337,9 @@ impl Failure {
             #[cfg(unix)]
             Self::Search(error) => search(error),
             #[cfg(unix)]
-            Self::Groups(_)
-            | Self::Feeds(_)
-            | Self::Detach(_)
-            | Self::NotStarted { .. }
-            | Self::NoLog
-            | Self::Stdin(_)
-            | Self::Ssh(_) => FAILED,
+            Self::Groups(_) | Self::Feeds(_) | Self::Detach(_) | Self::Ssh(_) => FAILED,
+            #[cfg(unix)]
+            Self::NotStarted { .. } | Self::NoLog | Self::Stdin(_) => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
             Self::Demo(_) => FAILED,

@@ -15,6 +15,7 @@ pub(super) fn is_unseen(model: &Model) -> bool {
 
 /// What the notice of a terminal that is too small says, which asks too if others' connections would end.
 pub(super) fn leave(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
+    model.dirty = true;
     let asked = if let Some(Overlay::ConfirmQuit { keep_screen }) = model.overlay {
         Some(keep_screen)
     } else {
@@ -35,6 +36,12 @@ pub(super) fn leave(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>
             model.overlay = None;
         }
     }
+}
+
+/// Of who wants to go back to one.
+pub(super) fn no_shell(model: &Model) -> String {
+    let quit = model.quit_key();
+    format!("there is no shell to go back to: {quit} quits")
 }
 
 pub(super) fn is_interrupt(key: &KeyEvent) -> bool {

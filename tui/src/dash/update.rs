@@ -14,7 +14,7 @@ use super::{
     joined,
     keymap::{self, Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
-    leaving::{is_interrupt, is_unseen, leave, quit},
+    leaving::{is_interrupt, is_unseen, leave, no_shell, quit},
     list::List,
     look::Role,
     map::{Map, Toward, Who, branches},
@@ -47,10 +47,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
     );
     match msg {
         // Who does not see what a key would do does not do it.
-        Msg::Key(key) if is_unseen(model) => {
-            model.dirty = true;
-            leave(model, &key, &mut effects);
-        }
+        Msg::Key(key) if is_unseen(model) => leave(model, &key, &mut effects),
         Msg::Mouse(_) | Msg::Paste(_) if is_unseen(model) => {}
         Msg::Key(key) => {
             model.dirty = true;
@@ -104,8 +101,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             warn(model, text, Role::Bad, now);
         }
         Msg::NoShell => {
-            let quit = model.quit_key();
-            let text = format!("there is no shell to go back to: {quit} quits");
+            let text = no_shell(model);
             warn(model, text, Role::Warn, now);
         }
         Msg::Outage(outage) => model.lose(outage),
