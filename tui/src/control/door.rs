@@ -3,7 +3,6 @@
 use std::{
     io,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,18 +15,18 @@ use peerway::PeerId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::sleep,
 };
 use tracing::{debug, warn};
 
 use super::{
     place::{Socket, is_let_in},
-    silence::{Heard, Silent},
+    silence::{Heard, Seats},
 };
 use crate::book::Admin;
 
-/// Connections at a time; where there are as many, the oldest that has asked nothing yet gives way to the next, which else waits.
+/// Connections at a time.
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,8 +51,7 @@ impl Connected<IncomingStream<'_, Door>> for Caller {
 /// Lets in whoever may talk to this node.
 pub(super) struct Door {
     socket: Socket,
-    room: Arc<Semaphore>,
-    silent: Silent,
+    seats: Seats,
 }
 
 type Stream = Heard<UnixStream>;
@@ -62,8 +60,7 @@ impl Door {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,
-            room: Arc::new(Semaphore::new(AT_ONCE)),
-            silent: Silent::default(),
+            seats: Seats::new(AT_ONCE),
         }
     }
 
@@ -78,7 +75,7 @@ impl Door {
             Ok(true) => {
                 let pid = stream.peer_cred()?.pid();
                 let seat = self.seat().await?;
-                let seated = Seated::new(self.silent.hear(stream), seat);
+                let seated = self.seats.seat(stream, seat);
                 return Ok(Some((seated, Caller::Program { pid })));
             }
             Ok(false) => warn!("a program of another user was not let in to the control socket"),
@@ -89,13 +86,11 @@ impl Door {
 
     /// A place for whoever came.
     async fn seat(&mut self) -> io::Result<OwnedSemaphorePermit> {
-        if self.room.available_permits() == 0 {
-            self.silent.displace();
-        }
-        let mut seat = pin!(Arc::clone(&self.room).acquire_owned());
+        let seats = self.seats.clone();
+        let mut seat = pin!(seats.take());
         loop {
             tokio::select! {
-                seat = &mut seat => return seat.map_err(io::Error::other),
+                seat = &mut seat => return seat,
                 () = sleep(LOOK) => self.look().await,
             }
         }

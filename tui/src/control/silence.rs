@@ -1,4 +1,4 @@
-//! Connections over which nothing was asked yet: where there is no room the oldest of them gives way. [`Silent`], [`Heard`].
+//! Places for connections over which is asked, of which the oldest that has asked nothing yet gives way to the next: [`Seats`].
 
 use std::{
     collections::BTreeMap,
@@ -10,12 +10,44 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::oneshot,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
+
+use super::door::Seated;
+
+/// So many places; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Seats {
+    room: Arc<Semaphore>,
+    silent: Silent,
+}
+
+impl Seats {
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(count)),
+            silent: Silent::default(),
+        }
+    }
+
+    /// A place for whoever came: one that is free, or that of who has been silent for longest; else it is waited for.
+    pub(crate) async fn take(&self) -> io::Result<OwnedSemaphorePermit> {
+        if self.room.available_permits() == 0 {
+            self.silent.displace();
+        }
+        let seat = Arc::clone(&self.room).acquire_owned().await;
+        seat.map_err(io::Error::other)
+    }
+
+    /// Whoever has one.
+    pub(crate) fn seat<S>(&self, stream: S, seat: OwnedSemaphorePermit) -> Seated<Heard<S>> {
+        Seated::new(self.silent.hear(stream), seat)
+    }
+}
 
 /// Those that are silent; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Silent(Arc<Mutex<Waiting>>);
+struct Silent(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -26,7 +58,7 @@ struct Waiting {
 
 impl Silent {
     /// One more, until it has asked something.
-    pub(super) fn hear<S>(&self, stream: S) -> Heard<S> {
+    fn hear<S>(&self, stream: S) -> Heard<S> {
         let (end, ended) = oneshot::channel();
         let mut waiting = self.waiting();
         let number = waiting.came;
@@ -42,7 +74,7 @@ impl Silent {
     }
 
     /// Ends the one that came first, if there is any.
-    pub(super) fn displace(&self) {
+    fn displace(&self) {
         let oldest = self.waiting().silent.pop_first();
         if let Some((_, end)) = oldest {
             // It may be going just now.
@@ -56,7 +88,7 @@ impl Silent {
 }
 
 /// A connection, which is listened to until it has asked something.
-pub(super) struct Heard<S> {
+pub(crate) struct Heard<S> {
     stream: S,
     silence: Option<Silence>,
 }
