@@ -81,6 +81,16 @@ impl Computer {
         lines.map(|line| line.expect("a line of JSON")).collect()
     }
 
+    /// The ticket of the node that it has or would have.
+    ///
+    /// # Panics
+    /// When none is printed.
+    pub fn ticket(&self) -> String {
+        let line = self.json("peerway ticket").swap_remove(0);
+        let ticket = line["ticket"].as_str();
+        ticket.expect("a ticket").to_owned()
+    }
+
     /// Types a line that stays.
     ///
     /// # Panics
@@ -150,6 +160,19 @@ impl Running {
     pub fn line(&self) -> String {
         let line = self.lines.recv_timeout(PATIENCE);
         line.unwrap_or_else(|error| panic!("{}: {error}", self.what))
+    }
+
+    /// The first line of JSON from here on that is such a one.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn wait_for(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line: Value = self.line().parse().expect("a line of JSON");
+            if is_it(&line) {
+                return line;
+            }
+        }
     }
 
     /// Waits until it has ended well, for what it printed until then.

@@ -274,15 +274,6 @@ mod lab {
         running.line().parse().unwrap()
     }
 
-    fn until(running: &Running, is_it: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let line = event(running);
-            if is_it(&line) {
-                return line;
-            }
-        }
-    }
-
     /// The home that sends, and the one that receives into its folder `in`.
     fn computers(lab: &mut lab::Lab, folder: &TempDir) -> [Computer; 2] {
         let relay = pair::relay(lab);
@@ -309,10 +300,10 @@ mod lab {
             laptop.json(&format!("peerway ping {ticket} --until-direct"));
             let sending = laptop.start(&format!("peerway send film --to {ticket} --json"));
             let part = |line: &Value| line["event"] == "progress" && done(line) > 0;
-            let begun = until(&taking, part);
+            let begun = taking.wait_for(part);
             assert!(done(&begun) < LEN, "too fast: {begun}");
             lab.begin(Fault::Cut(&laptop.home, &attic.home)).unwrap();
-            until(&taking, |line| line["event"] == "received");
+            taking.wait_for(|line| line["event"] == "received");
             taking.finish();
             let sent = sending.finish();
             let sent: Value = sent.last().unwrap().parse().unwrap();
@@ -350,14 +341,14 @@ mod lab {
             assert_eq!(refused.status.code(), Some(1));
             let said = String::from_utf8(refused.stderr).unwrap();
             assert!(said.contains("No space left on device"), "{said}");
-            let failed = until(&taking, |line| line["event"] == "failed");
+            let failed = taking.wait_for(|line| line["event"] == "failed");
             let reason = failed["reason"].as_str().unwrap();
             assert!(reason.contains("No space left on device"), "{reason}");
             assert!(!disk.join("film").exists());
 
             mount("remount,size=32m");
             laptop.json(&send[..send.len() - " --json".len()]);
-            let received = until(&taking, |line| line["event"] == "received");
+            let received = taking.wait_for(|line| line["event"] == "received");
             let resumed = received["resumed"].as_u64().unwrap();
             assert!(resumed > LEN / 3, "{received}");
             assert!(fs::read(disk.join("film")).unwrap() == bytes);

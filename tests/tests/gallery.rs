@@ -13,6 +13,7 @@ mod back;
 mod chain;
 mod dns;
 mod federation;
+mod film;
 mod folders;
 mod games;
 mod hashes;

@@ -155,8 +155,7 @@ fn homes(lab: &mut Lab, folder: &Path) -> (Computer, Computer) {
     let [nas, laptop] =
         ["nas", "laptop"].map(|name| lab.home(name, NatKind::PortRestricted).unwrap());
     let (nas, laptop) = (computer("nas", nas), computer("laptop", laptop));
-    let ticket = &nas.json("peerway ticket")[0]["ticket"];
-    laptop.json(&format!("peerway add nas {}", ticket.as_str().unwrap()));
+    laptop.json(&format!("peerway add nas {}", nas.ticket()));
     (nas, laptop)
 }
 

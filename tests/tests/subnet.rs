@@ -122,8 +122,7 @@ fn a_node_that_runs_links_networks_for_as_long_as_a_command_has_it_do_so() {
         });
         let [nas, laptop] = &both;
         for (one, other, name) in [(nas, laptop, "laptop"), (laptop, nas, "nas")] {
-            let ticket = other.json("peerway ticket").swap_remove(0);
-            let ticket = ticket["ticket"].as_str().unwrap().to_owned();
+            let ticket = other.ticket();
             one.json(&format!("peerway add {name} {ticket}"));
         }
         let nodes = both.each_ref().map(|it| it.start("peerway up --json"));

@@ -81,6 +81,8 @@ mod state;
 mod status;
 #[cfg(unix)]
 mod swarm;
+#[cfg(unix)]
+mod text;
 mod ticket;
 #[cfg(unix)]
 mod top;

@@ -25,6 +25,7 @@ mod searches;
 mod server;
 mod serving;
 mod shares;
+mod silence;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use place::{Place, Socket};
 pub use remote::{ALPN, RemoteError};
 pub use server::Control;
 pub(crate) use shares::{GetAsk, GetFailure, GetStep, ShareAsk};
+pub(crate) use silence::{Heard, Seats};
 pub(crate) use visits::Visited;
 
 #[cfg(all(feature = "subnet", target_os = "linux"))]

@@ -16,6 +16,7 @@ mod joined;
 mod keymap;
 mod keys;
 mod layout;
+mod leaving;
 pub(crate) mod line;
 mod list;
 mod look;
@@ -194,6 +195,8 @@ pub struct Options {
     pub title: String,
     /// What the second line says, such as what a demonstration shows; empty for whose the node is.
     pub note: String,
+    /// What is wrong with a file of the user's, said there too; empty for nothing.
+    pub mistake: String,
     /// Whom the user knows at first.
     pub people: People,
 }

@@ -116,6 +116,13 @@ impl Invites {
         Some((former.end, former.name.as_deref()))
     }
 
+    /// Whether this is the key of one that was given away, and no peer's.
+    pub(crate) fn is_key(&self, id: PeerId) -> bool {
+        let given = self.given.iter().map(|invite| invite.id);
+        let former = self.former.iter().map(|former| former.id);
+        given.chain(former).any(|known| known == id)
+    }
+
     /// The keys of those that are good at this time, or whose end is told.
     pub(crate) fn heard(&self, now_ms: u64) -> impl Iterator<Item = PeerId> {
         let is_heard = move |invite: &&Invite| invite.is_open(now_ms) || invite.is_told(now_ms);

@@ -1,6 +1,9 @@
 //! Who is asked in a search, and what is found, as it is told to people and programs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use peerway::{PeerId, Ticket};
 use peerway_swarm::{
@@ -141,8 +144,7 @@ impl Asked {
             Wanted::Link(link) => Ok(link.clone()),
             Wanted::Hash(hash) => {
                 let asked = Self::of(&book, groups, None).unwrap_or_default();
-                let peers = asked.tickets().into_values();
-                sharing.locate(*hash, peers.collect()).await
+                sharing.locate(*hash, asked.in_order()).await
             }
         }
     }
@@ -154,6 +156,17 @@ impl Asked {
         let tickets = others.chain(asked);
         tickets
             .map(|ticket| (ticket.id(), ticket.clone()))
+            .collect()
+    }
+
+    /// The same, each once: first who is in the address book, then those of groups who are asked in a search, then the others.
+    fn in_order(&self) -> Vec<Ticket> {
+        let (book, groups): (Vec<_>, Vec<_>) = self.peers.iter().partition(|(_, known)| *known);
+        let asked = book.into_iter().chain(groups).map(|(ticket, _)| ticket);
+        let mut seen = BTreeSet::new();
+        let each = asked.chain(&self.others);
+        each.filter(|ticket| seen.insert(ticket.id()))
+            .cloned()
             .collect()
     }
 
@@ -352,5 +365,34 @@ impl SearchStep {
             unsent: summary.unsent,
             dropped: dropped.other + dropped.crowded + dropped.answers,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::SecretKey;
+
+    use super::*;
+
+    /// So many are asked at most that the last ones may not be.
+    #[test]
+    fn who_has_a_hash_is_asked_of_the_address_book_first_whatever_the_ids_are() {
+        let mut tickets: Vec<Ticket> = (1..=4)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]).id().into())
+            .collect();
+        tickets.sort_by_key(|ticket| std::cmp::Reverse(ticket.id()));
+        let [known, also_known, member, other] = &tickets[..] else {
+            panic!("four");
+        };
+        let asked = Asked {
+            peers: vec![
+                (known.clone(), true),
+                (member.clone(), false),
+                (also_known.clone(), true),
+            ],
+            others: vec![other.clone(), known.clone()],
+            ..Asked::default()
+        };
+        assert_eq!(asked.in_order(), tickets);
     }
 }

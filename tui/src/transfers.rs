@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::sleep};
 
 pub(crate) use desk::{Crowded, Desk, Whom};
-pub(crate) use journal::Transfers;
 #[cfg(unix)]
 pub(crate) use journal::without_names;
+pub(crate) use journal::{Journal, Transfers};
 pub(crate) use send::{Recipient, send, send_on};
 
 use crate::operations::{DialError, FailureKind};

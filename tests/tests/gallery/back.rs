@@ -7,8 +7,7 @@ use super::homes::Home;
 /// Leads a port at the gate of a home to a service of the other one, by the link that there is: of its path only the first forward
 /// tells.
 pub(super) fn forward_back(home: &Home, other: &Home, name: &str, port: u16) -> Running {
-    let ticket = other.computer.json("peerway ticket").swap_remove(0);
-    let ticket = ticket["ticket"].as_str().unwrap();
+    let ticket = other.computer.ticket();
     let gate = home.room.gate();
     let line = format!("peerway forward {ticket}/{name} --listen {gate}:{port} --json");
     let running = home.computer.start(&line);

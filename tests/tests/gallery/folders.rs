@@ -9,7 +9,10 @@ use std::{
 
 use peerway_lab as lab;
 
-use super::homes::{BUDGET, Home, Homes, Program, need, until};
+use super::{
+    film::film,
+    homes::{BUDGET, Home, Homes, Program, need, until},
+};
 
 const FILES: usize = 300;
 const LEN: usize = 16 << 20;
@@ -48,8 +51,7 @@ fn two_syncthings_have_the_same_files_where_the_direct_path_is_cut_and_both_of_a
         for at in 0..FILES {
             attic.write(&format!("{at}"), format!("paper {at}"));
         }
-        let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
-        attic.write("film", film);
+        attic.write("film", film(LEN));
         let _attic = attic.start(&laptop, "dynamic");
         let exposed = homes.attic.expose(&["syncthing=22000"]);
         let forward = homes.laptop.forward(&exposed, "syncthing", "22000");

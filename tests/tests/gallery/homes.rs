@@ -20,7 +20,6 @@ use peerway_tests::{
     PROGRAMS,
     computer::{Computer, Running},
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::failover::program::{Place, Program as Relay};
@@ -142,7 +141,7 @@ impl Home {
     pub(super) fn expose(&self, services: &[&str]) -> Exposed {
         let line = format!("peerway expose{} --json", self.targets(services));
         let running = self.computer.start(&line);
-        let ready = wait_for(&running, |line| line["event"] == "ready");
+        let ready = running.wait_for(|line| line["event"] == "ready");
         Exposed {
             ticket: ready["ticket"].as_str().unwrap().to_owned(),
             _running: running,
@@ -242,18 +241,8 @@ pub(super) struct Forward {
 impl Forward {
     /// Waits until its link goes this way.
     pub(super) fn until_path(&self, kind: &str) {
-        wait_for(&self.running, |line| {
-            line["event"] == "path_changed" && line["path"]["kind"] == kind
-        });
-    }
-}
-
-fn wait_for(running: &Running, is_it: impl Fn(&Value) -> bool) -> Value {
-    loop {
-        let line: Value = running.line().parse().unwrap();
-        if is_it(&line) {
-            return line;
-        }
+        self.running
+            .wait_for(|line| line["event"] == "path_changed" && line["path"]["kind"] == kind);
     }
 }
 

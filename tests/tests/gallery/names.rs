@@ -8,21 +8,15 @@ use peerway_tests::computer::Computer;
 use serde_json::Value;
 
 use super::{
+    film::{self, film},
     homes::{BUDGET, Homes, need, until},
     python::PYTHON,
     tracker::Tracker,
 };
 
 const LEN: usize = 24 << 20;
-/// Slow enough for the path to be cut in the midst.
-const NGINX: &str = "
-daemon off; master_process off; user root; pid nginx.pid; error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-    server { listen 8080; root .; limit_rate 5m; }
-}";
+/// Megabytes a second: slow enough for the path to be cut in the midst.
+const RATE: usize = 5;
 /// Makes a torrent of a file.
 const TORRENT: &str = r#"
 import hashlib, sys
@@ -65,11 +59,9 @@ fn qbittorrent_fetches_by_names_of_the_proxy_where_the_direct_path_is_cut_and_te
     lab::test(BUDGET, |lab| {
         let homes = Homes::new(lab);
         let (attic, laptop) = (&homes.attic, &homes.laptop.computer);
-        let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        let film = film(LEN);
         attic.write("film", &film);
-        let config = attic.write("nginx.conf", NGINX);
-        let folder = attic.folder.to_str().unwrap();
-        let _nginx = attic.start("nginx", &["-e", "stderr", "-p", folder, "-c", &config]);
+        let _nginx = film::serve(attic, RATE);
         let room = &attic.room;
         let socket = room.run(|| UdpSocket::bind((room.addr(), 6969)).unwrap());
         let tracker = Tracker::serve(socket.unwrap());
@@ -80,8 +72,7 @@ fn qbittorrent_fetches_by_names_of_the_proxy_where_the_direct_path_is_cut_and_te
         attic.output(PYTHON, &["-c", TORRENT, "film", names[0], names[1]]);
         let _exposed = attic.expose(&["web=8080", "tracker=udp:6969"]);
 
-        let ticket = attic.computer.json("peerway ticket").swap_remove(0);
-        let ticket = ticket["ticket"].as_str().unwrap();
+        let ticket = attic.computer.ticket();
         laptop.run(&format!("peerway add attic {ticket}"));
         let node = laptop.start("peerway up --json");
         assert!(node.line().contains("ready"));
@@ -94,7 +85,8 @@ fn qbittorrent_fetches_by_names_of_the_proxy_where_the_direct_path_is_cut_and_te
         let profile = homes.laptop.folder.display();
         let _program = laptop.start(&format!("qbittorrent-nox --profile={profile}"));
         let add = format!(
-            "curl -sSf --retry 30 --retry-connrefused --retry-delay 1 -F torrents=@{folder}/film.torrent -F savepath={profile} {API}/torrents/add"
+            "curl -sSf --retry 30 --retry-connrefused --retry-delay 1 -F torrents=@{folder}/film.torrent -F savepath={profile} {API}/torrents/add",
+            folder = attic.folder.display()
         );
         assert_eq!(laptop.run(&add), "Ok.");
 

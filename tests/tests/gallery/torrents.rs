@@ -1,10 +1,14 @@
 //! Torrents: two libtorrents, one of which has all of a file, over TCP and over uTP.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use peerway_lab as lab;
 
-use super::homes::{BUDGET, Home, Homes, Program, need, until};
+use super::{
+    film::film,
+    homes::{BUDGET, Home, Homes, Program, need, until},
+    python::{PYTHON, need_module},
+};
 
 const LEN: usize = 48 << 20;
 const SHORT: usize = 2 << 20;
@@ -13,8 +17,6 @@ const RATE: &str = "1000000";
 /// What has come before a torrent is seen to go on.
 const MORE: usize = 512 << 10;
 const PORT: &str = "6881";
-/// Debian's, whatever else is installed.
-const PYTHON: &str = "/usr/bin/python3";
 /// Has a file, and says so once it listens.
 const SEED: &str = r#"
 import sys, time, libtorrent
@@ -67,18 +69,12 @@ print("done by", *sorted(carriers), flush=True)
 #[ignore = "needs python3-libtorrent"]
 fn torrents_go_on_whatever_happens_to_their_links_over_tcp_and_utp() {
     need(&[("python3", "python3")]);
-    let mut import = Command::new(PYTHON);
-    let import = import.args(["-c", "import libtorrent"]).status();
-    let is_there = import.is_ok_and(|status| status.success());
-    assert!(
-        is_there,
-        "libtorrent is missing: install python3-libtorrent"
-    );
+    need_module("libtorrent", "python3-libtorrent");
     lab::test(BUDGET, |lab| {
         let homes = Homes::new(lab);
         let (attic, users) = (&homes.attic, homes.users());
         let films = [("film", LEN), ("short", SHORT)].map(|(name, len)| {
-            let film: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let film = film(len);
             attic.write(name, &film);
             (name, film)
         });

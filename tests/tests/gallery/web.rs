@@ -4,19 +4,16 @@ use std::fs;
 
 use peerway_lab as lab;
 
-use super::homes::{BUDGET, Home, Homes, Program, need, until};
+use super::{
+    film::{self, film},
+    homes::{BUDGET, Home, Homes, Program, need, until},
+};
 
 const LEN: usize = 40 << 20;
 /// What comes in a quarter of a second.
 const MORE: usize = 256 << 10;
-const NGINX: &str = "
-daemon off; master_process off; user root; pid nginx.pid; error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-    server { listen 8080; root .; limit_rate 1m; }
-}";
+/// Megabytes a second.
+const RATE: usize = 1;
 
 /// By commands that end with their terminals; all else here is by daemons.
 #[test]
@@ -74,12 +71,9 @@ fn downloads_from_nginx_outlive_cuts_new_addresses_and_relays_and_ranges_a_new_d
 
 /// A film, and who serves it.
 fn serve(home: &Home) -> (Vec<u8>, Program) {
-    let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+    let film = film(LEN);
     home.write("film", &film);
-    let config = home.write("nginx.conf", NGINX);
-    let folder = home.folder.to_str().unwrap();
-    let nginx = home.start("nginx", &["-e", "stderr", "-p", folder, "-c", &config]);
-    (film, nginx)
+    (film, film::serve(home, RATE))
 }
 
 /// What a browser fetches, as fast as the server sends it.

@@ -11,7 +11,7 @@ use super::{
     state::StateDir,
 };
 use crate::{
-    dash::{Keys, Mistake, Palette},
+    dash::{Keys, Mistake, Palette, Theme},
     files::{EditedError, EditedFile},
 };
 
@@ -21,20 +21,63 @@ const MAX_LEN: u64 = 1 << 16;
 /// Why one of the files is not followed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AppearanceError {
-    #[error("{}, {mistake}; until that is mended, move the file away", path.display())]
+    #[error("{}, {mistake}; mend that, or move the file away", path.display())]
     Mistake { path: PathBuf, mistake: Mistake },
     #[error(transparent)]
     File(#[from] EditedError),
 }
 
+/// The colours and keys that are chosen, and what is wrong with the files that say so, which change nothing then.
+pub(super) fn chosen(globals: &Globals, theme: Option<Theme>) -> Result<Chosen, Failure> {
+    let folder = StateDir::open(globals)?;
+    let palette = match theme {
+        Some(theme) => Ok(theme.into()),
+        None => read(&theme_file(folder.config()), Palette::parse),
+    };
+    Ok(Chosen::of(
+        palette,
+        read(&keys_file(folder.config()), Keys::parse),
+    ))
+}
+
+/// What the dashboard goes by.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) palette: Palette,
+    pub(super) keys: Keys,
+    /// Empty for nothing.
+    pub(super) mistake: String,
+}
+
+impl Chosen {
+    fn of(palette: Result<Palette, AppearanceError>, keys: Result<Keys, AppearanceError>) -> Self {
+        let wrong = |error: Option<&AppearanceError>, what| {
+            error.map(|error| format!("the default {what}: {error}"))
+        };
+        let mistakes = [
+            wrong(palette.as_ref().err(), "colours"),
+            wrong(keys.as_ref().err(), "keys"),
+        ];
+        Self {
+            mistake: mistakes
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(". "),
+            palette: palette.unwrap_or_default(),
+            keys: keys.unwrap_or_default(),
+        }
+    }
+}
+
 /// The colours that are chosen.
-pub(super) fn palette(globals: &Globals) -> Result<Palette, Failure> {
+fn palette(globals: &Globals) -> Result<Palette, Failure> {
     let folder = StateDir::open(globals)?;
     Ok(read(&theme_file(folder.config()), Palette::parse)?)
 }
 
 /// The keys that are chosen.
-pub(super) fn keys(globals: &Globals) -> Result<Keys, Failure> {
+fn keys(globals: &Globals) -> Result<Keys, Failure> {
     let folder = StateDir::open(globals)?;
     Ok(read(&keys_file(folder.config()), Keys::parse)?)
 }
@@ -104,6 +147,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_understood_changes_nothing_and_is_told_with_the_file_and_line() {
+        let folder = TempDir::new().unwrap();
+        let (theme, own) = (theme_file(folder.path()), keys_file(folder.path()));
+        std::fs::write(theme.path(), "begin = \"mono\"\ngood = \"grren\"\n").unwrap();
+        std::fs::write(own.path(), "ping = \"o\"\n").unwrap();
+        let chosen = Chosen::of(read(&theme, Palette::parse), read(&own, Keys::parse));
+        let path = theme.path().display();
+        assert_eq!(
+            chosen.mistake,
+            format!(
+                "the default colours: {path}, line 2: good: there is no colour grren; did you mean green?; mend that, or move the file away"
+            )
+        );
+        assert_eq!(chosen.palette, Palette::default());
+        assert_eq!(chosen.keys, Keys::parse("ping = \"o\"\n").unwrap());
+    }
+
+    #[test]
     fn a_mistake_names_the_file_and_its_line_and_no_file_is_no_mistake() {
         let folder = TempDir::new().unwrap();
         let file = keys_file(folder.path());
@@ -114,7 +175,7 @@ mod tests {
         assert_eq!(
             said,
             format!(
-                "{path}, line 2: there is no action pign; did you mean ping?; until that is mended, move the file away"
+                "{path}, line 2: there is no action pign; did you mean ping?; mend that, or move the file away"
             )
         );
     }

@@ -23,6 +23,7 @@ use crate::{
         filter::{Facts, Plain, Word},
         format::age,
     },
+    invites::Invites,
     kept::{KeptError, KeptFile},
 };
 
@@ -129,15 +130,15 @@ pub(super) fn trust(globals: &Globals, args: &TrustArgs, trust: Trust) -> Result
 
 /// `peerway peers`: those with a name, then the others that the node that runs knows or that were dialled, the latest first.
 pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Failure> {
-    let peers = StateDir::open(globals)?.peers();
+    let state = StateDir::open(globals)?;
+    let peers = state.peers();
     let book = peers.book().read()?;
     let states = states(globals).await?;
     let seen = peers.seen().read();
     let mut known = peers.known(&book);
     let linked = states.iter().flatten().map(|(id, _)| *id);
-    let new = linked.filter(|id| known.iter().all(|known| known.id() != *id));
-    let new: Vec<_> = new.map(Ticket::from).collect();
-    known.extend(new);
+    let invites = state.invites().read().unwrap_or_default();
+    known.extend(newcomers(linked, &known, &invites));
     let state_of = |id| Some(states.as_ref()?.get(&id)?.state);
     let ticket_of = |id| known.iter().find(|known| known.id() == id);
     let mut lines: Vec<Line<'_>> = book
@@ -188,6 +189,17 @@ pub(super) async fn list(globals: &Globals, args: &PeersArgs) -> Result<(), Fail
         table(&lines, now_ms()).iter().try_for_each(out::text)?;
     }
     print_strangers(globals, &book)
+}
+
+/// Who is linked and was not known, but for those who only show an invitation: they come once more under their own names.
+fn newcomers(
+    linked: impl Iterator<Item = PeerId>,
+    known: &[Ticket],
+    invites: &Invites,
+) -> Vec<Ticket> {
+    let new = linked.filter(|id| known.iter().all(|known| known.id() != *id));
+    let new = new.filter(|id| !invites.is_key(*id));
+    new.map(Ticket::from).collect()
 }
 
 /// What the table of the dashboard says, under its headings; of who is not linked there is the name and the id.
@@ -391,6 +403,23 @@ mod tests {
 
     use super::{super::documented::assert_keys, *};
     use crate::dash::filter::{About, Filter};
+
+    #[test]
+    fn who_shows_an_invitation_is_listed_by_the_name_that_it_comes_with_and_not_by_that_key() {
+        let [invitation, guest, known] =
+            [1, 2, 3].map(|seed| SecretKey::from_seed(&[seed; 32]).id());
+        let mut invites = Invites::default();
+        let invite = crate::invites::Invite {
+            id: invitation,
+            name: None,
+            expires_at_ms: 1_000,
+            uses: 1,
+        };
+        assert!(invites.give(invite, 0));
+        let linked = [invitation, guest, known].into_iter();
+        let new = newcomers(linked, &[known.into()], &invites);
+        assert_eq!(new, [Ticket::from(guest)]);
+    }
 
     fn line<'a>(name: Option<&'a str>, ticket: &'a Ticket) -> Line<'a> {
         Line {

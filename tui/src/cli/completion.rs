@@ -1,11 +1,20 @@
-//! What a shell offers where a peer is to be named.
+//! What a shell offers where a peer, or what is kept here, is to be named.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap_complete::CompletionCandidate;
 
-use super::{args::Globals, state::StateDir};
+use tokio::{runtime, time::timeout};
+
+#[cfg(unix)]
+use super::group;
+use super::{args::Globals, failure::Failure, pin, state::StateDir};
 use crate::{book::Book, kept::KeptLines, printable::printable};
+
+/// How long somebody who types waits for the node that runs here.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Letters of an id that a group, a feed or a pin is meant by.
+const SHORT: usize = 8;
 
 /// The names of the address book.
 pub(super) fn names() -> Vec<CompletionCandidate> {
@@ -27,6 +36,83 @@ pub(super) fn forwarded() -> Vec<CompletionCandidate> {
     each.collect()
 }
 
+/// The feeds that are written or followed here.
+#[cfg(unix)]
+pub(super) fn feeds() -> Vec<CompletionCandidate> {
+    let feeds = state().and_then(|state| state.feeds().read().ok());
+    let feeds = feeds.unwrap_or_default();
+    let each = feeds.all().iter().map(|feed| {
+        let whose = if feed.is_own() { "yours" } else { "followed" };
+        called(&feed.name, &feed.id, whose)
+    });
+    each.collect()
+}
+
+/// The groups that were joined.
+#[cfg(unix)]
+pub(super) fn joined() -> Vec<CompletionCandidate> {
+    let groups = asked(async |globals| group::known(globals).await);
+    let each = groups.iter().map(|(id, name)| called(name, id, "joined"));
+    each.collect()
+}
+
+#[cfg(not(unix))]
+fn joined() -> Vec<CompletionCandidate> {
+    Vec::new()
+}
+
+/// These and those of the address book.
+pub(super) fn groups() -> Vec<CompletionCandidate> {
+    let book = state().map(|state| state.names()).unwrap_or_default();
+    let of_book = book.groups().into_iter().map(|(name, members)| {
+        let members = format!("{} of the address book", members.len());
+        CompletionCandidate::new(name.as_str()).help(Some(members.into()))
+    });
+    let mut all: BTreeMap<_, _> = joined().into_iter().map(by_value).collect();
+    // Which are meant first.
+    all.extend(of_book.map(by_value));
+    all.into_values().collect()
+}
+
+fn by_value(candidate: CompletionCandidate) -> (OsString, CompletionCandidate) {
+    (candidate.get_value().to_owned(), candidate)
+}
+
+/// What is kept of what was fetched.
+pub(super) fn pins() -> Vec<CompletionCandidate> {
+    let kept = asked(async |globals| Ok(Some(pin::kept(globals).await?)));
+    let pins = kept.map(|kept| kept.pins).unwrap_or_default();
+    let each = pins.iter().map(|pin| {
+        let hash = pin.hash.to_string();
+        let start: String = hash.chars().take(SHORT).collect();
+        called(&pin.name, &hash, &start)
+    });
+    each.collect()
+}
+
+/// By its name, or its id where the name, which is of somebody else's choice, is none to be typed.
+fn called(name: &str, id: &str, about: &str) -> CompletionCandidate {
+    let start = || id.chars().take(SHORT).collect();
+    let is_typed = !name.is_empty() && printable(name) == name;
+    let value: String = if is_typed { name.to_owned() } else { start() };
+    CompletionCandidate::new(value).help(Some(about.to_owned().into()))
+}
+
+/// What the node that runs here says or, without one, the files; nothing if that takes too long.
+fn asked<T: Default>(ask: impl AsyncFnOnce(&Globals) -> Result<T, Failure>) -> T {
+    let (globals, is_there) = (
+        globals(),
+        state().is_some_and(|state| state.path().is_dir()),
+    );
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let Some(runtime) = runtime.ok().filter(|_| is_there) else {
+        return T::default();
+    };
+    let answer = runtime.block_on(async { timeout(PATIENCE, ask(&globals)).await });
+    runtime.shutdown_background();
+    answer.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 fn kept() -> KeptLines {
     let kept = state().and_then(|state| state.kept().read().ok());
     KeptLines::from(&kept.unwrap_or_default())
@@ -34,17 +120,20 @@ fn kept() -> KeptLines {
 
 /// The folders that the line which is being typed, or the variables, lead to.
 fn state() -> Option<StateDir> {
+    StateDir::open(&globals()).ok()
+}
+
+fn globals() -> Globals {
     let folder = |variable| {
         let value: Option<OsString> = env::var_os(variable);
         value.filter(|value| !value.is_empty()).map(PathBuf::from)
     };
     let line: Vec<OsString> = env::args_os().collect();
-    let globals = Globals {
+    Globals {
         state_dir: named(&line, "--state-dir").or_else(|| folder("PEERWAY_STATE_DIR")),
         config_dir: named(&line, "--config-dir").or_else(|| folder("PEERWAY_CONFIG_DIR")),
         ..Globals::default()
-    };
-    StateDir::open(&globals).ok()
+    }
 }
 
 /// The folder that an option on the line names. Shells hand the words over as they are typed.
@@ -110,6 +199,18 @@ mod tests {
             home.is_absolute() || env::var_os("HOME").is_none(),
             "{home:?}"
         );
+    }
+
+    #[test]
+    fn what_others_call_a_group_is_offered_only_where_it_can_be_typed() {
+        let value = |name: &str| {
+            let candidate = called(name, "abcdefghijkl", "joined");
+            candidate.get_value().to_str().unwrap().to_owned()
+        };
+        assert_eq!(value("our home"), "our home");
+        for name in ["", "a\nb", "\u{1b}[2J"] {
+            assert_eq!(value(name), "abcdefgh");
+        }
     }
 
     #[test]

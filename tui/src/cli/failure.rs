@@ -279,6 +279,9 @@ pub(super) enum Failure {
     TooLongForQr,
     #[error("interrupted")]
     Interrupted,
+    #[error("cannot read what is to be posted from stdin: {0}; it has to be text in UTF-8")]
+    #[cfg(unix)]
+    Stdin(io::Error),
     #[error("cannot write to stdout: {0}")]
     Output(#[from] io::Error),
 }
@@ -334,12 +337,9 @@ impl Failure {
             #[cfg(unix)]
             Self::Search(error) => search(error),
             #[cfg(unix)]
-            Self::Groups(_)
-            | Self::Feeds(_)
-            | Self::Detach(_)
-            | Self::NotStarted { .. }
-            | Self::NoLog
-            | Self::Ssh(_) => FAILED,
+            Self::Groups(_) | Self::Feeds(_) | Self::Detach(_) | Self::Ssh(_) => FAILED,
+            #[cfg(unix)]
+            Self::NotStarted { .. } | Self::NoLog | Self::Stdin(_) => FAILED,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             #[cfg(feature = "demo")]
             Self::Demo(_) => FAILED,

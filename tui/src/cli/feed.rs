@@ -18,6 +18,7 @@ use super::{
     group::{hint_at_age, line, posts, with},
     out,
     state::StateDir,
+    text,
 };
 use crate::{
     book::Name,
@@ -55,7 +56,7 @@ pub(super) enum FeedError {
 }
 
 async fn post(globals: &Globals, args: &FeedPost) -> Result<(), Failure> {
-    let text = args.text.join(" ");
+    let text = text::of(&args.text).map_err(Failure::Stdin)?;
     // Before followers are looked for.
     PostLengthError::check(&text)?;
     let state = StateDir::open(globals)?;

@@ -6,7 +6,7 @@ mod joined;
 mod threads;
 
 #[cfg(unix)]
-pub(super) use joined::{hint_at_age, line, posts, with};
+pub(super) use joined::{hint_at_age, known, line, posts, with};
 
 use std::slice;
 

@@ -198,7 +198,8 @@ pub(super) async fn list(globals: &Globals) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn kept(globals: &Globals) -> Result<PinLines, Failure> {
+/// What is pinned, and the store.
+pub(super) async fn kept(globals: &Globals) -> Result<PinLines, Failure> {
     #[cfg(unix)]
     if let Some(node) = attach::running(globals).await? {
         return Ok(node.pins().await?);

@@ -59,14 +59,12 @@ pub(super) struct Screen {
 impl Screen {
     /// The dashboard's options that are no matter of the node.
     pub(super) fn options(&self, globals: &Globals) -> Result<Options, Failure> {
-        let palette = match self.theme {
-            Some(theme) => theme.into(),
-            None => appearance::palette(globals)?,
-        };
+        let chosen = appearance::chosen(globals, self.theme)?;
         Ok(Options {
             color: self.color,
-            palette,
-            keys: appearance::keys(globals)?,
+            palette: chosen.palette,
+            keys: chosen.keys,
+            mistake: chosen.mistake,
             ascii: self.ascii,
             no_mouse: self.no_mouse,
             read_only: self.read_only,

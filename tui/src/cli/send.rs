@@ -62,7 +62,12 @@ async fn to_peer(globals: &Globals, peer: &PeerName, args: &Send) -> Result<(), 
     let node = Node::dialling(globals, relays_for(globals, &ticket)).await?;
     let name = node.book().book().peer(&ticket.id());
     let peer = ticket.clone();
-    let steps = send(node.endpoint.clone(), Recipient { ticket, name }, selection);
+    let steps = send(
+        node.endpoint.clone(),
+        Recipient { ticket, name },
+        selection,
+        None,
+    );
     let reached = || node.peers().remember(&peer);
     let sent = node
         .run(follow_sending(globals, steps.map(Ok), reached))
@@ -103,7 +108,12 @@ async fn by_code(globals: &Globals, args: &Send) -> Result<(), Failure> {
         } else {
             drop(met.connection);
             waits.close().await;
-            send(node.endpoint.clone(), Recipient { ticket, name }, selection)
+            send(
+                node.endpoint.clone(),
+                Recipient { ticket, name },
+                selection,
+                None,
+            )
         };
         let sent = follow_sending(globals, steps.map(Ok), || ()).await;
         waits.close().await;

@@ -102,6 +102,21 @@ fn every_key_of_a_swarm_is_documented_and_no_other() {
     check_complete(&swarm, &schema("Swarm"), "swarm");
 }
 
+/// What is kept of them may be damaged, or the disk full.
+#[test]
+fn that_groups_may_fail_at_the_disk_is_documented_of_all_that_is_about_them() {
+    let document = document();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().iter();
+        for (method, told) in methods.filter(|_| path.starts_with("/v1/groups")) {
+            assert!(
+                method == "parameters" || told["responses"]["500"].is_object(),
+                "{method} {path}"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_key_of_a_group_is_documented_and_no_other() {
     let id = SecretKey::from_seed(&[1; 32]).id();

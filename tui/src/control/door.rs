@@ -2,8 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
-    sync::Arc,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,15 +15,18 @@ use peerway::PeerId;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::sleep,
 };
 use tracing::{debug, warn};
 
-use super::place::{Socket, is_let_in};
+use super::{
+    place::{Socket, is_let_in},
+    silence::{Heard, Seats},
+};
 use crate::book::Admin;
 
-/// Connections at a time; more wait.
+/// Connections at a time.
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,31 +51,31 @@ impl Connected<IncomingStream<'_, Door>> for Caller {
 /// Lets in whoever may talk to this node.
 pub(super) struct Door {
     socket: Socket,
-    room: Arc<Semaphore>,
+    seats: Seats,
 }
+
+type Stream = Heard<UnixStream>;
 
 impl Door {
     pub(super) fn new(socket: Socket) -> Self {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        Self { socket, room }
+        Self {
+            socket,
+            seats: Seats::new(AT_ONCE),
+        }
     }
 
-    async fn next(&mut self) -> io::Result<Option<(Seated<UnixStream>, Caller)>> {
-        let seat = Arc::clone(&self.room).acquire_owned().await;
-        let seat = seat.map_err(io::Error::other)?;
+    async fn next(&mut self) -> io::Result<Option<(Seated<Stream>, Caller)>> {
         let stream = loop {
             tokio::select! {
                 accepted = self.socket.accept() => break accepted?,
-                () = sleep(LOOK) => {}
-            }
-            if let Err(error) = self.socket.renew().await {
-                debug!(%error, "the control socket was taken away and cannot be opened again yet");
+                () = sleep(LOOK) => self.look().await,
             }
         };
         match is_let_in(&stream) {
             Ok(true) => {
                 let pid = stream.peer_cred()?.pid();
-                let seated = Seated::new(stream, seat);
+                let seat = self.seat().await?;
+                let seated = self.seats.seat(stream, seat);
                 return Ok(Some((seated, Caller::Program { pid })));
             }
             Ok(false) => warn!("a program of another user was not let in to the control socket"),
@@ -81,10 +83,29 @@ impl Door {
         }
         Ok(None)
     }
+
+    /// A place for whoever came.
+    async fn seat(&mut self) -> io::Result<OwnedSemaphorePermit> {
+        let seats = self.seats.clone();
+        let mut seat = pin!(seats.take());
+        loop {
+            tokio::select! {
+                seat = &mut seat => return seat,
+                () = sleep(LOOK) => self.look().await,
+            }
+        }
+    }
+
+    /// Has the socket where commands look for it.
+    async fn look(&mut self) {
+        if let Err(error) = self.socket.renew().await {
+            debug!(%error, "the control socket was taken away and cannot be opened again yet");
+        }
+    }
 }
 
 impl Listener for Door {
-    type Io = Seated<UnixStream>;
+    type Io = Seated<Stream>;
     type Addr = Caller;
 
     async fn accept(&mut self) -> (Self::Io, Caller) {

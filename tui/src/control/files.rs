@@ -23,9 +23,7 @@ use super::{
     server::{Control, parse, refused, understood},
     streams,
 };
-use crate::transfers::{
-    Answer, ReceiveAsk, Recipient, SendAsk, Step, Steps, Transfers, Whom, send,
-};
+use crate::transfers::{Answer, ReceiveAsk, Recipient, SendAsk, Steps, Transfers, Whom, send};
 
 /// Parts of a stream that wait to be sent.
 const AHEAD: usize = 4;
@@ -124,17 +122,13 @@ pub(super) async fn transfers(
 }
 
 fn sending(control: &Control, ticket: Ticket, selection: Selection, seat: Seat) -> Response {
-    let first = selection.offer().names.into_iter().next();
-    let desk = control.desk().clone();
+    let journal = Some(control.desk().journal().clone());
     let name = control.book().borrow().peer(&ticket.id());
     let endpoint = control.links().endpoint().clone();
-    let steps: Steps = send(endpoint, Recipient { ticket, name }, selection);
+    let steps: Steps = send(endpoint, Recipient { ticket, name }, selection, journal);
     let steps = steps.map(move |step| {
         // Held for as long as anything may come.
         let _seat = &seat;
-        if let Step::Sent { peer, end, .. } = &step {
-            desk.journal().sent(*peer, first.clone(), end);
-        }
         step
     });
     streams::steps(steps, control.ending()).into_response()

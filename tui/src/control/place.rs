@@ -18,6 +18,31 @@ use super::ControlError;
 pub struct Place {
     folder: PathBuf,
     socket: PathBuf,
+    /// None if it is always the same.
+    choice: Option<Choice>,
+}
+
+/// Between two folders, of which the user's runtime folder comes and goes with their sessions.
+#[derive(Clone, Debug)]
+struct Choice {
+    id: PeerId,
+    runtime: PathBuf,
+    state: PathBuf,
+}
+
+impl Choice {
+    /// As it is now.
+    fn place(self) -> Place {
+        let place = if is_mine(&self.runtime) {
+            Place::in_folder(self.runtime.join("peerway"), &format!("{}.sock", self.id))
+        } else {
+            Place::in_folder(self.state.join("run"), "control.sock")
+        };
+        Place {
+            choice: Some(self),
+            ..place
+        }
+    }
 }
 
 impl Place {
@@ -28,18 +53,26 @@ impl Place {
         // Where it is usually, for commands of cron and of other sessions, which lack the variable.
         let usual = || PathBuf::from(format!("/run/user/{}", geteuid().as_raw()));
         let runtime = named.filter(|dir| dir.is_absolute()).unwrap_or_else(usual);
-        if is_mine(&runtime) {
-            Self::in_folder(runtime.join("peerway"), &format!("{id}.sock"))
-        } else {
-            Self::in_folder(state.join("run"), "control.sock")
-        }
+        let state = state.to_owned();
+        Choice { id, runtime, state }.place()
+    }
+
+    /// The same where it is now, as a runtime folder may have come or gone since.
+    fn anew(&self) -> Self {
+        let choice = self.choice.clone();
+        choice.map_or_else(|| self.clone(), Choice::place)
     }
 
     /// A socket of this name in this folder, which is made if there is none.
     #[must_use]
     pub fn in_folder(folder: PathBuf, name: &str) -> Self {
         let socket = folder.join(name);
-        Self { folder, socket }
+        let choice = None;
+        Self {
+            folder,
+            socket,
+            choice,
+        }
     }
 
     /// The socket's path.
@@ -57,7 +90,7 @@ impl Place {
     pub async fn open(&self) -> Result<Socket, ControlError> {
         let listener = self.bind().await?;
         let place = self.clone();
-        let named = named(&self.socket);
+        let named = Name::of(&self.socket);
         Ok(Socket {
             listener,
             place,
@@ -103,7 +136,7 @@ impl Place {
         }
     }
 
-    /// A connection to the node, or none if no node is there.
+    /// A connection to the node, or none if no node is there, where it is now.
     ///
     /// # Errors
     /// [`ControlError::Unreachable`] if there is a socket that does not let us in, [`ControlError::NotOurs`] if it is another user's.
@@ -115,17 +148,18 @@ impl Place {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused
             )
         };
+        let socket = self.anew().socket;
         let unreachable = |source| ControlError::Unreachable {
-            path: self.socket.clone(),
+            path: socket.clone(),
             source,
         };
-        match UnixStream::connect(&self.socket).await {
+        match UnixStream::connect(&socket).await {
             // Who listens is told things, and believed; root knows whose folder it named.
             Ok(stream) if geteuid().is_root() || is_let_in(&stream).map_err(unreachable)? => {
                 Ok(Some(stream))
             }
             Ok(_) => Err(ControlError::NotOurs {
-                path: self.socket.clone(),
+                path: socket.clone(),
             }),
             Err(error) if is_absent(&error) => Ok(None),
             Err(source) => Err(unreachable(source)),
@@ -170,11 +204,24 @@ pub struct Socket {
 }
 
 /// Which socket a path leads to. The number alone would soon be another's.
-type Name = (u64, u64, i64, i64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    device: u64,
+    inode: u64,
+    changed_s: i64,
+    changed_ns: i64,
+}
 
-fn named(path: &Path) -> Option<Name> {
-    let found = fs::symlink_metadata(path).ok()?;
-    Some((found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
+impl Name {
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            changed_s: found.ctime(),
+            changed_ns: found.ctime_nsec(),
+        })
+    }
 }
 
 impl Socket {
@@ -183,13 +230,15 @@ impl Socket {
         Ok(self.listener.accept().await?.0)
     }
 
-    /// Has it where it is looked for again, if it was taken away there, as when the owner's last session ends.
+    /// Has it where it is looked for: again, if it was taken away there, and elsewhere, if the folder that comes first came or went,
+    /// as it does with the owner's first and last session.
     pub(super) async fn renew(&mut self) -> Result<(), ControlError> {
+        let place = self.place.anew();
         let is_gone = fs::symlink_metadata(&self.place.socket)
             .is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        if is_gone {
-            self.listener = self.place.bind().await?;
-            self.named = named(&self.place.socket);
+        if is_gone || place.socket != self.place.socket {
+            // What is left of the former one goes with it.
+            *self = place.open().await?;
         }
         Ok(())
     }
@@ -198,7 +247,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let path = &self.place.socket;
-        if self.named.is_some() && named(path) == self.named {
+        if self.named.is_some() && Name::of(path) == self.named {
             // What is left of it would be replaced by the next node.
             let _ = fs::remove_file(path);
         }
@@ -298,6 +347,38 @@ mod tests {
         socket.renew().await.unwrap();
         drop(socket);
         assert!(place.connect().await.unwrap().is_some());
+    }
+
+    /// As with the owner's last session and the next one.
+    #[tokio::test]
+    async fn the_socket_follows_where_the_runtime_folder_goes_and_comes_back() {
+        let dir = TempDir::new().unwrap();
+        let (runtime, state) = (dir.path().join("runtime"), dir.path().join("state"));
+        for folder in [&runtime, &state] {
+            fs::create_dir(folder).unwrap();
+        }
+        let choice = Choice {
+            id: peerway::SecretKey::from_seed(&[1; 32]).id(),
+            runtime: runtime.clone(),
+            state: state.clone(),
+        };
+        // Of a command that began before, as a dashboard.
+        let before = choice.clone().place();
+        let mut socket = before.open().await.unwrap();
+        fs::remove_dir_all(&runtime).unwrap();
+        socket.renew().await.unwrap();
+        let meanwhile = choice.clone().place();
+        assert!(meanwhile.socket.starts_with(&state));
+        for place in [&before, &meanwhile] {
+            assert!(place.connect().await.unwrap().is_some());
+        }
+        fs::create_dir(&runtime).unwrap();
+        socket.renew().await.unwrap();
+        assert!(choice.place().socket.starts_with(&runtime));
+        for place in [&before, &meanwhile] {
+            assert!(place.connect().await.unwrap().is_some());
+        }
+        assert!(!meanwhile.socket.exists(), "nothing is left there");
     }
 
     #[tokio::test]

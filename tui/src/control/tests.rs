@@ -171,6 +171,30 @@ async fn a_node_that_is_asked_to_dial_keeps_the_link_until_it_is_let_go() {
     assert!(again.starts_with("HTTP/1.1 404"), "{again}");
 }
 
+/// More than there is room for, half of which begin a request.
+#[tokio::test]
+async fn programs_that_connect_and_ask_nothing_keep_nobody_out_and_end_nothing() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    let mut told = client.snapshots().await.unwrap();
+    let mut silent = Vec::new();
+    for number in 0..200 {
+        let mut stream = UnixStream::connect(node.place.socket()).await.unwrap();
+        if number % 2 == 0 {
+            let half = b"GET /v1/status HTTP/1.1\r\n";
+            stream.write_all(half).await.unwrap();
+        }
+        silent.push(stream);
+    }
+    let status = client.status().await.unwrap();
+    assert_eq!(status.id, node.endpoint.id());
+    for _ in 0..2 {
+        let more = timeout(PATIENCE, told.next()).await.unwrap();
+        more.unwrap().unwrap();
+    }
+    drop(silent);
+}
+
 #[tokio::test]
 async fn a_link_is_pinged_retried_and_ended_by_request() {
     let (node, peer) = (Node::start().await, endpoint().await);

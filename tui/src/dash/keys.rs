@@ -79,7 +79,8 @@ impl Keys {
                 return Err(entry.unknown("action", &entry.key, &known));
             };
             let read = entry.values.iter().map(|text| key(entry, text));
-            let read: Vec<Key> = read.collect::<Result<_, _>>()?;
+            let read: Result<Vec<Key>, _> = read.collect();
+            let read = read.map_err(|it: Mistake| it.behind(name))?;
             let is_written_over = |binding: &&Binding| {
                 binding.action == *action && binding.contexts.iter().any(|it| it.is_written())
             };
@@ -146,6 +147,19 @@ impl Keys {
             .filter(|binding| binding.contexts.contains(&context))
             .find(|binding| self.of(binding).iter().any(|key| key.matches(event)))
             .map(|binding| binding.action)
+    }
+
+    /// The first key that does this in this context; none if there is none.
+    pub(super) fn first(
+        &self,
+        context: Context,
+        action: Action,
+        glyphs: &Glyphs,
+    ) -> Option<String> {
+        let its =
+            |binding: &&Binding| binding.action == action && binding.contexts.contains(&context);
+        let mut all = BINDINGS.iter().filter(its).flat_map(|it| self.of(it));
+        all.next().map(|key| key.label(glyphs))
     }
 
     pub(super) fn labels(&self, binding: &Binding, glyphs: &Glyphs) -> String {
@@ -300,7 +314,8 @@ mod tests {
             assert_eq!(said(&format!("ping = {key:?}")), wrong);
         }
         assert!(
-            said("ping = \"Enter\"").starts_with("line 1: there is no key \"Enter\"; there is p,")
+            said("ping = \"Enter\"")
+                .starts_with("line 1: ping: there is no key \"Enter\"; there is p,")
         );
         for (key, part) in [
             ("^C", "always quits"),

@@ -15,7 +15,7 @@ use peerway_swarm::share::Hash;
 use ratatui::layout::Rect;
 use tui_input::Input;
 
-use crate::Commons;
+use crate::{Commons, printable::printable};
 
 use super::{
     Outage, People, Request,
@@ -29,7 +29,7 @@ use super::{
     group,
     history::History,
     joined,
-    keymap::{Chord, Context},
+    keymap::{Action, Chord, Context},
     keys::Keys,
     layout::{Areas, Panel, Wanted},
     list::List,
@@ -51,6 +51,7 @@ pub(super) struct Model {
     pub(super) keys: Keys,
     pub(super) title: String,
     pub(super) note: String,
+    pub(super) mistake: String,
     pub(super) owns_node: bool,
     pub(super) names: BTreeMap<PeerId, String>,
     acquaintances: Vec<Ticket>,
@@ -282,6 +283,7 @@ impl Model {
             keys: options.keys.clone(),
             title: options.title.clone(),
             note: options.note.clone(),
+            mistake: printable(&options.mistake),
             owns_node: options.owns_node,
             names: options.people.names.clone(),
             acquaintances: options.people.acquaintances.clone(),
@@ -502,6 +504,15 @@ impl Model {
             },
         };
         Areas::of(screen, wanted)
+    }
+
+    /// The key that leaves, as sentences name it.
+    pub(super) fn quit_key(&self) -> String {
+        let key = self
+            .keys
+            .first(Context::Peers, Action::Quit, self.look.glyphs);
+        // Which always does.
+        key.unwrap_or_else(|| "^C".to_owned())
     }
 
     pub(super) fn context(&self) -> Context {

@@ -22,6 +22,11 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
         let reason = model.words().foreign(&printable(&outage.reason));
         let text = format!("no contact with the node since {since}, trying again: {reason}");
         Some((text.into(), Role::Bad))
+    } else if !model.mistake.is_empty() {
+        let note = Some(&model.note).filter(|note| !note.is_empty());
+        let note = note.map_or_else(String::new, |note| format!(". {note}"));
+        let text = format!("{} {}{note}", model.look.glyphs.warning, model.mistake);
+        Some((text.into(), Role::Warn))
     } else if !model.note.is_empty() {
         Some((model.note.as_str().into(), Role::Accent))
     } else if let Some(reach) = Reach::without_relay(&model.data().snapshot) {
@@ -35,18 +40,22 @@ pub(super) fn note(model: &Model) -> Option<(Cow<'_, str>, Role)> {
     }
 }
 
-/// How many lines it takes. Why there is no contact is told in full, up to four lines.
+/// How many lines it takes. Why there is no contact, and what is wrong with a file, is told in full, up to four lines.
 pub(super) fn note_lines(model: &Model, width: u16) -> u16 {
     let room = usize::from(width.saturating_sub(2).max(1));
     match note(model) {
         None => 0,
-        Some((text, _)) if model.outage.is_some() && !model.stopped => {
+        Some((text, _)) if is_told_in_full(model) => {
             // Words that are wrapped leave some room.
             let lines = text.width().div_ceil(room.saturating_sub(8).max(1));
             u16::try_from(lines).unwrap_or(u16::MAX).clamp(1, 4)
         }
         Some(_) => 1,
     }
+}
+
+fn is_told_in_full(model: &Model) -> bool {
+    !model.stopped && (model.outage.is_some() || !model.mistake.is_empty())
 }
 
 /// The first of them; the events' view has all.

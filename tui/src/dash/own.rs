@@ -13,6 +13,14 @@ pub struct Mistake {
     wrong: String,
 }
 
+impl Mistake {
+    /// In what stands behind this key.
+    pub(super) fn behind(self, key: &str) -> Self {
+        let wrong = format!("{key}: {}", self.wrong);
+        Self { wrong, ..self }
+    }
+}
+
 /// One line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {

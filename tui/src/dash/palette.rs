@@ -69,14 +69,17 @@ impl Palette {
         let mut palette = Self::default();
         for entry in entries(text)? {
             match entry.key.as_str() {
-                "begin" => palette.base = theme(&entry)?,
+                "begin" => {
+                    palette.base = theme(&entry).map_err(|it| it.behind("begin"))?;
+                }
                 "series" => {
                     if entry.values.len() > SERIES {
                         return Err(entry.wrong(format!("series has {SERIES} looks at most")));
                     }
                     let places = palette.own.iter_mut().skip(ROLES.len());
                     for (place, look) in places.zip(&entry.values) {
-                        *place = Some(style(&entry, look)?);
+                        let look = style(&entry, look).map_err(|it| it.behind("series"))?;
+                        *place = Some(look);
                     }
                 }
                 name => {
@@ -87,7 +90,8 @@ impl Palette {
                         let known: Vec<_> = roles.chain(["series", "begin"]).collect();
                         return Err(entry.unknown("look for", name, &known));
                     };
-                    *place = Some(style(&entry, entry.text()?)?);
+                    let look = style(&entry, entry.text()?).map_err(|it| it.behind(name))?;
+                    *place = Some(look);
                 }
             }
         }
@@ -236,14 +240,14 @@ mod tests {
         );
         assert_eq!(
             said("bad = \"bold redd\""),
-            "line 1: there is no colour redd; did you mean red?"
+            "line 1: bad: there is no colour redd; did you mean red?"
         );
         assert!(said("bad = \"#12345\"").contains("#rrggbb"));
         assert!(said("bad = \"#12345g\"").contains("#rrggbb"));
         assert!(said("bad = \"red blue\"").contains("two colours"));
         assert_eq!(
             said("begin = \"monochrome\""),
-            "line 1: there is no theme monochrome; did you mean mono?"
+            "line 1: begin: there is no theme monochrome; did you mean mono?"
         );
         assert!(said("\n\nbad = 3").starts_with("line 3: bad is a text"));
         assert!(said("bad = [\"red\", \"blue\"]").contains("bad is one text"));

@@ -12,8 +12,9 @@ use super::{
     connect::{Connect, Progress, Reading},
     filter::Filter,
     joined,
-    keymap::{self, Action, Ask, Context, Recall, Step, What, Zoom},
+    keymap::{self, Action, Ask, Recall, Step, What, Zoom},
     layout::{self, Areas, Panel},
+    leaving::{is_interrupt, is_unseen, leave, no_shell, quit},
     list::List,
     look::Role,
     map::{Map, Toward, Who, branches},
@@ -100,7 +101,7 @@ pub(super) fn update(model: &mut Model, msg: Msg, now: Duration) -> Vec<Effect> 
             warn(model, text, Role::Bad, now);
         }
         Msg::NoShell => {
-            let text = "there is no shell to go back to: q quits".to_owned();
+            let text = no_shell(model);
             warn(model, text, Role::Warn, now);
         }
         Msg::Outage(outage) => model.lose(outage),
@@ -157,25 +158,6 @@ pub(super) fn press(model: &mut Model, key: &KeyEvent, now: Duration, effects: &
         None if context.is_written() => type_key(model, key),
         None => {}
     }
-}
-
-/// Whether the terminal is too small to show anything.
-fn is_unseen(model: &Model) -> bool {
-    model.areas(model.screen).is_none()
-}
-
-/// What the notice of a terminal that is too small says.
-fn leave(model: &Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
-    let action = model.keys.find(Context::Peers, key);
-    if action == Some(Action::Suspend) {
-        effects.push(Effect::Suspend);
-    } else if is_interrupt(key) || action == Some(Action::Quit) {
-        effects.push(Effect::Quit { keep_screen: false });
-    }
-}
-
-fn is_interrupt(key: &KeyEvent) -> bool {
-    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 fn act(model: &mut Model, action: Action, now: Duration, effects: &mut Vec<Effect>) {
@@ -465,21 +447,6 @@ fn back(model: &mut Model) {
         None if model.faults_only => model.faults_only = false,
         None if model.expanded => model.expanded = false,
         None => model.go_to(View::Overview),
-    }
-}
-
-/// Asks first if other programs' connections would end with the dashboard.
-fn quit(model: &mut Model, keep_screen: bool, effects: &mut Vec<Effect>) {
-    let busy = model
-        .data()
-        .snapshot
-        .peers
-        .iter()
-        .any(|peer| peer.connections > 0);
-    if model.owns_node && busy {
-        model.overlay = Some(Overlay::ConfirmQuit { keep_screen });
-    } else {
-        effects.push(Effect::Quit { keep_screen });
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) use report::lines as report_lines;
 pub(super) fn view(model: &Model, frame: &mut Frame<'_>) {
     let screen = frame.area();
     let Some(areas) = model.areas(screen) else {
-        return too_small(frame);
+        return too_small(model, frame);
     };
     header::header(model, frame, areas.header);
     tabs::tabs(model, frame, areas.tabs);
@@ -147,12 +147,19 @@ fn commons(model: &Model, frame: &mut Frame<'_>, areas: &Areas) {
     }
 }
 
-fn too_small(frame: &mut Frame<'_>) {
+/// What is needed, or what leaving would end, where that was asked for.
+fn too_small(model: &Model, frame: &mut Frame<'_>) {
     let area = frame.area();
-    let text = format!(
-        "Terminal {} x {} is too small,\nneeds {MIN_WIDTH} x {MIN_HEIGHT}. q quits.",
-        area.width, area.height
-    );
+    let text = if matches!(model.overlay, Some(Overlay::ConfirmQuit { .. })) {
+        dialogs::quitting(model)
+    } else {
+        format!(
+            "Terminal {} x {} is too small,\nneeds {MIN_WIDTH} x {MIN_HEIGHT}. {} quits.",
+            area.width,
+            area.height,
+            model.quit_key()
+        )
+    };
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
 }
 

@@ -189,7 +189,8 @@ impl Desk {
         let step = match teller.during(transfer, &progress, taking).await {
             Ok(report) => {
                 let (folder, end) = (inbox.folder().to_owned(), End::from(report));
-                self.journal().received(peer, first, (&end, &folder));
+                let noted = end.noted(first, Some(&folder));
+                self.journal().received(peer, noted);
                 Step::Received {
                     transfer,
                     peer,

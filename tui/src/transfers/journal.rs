@@ -37,23 +37,18 @@ impl Journal {
         Self { endpoint, lines }
     }
 
-    pub(super) fn received(
-        &self,
-        peer: PeerId,
-        name: Option<String>,
-        (end, folder): (&End, &Path),
-    ) {
-        let folder = Some(folder.display().to_string());
-        let what = transferred(name, folder, end);
-        self.lines().received += 1;
-        self.note(EventKind::Received { peer, what });
+    pub(super) fn received(&self, peer: PeerId, what: Transferred) {
+        let event = self.endpoint.tell(EventKind::Received { peer, what });
+        let mut lines = self.lines();
+        lines.received += 1;
+        lines.keep(event);
     }
 
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
-    pub(crate) fn sent(&self, peer: PeerId, name: Option<String>, end: &End) {
-        let what = transferred(name, None, end);
-        self.lines().sent += 1;
-        self.note(EventKind::Sent { peer, what });
+    pub(super) fn sent(&self, peer: PeerId, what: Transferred) {
+        let event = self.endpoint.tell(EventKind::Sent { peer, what });
+        let mut lines = self.lines();
+        lines.sent += 1;
+        lines.keep(event);
     }
 
     #[cfg_attr(not(unix), expect(dead_code, reason = "there is no socket to ask at"))]
@@ -61,27 +56,30 @@ impl Journal {
         self.lines().clone()
     }
 
-    fn note(&self, kind: EventKind) {
-        let event = self.endpoint.tell(kind);
-        let last = &mut self.lines().last;
-        if last.len() == KEPT {
-            last.pop_front();
-        }
-        last.push_back(event);
-    }
-
     fn lines(&self) -> MutexGuard<'_, Transfers> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn transferred(name: Option<String>, folder: Option<String>, end: &End) -> Transferred {
-    Transferred {
-        name,
-        folder,
-        files: end.files,
-        bytes: end.bytes,
-        missing: end.missing,
+impl Transfers {
+    fn keep(&mut self, event: Event) {
+        if self.last.len() == KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(event);
+    }
+}
+
+impl End {
+    /// What is noted of it: `name` is that of the first file, `folder` where it came to.
+    pub(super) fn noted(&self, name: Option<String>, folder: Option<&Path>) -> Transferred {
+        Transferred {
+            name,
+            folder: folder.map(|folder| folder.display().to_string()),
+            files: self.files,
+            bytes: self.bytes,
+            missing: self.missing,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use peerway::{
     services::files::{self, Progress, Selection, Skipped},
 };
 
-use super::{Offers, Step, Steps, Teller, TransferError};
+use super::{Journal, Offers, Step, Steps, Teller, TransferError};
 use crate::operations::{DialError, Dialling, Patience};
 
 /// Things left out that are said one by one.
@@ -18,12 +18,24 @@ pub(crate) struct Recipient {
     pub(crate) name: String,
 }
 
-/// Sends what was selected by a node, as long as somebody listens.
-pub(crate) fn send(endpoint: Endpoint, to: Recipient, selection: Selection) -> Steps {
+/// Sends what was selected by a node, as long as somebody listens. What was sent is noted in the journal if there is one.
+pub(crate) fn send(
+    endpoint: Endpoint,
+    to: Recipient,
+    selection: Selection,
+    journal: Option<Journal>,
+) -> Steps {
     begin(async move |teller: Teller| {
         say_what_is_left_out(selection.skipped(), &teller).await;
         match dial(&endpoint, &to.ticket, &teller).await {
-            Ok(connection) => offer(&connection, to.name, selection, &teller).await,
+            Ok(connection) => {
+                let first = selection.offer().names.into_iter().next();
+                let last = offer(&connection, to.name, selection, &teller).await;
+                if let (Some(journal), Step::Sent { peer, end, .. }) = (&journal, &last) {
+                    journal.sent(*peer, end.noted(first, None));
+                }
+                last
+            }
             Err(error) => error.failed(0, None),
         }
     })

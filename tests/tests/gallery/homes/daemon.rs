@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use peerway_tests::computer::Running;
 
-use super::{Home, at, wait_for};
+use super::{Home, at};
 
 /// What the address books of the users call the server's home.
 const FAR: &str = "far";
@@ -38,7 +38,7 @@ impl<'a> Daemon<'a> {
 
     fn start(home: &'a Home) -> Self {
         let running = home.computer.start("peerway up --json");
-        let ready = wait_for(&running, |line| line["event"] == "ready");
+        let ready = running.wait_for(|line| line["event"] == "ready");
         Self {
             home,
             ticket: ready["ticket"].as_str().unwrap().to_owned(),
@@ -65,7 +65,7 @@ impl<'a> Daemon<'a> {
     /// Waits until its link has changed to such a path since then.
     pub(super) fn until_path(&self, kind: &str, since: SystemTime) {
         let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        wait_for(&self.running, |line| {
+        self.running.wait_for(|line| {
             let is_new = line["at_ms"].as_u64() >= u64::try_from(since.as_millis()).ok();
             is_new && line["event"] == "path_changed" && line["path"]["kind"] == kind
         });

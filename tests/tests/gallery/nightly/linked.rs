@@ -6,10 +6,11 @@ use std::{
 };
 
 use peerway_lab as lab;
-use peerway_tests::computer::Running;
-use serde_json::{Value, json};
+use peerway_tests::computer::{Computer, Running};
+use serde_json::json;
 
 use crate::gallery::{
+    film::film,
     homes::{BUDGET, Home, Homes, need, until},
     tracker::Tracker,
 };
@@ -35,7 +36,7 @@ fn two_transmissions_find_each_other_by_a_tracker_and_go_on_where_the_direct_pat
             .home
             .run(|| UdpSocket::bind((there, 6969)).unwrap());
         let tracker = Tracker::serve(socket);
-        let film: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        let film = film(LEN);
         let path = attic.write("film", &film);
         let torrent = attic.folder.join("film.torrent");
         let torrent = torrent.display();
@@ -67,28 +68,18 @@ fn two_transmissions_find_each_other_by_a_tracker_and_go_on_where_the_direct_pat
 /// Joins both homes, directly: their addresses, and what lasts as long as the link.
 fn link(homes: &Homes) -> [(Ipv4Addr, Running); 2] {
     let computers = [&homes.attic.computer, &homes.laptop.computer];
-    let tickets = computers.map(|computer| computer.json("peerway ticket").swap_remove(0));
+    let tickets = computers.map(Computer::ticket);
     for (computer, ticket) in computers.iter().zip(tickets.iter().rev()) {
-        let ticket = ticket["ticket"].as_str().unwrap();
         computer.json(&format!("peerway add other {ticket}"));
     }
     let links = computers.map(|computer| computer.start("peerway link other --json"));
     let linked = links.map(|link| {
-        let device = said(&link, |line| line["event"] == "device");
-        said(&link, |line| line["up"] == true);
+        let device = link.wait_for(|line| line["event"] == "device");
+        link.wait_for(|line| line["up"] == true);
         (device["v4"].as_str().unwrap().parse().unwrap(), link)
     });
     computers[0].run("peerway ping other --until-direct --timeout 60");
     linked
-}
-
-fn said(running: &Running, is_it: impl Fn(&Value) -> bool) -> Value {
-    loop {
-        let line: Value = running.line().parse().unwrap();
-        if is_it(&line) {
-            return line;
-        }
-    }
 }
 
 /// A program that keeps what it has and fetches in the folder of the room, and is to be found at this address alone.

@@ -1,8 +1,9 @@
 //! What can be written for `peerway feed`.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 
-use super::values::count;
+use super::{completion, values::count};
 use crate::book::Name;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,7 @@ pub(in crate::cli) enum FeedAction {
     /// Follow a feed no more, and forget what was written in it
     Unfollow {
         /// What the feed is called here, or 8 letters of its id
+        #[arg(add = ArgValueCandidates::new(completion::feeds))]
         feed: String,
     },
     /// Show what was written, the newest last
@@ -28,13 +30,14 @@ pub(in crate::cli) enum FeedAction {
     /// Show who writes a feed, how many follow it, and the link by which others do
     Profile {
         /// What the feed is called here, or 8 letters of its id [default: your own]
+        #[arg(add = ArgValueCandidates::new(completion::feeds))]
         feed: Option<String>,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct FeedPost {
-    /// What is written, of up to 3,800 bytes
+    /// What is written, of up to 3,800 bytes, or - for stdin
     #[arg(required = true)]
     pub(in crate::cli) text: Vec<String>,
 
@@ -57,6 +60,7 @@ pub(in crate::cli) struct FeedFollow {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct FeedRead {
     /// What the feed is called here, or 8 letters of its id [default: all feeds]
+    #[arg(add = ArgValueCandidates::new(completion::feeds))]
     pub(in crate::cli) feed: Option<String>,
 
     /// The newest so many

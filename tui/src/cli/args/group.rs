@@ -25,6 +25,7 @@ pub(in crate::cli) enum GroupAction {
     /// Tell the members of a group how this computer is linked, and hear it from those who do so too; off until it is switched on
     Share {
         /// Name of the group, the same at all members
+        #[arg(add = ArgValueCandidates::new(completion::groups))]
         group: Name,
 
         /// Whether they are told
@@ -50,6 +51,7 @@ pub(in crate::cli) enum GroupAction {
     #[cfg(unix)]
     Members {
         /// Name of the group, or 8 letters of its id
+        #[arg(add = ArgValueCandidates::new(completion::joined))]
         group: String,
     },
     /// Write to the members of a group
@@ -62,12 +64,14 @@ pub(in crate::cli) enum GroupAction {
     #[cfg(unix)]
     Follow {
         /// Name of the group, or 8 letters of its id
+        #[arg(add = ArgValueCandidates::new(completion::joined))]
         group: String,
     },
     /// Leave a group, and forget what was written in it
     #[cfg(unix)]
     Leave {
         /// Name of the group, or 8 letters of its id
+        #[arg(add = ArgValueCandidates::new(completion::joined))]
         group: String,
     },
 }
@@ -75,6 +79,7 @@ pub(in crate::cli) enum GroupAction {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GroupMembers {
     /// Name of the group, of up to 32 characters, or 8 letters of the id of one that was joined
+    #[arg(add = ArgValueCandidates::new(completion::groups))]
     pub(in crate::cli) group: Name,
 
     /// Name, ticket or id of each, or 8 letters of its id
@@ -89,6 +94,7 @@ pub(in crate::cli) struct GroupMembers {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GroupInviteArgs {
     /// Name of the group, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::joined))]
     pub(in crate::cli) group: String,
 
     /// What whoever joins may do
@@ -112,9 +118,10 @@ pub(in crate::cli) struct GroupInviteArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GroupPost {
     /// Name of the group, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::joined))]
     pub(in crate::cli) group: String,
 
-    /// What is written, of up to 3,800 bytes
+    /// What is written, of up to 3,800 bytes, or - for stdin
     #[arg(required = true)]
     pub(in crate::cli) text: Vec<String>,
 
@@ -126,6 +133,7 @@ pub(in crate::cli) struct GroupPost {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct GroupRead {
     /// Name of the group, or 8 letters of its id
+    #[arg(add = ArgValueCandidates::new(completion::joined))]
     pub(in crate::cli) group: String,
 
     /// The newest so many

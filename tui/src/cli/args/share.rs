@@ -81,6 +81,7 @@ pub(in crate::cli) struct PinArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct UnpinArgs {
     /// Its name, eight digits of its hash or more, or the link that was pinned
+    #[arg(add = ArgValueCandidates::new(completion::pins))]
     pub(in crate::cli) which: String,
 }
 
@@ -112,7 +113,7 @@ pub(in crate::cli) struct SearchArgs {
     pub(in crate::cli) words: Vec<String>,
 
     /// Ask those in this group alone, one of the address book or one that was joined
-    #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP")]
+    #[arg(long, value_name = "GROUP", env = "PEERWAY_GROUP", add = ArgValueCandidates::new(completion::groups))]
     pub(in crate::cli) group: Option<String>,
 
     /// Seconds to wait for answers, ten at most [default: 3]

@@ -1,13 +1,13 @@
 //! Keeps in contact with a node that is asked: when it ends, or the link to it is lost, it is asked again until it answers.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
     future::try_join,
     stream::{self, BoxStream},
 };
-use peerway::NodeSnapshot;
+use peerway::{Event, EventKind, NodeSnapshot};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -27,6 +27,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
 /// Events that wait to be shown.
 const QUEUE: usize = 64;
+/// Transfers that are known again: more than a node tells of at once.
+const KNOWN: usize = 64;
 /// Of what ended as it should.
 const ENDED: &str = "the node has ended";
 
@@ -44,6 +46,32 @@ pub(super) struct Keeper {
     samples: watch::Sender<Arc<NodeSnapshot>>,
     happened: mpsc::Sender<Told>,
     outage: watch::Sender<Option<Outage>>,
+    told: Transfers,
+}
+
+/// The transfers that were told: a node tells of the latest whenever it is asked, and of each when it is over.
+#[derive(Debug, Default)]
+struct Transfers(VecDeque<Event>);
+
+impl Transfers {
+    /// Whether something was not told before.
+    fn is_news(&mut self, event: &Event) -> bool {
+        let is_transfer = matches!(
+            event.kind,
+            EventKind::Received { .. } | EventKind::Sent { .. }
+        );
+        if !is_transfer {
+            return true;
+        }
+        if self.0.contains(event) {
+            return false;
+        }
+        if self.0.len() == KNOWN {
+            self.0.pop_front();
+        }
+        self.0.push_back(event.clone());
+        true
+    }
 }
 
 /// An uninterrupted while.
@@ -80,14 +108,15 @@ pub(super) async fn begin(node: &Client) -> Result<(Contact, Keeper), Failure> {
         samples,
         happened,
         outage,
+        told: Transfers::default(),
     };
     Ok((contact, keeper))
 }
 
 impl Keeper {
     pub(super) async fn keep(mut self) -> Infallible {
-        self.tell_of_transfers().await;
         loop {
+            self.tell_of_transfers().await;
             let mut outage = Outage {
                 reason: self.pass_on().await,
                 since_ms: now_ms(),
@@ -108,11 +137,14 @@ impl Keeper {
         }
     }
 
-    /// What came and went before anybody looked.
-    async fn tell_of_transfers(&self) {
+    /// What came and went while nobody looked.
+    async fn tell_of_transfers(&mut self) {
         // That it is not told, says the rest of the contact.
         if let Ok(Some(transfers)) = self.node.transfers().await {
             for event in transfers.last {
+                if !self.told.is_news(&event) {
+                    continue;
+                }
                 let _ = self.happened.send(Told::Event(event)).await;
             }
         }
@@ -131,6 +163,7 @@ impl Keeper {
                     Err(_) => return ControlError::Silent.to_string(),
                 },
                 told = self.line.events.next() => match told {
+                    Some(Ok(Told::Event(event))) if !self.told.is_news(&event) => {}
                     // Nobody listens once the dashboard is left.
                     Some(Ok(told)) => drop(self.happened.send(told).await),
                     Some(Err(error)) => return error.to_string(),
@@ -150,5 +183,36 @@ impl Line {
     async fn open(node: &Client) -> Result<Self, ControlError> {
         let (sights, events) = try_join(node.sights(), node.events()).await?;
         Ok(Self { sights, events })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peerway::{SecretKey, Transferred};
+
+    use super::*;
+
+    /// As it is when one ends just when the node is asked for the latest, and after each outage.
+    #[test]
+    fn a_transfer_is_told_once_however_often_the_node_tells_of_it() {
+        let at = |at_ms| {
+            let what = Transferred {
+                name: None,
+                folder: None,
+                files: 1,
+                bytes: at_ms,
+                missing: 0,
+            };
+            let peer = SecretKey::from_seed(&[1; 32]).id();
+            let kind = EventKind::Sent { peer, what };
+            Event::new(at_ms, kind)
+        };
+        let mut told = Transfers::default();
+        let all: Vec<Event> = (0..2 * KNOWN as u64).map(at).collect();
+        for event in &all {
+            assert!(told.is_news(event));
+        }
+        let latest = &all[KNOWN..];
+        assert!(latest.iter().all(|event| !told.is_news(event)));
     }
 }

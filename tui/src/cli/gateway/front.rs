@@ -14,16 +14,15 @@ use axum::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::sleep,
 };
 
 use crate::{
-    control::{Client, Seated},
+    control::{Client, Heard, Seated, Seats},
     gateway::Gateway,
 };
 
-/// Connections at a time; more wait.
+/// Connections at a time. Browsers open some before they have something to ask.
 const AT_ONCE: usize = 128;
 /// How long nobody is answered after the system refused a connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -111,7 +110,7 @@ fn is_this_computer(host: &str) -> bool {
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let door = Door {
         listener,
-        room: Arc::new(Semaphore::new(AT_ONCE)),
+        seats: Seats::new(AT_ONCE),
     };
     // It ends with the command alone.
     let _ = axum::serve(door, router).await;
@@ -120,20 +119,22 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
 /// Lets in as many as there is room for.
 struct Door {
     listener: TcpListener,
-    room: Arc<Semaphore>,
+    seats: Seats,
 }
 
 impl Listener for Door {
-    type Io = Seated<TcpStream>;
+    type Io = Seated<Heard<TcpStream>>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
-            let Ok(seat) = self.room.clone().acquire_owned().await else {
-                std::future::pending().await
+            let next = async {
+                let (stream, from) = self.listener.accept().await?;
+                let seat = self.seats.take().await?;
+                Ok::<_, io::Error>((self.seats.seat(stream, seat), from))
             };
-            match self.listener.accept().await {
-                Ok((stream, from)) => return (Seated::new(stream, seat), from),
+            match next.await {
+                Ok(next) => return next,
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a request at the gateway");
                     sleep(PAUSE).await;
@@ -149,6 +150,8 @@ impl Listener for Door {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -175,6 +178,28 @@ mod tests {
         ] {
             assert_eq!(refused(name, value), None, "{value}");
         }
+    }
+
+    #[tokio::test]
+    async fn browsers_that_connect_and_ask_nothing_keep_nobody_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test")]
+        let serving = tokio::spawn(serve(listener, guarded(Router::new())));
+        let mut silent = Vec::new();
+        for _ in 0..2 * AT_ONCE {
+            silent.push(TcpStream::connect(addr).await.unwrap());
+        }
+        let mut asking = TcpStream::connect(addr).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        asking.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = asking.read_to_string(&mut answer);
+        let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+        read.unwrap().unwrap();
+        assert!(answer.ends_with(WHERE), "{answer}");
+        drop(silent);
+        serving.abort();
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::{
         node::Node,
         out, sharing,
         state::StateDir,
+        text,
     },
     threads::{Placed, threads},
 };
@@ -231,7 +232,7 @@ pub(super) async fn ids(globals: &Globals, name: &Name) -> Result<Vec<String>, F
 }
 
 /// The ids and names of the groups that were joined.
-async fn known(globals: &Globals) -> Result<Vec<(String, String)>, Failure> {
+pub(in crate::cli) async fn known(globals: &Globals) -> Result<Vec<(String, String)>, Failure> {
     Ok(match attach::running(globals).await? {
         Some(node) => {
             let groups = joined_by(&node).await?;
@@ -301,7 +302,7 @@ pub(super) async fn leave(globals: &Globals, name: &str) -> Result<(), Failure> 
 }
 
 pub(super) async fn post(globals: &Globals, args: &GroupPost) -> Result<(), Failure> {
-    let text = args.text.join(" ");
+    let text = text::of(&args.text).map_err(Failure::Stdin)?;
     // Before members are looked for.
     PostLengthError::check(&text)?;
     let id = with(globals, true, async |node| {

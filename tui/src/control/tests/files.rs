@@ -4,14 +4,14 @@ use std::fs;
 
 use futures_util::stream;
 use hyper::body::Bytes;
-use peerway::services::files;
+use peerway::services::files::{self, Selection};
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
     control::Telling,
     operations::FailureKind,
-    transfers::{ReceiveAsk, SendAsk, Step},
+    transfers::{ReceiveAsk, Recipient, SendAsk, Step, send},
 };
 
 /// A node that takes files for whoever receives there.
@@ -190,6 +190,24 @@ async fn what_came_and_went_is_told_on_both_sides_and_kept() {
     assert_eq!((here.received, here.sent), (0, 1));
     assert_eq!((there.received, there.sent), (1, 0));
     assert_eq!((here.last, there.last), ([went].into(), [came].into()));
+}
+
+#[tokio::test]
+async fn what_was_sent_is_told_also_where_nobody_reads_how_it_went() {
+    let (a, b) = (Node::start().await, Receiver::start().await);
+    let _taking = b.receive(false).await;
+    let mut events = a.endpoint.events();
+    let SendAsk { ticket, paths } = sending(&a, &b);
+    let name = "b".to_owned();
+    let _unread = send(
+        a.endpoint.clone(),
+        Recipient { ticket, name },
+        Selection::of(&paths).unwrap(),
+        Some(a.desk.journal().clone()),
+    );
+    let told =
+        async { while !matches!(events.recv().await.unwrap().kind, EventKind::Sent { .. }) {} };
+    timeout(PATIENCE, told).await.unwrap();
 }
 
 /// The next event about files.

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::fixtures::{AT_MS, Desk, Row, explanation, id, node, options, snapshot, twelve};
 use crate::dash::{
-    ColorChoice, Options, Outage, format,
+    ColorChoice, Keys, Options, Outage, format,
     msg::{Effect, Msg},
 };
 
@@ -622,6 +622,49 @@ fn a_small_terminal_is_told_what_is_needed() {
         screen.contains("38 x 9 is too small,") && screen.contains("needs 40 x 10"),
         "{screen}"
     );
+}
+
+#[test]
+fn a_small_terminal_names_the_key_that_quits_and_asks_first_where_connections_would_end() {
+    let options = Options {
+        owns_node: true,
+        keys: Keys::parse("quit = \"F10\"\n").unwrap(),
+        ..options()
+    };
+    let mut desk = Desk::twelve(&options);
+    let screen = desk.screen(38, 9);
+    assert!(screen.contains("F10 quits"), "{screen}");
+    assert_eq!(desk.type_in("q"), []);
+    for (key, effects) in [
+        (KeyCode::Esc, vec![]),
+        (KeyCode::Enter, vec![Effect::Quit { keep_screen: false }]),
+    ] {
+        assert_eq!(desk.key(KeyCode::F(10)), [], "asked first");
+        let screen = desk.screen(38, 9);
+        assert!(screen.contains("Quitting ends"), "{screen}");
+        assert_eq!(desk.key(key), effects);
+    }
+    desk.key(KeyCode::Esc);
+    assert!(desk.screen(38, 9).contains("too small"));
+}
+
+#[test]
+fn a_mistake_in_a_file_is_said_in_full() {
+    let mistake = "/home/ann/.config/peerway/theme.toml, line 2: good: there is no colour grren; did you mean green?";
+    let options = Options {
+        mistake: mistake.to_owned(),
+        note: "the demo".to_owned(),
+        ..options()
+    };
+    let screen = Desk::twelve(&options).screen(80, 24);
+    let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "theme.toml, line 2: good:",
+        "did you mean",
+        "green?. the demo",
+    ] {
+        assert!(words.contains(part), "{screen}");
+    }
 }
 
 #[test]

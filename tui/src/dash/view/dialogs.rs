@@ -123,20 +123,25 @@ fn verdict(model: &Model, connect: &Connect) -> Vec<Line<'static>> {
 }
 
 pub(super) fn confirm_quit(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+    let inside = popup(model, frame, body, (54, 6), "Quit?");
+    let text = format!("This window runs the node. {}", quitting(model));
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
+}
+
+/// What quitting would end, and the keys that do it or not.
+pub(super) fn quitting(model: &Model) -> String {
     let open: u32 = model
         .data()
         .snapshot
         .peers
         .iter()
         .fold(0, |sum, peer| sum.saturating_add(peer.connections));
-    let inside = popup(model, frame, body, (54, 6), "Quit?");
     let ends = if open == 1 {
         "1 open connection".to_owned()
     } else {
         format!("{open} open connections")
     };
-    let text = format!("This window runs the node. Quitting ends {ends}.\n\nq quits, Esc stays.");
-    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
+    format!("Quitting ends {ends}.\n\nq quits, Esc stays.")
 }
 
 pub(super) fn name(model: &Model, peer: &PeerId, input: &Input, frame: &mut Frame<'_>, body: Rect) {
