@@ -414,9 +414,7 @@ impl Relays {
         let known = self.known(to);
         // Of those that are equal, what we were told has the invitation.
         let to = if known == to { to } else { known }.clone();
-        let mut places = self.moved.places_held_by(&self.chosen, url);
-        let is_ours = places.next().is_some();
-        drop(places);
+        let is_ours = self.moved.has_place(&self.chosen, url);
         let word = Word {
             by: url,
             from,

@@ -112,8 +112,13 @@ impl Moved {
         }
     }
 
+    /// Whether it has a place among the chosen ones, or shares one.
+    pub(super) fn has_place(&self, chosen: &[RelayUrl], relay: &RelayUrl) -> bool {
+        self.places_held_by(chosen, relay).next().is_some()
+    }
+
     /// The chosen relays whose places this one has or shares, of which one may be its own.
-    pub(super) fn places_held_by<'a>(
+    fn places_held_by<'a>(
         &self,
         chosen: &'a [RelayUrl],
         relay: &RelayUrl,
